@@ -1,0 +1,116 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use hashvfl_core::PartyName;
+
+use crate::config::CoordinatorConfig;
+use crate::{evaluate, init, labels, run};
+
+/// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
+///
+/// Without a command, it waits for the parties of its config file, trains, tests and writes its results.
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version)]
+#[command(after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a label, code or id).")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The coordinator's config file (`coordinator init` writes one).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the config and the labels it names, then stop: nothing listens, nothing is written.
+    #[arg(long)]
+    check: bool,
+    /// Print progress as one JSON object a line on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented config file for a table with labels.
+    Init {
+        /// The CSV table; its header names the columns.
+        #[arg(long, value_name = "TABLE")]
+        from: PathBuf,
+        /// The label's column.
+        #[arg(long, default_value = "y")]
+        label: String,
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
+        out: PathBuf,
+    },
+    /// Load the trained top model and measure it on the test records, from codes kept or handed over.
+    Evaluate {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A party's codes file (`party encode` writes one), once a party; without any, the codes kept.
+        #[arg(long, value_name = "PARTY=FILE", value_parser = parse_codes)]
+        codes: Vec<(PartyName, PathBuf)>,
+    },
+    /// Train the top model anew on the codes kept, asking no party. Needs a run that refits.
+    Retrain {
+        /// The coordinator's config file; its [top] table may have changed since the run.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The model file to write; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
+    let (party, file) = text.split_once('=').ok_or("expected PARTY=FILE")?;
+    Ok((PartyName::new(party).map_err(|error| error.to_string())?, PathBuf::from(file)))
+}
+
+/// Runs a coordinator's command line; `arguments` start with the program's name.
+pub fn entry<I, T>(arguments: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).try_init();
+    match execute(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
+        Some(Command::Evaluate { config, codes }) => evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes),
+        Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
+        None => {
+            let path = arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
+            let config = CoordinatorConfig::read(&path)?;
+            if arguments.check {
+                let labels = labels::load(&config)?;
+                hashvfl_core::Plan::new(&config.run, labels.ids.len())?;
+                println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
+                return Ok(());
+            }
+            run::run(&config, arguments.json)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The coordinator's config file.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use hashvfl_core::{RunId, RunSettings};
+use hashvfl_data::LabelsSource;
+use hashvfl_learning::TopConfig;
+use hashvfl_learning::device::DeviceChoice;
+use serde::Deserialize;
+
+/// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoordinatorConfig {
+    /// The run.
+    pub run_id: RunId,
+    /// Where to listen for parties, `address:port`.
+    pub listen: SocketAddr,
+    /// Folder for the top model, codes, metrics and transcript.
+    pub state: PathBuf,
+    /// Which device computes.
+    #[serde(default)]
+    pub device: DeviceChoice,
+    /// Seed of the top model's weights.
+    #[serde(default)]
+    pub seed: u64,
+    /// Whether to keep all codes ever received, in `transcript.parquet`. They are as private as columns.
+    #[serde(default)]
+    pub transcript: bool,
+    /// Limits of every wait.
+    #[serde(default)]
+    pub wait: Waits,
+    /// The agreed settings, equal at all.
+    pub run: RunSettings,
+    /// Where the labels are.
+    pub labels: LabelsSource,
+    /// The top model, its loss and optimiser.
+    #[serde(default)]
+    pub top: TopConfig,
+}
+
+/// Limits of waits, in seconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Waits {
+    /// For all parties to join.
+    pub join_s: u64,
+    /// For a party's next message in the handshake.
+    pub handshake_s: u64,
+    /// For a party's answer to a request.
+    pub step_s: u64,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { join_s: 3600, handshake_s: 60, step_s: 600 }
+    }
+}
+
+impl CoordinatorConfig {
+    /// Reads and checks a config file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+    }
+
+    /// Parses a config whose relative paths start at `folder`.
+    pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let place = error.to_string().lines().next().unwrap_or_default().trim().trim_end_matches(':').to_string();
+            anyhow::anyhow!("{place}: {}", error.message())
+        })?;
+        config.labels.resolve(folder);
+        config.state = folder.join(&config.state);
+        config.run.check()?;
+        config.check_top()?;
+        Ok(config)
+    }
+
+    fn check_top(&self) -> anyhow::Result<()> {
+        let top = &self.top;
+        let share = |key: &str, value: f32| {
+            ensure!((0.0..1.0).contains(&value), "top.{key} must be from 0 to below 1, not {value}");
+            Ok(())
+        };
+        share("dropout", top.dropout)?;
+        share("loss.label_smoothing", top.loss.label_smoothing)?;
+        ensure!(top.loss.consistency >= 0.0, "top.loss.consistency must be 0 or more, not {}", top.loss.consistency);
+        ensure!(top.refit_epochs > 0, "top.refit_epochs must be 1 or more");
+        ensure!(top.refit_learning_rate > 0.0, "top.refit_learning_rate must be above 0");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        run_id = "r"
+        listen = "127.0.0.1:0"
+        state = "state"
+        run = { parties = ["bank"], task = "binary", bits = 16, epochs = 3 }
+        labels = { format = "csv", paths = ["a.csv"], id = "id", column = "y" }
+    "#;
+
+    #[test]
+    fn a_small_config_and_what_is_refused() {
+        let config = CoordinatorConfig::parse(SMALL, Path::new("/somewhere")).unwrap();
+        assert_eq!(config.state, Path::new("/somewhere/state"));
+        let refused = |text: &str| format!("{:#}", CoordinatorConfig::parse(text, Path::new(".")).unwrap_err());
+        let unknown = refused(&SMALL.replace("state = ", "nonsense = 1\nstate = "));
+        assert!(unknown.contains("unknown field `nonsense`") && unknown.contains("line 4"), "{unknown}");
+        assert!(refused(&SMALL.replace("epochs = 3", "epochs = 0")).contains("run.epochs must be"));
+        assert!(refused(&format!("{SMALL}\ntop = {{ dropout = 1.5 }}")).contains("top.dropout"));
+        assert!(refused(&SMALL.replace("127.0.0.1:0", "nowhere")).contains("socket address"));
+    }
+}

@@ -1,0 +1,24 @@
+//! Labels for the run.
+
+use hashvfl_data::{Target, load_labels};
+use hashvfl_learning::loss::Labels;
+
+use crate::config::CoordinatorConfig;
+
+/// Labels with the ids that they belong to.
+pub struct LabelledRecords {
+    /// Record ids in row order.
+    pub ids: Vec<String>,
+    /// Labels in the same order.
+    pub labels: Labels,
+}
+
+/// Loads the labels that the config names.
+pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
+    let loaded = load_labels(&config.labels, config.run.task)?;
+    let labels = match loaded.target {
+        Target::Classes { names, index } => Labels::Classes { count: names.len(), index },
+        Target::Real(values) => Labels::Real(values),
+    };
+    Ok(LabelledRecords { ids: loaded.ids, labels })
+}

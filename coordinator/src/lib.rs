@@ -1,0 +1,22 @@
+//! The coordinator: it holds labels, never columns; it trains the top model on hash codes.
+//!
+//! ```text
+//! cli -> config -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> report
+//! ```
+
+mod cli;
+mod config;
+mod evaluate;
+mod init;
+mod labels;
+mod lobby;
+mod network;
+mod run;
+mod service;
+mod state;
+pub mod summary;
+mod traffic;
+mod transcript;
+
+pub use cli::entry;
+pub use config::CoordinatorConfig;

@@ -1,0 +1,163 @@
+//! Gradients of a batch of codes, as they go back to a party.
+
+use serde::{Deserialize, Serialize};
+
+/// How gradients travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientEncoding {
+    /// Four bytes a value.
+    F32,
+    /// One byte a value and one f32 scale a row: `value = scale * byte`, `scale = max |row| / 127`.
+    Int8,
+}
+
+/// Why a gradient is not one for a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GradientError {
+    /// The number of values is wrong.
+    #[error("a gradient of {rows} records x {bits} bits holds {expected} values, but {found} came")]
+    Values {
+        /// Records expected.
+        rows: usize,
+        /// Bits a record expected.
+        bits: usize,
+        /// Values expected.
+        expected: usize,
+        /// Values found.
+        found: usize,
+    },
+    /// The number of scales is not the number of rows.
+    #[error("an int8 gradient of {rows} records holds {rows} scales, but {found} came")]
+    Scales {
+        /// Records expected.
+        rows: usize,
+        /// Scales found.
+        found: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("a gradient holds a value that is NaN or infinite")]
+    NotFinite,
+    /// The encoding is not the agreed one.
+    #[error("gradients of this run travel as {expected:?}, but {found:?} came")]
+    Encoding {
+        /// The agreed encoding.
+        expected: GradientEncoding,
+        /// The encoding that came.
+        found: GradientEncoding,
+    },
+}
+
+/// The gradient of the loss with respect to a batch of codes, row-major [rows, bits].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gradient {
+    /// Values as they are.
+    F32(Vec<f32>),
+    /// Values quantised a row at a time.
+    Int8 {
+        /// One scale a row.
+        scales: Vec<f32>,
+        /// Row-major values.
+        values: Vec<i8>,
+    },
+}
+
+impl Gradient {
+    /// Encodes row-major `values` of `bits` columns.
+    pub fn encode(values: Vec<f32>, bits: usize, encoding: GradientEncoding) -> Self {
+        match encoding {
+            GradientEncoding::F32 => Self::F32(values),
+            GradientEncoding::Int8 => {
+                let mut scales = Vec::with_capacity(values.len() / bits.max(1));
+                let mut quantised = Vec::with_capacity(values.len());
+                for row in values.chunks(bits) {
+                    let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+                    let scale = largest / 127.0;
+                    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                    scales.push(scale);
+                    quantised.extend(row.iter().map(|v| (v * inverse).round() as i8));
+                }
+                Self::Int8 { scales, values: quantised }
+            }
+        }
+    }
+
+    /// Which encoding this is.
+    pub fn encoding(&self) -> GradientEncoding {
+        match self {
+            Self::F32(_) => GradientEncoding::F32,
+            Self::Int8 { .. } => GradientEncoding::Int8,
+        }
+    }
+
+    /// Checks a peer's gradient against the batch that it answers.
+    pub fn check(&self, rows: usize, bits: usize, encoding: GradientEncoding) -> Result<(), GradientError> {
+        if self.encoding() != encoding {
+            return Err(GradientError::Encoding { expected: encoding, found: self.encoding() });
+        }
+        let expected = rows * bits;
+        let (found, finite) = match self {
+            Self::F32(values) => (values.len(), values.iter().all(|v| v.is_finite())),
+            Self::Int8 { scales, values } => {
+                if scales.len() != rows {
+                    return Err(GradientError::Scales { rows, found: scales.len() });
+                }
+                (values.len(), scales.iter().all(|v| v.is_finite()))
+            }
+        };
+        if found != expected {
+            return Err(GradientError::Values { rows, bits, expected, found });
+        }
+        if finite { Ok(()) } else { Err(GradientError::NotFinite) }
+    }
+
+    /// The values as f32, row-major.
+    pub fn decode(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            Self::Int8 { scales, values } => {
+                let bits = values.len() / scales.len().max(1);
+                values
+                    .chunks(bits.max(1))
+                    .zip(&scales)
+                    .flat_map(|(row, scale)| row.iter().map(move |v| f32::from(*v) * scale))
+                    .collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn int8_is_within_half_a_scale(bits in 1_usize..9, seed in prop::collection::vec(-3.0_f32..3.0, 8..64)) {
+            let rows = seed.len() / bits;
+            prop_assume!(rows > 0);
+            let values = seed[..rows * bits].to_vec();
+            let gradient = Gradient::encode(values.clone(), bits, GradientEncoding::Int8);
+            prop_assert!(gradient.check(rows, bits, GradientEncoding::Int8).is_ok());
+            for (row, back) in values.chunks(bits).zip(gradient.decode().chunks(bits)) {
+                let scale = row.iter().fold(0.0_f32, |m, v| m.max(v.abs())) / 127.0;
+                for (v, b) in row.iter().zip(back) {
+                    prop_assert!((v - b).abs() <= scale * 0.5001 + 1e-12);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_shapes_and_values_are_refused() {
+        let encoding = GradientEncoding::F32;
+        assert!(Gradient::F32(vec![0.0; 5]).check(2, 3, encoding).is_err());
+        assert_eq!(Gradient::F32(vec![f32::NAN; 6]).check(2, 3, encoding), Err(GradientError::NotFinite));
+        let int8 = Gradient::Int8 { scales: vec![1.0], values: vec![0; 6] };
+        assert!(matches!(int8.check(2, 3, encoding), Err(GradientError::Encoding { .. })));
+        assert!(matches!(int8.check(2, 3, GradientEncoding::Int8), Err(GradientError::Scales { .. })));
+        assert_eq!(Gradient::encode(vec![0.0; 4], 2, GradientEncoding::Int8).decode(), [0.0; 4]);
+    }
+}

@@ -1,0 +1,28 @@
+//! The heart of HashVFL, free of input and output: what a hash code is, what a run's parties agree on,
+//! which records a batch holds, what may be said on the wire and in which order.
+//!
+//! Nothing here knows tokio, tonic, burn or a file. Peers' messages are checked here, by two state machines
+//! that tests drive without a network: [`party::PartySession`] and [`coordinator::PeerSession`].
+
+pub mod code;
+pub mod coordinator;
+pub mod digest;
+pub mod gradient;
+pub mod limits;
+pub mod message;
+pub mod name;
+pub mod party;
+pub mod plan;
+pub mod random;
+pub mod records;
+pub mod settings;
+pub mod table;
+pub mod target;
+
+pub use code::PackedCodes;
+pub use digest::Digest;
+pub use gradient::{Gradient, GradientEncoding};
+pub use name::{PartyName, RunId};
+pub use plan::{Part, Plan, Rows};
+pub use table::{CodeTable, StoredCodes};
+pub use settings::{RunSettings, Settings, Task};

@@ -1,0 +1,22 @@
+//! Every size that a peer can choose has its limit here.
+
+/// Bits of one party's hash code.
+pub const MAX_BITS: usize = 1024;
+/// Records of one batch or one evaluation chunk.
+pub const MAX_BATCH_ROWS: usize = 65_536;
+/// Records of one run.
+pub const MAX_RECORDS: u64 = 1 << 32;
+/// Parties of one run.
+pub const MAX_PARTIES: usize = 64;
+/// Key/value pairs in a handshake.
+pub const MAX_SETTINGS: usize = 128;
+/// Bytes of a setting's key.
+pub const MAX_KEY_BYTES: usize = 64;
+/// Bytes of a setting's value.
+pub const MAX_VALUE_BYTES: usize = 1024;
+/// Bytes of a run id or a party's name.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Bytes of a message that a peer wants shown to a person.
+pub const MAX_TEXT_BYTES: usize = 2048;
+/// Bytes of one encoded message. A gradient of 65,536 records x 128 bits as f32 still fits.
+pub const MAX_MESSAGE_BYTES: usize = 40 << 20;

@@ -1,0 +1,356 @@
+//! A party's side of the protocol as a pure state machine: messages in, work out.
+//!
+//! ```text
+//!             Welcome            Accepted          Encode(batch)
+//!  Greeting ----------> Joining ----------> Ready ---------------> AwaitingGradient
+//!                                            ^ |  <-------------------  Gradient
+//!                   Encode(chunk), Checkpoint| |
+//!                   Restore, Freeze          +-+   Finish
+//!                                              \----------> Done
+//! ```
+//!
+//! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
+//! while the bottom model learns; each epoch's batch is encoded once, in order; training and test records
+//! are encoded as a whole only by a frozen bottom model, so that test codes are released once.
+
+use crate::gradient::GradientError;
+use crate::message::{CheckpointLabel, FromCoordinator};
+use crate::plan::{Part, Plan, PlanError, Rows};
+use crate::records::SALT_BYTES;
+use crate::settings::RunSettings;
+
+/// Why a coordinator's message is not one that this party answers.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PartyError {
+    /// A message that has no place in the present state.
+    #[error("the coordinator sent {found} while the party was {state}")]
+    Unexpected {
+        /// The message.
+        found: &'static str,
+        /// The state.
+        state: &'static str,
+    },
+    /// A step that is not the next, or a gradient that is not for the last one.
+    #[error("the coordinator sent {kind} for step {found}, expected step {expected}")]
+    Step {
+        /// The message.
+        kind: &'static str,
+        /// Its step.
+        found: u64,
+        /// The step that would be right.
+        expected: u64,
+    },
+    /// A batch out of the agreed order: earlier ones were released already.
+    #[error("the coordinator asked for batch {batch} of epoch {epoch} out of order")]
+    Order {
+        /// The epoch asked for.
+        epoch: u32,
+        /// The batch asked for.
+        batch: u32,
+    },
+    /// A request that the agreed way to train does not hold.
+    #[error("the coordinator asked to {what}, which this run allows only {when}")]
+    Forbidden {
+        /// The request.
+        what: &'static str,
+        /// When it would be allowed.
+        when: &'static str,
+    },
+    /// Rows outside the plan.
+    #[error("the coordinator asked for records outside the agreed plan: {0}")]
+    Plan(#[from] PlanError),
+    /// A gradient of another shape or with values that are not finite.
+    #[error("step {step}: the coordinator's gradient is not usable: {source}")]
+    Gradient {
+        /// The step.
+        step: u64,
+        /// What is wrong with it.
+        source: GradientError,
+    },
+    /// The coordinator refused this party.
+    #[error("the coordinator refused: {0}")]
+    Refused(String),
+}
+
+/// What the party has to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Send count and digest of the records under this salt.
+    SendRecords([u8; SALT_BYTES]),
+    /// Nothing: the party is in.
+    Joined,
+    /// Encode rows and send the codes.
+    Encode {
+        /// The step.
+        step: u64,
+        /// The rows, in order.
+        rows: Vec<u32>,
+        /// Whether a gradient will follow: batch statistics then, running ones otherwise.
+        learn: bool,
+    },
+    /// Learn from the gradient of the last batch's codes; no answer.
+    Learn {
+        /// Row-major values [rows, bits].
+        gradient: Vec<f32>,
+    },
+    /// Write a checkpoint and confirm.
+    Checkpoint {
+        /// The step.
+        step: u64,
+        /// Where to.
+        label: CheckpointLabel,
+    },
+    /// Load a checkpoint and confirm.
+    Restore {
+        /// The step.
+        step: u64,
+        /// Where from.
+        label: CheckpointLabel,
+    },
+    /// Freeze the encoder and confirm with its digest.
+    Freeze {
+        /// The step.
+        step: u64,
+    },
+    /// Keep the model, confirm, and leave.
+    Finish {
+        /// The step.
+        step: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Greeting,
+    Joining,
+    Ready,
+    AwaitingGradient { rows: usize },
+    Done,
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Greeting => "greeting",
+            Self::Joining => "waiting to be accepted",
+            Self::Ready => "waiting for a request",
+            Self::AwaitingGradient { .. } => "waiting for a gradient",
+            Self::Done => "finished",
+        }
+    }
+}
+
+/// A party's place in the protocol.
+#[derive(Debug)]
+pub struct PartySession {
+    settings: RunSettings,
+    plan: Plan,
+    state: State,
+    step: u64,
+    next_batch: (u32, u32),
+    frozen: bool,
+}
+
+impl PartySession {
+    /// A party that is about to send its `Hello`.
+    pub fn new(settings: RunSettings, plan: Plan) -> Self {
+        Self { settings, plan, state: State::Greeting, step: 0, next_batch: (0, 0), frozen: false }
+    }
+
+    /// The last step that was requested.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Whether the batch just asked for is the first of its epoch.
+    pub fn starts_epoch(&self) -> bool {
+        // The next batch is known already: the second of this epoch, or the first of the next if there is one.
+        let batches = self.plan.batches();
+        self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
+    }
+
+    /// The run's plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What `message` asks for. After an error the session must not be used again.
+    pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
+        let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
+        match (&self.state, message) {
+            (_, FromCoordinator::Refused { text }) => Err(PartyError::Refused(text)),
+            (State::Greeting, FromCoordinator::Welcome { salt }) => {
+                self.state = State::Joining;
+                Ok(Work::SendRecords(salt))
+            }
+            (State::Joining, FromCoordinator::Accepted) => {
+                self.state = State::Ready;
+                Ok(Work::Joined)
+            }
+            (State::Ready, FromCoordinator::Encode { step, rows }) => self.encode(step, rows),
+            (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
+                if step != self.step {
+                    return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
+                }
+                gradient
+                    .check(*rows, self.settings.bits, self.settings.gradient)
+                    .map_err(|source| PartyError::Gradient { step, source })?;
+                self.state = State::Ready;
+                Ok(Work::Learn { gradient: gradient.decode() })
+            }
+            (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
+                self.advance("Checkpoint", step)?;
+                Ok(Work::Checkpoint { step, label })
+            }
+            (State::Ready, FromCoordinator::Restore { step, label }) => {
+                self.advance("Restore", step)?;
+                Ok(Work::Restore { step, label })
+            }
+            (State::Ready, FromCoordinator::Freeze { step }) => {
+                self.advance("Freeze", step)?;
+                self.frozen = true;
+                Ok(Work::Freeze { step })
+            }
+            (State::Ready, FromCoordinator::Finish { step }) => {
+                self.advance("Finish", step)?;
+                self.state = State::Done;
+                Ok(Work::Finish { step })
+            }
+            _ => Err(unexpected),
+        }
+    }
+
+    fn advance(&mut self, kind: &'static str, step: u64) -> Result<(), PartyError> {
+        let expected = self.step + 1;
+        if step != expected {
+            return Err(PartyError::Step { kind, found: step, expected });
+        }
+        self.step = step;
+        Ok(())
+    }
+
+    fn encode(&mut self, step: u64, rows: Rows) -> Result<Work, PartyError> {
+        self.advance("Encode", step)?;
+        let learn = match rows {
+            Rows::Batch { epoch, batch } => {
+                if self.frozen {
+                    return Err(PartyError::Forbidden { what: "train", when: "before the freeze" });
+                }
+                self.take_batch(epoch, batch)?;
+                true
+            }
+            Rows::Chunk { part, .. } => {
+                self.check_part(part)?;
+                false
+            }
+        };
+        let rows = self.plan.rows(rows)?;
+        if learn {
+            self.state = State::AwaitingGradient { rows: rows.len() };
+        }
+        Ok(Work::Encode { step, rows, learn })
+    }
+
+    /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
+    fn take_batch(&mut self, epoch: u32, batch: u32) -> Result<(), PartyError> {
+        if (epoch, batch) != self.next_batch {
+            return Err(PartyError::Order { epoch, batch });
+        }
+        let last = batch + 1 == self.plan.batches();
+        self.next_batch = if last { (epoch + 1, 0) } else { (epoch, batch + 1) };
+        Ok(())
+    }
+
+    fn check_part(&self, part: Part) -> Result<(), PartyError> {
+        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
+        match part {
+            Part::CohortValidation => Ok(()),
+            Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
+            Part::Validation if !self.frozen => forbidden("encode all validation records", "after the freeze"),
+            Part::Train | Part::CohortTrain if !self.frozen => {
+                forbidden("encode training records as a whole", "after the freeze")
+            }
+            Part::Train | Part::CohortTrain if !self.settings.refits() => {
+                forbidden("encode training records as a whole", "with run.refit or a cohort below 1")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradient::{Gradient, GradientEncoding};
+    use crate::name::PartyName;
+    use crate::settings::Task;
+
+    fn session() -> PartySession {
+        let parties = vec![PartyName::new("a").unwrap()];
+        let settings = RunSettings { gradient: GradientEncoding::F32, ..RunSettings::new(parties, Task::Binary, 2, 2) };
+        let plan = Plan::new(&settings, 400).unwrap();
+        PartySession::new(settings, plan)
+    }
+
+    fn joined() -> PartySession {
+        let mut session = session();
+        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+        assert_eq!(session.receive(FromCoordinator::Accepted), Ok(Work::Joined));
+        session
+    }
+
+    fn batch(step: u64, epoch: u32, batch: u32) -> FromCoordinator {
+        FromCoordinator::Encode { step, rows: Rows::Batch { epoch, batch } }
+    }
+
+    fn chunk(step: u64, part: Part) -> FromCoordinator {
+        FromCoordinator::Encode { step, rows: Rows::Chunk { part, chunk: 0 } }
+    }
+
+    fn gradient(step: u64, rows: usize) -> FromCoordinator {
+        FromCoordinator::Gradient { step, gradient: Gradient::F32(vec![0.5; rows * 2]) }
+    }
+
+    #[test]
+    fn a_run_in_order() {
+        let mut session = joined();
+        for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+            let step = step as u64 + 1;
+            let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index)) else {
+                panic!("batch {index} of epoch {epoch}");
+            };
+            assert_eq!(rows.len(), 144);
+            assert!(matches!(session.receive(gradient(step, rows.len())), Ok(Work::Learn { .. })));
+        }
+        assert!(matches!(session.receive(chunk(5, Part::CohortValidation)), Ok(Work::Encode { learn: false, .. })));
+        assert_eq!(session.receive(FromCoordinator::Freeze { step: 6 }), Ok(Work::Freeze { step: 6 }));
+        assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
+        assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
+        assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
+    }
+
+    #[test]
+    fn what_a_coordinator_may_not_do() {
+        let refused = |messages: Vec<FromCoordinator>| {
+            let mut session = joined();
+            let (last, before) = messages.split_last().unwrap();
+            before.iter().for_each(|message| drop(session.receive(message.clone()).unwrap()));
+            session.receive(last.clone()).unwrap_err()
+        };
+        let order = PartyError::Order { epoch: 0, batch: 0 };
+        assert_eq!(refused(vec![batch(1, 0, 0), gradient(1, 144), batch(2, 0, 0)]), order);
+        assert!(matches!(refused(vec![batch(2, 0, 0)]), PartyError::Step { expected: 1, .. }));
+        assert!(matches!(refused(vec![batch(1, 0, 0), gradient(1, 143)]), PartyError::Gradient { .. }));
+        assert!(matches!(refused(vec![batch(1, 0, 0), gradient(2, 144)]), PartyError::Step { .. }));
+        assert!(matches!(refused(vec![batch(1, 0, 0), batch(2, 0, 1)]), PartyError::Unexpected { .. }));
+        assert!(matches!(refused(vec![chunk(1, Part::Test)]), PartyError::Forbidden { .. }));
+        assert!(matches!(refused(vec![chunk(1, Part::Train)]), PartyError::Forbidden { .. }));
+        let freeze = FromCoordinator::Freeze { step: 1 };
+        assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
+        assert!(matches!(refused(vec![freeze, chunk(2, Part::Train)]), PartyError::Forbidden { .. }));
+        let far = FromCoordinator::Encode { step: 1, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 9 } };
+        assert!(matches!(refused(vec![far]), PartyError::Plan(_)));
+        let refusal = FromCoordinator::Refused { text: "no".into() };
+        assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
+    }
+}

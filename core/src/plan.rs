@@ -1,0 +1,248 @@
+//! Which records every step is about: splits and batches from the seed and row numbers alone.
+//!
+//! Coordinator and parties derive the same plan, so no message names a record, and a coordinator cannot ask
+//! for a batch of its own choice. Labels play no part: a stratified order would tell them to the parties.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::MAX_BATCH_ROWS;
+use crate::random::{shuffle, stream};
+use crate::settings::{RowOrder, RunSettings};
+
+/// A part of the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// All training records.
+    Train,
+    /// All validation records.
+    Validation,
+    /// The test records.
+    Test,
+    /// The training records on which bottom models learn; all of them in joint training.
+    CohortTrain,
+    /// The validation records used while bottom models learn; all of them in joint training.
+    CohortValidation,
+}
+
+/// Which records one request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Batch `batch` of epoch `epoch` (both from 0) of the cohort's training records.
+    Batch {
+        /// The epoch.
+        epoch: u32,
+        /// The batch in it.
+        batch: u32,
+    },
+    /// Chunk `chunk` (from 0) of a part, in the part's order.
+    Chunk {
+        /// The part.
+        part: Part,
+        /// The chunk in it.
+        chunk: u32,
+    },
+}
+
+/// Most records of an evaluation chunk.
+pub const CHUNK_ROWS: usize = 1024;
+
+/// A run that no plan fits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A part that must have records has none.
+    #[error("{records} records leave {found} for {part}; at least {least} are needed: use more records or other shares")]
+    TooFew {
+        /// All records.
+        records: usize,
+        /// The part.
+        part: &'static str,
+        /// Its records.
+        found: usize,
+        /// Records needed.
+        least: usize,
+    },
+    /// A peer asked for rows that are not there.
+    #[error("there is no {what} {index}; the last is {last}")]
+    Beyond {
+        /// "epoch", "batch" or "chunk".
+        what: &'static str,
+        /// What was asked for.
+        index: u32,
+        /// The last one.
+        last: u32,
+    },
+}
+
+/// The rows of each part and the batches of each epoch.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    train: Vec<u32>,
+    validation: Vec<u32>,
+    test: Vec<u32>,
+    cohort_train: usize,
+    cohort_validation: usize,
+    seed: u64,
+    epochs: u32,
+    batch_rows: usize,
+    shuffled_epoch: Option<(u32, Vec<u32>)>,
+}
+
+impl Plan {
+    /// Plans a run over `records` records.
+    ///
+    /// The cohort is the head of the (shuffled) training and validation parts.
+    pub fn new(settings: &RunSettings, records: usize) -> Result<Self, PlanError> {
+        let mut rows: Vec<u32> = (0..records as u32).collect();
+        if settings.row_order == RowOrder::Shuffled {
+            shuffle(&mut rows, &mut stream(settings.seed, "test split", &[]));
+        }
+        let share = |of: usize, share: f64| (of as f64 * share).round() as usize;
+        let test = rows.split_off(records - share(records, settings.test_share));
+        shuffle(&mut rows, &mut stream(settings.seed, "validation split", &[]));
+        let validation = rows.split_off(rows.len() - share(rows.len(), settings.validation_share));
+        let plan = Self {
+            cohort_train: share(rows.len(), settings.cohort_share),
+            cohort_validation: share(validation.len(), settings.cohort_share),
+            train: rows,
+            validation,
+            test,
+            seed: settings.seed,
+            epochs: settings.epochs,
+            batch_rows: settings.batch_rows.min(MAX_BATCH_ROWS),
+            shuffled_epoch: None,
+        };
+        let least_validation = usize::from(settings.validation_share > 0.0);
+        let least_test = usize::from(settings.test_share > 0.0);
+        for (part, found, least) in [
+            ("training", plan.cohort_train, 2),
+            ("validation", plan.cohort_validation, least_validation),
+            ("test", plan.test.len(), least_test),
+        ] {
+            if found < least {
+                return Err(PlanError::TooFew { records, part, found, least });
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The rows of a part.
+    pub fn part(&self, part: Part) -> &[u32] {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+            Part::CohortTrain => &self.train[..self.cohort_train],
+            Part::CohortValidation => &self.validation[..self.cohort_validation],
+        }
+    }
+
+    /// Batches of every epoch.
+    pub fn batches(&self) -> u32 {
+        self.cohort_train.div_ceil(self.batch_rows) as u32
+    }
+
+    /// Updates of the bottom models in the whole run.
+    pub fn updates(&self) -> u64 {
+        u64::from(self.epochs) * u64::from(self.batches())
+    }
+
+    /// Evaluation chunks of a part.
+    pub fn chunks(&self, part: Part) -> u32 {
+        self.part(part).len().div_ceil(CHUNK_ROWS) as u32
+    }
+
+    /// The rows of a request.
+    pub fn rows(&mut self, rows: Rows) -> Result<Vec<u32>, PlanError> {
+        let below = |what, index: u32, count: u32| {
+            if index < count {
+                Ok(())
+            } else {
+                Err(PlanError::Beyond { what, index, last: count.saturating_sub(1) })
+            }
+        };
+        match rows {
+            Rows::Batch { epoch, batch } => {
+                let batches = self.batches();
+                below("epoch", epoch, self.epochs)?;
+                below("batch", batch, batches)?;
+                let order = self.epoch_order(epoch);
+                let (count, batches, batch) = (order.len(), batches as usize, batch as usize);
+                Ok(order[count * batch / batches..count * (batch + 1) / batches].to_vec())
+            }
+            Rows::Chunk { part, chunk } => {
+                below("chunk", chunk, self.chunks(part))?;
+                let all = self.part(part);
+                let start = chunk as usize * CHUNK_ROWS;
+                Ok(all[start..(start + CHUNK_ROWS).min(all.len())].to_vec())
+            }
+        }
+    }
+
+    fn epoch_order(&mut self, epoch: u32) -> &[u32] {
+        let known = self.shuffled_epoch.take_if(|(known, _)| *known == epoch);
+        let order = known.map(|(_, order)| order).unwrap_or_else(|| {
+            let mut order = self.part(Part::CohortTrain).to_vec();
+            shuffle(&mut order, &mut stream(self.seed, "batches", &[u64::from(epoch)]));
+            order
+        });
+        &self.shuffled_epoch.insert((epoch, order)).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::name::PartyName;
+    use crate::settings::Task;
+
+    fn settings() -> RunSettings {
+        RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 4, 3)
+    }
+
+    proptest! {
+        #[test]
+        fn parts_hold_every_record_once_and_batches_every_training_record(
+            records in 40_usize..3000,
+            batch_rows in 2_usize..300,
+            seed in any::<u64>(),
+            given in any::<bool>(),
+            cohort_share in 0.2_f64..1.0,
+        ) {
+            let row_order = if given { RowOrder::Given } else { RowOrder::Shuffled };
+            let settings = RunSettings { batch_rows, seed, row_order, cohort_share, ..settings() };
+            let mut plan = Plan::new(&settings, records).unwrap();
+            let mut all: Vec<u32> =
+                [Part::Train, Part::Validation, Part::Test].iter().flat_map(|p| plan.part(*p).to_vec()).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..records as u32).collect::<Vec<_>>());
+            if given {
+                let first = records - plan.part(Part::Test).len();
+                prop_assert!(plan.part(Part::Test).iter().copied().eq(first as u32..records as u32));
+            }
+            for epoch in 0..2 {
+                let batches: Vec<Vec<u32>> =
+                    (0..plan.batches()).map(|batch| plan.rows(Rows::Batch { epoch, batch }).unwrap()).collect();
+                let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+                let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+                prop_assert!(most - least <= 1 && *most <= batch_rows, "{:?}", sizes);
+                let mut seen = batches.concat();
+                seen.sort_unstable();
+                let mut expected = plan.part(Part::CohortTrain).to_vec();
+                expected.sort_unstable();
+                prop_assert_eq!(seen, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_beyond_the_plan_are_an_error() {
+        let mut plan = Plan::new(&settings(), 100).unwrap();
+        assert!(plan.rows(Rows::Batch { epoch: 3, batch: 0 }).is_err());
+        assert!(plan.rows(Rows::Batch { epoch: 0, batch: 1 }).is_err());
+        assert!(plan.rows(Rows::Chunk { part: Part::Test, chunk: 1 }).is_err());
+        assert!(Plan::new(&settings(), 2).is_err());
+    }
+}

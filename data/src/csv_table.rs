@@ -1,0 +1,138 @@
+//! CSV files to a table: which columns to load, then every record's cells as numbers.
+
+use std::collections::HashSet;
+
+use crate::csv_file::CsvFiles;
+use crate::error::TableError;
+use crate::ids::IdColumn;
+use crate::limits::{check_size, reserve_values};
+use crate::matrix::Matrix;
+use crate::names;
+use crate::number::parse_number;
+use crate::source::{CsvColumns, Table};
+
+pub(crate) fn load(source: &CsvColumns) -> Result<Table, TableError> {
+    let files = CsvFiles::open(&source.paths)?;
+    let first_path = files.first_path();
+    let id_at = names::find(first_path, files.names(), "id", &source.id)?;
+    files.check_names_differ()?;
+    let columns_at = select(&files, source, id_at)?;
+    let column_count = columns_at.len() as u64;
+    check_size(first_path, 0, column_count)?;
+    check_image(source, columns_at.len())?;
+
+    let mut ids = IdColumn::default();
+    let mut values = reserve_values(files.records_at_most()?, column_count)?;
+    let mut rows = 0;
+    files.visit(|spot, record| {
+        rows += 1;
+        check_size(spot.path, rows, column_count)?;
+        ids.push(spot, &source.id, &record[id_at])?;
+        for &at in &columns_at {
+            let value = parse_number(&record[at]).map_err(|fault| TableError::Cell {
+                place: spot.place(),
+                column: files.names()[at].clone(),
+                fault,
+            })?;
+            values.push(value);
+        }
+        Ok::<(), TableError>(())
+    })?;
+    let names = columns_at.iter().map(|&at| files.names()[at].clone());
+    Ok(Table {
+        ids: ids.finish()?,
+        names: names.collect(),
+        matrix: Matrix::from_checked(columns_at.len(), values),
+        image: source.image,
+    })
+}
+
+/// The positions of the columns to load, in the order in which they are to be loaded.
+fn select(
+    files: &CsvFiles<'_>,
+    source: &CsvColumns,
+    id_at: usize,
+) -> Result<Vec<usize>, TableError> {
+    let path = files.first_path();
+    let all = files.names();
+    let mut ignored = HashSet::new();
+    for name in &source.ignore {
+        let at = names::find(path, all, "ignore", name)?;
+        if at == id_at {
+            return Err(named_twice(name, "is named by `id` and by `ignore`"));
+        }
+        ignored.insert(at);
+    }
+    let selected = match &source.columns {
+        Some(wanted) => select_named(files, wanted, id_at, &ignored)?,
+        None => (0..all.len())
+            .filter(|at| *at != id_at && !ignored.contains(at))
+            .collect(),
+    };
+    if selected.is_empty() {
+        return Err(TableError::NoColumns {
+            path: path.to_owned(),
+        });
+    }
+    match selected.iter().find(|&&at| all[at].is_empty()) {
+        Some(at) => Err(TableError::UnnamedColumn {
+            path: path.to_owned(),
+            number: at + 1,
+        }),
+        None => Ok(selected),
+    }
+}
+
+fn select_named(
+    files: &CsvFiles<'_>,
+    wanted: &[String],
+    id_at: usize,
+    ignored: &HashSet<usize>,
+) -> Result<Vec<usize>, TableError> {
+    let mut selected = Vec::with_capacity(wanted.len());
+    let mut seen = HashSet::new();
+    for name in wanted {
+        let at = names::find(files.first_path(), files.names(), "columns", name)?;
+        if at == id_at {
+            return Err(named_twice(name, "is named by `id` and by `columns`"));
+        }
+        if ignored.contains(&at) {
+            return Err(named_twice(name, "is named by `columns` and by `ignore`"));
+        }
+        if !seen.insert(at) {
+            return Err(named_twice(name, "is named twice by `columns`"));
+        }
+        selected.push(at);
+    }
+    Ok(selected)
+}
+
+fn named_twice(name: &str, problem: &'static str) -> TableError {
+    TableError::ColumnNamedTwice {
+        name: name.to_owned(),
+        problem,
+    }
+}
+
+fn check_image(source: &CsvColumns, columns: usize) -> Result<(), TableError> {
+    let Some(image) = source.image else {
+        return Ok(());
+    };
+    let pixels = image
+        .channels
+        .checked_mul(image.height)
+        .and_then(|pixels| pixels.checked_mul(image.width));
+    if pixels == Some(columns) {
+        return Ok(());
+    }
+    Err(TableError::ImageShape {
+        channels: image.channels,
+        height: image.height,
+        width: image.width,
+        columns,
+    })
+}
+
+#[cfg(test)]
+#[path = "csv_table_tests.rs"]
+mod tests;

@@ -1,0 +1,38 @@
+//! From files to numbers: what a party or the coordinator reads before training.
+//!
+//! A party loads a [`Table`] (record ids and an f32 [`Matrix`]) from the files that a
+//! [`ColumnsSource`] names; the coordinator loads [`Labels`] from a [`LabelsSource`].
+//! [`Standardizer`] then brings columns to a common scale, fitted on training rows only.
+//!
+//! This crate knows nothing of models, peers or the network. Nothing it loads may leave it in
+//! words: no error message and no `Debug` output holds a cell, a record id or a label; errors
+//! name the file, the line and the column instead.
+
+mod classes;
+mod csv_file;
+mod csv_table;
+mod error;
+mod header;
+mod ids;
+mod idx;
+mod idx_table;
+mod input;
+mod labels;
+mod limits;
+mod matrix;
+mod names;
+mod number;
+mod preprocess;
+mod source;
+mod target;
+
+pub use error::{Place, TableError};
+pub use header::{Header, describe};
+pub use idx::IdxError;
+pub use labels::{CsvLabels, IdxLabels, LabelError, Labels, LabelsSource, load_labels};
+pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
+pub use matrix::{Matrix, MatrixError};
+pub use number::CellFault;
+pub use preprocess::{PreprocessError, Preprocessing, Standardizer};
+pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
+pub use target::Target;

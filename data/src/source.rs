@@ -1,0 +1,214 @@
+//! A party's columns: the configuration that names them, and the table they become.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TableError;
+use crate::matrix::Matrix;
+use crate::{csv_table, idx_table};
+
+/// Where a party's columns are, as in its configuration file; `format` chooses the kind.
+///
+/// ```
+/// use hashvfl_data::ColumnsSource;
+///
+/// let table: ColumnsSource = toml::from_str(r#"
+///     format = "csv"
+///     paths = ["2024.csv", "2025.csv.gz"]   # one below the other; the same header in each
+///     id = "customer_id"
+///     ignore = ["name", "y"]                # every other column is loaded
+/// "#).unwrap();
+/// let left_half: ColumnsSource = toml::from_str(r#"
+///     format = "idx"
+///     paths = ["train-images-idx3-ubyte.gz"]
+///     crop = { top = 0, left = 0, height = 28, width = 14 }
+/// "#).unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "lowercase")]
+pub enum ColumnsSource {
+    /// Text files, one record a line below a header; gzip is recognised.
+    Csv(CsvColumns),
+    /// Images in the IDX format of MNIST, one byte a pixel; gzip is recognised.
+    Idx(IdxColumns),
+}
+
+/// Columns of CSV files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsvColumns {
+    /// The files, read one after the other; all have the same header.
+    pub paths: Vec<PathBuf>,
+    /// Name of the column with the record ids.
+    pub id: String,
+    /// Names of the columns to load, in this order; without it all but `id` and `ignore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Names of columns to leave out. A name that no column has is an error: with a misspelt
+    /// one the column would be loaded.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// Says that the columns are pixels of an image, channel by channel and row by row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageShape>,
+}
+
+/// Pixels of IDX files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdxColumns {
+    /// The files, read one after the other; all hold images of the same size.
+    pub paths: Vec<PathBuf>,
+    /// The part of each image to load; without it the whole image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
+}
+
+/// A rectangle of an image, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// Rows of pixels above it.
+    pub top: usize,
+    /// Pixels to the left of it.
+    pub left: usize,
+    /// Rows of pixels in it.
+    pub height: usize,
+    /// Pixels in each of its rows.
+    pub width: usize,
+}
+
+/// The shape of an image whose pixels are columns: `[channels, height, width]`, row-major.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageShape {
+    /// Channels: 1 for grey, 3 for colour.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+}
+
+/// A party's records: one id and one row of numbers each.
+#[derive(Clone, PartialEq)]
+pub struct Table {
+    /// The record ids, one a row, each once.
+    pub ids: Vec<String>,
+    /// The columns' names, one a column of `matrix`.
+    pub names: Vec<String>,
+    /// The values: `[ids.len(), names.len()]`.
+    pub matrix: Matrix,
+    /// Set when the columns are an image's pixels; its product is then `names.len()`.
+    pub image: Option<ImageShape>,
+}
+
+impl ColumnsSource {
+    /// Makes relative paths relative to `folder`, usually that of the configuration file.
+    pub fn resolve(&mut self, folder: &Path) {
+        let paths = match self {
+            Self::Csv(csv) => &mut csv.paths,
+            Self::Idx(idx) => &mut idx.paths,
+        };
+        resolve(paths, folder);
+    }
+}
+
+/// Puts `folder` before every relative path.
+pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
+    for path in paths {
+        *path = folder.join(&path);
+    }
+}
+
+/// Loads the columns that `source` names, in one pass that holds the matrix once.
+///
+/// CSV files are read a first time to count their lines, so that the matrix is allocated once.
+/// The ids of IDX records are their numbers, from "0", counted on from file to file.
+///
+/// # Errors
+/// When a file is missing, damaged or beyond the limits, a setting names a column that is not
+/// there, a cell is no finite number, or an id is missing or repeated. No error shows a cell.
+pub fn load(source: &ColumnsSource) -> Result<Table, TableError> {
+    match source {
+        ColumnsSource::Csv(csv) => csv_table::load(csv),
+        ColumnsSource::Idx(idx) => idx_table::load(idx),
+    }
+}
+
+/// Shows sizes only: ids and values are private data.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("matrix", &self.matrix)
+            .field("image", &self.image)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ColumnsSource, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_configuration_survives_a_round_trip() {
+        for text in [
+            "format = \"csv\"\npaths = [\"a.csv\"]\nid = \"id\"\n\
+             image = { channels = 1, height = 2, width = 3 }",
+            "format = \"csv\"\npaths = [\"a.csv\"]\nid = \"id\"\ncolumns = [\"a\"]\nignore = [\"y\"]",
+            "format = \"idx\"\npaths = [\"a.gz\"]",
+        ] {
+            let source = parse(text).unwrap();
+            let again = parse(&toml::to_string(&source).unwrap()).unwrap();
+            assert_eq!(source, again);
+        }
+    }
+
+    #[test]
+    fn what_a_format_does_not_know_is_refused() {
+        for text in [
+            "format = \"csv\"\npaths = []\nid = \"id\"\nignored = [\"y\"]",
+            "format = \"idx\"\npaths = []\nid = \"id\"",
+            "format = \"idx\"\npaths = []\ncrop = { top = 0, left = 0, height = 1, w = 1 }",
+            "format = \"parquet\"\npaths = []",
+            "format = \"csv\"\npaths = []",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_relative_paths_are_resolved() {
+        let mut source =
+            parse("format = \"csv\"\nid = \"id\"\npaths = [\"a.csv\", \"/b.csv\"]").unwrap();
+        source.resolve(Path::new("/etc/party"));
+        let ColumnsSource::Csv(csv) = source else {
+            panic!("expected csv");
+        };
+        assert_eq!(
+            csv.paths,
+            [Path::new("/etc/party/a.csv"), Path::new("/b.csv")]
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_id() {
+        let table = Table {
+            ids: vec!["secret".to_owned()],
+            names: vec!["a".to_owned()],
+            matrix: Matrix::new(1, 1, vec![17.0]).unwrap(),
+            image: None,
+        };
+        let shown = format!("{table:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("17"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! The coordinator's model: all parties' codes to a prediction, and back to a gradient for each party.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::random::{shuffle, stream};
+use hashvfl_core::settings::{Schedule, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::adam::{Adam, AdamConfig};
+use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
+use crate::init::Init;
+use crate::loss::{Evaluation, Loss, LossConfig};
+use crate::schedule::learning_rate;
+use crate::snapshot::{Snapshot, SnapshotError, to_host};
+
+/// The `[top]` table of the coordinator. The defaults are the recipe of `docs/recipe.md`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopConfig {
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Probability with which a hidden unit is dropped in training.
+    pub dropout: f32,
+    /// The loss.
+    pub loss: LossConfig,
+    /// The optimiser; its learning rate is `run.learning_rate`.
+    pub adam: AdamConfig,
+    /// Epochs without a better validation metric after which training stops; 0 never stops early.
+    pub patience: u32,
+    /// Epochs of fitting on stored codes, where the run refits.
+    pub refit_epochs: u32,
+    /// Peak learning rate of that.
+    pub refit_learning_rate: f64,
+}
+
+impl Default for TopConfig {
+    fn default() -> Self {
+        Self {
+            hidden: vec![64],
+            dropout: 0.0,
+            loss: LossConfig::default(),
+            adam: AdamConfig::default(),
+            patience: 0,
+            refit_epochs: 15,
+            refit_learning_rate: 1e-3,
+        }
+    }
+}
+
+/// What one step of training gave.
+pub struct Step {
+    /// The mean loss, without the consistency term.
+    pub loss: f64,
+    /// The gradient for each party, row-major [rows, bits].
+    pub gradients: Vec<Vec<f32>>,
+}
+
+/// The top model with its loss and optimiser.
+pub struct Classifier {
+    config: TopConfig,
+    model: Mlp,
+    adam: Adam,
+    loss: Loss,
+    seed: u64,
+    device: Device,
+    schedule: Schedule,
+    peak_rate: f64,
+    total_updates: u64,
+}
+
+impl Classifier {
+    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`.
+    pub fn new(
+        config: TopConfig,
+        loss: Loss,
+        inputs: usize,
+        (schedule, peak_rate, total_updates): (Schedule, f64, u64),
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, BottomError> {
+        let device = device.clone().autodiff();
+        let mut init = Init::new(stream(seed, "top weights", &[]), &device);
+        let hidden = config.hidden.clone();
+        let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
+        let adam = Adam::new(config.adam);
+        Ok(Self { config, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
+    }
+
+    /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
+    pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
+        let input = self.input(parts, rows.len()).require_grad();
+        let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
+        let outputs = self.model.forward(input.clone(), &mut dropout);
+        let loss = self.loss.forward(outputs, rows, &self.device);
+        let mut gradients = loss.backward();
+        // Unwrap safety: the input requires a gradient and the loss depends on it.
+        let joint = to_host(input.grad_remove(&mut gradients).expect("gradient of the codes"));
+        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
+        self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
+        let loss = f64::from(loss.inner().into_scalar::<f32>());
+        let mut split = split_columns(&joint, parts, rows.len());
+        for (gradient, part) in split.iter_mut().zip(parts) {
+            self.loss.add_consistency(gradient, part, rows);
+        }
+        Step { loss, gradients: split }
+    }
+
+    /// The top model's outputs for codes of `rows` records, row-major.
+    pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
+        let input = self.input(parts, rows).inner();
+        to_host(self.model.valid().forward(input, &mut Dropout::off()))
+    }
+
+    /// Measures outputs on `rows`.
+    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
+        self.loss.evaluate(outputs, rows)
+    }
+
+    /// Starts anew and fits on stored codes: `gather` brings all parties' codes of rows. The model of the
+    /// epoch that does best on `validation` is kept; returns that epoch (from 1).
+    pub fn refit(
+        &mut self,
+        gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+        (train, validation): (&[u32], &[u32]),
+        batch_rows: usize,
+        task: Task,
+    ) -> Result<u32, SnapshotError> {
+        let batches = train.len().div_ceil(batch_rows).max(1);
+        let mut init = Init::new(stream(self.seed, "refit weights", &[]), &self.device);
+        let inputs = gather(&train[..1]).iter().map(Vec::len).sum();
+        let hidden = self.config.hidden.clone();
+        // Unwrap safety: the same sizes made a model before.
+        self.model = MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
+        self.adam = Adam::new(self.config.adam);
+        (self.peak_rate, self.schedule) = (self.config.refit_learning_rate, Schedule::OneCycle);
+        self.total_updates = u64::from(self.config.refit_epochs) * batches as u64;
+        let mut order = train.to_vec();
+        let mut best: Option<(f64, u32, Snapshot)> = None;
+        for epoch in 1..=self.config.refit_epochs {
+            shuffle(&mut order, &mut stream(self.seed, "refit batches", &[u64::from(epoch)]));
+            for batch in 0..batches {
+                let rows = &order[order.len() * batch / batches..order.len() * (batch + 1) / batches];
+                self.step(&gather(rows), rows);
+            }
+            let metric = self.evaluate_stored(gather, validation).metric(task);
+            if !validation.is_empty() && best.as_ref().is_none_or(|(most, ..)| metric > *most) {
+                best = Some((metric, epoch, self.snapshot()));
+            }
+        }
+        let Some((_, epoch, snapshot)) = best else { return Ok(self.config.refit_epochs) };
+        self.load(&snapshot)?;
+        Ok(epoch)
+    }
+
+    /// Measures on stored codes.
+    pub fn evaluate_stored(&self, gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>, rows: &[u32]) -> Evaluation {
+        let outputs: Vec<f32> =
+            rows.chunks(4096).flat_map(|chunk| self.predict(&gather(chunk), chunk.len())).collect();
+        self.loss.evaluate(&outputs, rows)
+    }
+
+    /// Everything the classifier has learned.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.put_module("model", &self.model);
+        self.adam.put(&mut snapshot);
+        snapshot
+    }
+
+    /// Goes back to a snapshot.
+    pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.model = snapshot.load_module("model", self.model.clone())?;
+        self.adam.load(snapshot, &self.device)
+    }
+
+    fn input(&self, parts: &[Vec<f32>], rows: usize) -> Tensor<2> {
+        let widths: Vec<usize> = parts.iter().map(|part| part.len() / rows.max(1)).collect();
+        let mut joined = Vec::with_capacity(rows * widths.iter().sum::<usize>());
+        for row in 0..rows {
+            for (part, width) in parts.iter().zip(&widths) {
+                joined.extend_from_slice(&part[row * width..(row + 1) * width]);
+            }
+        }
+        let data = TensorData::new(joined, [rows, widths.iter().sum::<usize>()]);
+        Tensor::from_inner(Tensor::<2>::from_data(data, &self.device.clone().inner()))
+    }
+}
+
+/// The columns of each party out of a joint matrix.
+fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>> {
+    let total = joint.len() / rows.max(1);
+    let mut start = 0;
+    parts
+        .iter()
+        .map(|part| {
+            let width = part.len() / rows.max(1);
+            let range = start..start + width;
+            start += width;
+            joint.chunks_exact(total).flat_map(|row| row[range.clone()].iter().copied()).collect()
+        })
+        .collect()
+}

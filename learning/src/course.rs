@@ -1,0 +1,269 @@
+//! The course of a run: epochs over batches, early stop, freeze, fit on stored codes, test.
+//!
+//! ```text
+//!  joint phase (the cohort)                      after the freeze
+//!  for each epoch:                               encode every other part once, keep the codes
+//!    for each batch: encode, step, learn   -->   refit the top model on them (where the run refits)
+//!    evaluate on cohort validation               evaluate on test records, once
+//! ```
+//!
+//! One function serves a networked run and the baselines in one process: they differ in [`Parties`] alone.
+
+use std::time::Instant;
+
+use hashvfl_core::message::CheckpointLabel;
+use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::{Digest, Gradient, Part, Plan, Rows, RunSettings};
+use serde::{Deserialize, Serialize};
+
+use crate::classifier::Classifier;
+use crate::cut::{Embedding, Parties};
+use crate::loss::Evaluation;
+use crate::snapshot::SnapshotError;
+
+/// One epoch of the joint phase.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Mean training loss over the epoch's batches.
+    pub train_loss: f64,
+    /// Evaluation on the cohort's validation records; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub validation: Option<Evaluation>,
+    /// Seconds of the epoch's batches, without the evaluation.
+    pub train_seconds: f64,
+}
+
+/// What to tell a watcher.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// A batch is done.
+    Batch {
+        /// Its epoch, from 0.
+        epoch: u32,
+        /// The batch, from 0.
+        batch: u32,
+    },
+    /// An epoch is done.
+    Epoch(&'a EpochReport),
+    /// Another phase begins.
+    Phase(&'static str),
+}
+
+/// Bits that each party released of a record, by group of records.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Released {
+    /// Training records of the cohort (all training records in joint training).
+    pub cohort_train: u64,
+    /// Validation records of the cohort.
+    pub cohort_validation: u64,
+    /// Records outside cohort and test part.
+    pub others: u64,
+    /// Test records.
+    pub test: u64,
+}
+
+/// How a run went.
+pub struct Outcome<E: Embedding> {
+    /// Every epoch.
+    pub curve: Vec<EpochReport>,
+    /// The epoch whose models were kept, from 1.
+    pub best_epoch: u32,
+    /// On the test records; absent where there are none.
+    pub test: Option<Evaluation>,
+    /// Codes known at the end, a table a party.
+    pub tables: Vec<E::Table>,
+    /// Digests of the frozen encoders.
+    pub encoders: Vec<Digest>,
+    /// Bits released.
+    pub released: Released,
+}
+
+/// How a run fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CourseError<E> {
+    /// A party.
+    #[error("{0}")]
+    Parties(E),
+    /// The coordinator's own state.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Losses are no numbers any more.
+    #[error("epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns")]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+}
+
+/// Runs a whole course.
+pub fn run<P: Parties>(
+    parties: &mut P,
+    settings: &RunSettings,
+    plan: &mut Plan,
+    classifier: &mut Classifier,
+    patience: u32,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Outcome<P::Embedding>, CourseError<P::Error>> {
+    let joint = learn_jointly(parties, settings, plan, classifier, patience, watch)?;
+    watch(Progress::Phase("freeze"));
+    let encoders = parties.freeze().map_err(CourseError::Parties)?;
+    let records: usize = [Part::Train, Part::Validation, Part::Test].iter().map(|part| plan.part(*part).len()).sum();
+    let mut tables: Vec<_> = encoders.iter().map(|_| P::Embedding::table(records, settings.bits)).collect();
+    let mut keep = |parties: &mut P, plan: &mut Plan, part: Part| {
+        for chunk in 0..plan.chunks(part) {
+            let rows = Rows::Chunk { part, chunk };
+            let numbers = plan.rows(rows).unwrap_or_default();
+            for (table, batch) in tables.iter_mut().zip(parties.encode(rows, numbers.len())?) {
+                batch.keep(table, &numbers);
+            }
+        }
+        Ok(())
+    };
+    watch(Progress::Phase("encode"));
+    if settings.refits() {
+        keep(parties, plan, Part::Train).map_err(CourseError::Parties)?;
+        keep(parties, plan, Part::Validation).map_err(CourseError::Parties)?;
+    }
+    keep(parties, plan, Part::Test).map_err(CourseError::Parties)?;
+    // Unwrap safety: every row that is gathered below was kept above.
+    let gather = |rows: &[u32]| -> Vec<Vec<f32>> {
+        tables.iter().map(|table| P::Embedding::gather(table, rows).expect("a kept row")).collect()
+    };
+    if settings.refits() {
+        watch(Progress::Phase("refit"));
+        refit(classifier, &gather, settings, plan)?;
+    }
+    let test_rows = plan.part(Part::Test);
+    let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
+    let released = released(settings, joint.epochs_run, joint.validations);
+    Ok(Outcome { curve: joint.curve, best_epoch: joint.best_epoch, test, tables, encoders, released })
+}
+
+/// Fits the top model anew on stored codes; in joint training, the old one stays where it does as well on the
+/// validation records.
+fn refit(
+    classifier: &mut Classifier,
+    gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+    settings: &RunSettings,
+    plan: &Plan,
+) -> Result<(), SnapshotError> {
+    let (train, validation) = (plan.part(Part::Train), plan.part(Part::Validation));
+    let before = classifier.snapshot();
+    let old = classifier.evaluate_stored(gather, validation).metric(settings.task);
+    classifier.refit(gather, (train, validation), settings.batch_rows, settings.task)?;
+    let new = classifier.evaluate_stored(gather, validation).metric(settings.task);
+    if !settings.encodes_once() && !validation.is_empty() && old >= new { classifier.load(&before) } else { Ok(()) }
+}
+
+struct Joint {
+    curve: Vec<EpochReport>,
+    best_epoch: u32,
+    epochs_run: u32,
+    validations: u32,
+}
+
+fn learn_jointly<P: Parties>(
+    parties: &mut P,
+    settings: &RunSettings,
+    plan: &mut Plan,
+    classifier: &mut Classifier,
+    patience: u32,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Joint, CourseError<P::Error>> {
+    let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
+    let mut best: Option<(f64, crate::Snapshot)> = None;
+    let validates = !plan.part(Part::CohortValidation).is_empty();
+    for epoch in 0..settings.epochs {
+        let (train_loss, train_seconds) = train_epoch(parties, settings, plan, classifier, epoch, watch)?;
+        joint.epochs_run = epoch + 1;
+        let mut report = EpochReport { epoch: epoch + 1, train_loss, validation: None, train_seconds };
+        if !train_loss.is_finite() {
+            return Err(CourseError::Diverged { epoch: epoch + 1 });
+        }
+        if validates {
+            report.validation = Some(evaluate(parties, plan, classifier, Part::CohortValidation)?);
+            joint.validations += 1;
+        }
+        watch(Progress::Epoch(&report));
+        joint.curve.push(report);
+        let Some(validation) = report.validation else { continue };
+        let metric = validation.metric(settings.task);
+        if best.as_ref().is_none_or(|(most, _)| metric > *most) {
+            best = Some((metric, classifier.snapshot()));
+            joint.best_epoch = epoch + 1;
+            parties.checkpoint(CheckpointLabel::Best).map_err(CourseError::Parties)?;
+        } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {
+            break;
+        }
+    }
+    match best {
+        Some((_, snapshot)) if joint.best_epoch < joint.epochs_run => {
+            classifier.load(&snapshot)?;
+            parties.restore(CheckpointLabel::Best).map_err(CourseError::Parties)?;
+        }
+        Some(_) => {}
+        None => joint.best_epoch = joint.epochs_run,
+    }
+    Ok(joint)
+}
+
+fn train_epoch<P: Parties>(
+    parties: &mut P,
+    settings: &RunSettings,
+    plan: &mut Plan,
+    classifier: &mut Classifier,
+    epoch: u32,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(f64, f64), CourseError<P::Error>> {
+    let start = Instant::now();
+    let (mut loss, mut seen) = (0.0, 0);
+    for batch in 0..plan.batches() {
+        let rows = Rows::Batch { epoch, batch };
+        // Unwrap safety: epoch and batch are within the plan.
+        let numbers = plan.rows(rows).expect("a batch of the plan");
+        let parts: Vec<Vec<f32>> = parties
+            .encode(rows, numbers.len())
+            .map_err(CourseError::Parties)?
+            .iter()
+            .map(Embedding::to_floats)
+            .collect();
+        let step = classifier.step(&parts, &numbers);
+        let encode = |gradient| Gradient::encode(gradient, settings.bits, settings.gradient);
+        parties.learn(step.gradients.into_iter().map(encode).collect()).map_err(CourseError::Parties)?;
+        loss += step.loss * numbers.len() as f64;
+        seen += numbers.len();
+        watch(Progress::Batch { epoch, batch });
+    }
+    Ok((loss / seen.max(1) as f64, start.elapsed().as_secs_f64()))
+}
+
+fn evaluate<P: Parties>(
+    parties: &mut P,
+    plan: &mut Plan,
+    classifier: &Classifier,
+    part: Part,
+) -> Result<Evaluation, CourseError<P::Error>> {
+    let all = plan.part(part).to_vec();
+    let mut outputs = Vec::new();
+    for (chunk, rows) in all.chunks(CHUNK_ROWS).enumerate() {
+        let request = Rows::Chunk { part, chunk: chunk as u32 };
+        let batches = parties.encode(request, rows.len()).map_err(CourseError::Parties)?;
+        let parts: Vec<Vec<f32>> = batches.iter().map(Embedding::to_floats).collect();
+        outputs.extend(classifier.predict(&parts, rows.len()));
+    }
+    Ok(classifier.evaluate(&outputs, &all))
+}
+
+/// Bits a record and party: one code an epoch or evaluation, and one after the freeze.
+fn released(settings: &RunSettings, epochs: u32, validations: u32) -> Released {
+    let bits = settings.bits as u64;
+    let stored = if settings.refits() { bits } else { 0 };
+    Released {
+        cohort_train: u64::from(epochs) * bits + stored,
+        cohort_validation: u64::from(validations) * bits + stored,
+        others: stored,
+        test: bits,
+    }
+}

@@ -1,0 +1,198 @@
+//! A party's model: columns to codes, and gradients of codes to better codes.
+//!
+//! All that a party learns is in one [`Encoder`], and one [`Snapshot`] holds it whole: weights, statistics,
+//! thresholds and the optimiser's moments. A run that loads it goes on bit for bit.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::Digest;
+use hashvfl_core::random::stream;
+use hashvfl_core::settings::{RunSettings, Schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::adam::{Adam, AdamConfig};
+use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape};
+use crate::hash::{HashConfig, Hashed, Statistics};
+use crate::init::Init;
+use crate::schedule::learning_rate;
+use crate::snapshot::{Snapshot, SnapshotError, to_host};
+
+/// Records over which statistics and thresholds are measured, at most.
+pub const CALIBRATION_ROWS: usize = 65_536;
+/// Records that pass through the model at once outside training.
+const PASS_ROWS: usize = 4096;
+
+/// A party's own choices about its model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    /// The bottom model.
+    pub model: BottomConfig,
+    /// The hash layer.
+    pub hash: HashConfig,
+    /// The optimiser.
+    pub adam: AdamConfig,
+    /// Probability with which a hidden unit is dropped in training, from 0 to below 1.
+    pub dropout: f32,
+}
+
+/// What leaves the encoder: signs in a federation, floats in a baseline that runs in one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The sign.
+    Hash,
+    /// The normalised embedding. No config file and no message reaches this.
+    SimulatedFloat,
+}
+
+/// A bottom model with its hash layer and optimiser.
+pub struct Encoder {
+    config: EncoderConfig,
+    cut: Cut,
+    seed: u64,
+    bits: usize,
+    device: Device,
+    model: BottomModel,
+    statistics: Statistics,
+    calibrated: bool,
+    adam: Adam,
+    pending: Option<Hashed>,
+    schedule: Schedule,
+    peak_rate: f64,
+    total_updates: u64,
+}
+
+impl Encoder {
+    /// A new encoder of `input` columns for a run of `total_updates` updates, with weights drawn from `seed`.
+    pub fn new(
+        config: EncoderConfig,
+        cut: Cut,
+        input: InputShape,
+        settings: &RunSettings,
+        total_updates: u64,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, BottomError> {
+        let device = device.clone().autodiff();
+        let mut init = Init::new(stream(seed, "bottom weights", &[]), &device);
+        let model = config.model.init(input, settings.bits, &mut init)?;
+        Ok(Self {
+            cut,
+            seed,
+            bits: settings.bits,
+            statistics: Statistics::neutral(settings.bits),
+            calibrated: false,
+            adam: Adam::new(config.adam),
+            pending: None,
+            schedule: settings.schedule,
+            peak_rate: settings.learning_rate,
+            total_updates,
+            model,
+            device,
+            config,
+        })
+    }
+
+    /// Bits a record.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Updates so far.
+    pub fn updates(&self) -> u64 {
+        self.adam.updates()
+    }
+
+    /// Number of weights of the bottom model.
+    pub fn weights(&self) -> usize {
+        self.model.num_params()
+    }
+
+    /// Encodes a training batch `columns` [rows, columns] and keeps its graph for [`Self::learn`]. The signs
+    /// of the result [rows, bits] are the codes.
+    pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        let counters = [self.adam.updates()];
+        let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
+        let embedding = self.model.forward(Tensor::from_inner(columns), &mut dropout);
+        let (hashed, values) = match self.cut {
+            Cut::Hash => {
+                let mut rng = stream(self.seed, "noise", &counters);
+                Hashed::new(embedding, &self.config.hash, &self.statistics, &mut rng)
+            }
+            Cut::SimulatedFloat => Hashed::float(embedding),
+        };
+        self.pending = Some(hashed);
+        values
+    }
+
+    /// Learns from the gradient [rows, bits] of the last batch's codes.
+    ///
+    /// # Panics
+    /// If no batch is waiting, or its shape is another: the session before this checks a peer's message.
+    pub fn learn(&mut self, gradient: Vec<f32>) {
+        let hashed = self.pending.take().expect("a batch waits for its gradient");
+        let mut gradients = hashed.surrogate(gradient, &self.config.hash).backward();
+        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
+        let model = self.model.clone();
+        self.model = self.adam.update(model, &mut gradients, rate);
+        self.calibrated = false;
+    }
+
+    /// Measures statistics and thresholds over (at most [`CALIBRATION_ROWS`] of) the training `rows`, unless
+    /// nothing was learned since; `gather` brings columns of rows. Nothing of this leaves the party.
+    pub fn calibrate(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
+        if self.calibrated {
+            return;
+        }
+        let rows = &rows[..rows.len().min(CALIBRATION_ROWS)];
+        let mut values = Vec::with_capacity(rows.len() * self.bits);
+        for pass in rows.chunks(PASS_ROWS) {
+            values.extend(self.embed(gather(pass), pass.len()));
+        }
+        self.statistics = Statistics::measure(&values, self.bits, self.config.hash.medians);
+        self.calibrated = true;
+    }
+
+    /// Encodes `columns` [rows, columns] with fixed statistics. The signs of the result [rows, bits] are the
+    /// codes; a row's result does not depend on its neighbours.
+    pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let mut values = self.embed(columns, rows);
+        self.statistics.apply(&mut values, self.cut == Cut::Hash);
+        values
+    }
+
+    fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        to_host(self.model.valid().forward(columns, &mut Dropout::off()))
+    }
+
+    /// Digest of everything that turns columns into codes.
+    pub fn digest(&self) -> Digest {
+        self.snapshot().digest(&["model.", "hash."])
+    }
+
+    /// Everything the encoder has learned.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.put_module("model", &self.model);
+        self.statistics.put(&mut snapshot);
+        self.adam.put(&mut snapshot);
+        snapshot.text.insert("calibrated".into(), u8::from(self.calibrated).to_string());
+        snapshot
+    }
+
+    /// Goes back to a snapshot of an encoder of the same configuration.
+    pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.model = snapshot.load_module("model", self.model.clone())?;
+        self.statistics = Statistics::load(snapshot, self.bits)?;
+        self.adam.load(snapshot, &self.device)?;
+        self.calibrated = snapshot.number("calibrated")? == 1;
+        self.pending = None;
+        Ok(())
+    }
+}

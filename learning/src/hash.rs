@@ -1,0 +1,224 @@
+//! The hash layer: an embedding to a code, and a code's gradient back to the embedding.
+//!
+//! Forward, in training: `v = BatchNorm(u)` without learned shift or scale (bit balance; HashVFL, section on
+//! bit balance), minus a threshold a bit, plus noise, then the sign. Forward, otherwise: the same with fixed
+//! statistics and no noise. The thresholds are medians over training records, so that each bit is +1 for half
+//! of them even where `v` is skewed. Backward: the sign counts as the identity (straight-through, Bengio et al.
+//! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016).
+
+use burn::tensor::{Device, Tensor};
+use rand::rngs::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::init::normal;
+use crate::snapshot::{Snapshot, SnapshotError, to_host};
+
+/// The `[hash]` table of a party. The defaults are the recipe of `docs/recipe.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HashConfig {
+    /// Standard deviation of the normal noise before the sign, in units of the normalised value; 0 for none.
+    pub noise: f32,
+    /// Distance from the threshold beyond which no gradient passes; 0 for no limit.
+    pub clip: f32,
+    /// Weight of the mean squared correlation between bits' values; 0 for none. It stays within the party.
+    pub decorrelation: f32,
+    /// Whether thresholds are medians over training records, or zero.
+    pub medians: bool,
+}
+
+impl Default for HashConfig {
+    fn default() -> Self {
+        Self { noise: 0.5, clip: 1.0, decorrelation: 0.0, medians: true }
+    }
+}
+
+/// Added to variances.
+pub const EPSILON: f32 = 1e-5;
+
+/// What turns an embedding into a code outside training: one value a bit of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// Means over training records.
+    pub mean: Vec<f32>,
+    /// Reciprocal standard deviations over training records.
+    pub scale: Vec<f32>,
+    /// Thresholds on the normalised value.
+    pub threshold: Vec<f32>,
+}
+
+impl Statistics {
+    /// Statistics that change nothing.
+    pub fn neutral(bits: usize) -> Self {
+        Self { mean: vec![0.0; bits], scale: vec![1.0; bits], threshold: vec![0.0; bits] }
+    }
+
+    /// Measures embeddings `values` [rows, bits] of training records.
+    pub fn measure(values: &[f32], bits: usize, medians: bool) -> Self {
+        let rows = values.len() / bits;
+        let mut statistics = Self::neutral(bits);
+        let mut column = vec![0.0_f32; rows];
+        for bit in 0..bits {
+            column.iter_mut().zip(values.iter().skip(bit).step_by(bits)).for_each(|(to, from)| *to = *from);
+            let sum: f64 = column.iter().map(|v| f64::from(*v)).sum();
+            let mean = sum / rows.max(1) as f64;
+            let squares: f64 = column.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum();
+            let variance = squares / rows.max(1) as f64;
+            let scale = 1.0 / (variance + f64::from(EPSILON)).sqrt();
+            statistics.mean[bit] = mean as f32;
+            statistics.scale[bit] = scale as f32;
+            if medians && rows > 0 {
+                let (_, median, _) = column.select_nth_unstable_by(rows / 2, f32::total_cmp);
+                statistics.threshold[bit] = ((f64::from(*median) - mean) * scale) as f32;
+            }
+        }
+        statistics
+    }
+
+    /// Normalises `values` [rows, bits] in place; with `center`, subtracts the thresholds too.
+    pub fn apply(&self, values: &mut [f32], center: bool) {
+        let bits = self.mean.len();
+        for row in values.chunks_exact_mut(bits) {
+            for (bit, v) in row.iter_mut().enumerate() {
+                *v = (*v - self.mean[bit]) * self.scale[bit];
+                if center {
+                    *v -= self.threshold[bit];
+                }
+            }
+        }
+    }
+
+    /// Adds them to a snapshot.
+    pub fn put(&self, snapshot: &mut Snapshot) {
+        snapshot.put("hash.mean", self.mean.clone());
+        snapshot.put("hash.scale", self.scale.clone());
+        snapshot.put("hash.threshold", self.threshold.clone());
+    }
+
+    /// Takes them from a snapshot.
+    pub fn load(snapshot: &Snapshot, bits: usize) -> Result<Self, SnapshotError> {
+        let get = |name| snapshot.get(name, bits).map(<[f32]>::to_vec);
+        Ok(Self { mean: get("hash.mean")?, scale: get("hash.scale")?, threshold: get("hash.threshold")? })
+    }
+}
+
+/// BatchNorm with the batch's own statistics and neither scale nor shift: [rows, bits] to the same.
+pub fn batch_norm(embedding: Tensor<2>, device: &Device) -> Tensor<2> {
+    let [_, bits] = embedding.dims();
+    let plain = device.clone().inner();
+    let (ones, zeros) = (Tensor::<1>::ones([bits], &plain), Tensor::<1>::zeros([bits], &plain));
+    let (gamma, beta) = (Tensor::from_inner(ones), Tensor::from_inner(zeros));
+    burn::tensor::module::batch_norm_train(embedding, gamma, beta, f64::from(EPSILON)).output
+}
+
+/// A batch on its way through the layer in training.
+pub struct Hashed {
+    /// The normalised values, with their graph.
+    normalised: Tensor<2>,
+    /// Whether each value lets its gradient pass.
+    passes: Vec<bool>,
+}
+
+impl Hashed {
+    /// Hashes an embedding [rows, bits] in training. The second result holds the values whose signs are the
+    /// code, row-major.
+    pub fn new(
+        embedding: Tensor<2>,
+        config: &HashConfig,
+        statistics: &Statistics,
+        rng: &mut ChaCha8Rng,
+    ) -> (Self, Vec<f32>) {
+        let device = embedding.device();
+        let normalised = batch_norm(embedding, &device);
+        let mut values = to_host(normalised.clone().inner());
+        let bits = statistics.threshold.len();
+        for row in values.chunks_exact_mut(bits) {
+            row.iter_mut().zip(&statistics.threshold).for_each(|(v, t)| *v -= t);
+        }
+        let passes = values.iter().map(|v| config.clip <= 0.0 || v.abs() <= config.clip).collect();
+        if config.noise > 0.0 {
+            let noise = normal(rng, values.len());
+            values.iter_mut().zip(noise).for_each(|(v, n)| *v += config.noise * n);
+        }
+        (Self { normalised, passes }, values)
+    }
+
+    /// A float cut, for baselines: the normalised values are what the top model sees.
+    pub fn float(embedding: Tensor<2>) -> (Self, Vec<f32>) {
+        let device = embedding.device();
+        let normalised = batch_norm(embedding, &device);
+        let values = to_host(normalised.clone().inner());
+        (Self { normalised, passes: Vec::new() }, values)
+    }
+
+    /// The scalar whose gradient with respect to the embedding is the straight-through one of `gradient`
+    /// [rows, bits], plus the decorrelation term.
+    pub fn surrogate(self, mut gradient: Vec<f32>, config: &HashConfig) -> Tensor<1> {
+        for (g, passes) in gradient.iter_mut().zip(&self.passes) {
+            if !passes {
+                *g = 0.0;
+            }
+        }
+        let [rows, bits] = self.normalised.dims();
+        let plain = self.normalised.device().inner();
+        let data = burn::tensor::TensorData::new(gradient, [rows, bits]);
+        let gradient = Tensor::from_inner(Tensor::<2>::from_data(data, &plain));
+        let loss = (self.normalised.clone() * gradient).sum();
+        if config.decorrelation <= 0.0 || bits < 2 {
+            return loss;
+        }
+        // Values are normalised, so their second moments are correlations; the diagonal is a constant.
+        let moments = self.normalised.clone().transpose().matmul(self.normalised).div_scalar(rows as f32);
+        let pairs = (bits * (bits - 1)) as f32;
+        loss + (moments.clone() * moments).sum().mul_scalar(config.decorrelation / pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+    use hashvfl_core::random::stream;
+
+    use super::*;
+
+    #[test]
+    fn medians_balance_skewed_values() {
+        let values: Vec<f32> = (0..1000).map(|i| ((i as f32) / 100.0).exp()).collect();
+        let share = |medians| {
+            let mut hashed = values.clone();
+            Statistics::measure(&values, 1, medians).apply(&mut hashed, true);
+            hashed.iter().filter(|v| **v >= 0.0).count()
+        };
+        assert_eq!(share(true), 500);
+        assert!(share(false) < 300);
+    }
+
+    #[test]
+    fn training_and_fixed_statistics_agree_on_one_batch() {
+        let device = Device::flex().autodiff();
+        let values: Vec<f32> = (0..24).map(|i| ((i * 7 % 11) as f32).sin()).collect();
+        let embedding = Tensor::<2>::from_data(TensorData::new(values.clone(), [12, 2]), &device);
+        let config = HashConfig { noise: 0.0, ..HashConfig::default() };
+        let (_, trained) = Hashed::new(embedding, &config, &Statistics::neutral(2), &mut stream(0, "t", &[]));
+        let mut fixed = values.clone();
+        Statistics::measure(&values, 2, false).apply(&mut fixed, true);
+        for (a, b) in trained.iter().zip(&fixed) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn no_gradient_passes_beyond_the_clip() {
+        let device = Device::flex().autodiff();
+        let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
+        let embedding = Tensor::<2>::from_data(TensorData::new(values, [6, 1]), &device).require_grad();
+        let config = HashConfig { noise: 0.0, clip: 1.0, ..HashConfig::default() };
+        let neutral = Statistics::neutral(1);
+        let (hashed, _) = Hashed::new(embedding.clone(), &config, &neutral, &mut stream(0, "t", &[]));
+        assert_eq!(hashed.passes, [false, true, true, true, false, true]);
+        // A gradient on blocked values alone moves nothing.
+        let loss = hashed.surrogate(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &config);
+        let gradient = embedding.grad(&loss.backward()).map(to_host).unwrap();
+        assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");
+    }
+}

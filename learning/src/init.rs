@@ -1,0 +1,118 @@
+//! First weights, drawn on the host: uniform in +-1/sqrt(fan in), as PyTorch draws them for linear layers and
+//! convolutions (He et al. 2015, with a = sqrt 5).
+
+use burn::module::Param;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::{Device, TensorData};
+use rand::Rng;
+use rand::rngs::ChaCha8Rng;
+
+/// Draws weights of one model, in the order in which its layers are made.
+pub struct Init<'a> {
+    rng: ChaCha8Rng,
+    device: &'a Device,
+}
+
+impl<'a> Init<'a> {
+    /// Draws from `rng` onto `device`.
+    pub fn new(rng: ChaCha8Rng, device: &'a Device) -> Self {
+        Self { rng, device }
+    }
+
+    /// The device that the weights go to.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    fn uniform(&mut self, count: usize, fan_in: usize) -> Vec<f32> {
+        let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+        (0..count).map(|_| (uniform(&mut self.rng) * 2.0 - 1.0) * bound).collect()
+    }
+
+    /// A linear layer, weight [inputs, outputs] and bias [outputs].
+    pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
+        let mut layer = LinearConfig::new(inputs, outputs).init(self.device);
+        let weight = TensorData::new(self.uniform(inputs * outputs, inputs), [inputs, outputs]);
+        let bias = TensorData::new(self.uniform(outputs, inputs), [outputs]);
+        layer.weight = Param::from_data(weight, self.device);
+        layer.bias = Some(Param::from_data(bias, self.device));
+        layer
+    }
+
+    /// A square convolution without bias or with one, weight [outputs, inputs, kernel, kernel].
+    pub fn conv(&mut self, spec: ConvSpec) -> Conv2d {
+        let ConvSpec { inputs, outputs, kernel, stride, padding, bias } = spec;
+        let fan_in = inputs * kernel * kernel;
+        let mut layer = Conv2dConfig::new([inputs, outputs], [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_bias(bias)
+            .init(self.device);
+        let weight = TensorData::new(self.uniform(outputs * fan_in, fan_in), [outputs, inputs, kernel, kernel]);
+        layer.weight = Param::from_data(weight, self.device);
+        layer.bias = bias.then(|| {
+            let bias = TensorData::new(self.uniform(outputs, fan_in), [outputs]);
+            Param::from_data(bias, self.device)
+        });
+        layer
+    }
+}
+
+/// The shape of a square convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvSpec {
+    /// Channels in.
+    pub inputs: usize,
+    /// Channels out.
+    pub outputs: usize,
+    /// Kernel's side.
+    pub kernel: usize,
+    /// Stride.
+    pub stride: usize,
+    /// Zeros on each side.
+    pub padding: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+impl ConvSpec {
+    /// The output's side for an input's side, 0 where the kernel does not fit.
+    pub fn output_side(&self, side: usize) -> usize {
+        (side + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+    }
+}
+
+/// Uniform in [0, 1), with 24 bits.
+pub fn uniform(rng: &mut ChaCha8Rng) -> f32 {
+    (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
+}
+
+/// `count` standard normal draws (Box and Muller 1958).
+pub fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    let mut draws = Vec::with_capacity(count + 1);
+    while draws.len() < count {
+        let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
+        let (sin, cos) = (std::f32::consts::TAU * uniform(rng)).sin_cos();
+        draws.extend([radius * cos, radius * sin]);
+    }
+    draws.truncate(count);
+    draws
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::random::stream;
+
+    use super::*;
+
+    #[test]
+    fn draws_have_their_moments() {
+        let draws = normal(&mut stream(1, "test", &[]), 20_001);
+        assert_eq!(draws.len(), 20_001);
+        let mean = draws.iter().sum::<f32>() / draws.len() as f32;
+        let variance = draws.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / draws.len() as f32;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "mean {mean}, variance {variance}");
+        assert!(draws.iter().all(|v| v.is_finite()));
+    }
+}

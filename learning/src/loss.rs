@@ -1,0 +1,290 @@
+//! Labels and the loss on them, and the consistency term on codes.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::settings::Task;
+use hashvfl_core::target::target_codes;
+use serde::{Deserialize, Serialize};
+
+use crate::metrics;
+
+/// Labels of all records.
+#[derive(Clone)]
+pub enum Labels {
+    /// A class each, below `count`.
+    Classes {
+        /// Number of classes.
+        count: usize,
+        /// A class a record.
+        index: Vec<u32>,
+    },
+    /// A value each.
+    Real(Vec<f32>),
+}
+
+impl Labels {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { index, .. } => index.len(),
+            Self::Real(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How classes weigh in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// All records alike.
+    #[default]
+    None,
+    /// Classes alike: a record weighs the reciprocal of its class's share in the training records.
+    Balanced,
+}
+
+/// What was measured on some records.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Number of records.
+    pub rows: usize,
+    /// Mean loss, without the consistency term.
+    pub loss: f64,
+    /// Area under the ROC curve, for a binary task.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auc: Option<f64>,
+    /// Share of right classes, for a task with classes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy: Option<f64>,
+    /// Coefficient of determination, for a regression.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub r2: Option<f64>,
+}
+
+impl Evaluation {
+    /// The figure by which runs of `task` are compared; higher is better.
+    pub fn metric(&self, task: Task) -> f64 {
+        match task {
+            Task::Binary => self.auc,
+            Task::Multiclass => self.accuracy,
+            Task::Regression => self.r2,
+        }
+        .unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// The name of that figure.
+    pub fn metric_name(task: Task) -> &'static str {
+        match task {
+            Task::Binary => "AUC",
+            Task::Multiclass => "accuracy",
+            Task::Regression => "R2",
+        }
+    }
+}
+
+/// The loss of a run, fitted to its training records.
+pub struct Loss {
+    labels: Labels,
+    weights: Vec<f32>,
+    center: f32,
+    spread: f32,
+    smoothing: f32,
+    consistency: f32,
+    targets: Vec<Vec<f32>>,
+}
+
+impl Loss {
+    /// A loss on `labels`, its class weights or its centre and spread taken from the `train` rows.
+    pub fn new(labels: Labels, train: &[u32], config: LossConfig, bits: usize) -> Self {
+        let mut loss = Self {
+            weights: Vec::new(),
+            center: 0.0,
+            spread: 1.0,
+            smoothing: config.label_smoothing,
+            consistency: config.consistency,
+            targets: Vec::new(),
+            labels,
+        };
+        match &loss.labels {
+            Labels::Classes { count, index } => {
+                let mut counts = vec![0_usize; *count];
+                train.iter().for_each(|row| counts[index[*row as usize] as usize] += 1);
+                let even = train.len() as f32 / *count as f32;
+                loss.weights = match config.class_weights {
+                    ClassWeights::None => vec![1.0; *count],
+                    ClassWeights::Balanced => counts.iter().map(|n| even / (*n).max(1) as f32).collect(),
+                };
+                loss.targets = if config.consistency > 0.0 { target_codes(*count, bits) } else { Vec::new() };
+            }
+            Labels::Real(values) => {
+                let count = train.len().max(1) as f64;
+                let mean = train.iter().map(|row| f64::from(values[*row as usize])).sum::<f64>() / count;
+                let square = train.iter().map(|row| (f64::from(values[*row as usize]) - mean).powi(2)).sum::<f64>();
+                (loss.center, loss.spread) = (mean as f32, ((square / count).sqrt() as f32).max(1e-12));
+            }
+        }
+        loss
+    }
+
+    /// Outputs that the top model needs: a logit a class, or one value.
+    pub fn outputs(&self) -> usize {
+        match &self.labels {
+            Labels::Classes { count, .. } => *count,
+            Labels::Real(_) => 1,
+        }
+    }
+
+    /// The loss of `outputs` [rows, outputs] of the top model, a mean over the rows.
+    pub fn forward(&self, outputs: Tensor<2>, rows: &[u32], device: &Device) -> Tensor<1> {
+        let count = self.outputs();
+        let matrix = |values: Vec<f32>, columns: usize| {
+            let data = TensorData::new(values, [rows.len(), columns]);
+            Tensor::from_inner(Tensor::<2>::from_data(data, &device.clone().inner()))
+        };
+        match &self.labels {
+            Labels::Classes { index, .. } => {
+                let mut weighted = vec![0.0; rows.len() * count];
+                let mut total = 0.0;
+                for (place, row) in weighted.chunks_exact_mut(count).zip(rows) {
+                    let class = index[*row as usize] as usize;
+                    let weight = self.weights[class];
+                    total += weight;
+                    place.fill(weight * self.smoothing / count as f32);
+                    place[class] += weight * (1.0 - self.smoothing);
+                }
+                (log_softmax(outputs, 1) * matrix(weighted, count)).sum().div_scalar(-total)
+            }
+            Labels::Real(values) => {
+                let scaled = rows.iter().map(|row| (values[*row as usize] - self.center) / self.spread).collect();
+                let error = outputs - matrix(scaled, 1);
+                (error.clone() * error).mean()
+            }
+        }
+    }
+
+    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
+    /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
+    ///
+    /// It shows labels to the party (docs/threat-model.md), hence its weight is 0 unless set.
+    pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
+        let Labels::Classes { index, .. } = &self.labels else { return };
+        if self.consistency <= 0.0 {
+            return;
+        }
+        let bits = codes.len() / rows.len().max(1);
+        let batches = gradient.chunks_exact_mut(bits).zip(codes.chunks_exact(bits)).zip(rows);
+        for ((gradient, code), row) in batches {
+            let target = &self.targets[index[*row as usize] as usize];
+            let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
+            let root = (bits as f32).sqrt();
+            let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
+            let weight = self.consistency / rows.len() as f32;
+            for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
+                *g -= weight * (o / (length * root) - cosine * h / (length * length));
+            }
+        }
+    }
+
+    /// Measures row-major `outputs` of the top model on `rows`.
+    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
+        let mut evaluation = Evaluation { rows: rows.len(), loss: 0.0, auc: None, accuracy: None, r2: None };
+        let count = rows.len().max(1) as f64;
+        match &self.labels {
+            Labels::Classes { count: classes, index } => {
+                let actual: Vec<u32> = rows.iter().map(|row| index[*row as usize]).collect();
+                let mut predicted = Vec::with_capacity(rows.len());
+                for (logits, class) in outputs.chunks_exact(*classes).zip(&actual) {
+                    let best = (0..*classes).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap_or(0);
+                    predicted.push(best as u32);
+                    let top = f64::from(logits[best]);
+                    let sum: f64 = logits.iter().map(|v| (f64::from(*v) - top).exp()).sum();
+                    evaluation.loss += (sum.ln() + top - f64::from(logits[*class as usize])) / count;
+                }
+                evaluation.accuracy = Some(metrics::accuracy(&predicted, &actual));
+                if *classes == 2 {
+                    let scores: Vec<f32> = outputs.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
+                    let positive: Vec<bool> = actual.iter().map(|class| *class == 1).collect();
+                    evaluation.auc = Some(metrics::auc(&scores, &positive));
+                }
+            }
+            Labels::Real(values) => {
+                let actual: Vec<f32> = rows.iter().map(|row| values[*row as usize]).collect();
+                let predicted: Vec<f32> = outputs.iter().map(|v| v * self.spread + self.center).collect();
+                let scaled = |p: &f32, a: &f32| f64::from((p - a) / self.spread).powi(2);
+                evaluation.loss = predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
+                evaluation.r2 = Some(metrics::r2(&predicted, &actual));
+            }
+        }
+        evaluation
+    }
+}
+
+/// The loss's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// How classes weigh.
+    pub class_weights: ClassWeights,
+    /// Share of a label's weight that is spread over all classes, from 0 to below 1.
+    pub label_smoothing: f32,
+    /// Weight of the consistency term, 0 for none.
+    pub consistency: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(consistency: f32) -> Loss {
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
+        Loss::new(labels, &[0, 1, 2, 3], LossConfig { consistency, ..LossConfig::default() }, 8)
+    }
+
+    #[test]
+    fn the_tensor_loss_is_the_evaluated_one() {
+        let device = Device::flex().autodiff();
+        let outputs = vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+        let rows = [3, 0, 1, 2];
+        let tensor = Tensor::<2>::from_data(TensorData::new(outputs.clone(), [4, 3]), &device);
+        let loss = classes(0.0).forward(tensor, &rows, &device).into_scalar::<f32>();
+        let evaluated = classes(0.0).evaluate(&outputs, &rows).loss;
+        assert!((f64::from(loss) - evaluated).abs() < 1e-5, "{loss} {evaluated}");
+    }
+
+    #[test]
+    fn consistency_is_the_gradient_of_the_cosine() {
+        let loss = classes(0.7);
+        let rows = [2, 0];
+        let codes: Vec<f32> = (0..16).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let mut gradient = vec![0.0; 16];
+        loss.add_consistency(&mut gradient, &codes, &rows);
+        let value = |codes: &[f32]| -> f64 {
+            let terms = codes.chunks(8).zip([2_usize, 0]).map(|(h, y)| {
+                let dot: f64 = h.iter().zip(&loss.targets[y]).map(|(a, b)| f64::from(a * b)).sum();
+                let norm = h.iter().map(|a| f64::from(a * a)).sum::<f64>().sqrt() * 8.0_f64.sqrt();
+                0.7 * (1.0 - dot / norm) / 2.0
+            });
+            terms.sum()
+        };
+        for i in 0..16 {
+            let mut moved = codes.clone();
+            moved[i] += 1e-3;
+            let numeric = (value(&moved) - value(&codes)) / 1e-3;
+            assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn a_regression_is_measured_on_its_own_scale() {
+        let labels = Labels::Real(vec![10.0, 20.0, 30.0]);
+        let loss = Loss::new(labels, &[0, 1, 2], LossConfig::default(), 8);
+        let scaled: Vec<f32> = [10.0, 20.0, 30.0].iter().map(|v| (v - loss.center) / loss.spread).collect();
+        let evaluation = loss.evaluate(&scaled, &[0, 1, 2]);
+        assert!(evaluation.r2.unwrap() > 0.9999 && evaluation.loss < 1e-9);
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use hashvfl_core::Part;
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::state::StateFolder;
+use crate::{client, encode, init};
+
+/// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
+///
+/// Without a command, it joins the run of its config file and trains until the coordinator ends the run.
+#[derive(Debug, Parser)]
+#[command(name = "party", version)]
+#[command(after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a value, code or id).")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The party's config file (`party init` writes one).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the config and the data it names, then stop: nothing is sent or written.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented config file for a table.
+    Init {
+        /// The CSV table; its header names the columns.
+        #[arg(long, value_name = "TABLE")]
+        from: PathBuf,
+        /// The party's name.
+        #[arg(long, default_value = "bank")]
+        name: String,
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE", default_value = "party.toml")]
+        out: PathBuf,
+    },
+    /// Encode records with the trained model, into a file that `coordinator evaluate` reads.
+    Encode {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Which records: train, validation or test.
+        #[arg(long, default_value = "test", value_parser = parse_part)]
+        part: Part,
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+fn parse_part(text: &str) -> Result<Part, String> {
+    match text {
+        "train" => Ok(Part::Train),
+        "validation" => Ok(Part::Validation),
+        "test" => Ok(Part::Test),
+        _ => Err("expected train, validation or test".to_string()),
+    }
+}
+
+/// Runs a party's command line; `arguments` start with the program's name.
+pub fn entry<I, T>(arguments: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).try_init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
+        Some(Command::Encode { config, part, out }) => encode::encode(&PartyConfig::read(&config)?, part, &out),
+        None => {
+            let path = arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
+            let config = PartyConfig::read(&path)?;
+            if arguments.check {
+                let prepared = Prepared::load(&config)?;
+                println!("{} is in order: {}", path.display(), prepared.describe());
+                return Ok(());
+            }
+            let state = StateFolder::open(&config)?;
+            client::join(&config, Prepared::load(&config)?, &state)
+        }
+    }
+}

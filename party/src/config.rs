@@ -1,0 +1,127 @@
+//! The party's config file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use hashvfl_core::{PartyName, RunId, RunSettings};
+use hashvfl_data::{ColumnsSource, Preprocessing};
+use hashvfl_learning::EncoderConfig;
+use hashvfl_learning::device::DeviceChoice;
+use serde::Deserialize;
+
+/// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartyConfig {
+    /// This party's name, one of `run.parties`.
+    pub name: PartyName,
+    /// The run to join.
+    pub run_id: RunId,
+    /// Where the coordinator listens: `http://host:port`.
+    pub coordinator: String,
+    /// Folder for checkpoints and the trained model.
+    pub state: PathBuf,
+    /// Which device computes.
+    #[serde(default)]
+    pub device: DeviceChoice,
+    /// Seed of this party's weights and noise. Keep it secret: who knows it knows the first weights. Absent:
+    /// drawn anew for each run.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// What happens to columns first, fitted on training records.
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+    /// Standardised values beyond this many standard deviations are cut off there.
+    #[serde(default)]
+    pub clip: Option<f32>,
+    /// Limits of every wait.
+    #[serde(default)]
+    pub wait: Waits,
+    /// The agreed settings, equal at all.
+    pub run: RunSettings,
+    /// Where the columns are.
+    pub columns: ColumnsSource,
+    /// The bottom model, hash layer and optimiser: this party's own business.
+    #[serde(default)]
+    pub encoder: EncoderConfig,
+}
+
+/// Limits of waits, in seconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Waits {
+    /// For the coordinator to be there.
+    pub connect_s: u64,
+    /// For all parties to join.
+    pub start_s: u64,
+    /// For the coordinator's next request.
+    pub step_s: u64,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { connect_s: 120, start_s: 3600, step_s: 600 }
+    }
+}
+
+impl PartyConfig {
+    /// Reads and checks a config file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+    }
+
+    /// Parses a config whose relative paths start at `folder`.
+    pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
+        let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
+        config.columns.resolve(folder);
+        config.state = folder.join(&config.state);
+        config.run.check()?;
+        if !config.run.parties.contains(&config.name) {
+            bail!("name = \"{}\" is not among run.parties", config.name);
+        }
+        if !config.coordinator.starts_with("http://") {
+            bail!("coordinator must be http://HOST:PORT");
+        }
+        if !(0.0..1.0).contains(&config.encoder.dropout) {
+            bail!("encoder.dropout must be from 0 to below 1, not {}", config.encoder.dropout);
+        }
+        Ok(config)
+    }
+}
+
+/// A TOML error as one line that names the place.
+fn one_line(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let place = text.lines().next().unwrap_or_default().trim().to_string();
+    anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        name = "bank"
+        run_id = "r"
+        coordinator = "http://127.0.0.1:1"
+        state = "state"
+        run = { parties = ["bank"], task = "binary", bits = 16, epochs = 3 }
+        columns = { format = "csv", paths = ["a.csv"], id = "id" }
+    "#;
+
+    #[test]
+    fn a_small_config_and_what_is_refused() {
+        let config = PartyConfig::parse(SMALL, Path::new("/somewhere")).unwrap();
+        assert_eq!(config.state, Path::new("/somewhere/state"));
+        let refused = |text: &str| format!("{:#}", PartyConfig::parse(text, Path::new(".")).unwrap_err());
+        let unknown = refused(&SMALL.replace("run_id", "nonsense = 1\nrun_id"));
+        assert!(unknown.contains("unknown field `nonsense`") && unknown.contains("line 3"), "{unknown}");
+        assert!(!unknown.contains('\n'), "{unknown}");
+        assert!(refused(&SMALL.replace("bits = 16", "bits = 0")).contains("run.bits must be 1 to 1024, not 0"));
+        assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
+        assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
+    }
+}

@@ -1,0 +1,29 @@
+//! `party encode`: codes of records by the trained model, into a file.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
+use hashvfl_learning::snapshot::{Snapshot, write_whole};
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::state::StateFolder;
+
+/// Encodes a part of the records and writes a codes file.
+pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
+    let path = StateFolder::model_path(&config.state);
+    ensure!(path.exists(), "{} is not there: the party keeps its model when a run finishes", path.display());
+    let prepared = Prepared::load_trained(config, &Snapshot::read(&path)?)?;
+    let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
+    let rows = prepared.plan.part(part);
+    for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
+        let columns = Prepared::gather(&prepared.columns, chunk);
+        let values = prepared.encoder.encode(columns, chunk.len());
+        table.put(chunk, &PackedCodes::pack(&values, config.run.bits)?);
+    }
+    let stored = StoredCodes { encoder: prepared.encoder.digest(), table };
+    write_whole(out, &stored.to_bytes())?;
+    println!("{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator", rows.len(), out.display());
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! From a config to a table that is ready to be encoded, and an encoder for it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::{Part, Plan, RunSettings};
+use hashvfl_data::{Matrix, Standardizer, Table};
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::device::{self, Opened};
+use hashvfl_learning::encoder::{Cut, Encoder};
+use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
+use rand::TryRng;
+
+use crate::config::PartyConfig;
+
+/// A party's records, its plan and its encoder.
+pub struct Prepared {
+    /// Record ids in row order.
+    pub ids: Vec<String>,
+    /// The columns, preprocessed.
+    pub columns: Matrix,
+    /// The plan.
+    pub plan: Plan,
+    /// The encoder.
+    pub encoder: Encoder,
+    standardizer: Option<Standardizer>,
+    names: Vec<String>,
+    device: String,
+    seed: u64,
+}
+
+impl Prepared {
+    /// Loads the table, fits preprocessing on training records, opens the device and makes the encoder.
+    pub fn load(config: &PartyConfig) -> anyhow::Result<Self> {
+        let table = hashvfl_data::load(&config.columns)?;
+        let plan = Plan::new(&config.run, table.ids.len())?;
+        let standardizer =
+            config.preprocessing.fit(&table.matrix, plan.part(Part::CohortTrain), config.clip).context("preprocessing")?;
+        let seed = match config.seed {
+            Some(seed) => seed,
+            None => rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?,
+        };
+        Self::assemble(config, table, plan, standardizer, seed)
+    }
+
+    /// Loads the table with the preprocessing and weights of a trained model.
+    pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
+        let table = hashvfl_data::load(&config.columns)?;
+        let plan = Plan::new(&config.run, table.ids.len())?;
+        let trained = Trained::take(model, table.matrix.cols())?;
+        let digest = config.run.to_settings().digest().to_string();
+        ensure!(
+            trained.settings == digest,
+            "the model was trained under other run settings than those of the config: restore the config of that run"
+        );
+        ensure!(
+            trained.names == table.names.join(","),
+            "the table's columns are not those that the model was trained on, or in another order"
+        );
+        let mut prepared = Self::assemble(config, table, plan, trained.standardizer, trained.seed)?;
+        prepared.encoder.load(model)?;
+        Ok(prepared)
+    }
+
+    fn assemble(
+        config: &PartyConfig,
+        table: Table,
+        plan: Plan,
+        standardizer: Option<Standardizer>,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        let Table { ids, names, mut matrix, image } = table;
+        if let Some(standardizer) = &standardizer {
+            standardizer.apply(&mut matrix)?;
+        }
+        let Opened { device, name } = device::open(config.device)?;
+        let image = image.map(|image| [image.channels, image.height, image.width]);
+        let input = InputShape { columns: matrix.cols(), image };
+        let updates = plan.updates();
+        let encoder = Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
+        Ok(Self { ids, columns: matrix, plan, encoder, standardizer, names, device: name, seed })
+    }
+
+    /// One line for a person.
+    pub fn describe(&self) -> String {
+        let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());
+        format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
+    }
+
+    /// Columns of `rows` of the plan, row-major.
+    pub fn gather(columns: &Matrix, rows: &[u32]) -> Vec<f32> {
+        let mut values = Vec::with_capacity(rows.len() * columns.cols());
+        rows.iter().for_each(|row| values.extend_from_slice(columns.row(*row as usize)));
+        values
+    }
+
+    /// The trained model with its preprocessing: all that turns columns of new records into codes.
+    pub fn model(&self, settings: &RunSettings) -> Snapshot {
+        let mut model = self.encoder.snapshot();
+        if let Some(standardizer) = &self.standardizer {
+            model.put("columns.mean", standardizer.mean().to_vec());
+            model.put("columns.scale", standardizer.scale().to_vec());
+            if let Some(clip) = standardizer.clip() {
+                model.put("columns.clip", vec![clip]);
+            }
+        }
+        let text = [
+            ("settings_sha256", settings.to_settings().digest().to_string()),
+            ("columns", self.names.join(",")),
+            ("seed", self.seed.to_string()),
+        ];
+        model.text.extend(text.map(|(key, value)| (key.to_string(), value)));
+        model
+    }
+}
+
+/// What a model file holds beside the encoder.
+struct Trained {
+    standardizer: Option<Standardizer>,
+    settings: String,
+    names: String,
+    seed: u64,
+}
+
+impl Trained {
+    fn take(model: &Snapshot, columns: usize) -> anyhow::Result<Self> {
+        let text = |texts: &BTreeMap<String, String>, key: &str| {
+            texts.get(key).cloned().ok_or_else(|| SnapshotError::Missing(key.to_string()))
+        };
+        let standardizer = if model.arrays.contains_key("columns.mean") {
+            let clip = model.arrays.get("columns.clip").and_then(|array| array.values.first().copied());
+            let mean = model.get("columns.mean", columns)?.to_vec();
+            let scale = model.get("columns.scale", columns)?.to_vec();
+            Some(Standardizer::from_parts(mean, scale, clip)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            standardizer,
+            settings: text(&model.text, "settings_sha256")?,
+            names: text(&model.text, "columns")?,
+            seed: model.number("seed")?,
+        })
+    }
+}

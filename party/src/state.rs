@@ -1,0 +1,65 @@
+//! The one folder in which a party keeps what it has learned.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use hashvfl_core::message::CheckpointLabel;
+use hashvfl_learning::Snapshot;
+
+use crate::config::PartyConfig;
+
+/// The state folder of a run.
+pub struct StateFolder {
+    folder: PathBuf,
+}
+
+impl StateFolder {
+    /// Makes the folder if need be.
+    ///
+    /// # Errors
+    /// If it cannot be made, or holds the model of a run that finished: that is never overwritten.
+    pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
+        let folder = config.state.clone();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        let state = Self { folder };
+        if state.model().exists() {
+            let path = state.model();
+            bail!("{} is there from a finished run: name another `state` folder, or move it away", path.display());
+        }
+        Ok(state)
+    }
+
+    /// Where the trained model is kept.
+    pub fn model_path(folder: &Path) -> PathBuf {
+        folder.join("bottom.safetensors")
+    }
+
+    fn model(&self) -> PathBuf {
+        Self::model_path(&self.folder)
+    }
+
+    fn checkpoint(&self, label: CheckpointLabel) -> PathBuf {
+        self.folder.join(format!("checkpoint-{}.safetensors", label.as_str()))
+    }
+
+    /// Writes a checkpoint.
+    pub fn write_checkpoint(&self, label: CheckpointLabel, snapshot: &Snapshot) -> anyhow::Result<()> {
+        Ok(snapshot.write(&self.checkpoint(label))?)
+    }
+
+    /// Reads a checkpoint.
+    pub fn read_checkpoint(&self, label: CheckpointLabel) -> anyhow::Result<Snapshot> {
+        Ok(Snapshot::read(&self.checkpoint(label))?)
+    }
+
+    /// Keeps the trained model and removes the checkpoints that led to it.
+    pub fn finish(&self, model: &Snapshot) -> anyhow::Result<()> {
+        model.write(&self.model())?;
+        for label in [CheckpointLabel::Best, CheckpointLabel::Latest] {
+            // Absent where none was asked for.
+            let _ = fs::remove_file(self.checkpoint(label));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The party's work: what the protocol's state machine lets through, done with the encoder.
+
+use anyhow::ensure;
+use hashvfl_core::message::{FromCoordinator, FromParty};
+use hashvfl_core::party::{PartySession, Work};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::{PackedCodes, Part, RunSettings};
+use tracing::{debug, info};
+
+use crate::prepare::Prepared;
+use crate::state::StateFolder;
+
+/// A party at work.
+pub struct Worker<'a> {
+    settings: &'a RunSettings,
+    session: PartySession,
+    prepared: Prepared,
+    state: &'a StateFolder,
+    released_bits: u64,
+}
+
+/// What a message led to.
+pub struct Done {
+    /// The answer, where there is one.
+    pub answer: Option<FromParty>,
+    /// Whether this was the last message.
+    pub finished: bool,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker that has not joined yet.
+    pub fn new(settings: &'a RunSettings, prepared: Prepared, state: &'a StateFolder) -> Self {
+        let session = PartySession::new(settings.clone(), prepared.plan.clone());
+        Self { settings, session, prepared, state, released_bits: 0 }
+    }
+
+    /// The last step requested.
+    pub fn step(&self) -> u64 {
+        self.session.step()
+    }
+
+    /// Carries out one message.
+    pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
+        let kind = message.kind();
+        let work = self.session.receive(message)?;
+        debug!(step = self.session.step(), kind, "request");
+        let answer = match work {
+            Work::SendRecords(salt) => {
+                let ids = self.prepared.ids.iter().map(String::as_str);
+                Some(FromParty::Records(RecordsDigest::of(&salt, ids)))
+            }
+            Work::Joined => {
+                info!("accepted; waiting for the other parties");
+                None
+            }
+            Work::Encode { step, rows, learn } => Some(self.encode(step, &rows, learn)?),
+            Work::Learn { gradient } => {
+                self.prepared.encoder.learn(gradient);
+                None
+            }
+            Work::Checkpoint { step, label } => {
+                self.state.write_checkpoint(label, &self.prepared.encoder.snapshot())?;
+                Some(FromParty::Checkpointed { step })
+            }
+            Work::Restore { step, label } => {
+                self.prepared.encoder.load(&self.state.read_checkpoint(label)?)?;
+                Some(FromParty::Restored { step })
+            }
+            Work::Freeze { step } => {
+                self.calibrate();
+                let encoder = self.prepared.encoder.digest();
+                info!(step, encoder = encoder.short(), "bottom model frozen");
+                Some(FromParty::Frozen { step, encoder })
+            }
+            Work::Finish { step } => {
+                self.state.finish(&self.prepared.model(self.settings))?;
+                info!(step, released_bits = self.released_bits, "finished; the model is kept");
+                return Ok(Done { answer: Some(FromParty::Finished { step }), finished: true });
+            }
+        };
+        Ok(Done { answer, finished: false })
+    }
+
+    fn calibrate(&mut self) {
+        let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
+        encoder.calibrate(plan.part(Part::CohortTrain), &|rows| Prepared::gather(columns, rows));
+    }
+
+    fn encode(&mut self, step: u64, rows: &[u32], learn: bool) -> anyhow::Result<FromParty> {
+        if !learn || self.session.starts_epoch() {
+            self.calibrate();
+        }
+        let columns = Prepared::gather(&self.prepared.columns, rows);
+        let encoder = &mut self.prepared.encoder;
+        let values =
+            if learn { encoder.encode_batch(columns, rows.len()) } else { encoder.encode(columns, rows.len()) };
+        // A NaN would travel as an innocent bit.
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "step {step}: the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
+        );
+        let codes = PackedCodes::pack(&values, self.settings.bits)?;
+        self.released_bits += (rows.len() * self.settings.bits) as u64;
+        Ok(FromParty::Codes { step, bytes: codes.into_bytes() })
+    }
+}
