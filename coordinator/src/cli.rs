@@ -53,6 +53,9 @@ enum Command {
         /// A party's codes file (`party encode` writes one), once a party; without any, the codes kept.
         #[arg(long, value_name = "PARTY=FILE", value_parser = parse_codes)]
         codes: Vec<(PartyName, PathBuf)>,
+        /// Another top model than the run's own (`coordinator retrain` writes one).
+        #[arg(long, value_name = "FILE")]
+        top: Option<PathBuf>,
     },
     /// Train the top model anew on the codes kept, asking no party. Needs a run that refits.
     Retrain {
@@ -99,7 +102,9 @@ where
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
-        Some(Command::Evaluate { config, codes }) => evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes),
+        Some(Command::Evaluate { config, codes, top }) => {
+            evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes, top.as_deref())
+        }
         Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
         None => {
             let path = arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;

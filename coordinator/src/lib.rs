@@ -1,7 +1,7 @@
 //! The coordinator: it holds labels, never columns; it trains the top model on hash codes.
 //!
 //! ```text
-//! cli -> config -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> report
+//! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> summary
 //! ```
 
 mod cli;
@@ -11,10 +11,12 @@ mod init;
 mod labels;
 mod lobby;
 mod network;
+pub mod progress;
 mod run;
 mod service;
 mod state;
 pub mod summary;
+mod top;
 mod traffic;
 mod transcript;
 

@@ -1,41 +1,36 @@
 //! Bytes on the wire, counted where messages are sent and received.
 
 use hashvfl_core::Rows;
-use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
-use prost::Message;
-use serde::{Deserialize, Serialize};
 
 /// A gRPC message's frame: one byte for compression, four for the length.
 const FRAME_BYTES: u64 = 5;
 
 /// Bytes between the coordinator and all parties, gRPC frames included, HTTP/2 and TCP not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Traffic {
     /// From parties, in all.
     pub up_bytes: u64,
     /// To parties, in all.
     pub down_bytes: u64,
-    /// From parties, in training batches.
-    pub training_up_bytes: u64,
-    /// To parties, in training batches.
-    pub training_down_bytes: u64,
     /// Records times parties of all training batches.
     pub training_records: u64,
+    training_up_bytes: u64,
+    training_down_bytes: u64,
 }
 
 impl Traffic {
-    /// Counts a message from a party that answers `rows`.
-    pub fn up(&mut self, message: &PartyMessage, rows: Option<Rows>) {
-        let bytes = message.encoded_len() as u64 + FRAME_BYTES;
+    /// Counts a message of `bytes` from a party that answers `rows`.
+    pub fn up(&mut self, bytes: usize, rows: Option<Rows>) {
+        let bytes = bytes as u64 + FRAME_BYTES;
         self.up_bytes += bytes;
         if matches!(rows, Some(Rows::Batch { .. })) {
             self.training_up_bytes += bytes;
         }
     }
 
-    /// Counts a message to a party; `training` if it is about a training batch.
-    pub fn down(&mut self, message: &CoordinatorMessage, training: bool) {
-        let bytes = message.encoded_len() as u64 + FRAME_BYTES;
+    /// Counts a message of `bytes` to a party; `training` if it is about a training batch.
+    pub fn down(&mut self, bytes: usize, training: bool) {
+        let bytes = bytes as u64 + FRAME_BYTES;
         self.down_bytes += bytes;
         if training {
             self.training_down_bytes += bytes;

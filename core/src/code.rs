@@ -6,7 +6,9 @@ use crate::limits::{MAX_BATCH_ROWS, MAX_BITS};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
     /// More than [`MAX_BITS`] bits or [`MAX_BATCH_ROWS`] records, or none.
-    #[error("a batch of codes holds 1 to {MAX_BATCH_ROWS} records of 1 to {MAX_BITS} bits, not {rows} of {bits}")]
+    #[error(
+        "a batch of codes holds 1 to {MAX_BATCH_ROWS} records of 1 to {MAX_BITS} bits, not {rows} of {bits}"
+    )]
     Size {
         /// Records asked for.
         rows: usize,
@@ -104,6 +106,15 @@ impl PackedCodes {
         (self.bytes[index / 8] >> (index % 8)) & 1 == 1
     }
 
+    /// The code of record `row` alone, packed into whole bytes.
+    pub fn row_bytes(&self, row: usize) -> Vec<u8> {
+        let mut bytes = vec![0; self.bits.div_ceil(8)];
+        for bit in 0..self.bits {
+            bytes[bit / 8] |= u8::from(self.get(row, bit)) << (bit % 8);
+        }
+        bytes
+    }
+
     /// The codes as row-major +1.0 and -1.0, [rows, bits].
     pub fn to_signs(&self) -> Vec<f32> {
         let mut signs = Vec::with_capacity(self.rows * self.bits);
@@ -139,7 +150,10 @@ mod tests {
         assert!(matches!(PackedCodes::from_bytes(2, 3, vec![0; 2]), Err(CodeError::Length { .. })));
         assert_eq!(PackedCodes::from_bytes(2, 3, vec![0b0100_0000]), Err(CodeError::Padding));
         assert!(matches!(PackedCodes::from_bytes(0, 3, vec![]), Err(CodeError::Size { .. })));
-        assert!(matches!(PackedCodes::from_bytes(1, MAX_BITS + 1, vec![0; 129]), Err(CodeError::Size { .. })));
+        assert!(matches!(
+            PackedCodes::from_bytes(1, MAX_BITS + 1, vec![0; 129]),
+            Err(CodeError::Size { .. })
+        ));
     }
 
     #[test]

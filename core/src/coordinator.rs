@@ -14,7 +14,9 @@ use crate::settings::Settings;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another protocol version.
-    #[error("protocol version {party} is not the coordinator's {coordinator}: install the same release on both sides")]
+    #[error(
+        "protocol version {party} is not the coordinator's {coordinator}: install the same release on both sides"
+    )]
     Version {
         /// The party's.
         party: u32,
@@ -38,7 +40,9 @@ pub enum Refusal {
         run: RunId,
     },
     /// A name that is taken.
-    #[error("a party named {party} has joined run {run} already: each party joins once, under a name of its own")]
+    #[error(
+        "a party named {party} has joined run {run} already: each party joins once, under a name of its own"
+    )]
     Duplicate {
         /// The name.
         party: PartyName,
@@ -49,7 +53,9 @@ pub enum Refusal {
     #[error("the digest of the settings does not fit their pairs: the message was damaged or forged")]
     SettingsDigest,
     /// Settings that differ.
-    #[error("{key} is {coordinator} at the coordinator and {party} at the party: make them equal in both configs")]
+    #[error(
+        "{key} is {coordinator} at the coordinator and {party} at the party: make them equal in both configs"
+    )]
     Settings {
         /// The key.
         key: String,
@@ -59,7 +65,9 @@ pub enum Refusal {
         party: String,
     },
     /// Another number of records.
-    #[error("{party} holds {found} records and the label holder {expected}: align the tables before training")]
+    #[error(
+        "{party} holds {found} records and the label holder {expected}: align the tables before training"
+    )]
     RecordCount {
         /// The party.
         party: PartyName,
@@ -69,7 +77,9 @@ pub enum Refusal {
         expected: u64,
     },
     /// The same number of records, but other ones or in another order.
-    #[error("{party} holds other records than the label holder, or in another order: sort both tables by the same id")]
+    #[error(
+        "{party} holds other records than the label holder, or in another order: sort both tables by the same id"
+    )]
     RecordOrder {
         /// The party.
         party: PartyName,
@@ -119,6 +129,11 @@ impl Admission {
     /// Frees the name of a party whose handshake did not come to its end.
     pub fn release(&mut self, party: &PartyName) {
         self.joined.remove(party);
+    }
+
+    /// Number of parties that the run has.
+    pub fn expected(&self) -> usize {
+        self.expected.len()
     }
 
     /// The parties that have not joined yet.
@@ -253,8 +268,12 @@ impl PeerSession {
     /// Checks that `message` answers the open request.
     pub fn receive(&mut self, message: FromParty) -> Result<Answer, PeerError> {
         let (party, expected) = (self.party.clone(), self.step);
-        let unexpected =
-            PeerError::Unexpected { step: expected, party, found: message.kind(), expected: self.open.name() };
+        let unexpected = PeerError::Unexpected {
+            step: expected,
+            party,
+            found: message.kind(),
+            expected: self.open.name(),
+        };
         let (step, answer) = match (self.open, message) {
             (_, FromParty::Failed { text }) => {
                 return Err(PeerError::Failed { step: expected, party: self.party.clone(), text });
@@ -296,7 +315,13 @@ mod tests {
     fn hello(party: &str) -> Hello {
         let settings = settings().to_settings();
         let settings_digest = settings.digest();
-        Hello { protocol: PROTOCOL_VERSION, run: RunId::new("r").unwrap(), party: name(party), settings, settings_digest }
+        Hello {
+            protocol: PROTOCOL_VERSION,
+            run: RunId::new("r").unwrap(),
+            party: name(party),
+            settings,
+            settings_digest,
+        }
     }
 
     fn admission() -> Admission {
@@ -346,8 +371,14 @@ mod tests {
         assert!(matches!(asked().receive(codes(3, 3)), Ok(Answer::Codes(_))));
         assert!(matches!(asked().receive(codes(3, 4)), Err(PeerError::Codes { .. })));
         assert!(matches!(asked().receive(codes(2, 3)), Err(PeerError::Step { found: 2, expected: 3, .. })));
-        assert!(matches!(asked().receive(FromParty::Finished { step: 3 }), Err(PeerError::Unexpected { .. })));
-        assert!(matches!(asked().receive(FromParty::Failed { text: "x".into() }), Err(PeerError::Failed { .. })));
+        assert!(matches!(
+            asked().receive(FromParty::Finished { step: 3 }),
+            Err(PeerError::Unexpected { .. })
+        ));
+        assert!(matches!(
+            asked().receive(FromParty::Failed { text: "x".into() }),
+            Err(PeerError::Failed { .. })
+        ));
         let mut peer = asked();
         peer.receive(codes(3, 3)).unwrap();
         assert!(matches!(peer.receive(codes(3, 3)), Err(PeerError::Unexpected { .. })), "an answer twice");

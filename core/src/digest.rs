@@ -30,6 +30,14 @@ impl Digest {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Reads the 64 hex digits that [`fmt::Display`] writes.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let pairs = text.as_bytes().chunks_exact(2);
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
+        let bytes: Option<Vec<u8>> = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
+        if text.len() == 64 { Self::from_slice(&bytes?) } else { None }
+    }
+
     /// The first eight hex digits, enough to tell digests apart in a log.
     pub fn short(&self) -> String {
         self.to_string().chars().take(8).collect()
@@ -64,5 +72,8 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Digest::of(b"abc").to_string(), expected);
         assert_eq!(Digest::of(b"abc").short(), "ba7816bf");
+        assert_eq!(Digest::from_hex(expected), Some(Digest::of(b"abc")));
+        assert_eq!(Digest::from_hex(&expected[1..]), None);
+        assert_eq!(Digest::from_hex(&expected.replace('b', "x")), None);
     }
 }

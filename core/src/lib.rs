@@ -24,5 +24,5 @@ pub use digest::Digest;
 pub use gradient::{Gradient, GradientEncoding};
 pub use name::{PartyName, RunId};
 pub use plan::{Part, Plan, Rows};
-pub use table::{CodeTable, StoredCodes};
 pub use settings::{RunSettings, Settings, Task};
+pub use table::{CodeTable, StoredCodes};

@@ -266,7 +266,9 @@ impl PartySession {
         match part {
             Part::CohortValidation => Ok(()),
             Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
-            Part::Validation if !self.frozen => forbidden("encode all validation records", "after the freeze"),
+            Part::Validation if !self.frozen => {
+                forbidden("encode all validation records", "after the freeze")
+            }
             Part::Train | Part::CohortTrain if !self.frozen => {
                 forbidden("encode training records as a whole", "after the freeze")
             }
@@ -287,7 +289,8 @@ mod tests {
 
     fn session() -> PartySession {
         let parties = vec![PartyName::new("a").unwrap()];
-        let settings = RunSettings { gradient: GradientEncoding::F32, ..RunSettings::new(parties, Task::Binary, 2, 2) };
+        let settings =
+            RunSettings { gradient: GradientEncoding::F32, ..RunSettings::new(parties, Task::Binary, 2, 2) };
         let plan = Plan::new(&settings, 400).unwrap();
         PartySession::new(settings, plan)
     }
@@ -316,13 +319,17 @@ mod tests {
         let mut session = joined();
         for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
             let step = step as u64 + 1;
-            let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index)) else {
+            let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index))
+            else {
                 panic!("batch {index} of epoch {epoch}");
             };
             assert_eq!(rows.len(), 144);
             assert!(matches!(session.receive(gradient(step, rows.len())), Ok(Work::Learn { .. })));
         }
-        assert!(matches!(session.receive(chunk(5, Part::CohortValidation)), Ok(Work::Encode { learn: false, .. })));
+        assert!(matches!(
+            session.receive(chunk(5, Part::CohortValidation)),
+            Ok(Work::Encode { learn: false, .. })
+        ));
         assert_eq!(session.receive(FromCoordinator::Freeze { step: 6 }), Ok(Work::Freeze { step: 6 }));
         assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
         assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
@@ -348,7 +355,8 @@ mod tests {
         let freeze = FromCoordinator::Freeze { step: 1 };
         assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
         assert!(matches!(refused(vec![freeze, chunk(2, Part::Train)]), PartyError::Forbidden { .. }));
-        let far = FromCoordinator::Encode { step: 1, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 9 } };
+        let far =
+            FromCoordinator::Encode { step: 1, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 9 } };
         assert!(matches!(refused(vec![far]), PartyError::Plan(_)));
         let refusal = FromCoordinator::Refused { text: "no".into() };
         assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));

@@ -51,7 +51,9 @@ pub const CHUNK_ROWS: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A part that must have records has none.
-    #[error("{records} records leave {found} for {part}; at least {least} are needed: use more records or other shares")]
+    #[error(
+        "{records} records leave {found} for {part}; at least {least} are needed: use more records or other shares"
+    )]
     TooFew {
         /// All records.
         records: usize,

@@ -167,7 +167,8 @@ impl RunSettings {
         let require = |holds: bool, key, expected: String, found: String| {
             if holds { Ok(()) } else { Err(SettingError { key, expected, found }) }
         };
-        let unique = self.parties.iter().collect::<std::collections::BTreeSet<_>>().len() == self.parties.len();
+        let unique =
+            self.parties.iter().collect::<std::collections::BTreeSet<_>>().len() == self.parties.len();
         require(
             (1..=MAX_PARTIES).contains(&self.parties.len()) && unique,
             "parties",

@@ -50,11 +50,7 @@ impl CodeTable {
         for (index, row) in rows.iter().enumerate() {
             let row = *row as usize;
             self.known[row] = true;
-            let place = &mut self.bytes[row * width..(row + 1) * width];
-            place.fill(0);
-            for bit in 0..self.bits {
-                place[bit / 8] |= u8::from(codes.get(index, bit)) << (bit % 8);
-            }
+            self.bytes[row * width..(row + 1) * width].copy_from_slice(&codes.row_bytes(index));
         }
     }
 
@@ -67,7 +63,9 @@ impl CodeTable {
                 return Err(*row);
             }
             let place = &self.bytes[*row as usize * width..];
-            signs.extend((0..self.bits).map(|bit| if (place[bit / 8] >> (bit % 8)) & 1 == 1 { 1.0 } else { -1.0 }));
+            signs.extend(
+                (0..self.bits).map(|bit| if (place[bit / 8] >> (bit % 8)) & 1 == 1 { 1.0 } else { -1.0 }),
+            );
         }
         Ok(signs)
     }
@@ -95,7 +93,12 @@ impl CodeTable {
             return Err(TableError);
         }
         let (known, codes) = bytes[16..].split_at(records);
-        Ok(Self { records, bits, known: known.iter().map(|byte| *byte == 1).collect(), bytes: codes.to_vec() })
+        Ok(Self {
+            records,
+            bits,
+            known: known.iter().map(|byte| *byte == 1).collect(),
+            bytes: codes.to_vec(),
+        })
     }
 }
 

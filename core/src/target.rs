@@ -106,7 +106,9 @@ mod tests {
     #[test]
     fn distances_are_near_the_best_known() {
         // (classes, bits, distance that must be reached); ten random codes of 16 bits reach 3.7.
-        for (classes, bits, least) in [(4, 3, 2), (4, 16, 8), (10, 4, 1), (10, 16, 8), (10, 64, 32), (16, 16, 8)] {
+        for (classes, bits, least) in
+            [(4, 3, 2), (4, 16, 8), (10, 4, 1), (10, 16, 8), (10, 64, 32), (16, 16, 8)]
+        {
             let codes = target_codes(classes, bits);
             assert_eq!(codes.len(), classes);
             assert!(codes.iter().all(|code| code.len() == bits && code.iter().all(|v| v.abs() == 1.0)));

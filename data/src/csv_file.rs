@@ -19,10 +19,7 @@ pub(crate) struct Spot<'a> {
 
 impl Spot<'_> {
     pub(crate) fn place(&self) -> Place {
-        Place {
-            path: self.path.to_owned(),
-            line: self.line,
-        }
+        Place { path: self.path.to_owned(), line: self.line }
     }
 }
 
@@ -94,10 +91,7 @@ impl<'a> CsvFiles<'a> {
                 // Only a quote that is never closed leaves no terminator, hence the maximum.
                 let after = reader.position().line();
                 let line = after.saturating_sub(1 + count_breaks(&record));
-                let spot = Spot {
-                    path,
-                    line: line.max(next_line),
-                };
+                let spot = Spot { path, line: line.max(next_line) };
                 if record.len() != self.names.len() {
                     return Err(E::from(TableError::Ragged {
                         place: spot.place(),
@@ -111,9 +105,7 @@ impl<'a> CsvFiles<'a> {
             }
         }
         if records == 0 {
-            return Err(E::from(TableError::Empty {
-                path: self.first_path().to_owned(),
-            }));
+            return Err(E::from(TableError::Empty { path: self.first_path().to_owned() }));
         }
         Ok(())
     }
@@ -157,16 +149,12 @@ fn reader(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
 fn read_header(path: &Path, reader: &mut Reader<Box<dyn Read>>) -> Result<Vec<String>, TableError> {
     let mut record = ByteRecord::new();
     if !read_record(path, reader, &mut record)? {
-        return Err(TableError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(TableError::Empty { path: path.to_owned() });
     }
     let mut names = Vec::with_capacity(record.len());
     for (position, cell) in record.iter().enumerate() {
-        let name = std::str::from_utf8(cell).map_err(|_| TableError::HeaderText {
-            path: path.to_owned(),
-            number: position + 1,
-        })?;
+        let name = std::str::from_utf8(cell)
+            .map_err(|_| TableError::HeaderText { path: path.to_owned(), number: position + 1 })?;
         names.push(name.trim_start_matches('\u{feff}').trim().to_owned());
     }
     Ok(names)

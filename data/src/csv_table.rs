@@ -48,11 +48,7 @@ pub(crate) fn load(source: &CsvColumns) -> Result<Table, TableError> {
 }
 
 /// The positions of the columns to load, in the order in which they are to be loaded.
-fn select(
-    files: &CsvFiles<'_>,
-    source: &CsvColumns,
-    id_at: usize,
-) -> Result<Vec<usize>, TableError> {
+fn select(files: &CsvFiles<'_>, source: &CsvColumns, id_at: usize) -> Result<Vec<usize>, TableError> {
     let path = files.first_path();
     let all = files.names();
     let mut ignored = HashSet::new();
@@ -65,20 +61,13 @@ fn select(
     }
     let selected = match &source.columns {
         Some(wanted) => select_named(files, wanted, id_at, &ignored)?,
-        None => (0..all.len())
-            .filter(|at| *at != id_at && !ignored.contains(at))
-            .collect(),
+        None => (0..all.len()).filter(|at| *at != id_at && !ignored.contains(at)).collect(),
     };
     if selected.is_empty() {
-        return Err(TableError::NoColumns {
-            path: path.to_owned(),
-        });
+        return Err(TableError::NoColumns { path: path.to_owned() });
     }
     match selected.iter().find(|&&at| all[at].is_empty()) {
-        Some(at) => Err(TableError::UnnamedColumn {
-            path: path.to_owned(),
-            number: at + 1,
-        }),
+        Some(at) => Err(TableError::UnnamedColumn { path: path.to_owned(), number: at + 1 }),
         None => Ok(selected),
     }
 }
@@ -108,20 +97,14 @@ fn select_named(
 }
 
 fn named_twice(name: &str, problem: &'static str) -> TableError {
-    TableError::ColumnNamedTwice {
-        name: name.to_owned(),
-        problem,
-    }
+    TableError::ColumnNamedTwice { name: name.to_owned(), problem }
 }
 
 fn check_image(source: &CsvColumns, columns: usize) -> Result<(), TableError> {
     let Some(image) = source.image else {
         return Ok(());
     };
-    let pixels = image
-        .channels
-        .checked_mul(image.height)
-        .and_then(|pixels| pixels.checked_mul(image.width));
+    let pixels = image.channels.checked_mul(image.height).and_then(|pixels| pixels.checked_mul(image.width));
     if pixels == Some(columns) {
         return Ok(());
     }

@@ -70,70 +70,30 @@ fn faults_are_named_with_their_place() {
     let cases = [
         ("", ID, "0.csv holds no records"),
         ("id,a\n", ID, "0.csv holds no records"),
-        (
-            "id,a\n1,2\n",
-            "id = \"idd\"",
-            "no column \"idd\", which `id` names; did you mean \"id\"?",
-        ),
-        (
-            "key,a\n1,2\n",
-            ID,
-            "no column \"id\", which `id` names; its 2 columns are \"key\", \"a\"",
-        ),
+        ("id,a\n1,2\n", "id = \"idd\"", "no column \"idd\", which `id` names; did you mean \"id\"?"),
+        ("key,a\n1,2\n", ID, "no column \"id\", which `id` names; its 2 columns are \"key\", \"a\""),
         ("7213,0.5\n1,2\n", ID, "looks like a record"),
         (
             "id,income\n1,2\n",
             "id = \"id\"\ncolumns = [\"incme\"]",
             "no column \"incme\", which `columns` names; did you mean \"income\"?",
         ),
-        (
-            "id,a\n1,2\n",
-            "id = \"id\"\nignore = [\"y\"]",
-            "no column \"y\", which `ignore` names",
-        ),
+        ("id,a\n1,2\n", "id = \"id\"\nignore = [\"y\"]", "no column \"y\", which `ignore` names"),
         ("id,a,b,a\n1,2,3,4\n", ID, "columns 2 and 4 of"),
         ("id,,a\n1,2,3\n", ID, "column 2 of"),
-        (
-            "id,y\n1,2\n",
-            "id = \"id\"\nignore = [\"y\"]",
-            "no column left",
-        ),
+        ("id,y\n1,2\n", "id = \"id\"\nignore = [\"y\"]", "no column left"),
         ("id,a\n1,2\n", "id = \"id\"\ncolumns = []", "no column left"),
-        (
-            "id,a\n1,2\n",
-            "id = \"id\"\ncolumns = [\"id\"]",
-            "named by `id` and by `columns`",
-        ),
-        (
-            "id,a\n1,2\n",
-            "id = \"id\"\nignore = [\"id\"]",
-            "named by `id` and by `ignore`",
-        ),
+        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"id\"]", "named by `id` and by `columns`"),
+        ("id,a\n1,2\n", "id = \"id\"\nignore = [\"id\"]", "named by `id` and by `ignore`"),
         (
             "id,a\n1,2\n",
             "id = \"id\"\ncolumns = [\"a\"]\nignore = [\"a\"]",
             "named by `columns` and by `ignore`",
         ),
-        (
-            "id,a\n1,2\n",
-            "id = \"id\"\ncolumns = [\"a\", \"a\"]",
-            "named twice by `columns`",
-        ),
-        (
-            "id,a,b\n1,2,3\n2,7213\n",
-            ID,
-            "0.csv, line 3: 2 cells, expected 3",
-        ),
-        (
-            "id,a,b\n1,2,3\n2,7213,1,1\n",
-            ID,
-            "0.csv, line 3: 4 cells, expected 3",
-        ),
-        (
-            "id,a\n1,2\n2,\n",
-            ID,
-            "0.csv, line 3, column \"a\": expected a number, found an empty cell",
-        ),
+        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"a\", \"a\"]", "named twice by `columns`"),
+        ("id,a,b\n1,2,3\n2,7213\n", ID, "0.csv, line 3: 2 cells, expected 3"),
+        ("id,a,b\n1,2,3\n2,7213,1,1\n", ID, "0.csv, line 3: 4 cells, expected 3"),
+        ("id,a\n1,2\n2,\n", ID, "0.csv, line 3, column \"a\": expected a number, found an empty cell"),
         (
             "id,a\n1,2\n\n2,secret\n",
             ID,
@@ -144,21 +104,9 @@ fn faults_are_named_with_their_place() {
             ID,
             "0.csv, line 2, column \"a\": expected a number, found a value that is not finite",
         ),
-        (
-            "id,a\r\n1,2\r\n2,-inf\r\n",
-            ID,
-            "0.csv, line 3, column \"a\"",
-        ),
-        (
-            "id,a\nsecret,2\nother,1\nsecret,7\nsecret,8\n",
-            ID,
-            "2 records repeat the id",
-        ),
-        (
-            "id,a\n1,2\n ,3\n",
-            ID,
-            "line 3, column \"id\": expected a record id, found an empty cell",
-        ),
+        ("id,a\r\n1,2\r\n2,-inf\r\n", ID, "0.csv, line 3, column \"a\""),
+        ("id,a\nsecret,2\nother,1\nsecret,7\nsecret,8\n", ID, "2 records repeat the id"),
+        ("id,a\n1,2\n ,3\n", ID, "line 3, column \"id\": expected a record id, found an empty cell"),
         (
             "id,a\n1,2\n",
             "id = \"id\"\nimage = { channels = 1, height = 2, width = 2 }",
@@ -193,11 +141,7 @@ fn every_file_needs_the_first_file_s_header() {
 
 #[test]
 fn no_paths_and_a_missing_file_are_errors() {
-    assert!(
-        load_texts(&[], ID)
-            .unwrap_err()
-            .contains("`paths` is empty")
-    );
+    assert!(load_texts(&[], ID).unwrap_err().contains("`paths` is empty"));
     let source = "format = \"csv\"\nid = \"id\"\npaths = [\"/nowhere/a.csv\"]";
     let source: ColumnsSource = toml::from_str(source).unwrap();
     let message = load(&source).unwrap_err().to_string();

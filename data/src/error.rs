@@ -168,9 +168,7 @@ pub enum TableError {
         fault: CellFault,
     },
     /// A record has no usable id.
-    #[error(
-        "{place}, column {column:?}: expected a record id, found {fault}; every record needs one"
-    )]
+    #[error("{place}, column {column:?}: expected a record id, found {fault}; every record needs one")]
     BadId {
         /// Where.
         place: Place,
@@ -207,9 +205,7 @@ pub enum TableError {
         columns: u64,
     },
     /// The machine has no room for the table.
-    #[error(
-        "no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns"
-    )]
+    #[error("no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns")]
     OutOfMemory {
         /// Values asked for.
         values: u64,

@@ -26,9 +26,7 @@ pub struct Header {
 pub fn describe(path: &Path) -> Result<Header, TableError> {
     let (columns, first_record) = first_lines(path)?;
     if looks_like_data(&columns) {
-        return Err(TableError::HeaderLooksLikeData {
-            path: path.to_owned(),
-        });
+        return Err(TableError::HeaderLooksLikeData { path: path.to_owned() });
     }
     let id_at = guess_id(&columns);
     let not_numeric = columns
@@ -38,11 +36,7 @@ pub fn describe(path: &Path) -> Result<Header, TableError> {
         .filter(|(at, (_, cell))| *at != id_at && parse_number(cell).is_err())
         .map(|(_, (name, _))| name.clone())
         .collect();
-    Ok(Header {
-        id: columns.get(id_at).cloned().unwrap_or_default(),
-        columns,
-        not_numeric,
-    })
+    Ok(Header { id: columns.get(id_at).cloned().unwrap_or_default(), columns, not_numeric })
 }
 
 fn guess_id(columns: &[String]) -> usize {

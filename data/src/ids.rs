@@ -18,12 +18,7 @@ pub(crate) struct IdColumn {
 
 impl IdColumn {
     /// Adds one record's id.
-    pub(crate) fn push(
-        &mut self,
-        spot: Spot<'_>,
-        column: &str,
-        cell: &[u8],
-    ) -> Result<(), TableError> {
+    pub(crate) fn push(&mut self, spot: Spot<'_>, column: &str, cell: &[u8]) -> Result<(), TableError> {
         let id = parse_text(cell).map_err(|fault| TableError::BadId {
             place: spot.place(),
             column: column.to_owned(),
@@ -62,10 +57,7 @@ impl IdColumn {
 
     fn place(&self, row: usize) -> Place {
         let file = self.files.iter().rev().find(|(start, _)| *start <= row);
-        Place {
-            path: file.map(|(_, path)| path.clone()).unwrap_or_default(),
-            line: self.lines[row],
-        }
+        Place { path: file.map(|(_, path)| path.clone()).unwrap_or_default(), line: self.lines[row] }
     }
 }
 
@@ -84,18 +76,12 @@ mod tests {
             ("b.csv", 2, " secret-1 "),
             ("b.csv", 3, "secret-1"),
         ] {
-            let spot = Spot {
-                path: Path::new(path),
-                line,
-            };
+            let spot = Spot { path: Path::new(path), line };
             ids.push(spot, "id", id.as_bytes()).unwrap();
         }
         let message = ids.finish().unwrap_err().to_string();
         assert!(message.starts_with("2 records"), "{message}");
-        assert!(
-            message.contains("a.csv, line 2 and b.csv, line 2"),
-            "{message}"
-        );
+        assert!(message.contains("a.csv, line 2 and b.csv, line 2"), "{message}");
         assert!(!message.contains("secret"), "{message}");
     }
 }

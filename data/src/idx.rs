@@ -106,19 +106,12 @@ pub(crate) struct IdxFile<'a> {
 impl<'a> IdxFile<'a> {
     /// Opens a file that must have this number of dimensions (the records count as one).
     pub(crate) fn open(path: &'a Path, dimensions: usize) -> Result<Self, TableError> {
-        let mut file = Self {
-            path,
-            bytes: input::open(path)?,
-            records: 0,
-            record_shape: Vec::new(),
-            records_read: 0,
-        };
+        let mut file =
+            Self { path, bytes: input::open(path)?, records: 0, record_shape: Vec::new(), records_read: 0 };
         let mut magic = [0; 4];
         file.read(&mut magic)?;
         let [0, 0, UNSIGNED_BYTE, found] = magic else {
-            return Err(TableError::Idx(IdxError::NotIdx {
-                path: path.to_owned(),
-            }));
+            return Err(TableError::Idx(IdxError::NotIdx { path: path.to_owned() }));
         };
         if usize::from(found) != dimensions {
             return Err(TableError::Idx(IdxError::Dimensions {

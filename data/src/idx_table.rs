@@ -13,12 +13,7 @@ const IMAGE_DIMENSIONS: usize = 3;
 pub(crate) fn load(source: &IdxColumns) -> Result<Table, TableError> {
     let first_path = source.paths.first().ok_or(TableError::NoPaths)?;
     let (_, height, width) = open(first_path)?;
-    let crop = source.crop.unwrap_or(Crop {
-        top: 0,
-        left: 0,
-        height,
-        width,
-    });
+    let crop = source.crop.unwrap_or(Crop { top: 0, left: 0, height, width });
     check_crop(crop, height, width)?;
     // Bounds what one image can take; the crop's own bound follows from it.
     let pixels = (height as u64).saturating_mul(width as u64);
@@ -41,11 +36,7 @@ pub(crate) fn load(source: &IdxColumns) -> Result<Table, TableError> {
         ids: (0..rows).map(|row| row.to_string()).collect(),
         names: names(crop),
         matrix: Matrix::from_checked(columns, values),
-        image: Some(ImageShape {
-            channels: 1,
-            height: crop.height,
-            width: crop.width,
-        }),
+        image: Some(ImageShape { channels: 1, height: crop.height, width: crop.width }),
     })
 }
 
@@ -81,9 +72,7 @@ fn count_records(
         check_size(path, rows, columns)?;
     }
     if rows == 0 {
-        return Err(TableError::Empty {
-            path: source.paths.first().cloned().unwrap_or_default(),
-        });
+        return Err(TableError::Empty { path: source.paths.first().cloned().unwrap_or_default() });
     }
     Ok(rows)
 }
@@ -95,11 +84,7 @@ fn check_crop(crop: Crop, height: usize, width: usize) -> Result<(), TableError>
     if fits(crop.top, crop.height, height) && fits(crop.left, crop.width, width) {
         return Ok(());
     }
-    Err(TableError::Idx(IdxError::Crop {
-        crop,
-        height,
-        width,
-    }))
+    Err(TableError::Idx(IdxError::Crop { crop, height, width }))
 }
 
 /// `pixel_ROW_COLUMN`, counted from 0 in the whole image.

@@ -20,10 +20,7 @@ fn images(count: u32) -> Vec<u8> {
 }
 
 fn load_paths(paths: &[&Path], crop: Option<Crop>) -> Result<Table, String> {
-    let source = ColumnsSource::Idx(IdxColumns {
-        paths: paths.iter().map(PathBuf::from).collect(),
-        crop,
-    });
+    let source = ColumnsSource::Idx(IdxColumns { paths: paths.iter().map(PathBuf::from).collect(), crop });
     load(&source).map_err(|error| error.to_string())
 }
 
@@ -55,12 +52,7 @@ fn gzip_images_are_loaded_and_put_one_below_the_other() {
 
 #[test]
 fn a_crop_takes_its_rectangle() {
-    let crop = Crop {
-        top: 1,
-        left: 1,
-        height: 1,
-        width: 2,
-    };
+    let crop = Crop { top: 1, left: 1, height: 1, width: 2 };
     let table = load_bytes(&images(2), Some(crop)).unwrap();
     assert_eq!(table.names, ["pixel_1_1", "pixel_1_2"]);
     assert_eq!(table.matrix.values(), [0.8, 1.0, 0.8, 1.0]);
@@ -69,18 +61,8 @@ fn a_crop_takes_its_rectangle() {
 
 #[test]
 fn a_crop_must_lie_within_the_image() {
-    for (top, left, height, width) in [
-        (0, 0, 3, 3),
-        (0, 2, 2, 2),
-        (0, 0, 0, 3),
-        (usize::MAX, 0, 2, 1),
-    ] {
-        let crop = Crop {
-            top,
-            left,
-            height,
-            width,
-        };
+    for (top, left, height, width) in [(0, 0, 3, 3), (0, 2, 2, 2), (0, 0, 0, 3), (usize::MAX, 0, 2, 1)] {
+        let crop = Crop { top, left, height, width };
         let message = load_bytes(&images(1), Some(crop)).unwrap_err();
         assert!(message.contains("within the images of 2 x 3"), "{message}");
     }
@@ -102,10 +84,7 @@ fn damaged_files_are_named_with_what_is_wrong() {
         (with(3, 1), "has 1 dimensions, expected 3"),
         (good[..2].to_vec(), "ends after 0 of the 0 records"),
         (good[..10].to_vec(), "ends after 0 of the 0 records"),
-        (
-            good[..good.len() - 1].to_vec(),
-            "ends after 1 of the 2 records",
-        ),
+        (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),
         (longer, "goes on after the 2 records"),
         (images(0), "holds no records"),
         (with(4, 0xff), "expected at most"),
@@ -126,10 +105,7 @@ fn files_with_images_of_two_sizes_do_not_mix() {
     (other[11], other[15]) = (3, 2);
     std::fs::write(&second, other).unwrap();
     let message = load_paths(&[&first, &second], None).unwrap_err();
-    assert!(
-        message.contains("3 x 2 pixels, expected 2 x 3"),
-        "{message}"
-    );
+    assert!(message.contains("3 x 2 pixels, expected 2 x 3"), "{message}");
 }
 
 #[test]
@@ -142,9 +118,5 @@ fn a_gzip_file_that_is_cut_off_is_an_error() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let message = load_paths(&[&path], None).unwrap_err();
     assert!(message.contains("a.gz ends after"), "{message}");
-    assert!(
-        load_paths(&[], None)
-            .unwrap_err()
-            .contains("`paths` is empty")
-    );
+    assert!(load_paths(&[], None).unwrap_err().contains("`paths` is empty"));
 }

@@ -13,18 +13,11 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens a file; it is gzip when it begins like gzip or its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
-    let file = File::open(path).map_err(|reason| TableError::Open {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let file = File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
     let mut bytes = BufReader::with_capacity(BUFFER_BYTES, file);
-    let begins_like_gzip = bytes
-        .fill_buf()
-        .map_err(|reason| read_error(path, reason))?
-        .starts_with(&GZIP_MAGIC);
-    let named_gzip = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let begins_like_gzip =
+        bytes.fill_buf().map_err(|reason| read_error(path, reason))?.starts_with(&GZIP_MAGIC);
+    let named_gzip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     if begins_like_gzip || named_gzip {
         return Ok(Box::new(MultiGzDecoder::new(bytes)));
     }
@@ -36,9 +29,7 @@ pub(crate) fn count_lines(path: &Path) -> Result<u64, TableError> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path)?);
     let mut lines = 1;
     loop {
-        let chunk = reader
-            .fill_buf()
-            .map_err(|reason| read_error(path, reason))?;
+        let chunk = reader.fill_buf().map_err(|reason| read_error(path, reason))?;
         if chunk.is_empty() {
             return Ok(lines);
         }
@@ -50,10 +41,7 @@ pub(crate) fn count_lines(path: &Path) -> Result<u64, TableError> {
 
 /// A failure after the file was opened.
 pub(crate) fn read_error(path: &Path, reason: std::io::Error) -> TableError {
-    TableError::Read {
-        path: path.to_owned(),
-        reason,
-    }
+    TableError::Read { path: path.to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -88,10 +76,7 @@ mod tests {
     #[test]
     fn a_folder_and_a_false_gz_are_errors() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            count_lines(folder.path()),
-            Err(TableError::Read { .. })
-        ));
+        assert!(matches!(count_lines(folder.path()), Err(TableError::Read { .. })));
         let path = folder.path().join("plain.gz");
         std::fs::write(&path, "id,a\n1,2\n").unwrap();
         assert!(matches!(count_lines(&path), Err(TableError::Read { .. })));

@@ -145,9 +145,7 @@ fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
     let label_at = names::find(files.first_path(), files.names(), "column", &source.column)?;
     files.check_names_differ()?;
     if id_at == label_at {
-        return Err(LabelError::LabelIsId {
-            name: source.id.clone(),
-        });
+        return Err(LabelError::LabelIsId { name: source.id.clone() });
     }
     let mut ids = IdColumn::default();
     let mut target = TargetColumn::new(task);
@@ -156,10 +154,7 @@ fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
         let column = || source.column.clone();
         match target.push(&record[label_at]) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(LabelError::TooManyClasses {
-                place: spot.place(),
-                column: column(),
-            }),
+            Ok(false) => Err(LabelError::TooManyClasses { place: spot.place(), column: column() }),
             Err(fault) => Err(LabelError::Value {
                 place: spot.place(),
                 column: column(),
@@ -168,10 +163,7 @@ fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
             }),
         }
     })?;
-    Ok(Labels {
-        ids: ids.finish()?,
-        target: target.finish(task)?,
-    })
+    Ok(Labels { ids: ids.finish()?, target: target.finish(task)? })
 }
 
 fn load_idx(source: &IdxLabels, task: Task) -> Result<Labels, LabelError> {
@@ -188,14 +180,9 @@ fn load_idx(source: &IdxLabels, task: Task) -> Result<Labels, LabelError> {
         }
     }
     if rows == 0 {
-        return Err(LabelError::Table(TableError::Empty {
-            path: first_path.clone(),
-        }));
+        return Err(LabelError::Table(TableError::Empty { path: first_path.clone() }));
     }
-    Ok(Labels {
-        ids: (0..rows).map(|row| row.to_string()).collect(),
-        target: target.finish(task)?,
-    })
+    Ok(Labels { ids: (0..rows).map(|row| row.to_string()).collect(), target: target.finish(task)? })
 }
 
 /// Shows sizes only: ids and labels are private data.

@@ -6,9 +6,7 @@ fn load_text(text: &str, task: &str) -> Result<Labels, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("y.csv");
     std::fs::write(&path, text).unwrap();
-    let config = format!(
-        "format = \"csv\"\npaths = [{path:?}]\nid = \"id\"\ncolumn = \"y\""
-    );
+    let config = format!("format = \"csv\"\npaths = [{path:?}]\nid = \"id\"\ncolumn = \"y\"");
     let task = match task {
         "binary" => Task::Binary,
         "multiclass" => Task::Multiclass,
@@ -21,9 +19,7 @@ fn load_bytes(bytes: &[u8], task: Task) -> Result<Labels, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("labels");
     std::fs::write(&path, bytes).unwrap();
-    let source = LabelsSource::Idx(IdxLabels {
-        paths: vec![path],
-    });
+    let source = LabelsSource::Idx(IdxLabels { paths: vec![path] });
     load_labels(&source, task).map_err(|error| error.to_string())
 }
 
@@ -61,60 +57,22 @@ fn a_regression_has_numbers() {
 
 #[test]
 fn faults_are_named_with_their_place() {
-    let too_many: String = (0..=MAX_CLASSES)
-        .map(|row| format!("{row},{row}\n"))
-        .collect();
+    let too_many: String = (0..=MAX_CLASSES).map(|row| format!("{row},{row}\n")).collect();
     let too_many = format!("id,y\n{too_many}");
     for (text, task, expected) in [
-        (
-            "id,z\n1,2\n",
-            "binary",
-            "no column \"y\", which `column` names",
-        ),
-        (
-            "key,y\n1,2\n",
-            "binary",
-            "no column \"id\", which `id` names",
-        ),
+        ("id,z\n1,2\n", "binary", "no column \"y\", which `column` names"),
+        ("key,y\n1,2\n", "binary", "no column \"id\", which `id` names"),
         ("id,y,y\n1,2,2\n", "binary", "columns 2 and 3"),
         ("id,y\n", "binary", "holds no records"),
-        (
-            "id,y\n1,secret\n2,other\n3,third\n",
-            "binary",
-            "3 classes, expected exactly 2",
-        ),
-        (
-            "id,y\n1,secret\n",
-            "binary",
-            "1 classes, expected exactly 2",
-        ),
-        (
-            "id,y\n1,secret\n",
-            "multiclass",
-            "1 classes, expected at least 2",
-        ),
-        (
-            "id,y\n1,a\n2, \n",
-            "binary",
-            "y.csv, line 3, column \"y\": expected a class, found an empty cell",
-        ),
-        (
-            "id,y\n1,secret\n",
-            "regression",
-            "line 2, column \"y\": expected a number, found text",
-        ),
-        (
-            "id,y\n1,inf\n",
-            "regression",
-            "line 2, column \"y\": expected a number, found a value",
-        ),
+        ("id,y\n1,secret\n2,other\n3,third\n", "binary", "3 classes, expected exactly 2"),
+        ("id,y\n1,secret\n", "binary", "1 classes, expected exactly 2"),
+        ("id,y\n1,secret\n", "multiclass", "1 classes, expected at least 2"),
+        ("id,y\n1,a\n2, \n", "binary", "y.csv, line 3, column \"y\": expected a class, found an empty cell"),
+        ("id,y\n1,secret\n", "regression", "line 2, column \"y\": expected a number, found text"),
+        ("id,y\n1,inf\n", "regression", "line 2, column \"y\": expected a number, found a value"),
         ("id,y\nsecret,0\nsecret,1\n", "binary", "1 records repeat"),
         ("id,y\n1\n", "binary", "line 2: 1 cells, expected 2"),
-        (
-            &too_many,
-            "multiclass",
-            "line 10002, column \"y\": more than 10000 classes",
-        ),
+        (&too_many, "multiclass", "line 10002, column \"y\": more than 10000 classes"),
     ] {
         let message = load_text(text, task).unwrap_err();
         assert!(message.contains(expected), "{message}");
@@ -127,11 +85,8 @@ fn the_label_is_not_the_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("y.csv");
     std::fs::write(&path, "id,y\n1,2\n").unwrap();
-    let source = LabelsSource::Csv(CsvLabels {
-        paths: vec![path],
-        id: "id".to_owned(),
-        column: "id".to_owned(),
-    });
+    let source =
+        LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".to_owned(), column: "id".to_owned() });
     let message = load_labels(&source, Task::Binary).unwrap_err().to_string();
     assert!(message.contains("by `id` and by `column`"), "{message}");
 }

@@ -19,17 +19,12 @@ pub const MAX_CLASSES: usize = 10_000;
 /// Fails when `rows` x `columns` is beyond what this crate loads.
 pub(crate) fn check_size(path: &Path, rows: u64, columns: u64) -> Result<(), TableError> {
     let values = rows.checked_mul(columns);
-    let within = rows <= MAX_ROWS
-        && columns <= MAX_COLUMNS
-        && values.is_some_and(|values| values <= MAX_VALUES);
+    let within =
+        rows <= MAX_ROWS && columns <= MAX_COLUMNS && values.is_some_and(|values| values <= MAX_VALUES);
     if within {
         return Ok(());
     }
-    Err(TableError::TooLarge {
-        path: path.to_owned(),
-        rows,
-        columns,
-    })
+    Err(TableError::TooLarge { path: path.to_owned(), rows, columns })
 }
 
 /// An empty vector with room for `rows` x `columns` values, so that filling it copies nothing.
@@ -53,12 +48,7 @@ mod tests {
         let path = Path::new("a.csv");
         assert!(check_size(path, 60_000, 784).is_ok());
         assert!(check_size(path, MAX_VALUES, 1).is_ok());
-        for (rows, columns) in [
-            (MAX_VALUES + 1, 1),
-            (1, MAX_COLUMNS + 1),
-            (MAX_ROWS + 1, 0),
-            (u64::MAX, 2),
-        ] {
+        for (rows, columns) in [(MAX_VALUES + 1, 1), (1, MAX_COLUMNS + 1), (MAX_ROWS + 1, 0), (u64::MAX, 2)] {
             let message = check_size(path, rows, columns).unwrap_err().to_string();
             assert!(message.contains("a.csv"), "{message}");
             assert!(message.contains("at most"), "{message}");

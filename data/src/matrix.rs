@@ -48,28 +48,17 @@ impl Matrix {
     /// When `values` does not hold rows x columns values, or one of them is not finite.
     pub fn new(rows: usize, cols: usize, values: Vec<f32>) -> Result<Self, MatrixError> {
         if rows.checked_mul(cols) != Some(values.len()) {
-            return Err(MatrixError::Length {
-                rows,
-                cols,
-                found: values.len(),
-            });
+            return Err(MatrixError::Length { rows, cols, found: values.len() });
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(MatrixError::NotFinite {
-                row: at / cols,
-                col: at % cols,
-            });
+            return Err(MatrixError::NotFinite { row: at / cols, col: at % cols });
         }
         Ok(Self { rows, cols, values })
     }
 
     /// For readers that have checked every value and every row's length themselves.
     pub(crate) fn from_checked(cols: usize, values: Vec<f32>) -> Self {
-        Self {
-            rows: values.len().checked_div(cols).unwrap_or(0),
-            cols,
-            values,
-        }
+        Self { rows: values.len().checked_div(cols).unwrap_or(0), cols, values }
     }
 
     /// Number of rows (records).
@@ -92,39 +81,29 @@ impl Matrix {
         self.values
     }
 
+    /// Copies of `rows`, one after the other: `[rows.len(), cols]`.
+    ///
+    /// # Panics
+    /// When a row does not exist.
+    pub fn gather(&self, rows: &[u32]) -> Vec<f32> {
+        let mut values = Vec::with_capacity(rows.len() * self.cols);
+        rows.iter().for_each(|&row| values.extend_from_slice(self.row(row as usize)));
+        values
+    }
+
     /// Row `i`: `[cols]`.
     ///
     /// # Panics
-    /// When `i` is not below [`Self::rows`], as for a slice. For row numbers that a peer chose
-    /// use [`Self::gather`], which checks them.
+    /// When `i` is not below [`Self::rows`], as for a slice.
     pub fn row(&self, i: usize) -> &[f32] {
         assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
         &self.values[i * self.cols..(i + 1) * self.cols]
     }
 
-    /// Replaces the content of `into` by the given rows, in the given order: `[rows.len(), cols]`.
-    ///
-    /// A row may be given more than once.
-    ///
-    /// # Errors
-    /// When a row does not exist; `into` is then left as it was.
-    pub fn gather(&self, rows: &[u32], into: &mut Vec<f32>) -> Result<(), MatrixError> {
-        self.check_rows(rows)?;
-        into.clear();
-        into.reserve(rows.len().saturating_mul(self.cols));
-        for &row in rows {
-            into.extend_from_slice(self.row(row as usize));
-        }
-        Ok(())
-    }
-
     /// Fails when one of `rows` does not exist.
     pub(crate) fn check_rows(&self, rows: &[u32]) -> Result<(), MatrixError> {
         match rows.iter().find(|&&row| row as usize >= self.rows) {
-            Some(&row) => Err(MatrixError::NoSuchRow {
-                row,
-                rows: self.rows,
-            }),
+            Some(&row) => Err(MatrixError::NoSuchRow { row, rows: self.rows }),
             None => Ok(()),
         }
     }
@@ -161,20 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn gather_replaces_and_keeps_order() {
-        let mut batch = vec![9.0];
-        three_by_two().gather(&[2, 0, 2], &mut batch).unwrap();
-        assert_eq!(batch, [5.0, 6.0, 1.0, 2.0, 5.0, 6.0]);
-        three_by_two().gather(&[], &mut batch).unwrap();
-        assert!(batch.is_empty());
-    }
-
-    #[test]
-    fn gather_refuses_a_row_that_is_not_there() {
-        let mut batch = vec![9.0];
-        let error = three_by_two().gather(&[0, 3], &mut batch).unwrap_err();
-        assert_eq!(error, MatrixError::NoSuchRow { row: 3, rows: 3 });
-        assert_eq!(batch, [9.0]);
+    fn gather_keeps_the_order() {
+        assert_eq!(three_by_two().gather(&[2, 0, 2]), [5.0, 6.0, 1.0, 2.0, 5.0, 6.0]);
+        assert!(three_by_two().gather(&[]).is_empty());
     }
 
     #[test]

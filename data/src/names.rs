@@ -19,9 +19,7 @@ pub(crate) fn find(
     }
     // Without a header the "names" are cells, and an error must not show those.
     if looks_like_data(names) {
-        return Err(TableError::HeaderLooksLikeData {
-            path: path.to_owned(),
-        });
+        return Err(TableError::HeaderLooksLikeData { path: path.to_owned() });
     }
     Err(TableError::UnknownColumn {
         path: path.to_owned(),
@@ -60,12 +58,7 @@ fn list(names: &[&String]) -> String {
     let mut shown: Vec<String> = names
         .iter()
         .take(MAX_SHOWN)
-        .map(|name| {
-            format!(
-                "{:?}",
-                name.chars().take(MAX_SHOWN_CHARS).collect::<String>()
-            )
-        })
+        .map(|name| format!("{:?}", name.chars().take(MAX_SHOWN_CHARS).collect::<String>()))
         .collect();
     if names.len() > MAX_SHOWN {
         shown.push("...".to_owned());
@@ -140,9 +133,7 @@ mod tests {
             ("a,b,c,d,e,f,g,h,i,j", "income", "its 10 columns are \"a\""),
             ("39,State-gov,77516", "id", "looks like a record"),
         ] {
-            let message = find(path, &names(header), "id", wanted)
-                .unwrap_err()
-                .to_string();
+            let message = find(path, &names(header), "id", wanted).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
             assert!(!message.contains("77516"), "{message}");
         }

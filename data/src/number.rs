@@ -37,9 +37,7 @@ pub(crate) fn parse_text(cell: &[u8]) -> Result<&str, CellFault> {
 
 /// The cell as a finite number.
 pub(crate) fn parse_number(cell: &[u8]) -> Result<f32, CellFault> {
-    let number: f32 = parse_text(cell)?
-        .parse()
-        .map_err(|_| CellFault::NotANumber)?;
+    let number: f32 = parse_text(cell)?.parse().map_err(|_| CellFault::NotANumber)?;
     if !number.is_finite() {
         return Err(CellFault::NotFinite);
     }

@@ -25,7 +25,6 @@ pub enum Preprocessing {
 pub struct Standardizer {
     mean: Vec<f32>,
     scale: Vec<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     clip: Option<f32>,
 }
 
@@ -39,9 +38,7 @@ pub enum PreprocessError {
     #[error(transparent)]
     Rows(#[from] MatrixError),
     /// The table has another number of columns than the one fitted on.
-    #[error(
-        "{found} columns, expected {expected} as fitted; load the same columns as for training"
-    )]
+    #[error("{found} columns, expected {expected} as fitted; load the same columns as for training")]
     Columns {
         /// Columns fitted on.
         expected: usize,
@@ -117,11 +114,7 @@ impl Standardizer {
         let mean = average(&|_, value| value);
         let variance = average(&|column, value| (value - mean[column]).powi(2));
         let scale = mean.iter().zip(&variance).map(|(&m, &v)| scale(m, v));
-        Ok(Self {
-            scale: scale.collect(),
-            mean: mean.iter().map(|&mean| mean as f32).collect(),
-            clip,
-        })
+        Ok(Self { scale: scale.collect(), mean: mean.iter().map(|&mean| mean as f32).collect(), clip })
     }
 
     /// A standardizer fitted before, from what [`Self::mean`], [`Self::scale`] and [`Self::clip`] gave.
@@ -144,10 +137,7 @@ impl Standardizer {
     /// When the matrix has another number of columns than the one fitted on; it is left as is.
     pub fn apply(&self, matrix: &mut Matrix) -> Result<(), PreprocessError> {
         if matrix.cols() != self.mean.len() {
-            return Err(PreprocessError::Columns {
-                expected: self.mean.len(),
-                found: matrix.cols(),
-            });
+            return Err(PreprocessError::Columns { expected: self.mean.len(), found: matrix.cols() });
         }
         // Without a clip only what f32 can hold bounds a value far from a narrow column's mean.
         let bound = self.clip.unwrap_or(f32::MAX);

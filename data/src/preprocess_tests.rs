@@ -19,10 +19,7 @@ fn only_training_rows_are_fitted_and_every_row_is_changed() {
 #[test]
 fn a_clip_bounds_what_lies_far_out() {
     let mut table = matrix(3, &[-1.0, 1.0, 500.0]);
-    let standardizer = Preprocessing::Standardize
-        .fit(&table, &[0, 1], Some(10.0))
-        .unwrap()
-        .unwrap();
+    let standardizer = Preprocessing::Standardize.fit(&table, &[0, 1], Some(10.0)).unwrap().unwrap();
     assert_eq!(standardizer.clip(), Some(10.0));
     standardizer.apply(&mut table).unwrap();
     assert_eq!(table.values(), [-1.0, 1.0, 10.0]);
@@ -63,10 +60,7 @@ fn faults_are_refused() {
     assert_eq!(fit(&[], None), PreprocessError::NoRows);
     assert!(matches!(fit(&[2], None), PreprocessError::Rows(_)));
     for clip in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        assert!(matches!(
-            fit(&[0], Some(clip)),
-            PreprocessError::Clip { .. }
-        ));
+        assert!(matches!(fit(&[0], Some(clip)), PreprocessError::Clip { .. }));
     }
     let none = Preprocessing::None.fit(&table, &[0], Some(10.0));
     assert_eq!(none.unwrap_err(), PreprocessError::ClipWithoutScale);
@@ -74,10 +68,7 @@ fn faults_are_refused() {
 
     let other = Standardizer::fit(&matrix(1, &[1.0]), &[0], None).unwrap();
     let error = other.apply(&mut table).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "2 columns, expected 1 as fitted; load the same columns as for training"
-    );
+    assert_eq!(error.to_string(), "2 columns, expected 1 as fitted; load the same columns as for training");
     assert_eq!(table.values(), [1.0, 2.0, 3.0, 4.0]);
 }
 

@@ -185,16 +185,12 @@ mod tests {
 
     #[test]
     fn only_relative_paths_are_resolved() {
-        let mut source =
-            parse("format = \"csv\"\nid = \"id\"\npaths = [\"a.csv\", \"/b.csv\"]").unwrap();
+        let mut source = parse("format = \"csv\"\nid = \"id\"\npaths = [\"a.csv\", \"/b.csv\"]").unwrap();
         source.resolve(Path::new("/etc/party"));
         let ColumnsSource::Csv(csv) = source else {
             panic!("expected csv");
         };
-        assert_eq!(
-            csv.paths,
-            [Path::new("/etc/party/a.csv"), Path::new("/b.csv")]
-        );
+        assert_eq!(csv.paths, [Path::new("/etc/party/a.csv"), Path::new("/b.csv")]);
     }
 
     #[test]
@@ -206,9 +202,6 @@ mod tests {
             image: None,
         };
         let shown = format!("{table:?}");
-        assert!(
-            !shown.contains("secret") && !shown.contains("17"),
-            "{shown}"
-        );
+        assert!(!shown.contains("secret") && !shown.contains("17"), "{shown}");
     }
 }

@@ -87,15 +87,10 @@ impl TargetColumn {
         let (names, index) = classes.finish();
         let (fits, expected) = match task {
             Task::Binary => (names.len() == 2, "exactly 2 for task = \"binary\""),
-            Task::Multiclass | Task::Regression => {
-                (names.len() >= 2, "at least 2 for task = \"multiclass\"")
-            }
+            Task::Multiclass | Task::Regression => (names.len() >= 2, "at least 2 for task = \"multiclass\""),
         };
         if !fits {
-            return Err(LabelError::ClassCount {
-                expected,
-                found: names.len(),
-            });
+            return Err(LabelError::ClassCount { expected, found: names.len() });
         }
         Ok(Target::Classes { names, index })
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Standardizer,
-    Target, load, load_labels,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Standardizer, Target,
+    load, load_labels,
 };
 
 /// A file of the shared data sets, or `None` and a line that says why the test is skipped.
@@ -36,19 +36,12 @@ fn credit_default() {
     let rows: Vec<u32> = (0..24_000).collect();
     let standardizer = Standardizer::fit(&table.matrix, &rows, Some(10.0)).unwrap();
     standardizer.apply(&mut table.matrix).unwrap();
-    assert!(
-        table
-            .matrix
-            .values()
-            .iter()
-            .all(|value| value.abs() <= 10.0)
-    );
+    assert!(table.matrix.values().iter().all(|value| value.abs() <= 10.0));
 
-    let labels = load_labels(&LabelsSource::Csv(CsvLabels {
-        paths: vec![path],
-        id: "id".to_owned(),
-        column: "y".to_owned(),
-    }), Task::Binary)
+    let labels = load_labels(
+        &LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".to_owned(), column: "y".to_owned() }),
+        Task::Binary,
+    )
     .unwrap();
     assert_eq!(labels.ids, table.ids);
     let Target::Classes { names, index } = labels.target else {
@@ -67,27 +60,14 @@ fn mnist() {
     };
     let table = load(&ColumnsSource::Idx(IdxColumns {
         paths: vec![images],
-        crop: Some(Crop {
-            top: 0,
-            left: 14,
-            height: 28,
-            width: 14,
-        }),
+        crop: Some(Crop { top: 0, left: 14, height: 28, width: 14 }),
     }))
     .unwrap();
     assert_eq!((table.matrix.rows(), table.matrix.cols()), (10_000, 392));
-    assert!(
-        table
-            .matrix
-            .values()
-            .iter()
-            .all(|value| (0.0..=1.0).contains(value))
-    );
+    assert!(table.matrix.values().iter().all(|value| (0.0..=1.0).contains(value)));
 
-    let labels = load_labels(&LabelsSource::Idx(IdxLabels {
-        paths: vec![labels],
-    }), Task::Multiclass)
-    .unwrap();
+    let labels =
+        load_labels(&LabelsSource::Idx(IdxLabels { paths: vec![labels] }), Task::Multiclass).unwrap();
     assert_eq!(labels.ids, table.ids);
     let Target::Classes { names, index } = labels.target else {
         panic!("expected classes");

@@ -1,1 +1,4 @@
-//! examples
+//! What the stories in `src/bin` share: a federation of processes, and the same course in one process.
+
+pub mod processes;
+pub mod simulation;

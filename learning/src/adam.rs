@@ -60,8 +60,13 @@ impl Adam {
         self.updates += 1;
         let exponent = self.updates.min(1 << 20) as i32;
         let corrections = (1.0 - self.config.beta1.powi(exponent), 1.0 - self.config.beta2.powi(exponent));
-        let mut mapper =
-            Update { path: Vec::new(), adam: self, gradients, learning_rate: learning_rate as f32, corrections };
+        let mut mapper = Update {
+            path: Vec::new(),
+            adam: self,
+            gradients,
+            learning_rate: learning_rate as f32,
+            corrections,
+        };
         module.map(&mut mapper)
     }
 

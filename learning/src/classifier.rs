@@ -89,7 +89,8 @@ impl Classifier {
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
     pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
         let input = self.input(parts, rows.len()).require_grad();
-        let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
+        let mut dropout =
+            Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
         let outputs = self.model.forward(input.clone(), &mut dropout);
         let loss = self.loss.forward(outputs, rows, &self.device);
         let mut gradients = loss.backward();
@@ -130,7 +131,8 @@ impl Classifier {
         let inputs = gather(&train[..1]).iter().map(Vec::len).sum();
         let hidden = self.config.hidden.clone();
         // Unwrap safety: the same sizes made a model before.
-        self.model = MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
+        self.model =
+            MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
         self.adam = Adam::new(self.config.adam);
         (self.peak_rate, self.schedule) = (self.config.refit_learning_rate, Schedule::OneCycle);
         self.total_updates = u64::from(self.config.refit_epochs) * batches as u64;

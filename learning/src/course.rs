@@ -90,7 +90,9 @@ pub enum CourseError<E> {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// Losses are no numbers any more.
-    #[error("epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns")]
+    #[error(
+        "epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns"
+    )]
     Diverged {
         /// The epoch, from 1.
         epoch: u32,
@@ -109,7 +111,8 @@ pub fn run<P: Parties>(
     let joint = learn_jointly(parties, settings, plan, classifier, patience, watch)?;
     watch(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(CourseError::Parties)?;
-    let records: usize = [Part::Train, Part::Validation, Part::Test].iter().map(|part| plan.part(*part).len()).sum();
+    let records: usize =
+        [Part::Train, Part::Validation, Part::Test].iter().map(|part| plan.part(*part).len()).sum();
     let mut tables: Vec<_> = encoders.iter().map(|_| P::Embedding::table(records, settings.bits)).collect();
     let mut keep = |parties: &mut P, plan: &mut Plan, part: Part| {
         for chunk in 0..plan.chunks(part) {
@@ -154,7 +157,11 @@ fn refit(
     let old = classifier.evaluate_stored(gather, validation).metric(settings.task);
     classifier.refit(gather, (train, validation), settings.batch_rows, settings.task)?;
     let new = classifier.evaluate_stored(gather, validation).metric(settings.task);
-    if !settings.encodes_once() && !validation.is_empty() && old >= new { classifier.load(&before) } else { Ok(()) }
+    if !settings.encodes_once() && !validation.is_empty() && old >= new {
+        classifier.load(&before)
+    } else {
+        Ok(())
+    }
 }
 
 struct Joint {

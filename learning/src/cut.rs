@@ -56,7 +56,8 @@ impl Embedding for SimulatedFloats {
     }
 
     fn gather((bits, table): &Self::Table, rows: &[u32]) -> Option<Vec<f32>> {
-        let values: Vec<f32> = rows.iter().flat_map(|row| &table[*row as usize * bits..][..*bits]).copied().collect();
+        let values: Vec<f32> =
+            rows.iter().flat_map(|row| &table[*row as usize * bits..][..*bits]).copied().collect();
         values.iter().all(|v| !v.is_nan()).then_some(values)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::Device;
+pub use burn::tensor::Device;
 use burn::tensor::wgpu::wgpu::DeviceType;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,9 @@ pub struct Opened {
 
 /// A device that was asked for and cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("device = \"wgpu\" was asked for, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver (software: Debian's mesa-vulkan-drivers), or set device = \"cpu\"")]
+#[error(
+    "device = \"wgpu\" was asked for, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver (software: Debian's mesa-vulkan-drivers), or set device = \"cpu\""
+)]
 pub struct DeviceError {
     reason: String,
 }

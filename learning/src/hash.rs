@@ -4,7 +4,8 @@
 //! bit balance), minus a threshold a bit, plus noise, then the sign. Forward, otherwise: the same with fixed
 //! statistics and no noise. The thresholds are medians over training records, so that each bit is +1 for half
 //! of them even where `v` is skewed. Backward: the sign counts as the identity (straight-through, Bengio et al.
-//! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016).
+//! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
+//! a smooth surrogate, its slope is a bell around the threshold: the slope of the expected sign under normal noise.
 
 use burn::tensor::{Device, Tensor};
 use rand::rngs::ChaCha8Rng;
@@ -13,14 +14,29 @@ use serde::{Deserialize, Serialize};
 use crate::init::normal;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
+/// What the sign's gradient is taken to be, as a function of the distance to the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Surrogate {
+    /// One within `clip`, zero beyond.
+    #[default]
+    Box,
+    /// `exp(-v^2 / (2 clip^2))`.
+    Bell,
+}
+
 /// The `[hash]` table of a party. The defaults are the recipe of `docs/recipe.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashConfig {
     /// Standard deviation of the normal noise before the sign, in units of the normalised value; 0 for none.
     pub noise: f32,
-    /// Distance from the threshold beyond which no gradient passes; 0 for no limit.
+    /// Whether the noise falls linearly to nothing over the run, so that the last codes are those of later use.
+    pub anneal: bool,
+    /// Distance from the threshold beyond which no gradient passes, or the width of the bell; 0 for no limit.
     pub clip: f32,
+    /// What the sign's gradient is taken to be.
+    pub surrogate: Surrogate,
     /// Weight of the mean squared correlation between bits' values; 0 for none. It stays within the party.
     pub decorrelation: f32,
     /// Whether thresholds are medians over training records, or zero.
@@ -29,7 +45,33 @@ pub struct HashConfig {
 
 impl Default for HashConfig {
     fn default() -> Self {
-        Self { noise: 0.5, clip: 1.0, decorrelation: 0.0, medians: true }
+        Self {
+            noise: 0.5,
+            anneal: false,
+            clip: 1.0,
+            surrogate: Surrogate::Box,
+            decorrelation: 0.0,
+            medians: true,
+        }
+    }
+}
+
+impl HashConfig {
+    /// The slope of the sign at distance `v` from the threshold.
+    fn slope(&self, v: f32) -> f32 {
+        match self.surrogate {
+            _ if self.clip <= 0.0 => 1.0,
+            Surrogate::Box => f32::from(u8::from(v.abs() <= self.clip)),
+            Surrogate::Bell => (-0.5 * (v / self.clip).powi(2)).exp(),
+        }
+    }
+
+    /// The same layer when `share` of the run's updates are done.
+    pub fn after(mut self, share: f64) -> Self {
+        if self.anneal {
+            self.noise *= (1.0 - share).clamp(0.0, 1.0) as f32;
+        }
+        self
     }
 }
 
@@ -115,8 +157,8 @@ pub fn batch_norm(embedding: Tensor<2>, device: &Device) -> Tensor<2> {
 pub struct Hashed {
     /// The normalised values, with their graph.
     normalised: Tensor<2>,
-    /// Whether each value lets its gradient pass.
-    passes: Vec<bool>,
+    /// The slope of the sign at each value; none for floats, whose gradient passes as it is.
+    slopes: Vec<f32>,
 }
 
 impl Hashed {
@@ -135,12 +177,12 @@ impl Hashed {
         for row in values.chunks_exact_mut(bits) {
             row.iter_mut().zip(&statistics.threshold).for_each(|(v, t)| *v -= t);
         }
-        let passes = values.iter().map(|v| config.clip <= 0.0 || v.abs() <= config.clip).collect();
+        let slopes = values.iter().map(|v| config.slope(*v)).collect();
         if config.noise > 0.0 {
             let noise = normal(rng, values.len());
             values.iter_mut().zip(noise).for_each(|(v, n)| *v += config.noise * n);
         }
-        (Self { normalised, passes }, values)
+        (Self { normalised, slopes }, values)
     }
 
     /// A float cut, for baselines: the normalised values are what the top model sees.
@@ -148,17 +190,13 @@ impl Hashed {
         let device = embedding.device();
         let normalised = batch_norm(embedding, &device);
         let values = to_host(normalised.clone().inner());
-        (Self { normalised, passes: Vec::new() }, values)
+        (Self { normalised, slopes: Vec::new() }, values)
     }
 
     /// The scalar whose gradient with respect to the embedding is the straight-through one of `gradient`
     /// [rows, bits], plus the decorrelation term.
     pub fn surrogate(self, mut gradient: Vec<f32>, config: &HashConfig) -> Tensor<1> {
-        for (g, passes) in gradient.iter_mut().zip(&self.passes) {
-            if !passes {
-                *g = 0.0;
-            }
-        }
+        gradient.iter_mut().zip(&self.slopes).for_each(|(g, slope)| *g *= slope);
         let [rows, bits] = self.normalised.dims();
         let plain = self.normalised.device().inner();
         let data = burn::tensor::TensorData::new(gradient, [rows, bits]);
@@ -208,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn a_bell_is_the_slope_of_the_expected_sign() {
+        let config = HashConfig { surrogate: Surrogate::Bell, clip: 0.5, ..HashConfig::default() };
+        let noise: Vec<f32> =
+            normal(&mut stream(0, "t", &[]), 200_000).iter().map(|n| n * config.clip).collect();
+        let expected =
+            |v: f32| noise.iter().map(|n| if v + n >= 0.0 { 1.0 } else { -1.0 }).sum::<f64>() / 2e5;
+        let slope = |v: f32| (expected(v + 0.1) - expected(v - 0.1)) / 0.2;
+        for v in [0.3, 0.6, 1.0] {
+            let (found, wanted) = (slope(v) / slope(0.0), f64::from(config.slope(v)));
+            assert!((found - wanted).abs() < 0.05, "{v}: {found}, {wanted}");
+        }
+    }
+
+    #[test]
+    fn annealed_noise_ends_with_the_run() {
+        let config = HashConfig { noise: 0.8, anneal: true, ..HashConfig::default() };
+        assert_eq!([0.0, 0.5, 1.0].map(|share| config.after(share).noise), [0.8, 0.4, 0.0]);
+        assert_eq!(HashConfig { anneal: false, ..config }.after(1.0).noise, 0.8);
+    }
+
+    #[test]
     fn no_gradient_passes_beyond_the_clip() {
         let device = Device::flex().autodiff();
         let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
@@ -215,7 +274,7 @@ mod tests {
         let config = HashConfig { noise: 0.0, clip: 1.0, ..HashConfig::default() };
         let neutral = Statistics::neutral(1);
         let (hashed, _) = Hashed::new(embedding.clone(), &config, &neutral, &mut stream(0, "t", &[]));
-        assert_eq!(hashed.passes, [false, true, true, true, false, true]);
+        assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         // A gradient on blocked values alone moves nothing.
         let loss = hashed.surrogate(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &config);
         let gradient = embedding.grad(&loss.backward()).map(to_host).unwrap();

@@ -49,7 +49,8 @@ impl<'a> Init<'a> {
             .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
             .with_bias(bias)
             .init(self.device);
-        let weight = TensorData::new(self.uniform(outputs * fan_in, fan_in), [outputs, inputs, kernel, kernel]);
+        let weight =
+            TensorData::new(self.uniform(outputs * fan_in, fan_in), [outputs, inputs, kernel, kernel]);
         layer.weight = Param::from_data(weight, self.device);
         layer.bias = bias.then(|| {
             let bias = TensorData::new(self.uniform(outputs, fan_in), [outputs]);

@@ -6,7 +6,7 @@ use hashvfl_core::message::CheckpointLabel;
 use hashvfl_core::{Digest, Gradient, PackedCodes, Part, Plan, Rows};
 
 use crate::cut::{Embedding, Parties, SimulatedFloats};
-use crate::encoder::{Cut, Encoder};
+use crate::encoder::Encoder;
 use crate::snapshot::Snapshot;
 
 /// A party in this process: its encoder and a way to its columns.
@@ -35,7 +35,8 @@ impl<'a> LocalParties<'a, PackedCodes> {
 }
 
 impl<'a> LocalParties<'a, SimulatedFloats> {
-    /// A baseline in which parties send floats. Encoders must have been made with [`Cut::SimulatedFloat`].
+    /// A baseline in which parties send floats. Encoders must have been made with
+    /// [`SimulatedFloat`](crate::encoder::Cut::SimulatedFloat).
     pub fn simulated_floats(parties: Vec<LocalParty<'a>>, plan: Plan) -> Self {
         Self { parties, plan, best: Vec::new(), wrap: |values, _| SimulatedFloats(values) }
     }
@@ -77,7 +78,10 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        self.parties.iter_mut().zip(gradients).for_each(|(party, gradient)| party.encoder.learn(gradient.decode()));
+        self.parties
+            .iter_mut()
+            .zip(gradients)
+            .for_each(|(party, gradient)| party.encoder.learn(gradient.decode()));
         Ok(())
     }
 

@@ -124,7 +124,8 @@ impl Loss {
             Labels::Real(values) => {
                 let count = train.len().max(1) as f64;
                 let mean = train.iter().map(|row| f64::from(values[*row as usize])).sum::<f64>() / count;
-                let square = train.iter().map(|row| (f64::from(values[*row as usize]) - mean).powi(2)).sum::<f64>();
+                let square =
+                    train.iter().map(|row| (f64::from(values[*row as usize]) - mean).powi(2)).sum::<f64>();
                 (loss.center, loss.spread) = (mean as f32, ((square / count).sqrt() as f32).max(1e-12));
             }
         }
@@ -160,7 +161,8 @@ impl Loss {
                 (log_softmax(outputs, 1) * matrix(weighted, count)).sum().div_scalar(-total)
             }
             Labels::Real(values) => {
-                let scaled = rows.iter().map(|row| (values[*row as usize] - self.center) / self.spread).collect();
+                let scaled =
+                    rows.iter().map(|row| (values[*row as usize] - self.center) / self.spread).collect();
                 let error = outputs - matrix(scaled, 1);
                 (error.clone() * error).mean()
             }
@@ -216,7 +218,8 @@ impl Loss {
                 let actual: Vec<f32> = rows.iter().map(|row| values[*row as usize]).collect();
                 let predicted: Vec<f32> = outputs.iter().map(|v| v * self.spread + self.center).collect();
                 let scaled = |p: &f32, a: &f32| f64::from((p - a) / self.spread).powi(2);
-                evaluation.loss = predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
+                evaluation.loss =
+                    predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
                 evaluation.r2 = Some(metrics::r2(&predicted, &actual));
             }
         }

@@ -1,6 +1,5 @@
 //! Metrics of predictions and of codes. All on the host, in f64.
 
-use hashvfl_core::PackedCodes;
 use serde::{Deserialize, Serialize};
 
 /// Area under the ROC curve of `scores` for `positive`; ties count half. 0.5 where one class is absent.
@@ -49,20 +48,16 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Measures `codes`.
-    pub fn of(codes: &[PackedCodes]) -> Self {
-        let bits = codes.first().map_or(0, PackedCodes::bits);
+    /// Measures row-major `signs` [records, bits] of +1 and -1.
+    pub fn of(signs: &[f32], bits: usize) -> Self {
+        let rows = signs.len() / bits.max(1);
         let mut sums = vec![0.0_f64; bits];
         let mut products = vec![0.0_f64; bits * bits];
-        let mut rows = 0;
-        for batch in codes {
-            rows += batch.rows();
-            for row in batch.to_signs().chunks_exact(bits) {
-                for (i, a) in row.iter().enumerate() {
-                    sums[i] += f64::from(*a);
-                    for (j, b) in row[..i].iter().enumerate() {
-                        products[i * bits + j] += f64::from(a * b);
-                    }
+        for row in signs.chunks_exact(bits.max(1)) {
+            for (i, a) in row.iter().enumerate() {
+                sums[i] += f64::from(*a);
+                for (j, b) in row[..i].iter().enumerate() {
+                    products[i * bits + j] += f64::from(a * b);
                 }
             }
         }
@@ -108,12 +103,11 @@ mod tests {
 
     #[test]
     fn balance_sees_constants_and_copies() {
-        let codes = |values: &[f32], bits| PackedCodes::pack(values, bits).unwrap();
-        let copies = Balance::of(&[codes(&[1.0, 1.0, -1.0, -1.0], 2)]);
+        let copies = Balance::of(&[1.0, 1.0, -1.0, -1.0], 2);
         assert_eq!((copies.mean_abs_bit_mean, copies.mean_abs_correlation), (0.0, 1.0));
-        let free = Balance::of(&[codes(&[1.0, 1.0, -1.0, -1.0], 2), codes(&[1.0, -1.0, -1.0, 1.0], 2)]);
+        let free = Balance::of(&[1.0, 1.0, -1.0, -1.0, 1.0, -1.0, -1.0, 1.0], 2);
         assert_eq!((free.max_abs_bit_mean, free.mean_abs_correlation), (0.0, 0.0));
-        let constant = Balance::of(&[codes(&[1.0, 1.0, 1.0, -1.0], 2)]);
+        let constant = Balance::of(&[1.0, 1.0, 1.0, -1.0], 2);
         assert_eq!(constant.max_abs_bit_mean, 1.0);
     }
 }

@@ -114,12 +114,16 @@ impl Snapshot {
         let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
             .arrays
             .iter()
-            .map(|(name, array)| (name, &array.shape, array.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .map(|(name, array)| {
+                (name, &array.shape, array.values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            })
             .collect();
         let format = |reason: String| SnapshotError::Format { path: path.to_path_buf(), reason };
         let views = bytes
             .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+            .map(|(name, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| format(error.to_string()))?;
         let text: HashMap<String, String> = self.text.clone().into_iter().collect();
@@ -129,8 +133,11 @@ impl Snapshot {
 
     /// Reads a safetensors file.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
-        let bytes =
-            fs::read(path).map_err(|source| SnapshotError::Io { what: "read", path: path.to_path_buf(), source })?;
+        let bytes = fs::read(path).map_err(|source| SnapshotError::Io {
+            what: "read",
+            path: path.to_path_buf(),
+            source,
+        })?;
         let format = |reason: String| SnapshotError::Format { path: path.to_path_buf(), reason };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
@@ -139,7 +146,8 @@ impl Snapshot {
             if view.dtype() != Dtype::F32 {
                 return Err(format(format!("{name} is not f32")));
             }
-            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values =
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             arrays.insert(name.to_string(), Array { shape: view.shape().to_vec(), values });
         }
         let text = metadata.metadata().clone().unwrap_or_default().into_iter().collect();

@@ -18,7 +18,9 @@ use crate::{client, encode, init};
 /// Without a command, it joins the run of its config file and trains until the coordinator ends the run.
 #[derive(Debug, Parser)]
 #[command(name = "party", version)]
-#[command(after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a value, code or id).")]
+#[command(
+    after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a value, code or id)."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -83,7 +85,11 @@ where
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .try_init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -96,9 +102,12 @@ where
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
-        Some(Command::Encode { config, part, out }) => encode::encode(&PartyConfig::read(&config)?, part, &out),
+        Some(Command::Encode { config, part, out }) => {
+            encode::encode(&PartyConfig::read(&config)?, part, &out)
+        }
         None => {
-            let path = arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
+            let path =
+                arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
                 let prepared = Prepared::load(&config)?;

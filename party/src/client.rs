@@ -36,7 +36,8 @@ pub fn join(config: &PartyConfig, prepared: Prepared, state: &StateFolder) -> an
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let opening = client.join(ReceiverStream::new(outbound));
     let opened = runtime.block_on(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
-    let mut inbound = opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
+    let mut inbound =
+        opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
     let mut worker = Worker::new(&config.run, prepared, state);
     let result = work(&runtime, config, &mut worker, &mut inbound, &mut link);
     if let Err(error) = &result {
@@ -91,7 +92,8 @@ struct Link<'a> {
 impl Link<'_> {
     fn send(&mut self, runtime: &tokio::runtime::Runtime, message: FromParty) -> anyhow::Result<()> {
         let sending = self.to_coordinator.send(message.into());
-        let sent = runtime.block_on(limited(self.config.wait.step_s, "the network to take a message", sending))?;
+        let sent =
+            runtime.block_on(limited(self.config.wait.step_s, "the network to take a message", sending))?;
         sent.map_err(|_| anyhow!("the connection to the coordinator was lost: is it still up?"))
     }
 }
@@ -128,14 +130,20 @@ async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
             Ok(channel) => return Ok(channel),
             Err(_) if start.elapsed() < Duration::from_secs(config.wait.connect_s) => {
                 if !std::mem::replace(&mut told, true) {
-                    warn!("no coordinator at {} yet; trying for {} s", config.coordinator, config.wait.connect_s);
+                    warn!(
+                        "no coordinator at {} yet; trying for {} s",
+                        config.coordinator, config.wait.connect_s
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let cause =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 let (address, limit_s) = (&config.coordinator, config.wait.connect_s);
-                bail!("no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?");
+                bail!(
+                    "no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?"
+                );
             }
         }
     }

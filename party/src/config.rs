@@ -68,7 +68,8 @@ impl Default for Waits {
 impl PartyConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
     }
@@ -120,7 +121,9 @@ mod tests {
         let unknown = refused(&SMALL.replace("run_id", "nonsense = 1\nrun_id"));
         assert!(unknown.contains("unknown field `nonsense`") && unknown.contains("line 3"), "{unknown}");
         assert!(!unknown.contains('\n'), "{unknown}");
-        assert!(refused(&SMALL.replace("bits = 16", "bits = 0")).contains("run.bits must be 1 to 1024, not 0"));
+        assert!(
+            refused(&SMALL.replace("bits = 16", "bits = 0")).contains("run.bits must be 1 to 1024, not 0")
+        );
         assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
         assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
     }

@@ -18,12 +18,16 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
     let rows = prepared.plan.part(part);
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
-        let columns = Prepared::gather(&prepared.columns, chunk);
+        let columns = prepared.columns.gather(chunk);
         let values = prepared.encoder.encode(columns, chunk.len());
         table.put(chunk, &PackedCodes::pack(&values, config.run.bits)?);
     }
     let stored = StoredCodes { encoder: prepared.encoder.digest(), table };
     write_whole(out, &stored.to_bytes())?;
-    println!("{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator", rows.len(), out.display());
+    println!(
+        "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
+        rows.len(),
+        out.display()
+    );
     Ok(())
 }

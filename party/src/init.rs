@@ -23,6 +23,10 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{columns}", &quoted(&columns))
         .replace("{ignored}", &if ignored.is_empty() { "none".to_string() } else { quoted(&ignored) });
     fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
-    println!("{} written: read it, agree on [run] with the others, then `party --config {} --check`", out.display(), out.display());
+    println!(
+        "{} written: read it, agree on [run] with the others, then `party --config {} --check`",
+        out.display(),
+        out.display()
+    );
     Ok(())
 }

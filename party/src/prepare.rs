@@ -34,11 +34,15 @@ impl Prepared {
     pub fn load(config: &PartyConfig) -> anyhow::Result<Self> {
         let table = hashvfl_data::load(&config.columns)?;
         let plan = Plan::new(&config.run, table.ids.len())?;
-        let standardizer =
-            config.preprocessing.fit(&table.matrix, plan.part(Part::CohortTrain), config.clip).context("preprocessing")?;
+        let standardizer = config
+            .preprocessing
+            .fit(&table.matrix, plan.part(Part::CohortTrain), config.clip)
+            .context("preprocessing")?;
         let seed = match config.seed {
             Some(seed) => seed,
-            None => rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?,
+            None => {
+                rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?
+            }
         };
         Self::assemble(config, table, plan, standardizer, seed)
     }
@@ -77,7 +81,8 @@ impl Prepared {
         let image = image.map(|image| [image.channels, image.height, image.width]);
         let input = InputShape { columns: matrix.cols(), image };
         let updates = plan.updates();
-        let encoder = Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
+        let encoder =
+            Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
         Ok(Self { ids, columns: matrix, plan, encoder, standardizer, names, device: name, seed })
     }
 
@@ -85,13 +90,6 @@ impl Prepared {
     pub fn describe(&self) -> String {
         let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());
         format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
-    }
-
-    /// Columns of `rows` of the plan, row-major.
-    pub fn gather(columns: &Matrix, rows: &[u32]) -> Vec<f32> {
-        let mut values = Vec::with_capacity(rows.len() * columns.cols());
-        rows.iter().for_each(|row| values.extend_from_slice(columns.row(*row as usize)));
-        values
     }
 
     /// The trained model with its preprocessing: all that turns columns of new records into codes.

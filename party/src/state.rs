@@ -21,11 +21,15 @@ impl StateFolder {
     /// If it cannot be made, or holds the model of a run that finished: that is never overwritten.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
         let folder = config.state.clone();
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         let state = Self { folder };
         if state.model().exists() {
             let path = state.model();
-            bail!("{} is there from a finished run: name another `state` folder, or move it away", path.display());
+            bail!(
+                "{} is there from a finished run: name another `state` folder, or move it away",
+                path.display()
+            );
         }
         Ok(state)
     }

@@ -83,17 +83,20 @@ impl<'a> Worker<'a> {
 
     fn calibrate(&mut self) {
         let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
-        encoder.calibrate(plan.part(Part::CohortTrain), &|rows| Prepared::gather(columns, rows));
+        encoder.calibrate(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
     }
 
     fn encode(&mut self, step: u64, rows: &[u32], learn: bool) -> anyhow::Result<FromParty> {
         if !learn || self.session.starts_epoch() {
             self.calibrate();
         }
-        let columns = Prepared::gather(&self.prepared.columns, rows);
+        let columns = self.prepared.columns.gather(rows);
         let encoder = &mut self.prepared.encoder;
-        let values =
-            if learn { encoder.encode_batch(columns, rows.len()) } else { encoder.encode(columns, rows.len()) };
+        let values = if learn {
+            encoder.encode_batch(columns, rows.len())
+        } else {
+            encoder.encode(columns, rows.len())
+        };
         // A NaN would travel as an innocent bit.
         ensure!(
             values.iter().all(|value| value.is_finite()),

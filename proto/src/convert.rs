@@ -114,9 +114,10 @@ impl From<FromParty> for v1::PartyMessage {
                     .collect(),
                 settings_sha256: hello.settings_digest.0.to_vec(),
             }),
-            FromParty::Records(records) => {
-                Message::Records(v1::Records { count: records.count, salted_sha256: records.digest.0.to_vec() })
-            }
+            FromParty::Records(records) => Message::Records(v1::Records {
+                count: records.count,
+                salted_sha256: records.digest.0.to_vec(),
+            }),
             FromParty::Codes { step, bytes } => Message::Codes(v1::Codes { step, bits: bytes }),
             FromParty::Checkpointed { step } => Message::Checkpointed(v1::Checkpointed { step }),
             FromParty::Restored { step } => Message::Restored(v1::Restored { step }),
@@ -139,9 +140,10 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
             Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
             Message::Accepted(v1::Accepted {}) => Self::Accepted,
-            Message::Encode(encode) => {
-                Self::Encode { step: encode.step, rows: encode.rows.ok_or(WireError::Missing("rows"))?.try_into()? }
-            }
+            Message::Encode(encode) => Self::Encode {
+                step: encode.step,
+                rows: encode.rows.ok_or(WireError::Missing("rows"))?.try_into()?,
+            },
             Message::Gradient(gradient) => {
                 let values = gradient.values.ok_or(WireError::Missing("a gradient's values"))?;
                 Self::Gradient { step: gradient.step, gradient: values.try_into()? }
@@ -161,7 +163,9 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
             FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
             FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
-            FromCoordinator::Encode { step, rows } => Message::Encode(v1::Encode { step, rows: Some(rows.into()) }),
+            FromCoordinator::Encode { step, rows } => {
+                Message::Encode(v1::Encode { step, rows: Some(rows.into()) })
+            }
             FromCoordinator::Gradient { step, gradient } => {
                 Message::Gradient(v1::Gradient { step, values: Some(gradient.into()) })
             }
@@ -271,8 +275,8 @@ mod tests {
     use hashvfl_core::GradientEncoding;
     use hashvfl_core::message::PROTOCOL_VERSION;
     use hashvfl_core::settings::{RunSettings, Task};
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
 
@@ -282,7 +286,13 @@ mod tests {
         let settings_digest = settings.digest();
         let run = RunId::new("r").unwrap();
         vec![
-            FromParty::Hello(Hello { protocol: PROTOCOL_VERSION, run, party: name, settings, settings_digest }),
+            FromParty::Hello(Hello {
+                protocol: PROTOCOL_VERSION,
+                run,
+                party: name,
+                settings,
+                settings_digest,
+            }),
             FromParty::Records(RecordsDigest { count: 7, digest: Digest([9; 32]) }),
             FromParty::Codes { step: 1, bytes: vec![1, 2, 3] },
             FromParty::Checkpointed { step: 2 },
@@ -308,8 +318,9 @@ mod tests {
             FromCoordinator::Freeze { step: 4 },
             FromCoordinator::Finish { step: 5 },
         ];
-        messages
-            .extend(parts.map(|part| FromCoordinator::Encode { step: 6, rows: Rows::Chunk { part, chunk: 1 } }));
+        messages.extend(
+            parts.map(|part| FromCoordinator::Encode { step: 6, rows: Rows::Chunk { part, chunk: 1 } }),
+        );
         messages
     }
 
@@ -333,10 +344,12 @@ mod tests {
         let (rows, bits) = (256, 64);
         let up = FromParty::Codes { step: 1_000_000, bytes: vec![0; rows * bits / 8] };
         let up = v1::PartyMessage::from(up).encoded_len() as f64 / rows as f64;
-        let encode = FromCoordinator::Encode { step: 1_000_000, rows: Rows::Batch { epoch: 300, batch: 300 } };
+        let encode =
+            FromCoordinator::Encode { step: 1_000_000, rows: Rows::Batch { epoch: 300, batch: 300 } };
         let gradient = Gradient::encode(vec![0.1; rows * bits], bits, GradientEncoding::Int8);
         let gradient = FromCoordinator::Gradient { step: 1_000_000, gradient };
-        let down: usize = [encode, gradient].into_iter().map(|m| v1::CoordinatorMessage::from(m).encoded_len()).sum();
+        let down: usize =
+            [encode, gradient].into_iter().map(|m| v1::CoordinatorMessage::from(m).encoded_len()).sum();
         let down = down as f64 / rows as f64;
         assert!(up <= 10.0, "{up} bytes a record up");
         assert!(down <= 72.0, "{down} bytes a record down");
@@ -355,7 +368,9 @@ mod tests {
     #[test]
     fn a_peers_text_is_one_short_line() {
         let long = FromParty::Failed { text: format!("a\nb\u{1b}[31m{}", "x".repeat(10_000)) };
-        let Ok(FromParty::Failed { text }) = FromParty::try_from(v1::PartyMessage::from(long)) else { panic!() };
+        let Ok(FromParty::Failed { text }) = FromParty::try_from(v1::PartyMessage::from(long)) else {
+            panic!()
+        };
         assert!(text.len() <= MAX_TEXT_BYTES && text.starts_with("a b [31m"), "{}", &text[..12]);
     }
 

@@ -9,7 +9,9 @@ pub fn describe(status: &Status) -> String {
         Code::Unavailable => format!("the connection was lost ({text})"),
         Code::Unknown | Code::Cancelled => format!("the connection broke ({text})"),
         Code::OutOfRange | Code::ResourceExhausted => format!("a message was over its limit ({text})"),
-        Code::Unimplemented => "the other side is no HashVFL coordinator, or one of another version".to_string(),
+        Code::Unimplemented => {
+            "the other side is no HashVFL coordinator, or one of another version".to_string()
+        }
         _ => text,
     }
 }

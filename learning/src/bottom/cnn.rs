@@ -6,6 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
 use super::mlp::{Dropout, forward_layers};
@@ -38,7 +39,8 @@ impl CnnConfig {
     /// A new model from an image [channels, height, width] to `bits` outputs.
     pub fn init(&self, image: [usize; 3], bits: usize, init: &mut Init) -> Result<Cnn, BottomError> {
         check_units(&self.channels)?;
-        let in_range = (1..=15).contains(&self.kernel) && (1..=4).contains(&self.stride) && self.hidden <= 65_536;
+        let in_range =
+            (1..=15).contains(&self.kernel) && (1..=4).contains(&self.stride) && self.hidden <= 65_536;
         if !in_range || self.channels.is_empty() {
             return Err(BottomError::Layer);
         }
@@ -46,7 +48,8 @@ impl CnnConfig {
         let mut convolutions = Vec::new();
         for &outputs in &self.channels {
             let padding = self.kernel / 2;
-            let spec = ConvSpec { inputs, outputs, kernel: self.kernel, stride: self.stride, padding, bias: true };
+            let spec =
+                ConvSpec { inputs, outputs, kernel: self.kernel, stride: self.stride, padding, bias: true };
             convolutions.push(init.conv(spec));
             let shrink = if self.pool { 2 } else { 1 };
             (height, width) = (spec.output_side(height) / shrink, spec.output_side(width) / shrink);
@@ -81,7 +84,7 @@ impl Cnn {
         for convolution in &self.convolutions {
             x = relu(convolution.forward(x));
             if self.pool {
-                x = max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false);
+                x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
             }
         }
         forward_layers(&self.linear, x.flatten(1, 3), dropout)

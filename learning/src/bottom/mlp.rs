@@ -28,7 +28,8 @@ impl MlpConfig {
     /// A new model from `inputs` to `outputs`.
     pub fn init(&self, inputs: usize, outputs: usize, init: &mut Init) -> Result<Mlp, BottomError> {
         check_units(&self.hidden)?;
-        let sizes: Vec<usize> = [inputs].into_iter().chain(self.hidden.iter().copied()).chain([outputs]).collect();
+        let sizes: Vec<usize> =
+            [inputs].into_iter().chain(self.hidden.iter().copied()).chain([outputs]).collect();
         Ok(Mlp { layers: sizes.windows(2).map(|pair| init.linear(pair[0], pair[1])).collect() })
     }
 }

@@ -1,0 +1,241 @@
+//! The parties of a run across the network, driven step by step: the networked side of the course.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
+use hashvfl_core::coordinator::{Answer, PeerError, PeerSession};
+use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty};
+use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, Rows, RunSettings};
+use hashvfl_learning::cut::Parties;
+use hashvfl_proto::WireError;
+use hashvfl_proto::status::describe;
+use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
+use tokio::runtime::Runtime;
+use tonic::Streaming;
+
+use crate::lobby::Joined;
+use crate::service::Outbound;
+use crate::traffic::Traffic;
+use crate::transcript::{Transcript, TranscriptError};
+
+/// How a networked step fails. Each names the step and the party.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// A party's message is not the answer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// A party's message is none.
+    #[error("step {step}: {party} sent an unusable message: {source}")]
+    Wire {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// What is wrong with it.
+        source: WireError,
+    },
+    /// A party's stream ended.
+    #[error("step {step}: lost {party}: {reason}: look at its log, then start all sides again")]
+    Lost {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// How.
+        reason: String,
+    },
+    /// A party did not answer in time.
+    #[error("step {step}: waited {limit_s} s (wait.step_s) for {party}: is it still at work?")]
+    Wait {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// The limit.
+        limit_s: u64,
+    },
+    /// The transcript cannot be written.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
+}
+
+struct Peer {
+    session: PeerSession,
+    inbound: Streaming<PartyMessage>,
+    outbound: Outbound,
+}
+
+impl Peer {
+    fn lost(&self, step: u64, reason: impl Into<String>) -> NetworkError {
+        NetworkError::Lost { step, party: self.session.party().clone(), reason: reason.into() }
+    }
+
+    async fn receive(&mut self, step: u64, limit_s: u64) -> Result<(usize, Answer), NetworkError> {
+        let party = || self.session.party().clone();
+        let received = tokio::time::timeout(Duration::from_secs(limit_s), self.inbound.message()).await;
+        let received = received.map_err(|_| NetworkError::Wait { step, party: party(), limit_s })?;
+        let message = received
+            .map_err(|status| self.lost(step, describe(&status)))?
+            .ok_or_else(|| self.lost(step, "it closed its stream"))?;
+        let bytes = prost::Message::encoded_len(&message);
+        let message = FromParty::try_from(message)
+            .map_err(|source| NetworkError::Wire { step, party: party(), source })?;
+        Ok((bytes, self.session.receive(message)?))
+    }
+}
+
+/// All parties of a run.
+pub struct Network<'a> {
+    runtime: &'a Runtime,
+    peers: Vec<Peer>,
+    step: u64,
+    limit_s: u64,
+    plan: Plan,
+    transcript: Option<Transcript>,
+    /// Bytes so far.
+    pub traffic: Traffic,
+}
+
+impl<'a> Network<'a> {
+    /// Parties that have joined, put into the order of the settings.
+    pub fn new(
+        runtime: &'a Runtime,
+        settings: &RunSettings,
+        mut joined: Vec<Joined>,
+        (plan, transcript): (Plan, Option<Transcript>),
+        limit_s: u64,
+    ) -> Self {
+        joined.sort_by_key(|one| settings.parties.iter().position(|name| *name == one.party));
+        let peer = |Joined { party, inbound, outbound }| Peer {
+            session: PeerSession::new(party, settings.bits),
+            inbound,
+            outbound,
+        };
+        let peers = joined.into_iter().map(peer).collect();
+        Self { runtime, peers, step: 0, limit_s, plan, transcript, traffic: Traffic::default() }
+    }
+
+    /// Asks every party the same and waits for all answers, in the settings' order.
+    fn ask(
+        &mut self,
+        request: impl Fn(u64) -> FromCoordinator,
+        (rows, count): (Option<Rows>, usize),
+    ) -> Result<Vec<Answer>, NetworkError> {
+        self.step += 1;
+        let request = request(self.step);
+        for index in 0..self.peers.len() {
+            self.send(index, request.clone(), (rows, count))?;
+        }
+        let (step, limit_s) = (self.step, self.limit_s);
+        // As they come, so that one that fails ends the step while another still works.
+        let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
+            let (bytes, answer) = peer.receive(step, limit_s).await?;
+            Ok::<_, NetworkError>((index, bytes, answer))
+        });
+        let answering: FuturesUnordered<_> = answering.collect();
+        let mut answers: Vec<_> = self.runtime.block_on(answering.try_collect())?;
+        answers.sort_unstable_by_key(|(index, ..)| *index);
+        answers.iter().for_each(|(_, bytes, _)| self.traffic.up(*bytes, rows));
+        Ok(answers.into_iter().map(|(.., answer)| answer).collect())
+    }
+
+    fn send(
+        &mut self,
+        index: usize,
+        message: FromCoordinator,
+        (rows, count): (Option<Rows>, usize),
+    ) -> Result<(), NetworkError> {
+        let peer = &mut self.peers[index];
+        peer.session.requested(&message, count);
+        let training = matches!(rows, Some(Rows::Batch { .. }));
+        let message: CoordinatorMessage = message.into();
+        self.traffic.down(prost::Message::encoded_len(&message), training);
+        // The queue is full only while the network takes nothing.
+        let sending = peer.outbound.send(Ok(message));
+        let limit = Duration::from_secs(self.limit_s);
+        let sent = self.runtime.block_on(async { tokio::time::timeout(limit, sending).await });
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(peer.lost(self.step, "its stream broke")),
+            Err(_) => {
+                let party = peer.session.party().clone();
+                Err(NetworkError::Wait { step: self.step, party, limit_s: self.limit_s })
+            }
+        }
+    }
+
+    /// Ends the run at every party with its model kept.
+    pub fn finish(&mut self) -> Result<(), NetworkError> {
+        self.ask(|step| FromCoordinator::Finish { step }, (None, 0))?;
+        self.transcript.take().map_or(Ok(()), Transcript::finish)?;
+        Ok(())
+    }
+
+    /// Tells every party that is still there why the run ends, so that nobody waits.
+    pub fn give_up(self, why: &str) {
+        let text = format!("the run has ended: {why}");
+        let telling = async {
+            for Peer { outbound, mut inbound, .. } in self.peers {
+                let told = outbound.send(Ok(FromCoordinator::Refused { text: text.clone() }.into()));
+                let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
+                drop(outbound);
+                // Until the party has gone, or for a moment: the message must leave before the process does.
+                let going = async { while let Ok(Some(_)) = inbound.message().await {} };
+                let _ = tokio::time::timeout(Duration::from_secs(2), going).await;
+            }
+        };
+        self.runtime.block_on(telling);
+    }
+}
+
+impl Parties for Network<'_> {
+    type Embedding = PackedCodes;
+    type Error = NetworkError;
+
+    fn encode(&mut self, rows: Rows, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
+        let answers = self.ask(|step| FromCoordinator::Encode { step, rows }, (Some(rows), count))?;
+        let codes: Vec<PackedCodes> = answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Answer::Codes(codes) => Some(codes),
+                // The sessions let nothing else through for an encode request.
+                Answer::Done | Answer::Frozen(_) => None,
+            })
+            .collect();
+        if matches!(rows, Rows::Batch { .. }) {
+            self.traffic.training_records += (count * codes.len()) as u64;
+        }
+        if let Some(transcript) = &mut self.transcript {
+            // Unwrap safety: the course asks for rows of the same plan.
+            let numbers = self.plan.rows(rows).expect("rows of the plan");
+            transcript.record(self.step, rows, &numbers, &codes)?;
+        }
+        Ok(codes)
+    }
+
+    fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
+        let step = self.step;
+        let batch = Rows::Batch { epoch: 0, batch: 0 };
+        gradients.into_iter().enumerate().try_for_each(|(index, gradient)| {
+            self.send(index, FromCoordinator::Gradient { step, gradient }, (Some(batch), 0))
+        })
+    }
+
+    fn checkpoint(&mut self, label: CheckpointLabel) -> Result<(), NetworkError> {
+        self.ask(|step| FromCoordinator::Checkpoint { step, label }, (None, 0)).map(drop)
+    }
+
+    fn restore(&mut self, label: CheckpointLabel) -> Result<(), NetworkError> {
+        self.ask(|step| FromCoordinator::Restore { step, label }, (None, 0)).map(drop)
+    }
+
+    fn freeze(&mut self) -> Result<Vec<Digest>, NetworkError> {
+        let answers = self.ask(|step| FromCoordinator::Freeze { step }, (None, 0))?;
+        let digest = |answer| match answer {
+            Answer::Frozen(digest) => Some(digest),
+            Answer::Done | Answer::Codes(_) => None,
+        };
+        Ok(answers.into_iter().filter_map(digest).collect())
+    }
+}

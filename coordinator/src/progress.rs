@@ -1,0 +1,117 @@
+//! What a watcher hears while a run goes on: log lines for people, and with `--json` an object a line for
+//! programs, on standard output.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use hashvfl_core::PartyName;
+use hashvfl_learning::course::{EpochReport, Progress};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+/// A line of `coordinator --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// Parties can join at this address.
+    Listening {
+        /// With the port, also where the config left it open.
+        address: SocketAddr,
+    },
+    /// A party has joined.
+    Joined {
+        /// Its name.
+        party: PartyName,
+    },
+    /// Training begins.
+    Start {
+        /// Epochs at most.
+        epochs: u32,
+        /// Batches of each.
+        batches: u32,
+    },
+    /// An epoch is over.
+    Epoch(EpochReport),
+    /// Another phase begins: "freeze", "encode", "refit".
+    Phase {
+        /// Its name.
+        name: String,
+    },
+    /// The run is over and kept.
+    Finished {
+        /// The summary's file.
+        summary: String,
+    },
+}
+
+/// Tells of a run.
+pub struct Teller {
+    json: bool,
+}
+
+impl Teller {
+    /// Tells people, and programs too with `json`.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    fn tell(&self, event: &Event) {
+        if !self.json {
+            return;
+        }
+        if let Ok(line) = serde_json::to_string(event) {
+            // A watcher that has gone stops no run.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    }
+
+    /// Parties can join.
+    pub fn listening(&self, address: SocketAddr) {
+        info!("listening for parties on {address}");
+        self.tell(&Event::Listening { address });
+    }
+
+    /// A party has joined.
+    pub fn joined(&self, party: &PartyName) {
+        self.tell(&Event::Joined { party: party.clone() });
+    }
+
+    /// Training begins.
+    pub fn start(&self, epochs: u32, batches: u32) {
+        info!("all parties are there: {epochs} epochs of {batches} batches");
+        self.tell(&Event::Start { epochs, batches });
+    }
+
+    /// The course goes on.
+    pub fn course(&self, progress: Progress) {
+        match progress {
+            Progress::Batch { .. } => {}
+            Progress::Epoch(report) => {
+                info!(epoch = report.epoch, "{}", describe(report));
+                self.tell(&Event::Epoch(*report));
+            }
+            Progress::Phase(name) => {
+                info!("{name}");
+                self.tell(&Event::Phase { name: name.to_string() });
+            }
+        }
+    }
+
+    /// The run is over.
+    pub fn finished(&self, summary: &Path) {
+        info!("finished; see {}", summary.display());
+        self.tell(&Event::Finished { summary: summary.display().to_string() });
+    }
+}
+
+fn describe(report: &EpochReport) -> String {
+    let mut line = format!("training loss {:.4}", report.train_loss);
+    if let Some(validation) = report.validation {
+        line += &format!(", validation loss {:.4}", validation.loss);
+        for (name, value) in [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)] {
+            line += &value.map_or(String::new(), |value| format!(", {name} {value:.4}"));
+        }
+    }
+    line + &format!(" ({:.1} s)", report.train_seconds)
+}

@@ -1,0 +1,156 @@
+//! A run from its first stream to its summary.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use hashvfl_core::coordinator::Admission;
+use hashvfl_core::{Plan, StoredCodes};
+use hashvfl_learning::course::{self, CourseError, Outcome};
+use hashvfl_learning::device::{self, Opened};
+use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::metrics::Balance;
+use hashvfl_core::PackedCodes;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::config::CoordinatorConfig;
+use crate::labels::{self, LabelledRecords};
+use crate::lobby::{Joined, Lobby};
+use crate::network::Network;
+use crate::progress::Teller;
+use crate::service;
+use crate::state::StateFolder;
+use crate::summary::{Bytes, Records, Seconds, Summary};
+use crate::top::{self, TopFile};
+use crate::transcript::Transcript;
+
+/// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
+pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
+    let teller = Teller::new(json);
+    let LabelledRecords { ids, labels } = labels::load(config)?;
+    let plan = Plan::new(&config.run, ids.len())?;
+    let opened = device::open(config.device)?;
+    let state = StateFolder::create(&config.state)?;
+    info!(run = %config.run_id, "labels of {} records, top model on {}", ids.len(), opened.name);
+
+    // One thread for the network; this one computes.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let began = Instant::now();
+    let joined = runtime.block_on(gather(config, ids, &teller))?;
+    let waiting = began.elapsed().as_secs_f64();
+
+    let mut classifier = top::new(config, labels, &plan, &opened.device)?;
+    let transcript = config
+        .transcript
+        .then(|| Transcript::create(&state.transcript(), &config.run.parties))
+        .transpose()?;
+    let mut network =
+        Network::new(&runtime, &config.run, joined, (plan.clone(), transcript), config.wait.step_s);
+    teller.start(config.run.epochs, plan.batches());
+    let mut watched = plan.clone();
+    let course = course::run(
+        &mut network,
+        &config.run,
+        &mut watched,
+        &mut classifier,
+        config.top.patience,
+        &mut |progress| teller.course(progress),
+    );
+    let finished = course.map_err(one_error).and_then(|outcome| {
+        network.finish()?;
+        Ok(outcome)
+    });
+    let outcome = match finished {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            network.give_up(&format!("{error:#}"));
+            return Err(error);
+        }
+    };
+    let seconds = Seconds {
+        waiting,
+        training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
+        run: began.elapsed().as_secs_f64() - waiting,
+    };
+    let top_file = TopFile { model: classifier.snapshot(), encoders: outcome.encoders.clone() };
+    let summary = summarise(config, &plan, &outcome, (&network, &opened, seconds));
+    for ((party, table), encoder) in config.run.parties.iter().zip(outcome.tables).zip(outcome.encoders) {
+        state.keep_codes(party, &StoredCodes { encoder, table })?;
+    }
+    state.finish(&top_file.to_snapshot(&config.run), &summary)?;
+    if let Some(test) = summary.test {
+        info!("test {} {:.4}", summary.metric, test.metric(config.run.task));
+    }
+    teller.finished(&state.summary());
+    Ok(())
+}
+
+/// Listens, and waits for all parties.
+async fn gather(config: &CoordinatorConfig, ids: Vec<String>, teller: &Teller) -> anyhow::Result<Vec<Joined>> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
+    teller.listening(listener.local_addr()?);
+    let (serving, arrivals) = service::serve(listener);
+    let server = tokio::spawn(serving);
+    let admission =
+        Admission::new(config.run_id.clone(), config.run.to_settings(), config.run.parties.iter().cloned());
+    let lobby = Lobby::open(admission, ids, &config.wait, arrivals);
+    let mut tell = |party: &_| teller.joined(party);
+    tokio::select! {
+        joined = lobby.gather(&mut tell) => joined,
+        ended = server => match ended.context("the server")? {
+            Ok(()) => bail!("the server ended before all parties had joined"),
+            Err(error) => Err(error).context("the server"),
+        },
+    }
+}
+
+fn one_error(error: CourseError<crate::network::NetworkError>) -> anyhow::Error {
+    match error {
+        CourseError::Parties(error) => error.into(),
+        CourseError::Snapshot(_) | CourseError::Diverged { .. } => error.into(),
+    }
+}
+
+fn summarise(
+    config: &CoordinatorConfig,
+    plan: &Plan,
+    outcome: &Outcome<PackedCodes>,
+    (network, opened, seconds): (&Network, &Opened, Seconds),
+) -> Summary {
+    let settings = config.run.to_settings();
+    let (up_per_record_and_step, down_per_record_and_step) = network.traffic.per_record_and_step();
+    let test_rows = plan.part(hashvfl_core::Part::Test);
+    let balance = config
+        .run
+        .parties
+        .iter()
+        .zip(&outcome.tables)
+        .filter_map(|(party, table)| Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits()))));
+    let encoders =
+        config.run.parties.iter().zip(&outcome.encoders).map(|(party, digest)| (party.clone(), digest.to_string()));
+    Summary {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        run_id: config.run_id.clone(),
+        settings: settings.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        settings_sha256: settings.digest().to_string(),
+        encoders_sha256: encoders.collect(),
+        device: opened.name.clone(),
+        records: Records::of(plan),
+        best_epoch: outcome.best_epoch,
+        epochs: outcome.curve.clone(),
+        metric: Evaluation::metric_name(config.run.task).to_string(),
+        test: outcome.test,
+        bits_released_per_record: outcome.released,
+        balance: if test_rows.is_empty() { BTreeMap::new() } else { balance.collect() },
+        bytes: Bytes {
+            up: network.traffic.up_bytes,
+            down: network.traffic.down_bytes,
+            up_per_record_and_step,
+            down_per_record_and_step,
+        },
+        seconds,
+    }
+}

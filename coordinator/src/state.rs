@@ -1,0 +1,81 @@
+//! The one folder in which the coordinator keeps what a run gave: top model, codes, metrics, transcript.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use hashvfl_core::{Digest, PartyName, StoredCodes};
+use hashvfl_learning::Snapshot;
+use hashvfl_learning::snapshot::write_whole;
+
+use crate::summary::Summary;
+
+/// The state folder of a run.
+pub struct StateFolder {
+    folder: PathBuf,
+}
+
+impl StateFolder {
+    /// Makes the folder for a new run, if need be.
+    ///
+    /// # Errors
+    /// If it cannot be made, or holds a finished run: that is never overwritten.
+    pub fn create(folder: &Path) -> anyhow::Result<Self> {
+        let state = Self::existing(folder);
+        fs::create_dir_all(state.codes_folder())
+            .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        if state.top().exists() {
+            let top = state.top();
+            bail!("{} is there from a finished run: name another `state` folder, or move it away", top.display());
+        }
+        Ok(state)
+    }
+
+    /// The folder of a run that has finished.
+    pub fn existing(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    /// The top model.
+    pub fn top(&self) -> PathBuf {
+        self.folder.join("top.safetensors")
+    }
+
+    /// The summary.
+    pub fn summary(&self) -> PathBuf {
+        self.folder.join("summary.json")
+    }
+
+    /// The transcript.
+    pub fn transcript(&self) -> PathBuf {
+        self.folder.join("transcript.parquet")
+    }
+
+    fn codes_folder(&self) -> PathBuf {
+        self.folder.join("codes")
+    }
+
+    /// Codes of `party` by the bottom model of that digest.
+    pub fn codes(&self, party: &PartyName, encoder: &Digest) -> PathBuf {
+        self.codes_folder().join(format!("{party}.{}.codes", encoder.short()))
+    }
+
+    /// Keeps the codes of a party.
+    pub fn keep_codes(&self, party: &PartyName, codes: &StoredCodes) -> anyhow::Result<()> {
+        Ok(write_whole(&self.codes(party, &codes.encoder), &codes.to_bytes())?)
+    }
+
+    /// Keeps the summary, then the top model: that file says that the run has finished.
+    pub fn finish(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
+        write_whole(&self.summary(), &serde_json::to_vec_pretty(summary)?)?;
+        Ok(top.write(&self.top())?)
+    }
+}
+
+/// Reads a codes file.
+pub fn read_codes(path: &Path) -> anyhow::Result<StoredCodes> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read codes from {}", path.display()))?;
+    let stored = StoredCodes::from_bytes(&bytes);
+    ensure!(stored.is_ok(), "{} is damaged or no codes file: write it again with `party encode`", path.display());
+    Ok(stored?)
+}

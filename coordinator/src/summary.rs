@@ -1,0 +1,99 @@
+//! `summary.json`: what a run gave, for people and programs. Every field is described in docs/summary.md, and a
+//! test keeps that list complete.
+
+use std::collections::BTreeMap;
+
+use hashvfl_core::{PartyName, Plan, RunId, Part};
+use hashvfl_learning::course::{EpochReport, Released};
+use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::metrics::Balance;
+use serde::{Deserialize, Serialize};
+
+/// A run's summary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The version of HashVFL.
+    pub version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The agreed settings, canonical.
+    pub settings: BTreeMap<String, String>,
+    /// Their SHA-256.
+    pub settings_sha256: String,
+    /// SHA-256 of each party's frozen bottom model.
+    pub encoders_sha256: BTreeMap<PartyName, String>,
+    /// The device of the top model.
+    pub device: String,
+    /// Records of each part.
+    pub records: Records,
+    /// The epoch whose models were kept, from 1.
+    pub best_epoch: u32,
+    /// Every epoch.
+    pub epochs: Vec<EpochReport>,
+    /// Name of the metric by which epochs are compared: AUC, accuracy or R2.
+    pub metric: String,
+    /// On the test records; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub test: Option<Evaluation>,
+    /// Bits that each party released of a record, by group of records.
+    pub bits_released_per_record: Released,
+    /// Balance of each party's bits on test records.
+    pub balance: BTreeMap<PartyName, Balance>,
+    /// Bytes between the coordinator and all parties.
+    pub bytes: Bytes,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Records of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Records {
+    /// All training records.
+    pub train: usize,
+    /// All validation records.
+    pub validation: usize,
+    /// Test records.
+    pub test: usize,
+    /// Training records on which the bottom models learned.
+    pub cohort_train: usize,
+    /// Validation records used meanwhile.
+    pub cohort_validation: usize,
+}
+
+impl Records {
+    /// Counts a plan's records.
+    pub fn of(plan: &Plan) -> Self {
+        let count = |part| plan.part(part).len();
+        Self {
+            train: count(Part::Train),
+            validation: count(Part::Validation),
+            test: count(Part::Test),
+            cohort_train: count(Part::CohortTrain),
+            cohort_validation: count(Part::CohortValidation),
+        }
+    }
+}
+
+/// Bytes of gRPC messages and their frames, without HTTP/2 and TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// From all parties, in the whole run after the handshake.
+    pub up: u64,
+    /// To all parties.
+    pub down: u64,
+    /// From one party, for one record in one training step.
+    pub up_per_record_and_step: f64,
+    /// To one party, for one record in one training step.
+    pub down_per_record_and_step: f64,
+}
+
+/// Seconds of wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Until all parties had joined.
+    pub waiting: f64,
+    /// Training batches of the joint phase, without evaluations.
+    pub training: f64,
+    /// From the first step to the last.
+    pub run: f64,
+}

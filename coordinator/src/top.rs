@@ -1,0 +1,59 @@
+//! The top model of a config: new, or loaded from its file.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::{Digest, Part, Plan, RunSettings};
+use hashvfl_learning::device::Device;
+use hashvfl_learning::loss::{Labels, Loss};
+use hashvfl_learning::{Classifier, Snapshot};
+
+use crate::config::CoordinatorConfig;
+
+/// A new top model for the labels of a run, its loss fitted to the training records of the cohort.
+pub fn new(
+    config: &CoordinatorConfig,
+    labels: Labels,
+    plan: &Plan,
+    device: &Device,
+) -> anyhow::Result<Classifier> {
+    let run = &config.run;
+    let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.top.loss, run.bits);
+    let inputs = run.parties.len() * run.bits;
+    let course = (run.schedule, run.learning_rate, plan.updates());
+    Classifier::new(config.top.clone(), loss, inputs, course, config.seed, device).context("[top]")
+}
+
+/// What a top model's file holds: the model, and which bottom models' codes it was trained on.
+pub struct TopFile {
+    /// Weights and moments.
+    pub model: Snapshot,
+    /// Digests of the parties' encoders, in the settings' order.
+    pub encoders: Vec<Digest>,
+}
+
+impl TopFile {
+    /// As a snapshot, with the digest of the run's settings.
+    pub fn to_snapshot(&self, run: &RunSettings) -> Snapshot {
+        let mut snapshot = self.model.clone();
+        let encoders: Vec<String> = self.encoders.iter().map(Digest::to_string).collect();
+        snapshot.text.insert("settings_sha256".into(), run.to_settings().digest().to_string());
+        snapshot.text.insert("encoders_sha256".into(), encoders.join(","));
+        snapshot
+    }
+
+    /// Reads a file that was written under the same settings.
+    pub fn read(path: &Path, run: &RunSettings) -> anyhow::Result<Self> {
+        ensure!(path.exists(), "{} is not there: the coordinator keeps it when a run finishes", path.display());
+        let model = Snapshot::read(path)?;
+        let text = |key: &str| model.text.get(key).cloned().unwrap_or_default();
+        ensure!(
+            text("settings_sha256") == run.to_settings().digest().to_string(),
+            "{} was trained under other run settings than those of the config: restore the config of that run",
+            path.display()
+        );
+        let encoders: Option<Vec<Digest>> = text("encoders_sha256").split(',').map(Digest::from_hex).collect();
+        let encoders = encoders.with_context(|| format!("{} is damaged: no encoder digests", path.display()))?;
+        Ok(Self { model, encoders })
+    }
+}

@@ -1,0 +1,103 @@
+//! The recipes, one a data set and cut, chosen on validation records with the same budget for both cuts.
+//!
+//! `docs/recipe.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
+
+use hashvfl_core::settings::{RunSettings, Schedule};
+use hashvfl_core::{GradientEncoding, PartyName, Task};
+use hashvfl_learning::TopConfig;
+use hashvfl_learning::adam::AdamConfig;
+use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
+use hashvfl_learning::encoder::{Cut, EncoderConfig};
+
+/// Everything that is tuned.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Passes over the training records.
+    pub epochs: u32,
+    /// Records of a batch.
+    pub batch_rows: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// How it moves.
+    pub schedule: Schedule,
+    /// How gradients travel.
+    pub gradient: GradientEncoding,
+    /// Share of the records outside the test part that is kept for validation.
+    pub validation_share: f64,
+    /// Share of the records on which bottom models learn.
+    pub cohort_share: f64,
+    /// Whether the top model is fitted again on stored codes.
+    pub refit: bool,
+    /// Each party's model.
+    pub encoder: EncoderConfig,
+    /// The top model.
+    pub top: TopConfig,
+}
+
+impl Recipe {
+    fn base(cut: Cut) -> Self {
+        // Floats pass through this process alone: no encoding of gradients speaks for them.
+        let gradient = match cut {
+            Cut::Hash => GradientEncoding::Int8,
+            Cut::SimulatedFloat => GradientEncoding::F32,
+        };
+        Self {
+            epochs: 20,
+            batch_rows: 256,
+            learning_rate: 3e-3,
+            schedule: Schedule::OneCycle,
+            gradient,
+            validation_share: 0.1,
+            cohort_share: 1.0,
+            refit: false,
+            encoder: EncoderConfig::default(),
+            top: TopConfig::default(),
+        }
+    }
+
+    /// Credit card defaults, joint training.
+    pub fn credit_default(cut: Cut) -> Self {
+        Self::base(cut)
+    }
+
+    /// Credit card defaults, bottom models trained on a fifth of the records.
+    pub fn encode_once(cut: Cut) -> Self {
+        Self { cohort_share: 0.2, ..Self::credit_default(cut) }
+    }
+
+    /// Vehicle silhouettes.
+    pub fn vehicle(cut: Cut) -> Self {
+        let adam = AdamConfig { weight_decay: 1e-3, ..AdamConfig::default() };
+        let base = Self::base(cut);
+        Self { epochs: 60, batch_rows: 32, encoder: EncoderConfig { adam, ..base.encoder }, ..base }
+    }
+
+    /// Halves of digits.
+    pub fn mnist(cut: Cut) -> Self {
+        let model = BottomConfig::Cnn(CnnConfig::default());
+        let base = Self::base(cut);
+        Self { epochs: 5, encoder: EncoderConfig { model, ..base.encoder }, ..base }
+    }
+
+    /// Sets the units of the bottom models' hidden layers.
+    pub fn set_hidden(&mut self, hidden: Vec<usize>) {
+        match &mut self.encoder.model {
+            BottomConfig::Cnn(cnn) => cnn.hidden = hidden.first().copied().unwrap_or(0),
+            model => *model = BottomConfig::Mlp(MlpConfig { hidden }),
+        }
+    }
+
+    /// The agreed settings of a run of this recipe.
+    pub fn settings(&self, parties: Vec<PartyName>, task: Task, bits: usize) -> RunSettings {
+        RunSettings {
+            batch_rows: self.batch_rows,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            gradient: self.gradient,
+            validation_share: self.validation_share,
+            cohort_share: self.cohort_share,
+            refit: self.refit,
+            ..RunSettings::new(parties, task, bits, self.epochs)
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the federation is compared with, and the choice of learning rates: the same tries for all, judged on
+//! validation records. Test records are scored once, with the chosen rate.
+
+use hashvfl_core::settings::{RunSettings, Task};
+use hashvfl_core::PartyName;
+use hashvfl_data::Preprocessing;
+use hashvfl_examples::simulation::{Side, Simulated, simulate};
+use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
+use hashvfl_learning::encoder::{Cut, EncoderConfig};
+use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::TopConfig;
+
+use crate::data::Digits;
+use crate::files::PARTIES;
+
+/// Peak learning rates that every model tries.
+pub const RATES: [f64; 3] = [0.003, 0.01, 0.03];
+
+/// A model of the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Both parties' codes.
+    Federation,
+    /// The left party's columns, floats at the cut.
+    Left,
+    /// The right party's.
+    Right,
+    /// Both, floats at the cut.
+    Joined,
+}
+
+impl Model {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Federation, Self::Left, Self::Right, Self::Joined];
+}
+
+/// Test results of the baselines, and the federation's rate.
+pub struct Tuned {
+    /// The learning rate that served the federation best.
+    pub federation_rate: f64,
+    /// On the left party's columns alone.
+    pub left: Evaluation,
+    /// On the right party's.
+    pub right: Evaluation,
+    /// The same network on all columns, without hashing.
+    pub joined: Evaluation,
+}
+
+/// The run's settings.
+pub fn settings(bits: usize, seed: u64, learning_rate: f64) -> RunSettings {
+    // Unwrap safety: both names are constants that fit.
+    let names = PARTIES.map(|name| PartyName::new(name).expect("a valid name"));
+    RunSettings {
+        batch_rows: 64,
+        learning_rate,
+        seed,
+        ..RunSettings::new(names.to_vec(), Task::Multiclass, bits, 30)
+    }
+}
+
+/// Each party's model.
+pub fn encoder() -> EncoderConfig {
+    EncoderConfig { model: BottomConfig::Mlp(MlpConfig { hidden: vec![64] }), ..EncoderConfig::default() }
+}
+
+/// The top model.
+pub fn top() -> TopConfig {
+    TopConfig::default()
+}
+
+/// Seed of a party's weights; real parties each draw their own.
+pub fn party_seed(seed: u64, party: usize) -> u64 {
+    seed * 100 + party as u64 + 1
+}
+
+/// Tries all rates for all models; `tick` after each try.
+pub fn tune(digits: &Digits, bits: usize, seed: u64, tick: &mut dyn FnMut()) -> anyhow::Result<Tuned> {
+    let mut best = |model| {
+        let mut best: Option<(f64, f64, Simulated)> = None;
+        for rate in RATES {
+            let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
+            let metric = simulated.validation.map_or(0.0, |validation| validation.metric(Task::Multiclass));
+            if best.as_ref().is_none_or(|(most, ..)| metric > *most) {
+                best = Some((metric, rate, simulated));
+            }
+            tick();
+        }
+        best.map(|(_, rate, simulated)| (rate, simulated)).ok_or_else(|| anyhow::anyhow!("no rate to try"))
+    };
+    let mut test = |model| {
+        let (_, simulated) = best(model)?;
+        simulated.test.ok_or_else(|| anyhow::anyhow!("no test records"))
+    };
+    let (left, right, joined) = (test(Model::Left)?, test(Model::Right)?, test(Model::Joined)?);
+    Ok(Tuned { federation_rate: best(Model::Federation)?.0, left, right, joined })
+}
+
+fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) -> anyhow::Result<Simulated> {
+    let sides: Vec<Side> = (0..2)
+        .filter(|half| matches!((model, half), (Model::Federation | Model::Joined, _) | (Model::Left, 0) | (Model::Right, 1)))
+        .map(|half| Side {
+            columns: &digits.halves[half],
+            image: None,
+            preprocessing: (Preprocessing::default(), None),
+            encoder: encoder(),
+            seed: party_seed(seed, half),
+        })
+        .collect();
+    let cut = if model == Model::Federation { Cut::Hash } else { Cut::SimulatedFloat };
+    let parties = settings.parties[..sides.len()].to_vec();
+    simulate(&sides, &digits.labels(), &RunSettings { parties, ..settings.clone() }, (&top(), seed), cut)
+}

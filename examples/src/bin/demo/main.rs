@@ -1,0 +1,101 @@
+//! `cargo run --release`: a real federation on real data, and what it cost and gave.
+//!
+//! ```text
+//! digits (8 x 8 pixels) --- left half  --> party "left"  ---codes--.
+//!                      `--- right half --> party "right" ---codes--+--> coordinator (labels)
+//! ```
+//!
+//! Three processes of the operating system talk gRPC over loopback; they share no memory, and no files but
+//! their own configs. Baselines run in this process: each party alone, and the same network without hashing.
+
+mod baseline;
+mod chart;
+mod data;
+mod files;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use hashvfl_coordinator::progress::Event;
+use hashvfl_examples::processes;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::baseline::Model;
+use crate::report::Report;
+
+/// Trains one model on the two halves of handwritten digits, held by two parties that send only hash codes.
+///
+/// Starts a coordinator and two parties as processes of their own, over gRPC on loopback, and compares the
+/// result with each party alone and with the same network without hashing.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version)]
+struct Arguments {
+    /// Folder for everything that the demo writes; its old content is replaced if a demo wrote it.
+    #[arg(long, value_name = "FOLDER", default_value = "out/demo")]
+    out: PathBuf,
+    /// Seed of splits, batches and weights.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Bits of each party's code.
+    #[arg(long, default_value_t = 32)]
+    bits: usize,
+}
+
+fn main() -> ExitCode {
+    if let Some(ended) = processes::play_role() {
+        return ended;
+    }
+    match demo(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(arguments: &Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let digits = data::Digits::load();
+    let out = files::fresh_folder(&arguments.out)?;
+    println!("{} handwritten digits; party left holds the left half of the pixels, right the right half,", digits.records());
+    println!("the coordinator the labels. Learning rates are chosen on validation records, {} tries each.\n", baseline::RATES.len());
+
+    let tuning = bar((Model::ALL.len() * baseline::RATES.len()) as u64, "tuning  ");
+    let tuned = baseline::tune(&digits, arguments.bits, arguments.seed, &mut || tuning.inc(1))?;
+    tuning.finish();
+
+    let settings = baseline::settings(arguments.bits, arguments.seed, tuned.federation_rate);
+    let configs = files::write_federation(&out, &digits, &settings, arguments.seed)?;
+    let training = bar(u64::from(settings.epochs), "training");
+    let summary = processes::run(&configs, |event| match event {
+        Event::Listening { address } => training.println(format!("coordinator (one process) listens on {address}; starting two more, one a party")),
+        Event::Joined { party } => training.println(format!("{party} joined")),
+        Event::Epoch(report) => {
+            training.inc(1);
+            if let Some(accuracy) = report.validation.and_then(|validation| validation.accuracy) {
+                training.set_message(format!("validation accuracy {:.1} %", accuracy * 100.0));
+            }
+        }
+        Event::Start { .. } | Event::Phase { .. } | Event::Finished { .. } => {}
+    })?;
+    training.finish();
+
+    let report = Report::new(summary, tuned, began.elapsed().as_secs_f64());
+    report.print();
+    report.write(&out.join("summary.json"))?;
+    chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
+    println!("\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg; logs and configs beside them.", out.display());
+    Ok(())
+}
+
+fn bar(length: u64, name: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {elapsed} {msg}");
+    let bar = ProgressBar::new(length).with_prefix(name);
+    // Unwrap safety: the template is a constant.
+    bar.set_style(style.expect("a valid template").progress_chars("=> "));
+    bar
+}

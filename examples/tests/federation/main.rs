@@ -1,0 +1,8 @@
+//! Federations of real processes over loopback: honest ones, misconfigured ones, hostile ones, broken ones.
+//! All of them in one binary, since linking takes longer than running.
+
+mod broken;
+mod fixture;
+mod honest;
+mod misconfigured;
+mod rogue;

@@ -1,0 +1,131 @@
+//! Mistakes that people make: each ends in one clear line at all sides, with a non-zero exit.
+
+use crate::fixture::{Fixture, RECORDS, command};
+
+/// `party --check` on the fixture's bank after `change`; the error.
+fn check(change: impl Fn(&mut Fixture)) -> String {
+    let mut fixture = Fixture::new();
+    change(&mut fixture);
+    let config = fixture.party_config("bank", "127.0.0.1:1");
+    let (good, _, errors) = command(&["party", "--check", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.lines().count() == 1 && errors.starts_with("error: "), "{errors}");
+    assert!(!fixture.path("bank-state").exists(), "--check writes nothing");
+    errors
+}
+
+#[test]
+fn files_and_keys() {
+    let missing = check(|fixture| std::fs::remove_file(fixture.path("bank.csv")).unwrap());
+    assert!(missing.contains("cannot open") && missing.contains("bank.csv"), "{missing}");
+    let unknown = check(|fixture| fixture.extra.push(("bank", "devise = \"cpu\"".into())));
+    assert!(unknown.contains("unknown field `devise`") && unknown.contains("line 1"), "{unknown}");
+    let range = check(|fixture| fixture.settings.bits = 5000);
+    assert!(range.contains("run.bits must be 1 to 1024, not 5000"), "{range}");
+    let (good, _, errors) = command(&["party", "--config", "/nowhere/party.toml"]);
+    assert!(!good && errors.contains("cannot read the config /nowhere/party.toml"), "{errors}");
+}
+
+#[test]
+fn cells_are_named_by_place_and_never_shown() {
+    for bad in ["NaN", "secretvalue", "", "inf"] {
+        let error = check(|fixture| {
+            let text = fixture.read("bank.csv");
+            let lines: Vec<&str> = text.lines().collect();
+            let mut cells: Vec<&str> = lines[17].split(',').collect();
+            cells[2] = bad;
+            let changed = [&lines[..17], &[cells.join(",").as_str()], &lines[18..]].concat().join("\n");
+            fixture.write("bank.csv", &changed);
+        });
+        assert!(error.contains("bank.csv, line 18") && error.contains("\"b\""), "{error}");
+        assert!(!error.contains("secretvalue"), "{error}");
+    }
+}
+
+/// A run in which the party telecom is refused; what it says.
+fn refused(change: impl Fn(&mut Fixture)) -> String {
+    let mut fixture = Fixture::new();
+    let (coordinator, address) = fixture.coordinator();
+    change(&mut fixture);
+    let mut telecom = fixture.party("telecom", &address);
+    let error = telecom.fails();
+    assert!(!fixture.path("telecom-state/bottom.safetensors").exists());
+    // The coordinator waits for one that fits.
+    drop(coordinator);
+    error
+}
+
+#[test]
+fn settings_that_differ_are_named_with_both_values() {
+    let error = refused(|fixture| fixture.settings.bits = 4);
+    assert!(error.contains("run.bits is 8 at the coordinator and 4 at the party"), "{error}");
+    let error = refused(|fixture| fixture.settings.learning_rate = 0.5);
+    assert!(error.contains("run.learning_rate is 0.02 at the coordinator and 0.5 at the party"), "{error}");
+}
+
+#[test]
+fn records_that_differ_are_refused() {
+    let error = refused(|fixture| {
+        let text = fixture.read("telecom.csv");
+        let fewer: Vec<&str> = text.lines().take(RECORDS).collect();
+        fixture.write("telecom.csv", &fewer.join("\n"));
+    });
+    assert!(error.contains("telecom holds 399 records and the label holder 400"), "{error}");
+    let error = refused(|fixture| {
+        let text = fixture.read("telecom.csv");
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.swap(5, 6);
+        fixture.write("telecom.csv", &lines.join("\n"));
+    });
+    assert!(error.contains("other records than the label holder, or in another order"), "{error}");
+}
+
+#[test]
+fn a_second_party_of_one_name_is_refused_and_the_run_goes_on() {
+    let fixture = Fixture::new();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    coordinator.wait_for("joined");
+    let second = Fixture::new();
+    let error = second.party("bank", &address).fails();
+    assert!(error.contains("a party named bank has joined run test already"), "{error}");
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.succeeds();
+    bank.succeeds();
+    telecom.succeeds();
+}
+
+#[test]
+fn a_finished_run_is_not_overwritten() {
+    let fixture = Fixture::new();
+    fixture.run();
+    let before = fixture.read("coordinator-state/summary.json");
+    let config = fixture.path("coordinator.toml");
+    let (good, _, errors) = command(&["coordinator", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.contains("top.safetensors is there from a finished run"), "{errors}");
+    let config = fixture.path("bank.toml");
+    let (good, _, errors) = command(&["party", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.contains("bottom.safetensors is there from a finished run"), "{errors}");
+    assert_eq!(fixture.read("coordinator-state/summary.json"), before);
+}
+
+#[test]
+fn a_coordinator_that_is_not_there_is_waited_for_and_named() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("bank", String::new()));
+    let config = fixture.party_config("bank", "127.0.0.1:9");
+    let text = std::fs::read_to_string(&config).unwrap().replace("connect_s = 20", "connect_s = 1");
+    std::fs::write(&config, text).unwrap();
+    let (good, _, errors) = command(&["party", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.contains("no coordinator at http://127.0.0.1:9 within 1 s"), "{errors}");
+}
+
+#[test]
+fn a_party_that_never_comes_is_named() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", String::new()));
+    let config = fixture.coordinator_config();
+    let text = std::fs::read_to_string(&config).unwrap().replace("join_s = 30", "join_s = 1");
+    std::fs::write(&config, text).unwrap();
+    let (good, _, errors) = command(&["coordinator", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.contains("waited 1 s (wait.join_s) for bank, telecom to join"), "{errors}");
+}
