@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,9 @@ use crate::{evaluate, init, labels, run};
 /// Without a command, it waits for the parties of its config file, trains, tests and writes its results.
 #[derive(Debug, Parser)]
 #[command(name = "coordinator", version)]
-#[command(after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a label, code or id).")]
+#[command(
+    after_help = "Logs go to standard error; HASHVFL_LOG=debug shows every step (never a label, code or id)."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -89,7 +92,12 @@ where
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -107,7 +115,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
         None => {
-            let path = arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
+            let path =
+                arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;

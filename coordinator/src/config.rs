@@ -63,7 +63,8 @@ impl Default for Waits {
 impl CoordinatorConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
     }
@@ -71,28 +72,20 @@ impl CoordinatorConfig {
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| {
-            let place = error.to_string().lines().next().unwrap_or_default().trim().trim_end_matches(':').to_string();
+            let place =
+                error.to_string().lines().next().unwrap_or_default().trim().trim_end_matches(':').to_string();
             anyhow::anyhow!("{place}: {}", error.message())
         })?;
         config.labels.resolve(folder);
         config.state = folder.join(&config.state);
         config.run.check()?;
-        config.check_top()?;
+        config.top.check().context("in [top]")?;
+        let Waits { join_s, handshake_s, step_s } = config.wait;
+        ensure!(
+            [join_s, handshake_s, step_s].iter().all(|limit| *limit > 0),
+            "[wait]: limits must be 1 or more"
+        );
         Ok(config)
-    }
-
-    fn check_top(&self) -> anyhow::Result<()> {
-        let top = &self.top;
-        let share = |key: &str, value: f32| {
-            ensure!((0.0..1.0).contains(&value), "top.{key} must be from 0 to below 1, not {value}");
-            Ok(())
-        };
-        share("dropout", top.dropout)?;
-        share("loss.label_smoothing", top.loss.label_smoothing)?;
-        ensure!(top.loss.consistency >= 0.0, "top.loss.consistency must be 0 or more, not {}", top.loss.consistency);
-        ensure!(top.refit_epochs > 0, "top.refit_epochs must be 1 or more");
-        ensure!(top.refit_learning_rate > 0.0, "top.refit_learning_rate must be above 0");
-        Ok(())
     }
 }
 
@@ -112,11 +105,22 @@ mod tests {
     fn a_small_config_and_what_is_refused() {
         let config = CoordinatorConfig::parse(SMALL, Path::new("/somewhere")).unwrap();
         assert_eq!(config.state, Path::new("/somewhere/state"));
-        let refused = |text: &str| format!("{:#}", CoordinatorConfig::parse(text, Path::new(".")).unwrap_err());
+        let refused =
+            |text: &str| format!("{:#}", CoordinatorConfig::parse(text, Path::new(".")).unwrap_err());
         let unknown = refused(&SMALL.replace("state = ", "nonsense = 1\nstate = "));
         assert!(unknown.contains("unknown field `nonsense`") && unknown.contains("line 4"), "{unknown}");
         assert!(refused(&SMALL.replace("epochs = 3", "epochs = 0")).contains("run.epochs must be"));
-        assert!(refused(&format!("{SMALL}\ntop = {{ dropout = 1.5 }}")).contains("top.dropout"));
+        assert!(
+            refused(&format!("{SMALL}\ntop = {{ dropout = 1.5 }}")).contains("in [top]: dropout must be")
+        );
         assert!(refused(&SMALL.replace("127.0.0.1:0", "nowhere")).contains("socket address"));
+    }
+
+    #[test]
+    fn the_sample_in_the_docs_is_a_config() {
+        let docs = include_str!("../../docs/config.md");
+        let start = docs.find("```toml\n# coordinator.toml").expect("a sample in docs/config.md") + 8;
+        let sample = &docs[start..start + docs[start..].find("```").unwrap()];
+        CoordinatorConfig::parse(sample, Path::new(".")).unwrap();
     }
 }

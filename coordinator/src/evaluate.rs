@@ -36,8 +36,9 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
     let stored = Stored::load(config, &[], None)?;
     let (train, validation) = (stored.plan.part(Part::Train), stored.plan.part(Part::Validation));
     for rows in [train, validation] {
-        check_known(&config.run.parties, &stored.tables, rows)
-            .context("only a run that refits (run.refit, or run.cohort_share below 1) keeps codes of training records")?;
+        check_known(&config.run.parties, &stored.tables, rows).context(
+            "only a run that refits (run.refit, or run.cohort_share below 1) keeps codes of training records",
+        )?;
     }
     let mut classifier = stored.classifier;
     let gather = |rows: &[u32]| gather(&stored.tables, rows);

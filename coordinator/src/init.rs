@@ -18,6 +18,8 @@ pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{label}", &format!("{label:?}"));
     fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
     let out = out.display();
-    println!("{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`");
+    println!(
+        "{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`"
+    );
     Ok(())
 }

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use hashvfl_core::PartyName;
 use hashvfl_core::coordinator::{Admission, check_records};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
-use hashvfl_core::PartyName;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::PartyMessage;
 use rand::TryRng;
@@ -92,7 +92,10 @@ impl Lobby {
         let everybody = tokio::time::timeout(limit, self.everybody(tell)).await;
         let count = everybody.map_err(|_| {
             let missing = names(&self.door.admission().missing());
-            anyhow!("waited {} s (wait.join_s) for {missing} to join: is it up, and its config right?", self.join_s)
+            anyhow!(
+                "waited {} s (wait.join_s) for {missing} to join: is it up, and its config right?",
+                self.join_s
+            )
         })??;
         self.start.send_replace(true);
         let mut joined = Vec::with_capacity(count);
@@ -210,9 +213,8 @@ async fn compare_records(
     let gone = |_| anyhow!("{party} left during the handshake");
     outbound.send(Ok(FromCoordinator::Welcome { salt }.into())).await.map_err(gone)?;
     let at_door = Arc::clone(door);
-    let digesting = tokio::task::spawn_blocking(move || {
-        RecordsDigest::of(&salt, at_door.ids.iter().map(String::as_str))
-    });
+    let digesting =
+        tokio::task::spawn_blocking(move || RecordsDigest::of(&salt, at_door.ids.iter().map(String::as_str)));
     let FromParty::Records(theirs) = next(door, inbound).await? else {
         bail!("{party} must send Records after Welcome");
     };

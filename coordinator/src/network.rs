@@ -79,8 +79,11 @@ impl Peer {
             .map_err(|status| self.lost(step, describe(&status)))?
             .ok_or_else(|| self.lost(step, "it closed its stream"))?;
         let bytes = prost::Message::encoded_len(&message);
-        let message = FromParty::try_from(message)
-            .map_err(|source| NetworkError::Wire { step, party: party(), source })?;
+        let message = FromParty::try_from(message).map_err(|source| NetworkError::Wire {
+            step,
+            party: party(),
+            source,
+        })?;
         Ok((bytes, self.session.receive(message)?))
     }
 }

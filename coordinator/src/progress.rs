@@ -109,7 +109,9 @@ fn describe(report: &EpochReport) -> String {
     let mut line = format!("training loss {:.4}", report.train_loss);
     if let Some(validation) = report.validation {
         line += &format!(", validation loss {:.4}", validation.loss);
-        for (name, value) in [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)] {
+        for (name, value) in
+            [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)]
+        {
             line += &value.map_or(String::new(), |value| format!(", {name} {value:.4}"));
         }
     }

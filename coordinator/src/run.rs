@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use hashvfl_core::coordinator::Admission;
-use hashvfl_core::{Plan, StoredCodes};
+use hashvfl_core::coordinator::{Admission, PeerError};
+use hashvfl_core::{PackedCodes, Part, Plan, StoredCodes};
+use hashvfl_learning::Classifier;
 use hashvfl_learning::course::{self, CourseError, Outcome};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
-use hashvfl_core::PackedCodes;
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::progress::Teller;
 use crate::service;
 use crate::state::StateFolder;
@@ -57,28 +57,25 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         config.top.patience,
         &mut |progress| teller.course(progress),
     );
-    let finished = course.map_err(one_error).and_then(|outcome| {
+    let kept = course.map_err(flatten).and_then(|outcome| {
+        let seconds = Seconds {
+            waiting,
+            training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
+            run: began.elapsed().as_secs_f64() - waiting,
+        };
+        let summary = summarise(config, &plan, &outcome, (&network, &opened, seconds));
+        keep(config, &state, outcome, &classifier, &summary)?;
         network.finish()?;
-        Ok(outcome)
+        state.finish()?;
+        Ok(summary)
     });
-    let outcome = match finished {
-        Ok(outcome) => outcome,
+    let summary = match kept {
+        Ok(summary) => summary,
         Err(error) => {
-            network.give_up(&format!("{error:#}"));
+            network.give_up(&for_others(&error));
             return Err(error);
         }
     };
-    let seconds = Seconds {
-        waiting,
-        training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
-        run: began.elapsed().as_secs_f64() - waiting,
-    };
-    let top_file = TopFile { model: classifier.snapshot(), encoders: outcome.encoders.clone() };
-    let summary = summarise(config, &plan, &outcome, (&network, &opened, seconds));
-    for ((party, table), encoder) in config.run.parties.iter().zip(outcome.tables).zip(outcome.encoders) {
-        state.keep_codes(party, &StoredCodes { encoder, table })?;
-    }
-    state.finish(&top_file.to_snapshot(&config.run), &summary)?;
     if let Some(test) = summary.test {
         info!("test {} {:.4}", summary.metric, test.metric(config.run.task));
     }
@@ -87,7 +84,11 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 }
 
 /// Listens, and waits for all parties.
-async fn gather(config: &CoordinatorConfig, ids: Vec<String>, teller: &Teller) -> anyhow::Result<Vec<Joined>> {
+async fn gather(
+    config: &CoordinatorConfig,
+    ids: Vec<String>,
+    teller: &Teller,
+) -> anyhow::Result<Vec<Joined>> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
@@ -107,11 +108,40 @@ async fn gather(config: &CoordinatorConfig, ids: Vec<String>, teller: &Teller) -
     }
 }
 
-fn one_error(error: CourseError<crate::network::NetworkError>) -> anyhow::Error {
+fn flatten(error: CourseError<NetworkError>) -> anyhow::Error {
     match error {
         CourseError::Parties(error) => error.into(),
         CourseError::Snapshot(_) | CourseError::Diverged { .. } => error.into(),
     }
+}
+
+/// What the other parties hear. A party's own words may name its files, so they stay here.
+fn for_others(error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        Some(NetworkError::Peer(PeerError::Failed { step, party, .. })) => {
+            format!("step {step}: {party} stopped, its own log says why")
+        }
+        _ => format!("{error:#}"),
+    }
+}
+
+/// Keeps everything but the word that the run has finished.
+fn keep(
+    config: &CoordinatorConfig,
+    state: &StateFolder,
+    outcome: Outcome<PackedCodes>,
+    classifier: &Classifier,
+    summary: &Summary,
+) -> anyhow::Result<()> {
+    let top = TopFile { model: classifier.snapshot(), encoders: outcome.encoders.clone() };
+    state.prepare(&top.to_snapshot(&config.run), summary)?;
+    let codes = outcome.encoders.into_iter().zip(outcome.tables);
+    config
+        .run
+        .parties
+        .iter()
+        .zip(codes)
+        .try_for_each(|(party, (encoder, table))| state.keep_codes(party, &StoredCodes { encoder, table }))
 }
 
 fn summarise(
@@ -122,15 +152,16 @@ fn summarise(
 ) -> Summary {
     let settings = config.run.to_settings();
     let (up_per_record_and_step, down_per_record_and_step) = network.traffic.per_record_and_step();
-    let test_rows = plan.part(hashvfl_core::Part::Test);
-    let balance = config
+    let test_rows = plan.part(Part::Test);
+    let balance = config.run.parties.iter().zip(&outcome.tables).filter_map(|(party, table)| {
+        Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits())))
+    });
+    let encoders = config
         .run
         .parties
         .iter()
-        .zip(&outcome.tables)
-        .filter_map(|(party, table)| Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits()))));
-    let encoders =
-        config.run.parties.iter().zip(&outcome.encoders).map(|(party, digest)| (party.clone(), digest.to_string()));
+        .zip(&outcome.encoders)
+        .map(|(party, digest)| (party.clone(), digest.to_string()));
     Summary {
         version: env!("CARGO_PKG_VERSION").to_string(),
         run_id: config.run_id.clone(),

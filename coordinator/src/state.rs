@@ -26,7 +26,10 @@ impl StateFolder {
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         if state.top().exists() {
             let top = state.top();
-            bail!("{} is there from a finished run: name another `state` folder, or move it away", top.display());
+            bail!(
+                "{} is there from a finished run: name another `state` folder, or move it away",
+                top.display()
+            );
         }
         Ok(state)
     }
@@ -65,10 +68,22 @@ impl StateFolder {
         Ok(write_whole(&self.codes(party, &codes.encoder), &codes.to_bytes())?)
     }
 
-    /// Keeps the summary, then the top model: that file says that the run has finished.
-    pub fn finish(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
+    /// Keeps summary and top model; the latter gets its name, which says that the run has finished, only by
+    /// [`Self::finish`], when all parties have kept theirs.
+    pub fn prepare(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
         write_whole(&self.summary(), &serde_json::to_vec_pretty(summary)?)?;
-        Ok(top.write(&self.top())?)
+        Ok(top.write(&self.pending_top())?)
+    }
+
+    /// The run has finished.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        let (from, to) = (self.pending_top(), self.top());
+        fs::rename(&from, &to)
+            .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+    }
+
+    fn pending_top(&self) -> PathBuf {
+        self.folder.join("top.pending.safetensors")
     }
 }
 
@@ -76,6 +91,10 @@ impl StateFolder {
 pub fn read_codes(path: &Path) -> anyhow::Result<StoredCodes> {
     let bytes = fs::read(path).with_context(|| format!("cannot read codes from {}", path.display()))?;
     let stored = StoredCodes::from_bytes(&bytes);
-    ensure!(stored.is_ok(), "{} is damaged or no codes file: write it again with `party encode`", path.display());
+    ensure!(
+        stored.is_ok(),
+        "{} is damaged or no codes file: write it again with `party encode`",
+        path.display()
+    );
     Ok(stored?)
 }

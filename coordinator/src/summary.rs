@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hashvfl_core::{PartyName, Plan, RunId, Part};
+use hashvfl_core::{Part, PartyName, Plan, RunId};
 use hashvfl_learning::course::{EpochReport, Released};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;

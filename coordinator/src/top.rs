@@ -44,7 +44,11 @@ impl TopFile {
 
     /// Reads a file that was written under the same settings.
     pub fn read(path: &Path, run: &RunSettings) -> anyhow::Result<Self> {
-        ensure!(path.exists(), "{} is not there: the coordinator keeps it when a run finishes", path.display());
+        ensure!(
+            path.exists(),
+            "{} is not there: the coordinator keeps it when a run finishes",
+            path.display()
+        );
         let model = Snapshot::read(path)?;
         let text = |key: &str| model.text.get(key).cloned().unwrap_or_default();
         ensure!(
@@ -52,8 +56,10 @@ impl TopFile {
             "{} was trained under other run settings than those of the config: restore the config of that run",
             path.display()
         );
-        let encoders: Option<Vec<Digest>> = text("encoders_sha256").split(',').map(Digest::from_hex).collect();
-        let encoders = encoders.with_context(|| format!("{} is damaged: no encoder digests", path.display()))?;
+        let encoders: Option<Vec<Digest>> =
+            text("encoders_sha256").split(',').map(Digest::from_hex).collect();
+        let encoders =
+            encoders.with_context(|| format!("{} is damaged: no encoder digests", path.display()))?;
         Ok(Self { model, encoders })
     }
 }

@@ -132,9 +132,7 @@ impl Transcript {
     pub fn finish(mut self) -> Result<(), TranscriptError> {
         self.flush()?;
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        writer
-            .close()
-            .map_err(|source| TranscriptError::Parquet { path: self.temporary.clone(), source })?;
+        writer.close().map_err(|source| TranscriptError::Parquet { path: self.temporary.clone(), source })?;
         fs::rename(&self.temporary, &self.path)
             .map_err(|source| TranscriptError::Io { path: self.path.clone(), source })
     }
@@ -204,7 +202,9 @@ mod tests {
 
         let mut whole = Transcript::create(&path, &parties).unwrap();
         whole.record(7, rows, &[5, 9], &[codes(1.0), codes(-1.0)]).unwrap();
-        whole.record(8, Rows::Chunk { part: Part::Test, chunk: 0 }, &[1, 2], &[codes(1.0), codes(1.0)]).unwrap();
+        whole
+            .record(8, Rows::Chunk { part: Part::Test, chunk: 0 }, &[1, 2], &[codes(1.0), codes(1.0)])
+            .unwrap();
         whole.finish().unwrap();
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         let read: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
@@ -212,7 +212,10 @@ mod tests {
         let first = &read[0];
         assert_eq!((first.get_long(0).unwrap(), first.get_string(1).unwrap().as_str()), (7, "batch"));
         assert_eq!((first.get_int(2).unwrap(), first.get_long(3).unwrap()), (2, 5));
-        assert_eq!((first.get_string(4).unwrap().as_str(), first.get_bytes(5).unwrap().data()), ("bank", &[5_u8][..]));
+        assert_eq!(
+            (first.get_string(4).unwrap().as_str(), first.get_bytes(5).unwrap().data()),
+            ("bank", &[5_u8][..])
+        );
         assert_eq!(read[2].get_bytes(5).unwrap().data(), [4]);
         assert_eq!((read[7].get_int(2).unwrap(), read[7].get_string(1).unwrap().as_str()), (-1, "test"));
         #[cfg(unix)]

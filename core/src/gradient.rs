@@ -12,6 +12,16 @@ pub enum GradientEncoding {
     Int8,
 }
 
+impl GradientEncoding {
+    /// Bytes that a value takes, scales not counted.
+    pub fn bytes_per_value(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Int8 => 1,
+        }
+    }
+}
+
 /// Why a gradient is not one for a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GradientError {

@@ -4,8 +4,6 @@
 pub const MAX_BITS: usize = 1024;
 /// Records of one batch or one evaluation chunk.
 pub const MAX_BATCH_ROWS: usize = 65_536;
-/// Records of one run.
-pub const MAX_RECORDS: u64 = 1 << 32;
 /// Parties of one run.
 pub const MAX_PARTIES: usize = 64;
 /// Key/value pairs in a handshake.

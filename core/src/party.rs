@@ -10,8 +10,11 @@
 //! ```
 //!
 //! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
-//! while the bottom model learns; each epoch's batch is encoded once, in order; training and test records
-//! are encoded as a whole only by a frozen bottom model, so that test codes are released once.
+//! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
+//! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
+//! changes any more. So the bits that a record releases are known before the run.
+
+use std::collections::BTreeMap;
 
 use crate::gradient::GradientError;
 use crate::message::{CheckpointLabel, FromCoordinator};
@@ -47,6 +50,14 @@ pub enum PartyError {
         epoch: u32,
         /// The batch asked for.
         batch: u32,
+    },
+    /// A chunk out of order: earlier ones were released already.
+    #[error("the coordinator asked for chunk {chunk} of {part:?} records again or out of order")]
+    ChunkOrder {
+        /// The part.
+        part: Part,
+        /// The chunk asked for.
+        chunk: u32,
     },
     /// A request that the agreed way to train does not hold.
     #[error("the coordinator asked to {what}, which this run allows only {when}")]
@@ -148,13 +159,15 @@ pub struct PartySession {
     state: State,
     step: u64,
     next_batch: (u32, u32),
+    next_chunk: BTreeMap<Part, u32>,
     frozen: bool,
 }
 
 impl PartySession {
     /// A party that is about to send its `Hello`.
     pub fn new(settings: RunSettings, plan: Plan) -> Self {
-        Self { settings, plan, state: State::Greeting, step: 0, next_batch: (0, 0), frozen: false }
+        let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
+        Self { settings, plan, state: State::Greeting, step: 0, next_batch, next_chunk, frozen: false }
     }
 
     /// The last step that was requested.
@@ -200,14 +213,17 @@ impl PartySession {
             }
             (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
                 self.advance("Checkpoint", step)?;
+                self.not_frozen("write a checkpoint")?;
                 Ok(Work::Checkpoint { step, label })
             }
             (State::Ready, FromCoordinator::Restore { step, label }) => {
                 self.advance("Restore", step)?;
+                self.not_frozen("go back to a checkpoint")?;
                 Ok(Work::Restore { step, label })
             }
             (State::Ready, FromCoordinator::Freeze { step }) => {
                 self.advance("Freeze", step)?;
+                self.not_frozen("freeze")?;
                 self.frozen = true;
                 Ok(Work::Freeze { step })
             }
@@ -233,14 +249,13 @@ impl PartySession {
         self.advance("Encode", step)?;
         let learn = match rows {
             Rows::Batch { epoch, batch } => {
-                if self.frozen {
-                    return Err(PartyError::Forbidden { what: "train", when: "before the freeze" });
-                }
+                self.not_frozen("train")?;
                 self.take_batch(epoch, batch)?;
                 true
             }
-            Rows::Chunk { part, .. } => {
+            Rows::Chunk { part, chunk } => {
                 self.check_part(part)?;
+                self.take_chunk(part, chunk)?;
                 false
             }
         };
@@ -256,14 +271,33 @@ impl PartySession {
         if (epoch, batch) != self.next_batch {
             return Err(PartyError::Order { epoch, batch });
         }
+        // The bottom model changes now: validation records may be encoded again after this epoch.
+        self.next_chunk.remove(&Part::CohortValidation);
         let last = batch + 1 == self.plan.batches();
         self.next_batch = if last { (epoch + 1, 0) } else { (epoch, batch + 1) };
         Ok(())
     }
 
+    /// Chunks of a part go in order, each once; of the cohort's validation records, once an epoch.
+    fn take_chunk(&mut self, part: Part, chunk: u32) -> Result<(), PartyError> {
+        let next = self.next_chunk.entry(part).or_insert(0);
+        if chunk != *next {
+            return Err(PartyError::ChunkOrder { part, chunk });
+        }
+        *next += 1;
+        Ok(())
+    }
+
+    fn not_frozen(&self, what: &'static str) -> Result<(), PartyError> {
+        if self.frozen { Err(PartyError::Forbidden { what, when: "before the freeze" }) } else { Ok(()) }
+    }
+
     fn check_part(&self, part: Part) -> Result<(), PartyError> {
         let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
         match part {
+            Part::CohortValidation if !self.frozen && self.next_batch.1 != 0 => {
+                forbidden("encode validation records", "after a whole epoch")
+            }
             Part::CohortValidation => Ok(()),
             Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
             Part::Validation if !self.frozen => {
@@ -272,8 +306,8 @@ impl PartySession {
             Part::Train | Part::CohortTrain if !self.frozen => {
                 forbidden("encode training records as a whole", "after the freeze")
             }
-            Part::Train | Part::CohortTrain if !self.settings.refits() => {
-                forbidden("encode training records as a whole", "with run.refit or a cohort below 1")
+            Part::Train | Part::CohortTrain | Part::Validation if !self.settings.refits() => {
+                forbidden("encode records as a whole", "with run.refit or a cohort below 1")
             }
             _ => Ok(()),
         }
@@ -354,10 +388,26 @@ mod tests {
         assert!(matches!(refused(vec![chunk(1, Part::Train)]), PartyError::Forbidden { .. }));
         let freeze = FromCoordinator::Freeze { step: 1 };
         assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
-        assert!(matches!(refused(vec![freeze, chunk(2, Part::Train)]), PartyError::Forbidden { .. }));
+        let frozen = |second| refused(vec![FromCoordinator::Freeze { step: 1 }, second]);
+        for part in [Part::Train, Part::Validation] {
+            assert!(matches!(frozen(chunk(2, part)), PartyError::Forbidden { .. }));
+        }
+        let label = CheckpointLabel::Best;
+        assert!(matches!(frozen(FromCoordinator::Restore { step: 2, label }), PartyError::Forbidden { .. }));
+        assert!(matches!(
+            frozen(FromCoordinator::Checkpoint { step: 2, label }),
+            PartyError::Forbidden { .. }
+        ));
+        let again = refused(vec![freeze, chunk(2, Part::Test), chunk(3, Part::Test)]);
+        assert_eq!(again, PartyError::ChunkOrder { part: Part::Test, chunk: 0 });
+        let validation = |step| chunk(step, Part::CohortValidation);
+        let again = refused(vec![validation(1), validation(2)]);
+        assert_eq!(again, PartyError::ChunkOrder { part: Part::CohortValidation, chunk: 0 });
+        let amid = refused(vec![batch(1, 0, 0), gradient(1, 144), validation(2)]);
+        assert!(matches!(amid, PartyError::Forbidden { .. }));
         let far =
-            FromCoordinator::Encode { step: 1, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 9 } };
-        assert!(matches!(refused(vec![far]), PartyError::Plan(_)));
+            FromCoordinator::Encode { step: 2, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 1 } };
+        assert!(matches!(refused(vec![validation(1), far]), PartyError::Plan(_)));
         let refusal = FromCoordinator::Refused { text: "no".into() };
         assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
     }

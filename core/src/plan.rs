@@ -208,7 +208,7 @@ mod tests {
         #[test]
         fn parts_hold_every_record_once_and_batches_every_training_record(
             records in 40_usize..3000,
-            batch_rows in 2_usize..300,
+            batch_rows in 4_usize..300,
             seed in any::<u64>(),
             given in any::<bool>(),
             cohort_share in 0.2_f64..1.0,
@@ -229,7 +229,7 @@ mod tests {
                     (0..plan.batches()).map(|batch| plan.rows(Rows::Batch { epoch, batch }).unwrap()).collect();
                 let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
                 let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
-                prop_assert!(most - least <= 1 && *most <= batch_rows, "{:?}", sizes);
+                prop_assert!(most - least <= 1 && *most <= batch_rows && *least > 1, "{:?}", sizes);
                 let mut seen = batches.concat();
                 seen.sort_unstable();
                 let mut expected = plan.part(Part::CohortTrain).to_vec();

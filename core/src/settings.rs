@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::gradient::GradientEncoding;
-use crate::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_KEY_BYTES, MAX_PARTIES, MAX_SETTINGS, MAX_VALUE_BYTES};
+use crate::limits::{
+    MAX_BATCH_ROWS, MAX_BITS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SETTINGS, MAX_VALUE_BYTES,
+};
 use crate::name::PartyName;
 
 /// What the model predicts.
@@ -27,7 +29,8 @@ pub enum Task {
 pub enum RowOrder {
     /// The rows are shuffled by the seed first.
     Shuffled,
-    /// The rows are taken as they come, the test part last; for data sets with a published split.
+    /// The last rows are the test part, for data sets with a published split; the validation part is drawn by
+    /// the seed from the others.
     Given,
 }
 
@@ -72,7 +75,7 @@ pub struct RunSettings {
     /// Most records of a training batch; batches of an epoch differ in size by at most one.
     #[serde(default = "defaults::batch_rows")]
     pub batch_rows: usize,
-    /// Peak learning rate of the bottom models' Adam.
+    /// Peak learning rate of Adam, at the parties and the coordinator.
     #[serde(default = "defaults::learning_rate")]
     pub learning_rate: f64,
     /// How the learning rate moves.
@@ -178,9 +181,20 @@ impl RunSettings {
         let range = |key, value: usize, least: usize, most: usize| {
             require((least..=most).contains(&value), key, format!("{least} to {most}"), value.to_string())
         };
+        let names = self.parties.iter().map(|name| name.as_str().len() + 1).sum::<usize>();
+        require(
+            names <= MAX_VALUE_BYTES,
+            "parties",
+            "shorter names".into(),
+            format!("{names} bytes of them"),
+        )?;
         range("bits", self.bits, 1, MAX_BITS)?;
         range("epochs", self.epochs as usize, 1, 100_000)?;
-        range("batch_rows", self.batch_rows, 2, MAX_BATCH_ROWS)?;
+        // Three records would go into batches of 2 and 1, and one record has no batch statistics.
+        range("batch_rows", self.batch_rows, 4, MAX_BATCH_ROWS)?;
+        // A gradient is the largest message: leave room for its frame.
+        let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.bits * self.gradient.bytes_per_value()) - 4;
+        range("batch_rows", self.batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
         let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
         require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
         for (key, share) in [("test_share", self.test_share), ("validation_share", self.validation_share)] {
@@ -316,7 +330,12 @@ mod tests {
         let bad = [
             RunSettings { bits: 0, ..settings() },
             RunSettings { epochs: 0, ..settings() },
-            RunSettings { batch_rows: 1, ..settings() },
+            RunSettings { batch_rows: 3, ..settings() },
+            RunSettings { batch_rows: 65_536, bits: 1024, ..settings() },
+            RunSettings {
+                parties: (0..64).map(|i| PartyName::new(format!("party-{i:010}")).unwrap()).collect(),
+                ..settings()
+            },
             RunSettings { learning_rate: f64::NAN, ..settings() },
             RunSettings { test_share: 0.95, ..settings() },
             RunSettings { cohort_share: 0.0, ..settings() },

@@ -61,16 +61,18 @@ pub fn simulate(
     let (epochs, best_epoch, test, balance) = match cut {
         Cut::Hash => {
             let mut parties = LocalParties::hashed(parties, plan.clone());
-            let outcome = course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
-                .map_err(|error| anyhow::anyhow!("{error}"))?;
+            let outcome =
+                course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
+                    .map_err(|error| anyhow::anyhow!("{error}"))?;
             let balance = outcome.tables.iter().filter_map(|table| table.signs(&test_rows).ok());
             let balance = balance.map(|signs| Balance::of(&signs, settings.bits)).collect();
             (outcome.curve, outcome.best_epoch, outcome.test, balance)
         }
         Cut::SimulatedFloat => {
             let mut parties = LocalParties::simulated_floats(parties, plan.clone());
-            let outcome = course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
-                .map_err(|error| anyhow::anyhow!("{error}"))?;
+            let outcome =
+                course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
+                    .map_err(|error| anyhow::anyhow!("{error}"))?;
             (outcome.curve, outcome.best_epoch, outcome.test, Vec::new())
         }
     };

@@ -9,6 +9,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::range::{RangeError, above_zero, share};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 
 /// Adam's settings beside the learning rate.
@@ -28,6 +29,16 @@ pub struct AdamConfig {
 impl Default for AdamConfig {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 1e-4 }
+    }
+}
+
+impl AdamConfig {
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), RangeError> {
+        share("adam.beta1", self.beta1)?;
+        share("adam.beta2", self.beta2)?;
+        above_zero("adam.epsilon", f64::from(self.epsilon))?;
+        share("adam.weight_decay", self.weight_decay)
     }
 }
 

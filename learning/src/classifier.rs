@@ -10,6 +10,7 @@ use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
 use crate::init::Init;
 use crate::loss::{Evaluation, Loss, LossConfig};
+use crate::range::{RangeError, above_zero, at_least_zero, share};
 use crate::schedule::learning_rate;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
@@ -44,6 +45,18 @@ impl Default for TopConfig {
             refit_epochs: 15,
             refit_learning_rate: 1e-3,
         }
+    }
+}
+
+impl TopConfig {
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), RangeError> {
+        share("dropout", self.dropout)?;
+        share("loss.label_smoothing", self.loss.label_smoothing)?;
+        at_least_zero("loss.consistency", self.loss.consistency)?;
+        above_zero("refit_epochs", f64::from(self.refit_epochs))?;
+        above_zero("refit_learning_rate", self.refit_learning_rate)?;
+        self.adam.check()
     }
 }
 

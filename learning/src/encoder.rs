@@ -14,6 +14,7 @@ use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape};
 use crate::hash::{HashConfig, Hashed, Statistics};
 use crate::init::Init;
+use crate::range::{RangeError, at_least_zero, share};
 use crate::schedule::learning_rate;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
@@ -34,6 +35,18 @@ pub struct EncoderConfig {
     pub adam: AdamConfig,
     /// Probability with which a hidden unit is dropped in training, from 0 to below 1.
     pub dropout: f32,
+}
+
+impl EncoderConfig {
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), RangeError> {
+        let hash = &self.hash;
+        share("dropout", self.dropout)?;
+        at_least_zero("hash.noise", hash.noise)?;
+        at_least_zero("hash.clip", hash.clip)?;
+        at_least_zero("hash.decorrelation", hash.decorrelation)?;
+        self.adam.check()
+    }
 }
 
 /// What leaves the encoder: signs in a federation, floats in a baseline that runs in one process.

@@ -21,6 +21,7 @@ pub mod init;
 pub mod local;
 pub mod loss;
 pub mod metrics;
+pub mod range;
 pub mod schedule;
 pub mod snapshot;
 

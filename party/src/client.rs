@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
 use hashvfl_core::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::party::PartyError;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
@@ -40,7 +41,10 @@ pub fn join(config: &PartyConfig, prepared: Prepared, state: &StateFolder) -> an
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
     let mut worker = Worker::new(&config.run, prepared, state);
     let result = work(&runtime, config, &mut worker, &mut inbound, &mut link);
-    if let Err(error) = &result {
+    let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));
+    if let Err(error) = result.as_ref()
+        && !refused(error)
+    {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
         let text = format!("{error:#}");
         let _ = link.send(&runtime, FromParty::Failed { text });
@@ -48,7 +52,7 @@ pub fn join(config: &PartyConfig, prepared: Prepared, state: &StateFolder) -> an
     drop(link);
     // Lets the last message leave before the process does.
     let ending = async { while let Ok(Some(_)) = inbound.message().await {} };
-    let _ = runtime.block_on(tokio::time::timeout(Duration::from_secs(5), ending));
+    let _ = runtime.block_on(limited(5, "the coordinator to close the stream", ending));
     result
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hashvfl_core::{PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Preprocessing};
 use hashvfl_learning::EncoderConfig;
@@ -86,9 +86,12 @@ impl PartyConfig {
         if !config.coordinator.starts_with("http://") {
             bail!("coordinator must be http://HOST:PORT");
         }
-        if !(0.0..1.0).contains(&config.encoder.dropout) {
-            bail!("encoder.dropout must be from 0 to below 1, not {}", config.encoder.dropout);
-        }
+        config.encoder.check().context("in [encoder]")?;
+        let Waits { connect_s, start_s, step_s } = config.wait;
+        ensure!(
+            [connect_s, start_s, step_s].iter().all(|limit| *limit > 0),
+            "[wait]: limits must be 1 or more"
+        );
         Ok(config)
     }
 }
@@ -126,5 +129,13 @@ mod tests {
         );
         assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
         assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
+    }
+
+    #[test]
+    fn the_sample_in_the_docs_is_a_config() {
+        let docs = include_str!("../../docs/config.md");
+        let start = docs.find("```toml\n# party.toml").expect("a sample in docs/config.md") + 8;
+        let sample = &docs[start..start + docs[start..].find("```").unwrap()];
+        PartyConfig::parse(sample, Path::new(".")).unwrap();
     }
 }

@@ -22,7 +22,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         let values = prepared.encoder.encode(columns, chunk.len());
         table.put(chunk, &PackedCodes::pack(&values, config.run.bits)?);
     }
-    let stored = StoredCodes { encoder: prepared.encoder.digest(), table };
+    let stored = StoredCodes { encoder: prepared.digest(), table };
     write_whole(out, &stored.to_bytes())?;
     println!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",

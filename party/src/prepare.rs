@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::{Part, Plan, RunSettings};
+use hashvfl_core::{Digest, Part, Plan, RunSettings};
 use hashvfl_data::{Matrix, Standardizer, Table};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::{self, Opened};
@@ -92,16 +92,26 @@ impl Prepared {
         format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
     }
 
-    /// The trained model with its preprocessing: all that turns columns of new records into codes.
-    pub fn model(&self, settings: &RunSettings) -> Snapshot {
-        let mut model = self.encoder.snapshot();
+    /// Digest of everything that turns columns into codes.
+    pub fn digest(&self) -> Digest {
+        self.parts().digest(&["model.", "hash.", "columns."])
+    }
+
+    fn parts(&self) -> Snapshot {
+        let mut parts = self.encoder.snapshot();
         if let Some(standardizer) = &self.standardizer {
-            model.put("columns.mean", standardizer.mean().to_vec());
-            model.put("columns.scale", standardizer.scale().to_vec());
+            parts.put("columns.mean", standardizer.mean().to_vec());
+            parts.put("columns.scale", standardizer.scale().to_vec());
             if let Some(clip) = standardizer.clip() {
-                model.put("columns.clip", vec![clip]);
+                parts.put("columns.clip", vec![clip]);
             }
         }
+        parts
+    }
+
+    /// The trained model with its preprocessing: all that turns columns of new records into codes.
+    pub fn model(&self, settings: &RunSettings) -> Snapshot {
+        let mut model = self.parts();
         let text = [
             ("settings_sha256", settings.to_settings().digest().to_string()),
             ("columns", self.names.join(",")),

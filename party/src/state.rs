@@ -31,6 +31,8 @@ impl StateFolder {
                 path.display()
             );
         }
+        // Checkpoints of a run that did not finish must not be taken for this one's.
+        state.remove_checkpoints();
         Ok(state)
     }
 
@@ -60,10 +62,14 @@ impl StateFolder {
     /// Keeps the trained model and removes the checkpoints that led to it.
     pub fn finish(&self, model: &Snapshot) -> anyhow::Result<()> {
         model.write(&self.model())?;
+        self.remove_checkpoints();
+        Ok(())
+    }
+
+    fn remove_checkpoints(&self) {
         for label in [CheckpointLabel::Best, CheckpointLabel::Latest] {
             // Absent where none was asked for.
             let _ = fs::remove_file(self.checkpoint(label));
         }
-        Ok(())
     }
 }

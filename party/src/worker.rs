@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
             }
             Work::Freeze { step } => {
                 self.calibrate();
-                let encoder = self.prepared.encoder.digest();
+                let encoder = self.prepared.digest();
                 info!(step, encoder = encoder.short(), "bottom model frozen");
                 Some(FromParty::Frozen { step, encoder })
             }

@@ -56,7 +56,6 @@ fn the_limits_are_those_of_core() {
     let limits = [
         ("MAX_BITS", limits::MAX_BITS as u64),
         ("MAX_BATCH_ROWS", limits::MAX_BATCH_ROWS as u64),
-        ("MAX_RECORDS", limits::MAX_RECORDS),
         ("MAX_PARTIES", limits::MAX_PARTIES as u64),
         ("MAX_SETTINGS", limits::MAX_SETTINGS as u64),
         ("MAX_KEY_BYTES", limits::MAX_KEY_BYTES as u64),

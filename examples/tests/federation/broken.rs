@@ -20,7 +20,11 @@ fn a_killed_party_is_named_by_all_others() {
     assert!(error.contains("lost telecom"), "{error}");
     let error = bank.fails();
     assert!(error.contains("the run has ended") && error.contains("telecom"), "{error}");
-    for file in ["coordinator-state/top.safetensors", "coordinator-state/summary.json", "bank-state/bottom.safetensors"] {
+    for file in [
+        "coordinator-state/top.safetensors",
+        "coordinator-state/summary.json",
+        "bank-state/bottom.safetensors",
+    ] {
         assert!(!fixture.path(file).exists(), "{file} of a run that did not finish");
     }
 }

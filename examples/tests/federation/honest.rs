@@ -4,9 +4,9 @@ use std::fs;
 
 use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_examples::simulation::{Side, simulate};
+use hashvfl_learning::TopConfig;
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
 use hashvfl_learning::loss::Labels;
-use hashvfl_learning::TopConfig;
 
 use crate::fixture::{Fixture, PARTIES, RECORDS, command};
 
@@ -21,6 +21,7 @@ fn three_processes_learn_what_one_process_learns() {
     fixture.extra.push(("coordinator", "transcript = true".into()));
     fixture.run();
     let summary = fixture.summary();
+    Fixture::check_documented(&summary, &PARTIES);
 
     let tables = PARTIES.map(|name| {
         let rows = numbers(&fixture.read(&format!("{name}.csv")));
@@ -89,6 +90,30 @@ fn three_processes_learn_what_one_process_learns() {
 }
 
 #[test]
+fn the_demo_writes_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let run = || command(&["--out", out.to_str().unwrap(), "--bits", "16"]);
+    let (good, said, errors) = run();
+    assert!(good, "{said}{errors}");
+    for line in ["left party alone", "same network, all columns, no hashing", "bits released by a party"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    Fixture::check_documented(&summary, &["left", "right"]);
+    let accuracy = |test: &serde_json::Value| test["accuracy"].as_f64().unwrap();
+    let alone = accuracy(&summary["baselines"]["left_alone"]);
+    assert!(accuracy(&summary["federation"]["test"]) > alone, "two halves tell more than one: {said}");
+    assert!(fs::read_to_string(out.join("curve.svg")).unwrap().contains("<svg"));
+    // Its own folder is replaced, another's is not.
+    assert!(run().0);
+    fs::remove_file(out.join(".hashvfl-demo")).unwrap();
+    let (good, _, errors) = run();
+    assert!(!good && errors.contains("no demo made it"), "{errors}");
+}
+
+#[test]
 fn encode_once_trains_the_top_model_again_without_asking_anybody() {
     let mut fixture = Fixture::new();
     fixture.settings.cohort_share = 0.5;
@@ -114,15 +139,24 @@ fn a_regression_and_several_classes_with_three_parties_of_unequal_columns() {
         let mut fixture = Fixture::new();
         fixture.settings.task = task;
         fixture.settings.parties.push(hashvfl_core::PartyName::new("third").unwrap());
-        let narrow: String =
-            fixture.read("bank.csv").lines().map(|line| line.rsplit_once(',').unwrap().0.to_string() + "\n").collect();
+        let narrow: String = fixture
+            .read("bank.csv")
+            .lines()
+            .map(|line| line.rsplit_once(',').unwrap().0.to_string() + "\n")
+            .collect();
         fixture.write("third.csv", &narrow);
         if task == hashvfl_core::Task::Multiclass {
             let labels = fixture.read("labels.csv");
             let three: String = labels
                 .lines()
                 .enumerate()
-                .map(|(n, line)| if n % 3 == 1 { line.split_once(',').unwrap().0.to_string() + ",x\n" } else { format!("{line}\n") })
+                .map(|(n, line)| {
+                    if n % 3 == 1 {
+                        line.split_once(',').unwrap().0.to_string() + ",x\n"
+                    } else {
+                        format!("{line}\n")
+                    }
+                })
                 .collect();
             fixture.write("labels.csv", &three);
         }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashvfl_core::GradientEncoding;
 use hashvfl_core::settings::Schedule;
 use hashvfl_learning::encoder::Cut;
+use hashvfl_learning::hash::Surrogate;
 
 use crate::recipe::Recipe;
 
@@ -130,6 +131,12 @@ pub struct Overrides {
     /// Distance from the threshold beyond which no gradient passes.
     #[arg(long, global = true)]
     clip: Option<f32>,
+    /// Whether the noise falls to nothing over the run.
+    #[arg(long, global = true)]
+    anneal: Option<bool>,
+    /// What the sign's gradient is taken to be: box or bell.
+    #[arg(long, global = true, value_parser = parse_surrogate)]
+    surrogate: Option<Surrogate>,
     /// Weight of the decorrelation of bits.
     #[arg(long, global = true)]
     decorrelation: Option<f32>,
@@ -186,6 +193,8 @@ impl Overrides {
         set(&mut recipe.encoder.dropout, &self.dropout);
         set(&mut recipe.encoder.hash.noise, &self.noise);
         set(&mut recipe.encoder.hash.clip, &self.clip);
+        set(&mut recipe.encoder.hash.anneal, &self.anneal);
+        set(&mut recipe.encoder.hash.surrogate, &self.surrogate);
         set(&mut recipe.encoder.hash.decorrelation, &self.decorrelation);
         set(&mut recipe.encoder.hash.medians, &self.medians);
         set(&mut recipe.encoder.adam.weight_decay, &self.weight_decay);
@@ -209,6 +218,14 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
     let known = [Schedule::Constant, Schedule::OneCycle, Schedule::Step];
     let found = known.into_iter().find(|schedule| schedule.to_string() == text);
     found.ok_or_else(|| "expected constant, one-cycle or step".into())
+}
+
+fn parse_surrogate(text: &str) -> Result<Surrogate, String> {
+    match text {
+        "box" => Ok(Surrogate::Box),
+        "bell" => Ok(Surrogate::Bell),
+        _ => Err("expected box or bell".into()),
+    }
 }
 
 fn parse_gradient(text: &str) -> Result<GradientEncoding, String> {

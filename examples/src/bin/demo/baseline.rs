@@ -1,14 +1,14 @@
 //! What the federation is compared with, and the choice of learning rates: the same tries for all, judged on
 //! validation records. Test records are scored once, with the chosen rate.
 
-use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_core::PartyName;
+use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::Preprocessing;
 use hashvfl_examples::simulation::{Side, Simulated, simulate};
+use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
 use hashvfl_learning::loss::Evaluation;
-use hashvfl_learning::TopConfig;
 
 use crate::data::Digits;
 use crate::files::PARTIES;
@@ -97,7 +97,12 @@ pub fn tune(digits: &Digits, bits: usize, seed: u64, tick: &mut dyn FnMut()) -> 
 
 fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) -> anyhow::Result<Simulated> {
     let sides: Vec<Side> = (0..2)
-        .filter(|half| matches!((model, half), (Model::Federation | Model::Joined, _) | (Model::Left, 0) | (Model::Right, 1)))
+        .filter(|half| {
+            matches!(
+                (model, half),
+                (Model::Federation | Model::Joined, _) | (Model::Left, 0) | (Model::Right, 1)
+            )
+        })
         .map(|half| Side {
             columns: &digits.halves[half],
             image: None,

@@ -20,15 +20,23 @@ pub fn draw(epochs: &[EpochReport], path: &Path) -> anyhow::Result<()> {
     let training = curve(&|report| Some(report.train_loss));
     let validation = curve(&|report| report.validation.map(|found| found.loss));
     let accuracy = curve(&|report| report.validation.and_then(|found| found.accuracy));
-    panel(&left, "loss (cross entropy, nats)", &[("training", TRAINING, training), ("validation", VALIDATION, validation)])
-        .and_then(|()| panel(&right, "validation accuracy", &[("validation", VALIDATION, accuracy)]))
-        .map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
+    panel(
+        &left,
+        "loss (cross entropy, nats)",
+        &[("training", TRAINING, training), ("validation", VALIDATION, validation)],
+    )
+    .and_then(|()| panel(&right, "validation accuracy", &[("validation", VALIDATION, accuracy)]))
+    .map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
     root.present().map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn panel(area: &Area, title: &str, curves: &[(&str, RGBColor, Vec<(f64, f64)>)]) -> Result<(), Box<dyn std::error::Error>> {
+fn panel(
+    area: &Area,
+    title: &str,
+    curves: &[(&str, RGBColor, Vec<(f64, f64)>)],
+) -> Result<(), Box<dyn std::error::Error>> {
     let points = curves.iter().flat_map(|(.., points)| points);
     let last = points.clone().map(|(x, _)| *x).fold(1.0, f64::max);
     let most = points.map(|(_, y)| *y).fold(0.0, f64::max) * 1.05;
@@ -38,7 +46,12 @@ fn panel(area: &Area, title: &str, curves: &[(&str, RGBColor, Vec<(f64, f64)>)])
         .x_label_area_size(36)
         .y_label_area_size(48)
         .build_cartesian_2d(1.0..last, 0.0..most.max(1e-6))?;
-    chart.configure_mesh().x_desc("epoch").x_label_formatter(&|x| format!("{x:.0}")).light_line_style(WHITE).draw()?;
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .light_line_style(WHITE)
+        .draw()?;
     for (name, color, points) in curves {
         let color = *color;
         chart

@@ -61,8 +61,14 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let digits = data::Digits::load();
     let out = files::fresh_folder(&arguments.out)?;
-    println!("{} handwritten digits; party left holds the left half of the pixels, right the right half,", digits.records());
-    println!("the coordinator the labels. Learning rates are chosen on validation records, {} tries each.\n", baseline::RATES.len());
+    println!(
+        "{} handwritten digits; party left holds the left half of the pixels, right the right half,",
+        digits.records()
+    );
+    println!(
+        "the coordinator the labels. Learning rates are chosen on validation records, {} tries each.\n",
+        baseline::RATES.len()
+    );
 
     let tuning = bar((Model::ALL.len() * baseline::RATES.len()) as u64, "tuning  ");
     let tuned = baseline::tune(&digits, arguments.bits, arguments.seed, &mut || tuning.inc(1))?;
@@ -71,13 +77,21 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = baseline::settings(arguments.bits, arguments.seed, tuned.federation_rate);
     let configs = files::write_federation(&out, &digits, &settings, arguments.seed)?;
     let training = bar(u64::from(settings.epochs), "training");
+    let say = |line: String| training.suspend(|| println!("{line}"));
     let summary = processes::run(&configs, |event| match event {
-        Event::Listening { address } => training.println(format!("coordinator (one process) listens on {address}; starting two more, one a party")),
-        Event::Joined { party } => training.println(format!("{party} joined")),
+        Event::Listening { address } => say(format!(
+            "coordinator, a process of its own, listens on {address}; starting one more for each party"
+        )),
+        Event::Joined { party } => say(format!("{party} joined")),
         Event::Epoch(report) => {
             training.inc(1);
             if let Some(accuracy) = report.validation.and_then(|validation| validation.accuracy) {
-                training.set_message(format!("validation accuracy {:.1} %", accuracy * 100.0));
+                let line = format!("validation accuracy {:.1} %", accuracy * 100.0);
+                // Where there is no terminal, a line now and then instead of a bar.
+                if training.is_hidden() && report.epoch % 10 == 0 {
+                    println!("epoch {}: {line}", report.epoch);
+                }
+                training.set_message(line);
             }
         }
         Event::Start { .. } | Event::Phase { .. } | Event::Finished { .. } => {}
@@ -88,10 +102,14 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     report.print();
     report.write(&out.join("summary.json"))?;
     chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
-    println!("\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg; logs and configs beside them.", out.display());
+    println!(
+        "\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg; logs and configs beside them.",
+        out.display()
+    );
     Ok(())
 }
 
+/// A progress bar; hidden where standard error is no terminal.
 fn bar(length: u64, name: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {elapsed} {msg}");
     let bar = ProgressBar::new(length).with_prefix(name);

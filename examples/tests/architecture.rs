@@ -1,0 +1,51 @@
+//! The invariants of ARCHITECTURE.md over normal dependencies, read from the manifests.
+
+use std::fs;
+use std::path::Path;
+
+/// Names under `[dependencies]` of a crate.
+fn dependencies(of: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(of).join("Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
+    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn members() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    members.iter().map(|member| member.as_str().unwrap().to_string()).collect()
+}
+
+fn who_names(prefixes: &[&str]) -> Vec<String> {
+    let names = |member: &String| {
+        dependencies(member).iter().any(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+    };
+    members().into_iter().filter(names).collect()
+}
+
+#[test]
+fn roles_do_not_know_each_other() {
+    assert!(!dependencies("party").contains(&"hashvfl-coordinator".to_string()));
+    assert!(!dependencies("coordinator").contains(&"hashvfl-party".to_string()));
+}
+
+#[test]
+fn heavy_libraries_stay_in_their_places() {
+    assert_eq!(who_names(&["burn"]), ["learning"]);
+    assert_eq!(who_names(&["tonic"]), ["proto", "party", "coordinator"]);
+}
+
+#[test]
+fn core_does_no_input_and_output() {
+    assert_eq!(dependencies("core"), ["rand", "serde", "sha2", "thiserror"]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for word in ["std::fs", "std::net", "std::env", "std::process", "println!", "SystemTime", "Instant"] {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}

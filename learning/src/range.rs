@@ -1,0 +1,45 @@
+//! Ranges of settings that models share.
+
+/// A setting outside its range; `key` is relative to its table.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{key} must be {expected}, not {found}")]
+pub struct RangeError {
+    key: &'static str,
+    expected: &'static str,
+    found: f64,
+}
+
+fn require(holds: bool, key: &'static str, expected: &'static str, found: f64) -> Result<(), RangeError> {
+    if holds { Ok(()) } else { Err(RangeError { key, expected, found }) }
+}
+
+/// From 0 to below 1.
+pub(crate) fn share(key: &'static str, value: f32) -> Result<(), RangeError> {
+    require((0.0..1.0).contains(&value), key, "from 0 to below 1", f64::from(value))
+}
+
+/// Finite, 0 or more.
+pub(crate) fn at_least_zero(key: &'static str, value: f32) -> Result<(), RangeError> {
+    require(value.is_finite() && value >= 0.0, key, "finite and 0 or more", f64::from(value))
+}
+
+/// Finite, above 0.
+pub(crate) fn above_zero(key: &'static str, value: f64) -> Result<(), RangeError> {
+    require(value.is_finite() && value > 0.0, key, "finite and above 0", value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_and_what_is_no_number() {
+        assert!(share("a", 0.0).is_ok() && share("a", 1.0).is_err() && share("a", f32::NAN).is_err());
+        assert!(at_least_zero("a", 0.0).is_ok() && at_least_zero("a", f32::INFINITY).is_err());
+        assert!(above_zero("a", 0.0).is_err() && above_zero("a", f64::NAN).is_err());
+        assert_eq!(
+            share("dropout", 1.5).unwrap_err().to_string(),
+            "dropout must be from 0 to below 1, not 1.5"
+        );
+    }
+}
