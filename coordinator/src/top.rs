@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::loss::{Labels, Loss};
-use hashvfl_learning::{Classifier, Snapshot};
+use hashvfl_learning::{Classifier, Snapshot, threads};
 
 use crate::config::CoordinatorConfig;
 
@@ -17,6 +17,8 @@ pub fn new(
     plan: &Plan,
     device: &Device,
 ) -> anyhow::Result<Classifier> {
+    // The top model is a small mlp, fastest on one thread.
+    threads::limit(1);
     let run = &config.run;
     let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.top.loss, run.bits);
     let inputs = run.parties.len() * run.bits;

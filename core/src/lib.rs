@@ -11,6 +11,7 @@ pub mod gradient;
 pub mod limits;
 pub mod message;
 pub mod name;
+pub mod normal;
 pub mod party;
 pub mod plan;
 pub mod random;

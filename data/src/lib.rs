@@ -23,6 +23,7 @@ mod matrix;
 mod names;
 mod number;
 mod preprocess;
+mod quantile;
 mod source;
 mod target;
 
@@ -33,6 +34,7 @@ pub use labels::{CsvLabels, IdxLabels, LabelError, Labels, LabelsSource, load_la
 pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 pub use matrix::{Matrix, MatrixError};
 pub use number::CellFault;
-pub use preprocess::{PreprocessError, Preprocessing, Standardizer};
+pub use preprocess::{PreprocessError, Preprocessing, Preprocessor, Standardizer};
+pub use quantile::Quantiles;
 pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
 pub use target::Target;

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::{Matrix, MatrixError};
+use crate::quantile::Quantiles;
 
 /// What is done to the columns before training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +19,34 @@ pub enum Preprocessing {
     /// Each column gets mean 0 and deviation 1 over the training rows.
     #[default]
     Standardize,
+    /// Each value becomes the normal score of its rank among the training rows, standardised then.
+    Quantile,
+}
+
+/// What was fitted on the training rows, to be done to all rows and to later ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessor {
+    /// From values to scores, for [`Preprocessing::Quantile`].
+    pub quantiles: Option<Quantiles>,
+    /// To mean 0 and deviation 1.
+    pub standardizer: Standardizer,
+}
+
+impl Preprocessor {
+    /// Treats every row of `matrix` in place.
+    ///
+    /// # Errors
+    /// When the matrix has another number of columns than the one fitted on.
+    pub fn apply(&self, matrix: &mut Matrix) -> Result<(), PreprocessError> {
+        let expected = self.standardizer.mean().len();
+        if matrix.cols() != expected {
+            return Err(PreprocessError::Columns { expected, found: matrix.cols() });
+        }
+        if let Some(quantiles) = &self.quantiles {
+            quantiles.apply(matrix);
+        }
+        self.standardizer.apply(matrix)
+    }
 }
 
 /// Each column's mean and scale, and how far from the mean a value may lie.
@@ -66,23 +95,33 @@ pub enum PreprocessError {
 }
 
 impl Preprocessing {
-    /// Fits what is to be done on the training `rows`; `None` when nothing is to be done.
+    /// Fits what is to be done on the training `rows` and does it to all rows, in place; `None` when nothing is
+    /// to be done.
     ///
     /// `clip`, in standard deviations, bounds the values after standardisation.
     ///
     /// # Errors
     /// As for [`Standardizer::fit`], and when `clip` is set without standardisation.
-    pub fn fit(
+    pub fn fit_apply(
         self,
-        matrix: &Matrix,
+        matrix: &mut Matrix,
         rows: &[u32],
         clip: Option<f32>,
-    ) -> Result<Option<Standardizer>, PreprocessError> {
-        match self {
-            Self::None if clip.is_some() => Err(PreprocessError::ClipWithoutScale),
-            Self::None => Ok(None),
-            Self::Standardize => Standardizer::fit(matrix, rows, clip).map(Some),
+    ) -> Result<Option<Preprocessor>, PreprocessError> {
+        matrix.check_rows(rows)?;
+        let quantiles = match self {
+            Self::None if clip.is_some() => return Err(PreprocessError::ClipWithoutScale),
+            Self::None => return Ok(None),
+            _ if rows.is_empty() => return Err(PreprocessError::NoRows),
+            Self::Standardize => None,
+            Self::Quantile => Some(Quantiles::fit(matrix, rows)),
+        };
+        if let Some(quantiles) = &quantiles {
+            quantiles.apply(matrix);
         }
+        let standardizer = Standardizer::fit(matrix, rows, clip)?;
+        standardizer.apply(matrix)?;
+        Ok(Some(Preprocessor { quantiles, standardizer }))
     }
 }
 

@@ -18,11 +18,16 @@ fn only_training_rows_are_fitted_and_every_row_is_changed() {
 
 #[test]
 fn a_clip_bounds_what_lies_far_out() {
-    let mut table = matrix(3, &[-1.0, 1.0, 500.0]);
-    let standardizer = Preprocessing::Standardize.fit(&table, &[0, 1], Some(10.0)).unwrap().unwrap();
-    assert_eq!(standardizer.clip(), Some(10.0));
-    standardizer.apply(&mut table).unwrap();
-    assert_eq!(table.values(), [-1.0, 1.0, 10.0]);
+    let table = matrix(3, &[-1.0, 1.0, 500.0]);
+    let mut treated = table.clone();
+    let fitted = Preprocessing::Standardize.fit_apply(&mut treated, &[0, 1], Some(10.0)).unwrap().unwrap();
+    assert_eq!(fitted.standardizer.clip(), Some(10.0));
+    let mut again = table.clone();
+    fitted.apply(&mut again).unwrap();
+    assert_eq!(again, treated);
+    let wider = Preprocessing::Quantile.fit_apply(&mut table.clone(), &[0, 1], None).unwrap().unwrap();
+    assert!(wider.apply(&mut matrix(1, &[1.0; 5])).is_err());
+    assert_eq!(treated.values(), [-1.0, 1.0, 10.0]);
 }
 
 #[test]
@@ -62,9 +67,9 @@ fn faults_are_refused() {
     for clip in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert!(matches!(fit(&[0], Some(clip)), PreprocessError::Clip { .. }));
     }
-    let none = Preprocessing::None.fit(&table, &[0], Some(10.0));
+    let none = Preprocessing::None.fit_apply(&mut table.clone(), &[0], Some(10.0));
     assert_eq!(none.unwrap_err(), PreprocessError::ClipWithoutScale);
-    assert_eq!(Preprocessing::None.fit(&table, &[0], None), Ok(None));
+    assert_eq!(Preprocessing::None.fit_apply(&mut table.clone(), &[0], None), Ok(None));
 
     let other = Standardizer::fit(&matrix(1, &[1.0]), &[0], None).unwrap();
     let error = other.apply(&mut table).unwrap_err();

@@ -10,6 +10,7 @@ use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::local::{LocalParties, LocalParty};
 use hashvfl_learning::loss::{Evaluation, Labels, Loss};
 use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::threads;
 use hashvfl_learning::{Classifier, TopConfig};
 
 /// One party's side of a simulation.
@@ -48,6 +49,7 @@ pub fn simulate(
     cut: Cut,
 ) -> anyhow::Result<Simulated> {
     settings.check()?;
+    threads::limit(1);
     let device = Device::flex();
     let mut plan = Plan::new(settings, labels.len())?;
     let loss = Loss::new(labels.clone(), plan.part(Part::CohortTrain), top.loss, settings.bits);
@@ -89,8 +91,7 @@ fn party<'a>(
 ) -> anyhow::Result<LocalParty<'a>> {
     let mut columns = side.columns.clone();
     let (preprocessing, clip) = side.preprocessing;
-    let fitted = preprocessing.fit(&columns, plan.part(Part::CohortTrain), clip).context("preprocessing")?;
-    fitted.map_or(Ok(()), |standardizer| standardizer.apply(&mut columns))?;
+    preprocessing.fit_apply(&mut columns, plan.part(Part::CohortTrain), clip).context("preprocessing")?;
     let input = InputShape { columns: columns.cols(), image: side.image };
     let encoder =
         Encoder::new(side.encoder.clone(), cut, input, settings, plan.updates(), side.seed, device)?;

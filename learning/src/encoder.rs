@@ -18,8 +18,10 @@ use crate::range::{RangeError, at_least_zero, share};
 use crate::schedule::learning_rate;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
-/// Records over which statistics and thresholds are measured, at most.
-pub const CALIBRATION_ROWS: usize = 65_536;
+/// Records over which statistics and thresholds are measured for good, at most.
+const FREEZE_ROWS: usize = 65_536;
+/// The same while the model learns, when each epoch measures them again: a bit's mean is then within 0.02 or so.
+const LEARNING_ROWS: usize = 8_192;
 /// Records that pass through the model at once outside training.
 const PASS_ROWS: usize = 4096;
 
@@ -155,13 +157,20 @@ impl Encoder {
         self.calibrated = false;
     }
 
-    /// Measures statistics and thresholds over (at most [`CALIBRATION_ROWS`] of) the training `rows`, unless
-    /// nothing was learned since; `gather` brings columns of rows. Nothing of this leaves the party.
+    /// Measures statistics and thresholds over the first training `rows`, unless nothing was learned since;
+    /// `gather` brings columns of rows. Nothing of this leaves the party.
     pub fn calibrate(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
-        if self.calibrated {
-            return;
+        if !self.calibrated {
+            self.measure(&rows[..rows.len().min(LEARNING_ROWS)], gather);
         }
-        let rows = &rows[..rows.len().min(CALIBRATION_ROWS)];
+    }
+
+    /// The same for good, over more rows.
+    pub fn freeze(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
+        self.measure(&rows[..rows.len().min(FREEZE_ROWS)], gather);
+    }
+
+    fn measure(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
         let mut values = Vec::with_capacity(rows.len() * self.bits);
         for pass in rows.chunks(PASS_ROWS) {
             values.extend(self.embed(gather(pass), pass.len()));

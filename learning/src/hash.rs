@@ -8,10 +8,10 @@
 //! a smooth surrogate, its slope is a bell around the threshold: the slope of the expected sign under normal noise.
 
 use burn::tensor::{Device, Tensor};
+use hashvfl_core::normal::add_noise;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::init::normal;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
 /// What the sign's gradient is taken to be, as a function of the distance to the threshold.
@@ -179,8 +179,7 @@ impl Hashed {
         }
         let slopes = values.iter().map(|v| config.slope(*v)).collect();
         if config.noise > 0.0 {
-            let noise = normal(rng, values.len());
-            values.iter_mut().zip(noise).for_each(|(v, n)| *v += config.noise * n);
+            add_noise(&mut values, config.noise, rng);
         }
         (Self { normalised, slopes }, values)
     }
@@ -248,8 +247,8 @@ mod tests {
     #[test]
     fn a_bell_is_the_slope_of_the_expected_sign() {
         let config = HashConfig { surrogate: Surrogate::Bell, clip: 0.5, ..HashConfig::default() };
-        let noise: Vec<f32> =
-            normal(&mut stream(0, "t", &[]), 200_000).iter().map(|n| n * config.clip).collect();
+        let mut noise = vec![0.0; 200_000];
+        add_noise(&mut noise, config.clip, &mut stream(0, "t", &[]));
         let expected =
             |v: f32| noise.iter().map(|n| if v + n >= 0.0 { 1.0 } else { -1.0 }).sum::<f64>() / 2e5;
         let slope = |v: f32| (expected(v + 0.1) - expected(v - 0.1)) / 0.2;

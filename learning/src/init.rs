@@ -88,32 +88,3 @@ impl ConvSpec {
 pub fn uniform(rng: &mut ChaCha8Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
 }
-
-/// `count` standard normal draws (Box and Muller 1958).
-pub fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
-    let mut draws = Vec::with_capacity(count + 1);
-    while draws.len() < count {
-        let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
-        let (sin, cos) = (std::f32::consts::TAU * uniform(rng)).sin_cos();
-        draws.extend([radius * cos, radius * sin]);
-    }
-    draws.truncate(count);
-    draws
-}
-
-#[cfg(test)]
-mod tests {
-    use hashvfl_core::random::stream;
-
-    use super::*;
-
-    #[test]
-    fn draws_have_their_moments() {
-        let draws = normal(&mut stream(1, "test", &[]), 20_001);
-        assert_eq!(draws.len(), 20_001);
-        let mean = draws.iter().sum::<f32>() / draws.len() as f32;
-        let variance = draws.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / draws.len() as f32;
-        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "mean {mean}, variance {variance}");
-        assert!(draws.iter().all(|v| v.is_finite()));
-    }
-}

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod range;
 pub mod schedule;
 pub mod snapshot;
+pub mod threads;
 
 pub use classifier::{Classifier, TopConfig};
 pub use encoder::{Encoder, EncoderConfig};

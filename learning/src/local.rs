@@ -8,18 +8,20 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, Part, Plan, Rows};
 use crate::cut::{Embedding, Parties, SimulatedFloats};
 use crate::encoder::Encoder;
 use crate::snapshot::Snapshot;
+use crate::threads::{self, Own};
 
 /// A party in this process: its encoder and a way to its columns.
 pub struct LocalParty<'a> {
     /// The encoder.
     pub encoder: Encoder,
     /// Columns of rows, row-major.
-    pub gather: Box<dyn Fn(&[u32]) -> Vec<f32> + 'a>,
+    pub gather: Box<dyn Fn(&[u32]) -> Vec<f32> + Send + Sync + 'a>,
 }
 
-/// Parties in this process, all with the same cut.
+/// Parties in this process, all with the same cut, each computing on a thread of its own.
 pub struct LocalParties<'a, E> {
     parties: Vec<LocalParty<'a>>,
+    threads: Vec<Own>,
     plan: Plan,
     best: Vec<Snapshot>,
     wrap: fn(Vec<f32>, usize) -> E,
@@ -30,7 +32,7 @@ impl<'a> LocalParties<'a, PackedCodes> {
     pub fn hashed(parties: Vec<LocalParty<'a>>, plan: Plan) -> Self {
         // Unwrap safety: the plan's batches and the settings' bits are within the limits.
         let wrap = |values: Vec<f32>, bits| PackedCodes::pack(&values, bits).expect("codes within limits");
-        Self { parties, plan, best: Vec::new(), wrap }
+        Self::new(parties, plan, wrap)
     }
 }
 
@@ -38,21 +40,19 @@ impl<'a> LocalParties<'a, SimulatedFloats> {
     /// A baseline in which parties send floats. Encoders must have been made with
     /// [`SimulatedFloat`](crate::encoder::Cut::SimulatedFloat).
     pub fn simulated_floats(parties: Vec<LocalParty<'a>>, plan: Plan) -> Self {
-        Self { parties, plan, best: Vec::new(), wrap: |values, _| SimulatedFloats(values) }
+        Self::new(parties, plan, |values, _| SimulatedFloats(values))
     }
 }
 
-impl<E> LocalParties<'_, E> {
-    /// The cut that encoders of these parties must have.
-    pub fn into_parts(self) -> Vec<Encoder> {
-        self.parties.into_iter().map(|party| party.encoder).collect()
+impl<'a, E> LocalParties<'a, E> {
+    fn new(parties: Vec<LocalParty<'a>>, plan: Plan, wrap: fn(Vec<f32>, usize) -> E) -> Self {
+        let threads = parties.iter().map(|_| Own::start()).collect();
+        Self { parties, threads, plan, best: Vec::new(), wrap }
     }
 
-    fn calibrate(&mut self) {
-        let rows = self.plan.part(Part::CohortTrain);
-        for party in &mut self.parties {
-            party.encoder.calibrate(rows, &party.gather);
-        }
+    /// Each party's encoder.
+    pub fn into_encoders(self) -> Vec<Encoder> {
+        self.parties.into_iter().map(|party| party.encoder).collect()
     }
 }
 
@@ -62,26 +62,30 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
 
     fn encode(&mut self, rows: Rows, count: usize) -> Result<Vec<E>, Infallible> {
         let learn = matches!(rows, Rows::Batch { .. });
-        if !learn || matches!(rows, Rows::Batch { batch: 0, .. }) {
-            self.calibrate();
-        }
+        let measure = !learn || matches!(rows, Rows::Batch { batch: 0, .. });
         // Unwrap safety: the course asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
-        let embed = |party: &mut LocalParty| {
-            let columns = (party.gather)(&numbers);
-            let encoder = &mut party.encoder;
-            let values =
-                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) };
-            (self.wrap)(values, encoder.bits())
+        let cohort = self.plan.part(Part::CohortTrain);
+        let embed = |(party, thread): (&mut LocalParty, &Own)| {
+            thread.run(|| {
+                let LocalParty { encoder, gather } = party;
+                if measure {
+                    encoder.calibrate(cohort, gather);
+                }
+                let columns = gather(&numbers);
+                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) }
+            })
         };
-        Ok(self.parties.iter_mut().map(embed).collect())
+        let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
+        let values = threads::for_each(self.parties.iter_mut().zip(&self.threads), embed);
+        Ok(values.into_iter().map(|values| (self.wrap)(values, bits)).collect())
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        self.parties
-            .iter_mut()
-            .zip(gradients)
-            .for_each(|(party, gradient)| party.encoder.learn(gradient.decode()));
+        let learn = |((party, thread), gradient): ((&mut LocalParty, &Own), Gradient)| {
+            thread.run(|| party.encoder.learn(gradient.decode()));
+        };
+        threads::for_each(self.parties.iter_mut().zip(&self.threads).zip(gradients), learn);
         Ok(())
     }
 
@@ -99,7 +103,11 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
     }
 
     fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
-        self.calibrate();
+        let rows = self.plan.part(Part::CohortTrain);
+        let freeze = |(party, thread): (&mut LocalParty, &Own)| {
+            thread.run(|| party.encoder.freeze(rows, &party.gather));
+        };
+        threads::for_each(self.parties.iter_mut().zip(&self.threads), freeze);
         Ok(self.parties.iter().map(|party| party.encoder.digest()).collect())
     }
 }

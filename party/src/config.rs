@@ -25,6 +25,9 @@ pub struct PartyConfig {
     /// Which device computes.
     #[serde(default)]
     pub device: DeviceChoice,
+    /// Threads that compute on the CPU; 0: one for an mlp, which is fastest so, all cores for an image model.
+    #[serde(default)]
+    pub threads: usize,
     /// Seed of this party's weights and noise. Keep it secret: who knows it knows the first weights. Absent:
     /// drawn anew for each run.
     #[serde(default)]

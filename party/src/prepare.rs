@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Matrix, Standardizer, Table};
-use hashvfl_learning::bottom::InputShape;
+use hashvfl_data::{Matrix, Preprocessor, Quantiles, Standardizer, Table};
+use hashvfl_learning::bottom::{BottomConfig, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
+use hashvfl_learning::threads;
 use rand::TryRng;
 
 use crate::config::PartyConfig;
@@ -23,7 +24,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
-    standardizer: Option<Standardizer>,
+    preprocessor: Option<Preprocessor>,
     names: Vec<String>,
     device: String,
     seed: u64,
@@ -32,11 +33,11 @@ pub struct Prepared {
 impl Prepared {
     /// Loads the table, fits preprocessing on training records, opens the device and makes the encoder.
     pub fn load(config: &PartyConfig) -> anyhow::Result<Self> {
-        let table = hashvfl_data::load(&config.columns)?;
+        let mut table = hashvfl_data::load(&config.columns)?;
         let plan = Plan::new(&config.run, table.ids.len())?;
-        let standardizer = config
+        let preprocessor = config
             .preprocessing
-            .fit(&table.matrix, plan.part(Part::CohortTrain), config.clip)
+            .fit_apply(&mut table.matrix, plan.part(Part::CohortTrain), config.clip)
             .context("preprocessing")?;
         let seed = match config.seed {
             Some(seed) => seed,
@@ -44,12 +45,12 @@ impl Prepared {
                 rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?
             }
         };
-        Self::assemble(config, table, plan, standardizer, seed)
+        Self::assemble(config, table, plan, preprocessor, seed)
     }
 
     /// Loads the table with the preprocessing and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let table = hashvfl_data::load(&config.columns)?;
+        let mut table = hashvfl_data::load(&config.columns)?;
         let plan = Plan::new(&config.run, table.ids.len())?;
         let trained = Trained::take(model, table.matrix.cols())?;
         let digest = config.run.to_settings().digest().to_string();
@@ -61,7 +62,10 @@ impl Prepared {
             trained.names == table.names.join(","),
             "the table's columns are not those that the model was trained on, or in another order"
         );
-        let mut prepared = Self::assemble(config, table, plan, trained.standardizer, trained.seed)?;
+        if let Some(preprocessor) = &trained.preprocessor {
+            preprocessor.apply(&mut table.matrix)?;
+        }
+        let mut prepared = Self::assemble(config, table, plan, trained.preprocessor, trained.seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
@@ -70,20 +74,19 @@ impl Prepared {
         config: &PartyConfig,
         table: Table,
         plan: Plan,
-        standardizer: Option<Standardizer>,
+        preprocessor: Option<Preprocessor>,
         seed: u64,
     ) -> anyhow::Result<Self> {
-        let Table { ids, names, mut matrix, image } = table;
-        if let Some(standardizer) = &standardizer {
-            standardizer.apply(&mut matrix)?;
-        }
+        let Table { ids, names, matrix, image } = table;
+        let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
+        threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
         let image = image.map(|image| [image.channels, image.height, image.width]);
         let input = InputShape { columns: matrix.cols(), image };
         let updates = plan.updates();
         let encoder =
             Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
-        Ok(Self { ids, columns: matrix, plan, encoder, standardizer, names, device: name, seed })
+        Ok(Self { ids, columns: matrix, plan, encoder, preprocessor, names, device: name, seed })
     }
 
     /// One line for a person.
@@ -99,7 +102,11 @@ impl Prepared {
 
     fn parts(&self) -> Snapshot {
         let mut parts = self.encoder.snapshot();
-        if let Some(standardizer) = &self.standardizer {
+        if let Some(Preprocessor { quantiles, standardizer }) = &self.preprocessor {
+            if let Some(quantiles) = quantiles {
+                parts.put("columns.quantiles", quantiles.values().to_vec());
+                parts.put("columns.scores", quantiles.scores().to_vec());
+            }
             parts.put("columns.mean", standardizer.mean().to_vec());
             parts.put("columns.scale", standardizer.scale().to_vec());
             if let Some(clip) = standardizer.clip() {
@@ -124,7 +131,7 @@ impl Prepared {
 
 /// What a model file holds beside the encoder.
 struct Trained {
-    standardizer: Option<Standardizer>,
+    preprocessor: Option<Preprocessor>,
     settings: String,
     names: String,
     seed: u64,
@@ -135,16 +142,24 @@ impl Trained {
         let text = |texts: &BTreeMap<String, String>, key: &str| {
             texts.get(key).cloned().ok_or_else(|| SnapshotError::Missing(key.to_string()))
         };
-        let standardizer = if model.arrays.contains_key("columns.mean") {
+        let preprocessor = if model.arrays.contains_key("columns.mean") {
             let clip = model.arrays.get("columns.clip").and_then(|array| array.values.first().copied());
             let mean = model.get("columns.mean", columns)?.to_vec();
             let scale = model.get("columns.scale", columns)?.to_vec();
-            Some(Standardizer::from_parts(mean, scale, clip)?)
+            let array = |name: &str| model.arrays.get(name).map(|array| array.values.clone());
+            let quantiles = match array("columns.quantiles").zip(array("columns.scores")) {
+                Some((values, scores)) => {
+                    let quantiles = Quantiles::from_parts(columns, values, scores);
+                    Some(quantiles.context("the model file's quantiles are damaged")?)
+                }
+                None => None,
+            };
+            Some(Preprocessor { quantiles, standardizer: Standardizer::from_parts(mean, scale, clip)? })
         } else {
             None
         };
         Ok(Self {
-            standardizer,
+            preprocessor,
             settings: text(&model.text, "settings_sha256")?,
             names: text(&model.text, "columns")?,
             seed: model.number("seed")?,

@@ -67,7 +67,8 @@ impl<'a> Worker<'a> {
                 Some(FromParty::Restored { step })
             }
             Work::Freeze { step } => {
-                self.calibrate();
+                let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
+                encoder.freeze(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
                 let encoder = self.prepared.digest();
                 info!(step, encoder = encoder.short(), "bottom model frozen");
                 Some(FromParty::Frozen { step, encoder })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashvfl_core::GradientEncoding;
 use hashvfl_core::settings::Schedule;
+use hashvfl_data::Preprocessing;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::hash::Surrogate;
 
@@ -158,6 +159,9 @@ pub struct Overrides {
     /// Schedule of the learning rate.
     #[arg(long, global = true, value_parser = parse_schedule)]
     schedule: Option<Schedule>,
+    /// What happens to columns first: none, standardize or quantile.
+    #[arg(long, global = true, value_parser = parse_preprocessing)]
+    preprocessing: Option<Preprocessing>,
     /// How gradients travel: f32 or int8.
     #[arg(long, global = true, value_parser = parse_gradient)]
     gradient: Option<GradientEncoding>,
@@ -190,6 +194,7 @@ impl Overrides {
         set(&mut recipe.gradient, &self.gradient);
         set(&mut recipe.validation_share, &self.validation_share);
         set(&mut recipe.refit, &self.refit);
+        set(&mut recipe.preprocessing, &self.preprocessing);
         set(&mut recipe.encoder.dropout, &self.dropout);
         set(&mut recipe.encoder.hash.noise, &self.noise);
         set(&mut recipe.encoder.hash.clip, &self.clip);
@@ -225,6 +230,15 @@ fn parse_surrogate(text: &str) -> Result<Surrogate, String> {
         "box" => Ok(Surrogate::Box),
         "bell" => Ok(Surrogate::Bell),
         _ => Err("expected box or bell".into()),
+    }
+}
+
+fn parse_preprocessing(text: &str) -> Result<Preprocessing, String> {
+    match text {
+        "none" => Ok(Preprocessing::None),
+        "standardize" => Ok(Preprocessing::Standardize),
+        "quantile" => Ok(Preprocessing::Quantile),
+        _ => Err("expected none, standardize or quantile".into()),
     }
 }
 

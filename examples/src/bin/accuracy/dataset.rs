@@ -58,8 +58,6 @@ pub struct Dataset {
     pub class_count: usize,
     /// What is predicted.
     pub task: Task,
-    /// Whether each party standardises its columns on the training records.
-    pub standardize: bool,
 }
 
 impl Dataset {
@@ -127,7 +125,7 @@ pub fn credit_default_raw(folder: &Path) -> anyhow::Result<Dataset> {
     };
     let parties: anyhow::Result<Vec<Columns>> =
         [columns("guest", &RAW_GUEST), columns("host", &RAW_HOST)].into_iter().collect();
-    Ok(Dataset { parties: parties?, classes, class_count, task: Task::Binary, standardize: true })
+    Ok(Dataset { parties: parties?, classes, class_count, task: Task::Binary })
 }
 
 /// Statlog vehicle silhouettes: nine columns each, four classes.
@@ -151,7 +149,7 @@ pub fn mnist(folder: &Path) -> anyhow::Result<Dataset> {
     let labels =
         load_labels(&LabelsSource::Idx(IdxLabels { paths: both("labels-idx1")? }), Task::Multiclass)?;
     let (classes, class_count) = classes_of(labels.target)?;
-    Ok(Dataset { parties, classes, class_count, task: Task::Multiclass, standardize: false })
+    Ok(Dataset { parties, classes, class_count, task: Task::Multiclass })
 }
 
 /// A pair of files as the FATE project prepares them: guest.csv with ids, labels and columns, host.csv with the
@@ -165,7 +163,7 @@ fn fate(folder: &Path, task: Task) -> anyhow::Result<Dataset> {
         Ok(Columns { name, matrix: table.matrix, image: None })
     };
     let parties = vec![columns("guest", &guest, &["y"])?, columns("host", &host, &[])?];
-    Ok(Dataset { parties, classes, class_count, task, standardize: false })
+    Ok(Dataset { parties, classes, class_count, task })
 }
 
 fn file(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {

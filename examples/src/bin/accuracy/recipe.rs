@@ -4,6 +4,7 @@
 
 use hashvfl_core::settings::{RunSettings, Schedule};
 use hashvfl_core::{GradientEncoding, PartyName, Task};
+use hashvfl_data::Preprocessing;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::adam::AdamConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
@@ -28,6 +29,8 @@ pub struct Recipe {
     pub cohort_share: f64,
     /// Whether the top model is fitted again on stored codes.
     pub refit: bool,
+    /// What happens to columns first, fitted on training records.
+    pub preprocessing: Preprocessing,
     /// Each party's model.
     pub encoder: EncoderConfig,
     /// The top model.
@@ -50,6 +53,7 @@ impl Recipe {
             validation_share: 0.1,
             cohort_share: 1.0,
             refit: false,
+            preprocessing: Preprocessing::Standardize,
             encoder: EncoderConfig::default(),
             top: TopConfig::default(),
         }
@@ -76,7 +80,8 @@ impl Recipe {
     pub fn mnist(cut: Cut) -> Self {
         let model = BottomConfig::Cnn(CnnConfig::default());
         let base = Self::base(cut);
-        Self { epochs: 5, encoder: EncoderConfig { model, ..base.encoder }, ..base }
+        let preprocessing = Preprocessing::None;
+        Self { epochs: 5, preprocessing, encoder: EncoderConfig { model, ..base.encoder }, ..base }
     }
 
     /// Sets the units of the bottom models' hidden layers.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::{PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
-use hashvfl_data::{Matrix, Standardizer};
+use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::course::{self, Progress, Released};
@@ -69,12 +69,10 @@ impl Trial<'_> {
     pub fn run(&self) -> anyhow::Result<Measured> {
         let settings = self.settings()?;
         let plan = Plan::new(&settings, self.split.order.len())?;
-        let standardized = self.standardized(&plan)?;
-        let matrices: Vec<&Matrix> = if standardized.is_empty() {
-            self.dataset.parties.iter().map(|columns| &columns.matrix).collect()
-        } else {
-            standardized.iter().collect()
-        };
+        let preprocessed = self.preprocessed(&plan)?;
+        let own = self.dataset.parties.iter().map(|columns| &columns.matrix);
+        let matrices: Vec<&Matrix> =
+            if preprocessed.is_empty() { own.collect() } else { preprocessed.iter().collect() };
         let parties = self
             .dataset
             .parties
@@ -111,19 +109,20 @@ impl Trial<'_> {
         Ok(settings)
     }
 
-    /// Each party's columns, standardised on its training records; none where the data set needs none.
-    fn standardized(&self, plan: &Plan) -> anyhow::Result<Vec<Matrix>> {
-        if !self.dataset.standardize {
+    /// Each party's columns, preprocessed as fitted on its training records; none where they stay as they are.
+    fn preprocessed(&self, plan: &Plan) -> anyhow::Result<Vec<Matrix>> {
+        let preprocessing = self.recipe.preprocessing;
+        if preprocessing == Preprocessing::None {
             return Ok(Vec::new());
         }
         let train: Vec<u32> =
             plan.part(Part::CohortTrain).iter().map(|row| self.split.order[*row as usize]).collect();
-        let scale = |columns: &Columns| {
+        let treat = |columns: &Columns| {
             let mut matrix = columns.matrix.clone();
-            Standardizer::fit(&matrix, &train, Some(CLIP))?.apply(&mut matrix)?;
+            preprocessing.fit_apply(&mut matrix, &train, Some(CLIP))?;
             Ok(matrix)
         };
-        self.dataset.parties.iter().map(scale).collect()
+        self.dataset.parties.iter().map(treat).collect()
     }
 
     fn party<'a>(

@@ -24,7 +24,8 @@ impl Random {
     pub fn draw(records: usize, columns: usize) -> Self {
         let mut rng = stream(1, "speed", &[]);
         let mut side = || {
-            let values = (0..records * columns).map(|_| (uniform(&mut rng) * 256.0).floor() / 256.0).collect();
+            let values =
+                (0..records * columns).map(|_| (uniform(&mut rng) * 256.0).floor() / 256.0).collect();
             // Unwrap safety: as many finite values as the shape holds.
             Matrix::new(records, columns, values).expect("a matrix")
         };

@@ -1,4 +1,4 @@
-//! How fast it trains: one process, a federation of three, and the same network in PyTorch (`torch.py` beside
+//! How fast it trains: one process, a federation of three, and the same network in PyTorch (`pytorch.py` beside
 //! this file). One sample is one record through all bottom models and the top, forward and backward.
 //!
 //! Data is random: only speed is measured. Runs alternate, so that a noisy machine disturbs all alike.
@@ -10,16 +10,16 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
-use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_core::PartyName;
+use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_data::Preprocessing;
 use hashvfl_examples::processes;
 use hashvfl_examples::simulation::{Side, simulate};
+use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::course::EpochReport;
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
 use hashvfl_learning::loss::Labels;
-use hashvfl_learning::TopConfig;
 
 use crate::data::Random;
 
@@ -110,7 +110,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                 _ => {
                     let epochs = federation(arguments, &random)?;
                     let loss = epochs.last().map_or(f64::NAN, |last| last.train_loss);
-                    ensure!(losses.last() == Some(&loss), "the federation's loss {loss} is not that of one process");
+                    ensure!(
+                        losses.last() == Some(&loss),
+                        "the federation's loss {loss} is not that of one process"
+                    );
                     speed(&epochs, arguments)
                 }
             };
@@ -118,7 +121,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             speeds.push(speed);
         }
     }
-    println!("{:<30} {:>10} {:>10} {:>10} {:>16}", "samples/s", "minimum", "median", "maximum", "ratio (median)");
+    println!(
+        "{:<30} {:>10} {:>10} {:>10} {:>16}",
+        "samples/s", "minimum", "median", "maximum", "ratio (median)"
+    );
     let base = kinds[0].1.clone();
     for (kind, speeds) in &kinds {
         let mut sorted = speeds.clone();
@@ -128,7 +134,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let middle = sorted.len() / 2;
         println!(
             "{kind:<30} {:>10.0} {:>10.0} {:>10.0} {:>16.2}",
-            sorted[0], sorted[middle], sorted[sorted.len() - 1], ratios[middle]
+            sorted[0],
+            sorted[middle],
+            sorted[sorted.len() - 1],
+            ratios[middle]
         );
     }
     println!("ratio: to \"one process\" of the same round");
@@ -170,13 +179,12 @@ fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<Epo
 fn federation(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<EpochReport>> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let image = arguments.network.image();
-    let configs =
-        random.write(folder.path(), &settings(arguments)?, &arguments.network.encoder(), image)?;
+    let configs = random.write(folder.path(), &settings(arguments)?, &arguments.network.encoder(), image)?;
     Ok(processes::run(&configs, |_| {})?.epochs)
 }
 
 fn torch(arguments: &Arguments, python: &Path) -> anyhow::Result<f64> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/speed/torch.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/speed/pytorch.py");
     let network = if arguments.network == Network::Cnn { "cnn" } else { "mlp" };
     let numbers =
         [arguments.network.columns(), arguments.records, arguments.batch, arguments.epochs as usize];
@@ -187,5 +195,5 @@ fn torch(arguments: &Arguments, python: &Path) -> anyhow::Result<f64> {
         .output()
         .with_context(|| format!("cannot start {}", python.display()))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().context("torch.py must print a number")
+    String::from_utf8_lossy(&output.stdout).trim().parse().context("pytorch.py must print a number")
 }

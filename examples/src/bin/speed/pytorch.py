@@ -1,7 +1,7 @@
 """The network of the speed benchmark in PyTorch, one process: two bottom models, BatchNorm without scale or
 shift, sign with a clipped straight-through gradient and noise, a top model with 64 hidden units, Adam.
 
-Usage: torch.py mlp|cnn COLUMNS RECORDS BATCH EPOCHS; prints samples a second without the first epoch.
+Usage: pytorch.py mlp|cnn COLUMNS RECORDS BATCH EPOCHS; prints samples a second without the first epoch.
 """
 
 import sys
