@@ -19,9 +19,9 @@ use crate::snapshot::{Snapshot, SnapshotError, to_host};
 #[serde(rename_all = "lowercase")]
 pub enum Surrogate {
     /// One within `clip`, zero beyond.
-    #[default]
     Box,
     /// `exp(-v^2 / (2 clip^2))`.
+    #[default]
     Bell,
 }
 
@@ -48,8 +48,8 @@ impl Default for HashConfig {
         Self {
             noise: 0.5,
             anneal: false,
-            clip: 1.0,
-            surrogate: Surrogate::Box,
+            clip: 0.5,
+            surrogate: Surrogate::Bell,
             decorrelation: 0.0,
             medians: true,
         }
@@ -270,7 +270,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
         let embedding = Tensor::<2>::from_data(TensorData::new(values, [6, 1]), &device).require_grad();
-        let config = HashConfig { noise: 0.0, clip: 1.0, ..HashConfig::default() };
+        let config = HashConfig { noise: 0.0, clip: 1.0, surrogate: Surrogate::Box, ..HashConfig::default() };
         let neutral = Statistics::neutral(1);
         let (hashed, _) = Hashed::new(embedding.clone(), &config, &neutral, &mut stream(0, "t", &[]));
         assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);

@@ -9,6 +9,7 @@ use hashvfl_learning::TopConfig;
 use hashvfl_learning::adam::AdamConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
+use hashvfl_learning::hash::{HashConfig, Surrogate};
 
 /// Everything that is tuned.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ impl Recipe {
             Cut::Hash => GradientEncoding::Int8,
             Cut::SimulatedFloat => GradientEncoding::F32,
         };
+        // The bell is as wide as the noise: the slope of the expected sign.
+        let hash = HashConfig { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell, ..HashConfig::default() };
         Self {
             epochs: 20,
             batch_rows: 256,
@@ -54,26 +57,33 @@ impl Recipe {
             cohort_share: 1.0,
             refit: false,
             preprocessing: Preprocessing::Standardize,
-            encoder: EncoderConfig::default(),
+            encoder: EncoderConfig { hash, ..EncoderConfig::default() },
             top: TopConfig::default(),
         }
     }
 
     /// Credit card defaults, joint training.
     pub fn credit_default(cut: Cut) -> Self {
-        Self::base(cut)
+        let mut recipe = Self { preprocessing: Preprocessing::Quantile, ..Self::base(cut) };
+        recipe.encoder.dropout = 0.2;
+        recipe.refit = cut == Cut::Hash;
+        recipe.top.dropout = if cut == Cut::Hash { 0.3 } else { 0.2 };
+        recipe
     }
 
     /// Credit card defaults, bottom models trained on a fifth of the records.
     pub fn encode_once(cut: Cut) -> Self {
-        Self { cohort_share: 0.2, ..Self::credit_default(cut) }
+        let mut recipe = Self::credit_default(cut);
+        recipe.encoder.hash.noise = 0.8;
+        Self { cohort_share: 0.2, batch_rows: 64, epochs: 30, ..recipe }
     }
 
     /// Vehicle silhouettes.
     pub fn vehicle(cut: Cut) -> Self {
         let adam = AdamConfig { weight_decay: 1e-3, ..AdamConfig::default() };
         let base = Self::base(cut);
-        Self { epochs: 60, batch_rows: 32, encoder: EncoderConfig { adam, ..base.encoder }, ..base }
+        let refit = cut == Cut::Hash;
+        Self { epochs: 60, batch_rows: 32, refit, encoder: EncoderConfig { adam, ..base.encoder }, ..base }
     }
 
     /// Halves of digits.
