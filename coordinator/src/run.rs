@@ -27,12 +27,14 @@ use crate::transcript::Transcript;
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
+    let span = tracing::info_span!("coordinator", run = %config.run_id);
+    let _entered = span.enter();
     let teller = Teller::new(json);
     let LabelledRecords { ids, labels } = labels::load(config)?;
     let plan = Plan::new(&config.run, ids.len())?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
-    info!(run = %config.run_id, "labels of {} records, top model on {}", ids.len(), opened.name);
+    info!("labels of {} records, top model on {}", ids.len(), opened.name);
 
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -80,7 +80,7 @@ fn work(
             .with_context(|| format!("step {}: the coordinator sent an unusable message", worker.step()))?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
-            link.send(runtime, answer)?;
+            link.send(runtime, answer).with_context(|| format!("step {}", worker.step()))?;
         }
         if done.finished {
             return Ok(());
@@ -98,7 +98,7 @@ impl Link<'_> {
         let sending = self.to_coordinator.send(message.into());
         let sent =
             runtime.block_on(limited(self.config.wait.step_s, "the network to take a message", sending))?;
-        sent.map_err(|_| anyhow!("the connection to the coordinator was lost: is it still up?"))
+        sent.map_err(|_| anyhow!("the connection was lost: is the coordinator still up?"))
     }
 }
 

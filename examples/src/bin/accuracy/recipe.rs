@@ -65,25 +65,32 @@ impl Recipe {
     /// Credit card defaults, joint training.
     pub fn credit_default(cut: Cut) -> Self {
         let mut recipe = Self { preprocessing: Preprocessing::Quantile, ..Self::base(cut) };
-        recipe.encoder.dropout = 0.2;
-        recipe.refit = cut == Cut::Hash;
-        recipe.top.dropout = if cut == Cut::Hash { 0.3 } else { 0.2 };
-        recipe
+        recipe.set_hidden(vec![128]);
+        recipe.refit = true;
+        recipe.encoder.dropout = if cut == Cut::Hash { 0.1 } else { 0.3 };
+        recipe.top.dropout = 0.3;
+        Self { batch_rows: 128, epochs: 30, ..recipe }
     }
 
     /// Credit card defaults, bottom models trained on a fifth of the records.
     pub fn encode_once(cut: Cut) -> Self {
         let mut recipe = Self::credit_default(cut);
-        recipe.encoder.hash.noise = 0.8;
-        Self { cohort_share: 0.2, batch_rows: 64, epochs: 30, ..recipe }
+        recipe.encoder.hash.noise = 0.4;
+        recipe.encoder.hash.clip = 0.4;
+        Self { cohort_share: 0.2, batch_rows: 64, ..recipe }
     }
 
     /// Vehicle silhouettes.
     pub fn vehicle(cut: Cut) -> Self {
         let adam = AdamConfig { weight_decay: 1e-3, ..AdamConfig::default() };
         let base = Self::base(cut);
-        let refit = cut == Cut::Hash;
-        Self { epochs: 60, batch_rows: 32, refit, encoder: EncoderConfig { adam, ..base.encoder }, ..base }
+        Self {
+            epochs: 60,
+            batch_rows: 32,
+            refit: true,
+            encoder: EncoderConfig { adam, ..base.encoder },
+            ..base
+        }
     }
 
     /// Halves of digits.

@@ -1,0 +1,56 @@
+//! Every bottom model learns, and a snapshot in a new encoder encodes and goes on exactly like the old one.
+
+use hashvfl_core::random::stream;
+use hashvfl_core::{PartyName, RunSettings, Task};
+use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, ResNet18Config};
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
+use rand::Rng;
+
+const ROWS: usize = 32;
+const BITS: usize = 8;
+
+fn encoder(model: &BottomConfig, seed: u64) -> Encoder {
+    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
+    let config = EncoderConfig { model: model.clone(), ..EncoderConfig::default() };
+    let input = InputShape { columns: 64, image: Some([1, 8, 8]) };
+    Encoder::new(config, Cut::Hash, input, &settings, 20, seed, &Device::flex()).unwrap()
+}
+
+fn columns(batch: u64) -> Vec<f32> {
+    let mut rng = stream(batch, "columns", &[]);
+    (0..ROWS * 64).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect()
+}
+
+/// One step whose gradient pulls every bit to +1.
+fn step(encoder: &mut Encoder, batch: u64) -> Vec<f32> {
+    let values = encoder.encode_batch(columns(batch), ROWS);
+    encoder.learn((0..ROWS * BITS).map(|at| if at % 3 == 0 { 0.01 } else { -0.01 }).collect());
+    values
+}
+
+#[test]
+fn a_snapshot_is_the_whole_encoder() {
+    let models = [
+        BottomConfig::Mlp(MlpConfig { hidden: vec![16] }),
+        BottomConfig::Cnn(CnnConfig { channels: vec![4, 4], hidden: 8, ..CnnConfig::default() }),
+        BottomConfig::ResNet18(ResNet18Config { width: 2 }),
+    ];
+    for model in &models {
+        let mut old = encoder(model, 1);
+        let before = old.digest();
+        (0..3).for_each(|batch| drop(step(&mut old, batch)));
+        assert_ne!(old.digest(), before, "{model:?} learns");
+        let rows: Vec<u32> = (0..ROWS as u32).collect();
+        old.calibrate(&rows, &|_| columns(0));
+        // The same seed, since noise and dropout of later steps are drawn from it; other weights until loaded.
+        let mut new = encoder(model, 1);
+        new.load(&old.snapshot()).unwrap();
+        assert_eq!(new.digest(), old.digest(), "{model:?}");
+        assert_eq!(new.encode(columns(9), ROWS), old.encode(columns(9), ROWS), "{model:?}");
+        for batch in 4..6 {
+            assert_eq!(step(&mut new, batch), step(&mut old, batch), "{model:?} goes on to the bit");
+        }
+        assert_eq!(new.digest(), old.digest(), "{model:?}");
+    }
+}
