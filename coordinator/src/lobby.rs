@@ -37,6 +37,8 @@ pub struct Joined {
     pub outbound: Outbound,
 }
 
+// Few of them exist, each once a run: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum Event {
     Ready(PartyName),
     Left(PartyName),

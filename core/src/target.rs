@@ -36,7 +36,8 @@ fn distance(one: &[f32], other: &[f32]) -> usize {
 /// column order is bit-reversed pairs of rows, so cut columns are skipped from the front.
 fn hadamard_codes(classes: usize, bits: usize) -> Vec<Vec<f32>> {
     let order = (bits + 1).max(classes.div_ceil(2)).next_power_of_two();
-    let entry = |row: usize, column: usize| if (row & column).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let entry =
+        |row: usize, column: usize| if (row & column).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let start = usize::from(order > bits);
     let row_code = |row: usize| (start..start + bits).map(|column| entry(row, column)).collect::<Vec<f32>>();
     (0..classes)

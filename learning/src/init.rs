@@ -30,7 +30,7 @@ impl<'a> Init<'a> {
         (0..count).map(|_| (uniform(&mut self.rng) * 2.0 - 1.0) * bound).collect()
     }
 
-    /// A linear layer, weight [inputs, outputs] and bias [outputs].
+    /// A linear layer, weight `[inputs, outputs]` and bias `[outputs]`.
     pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
         let mut layer = LinearConfig::new(inputs, outputs).init(self.device);
         let weight = TensorData::new(self.uniform(inputs * outputs, inputs), [inputs, outputs]);

@@ -10,12 +10,15 @@ use crate::encoder::Encoder;
 use crate::snapshot::Snapshot;
 use crate::threads::{self, Own};
 
+/// A way to columns of rows, row-major, from any thread.
+pub type Gather<'a> = Box<dyn Fn(&[u32]) -> Vec<f32> + Send + Sync + 'a>;
+
 /// A party in this process: its encoder and a way to its columns.
 pub struct LocalParty<'a> {
     /// The encoder.
     pub encoder: Encoder,
     /// Columns of rows, row-major.
-    pub gather: Box<dyn Fn(&[u32]) -> Vec<f32> + Send + Sync + 'a>,
+    pub gather: Gather<'a>,
 }
 
 /// Parties in this process, all with the same cut, each computing on a thread of its own.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The worker answers what [`hashvfl_core::party::PartySession`] lets through; all that it learns is in its
-//! [`state::StateFolder`].
+//! state folder (`state`).
 
 mod cli;
 mod client;
