@@ -135,8 +135,7 @@ impl Encoder {
         let (hashed, values) = match self.cut {
             Cut::Hash => {
                 let mut rng = stream(self.seed, "noise", &counters);
-                let done = self.adam.updates() as f64 / self.total_updates.max(1) as f64;
-                Hashed::new(embedding, &self.config.hash.after(done), &self.statistics, &mut rng)
+                Hashed::new(embedding, &self.config.hash, &self.statistics, &mut rng)
             }
             Cut::SimulatedFloat => Hashed::float(embedding),
         };

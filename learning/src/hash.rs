@@ -31,8 +31,6 @@ pub enum Surrogate {
 pub struct HashConfig {
     /// Standard deviation of the normal noise before the sign, in units of the normalised value; 0 for none.
     pub noise: f32,
-    /// Whether the noise falls linearly to nothing over the run, so that the last codes are those of later use.
-    pub anneal: bool,
     /// Distance from the threshold beyond which no gradient passes, or the width of the bell; 0 for no limit.
     pub clip: f32,
     /// What the sign's gradient is taken to be.
@@ -45,14 +43,7 @@ pub struct HashConfig {
 
 impl Default for HashConfig {
     fn default() -> Self {
-        Self {
-            noise: 0.5,
-            anneal: false,
-            clip: 0.5,
-            surrogate: Surrogate::Bell,
-            decorrelation: 0.0,
-            medians: true,
-        }
+        Self { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell, decorrelation: 0.0, medians: true }
     }
 }
 
@@ -64,14 +55,6 @@ impl HashConfig {
             Surrogate::Box => f32::from(u8::from(v.abs() <= self.clip)),
             Surrogate::Bell => (-0.5 * (v / self.clip).powi(2)).exp(),
         }
-    }
-
-    /// The same layer when `share` of the run's updates are done.
-    pub fn after(mut self, share: f64) -> Self {
-        if self.anneal {
-            self.noise *= (1.0 - share).clamp(0.0, 1.0) as f32;
-        }
-        self
     }
 }
 
@@ -256,13 +239,6 @@ mod tests {
             let (found, wanted) = (slope(v) / slope(0.0), f64::from(config.slope(v)));
             assert!((found - wanted).abs() < 0.05, "{v}: {found}, {wanted}");
         }
-    }
-
-    #[test]
-    fn annealed_noise_ends_with_the_run() {
-        let config = HashConfig { noise: 0.8, anneal: true, ..HashConfig::default() };
-        assert_eq!([0.0, 0.5, 1.0].map(|share| config.after(share).noise), [0.8, 0.4, 0.0]);
-        assert_eq!(HashConfig { anneal: false, ..config }.after(1.0).noise, 0.8);
     }
 
     #[test]

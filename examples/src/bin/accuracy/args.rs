@@ -132,9 +132,6 @@ pub struct Overrides {
     /// Distance from the threshold beyond which no gradient passes.
     #[arg(long, global = true)]
     clip: Option<f32>,
-    /// Whether the noise falls to nothing over the run.
-    #[arg(long, global = true)]
-    anneal: Option<bool>,
     /// What the sign's gradient is taken to be: box or bell.
     #[arg(long, global = true, value_parser = parse_surrogate)]
     surrogate: Option<Surrogate>,
@@ -198,7 +195,6 @@ impl Overrides {
         set(&mut recipe.encoder.dropout, &self.dropout);
         set(&mut recipe.encoder.hash.noise, &self.noise);
         set(&mut recipe.encoder.hash.clip, &self.clip);
-        set(&mut recipe.encoder.hash.anneal, &self.anneal);
         set(&mut recipe.encoder.hash.surrogate, &self.surrogate);
         set(&mut recipe.encoder.hash.decorrelation, &self.decorrelation);
         set(&mut recipe.encoder.hash.medians, &self.medians);
