@@ -165,8 +165,14 @@ fn collect(value: &serde_json::Value, path: String, parties: &[&str], found: &mu
 
 /// Runs a role to its end; its exit code, standard output and error.
 pub fn command(arguments: &[&str]) -> (bool, String, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_demo")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    command_with(arguments, &[])
+}
+
+/// The same with environment variables.
+pub fn command_with(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+    let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }

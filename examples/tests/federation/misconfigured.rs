@@ -1,6 +1,6 @@
 //! Mistakes that people make: each ends in one clear line at all sides, with a non-zero exit.
 
-use crate::fixture::{Fixture, RECORDS, command};
+use crate::fixture::{Fixture, RECORDS, command, command_with};
 
 /// `party --check` on the fixture's bank after `change`; the error.
 fn check(change: impl Fn(&mut Fixture)) -> String {
@@ -39,6 +39,28 @@ fn cells_are_named_by_place_and_never_shown() {
         assert!(error.contains("bank.csv, line 18") && error.contains("\"b\""), "{error}");
         assert!(!error.contains("secretvalue"), "{error}");
     }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error() {
+    let fixture = Fixture::new();
+    let config = fixture.party_config("bank", "127.0.0.1:1");
+    let text = fixture.read("bank.toml").replace("device = \"cpu\"", "device = \"wgpu\"");
+    fixture.write("bank.toml", &text);
+    // Hides every driver from Linux's loaders of Vulkan and OpenGL.
+    let hidden = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_DIRS"];
+    let hidden = hidden.map(|variable| (variable, "/nonexistent"));
+    let arguments = ["party", "--check", "--config", config.to_str().unwrap()];
+    let (good, _, errors) = command_with(&arguments, &hidden);
+    if good && std::env::var_os("HASHVFL_NEED_WGPU").is_none() {
+        eprintln!("skipped: adapters cannot be hidden on this system");
+        return;
+    }
+    assert!(
+        !good && errors.contains("device = \"wgpu\" was asked for, but no adapter can be opened"),
+        "{errors}"
+    );
+    assert!(errors.contains("or set device = \"cpu\"") && !errors.contains("panicked"), "{errors}");
 }
 
 /// A run in which the party telecom is refused; what it says.
