@@ -113,11 +113,6 @@ impl Encoder {
         self.bits
     }
 
-    /// Updates so far.
-    pub fn updates(&self) -> u64 {
-        self.adam.updates()
-    }
-
     /// Number of weights of the bottom model.
     pub fn weights(&self) -> usize {
         self.model.num_params()

@@ -52,11 +52,6 @@ impl<'a, E> LocalParties<'a, E> {
         let threads = parties.iter().map(|_| Own::start()).collect();
         Self { parties, threads, plan, best: Vec::new(), wrap }
     }
-
-    /// Each party's encoder.
-    pub fn into_encoders(self) -> Vec<Encoder> {
-        self.parties.into_iter().map(|party| party.encoder).collect()
-    }
 }
 
 impl<E: Embedding> Parties for LocalParties<'_, E> {
