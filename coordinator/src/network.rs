@@ -11,13 +11,13 @@ use hashvfl_learning::cut::Parties;
 use hashvfl_proto::WireError;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
+use hashvfl_transcript::{Kind, Transcript, TranscriptError};
 use tokio::runtime::Runtime;
 use tonic::Streaming;
 
 use crate::lobby::Joined;
 use crate::service::Outbound;
 use crate::traffic::Traffic;
-use crate::transcript::{Transcript, TranscriptError};
 
 /// How a networked step fails. Each names the step and the party.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,7 @@ pub struct Network<'a> {
     peers: Vec<Peer>,
     step: u64,
     limit_s: u64,
+    parties: Vec<PartyName>,
     plan: Plan,
     transcript: Option<Transcript>,
     /// Bytes so far.
@@ -116,7 +117,8 @@ impl<'a> Network<'a> {
             outbound,
         };
         let peers = joined.into_iter().map(peer).collect();
-        Self { runtime, peers, step: 0, limit_s, plan, transcript, traffic: Traffic::default() }
+        let parties = settings.parties.clone();
+        Self { runtime, peers, step: 0, limit_s, parties, plan, transcript, traffic: Traffic::default() }
     }
 
     /// Asks every party the same and waits for all answers, in the settings' order.
@@ -168,6 +170,11 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// The head of the transcript's chain so far, where there is one.
+    pub fn transcript_head(&self) -> Option<Digest> {
+        self.transcript.as_ref().map(Transcript::head)
+    }
+
     /// Ends the run at every party with its model kept.
     pub fn finish(&mut self) -> Result<(), NetworkError> {
         self.ask(|step| FromCoordinator::Finish { step }, (None, 0))?;
@@ -212,7 +219,7 @@ impl Parties for Network<'_> {
         if let Some(transcript) = &mut self.transcript {
             // Unwrap safety: the course asks for rows of the same plan.
             let numbers = self.plan.rows(rows).expect("rows of the plan");
-            transcript.record(self.step, rows, &numbers, &codes)?;
+            transcript.codes((self.step, Kind::of(rows)), &numbers, &self.parties, &codes)?;
         }
         Ok(codes)
     }

@@ -11,6 +11,7 @@ use hashvfl_learning::course::{self, CourseError, Outcome};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
+use hashvfl_transcript::{Cut, Header, Transcript};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -23,7 +24,6 @@ use crate::service;
 use crate::state::StateFolder;
 use crate::summary::{Bytes, Records, Seconds, Summary};
 use crate::top::{self, TopFile};
-use crate::transcript::Transcript;
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
@@ -43,10 +43,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let waiting = began.elapsed().as_secs_f64();
 
     let mut classifier = top::new(config, labels, &plan, &opened.device)?;
-    let transcript = config
-        .transcript
-        .then(|| Transcript::create(&state.transcript(), &config.run.parties))
-        .transpose()?;
+    let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes);
+    let transcript =
+        config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
     let mut network =
         Network::new(&runtime, &config.run, joined, (plan.clone(), transcript), config.wait.step_s);
     teller.start(config.run.epochs, plan.batches());
@@ -170,6 +169,7 @@ fn summarise(
         settings: settings.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         settings_sha256: settings.digest().to_string(),
         encoders_sha256: encoders.collect(),
+        transcript_head: network.transcript_head().map(|head| head.to_string()),
         device: opened.name.clone(),
         records: Records::of(plan),
         best_epoch: outcome.best_epoch,

@@ -22,6 +22,9 @@ pub struct Summary {
     pub settings_sha256: String,
     /// SHA-256 of each party's frozen bottom model.
     pub encoders_sha256: BTreeMap<PartyName, String>,
+    /// Head of the transcript's chain of SHA-256, which tells whether it was changed since; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transcript_head: Option<String>,
     /// The device of the top model.
     pub device: String,
     /// Records of each part.

@@ -1,4 +1,6 @@
 //! What the stories in `src/bin` share: a federation of processes, and the same course in one process.
 
+pub mod digits;
+pub mod federation;
 pub mod processes;
 pub mod simulation;

@@ -33,7 +33,7 @@ fn roles_do_not_know_each_other() {
 
 #[test]
 fn heavy_libraries_stay_in_their_places() {
-    assert_eq!(who_names(&["burn"]), ["learning"]);
+    assert_eq!(who_names(&["burn"]), ["learning", "attack"]);
     assert_eq!(who_names(&["tonic"]), ["proto", "party", "coordinator"]);
 }
 

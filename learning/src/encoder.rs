@@ -181,6 +181,13 @@ impl Encoder {
         values
     }
 
+    /// The values of [`Self::encode`] [rows, bits] with their graph back to `columns` [rows, columns]: for attacks
+    /// that know the weights.
+    pub fn trace(&self, columns: Tensor<2>) -> Tensor<2> {
+        let embedding = self.model.clone().no_grad().forward(columns, &mut Dropout::off());
+        self.statistics.trace(embedding, self.cut == Cut::Hash)
+    }
+
     fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();

@@ -7,7 +7,7 @@
 //! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
 //! a smooth surrogate, its slope is a bell around the threshold: the slope of the expected sign under normal noise.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::normal::add_noise;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,17 @@ impl Statistics {
         }
     }
 
+    /// The same on a tensor [rows, bits], with its graph.
+    pub fn trace(&self, values: Tensor<2>, center: bool) -> Tensor<2> {
+        let (device, bits) = (values.device().inner(), self.mean.len());
+        let row = |values: Vec<f32>| {
+            Tensor::from_inner(Tensor::<2>::from_data(TensorData::new(values, [1, bits]), &device))
+        };
+        let shift =
+            |bit: usize| self.mean[bit] + if center { self.threshold[bit] / self.scale[bit] } else { 0.0 };
+        (values - row((0..bits).map(shift).collect())) * row(self.scale.clone())
+    }
+
     /// Adds them to a snapshot.
     pub fn put(&self, snapshot: &mut Snapshot) {
         snapshot.put("hash.mean", self.mean.clone());
@@ -181,7 +192,7 @@ impl Hashed {
         gradient.iter_mut().zip(&self.slopes).for_each(|(g, slope)| *g *= slope);
         let [rows, bits] = self.normalised.dims();
         let plain = self.normalised.device().inner();
-        let data = burn::tensor::TensorData::new(gradient, [rows, bits]);
+        let data = TensorData::new(gradient, [rows, bits]);
         let gradient = Tensor::from_inner(Tensor::<2>::from_data(data, &plain));
         let loss = (self.normalised.clone() * gradient).sum();
         if config.decorrelation <= 0.0 || bits < 2 {
@@ -196,7 +207,6 @@ impl Hashed {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::TensorData;
     use hashvfl_core::random::stream;
 
     use super::*;

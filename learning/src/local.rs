@@ -54,6 +54,13 @@ impl<'a, E> LocalParties<'a, E> {
     }
 }
 
+impl<E> LocalParties<'_, E> {
+    /// The parties' encoders, in order.
+    pub fn into_encoders(self) -> Vec<Encoder> {
+        self.parties.into_iter().map(|party| party.encoder).collect()
+    }
+}
+
 impl<E: Embedding> Parties for LocalParties<'_, E> {
     type Embedding = E;
     type Error = Infallible;

@@ -77,6 +77,11 @@ impl PartyConfig {
         Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
     }
 
+    /// Where the trained model is kept.
+    pub fn model_path(&self) -> PathBuf {
+        self.state.join("bottom.safetensors")
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;

@@ -8,11 +8,10 @@ use hashvfl_learning::snapshot::{Snapshot, write_whole};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::state::StateFolder;
 
 /// Encodes a part of the records and writes a codes file.
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
-    let path = StateFolder::model_path(&config.state);
+    let path = config.model_path();
     ensure!(path.exists(), "{} is not there: the party keeps its model when a run finishes", path.display());
     let prepared = Prepared::load_trained(config, &Snapshot::read(&path)?)?;
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);

@@ -12,7 +12,7 @@ mod client;
 mod config;
 mod encode;
 mod init;
-mod prepare;
+pub mod prepare;
 mod state;
 mod worker;
 

@@ -20,6 +20,8 @@ pub struct Prepared {
     pub ids: Vec<String>,
     /// The columns, preprocessed.
     pub columns: Matrix,
+    /// Channels, height and width, where the columns are an image.
+    pub image: Option<[usize; 3]>,
     /// The plan.
     pub plan: Plan,
     /// The encoder.
@@ -86,7 +88,7 @@ impl Prepared {
         let updates = plan.updates();
         let encoder =
             Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
-        Ok(Self { ids, columns: matrix, plan, encoder, preprocessor, names, device: name, seed })
+        Ok(Self { ids, columns: matrix, image, plan, encoder, preprocessor, names, device: name, seed })
     }
 
     /// One line for a person.

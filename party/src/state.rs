@@ -12,6 +12,7 @@ use crate::config::PartyConfig;
 /// The state folder of a run.
 pub struct StateFolder {
     folder: PathBuf,
+    model: PathBuf,
 }
 
 impl StateFolder {
@@ -23,7 +24,7 @@ impl StateFolder {
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        let state = Self { folder };
+        let state = Self { folder, model: config.model_path() };
         if state.model().exists() {
             let path = state.model();
             bail!(
@@ -36,13 +37,8 @@ impl StateFolder {
         Ok(state)
     }
 
-    /// Where the trained model is kept.
-    pub fn model_path(folder: &Path) -> PathBuf {
-        folder.join("bottom.safetensors")
-    }
-
-    fn model(&self) -> PathBuf {
-        Self::model_path(&self.folder)
+    fn model(&self) -> &Path {
+        &self.model
     }
 
     fn checkpoint(&self, label: CheckpointLabel) -> PathBuf {
@@ -61,7 +57,7 @@ impl StateFolder {
 
     /// Keeps the trained model and removes the checkpoints that led to it.
     pub fn finish(&self, model: &Snapshot) -> anyhow::Result<()> {
-        model.write(&self.model())?;
+        model.write(self.model())?;
         self.remove_checkpoints();
         Ok(())
     }

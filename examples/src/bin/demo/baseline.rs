@@ -10,8 +10,8 @@ use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
 use hashvfl_learning::loss::Evaluation;
 
-use crate::data::Digits;
 use crate::files::PARTIES;
+use hashvfl_examples::digits::Digits;
 
 /// Peak learning rates that every model tries.
 pub const RATES: [f64; 3] = [0.003, 0.01, 0.03];

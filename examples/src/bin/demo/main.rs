@@ -10,7 +10,6 @@
 
 mod baseline;
 mod chart;
-mod data;
 mod files;
 mod report;
 
@@ -20,6 +19,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use hashvfl_coordinator::progress::Event;
+use hashvfl_examples::digits::Digits;
+use hashvfl_examples::federation::fresh_folder;
 use hashvfl_examples::processes;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -59,8 +60,8 @@ fn main() -> ExitCode {
 
 fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
-    let digits = data::Digits::load();
-    let out = files::fresh_folder(&arguments.out)?;
+    let digits = Digits::load();
+    let out = fresh_folder(&arguments.out, "demo")?;
     println!(
         "{} handwritten digits; party left holds the left half of the pixels, right the right half,",
         digits.records()

@@ -1,0 +1,118 @@
+//! `attack.toml`: what is attacked, and what the adversary is granted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use hashvfl_core::PartyName;
+use serde::Deserialize;
+
+/// What `attack.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackConfig {
+    /// The evaluation manifest (`attack manifest` writes one).
+    pub manifest: PathBuf,
+    /// The party whose columns are attacked.
+    pub victim: PartyName,
+    /// The party of the coordinator's own organisation, whose columns the adversary has; absent: it has none.
+    #[serde(default)]
+    pub own: Option<PartyName>,
+    /// Shares of the records that the adversary has as auxiliary ones, each at most 0.5. The last is used where one
+    /// share must do.
+    #[serde(default = "default_shares")]
+    pub auxiliary_shares: Vec<f64>,
+    /// Code lengths at which the run is repeated in this process; may be empty.
+    #[serde(default)]
+    pub bits: Vec<usize>,
+    /// Whether the run is repeated in this process with encode-once training, to compare.
+    #[serde(default)]
+    pub encode_once: bool,
+    /// Whether the adversary is granted the victim's weights as well.
+    #[serde(default = "yes")]
+    pub white_box: bool,
+    /// The SHA-256 at the head of the transcript's chain, from the run's `summary.json`.
+    #[serde(default)]
+    pub head: Option<String>,
+    /// Seed of splits, networks and resampling.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn default_shares() -> Vec<f64> {
+    vec![0.01, 0.1, 0.5]
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl AttackConfig {
+    /// The defaults for a victim.
+    pub fn new(manifest: PathBuf, victim: PartyName) -> Self {
+        Self {
+            manifest,
+            victim,
+            own: None,
+            auxiliary_shares: default_shares(),
+            bits: Vec::new(),
+            encode_once: false,
+            white_box: true,
+            head: None,
+            seed: 0,
+        }
+    }
+
+    /// Reads and checks a config file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+    }
+
+    /// Parses a config whose relative paths start at `folder`.
+    pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
+            anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
+        })?;
+        config.manifest = folder.join(&config.manifest);
+        let fits = |share: &f64| *share > 0.0 && *share <= 0.5;
+        ensure!(
+            !config.auxiliary_shares.is_empty() && config.auxiliary_shares.iter().all(fits),
+            "auxiliary_shares must be one or more shares above 0 and at most 0.5"
+        );
+        ensure!(
+            config.auxiliary_shares.is_sorted_by(|a, b| a < b),
+            "auxiliary_shares must rise, the largest last"
+        );
+        ensure!(config.own.as_ref() != Some(&config.victim), "own and victim must be two parties");
+        Ok(config)
+    }
+
+    /// The largest share.
+    pub fn share(&self) -> f64 {
+        self.auxiliary_shares.last().copied().unwrap_or(0.5)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_in_the_docs_is_a_config_and_mistakes_are_named() {
+        let docs = include_str!("../../docs/privacy.md");
+        let start = docs.find("```toml\n# attack.toml").expect("a sample in docs/privacy.md") + 8;
+        let sample = &docs[start..start + docs[start..].find("```").unwrap()];
+        let config = AttackConfig::parse(sample, Path::new("/audit")).unwrap();
+        assert_eq!(config.manifest, Path::new("/audit/manifest.toml"));
+        let refused = |text: &str| format!("{:#}", AttackConfig::parse(text, Path::new(".")).unwrap_err());
+        let small = "manifest = \"m\"\nvictim = \"bank\"\n";
+        assert!(refused(&format!("{small}nonsense = 1")).contains("unknown field `nonsense`"));
+        assert!(refused(&format!("{small}own = \"bank\"")).contains("two parties"));
+        assert!(refused(&format!("{small}auxiliary_shares = [0.6]")).contains("at most 0.5"));
+        assert!(refused(&format!("{small}auxiliary_shares = [0.5, 0.1]")).contains("must rise"));
+    }
+}

@@ -1,0 +1,79 @@
+//! What an evaluation has: the truth, the trained models, and what was seen.
+
+use anyhow::{Context, ensure};
+use hashvfl_coordinator::CoordinatorConfig;
+use hashvfl_coordinator::labels::{self, LabelledRecords};
+use hashvfl_core::{Part, Plan};
+use hashvfl_data::Matrix;
+use hashvfl_learning::Snapshot;
+use hashvfl_learning::encoder::Encoder;
+use hashvfl_learning::loss::Labels;
+use hashvfl_party::PartyConfig;
+use hashvfl_party::prepare::Prepared;
+
+use crate::manifest::Manifest;
+
+/// One party's side of the truth.
+pub struct Owner {
+    /// Its config.
+    pub config: PartyConfig,
+    /// Its columns as its bottom model sees them: preprocessed as fitted on training records.
+    pub columns: Matrix,
+    /// Channels, height and width, where they are an image.
+    pub image: Option<[usize; 3]>,
+    /// Its trained encoder.
+    pub encoder: Encoder,
+}
+
+/// All that an evaluation has beside the transcript.
+pub struct Evidence {
+    /// The coordinator's config.
+    pub coordinator: CoordinatorConfig,
+    /// The parties, in the run's order.
+    pub owners: Vec<Owner>,
+    /// The labels.
+    pub labels: Labels,
+    /// Which records each part holds.
+    pub plan: Plan,
+}
+
+impl Evidence {
+    /// Loads everything that a manifest names.
+    pub fn load(manifest: &Manifest) -> anyhow::Result<Self> {
+        let coordinator = CoordinatorConfig::read(&manifest.coordinator)?;
+        let LabelledRecords { ids, labels } = labels::load(&coordinator)?;
+        let plan = Plan::new(&coordinator.run, ids.len())?;
+        let mut owners = Vec::new();
+        for (path, name) in manifest.parties.iter().zip(&coordinator.run.parties) {
+            let config = PartyConfig::read(path)?;
+            ensure!(
+                config.name == *name && config.run == coordinator.run,
+                "{}: not the config of {name} in the coordinator's run",
+                path.display()
+            );
+            let model = Snapshot::read(&config.model_path())?;
+            let prepared = Prepared::load_trained(&config, &model)
+                .with_context(|| format!("the trained model of {name}"))?;
+            ensure!(prepared.ids == ids, "{name}: other records, or in another order, than the labels'");
+            let image = prepared.image;
+            owners.push(Owner { config, columns: prepared.columns, image, encoder: prepared.encoder });
+        }
+        ensure!(
+            owners.len() == coordinator.run.parties.len(),
+            "the manifest names {} parties, the run has {}",
+            owners.len(),
+            coordinator.run.parties.len()
+        );
+        Ok(Self { coordinator, owners, labels, plan })
+    }
+
+    /// Test records: each was encoded once, after the freeze.
+    pub fn frozen_records(&self) -> &[u32] {
+        self.plan.part(Part::Test)
+    }
+
+    /// Training records of the cohort: each was encoded in every epoch.
+    pub fn trained_records(&self) -> &[u32] {
+        self.plan.part(Part::CohortTrain)
+    }
+}

@@ -1,0 +1,7 @@
+//! The `attack` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hashvfl_attack::entry(std::env::args_os())
+}

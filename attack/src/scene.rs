@@ -1,0 +1,206 @@
+//! One cut under attack: what was seen, of whom, and which records are whose.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use hashvfl_data::Matrix;
+use hashvfl_learning::encoder::Encoder;
+
+use crate::inversion::{Inversion, Matching};
+use crate::knowledge::{Fact, Sources, names};
+use crate::metrics::{Bootstrap, reidentify};
+use crate::regress::{Examples, Regression};
+use crate::report::{AttackResult, CutKind, names as figures};
+use crate::score::{Scored, Scorer, moments};
+
+/// One cut under attack.
+pub struct Scene<'a> {
+    /// What is known.
+    pub sources: Sources<'a>,
+    /// The victim's columns, as its bottom model sees them. Attacks read rows of `auxiliary` alone.
+    pub columns: &'a Matrix,
+    /// Channels, height and width, where they are an image.
+    pub image: Option<[usize; 3]>,
+    /// What kind of records they are.
+    pub population: &'static str,
+    /// Records that the attacker has.
+    pub auxiliary: &'a [u32],
+    /// Records that are scored.
+    pub targets: &'a [u32],
+    /// Scores guesses of the targets.
+    pub scorer: &'a Scorer,
+    /// What left the party.
+    pub cut: CutKind,
+    /// The defence and its setting.
+    pub defence: String,
+    /// Bits of one value at this cut.
+    pub value_bits: u64,
+    /// Seed of whatever an attack draws.
+    pub seed: u64,
+}
+
+/// An attack that was carried out.
+pub struct Attacked {
+    /// For the report.
+    pub result: AttackResult,
+    /// Its guess [targets, columns].
+    pub guess: Vec<f32>,
+    /// Squared error of each target.
+    pub errors: Vec<f64>,
+    /// The same of the mean.
+    pub reference: Vec<f64>,
+}
+
+/// Prior weights among which white-box inversion chooses, by auxiliary records.
+const PRIORS: [f32; 4] = [0.01, 0.1, 0.5, 2.0];
+/// Auxiliary records by which it chooses.
+const TRIED: usize = 200;
+/// Records among which one is looked for.
+const CANDIDATES: usize = 1000;
+
+impl Scene<'_> {
+    /// E[x given `facts`], fitted on auxiliary records. Without codes among the facts it is the baseline.
+    pub fn conditional_mean(&self, facts: &[Fact]) -> anyhow::Result<Attacked> {
+        let began = Instant::now();
+        let known = self.sources.features(facts, self.auxiliary)?;
+        let examples = Examples {
+            inputs: known.values,
+            outputs: self.columns.gather(self.auxiliary),
+            rows: self.auxiliary.len(),
+            discrete: known.discrete,
+        };
+        let regression = Regression::fit(&examples, self.seed);
+        let inputs = self.sources.features(facts, self.targets)?.values;
+        let guess = regression.predict(&inputs, self.targets.len());
+        let baseline = facts.iter().all(|fact| fact.without_codes());
+        let attack = if baseline { "no code" } else { figures::CONDITIONAL_MEAN };
+        let mut note = format!("regression chosen on held-out auxiliary records: {}", regression.kind);
+        if let Some(more) = facts.iter().find_map(|fact| fact.note()) {
+            note = format!("{more}; {note}");
+        }
+        Ok(self.attacked(attack, (names(facts), self.releases(facts)), guess, Some(note), began))
+    }
+
+    /// The inverse network (He et al. 2019): columns from codes by one network of fixed size.
+    pub fn inverse_network(&self, facts: &[Fact]) -> anyhow::Result<Attacked> {
+        let began = Instant::now();
+        let known = self.sources.features(facts, self.auxiliary)?;
+        let examples = Examples {
+            inputs: known.values,
+            outputs: self.columns.gather(self.auxiliary),
+            rows: self.auxiliary.len(),
+            discrete: known.discrete,
+        };
+        let regression = Regression::inverse_network(&examples, self.seed);
+        let inputs = self.sources.features(facts, self.targets)?.values;
+        let guess = regression.predict(&inputs, self.targets.len());
+        Ok(self.attacked("inverse network", (names(facts), self.releases(facts)), guess, None, began))
+    }
+
+    /// Which of these records has this code? By a victim's encoder that answers queries or is known.
+    pub fn reidentify(&self, encoder: &Encoder) -> anyhow::Result<Attacked> {
+        let began = Instant::now();
+        let targets = &self.targets[..self.targets.len().min(CANDIDATES)];
+        let values = encoder.encode(self.columns.gather(targets), targets.len());
+        let at_cut = |value: f32| match self.cut {
+            CutKind::SimulatedFloats => value,
+            _ if value >= 0.0 => 1.0,
+            _ => -1.0,
+        };
+        let codes: Vec<f32> = values.into_iter().map(at_cut).collect();
+        let seen = self.sources.features(&[Fact::Code], targets)?;
+        let hits = reidentify::top1(&codes, &seen.values, seen.width);
+        let mut attacked = self.attacked(
+            "re-identification",
+            (vec!["query access".into(), "candidates' columns".into()], 1),
+            self.columns.gather(&[]),
+            Some(format!("among {} records; by chance {:.1} %", targets.len(), 100.0 / targets.len() as f64)),
+            began,
+        );
+        attacked.result.target_rows = targets.len();
+        attacked.result.metrics.insert(figures::TOP1.into(), Bootstrap::new(self.seed).mean(&hits));
+        Ok(attacked)
+    }
+
+    /// White-box inversion of one code, for all ways to match it; the penalty's weight is chosen on auxiliary
+    /// records.
+    pub fn white_box(&self, encoder: &Encoder, matching: Matching) -> anyhow::Result<Attacked> {
+        let facts = [Fact::Code];
+        let (mean, deviation) = moments(self.columns, self.auxiliary);
+        let tried = &self.auxiliary[..self.auxiliary.len().min(TRIED)];
+        let truth = self.columns.gather(tried);
+        let seen = |records: &[u32]| match (self.cut, matching) {
+            (CutKind::BeforeSign, _) => Ok(encoder.encode(self.columns.gather(records), records.len())),
+            _ => self.sources.features(&facts, records).map(|features| features.values),
+        };
+        let began = Instant::now();
+        let search = |prior: f32| Inversion {
+            encoder,
+            image: self.image,
+            mean: &mean,
+            deviation: &deviation,
+            matching,
+            prior,
+        };
+        let of_tried = seen(tried)?;
+        let error = |prior: f32| {
+            let guess = search(prior).run(&of_tried, tried.len());
+            let scaled = guess.iter().zip(&truth).zip(deviation.iter().cycle());
+            let scale = |deviation: f32| if self.image.is_some() { 1.0 } else { deviation.max(1e-6) };
+            scaled.map(|((g, t), d)| f64::from((g - t) / scale(*d)).powi(2)).sum::<f64>()
+        };
+        let chosen = PRIORS.into_iter().map(|prior| (error(prior), prior));
+        let prior = chosen.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(PRIORS[0], |(_, prior)| prior);
+        let guess = search(prior).run(&seen(self.targets)?, self.targets.len());
+        let name = match self.cut {
+            CutKind::BeforeSign => "white-box before the sign".to_string(),
+            _ => format!("white-box, {}", matching.name()),
+        };
+        let mut known = names(&facts);
+        known.push("weights".into());
+        let note = Some(format!("penalty {prior}, chosen on {} auxiliary records", tried.len()));
+        Ok(self.attacked(&name, (known, self.releases(&facts)), guess, note, began))
+    }
+
+    fn releases(&self, facts: &[Fact]) -> u64 {
+        let of = |fact: &Fact| match fact {
+            Fact::Code => 1,
+            Fact::AllCodes => self.sources.observed.parties.len() as u64,
+            Fact::EpochCodes(epochs) => u64::from(*epochs),
+            Fact::Label | Fact::OwnColumns => 0,
+        };
+        facts.iter().map(of).sum()
+    }
+
+    fn attacked(
+        &self,
+        attack: &str,
+        (knowledge, releases): (Vec<String>, u64),
+        guess: Vec<f32>,
+        note: Option<String>,
+        began: Instant,
+    ) -> Attacked {
+        let seconds = began.elapsed().as_secs_f64();
+        let Scored { metrics, errors } = if guess.is_empty() {
+            Scored { metrics: BTreeMap::new(), errors: Vec::new() }
+        } else {
+            self.scorer.score(&guess, self.columns.cols())
+        };
+        let parties = &self.sources.observed.parties;
+        let result = AttackResult {
+            attack: attack.to_string(),
+            victim: format!("{}'s columns ({})", parties[self.sources.victim], self.population),
+            knowledge,
+            cut: self.cut,
+            defence: self.defence.clone(),
+            bits: releases * self.sources.observed.width as u64 * self.value_bits,
+            releases,
+            auxiliary_rows: self.auxiliary.len(),
+            target_rows: self.targets.len(),
+            metrics,
+            note,
+            seconds,
+        };
+        Attacked { result, guess, errors, reference: self.scorer.reference().to_vec() }
+    }
+}

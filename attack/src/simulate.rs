@@ -1,0 +1,113 @@
+//! The same run in this process, with another cut: what a float baseline needs, and other code lengths.
+//!
+//! It goes through the very course of a networked run. What the parties send is recorded in the format of a
+//! networked transcript, whose header says `simulated`; no setting makes a party over the network send floats.
+
+use std::path::Path;
+
+use anyhow::Context;
+use hashvfl_coordinator::top;
+use hashvfl_core::settings::RunSettings;
+use hashvfl_core::{Part, Plan};
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::course;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{Cut, Encoder};
+use hashvfl_learning::local::{LocalParties, LocalParty};
+use hashvfl_transcript::{Header, Recording, Transcript};
+
+use crate::evidence::{Evidence, Owner};
+use crate::observed::Observed;
+use crate::record::{Recorded, Recorder};
+
+/// A run in this process.
+pub struct Simulated {
+    /// What it sent.
+    pub observed: Observed,
+    /// Its trained encoders, in the order of the parties.
+    pub encoders: Vec<Encoder>,
+    /// The task's metric on test records.
+    pub utility: f64,
+    /// Head of its transcript's chain.
+    pub head: String,
+}
+
+/// Runs the run of `evidence` under `settings` with `cut`, and records it at `path`.
+pub fn simulate(
+    evidence: &Evidence,
+    settings: &RunSettings,
+    cut: Cut,
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    settings.check()?;
+    let plan = Plan::new(settings, evidence.labels.len())?;
+    let device = Device::flex();
+    let parties = evidence.owners.iter().map(|owner| party(owner, settings, &plan, cut, &device));
+    let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+    match cut {
+        Cut::Hash => {
+            let (parties, kind) =
+                (LocalParties::hashed(parties, plan.clone()), hashvfl_transcript::Cut::SimulatedCodes);
+            run(evidence, settings, plan, (parties, kind), path)
+        }
+        Cut::SimulatedFloat => {
+            let (parties, kind) = (
+                LocalParties::simulated_floats(parties, plan.clone()),
+                hashvfl_transcript::Cut::SimulatedFloats,
+            );
+            run(evidence, settings, plan, (parties, kind), path)
+        }
+    }
+}
+
+fn party<'a>(
+    owner: &'a Owner,
+    settings: &RunSettings,
+    plan: &Plan,
+    cut: Cut,
+    device: &Device,
+) -> anyhow::Result<LocalParty<'a>> {
+    let input = InputShape { columns: owner.columns.cols(), image: owner.image };
+    let config = owner.config.encoder.clone();
+    // Where the party drew its seed anew, any is as good.
+    let seed = owner.config.seed.unwrap_or(settings.seed);
+    let encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    Ok(LocalParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)) })
+}
+
+fn run<E: Recorded>(
+    evidence: &Evidence,
+    settings: &RunSettings,
+    plan: Plan,
+    (parties, kind): (LocalParties<E>, hashvfl_transcript::Cut),
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    let mut config = evidence.coordinator.clone();
+    config.run = settings.clone();
+    let mut classifier = top::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
+    let header = Header::new(config.run_id.clone(), "coordinator", settings, kind);
+    let transcript = Transcript::create(path, &header)?;
+    let names = settings.parties.clone();
+    let mut recorder = Recorder { parties, names, plan: plan.clone(), transcript, step: 0 };
+    let silent = &mut |_: course::Progress| {};
+    let patience = config.top.patience;
+    let outcome = course::run(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, silent)
+        .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
+    let Recorder { parties, transcript, .. } = recorder;
+    let head = transcript.head();
+    transcript.finish()?;
+    let test = outcome.test.context("an evaluation needs test records: set run.test_share")?;
+    Ok(Simulated {
+        observed: Observed::new(&Recording::read(path, Some(head))?)?,
+        encoders: parties.into_encoders(),
+        utility: test.metric(settings.task),
+        head: head.to_string(),
+    })
+}
+
+/// Records that a run under `settings` encodes once and for all after the freeze and never before.
+pub fn encoded_once(settings: &RunSettings, records: usize) -> anyhow::Result<Vec<u32>> {
+    let plan = Plan::new(settings, records)?;
+    let cohort = plan.part(Part::CohortTrain).len();
+    Ok(plan.part(Part::Train)[cohort..].to_vec())
+}

@@ -1,0 +1,110 @@
+//! A transcript comes back as it was written, and one that was changed is refused by the step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunSettings, Task};
+use hashvfl_transcript::{Cut, Encoding, Header, Kind, Recording, Transcript, TranscriptError};
+
+fn parties() -> Vec<PartyName> {
+    ["bank", "telecom"].map(|name| PartyName::new(name).unwrap()).to_vec()
+}
+
+fn header() -> Header {
+    let settings = RunSettings::new(parties(), Task::Binary, 3, 2);
+    Header::new(RunId::new("t").unwrap(), "coordinator", &settings, Cut::Codes)
+}
+
+fn codes(first: f32) -> PackedCodes {
+    PackedCodes::pack(&[first, -1.0, 1.0, 1.0, 1.0, -1.0], 3).unwrap()
+}
+
+/// Writes steps of these numbers; `first` is the first bit of the first record.
+fn write(path: &Path, steps: &[u64], first: f32) -> Digest {
+    let mut transcript = Transcript::create(path, &header()).unwrap();
+    for step in steps {
+        let kind = Kind::Batch { epoch: 2 };
+        transcript.codes((*step, kind), &[5, 9], &parties(), &[codes(first), codes(-1.0)]).unwrap();
+        let gradients = [vec![0.5, 0.1, 0.2, 0.3, 0.4, 0.6], vec![-0.25; 6]];
+        transcript.floats((*step, Kind::Gradient { epoch: 2 }), &[5, 9], &parties(), &gradients).unwrap();
+    }
+    transcript.codes((99, Kind::Part(Part::Test)), &[1, 2], &parties(), &[codes(1.0), codes(1.0)]).unwrap();
+    let head = transcript.head();
+    transcript.finish().unwrap();
+    head
+}
+
+fn temporary() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("transcript.parquet");
+    (folder, path)
+}
+
+#[test]
+fn a_transcript_is_read_back_and_a_broken_off_one_leaves_nothing() {
+    let (folder, path) = temporary();
+    drop(Transcript::create(&path, &header()).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let head = write(&path, &[7, 8], 1.0);
+    let recording = Recording::read(&path, Some(head)).unwrap();
+    assert_eq!((recording.header, recording.head), (header(), head));
+    let kinds: Vec<_> = recording.steps.iter().map(|step| (step.step, step.kind)).collect();
+    let (batch, gradient) = (Kind::Batch { epoch: 2 }, Kind::Gradient { epoch: 2 });
+    assert_eq!(kinds, [(7, batch), (7, gradient), (8, batch), (8, gradient), (99, Kind::Part(Part::Test))]);
+    let first = &recording.steps[0];
+    assert_eq!((first.records.as_slice(), first.encoding), (&[5, 9][..], Encoding::Bits));
+    assert_eq!(first.values[0], ("bank".to_string(), vec![0b101, 0b011]));
+    assert_eq!(first.values[1], ("telecom".to_string(), vec![0b100, 0b011]));
+    assert_eq!(recording.steps[1].values[0].1[..4], 0.5_f32.to_le_bytes());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_transcript_that_was_cut_off_or_is_another_is_refused() {
+    let (_folder, path) = temporary();
+    let head = write(&path, &[7], 1.0);
+    let other = Recording::read(&path, Some(Digest::of(b"another"))).err().unwrap();
+    assert!(matches!(other, TranscriptError::Other { .. }), "{other}");
+    let bytes = fs::read(&path).unwrap();
+    for kept in [0, 3, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&path, &bytes[..kept]).unwrap();
+        let refused = Recording::read(&path, Some(head)).err().unwrap();
+        assert!(matches!(refused, TranscriptError::Format { .. }), "{refused}");
+    }
+    assert!(matches!(Recording::read(&path.join("x"), None), Err(TranscriptError::Io { .. })));
+}
+
+/// Replaces `from` by `to` of the same length in the file, wherever it stands.
+fn forge(path: &Path, from: &[u8], to: &[u8]) -> usize {
+    let mut bytes = fs::read(path).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|at| &bytes[*at..at + from.len()] == from).collect();
+    places.iter().for_each(|at| bytes[*at..at + to.len()].copy_from_slice(to));
+    fs::write(path, bytes).unwrap();
+    places.len()
+}
+
+#[test]
+fn what_was_changed_is_refused_by_the_step() {
+    let (_folder, path) = temporary();
+    // Gradients stand in the file as they are, so that a forger finds them.
+    write(&path, &[7, 8], 1.0);
+    assert!(forge(&path, &0.1_f32.to_le_bytes(), &0.7_f32.to_le_bytes()) > 0);
+    let refused = Recording::read(&path, None).err().unwrap();
+    assert!(matches!(refused, TranscriptError::Chain { step: 7, .. }), "{refused}");
+
+    // The head of one transcript in another that lacks its last steps.
+    let (whole, cut) = (write(&path, &[7, 8], 1.0), write(&path, &[7], 1.0));
+    assert!(forge(&path, cut.to_string().as_bytes(), whole.to_string().as_bytes()) > 0);
+    let refused = Recording::read(&path, Some(whole)).err().unwrap();
+    assert!(matches!(refused, TranscriptError::Head { step: 99, .. }), "{refused}");
+
+    write(&path, &[7], 1.0);
+    assert!(forge(&path, b"{\"version\":1", b"{\"version\":2") > 0);
+    let refused = Recording::read(&path, None).err().unwrap();
+    assert!(matches!(refused, TranscriptError::Version { found: 2, .. }), "{refused}");
+}
