@@ -1,0 +1,196 @@
+//! Intervals: the percentile bootstrap over target records (Efron 1979).
+//!
+//! The same seed and number of records give the same resamples, so two attacks on the same records are compared
+//! pair by pair: the interval of a difference is that of the statistic "one minus the other". The auxiliary
+//! rows and what was fitted on them stay fixed: an interval says how far the figure would move with other
+//! targets, not with another attacker.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+
+use super::error::{mean, ratio_skill};
+use crate::report::Estimate;
+
+/// How an interval is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Number of resamples; 1000 put the ends of a 95 % interval within a few per cent of its width.
+    pub resamples: usize,
+    /// Of the generator.
+    pub seed: u64,
+}
+
+impl Bootstrap {
+    /// 1000 resamples.
+    pub fn new(seed: u64) -> Self {
+        Self { resamples: 1000, seed }
+    }
+
+    /// `statistic` of all `records`, with the 2.5 and 97.5 percentiles of it over resamples of their numbers.
+    /// Resamples on which it is not a number are left out.
+    pub fn estimate(&self, records: usize, mut statistic: impl FnMut(&[usize]) -> f64) -> Estimate {
+        let mut rows: Vec<usize> = (0..records).collect();
+        let value = statistic(&rows);
+        let mut draws = self.draws(records);
+        let figures = (0..self.resamples).map(|_| {
+            rows.iter_mut().for_each(|row| *row = draws.next_row());
+            statistic(&rows)
+        });
+        interval(value, figures.collect())
+    }
+
+    /// Mean of `values` [records].
+    pub fn mean(&self, values: &[f64]) -> Estimate {
+        let sums = self.sums(values.len(), |row| [values[row]]);
+        interval(mean(values), sums.map(|[sum]| sum / values.len() as f64).collect())
+    }
+
+    /// Skill from the squared errors of an attack and of a reference predictor on the same records.
+    pub fn skill(&self, errors: &[f64], reference: &[f64]) -> Estimate {
+        let sums = self.sums(errors.len(), |row| [errors[row], reference[row]]);
+        interval(super::error::skill(errors, reference), sums.map(|[e, r]| ratio_skill(e, r)).collect())
+    }
+
+    /// Skill of an attack less the skill of `other`, paired by record.
+    pub fn skill_gain(&self, errors: &[f64], other: &[f64], reference: &[f64]) -> Estimate {
+        let value = super::error::skill(errors, reference) - super::error::skill(other, reference);
+        let sums = self.sums(errors.len(), |row| [errors[row], other[row], reference[row]]);
+        interval(value, sums.map(|[e, o, r]| ratio_skill(e, r) - ratio_skill(o, r)).collect())
+    }
+
+    /// Mean of `values` less the mean of `other`, paired by record.
+    pub fn mean_gain(&self, values: &[f64], other: &[f64]) -> Estimate {
+        assert_eq!(values.len(), other.len(), "figures of other records");
+        let gains: Vec<f64> = values.iter().zip(other).map(|(value, other)| value - other).collect();
+        self.mean(&gains)
+    }
+
+    /// Sums of `figures` over each resample.
+    fn sums<const N: usize>(
+        &self,
+        records: usize,
+        figures: impl Fn(usize) -> [f64; N],
+    ) -> impl Iterator<Item = [f64; N]> {
+        let mut draws = self.draws(records);
+        (0..self.resamples).map(move |_| {
+            let mut sums = [0.0; N];
+            for _ in 0..records {
+                let drawn = figures(draws.next_row());
+                sums.iter_mut().zip(drawn).for_each(|(sum, figure)| *sum += figure);
+            }
+            sums
+        })
+    }
+
+    fn draws(&self, records: usize) -> Draws {
+        Draws { rng: ChaCha8Rng::seed_from_u64(self.seed), records: records as u64 }
+    }
+}
+
+/// Row numbers, each as likely as another up to `records` in 2^32.
+struct Draws {
+    rng: ChaCha8Rng,
+    records: u64,
+}
+
+impl Draws {
+    fn next_row(&mut self) -> usize {
+        ((u64::from(self.rng.next_u32()) * self.records) >> 32) as usize
+    }
+}
+
+fn interval(value: f64, mut figures: Vec<f64>) -> Estimate {
+    figures.retain(|figure| !figure.is_nan());
+    figures.sort_unstable_by(f64::total_cmp);
+    Estimate { value, low: percentile(&figures, 0.025), high: percentile(&figures, 0.975) }
+}
+
+/// Between the order statistics around it, in proportion.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = share * last as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    // Two equal figures may be infinite.
+    if below == above { below } else { below + (above - below) * place.fract() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::label::auc;
+
+    fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+        f64::from(rng.next_u32()) / 2_f64.powi(32)
+    }
+
+    #[test]
+    fn percentiles_of_known_figures() {
+        let figures: Vec<f64> = (0..=200).map(f64::from).collect();
+        let found = interval(1.0, figures);
+        assert_eq!((found.low, found.high), (5.0, 195.0));
+        assert_eq!(percentile(&[1.0, 2.0], 0.5), 1.5);
+    }
+
+    #[test]
+    fn the_fast_path_draws_what_the_general_one_draws() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let errors: Vec<f64> = (0..50).map(|_| uniform(&mut rng)).collect();
+        let reference: Vec<f64> = (0..50).map(|_| 2.0 * uniform(&mut rng)).collect();
+        let bootstrap = Bootstrap::new(9);
+        let sum = |rows: &[usize], values: &[f64]| rows.iter().map(|row| values[*row]).sum::<f64>();
+        let slow = bootstrap.estimate(50, |rows| 1.0 - sum(rows, &errors) / sum(rows, &reference));
+        let fast = bootstrap.skill(&errors, &reference);
+        assert_eq!(slow, fast);
+        assert!(fast.low < fast.value && fast.value < fast.high);
+        assert_ne!(fast, Bootstrap::new(10).skill(&errors, &reference));
+    }
+
+    /// 95 % of intervals should cover; with 400 of them three standard errors are 3.3 points.
+    #[test]
+    fn the_interval_covers_the_truth() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let runs = 400;
+        let mut covered = 0;
+        for seed in 0..runs {
+            let errors: Vec<f64> = (0..200).map(|_| 3.0 * uniform(&mut rng).powi(2)).collect();
+            let reference: Vec<f64> = (0..200).map(|_| 4.0 * uniform(&mut rng)).collect();
+            let found = Bootstrap { resamples: 300, seed }.skill(&errors, &reference);
+            // The means are 1 and 2.
+            covered += u32::from(found.low <= 0.5 && 0.5 <= found.high);
+        }
+        let share = f64::from(covered) / runs as f64;
+        assert!((0.91..=0.98).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn pairs_narrow_the_interval_of_a_difference() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let reference: Vec<f64> = (0..500).map(|_| 1.0 + 9.0 * uniform(&mut rng)).collect();
+        let other: Vec<f64> = reference.iter().map(|r| 0.8 * r * uniform(&mut rng)).collect();
+        let errors: Vec<f64> = other.iter().map(|o| 0.9 * o).collect();
+        let bootstrap = Bootstrap::new(1);
+        let (one, two) = (bootstrap.skill(&errors, &reference), bootstrap.skill(&other, &reference));
+        let gain = bootstrap.skill_gain(&errors, &other, &reference);
+        assert!((gain.value - (one.value - two.value)).abs() < 1e-12);
+        assert!(gain.low > 0.0 && one.low < two.high, "{gain:?} {one:?} {two:?}");
+        let means = bootstrap.mean_gain(&other, &errors);
+        assert!(means.low > 0.0 && means.high - means.low < 0.1, "{means:?}");
+    }
+
+    #[test]
+    fn resamples_without_a_figure_are_left_out() {
+        let positive = [true, false, false];
+        let scores = [0.9, 0.1, 0.2];
+        let found = Bootstrap::new(2).estimate(3, |rows| {
+            let positive: Vec<bool> = rows.iter().map(|row| positive[*row]).collect();
+            let scores: Vec<f64> = rows.iter().map(|row| scores[*row]).collect();
+            auc(&positive, &scores).unwrap_or(f64::NAN)
+        });
+        assert_eq!(found, Estimate { value: 1.0, low: 1.0, high: 1.0 });
+    }
+
+    #[test]
+    fn nothing_gives_no_number() {
+        assert!(Bootstrap::new(2).mean(&[]).low.is_nan());
+    }
+}

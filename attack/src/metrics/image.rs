@@ -1,0 +1,109 @@
+//! Pictures: PSNR and SSIM, for values in 0 to 1.
+
+/// Peak signal-to-noise ratio in dB of a mean squared error, for values in 0 to 1: `-10 log10(MSE)`; infinite
+/// for a perfect guess.
+pub fn psnr(mse: f64) -> f64 {
+    -10.0 * mse.log10()
+}
+
+const WINDOW: usize = 11;
+const SIGMA: f64 = 1.5;
+/// (K1 L)^2 and (K2 L)^2 with K1 = 0.01, K2 = 0.03 and the data range L = 1.
+const STABLE: (f64, f64) = (0.0001, 0.0009);
+
+/// Structural similarity of two grey images [height, width] with values in 0 to 1: at most 1, which is the same
+/// image (Wang, Bovik, Sheikh and Simoncelli 2004).
+///
+/// A Gaussian window of 11 x 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, variances as weighted means. The mean is
+/// taken over the windows that lie in the image wholly, so no border is made up; None if there is no such window.
+pub fn ssim(truth: &[f32], guess: &[f32], height: usize, width: usize) -> Option<f64> {
+    assert_eq!(truth.len(), height * width, "the image is not height x width");
+    assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
+    if height < WINDOW || width < WINDOW {
+        return None;
+    }
+    let kernel = gaussian();
+    let (down, across) = (height - WINDOW + 1, width - WINDOW + 1);
+    let mut total = 0.0;
+    for corner in (0..down).flat_map(|y| (0..across).map(move |x| y * width + x)) {
+        total += similarity(&truth[corner..], &guess[corner..], width, &kernel);
+    }
+    Some(total / (down * across) as f64)
+}
+
+/// Similarity within the window whose first pixel is the first of the slices.
+fn similarity(a: &[f32], b: &[f32], width: usize, kernel: &[f64; WINDOW]) -> f64 {
+    let [mut mean_a, mut mean_b, mut square_a, mut square_b, mut product] = [0.0; 5];
+    for (y, weight_y) in kernel.iter().enumerate() {
+        let row = y * width..y * width + WINDOW;
+        for ((a, b), weight_x) in a[row.clone()].iter().zip(&b[row]).zip(kernel) {
+            let (a, b, weight) = (f64::from(*a), f64::from(*b), weight_y * weight_x);
+            mean_a += weight * a;
+            mean_b += weight * b;
+            square_a += weight * a * a;
+            square_b += weight * b * b;
+            product += weight * a * b;
+        }
+    }
+    let means = mean_a * mean_b;
+    let squares = mean_a * mean_a + mean_b * mean_b;
+    let (c1, c2) = STABLE;
+    (2.0 * means + c1) * (2.0 * (product - means) + c2)
+        / ((squares + c1) * (square_a + square_b - squares + c2))
+}
+
+fn gaussian() -> [f64; WINDOW] {
+    let middle = (WINDOW / 2) as f64;
+    let raw: [f64; WINDOW] = std::array::from_fn(|i| (-0.5 * ((i as f64 - middle) / SIGMA).powi(2)).exp());
+    let sum: f64 = raw.iter().sum();
+    raw.map(|weight| weight / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(height: usize, width: usize, value: impl Fn(usize, usize) -> f64) -> Vec<f32> {
+        (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(|(y, x)| value(y, x) as f32).collect()
+    }
+
+    fn check(height: usize, width: usize, images: [Vec<f32>; 2], expected: f64) {
+        let found = ssim(&images[0], &images[1], height, width).unwrap();
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+
+    /// Against scikit-image 0.26:
+    ///
+    /// ```python
+    /// options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)
+    /// y, x = np.mgrid[0:28, 0:14]
+    /// a, b = ((3 * y + 5 * x) % 17) / 16, 0.8 * ((3 * y + 5 * x) % 17) / 16 + 0.1 * ((y * x) % 3) / 2
+    /// structural_similarity(a, b, **options)  # 0.9555135645378381
+    /// y, x = np.mgrid[0:28, 0:28]
+    /// a, b = ((y * y + 3 * x) % 29) / 28, ((y * x + 7) % 29) / 28
+    /// structural_similarity(a, b, **options)  # 0.08601158686528068
+    /// ```
+    #[test]
+    fn ssim_agrees_with_scikit_image() {
+        let stripes = |y, x| ((3 * y + 5 * x) % 17) as f64 / 16.0;
+        let noisy = |y, x| 0.8 * stripes(y, x) + 0.1 * ((y * x) % 3) as f64 / 2.0;
+        check(28, 14, [image(28, 14, stripes), image(28, 14, noisy)], 0.955_513_564_537_838_1);
+        let one = |y: usize, x: usize| ((y * y + 3 * x) % 29) as f64 / 28.0;
+        let other = |y: usize, x: usize| ((y * x + 7) % 29) as f64 / 28.0;
+        check(28, 28, [image(28, 28, one), image(28, 28, other)], 0.086_011_586_865_280_68);
+    }
+
+    #[test]
+    fn ssim_of_the_same_image_is_one_and_small_images_have_none() {
+        let picture = image(11, 12, |y, x| ((y * x) % 7) as f64 / 6.0);
+        check(11, 12, [picture.clone(), picture.clone()], 1.0);
+        assert_eq!(ssim(&picture[..110], &picture[..110], 10, 11), None);
+    }
+
+    #[test]
+    fn psnr_of_known_errors() {
+        assert!((psnr(0.01) - 20.0).abs() < 1e-12);
+        assert!((psnr(1.0)).abs() < 1e-12);
+        assert!(psnr(0.0).is_infinite());
+    }
+}

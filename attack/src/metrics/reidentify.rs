@@ -1,0 +1,52 @@
+//! Top-1 re-identification: whether a reconstruction points to its own record among all targets.
+
+/// For each guess, how likely its own record is the nearest of all records of `truth` by squared distance:
+/// [rows], 1 if it is, 0 if another is nearer, `1 / n` if it ties with n - 1 others. The mean over records is
+/// top-1 accuracy; an attack that gives every record the same guess has `1 / rows`.
+///
+/// Time grows with the square of the rows, and the figure falls with their number: say how many there were.
+pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
+    assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
+    assert!(columns > 0 && truth.len().is_multiple_of(columns), "no whole number of records");
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
+    let records = || truth.chunks_exact(columns);
+    records()
+        .zip(guess.chunks_exact(columns))
+        .map(|(own, guess)| {
+            let reach = distance(own, guess);
+            let mut tied = 0_u32;
+            for record in records() {
+                let other = distance(record, guess);
+                if other < reach {
+                    return 0.0;
+                }
+                tied += u32::from(other == reach);
+            }
+            if tied == 0 { 0.0 } else { 1.0 / f64::from(tied) }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_ties_and_misses() {
+        let truth = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 5.0, 5.0];
+        let guess = [0.4, 0.0, 1.0, 0.1, 0.0, 0.2, 4.0, 4.0];
+        assert_eq!(top1(&truth, &guess, 2), [1.0, 0.5, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn one_guess_for_all_is_chance_on_average() {
+        let truth = [0.0, 1.0, 2.0, 3.0, 4.0];
+        let hits = top1(&truth, &[2.2; 5], 1);
+        assert_eq!(super::super::error::mean(&hits), 0.2);
+    }
+
+    #[test]
+    fn a_guess_that_is_no_number_hits_nothing() {
+        assert_eq!(top1(&[0.0, 1.0], &[f32::NAN, 1.0], 1), [0.0, 1.0]);
+    }
+}

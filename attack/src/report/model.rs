@@ -1,0 +1,177 @@
+//! What a report says, as it stands in `report.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the format of `report.json`.
+pub const VERSION: u32 = 1;
+
+/// What [`Report::lower_bound`] says if there is none.
+pub const NONE_PROVEN: &str = "none proven";
+
+/// A figure with its bootstrap interval over target records.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The figure.
+    pub value: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+}
+
+/// What leaves a party in the run that was attacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutKind {
+    /// Hash codes, of a run over the network or of one in this process.
+    Codes,
+    /// Floats, which no setting makes a party send.
+    SimulatedFloats,
+    /// The same floats, one bit each.
+    SimulatedQuantised,
+    /// The value before the sign, which nobody sees: the authors' attack.
+    BeforeSign,
+}
+
+/// One attack at one cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttackResult {
+    /// Its name, for instance "conditional mean".
+    pub attack: String,
+    /// Whose columns or labels, as a sentence would say it: "bank's columns", "the labels".
+    pub victim: String,
+    /// What it knows besides what crossed the cut, for instance ["auxiliary rows", "labels"].
+    pub knowledge: Vec<String>,
+    /// How many releases of each target record it saw: 0 for a baseline without the code, 1 for one code, T for
+    /// the codes of T epochs.
+    pub releases: u64,
+    /// What was attacked; for a baseline it says nothing.
+    pub cut: CutKind,
+    /// The defence and its setting, for instance "hash, d=16".
+    pub defence: String,
+    /// Bits (or 32 times floats) that it saw of each target record, all releases together.
+    pub bits: u64,
+    /// Records that the attacker learned from.
+    pub auxiliary_rows: usize,
+    /// Records that were scored; none of them is among the auxiliary ones.
+    pub target_rows: usize,
+    /// Figures by name: those of [`names`](super::names), or others.
+    pub metrics: BTreeMap<String, Estimate>,
+    /// Anything a reader must know and the figures do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// One line of a chart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Its name in the legend.
+    pub name: String,
+    /// x and figure.
+    pub points: Vec<(f64, Estimate)>,
+}
+
+/// Lines over one axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chart {
+    /// For instance "Leakage over epochs".
+    pub title: String,
+    /// For instance "epochs seen".
+    pub x: String,
+    /// Whether x is drawn on a logarithmic axis.
+    #[serde(default)]
+    pub log_x: bool,
+    /// A name of [`names`](super::names), for instance "skill over mean".
+    pub y: String,
+    /// The lines.
+    pub curves: Vec<Curve>,
+}
+
+/// A defence at one setting: what it costs and what it saves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UtilityPoint {
+    /// The defence, for instance "randomised response".
+    pub defence: String,
+    /// Its setting, for instance "eps_bit = 2".
+    pub setting: String,
+    /// The task's metric on test records.
+    pub utility: f64,
+    /// Skill of the strongest attack that was run.
+    pub leakage: Estimate,
+    /// Skill of the same adversary without the code.
+    pub baseline: Estimate,
+    /// Which attack that was.
+    pub strongest: String,
+}
+
+/// A row of pictures of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PictureRow {
+    /// For instance "original", "class mean", "conditional mean", "best reconstruction".
+    pub name: String,
+    /// Grey images, row-major, 0 to 1, each of the grid's height x width.
+    pub images: Vec<Vec<f32>>,
+}
+
+/// Pictures of the same records, row by row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    /// What it shows.
+    pub title: String,
+    /// Pixels.
+    pub height: usize,
+    /// Pixels.
+    pub width: usize,
+    /// The rows.
+    pub rows: Vec<PictureRow>,
+}
+
+/// A check on the harness itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it held.
+    pub held: bool,
+    /// The figures behind it.
+    pub detail: String,
+}
+
+/// The whole report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Of this format: [`VERSION`].
+    pub version: u32,
+    /// For instance "credit-default, host's columns".
+    pub title: String,
+    /// What the records and columns are, and in which units they are scored.
+    pub data: String,
+    /// The run: id, what was recorded where, SHA-256 of the transcript's chain.
+    pub run: BTreeMap<String, String>,
+    /// The defence of the run itself, as `results` names it: the summary is about this one.
+    pub defence: String,
+    /// The run's agreed settings.
+    pub settings: BTreeMap<String, String>,
+    /// How to get these figures again: commands, seeds, splits.
+    pub reproduce: Vec<String>,
+    /// The attacks.
+    pub results: Vec<AttackResult>,
+    /// Charts: over epochs, over d, over the auxiliary share.
+    pub charts: Vec<Chart>,
+    /// Privacy against utility.
+    pub utility: Vec<UtilityPoint>,
+    /// The name of the utility's metric.
+    pub utility_metric: String,
+    /// Pictures.
+    pub grids: Vec<Grid>,
+    /// Checks on the harness.
+    pub checks: Vec<Check>,
+    /// A lower bound on what leaks, or [`NONE_PROVEN`].
+    pub lower_bound: String,
+    /// What was not tried.
+    pub not_tried: Vec<String>,
+}

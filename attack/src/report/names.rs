@@ -1,0 +1,46 @@
+//! Names of figures, and how each is written.
+
+/// Name of the attack that estimates the conditional mean.
+pub const CONDITIONAL_MEAN: &str = "conditional mean";
+/// Share of the variance that an attack explains: skill over the columns' means.
+pub const SKILL: &str = "skill over mean";
+/// Skill over the class means.
+pub const SKILL_CLASS: &str = "skill over class mean";
+/// Skill less that of the baseline without the code, paired by record.
+pub const ADDED: &str = "added by code";
+/// Scaled error left on the best reconstructed 1 % of records ([`worst_share`](crate::metrics::worst)).
+pub const WORST: &str = "error left, worst 1 %";
+/// Balanced accuracy over columns with few values.
+pub const BALANCED: &str = "balanced accuracy";
+/// Top-1 re-identification.
+pub const TOP1: &str = "top-1";
+/// Mean squared error.
+pub const MSE: &str = "MSE";
+/// Peak signal-to-noise ratio in dB.
+pub const PSNR: &str = "PSNR";
+/// Structural similarity.
+pub const SSIM: &str = "SSIM";
+/// Labels guessed right.
+pub const ACCURACY: &str = "accuracy";
+/// Area under the ROC curve.
+pub const AUC: &str = "AUC";
+/// VFLAIR's defence capability score.
+pub const DCS: &str = "DCS";
+
+/// The order of columns in a table; other names follow.
+pub(super) const ORDER: [&str; 12] =
+    [SKILL, ADDED, SKILL_CLASS, WORST, TOP1, BALANCED, ACCURACY, AUC, MSE, PSNR, SSIM, DCS];
+
+/// Whether the figure is a share, which is written in per cent.
+pub(super) fn is_share(name: &str) -> bool {
+    [SKILL, SKILL_CLASS, ADDED, WORST, BALANCED, TOP1, ACCURACY].contains(&name)
+}
+
+/// The unit of a figure behind its name: ", %" or nothing.
+pub(super) fn unit(name: &str) -> &'static str {
+    match name {
+        PSNR => ", dB",
+        _ if is_share(name) => ", %",
+        _ => "",
+    }
+}
