@@ -1,6 +1,28 @@
 //! The report: what was attacked, what was got back, and how far to believe it.
+//!
+//! [`write()`] makes `report.json` and `report.html`, one file that needs neither network nor scripts. All text
+//! is generated from the figures: the strongest attack never stands without its baseline and interval.
 
+mod axis;
+mod chart;
+mod escape;
+mod figure;
+mod files;
+mod grid;
 mod model;
 pub mod names;
+mod page;
+mod png;
+mod relate;
+#[cfg(test)]
+mod sample;
+mod scatter;
+mod summary;
+mod table;
+mod text;
 
+pub use files::{ReportError, write};
 pub use model::*;
+pub use page::html;
+pub use summary::summary;
+pub use text::text;

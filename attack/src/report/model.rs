@@ -21,12 +21,14 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// What leaves a party in the run that was attacked.
+/// What crosses the cut in the run that was attacked, and what stands beside it for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutKind {
     /// Hash codes, of a run over the network or of one in this process.
     Codes,
+    /// Gradients that the coordinator sent back, in the hands of a party.
+    Gradients,
     /// Floats, which no setting makes a party send.
     SimulatedFloats,
     /// The same floats, one bit each.

@@ -1,0 +1,152 @@
+//! The files, written whole or not at all, for their owner alone: they hold reconstructions.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::model::{Estimate, Report};
+use super::page::html;
+
+/// Why a report cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file system said no.
+    #[error("cannot write {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A figure is infinite or no number, which JSON cannot hold and no reader believes.
+    #[error("{0} is not a finite number")]
+    NotFinite(String),
+    /// A picture has another size than its grid.
+    #[error("a picture in row {row:?} of {grid:?} has {found} pixels, expected {expected}")]
+    Picture {
+        /// Title of the grid.
+        grid: String,
+        /// Name of the row.
+        row: String,
+        /// Height times width.
+        expected: usize,
+        /// What the picture has.
+        found: usize,
+    },
+    /// It cannot be put as JSON.
+    #[error("cannot put the report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Writes `report.json` and `report.html` into `folder`, which it makes if need be.
+pub fn write(report: &Report, folder: &Path) -> Result<(), ReportError> {
+    check(report)?;
+    let json = serde_json::to_vec(report)?;
+    fs::create_dir_all(folder).map_err(|source| ReportError::Io { path: folder.to_path_buf(), source })?;
+    write_whole(&folder.join("report.json"), &json)?;
+    write_whole(&folder.join("report.html"), html(report).as_bytes())
+}
+
+fn check(report: &Report) -> Result<(), ReportError> {
+    let finite = |found: &Estimate, what: &dyn Fn() -> String| {
+        let whole = [found.value, found.low, found.high].iter().all(|figure| figure.is_finite());
+        if whole { Ok(()) } else { Err(ReportError::NotFinite(what())) }
+    };
+    for result in &report.results {
+        for (name, found) in &result.metrics {
+            finite(found, &|| format!("{name} of {} ({})", result.attack, result.defence))?;
+        }
+    }
+    for chart in &report.charts {
+        for (x, found) in chart.curves.iter().flat_map(|curve| &curve.points) {
+            finite(&Estimate { value: *x, ..*found }, &|| format!("a point of {}", chart.title))?;
+            finite(found, &|| format!("a point of {}", chart.title))?;
+        }
+    }
+    for point in &report.utility {
+        let utility = Estimate { value: point.utility, ..point.leakage };
+        for found in [&utility, &point.leakage, &point.baseline] {
+            finite(found, &|| format!("utility or leakage of {} ({})", point.defence, point.setting))?;
+        }
+    }
+    for grid in &report.grids {
+        let expected = grid.height * grid.width;
+        for row in &grid.rows {
+            if let Some(image) = row.images.iter().find(|image| image.len() != expected) {
+                let (grid, row, found) = (grid.title.clone(), row.name.clone(), image.len());
+                return Err(ReportError::Picture { grid, row, expected, found });
+            }
+            if row.images.iter().flatten().any(|pixel| !pixel.is_finite()) {
+                return Err(ReportError::NotFinite(format!("a pixel in row {} of {}", row.name, grid.title)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let temporary = path.with_added_extension("tmp");
+    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // What failed is told; that the half file could not be removed either would add nothing.
+        let _ = fs::remove_file(&temporary);
+        ReportError::Io { path: path.to_path_buf(), source }
+    })
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A file left behind by another run may have another mode.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::names::SKILL;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn both_files_for_their_owner_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("attack");
+        write(&sample(), &folder).unwrap();
+        write(&sample(), &folder).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["report.html", "report.json"]);
+        #[cfg(unix)]
+        for name in names {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let read: Report = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
+        assert_eq!(read, sample());
+    }
+
+    #[test]
+    fn what_is_no_report_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = sample();
+        report.results[0].metrics.get_mut(SKILL).unwrap().low = f64::NAN;
+        let error = write(&report, folder.path()).unwrap_err().to_string();
+        assert_eq!(error, "skill over mean of class mean (none) is not a finite number");
+        let mut report = sample();
+        report.grids[0].rows[1].images[2].pop();
+        let error = write(&report, folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with("has 391 pixels, expected 392"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
