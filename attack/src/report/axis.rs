@@ -8,8 +8,10 @@ use super::escape::escape;
 pub const WIDTH: f64 = 520.0;
 /// Height of a chart in its own pixels.
 pub const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = WIDTH - 14.0;
+/// Left edge of the plot.
+pub const LEFT: f64 = 58.0;
+/// Right edge of the plot.
+pub const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 48.0;
 
@@ -41,12 +43,8 @@ impl Axis {
     /// A vertical axis over `values` and zero.
     pub fn vertical(values: &[f64]) -> Self {
         let with_zero: Vec<f64> = values.iter().copied().chain([0.0]).collect();
-        let mut axis = Self::over(&with_zero, false, (BOTTOM, TOP));
-        let step = step(axis.high - axis.low);
-        axis.high = (axis.high / step).ceil() * step;
-        axis.low = (axis.low / step).floor() * step;
-        axis.ticks = ticks(axis.low, axis.high);
-        axis
+        let axis = Self::over(&with_zero, false, (BOTTOM, TOP));
+        if values.iter().all(|value| *value >= 0.0) { Self { low: 0.0, ..axis } } else { axis }
     }
 
     fn over(values: &[f64], log: bool, (from, to): (f64, f64)) -> Self {

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::model::{Estimate, Report};
+use super::model::{AttackResult, Estimate, Report};
+use super::names::ADDED;
 use super::page::html;
 
 /// Why a report cannot be written.
@@ -33,6 +34,18 @@ pub enum ReportError {
         /// What the picture has.
         found: usize,
     },
+    /// What an attack adds is not its headline less that of the baseline that stands beside it.
+    #[error("{attack} ({defence}) adds {added} by its own figure, {expected} over its baseline")]
+    Added {
+        /// The attack.
+        attack: String,
+        /// The defence.
+        defence: String,
+        /// What it says.
+        added: f64,
+        /// What the report would show beside it.
+        expected: f64,
+    },
     /// It cannot be put as JSON.
     #[error("cannot put the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -56,6 +69,7 @@ fn check(report: &Report) -> Result<(), ReportError> {
         for (name, found) in &result.metrics {
             finite(found, &|| format!("{name} of {} ({})", result.attack, result.defence))?;
         }
+        check_added(report, result)?;
     }
     for chart in &report.charts {
         for (x, found) in chart.curves.iter().flat_map(|curve| &curve.points) {
@@ -82,6 +96,21 @@ fn check(report: &Report) -> Result<(), ReportError> {
         }
     }
     Ok(())
+}
+
+fn check_added(report: &Report, result: &AttackResult) -> Result<(), ReportError> {
+    let figures = || {
+        let (name, reached) = result.headline()?;
+        let base = report.baseline_of(result)?.metrics.get(name)?;
+        Some((result.metrics.get(ADDED)?.value, reached.value - base.value))
+    };
+    match figures() {
+        Some((added, expected)) if (added - expected).abs() > 1e-6 => {
+            let (attack, defence) = (result.attack.clone(), result.defence.clone());
+            Err(ReportError::Added { attack, defence, added, expected })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
@@ -147,6 +176,13 @@ mod tests {
         report.grids[0].rows[1].images[2].pop();
         let error = write(&report, folder.path()).unwrap_err().to_string();
         assert!(error.ends_with("has 391 pixels, expected 392"), "{error}");
+        let mut report = sample();
+        report.results[0].metrics.get_mut(SKILL).unwrap().value = 0.01;
+        let error = write(&report, folder.path()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("inverse network (hash, d = 16) adds 0.11 by its own figure, 0.1"),
+            "{error}"
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -6,8 +6,9 @@ pub const CONDITIONAL_MEAN: &str = "conditional mean";
 pub const SKILL: &str = "skill over mean";
 /// Skill over the class means.
 pub const SKILL_CLASS: &str = "skill over class mean";
-/// Skill less that of the baseline without the code, paired by record.
-pub const ADDED: &str = "added by code";
+/// The headline ([`AttackResult::headline`](super::AttackResult::headline)) less that of the baseline
+/// ([`Report::baseline_of`](super::Report::baseline_of)), with its interval paired by record.
+pub const ADDED: &str = "added to baseline";
 /// Scaled error left on the best reconstructed 1 % of records ([`worst_share`](crate::metrics::worst)).
 pub const WORST: &str = "error left, worst 1 %";
 /// Balanced accuracy over columns with few values.

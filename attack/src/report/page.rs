@@ -30,7 +30,7 @@ pub fn html(report: &Report) -> String {
         ("What changes the leakage", wrapped("charts", charts)),
         ("Privacy against utility", wrapped("utility", scatter::section(report))),
         ("Checks on the harness", checks(report)),
-        ("What was not tried", list(&report.not_tried)),
+        ("What was not tried", not_tried(report)),
         ("How to get these figures again", reproduce(report)),
     ];
     for (name, body) in sections.iter().filter(|(_, body)| !body.is_empty()) {
@@ -48,9 +48,12 @@ fn wrapped(class: &str, body: String) -> String {
 fn summary_section(report: &Report) -> String {
     let failed = report.checks.is_empty() || report.checks.iter().any(|check| !check.held);
     let mut html = String::from("<div class=\"summary\">");
-    for (place, paragraph) in summary::summary(report).iter().enumerate() {
+    for (place, statement) in summary::summary(report).iter().enumerate() {
         let class = if place == 0 && failed { " class=\"warning\"" } else { "" };
-        let _ = write!(html, "<p{class}>{}</p>", escape(paragraph));
+        let _ = write!(html, "<p{class}>{}</p>", escape(&statement.lead));
+        if !statement.details.is_empty() {
+            html.push_str(&list(&statement.details));
+        }
     }
     html + "</div>"
 }
@@ -83,10 +86,14 @@ fn checks(report: &Report) -> String {
     html + "</tbody></table>"
 }
 
-fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        return "<p>The report does not say.</p>".to_string();
+fn not_tried(report: &Report) -> String {
+    match report.not_tried.as_slice() {
+        [] => "<p>The report does not say.</p>".to_string(),
+        items => list(items),
     }
+}
+
+fn list(items: &[String]) -> String {
     let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
     format!("<ul class=\"plain\">{items}</ul>")
 }

@@ -14,7 +14,12 @@ pub fn result(attack: &str, knowledge: &[&str], releases: u64, cut: CutKind, ski
         knowledge: knowledge.iter().map(|known| known.to_string()).collect(),
         releases,
         cut,
-        defence: if releases == 0 { "none" } else { "hash, d = 16" }.to_string(),
+        defence: match cut {
+            CutKind::SimulatedFloats => "none, 16 floats",
+            _ if releases == 0 => "none",
+            _ => "hash, d = 16",
+        }
+        .to_string(),
         bits: 16 * floats * releases,
         auxiliary_rows: 4000,
         target_rows: 6000,

@@ -6,6 +6,7 @@ use super::axis::{Axis, frame};
 use super::chart::{COLOURS, framed, legend, mark};
 use super::escape::escape;
 use super::figure::{number, range};
+use super::label::Labels;
 use super::model::{Report, UtilityPoint};
 use super::names::SKILL;
 
@@ -31,28 +32,25 @@ pub fn section(report: &Report) -> String {
         &format!("{} on test records (right is better)", report.utility_metric),
         "variance explained, % (low is better)",
     );
-    let spots: Vec<(f64, f64)> =
-        points.iter().map(|p| (x.place(p.utility), y.place(100.0 * p.leakage.value))).collect();
-    for (place, (defence, colour)) in defences.iter().zip(COLOURS.iter().cycle()).enumerate() {
-        let own = points.iter().zip(&spots).filter(|(point, _)| point.defence == **defence);
-        for (point, (across, down)) in own {
-            let [low, high, bare] =
-                [point.leakage.low, point.leakage.high, point.baseline.value].map(|f| y.place(100.0 * f));
-            svg.push_str(&mark(*across, *down, low, high, colour));
-            let _ = write!(
-                svg,
-                "<path class=\"bare\" d=\"M{:.1} {bare:.1}h14\" stroke=\"{colour}\"/>",
-                across - 7.0
-            );
-            let (offset, anchor) = if place % 2 == 0 { (7.0, "start") } else { (-7.0, "end") };
-            let _ = write!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{}</text>",
-                across + offset,
-                down - 4.0,
-                escape(&point.setting)
-            );
-        }
+    let marks: Vec<[f64; 4]> = points
+        .iter()
+        .map(|p| {
+            let [value, low, high] =
+                [p.leakage.value, p.leakage.low, p.leakage.high].map(|f| y.place(100.0 * f));
+            [x.place(p.utility), value, low, high]
+        })
+        .collect();
+    let whiskers: Vec<[f64; 3]> = marks.iter().map(|[x, _, low, high]| [*x, *high, *low]).collect();
+    let mut labels = Labels::around(&whiskers);
+    for (point, [across, value, low, high]) in points.iter().zip(marks) {
+        let order = defences.iter().position(|defence| *defence == point.defence).unwrap_or(0);
+        let colour = COLOURS[order % COLOURS.len()];
+        svg.push_str(&mark(across, value, low, high, colour));
+        let (from, bare) = (across - 7.0, y.place(100.0 * point.baseline.value));
+        let _ = write!(svg, "<path class=\"bare\" d=\"M{from:.1} {bare:.1}h14\" stroke=\"{colour}\"/>");
+        let (left, base) = labels.place((across, value), &point.setting);
+        let setting = escape(&point.setting);
+        let _ = write!(svg, "<text x=\"{left:.1}\" y=\"{base:.1}\" fill=\"{colour}\">{setting}</text>");
     }
     let figure = framed("What a defence costs and what it saves", &legend(defences.into_iter()), &svg);
     format!(
@@ -64,8 +62,8 @@ pub fn section(report: &Report) -> String {
 
 fn table(report: &Report) -> String {
     let mut html = format!(
-        "<table><thead><tr><th>defence</th><th>setting</th><th>{}</th><th>variance explained, %</th>\
-         <th>without the code, %</th><th>strongest attack</th></tr></thead><tbody>",
+        "<table><thead><tr><th>defence</th><th>setting</th><th>{}</th><th class=\"figure\">variance explained, %</th>\
+         <th class=\"figure\">without the code, %</th><th>strongest attack</th></tr></thead><tbody>",
         escape(&report.utility_metric)
     );
     for UtilityPoint { defence, setting, utility, leakage, baseline, strongest } in &report.utility {

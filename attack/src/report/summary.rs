@@ -2,13 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use super::figure::{number, phrase};
+use super::figure::{number, phrase, range};
 use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report};
 use super::names::{ACCURACY, ADDED, AUC, SKILL, WORST};
 use super::relate::strongest;
 
-/// Paragraphs: one for each victim and number of releases of the run's own defence, then what limits them.
-pub fn summary(report: &Report) -> Vec<String> {
+/// A sentence to remember, and what qualifies it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The sentence.
+    pub lead: String,
+    /// Comparisons and limits.
+    pub details: Vec<String>,
+}
+
+impl From<String> for Statement {
+    fn from(lead: String) -> Self {
+        Self { lead, details: Vec::new() }
+    }
+}
+
+/// Whether the harness works, a statement for each victim and number of releases of the run's own defence, and
+/// what bounds there are.
+pub fn summary(report: &Report) -> Vec<Statement> {
     let mut groups: BTreeMap<(&str, CutKind, u64, u64), Vec<&AttackResult>> = BTreeMap::new();
     let own = |r: &&AttackResult| {
         let real = matches!(r.cut, CutKind::Codes | CutKind::Gradients);
@@ -17,26 +33,27 @@ pub fn summary(report: &Report) -> Vec<String> {
     for result in report.results.iter().filter(own) {
         groups.entry((&result.victim, result.cut, result.releases, result.bits)).or_default().push(result);
     }
-    let mut paragraphs = vec![harness(report)];
+    let mut statements = vec![Statement::from(harness(report))];
     if groups.is_empty() {
-        paragraphs.push("No attack on what this run sent was scored.".to_string());
+        statements.push("No attack on what this run sent was scored.".to_string().into());
     }
-    paragraphs.extend(groups.values().map(|group| release(report, group)));
-    paragraphs.push(match report.lower_bound.as_str() {
+    statements.extend(groups.values().filter_map(|group| release(report, group)));
+    let bound = match report.lower_bound.as_str() {
         NONE_PROVEN => {
             "There is no proof that nothing more leaks. These are attacks that were run, on records \
             that they had not seen; a stronger attack may get more."
                 .to_string()
         }
         bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
-    });
-    paragraphs
+    };
+    statements.push(bound.into());
+    statements
 }
 
 /// What the attacks that saw the same got.
-fn release(report: &Report, group: &[&AttackResult]) -> String {
-    let Some(best) = strongest(group.iter().copied()) else { return String::new() };
-    let Some((name, estimate)) = best.headline() else { return String::new() };
+fn release(report: &Report, group: &[&AttackResult]) -> Option<Statement> {
+    let best = strongest(group.iter().copied())?;
+    let (name, estimate) = best.headline()?;
     let (seen, code) = match (best.cut, best.releases) {
         (CutKind::Gradients, 1) => ("one gradient".to_string(), "gradient"),
         (CutKind::Gradients, times) => (format!("the gradients of {times} releases"), "gradients"),
@@ -44,35 +61,27 @@ fn release(report: &Report, group: &[&AttackResult]) -> String {
         (_, times) => (format!("the codes of {times} releases, {} bits in all", best.bits), "codes"),
     };
     let which = if group.len() == 1 { "the only attack run" } else { "the strongest attack run" };
-    let mut sentences = vec![format!(
+    let lead = format!(
         "From {seen}, {which} ({}) {}{}",
         who(best),
         gets(name, estimate, &best.victim),
         without(report, best, name, estimate, code)
-    )];
+    );
+    let mut details = Vec::new();
     if best.cut == CutKind::Codes {
-        sentences.push(floats(report, best, name));
+        details.push(floats(report, best, name));
     }
-    sentences.extend(worst(report, best));
+    details.extend(worst(report, best, code));
     for result in group {
-        if let Some((other, (name, found))) = report.beaten_by(result).and_then(|o| Some((o, o.headline()?)))
-        {
-            sentences.push(format!(
-                "The conditional mean ({}) is beaten as an estimate: with the same knowledge, {} reaches {}, \
-                 above its interval.",
-                knowing(result),
-                other.attack,
-                phrase(name, found)
-            ));
-        }
+        details.extend(beaten(report, result));
     }
     if group.len() > 1 {
-        sentences.push(format!(
+        details.push(format!(
             "The strongest of {} was chosen on the records that it is scored on, which flatters it a little.",
             group.len()
         ));
     }
-    sentences.join(" ")
+    Some(Statement { lead, details })
 }
 
 fn without(report: &Report, best: &AttackResult, name: &str, estimate: Estimate, code: &str) -> String {
@@ -88,14 +97,14 @@ fn without(report: &Report, best: &AttackResult, name: &str, estimate: Estimate,
         format!("without the {code} an adversary that knows less ({})", knowing(base))
     };
     let add = if code.ends_with('s') { "add" } else { "adds" };
+    let scale = if name == AUC { AUC } else { ADDED };
+    let points = if name == AUC { "" } else { " points" };
     let added = match best.metrics.get(ADDED) {
-        Some(added) if name == SKILL => {
+        Some(added) => {
             let doubt = if added.low <= 0.0 && added.high >= 0.0 { ", which may be chance" } else { "" };
-            let ends = super::figure::range(ADDED, *added);
-            format!("{} points (95 % interval {ends}){doubt}", number(ADDED, added.value))
+            format!("{}{points} (95 % interval {}){doubt}", number(scale, added.value), range(scale, *added))
         }
-        _ if name == AUC => number(AUC, estimate.value - reached.value),
-        _ => format!("{} points", number(name, estimate.value - reached.value)),
+        None => format!("{}{points}", number(scale, estimate.value - reached.value)),
     };
     let reached = gets(name, reached, "");
     format!("; {adversary} {}: the {code} {add} {added}.", reached.trim_end())
@@ -107,7 +116,9 @@ fn floats(report: &Report, best: &AttackResult, name: &str) -> String {
     };
     match strongest(report.results.iter().filter(same)).and_then(|r| Some((r, *r.metrics.get(name)?))) {
         Some((r, found)) => {
-            format!("Floats at the same cut would give {} ({}).", phrase(name, found), who(r))
+            let alike = r.attack == best.attack && r.known() == best.known();
+            let attack = if alike { "the same attack".to_string() } else { who(r) };
+            format!("Floats at the same cut would give {} to {attack}.", phrase(name, found))
         }
         None => {
             "Floats at the same cut were not attacked, so what hashing itself withholds is unknown.".into()
@@ -115,16 +126,28 @@ fn floats(report: &Report, best: &AttackResult, name: &str) -> String {
     }
 }
 
-fn worst(report: &Report, best: &AttackResult) -> Option<String> {
+fn worst(report: &Report, best: &AttackResult, code: &str) -> Option<String> {
     let left = best.metrics.get(WORST)?;
     let compared = match report.baseline_of(best).and_then(|base| base.metrics.get(WORST)) {
-        Some(base) => format!("without the code {} is left on its best 1 %", phrase(WORST, *base)),
-        None => "without the code this was not measured".to_string(),
+        Some(base) => format!("without the {code} {} is left on its best 1 %", phrase(WORST, *base)),
+        None => format!("without the {code} this was not measured"),
     };
     Some(format!(
         "The 1 % of records that it reconstructs best fare worst: of the error that guessing the mean makes on \
-         an average record, only {} is left on them; {compared}.",
+         an average record, {} is left on them; {compared}.",
         phrase(WORST, *left)
+    ))
+}
+
+fn beaten(report: &Report, result: &AttackResult) -> Option<String> {
+    let other = report.beaten_by(result)?;
+    let ((name, reached), (_, more)) = (result.headline()?, other.headline()?);
+    Some(format!(
+        "As an estimate the conditional mean ({}; {}) is beaten: with the same knowledge, {} reaches {}.",
+        knowing(result),
+        phrase(name, reached),
+        other.attack,
+        phrase(name, more)
     ))
 }
 
@@ -134,6 +157,9 @@ fn gets(name: &str, estimate: Estimate, victim: &str) -> String {
         (AUC, _) => format!("tells {victim} apart with an AUC of {figure}").replace("  ", " "),
         (ACCURACY, "") => format!("guesses {figure}"),
         (ACCURACY, _) => format!("guesses {figure} of {victim} right"),
+        (SKILL, _) if estimate.value < 0.0 => {
+            format!("does worse than guessing the mean, by a skill of {figure}")
+        }
         (_, "") => format!("explains {figure}"),
         _ => format!("explains {figure} of the variance of {victim}"),
     }
@@ -143,7 +169,7 @@ fn harness(report: &Report) -> String {
     let failed: Vec<&str> = report.checks.iter().filter(|c| !c.held).map(|c| c.name.as_str()).collect();
     match (report.checks.len(), failed.len()) {
         (0, _) => "No check on the harness was run: nothing shows that its attacks work at all.".to_string(),
-        (all, 0) => format!("All {all} checks on the harness held."),
+        (all, 0) => format!("Checks on the harness: {all} of {all} held."),
         (all, n) => format!(
             "{n} of {all} checks on the harness did not hold ({}): do not rely on the figures below.",
             failed.join("; ")
@@ -167,32 +193,36 @@ pub(super) fn knowing(result: &AttackResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::names::CONDITIONAL_MEAN;
     use crate::report::sample::sample;
+
+    fn paragraphs(report: &Report) -> Vec<String> {
+        let whole = |s: Statement| [vec![s.lead], s.details].concat().join(" ");
+        summary(report).into_iter().map(whole).collect()
+    }
 
     #[test]
     fn strongest_baseline_interval_and_floats_stand_together() {
-        let paragraphs = summary(&sample());
-        assert_eq!(paragraphs[0], "All 2 checks on the harness held.");
-        let one = &paragraphs[1];
+        let found = paragraphs(&sample());
+        assert_eq!(found[0], "Checks on the harness: 2 of 2 held.");
+        let one = &found[1];
         for part in [
             "From one code of 16 bits, the strongest attack run (inverse network, knowing auxiliary rows and labels) \
              explains 15.0 % (95 % interval 13.0 to 17.0 %) of the variance of bank&co's columns; without the code \
              the same adversary explains 4.0 % (95 % interval 2.0 to 6.0 %): the code adds 11.0 points (95 % interval \
              9.0 to 13.0).",
-            "Floats at the same cut would give 45.0 % (95 % interval 43.0 to 47.0 %)",
-            "only 8.0 % (95 % interval 6.0 to 10.0 %) is left",
-            "The conditional mean (knowing auxiliary rows and labels) is beaten as an estimate",
+            "Floats at the same cut would give 45.0 % (95 % interval 43.0 to 47.0 %) to the same attack.",
+            "8.0 % (95 % interval 6.0 to 10.0 %) is left",
+            "As an estimate the conditional mean (knowing auxiliary rows and labels; 10.0 % (95 % interval 8.0 to 12.0 %)) \
+             is beaten: with the same knowledge, inverse network reaches 15.0 %",
         ] {
             assert!(one.contains(part), "{one}");
         }
-        assert!(
-            paragraphs[2].starts_with("From the codes of 30 releases, 480 bits in all"),
-            "{paragraphs:?}"
-        );
-        assert!(paragraphs[3].contains("guesses 71.0 %"), "{paragraphs:?}");
-        assert!(paragraphs.last().unwrap().starts_with("There is no proof"));
+        assert!(found[2].starts_with("From the codes of 30 releases, 480 bits in all"), "{found:?}");
+        assert!(found[3].contains("guesses 71.0 %"), "{found:?}");
+        assert!(found.last().unwrap().starts_with("There is no proof"));
         for word in ["safe", "secure"] {
-            assert!(!paragraphs.join(" ").contains(word));
+            assert!(!found.join(" ").contains(word));
         }
     }
 
@@ -201,17 +231,32 @@ mod tests {
         let mut report = sample();
         report.results.retain(|r| !r.is_baseline() && r.cut == CutKind::Codes);
         report.checks[0].held = false;
-        let paragraphs = summary(&report);
-        assert!(paragraphs[0].starts_with("1 of 2 checks on the harness did not hold"));
-        assert!(paragraphs[1].contains("what the code adds is unknown"));
-        assert!(paragraphs[1].contains("what hashing itself withholds is unknown"));
+        let found = paragraphs(&report);
+        assert!(found[0].starts_with("1 of 2 checks on the harness did not hold"));
+        assert!(found[1].contains("what the code adds is unknown"));
+        assert!(found[1].contains("what hashing itself withholds is unknown"));
         report.results.clear();
         report.checks.clear();
         report.lower_bound = "1 bit".to_string();
-        let paragraphs = summary(&report);
-        assert!(paragraphs[0].starts_with("No check"));
-        assert!(paragraphs[1].starts_with("No attack"));
-        assert!(paragraphs[2].starts_with("Proven to leak at least: 1 bit."));
+        let found = paragraphs(&report);
+        assert!(found[0].starts_with("No check"));
+        assert!(found[1].starts_with("No attack"));
+        assert!(found[2].starts_with("Proven to leak at least: 1 bit."));
+    }
+
+    #[test]
+    fn a_skill_below_zero_explains_nothing() {
+        let mut report = sample();
+        report.results.retain(|r| r.is_baseline() || r.attack == CONDITIONAL_MEAN);
+        report.results[1]
+            .metrics
+            .insert(SKILL.to_string(), Estimate { value: -0.03, low: -0.05, high: -0.01 });
+        let found = paragraphs(&report);
+        assert!(
+            found[1].contains("does worse than guessing the mean, by a skill of \u{2212}3.0 %"),
+            "{found:?}"
+        );
+        assert!(found[1].contains("the code adds \u{2212}7.0 points."), "{found:?}");
     }
 
     #[test]
@@ -222,6 +267,6 @@ mod tests {
                 added.low = -0.01;
             }
         }
-        assert!(summary(&report)[1].contains("which may be chance"));
+        assert!(paragraphs(&report)[1].contains("which may be chance"));
     }
 }

@@ -50,7 +50,7 @@ fn line(report: &Report, row: &AttackResult, metrics: &[&str]) -> String {
     };
     let mut html = format!(
         "<tr class=\"{class}\"><td>{}<small>{}</small></td><td>{cut}<small>{}</small></td><td>{seen}</td>\
-         <td>{} scored<small>{} learned from</small></td>",
+         <td class=\"records\">{} scored<small>{} learned from</small></td>",
         escape(&row.attack),
         escape(&knowing(row)),
         escape(defence),
@@ -92,7 +92,8 @@ fn notes(report: &Report, row: &AttackResult) -> Vec<String> {
     [beaten, less, row.note.clone()].into_iter().flatten().collect()
 }
 
-fn cut(kind: CutKind) -> &'static str {
+/// A cut in a few words.
+pub(super) fn cut(kind: CutKind) -> &'static str {
     match kind {
         CutKind::Codes => "hash codes",
         CutKind::Gradients => "gradients, at a party",

@@ -6,6 +6,7 @@ use super::figure::{number, range};
 use super::model::{AttackResult, Report};
 use super::names::unit;
 use super::summary::{knowing, summary};
+use super::table::cut;
 
 /// A short table, then the summary.
 pub fn text(report: &Report) -> String {
@@ -18,17 +19,28 @@ pub fn text(report: &Report) -> String {
         if block.baseline.is_none() {
             text.push_str("  no baseline without the code was run\n");
         }
-        for row in rows {
+        let name = |row: &AttackResult| format!("{}, {}", row.attack, knowing(row));
+        let place = |row: &AttackResult| match row.is_baseline() {
+            true => "no code".to_string(),
+            false => format!("{}; {}", cut(row.cut), row.defence),
+        };
+        let widest = |of: &dyn Fn(&AttackResult) -> String| {
+            rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
+        };
+        let (name_width, place_width) = (widest(&name), widest(&place));
+        for row in &rows {
             let found = row.metrics.get(figure).map_or("not scored".to_string(), |found| {
                 format!("{:>6}  ({})", number(figure, found.value), range(figure, *found))
             });
-            let defence = if row.is_baseline() { "no code" } else { &row.defence };
-            let name = format!("{}, {}", row.attack, knowing(row));
-            let _ = writeln!(text, "  {name:<64} {defence:<22} {:>6} bits  {found}", row.bits);
+            let (name, place, bits) = (name(row), place(row), row.bits);
+            let _ = writeln!(text, "  {name:<name_width$}  {place:<place_width$} {bits:>6} bits  {found}");
         }
     }
-    for paragraph in summary(report) {
-        let _ = write!(text, "\n{paragraph}\n");
+    for statement in summary(report) {
+        let _ = writeln!(text, "\n{}", statement.lead);
+        statement.details.iter().for_each(|detail| {
+            let _ = writeln!(text, "- {detail}");
+        });
     }
     text
 }
