@@ -39,7 +39,7 @@ impl Bootstrap {
         interval(value, figures.collect())
     }
 
-    /// Mean of `values` [records].
+    /// Mean of `values` `[records]`.
     pub fn mean(&self, values: &[f64]) -> Estimate {
         let sums = self.sums(values.len(), |row| [values[row]]);
         interval(mean(values), sums.map(|[sum]| sum / values.len() as f64).collect())

@@ -1,6 +1,6 @@
 //! Squared errors, and skill: the part of a reference predictor's squared error that an attack removes.
 
-/// Squared error of each record, mean over its columns: [rows], from 0, in squared units of the columns.
+/// Squared error of each record, mean over its columns: `[rows]`, from 0, in squared units of the columns.
 pub fn squared_errors(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
     assert!(columns > 0 && truth.len().is_multiple_of(columns), "no whole number of records");
@@ -27,7 +27,7 @@ pub(super) fn ratio_skill(errors: f64, reference: f64) -> f64 {
     if reference > 0.0 { 1.0 - errors / reference } else { f64::NAN }
 }
 
-/// R2 of each column, [columns], at most 1: skill against `reference_mean` [columns], the columns' means over
+/// R2 of each column, `[columns]`, at most 1: skill against `reference_mean` `[columns]`, the columns' means over
 /// auxiliary rows. A column in which the reference makes no error has none.
 pub fn column_r2(truth: &[f32], guess: &[f32], reference_mean: &[f32]) -> Vec<Option<f64>> {
     let columns = reference_mean.len();
@@ -42,7 +42,7 @@ pub fn column_r2(truth: &[f32], guess: &[f32], reference_mean: &[f32]) -> Vec<Op
         .collect()
 }
 
-/// One column of a table: [rows].
+/// One column of a table: `[rows]`.
 pub fn column(table: &[f32], columns: usize, index: usize) -> Vec<f32> {
     table.iter().skip(index).step_by(columns).copied().collect()
 }

@@ -1,6 +1,6 @@
 //! Labels: accuracy against the most common class, and the area under the ROC curve.
 
-/// 1 for each label guessed right, 0 for the others: [rows]. Its mean is the accuracy.
+/// 1 for each label guessed right, 0 for the others: `[rows]`. Its mean is the accuracy.
 pub fn hits(truth: &[u32], guess: &[u32]) -> Vec<f64> {
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
     truth.iter().zip(guess).map(|(t, g)| f64::from(u8::from(t == g))).collect()

@@ -1,14 +1,13 @@
 //! Top-1 re-identification: whether a reconstruction points to its own record among all targets.
 
 /// For each guess, how likely its own record is the nearest of all records of `truth` by squared distance:
-/// [rows], 1 if it is, 0 if another is nearer, `1 / n` if it ties with n - 1 others. The mean over records is
+/// `[rows]`, 1 if it is, 0 if another is nearer, `1 / n` if it ties with n - 1 others. The mean over records is
 /// top-1 accuracy; an attack that gives every record the same guess has `1 / rows`.
 ///
 /// Time grows with the square of the rows, and the figure falls with their number: say how many there were.
 pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
     assert!(columns > 0 && truth.len().is_multiple_of(columns), "no whole number of records");
-    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
     let records = || truth.chunks_exact(columns);
     records()
         .zip(guess.chunks_exact(columns))
@@ -27,6 +26,20 @@ pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Squared distance, in eight sums, which a processor adds at once.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let (whole_a, rest_a) = a.as_chunks::<8>();
+    let (whole_b, rest_b) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for lane in 0..8 {
+            sums[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
+        }
+    }
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| (a - b) * (a - b)).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +49,12 @@ mod tests {
         let truth = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 5.0, 5.0];
         let guess = [0.4, 0.0, 1.0, 0.1, 0.0, 0.2, 4.0, 4.0];
         assert_eq!(top1(&truth, &guess, 2), [1.0, 0.5, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn long_records_are_measured_whole() {
+        let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
+        assert_eq!(distance(&a, &[0.0; 19]), (0..19).map(|i| (i * i) as f32).sum::<f32>());
     }
 
     #[test]

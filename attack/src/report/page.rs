@@ -19,8 +19,9 @@ pub fn html(report: &Report) -> String {
     let _ = writeln!(
         page,
         "<header><p class=\"kicker\">Reconstruction and inference attacks on a vertical federated run</p>\
-         <h1>{title}</h1><p class=\"caveat\">{}</p></header>",
-        escape(&report.data)
+         <h1>{title}</h1><p class=\"caveat\">{} Defence of the run: {}.</p></header>",
+        escape(&report.data),
+        escape(&report.defence)
     );
     let charts: String = report.charts.iter().map(chart::figure).collect();
     let sections = [
@@ -135,7 +136,7 @@ mod tests {
         for part in [
             "<h2>Summary</h2>",
             "From one code of 16 bits",
-            "no code: the baseline",
+            "nothing: the baseline",
             "Beaten as an estimate: inverse network",
             "data:image/png;base64,iVBOR",
             "<polygon",

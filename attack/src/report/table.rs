@@ -40,7 +40,7 @@ fn table(report: &Report, block: &Block<'_>) -> String {
 
 fn line(report: &Report, row: &AttackResult, metrics: &[&str]) -> String {
     let (class, cut, defence, seen) = if row.is_baseline() {
-        ("baseline", "no code: the baseline", "", "nothing".to_string())
+        ("baseline", "nothing: the baseline", "", "nothing".to_string())
     } else {
         let seen = match row.releases {
             1 => format!("{} bits", row.bits),

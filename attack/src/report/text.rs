@@ -21,7 +21,7 @@ pub fn text(report: &Report) -> String {
         }
         let name = |row: &AttackResult| format!("{}, {}", row.attack, knowing(row));
         let place = |row: &AttackResult| match row.is_baseline() {
-            true => "no code".to_string(),
+            true => "nothing: the baseline".to_string(),
             false => format!("{}; {}", cut(row.cut), row.defence),
         };
         let widest = |of: &dyn Fn(&AttackResult) -> String| {
