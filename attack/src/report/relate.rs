@@ -66,7 +66,7 @@ impl Report {
     }
 
     /// All results, each baseline with the attacks that belong to it.
-    pub fn blocks(&self) -> Vec<Block<'_>> {
+    pub(super) fn blocks(&self) -> Vec<Block<'_>> {
         let mut blocks: Vec<Block<'_>> = Vec::new();
         let (baselines, attacks): (Vec<_>, Vec<_>) =
             self.results.iter().partition(|result| result.is_baseline());
