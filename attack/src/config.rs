@@ -25,6 +25,9 @@ pub struct AttackConfig {
     /// Code lengths at which the run is repeated in this process; may be empty.
     #[serde(default)]
     pub bits: Vec<usize>,
+    /// Epsilons a bit of randomised response at which the run is repeated in this process; may be empty.
+    #[serde(default)]
+    pub randomised_response: Vec<f64>,
     /// Whether the run is repeated in this process with encode-once training, to compare.
     #[serde(default)]
     pub encode_once: bool,
@@ -56,6 +59,7 @@ impl AttackConfig {
             own: None,
             auxiliary_shares: default_shares(),
             bits: Vec::new(),
+            randomised_response: Vec::new(),
             encode_once: false,
             white_box: true,
             head: None,

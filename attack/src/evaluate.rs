@@ -110,6 +110,10 @@ pub fn evaluate(
         utility.push(point);
         charts[0].curves.push(curve);
     }
+    for epsilon in &config.randomised_response {
+        tell(&format!("simulating randomised response with epsilon {epsilon} a bit"));
+        utility.push(bench.responding(out, *epsilon, &strongest, &mut findings)?);
+    }
     if !config.bits.is_empty() {
         charts.push(bench.over_bits(out, tell, &strongest, &mut utility, &mut findings)?);
     }
@@ -525,6 +529,37 @@ impl<'a> Bench<'a> {
         let setting = format!("{:.0} % cohort, d = {}", COHORT * 100.0, run.bits);
         let point = self.utility("encode-once", setting, once.utility, findings, &attackable);
         Ok((point, Curve { name, points }))
+    }
+
+    /// The same run with randomised response on every bit.
+    fn responding(
+        &self,
+        out: &Path,
+        epsilon: f64,
+        facts: &[Fact],
+        findings: &mut Findings,
+    ) -> anyhow::Result<UtilityPoint> {
+        let run = &self.evidence.coordinator.run;
+        let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
+        let simulated = simulate(
+            self.evidence,
+            &settings,
+            Cut::Hash,
+            &out.join(format!("simulated-epsilon{epsilon}.parquet")),
+        )?;
+        let attackable = Attackable {
+            observed: &simulated.observed,
+            encoder: None,
+            cut: CutKind::Codes,
+            defence: format!("randomised response, epsilon {epsilon} a bit, d = {}", run.bits),
+            value_bits: 1,
+        };
+        let scene = self.frozen_scene(&attackable);
+        for facts in [&[Fact::Code][..], facts] {
+            findings.keep(scene.conditional_mean(facts)?);
+        }
+        let setting = format!("epsilon {epsilon} a bit");
+        Ok(self.utility("randomised response", setting, simulated.utility, findings, &attackable))
     }
 
     /// The same run with other code lengths.

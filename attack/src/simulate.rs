@@ -7,6 +7,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_coordinator::top;
+use hashvfl_core::random::stream;
+use hashvfl_core::response::{KEY_BYTES, Response};
 use hashvfl_core::settings::RunSettings;
 use hashvfl_core::{Part, Plan};
 use hashvfl_learning::bottom::InputShape;
@@ -15,6 +17,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder};
 use hashvfl_learning::local::{LocalParties, LocalParty};
 use hashvfl_transcript::{Header, Recording, Transcript};
+use rand::Rng;
 
 use crate::evidence::{Evidence, Owner};
 use crate::observed::Observed;
@@ -71,7 +74,12 @@ fn party<'a>(
     let config = owner.config.encoder.clone();
     // Where the party drew its seed anew, any is as good.
     let seed = owner.config.seed.unwrap_or(settings.seed);
-    let encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    let mut encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    if let (Cut::Hash, Some(epsilon)) = (cut, settings.randomised_response) {
+        let mut key = [0; KEY_BYTES];
+        stream(seed, "response key", &[]).fill_bytes(&mut key);
+        encoder.respond_with(Response::new(key, epsilon));
+    }
     Ok(LocalParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)) })
 }
 

@@ -16,6 +16,7 @@ pub mod party;
 pub mod plan;
 pub mod random;
 pub mod records;
+pub mod response;
 pub mod settings;
 pub mod table;
 pub mod target;

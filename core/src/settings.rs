@@ -104,6 +104,9 @@ pub struct RunSettings {
     /// a cohort below 1.0; with 1.0 it releases each training record's final code once more.
     #[serde(default)]
     pub refit: bool,
+    /// Epsilon a bit of randomised response, above 0 and at most 20; absent: bits are sent as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub randomised_response: Option<f64>,
 }
 
 mod defaults {
@@ -162,6 +165,7 @@ impl RunSettings {
             validation_share: defaults::validation_share(),
             cohort_share: defaults::cohort_share(),
             refit: false,
+            randomised_response: None,
         }
     }
 
@@ -201,7 +205,10 @@ impl RunSettings {
             require((0.0..0.9).contains(&share), key, "from 0 to below 0.9".into(), share.to_string())?;
         }
         let cohort_fits = self.cohort_share > 0.0 && self.cohort_share <= 1.0;
-        require(cohort_fits, "cohort_share", "above 0 and at most 1".into(), self.cohort_share.to_string())
+        require(cohort_fits, "cohort_share", "above 0 and at most 1".into(), self.cohort_share.to_string())?;
+        let epsilon = self.randomised_response.unwrap_or(1.0);
+        let epsilon_fits = epsilon > 0.0 && epsilon <= 20.0;
+        require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
     }
 
     /// Whether only a cohort of the records takes part in joint training.
@@ -232,6 +239,10 @@ impl RunSettings {
             ("validation_share", self.validation_share.to_string()),
             ("cohort_share", self.cohort_share.to_string()),
             ("refit", self.refit.to_string()),
+            (
+                "randomised_response",
+                self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
+            ),
         ];
         Settings(pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect())
     }
@@ -339,6 +350,8 @@ mod tests {
             RunSettings { learning_rate: f64::NAN, ..settings() },
             RunSettings { test_share: 0.95, ..settings() },
             RunSettings { cohort_share: 0.0, ..settings() },
+            RunSettings { randomised_response: Some(0.0), ..settings() },
+            RunSettings { randomised_response: Some(f64::NAN), ..settings() },
             RunSettings { parties: vec![], ..settings() },
             RunSettings { parties: vec![PartyName::new("a").unwrap(); 2], ..settings() },
         ];

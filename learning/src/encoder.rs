@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::Digest;
 use hashvfl_core::random::stream;
+use hashvfl_core::response::Response;
 use hashvfl_core::settings::{RunSettings, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,7 @@ pub struct Encoder {
     device: Device,
     model: BottomModel,
     statistics: Statistics,
+    response: Option<Response>,
     calibrated: bool,
     adam: Adam,
     pending: Option<Hashed>,
@@ -96,6 +98,7 @@ impl Encoder {
             seed,
             bits: settings.bits,
             statistics: Statistics::neutral(settings.bits),
+            response: None,
             calibrated: false,
             adam: Adam::new(config.adam),
             pending: None,
@@ -106,6 +109,11 @@ impl Encoder {
             device,
             config,
         })
+    }
+
+    /// Flips bits of every code from now on; the gradient goes to the value before, as without flips.
+    pub fn respond_with(&mut self, response: Response) {
+        self.response = Some(response);
     }
 
     /// Bits a record.
@@ -123,11 +131,12 @@ impl Encoder {
     pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
+        let content = self.response.is_some().then(|| columns.clone());
         let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
         let counters = [self.adam.updates()];
         let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
         let embedding = self.model.forward(Tensor::from_inner(columns), &mut dropout);
-        let (hashed, values) = match self.cut {
+        let (hashed, mut values) = match self.cut {
             Cut::Hash => {
                 let mut rng = stream(self.seed, "noise", &counters);
                 Hashed::new(embedding, &self.config.hash, &self.statistics, &mut rng)
@@ -135,6 +144,7 @@ impl Encoder {
             Cut::SimulatedFloat => Hashed::float(embedding),
         };
         self.pending = Some(hashed);
+        self.respond(&mut values, content, rows);
         values
     }
 
@@ -176,9 +186,20 @@ impl Encoder {
     /// Encodes `columns` [rows, columns] with fixed statistics. The signs of the result [rows, bits] are the
     /// codes; a row's result does not depend on its neighbours.
     pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let content = self.response.is_some().then(|| columns.clone());
         let mut values = self.embed(columns, rows);
         self.statistics.apply(&mut values, self.cut == Cut::Hash);
+        self.respond(&mut values, content, rows);
         values
+    }
+
+    fn respond(&self, values: &mut [f32], content: Option<Vec<f32>>, rows: usize) {
+        let (Some(response), Some(content)) = (&self.response, content) else { return };
+        let encoder = self.digest();
+        let width = (content.len() / rows.max(1)).max(1);
+        for (values, content) in values.chunks_exact_mut(self.bits).zip(content.chunks_exact(width)) {
+            response.respond(values, content, &encoder);
+        }
     }
 
     /// The values of [`Self::encode`] [rows, bits] with their graph back to `columns` [rows, columns]: for attacks
@@ -197,7 +218,10 @@ impl Encoder {
 
     /// Digest of everything that turns columns into codes.
     pub fn digest(&self) -> Digest {
-        self.snapshot().digest(&["model.", "hash."])
+        let mut snapshot = Snapshot::default();
+        snapshot.put_module("model", &self.model);
+        self.statistics.put(&mut snapshot);
+        snapshot.digest(&["model.", "hash."])
     }
 
     /// Everything the encoder has learned.

@@ -1,6 +1,7 @@
 //! Every bottom model learns, and a snapshot in a new encoder encodes and goes on exactly like the old one.
 
 use hashvfl_core::random::stream;
+use hashvfl_core::response::Response;
 use hashvfl_core::{PartyName, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::Device;
@@ -52,5 +53,25 @@ fn a_snapshot_is_the_whole_encoder() {
             assert_eq!(step(&mut new, batch), step(&mut old, batch), "{model:?} goes on to the bit");
         }
         assert_eq!(new.digest(), old.digest(), "{model:?}");
+    }
+}
+
+/// With randomised response too, a record's code is its own once the encoder is fixed.
+#[test]
+fn a_code_is_the_same_alone_and_in_any_batch() {
+    let mut encoder = encoder(&BottomConfig::Mlp(MlpConfig { hidden: vec![16] }), 1);
+    encoder.respond_with(Response::new([3; 32], 0.5));
+    let values = columns(0);
+    let gather = |rows: &[u32]| -> Vec<f32> {
+        rows.iter().flat_map(|row| values[*row as usize * 64..][..64].iter().copied()).collect()
+    };
+    let rows: Vec<u32> = (0..ROWS as u32).collect();
+    encoder.freeze(&rows, &gather);
+    let together = encoder.encode(gather(&rows), ROWS);
+    for row in &rows {
+        let alone = encoder.encode(gather(&[*row]), 1);
+        assert_eq!(alone, together[*row as usize * BITS..][..BITS]);
+        let other = encoder.encode(gather(&[ROWS as u32 - 1 - row, *row]), 2);
+        assert_eq!(alone, other[BITS..]);
     }
 }

@@ -12,7 +12,7 @@ use hashvfl_core::Part;
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::state::StateFolder;
-use crate::{client, encode, init};
+use crate::{client, encode, init, secret};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -117,6 +117,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 return Ok(());
             }
             let state = StateFolder::open(&config)?;
+            secret::keep(&config)?;
             client::join(&config, Prepared::load(&config)?, &state)
         }
     }

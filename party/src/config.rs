@@ -32,6 +32,9 @@ pub struct PartyConfig {
     /// drawn anew for each run.
     #[serde(default)]
     pub seed: Option<u64>,
+    /// The key of randomised response, where the run has it: drawn on first use, and to be kept.
+    #[serde(default = "response_key")]
+    pub response_key: PathBuf,
     /// What happens to columns first, fitted on training records.
     #[serde(default)]
     pub preprocessing: Preprocessing,
@@ -62,6 +65,10 @@ pub struct Waits {
     pub step_s: u64,
 }
 
+fn response_key() -> PathBuf {
+    "response.key".into()
+}
+
 impl Default for Waits {
     fn default() -> Self {
         Self { connect_s: 120, start_s: 3600, step_s: 600 }
@@ -87,6 +94,7 @@ impl PartyConfig {
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
         config.columns.resolve(folder);
         config.state = folder.join(&config.state);
+        config.response_key = folder.join(&config.response_key);
         config.run.check()?;
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);

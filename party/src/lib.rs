@@ -13,6 +13,7 @@ mod config;
 mod encode;
 mod init;
 pub mod prepare;
+mod secret;
 mod state;
 mod worker;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
 use hashvfl_data::{Matrix, Preprocessor, Quantiles, Standardizer, Table};
 use hashvfl_learning::bottom::{BottomConfig, InputShape};
@@ -13,6 +14,7 @@ use hashvfl_learning::threads;
 use rand::TryRng;
 
 use crate::config::PartyConfig;
+use crate::secret;
 
 /// A party's records, its plan and its encoder.
 pub struct Prepared {
@@ -47,7 +49,9 @@ impl Prepared {
                 rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?
             }
         };
-        Self::assemble(config, table, plan, preprocessor, seed)
+        let response =
+            config.run.randomised_response.map(|epsilon| secret::for_run(config, epsilon)).transpose()?;
+        Self::assemble(config, table, plan, preprocessor, (seed, response))
     }
 
     /// Loads the table with the preprocessing and weights of a trained model.
@@ -67,7 +71,10 @@ impl Prepared {
         if let Some(preprocessor) = &trained.preprocessor {
             preprocessor.apply(&mut table.matrix)?;
         }
-        let mut prepared = Self::assemble(config, table, plan, trained.preprocessor, trained.seed)?;
+        let response =
+            config.run.randomised_response.map(|epsilon| secret::kept(config, epsilon)).transpose()?;
+        let seed = (trained.seed, response);
+        let mut prepared = Self::assemble(config, table, plan, trained.preprocessor, seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
@@ -77,7 +84,7 @@ impl Prepared {
         table: Table,
         plan: Plan,
         preprocessor: Option<Preprocessor>,
-        seed: u64,
+        (seed, response): (u64, Option<Response>),
     ) -> anyhow::Result<Self> {
         let Table { ids, names, matrix, image } = table;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
@@ -86,8 +93,11 @@ impl Prepared {
         let image = image.map(|image| [image.channels, image.height, image.width]);
         let input = InputShape { columns: matrix.cols(), image };
         let updates = plan.updates();
-        let encoder =
+        let mut encoder =
             Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
+        if let Some(response) = response {
+            encoder.respond_with(response);
+        }
         Ok(Self { ids, columns: matrix, image, plan, encoder, preprocessor, names, device: name, seed })
     }
 

@@ -38,6 +38,9 @@ struct Arguments {
     /// Other code lengths at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "4,64")]
     lengths: Vec<usize>,
+    /// Epsilons a bit of randomised response at which the run is repeated in this process.
+    #[arg(long, value_delimiter = ',', default_value = "0.5,1,2,4")]
+    epsilons: Vec<f64>,
     /// Seed of splits, batches, weights and attacks.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -77,6 +80,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let config = AttackConfig {
         own: Some(PartyName::new(own)?),
         bits: arguments.lengths.clone(),
+        randomised_response: arguments.epsilons.clone(),
         encode_once: true,
         head: summary.transcript_head,
         seed: arguments.seed,
