@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::gradients::Gradients;
 use crate::range::{RangeError, above_zero, share};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 
@@ -130,13 +131,11 @@ impl ModuleMapper for Update<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let Some(gradient) = tensor.grad_remove(self.gradients) else {
+        let Some(gradient) = self.gradients.take(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let AdamConfig { beta1, beta2, epsilon, weight_decay } = self.adam.config;
         let dims = tensor.dims();
-        let count = dims.iter().product::<usize>();
-        let gradient: Tensor<1> = gradient.reshape([count]);
         let old = self.adam.moments.remove(&self.path.join("."));
         let (mean, square) = match old {
             Some(old) => (

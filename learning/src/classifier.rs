@@ -1,6 +1,5 @@
 //! The coordinator's model: all parties' codes to a prediction, and back to a gradient for each party.
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::settings::{Schedule, Task};
@@ -101,17 +100,17 @@ impl Classifier {
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
     pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
-        let input = self.input(parts, rows.len()).require_grad();
+        let input = self.input(parts, rows.len());
+        let device = input.device();
         let mut dropout =
             Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
-        let outputs = self.model.forward(input.clone(), &mut dropout);
-        let loss = self.loss.forward(outputs, rows, &self.device);
-        let mut gradients = loss.backward();
-        // Unwrap safety: the input requires a gradient and the loss depends on it.
-        let joint = to_host(input.grad_remove(&mut gradients).expect("gradient of the codes"));
+        let (outputs, trace) = self.model.forward(input, &mut dropout);
+        let (loss, gradient) = self.loss.learn(&to_host(outputs), rows);
+        let gradient = TensorData::new(gradient, [rows.len(), self.loss.outputs()]);
+        let (mut gradients, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
+        let joint = to_host(joint);
         let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
         self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
-        let loss = f64::from(loss.inner().into_scalar::<f32>());
         let mut split = split_columns(&joint, parts, rows.len());
         for (gradient, part) in split.iter_mut().zip(parts) {
             self.loss.add_consistency(gradient, part, rows);
@@ -121,8 +120,7 @@ impl Classifier {
 
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
-        let input = self.input(parts, rows).inner();
-        to_host(self.model.valid().forward(input, &mut Dropout::off()))
+        to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
     }
 
     /// Measures outputs on `rows`.
@@ -197,7 +195,7 @@ impl Classifier {
             }
         }
         let data = TensorData::new(joined, [rows, widths.iter().sum::<usize>()]);
-        Tensor::from_inner(Tensor::<2>::from_data(data, &self.device.clone().inner()))
+        Tensor::from_data(data, &self.device.clone().inner())
     }
 }
 

@@ -58,6 +58,11 @@ pub fn open(choice: DeviceChoice) -> Result<Opened, DeviceError> {
     }
 }
 
+/// Whether a device, without autodiff, is the CPU: its tensors then come to the host and go back without a copy.
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 fn cpu() -> Opened {
     Opened { device: Device::flex(), name: "CPU (burn-flex)".to_string() }
 }

@@ -12,7 +12,7 @@ use hashvfl_core::settings::{RunSettings, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
-use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape};
+use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape, Trace};
 use crate::hash::{HashConfig, Hashed, Statistics};
 use crate::init::Init;
 use crate::range::{RangeError, at_least_zero, share};
@@ -24,7 +24,7 @@ const FREEZE_ROWS: usize = 65_536;
 /// The same while the model learns, when each epoch measures them again: a bit's mean is then within 0.02 or so.
 const LEARNING_ROWS: usize = 8_192;
 /// Records that pass through the model at once outside training.
-const PASS_ROWS: usize = 4096;
+const PASS_ROWS: usize = 512;
 
 /// A party's own choices about its model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub struct Encoder {
     response: Option<Response>,
     calibrated: bool,
     adam: Adam,
-    pending: Option<Hashed>,
+    pending: Option<(Hashed, Trace)>,
     schedule: Schedule,
     peak_rate: f64,
     total_updates: u64,
@@ -126,7 +126,7 @@ impl Encoder {
         self.model.num_params()
     }
 
-    /// Encodes a training batch `columns` [rows, columns] and keeps its graph for [`Self::learn`]. The signs
+    /// Encodes a training batch `columns` [rows, columns] and keeps its trace for [`Self::learn`]. The signs
     /// of the result [rows, bits] are the codes.
     pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
@@ -135,15 +135,16 @@ impl Encoder {
         let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
         let counters = [self.adam.updates()];
         let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
-        let embedding = self.model.forward(Tensor::from_inner(columns), &mut dropout);
+        let (embedding, trace) = self.model.learn(columns, &mut dropout);
+        let embedding = to_host(embedding);
         let (hashed, mut values) = match self.cut {
             Cut::Hash => {
                 let mut rng = stream(self.seed, "noise", &counters);
                 Hashed::new(embedding, &self.config.hash, &self.statistics, &mut rng)
             }
-            Cut::SimulatedFloat => Hashed::float(embedding),
+            Cut::SimulatedFloat => Hashed::float(embedding, self.bits),
         };
-        self.pending = Some(hashed);
+        self.pending = Some((hashed, trace));
         self.respond(&mut values, content, rows);
         values
     }
@@ -153,8 +154,12 @@ impl Encoder {
     /// # Panics
     /// If no batch is waiting, or its shape is another: the session before this checks a peer's message.
     pub fn learn(&mut self, gradient: Vec<f32>) {
-        let hashed = self.pending.take().expect("a batch waits for its gradient");
-        let mut gradients = hashed.surrogate(gradient, &self.config.hash).backward();
+        let (hashed, trace) = self.pending.take().expect("a batch waits for its gradient");
+        let rows = gradient.len() / self.bits;
+        let plain = self.device.clone().inner();
+        let gradient = hashed.backward(gradient, &self.config.hash, &plain);
+        let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.bits]), &plain);
+        let mut gradients = self.model.backward(trace, gradient);
         let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
         let model = self.model.clone();
         self.model = self.adam.update(model, &mut gradients, rate);
@@ -205,7 +210,7 @@ impl Encoder {
     /// The values of [`Self::encode`] [rows, bits] with their graph back to `columns` [rows, columns]: for attacks
     /// that know the weights.
     pub fn trace(&self, columns: Tensor<2>) -> Tensor<2> {
-        let embedding = self.model.clone().no_grad().forward(columns, &mut Dropout::off());
+        let embedding = self.model.clone().no_grad().graph(columns);
         self.statistics.trace(embedding, self.cut == Cut::Hash)
     }
 
@@ -213,7 +218,7 @@ impl Encoder {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
         let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
-        to_host(self.model.valid().forward(columns, &mut Dropout::off()))
+        to_host(self.model.forward(columns))
     }
 
     /// Digest of everything that turns columns into codes.

@@ -138,19 +138,56 @@ impl Statistics {
     }
 }
 
-/// BatchNorm with the batch's own statistics and neither scale nor shift: [rows, bits] to the same.
-pub fn batch_norm(embedding: Tensor<2>, device: &Device) -> Tensor<2> {
-    let [_, bits] = embedding.dims();
-    let plain = device.clone().inner();
-    let (ones, zeros) = (Tensor::<1>::ones([bits], &plain), Tensor::<1>::zeros([bits], &plain));
-    let (gamma, beta) = (Tensor::from_inner(ones), Tensor::from_inner(zeros));
-    burn::tensor::module::batch_norm_train(embedding, gamma, beta, f64::from(EPSILON)).output
+/// A batch after BatchNorm with its own statistics and neither scale nor shift.
+struct Normalised {
+    /// [rows, bits], row-major.
+    values: Vec<f32>,
+    /// Reciprocal standard deviations, one a bit.
+    scale: Vec<f32>,
+}
+
+impl Normalised {
+    fn new(mut values: Vec<f32>, bits: usize) -> Self {
+        let mean = column_means(&values, &values, bits, |v, _| v);
+        for row in values.chunks_exact_mut(bits) {
+            row.iter_mut().zip(&mean).for_each(|(v, mean)| *v -= mean);
+        }
+        let mut scale = column_means(&values, &values, bits, |a, b| a * b);
+        scale.iter_mut().for_each(|variance| *variance = 1.0 / (*variance + EPSILON).sqrt());
+        for row in values.chunks_exact_mut(bits) {
+            row.iter_mut().zip(&scale).for_each(|(v, scale)| *v *= scale);
+        }
+        Self { values, scale }
+    }
+
+    /// The gradient of what came in, for one of the values.
+    fn backward(&self, mut gradient: Vec<f32>) -> Vec<f32> {
+        let bits = self.scale.len();
+        let mean = column_means(&gradient, &gradient, bits, |g, _| g);
+        let along = column_means(&gradient, &self.values, bits, |g, v| g * v);
+        for (row, values) in gradient.chunks_exact_mut(bits).zip(self.values.chunks_exact(bits)) {
+            for bit in 0..bits {
+                row[bit] = (row[bit] - mean[bit] - values[bit] * along[bit]) * self.scale[bit];
+            }
+        }
+        gradient
+    }
+}
+
+/// Means over rows of `term` of two matrices' values [rows, bits].
+fn column_means(a: &[f32], b: &[f32], bits: usize, term: impl Fn(f32, f32) -> f32) -> Vec<f32> {
+    let mut sums = vec![0.0; bits];
+    for (a, b) in a.chunks_exact(bits).zip(b.chunks_exact(bits)) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += term(*a, *b));
+    }
+    let rows = (a.len() / bits) as f32;
+    sums.iter_mut().for_each(|sum| *sum /= rows);
+    sums
 }
 
 /// A batch on its way through the layer in training.
 pub struct Hashed {
-    /// The normalised values, with their graph.
-    normalised: Tensor<2>,
+    normalised: Normalised,
     /// The slope of the sign at each value; none for floats, whose gradient passes as it is.
     slopes: Vec<f32>,
 }
@@ -159,15 +196,14 @@ impl Hashed {
     /// Hashes an embedding [rows, bits] in training. The second result holds the values whose signs are the
     /// code, row-major.
     pub fn new(
-        embedding: Tensor<2>,
+        embedding: Vec<f32>,
         config: &HashConfig,
         statistics: &Statistics,
         rng: &mut ChaCha8Rng,
     ) -> (Self, Vec<f32>) {
-        let device = embedding.device();
-        let normalised = batch_norm(embedding, &device);
-        let mut values = to_host(normalised.clone().inner());
         let bits = statistics.threshold.len();
+        let normalised = Normalised::new(embedding, bits);
+        let mut values = normalised.values.clone();
         for row in values.chunks_exact_mut(bits) {
             row.iter_mut().zip(&statistics.threshold).for_each(|(v, t)| *v -= t);
         }
@@ -179,29 +215,28 @@ impl Hashed {
     }
 
     /// A float cut, for baselines: the normalised values are what the top model sees.
-    pub fn float(embedding: Tensor<2>) -> (Self, Vec<f32>) {
-        let device = embedding.device();
-        let normalised = batch_norm(embedding, &device);
-        let values = to_host(normalised.clone().inner());
+    pub fn float(embedding: Vec<f32>, bits: usize) -> (Self, Vec<f32>) {
+        let normalised = Normalised::new(embedding, bits);
+        let values = normalised.values.clone();
         (Self { normalised, slopes: Vec::new() }, values)
     }
 
-    /// The scalar whose gradient with respect to the embedding is the straight-through one of `gradient`
-    /// [rows, bits], plus the decorrelation term.
-    pub fn surrogate(self, mut gradient: Vec<f32>, config: &HashConfig) -> Tensor<1> {
+    /// The embedding's gradient: the straight-through one of the codes' `gradient` [rows, bits], plus that of the
+    /// decorrelation term.
+    pub fn backward(self, mut gradient: Vec<f32>, config: &HashConfig, device: &Device) -> Vec<f32> {
         gradient.iter_mut().zip(&self.slopes).for_each(|(g, slope)| *g *= slope);
-        let [rows, bits] = self.normalised.dims();
-        let plain = self.normalised.device().inner();
-        let data = TensorData::new(gradient, [rows, bits]);
-        let gradient = Tensor::from_inner(Tensor::<2>::from_data(data, &plain));
-        let loss = (self.normalised.clone() * gradient).sum();
-        if config.decorrelation <= 0.0 || bits < 2 {
-            return loss;
+        let bits = self.normalised.scale.len();
+        if config.decorrelation > 0.0 && bits > 1 {
+            // Values are normalised, so their second moments are correlations; the diagonal is a constant.
+            let rows = gradient.len() / bits;
+            let data = TensorData::new(self.normalised.values.clone(), [rows, bits]);
+            let values = Tensor::<2>::from_data(data, device);
+            let moments = values.clone().transpose().matmul(values.clone()).div_scalar(rows as f32);
+            let weight = 4.0 * config.decorrelation / (rows * bits * (bits - 1)) as f32;
+            let term = to_host(values.matmul(moments).mul_scalar(weight));
+            gradient.iter_mut().zip(term).for_each(|(g, term)| *g += term);
         }
-        // Values are normalised, so their second moments are correlations; the diagonal is a constant.
-        let moments = self.normalised.clone().transpose().matmul(self.normalised).div_scalar(rows as f32);
-        let pairs = (bits * (bits - 1)) as f32;
-        loss + (moments.clone() * moments).sum().mul_scalar(config.decorrelation / pairs)
+        self.normalised.backward(gradient)
     }
 }
 
@@ -225,11 +260,10 @@ mod tests {
 
     #[test]
     fn training_and_fixed_statistics_agree_on_one_batch() {
-        let device = Device::flex().autodiff();
         let values: Vec<f32> = (0..24).map(|i| ((i * 7 % 11) as f32).sin()).collect();
-        let embedding = Tensor::<2>::from_data(TensorData::new(values.clone(), [12, 2]), &device);
         let config = HashConfig { noise: 0.0, ..HashConfig::default() };
-        let (_, trained) = Hashed::new(embedding, &config, &Statistics::neutral(2), &mut stream(0, "t", &[]));
+        let (_, trained) =
+            Hashed::new(values.clone(), &config, &Statistics::neutral(2), &mut stream(0, "t", &[]));
         let mut fixed = values.clone();
         Statistics::measure(&values, 2, false).apply(&mut fixed, true);
         for (a, b) in trained.iter().zip(&fixed) {
@@ -253,16 +287,41 @@ mod tests {
 
     #[test]
     fn no_gradient_passes_beyond_the_clip() {
-        let device = Device::flex().autodiff();
         let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
-        let embedding = Tensor::<2>::from_data(TensorData::new(values, [6, 1]), &device).require_grad();
         let config = HashConfig { noise: 0.0, clip: 1.0, surrogate: Surrogate::Box, ..HashConfig::default() };
         let neutral = Statistics::neutral(1);
-        let (hashed, _) = Hashed::new(embedding.clone(), &config, &neutral, &mut stream(0, "t", &[]));
+        let (hashed, _) = Hashed::new(values, &config, &neutral, &mut stream(0, "t", &[]));
         assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         // A gradient on blocked values alone moves nothing.
-        let loss = hashed.surrogate(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &config);
-        let gradient = embedding.grad(&loss.backward()).map(to_host).unwrap();
+        let gradient = hashed.backward(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &config, &Device::flex());
         assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");
+    }
+
+    /// With burn's graph of the same: BatchNorm, then a product with the gradient, then the decorrelation term.
+    #[test]
+    fn the_gradient_is_that_of_a_graph() {
+        let (rows, bits) = (16, 3);
+        let values: Vec<f32> = (0..rows * bits).map(|i| ((i * 7 % 13) as f32).sin()).collect();
+        let gradient: Vec<f32> = (0..rows * bits).map(|i| ((i * 5 % 17) as f32).cos()).collect();
+        let config = HashConfig { clip: 0.0, decorrelation: 0.3, ..HashConfig::default() };
+        let neutral = Statistics::neutral(bits);
+        let (hashed, _) = Hashed::new(values.clone(), &config, &neutral, &mut stream(0, "t", &[]));
+        let found = hashed.backward(gradient.clone(), &config, &Device::flex());
+
+        let device = Device::flex().autodiff();
+        let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [rows, bits]), &device);
+        let embedding = matrix(values).require_grad();
+        let (ones, zeros) = (Tensor::ones([bits], &device), Tensor::zeros([bits], &device));
+        let epsilon = f64::from(EPSILON);
+        let normalised =
+            burn::tensor::module::batch_norm_train(embedding.clone(), ones, zeros, epsilon).output;
+        let moments = normalised.clone().transpose().matmul(normalised.clone()).div_scalar(rows as f32);
+        let pairs = (bits * (bits - 1)) as f32;
+        let decorrelation = (moments.clone() * moments).sum().mul_scalar(config.decorrelation / pairs);
+        let loss = (normalised * matrix(gradient)).sum() + decorrelation;
+        let expected = embedding.grad(&loss.backward()).map(to_host).unwrap();
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! Labels and the loss on them, and the consistency term on codes.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::settings::Task;
 use hashvfl_core::target::target_codes;
 use serde::{Deserialize, Serialize};
@@ -140,33 +138,38 @@ impl Loss {
         }
     }
 
-    /// The loss of `outputs` [rows, outputs] of the top model, a mean over the rows.
-    pub fn forward(&self, outputs: Tensor<2>, rows: &[u32], device: &Device) -> Tensor<1> {
-        let count = self.outputs();
-        let matrix = |values: Vec<f32>, columns: usize| {
-            let data = TensorData::new(values, [rows.len(), columns]);
-            Tensor::from_inner(Tensor::<2>::from_data(data, &device.clone().inner()))
-        };
+    /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows, and its gradient.
+    pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
+        let mut loss = 0.0;
+        let mut gradient = outputs.to_vec();
         match &self.labels {
-            Labels::Classes { index, .. } => {
-                let mut weighted = vec![0.0; rows.len() * count];
-                let mut total = 0.0;
-                for (place, row) in weighted.chunks_exact_mut(count).zip(rows) {
+            Labels::Classes { count, index } => {
+                let weight = |row: &u32| self.weights[index[*row as usize] as usize];
+                let total: f32 = rows.iter().map(weight).sum();
+                for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
                     let class = index[*row as usize] as usize;
-                    let weight = self.weights[class];
-                    total += weight;
-                    place.fill(weight * self.smoothing / count as f32);
-                    place[class] += weight * (1.0 - self.smoothing);
+                    let weight = weight(row) / total;
+                    let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let logarithm = values.iter().map(|v| (v - top).exp()).sum::<f32>().ln() + top;
+                    for (at, value) in values.iter_mut().enumerate() {
+                        let own = if at == class { 1.0 - self.smoothing } else { 0.0 };
+                        let target = own + self.smoothing / *count as f32;
+                        let log_share = *value - logarithm;
+                        loss -= f64::from(weight * target * log_share);
+                        *value = weight * (log_share.exp() - target);
+                    }
                 }
-                (log_softmax(outputs, 1) * matrix(weighted, count)).sum().div_scalar(-total)
             }
             Labels::Real(values) => {
-                let scaled =
-                    rows.iter().map(|row| (values[*row as usize] - self.center) / self.spread).collect();
-                let error = outputs - matrix(scaled, 1);
-                (error.clone() * error).mean()
+                let count = rows.len() as f32;
+                for (value, row) in gradient.iter_mut().zip(rows) {
+                    let error = *value - (values[*row as usize] - self.center) / self.spread;
+                    loss += f64::from(error * error / count);
+                    *value = 2.0 * error / count;
+                }
             }
         }
+        (loss, gradient)
     }
 
     /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
@@ -249,14 +252,33 @@ mod tests {
     }
 
     #[test]
-    fn the_tensor_loss_is_the_evaluated_one() {
-        let device = Device::flex().autodiff();
+    fn the_loss_learned_from_is_the_evaluated_one_and_its_slope_the_gradient() {
         let outputs = vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0, 1.0, 1.0, 1.0];
         let rows = [3, 0, 1, 2];
-        let tensor = Tensor::<2>::from_data(TensorData::new(outputs.clone(), [4, 3]), &device);
-        let loss = classes(0.0).forward(tensor, &rows, &device).into_scalar::<f32>();
-        let evaluated = classes(0.0).evaluate(&outputs, &rows).loss;
-        assert!((f64::from(loss) - evaluated).abs() < 1e-5, "{loss} {evaluated}");
+        let smooth = LossConfig { label_smoothing: 0.2, ..LossConfig::default() };
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
+        let real = Labels::Real(vec![3.0, -1.0, 2.0, 0.5, 1.0, 2.0, 3.0, 1.5, 0.0, 1.0, 2.5, 4.0]);
+        let all: Vec<u32> = (0..12).collect();
+        let losses = [
+            (classes(0.0), &rows[..]),
+            (Loss::new(labels, &rows, smooth, 8), &rows[..]),
+            (Loss::new(real, &all, LossConfig::default(), 8), &all[..]),
+        ];
+        for (at, (loss, rows)) in losses.iter().enumerate() {
+            let (value, gradient) = loss.learn(&outputs, rows);
+            if at != 1 {
+                assert!((value - loss.evaluate(&outputs, rows).loss).abs() < 1e-5, "{at}: {value}");
+            }
+            for i in 0..outputs.len() {
+                let moved = |by: f32| {
+                    let mut outputs = outputs.clone();
+                    outputs[i] += by;
+                    loss.learn(&outputs, rows).0
+                };
+                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(gradient[i])).abs() < 1e-3, "{at}, {i}: {slope} {}", gradient[i]);
+            }
+        }
     }
 
     #[test]

@@ -42,3 +42,8 @@ pub fn for_each<I: Send, T: Send>(
         running.into_iter().map(join).collect()
     })
 }
+
+/// Does `work`, whatever of it the compiler inlines compiled for the widest vectors of this processor.
+pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(work)
+}

@@ -62,10 +62,10 @@ impl Network {
                 };
                 let mut dropout =
                     Dropout::new(DROPOUT, stream(seed, "regression dropout", &[adam.updates()]));
-                let guess = self.model.forward(pick(&x, width), &mut dropout);
-                let difference = guess - pick(&y, outputs);
-                let loss = (difference.clone() * difference).mean();
-                let mut gradients = loss.backward();
+                let (guess, trace) = self.model.forward(pick(&x, width), &mut dropout);
+                // Of the mean squared error.
+                let gradient = (guess - pick(&y, outputs)).mul_scalar(2.0 / (rows.len() * outputs) as f32);
+                let mut gradients = self.model.backward_weights(trace, gradient);
                 self.model = adam.update(self.model.clone(), &mut gradients, RATE);
             }
             let guess = self.predict(&held.inputs, held.rows);
@@ -90,18 +90,15 @@ impl Network {
     }
 
     fn tensor(&self, values: Vec<f32>, rows: usize, width: usize) -> Tensor<2> {
-        let plain =
-            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &self.device.clone().inner());
-        Tensor::from_inner(plain)
+        Tensor::from_data(TensorData::new(values, [rows, width]), &self.device.clone().inner())
     }
 }
 
 impl Predictor for Network {
     fn predict(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
-        use burn::module::Module;
         let width = self.standard.mean.len();
-        let x = self.tensor(self.standard.apply(inputs), rows, width).inner();
-        let mut guess = to_host(self.model.valid().forward(x, &mut Dropout::off()));
+        let x = self.tensor(self.standard.apply(inputs), rows, width);
+        let mut guess = to_host(self.model.forward(x, &mut Dropout::off()).0);
         for row in guess.chunks_exact_mut(self.output_mean.len()) {
             row.iter_mut().zip(&self.output_mean).for_each(|(value, mean)| *value += mean);
         }

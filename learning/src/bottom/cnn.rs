@@ -3,15 +3,19 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::mlp::{Dropout, forward_layers};
+use super::convolution::{Convolution, Weights, swap};
+use super::mlp::{self, Dropout};
 use super::{BottomError, check_units};
+use crate::device;
+use crate::gradients::Gradients;
 use crate::init::{ConvSpec, Init};
+use crate::snapshot::to_host;
 
 /// Convolutions, each followed by ReLU, then linear layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,9 +79,61 @@ pub struct Cnn {
     pool: bool,
 }
 
+/// What a forward pass leaves for its backward pass.
+pub struct Trace {
+    features: Features,
+    linear: mlp::Trace,
+}
+
+/// The convolutions' part of it.
+enum Features {
+    /// Their output, with burn's graph.
+    Graph(Tensor<2>),
+    /// The layers on the host.
+    Host(Vec<Layer>),
+}
+
+/// A convolution on the host, with what went in and what [`Convolution::backward`] needs of what came out.
+struct Layer {
+    convolution: Convolution,
+    images: Vec<f32>,
+    weights: Weights,
+    winners: Vec<u32>,
+}
+
 impl Cnn {
-    /// [rows, channels x height x width] to [rows, bits].
-    pub fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
+    /// [rows, channels x height x width] to [rows, bits], outside any graph.
+    pub fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+        let (output, features) = if device::is_cpu(&columns.device()) {
+            let (output, layers) = self.on_host(columns);
+            (output, Features::Host(layers))
+        } else {
+            let output = self.in_graph(Tensor::from_inner(columns));
+            (output.clone().inner(), Features::Graph(output))
+        };
+        let (output, linear) = mlp::forward(&self.linear, output, dropout);
+        (output, Trace { features, linear })
+    }
+
+    /// The same without dropout, with burn's graph.
+    pub fn graph(&self, columns: Tensor<2>) -> Tensor<2> {
+        mlp::graph(&self.linear, self.in_graph(columns))
+    }
+
+    /// Gradients of the weights, for a gradient [rows, bits].
+    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+        let mut gradients = Gradients::default();
+        let first = mlp::backward(&self.linear, trace.linear, gradient, &mut gradients);
+        let gradient = mlp::to_input(&self.linear[0], first);
+        match trace.features {
+            Features::Graph(output) => gradients.extend(Gradients::of_graph(self, output, gradient)),
+            Features::Host(layers) => self.back_on_host(layers, gradient, &mut gradients),
+        }
+        gradients
+    }
+
+    /// The convolutions with burn's own operations.
+    fn in_graph(&self, columns: Tensor<2>) -> Tensor<2> {
         let [rows, _] = columns.dims();
         let [channels, height, width] = self.image;
         let mut x: Tensor<4> = columns.reshape([rows, channels, height, width]);
@@ -87,6 +143,105 @@ impl Cnn {
                 x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
             }
         }
-        forward_layers(&self.linear, x.flatten(1, 3), dropout)
+        x.flatten(1, 3)
+    }
+
+    /// The same on the CPU, where burn's are slow.
+    fn on_host(&self, columns: Tensor<2>) -> (Tensor<2>, Vec<Layer>) {
+        let ([rows, _], device) = (columns.dims(), columns.device());
+        let [mut channels, height, width] = self.image;
+        let mut sides = [height, width];
+        let mut images = swap(&to_host(columns), channels, height * width);
+        let mut layers = Vec::new();
+        for conv in &self.convolutions {
+            let [outputs, inputs, kernel, _] = conv.weight.dims();
+            let spec =
+                ConvSpec { inputs, outputs, kernel, stride: conv.stride[0], padding: kernel / 2, bias: true };
+            let convolution = Convolution::new(spec, sides, if self.pool { 2 } else { 1 });
+            let weights = Weights {
+                kernels: swap(&to_host(conv.weight.val().inner()), inputs, kernel * kernel),
+                biases: conv.bias.as_ref().map(|bias| to_host(bias.val().inner())).unwrap_or_default(),
+            };
+            let (values, winners) = convolution.forward(&images, &weights);
+            (sides, channels) = (convolution.output(), outputs);
+            let images = std::mem::replace(&mut images, values);
+            layers.push(Layer { convolution, images, weights, winners });
+        }
+        let features = swap(&images, sides[0] * sides[1], channels);
+        let width = features.len() / rows;
+        (Tensor::from_data(TensorData::new(features, [rows, width]), &device), layers)
+    }
+
+    fn back_on_host(&self, layers: Vec<Layer>, gradient: Tensor<2>, gradients: &mut Gradients) {
+        let [_, features] = gradient.dims();
+        let channels = self.convolutions.last().map_or(1, |last| last.weight.dims()[0]);
+        let mut gradient = swap(&to_host(gradient), channels, features / channels);
+        for (index, (conv, layer)) in self.convolutions.iter().zip(layers).enumerate().rev() {
+            let Layer { convolution, images, weights, winners } = layer;
+            let (found, back) = convolution.backward(&images, &weights, &winners, &gradient, index > 0);
+            let [_, inputs, kernel, _] = conv.weight.dims();
+            let kernels = swap(&found.kernels, kernel * kernel, inputs);
+            let flat = |values: Vec<f32>| {
+                let count = values.len();
+                Tensor::<1>::from_data(TensorData::new(values, [count]), &Device::flex())
+            };
+            gradients.put(&conv.weight, flat(kernels));
+            if let Some(bias) = &conv.bias {
+                gradients.put(bias, flat(found.biases));
+            }
+            gradient = back;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::random::stream;
+
+    use super::*;
+    use crate::init::uniform;
+
+    fn draw(count: usize, purpose: &str) -> Vec<f32> {
+        let mut rng = stream(0, purpose, &[]);
+        (0..count).map(|_| uniform(&mut rng) - 0.5).collect()
+    }
+
+    /// Features and all gradients of convolutions on the host are those of burn's operations.
+    fn check(config: &CnnConfig, image: [usize; 3]) {
+        let device = Device::flex().autodiff();
+        let model = config.init(image, 4, &mut Init::new(stream(0, "weights", &[]), &device)).unwrap();
+        let (rows, columns) = (37, image.iter().product());
+        let data = TensorData::new(draw(rows * columns, "columns"), [rows, columns]);
+        let input = Tensor::<2>::from_data(data, &Device::flex());
+
+        let expected = model.in_graph(Tensor::from_inner(input.clone()));
+        let (found, layers) = model.on_host(input);
+        let apart = (found - expected.clone().inner()).abs().max().into_scalar::<f32>();
+        assert!(apart < 1e-5, "features of {config:?} differ by {apart}");
+
+        let [_, features] = expected.dims();
+        let data = TensorData::new(draw(rows * features, "gradient"), [rows, features]);
+        let gradient = Tensor::<2>::from_data(data, &Device::flex());
+        let mut expected = Gradients::of_graph(&model, expected, gradient.clone());
+        let mut found = Gradients::default();
+        model.back_on_host(layers, gradient, &mut found);
+        for conv in &model.convolutions {
+            for id in [conv.weight.id, conv.bias.as_ref().unwrap().id] {
+                let expected = expected.take(id).unwrap();
+                let apart = (found.take(id).unwrap() - expected.clone()).abs().max().into_scalar::<f32>();
+                let largest = expected.abs().max().into_scalar::<f32>();
+                assert!(apart < 1e-5 * largest.max(1.0), "gradients of {config:?} differ by {apart}");
+            }
+        }
+    }
+
+    #[test]
+    fn convolutions_on_the_host_are_those_of_burn() {
+        let config = CnnConfig::default();
+        check(&config, [1, 28, 14]);
+        check(&CnnConfig { channels: vec![3, 5, 7], ..config.clone() }, [3, 11, 9]);
+        check(&CnnConfig { channels: vec![4, 6], kernel: 5, stride: 2, pool: false, hidden: 0 }, [2, 12, 13]);
+        check(&CnnConfig { channels: vec![4, 6], kernel: 4, stride: 3, pool: false, hidden: 3 }, [1, 20, 7]);
+        check(&CnnConfig { kernel: 1, ..config }, [2, 6, 4]);
     }
 }

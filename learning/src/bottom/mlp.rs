@@ -1,4 +1,5 @@
-//! Linear layers with ReLU between them; also the top model.
+//! Linear layers with ReLU between them; also the top model. Its backward pass is written out: for so few and small
+//! products a graph costs as much as the products.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -8,6 +9,7 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{BottomError, check_units};
+use crate::gradients::Gradients;
 use crate::init::{Init, uniform};
 
 /// Units of the hidden layers.
@@ -40,20 +42,89 @@ pub struct Mlp {
     layers: Vec<Linear>,
 }
 
+/// What a forward pass leaves for its backward pass: the input of each layer, and by what dropout scaled those of
+/// hidden layers that it kept.
+pub struct Trace {
+    inputs: Vec<Tensor<2>>,
+    kept: f32,
+}
+
 impl Mlp {
-    /// [rows, inputs] to [rows, outputs].
-    pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
-        forward_layers(&self.layers, input, dropout)
+    /// [rows, inputs] to [rows, outputs], outside any graph.
+    pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+        forward(&self.layers, input, dropout)
+    }
+
+    /// The same without dropout, with burn's graph.
+    pub fn graph(&self, input: Tensor<2>) -> Tensor<2> {
+        graph(&self.layers, input)
+    }
+
+    /// Gradients of the weights and the input, for a gradient [rows, outputs].
+    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> (Gradients, Tensor<2>) {
+        let mut gradients = Gradients::default();
+        let first = backward(&self.layers, trace, gradient, &mut gradients);
+        (gradients, to_input(&self.layers[0], first))
+    }
+
+    /// The same where nobody needs the input's.
+    pub fn backward_weights(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+        let mut gradients = Gradients::default();
+        backward(&self.layers, trace, gradient, &mut gradients);
+        gradients
     }
 }
 
 /// `input` through `layers` with ReLU and dropout between them.
-pub(super) fn forward_layers(layers: &[Linear], input: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
-    let last = layers.len() - 1;
+pub(super) fn forward(layers: &[Linear], input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+    let mut inputs = vec![input];
+    for (index, layer) in layers.iter().enumerate() {
+        let bias = layer.bias.as_ref().map(|bias| bias.val().inner().unsqueeze());
+        let product = inputs[index].clone().matmul(layer.weight.val().inner());
+        let output = bias.map_or(product.clone(), |bias| product + bias);
+        inputs.push(if index + 1 < layers.len() { dropout.apply(relu(output)) } else { output });
+    }
+    // Unwrap safety: it holds the input at least.
+    let output = inputs.pop().expect("an output");
+    (output, Trace { inputs, kept: dropout.kept() })
+}
+
+/// The same without dropout, with burn's graph.
+pub(super) fn graph(layers: &[Linear], input: Tensor<2>) -> Tensor<2> {
     layers.iter().enumerate().fold(input, |x, (index, layer)| {
         let x = layer.forward(x);
-        if index < last { dropout.apply(relu(x)) } else { x }
+        if index + 1 < layers.len() { relu(x) } else { x }
     })
+}
+
+/// Puts the weights' gradients and returns the gradient of the first layer's output.
+pub(super) fn backward(
+    layers: &[Linear],
+    trace: Trace,
+    gradient: Tensor<2>,
+    gradients: &mut Gradients,
+) -> Tensor<2> {
+    let Trace { inputs, kept } = trace;
+    let mut gradient = gradient;
+    for (index, (layer, input)) in layers.iter().zip(inputs).enumerate().rev() {
+        gradients.put(&layer.weight, input.clone().transpose().matmul(gradient.clone()));
+        if let Some(bias) = &layer.bias {
+            gradients.put(bias, gradient.clone().sum_dim(0));
+        }
+        if index > 0 {
+            // Zero where ReLU or dropout made the input zero.
+            gradient = to_input(layer, gradient).mask_fill(input.lower_equal_elem(0.0), 0.0);
+            if kept != 1.0 {
+                gradient = gradient.mul_scalar(kept);
+            }
+        }
+    }
+    gradient
+}
+
+/// The gradient of a layer's input, for one of its output.
+pub(super) fn to_input(layer: &Linear, gradient: Tensor<2>) -> Tensor<2> {
+    gradient.matmul(layer.weight.val().inner().transpose())
 }
 
 /// Dropout of hidden units (Srivastava et al. 2014), its masks drawn on the host.
@@ -72,12 +143,69 @@ impl Dropout {
         Self { training: (rate > 0.0).then_some((rng, rate)) }
     }
 
+    /// By what units that stay are scaled.
+    fn kept(&self) -> f32 {
+        self.training.as_ref().map_or(1.0, |(_, rate)| 1.0 / (1.0 - rate))
+    }
+
     fn apply(&mut self, x: Tensor<2>) -> Tensor<2> {
+        let kept = self.kept();
         let Some((rng, rate)) = &mut self.training else { return x };
         let dims = x.dims();
-        let kept = 1.0 / (1.0 - *rate);
         let mask = (0..dims[0] * dims[1]).map(|_| if uniform(rng) < *rate { 0.0 } else { kept }).collect();
-        let mask = Tensor::<2>::from_data(TensorData::new::<f32, _>(mask, dims), &x.device().inner());
-        x * Tensor::from_inner(mask)
+        let mask = Tensor::<2>::from_data(TensorData::new::<f32, _>(mask, dims), &x.device());
+        x * mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use hashvfl_core::random::stream;
+
+    use super::*;
+
+    fn draw(dims: [usize; 2], purpose: &str) -> Tensor<2> {
+        let mut rng = stream(0, purpose, &[]);
+        let values = (0..dims[0] * dims[1]).map(|_| uniform(&mut rng) - 0.5).collect();
+        Tensor::from_data(TensorData::new::<f32, _>(values, dims), &Device::flex())
+    }
+
+    fn apart<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
+        (a - b).abs().max().into_scalar()
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_a_graph() {
+        let device = Device::flex().autodiff();
+        let config = MlpConfig { hidden: vec![7, 5] };
+        let model = config.init(6, 3, &mut Init::new(stream(0, "weights", &[]), &device)).unwrap();
+        let (input, gradient) = (draw([9, 6], "input"), draw([9, 3], "gradient"));
+        for rate in [0.0, 0.4] {
+            let dropout = || Dropout::new(rate, stream(0, "dropout", &[]));
+            let (output, trace) = model.forward(input.clone(), &mut dropout());
+            let (mut found, to_input) = model.backward(trace, gradient.clone());
+
+            let mut masks = dropout();
+            let leaf = Tensor::<2>::from_inner(input.clone()).require_grad();
+            let mut x = leaf.clone();
+            for (index, layer) in model.layers.iter().enumerate() {
+                x = layer.forward(x);
+                if index + 1 < model.layers.len() {
+                    let ones = Tensor::<2>::ones(x.dims(), &Device::flex());
+                    x = relu(x) * Tensor::from_inner(masks.apply(ones));
+                }
+            }
+            assert!(apart(x.clone().inner(), output) < 1e-6);
+            let mut graph = (x * Tensor::from_inner(gradient.clone())).sum().backward();
+            assert!(apart(leaf.grad_remove(&mut graph).unwrap(), to_input) < 1e-6);
+            for layer in &model.layers {
+                let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());
+                let expected = weight.val().grad_remove(&mut graph).unwrap().flatten(0, 1);
+                assert!(apart(found.take(weight.id).unwrap(), expected) < 1e-6);
+                let expected = bias.val().grad_remove(&mut graph).unwrap();
+                assert!(apart(found.take(bias.id).unwrap(), expected) < 1e-6);
+            }
+        }
     }
 }

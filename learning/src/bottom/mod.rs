@@ -1,6 +1,7 @@
 //! Bottom models: a party's columns to an embedding of d floats.
 
 mod cnn;
+mod convolution;
 mod mlp;
 mod resnet18;
 
@@ -12,6 +13,7 @@ pub use cnn::CnnConfig;
 pub use mlp::{Dropout, Mlp, MlpConfig};
 pub use resnet18::ResNet18Config;
 
+use crate::gradients::Gradients;
 use crate::init::Init;
 
 /// The `[model]` table of a party: its own business, no other side learns it.
@@ -87,13 +89,65 @@ pub enum BottomModel {
     ResNet18(resnet18::ResNet18),
 }
 
+/// What a forward pass leaves for its backward pass.
+pub enum Trace {
+    /// Of linear layers.
+    Mlp(mlp::Trace),
+    /// Of convolutions.
+    Cnn(cnn::Trace),
+    /// The embedding, with burn's graph.
+    Graph(Tensor<2>),
+}
+
 impl BottomModel {
-    /// `columns` [rows, columns] to an embedding [rows, bits].
-    pub fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
+    /// The same as [`Self::forward`] with burn's graph back to `columns`: for attacks that know the weights.
+    pub fn graph(&self, columns: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Mlp(model) => model.forward(columns, dropout),
-            Self::Cnn(model) => model.forward(columns, dropout),
+            Self::Mlp(model) => model.graph(columns),
+            Self::Cnn(model) => model.graph(columns),
             Self::ResNet18(model) => model.forward(columns),
+        }
+    }
+
+    /// `columns` [rows, columns] to an embedding [rows, bits], outside any graph.
+    pub fn forward(&self, columns: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(model) => model.forward(columns, &mut Dropout::off()).0,
+            Self::Cnn(model) => model.forward(columns, &mut Dropout::off()).0,
+            Self::ResNet18(model) => model.valid().forward(columns),
+        }
+    }
+
+    /// The same in training, with what [`Self::backward`] needs.
+    pub fn learn(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+        match self {
+            Self::Mlp(model) => {
+                let (embedding, trace) = model.forward(columns, dropout);
+                (embedding, Trace::Mlp(trace))
+            }
+            Self::Cnn(model) => {
+                let (embedding, trace) = model.forward(columns, dropout);
+                (embedding, Trace::Cnn(trace))
+            }
+            Self::ResNet18(model) => {
+                let embedding = model.forward(Tensor::from_inner(columns));
+                (embedding.clone().inner(), Trace::Graph(embedding))
+            }
+        }
+    }
+
+    /// Gradients of the weights, for a gradient of the embedding.
+    ///
+    /// # Panics
+    /// If the trace is another model's.
+    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+        match (self, trace) {
+            (Self::Mlp(model), Trace::Mlp(trace)) => model.backward_weights(trace, gradient),
+            (Self::Cnn(model), Trace::Cnn(trace)) => model.backward(trace, gradient),
+            (Self::ResNet18(model), Trace::Graph(embedding)) => {
+                Gradients::of_graph(model, embedding, gradient)
+            }
+            _ => panic!("a trace of another model"),
         }
     }
 }
