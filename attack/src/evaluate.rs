@@ -22,7 +22,7 @@ use crate::report::{
     Chart, Check, Curve, CutKind, Estimate, Grid, NONE_PROVEN, PictureRow, Report, UtilityPoint, VERSION,
     names,
 };
-use crate::scene::{Attacked, Scene};
+use crate::scene::{Attacked, Scene, Start};
 use crate::score::Scorer;
 use crate::simulate::{Simulated, encoded_once, simulate};
 use crate::split::Split;
@@ -64,7 +64,8 @@ pub fn evaluate(
     let strongest = bench.attack(&codes, &mut findings)?;
     if config.white_box {
         let before = Attackable { cut: CutKind::BeforeSign, value_bits: 32, ..codes.clone() };
-        let attacked = bench.frozen_scene(&before).white_box(&bench.owner.encoder, Matching::Value)?;
+        let attacked =
+            bench.frozen_scene(&before).white_box(&bench.owner.encoder, Matching::Value, Start::Mean)?;
         findings.keep(attacked);
     }
     tell("attacking the floats, and the same floats at one bit each");
@@ -343,7 +344,9 @@ impl<'a> Bench<'a> {
                 _ => vec![Matching::Value],
             };
             for matching in ways {
-                findings.keep(scene.white_box(encoder, matching)?);
+                for start in [Start::Mean, Start::ConditionalMean] {
+                    findings.keep(scene.white_box(encoder, matching, start)?);
+                }
             }
             findings.keep(scene.reidentify(encoder)?);
         }

@@ -2,8 +2,9 @@
 //! 2019, "Model inversion attacks against collaborative inference", adapted to the sign).
 //!
 //! The exact sign has no gradient. Three stand-ins are tried on the code; the fourth attacks the value before the
-//! sign, as HashVFL's authors did, which no adversary sees. A penalty holds columns near their auxiliary
-//! distribution; without it the search stops as soon as signs agree and says nothing.
+//! sign, as HashVFL's authors did, which no adversary sees. A penalty holds columns near where the search
+//! starts: the mean of auxiliary records, as the authors of the attack had it, or the conditional mean given the code.
+//! Without it the search stops as soon as signs agree and says nothing.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_learning::encoder::Encoder;
@@ -49,9 +50,7 @@ pub struct Inversion<'a> {
     pub encoder: &'a Encoder,
     /// Channels, height and width, where columns are an image.
     pub image: Option<[usize; 3]>,
-    /// Means of columns over auxiliary records.
-    pub mean: &'a [f32],
-    /// Standard deviations of columns over auxiliary records; 0 for a constant one.
+    /// Standard deviations of columns around the start; 0 for a constant one.
     pub deviation: &'a [f32],
     /// What is made to agree.
     pub matching: Matching,
@@ -60,23 +59,23 @@ pub struct Inversion<'a> {
 }
 
 impl Inversion<'_> {
-    /// Columns [rows, columns] that give `seen` [rows, bits].
-    pub fn run(&self, seen: &[f32], rows: usize) -> Vec<f32> {
+    /// Columns [rows, columns] that give `seen` [rows, bits], looked for around `start` [rows, columns].
+    pub fn run(&self, start: &[f32], seen: &[f32], rows: usize) -> Vec<f32> {
         let device = Device::flex().autodiff();
         let plain = device.clone().inner();
-        let columns = self.mean.len();
+        let columns = self.deviation.len();
         let tensor = |values: Vec<f32>, rows: usize| {
             let width = values.len() / rows.max(1);
             Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &plain)
         };
-        let (mean, deviation) = (tensor(self.mean.to_vec(), 1), tensor(self.deviation.to_vec(), 1));
+        let (start, deviation) = (tensor(start.to_vec(), rows), tensor(self.deviation.to_vec(), 1));
         let seen = tensor(seen.to_vec(), rows);
         let mut z = Tensor::<2>::zeros([rows, columns], &plain);
         let (mut first, mut second) = (z.clone(), z.clone());
         for step in 1..=STEPS {
             let variable = Tensor::from_inner(z.clone()).require_grad();
             let x =
-                variable.clone() * Tensor::from_inner(deviation.clone()) + Tensor::from_inner(mean.clone());
+                variable.clone() * Tensor::from_inner(deviation.clone()) + Tensor::from_inner(start.clone());
             let progress = (step - 1) as f32 / STEPS as f32;
             let loss = self.mismatch(self.encoder.trace(x), &seen, progress)
                 + self.penalty(variable.clone()).mul_scalar(self.prior);
@@ -90,7 +89,7 @@ impl Inversion<'_> {
             let scaled = first.clone().div_scalar(c1) / second.clone().div_scalar(c2).sqrt().add_scalar(1e-8);
             z = z - scaled.mul_scalar(RATE * (1.0 - 0.9 * progress));
         }
-        to_host(z * deviation + mean)
+        to_host(z * deviation + start)
     }
 
     /// Summed over records, a mean over bits.

@@ -7,9 +7,9 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::encoder::Encoder;
 
 use crate::inversion::{Inversion, Matching};
-use crate::knowledge::{Fact, Sources, names};
+use crate::knowledge::{Fact, Features, Sources, names};
 use crate::metrics::{Bootstrap, reidentify};
-use crate::regress::{Examples, Regression};
+use crate::regress::{Examples, Regression, column_means};
 use crate::report::{AttackResult, CutKind, names as figures};
 use crate::score::{Scored, Scorer, moments};
 
@@ -49,6 +49,29 @@ pub struct Attacked {
     pub errors: Vec<f64>,
     /// The same of the mean.
     pub reference: Vec<f64>,
+}
+
+/// Where a white-box search starts, and what its penalty draws it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The mean of auxiliary records.
+    Mean,
+    /// Their conditional mean given the code.
+    ConditionalMean,
+}
+
+impl Start {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::ConditionalMean => "conditional mean",
+        }
+    }
+}
+
+struct Starts {
+    of_tried: Vec<f32>,
+    of_targets: Vec<f32>,
 }
 
 /// Prior weights among which white-box inversion chooses, by auxiliary records.
@@ -122,44 +145,64 @@ impl Scene<'_> {
         Ok(attacked)
     }
 
-    /// White-box inversion of one code, for all ways to match it; the penalty's weight is chosen on auxiliary
-    /// records.
-    pub fn white_box(&self, encoder: &Encoder, matching: Matching) -> anyhow::Result<Attacked> {
-        let facts = [Fact::Code];
-        let (mean, deviation) = moments(self.columns, self.auxiliary);
-        let tried = &self.auxiliary[..self.auxiliary.len().min(TRIED)];
-        let truth = self.columns.gather(tried);
-        let seen = |records: &[u32]| match (self.cut, matching) {
-            (CutKind::BeforeSign, _) => Ok(encoder.encode(self.columns.gather(records), records.len())),
-            _ => self.sources.features(&facts, records).map(|features| features.values),
-        };
+    /// White-box inversion of one code. The penalty's weight is chosen on some auxiliary records, from which nothing
+    /// else is learned.
+    pub fn white_box(&self, encoder: &Encoder, matching: Matching, start: Start) -> anyhow::Result<Attacked> {
         let began = Instant::now();
-        let search = |prior: f32| Inversion {
-            encoder,
-            image: self.image,
-            mean: &mean,
-            deviation: &deviation,
-            matching,
-            prior,
-        };
-        let of_tried = seen(tried)?;
+        let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
+        let (from, deviation) = self.starts(start, rest, tried)?;
+        let search =
+            |prior: f32| Inversion { encoder, image: self.image, deviation: &deviation, matching, prior };
+        let (seen, truth) = (self.seen(encoder, tried)?, self.columns.gather(tried));
+        let (_, spread) = moments(self.columns, rest);
         let error = |prior: f32| {
-            let guess = search(prior).run(&of_tried, tried.len());
-            let scaled = guess.iter().zip(&truth).zip(deviation.iter().cycle());
-            let scale = |deviation: f32| if self.image.is_some() { 1.0 } else { deviation.max(1e-6) };
-            scaled.map(|((g, t), d)| f64::from((g - t) / scale(*d)).powi(2)).sum::<f64>()
+            let guess = search(prior).run(&from.of_tried, &seen, tried.len());
+            let scaled = guess.iter().zip(&truth).zip(spread.iter().cycle());
+            let scale = |spread: f32| if self.image.is_some() { 1.0 } else { spread.max(1e-6) };
+            scaled.map(|((g, t), s)| f64::from((g - t) / scale(*s)).powi(2)).sum::<f64>()
         };
         let chosen = PRIORS.into_iter().map(|prior| (error(prior), prior));
         let prior = chosen.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(PRIORS[0], |(_, prior)| prior);
-        let guess = search(prior).run(&seen(self.targets)?, self.targets.len());
-        let name = match self.cut {
-            CutKind::BeforeSign => "white-box before the sign".to_string(),
-            _ => format!("white-box, {}", matching.name()),
-        };
-        let mut known = names(&facts);
-        known.push("weights".into());
+        let seen = self.seen(encoder, self.targets)?;
+        let guess = search(prior).run(&from.of_targets, &seen, self.targets.len());
+        let way = if self.cut == CutKind::BeforeSign { "before the sign" } else { matching.name() };
+        let name = format!("white-box, {way}, from the {}", start.name());
         let note = Some(format!("penalty {prior}, chosen on {} auxiliary records", tried.len()));
-        Ok(self.attacked(&name, (known, self.releases(&facts)), guess, note, began))
+        Ok(self.attacked(&name, (vec!["weights".into()], 1), guess, note, began))
+    }
+
+    /// What the adversary sees of `records`: at the cut, or before the sign.
+    fn seen(&self, encoder: &Encoder, records: &[u32]) -> anyhow::Result<Vec<f32>> {
+        if self.cut == CutKind::BeforeSign {
+            return Ok(encoder.encode(self.columns.gather(records), records.len()));
+        }
+        Ok(self.sources.features(&[Fact::Code], records)?.values)
+    }
+
+    /// Where searches start, and how far columns are from there, learned from `known` records.
+    fn starts(&self, start: Start, known: &[u32], tried: &[u32]) -> anyhow::Result<(Starts, Vec<f32>)> {
+        if start == Start::Mean {
+            let (mean, deviation) = moments(self.columns, known);
+            let (of_tried, of_targets) = (mean.repeat(tried.len()), mean.repeat(self.targets.len()));
+            return Ok((Starts { of_tried, of_targets }, deviation));
+        }
+        let features = |records: &[u32]| self.sources.features(&[Fact::Code], records);
+        let Features { values: inputs, discrete, .. } = features(known)?;
+        let examples = Examples { inputs, outputs: self.columns.gather(known), rows: known.len(), discrete };
+        let regression = Regression::fit(&examples, self.seed);
+        let of = |records: &[u32]| Ok(regression.predict(&features(records)?.values, records.len()));
+        let of_tried: Vec<f32> = of(tried)?;
+        let rest = self
+            .columns
+            .gather(tried)
+            .iter()
+            .zip(&of_tried)
+            .map(|(t, g)| (t - g).powi(2))
+            .collect::<Vec<_>>();
+        let deviation =
+            column_means(&rest, self.columns.cols(), tried.len()).into_iter().map(f32::sqrt).collect();
+        let of_targets: anyhow::Result<Vec<f32>> = of(self.targets);
+        Ok((Starts { of_tried, of_targets: of_targets? }, deviation))
     }
 
     fn releases(&self, facts: &[Fact]) -> u64 {

@@ -1,0 +1,79 @@
+//! What a networked run sent is attacked; what was changed since is refused.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hashvfl_attack::report::{AttackResult, CutKind, Report, names};
+use hashvfl_attack::{AttackConfig, Manifest};
+use hashvfl_core::PartyName;
+
+use crate::fixture::{Fixture, PARTIES};
+
+/// A finished run with its manifest, and a config that attacks the second party.
+fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.run();
+    let parties: Vec<PathBuf> = PARTIES.iter().map(|name| fixture.path(&format!("{name}.toml"))).collect();
+    let manifest = fixture.path("manifest.toml");
+    Manifest::of(&fixture.path("coordinator.toml"), &parties).unwrap().write(&manifest).unwrap();
+    let head = fixture.summary()["transcript_head"].as_str().unwrap().to_string();
+    let config = AttackConfig {
+        own: Some(PartyName::new(PARTIES[0]).unwrap()),
+        auxiliary_shares: vec![0.3, 0.5],
+        head: Some(head),
+        ..AttackConfig::new(manifest, PartyName::new(PARTIES[1]).unwrap())
+    };
+    (fixture.path("coordinator-state/transcript.parquet"), config)
+}
+
+fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
+    let result = report.results.iter().find(|result| wanted(result)).expect("an attack");
+    result.metrics[names::SKILL].value
+}
+
+#[test]
+fn codes_are_attacked_beside_their_baselines() {
+    let mut fixture = Fixture::new();
+    let (transcript, config) = finished(&mut fixture);
+    let out = fixture.path("attacks");
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    for check in report.checks.iter().skip(1) {
+        assert!(check.held, "{}: {}", check.name, check.detail);
+    }
+    let mean = |cut: CutKind| {
+        skill(&report, |result| {
+            (result.attack.as_str(), result.cut, result.releases) == (names::CONDITIONAL_MEAN, cut, 1)
+                && result.knowledge.is_empty()
+        })
+    };
+    let (codes, floats) = (mean(CutKind::Codes), mean(CutKind::SimulatedFloats));
+    // Eight bits and eight floats of three uniform columns: the floats give nearly all of them away.
+    assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
+    assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(!html.contains("http://") && html.contains("There is no proof"), "a page on its own");
+    assert!(report.results.iter().all(|result| result.auxiliary_rows + result.target_rows <= 400));
+
+    let refused = |config: &AttackConfig| {
+        format!("{:#}", hashvfl_attack::run(&transcript, config, &out, &mut |_| ()).unwrap_err())
+    };
+    let other = AttackConfig { head: Some("0".repeat(64)), ..config.clone() };
+    assert!(refused(&other).contains("another transcript"), "{}", refused(&other));
+    let stranger = AttackConfig { victim: PartyName::new("stranger").unwrap(), ..config.clone() };
+    assert!(refused(&stranger).contains("stranger is no party of the run"));
+    fixture.write("telecom.csv", &fixture.read("telecom.csv").replacen("0.", "1.", 1));
+    assert!(refused(&config).contains("its SHA-256 differs"), "{}", refused(&config));
+}
+
+#[test]
+fn flipped_bits_come_again_from_the_key_and_leak_less() {
+    let mut fixture = Fixture::new();
+    fixture.settings.randomised_response = Some(0.5);
+    let (transcript, config) = finished(&mut fixture);
+    let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
+    // The model, its key and the columns give the codes that were sent, flips and all.
+    let same = report.checks.iter().find(|check| check.name.contains("transcript's codes")).unwrap();
+    assert!(same.held, "{}", same.detail);
+    let leaked = skill(&report, |result| result.attack == names::CONDITIONAL_MEAN && result.releases == 1);
+    assert!(leaked < 0.3, "{leaked}");
+}
