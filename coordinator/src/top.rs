@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::{Digest, Part, Plan, RunSettings};
+use hashvfl_core::{Digest, Plan, RunSettings};
 use hashvfl_learning::device::Device;
-use hashvfl_learning::loss::{Labels, Loss};
+use hashvfl_learning::loss::Labels;
 use hashvfl_learning::{Classifier, Snapshot, threads};
 
 use crate::config::CoordinatorConfig;
@@ -19,11 +19,7 @@ pub fn new(
 ) -> anyhow::Result<Classifier> {
     // The top model is a small mlp, fastest on one thread.
     threads::limit(1);
-    let run = &config.run;
-    let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.top.loss, run.bits);
-    let inputs = run.parties.len() * run.bits;
-    let course = (run.schedule, run.learning_rate, plan.updates());
-    Classifier::new(config.top.clone(), loss, inputs, course, config.seed, device).context("[top]")
+    Classifier::of_run(&config.top, labels, &config.run, plan, config.seed, device).context("[top]")
 }
 
 /// What a top model's file holds: the model, and which bottom models' codes it was trained on.

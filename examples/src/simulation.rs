@@ -1,14 +1,15 @@
 //! The same course as a federation's, with all parties in this process: for baselines, tuning and benches.
 
 use anyhow::Context;
-use hashvfl_core::{Part, Plan, RunSettings};
+use hashvfl_core::{Part, Plan, Rows, RunSettings};
 use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_learning::bottom::InputShape;
-use hashvfl_learning::course::{self, EpochReport};
+use hashvfl_learning::course::{self, EpochReport, Progress, Released};
+use hashvfl_learning::cut::{Embedding, Parties};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::local::{LocalParties, LocalParty};
-use hashvfl_learning::loss::{Evaluation, Labels, Loss};
+use hashvfl_learning::loss::{Evaluation, Labels};
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::threads;
 use hashvfl_learning::{Classifier, TopConfig};
@@ -32,68 +33,119 @@ pub struct Side<'a> {
 pub struct Simulated {
     /// Every epoch.
     pub epochs: Vec<EpochReport>,
-    /// On validation records, at the kept epoch.
+    /// The epoch whose models were kept, from 1.
+    pub best_epoch: u32,
+    /// On validation records, of the models that were kept; with the top model fitted anew, where the run refits.
     pub validation: Option<Evaluation>,
     /// On test records.
     pub test: Option<Evaluation>,
-    /// Balance of each party's bits on test records; empty for floats.
+    /// Bits that each party released of a record.
+    pub released: Released,
+    /// Balance of each party's bits on records of [`Simulation::balance`]; empty for floats.
     pub balance: Vec<Balance>,
 }
 
-/// Runs `settings` over `sides` with codes or, as a baseline, floats at the cut.
+/// A run in this process.
+pub struct Simulation<'a> {
+    /// The agreed settings.
+    pub settings: &'a RunSettings,
+    /// The parties, in the settings' order.
+    pub sides: &'a [Side<'a>],
+    /// The labels.
+    pub labels: &'a Labels,
+    /// The top model and the seed of its weights.
+    pub top: (&'a TopConfig, u64),
+    /// What leaves a party: codes or, as a baseline, floats.
+    pub cut: Cut,
+    /// On which records the balance of codes is measured.
+    pub balance: Part,
+}
+
+impl Simulation<'_> {
+    /// Runs it; `watch` hears how it goes.
+    pub fn run(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
+        self.settings.check()?;
+        threads::limit(1);
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let parties = self.sides.iter().map(|side| self.party(side, &plan));
+        let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+        match self.cut {
+            Cut::Hash => {
+                let mut parties = LocalParties::hashed(parties, plan.clone());
+                let mut simulated = self.learn(&mut parties, plan.clone(), watch)?;
+                simulated.balance = self.balance(&mut parties, plan)?;
+                Ok(simulated)
+            }
+            Cut::SimulatedFloat => {
+                self.learn(&mut LocalParties::simulated_floats(parties, plan.clone()), plan, watch)
+            }
+        }
+    }
+
+    fn party<'b>(&self, side: &Side, plan: &Plan) -> anyhow::Result<LocalParty<'b>> {
+        let mut columns = side.columns.clone();
+        let (preprocessing, clip) = side.preprocessing;
+        let train = plan.part(Part::CohortTrain);
+        preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
+        let input = InputShape { columns: columns.cols(), image: side.image };
+        let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
+        let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
+        Ok(LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) })
+    }
+
+    fn learn<E: Embedding>(
+        &self,
+        parties: &mut LocalParties<E>,
+        mut plan: Plan,
+        watch: &mut dyn FnMut(Progress),
+    ) -> anyhow::Result<Simulated> {
+        let (top, seed) = self.top;
+        let labels = self.labels.clone();
+        let mut classifier = Classifier::of_run(top, labels, self.settings, &plan, seed, &Device::flex())?;
+        let outcome = course::run(parties, self.settings, &mut plan, &mut classifier, top.patience, watch)?;
+        let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
+        let mut validation = best.and_then(|report| report.validation);
+        if self.settings.refits() {
+            // Unwrap safety: a course that refits keeps the codes of all validation records.
+            let gather = |rows: &[u32]| {
+                outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
+            };
+            validation = Some(classifier.evaluate_stored(&gather, plan.part(Part::Validation)));
+        }
+        Ok(Simulated {
+            epochs: outcome.curve,
+            best_epoch: outcome.best_epoch,
+            validation,
+            test: outcome.test,
+            released: outcome.released,
+            balance: Vec::new(),
+        })
+    }
+
+    /// Balance of each party's bits on records that no model has learned from.
+    fn balance(
+        &self,
+        parties: &mut LocalParties<hashvfl_core::PackedCodes>,
+        mut plan: Plan,
+    ) -> anyhow::Result<Vec<Balance>> {
+        let mut signs: Vec<Vec<f32>> = vec![Vec::new(); self.sides.len()];
+        for chunk in 0..plan.chunks(self.balance) {
+            let rows = Rows::Chunk { part: self.balance, chunk };
+            let count = plan.rows(rows)?.len();
+            let batches = parties.encode(rows, count)?;
+            signs.iter_mut().zip(batches).for_each(|(all, batch)| all.extend(batch.to_signs()));
+        }
+        Ok(signs.iter().map(|signs| Balance::of(signs, self.settings.bits)).collect())
+    }
+}
+
+/// Runs `settings` over `sides`; balance is measured on test records.
 pub fn simulate(
     sides: &[Side],
     labels: &Labels,
     settings: &RunSettings,
-    (top, top_seed): (&TopConfig, u64),
+    top: (&TopConfig, u64),
     cut: Cut,
 ) -> anyhow::Result<Simulated> {
-    settings.check()?;
-    threads::limit(1);
-    let device = Device::flex();
-    let mut plan = Plan::new(settings, labels.len())?;
-    let loss = Loss::new(labels.clone(), plan.part(Part::CohortTrain), top.loss, settings.bits);
-    let inputs = sides.len() * settings.bits;
-    let rates = (settings.schedule, settings.learning_rate, plan.updates());
-    let mut classifier = Classifier::new(top.clone(), loss, inputs, rates, top_seed, &device)?;
-    let parties = sides.iter().map(|side| party(side, settings, &plan, cut, &device));
-    let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
-    let silent = &mut |_: course::Progress| {};
-    let test_rows = plan.part(Part::Test).to_vec();
-    let (epochs, best_epoch, test, balance) = match cut {
-        Cut::Hash => {
-            let mut parties = LocalParties::hashed(parties, plan.clone());
-            let outcome =
-                course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
-                    .map_err(|error| anyhow::anyhow!("{error}"))?;
-            let balance = outcome.tables.iter().filter_map(|table| table.signs(&test_rows).ok());
-            let balance = balance.map(|signs| Balance::of(&signs, settings.bits)).collect();
-            (outcome.curve, outcome.best_epoch, outcome.test, balance)
-        }
-        Cut::SimulatedFloat => {
-            let mut parties = LocalParties::simulated_floats(parties, plan.clone());
-            let outcome =
-                course::run(&mut parties, settings, &mut plan, &mut classifier, top.patience, silent)
-                    .map_err(|error| anyhow::anyhow!("{error}"))?;
-            (outcome.curve, outcome.best_epoch, outcome.test, Vec::new())
-        }
-    };
-    let validation = epochs.get(best_epoch as usize - 1).and_then(|report| report.validation);
-    Ok(Simulated { epochs, validation, test, balance })
-}
-
-fn party<'a>(
-    side: &Side,
-    settings: &RunSettings,
-    plan: &Plan,
-    cut: Cut,
-    device: &Device,
-) -> anyhow::Result<LocalParty<'a>> {
-    let mut columns = side.columns.clone();
-    let (preprocessing, clip) = side.preprocessing;
-    preprocessing.fit_apply(&mut columns, plan.part(Part::CohortTrain), clip).context("preprocessing")?;
-    let input = InputShape { columns: columns.cols(), image: side.image };
-    let encoder =
-        Encoder::new(side.encoder.clone(), cut, input, settings, plan.updates(), side.seed, device)?;
-    Ok(LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) })
+    Simulation { settings, sides, labels, top, cut, balance: Part::Test }.run(&mut |_| {})
 }

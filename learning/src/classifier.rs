@@ -2,13 +2,14 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_core::settings::{Schedule, Task};
+use hashvfl_core::settings::{RunSettings, Schedule, Task};
+use hashvfl_core::{Part, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
 use crate::init::Init;
-use crate::loss::{Evaluation, Loss, LossConfig};
+use crate::loss::{Evaluation, Labels, Loss, LossConfig};
 use crate::range::{RangeError, above_zero, at_least_zero, share};
 use crate::schedule::learning_rate;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
@@ -96,6 +97,21 @@ impl Classifier {
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
         let adam = Adam::new(config.adam);
         Ok(Self { config, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
+    }
+
+    /// The top model of a run, its loss fitted to the training records of the cohort.
+    pub fn of_run(
+        config: &TopConfig,
+        labels: Labels,
+        settings: &RunSettings,
+        plan: &Plan,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, BottomError> {
+        let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
+        let inputs = settings.parties.len() * settings.bits;
+        let course = (settings.schedule, settings.learning_rate, plan.updates());
+        Self::new(config.clone(), loss, inputs, course, seed, device)
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
