@@ -81,11 +81,12 @@ impl Gradient {
                 let mut scales = Vec::with_capacity(values.len() / bits.max(1));
                 let mut quantised = Vec::with_capacity(values.len());
                 for row in values.chunks(bits) {
-                    let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+                    let largest = largest(row);
                     let scale = largest / 127.0;
                     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
                     scales.push(scale);
-                    quantised.extend(row.iter().map(|v| (v * inverse).round() as i8));
+                    // Half of one more, then cut off: rounds, and the compiler does several at once.
+                    quantised.extend(row.iter().map(|v| (v * inverse + 0.5_f32.copysign(*v)) as i8));
                 }
                 Self::Int8 { scales, values: quantised }
             }
@@ -135,6 +136,18 @@ impl Gradient {
             }
         }
     }
+}
+
+/// The largest absolute value of a row, several columns at once.
+fn largest(row: &[f32]) -> f32 {
+    let mut most = [0.0_f32; 8];
+    for values in row.chunks(most.len()) {
+        for (most, value) in most.iter_mut().zip(values) {
+            let value = value.abs();
+            *most = if value > *most { value } else { *most };
+        }
+    }
+    most.into_iter().fold(0.0, f32::max)
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::device::is_cpu;
 use crate::gradients::Gradients;
 use crate::range::{RangeError, above_zero, share};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
+use crate::threads::vectorized;
 
 /// Adam's settings beside the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -134,27 +136,106 @@ impl ModuleMapper for Update<'_> {
         let Some(gradient) = self.gradients.take(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
-        let AdamConfig { beta1, beta2, epsilon, weight_decay } = self.adam.config;
         let dims = tensor.dims();
-        let old = self.adam.moments.remove(&self.path.join("."));
-        let (mean, square) = match old {
-            Some(old) => (
-                old.mean.mul_scalar(beta1) + gradient.clone().mul_scalar(1.0 - beta1),
-                old.square.mul_scalar(beta2) + (gradient.clone() * gradient).mul_scalar(1.0 - beta2),
-            ),
-            None => (
-                gradient.clone().mul_scalar(1.0 - beta1),
-                (gradient.clone() * gradient).mul_scalar(1.0 - beta2),
-            ),
+        let name = self.path.join(".");
+        let moments = self.adam.moments.remove(&name).unwrap_or_else(|| Moments {
+            shape: dims.to_vec(),
+            mean: gradient.zeros_like(),
+            square: gradient.zeros_like(),
+        });
+        let step = self.step();
+        let weights = tensor.inner().reshape([gradient.dims()[0]]);
+        let (weights, moments) = if is_cpu(&gradient.device()) {
+            step.on_host(weights, moments, gradient)
+        } else {
+            step.on_device(weights, moments, gradient)
         };
+        self.adam.moments.insert(name, moments);
+        Param::from_mapped_value(id, Tensor::from_inner(weights.reshape(dims)).require_grad(), mapper)
+    }
+}
+
+impl Update<'_> {
+    fn step(&self) -> Step {
+        let AdamConfig { beta1, beta2, epsilon, weight_decay } = self.adam.config;
         // mean / c1 / (sqrt(square / c2) + epsilon), with the two corrections folded into scalars.
         let (first, second) = (self.corrections.0, self.corrections.1.sqrt());
-        let denominator = square.clone().sqrt().add_scalar(epsilon * second);
-        let change = (mean.clone() / denominator).mul_scalar(self.learning_rate * second / first);
-        let kept = tensor.inner().mul_scalar(1.0 - self.learning_rate * weight_decay);
-        let moved = kept - change.reshape(dims);
-        let moments = Moments { shape: dims.to_vec(), mean, square };
-        self.adam.moments.insert(self.path.join("."), moments);
-        Param::from_mapped_value(id, Tensor::from_inner(moved).require_grad(), mapper)
+        Step {
+            beta1,
+            beta2,
+            epsilon: epsilon * second,
+            rate: self.learning_rate * second / first,
+            keep: 1.0 - self.learning_rate * weight_decay,
+        }
+    }
+}
+
+/// One update's numbers.
+#[derive(Clone, Copy)]
+struct Step {
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    rate: f32,
+    keep: f32,
+}
+
+impl Step {
+    fn on_device(self, weights: Tensor<1>, old: Moments, gradient: Tensor<1>) -> (Tensor<1>, Moments) {
+        let mean = old.mean.mul_scalar(self.beta1) + gradient.clone().mul_scalar(1.0 - self.beta1);
+        let squared = gradient.clone() * gradient;
+        let square = old.square.mul_scalar(self.beta2) + squared.mul_scalar(1.0 - self.beta2);
+        let denominator = square.clone().sqrt().add_scalar(self.epsilon);
+        let change = (mean.clone() / denominator).mul_scalar(self.rate);
+        (weights.mul_scalar(self.keep) - change, Moments { shape: old.shape, mean, square })
+    }
+
+    /// The same in one pass over the host's memory.
+    fn on_host(self, weights: Tensor<1>, old: Moments, gradient: Tensor<1>) -> (Tensor<1>, Moments) {
+        let Self { beta1, beta2, epsilon, rate, keep } = self;
+        let [mut weights, mut mean, mut square] = [weights, old.mean, old.square].map(Tensor::into_data);
+        let gradient = gradient.into_data();
+        {
+            // Unwrap safety: every tensor of this crate is f32.
+            let [weights, means, squares] =
+                [&mut weights, &mut mean, &mut square].map(|data| data.as_mut_slice::<f32>().expect("f32"));
+            let gradient = gradient.as_slice::<f32>().expect("f32");
+            let moments = means.iter_mut().zip(squares);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((weight, (mean, square)), gradient) in weights.iter_mut().zip(moments).zip(gradient)
+                    {
+                        *mean = *mean * beta1 + gradient * (1.0 - beta1);
+                        *square = *square * beta2 + gradient * gradient * (1.0 - beta2);
+                        *weight = *weight * keep - *mean / (square.sqrt() + epsilon) * rate;
+                    }
+                },
+            );
+        }
+        let device = Device::flex();
+        let [weights, mean, square] = [weights, mean, square].map(|data| Tensor::from_data(data, &device));
+        (weights, Moments { shape: old.shape, mean, square })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_device_take_the_same_step() {
+        let step = Step { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, rate: 0.01, keep: 0.999 };
+        let draw = |factor: usize| {
+            let values: Vec<f32> = (1..100).map(|i| ((i * factor % 23) as f32).sin()).collect();
+            Tensor::<1>::from_data(TensorData::new(values, [99]), &Device::flex())
+        };
+        let moments = || Moments { shape: vec![99], mean: draw(3), square: draw(5).abs() };
+        let (weights, found) = step.on_host(draw(7), moments(), draw(11));
+        let (expected, of_device) = step.on_device(draw(7), moments(), draw(11));
+        let pairs = [(weights, expected), (found.mean, of_device.mean), (found.square, of_device.square)];
+        for (a, b) in pairs {
+            assert!((a - b).abs().max().into_scalar::<f32>() < 1e-6);
+        }
     }
 }

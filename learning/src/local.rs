@@ -49,7 +49,7 @@ impl<'a> LocalParties<'a, SimulatedFloats> {
 
 impl<'a, E> LocalParties<'a, E> {
     fn new(parties: Vec<LocalParty<'a>>, plan: Plan, wrap: fn(Vec<f32>, usize) -> E) -> Self {
-        let threads = parties.iter().map(|_| Own::start()).collect();
+        let threads = parties.iter().skip(1).map(|_| Own::start()).collect();
         Self { parties, threads, plan, best: Vec::new(), wrap }
     }
 }
@@ -71,26 +71,22 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
         // Unwrap safety: the course asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         let cohort = self.plan.part(Part::CohortTrain);
-        let embed = |(party, thread): (&mut LocalParty, &Own)| {
-            thread.run(|| {
-                let LocalParty { encoder, gather } = party;
-                if measure {
-                    encoder.calibrate(cohort, gather);
-                }
-                let columns = gather(&numbers);
-                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) }
-            })
+        let embed = |party: &mut LocalParty| {
+            let LocalParty { encoder, gather } = party;
+            if measure {
+                encoder.calibrate(cohort, gather);
+            }
+            let columns = gather(&numbers);
+            if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) }
         };
         let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
-        let values = threads::for_each(self.parties.iter_mut().zip(&self.threads), embed);
+        let values = threads::for_each(&self.threads, &mut self.parties, embed);
         Ok(values.into_iter().map(|values| (self.wrap)(values, bits)).collect())
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        let learn = |((party, thread), gradient): ((&mut LocalParty, &Own), Gradient)| {
-            thread.run(|| party.encoder.learn(gradient.decode()));
-        };
-        threads::for_each(self.parties.iter_mut().zip(&self.threads).zip(gradients), learn);
+        let learn = |(party, gradient): (&mut LocalParty, Gradient)| party.encoder.learn(gradient.decode());
+        threads::for_each(&self.threads, self.parties.iter_mut().zip(gradients), learn);
         Ok(())
     }
 
@@ -109,10 +105,8 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
 
     fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
         let rows = self.plan.part(Part::CohortTrain);
-        let freeze = |(party, thread): (&mut LocalParty, &Own)| {
-            thread.run(|| party.encoder.freeze(rows, &party.gather));
-        };
-        threads::for_each(self.parties.iter_mut().zip(&self.threads), freeze);
+        let freeze = |party: &mut LocalParty| party.encoder.freeze(rows, &party.gather);
+        threads::for_each(&self.threads, &mut self.parties, freeze);
         Ok(self.parties.iter().map(|party| party.encoder.digest()).collect())
     }
 }

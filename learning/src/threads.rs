@@ -22,25 +22,41 @@ impl Own {
     pub fn start() -> Self {
         Self(ThreadPoolBuilder::new().num_threads(1).build().expect("a thread"))
     }
-
-    /// Runs `work` there and waits for it.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.0.install(work)
-    }
 }
 
-/// Does `work` on all `items` at the same time, each on a thread of its own, and keeps their order.
+/// Does `work` on all `items` at the same time, the last on this thread and each other on one of `threads`, and keeps
+/// their order.
 pub fn for_each<I: Send, T: Send>(
+    threads: &[Own],
     items: impl IntoIterator<Item = I>,
     work: impl Fn(I) -> T + Sync,
 ) -> Vec<T> {
-    std::thread::scope(|scope| {
-        let running: Vec<_> = items.into_iter().map(|item| scope.spawn(|| work(item))).collect();
-        let join = |handle: std::thread::ScopedJoinHandle<T>| {
-            handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        running.into_iter().map(join).collect()
-    })
+    let mut items = items.into_iter();
+    let mut results = Vec::new();
+    if let Some(first) = items.next() {
+        spread(threads, first, items, &work, &mut results);
+    }
+    results.reverse();
+    results
+}
+
+/// Results come last to first.
+fn spread<I: Send, T: Send>(
+    threads: &[Own],
+    item: I,
+    mut others: impl Iterator<Item = I>,
+    work: &(impl Fn(I) -> T + Sync),
+    results: &mut Vec<T>,
+) {
+    let (Some(next), Some((thread, threads))) = (others.next(), threads.split_first()) else {
+        return results.push(work(item));
+    };
+    let mut result = None;
+    thread.0.in_place_scope(|scope| {
+        scope.spawn(|_| result = Some(work(item)));
+        spread(threads, next, others, work, results);
+    });
+    results.extend(result);
 }
 
 /// Does `work`, whatever of it the compiler inlines compiled for the widest vectors of this processor.

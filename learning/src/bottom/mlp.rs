@@ -9,8 +9,10 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{BottomError, check_units};
+use crate::device::is_cpu;
 use crate::gradients::Gradients;
 use crate::init::{Init, uniform};
+use crate::threads::vectorized;
 
 /// Units of the hidden layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +114,7 @@ pub(super) fn backward(
             gradients.put(bias, gradient.clone().sum_dim(0));
         }
         if index > 0 {
-            // Zero where ReLU or dropout made the input zero.
-            gradient = to_input(layer, gradient).mask_fill(input.lower_equal_elem(0.0), 0.0);
-            if kept != 1.0 {
-                gradient = gradient.mul_scalar(kept);
-            }
+            gradient = through_relu(to_input(layer, gradient), input, kept);
         }
     }
     gradient
@@ -125,6 +123,28 @@ pub(super) fn backward(
 /// The gradient of a layer's input, for one of its output.
 pub(super) fn to_input(layer: &Linear, gradient: Tensor<2>) -> Tensor<2> {
     gradient.matmul(layer.weight.val().inner().transpose())
+}
+
+/// The gradient before ReLU and dropout, whose output was `hidden`: zero where that is zero.
+fn through_relu(gradient: Tensor<2>, hidden: Tensor<2>, kept: f32) -> Tensor<2> {
+    let device = hidden.device();
+    if !is_cpu(&device) {
+        return gradient.mask_fill(hidden.lower_equal_elem(0.0), 0.0).mul_scalar(kept);
+    }
+    let (mut gradient, hidden) = (gradient.into_data(), hidden.into_data());
+    // Unwrap safety: every tensor of this crate is f32.
+    let values = gradient.as_mut_slice::<f32>().expect("f32 tensor");
+    let hidden = hidden.as_slice::<f32>().expect("f32 tensor");
+    vectorized(
+        #[inline(always)]
+        || {
+            for (value, hidden) in values.iter_mut().zip(hidden) {
+                let scaled = *value * kept;
+                *value = if *hidden > 0.0 { scaled } else { 0.0 };
+            }
+        },
+    );
+    Tensor::from_data(gradient, &device)
 }
 
 /// Dropout of hidden units (Srivastava et al. 2014), its masks drawn on the host.
