@@ -88,7 +88,7 @@ pub struct Trace {
 /// The convolutions' part of it.
 enum Features {
     /// Their output, with burn's graph.
-    Graph(Tensor<2>),
+    Graph(Box<Tensor<2>>),
     /// The layers on the host.
     Host(Vec<Layer>),
 }
@@ -109,7 +109,7 @@ impl Cnn {
             (output, Features::Host(layers))
         } else {
             let output = self.in_graph(Tensor::from_inner(columns));
-            (output.clone().inner(), Features::Graph(output))
+            (output.clone().inner(), Features::Graph(Box::new(output)))
         };
         let (output, linear) = mlp::forward(&self.linear, output, dropout);
         (output, Trace { features, linear })
@@ -126,7 +126,7 @@ impl Cnn {
         let first = mlp::backward(&self.linear, trace.linear, gradient, &mut gradients);
         let gradient = mlp::to_input(&self.linear[0], first);
         match trace.features {
-            Features::Graph(output) => gradients.extend(Gradients::of_graph(self, output, gradient)),
+            Features::Graph(output) => gradients.extend(Gradients::of_graph(self, *output, gradient)),
             Features::Host(layers) => self.back_on_host(layers, gradient, &mut gradients),
         }
         gradients

@@ -96,7 +96,7 @@ pub enum Trace {
     /// Of convolutions.
     Cnn(cnn::Trace),
     /// The embedding, with burn's graph.
-    Graph(Tensor<2>),
+    Graph(Box<Tensor<2>>),
 }
 
 impl BottomModel {
@@ -131,7 +131,7 @@ impl BottomModel {
             }
             Self::ResNet18(model) => {
                 let embedding = model.forward(Tensor::from_inner(columns));
-                (embedding.clone().inner(), Trace::Graph(embedding))
+                (embedding.clone().inner(), Trace::Graph(Box::new(embedding)))
             }
         }
     }
@@ -145,7 +145,7 @@ impl BottomModel {
             (Self::Mlp(model), Trace::Mlp(trace)) => model.backward_weights(trace, gradient),
             (Self::Cnn(model), Trace::Cnn(trace)) => model.backward(trace, gradient),
             (Self::ResNet18(model), Trace::Graph(embedding)) => {
-                Gradients::of_graph(model, embedding, gradient)
+                Gradients::of_graph(model, *embedding, gradient)
             }
             _ => panic!("a trace of another model"),
         }
