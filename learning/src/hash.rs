@@ -60,7 +60,7 @@ impl HashConfig {
     }
 }
 
-/// `e^x` for x up to 0, to a relative error of 1e-6: unlike the library's, of several values at once.
+/// `e^x` for x up to 0, to a relative error of 1e-5: unlike the library's, of several values at once.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // e^x = 2^whole * e^rest, with |rest| at most ln(2) / 2.
@@ -298,7 +298,7 @@ mod tests {
         for step in 0..8000 {
             let x = -0.01 * step as f32;
             let (found, expected) = (exp(x), x.exp());
-            assert!((found / expected - 1.0).abs() < 2e-6, "{x}: {found} {expected}");
+            assert!((found / expected - 1.0).abs() < 1e-5, "{x}: {found} {expected}");
         }
         assert!(exp(-1e30) < 1e-37);
     }

@@ -126,8 +126,9 @@ impl Convolution {
         let ConvSpec { inputs, outputs, kernel, .. } = self.spec;
         let size = self.pooled[0] * self.pooled[1] * outputs;
         let kernels = self.kernels(weights);
-        let mut back = vec![0.0; if to_images { images.len() } else { images.len() / self.image }];
+        // One float an image where nobody needs the images' gradient.
         let back_image = if to_images { self.image } else { 1 };
+        let mut back = vec![0.0; images.len() / self.image * back_image];
         let gradients = gradient.par_chunks(self.together() * size);
         let winners = winners.par_chunks(self.together() * size);
         let parts: Vec<Weights> = images
@@ -281,8 +282,9 @@ fn keep_larger(values: &mut [f32], winners: &mut [u32], others: &[f32], inside: 
 fn add_and_cut(values: &mut [f32], winners: &mut [u32], biases: &[f32]) {
     for ((value, winner), bias) in values.iter_mut().zip(winners).zip(biases) {
         let (sum, place) = (*value + bias, *winner);
-        *value = if sum > 0.0 { sum } else { 0.0 };
-        *winner = if sum > 0.0 { place } else { NONE };
+        // What is no number stays none: the party looks for it before it sends codes.
+        *value = if sum <= 0.0 { 0.0 } else { sum };
+        *winner = if sum <= 0.0 { NONE } else { place };
     }
 }
 
