@@ -14,7 +14,7 @@ use hashvfl_ledger::{
 use rand::Rng;
 
 const RECORDS: u32 = 12;
-const MOST_BITS: u64 = 40;
+const MOST_BITS: u64 = 20;
 
 /// When a process dies: at the `at`-th durable write of a schedule, before or after it takes effect.
 #[derive(Debug, Clone, Copy)]
@@ -218,11 +218,12 @@ fn live<S: Store>(
 /// broken.
 fn play<S: Store>(lives: &[Life], writes: &Writes, open: impl Fn() -> S) -> (u32, Option<String>) {
     let mut sent = Sent::default();
-    let broken = lives.iter().zip(1..).find_map(|(life, nonce)| {
+    let broken = lives.iter().zip(1..).filter_map(|(life, nonce)| {
         let store = Mortal { disk: open(), writes: writes.clone() };
         let _ = live(life, nonce, store, &mut sent, || Ok(()));
         sent.broken(&open())
     });
+    let broken = broken.last();
     (writes.count.get(), broken)
 }
 
@@ -230,7 +231,7 @@ fn play<S: Store>(lives: &[Life], writes: &Writes, open: impl Fn() -> S) -> (u32
 fn play_behind(lives: &[Life], kill: Option<Kill>) -> (u32, Option<String>) {
     let (disk, writes) = (MemoryStore::new([1; 32]), Writes::new(kill, Rc::new(|| {})));
     let mut sent = Sent::default();
-    let broken = lives.iter().zip(1..).find_map(|(life, nonce)| {
+    let broken = lives.iter().zip(1..).filter_map(|(life, nonce)| {
         let pending = Accounts::default();
         let store = Behind { disk: disk.clone(), pending: pending.clone() };
         let mut disk = disk.clone();
@@ -240,6 +241,7 @@ fn play_behind(lives: &[Life], kill: Option<Kill>) -> (u32, Option<String>) {
         });
         sent.broken(&disk)
     });
+    let broken = broken.last();
     (writes.count.get(), broken)
 }
 
@@ -270,15 +272,15 @@ fn no_kill_at_any_write_breaks_a_promise() {
 #[test]
 fn without_reservations_the_same_schedules_break_them() {
     let (mut broken, mut exceeded) = (0, 0);
-    for seed in 0..1_000 {
+    for seed in 0..200 {
         let lives = schedule(seed);
         let found: Vec<String> =
             kills(play_behind(&lives, None).0).filter_map(|kill| play_behind(&lives, kill).1).collect();
         broken += usize::from(!found.is_empty());
         exceeded += usize::from(found.iter().any(|text| text.contains("allowed")));
     }
-    assert!(broken > 900, "only {broken} of 1,000 schedules tell a ledger without reservations");
-    assert!(exceeded > 30, "only {exceeded} of 1,000 schedules exceed the policy without reservations");
+    assert!(broken > 180, "only {broken} of 200 schedules tell a ledger without reservations");
+    assert!(exceeded > 10, "only {exceeded} of 200 schedules exceed the policy without reservations");
 }
 
 #[test]
