@@ -89,16 +89,7 @@ impl<S: Store> Ledger<S> {
     /// If the policy does not allow all of it; nothing is reserved then.
     pub fn reserve(&mut self, rows: &[u32], block: &[u32], encoder: &Encoder) -> Result<(), LedgerError> {
         self.terms.policy.check_batch(rows.len())?;
-        if rows.iter().all(|row| self.covered(*row, encoder)) {
-            return Ok(());
-        }
-        let open: Vec<u32> = block.iter().copied().filter(|row| !self.covered(*row, encoder)).collect();
-        self.charge(&open)?;
-        for row in open {
-            let place = self.place(row);
-            self.accounts[place].reserved = true;
-        }
-        Ok(())
+        self.cover(rows, block, &|entry| entry.reserved || entry.account.expects(encoder))
     }
 
     /// To be called before what `encoder` made of `rows` is sent, with a digest for each row: `Ok` if it may be.
@@ -136,6 +127,23 @@ impl<S: Store> Ledger<S> {
         Ok(())
     }
 
+    /// To be called before something new in any case is sent about `rows`: reserves `block` where they are not
+    /// reserved yet, and uses up what is.
+    ///
+    /// # Errors
+    /// If the policy does not allow it: nothing may be sent then.
+    pub fn spend(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
+        self.cover(rows, block, &|entry| entry.reserved)?;
+        let mut open = Vec::new();
+        for row in rows {
+            let place = self.place(*row);
+            if !std::mem::take(&mut self.accounts[place].reserved) {
+                open.push(*row);
+            }
+        }
+        self.charge(&open)
+    }
+
     /// Counts what goes to a recipient beside records' releases, durably, before it is sent.
     pub fn note(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
         let total = self.flows.entry(flow.clone()).or_default();
@@ -143,8 +151,8 @@ impl<S: Store> Ledger<S> {
         self.write()
     }
 
-    /// Gives back what was reserved and not released, and keeps the digests of what was.
-    pub fn close(mut self) -> Result<(), StoreError> {
+    /// At the end of a run: gives back what was reserved and not released, and keeps the digests of what was.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
         for place in 0..self.accounts.len() {
             if std::mem::take(&mut self.accounts[place].reserved) {
                 self.refund(place);
@@ -157,9 +165,24 @@ impl<S: Store> Ledger<S> {
         self.places[row as usize] as usize
     }
 
-    fn covered(&self, row: u32, encoder: &Encoder) -> bool {
-        let entry = &self.accounts[self.place(row)];
-        entry.reserved || entry.account.expects(encoder)
+    /// Reserves all of `block`, in one durable write, unless all of `rows` are covered.
+    fn cover(
+        &mut self,
+        rows: &[u32],
+        block: &[u32],
+        covered: &dyn Fn(&Entry) -> bool,
+    ) -> Result<(), LedgerError> {
+        let open = |row: &u32| !covered(&self.accounts[self.place(*row)]);
+        if !rows.iter().any(open) {
+            return Ok(());
+        }
+        let open: Vec<u32> = block.iter().copied().filter(open).collect();
+        self.charge(&open)?;
+        for row in open {
+            let place = self.place(row);
+            self.accounts[place].reserved = true;
+        }
+        Ok(())
     }
 
     /// Charges each of `rows` one release, durably: the one place where totals grow.
@@ -265,7 +288,7 @@ mod tests {
         ledger.release(&[0], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"x")]).unwrap();
         ledger.reserve(&[1], &[0, 1, 2], &LEARNING).unwrap();
         assert_eq!(bits(&ledger), [8, 8, 8, 0], "the next batch was reserved with the first");
-        ledger.close().unwrap();
+        ledger.settle().unwrap();
         let mut again = open(&disk, "");
         assert_eq!(bits(&again), [8, 0, 0, 0]);
         assert_eq!(disk.flows().unwrap()[&Flow::new("spring", Kind::Codes)], Volume { items: 1, bits: 8 });
@@ -295,7 +318,7 @@ mod tests {
         let mut ledger = open(&disk, "bits_per_record = 16");
         send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
         send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        ledger.close().unwrap();
+        ledger.settle().unwrap();
         let mut ledger = open(&disk, "bits_per_record = 16");
         send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
         assert_eq!(bits(&ledger), [16, 16, 0, 0]);
@@ -304,6 +327,16 @@ mod tests {
             panic!("other bytes than before");
         };
         assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
+    }
+
+    #[test]
+    fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
+        let mut ledger = open(&MemoryStore::default(), "");
+        ledger.spend(&[0], &[0, 1]).unwrap();
+        ledger.spend(&[1], &[0, 1]).unwrap();
+        assert_eq!(bits(&ledger), [8, 8, 0, 0]);
+        ledger.spend(&[1, 2], &[1]).unwrap();
+        assert_eq!(bits(&ledger), [8, 16, 8, 0], "also rows that are missing in their block");
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn live<S: Store>(
         }
     }
     if life.closes {
-        ledger.close()?;
+        ledger.settle()?;
         after_sending()?;
     }
     Ok(())

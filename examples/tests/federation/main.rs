@@ -4,5 +4,6 @@
 mod broken;
 mod fixture;
 mod honest;
+mod ledger;
 mod misconfigured;
 mod rogue;
