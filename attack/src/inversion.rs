@@ -61,27 +61,20 @@ pub struct Inversion<'a> {
 impl Inversion<'_> {
     /// Columns [rows, columns] that give `seen` [rows, bits], looked for around `start` [rows, columns].
     pub fn run(&self, start: &[f32], seen: &[f32], rows: usize) -> Vec<f32> {
-        let device = Device::flex().autodiff();
-        let plain = device.clone().inner();
+        let device = Device::flex();
         let columns = self.deviation.len();
-        let tensor = |values: Vec<f32>, rows: usize| {
+        let tensor = |values: &[f32], rows: usize| {
             let width = values.len() / rows.max(1);
-            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &plain)
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [rows, width]), &device)
         };
-        let (start, deviation) = (tensor(start.to_vec(), rows), tensor(self.deviation.to_vec(), 1));
-        let seen = tensor(seen.to_vec(), rows);
-        let mut z = Tensor::<2>::zeros([rows, columns], &plain);
+        let (start, deviation, seen) = (tensor(start, rows), tensor(self.deviation, 1), tensor(seen, rows));
+        let mut z = Tensor::<2>::zeros([rows, columns], &device);
         let (mut first, mut second) = (z.clone(), z.clone());
         for step in 1..=STEPS {
-            let variable = Tensor::from_inner(z.clone()).require_grad();
-            let x =
-                variable.clone() * Tensor::from_inner(deviation.clone()) + Tensor::from_inner(start.clone());
             let progress = (step - 1) as f32 / STEPS as f32;
-            let loss = self.mismatch(self.encoder.trace(x), &seen, progress)
-                + self.penalty(variable.clone()).mul_scalar(self.prior);
-            let mut gradients = loss.backward();
-            // Unwrap safety: the loss depends on the variable.
-            let gradient = variable.grad_remove(&mut gradients).expect("a gradient of the columns");
+            let x = z.clone() * deviation.clone() + start.clone();
+            let gradient = self.encoder.pull(x, |values| self.mismatch(values, &seen, progress)) * deviation.clone()
+                + self.penalty(z.clone()).mul_scalar(self.prior);
             // Adam (Kingma and Ba 2015).
             first = first.mul_scalar(0.9) + gradient.clone().mul_scalar(0.1);
             second = second.mul_scalar(0.999) + (gradient.clone() * gradient).mul_scalar(0.001);
@@ -92,42 +85,46 @@ impl Inversion<'_> {
         to_host(z * deviation + start)
     }
 
-    /// Summed over records, a mean over bits.
-    fn mismatch(&self, values: Tensor<2>, seen: &Tensor<2>, progress: f32) -> Tensor<1> {
+    /// The gradient, with respect to `values`, of a mismatch that is a mean over bits and a sum over records.
+    fn mismatch(&self, values: Tensor<2>, seen: &Tensor<2>, progress: f32) -> Tensor<2> {
         let bits = seen.dims()[1] as f32;
-        let constant = |tensor: Tensor<2>| Tensor::<2>::from_inner(tensor);
-        let loss = match self.matching {
-            Matching::Value => {
-                let difference = values - constant(seen.clone());
-                (difference.clone() * difference).sum()
-            }
+        let gradient = match self.matching {
+            // (v - s)^2
+            Matching::Value => (values - seen.clone()).mul_scalar(2.0),
+            // max(0, margin - s v)
             Matching::Hinge => {
-                let agreement = values * constant(seen.clone());
-                burn::tensor::activation::relu(agreement.neg().add_scalar(MARGIN)).sum()
+                let matched = (values * seen.clone()).greater_elem(MARGIN);
+                seen.clone().neg().mask_fill(matched, 0.0)
             }
+            // (tanh(beta v) - s)^2
             Matching::AnnealedTanh => {
                 let beta = 10.0_f32.powf(progress);
-                let difference = values.mul_scalar(beta).tanh() - constant(seen.clone());
-                (difference.clone() * difference).sum()
+                let tanh = values.mul_scalar(beta).tanh();
+                let slope = (tanh.clone() * tanh.clone()).neg().add_scalar(1.0);
+                (tanh - seen.clone()) * slope.mul_scalar(2.0 * beta)
             }
-            Matching::StraightThrough => {
-                let sign = values.clone().inner().sign();
-                (values * constant(sign - seen.clone())).sum()
-            }
+            // (sign(v) - s)^2, the sign's slope taken as one
+            Matching::StraightThrough => (values.sign() - seen.clone()).mul_scalar(2.0),
         };
-        loss.div_scalar(bits)
+        gradient.div_scalar(bits)
     }
 
-    /// Summed over records: squares of standardised columns, and for images their total variation.
-    fn penalty(&self, z: Tensor<2>) -> Tensor<1> {
+    /// The gradient of the mean square of standardised columns and, for images, of their mean total variation.
+    fn penalty(&self, z: Tensor<2>) -> Tensor<2> {
         let [rows, columns] = z.dims();
-        let squares = (z.clone() * z.clone()).sum().div_scalar(columns as f32);
+        let squares = z.clone().mul_scalar(2.0 / columns as f32);
         let Some([channels, height, width]) = self.image else { return squares };
-        let image = z.reshape([rows, channels, height, width]);
-        let shifted = |axis: usize, size: usize| {
+        let image: Tensor<4> = z.reshape([rows, channels, height, width]);
+        let variation = |axis: usize, size: usize| {
             let near = image.clone().narrow(axis, 0, size - 1);
-            (image.clone().narrow(axis, 1, size - 1) - near).abs().sum()
+            let sign = (image.clone().narrow(axis, 1, size - 1) - near).sign();
+            let mut edge = image.dims();
+            edge[axis] = 1;
+            let zeros = || Tensor::<4>::zeros(edge, &image.device());
+            // Each difference pulls its later pixel one way and its earlier one the other.
+            Tensor::cat(vec![zeros(), sign.clone()], axis) - Tensor::cat(vec![sign, zeros()], axis)
         };
-        squares + (shifted(2, height) + shifted(3, width)).div_scalar(columns as f32)
+        let both = (variation(2, height) + variation(3, width)).div_scalar(columns as f32);
+        squares + both.reshape([rows, columns])
     }
 }

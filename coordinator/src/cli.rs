@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_core::PartyName;
+use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
 use crate::{evaluate, init, labels, run};
@@ -59,6 +60,12 @@ enum Command {
         /// Another top model than the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
+    },
+    /// What left that depends on labels: by recipient, and by record.
+    Ledger {
+        /// The ledger; no run may have it open.
+        #[arg(long, value_name = "FILE", default_value = "label-ledger.redb")]
+        ledger: PathBuf,
     },
     /// Train the top model anew on the codes kept, asking no party. Needs a run that refits.
     Retrain {
@@ -112,6 +119,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
         Some(Command::Evaluate { config, codes, top }) => {
             evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes, top.as_deref())
+        }
+        Some(Command::Ledger { ledger }) => {
+            print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
+            Ok(())
         }
         Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
         None => {

@@ -21,6 +21,9 @@ pub struct CoordinatorConfig {
     pub listen: SocketAddr,
     /// Folder for the top model, codes, metrics and transcript.
     pub state: PathBuf,
+    /// The ledger of what left that depends on labels: one file for all runs about them, outside `state`.
+    #[serde(default = "default_ledger")]
+    pub ledger: PathBuf,
     /// Which device computes.
     #[serde(default)]
     pub device: DeviceChoice,
@@ -60,6 +63,10 @@ impl Default for Waits {
     }
 }
 
+fn default_ledger() -> PathBuf {
+    PathBuf::from("label-ledger.redb")
+}
+
 impl CoordinatorConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -78,6 +85,12 @@ impl CoordinatorConfig {
         })?;
         config.labels.resolve(folder);
         config.state = folder.join(&config.state);
+        config.ledger = folder.join(&config.ledger);
+        ensure!(
+            !config.ledger.starts_with(&config.state),
+            "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
+            config.ledger
+        );
         config.run.check()?;
         config.top.check().context("in [top]")?;
         let Waits { join_s, handshake_s, step_s } = config.wait;

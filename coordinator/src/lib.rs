@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod evaluate;
 mod init;
+mod label_ledger;
 pub mod labels;
 mod lobby;
 mod network;

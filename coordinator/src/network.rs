@@ -6,8 +6,9 @@ use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_core::coordinator::{Answer, PeerError, PeerSession};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty};
-use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, Rows, RunSettings};
+use hashvfl_core::{Digest, Gradient, PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
 use hashvfl_learning::cut::Parties;
+use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
@@ -15,6 +16,7 @@ use hashvfl_transcript::{Kind, Transcript, TranscriptError};
 use tokio::runtime::Runtime;
 use tonic::Streaming;
 
+use crate::label_ledger::LabelLedger;
 use crate::lobby::Joined;
 use crate::service::Outbound;
 use crate::traffic::Traffic;
@@ -55,6 +57,9 @@ pub enum NetworkError {
         /// The limit.
         limit_s: u64,
     },
+    /// What is about to leave cannot be counted.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The transcript cannot be written.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
@@ -97,6 +102,9 @@ pub struct Network<'a> {
     parties: Vec<PartyName>,
     plan: Plan,
     transcript: Option<Transcript>,
+    label_ledger: LabelLedger,
+    /// Rows of the last batch.
+    batch: Vec<u32>,
     /// Bytes so far.
     pub traffic: Traffic,
 }
@@ -107,7 +115,7 @@ impl<'a> Network<'a> {
         runtime: &'a Runtime,
         settings: &RunSettings,
         mut joined: Vec<Joined>,
-        (plan, transcript): (Plan, Option<Transcript>),
+        (plan, transcript, label_ledger): (Plan, Option<Transcript>, LabelLedger),
         limit_s: u64,
     ) -> Self {
         joined.sort_by_key(|one| settings.parties.iter().position(|name| *name == one.party));
@@ -118,7 +126,8 @@ impl<'a> Network<'a> {
         };
         let peers = joined.into_iter().map(peer).collect();
         let parties = settings.parties.clone();
-        Self { runtime, peers, step: 0, limit_s, parties, plan, transcript, traffic: Traffic::default() }
+        let (batch, traffic) = (Vec::new(), Traffic::default());
+        Self { runtime, peers, step: 0, limit_s, parties, plan, transcript, label_ledger, batch, traffic }
     }
 
     /// Asks every party the same and waits for all answers, in the settings' order.
@@ -179,11 +188,14 @@ impl<'a> Network<'a> {
     pub fn finish(&mut self) -> Result<(), NetworkError> {
         self.ask(|step| FromCoordinator::Finish { step }, (None, 0))?;
         self.transcript.take().map_or(Ok(()), Transcript::finish)?;
+        self.label_ledger.settle().map_err(LedgerError::from)?;
         Ok(())
     }
 
     /// Tells every party that is still there why the run ends, so that nobody waits.
-    pub fn give_up(self, why: &str) {
+    pub fn give_up(mut self, why: &str) {
+        // What is not given back counts.
+        let _ = self.label_ledger.settle();
         let text = format!("the run has ended: {why}");
         let telling = async {
             for Peer { outbound, mut inbound, .. } in self.peers {
@@ -213,19 +225,21 @@ impl Parties for Network<'_> {
                 Answer::Done | Answer::Frozen(_) => None,
             })
             .collect();
+        // Unwrap safety: the course asks for rows of the same plan.
+        let numbers = self.plan.rows(rows).expect("rows of the plan");
+        if let Some(transcript) = &mut self.transcript {
+            transcript.codes((self.step, Kind::of(rows)), &numbers, &self.parties, &codes)?;
+        }
         if matches!(rows, Rows::Batch { .. }) {
             self.traffic.training_records += (count * codes.len()) as u64;
-        }
-        if let Some(transcript) = &mut self.transcript {
-            // Unwrap safety: the course asks for rows of the same plan.
-            let numbers = self.plan.rows(rows).expect("rows of the plan");
-            transcript.codes((self.step, Kind::of(rows)), &numbers, &self.parties, &codes)?;
+            self.batch = numbers;
         }
         Ok(codes)
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
         let step = self.step;
+        self.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
         let batch = Rows::Batch { epoch: 0, batch: 0 };
         gradients.into_iter().enumerate().try_for_each(|(index, gradient)| {
             self.send(index, FromCoordinator::Gradient { step, gradient }, (Some(batch), 0))

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
+use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
 use crate::network::{Network, NetworkError};
@@ -34,6 +35,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let plan = Plan::new(&config.run, ids.len())?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
+    let label_ledger = LabelLedger::open(config, &ids)?;
     info!("labels of {} records, top model on {}", ids.len(), opened.name);
 
     // One thread for the network; this one computes.
@@ -46,8 +48,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes);
     let transcript =
         config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
-    let mut network =
-        Network::new(&runtime, &config.run, joined, (plan.clone(), transcript), config.wait.step_s);
+    let kept = (plan.clone(), transcript, label_ledger);
+    let mut network = Network::new(&runtime, &config.run, joined, kept, config.wait.step_s);
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();
     let course = course::run(

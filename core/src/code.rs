@@ -108,7 +108,11 @@ impl PackedCodes {
 
     /// The code of record `row` alone, packed into whole bytes.
     pub fn row_bytes(&self, row: usize) -> Vec<u8> {
-        let mut bytes = vec![0; self.bits.div_ceil(8)];
+        let len = self.bits.div_ceil(8);
+        if self.bits.is_multiple_of(8) {
+            return self.bytes[row * len..(row + 1) * len].to_vec();
+        }
+        let mut bytes = vec![0; len];
         for bit in 0..self.bits {
             bytes[bit / 8] |= u8::from(self.get(row, bit)) << (bit % 8);
         }
@@ -172,6 +176,8 @@ mod tests {
             prop_assert_eq!(codes.as_bytes().len(), (rows * bits).div_ceil(8));
             prop_assert_eq!(codes.to_signs(), values.clone());
             prop_assert_eq!(codes.get(rows - 1, bits - 1), values[rows * bits - 1] > 0.0);
+            let last = PackedCodes::from_bytes(1, bits, codes.row_bytes(rows - 1)).unwrap();
+            prop_assert_eq!(last.to_signs(), &values[(rows - 1) * bits..]);
             let again = PackedCodes::from_bytes(rows, bits, codes.as_bytes().to_vec()).unwrap();
             prop_assert_eq!(again, codes);
         }

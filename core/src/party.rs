@@ -96,6 +96,8 @@ pub enum Work {
         step: u64,
         /// The rows, in order.
         rows: Vec<u32>,
+        /// The part of the records that they belong to, and that is passed over in such requests.
+        part: Part,
         /// Whether a gradient will follow: batch statistics then, running ones otherwise.
         learn: bool,
     },
@@ -247,23 +249,23 @@ impl PartySession {
 
     fn encode(&mut self, step: u64, rows: Rows) -> Result<Work, PartyError> {
         self.advance("Encode", step)?;
-        let learn = match rows {
+        let (learn, part) = match rows {
             Rows::Batch { epoch, batch } => {
                 self.not_frozen("train")?;
                 self.take_batch(epoch, batch)?;
-                true
+                (true, Part::CohortTrain)
             }
             Rows::Chunk { part, chunk } => {
                 self.check_part(part)?;
                 self.take_chunk(part, chunk)?;
-                false
+                (false, part)
             }
         };
         let rows = self.plan.rows(rows)?;
         if learn {
             self.state = State::AwaitingGradient { rows: rows.len() };
         }
-        Ok(Work::Encode { step, rows, learn })
+        Ok(Work::Encode { step, rows, part, learn })
     }
 
     /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.

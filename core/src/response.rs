@@ -44,6 +44,10 @@ impl Response {
         let mut draws = ChaCha20Rng::from_seed(Digest::of_parts(parts).0);
         for value in values {
             let flipped = u64::from(draws.next_u32()) < self.below;
+            // What is no number stays none, so that nobody takes it for a bit.
+            if value.is_nan() {
+                continue;
+            }
             *value = if (*value >= 0.0) == flipped { -1.0 } else { 1.0 };
         }
     }
@@ -84,6 +88,13 @@ mod tests {
             assert!(((1.0 - expected) / expected).ln() <= epsilon + 1e-9);
             assert_eq!(flipped, flips(&response, 20_000, &encoder));
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_made_a_bit() {
+        let mut values = [f32::NAN, 1.0];
+        Response::new([7; KEY_BYTES], 0.1).respond(&mut values, &[0.0], &Digest::of(b"a"));
+        assert!(values[0].is_nan() && values[1].abs() == 1.0);
     }
 
     #[test]

@@ -207,11 +207,12 @@ impl Encoder {
         }
     }
 
-    /// The values of [`Self::encode`] [rows, bits] with their graph back to `columns` [rows, columns]: for attacks
-    /// that know the weights.
-    pub fn trace(&self, columns: Tensor<2>) -> Tensor<2> {
-        let embedding = self.model.clone().no_grad().graph(columns);
-        self.statistics.trace(embedding, self.cut == Cut::Hash)
+    /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]
+    /// [rows, bits], before any flip: for attacks that know the weights.
+    pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        let center = self.cut == Cut::Hash;
+        let (shift, scale) = self.statistics.linear(center, &columns.device());
+        self.model.pull(columns, |embedding| of((embedding - shift) * scale.clone()) * scale)
     }
 
     fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {

@@ -127,15 +127,13 @@ impl Statistics {
         }
     }
 
-    /// The same on a tensor [rows, bits], with its graph.
-    pub fn trace(&self, values: Tensor<2>, center: bool) -> Tensor<2> {
-        let (device, bits) = (values.device().inner(), self.mean.len());
-        let row = |values: Vec<f32>| {
-            Tensor::from_inner(Tensor::<2>::from_data(TensorData::new(values, [1, bits]), &device))
-        };
-        let shift =
-            |bit: usize| self.mean[bit] + if center { self.threshold[bit] / self.scale[bit] } else { 0.0 };
-        (values - row((0..bits).map(shift).collect())) * row(self.scale.clone())
+    /// What [`Self::apply`] subtracts and then multiplies by, [1, bits] each.
+    pub fn linear(&self, center: bool, device: &Device) -> (Tensor<2>, Tensor<2>) {
+        let bits = self.mean.len();
+        let row = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [1, bits]), device);
+        let threshold = |bit: usize| if center { self.threshold[bit] / self.scale[bit] } else { 0.0 };
+        let shift = (0..bits).map(|bit| self.mean[bit] + threshold(bit)).collect();
+        (row(shift), row(self.scale.clone()))
     }
 
     /// Adds them to a snapshot.

@@ -10,9 +10,11 @@ use clap::{Parser, Subcommand};
 use hashvfl_core::Part;
 
 use crate::config::PartyConfig;
+use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
+use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{client, encode, init, secret};
+use crate::{client, encode, init, ledger, secret};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -58,6 +60,12 @@ enum Command {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Show, export or explain the ledger: what was released of each record, in all runs.
+    Ledger {
+        /// What to do.
+        #[command(subcommand)]
+        command: LedgerCommand,
     },
 }
 
@@ -107,18 +115,22 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Encode { config, part, out }) => {
             encode::encode(&PartyConfig::read(&config)?, part, &out)
         }
+        Some(Command::Ledger { command }) => ledger::run(&command),
         None => {
             let path =
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
                 let prepared = Prepared::load(&config)?;
+                releases::policy(&config, &prepared.plan)?;
                 println!("{} is in order: {}", path.display(), prepared.describe());
                 return Ok(());
             }
             let state = StateFolder::open(&config)?;
             secret::keep(&config)?;
-            client::join(&config, Prepared::load(&config)?, &state)
+            let prepared = Prepared::load(&config)?;
+            let releases = Releases::open(&config, &prepared)?;
+            client::join(&config, prepared, &state, releases)
         }
     }
 }

@@ -18,11 +18,17 @@ use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
+use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::worker::Worker;
 
 /// Joins the run and works until the coordinator ends it.
-pub fn join(config: &PartyConfig, prepared: Prepared, state: &StateFolder) -> anyhow::Result<()> {
+pub fn join(
+    config: &PartyConfig,
+    prepared: Prepared,
+    state: &StateFolder,
+    releases: Releases,
+) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     info!("{}", prepared.describe());
@@ -39,8 +45,9 @@ pub fn join(config: &PartyConfig, prepared: Prepared, state: &StateFolder) -> an
     let opened = runtime.block_on(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
     let mut inbound =
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
-    let mut worker = Worker::new(&config.run, prepared, state);
+    let mut worker = Worker::new(&config.run, prepared, state, releases);
     let result = work(&runtime, config, &mut worker, &mut inbound, &mut link);
+    let result = result.and(worker.settle());
     let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));
     if let Err(error) = result.as_ref()
         && !refused(error)

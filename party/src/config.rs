@@ -22,6 +22,12 @@ pub struct PartyConfig {
     pub coordinator: String,
     /// Folder for checkpoints and the trained model.
     pub state: PathBuf,
+    /// The ledger of what was released of each record: one file for all runs about these records, outside `state`.
+    #[serde(default = "default_ledger")]
+    pub ledger: PathBuf,
+    /// The policy that bounds what is released; absent: all is counted and nothing refused.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
     /// Which device computes.
     #[serde(default)]
     pub device: DeviceChoice,
@@ -75,6 +81,10 @@ impl Default for Waits {
     }
 }
 
+fn default_ledger() -> PathBuf {
+    PathBuf::from("ledger.redb")
+}
+
 impl PartyConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -95,6 +105,13 @@ impl PartyConfig {
         config.columns.resolve(folder);
         config.state = folder.join(&config.state);
         config.response_key = folder.join(&config.response_key);
+        config.ledger = folder.join(&config.ledger);
+        config.policy = config.policy.map(|policy| folder.join(policy));
+        ensure!(
+            !config.ledger.starts_with(&config.state),
+            "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
+            config.ledger
+        );
         config.run.check()?;
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);
@@ -136,6 +153,7 @@ mod tests {
     fn a_small_config_and_what_is_refused() {
         let config = PartyConfig::parse(SMALL, Path::new("/somewhere")).unwrap();
         assert_eq!(config.state, Path::new("/somewhere/state"));
+        assert_eq!((config.ledger, config.policy), (PathBuf::from("/somewhere/ledger.redb"), None));
         let refused = |text: &str| format!("{:#}", PartyConfig::parse(text, Path::new(".")).unwrap_err());
         let unknown = refused(&SMALL.replace("run_id", "nonsense = 1\nrun_id"));
         assert!(unknown.contains("unknown field `nonsense`") && unknown.contains("line 3"), "{unknown}");
@@ -144,6 +162,8 @@ mod tests {
             refused(&SMALL.replace("bits = 16", "bits = 0")).contains("run.bits must be 1 to 1024, not 0")
         );
         assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
+        let inside = refused(&SMALL.replace("state = ", "ledger = \"state/ledger.redb\"\nstate = "));
+        assert!(inside.contains("lies in the state folder"), "{inside}");
         assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
     }
 

@@ -8,6 +8,7 @@ use hashvfl_learning::snapshot::{Snapshot, write_whole};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
+use crate::releases::Releases;
 
 /// Encodes a part of the records and writes a codes file.
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
@@ -16,13 +17,19 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let prepared = Prepared::load_trained(config, &Snapshot::read(&path)?)?;
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
     let rows = prepared.plan.part(part);
+    let encoder = prepared.digest();
+    let mut releases = Releases::open(config, &prepared)?;
+    releases.freeze(encoder);
+    releases.reserve(rows, rows)?;
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
         let columns = prepared.columns.gather(chunk);
         let values = prepared.encoder.encode(columns, chunk.len());
-        table.put(chunk, &PackedCodes::pack(&values, config.run.bits)?);
+        let codes = PackedCodes::pack(&values, config.run.bits)?;
+        releases.release(chunk, &codes)?;
+        table.put(chunk, &codes);
     }
-    let stored = StoredCodes { encoder: prepared.digest(), table };
-    write_whole(out, &stored.to_bytes())?;
+    write_whole(out, &StoredCodes { encoder, table }.to_bytes())?;
+    releases.settle()?;
     println!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
         rows.len(),

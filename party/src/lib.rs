@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! cli -> config -> prepare (table, preprocessing, encoder) -> client (stream) -> worker (work -> codes)
+//!                                                                                 `-- releases (ledger, policy)
 //! ```
 //!
-//! The worker answers what [`hashvfl_core::party::PartySession`] lets through; all that it learns is in its
-//! state folder (`state`).
+//! The worker answers what [`hashvfl_core::party::PartySession`] and the party's own policy let through; all that
+//! it learns is in its state folder (`state`), all that it released in its ledger.
 
 mod cli;
 mod client;
 mod config;
 mod encode;
 mod init;
+mod ledger;
 pub mod prepare;
+mod releases;
 mod secret;
 mod state;
 mod worker;

@@ -112,6 +112,15 @@ impl Prepared {
         self.parts().digest(&["model.", "hash.", "columns."])
     }
 
+    /// Digest of everything that decides which codes come out while the encoder learns.
+    pub fn learning_digest(&self) -> Digest {
+        let snapshot = self.encoder.snapshot();
+        let (arrays, columns, seed) = (snapshot.digest(&[""]), self.digest(), self.seed.to_le_bytes());
+        let text = snapshot.text.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+        let parts = [arrays.0.as_slice(), &columns.0, &seed, self.device.as_bytes()];
+        Digest::of_parts(parts.into_iter().chain(text))
+    }
+
     fn parts(&self) -> Snapshot {
         let mut parts = self.encoder.snapshot();
         if let Some(Preprocessor { quantiles, standardizer }) = &self.preprocessor {

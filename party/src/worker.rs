@@ -1,6 +1,6 @@
 //! The party's work: what the protocol's state machine lets through, done with the encoder.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::records::RecordsDigest;
@@ -8,6 +8,7 @@ use hashvfl_core::{PackedCodes, Part, RunSettings};
 use tracing::{debug, info};
 
 use crate::prepare::Prepared;
+use crate::releases::Releases;
 use crate::state::StateFolder;
 
 /// A party at work.
@@ -16,6 +17,7 @@ pub struct Worker<'a> {
     session: PartySession,
     prepared: Prepared,
     state: &'a StateFolder,
+    releases: Releases,
     released_bits: u64,
 }
 
@@ -29,9 +31,19 @@ pub struct Done {
 
 impl<'a> Worker<'a> {
     /// A worker that has not joined yet.
-    pub fn new(settings: &'a RunSettings, prepared: Prepared, state: &'a StateFolder) -> Self {
+    pub fn new(
+        settings: &'a RunSettings,
+        prepared: Prepared,
+        state: &'a StateFolder,
+        releases: Releases,
+    ) -> Self {
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
-        Self { settings, session, prepared, state, released_bits: 0 }
+        Self { settings, session, prepared, state, releases, released_bits: 0 }
+    }
+
+    /// The end, good or bad: gives back what was reserved and not sent.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        self.releases.settle()
     }
 
     /// The last step requested.
@@ -53,23 +65,30 @@ impl<'a> Worker<'a> {
                 info!("accepted; waiting for the other parties");
                 None
             }
-            Work::Encode { step, rows, learn } => Some(self.encode(step, &rows, learn)?),
+            Work::Encode { step, rows, part, learn } => {
+                let encoded = self.encode(step, &rows, part, learn);
+                Some(encoded.with_context(|| format!("step {step}"))?)
+            }
             Work::Learn { gradient } => {
+                self.releases.learned(&gradient);
                 self.prepared.encoder.learn(gradient);
                 None
             }
             Work::Checkpoint { step, label } => {
                 self.state.write_checkpoint(label, &self.prepared.encoder.snapshot())?;
+                self.releases.learns(&self.prepared);
                 Some(FromParty::Checkpointed { step })
             }
             Work::Restore { step, label } => {
                 self.prepared.encoder.load(&self.state.read_checkpoint(label)?)?;
+                self.releases.learns(&self.prepared);
                 Some(FromParty::Restored { step })
             }
             Work::Freeze { step } => {
                 let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
                 encoder.freeze(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
                 let encoder = self.prepared.digest();
+                self.releases.freeze(encoder);
                 info!(step, encoder = encoder.short(), "bottom model frozen");
                 Some(FromParty::Frozen { step, encoder })
             }
@@ -87,7 +106,8 @@ impl<'a> Worker<'a> {
         encoder.calibrate(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
     }
 
-    fn encode(&mut self, step: u64, rows: &[u32], learn: bool) -> anyhow::Result<FromParty> {
+    fn encode(&mut self, step: u64, rows: &[u32], part: Part, learn: bool) -> anyhow::Result<FromParty> {
+        self.releases.reserve(rows, self.prepared.plan.part(part))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate();
         }
@@ -101,9 +121,10 @@ impl<'a> Worker<'a> {
         // A NaN would travel as an innocent bit.
         ensure!(
             values.iter().all(|value| value.is_finite()),
-            "step {step}: the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
+            "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
         );
         let codes = PackedCodes::pack(&values, self.settings.bits)?;
+        self.releases.release(rows, &codes)?;
         self.released_bits += (rows.len() * self.settings.bits) as u64;
         Ok(FromParty::Codes { step, bytes: codes.into_bytes() })
     }

@@ -21,6 +21,7 @@ pub const PARTIES: [&str; 2] = ["bank", "telecom"];
 pub struct Fixture {
     pub folder: TempDir,
     pub settings: RunSettings,
+    pub run_id: &'static str,
     /// Lines put in front of a config, by name.
     pub extra: Vec<(&'static str, String)>,
 }
@@ -33,7 +34,8 @@ impl Fixture {
             learning_rate: 0.02,
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };
-        let fixture = Self { folder: tempfile::tempdir().unwrap(), settings, extra: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Self { folder, settings, run_id: "test", extra: Vec::new() };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
         let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
@@ -77,10 +79,11 @@ impl Fixture {
     /// Writes a party's config for a coordinator at `address`.
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
-            "{}name = \"{name}\"\nrun_id = \"test\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             device = \"cpu\"\nseed = 7\nwait = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
+            "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nwait = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
+            self.run_id,
             self.run_table()
         );
         self.write(&format!("{name}.toml"), &text);
@@ -90,10 +93,11 @@ impl Fixture {
     /// Writes the coordinator's config.
     pub fn coordinator_config(&self) -> PathBuf {
         let text = format!(
-            "{}run_id = \"test\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
+            "{}run_id = \"{}\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
              wait = {{ join_s = 30, handshake_s = 10, step_s = 30 }}\n\
              labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{}",
             self.extra("coordinator"),
+            self.run_id,
             self.run_table()
         );
         self.write("coordinator.toml", &text);

@@ -5,5 +5,6 @@ mod attacked;
 mod broken;
 mod fixture;
 mod honest;
+mod ledger;
 mod misconfigured;
 mod rogue;

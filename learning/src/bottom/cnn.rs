@@ -115,9 +115,18 @@ impl Cnn {
         (output, Trace { features, linear })
     }
 
-    /// The same without dropout, with burn's graph.
-    pub fn graph(&self, columns: Tensor<2>) -> Tensor<2> {
-        mlp::graph(&self.linear, self.in_graph(columns))
+    /// The gradient of `columns`, where `of` gives that of their embedding.
+    pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        let [rows, width] = columns.dims();
+        let device = columns.device();
+        let (features, layers) = self.on_host(columns);
+        let (embedding, linear) = mlp::forward(&self.linear, features, &mut Dropout::off());
+        let mut gradients = Gradients::default();
+        let first = mlp::backward(&self.linear, linear, of(embedding), &mut gradients);
+        let gradient = mlp::to_input(&self.linear[0], first);
+        let gradient = self.back_on_host(layers, gradient, &mut gradients, true);
+        let columns = swap(&gradient, width / self.image[0], self.image[0]);
+        Tensor::from_data(TensorData::new(columns, [rows, width]), &device)
     }
 
     /// Gradients of the weights, for a gradient [rows, bits].
@@ -127,7 +136,7 @@ impl Cnn {
         let gradient = mlp::to_input(&self.linear[0], first);
         match trace.features {
             Features::Graph(output) => gradients.extend(Gradients::of_graph(self, *output, gradient)),
-            Features::Host(layers) => self.back_on_host(layers, gradient, &mut gradients),
+            Features::Host(layers) => drop(self.back_on_host(layers, gradient, &mut gradients, false)),
         }
         gradients
     }
@@ -172,13 +181,20 @@ impl Cnn {
         (Tensor::from_data(TensorData::new(features, [rows, width]), &device), layers)
     }
 
-    fn back_on_host(&self, layers: Vec<Layer>, gradient: Tensor<2>, gradients: &mut Gradients) {
+    /// Puts the convolutions' gradients; the images' too, channels-last, where `to_images`.
+    fn back_on_host(
+        &self,
+        layers: Vec<Layer>,
+        gradient: Tensor<2>,
+        gradients: &mut Gradients,
+        to_images: bool,
+    ) -> Vec<f32> {
         let [_, features] = gradient.dims();
         let channels = self.convolutions.last().map_or(1, |last| last.weight.dims()[0]);
         let mut gradient = swap(&to_host(gradient), channels, features / channels);
         for (index, (conv, layer)) in self.convolutions.iter().zip(layers).enumerate().rev() {
             let Layer { convolution, images, weights, winners } = layer;
-            let (found, back) = convolution.backward(&images, &weights, &winners, &gradient, index > 0);
+            let (found, back) = convolution.backward(&images, &weights, &winners, &gradient, index > 0 || to_images);
             let [_, inputs, kernel, _] = conv.weight.dims();
             let kernels = swap(&found.kernels, kernel * kernel, inputs);
             let flat = |values: Vec<f32>| {
@@ -191,6 +207,7 @@ impl Cnn {
             }
             gradient = back;
         }
+        gradient
     }
 }
 
@@ -224,7 +241,7 @@ mod tests {
         let gradient = Tensor::<2>::from_data(data, &Device::flex());
         let mut expected = Gradients::of_graph(&model, expected, gradient.clone());
         let mut found = Gradients::default();
-        model.back_on_host(layers, gradient, &mut found);
+        model.back_on_host(layers, gradient, &mut found, false);
         for conv in &model.convolutions {
             for id in [conv.weight.id, conv.bias.as_ref().unwrap().id] {
                 let expected = expected.take(id).unwrap();
@@ -233,6 +250,26 @@ mod tests {
                 assert!(apart < 1e-5 * largest.max(1.0), "gradients of {config:?} differ by {apart}");
             }
         }
+    }
+
+    #[test]
+    fn columns_get_the_gradient_of_burns_graph() {
+        let device = Device::flex().autodiff();
+        let config = CnnConfig { channels: vec![3, 5], hidden: 6, ..CnnConfig::default() };
+        let model = config.init([2, 9, 11], 4, &mut Init::new(stream(0, "weights", &[]), &device)).unwrap();
+        let data = TensorData::new(draw(13 * 198, "columns"), [13, 198]);
+        let leaf = Tensor::<2>::from_data(data.clone(), &device).require_grad();
+        let layers = model.linear.iter().enumerate();
+        let embedding = layers.fold(model.in_graph(leaf.clone()), |x, (index, layer)| {
+            let x = layer.forward(x);
+            if index == 0 { relu(x) } else { x }
+        });
+        let mut graph = (embedding.clone() * embedding).sum().backward();
+        let expected = leaf.grad_remove(&mut graph).unwrap();
+        let found = model.pull(Tensor::from_data(data, &Device::flex()), |embedding| embedding.mul_scalar(2.0));
+        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        let apart = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(apart < 1e-5 * largest.max(1.0), "{apart} of {largest}");
     }
 
     #[test]

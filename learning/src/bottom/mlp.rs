@@ -57,11 +57,6 @@ impl Mlp {
         forward(&self.layers, input, dropout)
     }
 
-    /// The same without dropout, with burn's graph.
-    pub fn graph(&self, input: Tensor<2>) -> Tensor<2> {
-        graph(&self.layers, input)
-    }
-
     /// Gradients of the weights and the input, for a gradient [rows, outputs].
     pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> (Gradients, Tensor<2>) {
         let mut gradients = Gradients::default();
@@ -89,14 +84,6 @@ pub(super) fn forward(layers: &[Linear], input: Tensor<2>, dropout: &mut Dropout
     // Unwrap safety: it holds the input at least.
     let output = inputs.pop().expect("an output");
     (output, Trace { inputs, kept: dropout.kept() })
-}
-
-/// The same without dropout, with burn's graph.
-pub(super) fn graph(layers: &[Linear], input: Tensor<2>) -> Tensor<2> {
-    layers.iter().enumerate().fold(input, |x, (index, layer)| {
-        let x = layer.forward(x);
-        if index + 1 < layers.len() { relu(x) } else { x }
-    })
 }
 
 /// Puts the weights' gradients and returns the gradient of the first layer's output.

@@ -100,21 +100,32 @@ pub enum Trace {
 }
 
 impl BottomModel {
-    /// The same as [`Self::forward`] with burn's graph back to `columns`: for attacks that know the weights.
-    pub fn graph(&self, columns: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Mlp(model) => model.graph(columns),
-            Self::Cnn(model) => model.graph(columns),
-            Self::ResNet18(model) => model.forward(columns),
-        }
-    }
-
     /// `columns` [rows, columns] to an embedding [rows, bits], outside any graph.
     pub fn forward(&self, columns: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Mlp(model) => model.forward(columns, &mut Dropout::off()).0,
             Self::Cnn(model) => model.forward(columns, &mut Dropout::off()).0,
             Self::ResNet18(model) => model.valid().forward(columns),
+        }
+    }
+
+    /// The gradient of `columns` [rows, columns], where `of` gives that of their embedding [rows, bits]: for attacks
+    /// that know the weights.
+    pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(model) => {
+                let (embedding, trace) = model.forward(columns, &mut Dropout::off());
+                model.backward(trace, of(embedding)).1
+            }
+            Self::Cnn(model) => model.pull(columns, of),
+            Self::ResNet18(model) => {
+                let columns = Tensor::from_inner(columns).require_grad();
+                let embedding = model.forward(columns.clone());
+                let gradient = Tensor::from_inner(of(embedding.clone().inner()));
+                let mut graph = (embedding * gradient).sum().backward();
+                // Unwrap safety: the embedding depends on the columns.
+                columns.grad_remove(&mut graph).expect("a gradient of the columns")
+            }
         }
     }
 

@@ -51,7 +51,7 @@ impl Random {
             let config = folder.join(format!("{name}.toml"));
             let text = format!(
                 "name = \"{name}\"\nrun_id = \"speed\"\ncoordinator = \"{{coordinator}}\"\nstate = \"{name}-state\"\n\
-                 device = \"cpu\"\nseed = {seed}\npreprocessing = \"none\"\n\
+                 ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = {seed}\npreprocessing = \"none\"\n\
                  [columns]\nformat = \"csv\"\npaths = [\"{name}.csv\"]\nid = \"id\"\n{image}{run}\n[encoder]\n"
             );
             let encoder = toml::Table::try_from(encoder)?;

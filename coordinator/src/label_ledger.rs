@@ -1,0 +1,46 @@
+//! What left the coordinator that depends on labels: gradients to each party, figures in the summary. No message
+//! holds predictions yet.
+
+use hashvfl_core::GradientEncoding;
+use hashvfl_ledger::{Cost, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume};
+
+use crate::config::CoordinatorConfig;
+
+/// Figures of an epoch at most: training loss, and validation loss with two metrics.
+const FIGURES_PER_EPOCH: usize = 4;
+/// Figures of the test.
+const TEST_FIGURES: usize = 3;
+
+/// The coordinator's ledger at work. It counts; a label holder's policy can come later.
+pub struct LabelLedger(Ledger<RedbStore>);
+
+impl LabelLedger {
+    /// Opens the ledger for the labelled records `ids`, or makes it, and counts the figures of the run.
+    pub fn open(config: &CoordinatorConfig, ids: &[String]) -> Result<Self, StoreError> {
+        let run = &config.run;
+        let bits = match run.gradient {
+            GradientEncoding::F32 => 32 * run.bits,
+            // The scale of a record's values, and a byte for each.
+            GradientEncoding::Int8 => 32 + 8 * run.bits,
+        };
+        let cost = Cost { bits: bits as u32, epsilon: None };
+        let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), Kind::Gradients);
+        let flows = run.parties.iter().map(flow).collect();
+        let terms = Terms { policy: Policy::default(), cost, flows };
+        let store = RedbStore::open_or_create(&config.ledger)?;
+        let mut ledger = Ledger::open(store, ids.iter().map(String::as_str), terms)?;
+        let figures = run.epochs as usize * FIGURES_PER_EPOCH + TEST_FIGURES;
+        ledger.note(&Flow::new("summary", Kind::Losses), Volume::of(figures, 64))?;
+        Ok(Self(ledger))
+    }
+
+    /// Before gradients about `rows` are sent; `block` holds them and those that will follow in this epoch.
+    pub fn count(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
+        self.0.spend(rows, block)
+    }
+
+    /// Gives back what was counted and not sent.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        self.0.settle()
+    }
+}

@@ -1,0 +1,15 @@
+//! How the ledger says no.
+
+use crate::policy::Refusal;
+use crate::store::StoreError;
+
+/// Why nothing may be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The policy refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store cannot be read or written: what is not counted is not sent.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,357 @@
+//! The ledger at work: reserve before computing, release before sending.
+
+use std::collections::BTreeMap;
+
+use crate::account::{Account, Cost, Encoder, ReleaseDigest};
+use crate::epsilon::Epsilon;
+use crate::error::LedgerError;
+use crate::flow::{Flow, Volume};
+use crate::key::RecordKey;
+use crate::policy::Policy;
+use crate::store::{Store, StoreError};
+
+/// What a ledger is opened for.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What is allowed.
+    pub policy: Policy,
+    /// What one release of a record costs, at each recipient.
+    pub cost: Cost,
+    /// Who gets it; at least one.
+    pub flows: Vec<Flow>,
+}
+
+/// The accounts of a table's records. Rows are numbered as in the table.
+pub struct Ledger<S> {
+    store: S,
+    terms: Terms,
+    /// In the order of keys, as stores want them.
+    accounts: Vec<Entry>,
+    /// Of each row, where its account is.
+    places: Vec<u32>,
+    flows: BTreeMap<Flow, Volume>,
+}
+
+struct Entry {
+    key: RecordKey,
+    account: Account,
+    /// Charged, and not released yet.
+    reserved: bool,
+    /// Differs from what the store holds.
+    changed: bool,
+}
+
+impl<S: Store> Ledger<S> {
+    /// Opens the accounts of the records `ids`, in row order.
+    pub fn open<'a>(
+        store: S,
+        ids: impl IntoIterator<Item = &'a str>,
+        terms: Terms,
+    ) -> Result<Self, StoreError> {
+        let salt = store.salt();
+        let keys: Vec<RecordKey> = ids.into_iter().map(|id| RecordKey::of(&salt, id)).collect();
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let place = |key: &RecordKey| sorted.binary_search(key).unwrap_or_default() as u32;
+        let places = keys.iter().map(place).collect();
+        let fresh = |key| Entry { key, account: Account::default(), reserved: false, changed: false };
+        let mut accounts: Vec<Entry> = sorted.into_iter().map(fresh).collect();
+        let mut next = 0;
+        store.scan(&mut |key, account| {
+            while accounts.get(next).is_some_and(|entry| entry.key < key) {
+                next += 1;
+            }
+            if let Some(entry) = accounts.get_mut(next).filter(|entry| entry.key == key) {
+                entry.account = account;
+            }
+        })?;
+        let flows = store.flows()?;
+        Ok(Self { store, terms, accounts, places, flows })
+    }
+
+    /// Number of records.
+    pub fn records(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The account of a row.
+    pub fn account(&self, row: u32) -> &Account {
+        &self.accounts[self.place(row)].account
+    }
+
+    /// To be called before anything is computed of `rows`: `Ok` if what `encoder` makes of them may be sent.
+    ///
+    /// Where they are not reserved yet, all of `block` is, in one durable write: `rows` and those that will be
+    /// asked for next. What a frozen encoder released before is expected to be the same again, and free.
+    ///
+    /// # Errors
+    /// If the policy does not allow all of it; nothing is reserved then.
+    pub fn reserve(&mut self, rows: &[u32], block: &[u32], encoder: &Encoder) -> Result<(), LedgerError> {
+        self.terms.policy.check_batch(rows.len())?;
+        self.cover(rows, block, &|entry| entry.reserved || entry.account.expects(encoder))
+    }
+
+    /// To be called before what `encoder` made of `rows` is sent, with a digest for each row: `Ok` if it may be.
+    ///
+    /// The same bytes by the same encoder are free, and give back what was reserved for them. Others use up what
+    /// was reserved; where nothing was, they are charged now, durably.
+    ///
+    /// # Errors
+    /// If the policy does not allow it: nothing may be sent then.
+    pub fn release(
+        &mut self,
+        rows: &[u32],
+        encoder: &Encoder,
+        digests: &[ReleaseDigest],
+    ) -> Result<(), LedgerError> {
+        assert_eq!(rows.len(), digests.len(), "a digest for each row");
+        let mut open = Vec::new();
+        for (row, digest) in rows.iter().zip(digests) {
+            let place = self.place(*row);
+            let entry = &mut self.accounts[place];
+            let reserved = std::mem::take(&mut entry.reserved);
+            match (entry.account.knows(encoder, *digest), reserved) {
+                (true, true) => self.refund(place),
+                (true, false) | (false, true) => {}
+                (false, false) => open.push(*row),
+            }
+        }
+        self.charge(&open)?;
+        for (row, digest) in rows.iter().zip(digests) {
+            let place = self.place(*row);
+            let entry = &mut self.accounts[place];
+            entry.account.remember(encoder, *digest);
+            entry.changed = true;
+        }
+        Ok(())
+    }
+
+    /// To be called before something new in any case is sent about `rows`: reserves `block` where they are not
+    /// reserved yet, and uses up what is.
+    ///
+    /// # Errors
+    /// If the policy does not allow it: nothing may be sent then.
+    pub fn spend(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
+        self.cover(rows, block, &|entry| entry.reserved)?;
+        let mut open = Vec::new();
+        for row in rows {
+            let place = self.place(*row);
+            if !std::mem::take(&mut self.accounts[place].reserved) {
+                open.push(*row);
+            }
+        }
+        self.charge(&open)
+    }
+
+    /// Counts what goes to a recipient beside records' releases, durably, before it is sent.
+    pub fn note(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
+        let total = self.flows.entry(flow.clone()).or_default();
+        *total = total.plus(volume);
+        self.write()
+    }
+
+    /// At the end of a run: gives back what was reserved and not released, and keeps the digests of what was.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        for place in 0..self.accounts.len() {
+            if std::mem::take(&mut self.accounts[place].reserved) {
+                self.refund(place);
+            }
+        }
+        self.write()
+    }
+
+    fn place(&self, row: u32) -> usize {
+        self.places[row as usize] as usize
+    }
+
+    /// Reserves all of `block`, in one durable write, unless all of `rows` are covered.
+    fn cover(
+        &mut self,
+        rows: &[u32],
+        block: &[u32],
+        covered: &dyn Fn(&Entry) -> bool,
+    ) -> Result<(), LedgerError> {
+        let open = |row: &u32| !covered(&self.accounts[self.place(*row)]);
+        if !rows.iter().any(open) {
+            return Ok(());
+        }
+        let open: Vec<u32> = block.iter().copied().filter(open).collect();
+        self.charge(&open)?;
+        for row in open {
+            let place = self.place(row);
+            self.accounts[place].reserved = true;
+        }
+        Ok(())
+    }
+
+    /// Charges each of `rows` one release, durably: the one place where totals grow.
+    fn charge(&mut self, rows: &[u32]) -> Result<(), LedgerError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let cost = self.record_cost();
+        let accounts = rows.iter().map(|row| &self.accounts[self.place(*row)].account);
+        self.terms.policy.check(accounts, cost)?;
+        for row in rows {
+            let place = self.place(*row);
+            let entry = &mut self.accounts[place];
+            entry.account.charge(cost);
+            entry.changed = true;
+        }
+        let volume = Volume::of(rows.len(), self.terms.cost.bits);
+        for flow in &self.terms.flows {
+            let total = self.flows.entry(flow.clone()).or_default();
+            *total = total.plus(volume);
+        }
+        Ok(self.write()?)
+    }
+
+    fn refund(&mut self, place: usize) {
+        let cost = self.record_cost();
+        let entry = &mut self.accounts[place];
+        entry.account.refund(cost);
+        entry.changed = true;
+        let volume = Volume::of(1, self.terms.cost.bits);
+        for flow in &self.terms.flows {
+            let total = self.flows.entry(flow.clone()).or_default();
+            *total = total.minus(volume);
+        }
+    }
+
+    /// A record's cost over all recipients.
+    fn record_cost(&self) -> Cost {
+        let Cost { bits, epsilon } = self.terms.cost;
+        let count = self.terms.flows.len() as u32;
+        let epsilon = epsilon.map(|one| (0..count).fold(Epsilon::default(), |sum, _| sum.plus(one)));
+        Cost { bits: bits.saturating_mul(count), epsilon }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let changed = self.accounts.iter().filter(|entry| entry.changed);
+        self.store.write(&mut changed.map(|entry| (entry.key, entry.account)), &self.flows)?;
+        self.accounts.iter_mut().for_each(|entry| entry.changed = false);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::Digest;
+
+    use super::*;
+    use crate::{Kind, MemoryStore, Rule};
+
+    const IDS: [&str; 4] = ["a", "b", "c", "d"];
+    const LEARNING: Encoder = Encoder { digest: Digest([1; 32]), frozen: false };
+    const FROZEN: Encoder = Encoder { digest: Digest([2; 32]), frozen: true };
+
+    fn open(disk: &MemoryStore, policy: &str) -> Ledger<MemoryStore> {
+        let policy = Policy::parse(policy).unwrap();
+        let (cost, flows) = (Cost { bits: 8, epsilon: None }, vec![Flow::new("spring", Kind::Codes)]);
+        Ledger::open(disk.clone(), IDS, Terms { policy, cost, flows }).unwrap()
+    }
+
+    /// Reserves and releases `rows`, each with the bytes `with`.
+    fn send(
+        ledger: &mut Ledger<MemoryStore>,
+        rows: &[u32],
+        encoder: Encoder,
+        with: &[u8],
+    ) -> Result<(), LedgerError> {
+        ledger.reserve(rows, rows, &encoder)?;
+        let digests: Vec<_> = rows.iter().map(|_| ReleaseDigest::of(&encoder, with)).collect();
+        ledger.release(rows, &encoder, &digests)
+    }
+
+    fn bits(ledger: &Ledger<MemoryStore>) -> Vec<u64> {
+        (0..4).map(|row| ledger.account(row).bits).collect()
+    }
+
+    #[test]
+    fn the_same_bytes_are_free_and_other_bytes_count() {
+        let mut ledger = open(&MemoryStore::default(), "");
+        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+        assert_eq!(bits(&ledger), [8, 8, 0, 0], "a replay is free");
+        send(&mut ledger, &[0], LEARNING, b"y").unwrap();
+        send(&mut ledger, &[1], Encoder { digest: Digest([9; 32]), ..LEARNING }, b"x").unwrap();
+        assert_eq!(bits(&ledger), [16, 16, 0, 0], "other bytes count, and so does another encoder");
+    }
+
+    #[test]
+    fn a_block_is_on_disk_before_its_first_batch_and_what_is_left_comes_back() {
+        let disk = MemoryStore::default();
+        let mut ledger = open(&disk, "");
+        ledger.reserve(&[0], &[0, 1, 2], &LEARNING).unwrap();
+        assert_eq!(bits(&open(&disk, "")), [8, 8, 8, 0], "what a crash leaves behind");
+        ledger.release(&[0], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"x")]).unwrap();
+        ledger.reserve(&[1], &[0, 1, 2], &LEARNING).unwrap();
+        assert_eq!(bits(&ledger), [8, 8, 8, 0], "the next batch was reserved with the first");
+        ledger.settle().unwrap();
+        let mut again = open(&disk, "");
+        assert_eq!(bits(&again), [8, 0, 0, 0]);
+        assert_eq!(disk.flows().unwrap()[&Flow::new("spring", Kind::Codes)], Volume { items: 1, bits: 8 });
+        send(&mut again, &[0], LEARNING, b"x").unwrap();
+        assert_eq!(bits(&again), [8, 0, 0, 0], "digests outlast a restart");
+    }
+
+    #[test]
+    fn beyond_the_policy_nothing_is_reserved_and_the_rule_is_named() {
+        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 16\nmin_batch = 2");
+        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+        send(&mut ledger, &[0, 1], LEARNING, b"y").unwrap();
+        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], &[0, 1, 2, 3], &LEARNING) else {
+            panic!("more than allowed");
+        };
+        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
+        assert_eq!(bits(&ledger), [16, 16, 0, 0]);
+        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], &[2, 3], &LEARNING) else {
+            panic!("an answer too small");
+        };
+        assert_eq!((refusal.rule, refusal.records), (Rule::MinBatch, 1));
+    }
+
+    #[test]
+    fn a_frozen_encoder_repeats_itself_for_free_even_with_no_budget_left() {
+        let disk = MemoryStore::default();
+        let mut ledger = open(&disk, "bits_per_record = 16");
+        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
+        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+        ledger.settle().unwrap();
+        let mut ledger = open(&disk, "bits_per_record = 16");
+        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
+        assert_eq!(bits(&ledger), [16, 16, 0, 0]);
+        // Another device rounds otherwise: the digest is expected, the bytes are not.
+        let Err(LedgerError::Refused(refusal)) = send(&mut ledger, &[0, 1], FROZEN, b"y") else {
+            panic!("other bytes than before");
+        };
+        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
+    }
+
+    #[test]
+    fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
+        let mut ledger = open(&MemoryStore::default(), "");
+        ledger.spend(&[0], &[0, 1]).unwrap();
+        ledger.spend(&[1], &[0, 1]).unwrap();
+        assert_eq!(bits(&ledger), [8, 8, 0, 0]);
+        ledger.spend(&[1, 2], &[1]).unwrap();
+        assert_eq!(bits(&ledger), [8, 16, 8, 0], "also rows that are missing in their block");
+    }
+
+    #[test]
+    fn two_recipients_cost_twice() {
+        let flows = ["bank", "telecom"].map(|name| Flow::new(name, Kind::Gradients)).to_vec();
+        let cost = Cost { bits: 8, epsilon: Epsilon::new(0.5) };
+        let disk = MemoryStore::default();
+        let terms = Terms { policy: Policy::default(), cost, flows: flows.clone() };
+        let mut ledger = Ledger::open(disk.clone(), IDS, terms).unwrap();
+        send(&mut ledger, &[3], LEARNING, b"x").unwrap();
+        let account = ledger.account(3);
+        assert_eq!((account.bits, account.total_epsilon()), (16, Epsilon::new(1.0)));
+        ledger.note(&Flow::new("operator", Kind::Losses), Volume::of(3, 64)).unwrap();
+        let totals = disk.flows().unwrap();
+        assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 8)));
+        assert_eq!(totals[&Flow::new("operator", Kind::Losses)].bits, 192);
+    }
+}

@@ -1,0 +1,99 @@
+//! What leaves this party, held against its policy and counted in its ledger.
+
+use anyhow::Context;
+use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::{Digest, PackedCodes, Part, Plan};
+use hashvfl_ledger::{Cost, Encoder, Flow, Kind, Ledger, Policy, RedbStore, ReleaseDigest, Terms};
+use tracing::warn;
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+
+/// The policy of `config`, which admits its run and its smallest answer.
+pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
+    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+    let records = [Part::Train, Part::Validation, Part::Test].map(|part| plan.part(part).len());
+    policy.admit(config.run_id.as_str(), records.iter().sum())?;
+    policy.check_batch(smallest_answer(plan))?;
+    Ok(policy)
+}
+
+/// Records of the smallest request that every run of this plan holds.
+fn smallest_answer(plan: &Plan) -> usize {
+    let batch = plan.part(Part::CohortTrain).len() / plan.batches() as usize;
+    let last_chunk = |part| match plan.part(part).len() {
+        0 => None,
+        records => Some((records - 1) % CHUNK_ROWS + 1),
+    };
+    [Part::CohortValidation, Part::Test].into_iter().filter_map(last_chunk).fold(batch, usize::min)
+}
+
+/// The party's ledger at work, and the name of the encoder that it counts for.
+pub struct Releases {
+    ledger: Ledger<RedbStore>,
+    encoder: Encoder,
+    context: Digest,
+}
+
+impl Releases {
+    /// Opens the ledger for the records of `prepared`, or makes it.
+    pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
+        let policy = policy(config, &prepared.plan)?;
+        let run = &config.run;
+        let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
+        if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
+            warn!(
+                "the run may ask for {most} bits of a record, the policy allows {allowed} in its life: the run ends when they are used up"
+            );
+        }
+        // Without randomised response no finite epsilon holds.
+        let epsilon = run.randomised_response.map(|epsilon| epsilon * run.bits as f64);
+        let cost = Cost { bits: run.bits as u32, epsilon: epsilon.map(Epsilon::at_least) };
+        let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
+        let store = RedbStore::open_or_create(&config.ledger)?;
+        let ids = prepared.ids.iter().map(String::as_str);
+        let ledger = Ledger::open(store, ids, Terms { policy, cost, flows })?;
+        let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        let context = Digest::of_parts([run.to_settings().digest().0.as_slice(), &own, version]);
+        let encoder = Encoder { digest: context, frozen: false };
+        let mut releases = Self { ledger, encoder, context };
+        releases.learns(prepared);
+        Ok(releases)
+    }
+
+    /// The encoder of `prepared` learns from here on: named by all that it is.
+    pub fn learns(&mut self, prepared: &Prepared) {
+        let digest = Digest::of_parts([self.context.0.as_slice(), &prepared.learning_digest().0]);
+        self.encoder = Encoder { digest, frozen: false };
+    }
+
+    /// The encoder has learned from `gradient`. What it is now follows from what it was and the gradient, so that
+    /// its weights need not be hashed at every step.
+    pub fn learned(&mut self, gradient: &[f32]) {
+        let gradient: Vec<u8> = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.encoder.digest = Digest::of_parts([self.encoder.digest.0.as_slice(), &gradient]);
+    }
+
+    /// The encoder is frozen for good.
+    pub fn freeze(&mut self, digest: Digest) {
+        self.encoder = Encoder { digest, frozen: true };
+    }
+
+    /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next.
+    pub fn reserve(&mut self, rows: &[u32], block: &[u32]) -> anyhow::Result<()> {
+        Ok(self.ledger.reserve(rows, block, &self.encoder)?)
+    }
+
+    /// Before `codes` of `rows` are sent.
+    pub fn release(&mut self, rows: &[u32], codes: &PackedCodes) -> anyhow::Result<()> {
+        let digest = |row| ReleaseDigest::of(&self.encoder, &codes.row_bytes(row));
+        let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();
+        Ok(self.ledger.release(rows, &self.encoder, &digests)?)
+    }
+
+    /// Gives back what was reserved and not sent.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        Ok(self.ledger.settle()?)
+    }
+}
