@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::account::Account;
 use crate::flow::{Flow, Kind, Volume};
@@ -18,6 +18,8 @@ use crate::store::{Store, StoreError};
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("hashvfl.v1 meta");
 const BUCKETS: TableDefinition<u16, &[u8]> = TableDefinition::new("accounts");
 const FLOWS: TableDefinition<(&str, &str), (u64, u64)> = TableDefinition::new("flows");
+/// Of pages of the file, in memory.
+const CACHE_BYTES: usize = 32 << 20;
 const ENTRY_BYTES: usize = 16 + Account::BYTES;
 
 /// A ledger file. It is locked while it is open.
@@ -36,7 +38,7 @@ impl RedbStore {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(path).map_err(io)?;
-        let database = Database::builder().set_check_integrity_on_open(true).create(path);
+        let database = builder().create(path);
         let database = database.map_err(|error| opening(path, error))?;
         let mut drawn = Salt::default();
         rand::rngs::SysRng.try_fill_bytes(&mut drawn).map_err(|error| StoreError::Io {
@@ -64,6 +66,12 @@ impl RedbStore {
             Ok(())
         })();
         made.map_err(|error| failed("open", path, error))?;
+        // The file's name must be durable too.
+        #[cfg(unix)]
+        if let Some(folder) = path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        }
         Self::with(database, path)
     }
 
@@ -72,7 +80,7 @@ impl RedbStore {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_path_buf()));
         }
-        let database = Database::builder().set_check_integrity_on_open(true).open(path);
+        let database = builder().open(path);
         Self::with(database.map_err(|error| opening(path, error))?, path)
     }
 
@@ -161,6 +169,12 @@ impl Store for RedbStore {
         })();
         written.map_err(|error| failed("write", &self.path, error))
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES);
+    builder
 }
 
 fn bucket_of(key: RecordKey) -> u16 {
