@@ -73,7 +73,8 @@ impl Inversion<'_> {
         for step in 1..=STEPS {
             let progress = (step - 1) as f32 / STEPS as f32;
             let x = z.clone() * deviation.clone() + start.clone();
-            let gradient = self.encoder.pull(x, |values| self.mismatch(values, &seen, progress)) * deviation.clone()
+            let gradient = self.encoder.pull(x, |values| self.mismatch(values, &seen, progress))
+                * deviation.clone()
                 + self.penalty(z.clone()).mul_scalar(self.prior);
             // Adam (Kingma and Ba 2015).
             first = first.mul_scalar(0.9) + gradient.clone().mul_scalar(0.1);

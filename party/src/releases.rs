@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, PackedCodes, Part, Plan};
-use hashvfl_ledger::{Cost, Encoder, Flow, Kind, Ledger, Policy, RedbStore, ReleaseDigest, Terms};
+use hashvfl_ledger::{Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, ReleaseDigest, Terms};
 use tracing::warn;
 
 use crate::config::PartyConfig;
@@ -48,7 +48,7 @@ impl Releases {
         }
         // Without randomised response no finite epsilon holds.
         let epsilon = run.randomised_response.map(|epsilon| epsilon * run.bits as f64);
-        let cost = Cost { bits: run.bits as u32, epsilon: epsilon.map(Epsilon::at_least) };
+        let cost = Cost { bits: run.bits as u32, epsilon: epsilon.and_then(Epsilon::new) };
         let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
         let store = RedbStore::open_or_create(&config.ledger)?;
         let ids = prepared.ids.iter().map(String::as_str);

@@ -194,7 +194,8 @@ impl Cnn {
         let mut gradient = swap(&to_host(gradient), channels, features / channels);
         for (index, (conv, layer)) in self.convolutions.iter().zip(layers).enumerate().rev() {
             let Layer { convolution, images, weights, winners } = layer;
-            let (found, back) = convolution.backward(&images, &weights, &winners, &gradient, index > 0 || to_images);
+            let (found, back) =
+                convolution.backward(&images, &weights, &winners, &gradient, index > 0 || to_images);
             let [_, inputs, kernel, _] = conv.weight.dims();
             let kernels = swap(&found.kernels, kernel * kernel, inputs);
             let flat = |values: Vec<f32>| {
@@ -266,7 +267,8 @@ mod tests {
         });
         let mut graph = (embedding.clone() * embedding).sum().backward();
         let expected = leaf.grad_remove(&mut graph).unwrap();
-        let found = model.pull(Tensor::from_data(data, &Device::flex()), |embedding| embedding.mul_scalar(2.0));
+        let found =
+            model.pull(Tensor::from_data(data, &Device::flex()), |embedding| embedding.mul_scalar(2.0));
         let largest = expected.clone().abs().max().into_scalar::<f32>();
         let apart = (found - expected).abs().max().into_scalar::<f32>();
         assert!(apart < 1e-5 * largest.max(1.0), "{apart} of {largest}");
