@@ -9,6 +9,8 @@
 //! An attack is handed what it declares to know: facts of [`knowledge`] and auxiliary records. Truth of target
 //! records reaches [`score`] alone.
 
+mod bench;
+mod checks;
 mod cli;
 mod config;
 mod evaluate;
@@ -25,6 +27,8 @@ mod scene;
 mod score;
 mod simulate;
 mod split;
+mod sweeps;
+mod telling;
 
 pub use cli::{entry, run};
 pub use config::AttackConfig;

@@ -81,6 +81,11 @@ const TRIED: usize = 200;
 /// Records among which one is looked for.
 const CANDIDATES: usize = 1000;
 
+/// What a report calls columns of one kind of a party's records.
+pub fn victims(party: &str, population: &str) -> String {
+    format!("{party}'s columns ({population})")
+}
+
 impl Scene<'_> {
     /// E[x given `facts`], fitted on auxiliary records. Without codes among the facts it is the baseline.
     pub fn conditional_mean(&self, facts: &[Fact]) -> anyhow::Result<Attacked> {
@@ -232,7 +237,7 @@ impl Scene<'_> {
         let parties = &self.sources.observed.parties;
         let result = AttackResult {
             attack: attack.to_string(),
-            victim: format!("{}'s columns ({})", parties[self.sources.victim], self.population),
+            victim: victims(&parties[self.sources.victim], self.population),
             knowledge,
             cut: self.cut,
             defence: self.defence.clone(),

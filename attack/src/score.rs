@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use hashvfl_data::Matrix;
 use hashvfl_learning::loss::Labels;
 
-use crate::metrics::{Bootstrap, error, image, reidentify, worst};
+use crate::metrics::{Bootstrap, attribute, error, image, reidentify, worst};
 use crate::regress::column_means;
 use crate::report::{Estimate, names};
 
 /// Most records among which one is looked for again.
 const CANDIDATES: usize = 1000;
+
+/// Most values of a column for which balanced accuracy is told.
+const FEW_VALUES: usize = 10;
 
 /// The truth of target records, and the references fitted on auxiliary records.
 pub struct Scorer {
@@ -19,6 +22,10 @@ pub struct Scorer {
     kept: Vec<usize>,
     low: f32,
     scale: Vec<f32>,
+    /// Means of kept columns over auxiliary records, scaled.
+    mean: Vec<f32>,
+    /// Kept columns of a table that take few values, and those.
+    levels: Vec<(usize, Vec<f32>)>,
     mean_errors: Vec<f64>,
     class_errors: Option<Vec<f64>>,
     image: Option<[usize; 3]>,
@@ -75,12 +82,20 @@ impl Scorer {
             kept,
             low,
             scale,
+            mean: Vec::new(),
+            levels: Vec::new(),
             mean_errors: Vec::new(),
             class_errors: None,
             image,
             bootstrap: Bootstrap::new(seed),
         };
         scorer.truth = scorer.scaled(&matrix.gather(targets), matrix.cols());
+        scorer.mean = scorer.scaled(&mean, matrix.cols());
+        if image.is_none() {
+            let (known, width) = (scorer.scaled(&matrix.gather(auxiliary), matrix.cols()), scorer.kept.len());
+            let levels = |column| attribute::levels(&error::column(&known, width, column), FEW_VALUES);
+            scorer.levels = (0..width).filter_map(|column| Some((column, levels(column)?))).collect();
+        }
         scorer.mean_errors = scorer.errors(&mean.repeat(targets.len()), matrix.cols());
         if let Labels::Classes { count, index } = labels {
             let class = |record: &u32| index[*record as usize] as usize;
@@ -134,6 +149,10 @@ impl Scorer {
             names::TOP1,
             self.bootstrap.mean(&reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len())),
         );
+        if self.image.is_none() {
+            self.put_columns(&scaled, &mut metrics);
+        }
+        let mut put = |name: &str, estimate: Estimate| metrics.insert(name.to_string(), estimate);
         if let Some([1, height, width]) = self.image {
             let pairs = self.truth.chunks_exact(columns).zip(scaled.chunks_exact(columns));
             let similar: Vec<f64> = pairs.filter_map(|(t, g)| image::ssim(t, g, height, width)).collect();
@@ -154,6 +173,40 @@ impl Scorer {
     /// Pixels as they are shown, 0 to 1.
     pub fn grey(&self, pixels: &[f32]) -> Vec<f32> {
         self.scaled(pixels, pixels.len()).into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
+    }
+
+    /// For tables: R2 of the column that is had back best, and balanced accuracy over columns with few values.
+    fn put_columns(&self, guess: &[f32], metrics: &mut BTreeMap<String, Estimate>) {
+        let width = self.kept.len();
+        let records = self.truth.len() / width;
+        let best = error::column_r2(&self.truth, guess, &self.mean).into_iter().enumerate();
+        let best = best.filter_map(|(column, r2)| Some((column, r2?))).max_by(|a, b| a.1.total_cmp(&b.1));
+        if let Some((column, _)) = best {
+            let truth = error::column(&self.truth, width, column);
+            let reference = vec![self.mean[column]; records];
+            let errors = error::squared_errors(&truth, &error::column(guess, width, column), 1);
+            let reference = error::squared_errors(&truth, &reference, 1);
+            metrics.insert(names::BEST_COLUMN.into(), self.bootstrap.skill(&errors, &reference));
+        }
+        let few: Vec<(Vec<f32>, Vec<f32>, &[f32])> = self
+            .levels
+            .iter()
+            .map(|(column, levels)| {
+                let of = |values: &[f32]| error::column(values, width, *column);
+                (of(&self.truth), of(guess), levels.as_slice())
+            })
+            .collect();
+        if !few.is_empty() {
+            let pick =
+                |values: &[f32], rows: &[usize]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
+            let balanced = |rows: &[usize]| {
+                let each = few.iter().map(|(truth, guess, levels)| {
+                    attribute::balanced_accuracy(&pick(truth, rows), &pick(guess, rows), levels)
+                });
+                error::mean(&each.collect::<Vec<f64>>())
+            };
+            metrics.insert(names::BALANCED.into(), self.bootstrap.estimate(records, balanced));
+        }
     }
 
     /// What `errors` gain over `other` on the same targets, in skill over the mean.

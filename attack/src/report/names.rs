@@ -11,6 +11,8 @@ pub const SKILL_CLASS: &str = "skill over class mean";
 pub const ADDED: &str = "added to baseline";
 /// Scaled error left on the best reconstructed 1 % of records ([`worst_share`](crate::metrics::worst)).
 pub const WORST: &str = "error left, worst 1 %";
+/// R2 of the column of a table that is had back best.
+pub const BEST_COLUMN: &str = "best column's R2";
 /// Balanced accuracy over columns with few values.
 pub const BALANCED: &str = "balanced accuracy";
 /// Top-1 re-identification.
@@ -29,12 +31,12 @@ pub const AUC: &str = "AUC";
 pub const DCS: &str = "DCS";
 
 /// The order of columns in a table; other names follow.
-pub(super) const ORDER: [&str; 12] =
-    [SKILL, ADDED, SKILL_CLASS, WORST, TOP1, BALANCED, ACCURACY, AUC, MSE, PSNR, SSIM, DCS];
+pub(super) const ORDER: [&str; 13] =
+    [SKILL, ADDED, SKILL_CLASS, WORST, BEST_COLUMN, TOP1, BALANCED, ACCURACY, AUC, MSE, PSNR, SSIM, DCS];
 
 /// Whether the figure is a share, which is written in per cent.
 pub(super) fn is_share(name: &str) -> bool {
-    [SKILL, SKILL_CLASS, ADDED, WORST, BALANCED, TOP1, ACCURACY].contains(&name)
+    [SKILL, SKILL_CLASS, ADDED, WORST, BEST_COLUMN, BALANCED, TOP1, ACCURACY].contains(&name)
 }
 
 /// The unit of a figure behind its name: ", %" or nothing.

@@ -42,6 +42,6 @@ pub fn write_federation(
         id: "id".to_string(),
         column: "digit".to_string(),
     });
-    let coordinator = CoordinatorSide { labels, top: baseline::top(), seed, transcript: false };
+    let coordinator = CoordinatorSide { labels, top: baseline::top(), seed, transcript: true };
     federation::write_configs(out, "demo", settings, &parties, &coordinator)
 }

@@ -11,6 +11,7 @@
 mod baseline;
 mod chart;
 mod files;
+mod privacy;
 mod report;
 
 use std::path::PathBuf;
@@ -99,12 +100,15 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     training.finish();
 
+    println!("attacking what the coordinator saw of the right half's pixels");
+    let leaked = privacy::attack(&out, &configs, &summary, arguments.seed)?;
     let report = Report::new(summary, tuned, began.elapsed().as_secs_f64());
     report.print();
     report.write(&out.join("summary.json"))?;
+    println!("\n{leaked}");
     chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
     println!(
-        "\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg; logs and configs beside them.",
+        "\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg, {0}/attacks/report.html (docs/privacy.md); logs and configs beside them.",
         out.display()
     );
     Ok(())

@@ -1,0 +1,276 @@
+//! The bench: one victim, its records, and what every attack on them shares.
+
+use anyhow::Context;
+use hashvfl_core::PartyName;
+use hashvfl_data::Matrix;
+use hashvfl_learning::encoder::Encoder;
+
+use crate::config::AttackConfig;
+use crate::evidence::{Evidence, Owner};
+use crate::inversion::Matching;
+use crate::knowledge::{Fact, Sources};
+use crate::metrics::Bootstrap;
+use crate::observed::Observed;
+use crate::report::{CutKind, Estimate, Report, UtilityPoint, names};
+use crate::scene::{Attacked, Scene, Start, victims};
+use crate::score::Scorer;
+use crate::split::Split;
+
+/// Records that the frozen encoder encoded once.
+pub const TEST: &str = "test records";
+/// Records that were encoded in every epoch.
+pub const TRAINING: &str = "training records";
+/// Records that encode-once training encoded once.
+pub const OUTSIDE: &str = "training records outside the cohort";
+
+/// One cut of one run that can be attacked.
+#[derive(Clone)]
+pub struct Attackable<'a> {
+    /// What was seen.
+    pub observed: &'a Observed,
+    /// The victim's encoder, where it is trained as this run trained it.
+    pub encoder: Option<&'a Encoder>,
+    /// What left the party.
+    pub cut: CutKind,
+    /// The defence and its setting.
+    pub defence: String,
+    /// Bits of one value at this cut.
+    pub value_bits: u64,
+}
+
+/// What was found so far.
+#[derive(Default)]
+pub struct Findings {
+    /// The attacks, in order; baselines before what is compared with them.
+    pub attacked: Vec<Attacked>,
+}
+
+impl Findings {
+    /// Adds one.
+    pub fn keep(&mut self, attacked: Attacked) {
+        self.attacked.push(attacked);
+    }
+
+    /// What each attack gains over its baseline on the same records.
+    pub fn put_gains(&self, report: &mut Report, seed: u64) {
+        let bootstrap = Bootstrap::new(seed);
+        let gain = |attacked: &Attacked| {
+            let baseline = report.baseline_of(&attacked.result).filter(|_| attacked.result.releases > 0)?;
+            let other = self.attacked.iter().find(|other| other.result == *baseline)?;
+            let scored = !attacked.errors.is_empty() && other.errors.len() == attacked.errors.len();
+            scored.then(|| bootstrap.skill_gain(&attacked.errors, &other.errors, &attacked.reference))
+        };
+        let gains: Vec<Option<Estimate>> = self.attacked.iter().map(gain).collect();
+        for (result, gain) in report.results.iter_mut().zip(gains) {
+            result.metrics.extend(gain.map(|gain| (names::ADDED.to_string(), gain)));
+        }
+    }
+}
+
+/// What stays the same for all attacks on one victim.
+pub struct Bench<'a> {
+    /// The truth and the models.
+    pub evidence: &'a Evidence,
+    /// What the adversary is granted.
+    pub config: &'a AttackConfig,
+    /// The place of the victim among the parties.
+    pub victim: usize,
+    /// The victim's side.
+    pub owner: &'a Owner,
+    /// Columns of the coordinator's organisation.
+    pub own: Option<&'a Matrix>,
+    /// Test records.
+    pub frozen: Split,
+    /// Training records of the cohort.
+    pub trained: Split,
+    /// Scores guesses of the former.
+    pub frozen_scorer: Scorer,
+    /// Scores guesses of the latter.
+    pub trained_scorer: Scorer,
+}
+
+/// Skill over the mean.
+pub fn skill(attacked: &Attacked) -> Estimate {
+    attacked.result.metrics[names::SKILL]
+}
+
+impl<'a> Bench<'a> {
+    /// Splits the records and fits the references.
+    ///
+    /// # Errors
+    /// If a name is no party's, or records are too few.
+    pub fn new(evidence: &'a Evidence, config: &'a AttackConfig) -> anyhow::Result<Self> {
+        let parties = &evidence.coordinator.run.parties;
+        let find = |name: &PartyName| {
+            let place = parties.iter().position(|party| party == name);
+            place.with_context(|| format!("{name} is no party of the run"))
+        };
+        let victim = find(&config.victim)?;
+        let own = config.own.as_ref().map(find).transpose()?.map(|own| &evidence.owners[own].columns);
+        let owner = &evidence.owners[victim];
+        let frozen = Split::new(evidence.frozen_records(), config.seed).context("test records")?;
+        let trained = Split::new(evidence.trained_records(), config.seed).context("training records")?;
+        let scorer = |split: &Split| {
+            let rows = (split.auxiliary(config.share()), split.targets.as_slice());
+            Scorer::new(&owner.columns, owner.image, &evidence.labels, rows, config.seed)
+        };
+        let (frozen_scorer, trained_scorer) = (scorer(&frozen), scorer(&trained));
+        Ok(Self { evidence, config, victim, owner, own, frozen, trained, frozen_scorer, trained_scorer })
+    }
+
+    /// A cut of records of one kind.
+    pub fn scene<'b>(
+        &'b self,
+        attackable: &Attackable<'b>,
+        (split, scorer, population): (&'b Split, &'b Scorer, &'static str),
+        share: f64,
+    ) -> Scene<'b> {
+        Scene {
+            sources: Sources {
+                observed: attackable.observed,
+                victim: self.victim,
+                labels: &self.evidence.labels,
+                own: self.own,
+            },
+            columns: &self.owner.columns,
+            image: self.owner.image,
+            population,
+            auxiliary: split.auxiliary(share),
+            targets: &split.targets,
+            scorer,
+            cut: attackable.cut,
+            defence: attackable.defence.clone(),
+            value_bits: attackable.value_bits,
+            seed: self.config.seed,
+        }
+    }
+
+    /// A cut of test records.
+    pub fn frozen_scene<'b>(&'b self, attackable: &Attackable<'b>) -> Scene<'b> {
+        self.scene(attackable, (&self.frozen, &self.frozen_scorer, TEST), self.config.share())
+    }
+
+    /// A cut of training records.
+    pub fn trained_scene<'b>(&'b self, attackable: &Attackable<'b>) -> Scene<'b> {
+        self.scene(attackable, (&self.trained, &self.trained_scorer, TRAINING), self.config.share())
+    }
+
+    /// Knowledge without codes.
+    fn without_codes(&self) -> Vec<Vec<Fact>> {
+        let mut sets = vec![vec![], vec![Fact::Label]];
+        if self.own.is_some() {
+            sets.push(vec![Fact::Label, Fact::OwnColumns]);
+        }
+        sets
+    }
+
+    /// Knowledge with codes.
+    fn with_codes(&self) -> Vec<Vec<Fact>> {
+        let mut sets = vec![
+            vec![Fact::Code],
+            vec![Fact::AllCodes],
+            vec![Fact::Label, Fact::Code],
+            vec![Fact::Label, Fact::AllCodes],
+        ];
+        if self.own.is_some() {
+            sets.push(vec![Fact::Label, Fact::OwnColumns, Fact::Code]);
+        }
+        sets
+    }
+
+    /// What an adversary gets without any code.
+    pub fn baselines(&self, attackable: &Attackable, findings: &mut Findings) -> anyhow::Result<()> {
+        for facts in self.without_codes() {
+            findings.keep(self.frozen_scene(attackable).conditional_mean(&facts)?);
+        }
+        Ok(())
+    }
+
+    /// Every attack on one code of each test record; returns the knowledge of the strongest conditional mean.
+    pub fn attack(&self, attackable: &Attackable, findings: &mut Findings) -> anyhow::Result<Vec<Fact>> {
+        let scene = self.frozen_scene(attackable);
+        let mut strongest: Option<(f64, Vec<Fact>)> = None;
+        for facts in self.with_codes() {
+            let attacked = scene.conditional_mean(&facts)?;
+            if strongest.as_ref().is_none_or(|(most, _)| skill(&attacked).value > *most) {
+                strongest = Some((skill(&attacked).value, facts.clone()));
+            }
+            findings.keep(attacked);
+        }
+        let mean = self.conditional_mean_of_code(findings, attackable);
+        let compared = |mut attacked: Attacked, findings: &mut Findings| {
+            if let Some(mean) = mean {
+                let gain = scene.scorer.gain(&attacked.errors, &findings.attacked[mean].errors);
+                attacked.result.metrics.insert("skill over conditional mean's".into(), gain);
+            }
+            findings.keep(attacked);
+        };
+        compared(scene.inverse_network(&[Fact::Code])?, findings);
+        if let (Some(encoder), true) = (attackable.encoder, self.config.white_box) {
+            let ways = match attackable.cut {
+                CutKind::Codes => Matching::OF_CODES.to_vec(),
+                _ => vec![Matching::Value],
+            };
+            for matching in ways {
+                for start in [Start::Mean, Start::ConditionalMean] {
+                    compared(scene.white_box(encoder, matching, start)?, findings);
+                }
+            }
+            findings.keep(scene.reidentify(encoder)?);
+        }
+        Ok(strongest.map(|(_, facts)| facts).unwrap_or_default())
+    }
+
+    fn conditional_mean_of_code(&self, findings: &Findings, attackable: &Attackable) -> Option<usize> {
+        let of_code = |attacked: &Attacked| {
+            let result = &attacked.result;
+            result.attack == names::CONDITIONAL_MEAN
+                && result.defence == attackable.defence
+                && result.releases == 1
+                && result.knowledge.is_empty()
+        };
+        findings.attacked.iter().position(of_code)
+    }
+
+    /// What a report calls the victim's records of one kind.
+    fn victims(&self, population: &str) -> String {
+        victims(self.config.victim.as_str(), population)
+    }
+
+    /// A defence beside what it costs: the strongest attack found on it that saw codes of such records.
+    pub fn utility(
+        &self,
+        (defence, setting): (&str, String),
+        utility: f64,
+        findings: &Findings,
+        (attackable, population): (&Attackable, &str),
+    ) -> UtilityPoint {
+        let on_it = findings.attacked.iter().filter(|attacked| {
+            attacked.result.defence == attackable.defence
+                && attacked.result.victim == self.victims(population)
+                && attacked.result.cut == attackable.cut
+                && attacked.result.releases > 0
+                && attacked.result.metrics.contains_key(names::SKILL)
+        });
+        let strongest = on_it.max_by(|a, b| skill(a).value.total_cmp(&skill(b).value));
+        let none = Estimate { value: 0.0, low: 0.0, high: 0.0 };
+        let baseline = strongest.and_then(|strongest| {
+            let fits = |other: &&Attacked| {
+                other.result.releases == 0
+                    && other.result.victim == strongest.result.victim
+                    && other.result.knowledge.iter().all(|fact| strongest.result.knowledge.contains(fact))
+            };
+            findings.attacked.iter().filter(fits).max_by(|a, b| skill(a).value.total_cmp(&skill(b).value))
+        });
+        UtilityPoint {
+            defence: defence.to_string(),
+            setting,
+            utility,
+            leakage: strongest.map_or(none, skill),
+            baseline: baseline.map_or(none, skill),
+            strongest: strongest.map_or_else(String::new, |attacked| {
+                format!("{} from {}", attacked.result.attack, attacked.result.knowledge.join(", "))
+            }),
+        }
+    }
+}

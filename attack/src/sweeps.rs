@@ -1,0 +1,202 @@
+//! The same attack over epochs, auxiliary shares, code lengths and other defences. Runs under other settings than
+//! the one that was recorded go through the same course in this process.
+
+use std::path::Path;
+
+use anyhow::Context;
+use hashvfl_core::RunSettings;
+use hashvfl_learning::encoder::Cut;
+
+use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, skill};
+use crate::knowledge::{Fact, names as known};
+use crate::report::{Chart, Check, Curve, CutKind, UtilityPoint, names};
+use crate::score::Scorer;
+use crate::simulate::{encoded_once, simulate};
+use crate::split::Split;
+
+/// Share of the records that learn the bottom models where the run is repeated with encode-once training.
+const COHORT: f64 = 0.2;
+
+impl Bench<'_> {
+    /// Skill over the number of epochs whose codes were seen, on training records.
+    pub fn over_epochs(&self, cuts: &[&Attackable], findings: &mut Findings) -> anyhow::Result<Chart> {
+        let mut curves = Vec::new();
+        if let Some(first) = cuts.first() {
+            findings.keep(self.trained_scene(first).conditional_mean(&[])?);
+            findings.keep(self.trained_scene(first).conditional_mean(&[Fact::Label])?);
+        }
+        for attackable in cuts {
+            let scene = self.trained_scene(attackable);
+            let epochs = attackable.observed.epochs();
+            let seen: Vec<u32> =
+                (0..).map(|power| 1_u32 << power).take_while(|n| *n < epochs).chain([epochs]).collect();
+            let mut points = Vec::new();
+            for epochs in seen.iter().copied().filter(|epochs| *epochs > 0) {
+                let attacked = scene.conditional_mean(&[Fact::EpochCodes(epochs)])?;
+                points.push((f64::from(epochs), skill(&attacked)));
+                if Some(&epochs) == seen.last() {
+                    findings.keep(attacked);
+                    findings.keep(scene.conditional_mean(&[Fact::Label, Fact::EpochCodes(epochs)])?);
+                }
+            }
+            curves.push(Curve { name: attackable.defence.clone(), points });
+        }
+        Ok(Chart {
+            title: "Leakage over epochs, on training records".into(),
+            x: "epochs whose codes the adversary has".into(),
+            log_x: true,
+            y: names::SKILL.into(),
+            curves,
+        })
+    }
+
+    /// Skill over the auxiliary share, and whether it grows.
+    pub fn over_share(&self, codes: &Attackable) -> anyhow::Result<(Chart, Vec<Check>)> {
+        let (mut points, mut errors) = (Vec::new(), Vec::new());
+        for share in &self.config.auxiliary_shares {
+            let scene = self.scene(codes, (&self.frozen, &self.frozen_scorer, TEST), *share);
+            let attacked = scene.conditional_mean(&[Fact::Label, Fact::AllCodes])?;
+            points.push((share * 100.0, skill(&attacked)));
+            errors.push(attacked.errors);
+        }
+        let mut checks = Vec::new();
+        if let [first, .., last] = errors.as_slice() {
+            let gain = self.frozen_scorer.gain(last, first);
+            checks.push(Check {
+                name: "more auxiliary records make the attack stronger".into(),
+                held: gain.low > 0.0,
+                detail: format!(
+                    "skill gained between the smallest and the largest share: {:.3} ({:.3} to {:.3})",
+                    gain.value, gain.low, gain.high
+                ),
+            });
+        }
+        let name = format!("conditional mean of {}, labels and all parties' codes", codes.defence);
+        let chart = Chart {
+            title: "Leakage over the auxiliary share".into(),
+            x: "auxiliary records, per cent".into(),
+            log_x: true,
+            y: names::SKILL.into(),
+            curves: vec![Curve { name, points }],
+        };
+        Ok((chart, checks))
+    }
+
+    /// The same run with encode-once training: what its records outside the cohort leak, which send one code each.
+    pub fn encode_once(&self, out: &Path, findings: &mut Findings) -> anyhow::Result<(UtilityPoint, Curve)> {
+        let run = &self.evidence.coordinator.run;
+        let settings = RunSettings { cohort_share: COHORT, ..run.clone() };
+        let path = out.join("simulated-encode-once.parquet");
+        let once = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+        let records = encoded_once(&settings, self.evidence.labels.len())?;
+        let split = Split::new(&records, self.config.seed).context("records outside the cohort")?;
+        let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());
+        let owner = self.owner;
+        let scorer = Scorer::new(&owner.columns, owner.image, &self.evidence.labels, rows, self.config.seed);
+        let attackable = Attackable {
+            observed: &once.observed,
+            encoder: once.encoders.get(self.victim),
+            cut: CutKind::Codes,
+            defence: format!("encode-once, d = {}", run.bits),
+            value_bits: 1,
+        };
+        let scene = self.scene(&attackable, (&split, &scorer, OUTSIDE), self.config.share());
+        findings.keep(scene.conditional_mean(&[])?);
+        findings.keep(scene.conditional_mean(&[Fact::Label])?);
+        let one = scene.conditional_mean(&[Fact::Code])?;
+        // Whatever the number of epochs, such a record has sent this one code.
+        let points = [1.0, f64::from(run.epochs)].map(|epochs| (epochs, skill(&one))).to_vec();
+        let name = format!("{}, records outside the cohort: one code each", attackable.defence);
+        findings.keep(one);
+        findings.keep(scene.conditional_mean(&[Fact::Label, Fact::AllCodes])?);
+        let setting = format!("{:.0} % cohort, d = {}", COHORT * 100.0, run.bits);
+        let point = self.utility(("encode-once", setting), once.utility, findings, (&attackable, OUTSIDE));
+        Ok((point, Curve { name, points }))
+    }
+
+    /// The same run with randomised response on every bit.
+    pub fn responding(
+        &self,
+        out: &Path,
+        epsilon: f64,
+        facts: &[Fact],
+        findings: &mut Findings,
+    ) -> anyhow::Result<UtilityPoint> {
+        let run = &self.evidence.coordinator.run;
+        let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
+        let simulated = simulate(
+            self.evidence,
+            &settings,
+            Cut::Hash,
+            &out.join(format!("simulated-epsilon{epsilon}.parquet")),
+        )?;
+        let attackable = Attackable {
+            observed: &simulated.observed,
+            encoder: None,
+            cut: CutKind::Codes,
+            defence: format!("randomised response, epsilon {epsilon} a bit, d = {}", run.bits),
+            value_bits: 1,
+        };
+        let scene = self.frozen_scene(&attackable);
+        for facts in [&[Fact::Code][..], facts] {
+            findings.keep(scene.conditional_mean(facts)?);
+        }
+        let setting = format!("epsilon {epsilon} a bit");
+        Ok(self.utility(("randomised response", setting), simulated.utility, findings, (&attackable, TEST)))
+    }
+
+    /// The same run with other code lengths.
+    pub fn over_bits(
+        &self,
+        out: &Path,
+        tell: &mut dyn FnMut(&str),
+        facts: &[Fact],
+        utility: &mut Vec<UtilityPoint>,
+        findings: &mut Findings,
+    ) -> anyhow::Result<Chart> {
+        let run = &self.evidence.coordinator.run;
+        let mut lengths = self.config.bits.clone();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let (mut one, mut most) = (Vec::new(), Vec::new());
+        for bits in lengths {
+            tell(&format!("simulating the run with d = {bits}"));
+            let settings = RunSettings { bits, ..run.clone() };
+            let path = out.join(format!("simulated-d{bits}.parquet"));
+            let simulated = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+            let attackable = Attackable {
+                observed: &simulated.observed,
+                encoder: simulated.encoders.get(self.victim),
+                cut: CutKind::Codes,
+                defence: format!("simulated codes, d = {bits}"),
+                value_bits: 1,
+            };
+            let scene = self.frozen_scene(&attackable);
+            for (facts, points) in [(&[Fact::Code][..], &mut one), (facts, &mut most)] {
+                let attacked = scene.conditional_mean(facts)?;
+                points.push((bits as f64, skill(&attacked)));
+                findings.keep(attacked);
+            }
+            let setting = format!("d = {bits}");
+            utility.push(self.utility(
+                ("hash codes", setting),
+                simulated.utility,
+                findings,
+                (&attackable, TEST),
+            ));
+        }
+        let codes = if facts.contains(&Fact::AllCodes) { "all parties' codes" } else { "the code" };
+        let strongest = [known(facts), vec![codes.to_string()]].concat().join(" and ");
+        let curve = |name: String, points| Curve { name, points };
+        Ok(Chart {
+            title: "Leakage over the code's length, one code a test record".into(),
+            x: "bits of a code".into(),
+            log_x: true,
+            y: names::SKILL.into(),
+            curves: vec![
+                curve("conditional mean of the code".into(), one),
+                curve(format!("conditional mean of {strongest}"), most),
+            ],
+        })
+    }
+}

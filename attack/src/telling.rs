@@ -1,0 +1,77 @@
+//! What a report says of data and method, and its pictures.
+
+use crate::bench::{Bench, Findings, skill};
+use crate::report::{CutKind, Grid, PictureRow};
+use crate::scene::Attacked;
+
+/// Records whose pictures are shown.
+const PICTURES: usize = 12;
+
+impl Bench<'_> {
+    pub fn data(&self) -> String {
+        let columns = self.owner.columns.cols();
+        let unit = if self.owner.image.is_some() {
+            "pixels brought to 0 to 1 by the range of auxiliary records"
+        } else {
+            "columns in standard deviations of auxiliary records, all counted alike"
+        };
+        format!(
+            "{} records; {} columns of {}, as its bottom model sees them (preprocessed as fitted on training records), scored as {unit}. \
+             One code: {} test records are scored, up to {} others are the adversary's. All epochs: {} training records are scored, up to {} others are the adversary's.",
+            self.evidence.labels.len(),
+            columns,
+            self.config.victim,
+            self.frozen.targets.len(),
+            self.frozen.auxiliary(self.config.share()).len(),
+            self.trained.targets.len(),
+            self.trained.auxiliary(self.config.share()).len(),
+        )
+    }
+
+    pub fn reproduce(&self) -> Vec<String> {
+        let shares: Vec<String> = self.config.auxiliary_shares.iter().map(ToString::to_string).collect();
+        vec![
+            "attack run --transcript transcript.parquet --config attack.toml --out FOLDER".into(),
+            format!("seed {} of splits, networks and resampling; auxiliary shares {}", self.config.seed, shares.join(", ")),
+            "each population is shuffled by the seed; one half is the adversary's pool, the other is scored".into(),
+            "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records; the run itself was trained once".into(),
+            "search steps and rates are the same at every cut; penalties and regressions are chosen on auxiliary records".into(),
+        ]
+    }
+
+    pub fn pictures(&self, findings: &Findings) -> Option<Grid> {
+        let [1, height, width] = self.owner.image? else { return None };
+        let targets = &self.frozen.targets[..self.frozen.targets.len().min(PICTURES)];
+        let cut = |values: &[f32]| -> Vec<Vec<f32>> {
+            values
+                .chunks_exact(height * width)
+                .take(targets.len())
+                .map(|pixels| self.frozen_scorer.grey(pixels))
+                .collect()
+        };
+        let row =
+            |name: &str, attacked: &Attacked| PictureRow { name: name.into(), images: cut(&attacked.guess) };
+        let on_test = |attacked: &&Attacked| attacked.result.target_rows == self.frozen.targets.len();
+        let best = |cut: CutKind, baseline: bool| {
+            let fits = |attacked: &&Attacked| {
+                attacked.result.cut == cut
+                    && (attacked.result.releases == 0) == baseline
+                    && !attacked.guess.is_empty()
+            };
+            let found = findings.attacked.iter().filter(on_test).filter(fits);
+            found.max_by(|a, b| skill(a).value.total_cmp(&skill(b).value))
+        };
+        let mut rows =
+            vec![PictureRow { name: "original".into(), images: cut(&self.owner.columns.gather(targets)) }];
+        if let Some(attacked) = best(CutKind::Codes, true) {
+            rows.push(row("without any code", attacked));
+        }
+        if let Some(attacked) = best(CutKind::Codes, false) {
+            rows.push(row("best from codes", attacked));
+        }
+        if let Some(attacked) = best(CutKind::SimulatedFloats, false) {
+            rows.push(row("best from floats (simulated)", attacked));
+        }
+        Some(Grid { title: "Reconstructions of the same test records".into(), height, width, rows })
+    }
+}
