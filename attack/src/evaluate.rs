@@ -64,6 +64,12 @@ pub fn evaluate(
         value_bits: 32,
     };
     bench.attack(&open, &mut findings)?;
+    if let Some(encoder) = open.encoder {
+        let scene = bench.frozen_scene(&open);
+        (1..)
+            .map_while(|blocks| scene.open_door(encoder, blocks))
+            .for_each(|attacked| findings.keep(attacked));
+    }
     let one_bit = floats.observed.quantised(bench.frozen.auxiliary(config.share()));
     let quantised = Attackable {
         observed: &one_bit,

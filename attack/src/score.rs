@@ -16,6 +16,7 @@ const CANDIDATES: usize = 1000;
 const FEW_VALUES: usize = 10;
 
 /// The truth of target records, and the references fitted on auxiliary records.
+#[derive(Clone)]
 pub struct Scorer {
     /// [targets, kept columns], scaled.
     truth: Vec<f32>,
@@ -127,6 +128,17 @@ impl Scorer {
         error::squared_errors(&self.truth, &self.scaled(guess, columns), self.kept.len())
     }
 
+    /// A scorer of the first `targets` alone.
+    pub fn head(&self, targets: usize) -> Self {
+        let targets = targets.min(self.mean_errors.len());
+        Self {
+            truth: self.truth[..targets * self.kept.len()].to_vec(),
+            mean_errors: self.mean_errors[..targets].to_vec(),
+            class_errors: self.class_errors.as_ref().map(|errors| errors[..targets].to_vec()),
+            ..self.clone()
+        }
+    }
+
     /// Scores a guess [targets, columns].
     pub fn score(&self, guess: &[f32], columns: usize) -> Scored {
         let errors = self.errors(guess, columns);
@@ -209,8 +221,9 @@ impl Scorer {
         }
     }
 
-    /// What `errors` gain over `other` on the same targets, in skill over the mean.
+    /// What `errors` of the first targets gain over `other` on the same ones, in skill over the mean.
     pub fn gain(&self, errors: &[f64], other: &[f64]) -> Estimate {
-        self.bootstrap.skill_gain(errors, other, &self.mean_errors)
+        let same = errors.len();
+        self.bootstrap.skill_gain(errors, &other[..same], &self.mean_errors[..same])
     }
 }

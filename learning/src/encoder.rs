@@ -207,6 +207,14 @@ impl Encoder {
         }
     }
 
+    /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns],
+    /// channels last; `None` for other models and for blocks that it does not have.
+    pub fn features(&self, columns: Vec<f32>, rows: usize, blocks: usize) -> Option<Vec<f32>> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        self.model.features(Tensor::from_data(TensorData::new(columns, [rows, width]), &plain), blocks)
+    }
+
     /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]
     /// [rows, bits], before any flip: for attacks that know the weights.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {

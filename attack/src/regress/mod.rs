@@ -122,10 +122,13 @@ impl Regression {
                 best = (error, make(), kind);
             }
         };
-        for strength in RIDGES {
-            let error = score(&Ridge::fit(&kept, strength));
+        for (ridge, strength) in Ridge::path(&kept, &RIDGES).iter().zip(RIDGES) {
             let kind = format!("ridge, strength {strength}");
-            consider(error, kind, &mut || Box::new(Ridge::fit(examples, strength)));
+            let again = || Ridge::path(examples, &[strength]).pop();
+            consider(score(ridge), kind, &mut || match again() {
+                Some(ridge) => Box::new(ridge),
+                None => constant(examples),
+            });
         }
         if examples.discrete {
             let error = score(&Lookup::fit(&kept));
@@ -170,6 +173,7 @@ impl Regression {
 const CUT_OFF: f32 = 4.0;
 
 /// Brings inputs to mean 0 and variance 1 over the examples.
+#[derive(Clone)]
 struct Standard {
     mean: Vec<f32>,
     scale: Vec<f32>,
@@ -233,7 +237,7 @@ mod tests {
             assert!((found - wanted).abs() < 0.1, "{}: {guess:?}", regression.kind);
         }
         // A line cannot be a parity: the table and the networks can.
-        let line = Ridge::fit(&examples, 0.1).predict(&[1.0, -1.0], 1);
+        let line = Ridge::path(&examples, &[0.1])[0].predict(&[1.0, -1.0], 1);
         assert!(line[1].abs() < 0.3, "{line:?}");
     }
 

@@ -1,5 +1,8 @@
 //! Ridge regression (Hoerl and Kennard 1970) in closed form, on standardised inputs.
 
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_learning::snapshot::to_host;
+
 use super::{Examples, Predictor, Standard};
 
 /// A linear map with an intercept.
@@ -11,31 +14,31 @@ pub(super) struct Ridge {
 }
 
 impl Ridge {
-    /// Minimises squared error plus `strength` times the squared weights.
-    pub(super) fn fit(examples: &Examples, strength: f64) -> Self {
+    /// Minimises squared error plus each of `strengths` times the squared weights.
+    pub(super) fn path(examples: &Examples, strengths: &[f64]) -> Vec<Self> {
         let (inputs, outputs, rows) = (examples.inputs_width(), examples.outputs_width(), examples.rows);
         let standard = Standard::of(examples);
-        let standardised = standard.apply(&examples.inputs);
         let intercept = examples.output_means();
-        let mut gram = vec![0.0_f64; inputs * inputs];
-        let mut cross = vec![0.0_f64; inputs * outputs];
-        let mut row = vec![0.0_f64; inputs];
-        for index in 0..rows {
-            let x = &standardised[index * inputs..][..inputs];
-            row.iter_mut().zip(x).for_each(|(to, value)| *to = f64::from(*value));
-            let y = &examples.outputs[index * outputs..][..outputs];
-            for (i, a) in row.iter().enumerate() {
-                gram[i * inputs..][..=i].iter_mut().zip(&row).for_each(|(sum, b)| *sum += a * b);
-                let targets = y.iter().zip(&intercept);
-                cross[i * outputs..][..outputs]
-                    .iter_mut()
-                    .zip(targets)
-                    .for_each(|(sum, (y, mean))| *sum += a * f64::from(y - mean));
-            }
-        }
-        (0..inputs).for_each(|i| gram[i * inputs + i] += strength);
-        solve(&mut gram, &mut cross, inputs, outputs);
-        Self { standard, weights: cross, intercept }
+        let centred = examples.outputs.chunks_exact(outputs).flat_map(|row| {
+            let pairs = row.iter().zip(&intercept);
+            pairs.map(|(value, mean)| value - mean).collect::<Vec<f32>>()
+        });
+        let tensor = |values: Vec<f32>, width: usize| {
+            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &Device::flex())
+        };
+        let x = tensor(standard.apply(&examples.inputs), inputs);
+        let y = tensor(centred.collect(), outputs);
+        let product = |a: &Tensor<2>, b: &Tensor<2>| -> Vec<f64> {
+            to_host(a.clone().transpose().matmul(b.clone())).into_iter().map(f64::from).collect()
+        };
+        let (gram, cross) = (product(&x, &x), product(&x, &y));
+        let solved = |strength: &f64| {
+            let (mut gram, mut weights) = (gram.clone(), cross.clone());
+            (0..inputs).for_each(|i| gram[i * inputs + i] += strength);
+            solve(&mut gram, &mut weights, inputs, outputs);
+            Self { standard: standard.clone(), weights, intercept: intercept.clone() }
+        };
+        strengths.iter().map(solved).collect()
     }
 }
 
@@ -48,15 +51,22 @@ fn solve(a: &mut [f64], b: &mut [f64], n: usize, columns: usize) {
             a[i * n + j] = if i == j { rest.max(1e-12).sqrt() } else { rest / a[j * n + j] };
         }
     }
-    for c in 0..columns {
-        for i in 0..n {
-            let dot: f64 = (0..i).map(|k| a[i * n + k] * b[k * columns + c]).sum();
-            b[i * columns + c] = (b[i * columns + c] - dot) / a[i * n + i];
-        }
-        for i in (0..n).rev() {
-            let dot: f64 = (i + 1..n).map(|k| a[k * n + i] * b[k * columns + c]).sum();
-            b[i * columns + c] = (b[i * columns + c] - dot) / a[i * n + i];
-        }
+    // All columns of a row at once.
+    let mut row = vec![0.0; columns];
+    let mut reduce =
+        |b: &mut [f64], i: usize, others: std::ops::Range<usize>, factor: &dyn Fn(usize) -> f64| {
+            row.copy_from_slice(&b[i * columns..][..columns]);
+            for k in others {
+                let factor = factor(k);
+                row.iter_mut().zip(&b[k * columns..][..columns]).for_each(|(to, from)| *to -= factor * from);
+            }
+            b[i * columns..][..columns].iter_mut().zip(&row).for_each(|(to, from)| *to = from / a[i * n + i]);
+        };
+    for i in 0..n {
+        reduce(b, i, 0..i, &|k| a[i * n + k]);
+    }
+    for i in (0..n).rev() {
+        reduce(b, i, i + 1..n, &|k| a[k * n + i]);
     }
 }
 

@@ -115,6 +115,15 @@ impl Cnn {
         (output, Trace { features, linear })
     }
 
+    /// What the first `blocks` convolutions give with their ReLU and maximum, channels last.
+    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<Vec<f32>> {
+        if !(1..=self.convolutions.len()).contains(&blocks) {
+            return None;
+        }
+        let cut = Self { convolutions: self.convolutions[..blocks].to_vec(), ..self.clone() };
+        Some(to_host(cut.on_host(columns).0))
+    }
+
     /// The gradient of `columns`, where `of` gives that of their embedding.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let [rows, width] = columns.dims();

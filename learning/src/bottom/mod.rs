@@ -109,6 +109,14 @@ impl BottomModel {
         }
     }
 
+    /// What the first `blocks` blocks of a cnn give, channels last; `None` for other models.
+    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<Vec<f32>> {
+        match self {
+            Self::Cnn(model) => model.features(columns, blocks),
+            Self::Mlp(_) | Self::ResNet18(_) => None,
+        }
+    }
+
     /// The gradient of `columns` [rows, columns], where `of` gives that of their embedding [rows, bits]: for attacks
     /// that know the weights.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
