@@ -94,7 +94,9 @@ pub enum Work {
     Encode {
         /// The step.
         step: u64,
-        /// The rows, in order.
+        /// What was asked for.
+        request: Rows,
+        /// Its rows, in order.
         rows: Vec<u32>,
         /// The part of the records that they belong to, and that is passed over in such requests.
         part: Part,
@@ -247,9 +249,9 @@ impl PartySession {
         Ok(())
     }
 
-    fn encode(&mut self, step: u64, rows: Rows) -> Result<Work, PartyError> {
+    fn encode(&mut self, step: u64, request: Rows) -> Result<Work, PartyError> {
         self.advance("Encode", step)?;
-        let (learn, part) = match rows {
+        let (learn, part) = match request {
             Rows::Batch { epoch, batch } => {
                 self.not_frozen("train")?;
                 self.take_batch(epoch, batch)?;
@@ -261,11 +263,11 @@ impl PartySession {
                 (false, part)
             }
         };
-        let rows = self.plan.rows(rows)?;
+        let rows = self.plan.rows(request)?;
         if learn {
             self.state = State::AwaitingGradient { rows: rows.len() };
         }
-        Ok(Work::Encode { step, rows, part, learn })
+        Ok(Work::Encode { step, request, rows, part, learn })
     }
 
     /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.

@@ -18,6 +18,7 @@ use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
+use crate::recorder::Recorder;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::worker::Worker;
@@ -45,7 +46,8 @@ pub fn join(
     let opened = runtime.block_on(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
     let mut inbound =
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
-    let mut worker = Worker::new(&config.run, prepared, state, releases);
+    let recorder = Recorder::open(config, state)?;
+    let mut worker = Worker::new(&config.run, prepared, state, releases, recorder);
     let result = work(&runtime, config, &mut worker, &mut inbound, &mut link);
     let result = result.and(worker.settle());
     let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));

@@ -38,6 +38,10 @@ pub struct PartyConfig {
     /// drawn anew for each run.
     #[serde(default)]
     pub seed: Option<u64>,
+    /// Whether to keep the codes that were sent and the gradients that came, in `transcript.parquet`: what this party
+    /// could learn of labels is measured on it.
+    #[serde(default)]
+    pub transcript: bool,
     /// The key of randomised response, where the run has it: drawn on first use, and to be kept.
     #[serde(default = "response_key")]
     pub response_key: PathBuf,

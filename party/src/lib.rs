@@ -15,6 +15,7 @@ mod encode;
 mod init;
 mod ledger;
 pub mod prepare;
+mod recorder;
 mod releases;
 mod secret;
 mod state;

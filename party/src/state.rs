@@ -45,6 +45,11 @@ impl StateFolder {
         self.folder.join(format!("checkpoint-{}.safetensors", label.as_str()))
     }
 
+    /// The transcript.
+    pub fn transcript(&self) -> PathBuf {
+        self.folder.join("transcript.parquet")
+    }
+
     /// Writes a checkpoint.
     pub fn write_checkpoint(&self, label: CheckpointLabel, snapshot: &Snapshot) -> anyhow::Result<()> {
         Ok(snapshot.write(&self.checkpoint(label))?)

@@ -4,10 +4,11 @@ use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{PackedCodes, Part, RunSettings};
+use hashvfl_core::{PackedCodes, Part, Rows, RunSettings};
 use tracing::{debug, info};
 
 use crate::prepare::Prepared;
+use crate::recorder::Recorder;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 
@@ -18,6 +19,7 @@ pub struct Worker<'a> {
     prepared: Prepared,
     state: &'a StateFolder,
     releases: Releases,
+    recorder: Option<Recorder>,
     released_bits: u64,
 }
 
@@ -36,9 +38,10 @@ impl<'a> Worker<'a> {
         prepared: Prepared,
         state: &'a StateFolder,
         releases: Releases,
+        recorder: Option<Recorder>,
     ) -> Self {
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
-        Self { settings, session, prepared, state, releases, released_bits: 0 }
+        Self { settings, session, prepared, state, releases, recorder, released_bits: 0 }
     }
 
     /// The end, good or bad: gives back what was reserved and not sent.
@@ -65,12 +68,15 @@ impl<'a> Worker<'a> {
                 info!("accepted; waiting for the other parties");
                 None
             }
-            Work::Encode { step, rows, part, learn } => {
-                let encoded = self.encode(step, &rows, part, learn);
+            Work::Encode { step, request, rows, part, learn } => {
+                let encoded = self.encode((step, request), &rows, part, learn);
                 Some(encoded.with_context(|| format!("step {step}"))?)
             }
             Work::Learn { gradient } => {
                 self.releases.learned(&gradient);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.gradient(self.session.step(), &gradient)?;
+                }
                 self.prepared.encoder.learn(gradient);
                 None
             }
@@ -94,6 +100,7 @@ impl<'a> Worker<'a> {
             }
             Work::Finish { step } => {
                 self.state.finish(&self.prepared.model(self.settings))?;
+                self.recorder.take().map_or(Ok(()), Recorder::finish)?;
                 info!(step, released_bits = self.released_bits, "finished; the model is kept");
                 return Ok(Done { answer: Some(FromParty::Finished { step }), finished: true });
             }
@@ -106,7 +113,13 @@ impl<'a> Worker<'a> {
         encoder.calibrate(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
     }
 
-    fn encode(&mut self, step: u64, rows: &[u32], part: Part, learn: bool) -> anyhow::Result<FromParty> {
+    fn encode(
+        &mut self,
+        (step, request): (u64, Rows),
+        rows: &[u32],
+        part: Part,
+        learn: bool,
+    ) -> anyhow::Result<FromParty> {
         self.releases.reserve(rows, self.prepared.plan.part(part))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate();
@@ -125,6 +138,9 @@ impl<'a> Worker<'a> {
         );
         let codes = PackedCodes::pack(&values, self.settings.bits)?;
         self.releases.release(rows, &codes)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.codes(step, request, rows, &codes)?;
+        }
         self.released_bits += (rows.len() * self.settings.bits) as u64;
         Ok(FromParty::Codes { step, bytes: codes.into_bytes() })
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use hashvfl_attack::report::{AttackResult, CutKind, Report, names};
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_core::PartyName;
+use hashvfl_transcript::{Encoding, Kind, Recording, Step};
 
 use crate::fixture::{Fixture, PARTIES};
 
@@ -63,6 +64,30 @@ fn codes_are_attacked_beside_their_baselines() {
     assert!(refused(&stranger).contains("stranger is no party of the run"));
     fixture.write("telecom.csv", &fixture.read("telecom.csv").replacen("0.", "1.", 1));
     assert!(refused(&config).contains("its SHA-256 differs"), "{}", refused(&config));
+}
+
+/// A party's own transcript holds the codes that the coordinator saw, and the gradient of each.
+#[test]
+fn a_party_records_its_gradients() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.extra.push(("bank", "transcript = true".into()));
+    fixture.run();
+    let seen = Recording::read(&fixture.path("coordinator-state/transcript.parquet"), None).unwrap();
+    let own = Recording::read(&fixture.path("bank-state/transcript.parquet"), None).unwrap();
+    assert_eq!(own.header.recorder, "bank");
+    let of_bank = |step: &Step| step.values.iter().find(|(party, _)| party == "bank").unwrap().1.clone();
+    let codes: Vec<_> = own.steps.iter().filter(|step| step.encoding == Encoding::Bits).collect();
+    assert_eq!(codes.len(), seen.steps.len());
+    for (own, seen) in codes.iter().zip(&seen.steps) {
+        assert_eq!((own.step, own.kind, &own.records), (seen.step, seen.kind, &seen.records));
+        assert_eq!(of_bank(own), of_bank(seen));
+    }
+    let batches = own.steps.iter().filter(|step| matches!(step.kind, Kind::Batch { .. })).count();
+    let gradients: Vec<_> =
+        own.steps.iter().filter(|step| matches!(step.kind, Kind::Gradient { .. })).collect();
+    assert_eq!(gradients.len(), batches);
+    assert!(gradients.iter().all(|step| of_bank(step).len() == step.records.len() * 8 * 4));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Report {
             ("bits released by a party, training record", released.cohort_train.to_string()),
             ("bits released by a party, test record", released.test.to_string()),
             ("seconds, federation of three processes", format!("{:.1}", self.federation.seconds.run)),
-            ("seconds, with tuning and baselines", format!("{:.1}", self.demo_seconds)),
+            ("seconds, with tuning, baselines and attacks", format!("{:.1}", self.demo_seconds)),
         ];
         println!();
         for (name, value) in rows {
