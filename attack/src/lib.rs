@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod evaluate;
 mod evidence;
+pub mod fsha;
 mod inversion;
 mod knowledge;
 mod manifest;
