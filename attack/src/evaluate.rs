@@ -15,6 +15,7 @@ use crate::config::AttackConfig;
 use crate::evidence::{Evidence, Owner};
 use crate::inversion::Matching;
 use crate::knowledge::{Fact, Sources};
+use crate::labels::label_inference;
 use crate::manifest::Manifest;
 use crate::metrics::Bootstrap;
 use crate::observed::Observed;
@@ -24,7 +25,7 @@ use crate::report::{
 };
 use crate::scene::{Attacked, Scene};
 use crate::score::Scorer;
-use crate::simulate::{Simulated, encoded_once, simulate};
+use crate::simulate::{Repeat, Simulated, encoded_once, simulate};
 use crate::split::Split;
 
 /// Records whose pictures are shown.
@@ -49,7 +50,8 @@ pub fn evaluate(
     let run = &evidence.coordinator.run;
     let observed = Observed::new(recording)?;
     tell("simulating the same run with floats at the cut");
-    let floats = simulate(&evidence, run, Cut::SimulatedFloat, &out.join("simulated-floats.parquet"))?;
+    let floats =
+        simulate(&evidence, &Repeat::new(run, Cut::SimulatedFloat), &out.join("simulated-floats.parquet"))?;
 
     let mut findings = Findings::default();
     tell("attacking what the run sent");
@@ -113,6 +115,13 @@ pub fn evaluate(
     if !config.bits.is_empty() {
         charts.push(bench.over_bits(out, tell, &strongest, &mut utility, &mut findings)?);
     }
+    let mut labels = Vec::new();
+    if config.label_inference {
+        tell("inferring labels from gradients, without the consistency term and with it");
+        let (results, chart) = label_inference(&evidence, &bench.trained, bench.victim, config.seed, out)?;
+        labels = results;
+        charts.push(chart);
+    }
     let mut report = Report {
         version: VERSION,
         title: format!("run {}, columns of {}", recording.header.run_id, config.victim),
@@ -122,13 +131,13 @@ pub fn evaluate(
         settings: recording.header.settings.clone(),
         reproduce: bench.reproduce(),
         grids: bench.pictures(&findings).into_iter().collect(),
-        results: findings.attacked.iter().map(|attacked| attacked.result.clone()).collect(),
+        results: findings.attacked.iter().map(|attacked| attacked.result.clone()).chain(labels).collect(),
         charts,
         utility,
         utility_metric: format!("{} on test records", metric_name(run)),
         checks,
         lower_bound: NONE_PROVEN.to_string(),
-        not_tried: NOT_TRIED.map(str::to_string).to_vec(),
+        not_tried: not_tried(config),
     };
     findings.put_gains(&mut report, config.seed);
     Ok(report)
@@ -138,18 +147,23 @@ const TEST: &str = "test records";
 const TRAINING: &str = "training records";
 const OUTSIDE: &str = "training records outside the cohort";
 
+const NO_LABEL_INFERENCE: &str = "label inference by a passive party from its gradients";
 /// What a reader must not take for covered.
-const NOT_TRIED: [&str; 9] = [
-    "query-free shadow models, UnSplit, FSHA, PCAT, SDAR, FORA",
-    "a malicious coordinator whose gradients steer a bottom model",
+const NOT_TRIED: [&str; 8] = [
+    "query-free shadow models, UnSplit, PCAT, SDAR, FORA",
+    "a malicious coordinator whose gradients steer a bottom model (docs/hijack.md tries FSHA and a watch against it)",
     "reconstruction from predictions (GRNA, ESA)",
     "membership inference, linkage of records across runs",
-    "label inference by a passive party from its gradients",
     "auxiliary records of another distribution",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "boosted trees as regressions, generative priors as penalties",
     "an adversary with other side information than the report's knowledge column says",
 ];
+
+fn not_tried(config: &AttackConfig) -> Vec<String> {
+    let inference = (!config.label_inference).then_some(NO_LABEL_INFERENCE);
+    NOT_TRIED.into_iter().chain(inference).map(str::to_string).collect()
+}
 
 fn metric_name(run: &RunSettings) -> &'static str {
     hashvfl_learning::loss::Evaluation::metric_name(run.task)
@@ -500,7 +514,7 @@ impl<'a> Bench<'a> {
         let run = &self.evidence.coordinator.run;
         let settings = RunSettings { cohort_share: COHORT, ..run.clone() };
         let path = out.join("simulated-encode-once.parquet");
-        let once = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+        let once = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
         let records = encoded_once(&settings, self.evidence.labels.len())?;
         let split = Split::new(&records, self.config.seed).context("records outside the cohort")?;
         let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());
@@ -545,7 +559,7 @@ impl<'a> Bench<'a> {
             tell(&format!("simulating the run with d = {bits}"));
             let settings = RunSettings { bits, ..run.clone() };
             let path = out.join(format!("simulated-d{bits}.parquet"));
-            let simulated = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+            let simulated = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
             let attackable = Attackable {
                 observed: &simulated.observed,
                 encoder: simulated.encoders.get(self.victim),

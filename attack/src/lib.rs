@@ -16,6 +16,7 @@ mod evidence;
 pub mod fsha;
 mod inversion;
 mod knowledge;
+mod labels;
 mod manifest;
 pub mod metrics;
 mod observed;

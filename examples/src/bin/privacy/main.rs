@@ -78,6 +78,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         own: Some(PartyName::new(own)?),
         bits: arguments.lengths.clone(),
         encode_once: true,
+        label_inference: true,
         head: summary.transcript_head,
         seed: arguments.seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
