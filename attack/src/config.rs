@@ -31,6 +31,9 @@ pub struct AttackConfig {
     /// Whether the run is repeated in this process with encode-once training, to compare.
     #[serde(default)]
     pub encode_once: bool,
+    /// Whether a party's inference of labels from its gradients is tried, on the run repeated in this process.
+    #[serde(default)]
+    pub label_inference: bool,
     /// Whether the adversary is granted the victim's weights as well.
     #[serde(default = "yes")]
     pub white_box: bool,
@@ -61,6 +64,7 @@ impl AttackConfig {
             bits: Vec::new(),
             randomised_response: Vec::new(),
             encode_once: false,
+            label_inference: false,
             white_box: true,
             head: None,
             seed: 0,

@@ -13,11 +13,12 @@ use crate::bench::{Attackable, Bench, Findings, TEST, TRAINING};
 use crate::config::AttackConfig;
 use crate::evidence::Evidence;
 use crate::inversion::Matching;
+use crate::labels::label_inference;
 use crate::manifest::Manifest;
 use crate::observed::Observed;
 use crate::report::{CutKind, NONE_PROVEN, Report, VERSION};
 use crate::scene::Start;
-use crate::simulate::{Simulated, simulate};
+use crate::simulate::{Repeat, Simulated, simulate};
 
 /// Evaluates the run of `recording`.
 pub fn evaluate(
@@ -36,7 +37,8 @@ pub fn evaluate(
     let run = &evidence.coordinator.run;
     let observed = Observed::new(recording)?;
     tell("simulating the same run with floats at the cut");
-    let floats = simulate(&evidence, run, Cut::SimulatedFloat, &out.join("simulated-floats.parquet"))?;
+    let floats =
+        simulate(&evidence, &Repeat::new(run, Cut::SimulatedFloat), &out.join("simulated-floats.parquet"))?;
 
     let mut findings = Findings::default();
     tell("attacking what the run sent");
@@ -107,6 +109,13 @@ pub fn evaluate(
     if !config.bits.is_empty() {
         charts.push(bench.over_bits(out, tell, &strongest, &mut utility, &mut findings)?);
     }
+    let mut labels = Vec::new();
+    if config.label_inference {
+        tell("inferring labels from gradients, without the consistency term and with it");
+        let (results, chart) = label_inference(&evidence, &bench.trained, bench.victim, config.seed, out)?;
+        labels = results;
+        charts.push(chart);
+    }
     let mut report = Report {
         version: VERSION,
         title: format!("run {}, columns of {}", recording.header.run_id, config.victim),
@@ -116,30 +125,35 @@ pub fn evaluate(
         settings: recording.header.settings.clone(),
         reproduce: bench.reproduce(),
         grids: bench.pictures(&findings).into_iter().collect(),
-        results: findings.attacked.iter().map(|attacked| attacked.result.clone()).collect(),
+        results: findings.attacked.iter().map(|attacked| attacked.result.clone()).chain(labels).collect(),
         charts,
         utility,
         utility_metric: format!("{} on test records", metric_name(run)),
         checks,
         lower_bound: NONE_PROVEN.to_string(),
-        not_tried: NOT_TRIED.map(str::to_string).to_vec(),
+        not_tried: not_tried(config),
     };
     findings.put_gains(&mut report, config.seed);
     Ok(report)
 }
 
+const NO_LABEL_INFERENCE: &str = "label inference by a passive party from its gradients";
 /// What a reader must not take for covered.
-const NOT_TRIED: [&str; 9] = [
-    "query-free shadow models, UnSplit, FSHA, PCAT, SDAR, FORA",
-    "a malicious coordinator whose gradients steer a bottom model",
+const NOT_TRIED: [&str; 8] = [
+    "query-free shadow models, UnSplit, PCAT, SDAR, FORA",
+    "a malicious coordinator whose gradients steer a bottom model (docs/hijack.md tries FSHA and a watch against it)",
     "reconstruction from predictions (GRNA, ESA)",
     "membership inference, linkage of records across runs",
-    "label inference by a passive party from its gradients",
     "auxiliary records of another distribution",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "boosted trees as regressions, generative priors as penalties",
     "an adversary with other side information than the report's knowledge column says",
 ];
+
+fn not_tried(config: &AttackConfig) -> Vec<String> {
+    let inference = (!config.label_inference).then_some(NO_LABEL_INFERENCE);
+    NOT_TRIED.into_iter().chain(inference).map(str::to_string).collect()
+}
 
 fn metric_name(run: &RunSettings) -> &'static str {
     hashvfl_learning::loss::Evaluation::metric_name(run.task)

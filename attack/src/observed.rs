@@ -11,6 +11,8 @@ use hashvfl_transcript::{Encoding, Kind, Recording, Step};
 pub enum Moment {
     /// In training, in this epoch from 0.
     Epoch(u32),
+    /// The gradient that answered in this epoch, from 0.
+    Gradient(u32),
     /// After the encoder was frozen.
     Frozen,
 }
@@ -42,7 +44,8 @@ impl Observed {
         for step in &recording.steps {
             let moment = match step.kind {
                 Kind::Batch { epoch } => Moment::Epoch(epoch),
-                Kind::Gradient { .. } | Kind::Part(Part::CohortValidation) => continue,
+                Kind::Gradient { epoch } => Moment::Gradient(epoch),
+                Kind::Part(Part::CohortValidation) => continue,
                 Kind::Part(_) => Moment::Frozen,
             };
             observed.add(step, moment).with_context(|| format!("step {} of the transcript", step.step))?;
@@ -68,7 +71,7 @@ impl Observed {
     pub fn epochs(&self) -> u32 {
         let epoch = |(_, moment): &(usize, Moment)| match moment {
             Moment::Epoch(epoch) => Some(epoch + 1),
-            Moment::Frozen => None,
+            Moment::Gradient(_) | Moment::Frozen => None,
         };
         self.sheets.keys().filter_map(epoch).max().unwrap_or(0)
     }

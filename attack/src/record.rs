@@ -54,6 +54,10 @@ pub struct Recorder<P> {
     pub transcript: Transcript,
     /// Steps so far.
     pub step: u64,
+    /// Whether gradients are recorded too, as the parties get them.
+    pub gradients: bool,
+    /// Records and epoch of the batch that waits for its gradient.
+    pub waiting: Option<(Vec<u32>, u32)>,
 }
 
 impl<P: Parties> Parties for Recorder<P>
@@ -70,10 +74,20 @@ where
         let numbers = self.plan.rows(rows)?;
         let step = (self.step, Kind::of(rows));
         P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
+        self.waiting = match rows {
+            Rows::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),
+            _ => None,
+        };
         Ok(batches)
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> anyhow::Result<()> {
+        if let Some((numbers, epoch)) = self.waiting.take() {
+            let values: Vec<Vec<f32>> = gradients.iter().cloned().map(Gradient::decode).collect();
+            self.step += 1;
+            let step = (self.step, Kind::Gradient { epoch });
+            self.transcript.floats(step, &numbers, &self.names, &values)?;
+        }
         Ok(self.parties.learn(gradients)?)
     }
 

@@ -23,6 +23,26 @@ use crate::evidence::{Evidence, Owner};
 use crate::observed::Observed;
 use crate::record::{Recorded, Recorder};
 
+/// How the run is repeated.
+#[derive(Clone, Copy)]
+pub struct Repeat<'a> {
+    /// The agreed settings.
+    pub settings: &'a RunSettings,
+    /// What the parties send.
+    pub cut: Cut,
+    /// Weight of the consistency term, where it is not the run's.
+    pub consistency: Option<f32>,
+    /// Whether gradients are recorded too.
+    pub gradients: bool,
+}
+
+impl<'a> Repeat<'a> {
+    /// With `cut`, and all else as the run has it under `settings`.
+    pub fn new(settings: &'a RunSettings, cut: Cut) -> Self {
+        Self { settings, cut, consistency: None, gradients: false }
+    }
+}
+
 /// A run in this process.
 pub struct Simulated {
     /// What it sent.
@@ -35,13 +55,9 @@ pub struct Simulated {
     pub head: String,
 }
 
-/// Runs the run of `evidence` under `settings` with `cut`, and records it at `path`.
-pub fn simulate(
-    evidence: &Evidence,
-    settings: &RunSettings,
-    cut: Cut,
-    path: &Path,
-) -> anyhow::Result<Simulated> {
+/// Repeats the run of `evidence` and records it at `path`.
+pub fn simulate(evidence: &Evidence, repeat: &Repeat, path: &Path) -> anyhow::Result<Simulated> {
+    let Repeat { settings, cut, .. } = *repeat;
     settings.check()?;
     let plan = Plan::new(settings, evidence.labels.len())?;
     let device = Device::flex();
@@ -51,14 +67,14 @@ pub fn simulate(
         Cut::Hash => {
             let (parties, kind) =
                 (LocalParties::hashed(parties, plan.clone()), hashvfl_transcript::Cut::SimulatedCodes);
-            run(evidence, settings, plan, (parties, kind), path)
+            run(evidence, repeat, plan, (parties, kind), path)
         }
         Cut::SimulatedFloat => {
             let (parties, kind) = (
                 LocalParties::simulated_floats(parties, plan.clone()),
                 hashvfl_transcript::Cut::SimulatedFloats,
             );
-            run(evidence, settings, plan, (parties, kind), path)
+            run(evidence, repeat, plan, (parties, kind), path)
         }
     }
 }
@@ -85,18 +101,22 @@ fn party<'a>(
 
 fn run<E: Recorded>(
     evidence: &Evidence,
-    settings: &RunSettings,
+    repeat: &Repeat,
     plan: Plan,
     (parties, kind): (LocalParties<E>, hashvfl_transcript::Cut),
     path: &Path,
 ) -> anyhow::Result<Simulated> {
     let mut config = evidence.coordinator.clone();
+    let settings = repeat.settings;
     config.run = settings.clone();
+    config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
     let mut classifier = top::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let header = Header::new(config.run_id.clone(), "coordinator", settings, kind);
     let transcript = Transcript::create(path, &header)?;
     let names = settings.parties.clone();
-    let mut recorder = Recorder { parties, names, plan: plan.clone(), transcript, step: 0 };
+    let gradients = repeat.gradients;
+    let mut recorder =
+        Recorder { parties, names, plan: plan.clone(), transcript, step: 0, gradients, waiting: None };
     let silent = &mut |_: course::Progress| {};
     let patience = config.top.patience;
     let outcome = course::run(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, silent)

@@ -11,7 +11,7 @@ use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, skill};
 use crate::knowledge::{Fact, names as known};
 use crate::report::{Chart, Check, Curve, CutKind, UtilityPoint, names};
 use crate::score::Scorer;
-use crate::simulate::{encoded_once, simulate};
+use crate::simulate::{Repeat, encoded_once, simulate};
 use crate::split::Split;
 
 /// Share of the records that learn the bottom models where the run is repeated with encode-once training.
@@ -87,7 +87,7 @@ impl Bench<'_> {
         let run = &self.evidence.coordinator.run;
         let settings = RunSettings { cohort_share: COHORT, ..run.clone() };
         let path = out.join("simulated-encode-once.parquet");
-        let once = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+        let once = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
         let records = encoded_once(&settings, self.evidence.labels.len())?;
         let split = Split::new(&records, self.config.seed).context("records outside the cohort")?;
         let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());
@@ -126,8 +126,7 @@ impl Bench<'_> {
         let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
         let simulated = simulate(
             self.evidence,
-            &settings,
-            Cut::Hash,
+            &Repeat::new(&settings, Cut::Hash),
             &out.join(format!("simulated-epsilon{epsilon}.parquet")),
         )?;
         let attackable = Attackable {
@@ -163,7 +162,7 @@ impl Bench<'_> {
             tell(&format!("simulating the run with d = {bits}"));
             let settings = RunSettings { bits, ..run.clone() };
             let path = out.join(format!("simulated-d{bits}.parquet"));
-            let simulated = simulate(self.evidence, &settings, Cut::Hash, &path)?;
+            let simulated = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
             let attackable = Attackable {
                 observed: &simulated.observed,
                 encoder: simulated.encoders.get(self.victim),

@@ -8,6 +8,7 @@ pub mod code;
 pub mod coordinator;
 pub mod digest;
 pub mod gradient;
+pub mod hijack;
 pub mod limits;
 pub mod message;
 pub mod name;

@@ -82,6 +82,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         bits: arguments.lengths.clone(),
         randomised_response: arguments.epsilons.clone(),
         encode_once: true,
+        label_inference: true,
         head: summary.transcript_head,
         seed: arguments.seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
