@@ -10,6 +10,8 @@ use hashvfl_learning::EncoderConfig;
 use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
 
+use crate::watch::OnAlarm;
+
 /// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,9 @@ pub struct PartyConfig {
     /// could learn of labels is measured on it.
     #[serde(default)]
     pub transcript: bool,
+    /// What happens when gradients look like a hijacker's.
+    #[serde(default)]
+    pub on_alarm: OnAlarm,
     /// The key of randomised response, where the run has it: drawn on first use, and to be kept.
     #[serde(default = "response_key")]
     pub response_key: PathBuf,

@@ -19,6 +19,7 @@ mod recorder;
 mod releases;
 mod secret;
 mod state;
+mod watch;
 mod worker;
 
 pub use cli::entry;

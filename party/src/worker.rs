@@ -11,6 +11,7 @@ use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::releases::Releases;
 use crate::state::StateFolder;
+use crate::watch::{OnAlarm, Watchman};
 
 /// A party at work.
 pub struct Worker<'a> {
@@ -20,6 +21,7 @@ pub struct Worker<'a> {
     state: &'a StateFolder,
     releases: Releases,
     recorder: Option<Recorder>,
+    watchman: Watchman,
     released_bits: u64,
 }
 
@@ -38,10 +40,11 @@ impl<'a> Worker<'a> {
         prepared: Prepared,
         state: &'a StateFolder,
         releases: Releases,
-        recorder: Option<Recorder>,
+        (recorder, on_alarm): (Option<Recorder>, OnAlarm),
     ) -> Self {
+        let watchman = Watchman::new(on_alarm, settings.bits);
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
-        Self { settings, session, prepared, state, releases, recorder, released_bits: 0 }
+        Self { settings, session, prepared, state, releases, recorder, watchman, released_bits: 0 }
     }
 
     /// The end, good or bad: gives back what was reserved and not sent.
@@ -73,6 +76,8 @@ impl<'a> Worker<'a> {
                 Some(encoded.with_context(|| format!("step {step}"))?)
             }
             Work::Learn { gradient } => {
+                let watched = self.watchman.answered(&gradient, self.released_bits);
+                watched.with_context(|| format!("step {}", self.session.step()))?;
                 self.releases.learned(&gradient);
                 if let Some(recorder) = &mut self.recorder {
                     recorder.gradient(self.session.step(), &gradient)?;
@@ -138,6 +143,9 @@ impl<'a> Worker<'a> {
         );
         let codes = PackedCodes::pack(&values, self.settings.bits)?;
         self.releases.release(rows, &codes)?;
+        if learn {
+            self.watchman.sent(&codes);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(step, request, rows, &codes)?;
         }

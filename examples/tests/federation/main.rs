@@ -4,6 +4,7 @@
 mod attacked;
 mod broken;
 mod fixture;
+mod hijacked;
 mod honest;
 mod ledger;
 mod misconfigured;

@@ -1,0 +1,73 @@
+//! The party's watch over the gradients that it is sent, and what happens when it raises an alarm.
+
+use anyhow::bail;
+use hashvfl_core::PackedCodes;
+use hashvfl_core::hijack::{Cause, Watch};
+use serde::Deserialize;
+use tracing::warn;
+
+/// What an alarm leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnAlarm {
+    /// The party stops: nothing more leaves it.
+    #[default]
+    Stop,
+    /// It says so and goes on.
+    Warn,
+    /// Nobody watches.
+    Off,
+}
+
+/// Batches from the start of which all are looked at; later, one in so many, since a look costs about as much as a
+/// small model's step.
+const ALL: u64 = 200;
+const LATER: u64 = 8;
+
+/// A watch at work.
+pub struct Watchman {
+    watch: Watch,
+    on_alarm: OnAlarm,
+    batches: u64,
+    sent: Option<PackedCodes>,
+    raised: bool,
+}
+
+impl Watchman {
+    /// A watch over codes of `bits` bits.
+    pub fn new(on_alarm: OnAlarm, bits: usize) -> Self {
+        Self { watch: Watch::new(bits), on_alarm, batches: 0, sent: None, raised: false }
+    }
+
+    /// A training batch's codes have left.
+    pub fn sent(&mut self, codes: &PackedCodes) {
+        self.batches += 1;
+        let looks = self.batches <= ALL || self.batches.is_multiple_of(LATER);
+        self.sent = (self.on_alarm != OnAlarm::Off && looks).then(|| codes.clone());
+    }
+
+    /// The gradient that answered them.
+    ///
+    /// # Errors
+    /// If it looks like a hijack's and the party is to stop then.
+    pub fn answered(&mut self, gradient: &[f32], released_bits: u64) -> anyhow::Result<()> {
+        let Some(codes) = self.sent.take() else { return Ok(()) };
+        let Some(alarm) = self.watch.see(&codes.to_signs(), gradient, codes.rows()) else { return Ok(()) };
+        let what = match alarm.cause {
+            Cause::Predictable => {
+                "gradients follow from this party's own codes, as a hijacker's do and a training loss's do not"
+            }
+            Cause::Featureless => "gradients point everywhere alike, as noise does",
+        };
+        if self.on_alarm == OnAlarm::Stop {
+            bail!(
+                "{what}: stopped after {} batches, when {released_bits} bits had left; ask the coordinator, or set on_alarm = \"warn\"",
+                self.batches
+            );
+        }
+        if !std::mem::replace(&mut self.raised, true) {
+            warn!("{what}: {released_bits} bits have left, and on_alarm = \"warn\" lets it go on");
+        }
+        Ok(())
+    }
+}
