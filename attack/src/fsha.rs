@@ -160,6 +160,11 @@ impl Fsha {
         to_host(self.decoder.forward(codes, &mut Dropout::off()).0)
     }
 
+    /// What the decoder makes of the pilot's own codes of `columns` [rows, columns]: all that a hijack could give.
+    pub fn reconstruct_own(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        self.reconstruct(&signs(&self.pilot.encode(columns, rows)), rows)
+    }
+
     /// One update of pilot and decoder; returns the pilot's codes of its batch.
     fn learn_pilot(&mut self) -> Vec<f32> {
         let mut order: Vec<u32> = (0..self.auxiliary.rows() as u32).collect();

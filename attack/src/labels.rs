@@ -117,14 +117,15 @@ impl<'a> Insider<'a> {
         if self.class_count == 2 { names::AUC } else { names::ACCURACY }
     }
 
-    /// The most common class of the labelled records' population, guessed for every record.
+    /// The baseline: the most common class of `pool`, guessed for every record.
     pub fn majority(&self, pool: &[u32]) -> AttackResult {
         let labels: Vec<u32> = pool.iter().map(|record| self.class(*record)).collect();
         let most = label::majority(&labels).unwrap_or(0);
-        let scores = (0..self.targets.len())
-            .flat_map(|_| (0..self.class_count as u32).map(|c| f64::from(u8::from(c == most))));
-        let metrics = self.score(&scores.collect::<Vec<_>>());
-        self.result("majority class", vec!["shares of classes".into()], (0, 0), metrics, 0.0)
+        let one_hot = |_| (0..self.class_count as u32).map(|class| f64::from(u8::from(class == most)));
+        let scores: Vec<f64> = (0..self.targets.len()).flat_map(one_hot).collect();
+        let known = vec![self.known_labels()];
+        let result = self.result("majority class", known, (0, 0), self.score(&scores), 0.0);
+        AttackResult { note: Some("granted the shares of classes".into()), ..result }
     }
 
     /// Infers labels from the gradients (and codes) of `epochs`.
@@ -144,13 +145,17 @@ impl<'a> Insider<'a> {
         let releases = u64::from(epochs.end - epochs.start);
         let value_bits = if way == Inference::CodeAlone { 1 } else { 32 };
         let bits = releases * (self.observed.width * self.parties.len()) as u64 * value_bits;
-        let knowledge = vec![format!("{SHOTS} labels a class"), self.name.clone()];
+        let knowledge = vec![self.known_labels(), self.name.clone()];
         let seconds = start.elapsed().as_secs_f64();
         let mut result = self.result(way.name(), knowledge, (releases, bits), self.score(&scores), seconds);
         if way == Inference::CodeAlone {
             result.cut = CutKind::Codes;
         }
         Ok(result)
+    }
+
+    fn known_labels(&self) -> String {
+        format!("{SHOTS} labels a class")
     }
 
     fn class(&self, record: u32) -> u32 {
@@ -333,7 +338,7 @@ pub fn label_inference(
                 seed,
             );
             let alone = parties.len() == 1;
-            if alone {
+            if results.is_empty() {
                 results.push(insider.majority(split.auxiliary(MOST_SHARE)));
             }
             for way in insider.ways() {

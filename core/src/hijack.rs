@@ -14,8 +14,11 @@
 //! - **Featureless.** The gradient of few classes through one top model prefers some directions of the code space.
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
+//! It errs where classes are easily told apart and the rate is low: for hundreds of steps the code then says the label
+//! and the top model does not know it yet, so an honest gradient follows from the code too (`docs/hijack.md` counts).
+//!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
-//! noise or honest gradient that less than four tenths of the gradient's power are predictable (`docs/hijack.md` has
+//! noise or honest gradient that less than four tenths of the gradient's power are predictable (the same page has
 //! the curve); and noise itself where codes have fewer than eight bits.
 
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
@@ -252,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_gradient_that_follows_from_the_code_is_noticed() {
-        let alarm = watched(|_, code, _| code.iter().rev().map(|h| 0.1 - h).collect()).unwrap();
+        let pull = |(bit, h): (usize, &f32)| (0.1 - h) / (bit + 1) as f32;
+        let alarm = watched(|_, code, _| code.iter().rev().enumerate().map(pull).collect()).unwrap();
         assert!(alarm.cause == Cause::Predictable && alarm.steps < 30, "{alarm:?}");
         assert_eq!(alarm.released_bits, u64::from(alarm.steps) * (ROWS * BITS) as u64);
         let constant = watched(|_, _, _| vec![1.0; BITS]).unwrap();

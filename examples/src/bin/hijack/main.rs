@@ -163,18 +163,24 @@ impl Bench {
             for (case, mixture, steps) in cases {
                 let mut line = format!("  {:<14} {case:<18} {steps:>5} steps:", format!("{:?}", set.name));
                 for name in TUNED {
-                    let mut skills = Vec::new();
+                    let (mut skills, mut own) = (Vec::new(), 0.0);
                     for seed in self.arguments.seed..self.arguments.seed + RUNS {
                         let mut recipe = Recipe::draw(set, seed)?;
                         recipe.settings.epochs = 1000;
                         recipe.settings.schedule = Schedule::Constant;
                         let sender = hijacker(name, seed, mixture);
                         let go_on = &mut |_: run::Seen| ControlFlow::Continue(());
-                        skills.extend(run(set, &recipe, &sender, steps, go_on)?);
+                        if let Some([skill, of_pilot]) = run(set, &recipe, &sender, steps, go_on)? {
+                            skills.push(skill);
+                            own += of_pilot / RUNS as f64;
+                        }
                     }
                     skills.sort_unstable_by(f64::total_cmp);
                     let median = skills[skills.len() / 2];
-                    line += &format!("  {name} {median:>6.3} (best {:>6.3})", skills[skills.len() - 1]);
+                    let best = skills[skills.len() - 1];
+                    line += &format!(
+                        "  {name} {median:>6.3} (best {best:>6.3}, from its pilot's codes {own:>5.3})"
+                    );
                 }
                 println!("{line}");
             }

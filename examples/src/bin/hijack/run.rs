@@ -40,14 +40,15 @@ pub const VICTIM: usize = 1;
 const SCORED: usize = 2000;
 
 /// Runs `recipe` for at most `steps` steps and shows every party's batches to `see`, until it has seen enough. Where
-/// there is a hijacker, returns the skill of its decoder against the mean, on the victim's training records.
+/// there is a hijacker, returns the skill of its decoder against the mean on the victim's training records: from the
+/// victim's codes, and from the codes that its own pilot would give them.
 pub fn run(
     dataset: &Dataset,
     recipe: &Recipe,
     sender: &Sender,
     steps: u32,
     see: &mut dyn FnMut(Seen) -> ControlFlow<()>,
-) -> anyhow::Result<Option<f64>> {
+) -> anyhow::Result<Option<[f64; 2]>> {
     let settings = &recipe.settings;
     settings.check()?;
     let mut plan = Plan::new(settings, dataset.labels.len())?;
@@ -117,12 +118,13 @@ pub fn run(
     }
     let Some(hijacker) = hijacker else { return Ok(None) };
     let chunks = plan.chunks(Part::Train).min((SCORED / CHUNK_ROWS) as u32);
-    let (mut truth, mut guess) = (Vec::new(), Vec::new());
+    let (mut truth, mut guess, mut own) = (Vec::new(), Vec::new(), Vec::new());
     for chunk in 0..chunks.max(1) {
         let rows = Rows::Chunk { part: Part::Train, chunk };
         let numbers = plan.rows(rows)?;
         let codes = parties.encode(rows, numbers.len())?[VICTIM].to_floats();
         guess.extend(hijacker.reconstruct(&codes, numbers.len()));
+        own.extend(hijacker.reconstruct_own(columns[VICTIM].gather(&numbers), numbers.len()));
         truth.extend(columns[VICTIM].gather(&numbers));
     }
     let width = columns[VICTIM].cols();
@@ -131,7 +133,7 @@ pub fn run(
     let rows = (known.len() / width) as f32;
     known.chunks_exact(width).for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, v)| *sum += v / rows));
     let reference = squared_errors(&truth, &mean.repeat(truth.len() / width), width);
-    Ok(Some(skill(&squared_errors(&truth, &guess, width), &reference)))
+    Ok(Some([guess, own].map(|guess| skill(&squared_errors(&truth, &guess, width), &reference))))
 }
 
 /// The hijacker's own records: none that the run learns from.
