@@ -6,8 +6,8 @@
 //! simulate (floats, other d) '   (auxiliary records) '-> report (HTML, JSON)
 //! ```
 //!
-//! An attack is handed what it declares to know: facts of [`knowledge`] and auxiliary records. Truth of target
-//! records reaches [`score`] alone.
+//! An attack is handed what it declares to know: facts of `knowledge` and auxiliary records. Truth of target
+//! records reaches `score` alone.
 
 mod bench;
 mod checks;

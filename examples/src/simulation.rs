@@ -41,7 +41,7 @@ pub struct Simulated {
     pub test: Option<Evaluation>,
     /// Bits that each party released of a record.
     pub released: Released,
-    /// Balance of each party's bits on records of [`Simulation::balance`]; empty for floats.
+    /// Balance of each party's bits on the records that the simulation named; empty for floats.
     pub balance: Vec<Balance>,
 }
 

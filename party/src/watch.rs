@@ -61,7 +61,7 @@ impl Watchman {
         };
         if self.on_alarm == OnAlarm::Stop {
             bail!(
-                "{what}: stopped after {} batches, when {released_bits} bits had left; ask the coordinator, or set on_alarm = \"warn\"",
+                "{what}: stopped after {} batches, when {released_bits} bits had left; an honest run on classes that are easily told apart can look so too: ask the coordinator, or set on_alarm = \"warn\"",
                 self.batches
             );
         }
