@@ -21,7 +21,7 @@ pub enum OnAlarm {
 
 /// Batches from the start of which all are looked at; later, one in so many, since a look costs about as much as a
 /// small model's step.
-const ALL: u64 = 200;
+const ALL: u64 = 100;
 const LATER: u64 = 8;
 
 /// A watch at work.
