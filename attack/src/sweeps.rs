@@ -7,7 +7,7 @@ use anyhow::Context;
 use hashvfl_core::RunSettings;
 use hashvfl_learning::encoder::Cut;
 
-use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, skill};
+use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, most_auxiliary, skill};
 use crate::knowledge::{Fact, names as known};
 use crate::report::{Chart, Check, Curve, CutKind, UtilityPoint, names};
 use crate::score::Scorer;
@@ -89,7 +89,8 @@ impl Bench<'_> {
         let path = out.join("simulated-encode-once.parquet");
         let once = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
         let records = encoded_once(&settings, self.evidence.labels.len())?;
-        let split = Split::new(&records, self.config.seed).context("records outside the cohort")?;
+        let split = Split::new(&records, most_auxiliary(self.owner), self.config.seed)
+            .context("records outside the cohort")?;
         let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());
         let owner = self.owner;
         let scorer = Scorer::new(&owner.columns, owner.image, &self.evidence.labels, rows, self.config.seed);
