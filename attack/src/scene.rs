@@ -148,6 +148,9 @@ impl Scene<'_> {
         let note = Some(format!("regression chosen on held-out auxiliary records: {}", regression.kind));
         let name = format!("inverse network after block {blocks} of the cnn");
         let mut attacked = self.attacked(&name, (vec!["query access".into()], 1), guess, note, began);
+        // Another cut than the run's: it must not be compared with what crosses that one.
+        let party = &self.sources.observed.parties[self.sources.victim];
+        attacked.result.victim = victims(party, &format!("{}, cut earlier", self.population));
         attacked.result.auxiliary_rows = known.len();
         attacked.result.defence = format!("none, features after block {blocks}");
         attacked.result.bits = 32 * (examples.inputs.len() / known.len().max(1)) as u64;
