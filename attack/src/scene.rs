@@ -94,16 +94,8 @@ impl Scene<'_> {
     /// E[x given `facts`], fitted on auxiliary records. Without codes among the facts it is the baseline.
     pub fn conditional_mean(&self, facts: &[Fact]) -> anyhow::Result<Attacked> {
         let began = Instant::now();
-        let known = self.sources.features(facts, self.auxiliary)?;
-        let examples = Examples {
-            inputs: known.values,
-            outputs: self.columns.gather(self.auxiliary),
-            rows: self.auxiliary.len(),
-            discrete: known.discrete,
-        };
-        let regression = Regression::fit(&examples, self.seed);
-        let inputs = self.sources.features(facts, self.targets)?.values;
-        let guess = regression.predict(&inputs, self.targets.len());
+        let regression = Regression::fit(&self.examples(facts, self.auxiliary)?, self.seed);
+        let guess = self.predict(&regression, facts, self.targets)?;
         let baseline = facts.iter().all(|fact| fact.without_codes());
         let attack = if baseline { "no code" } else { figures::CONDITIONAL_MEAN };
         let mut note = format!("regression chosen on held-out auxiliary records: {}", regression.kind);
@@ -116,16 +108,8 @@ impl Scene<'_> {
     /// The inverse network (He et al. 2019): columns from codes by one network of fixed size.
     pub fn inverse_network(&self, facts: &[Fact]) -> anyhow::Result<Attacked> {
         let began = Instant::now();
-        let known = self.sources.features(facts, self.auxiliary)?;
-        let examples = Examples {
-            inputs: known.values,
-            outputs: self.columns.gather(self.auxiliary),
-            rows: self.auxiliary.len(),
-            discrete: known.discrete,
-        };
-        let regression = Regression::inverse_network(&examples, self.seed);
-        let inputs = self.sources.features(facts, self.targets)?.values;
-        let guess = regression.predict(&inputs, self.targets.len());
+        let regression = Regression::inverse_network(&self.examples(facts, self.auxiliary)?, self.seed);
+        let guess = self.predict(&regression, facts, self.targets)?;
         Ok(self.attacked("inverse network", (names(facts), self.releases(facts)), guess, None, began))
     }
 
@@ -230,12 +214,9 @@ impl Scene<'_> {
             let (of_tried, of_targets) = (mean.repeat(tried.len()), mean.repeat(self.searched().len()));
             return Ok((Starts { of_tried, of_targets }, deviation));
         }
-        let features = |records: &[u32]| self.sources.features(&[Fact::Code], records);
-        let Features { values: inputs, discrete, .. } = features(known)?;
-        let examples = Examples { inputs, outputs: self.columns.gather(known), rows: known.len(), discrete };
-        let regression = Regression::fit(&examples, self.seed);
-        let of = |records: &[u32]| Ok(regression.predict(&features(records)?.values, records.len()));
-        let of_tried: Vec<f32> = of(tried)?;
+        let code = [Fact::Code];
+        let regression = Regression::fit(&self.examples(&code, known)?, self.seed);
+        let of_tried = self.predict(&regression, &code, tried)?;
         let rest = self
             .columns
             .gather(tried)
@@ -245,8 +226,19 @@ impl Scene<'_> {
             .collect::<Vec<_>>();
         let deviation =
             column_means(&rest, self.columns.cols(), tried.len()).into_iter().map(f32::sqrt).collect();
-        let of_targets: anyhow::Result<Vec<f32>> = of(self.searched());
-        Ok((Starts { of_tried, of_targets: of_targets? }, deviation))
+        let of_targets = self.predict(&regression, &code, self.searched())?;
+        Ok((Starts { of_tried, of_targets }, deviation))
+    }
+
+    /// What `facts` say of `records`, beside their columns.
+    fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
+        let Features { values: inputs, discrete, .. } = self.sources.features(facts, records)?;
+        Ok(Examples { inputs, outputs: self.columns.gather(records), rows: records.len(), discrete })
+    }
+
+    /// What a regression on `facts` makes of `records`.
+    fn predict(&self, regression: &Regression, facts: &[Fact], records: &[u32]) -> anyhow::Result<Vec<f32>> {
+        Ok(regression.predict(&self.sources.features(facts, records)?.values, records.len()))
     }
 
     fn releases(&self, facts: &[Fact]) -> u64 {

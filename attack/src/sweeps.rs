@@ -11,13 +11,19 @@ use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, most_auxiliary, s
 use crate::knowledge::{Fact, names as known};
 use crate::report::{Chart, Check, Curve, CutKind, UtilityPoint, names};
 use crate::score::Scorer;
-use crate::simulate::{Repeat, encoded_once, simulate};
+use crate::simulate::{Repeat, Simulated, encoded_once, simulate};
 use crate::split::Split;
 
 /// Share of the records that learn the bottom models where the run is repeated with encode-once training.
 const COHORT: f64 = 0.2;
 
 impl Bench<'_> {
+    /// The codes of a run that was repeated in this process.
+    fn simulated_codes<'b>(&self, run: &'b Simulated, defence: String) -> Attackable<'b> {
+        let (observed, encoder) = (&run.observed, run.encoders.get(self.victim));
+        Attackable { observed, encoder, cut: CutKind::Codes, defence, value_bits: 1 }
+    }
+
     /// Skill over the number of epochs whose codes were seen, on training records.
     pub fn over_epochs(&self, cuts: &[&Attackable], findings: &mut Findings) -> anyhow::Result<Chart> {
         let mut curves = Vec::new();
@@ -94,13 +100,7 @@ impl Bench<'_> {
         let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());
         let owner = self.owner;
         let scorer = Scorer::new(&owner.columns, owner.image, &self.evidence.labels, rows, self.config.seed);
-        let attackable = Attackable {
-            observed: &once.observed,
-            encoder: once.encoders.get(self.victim),
-            cut: CutKind::Codes,
-            defence: format!("encode-once, d = {}", run.bits),
-            value_bits: 1,
-        };
+        let attackable = self.simulated_codes(&once, format!("encode-once, d = {}", run.bits));
         let scene = self.scene(&attackable, (&split, &scorer, OUTSIDE), self.config.share());
         findings.keep(scene.conditional_mean(&[])?);
         findings.keep(scene.conditional_mean(&[Fact::Label])?);
@@ -130,13 +130,10 @@ impl Bench<'_> {
             &Repeat::new(&settings, Cut::Hash),
             &out.join(format!("simulated-epsilon{epsilon}.parquet")),
         )?;
-        let attackable = Attackable {
-            observed: &simulated.observed,
-            encoder: None,
-            cut: CutKind::Codes,
-            defence: format!("randomised response, epsilon {epsilon} a bit, d = {}", run.bits),
-            value_bits: 1,
-        };
+        let attackable = self.simulated_codes(
+            &simulated,
+            format!("randomised response, epsilon {epsilon} a bit, d = {}", run.bits),
+        );
         let scene = self.frozen_scene(&attackable);
         for facts in [&[Fact::Code][..], facts] {
             findings.keep(scene.conditional_mean(facts)?);
@@ -164,13 +161,7 @@ impl Bench<'_> {
             let settings = RunSettings { bits, ..run.clone() };
             let path = out.join(format!("simulated-d{bits}.parquet"));
             let simulated = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
-            let attackable = Attackable {
-                observed: &simulated.observed,
-                encoder: simulated.encoders.get(self.victim),
-                cut: CutKind::Codes,
-                defence: format!("simulated codes, d = {bits}"),
-                value_bits: 1,
-            };
+            let attackable = self.simulated_codes(&simulated, format!("simulated codes, d = {bits}"));
             let scene = self.frozen_scene(&attackable);
             for (facts, points) in [(&[Fact::Code][..], &mut one), (facts, &mut most)] {
                 let attacked = scene.conditional_mean(facts)?;

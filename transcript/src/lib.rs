@@ -13,6 +13,7 @@ mod chain;
 mod error;
 mod header;
 mod read;
+mod rows;
 mod write;
 
 pub use error::TranscriptError;

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use hashvfl_core::Digest;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
+use crate::rows::Rows;
 use crate::write::{HEAD_KEY, HEADER_KEY};
 use crate::{Encoding, Header, Kind, TranscriptError, VERSION, chain};
 
@@ -163,18 +164,6 @@ impl Open {
             bytes.extend_from_slice(cell.value);
         }
     }
-}
-
-/// One row group, column by column.
-struct Rows {
-    steps: Vec<i64>,
-    kinds: Vec<ByteArray>,
-    epochs: Vec<i32>,
-    records: Vec<i64>,
-    parties: Vec<ByteArray>,
-    encodings: Vec<ByteArray>,
-    values: Vec<ByteArray>,
-    chains: Vec<ByteArray>,
 }
 
 /// One row.

@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
+use crate::rows::Rows;
 use crate::{Encoding, Header, Kind, TranscriptError, chain};
 
 const SCHEMA: &str = "message transcript {
@@ -30,24 +31,12 @@ const GROUP_ROWS: usize = 1 << 17;
 pub(crate) const HEADER_KEY: &str = "hashvfl.header";
 pub(crate) const HEAD_KEY: &str = "hashvfl.head";
 
-#[derive(Default)]
-struct Rowset {
-    steps: Vec<i64>,
-    kinds: Vec<ByteArray>,
-    epochs: Vec<i32>,
-    records: Vec<i64>,
-    parties: Vec<ByteArray>,
-    encodings: Vec<ByteArray>,
-    values: Vec<ByteArray>,
-    chains: Vec<ByteArray>,
-}
-
 /// A transcript in the making.
 pub struct Transcript {
     path: PathBuf,
     temporary: PathBuf,
     writer: Option<SerializedFileWriter<File>>,
-    rows: Rowset,
+    rows: Rows,
     head: Digest,
 }
 
@@ -77,7 +66,7 @@ impl Transcript {
         let writer = SerializedFileWriter::new(file, schema, Arc::new(properties))
             .map_err(|source| TranscriptError::Write { path: temporary.clone(), source })?;
         let head = Header::digest(&text);
-        Ok(Self { path: path.to_path_buf(), temporary, writer: Some(writer), rows: Rowset::default(), head })
+        Ok(Self { path: path.to_path_buf(), temporary, writer: Some(writer), rows: Rows::default(), head })
     }
 
     /// Keeps codes of `records` in one step, one batch a party.
@@ -169,7 +158,7 @@ impl Drop for Transcript {
     }
 }
 
-fn write_group(writer: &mut SerializedFileWriter<File>, rows: &Rowset) -> Result<(), ParquetError> {
+fn write_group(writer: &mut SerializedFileWriter<File>, rows: &Rows) -> Result<(), ParquetError> {
     if rows.steps.is_empty() {
         return Ok(());
     }
