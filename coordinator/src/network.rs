@@ -10,10 +10,10 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, Part, PartyName, Plan, Rows, R
 use hashvfl_learning::cut::Parties;
 use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
+use hashvfl_proto::driver::Driver;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
 use hashvfl_transcript::{Kind, Transcript, TranscriptError};
-use tokio::runtime::Runtime;
 use tonic::Streaming;
 
 use crate::label_ledger::LabelLedger;
@@ -95,7 +95,7 @@ impl Peer {
 
 /// All parties of a run.
 pub struct Network<'a> {
-    runtime: &'a Runtime,
+    driver: &'a Driver,
     peers: Vec<Peer>,
     step: u64,
     limit_s: u64,
@@ -112,7 +112,7 @@ pub struct Network<'a> {
 impl<'a> Network<'a> {
     /// Parties that have joined, put into the order of the settings.
     pub fn new(
-        runtime: &'a Runtime,
+        driver: &'a Driver,
         settings: &RunSettings,
         mut joined: Vec<Joined>,
         (plan, transcript, label_ledger): (Plan, Option<Transcript>, LabelLedger),
@@ -127,7 +127,7 @@ impl<'a> Network<'a> {
         let peers = joined.into_iter().map(peer).collect();
         let parties = settings.parties.clone();
         let (batch, traffic) = (Vec::new(), Traffic::default());
-        Self { runtime, peers, step: 0, limit_s, parties, plan, transcript, label_ledger, batch, traffic }
+        Self { driver, peers, step: 0, limit_s, parties, plan, transcript, label_ledger, batch, traffic }
     }
 
     /// Asks every party the same and waits for all answers, in the settings' order.
@@ -148,7 +148,7 @@ impl<'a> Network<'a> {
             Ok::<_, NetworkError>((index, bytes, answer))
         });
         let answering: FuturesUnordered<_> = answering.collect();
-        let mut answers: Vec<_> = self.runtime.block_on(answering.try_collect())?;
+        let mut answers: Vec<_> = self.driver.wait(answering.try_collect())?;
         answers.sort_unstable_by_key(|(index, ..)| *index);
         answers.iter().for_each(|(_, bytes, _)| self.traffic.up(*bytes, rows));
         Ok(answers.into_iter().map(|(.., answer)| answer).collect())
@@ -168,7 +168,7 @@ impl<'a> Network<'a> {
         // The queue is full only while the network takes nothing.
         let sending = peer.outbound.send(Ok(message));
         let limit = Duration::from_secs(self.limit_s);
-        let sent = self.runtime.block_on(async { tokio::time::timeout(limit, sending).await });
+        let sent = self.driver.wait(async { tokio::time::timeout(limit, sending).await });
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(peer.lost(self.step, "its stream broke")),
@@ -207,7 +207,7 @@ impl<'a> Network<'a> {
                 let _ = tokio::time::timeout(Duration::from_secs(2), going).await;
             }
         };
-        self.runtime.block_on(telling);
+        self.driver.wait(telling);
     }
 }
 
@@ -241,9 +241,11 @@ impl Parties for Network<'_> {
         let step = self.step;
         self.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
         let batch = Rows::Batch { epoch: 0, batch: 0 };
-        gradients.into_iter().enumerate().try_for_each(|(index, gradient)| {
-            self.send(index, FromCoordinator::Gradient { step, gradient }, (Some(batch), 0))
-        })
+        for (index, gradient) in gradients.into_iter().enumerate() {
+            self.send(index, FromCoordinator::Gradient { step, gradient }, (Some(batch), 0))?;
+            self.driver.flush();
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self, label: CheckpointLabel) -> Result<(), NetworkError> {

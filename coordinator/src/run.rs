@@ -11,6 +11,7 @@ use hashvfl_learning::course::{self, CourseError, Outcome};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
+use hashvfl_proto::driver::Driver;
 use hashvfl_transcript::{Cut, Header, Transcript};
 use tokio::net::TcpListener;
 use tracing::info;
@@ -38,10 +39,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let label_ledger = LabelLedger::open(config, &ids)?;
     info!("labels of {} records, top model on {}", ids.len(), opened.name);
 
-    // One thread for the network; this one computes.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let driver = Driver::start()?;
     let began = Instant::now();
-    let joined = runtime.block_on(gather(config, ids, &teller))?;
+    let joined = driver.wait(gather(config, ids, &teller))?;
     let waiting = began.elapsed().as_secs_f64();
 
     let mut classifier = top::new(config, labels, &plan, &opened.device)?;
@@ -49,7 +49,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let transcript =
         config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
     let kept = (plan.clone(), transcript, label_ledger);
-    let mut network = Network::new(&runtime, &config.run, joined, kept, config.wait.step_s);
+    let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();
     let course = course::run(

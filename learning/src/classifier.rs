@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
+use crate::gradients::Gradients;
 use crate::init::Init;
 use crate::loss::{Evaluation, Labels, Loss, LossConfig};
 use crate::range::{RangeError, above_zero, at_least_zero, share};
@@ -74,6 +75,7 @@ pub struct Classifier {
     model: Mlp,
     adam: Adam,
     loss: Loss,
+    pending: Option<Gradients>,
     seed: u64,
     device: Device,
     schedule: Schedule,
@@ -96,7 +98,8 @@ impl Classifier {
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
         let adam = Adam::new(config.adam);
-        Ok(Self { config, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
+        let pending = None;
+        Ok(Self { config, model, adam, loss, pending, seed, device, schedule, peak_rate, total_updates })
     }
 
     /// The top model of a run, its loss fitted to the training records of the cohort.
@@ -116,6 +119,13 @@ impl Classifier {
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
     pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
+        let step = self.backward(parts, rows);
+        self.update();
+        step
+    }
+
+    /// The first half of [`Self::step`], all that parties wait for. [`Self::update`] is the second.
+    pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
         let input = self.input(parts, rows.len());
         let device = input.device();
         let mut dropout =
@@ -123,15 +133,21 @@ impl Classifier {
         let (outputs, trace) = self.model.forward(input, &mut dropout);
         let (loss, gradient) = self.loss.learn(&to_host(outputs), rows);
         let gradient = TensorData::new(gradient, [rows.len(), self.loss.outputs()]);
-        let (mut gradients, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
+        let (gradients, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
         let joint = to_host(joint);
-        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
-        self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
+        self.pending = Some(gradients);
         let mut split = split_columns(&joint, parts, rows.len());
         for (gradient, part) in split.iter_mut().zip(parts) {
             self.loss.add_consistency(gradient, part, rows);
         }
         Step { loss, gradients: split }
+    }
+
+    /// The second half of [`Self::step`]; nothing where no first half was taken.
+    pub fn update(&mut self) {
+        let Some(mut gradients) = self.pending.take() else { return };
+        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
+        self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
     }
 
     /// The top model's outputs for codes of `rows` records, row-major.

@@ -236,9 +236,11 @@ fn train_epoch<P: Parties>(
             .iter()
             .map(Embedding::to_floats)
             .collect();
-        let step = classifier.step(&parts, &numbers);
+        let step = classifier.backward(&parts, &numbers);
         let encode = |gradient| Gradient::encode(gradient, settings.bits, settings.gradient);
         parties.learn(step.gradients.into_iter().map(encode).collect()).map_err(CourseError::Parties)?;
+        // While parties learn.
+        classifier.update();
         loss += step.loss * numbers.len() as f64;
         seen += numbers.len();
         watch(Progress::Batch { epoch, batch });

@@ -92,10 +92,16 @@ impl<S: Store> Ledger<S> {
         self.cover(rows, block, &|entry| entry.reserved || entry.account.expects(encoder))
     }
 
+    /// Whether all of `rows` are reserved, so that [`Self::release`] of them cannot be refused.
+    pub fn is_reserved(&self, rows: &[u32]) -> bool {
+        rows.iter().all(|row| self.accounts[self.place(*row)].reserved)
+    }
+
     /// To be called before what `encoder` made of `rows` is sent, with a digest for each row: `Ok` if it may be.
     ///
     /// The same bytes by the same encoder are free, and give back what was reserved for them. Others use up what
-    /// was reserved; where nothing was, they are charged now, durably.
+    /// was reserved; where nothing was, they are charged now, durably. Where all of `rows` are reserved it may be
+    /// called after sending: a crash in between over-counts what would have been free.
     ///
     /// # Errors
     /// If the policy does not allow it: nothing may be sent then.

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
 use hashvfl_core::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::party::PartyError;
+use hashvfl_proto::driver::Driver;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
@@ -33,22 +34,21 @@ pub fn join(
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     info!("{}", prepared.describe());
-    // One thread for the network; this one computes.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let channel = runtime.block_on(connect(config))?;
+    let driver = Driver::start()?;
+    let channel = driver.wait(connect(config))?;
     let (to_coordinator, outbound) = mpsc::channel::<PartyMessage>(4);
     let mut link = Link { to_coordinator, config };
-    link.send(&runtime, hello(config))?;
+    link.send(&driver, hello(config))?;
     let mut client = FederationClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let opening = client.join(ReceiverStream::new(outbound));
-    let opened = runtime.block_on(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
+    let opened = driver.wait(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
     let mut inbound =
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
     let recorder = Recorder::open(config, state)?;
     let mut worker = Worker::new(&config.run, prepared, state, releases, (recorder, config.on_alarm));
-    let result = work(&runtime, config, &mut worker, &mut inbound, &mut link);
+    let result = work(&driver, config, &mut worker, &mut inbound, &mut link);
     let result = result.and(worker.settle());
     let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));
     if let Err(error) = result.as_ref()
@@ -56,17 +56,17 @@ pub fn join(
     {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
         let text = format!("{error:#}");
-        let _ = link.send(&runtime, FromParty::Failed { text });
+        let _ = link.send(&driver, FromParty::Failed { text });
     }
     drop(link);
     // Lets the last message leave before the process does.
     let ending = async { while let Ok(Some(_)) = inbound.message().await {} };
-    let _ = runtime.block_on(limited(5, "the coordinator to close the stream", ending));
+    let _ = driver.wait(limited(5, "the coordinator to close the stream", ending));
     result
 }
 
 fn work(
-    runtime: &tokio::runtime::Runtime,
+    driver: &Driver,
     config: &PartyConfig,
     worker: &mut Worker,
     inbound: &mut Streaming<CoordinatorMessage>,
@@ -78,7 +78,7 @@ fn work(
         } else {
             (config.wait.step_s, format!("the request after step {}", worker.step()))
         };
-        let received = runtime.block_on(limited(limit_s, &what, inbound.message()))?;
+        let received = driver.wait(limited(limit_s, &what, inbound.message()))?;
         let message = received.map_err(|status| {
             anyhow!("step {}: {}: is the coordinator still up?", worker.step(), describe(&status))
         })?;
@@ -89,7 +89,9 @@ fn work(
             .with_context(|| format!("step {}: the coordinator sent an unusable message", worker.step()))?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
-            link.send(runtime, answer).with_context(|| format!("step {}", worker.step()))?;
+            link.send(driver, answer).with_context(|| format!("step {}", worker.step()))?;
+            driver.flush();
+            worker.work_off()?;
         }
         if done.finished {
             return Ok(());
@@ -103,10 +105,10 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn send(&mut self, runtime: &tokio::runtime::Runtime, message: FromParty) -> anyhow::Result<()> {
+    fn send(&mut self, driver: &Driver, message: FromParty) -> anyhow::Result<()> {
         let sending = self.to_coordinator.send(message.into());
         let sent =
-            runtime.block_on(limited(self.config.wait.step_s, "the network to take a message", sending))?;
+            driver.wait(limited(self.config.wait.step_s, "the network to take a message", sending))?;
         sent.map_err(|_| anyhow!("the connection was lost: is the coordinator still up?"))
     }
 }

@@ -85,7 +85,12 @@ impl Releases {
         Ok(self.ledger.reserve(rows, block, &self.encoder)?)
     }
 
-    /// Before `codes` of `rows` are sent.
+    /// Whether codes of `rows` may be sent now and counted by [`Self::release`] afterwards.
+    pub fn are_reserved(&self, rows: &[u32]) -> bool {
+        self.ledger.is_reserved(rows)
+    }
+
+    /// Before `codes` of `rows` are sent, or after where [`Self::are_reserved`].
     pub fn release(&mut self, rows: &[u32], codes: &PackedCodes) -> anyhow::Result<()> {
         let digest = |row| ReleaseDigest::of(&self.encoder, &codes.row_bytes(row));
         let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();

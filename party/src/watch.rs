@@ -40,10 +40,10 @@ impl Watchman {
     }
 
     /// A training batch's codes have left.
-    pub fn sent(&mut self, codes: &PackedCodes) {
+    pub fn sent(&mut self, codes: PackedCodes) {
         self.batches += 1;
         let looks = self.batches <= ALL || self.batches.is_multiple_of(LATER);
-        self.sent = (self.on_alarm != OnAlarm::Off && looks).then(|| codes.clone());
+        self.sent = (self.on_alarm != OnAlarm::Off && looks).then_some(codes);
     }
 
     /// The gradient that answered them.

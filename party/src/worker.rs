@@ -7,6 +7,7 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{PackedCodes, Part, Rows, RunSettings};
 use tracing::{debug, info};
 
+use crate::backlog::Backlog;
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::releases::Releases;
@@ -22,6 +23,7 @@ pub struct Worker<'a> {
     releases: Releases,
     recorder: Option<Recorder>,
     watchman: Watchman,
+    backlog: Backlog,
     released_bits: u64,
 }
 
@@ -44,11 +46,22 @@ impl<'a> Worker<'a> {
     ) -> Self {
         let watchman = Watchman::new(on_alarm, settings.bits);
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
-        Self { settings, session, prepared, state, releases, recorder, watchman, released_bits: 0 }
+        Self {
+            settings,
+            session,
+            prepared,
+            state,
+            releases,
+            recorder,
+            watchman,
+            backlog: Backlog::default(),
+            released_bits: 0,
+        }
     }
 
     /// The end, good or bad: gives back what was reserved and not sent.
     pub fn settle(&mut self) -> anyhow::Result<()> {
+        self.backlog.count(&mut self.releases)?;
         self.releases.settle()
     }
 
@@ -57,11 +70,24 @@ impl<'a> Worker<'a> {
         self.session.step()
     }
 
+    /// Does what the last step has left to do; to be called when its answer is on its way.
+    ///
+    /// # Errors
+    /// If the gradients that this party was sent look like a hijack's, and it is to stop then.
+    pub fn work_off(&mut self) -> anyhow::Result<()> {
+        self.backlog.count(&mut self.releases)?;
+        let watched = self.backlog.watch(&mut self.watchman, self.released_bits);
+        watched.with_context(|| format!("step {}", self.session.step()))
+    }
+
     /// Carries out one message.
     pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
         let kind = message.kind();
         let work = self.session.receive(message)?;
         debug!(step = self.session.step(), kind, "request");
+        if !matches!(work, Work::Encode { .. }) {
+            self.work_off()?;
+        }
         let answer = match work {
             Work::SendRecords(salt) => {
                 let ids = self.prepared.ids.iter().map(String::as_str);
@@ -76,13 +102,11 @@ impl<'a> Worker<'a> {
                 Some(encoded.with_context(|| format!("step {step}"))?)
             }
             Work::Learn { gradient } => {
-                let watched = self.watchman.answered(&gradient, self.released_bits);
-                watched.with_context(|| format!("step {}", self.session.step()))?;
-                self.releases.learned(&gradient);
                 if let Some(recorder) = &mut self.recorder {
                     recorder.gradient(self.session.step(), &gradient)?;
                 }
-                self.prepared.encoder.learn(gradient);
+                self.prepared.encoder.learn(gradient.clone());
+                self.backlog.learned(gradient);
                 None
             }
             Work::Checkpoint { step, label } => {
@@ -142,14 +166,16 @@ impl<'a> Worker<'a> {
             "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
         );
         let codes = PackedCodes::pack(&values, self.settings.bits)?;
-        self.releases.release(rows, &codes)?;
-        if learn {
-            self.watchman.sent(&codes);
-        }
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(step, request, rows, &codes)?;
         }
         self.released_bits += (rows.len() * self.settings.bits) as u64;
-        Ok(FromParty::Codes { step, bytes: codes.into_bytes() })
+        let bytes = codes.as_bytes().to_vec();
+        self.backlog.sending(rows, codes, learn);
+        // What is reserved cannot be refused any more.
+        if !self.releases.are_reserved(rows) {
+            self.backlog.count(&mut self.releases)?;
+        }
+        Ok(FromParty::Codes { step, bytes })
     }
 }

@@ -4,6 +4,7 @@
 //! `REGENERATE=1`) and fails when it differs. Outside this crate nobody sees a generated message's field.
 
 mod convert;
+pub mod driver;
 pub mod status;
 
 /// Generated from `proto/hashvfl/v1/federation.proto`.

@@ -1,0 +1,57 @@
+//! What a step leaves to do that nobody waits for: it is done once the codes are on their way.
+
+use hashvfl_core::PackedCodes;
+
+use crate::releases::Releases;
+use crate::watch::Watchman;
+
+/// Work put off.
+#[derive(Default)]
+pub struct Backlog {
+    /// A gradient that the encoder has learned from.
+    gradient: Option<Vec<f32>>,
+    /// Codes that were made after that, with their rows, and whether a gradient will answer them.
+    codes: Option<(Vec<u32>, PackedCodes, bool)>,
+    /// Both, once counted.
+    counted: (Option<Vec<f32>>, Option<PackedCodes>),
+}
+
+impl Backlog {
+    /// The encoder has learned from `gradient`.
+    pub fn learned(&mut self, gradient: Vec<f32>) {
+        self.gradient = Some(gradient);
+    }
+
+    /// `codes` of `rows` are about to leave.
+    pub fn sending(&mut self, rows: &[u32], codes: PackedCodes, learn: bool) {
+        self.codes = Some((rows.to_vec(), codes, learn));
+    }
+
+    /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder otherwise, and before the end,
+    /// whatever brought it about: what is not counted would be given back.
+    pub fn count(&mut self, releases: &mut Releases) -> anyhow::Result<()> {
+        if let Some(gradient) = self.gradient.take() {
+            releases.learned(&gradient);
+            self.counted.0 = Some(gradient);
+        }
+        if let Some((rows, codes, learn)) = self.codes.take() {
+            releases.release(&rows, &codes)?;
+            self.counted.1 = learn.then_some(codes);
+        }
+        Ok(())
+    }
+
+    /// Shows the watch what was counted.
+    ///
+    /// # Errors
+    /// If it raises an alarm that is to stop the party.
+    pub fn watch(&mut self, watchman: &mut Watchman, released_bits: u64) -> anyhow::Result<()> {
+        if let Some(gradient) = self.counted.0.take() {
+            watchman.answered(&gradient, released_bits)?;
+        }
+        if let Some(codes) = self.counted.1.take() {
+            watchman.sent(codes);
+        }
+        Ok(())
+    }
+}
