@@ -11,7 +11,7 @@ use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{evaluate, init, labels, run};
+use crate::{erase, evaluate, init, labels, run};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -60,6 +60,16 @@ enum Command {
         /// Another top model than the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
+    },
+    /// Erase the codes and the transcript's rows of some records, and the transcript if it is older than
+    /// `transcript_days`. The ledger keeps its totals.
+    Erase {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A text file of record ids, one a line.
+        #[arg(long, value_name = "FILE")]
+        ids: Option<PathBuf>,
     },
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
@@ -118,7 +128,14 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
         Some(Command::Evaluate { config, codes, top }) => {
-            evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes, top.as_deref())
+            let config = CoordinatorConfig::read(&config)?;
+            erase::expire(&config)?;
+            evaluate::evaluate(&config, &codes, top.as_deref())
+        }
+        Some(Command::Erase { config, ids }) => {
+            let config = CoordinatorConfig::read(&config)?;
+            erase::expire(&config)?;
+            ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Ledger { ledger }) => {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);

@@ -33,6 +33,9 @@ pub struct CoordinatorConfig {
     /// Whether to keep all codes ever received, in `transcript.parquet`. They are as private as columns.
     #[serde(default)]
     pub transcript: bool,
+    /// Days after which `coordinator erase` and `coordinator evaluate` remove the transcript; absent: it is kept.
+    #[serde(default)]
+    pub transcript_days: Option<u32>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,

@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan};
 use hashvfl_learning::device;
 use hashvfl_learning::loss::Evaluation;
+use tracing::warn;
 
 use crate::config::CoordinatorConfig;
 use crate::labels::{self, LabelledRecords};
@@ -24,8 +25,8 @@ pub fn evaluate(
     classifier.load(&stored.top.model)?;
     let rows = stored.plan.part(Part::Test);
     ensure!(!rows.is_empty(), "run.test_share is 0: there are no test records");
-    check_known(&config.run.parties, &stored.tables, rows)?;
-    let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), rows);
+    let rows = known(&stored.tables, rows)?;
+    let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
     println!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())
 }
@@ -34,18 +35,18 @@ pub fn evaluate(
 pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
     ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
     let stored = Stored::load(config, &[], None)?;
-    let (train, validation) = (stored.plan.part(Part::Train), stored.plan.part(Part::Validation));
-    for rows in [train, validation] {
-        check_known(&config.run.parties, &stored.tables, rows).context(
+    let known = |part| {
+        known(&stored.tables, stored.plan.part(part)).context(
             "only a run that refits (run.refit, or run.cohort_share below 1) keeps codes of training records",
-        )?;
-    }
+        )
+    };
+    let (train, validation) = (known(Part::Train)?, known(Part::Validation)?);
     let mut classifier = stored.classifier;
     let gather = |rows: &[u32]| gather(&stored.tables, rows);
-    let epoch = classifier.refit(&gather, (train, validation), config.run.batch_rows, config.run.task)?;
+    let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
     let file = TopFile { model: classifier.snapshot(), encoders: stored.top.encoders };
     file.to_snapshot(&config.run).write(out)?;
-    let metric = classifier.evaluate_stored(&gather, validation).metric(config.run.task);
+    let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
     println!("{} written: epoch {epoch}, validation {name} {metric:.4}, no party asked", out.display());
     Ok(())
@@ -109,15 +110,19 @@ fn table(
     Ok(stored.table)
 }
 
-fn check_known(parties: &[PartyName], tables: &[CodeTable], rows: &[u32]) -> anyhow::Result<()> {
-    for (party, table) in parties.iter().zip(tables) {
-        let missing = rows.iter().filter(|row| !table.knows(**row)).count();
-        ensure!(missing == 0, "codes of {missing} of {} records of {party} are not there", rows.len());
+/// Those of `rows` whose codes are all there; says how many are not.
+fn known(tables: &[CodeTable], rows: &[u32]) -> anyhow::Result<Vec<u32>> {
+    let known = |row: &u32| tables.iter().all(|table| table.knows(*row));
+    let known: Vec<u32> = rows.iter().copied().filter(known).collect();
+    let missing = rows.len() - known.len();
+    ensure!(rows.is_empty() || !known.is_empty(), "codes of all {missing} records are missing");
+    if missing > 0 {
+        warn!("{missing} of {} records have no codes, erased or never sent, and are left out", rows.len());
     }
-    Ok(())
+    Ok(known)
 }
 
 fn gather(tables: &[CodeTable], rows: &[u32]) -> Vec<Vec<f32>> {
-    // Unwrap safety: `check_known` has looked at these rows.
+    // Unwrap safety: only rows that `known` has looked at come here.
     tables.iter().map(|table| table.signs(rows).expect("a known row")).collect()
 }

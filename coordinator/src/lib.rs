@@ -6,6 +6,7 @@
 
 mod cli;
 mod config;
+mod erase;
 mod evaluate;
 mod init;
 mod label_ledger;

@@ -63,6 +63,15 @@ impl StateFolder {
         self.codes_folder().join(format!("{party}.{}.codes", encoder.short()))
     }
 
+    /// All codes files.
+    pub fn all_codes(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = self.codes_folder();
+        let entries = fs::read_dir(&folder)
+            .with_context(|| format!("cannot read {}: has a run finished there?", folder.display()))?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "codes")).collect())
+    }
+
     /// Keeps the codes of a party.
     pub fn keep_codes(&self, party: &PartyName, codes: &StoredCodes) -> anyhow::Result<()> {
         Ok(write_whole(&self.codes(party, &codes.encoder), &codes.to_bytes())?)

@@ -54,6 +54,17 @@ impl CodeTable {
         }
     }
 
+    /// Erases the codes of `rows`; returns how many were known.
+    pub fn forget(&mut self, rows: &[u32]) -> usize {
+        let width = self.bits.div_ceil(8);
+        let known = rows.iter().filter(|row| self.knows(**row)).map(|row| *row as usize).collect::<Vec<_>>();
+        for row in &known {
+            self.known[*row] = false;
+            self.bytes[row * width..(row + 1) * width].fill(0);
+        }
+        known.len()
+    }
+
     /// Codes of `rows` as row-major +1.0 and -1.0, or the first row that is not known.
     pub fn signs(&self, rows: &[u32]) -> Result<Vec<f32>, u32> {
         let width = self.bits.div_ceil(8);
@@ -153,7 +164,9 @@ mod tests {
         assert_eq!(table.signs(&[1, 0]), Err(0));
         assert!(table.knows(4) && !table.knows(3) && !table.knows(9));
         let bytes = table.to_bytes();
-        assert_eq!(CodeTable::from_bytes(&bytes), Ok(table));
+        assert_eq!(CodeTable::from_bytes(&bytes), Ok(table.clone()));
+        assert_eq!((table.forget(&[4, 3]), table.signs(&[4])), (1, Err(4)));
+        assert_eq!(table.to_bytes()[21..], [0, 0b100, 0, 0, 0][..], "no bit of it is left");
         assert!(CodeTable::from_bytes(&bytes[..bytes.len() - 1]).is_err());
         assert!(CodeTable::from_bytes(&[0xff; 40]).is_err());
     }

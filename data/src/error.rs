@@ -177,6 +177,14 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
+    /// A list names records that are not in the table.
+    #[error("{count} ids are none of the table's, the first at {first}; correct the list, nothing was done")]
+    UnknownIds {
+        /// How many.
+        count: u64,
+        /// Where the first is.
+        first: Place,
+    },
     /// Some ids occur more than once.
     #[error(
         "{count} records repeat the id of an earlier record, expected every id once; the first \

@@ -13,6 +13,7 @@ mod csv_file;
 mod csv_table;
 mod error;
 mod header;
+mod id_list;
 mod ids;
 mod idx;
 mod idx_table;
@@ -29,6 +30,7 @@ mod target;
 
 pub use error::{Place, TableError};
 pub use header::{Header, describe};
+pub use id_list::read_rows;
 pub use idx::IdxError;
 pub use labels::{CsvLabels, IdxLabels, LabelError, Labels, LabelsSource, load_labels};
 pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};

@@ -14,7 +14,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{client, encode, init, ledger, secret};
+use crate::{client, encode, erase, init, ledger, secret};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -60,6 +60,16 @@ enum Command {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Erase what the transcript holds of some records, and the transcript if it is older than `transcript_days`.
+    /// The ledger keeps its totals.
+    Erase {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A text file of record ids, one a line.
+        #[arg(long, value_name = "FILE")]
+        ids: Option<PathBuf>,
     },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
@@ -113,7 +123,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
         Some(Command::Encode { config, part, out }) => {
-            encode::encode(&PartyConfig::read(&config)?, part, &out)
+            let config = PartyConfig::read(&config)?;
+            erase::expire(&config)?;
+            encode::encode(&config, part, &out)
+        }
+        Some(Command::Erase { config, ids }) => {
+            let config = PartyConfig::read(&config)?;
+            erase::expire(&config)?;
+            ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Ledger { command }) => ledger::run(&command),
         None => {

@@ -107,8 +107,7 @@ struct Link<'a> {
 impl Link<'_> {
     fn send(&mut self, driver: &Driver, message: FromParty) -> anyhow::Result<()> {
         let sending = self.to_coordinator.send(message.into());
-        let sent =
-            driver.wait(limited(self.config.wait.step_s, "the network to take a message", sending))?;
+        let sent = driver.wait(limited(self.config.wait.step_s, "the network to take a message", sending))?;
         sent.map_err(|_| anyhow!("the connection was lost: is the coordinator still up?"))
     }
 }

@@ -44,6 +44,9 @@ pub struct PartyConfig {
     /// could learn of labels is measured on it.
     #[serde(default)]
     pub transcript: bool,
+    /// Days after which `party erase` and `party encode` remove the transcript; absent: it is kept.
+    #[serde(default)]
+    pub transcript_days: Option<u32>,
     /// What happens when gradients look like a hijacker's.
     #[serde(default)]
     pub on_alarm: OnAlarm,
@@ -101,6 +104,11 @@ impl PartyConfig {
             fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+    }
+
+    /// Where the transcript is kept.
+    pub fn transcript_path(&self) -> PathBuf {
+        self.state.join("transcript.parquet")
     }
 
     /// Where the trained model is kept.

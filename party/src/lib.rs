@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod config;
 mod encode;
+mod erase;
 mod init;
 mod ledger;
 pub mod prepare;

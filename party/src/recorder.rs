@@ -21,7 +21,7 @@ impl Recorder {
             return Ok(None);
         }
         let header = Header::new(config.run_id.clone(), config.name.as_str(), &config.run, Cut::Codes);
-        let transcript = Transcript::create(&state.transcript(), &header)?;
+        let transcript = Transcript::create(state.transcript(), &header)?;
         Ok(Some(Self { transcript, party: [config.name.clone()], batch: None }))
     }
 

@@ -13,6 +13,7 @@ use crate::config::PartyConfig;
 pub struct StateFolder {
     folder: PathBuf,
     model: PathBuf,
+    transcript: PathBuf,
 }
 
 impl StateFolder {
@@ -24,7 +25,7 @@ impl StateFolder {
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        let state = Self { folder, model: config.model_path() };
+        let state = Self { folder, model: config.model_path(), transcript: config.transcript_path() };
         if state.model().exists() {
             let path = state.model();
             bail!(
@@ -46,8 +47,8 @@ impl StateFolder {
     }
 
     /// The transcript.
-    pub fn transcript(&self) -> PathBuf {
-        self.folder.join("transcript.parquet")
+    pub fn transcript(&self) -> &Path {
+        &self.transcript
     }
 
     /// Writes a checkpoint.

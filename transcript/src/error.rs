@@ -10,7 +10,7 @@ pub enum TranscriptError {
     /// The file system said no.
     #[error("cannot {what} the transcript {path}: {source}")]
     Io {
-        /// "read" or "write".
+        /// "read", "write" or "remove".
         what: &'static str,
         /// The file.
         path: PathBuf,

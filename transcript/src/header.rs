@@ -40,6 +40,19 @@ pub struct Header {
     pub settings: BTreeMap<String, String>,
     /// Their SHA-256.
     pub settings_sha256: String,
+    /// What was erased of it since, the last at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erasures: Vec<Erasure>,
+}
+
+/// Records that were erased at one time. It says how much, not whose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// The chain's head before.
+    pub head: String,
+    /// Rows that went.
+    pub rows: u64,
 }
 
 impl Header {
@@ -55,6 +68,7 @@ impl Header {
             cut,
             settings: pairs.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             settings_sha256: pairs.digest().to_string(),
+            erasures: Vec::new(),
         }
     }
 

@@ -10,14 +10,16 @@
 //! Codes are as private as columns until an attack on them has shown otherwise: the file's mode is 0600.
 
 mod chain;
+mod erase;
 mod error;
 mod header;
 mod read;
 mod rows;
 mod write;
 
+pub use erase::{Erased, erase, expire};
 pub use error::TranscriptError;
-pub use header::{Cut, Header, VERSION};
+pub use header::{Cut, Erasure, Header, VERSION};
 pub use read::{Recording, Step};
 pub use write::Transcript;
 

@@ -93,7 +93,7 @@ impl Transcript {
         self.keep(step, records, Encoding::F32, parties, batches.iter().map(bytes).collect())
     }
 
-    fn keep(
+    pub(crate) fn keep(
         &mut self,
         (step, kind): (u64, Kind),
         records: &[u32],

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunSettings, Task};
-use hashvfl_transcript::{Cut, Encoding, Header, Kind, Recording, Transcript, TranscriptError};
+use hashvfl_transcript::{
+    Cut, Encoding, Header, Kind, Recording, Transcript, TranscriptError, erase, expire,
+};
 
 fn parties() -> Vec<PartyName> {
     ["bank", "telecom"].map(|name| PartyName::new(name).unwrap()).to_vec()
@@ -107,4 +110,38 @@ fn what_was_changed_is_refused_by_the_step() {
     assert!(forge(&path, b"{\"version\":1", b"{\"version\":2") > 0);
     let refused = Recording::read(&path, None).err().unwrap();
     assert!(matches!(refused, TranscriptError::Version { found: 2, .. }), "{refused}");
+}
+
+#[test]
+fn erased_records_are_gone_and_what_is_left_is_a_transcript() {
+    let (_folder, path) = temporary();
+    let before = write(&path, &[7], 1.0);
+    assert_eq!(erase(&path, &|record| record == 77).unwrap().head, before, "nothing to erase");
+    // Two parties in two steps about record 5, and the whole of the last step.
+    let erased = erase(&path, &|record| record != 9).unwrap();
+    assert_eq!(erased.rows, 8);
+    let left = Recording::read(&path, Some(erased.head)).unwrap();
+    assert_eq!(left.header.erasures.len(), 1);
+    assert_eq!((&left.header.erasures[0].head, left.header.erasures[0].rows), (&before.to_string(), 8));
+    assert_eq!(left.steps.len(), 2);
+    for step in &left.steps {
+        assert_eq!((step.step, step.records.as_slice()), (7, &[9][..]));
+    }
+    assert_eq!(left.steps[0].values[1], ("telecom".to_string(), vec![0b011]));
+    assert_eq!(left.steps[1].values[0].1[..4], 0.3_f32.to_le_bytes());
+    fs::write(&path, "rubbish").unwrap();
+    assert!(erase(&path, &|_| true).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"rubbish", "it stays as it was");
+}
+
+#[test]
+fn an_old_transcript_expires() {
+    let (_folder, path) = temporary();
+    assert!(!expire(&path, 0, SystemTime::now()).unwrap(), "none is there");
+    write(&path, &[7], 1.0);
+    let in_days = |days: u64| SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60);
+    assert!(!expire(&path, 30, in_days(29)).unwrap());
+    assert!(path.exists());
+    assert!(expire(&path, 30, in_days(31)).unwrap());
+    assert!(!path.exists());
 }

@@ -3,6 +3,7 @@
 
 mod attacked;
 mod broken;
+mod erased;
 mod fixture;
 mod hijacked;
 mod honest;

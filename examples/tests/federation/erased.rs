@@ -1,0 +1,43 @@
+//! A record that is erased is gone from codes and transcripts, and its total stays in the ledger.
+
+use hashvfl_transcript::Recording;
+
+use crate::fixture::{Fixture, command};
+
+#[test]
+fn an_erased_record_is_gone_and_its_total_stays() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.extra.push(("bank", "transcript = true".into()));
+    fixture.run();
+    let coordinator = fixture.path("coordinator.toml");
+    let (coordinator, list) = (coordinator.to_str().unwrap(), fixture.path("ids.txt"));
+    let list = list.to_str().unwrap();
+    let tested = || {
+        let (good, out, errors) = command(&["coordinator", "evaluate", "--config", coordinator]);
+        assert!(good, "{errors}");
+        (serde_json::from_str::<serde_json::Value>(&out).unwrap()["rows"].clone(), errors)
+    };
+    let ledger = fixture.path("bank-ledger.redb");
+    let total = || command(&["party", "ledger", "show", "--ledger", ledger.to_str().unwrap()]).1;
+    let (before, charged) = (tested().0, total());
+
+    fixture.write("ids.txt", "r0\nnobody\n");
+    let (good, _, errors) = command(&["coordinator", "erase", "--config", coordinator, "--ids", list]);
+    assert!(!good && errors.contains("ids.txt, line 2") && !errors.contains("nobody"), "{errors}");
+    let ids: Vec<String> = (0..200).map(|record| format!("r{record}")).collect();
+    fixture.write("ids.txt", &ids.join("\n"));
+    let (good, out, errors) = command(&["coordinator", "erase", "--config", coordinator, "--ids", list]);
+    assert!(good && out.contains("200 records"), "{out}{errors}");
+    let bank = fixture.path("bank.toml");
+    let (good, _, errors) = command(&["party", "erase", "--config", bank.to_str().unwrap(), "--ids", list]);
+    assert!(good, "{errors}");
+    for side in ["coordinator", "bank"] {
+        let left = Recording::read(&fixture.path(&format!("{side}-state/transcript.parquet")), None).unwrap();
+        assert!(left.steps.iter().all(|step| step.records.iter().all(|record| *record >= 200)), "{side}");
+        assert!(!left.steps.is_empty());
+    }
+    let (after, errors) = tested();
+    assert!(after.as_u64() < before.as_u64() && errors.contains("left out"), "{before} {after} {errors}");
+    assert_eq!(total(), charged, "what has left has left");
+}

@@ -1,0 +1,76 @@
+//! Erasing: a transcript without some records, and one that is older than it may be.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use hashvfl_core::{Digest, PartyName};
+
+use crate::header::Erasure;
+use crate::read::{Recording, Step};
+use crate::{Transcript, TranscriptError};
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// Rows: one a record, party and step.
+    pub rows: usize,
+    /// The head of the chain of what is left.
+    pub head: Digest,
+}
+
+/// Erases every row about the records that `gone` names, in place. What is left is a transcript with a chain of its
+/// own, whose header names the head of the one before.
+///
+/// # Errors
+/// If the transcript is refused or cannot be written; it stays as it was then.
+pub fn erase(path: &Path, gone: &dyn Fn(u32) -> bool) -> Result<Erased, TranscriptError> {
+    let Recording { mut header, head, steps } = Recording::read(path, None)?;
+    let about = |step: &Step| step.records.iter().filter(|record| gone(**record)).count() * step.values.len();
+    let rows = steps.iter().map(about).sum();
+    if rows == 0 {
+        return Ok(Erased { rows, head });
+    }
+    header.erasures.push(Erasure { head: head.to_string(), rows: rows as u64 });
+    let mut left = Transcript::create(path, &header)?;
+    for step in steps {
+        let keep: Vec<bool> = step.records.iter().map(|record| !gone(*record)).collect();
+        let records = kept(&step.records, 1, &keep);
+        if records.is_empty() {
+            continue;
+        }
+        let width = |bytes: &[u8]| bytes.len() / step.records.len();
+        let batches = step.values.iter().map(|(_, bytes)| kept(bytes, width(bytes), &keep)).collect();
+        let name = |name: &str| {
+            PartyName::new(name)
+                .map_err(|error| TranscriptError::Format { path: path.into(), reason: error.to_string() })
+        };
+        let parties = step.values.iter().map(|(party, _)| name(party)).collect::<Result<Vec<_>, _>>()?;
+        left.keep((step.step, step.kind), &records, step.encoding, &parties, batches)?;
+    }
+    let head = left.head();
+    left.finish()?;
+    Ok(Erased { rows, head })
+}
+
+/// Those of `values`, `width` a record, whose record is kept.
+fn kept<T: Clone>(values: &[T], width: usize, keep: &[bool]) -> Vec<T> {
+    let records = values.chunks_exact(width.max(1)).zip(keep);
+    records.filter(|(_, keep)| **keep).flat_map(|(values, _)| values.iter().cloned()).collect()
+}
+
+/// Removes a transcript that was written more than `days` ago; true if there was one.
+pub fn expire(path: &Path, days: u32, now: SystemTime) -> Result<bool, TranscriptError> {
+    let io = |what| move |source| TranscriptError::Io { what, path: path.to_path_buf(), source };
+    let written = match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        written => written.map_err(io("read"))?,
+    };
+    let limit = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
+    if now.duration_since(written).unwrap_or_default() <= limit {
+        return Ok(false);
+    }
+    fs::remove_file(path).map_err(io("remove"))?;
+    Ok(true)
+}
