@@ -88,8 +88,7 @@ fn keep(shared: &Shared) {
         let rested = std::mem::replace(&mut seen, waits) == waits && !shared.waiting.load(Ordering::Acquire);
         if rested {
             // With a limit, since the other thread may have come back just before this one listened.
-            let back = tokio::time::timeout(REST, shared.back.notified());
-            shared.runtime.block_on(async { back.await.ok() });
+            shared.runtime.block_on(async { tokio::time::timeout(REST, shared.back.notified()).await.ok() });
         }
     }
 }
