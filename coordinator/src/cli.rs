@@ -11,7 +11,7 @@ use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{evaluate, init, labels, run};
+use crate::{evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -61,6 +61,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
     },
+    /// Serve predictions with the trained top model; parties dial in with `party serve`.
+    Serve {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print what happens as one JSON object a line on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a coordinator that serves for predictions of the records in a file.
+    Predict(predict::Arguments),
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
         /// The ledger; no run may have it open.
@@ -120,6 +131,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Evaluate { config, codes, top }) => {
             evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes, top.as_deref())
         }
+        Some(Command::Serve { config, json }) => serve::serve(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Ledger { ledger }) => {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
             Ok(())

@@ -31,7 +31,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     let teller = Teller::new(json);
-    let LabelledRecords { ids, labels } = labels::load(config)?;
+    let LabelledRecords { ids, labels, classes } = labels::load(config)?;
     let plan = Plan::new(&config.run, ids.len())?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
@@ -66,8 +66,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
             run: began.elapsed().as_secs_f64() - waiting,
         };
-        let summary = summarise(config, &plan, &outcome, (&network, &opened, seconds));
-        keep(config, &state, outcome, &classifier, &summary)?;
+        let summary = summarise(config, &plan, (&outcome, &classifier), (&network, &opened, seconds));
+        keep(config, &state, outcome, (&classifier, classes), &summary)?;
         network.finish()?;
         state.finish()?;
         Ok(summary)
@@ -133,10 +133,10 @@ fn keep(
     config: &CoordinatorConfig,
     state: &StateFolder,
     outcome: Outcome<PackedCodes>,
-    classifier: &Classifier,
+    (classifier, classes): (&Classifier, Vec<String>),
     summary: &Summary,
 ) -> anyhow::Result<()> {
-    let top = TopFile { model: classifier.snapshot(), encoders: outcome.encoders.clone() };
+    let top = TopFile::of(classifier, outcome.encoders.clone(), classes);
     state.prepare(&top.to_snapshot(&config.run), summary)?;
     let codes = outcome.encoders.into_iter().zip(outcome.tables);
     config
@@ -150,7 +150,7 @@ fn keep(
 fn summarise(
     config: &CoordinatorConfig,
     plan: &Plan,
-    outcome: &Outcome<PackedCodes>,
+    (outcome, classifier): (&Outcome<PackedCodes>, &Classifier),
     (network, opened, seconds): (&Network, &Opened, Seconds),
 ) -> Summary {
     let settings = config.run.to_settings();
@@ -159,6 +159,16 @@ fn summarise(
     let balance = config.run.parties.iter().zip(&outcome.tables).filter_map(|(party, table)| {
         Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits())))
     });
+    // Unwrap safety: the course keeps the codes of all test records.
+    let gather = |rows: &[u32]| -> Vec<Vec<f32>> {
+        outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
+    };
+    let without = config
+        .run
+        .parties
+        .iter()
+        .enumerate()
+        .map(|(index, party)| (party.clone(), classifier.evaluate_without(index, &gather, test_rows)));
     let encoders = config
         .run
         .parties
@@ -178,6 +188,7 @@ fn summarise(
         epochs: outcome.curve.clone(),
         metric: Evaluation::metric_name(config.run.task).to_string(),
         test: outcome.test,
+        without: if test_rows.is_empty() { BTreeMap::new() } else { without.collect() },
         bits_released_per_record: outcome.released,
         balance: if test_rows.is_empty() { BTreeMap::new() } else { balance.collect() },
         bytes: Bytes {

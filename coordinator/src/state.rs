@@ -63,6 +63,11 @@ impl StateFolder {
         self.codes_folder().join(format!("{party}.{}.codes", encoder.short()))
     }
 
+    /// Codes of `party` by that bottom model, of served records whose ids have this digest.
+    pub fn served_codes(&self, party: &PartyName, encoder: &Digest, ids: &Digest) -> PathBuf {
+        self.codes_folder().join(format!("{party}.{}.{}.served", encoder.short(), ids.short()))
+    }
+
     /// Keeps the codes of a party.
     pub fn keep_codes(&self, party: &PartyName, codes: &StoredCodes) -> anyhow::Result<()> {
         Ok(write_whole(&self.codes(party, &codes.encoder), &codes.to_bytes())?)

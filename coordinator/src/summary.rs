@@ -38,6 +38,9 @@ pub struct Summary {
     /// On the test records; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub test: Option<Evaluation>,
+    /// The same without each party's codes, as if it were away: what it contributes.
+    #[serde(default)]
+    pub without: BTreeMap<PartyName, Evaluation>,
     /// Bits that each party released of a record, by group of records.
     pub bits_released_per_record: Released,
     /// Balance of each party's bits on test records.

@@ -303,7 +303,11 @@ impl LinkSession {
             return Err(LinkError::Failed { party: party(), text });
         }
         let Some(open) = self.open.front_mut() else {
-            return Err(LinkError::Unexpected { party: party(), found, expected: "nothing: no request is open" });
+            return Err(LinkError::Unexpected {
+                party: party(),
+                found,
+                expected: "nothing: no request is open",
+            });
         };
         let request = open.request;
         let expected = |number: u64| match number == request {

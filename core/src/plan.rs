@@ -128,6 +128,21 @@ impl Plan {
         Ok(plan)
     }
 
+    /// A plan in which nothing is learned: all records are in the test part.
+    pub fn of_trained(records: usize) -> Self {
+        Self {
+            train: Vec::new(),
+            validation: Vec::new(),
+            test: (0..records as u32).collect(),
+            cohort_train: 0,
+            cohort_validation: 0,
+            seed: 0,
+            epochs: 0,
+            batch_rows: 1,
+            shuffled_epoch: None,
+        }
+    }
+
     /// The rows of a part.
     pub fn part(&self, part: Part) -> &[u32] {
         match part {

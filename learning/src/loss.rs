@@ -5,6 +5,7 @@ use hashvfl_core::target::target_codes;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics;
+use crate::predictor::Meaning;
 
 /// Labels of all records.
 #[derive(Clone)]
@@ -135,6 +136,14 @@ impl Loss {
         match &self.labels {
             Labels::Classes { count, .. } => *count,
             Labels::Real(_) => 1,
+        }
+    }
+
+    /// What the outputs stand for.
+    pub fn meaning(&self) -> Meaning {
+        match &self.labels {
+            Labels::Classes { count, .. } => Meaning::Classes(*count),
+            Labels::Real(_) => Meaning::Value { center: self.center, spread: self.spread },
         }
     }
 

@@ -188,6 +188,13 @@ impl<S: Store> Ledger<S> {
         self.write()
     }
 
+    /// Gives back what was noted and not sent.
+    pub fn take_back(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
+        let total = self.flows.entry(flow.clone()).or_default();
+        *total = total.minus(volume);
+        self.write()
+    }
+
     /// At the end of a run: gives back what was reserved and not released, and keeps the digests of what was.
     pub fn settle(&mut self) -> Result<(), StoreError> {
         for place in 0..self.accounts.len() {
@@ -406,5 +413,7 @@ mod tests {
         let totals = disk.flows().unwrap();
         assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 8)));
         assert_eq!(totals[&Flow::new("operator", Kind::Losses)].bits, 192);
+        ledger.take_back(&Flow::new("operator", Kind::Losses), Volume::of(1, 64)).unwrap();
+        assert_eq!(disk.flows().unwrap()[&Flow::new("operator", Kind::Losses)], Volume::of(2, 64));
     }
 }

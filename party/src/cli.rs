@@ -14,7 +14,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{client, encode, init, ledger, secret};
+use crate::{client, encode, init, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -60,6 +60,12 @@ enum Command {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Serve predictions with the trained model: dial the coordinator and answer its requests for codes.
+    Serve {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
@@ -115,6 +121,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Encode { config, part, out }) => {
             encode::encode(&PartyConfig::read(&config)?, part, &out)
         }
+        Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
         Some(Command::Ledger { command }) => ledger::run(&command),
         None => {
             let path =
