@@ -71,6 +71,7 @@ pub struct Step {
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
+    inputs: usize,
     model: Mlp,
     adam: Adam,
     loss: Loss,
@@ -96,7 +97,7 @@ impl Classifier {
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
         let adam = Adam::new(config.adam);
-        Ok(Self { config, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
+        Ok(Self { config, inputs, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
     }
 
     /// The top model of a run, its loss fitted to the training records of the cohort.
@@ -137,6 +138,23 @@ impl Classifier {
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
         to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
+    }
+
+    /// The same, and the features [rows, [`Self::feature_count`]] that the outputs are linear in: the last hidden layer,
+    /// or the codes where the top model has no hidden layer.
+    pub fn predict_with_features(&self, parts: &[Vec<f32>], rows: usize) -> (Vec<f32>, Vec<f32>) {
+        let (outputs, trace) = self.model.forward(self.input(parts, rows), &mut Dropout::off());
+        (to_host(outputs), to_host(trace.into_last_input()))
+    }
+
+    /// Features a record.
+    pub fn feature_count(&self) -> usize {
+        self.config.hidden.last().copied().unwrap_or(self.inputs)
+    }
+
+    /// Target codes by class that training pulled codes to; `None` where it did not.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        self.loss.targets()
     }
 
     /// Measures outputs on `rows`.

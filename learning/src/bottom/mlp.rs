@@ -51,6 +51,14 @@ pub struct Trace {
     kept: f32,
 }
 
+impl Trace {
+    /// The input of the last layer.
+    pub fn into_last_input(mut self) -> Tensor<2> {
+        // Unwrap safety: it holds the model's input at least.
+        self.inputs.pop().expect("an input")
+    }
+}
+
 impl Mlp {
     /// [rows, inputs] to [rows, outputs], outside any graph.
     pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
