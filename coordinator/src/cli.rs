@@ -11,7 +11,7 @@ use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{evaluate, init, labels, predict, run, serve};
+use crate::{detect, evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -144,7 +144,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                hashvfl_core::Plan::new(&config.run, labels.ids.len())?;
+                detect::check(&config.detectors, &hashvfl_core::Plan::new(&config.run, labels.ids.len())?)?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::detect::DetectorsConfig;
 use anyhow::{Context, ensure};
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
@@ -46,6 +47,9 @@ pub struct CoordinatorConfig {
     /// What `coordinator serve` serves.
     #[serde(default)]
     pub serve: ServeConfig,
+    /// Detectors of abnormal inputs, where `run.calibration_share` is above 0.
+    #[serde(default)]
+    pub detectors: DetectorsConfig,
 }
 
 /// What `coordinator serve` serves.
@@ -129,6 +133,7 @@ impl CoordinatorConfig {
         );
         config.run.check()?;
         config.top.check().context("in [top]")?;
+        config.detectors.check().context("in [detectors]")?;
         ensure!(config.serve.absent_s > 0, "[serve]: absent_s must be 1 or more");
         let Waits { join_s, handshake_s, step_s } = config.wait;
         ensure!(

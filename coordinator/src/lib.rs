@@ -7,6 +7,7 @@
 
 mod cli;
 mod config;
+mod detect;
 mod evaluate;
 mod init;
 mod label_ledger;

@@ -54,6 +54,11 @@ impl StateFolder {
         self.folder.join("transcript.parquet")
     }
 
+    /// The detectors of abnormal inputs.
+    pub fn detectors(&self) -> PathBuf {
+        self.folder.join("detectors.hashvfl")
+    }
+
     fn codes_folder(&self) -> PathBuf {
         self.folder.join("codes")
     }

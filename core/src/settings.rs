@@ -107,6 +107,10 @@ pub struct RunSettings {
     /// Epsilon a bit of randomised response, above 0 and at most 20; absent: bits are sent as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomised_response: Option<f64>,
+    /// Share of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
+    /// for no detectors.
+    #[serde(default)]
+    pub calibration_share: f64,
     /// Probability with which a party's bits are left out of a training record, from 0 to below 0.9: the top model
     /// then learns to predict while a party is away.
     #[serde(default)]
@@ -170,6 +174,7 @@ impl RunSettings {
             cohort_share: defaults::cohort_share(),
             refit: false,
             randomised_response: None,
+            calibration_share: 0.0,
             party_dropout: 0.0,
         }
     }
@@ -209,6 +214,7 @@ impl RunSettings {
         for (key, share) in [
             ("test_share", self.test_share),
             ("validation_share", self.validation_share),
+            ("calibration_share", self.calibration_share),
             ("party_dropout", self.party_dropout),
         ] {
             require((0.0..0.9).contains(&share), key, "from 0 to below 0.9".into(), share.to_string())?;
@@ -252,6 +258,7 @@ impl RunSettings {
                 "randomised_response",
                 self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
             ),
+            ("calibration_share", self.calibration_share.to_string()),
             ("party_dropout", self.party_dropout.to_string()),
         ];
         Settings(pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect())

@@ -73,6 +73,7 @@ pub struct Step {
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
+    inputs: usize,
     model: Mlp,
     adam: Adam,
     loss: Loss,
@@ -102,6 +103,7 @@ impl Classifier {
         let party_dropout = 0.0;
         Ok(Self {
             config,
+            inputs,
             model,
             adam,
             loss,
@@ -165,6 +167,23 @@ impl Classifier {
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
         to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
+    }
+
+    /// The same, and the features [rows, [`Self::feature_count`]] that the outputs are linear in: the last hidden layer,
+    /// or the codes where the top model has no hidden layer.
+    pub fn predict_with_features(&self, parts: &[Vec<f32>], rows: usize) -> (Vec<f32>, Vec<f32>) {
+        let (outputs, trace) = self.model.forward(self.input(parts, rows), &mut Dropout::off());
+        (to_host(outputs), to_host(trace.into_last_input()))
+    }
+
+    /// Features a record.
+    pub fn feature_count(&self) -> usize {
+        self.config.hidden.last().copied().unwrap_or(self.inputs)
+    }
+
+    /// Target codes by class that training pulled codes to; `None` where it did not.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        self.loss.targets()
     }
 
     /// Measures outputs on `rows`.

@@ -147,6 +147,11 @@ impl Loss {
         }
     }
 
+    /// Target codes by class; `None` where the consistency term is off.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        (!self.targets.is_empty()).then_some(&self.targets)
+    }
+
     /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows, and its gradient.
     pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
         let mut loss = 0.0;

@@ -73,22 +73,30 @@ impl Predictor {
         self.meaning
     }
 
+    /// Features a record: units of the last hidden layer, or bits where there is none.
+    pub fn feature_count(&self) -> usize {
+        self.model.features()
+    }
+
     /// For `rows` records with the codes `parts[party]` (row-major +1 and -1, zeros for a code that is left out), row
-    /// by row: the probability of each class, or the value.
-    pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
+    /// by row: the probability of each class, or the value; and the features that these are made of.
+    pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> (Vec<f32>, Vec<f32>) {
         let mut all = Vec::with_capacity(rows * self.meaning.outputs());
+        let mut features = Vec::with_capacity(rows * self.feature_count());
         for start in (0..rows).step_by(PASS_ROWS) {
             let end = (start + PASS_ROWS).min(rows);
             let pass = |part: &Vec<f32>| part[part.len() / rows * start..part.len() / rows * end].to_vec();
             let parts: Vec<Vec<f32>> = parts.iter().map(pass).collect();
             let input: Tensor<2> = join(&parts, end - start, &self.device);
-            all.extend(to_host(self.model.forward(input, &mut Dropout::off()).0));
+            let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
+            all.extend(to_host(outputs));
+            features.extend(to_host(trace.into_last_input()));
         }
         match self.meaning {
             Meaning::Classes(count) => all.chunks_exact_mut(count).for_each(softmax),
             Meaning::Value { center, spread } => all.iter_mut().for_each(|v| *v = *v * spread + center),
         }
-        all
+        (all, features)
     }
 }
 
@@ -127,7 +135,9 @@ mod tests {
             classifier.meaning().put(&mut snapshot);
             let predictor = Predictor::load(&snapshot, 6, &Device::flex()).unwrap();
             assert_eq!(predictor.meaning(), classifier.meaning());
-            let predicted = predictor.predict(&parts, 100);
+            let (predicted, features) = predictor.predict(&parts, 100);
+            assert_eq!(features, classifier.predict_with_features(&parts, 100).1);
+            assert_eq!(features.len(), 100 * predictor.feature_count());
             match predictor.meaning() {
                 Meaning::Value { center, spread } => {
                     assert!(predicted.iter().zip(&outputs).all(|(p, o)| *p == o * spread + center));

@@ -14,8 +14,7 @@ use crate::prepare::Prepared;
 /// The policy of `config`, which admits its run and its smallest answer.
 pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
-    let records = [Part::Train, Part::Validation, Part::Test].map(|part| plan.part(part).len());
-    policy.admit(config.run_id.as_str(), records.iter().sum())?;
+    policy.admit(config.run_id.as_str(), plan.records())?;
     policy.check_batch(smallest_answer(plan))?;
     let run = &config.run;
     let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
@@ -41,7 +40,10 @@ fn smallest_answer(plan: &Plan) -> usize {
         0 => None,
         records => Some((records - 1) % CHUNK_ROWS + 1),
     };
-    [Part::CohortValidation, Part::Test].into_iter().filter_map(last_chunk).fold(batch, usize::min)
+    [Part::CohortValidation, Part::Calibration, Part::Test]
+        .into_iter()
+        .filter_map(last_chunk)
+        .fold(batch, usize::min)
 }
 
 /// The party's ledger at work, and the name of the encoder that it counts for.

@@ -198,6 +198,7 @@ impl TryFrom<v1::encode::Rows> for Rows {
                     Ok(v1::Part::Test) => Part::Test,
                     Ok(v1::Part::CohortTrain) => Part::CohortTrain,
                     Ok(v1::Part::CohortValidation) => Part::CohortValidation,
+                    Ok(v1::Part::Calibration) => Part::Calibration,
                     Ok(v1::Part::Unspecified) | Err(_) => return Err(WireError::Missing("a part")),
                 };
                 Self::Chunk { part, chunk }
@@ -217,6 +218,7 @@ impl From<Rows> for v1::encode::Rows {
                     Part::Test => v1::Part::Test,
                     Part::CohortTrain => v1::Part::CohortTrain,
                     Part::CohortValidation => v1::Part::CohortValidation,
+                    Part::Calibration => v1::Part::Calibration,
                 };
                 Self::Chunk(v1::Chunk { part: part.into(), chunk })
             }
@@ -308,7 +310,14 @@ mod tests {
 
     fn from_coordinator() -> Vec<FromCoordinator> {
         let gradient = |encoding| Gradient::encode(vec![1.0, -0.5, 0.25, 0.0], 2, encoding);
-        let parts = [Part::Train, Part::Validation, Part::Test, Part::CohortTrain, Part::CohortValidation];
+        let parts = [
+            Part::Train,
+            Part::Validation,
+            Part::Test,
+            Part::CohortTrain,
+            Part::CohortValidation,
+            Part::Calibration,
+        ];
         let mut messages = vec![
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },

@@ -74,6 +74,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let bar = bar(most);
     let mut outcomes = BTreeMap::new();
     let mut reasons = BTreeMap::new();
+    let (mut flagged, mut drifted) = (0_u64, false);
     while let Ok(ids) = asked.recv() {
         let Message::Predictions(answer) = stream.next()? else {
             bail!("{} described its model twice", arguments.server);
@@ -82,6 +83,8 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         for outcome in &answer.outcomes {
             *outcomes.entry(*outcome).or_insert(0_u64) += 1;
         }
+        flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
+        drifted |= answer.drifted;
         if !answer.text.is_empty() {
             *reasons.entry(answer.text).or_insert(0_u64) += 1;
         }
@@ -90,6 +93,13 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))??;
     output.finish()?;
     bar.finish_and_clear();
+    if model.flag_level > 0.0 {
+        let level = model.flag_level * 100.0;
+        println!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
+    }
+    if drifted {
+        println!("inputs have drifted: p-values and flags do not hold any more");
+    }
     tell(arguments, &outcomes, &reasons)
 }
 

@@ -34,6 +34,7 @@ enum Format {
 struct Columns {
     parties: Vec<String>,
     classes: Vec<String>,
+    flags: bool,
 }
 
 /// One column's cells: empty where a record has no prediction.
@@ -45,7 +46,8 @@ enum Cells {
 impl Output {
     /// Begins a file: Parquet where its name ends so, CSV otherwise.
     pub fn create(path: &Path, model: &Model) -> anyhow::Result<Self> {
-        let columns = Columns { parties: model.parties.clone(), classes: model.classes.clone() };
+        let (parties, classes) = (model.parties.clone(), model.classes.clone());
+        let columns = Columns { parties, classes, flags: model.flag_level > 0.0 };
         let temporary = path.with_extension("tmp");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -123,6 +125,10 @@ impl Columns {
             }
         }
         names.push(("parties".to_string(), false));
+        if self.flags {
+            names.push(("p_value".to_string(), true));
+            names.push(("flagged".to_string(), false));
+        }
         names
     }
 
@@ -145,6 +151,7 @@ impl Columns {
         let width = self.classes.len();
         let fits = answer.outcomes.len() == ids.len()
             && answer.took_part.len() == count
+            && (!self.flags || (answer.p_values.len(), answer.flagged.len()) == (count, count))
             && if width == 0 {
                 answer.values.len() == count
             } else {
@@ -194,6 +201,14 @@ impl Columns {
             bits if bits == every_bit => everybody.clone(),
             bits => self.took_part(bits),
         }));
+        if self.flags {
+            let words = ["", "no", "yes"].map(ByteArray::from);
+            cells.push(numbers(&|at| answer.p_values[at]));
+            cells.push(texts(&|at| match (answer.p_values[at].is_nan(), answer.flagged[at]) {
+                (true, _) => words[0].clone(),
+                (false, flagged) => words[1 + usize::from(flagged)].clone(),
+            }));
+        }
         Ok(cells)
     }
 

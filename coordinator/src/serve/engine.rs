@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hashvfl_core::PartyName;
+use hashvfl_detectors::DetectorError;
 use hashvfl_learning::Predictor;
 use hashvfl_learning::predictor::Meaning;
 use hashvfl_ledger::StoreError;
@@ -18,6 +19,7 @@ use super::index::RecordIndex;
 use super::known::Known;
 use super::link::{Answered, Door};
 use crate::config::{Absent, CoordinatorConfig};
+use crate::detect::{Flags, Judge, likeliest};
 use crate::label_ledger::PredictionLedger;
 use crate::progress::Teller;
 use crate::top::TopFile;
@@ -63,6 +65,8 @@ pub struct Engine {
     pub parties: Vec<Party>,
     /// Tells what happens.
     pub teller: Teller,
+    /// Detectors of abnormal inputs, where the run has them.
+    pub judge: Option<Judge>,
     predictor: Mutex<Predictor>,
     ledger: Mutex<PredictionLedger>,
     meaning: Meaning,
@@ -92,10 +96,23 @@ pub struct Answer {
     pub outputs: Vec<f32>,
     /// For each predicted record, whose bits are in it: bit k stands for party k.
     pub took_part: Vec<u64>,
+    /// What detectors say, where there are any.
+    pub flags: Option<Flags>,
     /// Why records were refused, for a person.
     pub text: String,
-    /// Until rows were known, until codes were, and until all was computed.
-    pub times: [Duration; 3],
+    /// Until rows were known; codes were known; all was predicted; all was judged.
+    pub times: [Duration; 4],
+}
+
+/// Why a request cannot be answered at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ComputeError {
+    /// Predictions cannot be counted.
+    #[error("predictions cannot be counted: {0}")]
+    Ledger(#[from] StoreError),
+    /// Detectors cannot judge.
+    #[error("inputs cannot be judged: {0}")]
+    Detectors(#[from] DetectorError),
 }
 
 /// A request's ids as rows.
@@ -112,12 +129,12 @@ impl Engine {
     pub fn new(
         config: CoordinatorConfig,
         (index, top, parties): (RecordIndex, TopFile, Vec<Party>),
-        (predictor, ledger): (Predictor, PredictionLedger),
+        (predictor, judge, ledger): (Predictor, Option<Judge>, PredictionLedger),
         teller: Teller,
     ) -> Self {
         let meaning = predictor.meaning();
         let (predictor, ledger) = (Mutex::new(predictor), Mutex::new(ledger));
-        Self { config, index, top, parties, teller, predictor, ledger, meaning }
+        Self { config, index, top, parties, teller, judge, predictor, ledger, meaning }
     }
 
     /// What predictions are.
@@ -132,7 +149,7 @@ impl Engine {
     }
 
     /// Predicts the records `ids`.
-    pub async fn predict(self: Arc<Self>, ids: Vec<String>) -> Result<Answer, StoreError> {
+    pub async fn predict(self: Arc<Self>, ids: Vec<String>) -> Result<Answer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
         let engine = Arc::clone(&self);
         let asked = compute(count, move || engine.look_up(&ids)).await;
@@ -141,7 +158,9 @@ impl Engine {
         let reached = began.elapsed();
         let engine = Arc::clone(&self);
         let answer = compute(count, move || engine.compute(asked, &answered)).await?;
-        let times = [looked_up, reached - looked_up, began.elapsed() - reached];
+        let [_, _, _, judging] = answer.times;
+        let predicting = (began.elapsed() - reached).saturating_sub(judging);
+        let times = [looked_up, reached - looked_up, predicting, judging];
         Ok(Answer { times, ..answer })
     }
 
@@ -179,7 +198,7 @@ impl Engine {
         party.door.ask(&missing, patience).await
     }
 
-    fn compute(&self, asked: Asked, answered: &[Option<Answered>]) -> Result<Answer, StoreError> {
+    fn compute(&self, asked: Asked, answered: &[Option<Answered>]) -> Result<Answer, ComputeError> {
         let Asked { mut outcomes, rows, .. } = asked;
         let known: Vec<_> = self.parties.iter().map(Party::read).collect();
         let mut predicted = Vec::with_capacity(rows.len());
@@ -206,13 +225,23 @@ impl Engine {
         let codes: Vec<Vec<f32>> =
             known.iter().map(|known| known.table().signs_or_zeros(&predicted)).collect();
         drop(known);
-        let outputs = match predicted.len() {
-            0 => Vec::new(),
+        let (outputs, features) = match predicted.len() {
+            0 => Default::default(),
             // A predictor holds weights alone, which nothing changes.
             count => self.predictor.lock().unwrap_or_else(PoisonError::into_inner).predict(&codes, count),
         };
+        let began = Instant::now();
+        let whole = took_part.iter().map(|bits| *bits == everybody);
+        let flags = match &self.judge {
+            Some(judge) if !predicted.is_empty() => {
+                Some(judge.judge(&codes, &classes(&outputs, self.meaning), &features, whole.collect())?)
+            }
+            _ => None,
+        };
+        let judging = began.elapsed();
         self.ledger().count(predicted.len())?;
-        Ok(Answer { text: self.explain(answered), outcomes, outputs, took_part, times: Default::default() })
+        let times = [Duration::ZERO, Duration::ZERO, Duration::ZERO, judging];
+        Ok(Answer { text: self.explain(answered), outcomes, outputs, took_part, flags, times })
     }
 
     fn explain(&self, answered: &[Option<Answered>]) -> String {
@@ -223,6 +252,14 @@ impl Engine {
                 Some(_) => None,
             });
         why.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The class of each record with these outputs: the likeliest; 0 for all in a regression.
+pub fn classes(outputs: &[f32], meaning: Meaning) -> Vec<u32> {
+    match meaning {
+        Meaning::Classes(count) => outputs.chunks_exact(count).map(likeliest).collect(),
+        Meaning::Value { .. } => vec![0; outputs.len()],
     }
 }
 

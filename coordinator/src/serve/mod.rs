@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::config::{Absent, CoordinatorConfig};
+use crate::detect::Judge;
 use crate::label_ledger::PredictionLedger;
 use crate::progress::Teller;
 use crate::state::StateFolder;
@@ -71,9 +72,11 @@ fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Engine> {
             "serve.absent = \"mask\", but run.party_dropout was 0: the top model has not learned to do without a party"
         );
     }
+    let lengths = vec![run.bits; run.parties.len()];
+    let judge = Judge::load(&state.detectors(), &config.detectors, &lengths, predictor.feature_count())?;
     let ledger = PredictionLedger::open(config, predictor.meaning().outputs())?;
     info!("predictions for {} records, top model on {}", index.records(), opened.name);
-    Ok(Engine::new(config.clone(), (index, top, parties), (predictor, ledger), Teller::new(json)))
+    Ok(Engine::new(config.clone(), (index, top, parties), (predictor, judge, ledger), Teller::new(json)))
 }
 
 async fn listen(engine: &Arc<Engine>) -> anyhow::Result<()> {

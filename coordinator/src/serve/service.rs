@@ -16,8 +16,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::engine::{Answer, Engine, Outcome};
+use super::engine::{Answer, Engine, Outcome, classes};
 use super::link;
+use crate::detect::{Flags, Judge};
 
 /// Requests of one client that are worked on at the same time; answers keep their order.
 const OPEN_REQUESTS: usize = 2;
@@ -52,8 +53,8 @@ impl Inference for Service {
                 let meaning = engine.meaning();
                 let answer = engine.predict(ids).await;
                 let answer = answer.map_err(|error| {
-                    tracing::error!("predictions cannot be counted: {error}");
-                    Status::internal("the coordinator cannot count predictions: see its log")
+                    tracing::error!("{error}");
+                    Status::internal("the coordinator cannot answer: see its log")
                 })?;
                 Ok(respond(v1::predict_response::Message::Predictions(predictions(answer, meaning))))
             }
@@ -100,6 +101,7 @@ fn model(engine: &Engine) -> v1::Model {
         parties: engine.config.run.parties.iter().map(ToString::to_string).collect(),
         classes: engine.top.classes.clone(),
         max_ids: max_ids(engine.meaning()) as u32,
+        flag_level: engine.judge.as_ref().map_or(0.0, Judge::level),
     }
 }
 
@@ -113,18 +115,25 @@ fn predictions(answer: Answer, meaning: Meaning) -> v1::Predictions {
     };
     let outcomes = answer.outcomes.iter().map(outcome).collect();
     let (classes, probabilities, values) = match meaning {
-        Meaning::Classes(count) => {
-            let best =
-                |shares: &[f32]| (0..count).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);
-            let classes = answer.outputs.chunks_exact(count).map(|shares| best(shares) as u32).collect();
-            (classes, answer.outputs, Vec::new())
-        }
+        Meaning::Classes(_) => (classes(&answer.outputs, meaning), answer.outputs, Vec::new()),
         Meaning::Value { .. } => (Vec::new(), Vec::new(), answer.outputs),
     };
-    let [lookup_us, parties_us, model_us] = answer.times.map(|time| time.as_micros() as u32);
-    let times = Some(v1::Times { lookup_us, parties_us, model_us });
+    let [lookup_us, parties_us, model_us, flags_us] = answer.times.map(|time| time.as_micros() as u32);
+    let times = Some(v1::Times { lookup_us, parties_us, model_us, flags_us });
     let (took_part, text) = (answer.took_part, answer.text);
-    v1::Predictions { outcomes, classes, probabilities, values, took_part, text, times }
+    let Flags { p_values, flagged, drifted } = answer.flags.unwrap_or_default();
+    v1::Predictions {
+        outcomes,
+        classes,
+        probabilities,
+        values,
+        took_part,
+        text,
+        times,
+        p_values,
+        flagged,
+        drifted,
+    }
 }
 
 /// Serves clients and parties on `listener` until the future is dropped.

@@ -53,6 +53,14 @@ pub struct Trace {
     kept: f32,
 }
 
+impl Trace {
+    /// The input of the last layer.
+    pub fn into_last_input(mut self) -> Tensor<2> {
+        // Unwrap safety: it holds the model's input at least.
+        self.inputs.pop().expect("an input")
+    }
+}
+
 impl Mlp {
     /// A model of the sizes that `snapshot` holds under `prefix`, with its weights.
     pub fn of_snapshot(snapshot: &Snapshot, prefix: &str, device: &Device) -> Result<Self, SnapshotError> {
@@ -72,6 +80,11 @@ impl Mlp {
     pub fn sizes(&self) -> (usize, usize) {
         let side = |layer: Option<&Linear>, side: usize| layer.map_or(0, |layer| layer.weight.dims()[side]);
         (side(self.layers.first(), 0), side(self.layers.last(), 1))
+    }
+
+    /// Inputs of the last layer.
+    pub fn features(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.weight.dims()[0])
     }
 
     /// [rows, inputs] to [rows, outputs], outside any graph.

@@ -221,6 +221,7 @@ pub enum Part {
     Test = 3,
     CohortTrain = 4,
     CohortValidation = 5,
+    Calibration = 6,
 }
 impl Part {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -235,6 +236,7 @@ impl Part {
             Self::Test => "PART_TEST",
             Self::CohortTrain => "PART_COHORT_TRAIN",
             Self::CohortValidation => "PART_COHORT_VALIDATION",
+            Self::Calibration => "PART_CALIBRATION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -246,6 +248,7 @@ impl Part {
             "PART_TEST" => Some(Self::Test),
             "PART_COHORT_TRAIN" => Some(Self::CohortTrain),
             "PART_COHORT_VALIDATION" => Some(Self::CohortValidation),
+            "PART_CALIBRATION" => Some(Self::Calibration),
             _ => None,
         }
     }
@@ -616,6 +619,8 @@ pub struct Model {
     pub classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint32, tag = "4")]
     pub max_ids: u32,
+    #[prost(double, tag = "5")]
+    pub flag_level: f64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Predictions {
@@ -633,6 +638,12 @@ pub struct Predictions {
     pub text: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
     pub times: ::core::option::Option<Times>,
+    #[prost(float, repeated, tag = "8")]
+    pub p_values: ::prost::alloc::vec::Vec<f32>,
+    #[prost(bool, repeated, tag = "9")]
+    pub flagged: ::prost::alloc::vec::Vec<bool>,
+    #[prost(bool, tag = "10")]
+    pub drifted: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -652,6 +663,8 @@ pub struct Times {
     pub parties_us: u32,
     #[prost(uint32, tag = "3")]
     pub model_us: u32,
+    #[prost(uint32, tag = "4")]
+    pub flags_us: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerMessage {
