@@ -13,7 +13,6 @@ use hashvfl_detectors::{
     file,
 };
 use hashvfl_learning::Classifier;
-use hashvfl_learning::predictor::Meaning;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -112,22 +111,13 @@ impl Rows {
     ) -> Result<Self, DetectorError> {
         let parts = gather(rows);
         let (outputs, features) = classifier.predict_with_features(&parts, rows.len());
-        let classes = match classifier.meaning() {
-            Meaning::Classes(count) => outputs.chunks_exact(count).map(likeliest).collect(),
-            Meaning::Value { .. } => vec![0; rows.len()],
-        };
+        let classes = classifier.meaning().classes(&outputs);
         Self::new(&parts, classes, features, classifier.feature_count())
     }
 
     fn seen(&self) -> Result<Seen<'_>, DetectorError> {
         Seen::new(&self.codes, &self.classes, Values::new("features", &self.features, self.width)?)
     }
-}
-
-/// The class of the largest output.
-pub fn likeliest(outputs: &[f32]) -> u32 {
-    let largest = |best: usize, at: usize| if outputs[at] >= outputs[best] { at } else { best };
-    (0..outputs.len()).fold(0, largest) as u32
 }
 
 /// Fits and calibrates detectors on the calibration part; none if the run has no such part.

@@ -32,6 +32,18 @@ impl Meaning {
         }
     }
 
+    /// The class of each record with these outputs, row by row: the likeliest; 0 for all where there are no classes.
+    pub fn classes(self, outputs: &[f32]) -> Vec<u32> {
+        let likeliest = |outputs: &[f32]| {
+            let largest = |best: usize, at: usize| if outputs[at] > outputs[best] { at } else { best };
+            (0..outputs.len()).fold(0, largest) as u32
+        };
+        match self {
+            Self::Classes(count) => outputs.chunks_exact(count).map(likeliest).collect(),
+            Self::Value { .. } => vec![0; outputs.len()],
+        }
+    }
+
     /// Puts it into a model file.
     pub fn put(self, snapshot: &mut Snapshot) {
         if let Self::Value { center, spread } = self {
@@ -143,6 +155,10 @@ mod tests {
                     assert!(predicted.iter().zip(&outputs).all(|(p, o)| *p == o * spread + center));
                 }
                 Meaning::Classes(count) => {
+                    assert_eq!(
+                        predictor.meaning().classes(&predicted),
+                        classifier.meaning().classes(&outputs)
+                    );
                     for (shares, logits) in predicted.chunks(count).zip(outputs.chunks(count)) {
                         assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
                         assert!((shares[0] / shares[1] - (logits[0] - logits[1]).exp()).abs() < 1e-4);

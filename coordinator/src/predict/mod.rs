@@ -4,19 +4,21 @@
 mod output;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
 use hashvfl_data::{IdsSource, TableError};
+use hashvfl_learning::snapshot::write_whole;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::predict_response::Message;
-use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse};
+use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -49,6 +51,13 @@ pub struct Arguments {
     /// Longest wait for the coordinator to be there, and for each of its answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     wait_s: u64,
+    /// Record ids of a request, at most; without it as many as the coordinator takes.
+    #[arg(long, value_name = "COUNT")]
+    request_ids: Option<usize>,
+    /// Send a request only when the one before is answered, and write how long each took to this file: CSV, with the
+    /// coordinator's own stages, all in microseconds.
+    #[arg(long, value_name = "FILE")]
+    timings: Option<PathBuf>,
 }
 
 /// Predicts every record of the file.
@@ -70,18 +79,30 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let mut stream = Responses::open(&runtime, client, arguments.wait_s)?;
     let model = stream.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
-    let (asked, reader) = read(source, model.max_ids.max(1) as usize, stream.requests.take());
+    let most_ids = model.max_ids.max(1) as usize;
+    let request_ids = arguments.request_ids.unwrap_or(most_ids).clamp(1, most_ids);
+    // A request waits for who takes its answer: with none in between, for the answer before it.
+    let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
+    let (asked, reader) = read(source, request_ids, (stream.requests.take(), open));
+    let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
     let bar = bar(most);
     let mut outcomes = BTreeMap::new();
     let mut reasons = BTreeMap::new();
     let (mut flagged, mut drifted) = (0_u64, false);
     while let Ok(ids) = asked.recv() {
+        let began = Instant::now();
         let Message::Predictions(answer) = stream.next()? else {
             bail!("{} described its model twice", arguments.server);
         };
+        let took = began.elapsed();
         output.write(&ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
         for outcome in &answer.outcomes {
             *outcomes.entry(*outcome).or_insert(0_u64) += 1;
+        }
+        if let (Some(_), Some(times)) = (&arguments.timings, &answer.times) {
+            let (all, Times { lookup_us, parties_us, model_us, flags_us }) = (took.as_micros(), times);
+            let count = ids.len();
+            let _ = writeln!(timings, "{count},{all},{lookup_us},{parties_us},{model_us},{flags_us}");
         }
         flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
         drifted |= answer.drifted;
@@ -93,6 +114,9 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))??;
     output.finish()?;
     bar.finish_and_clear();
+    if let Some(path) = &arguments.timings {
+        write_whole(path, timings.as_bytes())?;
+    }
     if model.flag_level > 0.0 {
         let level = model.flag_level * 100.0;
         println!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
@@ -141,9 +165,9 @@ fn tell(
 fn read(
     source: IdsSource,
     batch_ids: usize,
-    requests: Option<mpsc::Sender<PredictRequest>>,
+    (requests, open): (Option<mpsc::Sender<PredictRequest>>, usize),
 ) -> (Receiver<Arc<Vec<String>>>, JoinHandle<Result<(), TableError>>) {
-    let (asked, to_answer) = sync_channel(OPEN_REQUESTS);
+    let (asked, to_answer) = sync_channel(open);
     let reader = std::thread::spawn(move || {
         let Some(requests) = requests else { return Ok(()) };
         let mut batch = Vec::new();

@@ -160,19 +160,12 @@ impl Columns {
                     && answer.classes.iter().all(|class| (*class as usize) < width)
             };
         ensure!(fits, "the coordinator's answer does not fit the request: is it of another version?");
-        // Spreads one value a prediction over all records.
+        // What is no number is no cell: the p-value of a record with a masked party.
         let numbers = |value: &dyn Fn(usize) -> f32| {
-            let mut next = 0..;
-            Cells::Numbers(
-                predicted.iter().map(|there| there.then(|| next.next().map(value)).flatten()).collect(),
-            )
+            let cells = spread(&predicted, value).into_iter();
+            Cells::Numbers(cells.map(|cell| cell.filter(|value| !value.is_nan())).collect())
         };
-        let texts = |value: &dyn Fn(usize) -> ByteArray| {
-            let mut next = 0..;
-            Cells::Texts(
-                predicted.iter().map(|there| there.then(|| next.next().map(value)).flatten()).collect(),
-            )
-        };
+        let texts = |value: &dyn Fn(usize) -> ByteArray| Cells::Texts(spread(&predicted, value));
         let all = |value: &dyn Fn(usize) -> ByteArray| {
             Cells::Texts((0..ids.len()).map(|row| Some(value(row))).collect())
         };
@@ -216,6 +209,12 @@ impl Columns {
         let names = self.parties.iter().take(64).enumerate().filter(|(party, _)| bits >> party & 1 == 1);
         ByteArray::from(names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("+").as_str())
     }
+}
+
+/// One value a prediction, over all records.
+fn spread<T>(predicted: &[bool], value: &dyn Fn(usize) -> T) -> Vec<Option<T>> {
+    let mut next = 0..;
+    predicted.iter().map(|there| if *there { next.next().map(value) } else { None }).collect()
 }
 
 /// An outcome in the file.

@@ -19,7 +19,7 @@ use super::index::RecordIndex;
 use super::known::Known;
 use super::link::{Answered, Door};
 use crate::config::{Absent, CoordinatorConfig};
-use crate::detect::{Flags, Judge, likeliest};
+use crate::detect::{Flags, Judge};
 use crate::label_ledger::PredictionLedger;
 use crate::progress::Teller;
 use crate::top::TopFile;
@@ -234,7 +234,7 @@ impl Engine {
         let whole = took_part.iter().map(|bits| *bits == everybody);
         let flags = match &self.judge {
             Some(judge) if !predicted.is_empty() => {
-                Some(judge.judge(&codes, &classes(&outputs, self.meaning), &features, whole.collect())?)
+                Some(judge.judge(&codes, &self.meaning.classes(&outputs), &features, whole.collect())?)
             }
             _ => None,
         };
@@ -252,14 +252,6 @@ impl Engine {
                 Some(_) => None,
             });
         why.collect::<Vec<_>>().join("; ")
-    }
-}
-
-/// The class of each record with these outputs: the likeliest; 0 for all in a regression.
-pub fn classes(outputs: &[f32], meaning: Meaning) -> Vec<u32> {
-    match meaning {
-        Meaning::Classes(count) => outputs.chunks_exact(count).map(likeliest).collect(),
-        Meaning::Value { .. } => vec![0; outputs.len()],
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::engine::{Answer, Engine, Outcome, classes};
+use super::engine::{Answer, Engine, Outcome};
 use super::link;
 use crate::detect::{Flags, Judge};
 
@@ -115,7 +115,7 @@ fn predictions(answer: Answer, meaning: Meaning) -> v1::Predictions {
     };
     let outcomes = answer.outcomes.iter().map(outcome).collect();
     let (classes, probabilities, values) = match meaning {
-        Meaning::Classes(_) => (classes(&answer.outputs, meaning), answer.outputs, Vec::new()),
+        Meaning::Classes(_) => (meaning.classes(&answer.outputs), answer.outputs, Vec::new()),
         Meaning::Value { .. } => (Vec::new(), Vec::new(), answer.outputs),
     };
     let [lookup_us, parties_us, model_us, flags_us] = answer.times.map(|time| time.as_micros() as u32);
