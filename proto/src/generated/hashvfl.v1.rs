@@ -589,7 +589,7 @@ pub mod federation_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PredictRequest {
     #[prost(string, repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -645,17 +645,7 @@ pub struct Predictions {
     #[prost(bool, tag = "10")]
     pub drifted: bool,
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Outcome {
-    Unspecified = 0,
-    Predicted = 1,
-    UnknownId = 2,
-    RepeatedId = 3,
-    Refused = 4,
-    PartyAway = 5,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Times {
     #[prost(uint32, tag = "1")]
     pub lookup_us: u32,
@@ -687,7 +677,7 @@ pub mod server_message {
         Failed(super::Failed),
     }
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Serving {
     #[prost(message, optional, tag = "1")]
     pub records: ::core::option::Option<Records>,
@@ -696,7 +686,7 @@ pub struct Serving {
     #[prost(bytes = "vec", tag = "3")]
     pub revision: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Granted {
     #[prost(uint64, tag = "1")]
     pub request: u64,
@@ -705,21 +695,21 @@ pub struct Granted {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GrantedCodes {
     #[prost(uint64, tag = "1")]
     pub request: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub bits: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerRequest {
     #[prost(oneof = "server_request::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<server_request::Message>,
 }
 /// Nested message and enum types in `ServerRequest`.
 pub mod server_request {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Welcome(super::Welcome),
@@ -731,12 +721,50 @@ pub mod server_request {
         Encode(super::EncodeRows),
     }
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EncodeRows {
     #[prost(uint64, tag = "1")]
     pub request: u64,
     #[prost(uint32, repeated, tag = "2")]
     pub gaps: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Outcome {
+    Unspecified = 0,
+    Predicted = 1,
+    UnknownId = 2,
+    RepeatedId = 3,
+    Refused = 4,
+    PartyAway = 5,
+}
+impl Outcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OUTCOME_UNSPECIFIED",
+            Self::Predicted => "OUTCOME_PREDICTED",
+            Self::UnknownId => "OUTCOME_UNKNOWN_ID",
+            Self::RepeatedId => "OUTCOME_REPEATED_ID",
+            Self::Refused => "OUTCOME_REFUSED",
+            Self::PartyAway => "OUTCOME_PARTY_AWAY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "OUTCOME_PREDICTED" => Some(Self::Predicted),
+            "OUTCOME_UNKNOWN_ID" => Some(Self::UnknownId),
+            "OUTCOME_REPEATED_ID" => Some(Self::RepeatedId),
+            "OUTCOME_REFUSED" => Some(Self::Refused),
+            "OUTCOME_PARTY_AWAY" => Some(Self::PartyAway),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod inference_client {
@@ -830,6 +858,8 @@ pub mod inference_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// For clients: ids in, predictions out. Each request has one answer, in order; the first message describes the
+        /// model.
         pub async fn predict(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::PredictRequest>,
@@ -854,6 +884,7 @@ pub mod inference_client {
                 .insert(GrpcMethod::new("hashvfl.v1.Inference", "Predict"));
             self.inner.streaming(req, path, codec).await
         }
+        /// For parties: each opens one stream and answers requests for codes.
         pub async fn serve(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ServerMessage>,
@@ -899,6 +930,8 @@ pub mod inference_server {
             >
             + std::marker::Send
             + 'static;
+        /// For clients: ids in, predictions out. Each request has one answer, in order; the first message describes the
+        /// model.
         async fn predict(
             &self,
             request: tonic::Request<tonic::Streaming<super::PredictRequest>>,
@@ -909,6 +942,7 @@ pub mod inference_server {
             >
             + std::marker::Send
             + 'static;
+        /// For parties: each opens one stream and answers requests for codes.
         async fn serve(
             &self,
             request: tonic::Request<tonic::Streaming<super::ServerMessage>>,
