@@ -41,7 +41,7 @@ impl Evidence {
     /// Loads everything that a manifest names.
     pub fn load(manifest: &Manifest) -> anyhow::Result<Self> {
         let coordinator = CoordinatorConfig::read(&manifest.coordinator)?;
-        let LabelledRecords { ids, labels } = labels::load(&coordinator)?;
+        let LabelledRecords { ids, labels, .. } = labels::load(&coordinator)?;
         let plan = Plan::new(&coordinator.run, ids.len())?;
         let mut owners = Vec::new();
         for (path, name) in manifest.parties.iter().zip(&coordinator.run.parties) {

@@ -11,7 +11,7 @@ use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{erase, evaluate, init, labels, run};
+use crate::{detect, erase, evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -71,6 +71,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         ids: Option<PathBuf>,
     },
+    /// Serve predictions with the trained top model; parties dial in with `party serve`.
+    Serve {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print what happens as one JSON object a line on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a coordinator that serves for predictions of the records in a file.
+    Predict(predict::Arguments),
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
         /// The ledger; no run may have it open.
@@ -137,6 +148,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
+        Some(Command::Serve { config, json }) => serve::serve(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Ledger { ledger }) => {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
             Ok(())
@@ -148,7 +161,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                hashvfl_core::Plan::new(&config.run, labels.ids.len())?;
+                detect::check(&config.detectors, &hashvfl_core::Plan::new(&config.run, labels.ids.len())?)?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

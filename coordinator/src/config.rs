@@ -4,9 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::detect::DetectorsConfig;
 use anyhow::{Context, ensure};
 use hashvfl_core::{RunId, RunSettings};
-use hashvfl_data::LabelsSource;
+use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
@@ -46,6 +47,42 @@ pub struct CoordinatorConfig {
     /// The top model, its loss and optimiser.
     #[serde(default)]
     pub top: TopConfig,
+    /// What `coordinator serve` serves.
+    #[serde(default)]
+    pub serve: ServeConfig,
+    /// Detectors of abnormal inputs, where `run.calibration_share` is above 0.
+    #[serde(default)]
+    pub detectors: DetectorsConfig,
+}
+
+/// What `coordinator serve` serves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeConfig {
+    /// The ids of the aligned records, in the order in which all parties hold them; absent: those of the labels.
+    pub records: Option<IdsSource>,
+    /// What happens to records of which a party that is away has not sent the code yet.
+    pub absent: Absent,
+    /// How long a request waits for a party that is away, in seconds, with `absent = "wait"`.
+    pub absent_s: u64,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self { records: None, absent: Absent::Wait, absent_s: 30 }
+    }
+}
+
+/// What happens while a party is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    /// Requests wait for it, up to a limit, and are refused then.
+    Wait,
+    /// Its bits are left out.
+    Mask,
+    /// Requests are refused at once.
+    Refuse,
 }
 
 /// Limits of waits, in seconds.
@@ -87,6 +124,9 @@ impl CoordinatorConfig {
             anyhow::anyhow!("{place}: {}", error.message())
         })?;
         config.labels.resolve(folder);
+        if let Some(records) = &mut config.serve.records {
+            records.resolve(folder);
+        }
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
         ensure!(
@@ -96,6 +136,8 @@ impl CoordinatorConfig {
         );
         config.run.check()?;
         config.top.check().context("in [top]")?;
+        config.detectors.check().context("in [detectors]")?;
+        ensure!(config.serve.absent_s > 0, "[serve]: absent_s must be 1 or more");
         let Waits { join_s, handshake_s, step_s } = config.wait;
         ensure!(
             [join_s, handshake_s, step_s].iter().all(|limit| *limit > 0),

@@ -44,7 +44,7 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
     let mut classifier = stored.classifier;
     let gather = |rows: &[u32]| gather(&stored.tables, rows);
     let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
-    let file = TopFile { model: classifier.snapshot(), encoders: stored.top.encoders };
+    let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes);
     file.to_snapshot(&config.run).write(out)?;
     let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
@@ -67,7 +67,7 @@ impl Stored {
     ) -> anyhow::Result<Self> {
         let state = StateFolder::existing(&config.state);
         let top = TopFile::read(top_file.unwrap_or(&state.top()), &config.run)?;
-        let LabelledRecords { ids, labels } = labels::load(config)?;
+        let LabelledRecords { ids, labels, .. } = labels::load(config)?;
         let plan = Plan::new(&config.run, ids.len())?;
         let classifier = top::new(config, labels, &plan, &device::open(config.device)?.device)?;
         if let Some((stranger, _)) = given.iter().find(|(name, _)| !config.run.parties.contains(name)) {

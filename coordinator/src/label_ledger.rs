@@ -1,5 +1,5 @@
-//! What left the coordinator that depends on labels: gradients to each party, figures in the summary. No message
-//! holds predictions yet.
+//! What left the coordinator that depends on labels: gradients to each party, figures in the summary, predictions to
+//! clients.
 
 use hashvfl_core::GradientEncoding;
 use hashvfl_ledger::{Cost, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume};
@@ -43,4 +43,46 @@ impl LabelLedger {
     pub fn settle(&mut self) -> Result<(), StoreError> {
         self.0.settle()
     }
+}
+
+/// Predictions that are counted ahead at once, so that a prediction costs no durable write of its own.
+const AHEAD: u64 = 1 << 16;
+
+/// The ledger while predictions are served.
+pub struct PredictionLedger {
+    ledger: Ledger<RedbStore>,
+    bits: u32,
+    ahead: u64,
+}
+
+impl PredictionLedger {
+    /// Opens the ledger, or makes it, for predictions of `outputs` numbers each.
+    pub fn open(config: &CoordinatorConfig, outputs: usize) -> Result<Self, StoreError> {
+        let (bits, cost) = (32 * outputs as u32, Cost { bits: 0, epsilon: None });
+        let terms = Terms { policy: Policy::default(), cost, flows: Vec::new() };
+        let ledger = Ledger::open(RedbStore::open_or_create(&config.ledger)?, std::iter::empty(), terms)?;
+        Ok(Self { ledger, bits, ahead: 0 })
+    }
+
+    /// Before `predictions` are sent: they are counted durably, and some more ahead.
+    pub fn count(&mut self, predictions: usize) -> Result<(), StoreError> {
+        let predictions = predictions as u64;
+        if self.ahead < predictions {
+            let more = (predictions - self.ahead).max(AHEAD);
+            self.ledger.note(&flow(), Volume::of(more as usize, self.bits))?;
+            self.ahead += more;
+        }
+        self.ahead -= predictions;
+        Ok(())
+    }
+
+    /// At the end: gives back what was counted ahead.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let rest = std::mem::take(&mut self.ahead);
+        self.ledger.take_back(&flow(), Volume::of(rest as usize, self.bits))
+    }
+}
+
+fn flow() -> Flow {
+    Flow::new("clients", Kind::Predictions)
 }

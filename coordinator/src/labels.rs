@@ -11,14 +11,16 @@ pub struct LabelledRecords {
     pub ids: Vec<String>,
     /// Labels in the same order.
     pub labels: Labels,
+    /// Names of the classes, in their order; none for a regression.
+    pub classes: Vec<String>,
 }
 
 /// Loads the labels that the config names.
 pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
     let loaded = load_labels(&config.labels, config.run.task)?;
-    let labels = match loaded.target {
-        Target::Classes { names, index } => Labels::Classes { count: names.len(), index },
-        Target::Real(values) => Labels::Real(values),
+    let (labels, classes) = match loaded.target {
+        Target::Classes { names, index } => (Labels::Classes { count: names.len(), index }, names),
+        Target::Real(values) => (Labels::Real(values), Vec::new()),
     };
-    Ok(LabelledRecords { ids: loaded.ids, labels })
+    Ok(LabelledRecords { ids: loaded.ids, labels, classes })
 }

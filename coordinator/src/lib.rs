@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> summary
+//! serve (trained top model, parties' links, known codes) <- predict (files of ids to files of predictions)
 //! ```
 
 mod cli;
 mod config;
+mod detect;
 mod erase;
 mod evaluate;
 mod init;
@@ -13,8 +15,10 @@ mod label_ledger;
 pub mod labels;
 mod lobby;
 mod network;
+mod predict;
 pub mod progress;
 mod run;
+mod serve;
 mod service;
 mod state;
 pub mod summary;

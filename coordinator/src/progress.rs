@@ -8,7 +8,7 @@ use std::path::Path;
 use hashvfl_core::PartyName;
 use hashvfl_learning::course::{EpochReport, Progress};
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{info, warn};
 
 /// A line of `coordinator --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,11 @@ pub enum Event {
     },
     /// A party has joined.
     Joined {
+        /// Its name.
+        party: PartyName,
+    },
+    /// A party that served is away.
+    Left {
         /// Its name.
         party: PartyName,
     },
@@ -75,6 +80,12 @@ impl Teller {
     /// A party has joined.
     pub fn joined(&self, party: &PartyName) {
         self.tell(&Event::Joined { party: party.clone() });
+    }
+
+    /// A party that served is away.
+    pub fn left(&self, party: &PartyName, why: &str) {
+        warn!(%party, "is away: {why}");
+        self.tell(&Event::Left { party: party.clone() });
     }
 
     /// Training begins.

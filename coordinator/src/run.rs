@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_core::coordinator::{Admission, PeerError};
-use hashvfl_core::{PackedCodes, Part, Plan, StoredCodes};
+use hashvfl_core::{PackedCodes, Part, PartyName, Plan, StoredCodes};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::course::{self, CourseError, Outcome};
 use hashvfl_learning::device::{self, Opened};
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
+use crate::detect;
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
@@ -24,7 +25,7 @@ use crate::network::{Network, NetworkError};
 use crate::progress::Teller;
 use crate::service;
 use crate::state::StateFolder;
-use crate::summary::{Bytes, Records, Seconds, Summary};
+use crate::summary::{Bytes, Flags, Records, Seconds, Summary};
 use crate::top::{self, TopFile};
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
@@ -32,8 +33,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     let teller = Teller::new(json);
-    let LabelledRecords { ids, labels } = labels::load(config)?;
+    let LabelledRecords { ids, labels, classes } = labels::load(config)?;
     let plan = Plan::new(&config.run, ids.len())?;
+    detect::check(&config.detectors, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &ids)?;
@@ -66,8 +68,23 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
             run: began.elapsed().as_secs_f64() - waiting,
         };
-        let summary = summarise(config, &plan, &outcome, (&network, &opened, seconds));
-        keep(config, &state, outcome, &classifier, &summary)?;
+        let gather = |rows: &[u32]| -> Vec<Vec<f32>> {
+            // Unwrap safety: the course keeps the codes of all test and calibration records.
+            outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
+        };
+        let detectors = detect::fit(config, &plan, &classifier, &gather)?;
+        let test_rows = plan.part(Part::Test);
+        let flags = detectors
+            .as_ref()
+            .map(|detectors| detect::measure(config, detectors, &classifier, &gather, test_rows));
+        let flags = flags.transpose()?;
+        let without = without(config, &classifier, &gather, test_rows);
+        let measured = (without, flags);
+        let summary = summarise(config, &plan, (&outcome, measured), (&network, &opened, seconds));
+        if let Some(detectors) = &detectors {
+            hashvfl_detectors::file::write(&state.detectors(), detectors)?;
+        }
+        keep(config, &state, outcome, (&classifier, classes), &summary)?;
         network.finish()?;
         state.finish()?;
         Ok(summary)
@@ -133,10 +150,10 @@ fn keep(
     config: &CoordinatorConfig,
     state: &StateFolder,
     outcome: Outcome<PackedCodes>,
-    classifier: &Classifier,
+    (classifier, classes): (&Classifier, Vec<String>),
     summary: &Summary,
 ) -> anyhow::Result<()> {
-    let top = TopFile { model: classifier.snapshot(), encoders: outcome.encoders.clone() };
+    let top = TopFile::of(classifier, outcome.encoders.clone(), classes);
     state.prepare(&top.to_snapshot(&config.run), summary)?;
     let codes = outcome.encoders.into_iter().zip(outcome.tables);
     config
@@ -147,10 +164,27 @@ fn keep(
         .try_for_each(|(party, (encoder, table))| state.keep_codes(party, &StoredCodes { encoder, table }))
 }
 
+/// The metric without each party's codes, and the flags.
+type Measured = (BTreeMap<PartyName, Evaluation>, Option<Flags>);
+
+/// What the test metric is without each party's codes.
+fn without(
+    config: &CoordinatorConfig,
+    classifier: &Classifier,
+    gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+    rows: &[u32],
+) -> BTreeMap<PartyName, Evaluation> {
+    let parties = if rows.is_empty() { &[][..] } else { &config.run.parties };
+    let without = |(index, party): (usize, &PartyName)| {
+        (party.clone(), classifier.evaluate_without(index, gather, rows))
+    };
+    parties.iter().enumerate().map(without).collect()
+}
+
 fn summarise(
     config: &CoordinatorConfig,
     plan: &Plan,
-    outcome: &Outcome<PackedCodes>,
+    (outcome, (without, flags)): (&Outcome<PackedCodes>, Measured),
     (network, opened, seconds): (&Network, &Opened, Seconds),
 ) -> Summary {
     let settings = config.run.to_settings();
@@ -178,6 +212,8 @@ fn summarise(
         epochs: outcome.curve.clone(),
         metric: Evaluation::metric_name(config.run.task).to_string(),
         test: outcome.test,
+        without,
+        flags,
         bits_released_per_record: outcome.released,
         balance: if test_rows.is_empty() { BTreeMap::new() } else { balance.collect() },
         bytes: Bytes {

@@ -54,6 +54,11 @@ impl StateFolder {
         self.folder.join("transcript.parquet")
     }
 
+    /// The detectors of abnormal inputs.
+    pub fn detectors(&self) -> PathBuf {
+        self.folder.join("detectors.hashvfl")
+    }
+
     fn codes_folder(&self) -> PathBuf {
         self.folder.join("codes")
     }
@@ -70,6 +75,11 @@ impl StateFolder {
             .with_context(|| format!("cannot read {}: has a run finished there?", folder.display()))?;
         let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
         Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "codes")).collect())
+    }
+
+    /// Codes of `party` by that bottom model, of served records whose ids have this digest.
+    pub fn served_codes(&self, party: &PartyName, encoder: &Digest, ids: &Digest) -> PathBuf {
+        self.codes_folder().join(format!("{party}.{}.{}.served", encoder.short(), ids.short()))
     }
 
     /// Keeps the codes of a party.

@@ -38,6 +38,12 @@ pub struct Summary {
     /// On the test records; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub test: Option<Evaluation>,
+    /// The same without each party's codes, as if it were away: what it contributes.
+    #[serde(default)]
+    pub without: BTreeMap<PartyName, Evaluation>,
+    /// Flags of abnormal inputs on test records; absent where the run has no detectors.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub flags: Option<Flags>,
     /// Bits that each party released of a record, by group of records.
     pub bits_released_per_record: Released,
     /// Balance of each party's bits on test records.
@@ -46,6 +52,22 @@ pub struct Summary {
     pub bytes: Bytes,
     /// Where the time went.
     pub seconds: Seconds,
+}
+
+/// Flags of abnormal inputs, as far as the run could tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flags {
+    /// The level: of records exchangeable with the calibration records, at most this share is flagged on average.
+    pub level: f64,
+    /// Calibration records; none of them fitted a model or a detector.
+    pub calibration: usize,
+    /// Test records that were judged.
+    pub judged: usize,
+    /// Share of the test records that were flagged, ties broken at random.
+    pub flagged_share: f64,
+    /// The interval in which that share is with probability 0.99 if test records are exchangeable with calibration
+    /// records.
+    pub interval_99: [f64; 2],
 }
 
 /// Records of each part.
@@ -57,6 +79,9 @@ pub struct Records {
     pub validation: usize,
     /// Test records.
     pub test: usize,
+    /// Records on which detectors of abnormal inputs were fitted and calibrated.
+    #[serde(default)]
+    pub calibration: usize,
     /// Training records on which the bottom models learned.
     pub cohort_train: usize,
     /// Validation records used meanwhile.
@@ -71,6 +96,7 @@ impl Records {
             train: count(Part::Train),
             validation: count(Part::Validation),
             test: count(Part::Test),
+            calibration: count(Part::Calibration),
             cohort_train: count(Part::CohortTrain),
             cohort_validation: count(Part::CohortValidation),
         }

@@ -28,15 +28,25 @@ pub struct TopFile {
     pub model: Snapshot,
     /// Digests of the parties' encoders, in the settings' order.
     pub encoders: Vec<Digest>,
+    /// Names of the classes, in their order; none for a regression.
+    pub classes: Vec<String>,
 }
 
 impl TopFile {
+    /// What `classifier` has learned on the codes of `encoders`, with what its outputs stand for.
+    pub fn of(classifier: &Classifier, encoders: Vec<Digest>, classes: Vec<String>) -> Self {
+        let mut model = classifier.snapshot();
+        classifier.meaning().put(&mut model);
+        Self { model, encoders, classes }
+    }
+
     /// As a snapshot, with the digest of the run's settings.
     pub fn to_snapshot(&self, run: &RunSettings) -> Snapshot {
         let mut snapshot = self.model.clone();
         let encoders: Vec<String> = self.encoders.iter().map(Digest::to_string).collect();
         snapshot.text.insert("settings_sha256".into(), run.to_settings().digest().to_string());
         snapshot.text.insert("encoders_sha256".into(), encoders.join(","));
+        snapshot.text.insert("classes".into(), serde_json::json!(self.classes).to_string());
         snapshot
     }
 
@@ -58,6 +68,8 @@ impl TopFile {
             text("encoders_sha256").split(',').map(Digest::from_hex).collect();
         let encoders =
             encoders.with_context(|| format!("{} is damaged: no encoder digests", path.display()))?;
-        Ok(Self { model, encoders })
+        let classes = serde_json::from_str(&text("classes"));
+        let classes = classes.with_context(|| format!("{} is damaged: no classes", path.display()))?;
+        Ok(Self { model, encoders, classes })
     }
 }

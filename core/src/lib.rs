@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod digest;
 pub mod gradient;
 pub mod hijack;
+pub mod inference;
 pub mod limits;
 pub mod message;
 pub mod name;

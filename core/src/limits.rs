@@ -18,3 +18,9 @@ pub const MAX_NAME_BYTES: usize = 64;
 pub const MAX_TEXT_BYTES: usize = 2048;
 /// Bytes of one encoded message. A gradient of 65,536 records x 128 bits as f32 still fits.
 pub const MAX_MESSAGE_BYTES: usize = 40 << 20;
+/// Records of one request to a party that serves predictions.
+pub const MAX_REQUEST_ROWS: usize = 1 << 20;
+/// Records of one message of codes in answer to it; every message but the last holds as many.
+pub const CODES_ROWS: usize = 16_384;
+/// Record ids of one prediction request.
+pub const MAX_PREDICT_IDS: usize = 1 << 18;

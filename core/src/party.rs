@@ -304,6 +304,7 @@ impl PartySession {
             }
             Part::CohortValidation => Ok(()),
             Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
+            Part::Calibration if !self.frozen => forbidden("encode calibration records", "after the freeze"),
             Part::Validation if !self.frozen => {
                 forbidden("encode all validation records", "after the freeze")
             }

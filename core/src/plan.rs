@@ -23,6 +23,9 @@ pub enum Part {
     CohortTrain,
     /// The validation records used while bottom models learn; all of them in joint training.
     CohortValidation,
+    /// The records on which detectors of abnormal inputs are fitted and calibrated: no model learns from them and none
+    /// is chosen on them.
+    Calibration,
 }
 
 /// Which records one request is about.
@@ -82,6 +85,7 @@ pub struct Plan {
     train: Vec<u32>,
     validation: Vec<u32>,
     test: Vec<u32>,
+    calibration: Vec<u32>,
     cohort_train: usize,
     cohort_validation: usize,
     seed: u64,
@@ -102,13 +106,16 @@ impl Plan {
         let share = |of: usize, share: f64| (of as f64 * share).round() as usize;
         let test = rows.split_off(records - share(records, settings.test_share));
         shuffle(&mut rows, &mut stream(settings.seed, "validation split", &[]));
-        let validation = rows.split_off(rows.len() - share(rows.len(), settings.validation_share));
+        let left = rows.len();
+        let validation = rows.split_off(left - share(left, settings.validation_share));
+        let calibration = rows.split_off(rows.len().saturating_sub(share(left, settings.calibration_share)));
         let plan = Self {
             cohort_train: share(rows.len(), settings.cohort_share),
             cohort_validation: share(validation.len(), settings.cohort_share),
             train: rows,
             validation,
             test,
+            calibration,
             seed: settings.seed,
             epochs: settings.epochs,
             batch_rows: settings.batch_rows.min(MAX_BATCH_ROWS),
@@ -116,10 +123,12 @@ impl Plan {
         };
         let least_validation = usize::from(settings.validation_share > 0.0);
         let least_test = usize::from(settings.test_share > 0.0);
+        let least_calibration = usize::from(settings.calibration_share > 0.0);
         for (part, found, least) in [
             ("training", plan.cohort_train, 2),
             ("validation", plan.cohort_validation, least_validation),
             ("test", plan.test.len(), least_test),
+            ("calibration", plan.calibration.len(), least_calibration),
         ] {
             if found < least {
                 return Err(PlanError::TooFew { records, part, found, least });
@@ -128,15 +137,37 @@ impl Plan {
         Ok(plan)
     }
 
+    /// A plan in which nothing is learned: all records are in the test part.
+    pub fn of_trained(records: usize) -> Self {
+        Self {
+            train: Vec::new(),
+            validation: Vec::new(),
+            calibration: Vec::new(),
+            test: (0..records as u32).collect(),
+            cohort_train: 0,
+            cohort_validation: 0,
+            seed: 0,
+            epochs: 0,
+            batch_rows: 1,
+            shuffled_epoch: None,
+        }
+    }
+
     /// The rows of a part.
     pub fn part(&self, part: Part) -> &[u32] {
         match part {
             Part::Train => &self.train,
             Part::Validation => &self.validation,
             Part::Test => &self.test,
+            Part::Calibration => &self.calibration,
             Part::CohortTrain => &self.train[..self.cohort_train],
             Part::CohortValidation => &self.validation[..self.cohort_validation],
         }
+    }
+
+    /// All records.
+    pub fn records(&self) -> usize {
+        self.train.len() + self.validation.len() + self.test.len() + self.calibration.len()
     }
 
     /// Batches of every epoch.
@@ -212,12 +243,13 @@ mod tests {
             seed in any::<u64>(),
             given in any::<bool>(),
             cohort_share in 0.2_f64..1.0,
+            calibration_share in 0.0_f64..0.5,
         ) {
             let row_order = if given { RowOrder::Given } else { RowOrder::Shuffled };
-            let settings = RunSettings { batch_rows, seed, row_order, cohort_share, ..settings() };
+            let settings = RunSettings { batch_rows, seed, row_order, cohort_share, calibration_share, ..settings() };
             let mut plan = Plan::new(&settings, records).unwrap();
             let mut all: Vec<u32> =
-                [Part::Train, Part::Validation, Part::Test].iter().flat_map(|p| plan.part(*p).to_vec()).collect();
+                [Part::Train, Part::Validation, Part::Test, Part::Calibration].iter().flat_map(|p| plan.part(*p).to_vec()).collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..records as u32).collect::<Vec<_>>());
             if given {

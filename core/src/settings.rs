@@ -107,6 +107,14 @@ pub struct RunSettings {
     /// Epsilon a bit of randomised response, above 0 and at most 20; absent: bits are sent as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomised_response: Option<f64>,
+    /// Share of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
+    /// for no detectors.
+    #[serde(default)]
+    pub calibration_share: f64,
+    /// Probability with which a party's bits are left out of a training record, from 0 to below 0.9: the top model
+    /// then learns to predict while a party is away.
+    #[serde(default)]
+    pub party_dropout: f64,
 }
 
 mod defaults {
@@ -166,6 +174,8 @@ impl RunSettings {
             cohort_share: defaults::cohort_share(),
             refit: false,
             randomised_response: None,
+            calibration_share: 0.0,
+            party_dropout: 0.0,
         }
     }
 
@@ -201,7 +211,12 @@ impl RunSettings {
         range("batch_rows", self.batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
         let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
         require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
-        for (key, share) in [("test_share", self.test_share), ("validation_share", self.validation_share)] {
+        for (key, share) in [
+            ("test_share", self.test_share),
+            ("validation_share", self.validation_share),
+            ("calibration_share", self.calibration_share),
+            ("party_dropout", self.party_dropout),
+        ] {
             require((0.0..0.9).contains(&share), key, "from 0 to below 0.9".into(), share.to_string())?;
         }
         let cohort_fits = self.cohort_share > 0.0 && self.cohort_share <= 1.0;
@@ -243,6 +258,8 @@ impl RunSettings {
                 "randomised_response",
                 self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
             ),
+            ("calibration_share", self.calibration_share.to_string()),
+            ("party_dropout", self.party_dropout.to_string()),
         ];
         Settings(pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect())
     }
@@ -350,6 +367,7 @@ mod tests {
             RunSettings { learning_rate: f64::NAN, ..settings() },
             RunSettings { test_share: 0.95, ..settings() },
             RunSettings { cohort_share: 0.0, ..settings() },
+            RunSettings { party_dropout: 1.0, ..settings() },
             RunSettings { randomised_response: Some(0.0), ..settings() },
             RunSettings { randomised_response: Some(f64::NAN), ..settings() },
             RunSettings { parties: vec![], ..settings() },

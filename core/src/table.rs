@@ -50,7 +50,12 @@ impl CodeTable {
         for (index, row) in rows.iter().enumerate() {
             let row = *row as usize;
             self.known[row] = true;
-            self.bytes[row * width..(row + 1) * width].copy_from_slice(&codes.row_bytes(index));
+            let place = &mut self.bytes[row * width..(row + 1) * width];
+            if self.bits.is_multiple_of(8) {
+                place.copy_from_slice(&codes.as_bytes()[index * width..(index + 1) * width]);
+            } else {
+                place.copy_from_slice(&codes.row_bytes(index));
+            }
         }
     }
 
@@ -79,6 +84,28 @@ impl CodeTable {
             );
         }
         Ok(signs)
+    }
+
+    /// The same for rows that need not be known: zeros, no sign, stand for the bits of one that is not.
+    ///
+    /// # Panics
+    /// If a row is beyond the table.
+    pub fn signs_or_zeros(&self, rows: &[u32]) -> Vec<f32> {
+        let width = self.bits.div_ceil(8);
+        let mut signs = vec![0.0; rows.len() * self.bits];
+        for (signs, row) in signs.chunks_exact_mut(self.bits.max(1)).zip(rows) {
+            let row = *row as usize;
+            if !self.known[row] {
+                continue;
+            }
+            let place = &self.bytes[row * width..(row + 1) * width];
+            for (signs, byte) in signs.chunks_mut(8).zip(place) {
+                for (bit, sign) in signs.iter_mut().enumerate() {
+                    *sign = f32::from((byte >> bit) & 1) * 2.0 - 1.0;
+                }
+            }
+        }
+        signs
     }
 
     /// The table as bytes: records, bits, one byte a record for known or not, then the codes.
@@ -162,6 +189,7 @@ mod tests {
         table.put(&[4, 1], &codes);
         assert_eq!(table.signs(&[1, 4]), Ok(vec![-1.0, -1.0, 1.0, 1.0, -1.0, 1.0]));
         assert_eq!(table.signs(&[1, 0]), Err(0));
+        assert_eq!(table.signs_or_zeros(&[0, 4]), [0.0, 0.0, 0.0, 1.0, -1.0, 1.0]);
         assert!(table.knows(4) && !table.knows(3) && !table.knows(9));
         let bytes = table.to_bytes();
         assert_eq!(CodeTable::from_bytes(&bytes), Ok(table.clone()));

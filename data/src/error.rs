@@ -233,6 +233,14 @@ pub enum TableError {
         /// Columns that are loaded.
         columns: usize,
     },
+    /// A Parquet file is not what it should be.
+    #[error("{}: {reason}; check `paths`, or write the file again", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An IDX file is not what it should be.
     #[error(transparent)]
     Idx(#[from] IdxError),

@@ -13,6 +13,7 @@ use crate::idx::IdxFile;
 use crate::limits::{MAX_CLASSES, check_size};
 use crate::names;
 use crate::number::CellFault;
+use crate::record_ids::IdsSource;
 use crate::source::resolve;
 use crate::target::{Target, TargetColumn};
 
@@ -122,6 +123,14 @@ impl LabelsSource {
             Self::Idx(idx) => &mut idx.paths,
         };
         resolve(paths, folder);
+    }
+
+    /// Where the ids of the labelled records are.
+    pub fn ids(&self) -> IdsSource {
+        match self {
+            Self::Csv(csv) => IdsSource::Csv { paths: csv.paths.clone(), id: csv.id.clone() },
+            Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone() },
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod names;
 mod number;
 mod preprocess;
 mod quantile;
+mod record_ids;
 mod source;
 mod target;
 
@@ -38,5 +39,6 @@ pub use matrix::{Matrix, MatrixError};
 pub use number::CellFault;
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor, Standardizer};
 pub use quantile::Quantiles;
+pub use record_ids::IdsSource;
 pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
 pub use target::Target;

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hashvfl_coordinator::progress::Event;
 use hashvfl_coordinator::summary::Summary;
 
@@ -96,6 +96,99 @@ pub fn run(configs: &Configs, mut watch: impl FnMut(&Event)) -> anyhow::Result<S
     coordinator.join()?;
     parties.iter_mut().try_for_each(Process::join)?;
     summary.context("the coordinator ended without a summary")
+}
+
+/// A trained federation that serves predictions, each side a process of its own; ended when it is dropped.
+pub struct Serving {
+    /// Where the coordinator listens.
+    pub address: SocketAddr,
+    coordinator: Process,
+    parties: Vec<Process>,
+    // Closed, it would end the coordinator's events.
+    _events: BufReader<ChildStdout>,
+}
+
+impl Serving {
+    /// Starts coordinator and parties, and waits until all are there.
+    pub fn start(configs: &Configs) -> anyhow::Result<Self> {
+        let arguments = ["coordinator", "serve", "--json"];
+        let mut coordinator = Process::start("serving", &arguments, &configs.coordinator, Stdio::piped())?;
+        let stdout = coordinator.child.stdout.take().context("the coordinator's output")?;
+        let mut events = BufReader::new(stdout);
+        let mut event = || -> anyhow::Result<Event> {
+            let mut line = String::new();
+            let read = events.read_line(&mut line).context("reading the coordinator's output")?;
+            if read == 0 {
+                coordinator.join()?;
+                bail!("the coordinator ended before all parties were there");
+            }
+            serde_json::from_str(&line).context("the coordinator's output")
+        };
+        let address = loop {
+            if let Event::Listening { address } = event()? {
+                break address;
+            }
+        };
+        let start = |(name, config): &(String, PathBuf)| {
+            let text = std::fs::read_to_string(config)
+                .with_context(|| format!("cannot read {}", config.display()))?;
+            let dial = |line: &str| match line.starts_with("coordinator = ") {
+                true => format!("coordinator = \"http://{address}\"\n"),
+                false => format!("{line}\n"),
+            };
+            std::fs::write(config, text.lines().map(dial).collect::<String>())
+                .with_context(|| format!("cannot write {}", config.display()))?;
+            Process::start(&format!("{name}-serving"), &["party", "serve"], config, Stdio::null())
+        };
+        let parties = configs.parties.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut joined = 0;
+        while joined < parties.len() {
+            joined += usize::from(matches!(event()?, Event::Joined { .. }));
+        }
+        Ok(Self { address, coordinator, parties, _events: events })
+    }
+
+    /// Largest memory so far of the coordinator and of each party, in bytes; where the system tells.
+    pub fn peak_bytes(&self) -> Vec<Option<u64>> {
+        [&self.coordinator].into_iter().chain(&self.parties).map(|process| peak(process.child.id())).collect()
+    }
+
+    /// Predicts the records in `input`; largest memory that was seen of the asking process.
+    pub fn predict(&self, input: &Path, out: &Path, more: &[&str]) -> anyhow::Result<Option<u64>> {
+        let (server, text) = (format!("http://{}", self.address), |path: &Path| path.display().to_string());
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut child = Command::new(program)
+            .args([
+                "coordinator",
+                "predict",
+                "--server",
+                &server,
+                "--input",
+                &text(input),
+                "--out",
+                &text(out),
+            ])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start the process that predicts")?;
+        let mut most = None;
+        loop {
+            most = most.max(peak(child.id()));
+            if let Some(status) = child.try_wait().context("waiting for the process that predicts")? {
+                ensure!(status.success(), "the process that predicts ended with {status}");
+                return Ok(most);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+fn peak(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn start_parties(configs: &Configs, address: SocketAddr) -> anyhow::Result<Vec<Process>> {

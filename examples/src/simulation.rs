@@ -39,6 +39,8 @@ pub struct Simulated {
     pub validation: Option<Evaluation>,
     /// On test records.
     pub test: Option<Evaluation>,
+    /// The same without each party's codes, in the parties' order; none where there are no test records.
+    pub without: Vec<Evaluation>,
     /// Bits that each party released of a record.
     pub released: Released,
     /// Balance of each party's bits on the records that the simulation named; empty for floats.
@@ -105,11 +107,15 @@ impl Simulation<'_> {
         let outcome = course::run(parties, self.settings, &mut plan, &mut classifier, top.patience, watch)?;
         let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
         let mut validation = best.and_then(|report| report.validation);
+        // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.
+        let gather = |rows: &[u32]| {
+            outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
+        };
+        let test_rows = plan.part(Part::Test);
+        let parties = if test_rows.is_empty() { 0 } else { self.sides.len() };
+        let without =
+            (0..parties).map(|party| classifier.evaluate_without(party, &gather, test_rows)).collect();
         if self.settings.refits() {
-            // Unwrap safety: a course that refits keeps the codes of all validation records.
-            let gather = |rows: &[u32]| {
-                outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
-            };
             validation = Some(classifier.evaluate_stored(&gather, plan.part(Part::Validation)));
         }
         Ok(Simulated {
@@ -117,6 +123,7 @@ impl Simulation<'_> {
             best_epoch: outcome.best_epoch,
             validation,
             test: outcome.test,
+            without,
             released: outcome.released,
             balance: Vec::new(),
         })

@@ -4,13 +4,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_core::{Part, Plan};
+use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
 use crate::gradients::Gradients;
-use crate::init::Init;
+use crate::init::{Init, uniform};
 use crate::loss::{Evaluation, Labels, Loss, LossConfig};
+use crate::predictor::Meaning;
 use crate::range::{RangeError, above_zero, at_least_zero, share};
 use crate::schedule::learning_rate;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
@@ -72,6 +74,7 @@ pub struct Step {
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
+    inputs: usize,
     model: Mlp,
     adam: Adam,
     loss: Loss,
@@ -81,6 +84,7 @@ pub struct Classifier {
     schedule: Schedule,
     peak_rate: f64,
     total_updates: u64,
+    party_dropout: f64,
 }
 
 impl Classifier {
@@ -98,8 +102,21 @@ impl Classifier {
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
         let adam = Adam::new(config.adam);
-        let pending = None;
-        Ok(Self { config, model, adam, loss, pending, seed, device, schedule, peak_rate, total_updates })
+        let party_dropout = 0.0;
+        Ok(Self {
+            config,
+            inputs,
+            model,
+            adam,
+            loss,
+            pending: None,
+            seed,
+            device,
+            schedule,
+            peak_rate,
+            total_updates,
+            party_dropout,
+        })
     }
 
     /// The top model of a run, its loss fitted to the training records of the cohort.
@@ -114,7 +131,8 @@ impl Classifier {
         let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
         let course = (settings.schedule, settings.learning_rate, plan.updates());
-        Self::new(config.clone(), loss, inputs, course, seed, device)
+        let party_dropout = settings.party_dropout;
+        Ok(Self { party_dropout, ..Self::new(config.clone(), loss, inputs, course, seed, device)? })
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
@@ -126,7 +144,16 @@ impl Classifier {
 
     /// The first half of [`Self::step`], all that parties wait for. [`Self::update`] is the second.
     pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
-        let input = self.input(parts, rows.len());
+        let mut draws = stream(self.seed, "party dropout", &[self.adam.updates()]);
+        let absent = absent(self.party_dropout, (parts.len(), rows.len()), &mut draws);
+        let input = match &absent {
+            Some(absent) => {
+                let mut present = parts.to_vec();
+                leave_out(&mut present, absent);
+                self.input(&present, rows.len())
+            }
+            None => self.input(parts, rows.len()),
+        };
         let device = input.device();
         let mut dropout =
             Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
@@ -137,6 +164,9 @@ impl Classifier {
         let joint = to_host(joint);
         self.pending = Some(gradients);
         let mut split = split_columns(&joint, parts, rows.len());
+        if let Some(absent) = &absent {
+            leave_out(&mut split, absent);
+        }
         for (gradient, part) in split.iter_mut().zip(parts) {
             self.loss.add_consistency(gradient, part, rows);
         }
@@ -153,6 +183,23 @@ impl Classifier {
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
         to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
+    }
+
+    /// The same, and the features [rows, [`Self::feature_count`]] that the outputs are linear in: the last hidden layer,
+    /// or the codes where the top model has no hidden layer.
+    pub fn predict_with_features(&self, parts: &[Vec<f32>], rows: usize) -> (Vec<f32>, Vec<f32>) {
+        let (outputs, trace) = self.model.forward(self.input(parts, rows), &mut Dropout::off());
+        (to_host(outputs), to_host(trace.into_last_input()))
+    }
+
+    /// Features a record.
+    pub fn feature_count(&self) -> usize {
+        self.config.hidden.last().copied().unwrap_or(self.inputs)
+    }
+
+    /// Target codes by class that training pulled codes to; `None` where it did not.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        self.loss.targets()
     }
 
     /// Measures outputs on `rows`.
@@ -204,6 +251,26 @@ impl Classifier {
         self.loss.evaluate(&outputs, rows)
     }
 
+    /// The same without the codes of the party `without`, as if it were away.
+    pub fn evaluate_without(
+        &self,
+        without: usize,
+        gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+        rows: &[u32],
+    ) -> Evaluation {
+        let masked = |rows: &[u32]| {
+            let mut parts = gather(rows);
+            parts[without].fill(0.0);
+            parts
+        };
+        self.evaluate_stored(&masked, rows)
+    }
+
+    /// What the outputs stand for.
+    pub fn meaning(&self) -> Meaning {
+        self.loss.meaning()
+    }
+
     /// Everything the classifier has learned.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -219,15 +286,47 @@ impl Classifier {
     }
 
     fn input(&self, parts: &[Vec<f32>], rows: usize) -> Tensor<2> {
-        let widths: Vec<usize> = parts.iter().map(|part| part.len() / rows.max(1)).collect();
-        let mut joined = Vec::with_capacity(rows * widths.iter().sum::<usize>());
-        for row in 0..rows {
-            for (part, width) in parts.iter().zip(&widths) {
-                joined.extend_from_slice(&part[row * width..(row + 1) * width]);
-            }
+        join(parts, rows, &self.device.clone().inner())
+    }
+}
+
+/// All parties' codes side by side: [rows, all bits].
+pub(crate) fn join(parts: &[Vec<f32>], rows: usize, device: &Device) -> Tensor<2> {
+    let widths: Vec<usize> = parts.iter().map(|part| part.len() / rows.max(1)).collect();
+    let mut joined = Vec::with_capacity(rows * widths.iter().sum::<usize>());
+    for row in 0..rows {
+        for (part, width) in parts.iter().zip(&widths) {
+            joined.extend_from_slice(&part[row * width..(row + 1) * width]);
         }
-        let data = TensorData::new(joined, [rows, widths.iter().sum::<usize>()]);
-        Tensor::from_data(data, &self.device.clone().inner())
+    }
+    let data = TensorData::new(joined, [rows, widths.iter().sum::<usize>()]);
+    Tensor::from_data(data, device)
+}
+
+/// For each party, which of the records it is away from: with probability `rate` each, but never all parties from one
+/// record. None at a rate of 0, for which nothing is drawn.
+fn absent(rate: f64, (parties, rows): (usize, usize), draws: &mut ChaCha8Rng) -> Option<Vec<Vec<bool>>> {
+    if rate <= 0.0 || parties < 2 {
+        return None;
+    }
+    let mut absent = vec![vec![false; rows]; parties];
+    for row in 0..rows {
+        absent.iter_mut().for_each(|party| party[row] = f64::from(uniform(draws)) < rate);
+        if absent.iter().all(|party| party[row]) {
+            let stays = (uniform(draws) * parties as f32) as usize;
+            absent[stays.min(parties - 1)][row] = false;
+        }
+    }
+    Some(absent)
+}
+
+/// Zeros in place of a party's values of the records that it is away from.
+fn leave_out(parts: &mut [Vec<f32>], absent: &[Vec<bool>]) {
+    for (part, absent) in parts.iter_mut().zip(absent) {
+        let width = (part.len() / absent.len().max(1)).max(1);
+        for (values, _) in part.chunks_exact_mut(width).zip(absent).filter(|(_, absent)| **absent) {
+            values.fill(0.0);
+        }
     }
 }
 
@@ -244,4 +343,25 @@ fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>
             joint.chunks_exact(total).flat_map(|row| row[range.clone()].iter().copied()).collect()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_is_left_out_as_often_as_set_and_never_all_of_them() {
+        let mut draws = stream(0, "test", &[]);
+        assert!(absent(0.0, (2, 10), &mut draws).is_none() && absent(0.5, (1, 10), &mut draws).is_none());
+        let absent = absent(0.3, (3, 10_000), &mut draws).unwrap();
+        for party in &absent {
+            let share = party.iter().filter(|away| **away).count() as f64 / 1e4;
+            assert!((share - 0.29).abs() < 0.02, "{share}");
+        }
+        assert!((0..10_000).all(|row| absent.iter().any(|party| !party[row])));
+        let mut parts = vec![vec![1.0; 20_000]; 3];
+        leave_out(&mut parts, &absent);
+        let zero = |row: usize| parts[1][2 * row..2 * row + 2] == [0.0, 0.0];
+        assert!((0..10_000).all(|row| zero(row) == absent[1][row]));
+    }
 }

@@ -60,7 +60,7 @@ pub struct Released {
     pub cohort_validation: u64,
     /// Records outside cohort and test part.
     pub others: u64,
-    /// Test records.
+    /// Test records, and those on which detectors are fitted and calibrated.
     pub test: u64,
 }
 
@@ -111,8 +111,7 @@ pub fn run<P: Parties>(
     let joint = learn_jointly(parties, settings, plan, classifier, patience, watch)?;
     watch(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(CourseError::Parties)?;
-    let records: usize =
-        [Part::Train, Part::Validation, Part::Test].iter().map(|part| plan.part(*part).len()).sum();
+    let records = plan.records();
     let mut tables: Vec<_> = encoders.iter().map(|_| P::Embedding::table(records, settings.bits)).collect();
     let mut keep = |parties: &mut P, plan: &mut Plan, part: Part| {
         for chunk in 0..plan.chunks(part) {
@@ -129,6 +128,7 @@ pub fn run<P: Parties>(
         keep(parties, plan, Part::Train).map_err(CourseError::Parties)?;
         keep(parties, plan, Part::Validation).map_err(CourseError::Parties)?;
     }
+    keep(parties, plan, Part::Calibration).map_err(CourseError::Parties)?;
     keep(parties, plan, Part::Test).map_err(CourseError::Parties)?;
     // Unwrap safety: every row that is gathered below was kept above.
     let gather = |rows: &[u32]| -> Vec<Vec<f32>> {

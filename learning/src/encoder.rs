@@ -192,9 +192,16 @@ impl Encoder {
     /// codes; a row's result does not depend on its neighbours.
     pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let content = self.response.is_some().then(|| columns.clone());
+        let mut values = self.embedding(columns, rows);
+        self.respond(&mut values, content, rows);
+        values
+    }
+
+    /// What the codes of `columns` [rows, columns] are the signs of, before any flip: the embedding [rows, bits] with
+    /// fixed statistics. It stays with the party, for its detectors.
+    pub fn embedding(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let mut values = self.embed(columns, rows);
         self.statistics.apply(&mut values, self.cut == Cut::Hash);
-        self.respond(&mut values, content, rows);
         values
     }
 

@@ -22,6 +22,8 @@ pub mod init;
 pub mod local;
 pub mod loss;
 pub mod metrics;
+pub mod network;
+pub mod predictor;
 pub mod range;
 pub mod schedule;
 pub mod snapshot;
@@ -29,4 +31,6 @@ pub mod threads;
 
 pub use classifier::{Classifier, TopConfig};
 pub use encoder::{Encoder, EncoderConfig};
+pub use network::Network;
+pub use predictor::Predictor;
 pub use snapshot::Snapshot;

@@ -5,6 +5,7 @@ use hashvfl_core::target::target_codes;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics;
+use crate::predictor::Meaning;
 
 /// Labels of all records.
 #[derive(Clone)]
@@ -136,6 +137,19 @@ impl Loss {
             Labels::Classes { count, .. } => *count,
             Labels::Real(_) => 1,
         }
+    }
+
+    /// What the outputs stand for.
+    pub fn meaning(&self) -> Meaning {
+        match &self.labels {
+            Labels::Classes { count, .. } => Meaning::Classes(*count),
+            Labels::Real(_) => Meaning::Value { center: self.center, spread: self.spread },
+        }
+    }
+
+    /// Target codes by class; `None` where the consistency term is off.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        (!self.targets.is_empty()).then_some(&self.targets)
     }
 
     /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows, and its gradient.

@@ -7,7 +7,7 @@ use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
 use crate::flow::{Flow, Volume};
 use crate::key::RecordKey;
-use crate::policy::Policy;
+use crate::policy::{Policy, Refusal};
 use crate::store::{Store, StoreError};
 
 /// What a ledger is opened for.
@@ -29,7 +29,18 @@ pub struct Ledger<S> {
     accounts: Vec<Entry>,
     /// Of each row, where its account is.
     places: Vec<u32>,
+    /// Places that differ from what the store holds, some of them more than once.
+    changed: Vec<u32>,
     flows: BTreeMap<Flow, Volume>,
+}
+
+/// What of a request the policy refuses.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// Positions in the request, in order.
+    pub positions: Vec<u32>,
+    /// By which rule; absent where nothing is refused.
+    pub refusal: Option<Refusal>,
 }
 
 struct Entry {
@@ -37,8 +48,6 @@ struct Entry {
     account: Account,
     /// Charged, and not released yet.
     reserved: bool,
-    /// Differs from what the store holds.
-    changed: bool,
 }
 
 impl<S: Store> Ledger<S> {
@@ -55,7 +64,7 @@ impl<S: Store> Ledger<S> {
         sorted.dedup();
         let place = |key: &RecordKey| sorted.binary_search(key).unwrap_or_default() as u32;
         let places = keys.iter().map(place).collect();
-        let fresh = |key| Entry { key, account: Account::default(), reserved: false, changed: false };
+        let fresh = |key| Entry { key, account: Account::default(), reserved: false };
         let mut accounts: Vec<Entry> = sorted.into_iter().map(fresh).collect();
         let mut next = 0;
         store.scan(&mut |key, account| {
@@ -67,7 +76,7 @@ impl<S: Store> Ledger<S> {
             }
         })?;
         let flows = store.flows()?;
-        Ok(Self { store, terms, accounts, places, flows })
+        Ok(Self { store, terms, accounts, places, changed: Vec::new(), flows })
     }
 
     /// Number of records.
@@ -78,6 +87,34 @@ impl<S: Store> Ledger<S> {
     /// The account of a row.
     pub fn account(&self, row: u32) -> &Account {
         &self.accounts[self.place(row)].account
+    }
+
+    /// Which of `rows` may not be asked for: all where they are fewer than the policy's least batch, else those
+    /// whose account allows no release more. What `encoder` released before is expected to be the same, and free.
+    pub fn refused(&self, rows: &[u32], encoder: &Encoder) -> Refused {
+        let all = |refusal| Refused { positions: (0..rows.len() as u32).collect(), refusal: Some(refusal) };
+        let Terms { policy, .. } = &self.terms;
+        if let Err(refusal) = policy.check_batch(rows.len()) {
+            return all(refusal);
+        }
+        let cost = self.record_cost();
+        let account = |row: u32| {
+            let entry = &self.accounts[self.place(row)];
+            (!entry.reserved && !entry.account.expects(encoder)).then_some(&entry.account)
+        };
+        let over =
+            |row: u32| account(row).is_some_and(|account| policy.check([account].into_iter(), cost).is_err());
+        let positions: Vec<u32> = (0..).zip(rows).filter(|(_, row)| over(**row)).map(|(at, _)| at).collect();
+        if positions.is_empty() {
+            return Refused::default();
+        }
+        if let Err(refusal) = policy.check_batch(rows.len() - positions.len())
+            && positions.len() < rows.len()
+        {
+            return all(refusal);
+        }
+        let accounts = positions.iter().filter_map(|position| account(rows[*position as usize]));
+        Refused { refusal: policy.check(accounts, cost).err(), positions }
     }
 
     /// To be called before anything is computed of `rows`: `Ok` if what `encoder` makes of them may be sent.
@@ -128,7 +165,7 @@ impl<S: Store> Ledger<S> {
             let place = self.place(*row);
             let entry = &mut self.accounts[place];
             entry.account.remember(encoder, *digest);
-            entry.changed = true;
+            self.changed.push(place as u32);
         }
         Ok(())
     }
@@ -154,6 +191,13 @@ impl<S: Store> Ledger<S> {
     pub fn note(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
         let total = self.flows.entry(flow.clone()).or_default();
         *total = total.plus(volume);
+        self.write()
+    }
+
+    /// Gives back what was noted and not sent.
+    pub fn take_back(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
+        let total = self.flows.entry(flow.clone()).or_default();
+        *total = total.minus(volume);
         self.write()
     }
 
@@ -203,7 +247,7 @@ impl<S: Store> Ledger<S> {
             let place = self.place(*row);
             let entry = &mut self.accounts[place];
             entry.account.charge(cost);
-            entry.changed = true;
+            self.changed.push(place as u32);
         }
         let volume = Volume::of(rows.len(), self.terms.cost.bits);
         for flow in &self.terms.flows {
@@ -217,7 +261,7 @@ impl<S: Store> Ledger<S> {
         let cost = self.record_cost();
         let entry = &mut self.accounts[place];
         entry.account.refund(cost);
-        entry.changed = true;
+        self.changed.push(place as u32);
         let volume = Volume::of(1, self.terms.cost.bits);
         for flow in &self.terms.flows {
             let total = self.flows.entry(flow.clone()).or_default();
@@ -234,9 +278,11 @@ impl<S: Store> Ledger<S> {
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
-        let changed = self.accounts.iter().filter(|entry| entry.changed);
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let changed = self.changed.iter().map(|place| &self.accounts[*place as usize]);
         self.store.write(&mut changed.map(|entry| (entry.key, entry.account)), &self.flows)?;
-        self.accounts.iter_mut().for_each(|entry| entry.changed = false);
+        self.changed.clear();
         Ok(())
     }
 }
@@ -336,6 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_the_policy_is_told_row_by_row() {
+        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 8\nmin_batch = 2");
+        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
+        assert!(ledger.refused(&[0, 1, 2], &FROZEN).positions.is_empty(), "what was released before is free");
+        let refused = ledger.refused(&[0, 1, 2, 3], &LEARNING);
+        let refusal = refused.refusal.unwrap();
+        assert_eq!((refused.positions, refusal.rule, refusal.records), (vec![0, 1], Rule::Bits, 2));
+        let refused = ledger.refused(&[0, 2], &LEARNING);
+        assert_eq!((refused.positions, refused.refusal.unwrap().rule), (vec![0, 1], Rule::MinBatch));
+        assert_eq!(ledger.refused(&[2], &FROZEN).refusal.unwrap().rule, Rule::MinBatch);
+        assert_eq!(bits(&ledger), [8, 8, 0, 0], "nothing is charged by asking");
+    }
+
+    #[test]
     fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
         let mut ledger = open(&MemoryStore::default(), "");
         ledger.spend(&[0], &[0, 1]).unwrap();
@@ -359,5 +419,7 @@ mod tests {
         let totals = disk.flows().unwrap();
         assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 8)));
         assert_eq!(totals[&Flow::new("operator", Kind::Losses)].bits, 192);
+        ledger.take_back(&Flow::new("operator", Kind::Losses), Volume::of(1, 64)).unwrap();
+        assert_eq!(disk.flows().unwrap()[&Flow::new("operator", Kind::Losses)], Volume::of(2, 64));
     }
 }

@@ -25,7 +25,7 @@ pub use epsilon::Epsilon;
 pub use error::LedgerError;
 pub use flow::{Flow, Kind, Volume};
 pub use key::{RecordKey, Salt};
-pub use ledger::{Ledger, Terms};
+pub use ledger::{Ledger, Refused, Terms};
 pub use policy::{Policy, PolicyError, Refusal, Rule};
 pub use redb_store::RedbStore;
 pub use report::{MEANING, Report, explain_account, export};

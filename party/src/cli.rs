@@ -14,7 +14,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{client, encode, erase, init, ledger, secret};
+use crate::{client, encode, erase, init, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -70,6 +70,12 @@ enum Command {
         /// A text file of record ids, one a line.
         #[arg(long, value_name = "FILE")]
         ids: Option<PathBuf>,
+    },
+    /// Serve predictions with the trained model: dial the coordinator and answer its requests for codes.
+    Serve {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
@@ -132,6 +138,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
+        Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
         Some(Command::Ledger { command }) => ledger::run(&command),
         None => {
             let path =

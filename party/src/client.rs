@@ -38,7 +38,7 @@ pub fn join(
     let channel = driver.wait(connect(config))?;
     let (to_coordinator, outbound) = mpsc::channel::<PartyMessage>(4);
     let mut link = Link { to_coordinator, config };
-    link.send(&driver, hello(config))?;
+    link.send(&driver, FromParty::Hello(hello(config)))?;
     let mut client = FederationClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -112,24 +112,26 @@ impl Link<'_> {
     }
 }
 
-fn hello(config: &PartyConfig) -> FromParty {
+/// What a party says first.
+pub fn hello(config: &PartyConfig) -> Hello {
     let settings = config.run.to_settings();
-    FromParty::Hello(Hello {
+    Hello {
         protocol: PROTOCOL_VERSION,
         run: config.run_id.clone(),
         party: config.name.clone(),
         settings_digest: settings.digest(),
         settings,
-    })
+    }
 }
 
-async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::Result<F::Output> {
+/// The result of `future`, unless it takes too long.
+pub async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::Result<F::Output> {
     let limited = tokio::time::timeout(Duration::from_secs(limit_s), future).await;
     limited.map_err(|_| anyhow!("waited {limit_s} s for {what} (limits are in the config's [wait] table)"))
 }
 
 /// Dials until the coordinator is there or the limit is reached.
-async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
+pub async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(config.coordinator.clone())
         .with_context(|| format!("coordinator = \"{}\" is no address", config.coordinator))?
         .connect_timeout(Duration::from_secs(10))

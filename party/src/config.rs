@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hashvfl_core::{PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Preprocessing};
-use hashvfl_learning::EncoderConfig;
 use hashvfl_learning::device::DeviceChoice;
+use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
 
 use crate::watch::OnAlarm;
@@ -69,6 +69,17 @@ pub struct PartyConfig {
     /// The bottom model, hash layer and optimiser: this party's own business.
     #[serde(default)]
     pub encoder: EncoderConfig,
+    /// What `party serve` serves.
+    #[serde(default)]
+    pub serve: ServeConfig,
+}
+
+/// What `party serve` serves.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// The columns of the records to predict; absent: those of the training table.
+    pub columns: Option<ColumnsSource>,
 }
 
 /// Limits of waits, in seconds.
@@ -116,10 +127,29 @@ impl PartyConfig {
         self.state.join("bottom.safetensors")
     }
 
+    /// The trained model.
+    pub fn read_model(&self) -> anyhow::Result<Snapshot> {
+        let path = self.model_path();
+        ensure!(
+            path.exists(),
+            "{} is not there: the party keeps its model when a run finishes",
+            path.display()
+        );
+        Ok(Snapshot::read(&path)?)
+    }
+
+    /// The columns that `party serve` serves.
+    pub fn served_columns(&self) -> &ColumnsSource {
+        self.serve.columns.as_ref().unwrap_or(&self.columns)
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
         config.columns.resolve(folder);
+        if let Some(columns) = &mut config.serve.columns {
+            columns.resolve(folder);
+        }
         config.state = folder.join(&config.state);
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);

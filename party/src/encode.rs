@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
 use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
-use hashvfl_learning::snapshot::{Snapshot, write_whole};
+use hashvfl_learning::snapshot::write_whole;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
@@ -12,9 +11,7 @@ use crate::releases::Releases;
 
 /// Encodes a part of the records and writes a codes file.
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
-    let path = config.model_path();
-    ensure!(path.exists(), "{} is not there: the party keeps its model when a run finishes", path.display());
-    let prepared = Prepared::load_trained(config, &Snapshot::read(&path)?)?;
+    let prepared = Prepared::load_trained(config, &config.read_model()?)?;
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
     let rows = prepared.plan.part(part);
     let encoder = prepared.digest();

@@ -3,6 +3,7 @@
 //! ```text
 //! cli -> config -> prepare (table, preprocessing, encoder) -> client (stream) -> worker (work -> codes)
 //!                                                                                 `-- releases (ledger, policy)
+//! cli -> config -> prepare (table, trained encoder) -> serve (stream; codes of rows asked for) -- releases
 //! ```
 //!
 //! The worker answers what [`hashvfl_core::party::PartySession`] and the party's own policy let through; all that
@@ -19,7 +20,9 @@ mod ledger;
 pub mod prepare;
 mod recorder;
 mod releases;
+mod revision;
 mod secret;
+mod serve;
 mod state;
 mod watch;
 mod worker;

@@ -56,8 +56,24 @@ impl Prepared {
 
     /// Loads the table with the preprocessing and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let mut table = hashvfl_data::load(&config.columns)?;
+        let table = hashvfl_data::load(&config.columns)?;
         let plan = Plan::new(&config.run, table.ids.len())?;
+        Self::of_trained(config, table, plan, model)
+    }
+
+    /// Loads the table to be served with the preprocessing and weights of a trained model.
+    pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
+        let table = hashvfl_data::load(config.served_columns())?;
+        let plan = Plan::of_trained(table.ids.len());
+        Self::of_trained(config, table, plan, model)
+    }
+
+    fn of_trained(
+        config: &PartyConfig,
+        mut table: Table,
+        plan: Plan,
+        model: &Snapshot,
+    ) -> anyhow::Result<Self> {
         let trained = Trained::take(model, table.matrix.cols())?;
         let digest = config.run.to_settings().digest().to_string();
         ensure!(

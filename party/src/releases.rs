@@ -3,7 +3,9 @@
 use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, PackedCodes, Part, Plan};
-use hashvfl_ledger::{Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, ReleaseDigest, Terms};
+use hashvfl_ledger::{
+    Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
+};
 use tracing::warn;
 
 use crate::config::PartyConfig;
@@ -12,9 +14,22 @@ use crate::prepare::Prepared;
 /// The policy of `config`, which admits its run and its smallest answer.
 pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
-    let records = [Part::Train, Part::Validation, Part::Test].map(|part| plan.part(part).len());
-    policy.admit(config.run_id.as_str(), records.iter().sum())?;
+    policy.admit(config.run_id.as_str(), plan.records())?;
     policy.check_batch(smallest_answer(plan))?;
+    let run = &config.run;
+    let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
+    if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
+        warn!(
+            "the run may ask for {most} bits of a record, the policy allows {allowed} in its life: the run ends when they are used up"
+        );
+    }
+    Ok(policy)
+}
+
+/// The policy of `config` for serving `records` records: it admits the run, and is asked again at each request.
+pub fn serving_policy(config: &PartyConfig, records: usize) -> anyhow::Result<Policy> {
+    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+    policy.admit(config.run_id.as_str(), records)?;
     Ok(policy)
 }
 
@@ -25,7 +40,10 @@ fn smallest_answer(plan: &Plan) -> usize {
         0 => None,
         records => Some((records - 1) % CHUNK_ROWS + 1),
     };
-    [Part::CohortValidation, Part::Test].into_iter().filter_map(last_chunk).fold(batch, usize::min)
+    [Part::CohortValidation, Part::Calibration, Part::Test]
+        .into_iter()
+        .filter_map(last_chunk)
+        .fold(batch, usize::min)
 }
 
 /// The party's ledger at work, and the name of the encoder that it counts for.
@@ -38,14 +56,19 @@ pub struct Releases {
 impl Releases {
     /// Opens the ledger for the records of `prepared`, or makes it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
-        let policy = policy(config, &prepared.plan)?;
+        Self::open_under(policy(config, &prepared.plan)?, config, prepared)
+    }
+
+    /// Opens the ledger to serve the records of `prepared` with its frozen encoder, or makes it.
+    pub fn open_to_serve(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
+        let policy = serving_policy(config, prepared.ids.len())?;
+        let mut releases = Self::open_under(policy, config, prepared)?;
+        releases.freeze(prepared.digest());
+        Ok(releases)
+    }
+
+    fn open_under(policy: Policy, config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
         let run = &config.run;
-        let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
-        if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
-            warn!(
-                "the run may ask for {most} bits of a record, the policy allows {allowed} in its life: the run ends when they are used up"
-            );
-        }
         // Without randomised response no finite epsilon holds.
         let epsilon = run.randomised_response.map(|epsilon| epsilon * run.bits as f64);
         let cost = Cost { bits: run.bits as u32, epsilon: epsilon.and_then(Epsilon::new) };
@@ -78,6 +101,11 @@ impl Releases {
     /// The encoder is frozen for good.
     pub fn freeze(&mut self, digest: Digest) {
         self.encoder = Encoder { digest, frozen: true };
+    }
+
+    /// Which of `rows` the policy refuses.
+    pub fn refused(&self, rows: &[u32]) -> Refused {
+        self.ledger.refused(rows, &self.encoder)
     }
 
     /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next.

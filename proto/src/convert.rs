@@ -36,18 +36,18 @@ pub enum WireError {
     Settings(#[from] PairsError),
 }
 
-type Result<T> = std::result::Result<T, WireError>;
+pub(crate) type Result<T> = std::result::Result<T, WireError>;
 
-fn digest(what: &'static str, bytes: &[u8]) -> Result<Digest> {
+pub(crate) fn digest(what: &'static str, bytes: &[u8]) -> Result<Digest> {
     Digest::from_slice(bytes).ok_or(WireError::Digest(what))
 }
 
-fn limit(what: &'static str, found: usize, limit: usize) -> Result<()> {
+pub(crate) fn limit(what: &'static str, found: usize, limit: usize) -> Result<()> {
     if found <= limit { Ok(()) } else { Err(WireError::Limit { what, limit }) }
 }
 
 /// A peer's text, cut to its limit and to one line.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut line = String::new();
     for c in text.chars().map(clean) {
@@ -99,21 +99,24 @@ impl TryFrom<v1::Hello> for Hello {
     }
 }
 
+impl From<Hello> for v1::Hello {
+    fn from(hello: Hello) -> Self {
+        let pair = |(key, value): (&str, &str)| v1::Setting { key: key.into(), value: value.into() };
+        Self {
+            protocol_version: hello.protocol,
+            run_id: hello.run.into(),
+            party: hello.party.into(),
+            settings: hello.settings.pairs().map(pair).collect(),
+            settings_sha256: hello.settings_digest.0.to_vec(),
+        }
+    }
+}
+
 impl From<FromParty> for v1::PartyMessage {
     fn from(message: FromParty) -> Self {
         use v1::party_message::Message;
         let message = match message {
-            FromParty::Hello(hello) => Message::Hello(v1::Hello {
-                protocol_version: hello.protocol,
-                run_id: hello.run.into(),
-                party: hello.party.into(),
-                settings: hello
-                    .settings
-                    .pairs()
-                    .map(|(key, value)| v1::Setting { key: key.into(), value: value.into() })
-                    .collect(),
-                settings_sha256: hello.settings_digest.0.to_vec(),
-            }),
+            FromParty::Hello(hello) => Message::Hello(hello.into()),
             FromParty::Records(records) => Message::Records(v1::Records {
                 count: records.count,
                 salted_sha256: records.digest.0.to_vec(),
@@ -195,6 +198,7 @@ impl TryFrom<v1::encode::Rows> for Rows {
                     Ok(v1::Part::Test) => Part::Test,
                     Ok(v1::Part::CohortTrain) => Part::CohortTrain,
                     Ok(v1::Part::CohortValidation) => Part::CohortValidation,
+                    Ok(v1::Part::Calibration) => Part::Calibration,
                     Ok(v1::Part::Unspecified) | Err(_) => return Err(WireError::Missing("a part")),
                 };
                 Self::Chunk { part, chunk }
@@ -214,6 +218,7 @@ impl From<Rows> for v1::encode::Rows {
                     Part::Test => v1::Part::Test,
                     Part::CohortTrain => v1::Part::CohortTrain,
                     Part::CohortValidation => v1::Part::CohortValidation,
+                    Part::Calibration => v1::Part::Calibration,
                 };
                 Self::Chunk(v1::Chunk { part: part.into(), chunk })
             }
@@ -305,7 +310,14 @@ mod tests {
 
     fn from_coordinator() -> Vec<FromCoordinator> {
         let gradient = |encoding| Gradient::encode(vec![1.0, -0.5, 0.25, 0.0], 2, encoding);
-        let parts = [Part::Train, Part::Validation, Part::Test, Part::CohortTrain, Part::CohortValidation];
+        let parts = [
+            Part::Train,
+            Part::Validation,
+            Part::Test,
+            Part::CohortTrain,
+            Part::CohortValidation,
+            Part::Calibration,
+        ];
         let mut messages = vec![
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },

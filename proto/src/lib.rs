@@ -4,10 +4,12 @@
 //! `REGENERATE=1`) and fails when it differs. Outside this crate nobody sees a generated message's field.
 
 mod convert;
+mod convert_inference;
 pub mod driver;
 pub mod status;
+pub mod stop;
 
-/// Generated from `proto/hashvfl/v1/federation.proto`.
+/// Generated from the files in `proto/hashvfl/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 pub mod v1 {

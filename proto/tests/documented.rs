@@ -43,8 +43,10 @@ fn floats_have_no_wire_type_from_a_party() {
     let pool = pool();
     let said = reachable(&pool, "PartyMessage");
     assert!(said.contains_key("hashvfl.v1.Codes") && said.contains_key("hashvfl.v1.Setting"), "{said:?}");
-    let floats = float_fields(&said);
-    assert!(floats.is_empty(), "floats must have no wire type from a party, but {floats:?} hold some");
+    for said in [said, reachable(&pool, "ServerMessage")] {
+        let floats = float_fields(&said);
+        assert!(floats.is_empty(), "floats must have no wire type from a party, but {floats:?} hold some");
+    }
     // Gradients, and proof that floats are found where there are some.
     let down = float_fields(&reachable(&pool, "CoordinatorMessage"));
     assert_eq!(down, ["F32Gradient.values", "Int8Gradient.scales"], "floats to a party");
@@ -63,6 +65,9 @@ fn the_limits_are_those_of_core() {
         ("MAX_NAME_BYTES", limits::MAX_NAME_BYTES as u64),
         ("MAX_TEXT_BYTES", limits::MAX_TEXT_BYTES as u64),
         ("MAX_MESSAGE_BYTES", limits::MAX_MESSAGE_BYTES as u64),
+        ("MAX_REQUEST_ROWS", limits::MAX_REQUEST_ROWS as u64),
+        ("CODES_ROWS", limits::CODES_ROWS as u64),
+        ("MAX_PREDICT_IDS", limits::MAX_PREDICT_IDS as u64),
     ];
     for (name, limit) in limits {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
@@ -79,7 +84,8 @@ fn reference() -> String {
 
 fn pool() -> DescriptorPool {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let files = protox::compile(["hashvfl/v1/federation.proto"], [include]).unwrap();
+    let files =
+        protox::compile(["hashvfl/v1/federation.proto", "hashvfl/v1/inference.proto"], [include]).unwrap();
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 }
 

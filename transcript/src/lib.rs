@@ -64,12 +64,13 @@ pub enum Kind {
     Part(Part),
 }
 
-const PARTS: [(Part, &str); 5] = [
+const PARTS: [(Part, &str); 6] = [
     (Part::Train, "train"),
     (Part::Validation, "validation"),
     (Part::Test, "test"),
     (Part::CohortTrain, "cohort-train"),
     (Part::CohortValidation, "cohort-validation"),
+    (Part::Calibration, "calibration"),
 ];
 
 impl Kind {

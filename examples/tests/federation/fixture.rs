@@ -106,8 +106,17 @@ impl Fixture {
 
     /// Starts the coordinator and waits until it listens.
     pub fn coordinator(&self) -> (Role, String) {
+        self.listening(&["coordinator", "--json", "--config"])
+    }
+
+    /// Starts a coordinator that serves predictions, and waits until it listens.
+    pub fn serve(&self) -> (Role, String) {
+        self.listening(&["coordinator", "serve", "--json", "--config"])
+    }
+
+    fn listening(&self, arguments: &[&str]) -> (Role, String) {
         let config = self.coordinator_config();
-        let mut role = Role::start(&["coordinator", "--json", "--config"], &config);
+        let mut role = Role::start(arguments, &config);
         let address = loop {
             let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -116,6 +125,11 @@ impl Fixture {
             }
         };
         (role, address)
+    }
+
+    /// Starts a party that serves predictions.
+    pub fn party_serves(&self, name: &str, address: &str) -> Role {
+        Role::start(&["party", "serve", "--config"], &self.party_config(name, address))
     }
 
     pub fn party(&self, name: &str, address: &str) -> Role {
@@ -229,6 +243,12 @@ impl Role {
 
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
     fn ended(&mut self) -> (bool, String) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::fixture::{Fixture, Role, command};
 
 /// Bits of each record in a party's ledger, with how many records have them.
-fn counted(fixture: &Fixture, party: &str) -> BTreeMap<u64, usize> {
+pub fn counted(fixture: &Fixture, party: &str) -> BTreeMap<u64, usize> {
     let path = |name: &str| fixture.path(&format!("{party}{name}")).display().to_string();
     let _ = std::fs::remove_file(path(".csv.out"));
     let (ledger, config, out) = (path("-ledger.redb"), path(".toml"), path(".csv.out"));

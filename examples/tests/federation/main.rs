@@ -9,4 +9,5 @@ mod hijacked;
 mod honest;
 mod ledger;
 mod misconfigured;
+mod predict;
 mod rogue;

@@ -4,7 +4,8 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::random::stream;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use super::{BottomError, check_units};
 use crate::device::is_cpu;
 use crate::gradients::Gradients;
 use crate::init::{Init, uniform};
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::threads::vectorized;
 
 /// Units of the hidden layers.
@@ -51,7 +53,40 @@ pub struct Trace {
     kept: f32,
 }
 
+impl Trace {
+    /// The input of the last layer.
+    pub fn into_last_input(mut self) -> Tensor<2> {
+        // Unwrap safety: it holds the model's input at least.
+        self.inputs.pop().expect("an input")
+    }
+}
+
 impl Mlp {
+    /// A model of the sizes that `snapshot` holds under `prefix`, with its weights.
+    pub fn of_snapshot(snapshot: &Snapshot, prefix: &str, device: &Device) -> Result<Self, SnapshotError> {
+        let shape = |layer: usize| snapshot.arrays.get(&format!("{prefix}.layers.{layer}.weight"));
+        let sizes: Vec<[usize; 2]> =
+            (0..).map_while(shape).map_while(|a| a.shape[..].try_into().ok()).collect();
+        if sizes.is_empty() {
+            return Err(SnapshotError::Missing(format!("{prefix}.layers")));
+        }
+        // Every weight is replaced below.
+        let mut init = Init::new(stream(0, "replaced", &[]), device);
+        let layers = sizes.iter().map(|[inputs, outputs]| init.linear(*inputs, *outputs)).collect();
+        snapshot.load_module(prefix, Self { layers })
+    }
+
+    /// Inputs and outputs.
+    pub fn sizes(&self) -> (usize, usize) {
+        let side = |layer: Option<&Linear>, side: usize| layer.map_or(0, |layer| layer.weight.dims()[side]);
+        (side(self.layers.first(), 0), side(self.layers.last(), 1))
+    }
+
+    /// Inputs of the last layer.
+    pub fn features(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.weight.dims()[0])
+    }
+
     /// [rows, inputs] to [rows, outputs], outside any graph.
     pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
         forward(&self.layers, input, dropout)
@@ -167,9 +202,6 @@ impl Dropout {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-    use hashvfl_core::random::stream;
-
     use super::*;
 
     fn draw(dims: [usize; 2], purpose: &str) -> Tensor<2> {

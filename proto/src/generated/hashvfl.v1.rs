@@ -221,6 +221,7 @@ pub enum Part {
     Test = 3,
     CohortTrain = 4,
     CohortValidation = 5,
+    Calibration = 6,
 }
 impl Part {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -235,6 +236,7 @@ impl Part {
             Self::Test => "PART_TEST",
             Self::CohortTrain => "PART_COHORT_TRAIN",
             Self::CohortValidation => "PART_COHORT_VALIDATION",
+            Self::Calibration => "PART_CALIBRATION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -246,6 +248,7 @@ impl Part {
             "PART_TEST" => Some(Self::Test),
             "PART_COHORT_TRAIN" => Some(Self::CohortTrain),
             "PART_COHORT_VALIDATION" => Some(Self::CohortValidation),
+            "PART_CALIBRATION" => Some(Self::Calibration),
             _ => None,
         }
     }
@@ -583,6 +586,578 @@ pub mod federation_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "hashvfl.v1.Federation";
     impl<T> tonic::server::NamedService for FederationServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PredictRequest {
+    #[prost(string, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PredictResponse {
+    #[prost(oneof = "predict_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<predict_response::Message>,
+}
+/// Nested message and enum types in `PredictResponse`.
+pub mod predict_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Model(super::Model),
+        #[prost(message, tag = "2")]
+        Predictions(super::Predictions),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Model {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub parties: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "4")]
+    pub max_ids: u32,
+    #[prost(double, tag = "5")]
+    pub flag_level: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Predictions {
+    #[prost(enumeration = "Outcome", repeated, tag = "1")]
+    pub outcomes: ::prost::alloc::vec::Vec<i32>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub classes: ::prost::alloc::vec::Vec<u32>,
+    #[prost(float, repeated, tag = "3")]
+    pub probabilities: ::prost::alloc::vec::Vec<f32>,
+    #[prost(float, repeated, tag = "4")]
+    pub values: ::prost::alloc::vec::Vec<f32>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub took_part: ::prost::alloc::vec::Vec<u64>,
+    #[prost(string, tag = "6")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub times: ::core::option::Option<Times>,
+    #[prost(float, repeated, tag = "8")]
+    pub p_values: ::prost::alloc::vec::Vec<f32>,
+    #[prost(bool, repeated, tag = "9")]
+    pub flagged: ::prost::alloc::vec::Vec<bool>,
+    #[prost(bool, tag = "10")]
+    pub drifted: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Times {
+    #[prost(uint32, tag = "1")]
+    pub lookup_us: u32,
+    #[prost(uint32, tag = "2")]
+    pub parties_us: u32,
+    #[prost(uint32, tag = "3")]
+    pub model_us: u32,
+    #[prost(uint32, tag = "4")]
+    pub flags_us: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServerMessage {
+    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5")]
+    pub message: ::core::option::Option<server_message::Message>,
+}
+/// Nested message and enum types in `ServerMessage`.
+pub mod server_message {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Hello(super::Hello),
+        #[prost(message, tag = "2")]
+        Serving(super::Serving),
+        #[prost(message, tag = "3")]
+        Granted(super::Granted),
+        #[prost(message, tag = "4")]
+        Codes(super::GrantedCodes),
+        #[prost(message, tag = "5")]
+        Failed(super::Failed),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Serving {
+    #[prost(message, optional, tag = "1")]
+    pub records: ::core::option::Option<Records>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub encoder_sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub revision: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Granted {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub refused: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantedCodes {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub bits: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServerRequest {
+    #[prost(oneof = "server_request::Message", tags = "1, 2, 3, 4")]
+    pub message: ::core::option::Option<server_request::Message>,
+}
+/// Nested message and enum types in `ServerRequest`.
+pub mod server_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Welcome(super::Welcome),
+        #[prost(message, tag = "2")]
+        Refused(super::Refused),
+        #[prost(message, tag = "3")]
+        Accepted(super::Accepted),
+        #[prost(message, tag = "4")]
+        Encode(super::EncodeRows),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EncodeRows {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub gaps: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Outcome {
+    Unspecified = 0,
+    Predicted = 1,
+    UnknownId = 2,
+    RepeatedId = 3,
+    Refused = 4,
+    PartyAway = 5,
+}
+impl Outcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OUTCOME_UNSPECIFIED",
+            Self::Predicted => "OUTCOME_PREDICTED",
+            Self::UnknownId => "OUTCOME_UNKNOWN_ID",
+            Self::RepeatedId => "OUTCOME_REPEATED_ID",
+            Self::Refused => "OUTCOME_REFUSED",
+            Self::PartyAway => "OUTCOME_PARTY_AWAY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "OUTCOME_PREDICTED" => Some(Self::Predicted),
+            "OUTCOME_UNKNOWN_ID" => Some(Self::UnknownId),
+            "OUTCOME_REPEATED_ID" => Some(Self::RepeatedId),
+            "OUTCOME_REFUSED" => Some(Self::Refused),
+            "OUTCOME_PARTY_AWAY" => Some(Self::PartyAway),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod inference_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Served by the coordinator.
+    #[derive(Debug, Clone)]
+    pub struct InferenceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl InferenceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> InferenceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InferenceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            InferenceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// For clients: ids in, predictions out. Each request has one answer, in order; the first message describes the
+        /// model.
+        pub async fn predict(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::PredictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::PredictResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hashvfl.v1.Inference/Predict",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hashvfl.v1.Inference", "Predict"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// For parties: each opens one stream and answers requests for codes.
+        pub async fn serve(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ServerMessage>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ServerRequest>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hashvfl.v1.Inference/Serve",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hashvfl.v1.Inference", "Serve"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod inference_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with InferenceServer.
+    #[async_trait]
+    pub trait Inference: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Predict method.
+        type PredictStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::PredictResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// For clients: ids in, predictions out. Each request has one answer, in order; the first message describes the
+        /// model.
+        async fn predict(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::PredictRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::PredictStream>, tonic::Status>;
+        /// Server streaming response type for the Serve method.
+        type ServeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ServerRequest, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// For parties: each opens one stream and answers requests for codes.
+        async fn serve(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ServerMessage>>,
+        ) -> std::result::Result<tonic::Response<Self::ServeStream>, tonic::Status>;
+    }
+    /// Served by the coordinator.
+    #[derive(Debug)]
+    pub struct InferenceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> InferenceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for InferenceServer<T>
+    where
+        T: Inference,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/hashvfl.v1.Inference/Predict" => {
+                    #[allow(non_camel_case_types)]
+                    struct PredictSvc<T: Inference>(pub Arc<T>);
+                    impl<
+                        T: Inference,
+                    > tonic::server::StreamingService<super::PredictRequest>
+                    for PredictSvc<T> {
+                        type Response = super::PredictResponse;
+                        type ResponseStream = T::PredictStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::PredictRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Inference>::predict(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PredictSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hashvfl.v1.Inference/Serve" => {
+                    #[allow(non_camel_case_types)]
+                    struct ServeSvc<T: Inference>(pub Arc<T>);
+                    impl<
+                        T: Inference,
+                    > tonic::server::StreamingService<super::ServerMessage>
+                    for ServeSvc<T> {
+                        type Response = super::ServerRequest;
+                        type ResponseStream = T::ServeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ServerMessage>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Inference>::serve(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ServeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for InferenceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "hashvfl.v1.Inference";
+    impl<T> tonic::server::NamedService for InferenceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

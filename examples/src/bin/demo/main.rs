@@ -96,7 +96,7 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
                 training.set_message(line);
             }
         }
-        Event::Start { .. } | Event::Phase { .. } | Event::Finished { .. } => {}
+        Event::Left { .. } | Event::Start { .. } | Event::Phase { .. } | Event::Finished { .. } => {}
     })?;
     training.finish();
 

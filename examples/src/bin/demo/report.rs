@@ -49,8 +49,14 @@ impl Report {
         };
         let federation = self.federation.test.as_ref().map_or("none".to_string(), percent);
         let (bytes, released) = (&self.federation.bytes, &self.federation.bits_released_per_record);
+        let without = |party: &str| {
+            let mut found = self.federation.without.iter().filter(|(name, _)| name.as_str() == party);
+            found.next().map_or("none".to_string(), |(_, evaluation)| percent(evaluation))
+        };
         let rows = [
             ("test accuracy, federation on hash codes", federation),
+            ("  the same without the left party's codes", without("left")),
+            ("  the same without the right party's codes", without("right")),
             ("  left party alone", percent(&self.baselines.left_alone)),
             ("  right party alone", percent(&self.baselines.right_alone)),
             ("  same network, all columns, no hashing", percent(&self.baselines.joined_without_hashing)),

@@ -1,0 +1,275 @@
+//! `coordinator predict`: a file of record ids to a file of predictions, through a coordinator that serves. Both are
+//! streams, so that memory does not grow with the number of records.
+
+mod output;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::limits::MAX_MESSAGE_BYTES;
+use hashvfl_data::{IdsSource, TableError};
+use hashvfl_learning::snapshot::write_whole;
+use hashvfl_proto::status::describe;
+use hashvfl_proto::v1::inference_client::InferenceClient;
+use hashvfl_proto::v1::predict_response::Message;
+use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+
+use output::Output;
+
+/// Requests that are on their way at the same time.
+const OPEN_REQUESTS: usize = 2;
+/// HTTP/2 windows that hold an answer of usual size.
+const WINDOW_BYTES: u32 = 4 << 20;
+
+/// What to predict, and where.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where `coordinator serve` listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
+    server: String,
+    /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The column of record ids.
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    id: String,
+    /// The file of predictions to write, of one of these kinds; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Longest wait for the coordinator to be there, and for each of its answers, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    wait_s: u64,
+    /// Record ids of a request, at most; without it as many as the coordinator takes.
+    #[arg(long, value_name = "COUNT")]
+    request_ids: Option<usize>,
+    /// Send a request only when the one before is answered, and write how long each took to this file: CSV, with the
+    /// coordinator's own stages, all in microseconds.
+    #[arg(long, value_name = "FILE")]
+    timings: Option<PathBuf>,
+}
+
+/// Predicts every record of the file.
+///
+/// # Errors
+/// If something keeps it from that. Where single records have no prediction, the file says so of each, and the error
+/// counts them.
+pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(
+        !arguments.out.exists(),
+        "{} is there already: name another file with --out",
+        arguments.out.display()
+    );
+    let source = IdsSource::of_file(&arguments.input, &arguments.id);
+    let most = source.count_at_most()?;
+    ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let client = runtime.block_on(connect(&arguments.server, arguments.wait_s))?;
+    let mut stream = Responses::open(&runtime, client, arguments.wait_s)?;
+    let model = stream.model()?;
+    let mut output = Output::create(&arguments.out, &model)?;
+    let most_ids = model.max_ids.max(1) as usize;
+    let request_ids = arguments.request_ids.unwrap_or(most_ids).clamp(1, most_ids);
+    // A request waits for who takes its answer: with none in between, for the answer before it.
+    let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
+    let (asked, reader) = read(source, request_ids, (stream.requests.take(), open));
+    let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
+    let bar = bar(most);
+    let mut outcomes = BTreeMap::new();
+    let mut reasons = BTreeMap::new();
+    let (mut flagged, mut drifted) = (0_u64, false);
+    while let Ok(ids) = asked.recv() {
+        let began = Instant::now();
+        let Message::Predictions(answer) = stream.next()? else {
+            bail!("{} described its model twice", arguments.server);
+        };
+        let took = began.elapsed();
+        output.write(&ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
+        for outcome in &answer.outcomes {
+            *outcomes.entry(*outcome).or_insert(0_u64) += 1;
+        }
+        if let (Some(_), Some(times)) = (&arguments.timings, &answer.times) {
+            let (all, Times { lookup_us, parties_us, model_us, flags_us }) = (took.as_micros(), times);
+            let count = ids.len();
+            let _ = writeln!(timings, "{count},{all},{lookup_us},{parties_us},{model_us},{flags_us}");
+        }
+        flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
+        drifted |= answer.drifted;
+        if !answer.text.is_empty() {
+            *reasons.entry(answer.text).or_insert(0_u64) += 1;
+        }
+        bar.inc(ids.len() as u64);
+    }
+    reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))??;
+    output.finish()?;
+    bar.finish_and_clear();
+    if let Some(path) = &arguments.timings {
+        write_whole(path, timings.as_bytes())?;
+    }
+    if model.flag_level > 0.0 {
+        let level = model.flag_level * 100.0;
+        println!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
+    }
+    if drifted {
+        println!("inputs have drifted: p-values and flags do not hold any more");
+    }
+    tell(arguments, &outcomes, &reasons)
+}
+
+fn tell(
+    arguments: &Arguments,
+    outcomes: &BTreeMap<i32, u64>,
+    reasons: &BTreeMap<String, u64>,
+) -> anyhow::Result<()> {
+    let count = |outcome: Outcome| outcomes.get(&outcome.into()).copied().unwrap_or(0);
+    let all: u64 = outcomes.values().sum();
+    let predicted = count(Outcome::Predicted);
+    println!(
+        "{} of {} records predicted into {}",
+        HumanCount(predicted),
+        HumanCount(all),
+        arguments.out.display()
+    );
+    if predicted == all {
+        return Ok(());
+    }
+    let mut parts = Vec::new();
+    for (outcome, what) in [
+        (Outcome::UnknownId, "have an id that is not among the served records"),
+        (Outcome::RepeatedId, "repeat the id of an earlier record"),
+        (Outcome::Refused, "are refused by a party's policy"),
+        (Outcome::PartyAway, "wait for a party that is away"),
+    ] {
+        if count(outcome) > 0 {
+            parts.push(format!("{} {what}", count(outcome)));
+        }
+    }
+    // What a party said counts for one request each: a few of them are enough.
+    let reasons: Vec<&str> = reasons.keys().take(3).map(String::as_str).collect();
+    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+    bail!("{} records have no prediction: {}{reasons}", all - predicted, parts.join(", "))
+}
+
+/// Reads ids on a thread of its own: each batch goes to the coordinator, and to who waits for its answer.
+fn read(
+    source: IdsSource,
+    batch_ids: usize,
+    (requests, open): (Option<mpsc::Sender<PredictRequest>>, usize),
+) -> (Receiver<Arc<Vec<String>>>, JoinHandle<Result<(), TableError>>) {
+    let (asked, to_answer) = sync_channel(open);
+    let reader = std::thread::spawn(move || {
+        let Some(requests) = requests else { return Ok(()) };
+        let mut batch = Vec::new();
+        source
+            .visit(|id| {
+                batch.push(id.to_owned());
+                if batch.len() < batch_ids || ask(&requests, &asked, std::mem::take(&mut batch)) {
+                    return Ok(());
+                }
+                // Whoever stopped taking ids says why.
+                Err(Stopped::Gone)
+            })
+            .or_else(|stopped| match stopped {
+                Stopped::Gone => Ok(()),
+                Stopped::Table(error) => Err(error),
+            })?;
+        if !batch.is_empty() {
+            ask(&requests, &asked, batch);
+        }
+        Ok(())
+    });
+    (to_answer, reader)
+}
+
+enum Stopped {
+    Gone,
+    Table(TableError),
+}
+
+impl From<TableError> for Stopped {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+fn ask(
+    requests: &mpsc::Sender<PredictRequest>,
+    asked: &SyncSender<Arc<Vec<String>>>,
+    ids: Vec<String>,
+) -> bool {
+    let request = PredictRequest { ids: ids.clone() };
+    asked.send(Arc::new(ids)).is_ok() && requests.blocking_send(request).is_ok()
+}
+
+/// The coordinator's answers, with a limit on each wait.
+struct Responses<'a> {
+    runtime: &'a Runtime,
+    stream: Streaming<PredictResponse>,
+    requests: Option<mpsc::Sender<PredictRequest>>,
+    wait_s: u64,
+}
+
+impl<'a> Responses<'a> {
+    fn open(runtime: &'a Runtime, mut client: InferenceClient<Channel>, wait_s: u64) -> anyhow::Result<Self> {
+        let (requests, outbound) = mpsc::channel(1);
+        let opening = async { client.predict(ReceiverStream::new(outbound)).await };
+        let opened = runtime.block_on(limited(wait_s, opening))?;
+        let stream = opened.map_err(|status| anyhow!("{}", describe(&status)))?.into_inner();
+        Ok(Self { runtime, stream, requests: Some(requests), wait_s })
+    }
+
+    fn next(&mut self) -> anyhow::Result<Message> {
+        let received = self.runtime.block_on(limited(self.wait_s, self.stream.message()))?;
+        let message = received.map_err(|status| anyhow!("{}", describe(&status)))?;
+        let message = message.context("the coordinator closed the stream before its last answer")?;
+        message.message.context("the coordinator sent an empty message: is it of another version?")
+    }
+
+    fn model(&mut self) -> anyhow::Result<Model> {
+        match self.next()? {
+            Message::Model(model) => Ok(model),
+            Message::Predictions(_) => {
+                bail!("the coordinator sent predictions before it described its model")
+            }
+        }
+    }
+}
+
+async fn limited<T>(limit_s: u64, future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let limited = tokio::time::timeout(Duration::from_secs(limit_s), future).await;
+    limited.map_err(|_| anyhow!("waited {limit_s} s (--wait-s) for the coordinator"))
+}
+
+async fn connect(server: &str, wait_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
+    let endpoint = Endpoint::from_shared(server.to_string())
+        .with_context(|| format!("--server {server} is no address: say http://HOST:PORT"))?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    let channel = limited(wait_s, endpoint.connect()).await?;
+    let channel = channel
+        .with_context(|| format!("no coordinator at {server}: does `coordinator serve` run there?"))?;
+    Ok(InferenceClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+}
+
+/// A progress bar; hidden where standard error is no terminal.
+fn bar(most: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("predicting [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}");
+    let bar = ProgressBar::new(most);
+    // Unwrap safety: the template is a constant.
+    bar.set_style(style.expect("a valid template").progress_chars("=> "));
+    bar
+}

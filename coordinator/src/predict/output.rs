@@ -1,0 +1,259 @@
+//! The file of predictions: a row for each record asked for, in order, as CSV or Parquet. It gets its name when it is
+//! whole, and its owner alone can read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use hashvfl_proto::v1::{Model, Outcome, Predictions};
+use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{ColumnPath, Type};
+
+/// Classes up to which each has a column of its own with its probability.
+const MAX_CLASS_COLUMNS: usize = 100;
+
+/// A file in the making.
+pub struct Output {
+    path: PathBuf,
+    temporary: PathBuf,
+    format: Option<Format>,
+    columns: Columns,
+}
+
+enum Format {
+    Csv(Box<csv::Writer<File>>),
+    Parquet(Box<SerializedFileWriter<File>>),
+}
+
+/// Which columns there are.
+struct Columns {
+    parties: Vec<String>,
+    classes: Vec<String>,
+    flags: bool,
+}
+
+/// One column's cells: empty where a record has no prediction.
+enum Cells {
+    Texts(Vec<Option<ByteArray>>),
+    Numbers(Vec<Option<f32>>),
+}
+
+impl Output {
+    /// Begins a file: Parquet where its name ends so, CSV otherwise.
+    pub fn create(path: &Path, model: &Model) -> anyhow::Result<Self> {
+        let (parties, classes) = (model.parties.clone(), model.classes.clone());
+        let columns = Columns { parties, classes, flags: model.flag_level > 0.0 };
+        let temporary = path.with_extension("tmp");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file =
+            options.open(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
+        let parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+        let format = if parquet {
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::SNAPPY)
+                // Each id is there once.
+                .set_column_dictionary_enabled(ColumnPath::from("id"), false);
+            let writer = SerializedFileWriter::new(file, columns.schema()?, Arc::new(properties.build()))?;
+            Format::Parquet(Box::new(writer))
+        } else {
+            let mut writer = Box::new(csv::Writer::from_writer(file));
+            writer.write_record(columns.names().iter().map(|(name, _)| name))?;
+            Format::Csv(writer)
+        };
+        Ok(Self { path: path.to_owned(), temporary, format: Some(format), columns })
+    }
+
+    /// Writes the rows of one answer.
+    pub fn write(&mut self, ids: &[String], answer: &Predictions) -> anyhow::Result<()> {
+        let cells = self.columns.cells(ids, answer)?;
+        match &mut self.format {
+            Some(Format::Csv(writer)) => (0..ids.len()).try_for_each(|row| {
+                cells.iter().try_for_each(|cells| writer.write_field(cells.text(row)))?;
+                writer.write_record(None::<&[u8]>)
+            })?,
+            Some(Format::Parquet(writer)) => {
+                let mut group = writer.next_row_group()?;
+                cells.iter().try_for_each(|cells| cells.write(&mut group))?;
+                group.close()?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Gives the file its name.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        let file = match self.format.take() {
+            Some(Format::Csv(writer)) => writer.into_inner().map_err(csv::IntoInnerError::into_error)?,
+            Some(Format::Parquet(writer)) => writer.into_inner()?,
+            None => return Ok(()),
+        };
+        file.sync_all().with_context(|| format!("cannot write {}", self.temporary.display()))?;
+        fs::rename(&self.temporary, &self.path)
+            .with_context(|| format!("cannot rename {} to {}", self.temporary.display(), self.path.display()))
+    }
+}
+
+// What fails leaves no half file.
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.format.take().is_some() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+impl Columns {
+    /// Names, and whether a column holds numbers.
+    fn names(&self) -> Vec<(String, bool)> {
+        let mut names = vec![("id".to_string(), false), ("outcome".to_string(), false)];
+        if self.classes.is_empty() {
+            names.push(("value".to_string(), true));
+        } else {
+            names.push(("class".to_string(), false));
+            names.push(("probability".to_string(), true));
+            if self.classes.len() <= MAX_CLASS_COLUMNS {
+                names.extend(self.classes.iter().map(|class| (format!("probability_{class}"), true)));
+            }
+        }
+        names.push(("parties".to_string(), false));
+        if self.flags {
+            names.push(("p_value".to_string(), true));
+            names.push(("flagged".to_string(), false));
+        }
+        names
+    }
+
+    fn schema(&self) -> Result<Arc<Type>, ParquetError> {
+        let field = |(name, number): (String, bool)| {
+            let kind = if number { Physical::FLOAT } else { Physical::BYTE_ARRAY };
+            let field = Type::primitive_type_builder(&name, kind).with_repetition(Repetition::OPTIONAL);
+            let field = if number { field } else { field.with_logical_type(Some(LogicalType::String)) };
+            Ok(Arc::new(field.build()?))
+        };
+        let fields = self.names().into_iter().map(field).collect::<Result<Vec<_>, ParquetError>>()?;
+        Ok(Arc::new(Type::group_type_builder("predictions").with_fields(fields).build()?))
+    }
+
+    /// The columns' cells, in the order of the names.
+    fn cells(&self, ids: &[String], answer: &Predictions) -> anyhow::Result<Vec<Cells>> {
+        let predicted: Vec<bool> =
+            answer.outcomes.iter().map(|outcome| *outcome == i32::from(Outcome::Predicted)).collect();
+        let count = predicted.iter().filter(|predicted| **predicted).count();
+        let width = self.classes.len();
+        let fits = answer.outcomes.len() == ids.len()
+            && answer.took_part.len() == count
+            && (!self.flags || (answer.p_values.len(), answer.flagged.len()) == (count, count))
+            && if width == 0 {
+                answer.values.len() == count
+            } else {
+                answer.classes.len() == count
+                    && answer.probabilities.len() == count * width
+                    && answer.classes.iter().all(|class| (*class as usize) < width)
+            };
+        ensure!(fits, "the coordinator's answer does not fit the request: is it of another version?");
+        // What is no number is no cell: the p-value of a record with a masked party.
+        let numbers = |value: &dyn Fn(usize) -> f32| {
+            let cells = spread(&predicted, value).into_iter();
+            Cells::Numbers(cells.map(|cell| cell.filter(|value| !value.is_nan())).collect())
+        };
+        let texts = |value: &dyn Fn(usize) -> ByteArray| Cells::Texts(spread(&predicted, value));
+        let all = |value: &dyn Fn(usize) -> ByteArray| {
+            Cells::Texts((0..ids.len()).map(|row| Some(value(row))).collect())
+        };
+        let words: Vec<ByteArray> = (0..6).map(|outcome| ByteArray::from(word(outcome))).collect();
+        let mut cells = vec![
+            all(&|row| ByteArray::from(ids[row].as_bytes().to_vec())),
+            all(&|row| {
+                words[usize::try_from(answer.outcomes[row]).unwrap_or(0).min(words.len() - 1)].clone()
+            }),
+        ];
+        if width == 0 {
+            cells.push(numbers(&|at| answer.values[at]));
+        } else {
+            let names: Vec<ByteArray> =
+                self.classes.iter().map(|name| ByteArray::from(name.as_str())).collect();
+            let share = |at: usize, class: usize| answer.probabilities[at * width + class];
+            cells.push(texts(&|at| names[answer.classes[at] as usize].clone()));
+            cells.push(numbers(&|at| share(at, answer.classes[at] as usize)));
+            if width <= MAX_CLASS_COLUMNS {
+                cells.extend((0..width).map(|class| numbers(&|at| share(at, class))));
+            }
+        }
+        let everybody = self.took_part(u64::MAX);
+        let every_bit = u64::MAX >> (64 - self.parties.len().clamp(1, 64));
+        cells.push(texts(&|at| match answer.took_part[at] {
+            bits if bits == every_bit => everybody.clone(),
+            bits => self.took_part(bits),
+        }));
+        if self.flags {
+            let words = ["", "no", "yes"].map(ByteArray::from);
+            cells.push(numbers(&|at| answer.p_values[at]));
+            cells.push(texts(&|at| match (answer.p_values[at].is_nan(), answer.flagged[at]) {
+                (true, _) => words[0].clone(),
+                (false, flagged) => words[1 + usize::from(flagged)].clone(),
+            }));
+        }
+        Ok(cells)
+    }
+
+    fn took_part(&self, bits: u64) -> ByteArray {
+        let names = self.parties.iter().take(64).enumerate().filter(|(party, _)| bits >> party & 1 == 1);
+        ByteArray::from(names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("+").as_str())
+    }
+}
+
+/// One value a prediction, over all records.
+fn spread<T>(predicted: &[bool], value: &dyn Fn(usize) -> T) -> Vec<Option<T>> {
+    let mut next = 0..;
+    predicted.iter().map(|there| if *there { next.next().map(value) } else { None }).collect()
+}
+
+/// An outcome in the file.
+fn word(outcome: i32) -> &'static str {
+    match Outcome::try_from(outcome) {
+        Ok(Outcome::Predicted) => "predicted",
+        Ok(Outcome::UnknownId) => "unknown id",
+        Ok(Outcome::RepeatedId) => "repeated id",
+        Ok(Outcome::Refused) => "refused by a policy",
+        Ok(Outcome::PartyAway) => "party away",
+        Ok(Outcome::Unspecified) | Err(_) => "unknown outcome",
+    }
+}
+
+impl Cells {
+    fn text(&self, row: usize) -> String {
+        match self {
+            Self::Texts(texts) => texts[row]
+                .as_ref()
+                .map(|text| String::from_utf8_lossy(text.data()).into_owned())
+                .unwrap_or_default(),
+            Self::Numbers(numbers) => numbers[row].map(|number| number.to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn write(&self, group: &mut SerializedRowGroupWriter<File>) -> Result<(), ParquetError> {
+        let Some(mut column) = group.next_column()? else { return Ok(()) };
+        match self {
+            Self::Texts(texts) => {
+                let levels: Vec<i16> = texts.iter().map(|text| i16::from(text.is_some())).collect();
+                let texts: Vec<ByteArray> = texts.iter().flatten().cloned().collect();
+                column.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None)?;
+            }
+            Self::Numbers(numbers) => {
+                let levels: Vec<i16> = numbers.iter().map(|number| i16::from(number.is_some())).collect();
+                let numbers: Vec<f32> = numbers.iter().flatten().copied().collect();
+                column.typed::<FloatType>().write_batch(&numbers, Some(&levels), None)?;
+            }
+        }
+        column.close()
+    }
+}

@@ -1,0 +1,68 @@
+//! Several p-values of one row become one.
+
+use serde::{Deserialize, Serialize};
+
+/// How p-values are combined. Both rules hold whatever the dependence between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combination {
+    /// The least times their number: one detector that is sure is enough.
+    #[default]
+    Bonferroni,
+    /// Twice the mean: several must be in doubt (Rüschendorf 1982; Vovk and Wang 2020).
+    TwiceMean,
+}
+
+impl Combination {
+    /// The p-value of `p_values`, 1 at most; 1 for none.
+    pub fn of(self, p_values: &[f64]) -> f64 {
+        if p_values.is_empty() {
+            return 1.0;
+        }
+        let count = p_values.len() as f64;
+        let combined = match self {
+            Self::Bonferroni => count * p_values.iter().copied().fold(f64::INFINITY, f64::min),
+            Self::TwiceMean => 2.0 * p_values.iter().sum::<f64>() / count,
+        };
+        combined.min(1.0)
+    }
+
+    /// The same on logarithms and without the bound of 1, so that the order of rows is kept.
+    pub(crate) fn of_logs(self, logs: &[f64]) -> f64 {
+        let count = logs.len() as f64;
+        match self {
+            Self::Bonferroni => count.ln() + logs.iter().copied().fold(f64::INFINITY, f64::min),
+            Self::TwiceMean => {
+                let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = logs.iter().map(|log| (log - most).exp()).sum();
+                most + (2.0 * sum / count).ln()
+            }
+        }
+    }
+
+    /// The level at which each of `count` p-values must be told for the combined one to be told at `level`.
+    pub fn level_of_each(self, level: f64, count: usize) -> f64 {
+        match self {
+            Self::Bonferroni => level / count.max(1) as f64,
+            Self::TwiceMean => level / 2.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_on_known_values_and_their_logarithms() {
+        let p_values = [0.01, 0.3, 0.5];
+        let logs = p_values.map(f64::ln);
+        for (rule, expected) in [(Combination::Bonferroni, 0.03), (Combination::TwiceMean, 0.54)] {
+            assert!((rule.of(&p_values) - expected).abs() < 1e-12);
+            assert!((rule.of_logs(&logs).exp() - expected).abs() < 1e-12);
+            assert_eq!(rule.of(&[0.9, 0.9]), 1.0);
+            assert_eq!(rule.of(&[]), 1.0);
+        }
+        assert!((Combination::Bonferroni.level_of_each(0.01, 4) - 0.0025).abs() < 1e-15);
+    }
+}

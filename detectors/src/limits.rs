@@ -1,0 +1,14 @@
+//! Limits on what a file of detectors may hold.
+
+/// Bytes of a file of detectors.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Calibration scores, or rows that the tail of a detector is learned from.
+pub const MAX_SCORES: usize = 1 << 20;
+/// Detectors of one panel.
+pub const MAX_MEMBERS: usize = 16;
+/// Bits of all parties' codes together.
+pub const MAX_TOTAL_BITS: usize = hashvfl_core::limits::MAX_BITS * hashvfl_core::limits::MAX_PARTIES;
+/// Classes that detectors tell apart.
+pub const MAX_CLASSES: usize = 65_536;
+/// Features of a row.
+pub const MAX_FEATURES: usize = 4_096;

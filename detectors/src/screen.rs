@@ -1,0 +1,154 @@
+//! Training records are judged before the top model learns from them: dropped, weighed down or reported.
+//!
+//! No record is judged by a detector that it fitted: records fall into folds, and those of a fold get p-values from
+//! detectors fitted and calibrated on the other folds (cross-conformal prediction: Vovk 2015).
+
+use hashvfl_core::random::{shuffle, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::error::DetectorError;
+
+/// What is done with a training record of low p-value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is counted, and learned from as any other.
+    #[default]
+    Report,
+    /// It weighs the less the lower its p-value: p over the level.
+    DownWeight,
+    /// It is not learned from.
+    Drop,
+}
+
+/// The `[screen]` settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Screening {
+    /// What is done.
+    pub action: Action,
+    /// P-value at or below which it is done, above 0 and below 1.
+    pub level: f64,
+    /// Folds, 2 to 20.
+    pub folds: usize,
+}
+
+impl Default for Screening {
+    fn default() -> Self {
+        Self { action: Action::default(), level: 0.01, folds: 5 }
+    }
+}
+
+/// Rows of one fold, and the others in two parts.
+pub struct Fold {
+    /// The rows to be judged.
+    pub judged: Vec<u32>,
+    /// Rows to fit on.
+    pub fit: Vec<u32>,
+    /// Rows to learn the scale of scores on.
+    pub scale: Vec<u32>,
+    /// Rows to calibrate on.
+    pub calibrate: Vec<u32>,
+}
+
+/// What screening found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Screened {
+    /// A weight for each row, from 0 to 1.
+    pub weights: Vec<f32>,
+    /// Rows whose p-value is the level or less.
+    pub flagged: usize,
+    /// The p-value of each row.
+    pub p_values: Vec<f64>,
+}
+
+impl Screening {
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), DetectorError> {
+        DetectorError::share("screen.level", self.level)?;
+        match self.folds {
+            2..=20 => Ok(()),
+            found => Err(DetectorError::Limit { what: "screen.folds (2 to 20)", found, limit: 20 }),
+        }
+    }
+
+    /// Judges `rows` rows; `judge` fits on a fold's rows and gives p-values of those to be judged, in order.
+    ///
+    /// # Errors
+    /// If a setting is out of range, there are too few rows, or `judge` fails.
+    pub fn run<E: From<DetectorError>>(
+        &self,
+        rows: usize,
+        seed: u64,
+        mut judge: impl FnMut(&Fold) -> Result<Vec<f64>, E>,
+    ) -> Result<Screened, E> {
+        self.check()?;
+        DetectorError::rows("screening", 10 * self.folds, rows)?;
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        shuffle(&mut order, &mut stream(seed, "screening folds", &[]));
+        let mut p_values = vec![1.0; rows];
+        for fold in 0..self.folds {
+            let (start, end) = (rows * fold / self.folds, rows * (fold + 1) / self.folds);
+            let others = [&order[..start], &order[end..]].concat();
+            let (half, tenth) = (others.len() / 2, others.len() / 10);
+            let fold = Fold {
+                judged: order[start..end].to_vec(),
+                fit: others[..half].to_vec(),
+                scale: others[half..half + tenth].to_vec(),
+                calibrate: others[half + tenth..].to_vec(),
+            };
+            let found = judge(&fold)?;
+            if found.len() != fold.judged.len() {
+                let (expected, found) = (fold.judged.len(), found.len());
+                return Err(DetectorError::Rows { what: "p-values", expected, found }.into());
+            }
+            fold.judged.iter().zip(found).for_each(|(row, p_value)| p_values[*row as usize] = p_value);
+        }
+        let weight = |p_value: &f64| match self.action {
+            _ if *p_value > self.level => 1.0,
+            Action::Report => 1.0,
+            Action::DownWeight => (p_value / self.level) as f32,
+            Action::Drop => 0.0,
+        };
+        let flagged = p_values.iter().filter(|p_value| **p_value <= self.level).count();
+        Ok(Screened { weights: p_values.iter().map(weight).collect(), flagged, p_values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen(action: Action) -> Screened {
+        let screening = Screening { action, level: 0.1, folds: 4 };
+        screening
+            .run::<DetectorError>(200, 1, |fold| {
+                let mut all = [&fold.judged[..], &fold.fit, &fold.scale, &fold.calibrate].concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..200).collect::<Vec<u32>>());
+                Ok(fold.judged.iter().map(|row| if *row < 5 { 0.05 } else { 0.5 }).collect())
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn every_record_is_judged_by_others() {
+        let found = screen(Action::Drop);
+        assert_eq!(found.flagged, 5);
+        assert_eq!(found.weights.iter().map(|w| f64::from(*w)).sum::<f64>(), 195.0);
+        assert!(screen(Action::Report).weights.iter().all(|weight| *weight == 1.0));
+        assert_eq!(screen(Action::DownWeight).weights[0], 0.5);
+    }
+
+    #[test]
+    fn settings_and_rows_have_limits() {
+        let judge = |_: &Fold| -> Result<Vec<f64>, DetectorError> { Ok(Vec::new()) };
+        let few = Screening::default().run(49, 0, judge);
+        assert!(matches!(few, Err(DetectorError::TooFewRows { needed: 50, .. })));
+        let folds = Screening { folds: 1, ..Screening::default() }.run(100, 0, judge);
+        assert!(matches!(folds, Err(DetectorError::Limit { .. })));
+        let level = Screening { level: 0.0, ..Screening::default() }.run(100, 0, judge);
+        assert!(matches!(level, Err(DetectorError::Share { .. })));
+        assert!(matches!(Screening::default().run(100, 0, judge), Err(DetectorError::Rows { .. })));
+    }
+}

@@ -1,0 +1,95 @@
+//! All detectors of the coordinator together: on a file, on codes of other lengths, and at the promised level.
+
+use hashvfl_core::random::stream;
+use hashvfl_detectors::conformal::flags_interval;
+use hashvfl_detectors::{
+    Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, Score, Seen,
+    Values,
+};
+use rand::Rng;
+
+struct Rows {
+    codes: Codes,
+    classes: Vec<u32>,
+    features: Vec<f32>,
+}
+
+const BITS: usize = 12;
+const FEATURES: usize = 6;
+
+impl Rows {
+    /// Codes near one of three classes' codes; with `swapped`, the second party's are of the next class.
+    fn draw(count: usize, swapped: bool, seed: u64) -> Self {
+        let mut rng = stream(seed, "rows", &[]);
+        let classes: Vec<u32> = (0..count).map(|_| rng.next_u32() % 3).collect();
+        let mut parts = [Vec::new(), Vec::new()];
+        let mut features = Vec::new();
+        for class in &classes {
+            for (party, part) in parts.iter_mut().enumerate() {
+                let class = if party == 1 && swapped { (class + 1) % 3 } else { *class };
+                for bit in 0..BITS {
+                    let sign = if (bit as u32 / 4) % 3 == class { 1.0 } else { -1.0 };
+                    part.push(if rng.next_u32() % 10 == 0 { -sign } else { sign });
+                }
+            }
+            features.extend((0..FEATURES).map(|at| {
+                let own = if at as u32 % 3 == *class { 1.0 } else { 0.0 };
+                own + (f64::from(rng.next_u32()) / 2_f64.powi(32)) as f32 * if swapped { 3.0 } else { 0.5 }
+            }));
+        }
+        let codes = Codes::of_values(&[&parts[0], &parts[1]], count).unwrap();
+        Self { codes, classes, features }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        let features = Values::new("features", &self.features, FEATURES).unwrap();
+        Seen::new(&self.codes, &self.classes, features).unwrap()
+    }
+}
+
+fn calibrated(calibration: &Rows) -> Calibrated<CoordinatorDetector> {
+    let (normal, scale) = (Rows::draw(1000, false, 1), Rows::draw(300, false, 2));
+    let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen(), None, 0).unwrap();
+    let detectors = CoordinatorKind::ALL.iter().map(fit).collect();
+    let panel = Panel::new(detectors, Combination::Bonferroni, &scale.seen()).unwrap();
+    Calibrated::new(panel, &scale.seen(), &calibration.seen(), None).unwrap()
+}
+
+#[test]
+fn swapped_halves_are_flagged_and_normal_rows_at_the_level() {
+    let found = calibrated(&Rows::draw(999, false, 3));
+    let normal = found.judge(&Rows::draw(4000, false, 4).seen(), None, 0.02, Some(5)).unwrap();
+    let flagged = normal.iter().filter(|verdict| verdict.flagged).count();
+    let (low, high) = flags_interval(4000, 999, 0.02, 0.99).unwrap();
+    assert!((low..=high).contains(&flagged), "{flagged} outside {low} to {high}");
+    let swapped = found.judge(&Rows::draw(500, true, 6).seen(), None, 0.02, Some(7)).unwrap();
+    assert!(swapped.iter().filter(|verdict| verdict.flagged).count() > 400);
+}
+
+#[test]
+fn codes_of_other_lengths_are_refused_by_all_that_look_at_codes() {
+    let found = calibrated(&Rows::draw(200, false, 3));
+    let other = Codes::of_values(&[&[1.0; 16]], 1).unwrap();
+    let features = [0.0; FEATURES];
+    let seen = Seen::new(&other, &[0], Values::new("features", &features, FEATURES).unwrap()).unwrap();
+    let error = found.judge(&seen, None, 0.05, None).unwrap_err();
+    assert_eq!(error, DetectorError::CodeLengths { fitted: vec![12, 12], found: vec![16] });
+    for detector in found.panel().detectors() {
+        let features_only =
+            matches!(detector.kind(), CoordinatorKind::Gaussians | CoordinatorKind::Components);
+        assert_eq!(detector.score(&seen).is_ok(), features_only, "{}", detector.kind().name());
+    }
+}
+
+#[cfg(feature = "networks")]
+#[test]
+fn a_file_gives_the_same_judgement() {
+    use hashvfl_detectors::file;
+    let found = calibrated(&Rows::draw(200, false, 3));
+    let back: Calibrated<CoordinatorDetector> = file::from_bytes(&file::to_bytes(&found).unwrap()).unwrap();
+    let rows = Rows::draw(50, true, 8);
+    assert_eq!(
+        back.judge(&rows.seen(), None, 0.05, None).unwrap(),
+        found.judge(&rows.seen(), None, 0.05, None).unwrap()
+    );
+}

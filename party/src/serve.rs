@@ -1,0 +1,230 @@
+//! `party serve`: codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
+//! told to stop. A coordinator that goes away is dialled again.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use hashvfl_core::inference::{FromServer, ServerError, ServerSession, ServerWork, Serving, ToServer};
+use hashvfl_core::limits::{CODES_ROWS, MAX_MESSAGE_BYTES};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_proto::status::describe;
+use hashvfl_proto::stop::Stop;
+use hashvfl_proto::v1::inference_client::InferenceClient;
+use hashvfl_proto::v1::{ServerMessage, ServerRequest};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use tracing::{debug, info, info_span, warn};
+
+use crate::client::{connect, hello, limited};
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::releases::Releases;
+use crate::revision;
+
+/// Messages that may wait for the network.
+const OUTBOUND_MESSAGES: usize = 8;
+
+/// How a stream ended.
+enum Ended {
+    /// The coordinator is gone; it may come back.
+    Lost(String),
+    /// Somebody asked this process to stop.
+    Stopped,
+}
+
+/// Serves until it is stopped.
+pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
+    let span = info_span!("party", run = %config.run_id, party = %config.name);
+    let _entered = span.enter();
+    let prepared = Prepared::load_served(config, &config.read_model()?)?;
+    let releases = Releases::open_to_serve(config, &prepared)?;
+    let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared)?);
+    info!(encoder = encoder.short(), "serving {}", prepared.describe());
+    // One thread for the network; this one computes.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let stop = runtime.block_on(async { Stop::listen() });
+    let mut server = Server { config, prepared, releases, encoder, revision, stop };
+    let ended = loop {
+        match server.stream(&runtime) {
+            Ok(Ended::Stopped) => break Ok(()),
+            Ok(Ended::Lost(reason)) => {
+                warn!("{reason}: dialling {} again", config.coordinator);
+                // Digests of what was sent outlast this process, should it die while it waits.
+                server.releases.settle()?;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    server.releases.settle()?;
+    ended
+}
+
+struct Server<'a> {
+    config: &'a PartyConfig,
+    prepared: Prepared,
+    releases: Releases,
+    encoder: Digest,
+    revision: Digest,
+    stop: Stop,
+}
+
+impl Server<'_> {
+    /// One stream from its handshake to its end.
+    fn stream(&mut self, runtime: &Runtime) -> anyhow::Result<Ended> {
+        let mut stop = self.stop.clone();
+        let dialled = runtime.block_on(async {
+            tokio::select! {
+                channel = connect(self.config) => channel.map(Some),
+                () = stop.stopped() => Ok(None),
+            }
+        });
+        let Some(channel) = dialled? else { return Ok(Ended::Stopped) };
+        let (outbound, messages) = mpsc::channel::<ServerMessage>(OUTBOUND_MESSAGES);
+        let mut link = Link { runtime, outbound, limit_s: self.config.wait.step_s, stop };
+        link.send(FromServer::Hello(hello(self.config)))?;
+        let mut client = InferenceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let opening = client.serve(ReceiverStream::new(messages));
+        let limit_s = self.config.wait.connect_s;
+        let opened = runtime.block_on(limited(limit_s, "the coordinator to answer", opening))?;
+        let mut inbound = match opened {
+            Ok(response) => response.into_inner(),
+            Err(status) if status.code() == Code::Unimplemented => {
+                bail!("{} does not serve predictions: is it `coordinator serve`?", self.config.coordinator)
+            }
+            Err(status) => return Ok(Ended::Lost(describe(&status))),
+        };
+        let mut session = ServerSession::new(self.prepared.ids.len());
+        let ended = self.answer(&mut session, &mut inbound, &mut link);
+        let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ServerError::Refused(_)));
+        if let Err(error) = ended.as_ref()
+            && !refused(error)
+        {
+            // The coordinator is told why; it may be gone, though.
+            let _ = link.send(FromServer::Failed { text: format!("{error:#}") });
+            drop(link);
+            let ending = async { while let Ok(Some(_)) = inbound.message().await {} };
+            let _ = runtime.block_on(limited(2, "the coordinator to close the stream", ending));
+        }
+        ended
+    }
+
+    fn answer(
+        &mut self,
+        session: &mut ServerSession,
+        inbound: &mut Streaming<ServerRequest>,
+        link: &mut Link,
+    ) -> anyhow::Result<Ended> {
+        loop {
+            let message = match link.receive(inbound, session.joined())? {
+                Received::Message(message) => {
+                    ToServer::try_from(message).context("the coordinator sent an unusable message")?
+                }
+                Received::Ended(ended) => return Ok(ended),
+            };
+            match session.receive(message)? {
+                ServerWork::SayServing(salt) => {
+                    let ids = self.prepared.ids.iter().map(String::as_str);
+                    let records = RecordsDigest::of(&salt, ids);
+                    let serving = Serving { records, encoder: self.encoder, revision: self.revision };
+                    link.send(FromServer::Serving(serving))?;
+                }
+                ServerWork::Joined => info!("accepted; waiting for requests"),
+                ServerWork::Encode { request, rows } => {
+                    debug!(request, records = rows.len(), "request");
+                    if !self.encode(request, rows, link).with_context(|| format!("request {request}"))? {
+                        return Ok(Ended::Lost("the coordinator has left".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request; false if the coordinator has gone.
+    fn encode(&mut self, request: u64, mut rows: Vec<u32>, link: &mut Link) -> anyhow::Result<bool> {
+        let refused = self.releases.refused(&rows);
+        let reason = refused.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
+        if !refused.positions.is_empty() {
+            warn!(request, "{reason}");
+            let mut next = refused.positions.iter().peekable();
+            let mut position = 0;
+            rows.retain(|_| {
+                position += 1;
+                next.next_if(|refused| **refused == position - 1).is_none()
+            });
+        }
+        if !rows.is_empty() {
+            self.releases.reserve(&rows, &rows)?;
+        }
+        if !link.send(FromServer::Granted { request, refused: refused.positions, reason })? {
+            return Ok(false);
+        }
+        for rows in rows.chunks(CODES_ROWS) {
+            let codes = self.codes(rows)?;
+            self.releases.release(rows, &codes)?;
+            if !link.send(FromServer::Codes { request, bytes: codes.into_bytes() })? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn codes(&self, rows: &[u32]) -> anyhow::Result<PackedCodes> {
+        let values = self.prepared.encoder.encode(self.prepared.columns.gather(rows), rows.len());
+        // A NaN would travel as an innocent bit.
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "the bottom model gives values that are not finite: look for extreme values in the columns"
+        );
+        Ok(PackedCodes::pack(&values, self.config.run.bits)?)
+    }
+}
+
+enum Received {
+    Message(ServerRequest),
+    Ended(Ended),
+}
+
+/// The way to the coordinator.
+struct Link<'a> {
+    runtime: &'a Runtime,
+    outbound: mpsc::Sender<ServerMessage>,
+    limit_s: u64,
+    stop: Stop,
+}
+
+impl Link<'_> {
+    /// Sends a message; false if the coordinator has gone.
+    fn send(&mut self, message: FromServer) -> anyhow::Result<bool> {
+        let sending = self.outbound.send(message.into());
+        Ok(self.runtime.block_on(limited(self.limit_s, "the network to take a message", sending))?.is_ok())
+    }
+
+    /// The next message. Before the party is in there is a limit; afterwards nobody need ask for anything.
+    fn receive(&mut self, inbound: &mut Streaming<ServerRequest>, joined: bool) -> anyhow::Result<Received> {
+        let receive = async {
+            let next = async {
+                match joined {
+                    true => Ok(inbound.message().await),
+                    false => limited(self.limit_s, "the coordinator's handshake", inbound.message()).await,
+                }
+            };
+            tokio::select! {
+                message = next => message.map(Some),
+                () = self.stop.stopped() => Ok(None),
+            }
+        };
+        let lost = |status: &Status| Received::Ended(Ended::Lost(describe(status)));
+        Ok(match self.runtime.block_on(receive)? {
+            None => Received::Ended(Ended::Stopped),
+            Some(Ok(Some(message))) => Received::Message(message),
+            Some(Ok(None)) => Received::Ended(Ended::Lost("the coordinator closed the stream".into())),
+            Some(Err(status)) => lost(&status),
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! Messages of prediction to core's and back, with the limits of what a peer sends.
+
+use hashvfl_core::inference::{FromServer, Serving, ToServer};
+use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_REQUEST_ROWS};
+use hashvfl_core::records::RecordsDigest;
+
+use crate::convert::{Result, WireError, digest, limit, text};
+use crate::v1;
+
+impl TryFrom<v1::ServerMessage> for FromServer {
+    type Error = WireError;
+
+    fn try_from(message: v1::ServerMessage) -> Result<Self> {
+        use v1::server_message::Message;
+        Ok(match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Hello(hello) => Self::Hello(hello.try_into()?),
+            Message::Serving(serving) => {
+                let records = serving.records.ok_or(WireError::Missing("records"))?;
+                Self::Serving(Serving {
+                    records: RecordsDigest {
+                        count: records.count,
+                        digest: digest("salted_sha256", &records.salted_sha256)?,
+                    },
+                    encoder: digest("encoder_sha256", &serving.encoder_sha256)?,
+                    revision: digest("revision", &serving.revision)?,
+                })
+            }
+            Message::Granted(granted) => {
+                limit("refused records", granted.refused.len(), MAX_REQUEST_ROWS)?;
+                let (request, reason) = (granted.request, text(&granted.reason));
+                Self::Granted { request, refused: granted.refused, reason }
+            }
+            Message::Codes(codes) => {
+                limit("codes", codes.bits.len(), CODES_ROWS * MAX_BITS / 8)?;
+                Self::Codes { request: codes.request, bytes: codes.bits }
+            }
+            Message::Failed(failed) => Self::Failed { text: text(&failed.text) },
+        })
+    }
+}
+
+impl From<FromServer> for v1::ServerMessage {
+    fn from(message: FromServer) -> Self {
+        use v1::server_message::Message;
+        let message = match message {
+            FromServer::Hello(hello) => Message::Hello(hello.into()),
+            FromServer::Serving(serving) => Message::Serving(v1::Serving {
+                records: Some(v1::Records {
+                    count: serving.records.count,
+                    salted_sha256: serving.records.digest.0.to_vec(),
+                }),
+                encoder_sha256: serving.encoder.0.to_vec(),
+                revision: serving.revision.0.to_vec(),
+            }),
+            FromServer::Granted { request, refused, reason } => {
+                Message::Granted(v1::Granted { request, refused, reason: text(&reason) })
+            }
+            FromServer::Codes { request, bytes } => Message::Codes(v1::GrantedCodes { request, bits: bytes }),
+            FromServer::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<v1::ServerRequest> for ToServer {
+    type Error = WireError;
+
+    fn try_from(message: v1::ServerRequest) -> Result<Self> {
+        use v1::server_request::Message;
+        Ok(match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
+            Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
+            Message::Accepted(v1::Accepted {}) => Self::Accepted,
+            Message::Encode(encode) => {
+                limit("rows", encode.gaps.len(), MAX_REQUEST_ROWS)?;
+                Self::Encode { request: encode.request, rows: from_gaps(encode.gaps)? }
+            }
+        })
+    }
+}
+
+impl From<ToServer> for v1::ServerRequest {
+    fn from(message: ToServer) -> Self {
+        use v1::server_request::Message;
+        let message = match message {
+            ToServer::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
+            ToServer::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            ToServer::Accepted => Message::Accepted(v1::Accepted {}),
+            ToServer::Encode { request, rows } => {
+                Message::Encode(v1::EncodeRows { request, gaps: to_gaps(rows) })
+            }
+        };
+        Self { message: Some(message) }
+    }
+}
+
+/// The first row, then how far each is from the one before: mostly a byte each.
+fn to_gaps(rows: Vec<u32>) -> Vec<u32> {
+    let mut before = 0;
+    rows.into_iter().map(|row| row.wrapping_sub(std::mem::replace(&mut before, row))).collect()
+}
+
+fn from_gaps(gaps: Vec<u32>) -> Result<Vec<u32>> {
+    let mut row = 0_u32;
+    let next = |gap: u32| {
+        row = row.checked_add(gap)?;
+        Some(row)
+    };
+    let rows: Option<Vec<u32>> = gaps.into_iter().map(next).collect();
+    rows.ok_or(WireError::Limit { what: "a row", limit: u32::MAX as usize })
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::Digest;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn every_message_round_trips() {
+        let records = RecordsDigest { count: 7, digest: Digest([9; 32]) };
+        let serving = Serving { records, encoder: Digest([1; 32]), revision: Digest([2; 32]) };
+        for message in [
+            FromServer::Serving(serving),
+            FromServer::Granted { request: 1, refused: vec![0, 5], reason: "a rule".into() },
+            FromServer::Codes { request: 1, bytes: vec![1, 2, 3] },
+            FromServer::Failed { text: "no disk left".into() },
+        ] {
+            let bytes = v1::ServerMessage::from(message.clone()).encode_to_vec();
+            let back = FromServer::try_from(v1::ServerMessage::decode(bytes.as_slice()).unwrap());
+            assert_eq!(back, Ok(message));
+        }
+        for message in [
+            ToServer::Welcome { salt: [4; 32] },
+            ToServer::Refused { text: "no".into() },
+            ToServer::Accepted,
+            ToServer::Encode { request: 3, rows: vec![0, 1, 2, 900, u32::MAX] },
+        ] {
+            let bytes = v1::ServerRequest::from(message.clone()).encode_to_vec();
+            let back = ToServer::try_from(v1::ServerRequest::decode(bytes.as_slice()).unwrap());
+            assert_eq!(back, Ok(message));
+        }
+    }
+
+    /// Consecutive rows cost a byte each on the way to a party.
+    #[test]
+    fn bytes_a_record_asked_for() {
+        let encode = ToServer::Encode { request: 1000, rows: (0..100_000).collect() };
+        let bytes = v1::ServerRequest::from(encode).encoded_len();
+        assert!(bytes < 100_020, "{bytes}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(message) = v1::ServerMessage::decode(bytes.as_slice()) {
+                let _ = FromServer::try_from(message);
+            }
+            if let Ok(message) = v1::ServerRequest::decode(bytes.as_slice()) {
+                let _ = ToServer::try_from(message);
+            }
+        }
+
+        #[test]
+        fn any_gaps_are_rows_or_an_error(gaps in prop::collection::vec(any::<u32>(), 0..50)) {
+            let _ = from_gaps(gaps);
+        }
+    }
+}
