@@ -16,7 +16,7 @@ fn it_runs_on_data_that_comes_with_the_program() {
     let area = |kind: &str, detector: &str| -> f64 {
         let section = text.split(&format!("\n{kind}\n")).nth(1).unwrap();
         let line = section.lines().find(|line| line.trim_start().starts_with(detector)).unwrap();
-        line[28..].split_whitespace().next().unwrap().parse().unwrap()
+        line[30..].split_whitespace().next().unwrap().parse().unwrap()
     };
     assert!(area("another record, other class", "default, codes only") > 0.9, "{text}");
     assert!(area("uniform noise", "default, at the parties") > 0.95, "{text}");

@@ -231,7 +231,12 @@ impl Encoder {
     }
 
     /// [`Self::pull`] with values on the host: `of` gives the gradient of the embedding [rows, bits] for the embedding.
-    pub fn pull_values(&self, columns: Vec<f32>, rows: usize, of: impl FnOnce(&[f32]) -> Vec<f32>) -> Vec<f32> {
+    pub fn pull_values(
+        &self,
+        columns: Vec<f32>,
+        rows: usize,
+        of: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
         let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);

@@ -31,18 +31,21 @@ impl Poisoned {
         let plan = Plan::new(&set.settings, set.labels.len())?;
         let train = plan.part(Part::Train).to_vec();
         let columns = &set.columns[WRONG];
-        let most = |column: usize| train.iter().map(|row| columns.row(*row as usize)[column]).fold(f32::MIN, f32::max);
+        let most = |column: usize| {
+            train.iter().map(|row| columns.row(*row as usize)[column]).fold(f32::MIN, f32::max)
+        };
         let mark: Vec<(usize, f32)> = match set.image {
             // Two by two pixels in the lower right corner.
-            Some([_, height, width]) => (0..4)
-                .map(|at| ((height - 1 - at / 2) * width + width - 1 - at % 2, 1.0))
-                .collect(),
+            Some([_, height, width]) => {
+                (0..4).map(|at| ((height - 1 - at / 2) * width + width - 1 - at % 2, 1.0)).collect()
+            }
             None => [0, 1].into_iter().map(|column| (column, most(column))).collect(),
         };
         let mut rng = stream(seed, "poison", &[]);
         let threshold = (SHARE * 2_f64.powi(32)) as u32;
         let classes = set.classes().to_vec();
-        let chosen = train.iter().copied().filter(|row| classes[*row as usize] != CLASS && rng.next_u32() < threshold);
+        let chosen =
+            train.iter().copied().filter(|row| classes[*row as usize] != CLASS && rng.next_u32() < threshold);
         let rows: Vec<u32> = chosen.collect();
         let mut values = columns.values().to_vec();
         for row in &rows {

@@ -47,7 +47,9 @@ pub struct Set {
 impl Set {
     /// Loads `name` below `folder`, records shuffled by `seed`, but for published test records, which stay last.
     pub fn load(name: Name, folder: Option<&Path>, bits: usize, seed: u64) -> anyhow::Result<Self> {
-        let folder = || folder.context("this data set's files are not part of the program: name their folder with --data");
+        let folder = || {
+            folder.context("this data set's files are not part of the program: name their folder with --data")
+        };
         let dataset = match name {
             Name::Digits => digits(),
             Name::Mnist => dataset::mnist(folder()?)?,
@@ -77,13 +79,8 @@ impl Set {
                 (settings, Preprocessing::None, encoder, TopConfig::default())
             }
             Name::CreditDefault => {
-                let settings = RunSettings {
-                    batch_rows: 128,
-                    learning_rate: 3e-3,
-                    epochs: 16,
-                    test_share: 0.4,
-                    ..run
-                };
+                let settings =
+                    RunSettings { batch_rows: 128, learning_rate: 3e-3, epochs: 16, test_share: 0.4, ..run };
                 let top = TopConfig { dropout: 0.3, ..TopConfig::default() };
                 (settings, Preprocessing::Quantile, mlp(128, 0.1), top)
             }

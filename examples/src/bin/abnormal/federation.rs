@@ -129,11 +129,11 @@ impl<'a> Federation<'a> {
     /// What both sides see of records as they are.
     pub fn view_of(&self, rows: &[u32]) -> anyhow::Result<View> {
         let columns = (0..2).map(|party| self.prepare(party, self.raw(party, rows)));
-        self.view(columns.collect::<anyhow::Result<_>>()?, None)
+        self.view(columns.collect::<anyhow::Result<_>>()?, [None, None])
     }
 
-    /// What both sides see of prepared `columns`; `forged` are codes that the second party sends in place of its own.
-    pub fn view(&self, columns: Vec<Vec<f32>>, forged: Option<Vec<f32>>) -> anyhow::Result<View> {
+    /// What both sides see of prepared `columns`; `forged` are codes that a party sends in place of its own.
+    pub fn view(&self, columns: Vec<Vec<f32>>, forged: [Option<Vec<f32>>; 2]) -> anyhow::Result<View> {
         let rows = columns[0].len() / self.set.columns[0].cols();
         let embedding: Vec<Vec<f32>> = columns
             .iter()
@@ -148,8 +148,10 @@ impl<'a> Federation<'a> {
             .iter()
             .map(|values| values.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect())
             .collect();
-        if let Some(forged) = forged {
-            signs[1] = forged;
+        for (signs, forged) in signs.iter_mut().zip(forged) {
+            if let Some(forged) = forged {
+                *signs = forged;
+            }
         }
         let parts: Vec<&[f32]> = signs.iter().map(Vec::as_slice).collect();
         let codes = Codes::of_values(&parts, rows)?;
@@ -160,7 +162,14 @@ impl<'a> Federation<'a> {
             place.unwrap_or(0) as u32
         };
         let classes = outputs.chunks_exact(count).map(most).collect();
-        Ok(View { columns, embedding, codes, classes, features, width: self.models.classifier.feature_count() })
+        Ok(View {
+            columns,
+            embedding,
+            codes,
+            classes,
+            features,
+            width: self.models.classifier.feature_count(),
+        })
     }
 }
 

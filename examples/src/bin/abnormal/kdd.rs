@@ -97,9 +97,8 @@ impl Encoding {
 pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let train = read(&folder.join("kdd99/kddcup.data_10_percent.gz"))?;
     let test = read(&folder.join("kdd99/corrected.gz"))?;
-    let mut normal: Vec<u32> = (0..train.cells.len() as u32)
-        .filter(|row| train.cells[*row as usize][COLUMNS] == "normal")
-        .collect();
+    let mut normal: Vec<u32> =
+        (0..train.cells.len() as u32).filter(|row| train.cells[*row as usize][COLUMNS] == "normal").collect();
     shuffle(&mut normal, &mut stream(seed, "kdd split", &[]));
     let part = |from: f64, to: f64| -> Vec<&Vec<String>> {
         let at = |share: f64| (share * normal.len() as f64) as usize;
@@ -109,7 +108,8 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let rows: Vec<&Vec<String>> = test.cells.iter().collect();
     let encoding = Encoding::fit(&fit);
     // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
-    let mut scores = vec![[vec![f64::NEG_INFINITY; calibration.len()], vec![f64::NEG_INFINITY; rows.len()]]; 3];
+    let mut scores =
+        vec![[vec![f64::NEG_INFINITY; calibration.len()], vec![f64::NEG_INFINITY; rows.len()]]; 3];
     for party in 0..2 {
         let fitted_on = encoding.matrix(&fit, party)?;
         let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
@@ -135,8 +135,11 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     }
     let mut named: Vec<(&'static str, [Vec<f64>; 2])> =
         PartyKind::ALL.iter().map(|kind| kind.name()).zip(scores).collect();
-    let defaults: Vec<&[Vec<f64>; 2]> =
-        named.iter().filter(|(name, _)| PartyKind::DEFAULT.iter().any(|kind| kind.name() == *name)).map(|(_, s)| s).collect();
+    let defaults: Vec<&[Vec<f64>; 2]> = named
+        .iter()
+        .filter(|(name, _)| PartyKind::DEFAULT.iter().any(|kind| kind.name() == *name))
+        .map(|(_, s)| s)
+        .collect();
     let most = |part: usize| -> Vec<f64> {
         let rows = defaults[0][part].len();
         (0..rows).map(|row| defaults.iter().map(|s| s[part][row]).fold(f64::NEG_INFINITY, f64::max)).collect()
@@ -172,10 +175,16 @@ fn figures(
         &pick(&|row| !normal(row) && first[row]),
         seed,
     )?;
-    let types: BTreeSet<&String> = rows.iter().map(|row| &row[COLUMNS]).filter(|name| *name != "normal").collect();
+    let types: BTreeSet<&String> =
+        rows.iter().map(|row| &row[COLUMNS]).filter(|name| *name != "normal").collect();
     let mut sum = 0.0;
     for kind in &types {
-        let scores: Vec<f32> = of_all.iter().copied().chain(pick(&|row| rows[row][COLUMNS] == **kind)).map(|s| s as f32).collect();
+        let scores: Vec<f32> = of_all
+            .iter()
+            .copied()
+            .chain(pick(&|row| rows[row][COLUMNS] == **kind))
+            .map(|s| s as f32)
+            .collect();
         let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
         sum += hashvfl_learning::metrics::auc(&scores, &positive);
     }

@@ -57,7 +57,9 @@ impl<'a, 'b> Maker<'a, 'b> {
         let class_count = classes.iter().max().map_or(1, |most| most + 1);
         let centres = match federation.models.classifier.targets() {
             // Unwrap safety: the targets are of this run's code length.
-            Some(targets) => Centres::of_targets(targets, normal.codes.lengths()).expect("targets of the run"),
+            Some(targets) => {
+                Centres::of_targets(targets, normal.codes.lengths()).expect("targets of the run")
+            }
             None => Centres::of_majority(&normal.codes, &normal.classes, class_count as usize),
         };
         let rng = stream(seed, "abnormal rows", &[]);
@@ -83,7 +85,7 @@ impl<'a, 'b> Maker<'a, 'b> {
         kinds.push(self.missing(base)?);
         if let Some(images) = unlike {
             let about = "images unlike digits at both parties".to_string();
-            let view = self.federation.view(images.to_vec(), None)?;
+            let view = self.federation.view(images.to_vec(), [None, None])?;
             kinds.push(Kind { name: "images of another set", about, view });
         }
         kinds.push(self.adversarial(base, 1)?);
@@ -96,9 +98,8 @@ impl<'a, 'b> Maker<'a, 'b> {
     /// Rows of `base` whose second half is `raw`.
     fn altered(&self, name: &'static str, about: &str, base: &[u32], raw: Vec<f32>) -> anyhow::Result<Kind> {
         let federation = self.federation;
-        let columns =
-            vec![federation.prepare(0, federation.raw(0, base))?, federation.prepare(WRONG, raw)?];
-        Ok(Kind { name, about: about.to_string(), view: federation.view(columns, None)? })
+        let columns = vec![federation.prepare(0, federation.raw(0, base))?, federation.prepare(WRONG, raw)?];
+        Ok(Kind { name, about: about.to_string(), view: federation.view(columns, [None, None])? })
     }
 
     fn swapped(&mut self, base: &[u32], same: bool) -> anyhow::Result<Kind> {
@@ -118,8 +119,13 @@ impl<'a, 'b> Maker<'a, 'b> {
         }
         let raw = self.federation.raw(WRONG, &others);
         let (name, about) = match same {
-            true => ("another record, same class", "the second party's row is that of another record of the class"),
-            false => ("another record, other class", "the second party's row is that of a record of another class"),
+            true => (
+                "another record, same class",
+                "the second party's row is that of another record of the class",
+            ),
+            false => {
+                ("another record, other class", "the second party's row is that of a record of another class")
+            }
         };
         self.altered(name, about, base, raw)
     }
@@ -157,7 +163,8 @@ impl<'a, 'b> Maker<'a, 'b> {
                 *value = 0.0;
             }
         }
-        let about = "each column of the second party is missing with probability a half, and 0 stands in its place";
+        let about =
+            "each column of the second party is missing with probability a half, and 0 stands in its place";
         self.altered("missing columns", about, base, raw)
     }
 
@@ -184,7 +191,8 @@ impl<'a, 'b> Maker<'a, 'b> {
         let image = federation.set.image.is_some();
         let reach = if image { 0.2_f32 } else { 0.5 };
         let classes = self.other_classes(base);
-        let targets: Vec<Vec<f32>> = classes.iter().map(|class| self.target(*class)).collect::<anyhow::Result<_>>()?;
+        let targets: Vec<Vec<f32>> =
+            classes.iter().map(|class| self.target(*class)).collect::<anyhow::Result<_>>()?;
         let start = federation.prepare(WRONG, federation.raw(WRONG, base))?;
         let mut moved = start.clone();
         let step = if steps == 1 { reach } else { 2.5 * reach / steps as f32 };
@@ -195,7 +203,8 @@ impl<'a, 'b> Maker<'a, 'b> {
                 let values = &mut moved[from..from + rows * self.width];
                 let towards = |embedding: &[f32]| -> Vec<f32> {
                     let wanted = pass.iter().flatten();
-                    let push = |(value, target): (&f32, &f32)| if value * target < MARGIN { *target } else { 0.0 };
+                    let push =
+                        |(value, target): (&f32, &f32)| if value * target < MARGIN { *target } else { 0.0 };
                     embedding.iter().zip(wanted).map(push).collect()
                 };
                 let pull = federation.encoder(WRONG).pull_values(values.to_vec(), rows, towards);
@@ -208,7 +217,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             }
         }
         let columns = vec![federation.prepare(0, federation.raw(0, base))?, moved];
-        let view = federation.view(columns, None)?;
+        let view = federation.view(columns, [None, None])?;
         let (name, way) = if steps == 1 { ("FGSM", "one step") } else { ("PGD", "ten steps") };
         let unit = if image { "of the range of a pixel" } else { "deviations" };
         let about = format!(
@@ -227,9 +236,12 @@ impl<'a, 'b> Maker<'a, 'b> {
             codes.extend(self.target(class)?);
         }
         let columns = (0..2).map(|party| federation.prepare(party, federation.raw(party, base)));
-        let view = federation.view(columns.collect::<anyhow::Result<_>>()?, Some(codes))?;
+        let view = federation.view(columns.collect::<anyhow::Result<_>>()?, [None, Some(codes)])?;
         let (name, about) = match own {
-            true => ("target code, own class", "the second party sends the target code of the record's true class"),
+            true => (
+                "target code, own class",
+                "the second party sends the target code of the record's true class",
+            ),
             false => ("target code, other class", "the second party sends the target code of another class"),
         };
         Ok(Kind { name, about: about.to_string(), view })
@@ -241,10 +253,15 @@ impl<'a, 'b> Maker<'a, 'b> {
         let columns = &self.federation.set.columns[WRONG];
         let deviations: Vec<f32> = (0..self.width)
             .map(|column| {
-                let values: Vec<f64> =
-                    self.federation.fit.iter().map(|row| f64::from(columns.row(*row as usize)[column])).collect();
+                let values: Vec<f64> = self
+                    .federation
+                    .fit
+                    .iter()
+                    .map(|row| f64::from(columns.row(*row as usize)[column]))
+                    .collect();
                 let mean = values.iter().sum::<f64>() / values.len() as f64;
-                (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt() as f32
+                (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+                    as f32
             })
             .collect();
         for (row, values) in raw.chunks_exact_mut(self.width).enumerate() {

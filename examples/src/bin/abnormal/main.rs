@@ -8,6 +8,7 @@
 //! Detectors and their default combination see normal rows alone; the same serve all kinds.
 
 mod backdoor;
+mod choose;
 mod data;
 mod federation;
 mod kdd;
@@ -68,6 +69,9 @@ struct Arguments {
     /// Leaves out the poisoned federation, which is trained apart.
     #[arg(long)]
     no_backdoor: bool,
+    /// Shows how the coordinator's default combination is chosen, on normal records alone, and stops.
+    #[arg(long)]
+    choose: bool,
     /// Seed of splits, weights, detectors and abnormal rows.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -79,14 +83,20 @@ fn main() -> anyhow::Result<()> {
         Name::Kdd99 => connections(&arguments)?,
         _ => federations(&arguments)?,
     };
-    std::fs::create_dir_all(&arguments.out).with_context(|| format!("cannot make {}", arguments.out.display()))?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
     let title = format!("{:?}, {} bits a party", arguments.dataset, arguments.bits);
     let caveat = "Detectors were fitted and combined on normal rows alone. Small figures are 95 % bootstrap intervals.";
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    let mut sections: Vec<(&str, String)> = sections.iter().map(|(name, html)| (name.as_str(), html.clone())).collect();
+    let mut sections: Vec<(&str, String)> =
+        sections.iter().map(|(name, html)| (name.as_str(), html.clone())).collect();
     let command = format!("<pre>abnormal {}</pre>", hashvfl_attack::report::escape(&command));
     sections.push(("How to get these figures again", command));
-    let page = hashvfl_attack::report::sheet("abnormal inputs", ["Detectors of abnormal inputs", &title, caveat], &sections);
+    let page = hashvfl_attack::report::sheet(
+        "abnormal inputs",
+        ["Detectors of abnormal inputs", &title, caveat],
+        &sections,
+    );
     let path = arguments.out.join("abnormal.html");
     std::fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     println!("\nWritten: {}", path.display());
@@ -110,12 +120,21 @@ fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     table::print("attacks, test rows without duplicates", &distinct);
     let mut means = String::from("<table><tbody>");
     for found in &found {
-        println!("{:<26} mean AUROC over {} types of attacks {:.3}", found.name, found.types, found.mean_over_types);
-        means += &format!("<tr><td>{}</td><td class=\"figure\">{:.3}</td></tr>", found.name, found.mean_over_types);
+        println!(
+            "{:<26} mean AUROC over {} types of attacks {:.3}",
+            found.name, found.types, found.mean_over_types
+        );
+        means += &format!(
+            "<tr><td>{}</td><td class=\"figure\">{:.3}</td></tr>",
+            found.name, found.mean_over_types
+        );
     }
     Ok(vec![
         ("All test rows".into(), table::section("attacks of the corrected test part", &all)),
-        ("Without duplicates".into(), table::section("rows of the corrected test part that differ", &distinct)),
+        (
+            "Without duplicates".into(),
+            table::section("rows of the corrected test part that differ", &distinct),
+        ),
         ("Mean AUROC over types of attacks".into(), means + "</tbody></table>"),
     ])
 }
@@ -132,6 +151,10 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
             arguments.keep.as_ref().map(|folder| folder.join(name))
         };
         let federation = Federation::train(&set, seed, keep("").as_deref())?;
+        if arguments.choose {
+            choose::choose(&federation, &Fitted::fit(&federation, seed)?.0, seed)?;
+            continue;
+        }
         let bench = Bench::fit(&federation, seed)?;
         alarms += &bench.false_alarms(arguments, seed)?;
         if seed > arguments.seed {
@@ -143,7 +166,10 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
         if !arguments.no_backdoor {
             let poisoned = Poisoned::new(load()?, seed)?;
             let federation = Federation::train(&poisoned.set, seed, keep("-poisoned").as_deref())?;
-            sections.push(("Backdoor".into(), Bench::fit(&federation, seed)?.backdoor(&poisoned, &set, arguments)?));
+            sections.push((
+                "Backdoor".into(),
+                Bench::fit(&federation, seed)?.backdoor(&poisoned, &set, arguments)?,
+            ));
         }
     }
     let head = "<table><thead><tr><th>seed</th><th>detector</th><th class=\"figure\">flagged</th><th class=\"figure\">of</th>\
@@ -227,11 +253,17 @@ impl<'a> Bench<'a> {
         for line in &self.fitted.lines {
             let [calibration, test] = self.scores.each_ref().map(|scores| line.of(scores));
             let figures = measure(&calibration, &test, &line.of(&abnormal), self.seed)?;
-            rows.push(Row { name: line.name.clone(), side: line.side, figures, micros: line.sum(&self.micros) });
+            rows.push(Row {
+                name: line.name.clone(),
+                side: line.side,
+                figures,
+                micros: line.sum(&self.micros),
+            });
         }
         let start = Instant::now();
         let [calibration, test, abnormal] = mutual(&self.calibration, &self.test, &kind.view, self.seed)?;
-        let micros = 1e6 * start.elapsed().as_secs_f64() / (calibration.len() + test.len() + abnormal.len()) as f64;
+        let micros =
+            1e6 * start.elapsed().as_secs_f64() / (calibration.len() + test.len() + abnormal.len()) as f64;
         let figures = measure(&calibration, &test, &abnormal, self.seed)?;
         rows.push(Row { name: "mutual".into(), side: "coordinator", figures, micros });
         Ok(rows)
@@ -259,7 +291,8 @@ impl<'a> Bench<'a> {
             let (steady, odd) = first(&mut test.iter().copied())?;
             let moved = line.of(&drifting);
             let (noticed, _) = first(&mut test[..half].iter().copied().chain(moved))?;
-            let told = |at: Option<usize>| at.map_or("no alarm".to_string(), |at| format!("alarm at row {at}"));
+            let told =
+                |at: Option<usize>| at.map_or("no alarm".to_string(), |at| format!("alarm at row {at}"));
             text.push(format!(
                 "{name}: on {} normal rows {}, {odd} odd rows; with drift from row {half} on {}",
                 test.len(),
@@ -267,7 +300,10 @@ impl<'a> Bench<'a> {
                 told(noticed)
             ));
         }
-        println!("\nslow drift (the second party's columns move by one deviation over {} rows)", rows.len() - half);
+        println!(
+            "\nslow drift (the second party's columns move by one deviation over {} rows)",
+            rows.len() - half
+        );
         for line in text {
             println!("  {line}");
             html += &format!("<tr><td>{line}</td></tr>");
@@ -302,7 +338,7 @@ impl<'a> Bench<'a> {
         let width = clean.columns[WRONG].cols();
         raw.chunks_exact_mut(width).for_each(|row| backdoor::put(&poisoned.mark, row));
         let columns = vec![federation.prepare(0, federation.raw(0, &base))?, federation.prepare(WRONG, raw)?];
-        let view = federation.view(columns, None)?;
+        let view = federation.view(columns, [None, None])?;
         let fooled = view.classes.iter().filter(|class| **class == backdoor::CLASS).count();
         let success = 100.0 * fooled as f64 / base.len().max(1) as f64;
         let about = format!(
@@ -331,10 +367,14 @@ impl<'a> Bench<'a> {
             let detectors = CoordinatorKind::DEFAULT
                 .iter()
                 .map(|kind| Ok(kind.fit(&fit.seen()?, federation.models.classifier.targets(), self.seed)?));
-            let panel =
-                Panel::new(detectors.collect::<anyhow::Result<_>>()?, Combination::Bonferroni, &scale.seen()?)?;
+            let panel = Panel::new(
+                detectors.collect::<anyhow::Result<_>>()?,
+                Combination::Bonferroni,
+                &scale.seen()?,
+            )?;
             let calibrated = Calibrated::new(panel, &scale.seen()?, &calibrate.seen()?, None)?;
-            let verdicts = calibrated.judge(&view(&fold.judged)?.seen()?, None, screening.level, Some(self.seed))?;
+            let verdicts =
+                calibrated.judge(&view(&fold.judged)?.seen()?, None, screening.level, Some(self.seed))?;
             Ok(verdicts.iter().map(|verdict| verdict.p_value).collect())
         })?;
         let marked: std::collections::HashSet<u32> = poisoned.iter().copied().collect();

@@ -25,7 +25,10 @@ pub struct Figures {
 pub fn p_values(calibration: &[f64], scores: &[f64], seed: u64) -> anyhow::Result<Vec<f64>> {
     let fitted = Calibration::new(calibration.to_vec())?;
     let mut rng = stream(seed, "ties", &[]);
-    Ok(scores.iter().map(|score| fitted.p_value(*score, 0, &mut Ties::Random(&mut rng))).collect::<Result<_, _>>()?)
+    Ok(scores
+        .iter()
+        .map(|score| fitted.p_value(*score, 0, &mut Ties::Random(&mut rng)))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Measures scores of normal and abnormal test rows.
@@ -117,11 +120,13 @@ mod tests {
         let normal: Vec<f64> = (0..200).map(|at| f64::from(at * 37 % 100)).collect();
         let abnormal: Vec<f64> = (0..100).map(|at| f64::from(at * 13 % 90 + 30)).collect();
         let found = measure(&normal, &normal, &abnormal, 1).unwrap();
-        let pairs = normal.iter().flat_map(|n| abnormal.iter().map(move |a| match a.total_cmp(n) {
-            std::cmp::Ordering::Greater => 1.0,
-            std::cmp::Ordering::Equal => 0.5,
-            std::cmp::Ordering::Less => 0.0,
-        }));
+        let pairs = normal.iter().flat_map(|n| {
+            abnormal.iter().map(move |a| match a.total_cmp(n) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            })
+        });
         let expected = pairs.sum::<f64>() / 20_000.0;
         assert!((found.auroc.value - expected).abs() < 1e-12);
         assert!(found.auroc.low < expected && expected < found.auroc.high);

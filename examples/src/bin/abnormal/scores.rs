@@ -11,6 +11,7 @@ use hashvfl_detectors::{
 };
 
 use crate::federation::{Federation, View};
+use crate::kinds::WRONG;
 
 /// Training rows that detectors are fitted on, at most.
 const FIT_ROWS: usize = 20_000;
@@ -58,7 +59,8 @@ impl Fitted {
             (0..2).map(party).collect::<anyhow::Result<Vec<_>>>()
         });
         let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
-        let fitted = Self { coordinator, parties, lines: lines(), fit_seconds: start.elapsed().as_secs_f64() };
+        let fitted =
+            Self { coordinator, parties, lines: lines(), fit_seconds: start.elapsed().as_secs_f64() };
         Ok((fitted, normal))
     }
 
@@ -87,7 +89,8 @@ impl Line {
     /// Its scores, from those of each detector.
     pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
         let rows = scores[0].len();
-        let most = |row: usize| self.members.iter().map(|at| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max);
+        let most =
+            |row: usize| self.members.iter().map(|at| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max);
         (0..rows).map(most).collect()
     }
 
@@ -99,7 +102,8 @@ impl Line {
 
 fn lines() -> Vec<Line> {
     let count = CoordinatorKind::ALL.len();
-    let place = |kind: &CoordinatorKind| CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
+    let place =
+        |kind: &CoordinatorKind| CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
     let places = |kind: &PartyKind| {
         let at = PartyKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
         [count + 2 * at, count + 2 * at + 1]
@@ -110,10 +114,13 @@ fn lines() -> Vec<Line> {
         .collect();
     let codes: Vec<usize> = CoordinatorKind::DEFAULT.iter().map(place).collect();
     lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", members: codes.clone() });
-    let single = |kind: &PartyKind| Line { name: kind.name().into(), side: "parties", members: places(kind).to_vec() };
+    let single =
+        |kind: &PartyKind| Line { name: kind.name().into(), side: "parties", members: places(kind).to_vec() };
     lines.extend(PartyKind::ALL.iter().map(single));
     let parties: Vec<usize> = PartyKind::DEFAULT.iter().flat_map(places).collect();
     lines.push(Line { name: DEFAULTS[1].into(), side: "parties", members: parties.clone() });
+    let own = PartyKind::DEFAULT.iter().map(|kind| places(kind)[WRONG]).collect();
+    lines.push(Line { name: "default, second party alone".into(), side: "party", members: own });
     lines.push(Line { name: DEFAULTS[2].into(), side: "both", members: [codes, parties].concat() });
     lines
 }
@@ -141,7 +148,8 @@ fn stack(batches: &[&Codes]) -> anyhow::Result<Codes> {
         let signs = batches.iter().flat_map(|codes| {
             let range = range.clone();
             (0..codes.rows()).flat_map(move |row| {
-                let sign = move |at| if hashvfl_detectors::codes::bit(codes.row(row), at) { 1.0_f32 } else { -1.0 };
+                let sign =
+                    move |at| if hashvfl_detectors::codes::bit(codes.row(row), at) { 1.0_f32 } else { -1.0 };
                 range.clone().map(sign)
             })
         });

@@ -36,10 +36,16 @@ pub fn section(about: &str, rows: &[Row]) -> String {
         let _ = write!(html, "<td class=\"figure\">{:.2}</td></tr>", row.micros);
     }
     html.push_str("</tbody></table>");
-    let shown = |row: &&Row| DEFAULTS.contains(&row.name.as_str()) || row.name == "distance" || row.name == "mutual";
+    let shown =
+        |row: &&Row| DEFAULTS.contains(&row.name.as_str()) || row.name == "distance" || row.name == "mutual";
     let curves = rows.iter().filter(shown).map(|row| Curve {
         name: row.name.clone(),
-        points: row.figures.roc.iter().map(|(x, y)| (*x, Estimate { value: *y, low: *y, high: *y })).collect(),
+        points: row
+            .figures
+            .roc
+            .iter()
+            .map(|(x, y)| (*x, Estimate { value: *y, low: *y, high: *y }))
+            .collect(),
     });
     html + &chart(&Chart {
         title: "Found, by share of false alarms".into(),
@@ -61,12 +67,15 @@ fn cell(figure: Estimate, scale: f64, digits: usize) -> String {
 
 /// The same as text.
 pub fn print(name: &str, rows: &[Row]) {
-    println!("\n{name}\n  {:<26} {:>22} {:>8} {:>8} {:>8}", "detector", "AUROC", "at 1 %", "at 5 %", "us a row");
+    println!(
+        "\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}",
+        "detector", "AUROC", "at 1 %", "at 5 %", "us a row"
+    );
     for row in rows {
         let f = &row.figures;
         let interval = format!("{:.3} ({:.3}, {:.3})", f.auroc.value, f.auroc.low, f.auroc.high);
         println!(
-            "  {:<26} {interval:>22} {:>8.1} {:>8.1} {:>8.2}",
+            "  {:<28} {interval:>22} {:>8.1} {:>8.1} {:>8.2}",
             row.name,
             100.0 * f.at_1.value,
             100.0 * f.at_5.value,
