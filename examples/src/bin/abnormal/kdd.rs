@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use flate2::read::GzDecoder;
@@ -36,6 +37,8 @@ pub struct Found {
     pub mean_over_types: f64,
     /// Types of attacks.
     pub types: usize,
+    /// Microseconds a row, at both parties together.
+    pub micros: f64,
 }
 
 struct Lines {
@@ -110,6 +113,7 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
     let mut scores =
         vec![[vec![f64::NEG_INFINITY; calibration.len()], vec![f64::NEG_INFINITY; rows.len()]]; 3];
+    let mut micros = [0.0; 3];
     for party in 0..2 {
         let fitted_on = encoding.matrix(&fit, party)?;
         let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
@@ -124,13 +128,18 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
         let (scale, _) = prepared(&scale)?;
         let parts = [prepared(&calibration)?.0, prepared(&rows)?.0];
         // There is one class of training rows, so no bottom model: columns stand for the embedding too.
-        for (kind, scores) in PartyKind::ALL.iter().zip(&mut scores) {
+        for ((kind, scores), micros) in PartyKind::ALL.iter().zip(&mut scores).zip(&mut micros) {
             let detector = kind.fit(&both(&fit, width)?, seed)?;
             let panel = Panel::new(vec![detector], Combination::Bonferroni, &both(&scale, width)?)?;
+            let mut seconds = 0.0;
             for (part, scores) in parts.iter().zip(scores) {
+                let start = Instant::now();
                 let found = panel.score(&both(part, width)?)?;
+                // Of the last part, the test rows.
+                seconds = start.elapsed().as_secs_f64();
                 scores.iter_mut().zip(found).for_each(|(most, score)| *most = most.max(score));
             }
+            *micros += 1e6 * seconds / rows.len() as f64;
         }
     }
     let mut named: Vec<(&'static str, [Vec<f64>; 2])> =
@@ -148,7 +157,15 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     named.push(("default, at the parties", default));
     let mut seen = HashSet::new();
     let first: Vec<bool> = rows.iter().map(|row| seen.insert(*row)).collect();
-    named.into_iter().map(|(name, scores)| figures(name, &scores, &rows, &first, seed)).collect()
+    let own =
+        |kind: &PartyKind| PartyKind::ALL.iter().position(|other| other == kind).map_or(0.0, |at| micros[at]);
+    let default = PartyKind::DEFAULT.iter().map(own).sum();
+    let all_micros = micros.into_iter().chain([default]);
+    let measured = named
+        .into_iter()
+        .zip(all_micros)
+        .map(|((name, scores), micros)| Ok(Found { micros, ..figures(name, &scores, &rows, &first, seed)? }));
+    measured.collect()
 }
 
 fn both(values: &[f32], width: usize) -> anyhow::Result<Local<'_>> {
@@ -188,5 +205,6 @@ fn figures(
         let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
         sum += hashvfl_learning::metrics::auc(&scores, &positive);
     }
-    Ok(Found { name, all, distinct, mean_over_types: sum / types.len() as f64, types: types.len() })
+    let mean_over_types = sum / types.len() as f64;
+    Ok(Found { name, all, distinct, mean_over_types, types: types.len(), micros: 0.0 })
 }

@@ -108,14 +108,14 @@ type Sections = Vec<(String, String)>;
 fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     let folder = arguments.data.as_deref().context("name the folder of kdd99/ with --data")?;
     let found = kdd::run(folder, arguments.seed)?;
-    let row = |name: &str, figures: &measure::Figures| Row {
-        name: name.into(),
+    let row = |found: &kdd::Found, figures: &measure::Figures| Row {
+        name: found.name.into(),
         side: "parties",
         figures: figures.clone(),
-        micros: f64::NAN,
+        micros: found.micros,
     };
-    let all: Vec<Row> = found.iter().map(|found| row(found.name, &found.all)).collect();
-    let distinct: Vec<Row> = found.iter().map(|found| row(found.name, &found.distinct)).collect();
+    let all: Vec<Row> = found.iter().map(|found| row(found, &found.all)).collect();
+    let distinct: Vec<Row> = found.iter().map(|found| row(found, &found.distinct)).collect();
     table::print("attacks, all test rows", &all);
     table::print("attacks, test rows without duplicates", &distinct);
     let mut means = String::from("<table><tbody>");
