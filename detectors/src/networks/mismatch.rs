@@ -93,7 +93,8 @@ impl Score<Seen<'_>> for Mismatch {
         let mut scores = Vec::with_capacity(count);
         for start in (0..count).step_by(PASS) {
             let end = (start + PASS).min(count);
-            let input: Vec<f32> = (start..end).flat_map(|row| signs(rows.codes, row, 0..bits)).collect();
+            let mut input = Vec::with_capacity((end - start) * bits);
+            (start..end).for_each(|row| input.extend(signs(rows.codes, row, 0..bits)));
             scores.extend(self.network.forward(&input).into_iter().map(f64::from));
         }
         Ok(scores)
