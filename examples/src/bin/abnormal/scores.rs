@@ -64,6 +64,16 @@ impl Fitted {
         Ok((fitted, normal))
     }
 
+    /// Seconds of each of the coordinator's detectors.
+    pub fn time(&self, view: &View) -> anyhow::Result<Vec<f64>> {
+        let time = |panel: &Panel<CoordinatorDetector>| {
+            let start = Instant::now();
+            panel.score(&view.seen()?)?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        self.coordinator.iter().map(time).collect()
+    }
+
     /// Scores of each detector: the coordinator's, then each kind at each party, and the seconds of each.
     pub fn score(&self, view: &View) -> anyhow::Result<(Vec<Vec<f64>>, Vec<f64>)> {
         let (mut scores, mut seconds) = (Vec::new(), Vec::new());
