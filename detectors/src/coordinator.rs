@@ -31,7 +31,7 @@ pub enum CoordinatorKind {
     Gaussians,
     /// [`Components`].
     Components,
-    /// [`Mismatch`](crate::networks::Mismatch).
+    /// [`Mismatch`].
     #[cfg(feature = "networks")]
     Mismatch,
 }

@@ -60,6 +60,8 @@ impl PartyKind {
 }
 
 /// A fitted detector.
+// Few of them exist, each for a whole run: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[allow(missing_docs)]
