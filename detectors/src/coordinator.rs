@@ -9,6 +9,8 @@ use crate::distance::Distance;
 use crate::error::DetectorError;
 use crate::gaussians::Gaussians;
 use crate::neighbours::Neighbours;
+#[cfg(feature = "networks")]
+use crate::networks::Mismatch;
 use crate::rarity::Rarity;
 use crate::rows::Seen;
 use crate::{Detector, Score};
@@ -29,22 +31,31 @@ pub enum CoordinatorKind {
     Gaussians,
     /// [`Components`].
     Components,
+    /// [`Mismatch`].
+    #[cfg(feature = "networks")]
+    Mismatch,
 }
 
 impl CoordinatorKind {
     /// All that are fitted; [`crate::mutual`] needs no fitting and no panel.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &[Self] = &[
         Self::Distance,
         Self::Disagreement,
         Self::Rarity,
         Self::Neighbours,
         Self::Gaussians,
         Self::Components,
+        #[cfg(feature = "networks")]
+        Self::Mismatch,
     ];
 
-    /// Those that are combined unless others are named: likelihood, distance and features, each in its own way
-    /// sensitive to dependence. The first two look at one code a class and add nothing to these on normal rows.
-    pub const DEFAULT: [Self; 3] = [Self::Rarity, Self::Neighbours, Self::Gaussians];
+    /// Those that are combined, by Bonferroni, unless others are named. Chosen on spoiled codes of normal validation
+    /// records alone (`abnormal --choose`): one looks at a whole code, the other at how the parties' codes go together.
+    pub const DEFAULT: &[Self] = &[
+        Self::Rarity,
+        #[cfg(feature = "networks")]
+        Self::Mismatch,
+    ];
 
     /// Its name in settings and reports.
     pub fn name(self) -> &'static str {
@@ -55,6 +66,8 @@ impl CoordinatorKind {
             Self::Neighbours => "neighbours",
             Self::Gaussians => "gaussians",
             Self::Components => "components",
+            #[cfg(feature = "networks")]
+            Self::Mismatch => "mismatch",
         }
     }
 
@@ -83,12 +96,14 @@ impl CoordinatorKind {
             Self::Neighbours => CoordinatorDetector::Neighbours(Neighbours::fit(normal, seed)?),
             Self::Gaussians => CoordinatorDetector::Gaussians(Gaussians::fit(normal, seed)?),
             Self::Components => CoordinatorDetector::Components(Components::fit(normal, seed)?),
+            #[cfg(feature = "networks")]
+            Self::Mismatch => CoordinatorDetector::Mismatch(Mismatch::fit(normal, seed)?),
         })
     }
 }
 
 /// A fitted detector.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum CoordinatorDetector {
@@ -98,6 +113,8 @@ pub enum CoordinatorDetector {
     Neighbours(Neighbours),
     Gaussians(Gaussians),
     Components(Components),
+    #[cfg(feature = "networks")]
+    Mismatch(Mismatch),
 }
 
 impl CoordinatorDetector {
@@ -110,6 +127,8 @@ impl CoordinatorDetector {
             Self::Neighbours(_) => CoordinatorKind::Neighbours,
             Self::Gaussians(_) => CoordinatorKind::Gaussians,
             Self::Components(_) => CoordinatorKind::Components,
+            #[cfg(feature = "networks")]
+            Self::Mismatch(_) => CoordinatorKind::Mismatch,
         }
     }
 
@@ -122,6 +141,8 @@ impl CoordinatorDetector {
             Self::Neighbours(detector) => detector.check(),
             Self::Gaussians(detector) => detector.check(),
             Self::Components(detector) => detector.check(),
+            #[cfg(feature = "networks")]
+            Self::Mismatch(detector) => detector.check(),
         }
     }
 }
@@ -135,6 +156,8 @@ impl Score<Seen<'_>> for CoordinatorDetector {
             Self::Neighbours(detector) => detector.score(rows),
             Self::Gaussians(detector) => detector.score(rows),
             Self::Components(detector) => detector.score(rows),
+            #[cfg(feature = "networks")]
+            Self::Mismatch(detector) => detector.score(rows),
         }
     }
 }

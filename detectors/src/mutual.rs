@@ -28,13 +28,18 @@ pub fn mutual_scores(codes: &Codes, seed: u64) -> Vec<f64> {
     let mut distances = Vec::new();
     (0..codes.rows())
         .map(|row| {
-            measure(codes.row(row), references.words(), &mut distances);
-            // A row is no judge of itself.
-            if let Some(own) = place[row] {
-                distances.swap_remove(own);
-            }
-            let nearest = (NEAREST * distances.len() as f64).ceil() as usize;
-            mean_of_least(&distances, nearest.max(1))
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    measure(codes.row(row), references.words(), &mut distances);
+                    // A row is no judge of itself.
+                    if let Some(own) = place[row] {
+                        distances.swap_remove(own);
+                    }
+                    let nearest = (NEAREST * distances.len() as f64).ceil() as usize;
+                    mean_of_least(&distances, nearest.max(1))
+                },
+            )
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use crate::rows::Seen;
 use crate::{Detector, Score};
 
 /// Normal codes kept of each class, at most.
-const REFERENCES: usize = 512;
+const REFERENCES: usize = 256;
 /// Neighbours over whose distances the mean is taken.
 const NEIGHBOURS: usize = 5;
 
@@ -72,43 +72,53 @@ impl Score<Seen<'_>> for Neighbours {
         let mut scores = Vec::with_capacity(rows.codes.rows());
         for (row, class) in rows.classes.iter().enumerate() {
             let references = &self.references[(*class as usize).min(last)];
-            measure(rows.codes.row(row), references, &mut distances);
-            scores.push(mean_of_least(&distances, NEIGHBOURS));
+            let code = rows.codes.row(row);
+            scores.push(pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    measure(code, references, &mut distances);
+                    mean_of_least(&distances, NEIGHBOURS)
+                },
+            ));
         }
         Ok(scores)
     }
 }
 
 /// Hamming distances of `code` to each of `references`.
+#[inline(always)]
 pub(crate) fn measure(code: &[u64], references: &[u64], distances: &mut Vec<u16>) {
-    distances.clear();
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || match code {
-            [one] => distances.extend(references.iter().map(|other| (one ^ other).count_ones() as u16)),
-            _ => {
-                distances.extend(references.chunks_exact(code.len()).map(|other| {
-                    code.iter().zip(other).map(|(a, b)| (a ^ b).count_ones() as u16).sum::<u16>()
-                }))
-            }
-        },
-    );
+    distances.resize(references.len() / code.len(), 0);
+    if let [one] = code {
+        distances.iter_mut().zip(references).for_each(|(to, other)| *to = (one ^ other).count_ones() as u16);
+        return;
+    }
+    for (to, other) in distances.iter_mut().zip(references.chunks_exact(code.len())) {
+        *to = code.iter().zip(other).map(|(a, b)| (a ^ b).count_ones() as u16).sum();
+    }
 }
 
 /// Mean of the `count` least of `distances`, of all where there are fewer. Distances are small whole numbers, so it
-/// counts them from 0 up rather than sort.
+/// counts them from the least up rather than sort.
+#[inline(always)]
 pub(crate) fn mean_of_least(distances: &[u16], count: usize) -> f64 {
     let wanted = count.min(distances.len());
-    let (mut found, mut sum, mut next) = (0, 0_usize, distances.iter().min().copied());
-    while let (Some(distance), true) = (next, found < wanted) {
-        let (mut equal, mut above) = (0, u16::MAX);
-        for other in distances {
-            equal += usize::from(*other == distance);
-            above = above.min(if *other > distance { *other } else { u16::MAX });
+    let (mut found, mut sum) = (0, 0_usize);
+    let mut next = distances.iter().copied().fold(u16::MAX, u16::min);
+    while found < wanted && next < u16::MAX {
+        let (mut equal, mut above) = (0_usize, u16::MAX);
+        // Blocks short enough for a count of 16 bits, so that it stays in the vectors of the distances.
+        for block in distances.chunks(4096) {
+            let mut in_block = 0_u16;
+            for other in block {
+                in_block += u16::from(*other == next);
+                above = above.min(if *other > next { *other } else { u16::MAX });
+            }
+            equal += usize::from(in_block);
         }
         let taken = equal.min(wanted - found);
-        (found, sum) = (found + taken, sum + taken * usize::from(distance));
-        next = (above < u16::MAX).then_some(above);
+        (found, sum) = (found + taken, sum + taken * usize::from(next));
+        next = above;
     }
     sum as f64 / wanted.max(1) as f64
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use hashvfl_core::{Part, Plan, Rows, RunSettings};
-use hashvfl_data::{Matrix, Preprocessing};
+use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::course::{self, EpochReport, Progress, Released};
 use hashvfl_learning::cut::{Embedding, Parties};
@@ -47,6 +47,18 @@ pub struct Simulated {
     pub balance: Vec<Balance>,
 }
 
+/// What parties and coordinator have learned.
+pub struct Models {
+    /// Each party's encoder.
+    pub encoders: Vec<Encoder>,
+    /// What each party does to its columns first.
+    pub preprocessors: Vec<Option<Preprocessor>>,
+    /// The top model.
+    pub classifier: Classifier,
+    /// Which records were learned from.
+    pub plan: Plan,
+}
+
 /// A run in this process.
 pub struct Simulation<'a> {
     /// The agreed settings.
@@ -69,42 +81,73 @@ impl Simulation<'_> {
         self.settings.check()?;
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
-        let parties = self.sides.iter().map(|side| self.party(side, &plan));
-        let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+        let (parties, _) = self.parties(&plan)?;
+        let mut classifier = self.classifier(&plan)?;
         match self.cut {
             Cut::Hash => {
                 let mut parties = LocalParties::hashed(parties, plan.clone());
-                let mut simulated = self.learn(&mut parties, plan.clone(), watch)?;
+                let mut simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
                 simulated.balance = self.balance(&mut parties, plan)?;
                 Ok(simulated)
             }
             Cut::SimulatedFloat => {
-                self.learn(&mut LocalParties::simulated_floats(parties, plan.clone()), plan, watch)
+                let mut parties = LocalParties::simulated_floats(parties, plan.clone());
+                self.learn(&mut parties, &mut classifier, plan, watch)
             }
         }
     }
 
-    fn party<'b>(&self, side: &Side, plan: &Plan) -> anyhow::Result<LocalParty<'b>> {
+    /// Models that have learned nothing, for a snapshot to be loaded into.
+    pub fn models(&self) -> anyhow::Result<Models> {
+        self.settings.check()?;
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let (parties, preprocessors) = self.parties(&plan)?;
+        let encoders = parties.into_iter().map(|party| party.encoder).collect();
+        Ok(Models { encoders, preprocessors, classifier: self.classifier(&plan)?, plan })
+    }
+
+    /// Runs it on codes and returns what was learned.
+    pub fn train(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<(Simulated, Models)> {
+        self.settings.check()?;
+        threads::limit(1);
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let (parties, preprocessors) = self.parties(&plan)?;
+        let mut classifier = self.classifier(&plan)?;
+        let mut parties = LocalParties::hashed(parties, plan.clone());
+        let simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
+        Ok((simulated, Models { encoders: parties.into_encoders(), preprocessors, classifier, plan }))
+    }
+
+    fn classifier(&self, plan: &Plan) -> anyhow::Result<Classifier> {
+        let (top, seed) = self.top;
+        Ok(Classifier::of_run(top, self.labels.clone(), self.settings, plan, seed, &Device::flex())?)
+    }
+
+    fn parties<'b>(&self, plan: &Plan) -> anyhow::Result<(Vec<LocalParty<'b>>, Vec<Option<Preprocessor>>)> {
+        let parties = self.sides.iter().map(|side| self.party(side, plan));
+        Ok(parties.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip())
+    }
+
+    fn party<'b>(&self, side: &Side, plan: &Plan) -> anyhow::Result<(LocalParty<'b>, Option<Preprocessor>)> {
         let mut columns = side.columns.clone();
         let (preprocessing, clip) = side.preprocessing;
         let train = plan.part(Part::CohortTrain);
-        preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
+        let fitted = preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
         let input = InputShape { columns: columns.cols(), image: side.image };
         let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
         let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
-        Ok(LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) })
+        Ok((LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) }, fitted))
     }
 
     fn learn<E: Embedding>(
         &self,
         parties: &mut LocalParties<E>,
+        classifier: &mut Classifier,
         mut plan: Plan,
         watch: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Simulated> {
-        let (top, seed) = self.top;
-        let labels = self.labels.clone();
-        let mut classifier = Classifier::of_run(top, labels, self.settings, &plan, seed, &Device::flex())?;
-        let outcome = course::run(parties, self.settings, &mut plan, &mut classifier, top.patience, watch)?;
+        let patience = self.top.0.patience;
+        let outcome = course::run(parties, self.settings, &mut plan, classifier, patience, watch)?;
         let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
         let mut validation = best.and_then(|report| report.validation);
         // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.

@@ -230,6 +230,22 @@ impl Encoder {
         self.model.pull(columns, |embedding| of((embedding - shift) * scale.clone()) * scale)
     }
 
+    /// [`Self::pull`] with values on the host: `of` gives the gradient of the embedding [rows, bits] for the embedding.
+    pub fn pull_values(
+        &self,
+        columns: Vec<f32>,
+        rows: usize,
+        of: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        to_host(self.pull(columns, |embedding| {
+            let dims = embedding.dims();
+            Tensor::from_data(TensorData::new(of(&to_host(embedding)), dims), &plain)
+        }))
+    }
+
     fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();

@@ -22,8 +22,10 @@ mod summary;
 mod table;
 mod text;
 
+pub use chart::figure as chart;
+pub use escape::escape;
 pub use files::{ReportError, write};
 pub use model::*;
-pub use page::html;
+pub use page::{html, sheet};
 pub use summary::{Statement, summary};
 pub use text::text;

@@ -11,18 +11,25 @@ const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
     <meta name=\"viewport\" content=\"width=device-width\">\n";
 
+/// A page of `sections`, each a heading and its HTML; empty ones are left out. `head` is a kicker, a title and a
+/// caveat, as plain text.
+pub fn sheet(tab: &str, [kicker, title, caveat]: [&str; 3], sections: &[(&str, String)]) -> String {
+    let mut page = format!(
+        "{HEAD}<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header><p class=\"kicker\">{}</p><h1>{}</h1><p class=\"caveat\">{}</p></header>\n",
+        escape(tab),
+        escape(kicker),
+        escape(title),
+        escape(caveat)
+    );
+    for (name, body) in sections.iter().filter(|(_, body)| !body.is_empty()) {
+        let _ = write!(page, "<section>\n<h2>{}</h2>\n{body}\n</section>\n", escape(name));
+    }
+    page + "</body>\n</html>\n"
+}
+
 /// The whole report as one HTML file.
 pub fn html(report: &Report) -> String {
-    let title = escape(&report.title);
-    let mut page =
-        format!("{HEAD}<title>{title}: what leaks</title>\n<style>\n{}</style>\n</head>\n<body>\n", STYLE);
-    let _ = writeln!(
-        page,
-        "<header><p class=\"kicker\">Reconstruction and inference attacks on a vertical federated run</p>\
-         <h1>{title}</h1><p class=\"caveat\">{} Defence of the run: {}.</p></header>",
-        escape(&report.data),
-        escape(&report.defence)
-    );
     let charts: String = report.charts.iter().map(chart::figure).collect();
     let sections = [
         ("Summary", summary_section(report)),
@@ -34,10 +41,9 @@ pub fn html(report: &Report) -> String {
         ("What was not tried", not_tried(report)),
         ("How to get these figures again", reproduce(report)),
     ];
-    for (name, body) in sections.iter().filter(|(_, body)| !body.is_empty()) {
-        let _ = write!(page, "<section>\n<h2>{name}</h2>\n{body}\n</section>\n");
-    }
-    page + "</body>\n</html>\n"
+    let caveat = format!("{} Defence of the run: {}.", report.data, report.defence);
+    let kicker = "Reconstruction and inference attacks on a vertical federated run";
+    sheet(&format!("{}: what leaks", report.title), [kicker, &report.title, &caveat], &sections)
 }
 
 const STYLE: &str = include_str!("style.css");

@@ -1,7 +1,9 @@
-//! The detectors of a party, which sees its columns and its embedding: small networks that learn normal rows.
+//! Detectors that are small networks and learn normal rows: those of a party, which sees its columns and its embedding,
+//! and one of the coordinator, on codes.
 
 mod adapter;
 mod autoencoder;
+mod mismatch;
 mod student;
 mod train;
 
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
 pub use autoencoder::Autoencoder;
+pub use mismatch::Mismatch;
 pub use student::Student;
 
 use crate::error::DetectorError;
@@ -57,6 +60,8 @@ impl PartyKind {
 }
 
 /// A fitted detector.
+// Few of them exist, each for a whole run: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[allow(missing_docs)]

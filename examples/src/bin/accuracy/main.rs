@@ -8,8 +8,6 @@
 //! `--validation-only`; test records are scored once, when a recipe is final.
 
 mod args;
-mod dataset;
-mod numpy;
 mod recipe;
 mod report;
 mod trial;
@@ -18,11 +16,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
+use hashvfl_examples::dataset::{self, Dataset, Split};
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::loss::Evaluation;
 
 use crate::args::{Benchmark, Cli, How, Overrides};
-use crate::dataset::{Dataset, Split};
 use crate::recipe::Recipe;
 use crate::report::{Entry, print_difference, print_line, print_summary};
 use crate::trial::Trial;

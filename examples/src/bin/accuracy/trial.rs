@@ -8,6 +8,7 @@ use hashvfl_core::random::stream;
 use hashvfl_core::settings::RowOrder;
 use hashvfl_core::{Part, PartyName, RunSettings};
 use hashvfl_data::Matrix;
+use hashvfl_examples::dataset::{Dataset, Split};
 use hashvfl_examples::simulation::{Side, Simulation};
 use hashvfl_learning::course::{Progress, Released};
 use hashvfl_learning::encoder::Cut;
@@ -15,7 +16,6 @@ use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
 use rand::Rng;
 
-use crate::dataset::{Dataset, Split};
 use crate::recipe::Recipe;
 
 /// Standard deviations beyond which a standardised value is cut off.

@@ -1,0 +1,102 @@
+//! Whether the parties' codes belong to one record, told by a network that saw normal codes and re-paired normal codes.
+//!
+//! Source: the density ratio as an outlier score, Hido et al., *Statistical outlier detection using direct density ratio
+//! estimation* (Knowl. Inf. Syst. 2011), by logistic regression as in Gutmann and Hyvärinen, *Noise-contrastive
+//! estimation* (AISTATS 2010). It measures what HashVFL's disagreement between parties is about: how much likelier a
+//! party's code is beside the other codes of its record than by itself. A code that is common by itself and does not
+//! fit the others is seen; one that is rare everywhere need not be.
+//!
+//! Training draws from normal rows alone: in half of a batch, the code of one party is that of another normal row.
+
+use hashvfl_core::random::stream;
+use hashvfl_learning::Network;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::train::{batches, network, stored};
+use crate::codes::{Codes, bit};
+use crate::error::DetectorError;
+use crate::limits::MAX_TOTAL_BITS;
+use crate::rows::Seen;
+use crate::{Detector, Score};
+
+/// Updates of the weights.
+const UPDATES: u64 = 6_000;
+/// Hidden units.
+const HIDDEN: usize = 64;
+/// Rows that pass through the network at once outside training.
+const PASS: usize = 1_024;
+/// Rows that it is fitted on, at least.
+const ROWS: usize = 64;
+
+/// The logarithm of how much likelier the codes are re-paired than of one record.
+#[derive(Serialize, Deserialize)]
+pub struct Mismatch {
+    lengths: Vec<usize>,
+    #[serde(with = "stored")]
+    network: Network,
+}
+
+impl Mismatch {
+    /// Refuses stored parts that do not fit together.
+    pub fn check(&self) -> Result<(), DetectorError> {
+        let bits = self.lengths.iter().try_fold(0_usize, |sum, bits| sum.checked_add(*bits));
+        let sizes = self.network.sizes();
+        let fits = bits == Some(sizes[0]) && sizes[0] <= MAX_TOTAL_BITS && sizes[sizes.len() - 1] == 1;
+        DetectorError::stored(fits, "a network on codes")
+    }
+}
+
+/// Bits of a range of a row as +1.0 and -1.0.
+fn signs(codes: &Codes, row: usize, range: std::ops::Range<usize>) -> impl Iterator<Item = f32> {
+    let words = codes.row(row);
+    range.map(move |at| if bit(words, at) { 1.0 } else { -1.0 })
+}
+
+impl Detector<Seen<'_>> for Mismatch {
+    fn fit(normal: &Seen<'_>, seed: u64) -> Result<Self, DetectorError> {
+        let codes = normal.codes;
+        DetectorError::rows("a network on codes", ROWS, codes.rows())?;
+        let (bits, lengths) = (codes.bits(), codes.lengths().to_vec());
+        let starts: Vec<usize> = (0..lengths.len()).map(|party| lengths[..party].iter().sum()).collect();
+        let mut network = network(&[bits, HIDDEN, 1], seed, "mismatch");
+        let mut rng = stream(seed, "mismatch pairs", &[]);
+        let mut below = |bound: usize| ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize;
+        batches(codes.rows(), UPDATES, seed, |rows, rate| {
+            let mut input: Vec<f32> =
+                rows.iter().flat_map(|row| signs(codes, *row as usize, 0..bits)).collect();
+            for row in rows {
+                let start = input.len();
+                input.extend(signs(codes, *row as usize, 0..bits));
+                let (party, other) = (below(lengths.len()), below(codes.rows()));
+                let range = starts[party]..starts[party] + lengths[party];
+                let place = start + range.start..start + range.end;
+                input[place].iter_mut().zip(signs(codes, other, range)).for_each(|(to, sign)| *to = sign);
+            }
+            let count = 2 * rows.len();
+            network.learn(&input, rate, |output| {
+                let gradient = |(at, value): (usize, &f32)| {
+                    let wanted = if at < rows.len() { 0.0 } else { 1.0 };
+                    (1.0 / (1.0 + (-value).exp()) - wanted) / count as f32
+                };
+                output.iter().enumerate().map(gradient).collect()
+            });
+        });
+        Ok(Self { lengths, network })
+    }
+}
+
+impl Score<Seen<'_>> for Mismatch {
+    fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
+        rows.codes.check_lengths(&self.lengths)?;
+        let (count, bits) = (rows.codes.rows(), rows.codes.bits());
+        let mut scores = Vec::with_capacity(count);
+        for start in (0..count).step_by(PASS) {
+            let end = (start + PASS).min(count);
+            let mut input = Vec::with_capacity((end - start) * bits);
+            (start..end).for_each(|row| input.extend(signs(rows.codes, row, 0..bits)));
+            scores.extend(self.network.forward(&input).into_iter().map(f64::from));
+        }
+        Ok(scores)
+    }
+}

@@ -1,0 +1,210 @@
+//! KDD Cup 1999 at the parties: detectors learn normal connections alone, attacks are what is strange.
+//!
+//! Columns are split by what they say: of the connection itself (22), and of others to the same host or service (19).
+//! Categories become one column each; numbers are standardised. Both are fitted on normal training rows only.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use flate2::read::GzDecoder;
+use hashvfl_core::random::{shuffle, stream};
+use hashvfl_data::{Matrix, Standardizer};
+use hashvfl_detectors::{Combination, Local, Panel, PartyKind, Score, Values};
+
+use crate::measure::{Figures, measure};
+
+const COLUMNS: usize = 41;
+/// The first column of the second party.
+const SPLIT: usize = 22;
+/// protocol_type, service, flag.
+const WORDS: [usize; 3] = [1, 2, 3];
+/// Standard deviations beyond which a value is cut off.
+const CLIP: f32 = 10.0;
+
+/// What was measured, by detector.
+pub struct Found {
+    /// The detector's name.
+    pub name: &'static str,
+    /// On all test rows.
+    pub all: Figures,
+    /// On test rows that differ from each other.
+    pub distinct: Figures,
+    /// Mean area over types of attacks.
+    pub mean_over_types: f64,
+    /// Types of attacks.
+    pub types: usize,
+    /// Microseconds a row, at both parties together.
+    pub micros: f64,
+}
+
+struct Lines {
+    cells: Vec<Vec<String>>,
+}
+
+fn read(path: &Path) -> anyhow::Result<Lines> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut cells = Vec::new();
+    for line in BufReader::new(GzDecoder::new(file)).lines() {
+        let row: Vec<String> = line?.trim_end_matches('.').split(',').map(str::to_string).collect();
+        ensure!(row.len() == COLUMNS + 1, "{}: a line has {} cells, expected 42", path.display(), row.len());
+        cells.push(row);
+    }
+    Ok(Lines { cells })
+}
+
+/// What is fitted on normal training rows.
+struct Encoding {
+    words: Vec<BTreeMap<String, usize>>,
+}
+
+impl Encoding {
+    fn fit(rows: &[&Vec<String>]) -> Self {
+        let words = WORDS.iter().map(|column| {
+            let found: BTreeSet<&String> = rows.iter().map(|row| &row[*column]).collect();
+            found.into_iter().enumerate().map(|(place, word)| (word.clone(), place)).collect()
+        });
+        Self { words: words.collect() }
+    }
+
+    /// Values of one party's columns of a row; a word that no training row has sets the last of its columns.
+    fn values(&self, row: &[String], party: usize, to: &mut Vec<f32>) -> anyhow::Result<()> {
+        let columns = if party == 0 { 0..SPLIT } else { SPLIT..COLUMNS };
+        for column in columns {
+            match WORDS.iter().position(|word| *word == column) {
+                Some(at) => {
+                    let (start, known) = (to.len(), self.words[at].len());
+                    to.extend(std::iter::repeat_n(0.0, known + 1));
+                    to[start + self.words[at].get(&row[column]).copied().unwrap_or(known)] = 1.0;
+                }
+                None => to.push(row[column].parse().context("a cell is no number")?),
+            }
+        }
+        Ok(())
+    }
+
+    fn matrix(&self, rows: &[&Vec<String>], party: usize) -> anyhow::Result<Matrix> {
+        let mut values = Vec::new();
+        for row in rows {
+            self.values(row, party, &mut values)?;
+        }
+        let width = values.len() / rows.len().max(1);
+        Ok(Matrix::new(rows.len(), width, values)?)
+    }
+}
+
+/// Fits the detectors of both parties on normal training rows and measures them on the corrected test part.
+pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
+    let train = read(&folder.join("kdd99/kddcup.data_10_percent.gz"))?;
+    let test = read(&folder.join("kdd99/corrected.gz"))?;
+    let mut normal: Vec<u32> =
+        (0..train.cells.len() as u32).filter(|row| train.cells[*row as usize][COLUMNS] == "normal").collect();
+    shuffle(&mut normal, &mut stream(seed, "kdd split", &[]));
+    let part = |from: f64, to: f64| -> Vec<&Vec<String>> {
+        let at = |share: f64| (share * normal.len() as f64) as usize;
+        normal[at(from)..at(to)].iter().map(|row| &train.cells[*row as usize]).collect()
+    };
+    let (fit, scale, calibration) = (part(0.0, 0.7), part(0.7, 0.8), part(0.8, 1.0));
+    let rows: Vec<&Vec<String>> = test.cells.iter().collect();
+    let encoding = Encoding::fit(&fit);
+    // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
+    let mut scores =
+        vec![[vec![f64::NEG_INFINITY; calibration.len()], vec![f64::NEG_INFINITY; rows.len()]]; 3];
+    let mut micros = [0.0; 3];
+    for party in 0..2 {
+        let fitted_on = encoding.matrix(&fit, party)?;
+        let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
+        let standardizer = Standardizer::fit(&fitted_on, &all, Some(CLIP))?;
+        let prepared = |rows: &[&Vec<String>]| -> anyhow::Result<(Vec<f32>, usize)> {
+            let mut matrix = encoding.matrix(rows, party)?;
+            standardizer.apply(&mut matrix)?;
+            let width = matrix.cols();
+            Ok((matrix.into_values(), width))
+        };
+        let (fit, width) = prepared(&fit)?;
+        let (scale, _) = prepared(&scale)?;
+        let parts = [prepared(&calibration)?.0, prepared(&rows)?.0];
+        // There is one class of training rows, so no bottom model: columns stand for the embedding too.
+        for ((kind, scores), micros) in PartyKind::ALL.iter().zip(&mut scores).zip(&mut micros) {
+            let detector = kind.fit(&both(&fit, width)?, seed)?;
+            let panel = Panel::new(vec![detector], Combination::Bonferroni, &both(&scale, width)?)?;
+            let mut seconds = 0.0;
+            for (part, scores) in parts.iter().zip(scores) {
+                let start = Instant::now();
+                let found = panel.score(&both(part, width)?)?;
+                // Of the last part, the test rows.
+                seconds = start.elapsed().as_secs_f64();
+                scores.iter_mut().zip(found).for_each(|(most, score)| *most = most.max(score));
+            }
+            *micros += 1e6 * seconds / rows.len() as f64;
+        }
+    }
+    let mut named: Vec<(&'static str, [Vec<f64>; 2])> =
+        PartyKind::ALL.iter().map(|kind| kind.name()).zip(scores).collect();
+    let defaults: Vec<&[Vec<f64>; 2]> = named
+        .iter()
+        .filter(|(name, _)| PartyKind::DEFAULT.iter().any(|kind| kind.name() == *name))
+        .map(|(_, s)| s)
+        .collect();
+    let most = |part: usize| -> Vec<f64> {
+        let rows = defaults[0][part].len();
+        (0..rows).map(|row| defaults.iter().map(|s| s[part][row]).fold(f64::NEG_INFINITY, f64::max)).collect()
+    };
+    let default = [most(0), most(1)];
+    named.push(("default, at the parties", default));
+    let mut seen = HashSet::new();
+    let first: Vec<bool> = rows.iter().map(|row| seen.insert(*row)).collect();
+    let own =
+        |kind: &PartyKind| PartyKind::ALL.iter().position(|other| other == kind).map_or(0.0, |at| micros[at]);
+    let default = PartyKind::DEFAULT.iter().map(own).sum();
+    let all_micros = micros.into_iter().chain([default]);
+    let measured = named
+        .into_iter()
+        .zip(all_micros)
+        .map(|((name, scores), micros)| Ok(Found { micros, ..figures(name, &scores, &rows, &first, seed)? }));
+    measured.collect()
+}
+
+fn both(values: &[f32], width: usize) -> anyhow::Result<Local<'_>> {
+    let values = Values::new("columns", values, width)?;
+    Ok(Local::new(values, values)?)
+}
+
+fn figures(
+    name: &'static str,
+    [calibration, test]: &[Vec<f64>; 2],
+    rows: &[&Vec<String>],
+    first: &[bool],
+    seed: u64,
+) -> anyhow::Result<Found> {
+    let pick = |chosen: &dyn Fn(usize) -> bool| -> Vec<f64> {
+        (0..rows.len()).filter(|row| chosen(*row)).map(|row| test[row]).collect()
+    };
+    let normal = |row: usize| rows[row][COLUMNS] == "normal";
+    let of_all = pick(&normal);
+    let all = measure(calibration, &of_all, &pick(&|row| !normal(row)), seed)?;
+    let distinct = measure(
+        calibration,
+        &pick(&|row| normal(row) && first[row]),
+        &pick(&|row| !normal(row) && first[row]),
+        seed,
+    )?;
+    let types: BTreeSet<&String> =
+        rows.iter().map(|row| &row[COLUMNS]).filter(|name| *name != "normal").collect();
+    let mut sum = 0.0;
+    for kind in &types {
+        let scores: Vec<f32> = of_all
+            .iter()
+            .copied()
+            .chain(pick(&|row| rows[row][COLUMNS] == **kind))
+            .map(|s| s as f32)
+            .collect();
+        let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
+        sum += hashvfl_learning::metrics::auc(&scores, &positive);
+    }
+    let mean_over_types = sum / types.len() as f64;
+    Ok(Found { name, all, distinct, mean_over_types, types: types.len(), micros: 0.0 })
+}

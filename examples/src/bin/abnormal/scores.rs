@@ -1,0 +1,170 @@
+//! Fitted detectors: what each says of rows, and what the combinations of each side say.
+//!
+//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. The
+//! largest of several of these is then their combination by Bonferroni, up to a constant.
+
+use std::time::Instant;
+
+use hashvfl_detectors::mutual::mutual_scores;
+use hashvfl_detectors::{
+    Codes, Combination, CoordinatorDetector, CoordinatorKind, Panel, PartyDetector, PartyKind, Score,
+};
+
+use crate::federation::{Federation, View};
+use crate::kinds::WRONG;
+
+/// Training rows that detectors are fitted on, at most.
+const FIT_ROWS: usize = 20_000;
+
+/// One line of the tables: detectors whose scores are combined.
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Where it runs.
+    pub side: &'static str,
+    members: Vec<usize>,
+}
+
+/// Fitted detectors.
+pub struct Fitted {
+    coordinator: Vec<Panel<CoordinatorDetector>>,
+    /// `parties[kind][party]`.
+    parties: Vec<Vec<Panel<PartyDetector>>>,
+    /// What is reported.
+    pub lines: Vec<Line>,
+    /// Seconds of fitting.
+    pub fit_seconds: f64,
+}
+
+/// Lines that are the default of a side.
+pub const DEFAULTS: [&str; 3] = ["default, codes only", "default, at the parties", "default, both sides"];
+
+impl Fitted {
+    /// Fits all detectors on the rows that the models learned from; `normal` is what is seen of them.
+    pub fn fit(federation: &Federation<'_>, seed: u64) -> anyhow::Result<(Self, View)> {
+        let start = Instant::now();
+        let rows = &federation.fit[..federation.fit.len().min(FIT_ROWS)];
+        let (normal, scale) = (federation.view_of(rows)?, federation.view_of(&federation.scale)?);
+        let targets = federation.models.classifier.targets();
+        let coordinator = CoordinatorKind::ALL.iter().map(|kind| {
+            let detector = kind.fit(&normal.seen()?, targets, seed)?;
+            Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.seen()?)?)
+        });
+        let coordinator = coordinator.collect::<anyhow::Result<Vec<_>>>()?;
+        let parties = PartyKind::ALL.iter().map(|kind| {
+            let party = |party: usize| {
+                let detector = kind.fit(&normal.local(party)?, seed)?;
+                Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.local(party)?)?)
+            };
+            (0..2).map(party).collect::<anyhow::Result<Vec<_>>>()
+        });
+        let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+        let fitted =
+            Self { coordinator, parties, lines: lines(), fit_seconds: start.elapsed().as_secs_f64() };
+        Ok((fitted, normal))
+    }
+
+    /// Seconds of each of the coordinator's detectors.
+    pub fn time(&self, view: &View) -> anyhow::Result<Vec<f64>> {
+        let time = |panel: &Panel<CoordinatorDetector>| {
+            let start = Instant::now();
+            panel.score(&view.seen()?)?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        self.coordinator.iter().map(time).collect()
+    }
+
+    /// Scores of each detector: the coordinator's, then each kind at each party, and the seconds of each.
+    pub fn score(&self, view: &View) -> anyhow::Result<(Vec<Vec<f64>>, Vec<f64>)> {
+        let (mut scores, mut seconds) = (Vec::new(), Vec::new());
+        let mut add = |start: Instant, found: Vec<f64>| {
+            seconds.push(start.elapsed().as_secs_f64());
+            scores.push(found);
+        };
+        for panel in &self.coordinator {
+            let start = Instant::now();
+            add(start, panel.score(&view.seen()?)?);
+        }
+        for kind in &self.parties {
+            for (party, panel) in kind.iter().enumerate() {
+                let start = Instant::now();
+                add(start, panel.score(&view.local(party)?)?);
+            }
+        }
+        Ok((scores, seconds))
+    }
+}
+
+impl Line {
+    /// Its scores, from those of each detector.
+    pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+        let rows = scores[0].len();
+        let most =
+            |row: usize| self.members.iter().map(|at| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max);
+        (0..rows).map(most).collect()
+    }
+
+    /// The sum over its members.
+    pub fn sum(&self, of_each: &[f64]) -> f64 {
+        self.members.iter().map(|at| of_each[*at]).sum()
+    }
+}
+
+fn lines() -> Vec<Line> {
+    let count = CoordinatorKind::ALL.len();
+    let place =
+        |kind: &CoordinatorKind| CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
+    let places = |kind: &PartyKind| {
+        let at = PartyKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
+        [count + 2 * at, count + 2 * at + 1]
+    };
+    let mut lines: Vec<Line> = CoordinatorKind::ALL
+        .iter()
+        .map(|kind| Line { name: kind.name().into(), side: "coordinator", members: vec![place(kind)] })
+        .collect();
+    let codes: Vec<usize> = CoordinatorKind::DEFAULT.iter().map(place).collect();
+    lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", members: codes.clone() });
+    let single =
+        |kind: &PartyKind| Line { name: kind.name().into(), side: "parties", members: places(kind).to_vec() };
+    lines.extend(PartyKind::ALL.iter().map(single));
+    let parties: Vec<usize> = PartyKind::DEFAULT.iter().flat_map(places).collect();
+    lines.push(Line { name: DEFAULTS[1].into(), side: "parties", members: parties.clone() });
+    let own = PartyKind::DEFAULT.iter().map(|kind| places(kind)[WRONG]).collect();
+    lines.push(Line { name: "default, second party alone".into(), side: "party", members: own });
+    lines.push(Line { name: DEFAULTS[2].into(), side: "both", members: [codes, parties].concat() });
+    lines
+}
+
+/// Mutual scores of rows that come as one batch: calibration and test rows, and as many abnormal ones as a tenth of the
+/// test rows. Returns those of calibration, test and abnormal rows.
+pub fn mutual(calibration: &View, test: &View, abnormal: &View, seed: u64) -> anyhow::Result<[Vec<f64>; 3]> {
+    let strange = abnormal.rows().min(test.rows() / 10);
+    let first: Vec<u32> = (0..strange as u32).collect();
+    let batch = stack(&[&calibration.codes, &test.codes, &abnormal.codes.gather(&first)])?;
+    let mut scores = mutual_scores(&batch, seed);
+    let abnormal = scores.split_off(calibration.rows() + test.rows());
+    let test = scores.split_off(calibration.rows());
+    Ok([scores, test, abnormal])
+}
+
+/// Codes of several batches, one after the other.
+fn stack(batches: &[&Codes]) -> anyhow::Result<Codes> {
+    let lengths = batches[0].lengths();
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for length in lengths {
+        let range = start..start + length;
+        start += length;
+        let signs = batches.iter().flat_map(|codes| {
+            let range = range.clone();
+            (0..codes.rows()).flat_map(move |row| {
+                let sign =
+                    move |at| if hashvfl_detectors::codes::bit(codes.row(row), at) { 1.0_f32 } else { -1.0 };
+                range.clone().map(sign)
+            })
+        });
+        parts.push(signs.collect::<Vec<f32>>());
+    }
+    let rows = batches.iter().map(|codes| codes.rows()).sum();
+    Ok(Codes::of_values(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>(), rows)?)
+}
