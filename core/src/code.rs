@@ -95,6 +95,11 @@ impl PackedCodes {
         &self.bytes
     }
 
+    /// The packed bytes, taken.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Bit `bit` of record `row`.
     pub fn get(&self, row: usize, bit: usize) -> bool {
         let index = row * self.bits + bit;

@@ -29,7 +29,7 @@ impl Rows {
                 let class = if party == 1 && swapped { (class + 1) % 3 } else { *class };
                 for bit in 0..BITS {
                     let sign = if (bit as u32 / 4) % 3 == class { 1.0 } else { -1.0 };
-                    part.push(if rng.next_u32() % 10 == 0 { -sign } else { sign });
+                    part.push(if rng.next_u32().is_multiple_of(10) { -sign } else { sign });
                 }
             }
             features.extend((0..FEATURES).map(|at| {
