@@ -38,16 +38,16 @@ pub enum WireError {
 
 type Result<T> = std::result::Result<T, WireError>;
 
-fn digest(what: &'static str, bytes: &[u8]) -> Result<Digest> {
+pub(crate) fn digest(what: &'static str, bytes: &[u8]) -> Result<Digest> {
     Digest::from_slice(bytes).ok_or(WireError::Digest(what))
 }
 
-fn limit(what: &'static str, found: usize, limit: usize) -> Result<()> {
+pub(crate) fn limit(what: &'static str, found: usize, limit: usize) -> Result<()> {
     if found <= limit { Ok(()) } else { Err(WireError::Limit { what, limit }) }
 }
 
 /// A peer's text, cut to its limit and to one line.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut line = String::new();
     for c in text.chars().map(clean) {
