@@ -66,6 +66,14 @@ pub enum AlignmentError {
         /// What is wrong.
         fault: Fault,
     },
+    /// Too few records in common.
+    #[error("{common} records are common to all holders, fewer than the {least} of which an order may be kept: none is kept")]
+    TooFew {
+        /// Records in common.
+        common: u64,
+        /// The policy's bound, or 1.
+        least: u64,
+    },
     /// Nothing came for too long.
     #[error("waited {seconds} s for {missing}: is it up? Start again: the alignment goes on where it was")]
     Silent {

@@ -7,9 +7,10 @@ use zeroize::Zeroize;
 
 use crate::curve::Secret;
 use crate::error::AlignmentError;
-use crate::files::write_whole;
+use crate::files::{Items, write_whole};
 use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
+use crate::spool::RECORD_BYTES;
 
 /// What came of an alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,17 @@ impl Folder {
     /// Whether the records have been read.
     pub fn has_records(&self) -> bool {
         self.has("records")
+    }
+
+    /// Records that have been read.
+    pub fn records(&self) -> Result<u64, AlignmentError> {
+        Ok(Items::open(&self.file("records"), RECORD_BYTES)?.total)
+    }
+
+    /// Removes an order that may not be used.
+    pub(crate) fn forget_order(&self) -> Result<(), AlignmentError> {
+        let path = self.order();
+        if path.exists() { fs::remove_file(&path).map_err(AlignmentError::io("remove", &path)) } else { Ok(()) }
     }
 
     /// Whether the scalar has been drawn: from then on, points may have left.

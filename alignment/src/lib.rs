@@ -14,6 +14,7 @@
 //! Nothing here knows burn, tonic or a table: ids come in one by one, sealed frames go out through a [`Relay`].
 
 pub mod curve;
+mod bar;
 mod compare;
 mod error;
 mod files;
@@ -21,6 +22,7 @@ mod folder;
 mod holder;
 pub mod identity;
 pub mod key;
+mod local;
 mod message;
 mod order;
 mod peer;
@@ -30,8 +32,10 @@ mod sort;
 mod spool;
 mod transfer;
 
+pub use bar::Bar;
 pub use error::AlignmentError;
 pub use folder::{Folder, Outcome};
 pub use holder::{Event, Holder, Progress, Relay, RelayError};
+pub use local::{AlignmentConfig, Owner, align};
 pub use settings::{AlignmentSettings, Case, Unicode};
 pub use spool::Spool;

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{evaluate, init, labels, run};
+use crate::{align, evaluate, init, labels, run};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -60,6 +61,21 @@ enum Command {
         /// Another top model than the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
+    },
+    /// Relay a private alignment and take part in it as the label holder; writes the order of common records.
+    Align {
+        /// The coordinator's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print progress as one JSON object a line on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw the label holder's key for alignments and print the public key, for the others' policies.
+    Keygen {
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE", default_value = "coordinator.key")]
+        out: PathBuf,
     },
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
@@ -119,6 +135,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
         Some(Command::Evaluate { config, codes, top }) => {
             evaluate::evaluate(&CoordinatorConfig::read(&config)?, &codes, top.as_deref())
+        }
+        Some(Command::Align { config, json }) => align::run(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Keygen { out }) => {
+            println!("{}", SecretKey::create(&out)?.public());
+            Ok(())
         }
         Some(Command::Ledger { ledger }) => {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::LabelsSource;
 use hashvfl_learning::TopConfig;
@@ -33,6 +34,12 @@ pub struct CoordinatorConfig {
     /// Whether to keep all codes ever received, in `transcript.parquet`. They are as private as columns.
     #[serde(default)]
     pub transcript: bool,
+    /// Private alignment of records, for `coordinator align`.
+    #[serde(default)]
+    pub alignment: Option<AlignmentConfig>,
+    /// The policy that bounds alignments and pins the other holders' keys.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,
@@ -92,6 +99,15 @@ impl CoordinatorConfig {
             config.ledger
         );
         config.run.check()?;
+        config.policy = config.policy.map(|policy| folder.join(policy));
+        if let Some(alignment) = &mut config.alignment {
+            alignment.resolve(folder);
+            alignment.check().context("in [alignment]")?;
+            ensure!(
+                alignment.name.as_ref().is_some_and(|name| alignment.settings.holders.contains(name)),
+                "[alignment] name must be one of alignment.settings.holders: the label holder's"
+            );
+        }
         config.top.check().context("in [top]")?;
         let Waits { join_s, handshake_s, step_s } = config.wait;
         ensure!(

@@ -4,6 +4,7 @@
 //! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> summary
 //! ```
 
+mod align;
 mod cli;
 mod config;
 mod evaluate;
@@ -13,6 +14,7 @@ pub mod labels;
 mod lobby;
 mod network;
 pub mod progress;
+mod relay;
 mod run;
 mod service;
 mod state;

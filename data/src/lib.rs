@@ -24,6 +24,7 @@ mod names;
 mod number;
 mod preprocess;
 mod quantile;
+mod record_ids;
 mod source;
 mod target;
 
@@ -36,5 +37,6 @@ pub use matrix::{Matrix, MatrixError};
 pub use number::CellFault;
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor, Standardizer};
 pub use quantile::Quantiles;
+pub use record_ids::{ids_of_columns, ids_of_labels};
 pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
 pub use target::Target;

@@ -128,7 +128,7 @@ async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::Resu
 }
 
 /// Dials until the coordinator is there or the limit is reached.
-async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
+pub async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(config.coordinator.clone())
         .with_context(|| format!("coordinator = \"{}\" is no address", config.coordinator))?
         .connect_timeout(Duration::from_secs(10))
