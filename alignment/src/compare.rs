@@ -62,7 +62,8 @@ pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), Alig
         let verdict = Whole::create(&folder.of("verdict", set), verdict_bytes(left))?;
         sets.push(Set { tags, left, head: None, verdict, byte: 0, bits: 0 });
     }
-    let unsorted = |set: usize| AlignmentError::Peer { peer: settings.holders[set].clone(), fault: Fault::Unsorted };
+    let unsorted =
+        |set: usize| AlignmentError::Peer { peer: settings.holders[set].clone(), fault: Fault::Unsorted };
     for (place, set) in sets.iter_mut().enumerate() {
         set.advance()?.then_some(()).ok_or_else(|| unsorted(place))?;
     }

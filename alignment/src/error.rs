@@ -38,7 +38,9 @@ pub enum AlignmentError {
         row: u64,
     },
     /// Records that repeat an id.
-    #[error("{count} records repeat the id of another record, as the agreed normalisation writes it: keep one of each")]
+    #[error(
+        "{count} records repeat the id of another record, as the agreed normalisation writes it: keep one of each"
+    )]
     Duplicates {
         /// How many, beyond the first of each.
         count: u64,
@@ -56,7 +58,9 @@ pub enum AlignmentError {
     #[error("{0} holds no key: `keygen` writes one")]
     Key(PathBuf),
     /// A peer without a pinned key.
-    #[error("the policy pins no key of {0}: ask for it on another way than this network, and put it in [alignment.keys]")]
+    #[error(
+        "the policy pins no key of {0}: ask for it on another way than this network, and put it in [alignment.keys]"
+    )]
     NotPinned(PartyName),
     /// A peer broke the protocol, or the relay its seal.
     #[error("{peer}: {fault}")]
@@ -67,7 +71,9 @@ pub enum AlignmentError {
         fault: Fault,
     },
     /// Too few records in common.
-    #[error("{common} records are common to all holders, fewer than the {least} of which an order may be kept: none is kept")]
+    #[error(
+        "{common} records are common to all holders, fewer than the {least} of which an order may be kept: none is kept"
+    )]
     TooFew {
         /// Records in common.
         common: u64,
@@ -91,7 +97,9 @@ pub enum AlignmentError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A handshake that the pinned keys do not open.
-    #[error("its handshake does not fit the pinned keys and settings: another key, another policy, or somebody in between")]
+    #[error(
+        "its handshake does not fit the pinned keys and settings: another key, another policy, or somebody in between"
+    )]
     Handshake,
     /// A sealed frame that does not open.
     #[error("a chunk does not authenticate: it was altered, repeated, left out or forged on the way")]

@@ -120,7 +120,8 @@ impl Items {
         let start = u64::from(index) * items_per_chunk(self.item_bytes) * self.item_bytes as u64;
         let mut bytes = vec![0; items_of(index, self.total, self.item_bytes) as usize * self.item_bytes];
         let read = self.file.seek(SeekFrom::Start(HEADER_BYTES + start));
-        read.and_then(|_| self.file.read_exact(&mut bytes)).map_err(AlignmentError::io("read", &self.path))?;
+        read.and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(AlignmentError::io("read", &self.path))?;
         Ok(bytes)
     }
 }
@@ -165,7 +166,8 @@ impl Journal {
     /// Begins a journal of `total` items.
     pub fn create(path: &Path, item_bytes: usize, total: u64) -> Result<Self, AlignmentError> {
         let error = || AlignmentError::io("write", path);
-        let mut file = options().read(true).write(true).create(true).truncate(true).open(path).map_err(error())?;
+        let mut file =
+            options().read(true).write(true).create(true).truncate(true).open(path).map_err(error())?;
         file.write_all(&total.to_le_bytes()).map_err(error())?;
         Ok(Self { file, path: path.to_path_buf(), item_bytes, total, held: 0 })
     }

@@ -71,7 +71,11 @@ impl Folder {
     /// Removes an order that may not be used.
     pub(crate) fn forget_order(&self) -> Result<(), AlignmentError> {
         let path = self.order();
-        if path.exists() { fs::remove_file(&path).map_err(AlignmentError::io("remove", &path)) } else { Ok(()) }
+        if path.exists() {
+            fs::remove_file(&path).map_err(AlignmentError::io("remove", &path))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the scalar has been drawn: from then on, points may have left.

@@ -153,7 +153,8 @@ impl<'a, R: Relay> Holder<'a, R> {
                     (None, Some(chunks(Items::open(&sorted, item_bytes)?.total, item_bytes)))
                 } else {
                     let journal = Journal::resume(&self.folder.target(route), item_bytes)?;
-                    let complete = journal.as_ref().filter(|journal| journal.complete()).map(|journal| journal.held);
+                    let complete =
+                        journal.as_ref().filter(|journal| journal.complete()).map(|journal| journal.held);
                     (journal, complete)
                 };
                 self.incoming.insert(route, Incoming { route, from, journal, complete });
@@ -221,7 +222,11 @@ impl<'a, R: Relay> Holder<'a, R> {
             }
             let wait = if waiting { self.wait } else { LINGER };
             match self.relay.receive(wait) {
-                Ok(Some(event)) => self.take(event)?,
+                Ok(Some(event)) => {
+                    if self.take(event).is_err() {
+                        return Ok(());
+                    }
+                }
                 // Nobody is waited for in vain: this holder has its result.
                 Ok(None) | Err(_) => return Ok(()),
             }
@@ -250,7 +255,9 @@ impl<'a, R: Relay> Holder<'a, R> {
     fn progress(&self) -> Progress {
         let mut progress = Progress { done: 0, total: 0 };
         let own = self.own.as_ref().map(|own| own.total);
-        let own = own.or_else(|| Items::open(&self.folder.of("sorted", self.me), POINT_BYTES).ok().map(|own| own.total));
+        let own = own.or_else(|| {
+            Items::open(&self.folder.of("sorted", self.me), POINT_BYTES).ok().map(|own| own.total)
+        });
         let own = own.unwrap_or(0);
         let done = self.own.as_ref().map_or(own, |journal| done_items(journal));
         (progress.done, progress.total) = (done, own);
@@ -297,7 +304,11 @@ impl<'a, R: Relay> Holder<'a, R> {
         for set in 0..map.holders {
             let local = map.last(set) == self.me && map.comparer == self.me;
             let from = if local { "verdict" } else { "mask" };
-            let here = if local { compared(self.folder) && self.me == map.comparer } else { self.is_here(Load::Verdict, set) };
+            let here = if local {
+                compared(self.folder) && self.me == map.comparer
+            } else {
+                self.is_here(Load::Verdict, set)
+            };
             if here && !self.folder.of("placed", set).exists() {
                 order::place(self.folder, set, from)?;
                 return Ok(true);
@@ -315,7 +326,8 @@ impl<'a, R: Relay> Holder<'a, R> {
 
     /// Whether all of a load that this holder needs of a set has come, or was made here.
     fn is_here(&self, load: Load, set: usize) -> bool {
-        let mut loads = self.incoming.values().filter(|i| i.route.load == load && usize::from(i.route.set) == set);
+        let mut loads =
+            self.incoming.values().filter(|i| i.route.load == load && usize::from(i.route.set) == set);
         match load {
             Load::Points if set == self.me => self.own.is_none() && self.folder.of("points", set).exists(),
             // The tags of a set that ends here never travel: `sorted` is written behind them.
@@ -361,8 +373,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         let mut sorted = Whole::create(&self.folder.of("sorted", set), total)?;
         let mut places = Whole::create(&self.folder.of("places", set), total)?;
         let ends_here = self.map.last(set) == self.me;
-        let mut tags =
-            ends_here.then(|| Whole::create(&self.folder.of("tags", set), total)).transpose()?;
+        let mut tags = ends_here.then(|| Whole::create(&self.folder.of("tags", set), total)).transpose()?;
         let (mut last, mut twice) = ([0; 32], false);
         sorter.finish::<AlignmentError>(|record| {
             twice |= record[..32] == last;
@@ -376,7 +387,10 @@ impl<'a, R: Relay> Holder<'a, R> {
             sorted.put(&record[..32])
         })?;
         if twice {
-            return Err(AlignmentError::Peer { peer: self.settings.holders[set].clone(), fault: Fault::Twice });
+            return Err(AlignmentError::Peer {
+                peer: self.settings.holders[set].clone(),
+                fault: Fault::Twice,
+            });
         }
         places.finish()?;
         tags.map_or(Ok(()), Whole::finish)?;
@@ -394,7 +408,8 @@ impl<'a, R: Relay> Holder<'a, R> {
     fn say(&mut self, place: usize, message: &Message) -> Result<(), AlignmentError> {
         let Some(peer) = self.peers.get_mut(&place) else { return Ok(()) };
         let name = peer.name.clone();
-        let sealed = peer.seal(message).map_err(|fault| AlignmentError::Peer { peer: name.clone(), fault })?;
+        let sealed =
+            peer.seal(message).map_err(|fault| AlignmentError::Peer { peer: name.clone(), fault })?;
         sealed.map_or(Ok(()), |frame| Ok(self.relay.send(&name, frame)?))
     }
 
@@ -455,7 +470,9 @@ impl<'a, R: Relay> Holder<'a, R> {
         if self.me < place {
             let mut id = [0; 8];
             let drawn = rand::rngs::SysRng.try_fill_bytes(&mut id);
-            drawn.map_err(|error| AlignmentError::io("draw", self.folder.path())(std::io::Error::other(error)))?;
+            drawn.map_err(|error| {
+                AlignmentError::io("draw", self.folder.path())(std::io::Error::other(error))
+            })?;
             let Some(peer) = self.peers.get_mut(&place) else { return Ok(()) };
             let frame = peer.greet(self.key, id)?;
             self.relay.send(&self.settings.holders[place], frame).map_err(AlignmentError::from)?;
@@ -504,7 +521,10 @@ impl<'a, R: Relay> Holder<'a, R> {
                 _ => Err(Fault::Unexpected.into()),
             },
             Message::Done => {
-                self.outgoing.values_mut().filter(|load| load.to == place).for_each(|load| load.finished = true);
+                self.outgoing
+                    .values_mut()
+                    .filter(|load| load.to == place)
+                    .for_each(|load| load.finished = true);
                 if let Some(peer) = self.peers.get_mut(&place) {
                     peer.done = true;
                 }
@@ -525,7 +545,8 @@ impl<'a, R: Relay> Holder<'a, R> {
     ) -> Result<(), Broken> {
         let Some(secret) = &self.secret else { return Ok(()) };
         let (item_bytes, target) = (route.load.item_bytes(), self.folder.target(route));
-        let load = self.incoming.get_mut(&route).filter(|load| load.from == place).ok_or(Fault::Unexpected)?;
+        let load =
+            self.incoming.get_mut(&route).filter(|load| load.from == place).ok_or(Fault::Unexpected)?;
         if load.journal.is_none() && load.complete.is_none() {
             let most = self.settings.most_records;
             if route.load == Load::Verdict {

@@ -67,7 +67,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn settings(more: &str) -> AlignmentSettings {
-        let text = format!("id = \"a\"\nholders = [\"x\", \"y\"]\ncomparer = \"y\"\nmost_records = 9\n{more}");
+        let text =
+            format!("id = \"a\"\nholders = [\"x\", \"y\"]\ncomparer = \"y\"\nmost_records = 9\n{more}");
         toml::from_str(&text).unwrap()
     }
 

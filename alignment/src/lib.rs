@@ -13,9 +13,9 @@
 //!
 //! Nothing here knows burn, tonic or a table: ids come in one by one, sealed frames go out through a [`Relay`].
 
-pub mod curve;
 mod bar;
 mod compare;
+pub mod curve;
 mod error;
 mod files;
 mod folder;

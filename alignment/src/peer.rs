@@ -52,7 +52,8 @@ impl Peer {
     /// A peer that is not there yet. `names`: the two holders, in the settings' order.
     pub fn new(name: PartyName, key: PublicKey, settings: &Digest, names: [&PartyName; 2]) -> Self {
         let parts = names.map(|name| name.as_str().as_bytes());
-        let prologue = Digest::of_parts([b"hashvfl.v1 alignment".as_slice(), &settings.0, parts[0], parts[1]]);
+        let prologue =
+            Digest::of_parts([b"hashvfl.v1 alignment".as_slice(), &settings.0, parts[0], parts[1]]);
         let prologue = prologue.0.to_vec();
         Self { name, done: false, here: false, key, prologue, session: Session::Closed, id: [0; 8] }
     }

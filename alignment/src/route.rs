@@ -59,11 +59,6 @@ impl Map {
         (set + hop) % self.holders
     }
 
-    /// After how many steps a set comes to `holder`.
-    pub fn hop_of(&self, set: usize, holder: usize) -> usize {
-        (holder + self.holders - set) % self.holders
-    }
-
     /// The holder that blinds a set last.
     pub fn last(&self, set: usize) -> usize {
         self.at(set, self.holders - 1)
@@ -108,7 +103,8 @@ mod tests {
                 let map = Map { holders, comparer };
                 let routes = map.routes();
                 for set in 0..holders {
-                    let of = |load| routes.iter().filter(move |r| r.load == load && usize::from(r.set) == set);
+                    let of =
+                        |load| routes.iter().filter(move |r| r.load == load && usize::from(r.set) == set);
                     let points: Vec<_> = of(Load::Points).map(|route| map.ends(*route)).collect();
                     assert_eq!(points.len(), holders - 1);
                     assert_eq!(points[0].0, set);
@@ -118,7 +114,6 @@ mod tests {
                     assert_eq!(of(Load::Tags).count(), usize::from(!local));
                     assert_eq!(of(Load::Verdict).count(), holders - usize::from(local));
                     assert!(of(Load::Verdict).any(|route| map.ends(*route).1 == set));
-                    assert!((0..holders).all(|hop| map.hop_of(set, map.at(set, hop)) == hop));
                 }
             }
         }

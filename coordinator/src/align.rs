@@ -46,7 +46,8 @@ impl Owner for LabelHolder<'_> {
 
 /// Relays until all holders are through; takes part where `[alignment] name` is a holder.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
-    let alignment = config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
+    let alignment =
+        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let teller = Teller::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -56,7 +57,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
     teller.listening(listener.local_addr()?);
     runtime.spawn(relay::serve(hub.clone(), listener));
-    let name = alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
+    let name =
+        alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
     let owner = LabelHolder { config, alignment, policy };
     let mut bar = Bar::new();
     let join = || Ok(Inside::enter(&hub, name, &runtime));

@@ -123,7 +123,8 @@ struct Service(Arc<Hub>);
 
 #[tonic::async_trait]
 impl Alignment for Service {
-    type ExchangeStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<RelayMessage, Status>> + Send>>;
+    type ExchangeStream =
+        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<RelayMessage, Status>> + Send>>;
 
     async fn exchange(
         &self,
@@ -174,7 +175,10 @@ async fn next(inbound: &mut Streaming<HolderMessage>) -> anyhow::Result<Option<F
 }
 
 /// Serves holders on `listener` until the future is dropped.
-pub fn serve(hub: Arc<Hub>, listener: TcpListener) -> impl Future<Output = Result<(), tonic::transport::Error>> {
+pub fn serve(
+    hub: Arc<Hub>,
+    listener: TcpListener,
+) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let limit = MAX_SEALED_BYTES + 1024;
     let service =
         AlignmentServer::new(Service(hub)).max_decoding_message_size(limit).max_encoding_message_size(limit);
@@ -203,10 +207,13 @@ impl<'a> Inside<'a> {
 
 impl Relay for Inside<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
-        let received = self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.recv()).await });
+        let received =
+            self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.recv()).await });
         match received {
             Err(_) => Ok(None),
-            Ok(Some(FromRelay::Envelope(envelope))) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
+            Ok(Some(FromRelay::Envelope(envelope))) => {
+                Ok(Some(Event::Frame(envelope.holder, envelope.sealed)))
+            }
             Ok(Some(FromRelay::Presence { holder, here: true })) => Ok(Some(Event::Arrived(holder))),
             Ok(Some(FromRelay::Presence { holder, here: false })) => Ok(Some(Event::Left(holder))),
             Ok(Some(FromRelay::Refused { text })) => Err(RelayError(text)),

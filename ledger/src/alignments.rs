@@ -19,7 +19,8 @@ pub fn count_alignment(
     records: usize,
 ) -> Result<(), LedgerError> {
     let flows = store.flows()?;
-    let counted = flows.iter().filter(|(flow, _)| flow.kind == Kind::Alignments).map(|(_, volume)| volume.items).sum();
+    let counted =
+        flows.iter().filter(|(flow, _)| flow.kind == Kind::Alignments).map(|(_, volume)| volume.items).sum();
     policy.admit(id, records)?;
     policy.check_alignment(counted, records)?;
     let flow = Flow::new(id, Kind::Alignments);
@@ -42,6 +43,9 @@ mod tests {
         assert_eq!((count("al-1"), count("al-2")), (Ok(()), Ok(())));
         let refused = count("al-3").unwrap_err();
         assert!(refused.contains("alignment.most = 2 refuses 50 records: 2 alignments are in"), "{refused}");
-        assert_eq!(store.flows().unwrap()[&Flow::new("al-1", Kind::Alignments)], Volume { items: 1, bits: 50 });
+        assert_eq!(
+            store.flows().unwrap()[&Flow::new("al-1", Kind::Alignments)],
+            Volume { items: 1, bits: 50 }
+        );
     }
 }

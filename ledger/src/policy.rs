@@ -151,7 +151,9 @@ impl Policy {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_key = |key: &String| key.len() == 64 && key.bytes().all(digit);
         if let Some((name, _)) = policy.alignment.keys.iter().find(|(_, key)| !is_key(key)) {
-            return Err(format!("alignment.keys.{name}: a public key is 64 hex digits, as `keygen` prints it"));
+            return Err(format!(
+                "alignment.keys.{name}: a public key is 64 hex digits, as `keygen` prints it"
+            ));
         }
         if policy.min_batch == 0 {
             return Err("min_batch must be 1 or more".to_string());

@@ -54,7 +54,8 @@ impl Owner for PartyOwner<'_> {
 
 /// Aligns, or goes on with it.
 pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
-    let alignment = config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
+    let alignment =
+        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let owner = PartyOwner { config, alignment, policy };
@@ -96,7 +97,8 @@ impl<'a> Link<'a> {
             match self.runtime.block_on(dial(self.config, self.alignment)) {
                 Ok((outbound, inbound)) => {
                     (self.outbound, self.inbound) = (outbound, inbound);
-                    let others = self.alignment.settings.holders.iter().filter(|name| **name != self.config.name);
+                    let others =
+                        self.alignment.settings.holders.iter().filter(|name| **name != self.config.name);
                     self.lost = others.cloned().collect();
                     return Ok(());
                 }
@@ -160,5 +162,8 @@ async fn dial(
     };
     outbound.send(enrol.into()).await.context("the stream to the relay")?;
     let opened = client.exchange(ReceiverStream::new(messages)).await;
-    Ok((outbound, opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner()))
+    Ok((
+        outbound,
+        opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner(),
+    ))
 }

@@ -74,7 +74,9 @@ impl TryFrom<v1::HolderMessage> for FromHolder {
             Message::Enrol(enrol) => Self::Enrol {
                 protocol: enrol.protocol_version,
                 holder: PartyName::new(enrol.holder)?,
-                settings: Settings::from_pairs(enrol.settings.into_iter().map(|pair| (pair.key, pair.value)))?,
+                settings: Settings::from_pairs(
+                    enrol.settings.into_iter().map(|pair| (pair.key, pair.value)),
+                )?,
                 settings_digest: digest("settings_sha256", &enrol.settings_sha256)?,
             },
             Message::Envelope(envelope) => Self::Envelope(envelope.try_into()?),
@@ -120,7 +122,9 @@ impl From<FromRelay> for v1::RelayMessage {
     fn from(message: FromRelay) -> Self {
         use v1::relay_message::Message;
         let message = match message {
-            FromRelay::Presence { holder, here } => Message::Presence(v1::Presence { holder: holder.into(), here }),
+            FromRelay::Presence { holder, here } => {
+                Message::Presence(v1::Presence { holder: holder.into(), here })
+            }
             FromRelay::Envelope(envelope) => Message::Envelope(envelope.into()),
             FromRelay::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
         };

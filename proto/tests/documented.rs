@@ -82,7 +82,8 @@ fn reference() -> String {
 
 fn pool() -> DescriptorPool {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let files = protox::compile(["hashvfl/v1/federation.proto", "hashvfl/v1/alignment.proto"], [include]).unwrap();
+    let files =
+        protox::compile(["hashvfl/v1/federation.proto", "hashvfl/v1/alignment.proto"], [include]).unwrap();
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 }
 

@@ -104,6 +104,7 @@ pub struct Fixture {
     pub settings: AlignmentSettings,
     pub keys: BTreeMap<PartyName, PublicKey>,
     pub tables: BTreeMap<PartyName, Vec<String>>,
+    pub wait: Duration,
 }
 
 impl Fixture {
@@ -124,7 +125,13 @@ impl Fixture {
             (holder.clone(), key.public())
         };
         let keys = holders.iter().map(key).collect();
-        Self { settings, keys, tables: holders.into_iter().zip(tables.iter().cloned()).collect(), folder }
+        Self {
+            settings,
+            keys,
+            tables: holders.into_iter().zip(tables.iter().cloned()).collect(),
+            folder,
+            wait: WAIT,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -153,7 +160,8 @@ impl Fixture {
         }
         let key = SecretKey::read(&self.path(&format!("{name}.key")))?;
         let pinned = |other: &PartyName| self.keys.get(other).copied();
-        let holder = Holder::new(&self.settings, name, &folder, (&key, &pinned), link, (WAIT, MEMORY_BYTES))?;
+        let holder =
+            Holder::new(&self.settings, name, &folder, (&key, &pinned), link, (self.wait, MEMORY_BYTES))?;
         holder.run(&mut |progress| assert!(progress.done <= progress.total, "{progress:?}"))
     }
 
