@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::PartyName;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{detect, erase, evaluate, init, labels, predict, run, serve};
+use crate::{align, detect, erase, evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -82,6 +83,21 @@ enum Command {
     },
     /// Ask a coordinator that serves for predictions of the records in a file.
     Predict(predict::Arguments),
+    /// Relay a private alignment and take part in it as the label holder; writes the order of common records.
+    Align {
+        /// The coordinator's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print progress as one JSON object a line on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw the label holder's key for alignments and print the public key, for the others' policies.
+    Keygen {
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE", default_value = "coordinator.key")]
+        out: PathBuf,
+    },
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
         /// The ledger; no run may have it open.
@@ -150,6 +166,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Serve { config, json }) => serve::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
+        Some(Command::Align { config, json }) => align::run(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Keygen { out }) => {
+            println!("{}", SecretKey::create(&out)?.public());
+            Ok(())
+        }
         Some(Command::Ledger { ledger }) => {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
             Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::detect::DetectorsConfig;
 use anyhow::{Context, ensure};
+use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
@@ -37,6 +38,12 @@ pub struct CoordinatorConfig {
     /// Days after which `coordinator erase` and `coordinator evaluate` remove the transcript; absent: it is kept.
     #[serde(default)]
     pub transcript_days: Option<u32>,
+    /// Private alignment of records, for `coordinator align`.
+    #[serde(default)]
+    pub alignment: Option<AlignmentConfig>,
+    /// The policy that bounds alignments and pins the other holders' keys.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,
@@ -135,6 +142,15 @@ impl CoordinatorConfig {
             config.ledger
         );
         config.run.check()?;
+        config.policy = config.policy.map(|policy| folder.join(policy));
+        if let Some(alignment) = &mut config.alignment {
+            alignment.resolve(folder);
+            alignment.check().context("in [alignment]")?;
+            ensure!(
+                alignment.name.as_ref().is_some_and(|name| alignment.settings.holders.contains(name)),
+                "[alignment] name must be one of alignment.settings.holders: the label holder's"
+            );
+        }
         config.top.check().context("in [top]")?;
         config.detectors.check().context("in [detectors]")?;
         ensure!(config.serve.absent_s > 0, "[serve]: absent_s must be 1 or more");

@@ -5,6 +5,7 @@
 //! serve (trained top model, parties' links, known codes) <- predict (files of ids to files of predictions)
 //! ```
 
+mod align;
 mod cli;
 mod config;
 mod detect;
@@ -17,6 +18,7 @@ mod lobby;
 mod network;
 mod predict;
 pub mod progress;
+mod relay;
 mod run;
 mod serve;
 mod service;

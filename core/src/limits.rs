@@ -16,6 +16,8 @@ pub const MAX_VALUE_BYTES: usize = 1024;
 pub const MAX_NAME_BYTES: usize = 64;
 /// Bytes of a message that a peer wants shown to a person.
 pub const MAX_TEXT_BYTES: usize = 2048;
+/// Bytes of a sealed frame between two holders of an alignment: a Noise message behind its kind and session.
+pub const MAX_SEALED_BYTES: usize = 65_544;
 /// Bytes of one encoded message. A gradient of 65,536 records x 128 bits as f32 still fits.
 pub const MAX_MESSAGE_BYTES: usize = 40 << 20;
 /// Records of one request to a party that serves predictions.

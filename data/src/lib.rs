@@ -27,6 +27,7 @@ mod preprocess;
 mod quantile;
 mod record_ids;
 mod source;
+mod table_ids;
 mod target;
 
 pub use error::{Place, TableError};
@@ -41,4 +42,5 @@ pub use preprocess::{PreprocessError, Preprocessing, Preprocessor, Standardizer}
 pub use quantile::Quantiles;
 pub use record_ids::IdsSource;
 pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
+pub use table_ids::{ids_of_columns, ids_of_labels};
 pub use target::Target;

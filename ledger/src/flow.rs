@@ -13,11 +13,14 @@ pub enum Kind {
     Losses,
     /// Predictions for records.
     Predictions,
+    /// Private alignments of all records with other holders.
+    Alignments,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Codes, Self::Gradients, Self::Losses, Self::Predictions];
+    pub const ALL: [Self; 5] =
+        [Self::Codes, Self::Gradients, Self::Losses, Self::Predictions, Self::Alignments];
 
     /// The kind's name.
     pub fn as_str(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Kind {
             Self::Gradients => "gradients",
             Self::Losses => "losses",
             Self::Predictions => "predictions",
+            Self::Alignments => "alignments",
         }
     }
 
@@ -60,7 +64,7 @@ impl fmt::Display for Flow {
 /// How much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Volume {
-    /// Items: a record's code or gradient, or one loss, each time it was sent.
+    /// Items: a record's code or gradient, one loss, or one alignment, each time it was sent.
     pub items: u64,
     /// Their bits.
     pub bits: u64,

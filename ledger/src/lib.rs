@@ -10,6 +10,7 @@
 //! Nothing here knows a network or a model; the store is an argument.
 
 mod account;
+mod alignments;
 mod epsilon;
 mod error;
 mod flow;
@@ -21,12 +22,13 @@ mod report;
 mod store;
 
 pub use account::{Account, Cost, Encoder, ReleaseDigest};
+pub use alignments::count_alignment;
 pub use epsilon::Epsilon;
 pub use error::LedgerError;
 pub use flow::{Flow, Kind, Volume};
 pub use key::{RecordKey, Salt};
 pub use ledger::{Ledger, Refused, Terms};
-pub use policy::{Policy, PolicyError, Refusal, Rule};
+pub use policy::{AlignmentPolicy, Policy, PolicyError, Refusal, Rule};
 pub use redb_store::RedbStore;
 pub use report::{MEANING, Report, explain_account, export};
 pub use store::{MemoryStore, Store, StoreError};

@@ -1,5 +1,6 @@
 //! The policy file: what its holder releases at most, and to which runs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,20 @@ pub struct Policy {
     pub min_batch: usize,
     /// Says that batch statistics never leave. They have no message, and no value here gives them one.
     pub batch_statistics: Never,
+    /// With whom records may be aligned, and how often.
+    pub alignment: AlignmentPolicy,
+}
+
+/// Bounds of private alignments.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlignmentPolicy {
+    /// Most alignments that this ledger may ever count; absent: no bound.
+    pub most: Option<u64>,
+    /// Fewest common records of which an order is kept.
+    pub least_common: u64,
+    /// The public key of each other holder, 64 hex digits, by name.
+    pub keys: BTreeMap<String, String>,
 }
 
 /// The only value is "never".
@@ -45,6 +60,7 @@ impl Default for Policy {
             runs: vec!["*".to_string()],
             min_batch: 1,
             batch_statistics: Never::Never,
+            alignment: AlignmentPolicy::default(),
         }
     }
 }
@@ -83,6 +99,8 @@ pub enum Rule {
     Runs,
     /// `min_batch`.
     MinBatch,
+    /// `alignment.most`.
+    Alignments,
 }
 
 impl Rule {
@@ -94,6 +112,7 @@ impl Rule {
             Self::Encodings => "encodings_per_record",
             Self::Runs => "runs",
             Self::MinBatch => "min_batch",
+            Self::Alignments => "alignment.most",
         }
     }
 }
@@ -129,6 +148,13 @@ impl Policy {
         if !policy.runs.iter().all(pattern) {
             return Err("runs: each is a run id, or the beginning of one and a `*`".to_string());
         }
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_key = |key: &String| key.len() == 64 && key.bytes().all(digit);
+        if let Some((name, _)) = policy.alignment.keys.iter().find(|(_, key)| !is_key(key)) {
+            return Err(format!(
+                "alignment.keys.{name}: a public key is 64 hex digits, as `keygen` prints it"
+            ));
+        }
         if policy.min_batch == 0 {
             return Err("min_batch must be 1 or more".to_string());
         }
@@ -146,6 +172,17 @@ impl Policy {
         }
         let (limit, reason) = (format!("{:?}", self.runs), format!("the run {run} is none of these"));
         Err(Refusal { rule: Rule::Runs, limit, records, reason })
+    }
+
+    /// Whether another alignment of so many records may begin, after so many.
+    pub fn check_alignment(&self, counted: u64, records: usize) -> Result<(), Refusal> {
+        match self.alignment.most.filter(|most| counted >= *most) {
+            None => Ok(()),
+            Some(most) => {
+                let reason = format!("{counted} alignments are in the ledger");
+                Err(Refusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
+            }
+        }
     }
 
     /// Whether an answer about so many records may be given.
@@ -216,6 +253,8 @@ mod tests {
             ("min_batch = 0", "min_batch must be"),
             ("runs = [\"a*b\"]", "runs: each is"),
             ("bits_per_record = -1", "line 1"),
+            ("alignment = { keys = { bank = \"00\" } }", "alignment.keys.bank: a public key"),
+            ("alignment = { many = 1 }", "unknown field `many`"),
         ] {
             let error = Policy::parse(bad).unwrap_err();
             assert!(error.contains(expected) && !error.contains('\n'), "{bad}: {error}");

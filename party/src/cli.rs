@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::Part;
 
 use crate::config::PartyConfig;
@@ -14,7 +15,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{client, encode, erase, init, ledger, secret, serve};
+use crate::{align, client, encode, erase, init, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -76,6 +77,18 @@ enum Command {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Agree with the other holders on the records that all have, and write their order: nobody sees another's ids.
+    Align {
+        /// The party's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Draw this party's key for alignments and print the public key, for the others' policies.
+    Keygen {
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE", default_value = "party.key")]
+        out: PathBuf,
     },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
@@ -139,6 +152,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
+        Some(Command::Align { config }) => align::run(&PartyConfig::read(&config)?),
+        Some(Command::Keygen { out }) => {
+            println!("{}", SecretKey::create(&out)?.public());
+            Ok(())
+        }
         Some(Command::Ledger { command }) => ledger::run(&command),
         None => {
             let path =

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::{PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Preprocessing};
 use hashvfl_learning::device::DeviceChoice;
@@ -59,6 +60,9 @@ pub struct PartyConfig {
     /// Standardised values beyond this many standard deviations are cut off there.
     #[serde(default)]
     pub clip: Option<f32>,
+    /// Private alignment of records, for `party align`.
+    #[serde(default)]
+    pub alignment: Option<AlignmentConfig>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,
@@ -160,6 +164,15 @@ impl PartyConfig {
             config.ledger
         );
         config.run.check()?;
+        if let Some(alignment) = &mut config.alignment {
+            alignment.resolve(folder);
+            alignment.check().context("in [alignment]")?;
+            ensure!(
+                alignment.settings.holders.contains(&config.name),
+                "name = \"{}\" is not among alignment.settings.holders",
+                config.name
+            );
+        }
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);
         }

@@ -9,6 +9,7 @@
 //! The worker answers what [`hashvfl_core::party::PartySession`] and the party's own policy let through; all that
 //! it learns is in its state folder (`state`), all that it released in its ledger.
 
+mod align;
 mod backlog;
 mod cli;
 mod client;

@@ -3,6 +3,7 @@
 //! `src/generated` is checked in, so that no build needs protoc; `tests/generated.rs` writes it anew (with
 //! `REGENERATE=1`) and fails when it differs. Outside this crate nobody sees a generated message's field.
 
+pub mod alignment;
 mod convert;
 mod convert_inference;
 pub mod driver;

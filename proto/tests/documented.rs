@@ -47,6 +47,8 @@ fn floats_have_no_wire_type_from_a_party() {
         let floats = float_fields(&said);
         assert!(floats.is_empty(), "floats must have no wire type from a party, but {floats:?} hold some");
     }
+    let sealed = reachable(&pool, "HolderMessage");
+    assert!(float_fields(&sealed).is_empty() && sealed.contains_key("hashvfl.v1.Envelope"), "{sealed:?}");
     // Gradients, and proof that floats are found where there are some.
     let down = float_fields(&reachable(&pool, "CoordinatorMessage"));
     assert_eq!(down, ["F32Gradient.values", "Int8Gradient.scales"], "floats to a party");
@@ -64,6 +66,7 @@ fn the_limits_are_those_of_core() {
         ("MAX_VALUE_BYTES", limits::MAX_VALUE_BYTES as u64),
         ("MAX_NAME_BYTES", limits::MAX_NAME_BYTES as u64),
         ("MAX_TEXT_BYTES", limits::MAX_TEXT_BYTES as u64),
+        ("MAX_SEALED_BYTES", limits::MAX_SEALED_BYTES as u64),
         ("MAX_MESSAGE_BYTES", limits::MAX_MESSAGE_BYTES as u64),
         ("MAX_REQUEST_ROWS", limits::MAX_REQUEST_ROWS as u64),
         ("CODES_ROWS", limits::CODES_ROWS as u64),
@@ -84,8 +87,11 @@ fn reference() -> String {
 
 fn pool() -> DescriptorPool {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let files =
-        protox::compile(["hashvfl/v1/federation.proto", "hashvfl/v1/inference.proto"], [include]).unwrap();
+    let files = protox::compile(
+        ["hashvfl/v1/federation.proto", "hashvfl/v1/inference.proto", "hashvfl/v1/alignment.proto"],
+        [include],
+    )
+    .unwrap();
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 }
 

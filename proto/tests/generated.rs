@@ -6,9 +6,11 @@ use std::path::Path;
 #[test]
 fn generated_code_is_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors =
-        protox::compile(["hashvfl/v1/federation.proto", "hashvfl/v1/inference.proto"], [root.join("proto")])
-            .unwrap();
+    let descriptors = protox::compile(
+        ["hashvfl/v1/federation.proto", "hashvfl/v1/inference.proto", "hashvfl/v1/alignment.proto"],
+        [root.join("proto")],
+    )
+    .unwrap();
     let out = tempfile::tempdir().unwrap();
     tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors).unwrap();
     let fresh = fs::read_to_string(out.path().join("hashvfl.v1.rs")).unwrap();

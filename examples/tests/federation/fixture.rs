@@ -203,7 +203,7 @@ pub struct Role {
 }
 
 impl Role {
-    fn start(arguments: &[&str], config: &Path) -> Self {
+    pub fn start(arguments: &[&str], config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
             .args(arguments)
             .arg(config)

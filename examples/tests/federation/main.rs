@@ -1,6 +1,7 @@
 //! Federations of real processes over loopback: honest ones, misconfigured ones, hostile ones, broken ones.
 //! All of them in one binary, since linking takes longer than running.
 
+mod aligned;
 mod attacked;
 mod broken;
 mod erased;

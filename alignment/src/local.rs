@@ -1,0 +1,114 @@
+//! A holder's side of an alignment from its config to its order: the one way that every role goes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hashvfl_core::PartyName;
+use serde::Deserialize;
+
+use crate::error::AlignmentError;
+use crate::folder::{Folder, Outcome};
+use crate::holder::{Holder, Progress, Relay};
+use crate::identity::{PublicKey, SecretKey};
+use crate::settings::AlignmentSettings;
+use crate::spool::Spool;
+
+/// The `[alignment]` table of a config.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlignmentConfig {
+    /// Folder of this alignment, and of nothing else.
+    pub folder: PathBuf,
+    /// This holder's secret key.
+    pub key: PathBuf,
+    /// Its name among `settings.holders`, where the config has no other.
+    #[serde(default)]
+    pub name: Option<PartyName>,
+    /// Memory for sorting, in MiB.
+    #[serde(default = "memory_mib")]
+    pub memory_mib: usize,
+    /// Longest wait for another holder, in seconds.
+    #[serde(default = "wait_s")]
+    pub wait_s: u64,
+    /// The agreed settings, equal at all holders.
+    pub settings: AlignmentSettings,
+}
+
+fn memory_mib() -> usize {
+    64
+}
+
+fn wait_s() -> u64 {
+    3600
+}
+
+impl AlignmentConfig {
+    /// Makes relative paths start at `folder`.
+    pub fn resolve(&mut self, folder: &Path) {
+        self.folder = folder.join(&self.folder);
+        self.key = folder.join(&self.key);
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// When one is out of its range.
+    pub fn check(&self) -> Result<(), AlignmentError> {
+        let bad = |text: &str| Err(AlignmentError::Settings(text.to_string()));
+        if !(1..=1 << 20).contains(&self.memory_mib) {
+            return bad("memory_mib must be 1 to 1048576");
+        }
+        if self.wait_s == 0 {
+            return bad("wait_s must be 1 or more");
+        }
+        self.settings.check()
+    }
+}
+
+/// What a role brings: its table, its ledger, the others' keys.
+pub trait Owner {
+    /// Hands the id of every record to `spool` and finishes it.
+    fn read(&self, spool: Spool<'_>) -> anyhow::Result<()>;
+
+    /// Counts the alignment of so many records before anything leaves.
+    fn charge(&self, records: u64) -> anyhow::Result<()>;
+
+    /// The pinned key of another holder.
+    fn pinned(&self, holder: &PartyName) -> Option<PublicKey>;
+
+    /// Fewest common records of which an order is kept.
+    fn least_common(&self) -> u64;
+}
+
+/// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk.
+///
+/// # Errors
+/// When anything fails; what is in the folder stays there, and the same call goes on with it.
+pub fn align<R: Relay>(
+    config: &AlignmentConfig,
+    name: &PartyName,
+    owner: &dyn Owner,
+    join: impl FnOnce() -> anyhow::Result<R>,
+    tell: &mut dyn FnMut(Progress),
+) -> anyhow::Result<Outcome> {
+    config.check()?;
+    let memory_bytes = config.memory_mib << 20;
+    let settings = &config.settings;
+    let key = SecretKey::read(&config.key)?;
+    let folder = Folder::open(&config.folder, settings)?;
+    if folder.outcome()?.is_none() && !folder.has_begun() {
+        owner.read(Spool::new(&folder, settings, memory_bytes)?)?;
+        owner.charge(folder.records()?)?;
+        folder.begin()?;
+    }
+    let pinned = |holder: &PartyName| owner.pinned(holder);
+    let wait = Duration::from_secs(config.wait_s);
+    let holder = Holder::new(settings, name, &folder, (&key, &pinned), join()?, (wait, memory_bytes))?;
+    let outcome = holder.run(tell)?;
+    let least = owner.least_common().max(1);
+    if outcome.common < least {
+        folder.forget_order()?;
+        return Err(AlignmentError::TooFew { common: outcome.common, least }.into());
+    }
+    Ok(outcome)
+}

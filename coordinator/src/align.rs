@@ -1,0 +1,75 @@
+//! `coordinator align`: the relay of a private alignment, and the label holder's part in it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hashvfl_alignment::identity::PublicKey;
+use hashvfl_alignment::{AlignmentConfig, Bar, Owner, Spool, align};
+use hashvfl_core::PartyName;
+use hashvfl_ledger::{Policy, RedbStore, count_alignment};
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::config::CoordinatorConfig;
+use crate::progress::Teller;
+use crate::relay::{self, Hub, Inside};
+
+/// How long the relay stays for holders that are not through, once the label holder is.
+const LINGER: Duration = Duration::from_secs(60);
+
+struct LabelHolder<'a> {
+    config: &'a CoordinatorConfig,
+    alignment: &'a AlignmentConfig,
+    policy: Policy,
+}
+
+impl Owner for LabelHolder<'_> {
+    fn read(&self, mut spool: Spool<'_>) -> anyhow::Result<()> {
+        hashvfl_data::ids_of_labels(&self.config.labels, |id| anyhow::Ok(spool.push(id)?))?;
+        Ok(spool.finish(None)?)
+    }
+
+    fn charge(&self, records: u64) -> anyhow::Result<()> {
+        let mut store = RedbStore::open_or_create(&self.config.ledger)?;
+        let id = self.alignment.settings.id.as_str();
+        Ok(count_alignment(&mut store, &self.policy, id, records as usize)?)
+    }
+
+    fn pinned(&self, holder: &PartyName) -> Option<PublicKey> {
+        self.policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
+    }
+
+    fn least_common(&self) -> u64 {
+        self.policy.alignment.least_common
+    }
+}
+
+/// Relays until all holders are through; takes part where `[alignment] name` is a holder.
+pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
+    let alignment =
+        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
+    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+    let teller = Teller::new(json);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let hub = Hub::new(alignment.settings.clone());
+    let listener = runtime
+        .block_on(TcpListener::bind(config.listen))
+        .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
+    teller.listening(listener.local_addr()?);
+    runtime.spawn(relay::serve(hub.clone(), listener));
+    let name =
+        alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
+    let owner = LabelHolder { config, alignment, policy };
+    let mut bar = Bar::new();
+    let join = || Ok(Inside::enter(&hub, name, &runtime));
+    let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));
+    // Others may yet need the relay, even where the label holder has failed.
+    let start = Instant::now();
+    while !hub.is_empty() && start.elapsed() < LINGER {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let outcome = outcome?;
+    info!("{} of {} records are common to all holders", outcome.common, outcome.records);
+    teller.finished(&alignment.folder.join("order.csv"));
+    Ok(())
+}
