@@ -259,7 +259,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             Items::open(&self.folder.of("sorted", self.me), POINT_BYTES).ok().map(|own| own.total)
         });
         let own = own.unwrap_or(0);
-        let done = self.own.as_ref().map_or(own, |journal| done_items(journal));
+        let done = self.own.as_ref().map_or(own, done_items);
         (progress.done, progress.total) = (done, own);
         for load in self.incoming.values().filter(|load| load.route.load == Load::Points) {
             let sorted = self.folder.of("sorted", usize::from(load.route.set));

@@ -61,7 +61,7 @@ fn coordinator(fixture: &Fixture) -> (Role, String) {
     (role, event["address"].as_str().unwrap().to_string())
 }
 
-fn party(config: &PathBuf) -> Role {
+fn party(config: &Path) -> Role {
     Role::start(&["party", "align", "--config"], config)
 }
 
