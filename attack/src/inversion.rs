@@ -40,14 +40,34 @@ impl Matching {
 
 /// Distance beyond the threshold at which a bit counts as matched, in standard deviations of the value.
 const MARGIN: f32 = 0.3;
-/// Steps of the search and its rate, in standard deviations of a column. The same at every cut.
-const STEPS: u32 = 250;
+/// Steps of a white-box search, the same at every cut.
+pub const STEPS: u32 = 250;
+/// Its rate, in standard deviations of a column.
 const RATE: f32 = 0.05;
+
+/// What columns go through before they are seen.
+#[derive(Clone, Copy)]
+pub enum Through<'a> {
+    /// The whole encoder.
+    Encoder(&'a Encoder),
+    /// So many of its first blocks, which it has.
+    Blocks(&'a Encoder, usize),
+}
+
+impl Through<'_> {
+    fn pull(self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Encoder(encoder) => encoder.pull(columns, of),
+            // Unwrap safety: it has these blocks.
+            Self::Blocks(encoder, blocks) => encoder.pull_features(columns, blocks, of).expect("its blocks"),
+        }
+    }
+}
 
 /// A search for columns.
 pub struct Inversion<'a> {
-    /// The victim's encoder.
-    pub encoder: &'a Encoder,
+    /// What gave what was seen.
+    pub through: Through<'a>,
     /// Channels, height and width, where columns are an image.
     pub image: Option<[usize; 3]>,
     /// Standard deviations of columns around the start; 0 for a constant one.
@@ -56,6 +76,8 @@ pub struct Inversion<'a> {
     pub matching: Matching,
     /// Weight of the penalty against the match.
     pub prior: f32,
+    /// Steps of the search.
+    pub steps: u32,
 }
 
 impl Inversion<'_> {
@@ -70,10 +92,10 @@ impl Inversion<'_> {
         let (start, deviation, seen) = (tensor(start, rows), tensor(self.deviation, 1), tensor(seen, rows));
         let mut z = Tensor::<2>::zeros([rows, columns], &device);
         let (mut first, mut second) = (z.clone(), z.clone());
-        for step in 1..=STEPS {
-            let progress = (step - 1) as f32 / STEPS as f32;
+        for step in 1..=self.steps {
+            let progress = (step - 1) as f32 / self.steps as f32;
             let x = z.clone() * deviation.clone() + start.clone();
-            let gradient = self.encoder.pull(x, |values| self.mismatch(values, &seen, progress))
+            let gradient = self.through.pull(x, |values| self.mismatch(values, &seen, progress))
                 * deviation.clone()
                 + self.penalty(z.clone()).mul_scalar(self.prior);
             // Adam (Kingma and Ba 2015).

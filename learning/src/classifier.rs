@@ -1,9 +1,11 @@
 //! The coordinator's model: all parties' codes to a prediction, and back to a gradient for each party.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_core::{Part, Plan};
+use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
@@ -79,6 +81,7 @@ pub struct Classifier {
     schedule: Schedule,
     peak_rate: f64,
     total_updates: u64,
+    gradient_noise: Option<f64>,
 }
 
 impl Classifier {
@@ -96,7 +99,18 @@ impl Classifier {
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
         let adam = Adam::new(config.adam);
-        Ok(Self { config, model, adam, loss, seed, device, schedule, peak_rate, total_updates })
+        Ok(Self {
+            config,
+            model,
+            adam,
+            loss,
+            seed,
+            device,
+            schedule,
+            peak_rate,
+            total_updates,
+            gradient_noise: None,
+        })
     }
 
     /// The top model of a run, its loss fitted to the training records of the cohort.
@@ -111,7 +125,8 @@ impl Classifier {
         let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
         let course = (settings.schedule, settings.learning_rate, plan.updates());
-        Self::new(config.clone(), loss, inputs, course, seed, device)
+        let classifier = Self::new(config.clone(), loss, inputs, course, seed, device)?;
+        Ok(Self { gradient_noise: settings.gradient_noise, ..classifier })
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
@@ -131,12 +146,37 @@ impl Classifier {
         for (gradient, part) in split.iter_mut().zip(parts) {
             self.loss.add_consistency(gradient, part, rows);
         }
+        if let Some(noise) = self.gradient_noise {
+            let mut rng = stream(self.seed, "gradient noise", &[self.adam.updates()]);
+            split.iter_mut().for_each(|gradient| blur(gradient, rows.len(), noise as f32, &mut rng));
+        }
         Step { loss, gradients: split }
     }
 
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
         to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
+    }
+
+    /// The gradient for each party's codes of `rows` records, where `of` gives that of the outputs: for attacks that
+    /// know the top model.
+    pub fn pull(
+        &self,
+        parts: &[Vec<f32>],
+        rows: usize,
+        of: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Vec<Vec<f32>> {
+        let input = self.input(parts, rows);
+        let device = input.device();
+        let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
+        let gradient = TensorData::new(of(&to_host(outputs)), [rows, self.loss.outputs()]);
+        let (_, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
+        split_columns(&to_host(joint), parts, rows)
+    }
+
+    /// The gradient of the loss on `rows` for each party's codes, from a model that learns nothing of it.
+    pub fn gradients(&self, parts: &[Vec<f32>], rows: &[u32]) -> Vec<Vec<f32>> {
+        self.pull(parts, rows.len(), |outputs| self.loss.learn(outputs, rows).1)
     }
 
     /// Measures outputs on `rows`.
@@ -215,6 +255,16 @@ impl Classifier {
     }
 }
 
+/// Adds normal noise to a `gradient` [rows, bits], that of a row `noise` times as long as the longest row (Li et al. 2022,
+/// "Label leakage and protection in two-party split learning", the isotropic baseline): a row's length then says little
+/// of its label.
+fn blur(gradient: &mut [f32], rows: usize, noise: f32, rng: &mut ChaCha8Rng) {
+    let bits = (gradient.len() / rows.max(1)).max(1);
+    let square = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>();
+    let longest = gradient.chunks_exact(bits).map(square).fold(0.0, f32::max).sqrt();
+    add_noise(gradient, noise * longest / (bits as f32).sqrt(), rng);
+}
+
 /// The columns of each party out of a joint matrix.
 fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>> {
     let total = joint.len() / rows.max(1);
@@ -228,4 +278,20 @@ fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>
             joint.chunks_exact(total).flat_map(|row| row[range.clone()].iter().copied()).collect()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_as_long_as_said_whatever_the_row() {
+        let bits = 64;
+        let mut gradient = vec![0.0; 200 * bits];
+        gradient[..bits].fill(0.5);
+        blur(&mut gradient, 200, 2.0, &mut stream(0, "blur", &[]));
+        let noise: f32 = gradient[bits..].iter().map(|v| v * v).sum::<f32>() / 199.0;
+        // Twice the length of the longest row, which is 4.
+        assert!((noise.sqrt() - 8.0).abs() < 0.2, "{}", noise.sqrt());
+    }
 }

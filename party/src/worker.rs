@@ -42,7 +42,7 @@ impl<'a> Worker<'a> {
         releases: Releases,
         (recorder, on_alarm): (Option<Recorder>, OnAlarm),
     ) -> Self {
-        let watchman = Watchman::new(on_alarm, settings.bits);
+        let watchman = Watchman::new(on_alarm, settings);
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
         Self { settings, session, prepared, state, releases, recorder, watchman, released_bits: 0 }
     }

@@ -25,5 +25,6 @@ mod text;
 pub use files::{ReportError, write};
 pub use model::*;
 pub use page::html;
+pub use relate::{baseline_of, strongest};
 pub use summary::{Statement, summary};
 pub use text::text;

@@ -138,6 +138,12 @@ pub fn sample() -> Report {
             point("randomised response", "eps_bit = 2", 0.748, 0.09),
             point("floats", "none", 0.778, 0.45),
         ],
+        label_utility: vec![point("int8 gradients", "alone", 0.778, 0.99), point("noise", "1", 0.741, 0.7)],
+        spreads: vec![Spread {
+            what: "skill from one code".to_string(),
+            figure: SKILL.to_string(),
+            values: vec![0.15, 0.16, 0.13],
+        }],
         utility_metric: "AUC".to_string(),
         grids: vec![Grid {
             title: "Left halves of ten digits".to_string(),

@@ -21,6 +21,8 @@ fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
     let config = AttackConfig {
         own: Some(PartyName::new(PARTIES[0]).unwrap()),
         auxiliary_shares: vec![0.3, 0.5],
+        further_attacks: true,
+        trainings: 2,
         head: Some(head),
         ..AttackConfig::new(manifest, PartyName::new(PARTIES[1]).unwrap())
     };
@@ -51,6 +53,53 @@ fn codes_are_attacked_beside_their_baselines() {
     // Eight bits and eight floats of three uniform columns: the floats give nearly all of them away.
     assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
     assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
+    let found = |attack: &str, cut: CutKind| {
+        let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
+        of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
+    };
+    // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
+    let query_free = |cut| found("query-free", cut).metrics[names::SKILL].value;
+    assert!(query_free(CutKind::Codes) > 0.03, "{}", query_free(CutKind::Codes));
+    assert!(query_free(CutKind::SimulatedFloats) > 0.1, "{}", query_free(CutKind::SimulatedFloats));
+    found("FORA", CutKind::Codes);
+    for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
+        let added = found("linkage across runs", cut).metrics[names::ADDED];
+        assert!(added.low > 0.0, "a record is followed from one run to another: {added:?}");
+        let area = found("membership by the top model's loss", cut).metrics[names::AUC].value;
+        assert!((0.35..0.95).contains(&area), "{area}");
+    }
+    // Gradients from a decoder put more of the columns into the code.
+    let steered = skill(&report, |result| {
+        result.attack.contains("steered")
+            && result.defence.ends_with("weight 10")
+            && result.cut == CutKind::Codes
+    });
+    assert!(steered > codes + 0.02, "{steered} against {codes}");
+    let esa: Vec<&AttackResult> = report.results.iter().filter(|result| result.attack == "ESA").collect();
+    let bits = |result: &AttackResult| result.metrics[names::BITS].value;
+    assert!(bits(esa[0]) > 0.95, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
+    assert!(bits(esa[1]) < bits(esa[0]));
+    let area = |attack: &str| found(attack, CutKind::Predictions).metrics[names::SKILL].value;
+    assert!(
+        area("conditional mean given predictions") > 0.05,
+        "{}",
+        area("conditional mean given predictions")
+    );
+    found("GRNA", CutKind::Predictions);
+    found("UnSplit", CutKind::Codes);
+    assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
+    let reidentified = found("re-identification", CutKind::Codes).metrics[names::ADDED];
+    assert!(reidentified.low > 0.0, "{reidentified:?}");
+    let shifted: Vec<&AttackResult> = report
+        .results
+        .iter()
+        .filter(|result| result.knowledge.iter().any(|known| known.contains("of 2 classes alone")))
+        .collect();
+    let gain = shifted[1].metrics[names::ADDED];
+    assert!(shifted[0].is_baseline() && gain.low > 0.0, "{gain:?}");
+    assert!(
+        report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
+    );
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(!html.contains("http://") && html.contains("There is no proof"), "a page on its own");
     assert!(report.results.iter().all(|result| result.auxiliary_rows + result.target_rows <= 400));
