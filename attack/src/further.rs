@@ -30,7 +30,7 @@ impl Bench<'_> {
             self.query_free(cut)?.into_iter().for_each(|attacked| findings.keep(attacked));
             findings.keep(self.fora(cut)?);
             findings.keep(self.unsplit(cut)?);
-            self.from_predictions(cut, findings)?;
+            self.predictions(cut, findings)?;
         }
         tell("a linear top model's equations");
         let run = &self.evidence.coordinator.run;

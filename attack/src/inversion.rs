@@ -151,3 +151,45 @@ impl Inversion<'_> {
         squares + both.reshape([rows, columns])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::random::stream;
+    use hashvfl_core::{PartyName, RunSettings, Task};
+    use hashvfl_learning::EncoderConfig;
+    use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape};
+    use hashvfl_learning::encoder::Cut;
+    use hashvfl_learning::init::uniform;
+
+    use super::*;
+
+    /// Who knows the weights gets most of an image back from what its first block gives.
+    #[test]
+    fn features_of_a_block_are_inverted() {
+        let parties = vec![PartyName::new("a").unwrap()];
+        let settings = RunSettings::new(parties, Task::Binary, 4, 1);
+        let model = BottomConfig::Cnn(CnnConfig { channels: vec![12], ..CnnConfig::default() });
+        let input = InputShape { columns: 80, image: Some([1, 10, 8]) };
+        let config = EncoderConfig { model, ..EncoderConfig::default() };
+        let device = Device::flex();
+        let encoder = Encoder::new(config, Cut::SimulatedFloat, input, &settings, 1, 3, &device).unwrap();
+        let mut rng = stream(1, "images", &[]);
+        let (rows, columns) = (6, 80);
+        let images: Vec<f32> = (0..rows * columns).map(|_| uniform(&mut rng)).collect();
+        let (seen, shape) = encoder.features(images.clone(), rows, 1).unwrap();
+        assert_eq!(shape, [12, 5, 4]);
+        assert!(encoder.features(images.clone(), rows, 2).is_none());
+        let (mean, deviation) = (vec![0.5; rows * columns], vec![0.29; columns]);
+        let search = Inversion {
+            through: Through::Blocks(&encoder, 1),
+            image: None,
+            deviation: &deviation,
+            matching: Matching::Value,
+            prior: 1e-5,
+            steps: STEPS,
+        };
+        let guess = search.run(&mean, &seen, rows);
+        let error = |guess: &[f32]| guess.iter().zip(&images).map(|(g, t)| (g - t).powi(2)).sum::<f32>();
+        assert!(error(&guess) < 0.4 * error(&mean), "{} of {}", error(&guess), error(&mean));
+    }
+}

@@ -23,7 +23,7 @@ use hashvfl_learning::{Classifier, Encoder};
 use crate::bench::{Attackable, Bench, Findings};
 use crate::knowledge::Fact;
 use crate::observed::Moment;
-use crate::regress::{Examples, Regression, column_means};
+use crate::regress::{Examples, Regression};
 use crate::report::{CutKind, names};
 use crate::scene::{Attacked, Scene};
 use crate::score::moments;
@@ -58,7 +58,7 @@ fn probabilities(outputs: &[f32], classes: usize) -> Vec<f32> {
 impl Bench<'_> {
     /// All that predictions alone give, where there is an organisation with columns of its own and the cut's models are
     /// there.
-    pub fn from_predictions(&self, attackable: &Attackable, findings: &mut Findings) -> anyhow::Result<()> {
+    pub fn predictions(&self, attackable: &Attackable, findings: &mut Findings) -> anyhow::Result<()> {
         let (Some(own), Some(top)) = (self.own, attackable.top) else { return Ok(()) };
         let scene = self.frozen_scene(attackable);
         let began = Instant::now();

@@ -92,6 +92,7 @@ pub fn sample() -> Report {
         leakage: around(leakage, 0.02),
         baseline: around(0.04, 0.02),
         strongest: "inverse network".to_string(),
+        dcs: Some(around(0.7, 0.01)),
     };
     let picture =
         |shift: usize| (0..28 * 14).map(|i| ((i / 14 * shift + i % 14) % 29) as f32 / 28.0).collect();

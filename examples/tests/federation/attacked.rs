@@ -37,6 +37,15 @@ fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
 #[test]
 fn codes_are_attacked_beside_their_baselines() {
     let mut fixture = Fixture::new();
+    // The last column takes two values: an attribute.
+    let two_values = |line: &str| match line.rsplit_once(',') {
+        Some((rest, c)) => {
+            format!("{rest},{}\n", c.parse::<f64>().map_or(c.into(), |c| i8::from(c > 0.0).to_string()))
+        }
+        None => String::new(),
+    };
+    let table: String = fixture.read("telecom.csv").lines().map(two_values).collect();
+    fixture.write("telecom.csv", &table);
     let (transcript, config) = finished(&mut fixture);
     let out = fixture.path("attacks");
     let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
@@ -50,7 +59,7 @@ fn codes_are_attacked_beside_their_baselines() {
         })
     };
     let (codes, floats) = (mean(CutKind::Codes), mean(CutKind::SimulatedFloats));
-    // Eight bits and eight floats of three uniform columns: the floats give nearly all of them away.
+    // Eight bits and eight floats of three columns: the floats give nearly all of them away.
     assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
     assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
     let found = |attack: &str, cut: CutKind| {
@@ -68,6 +77,10 @@ fn codes_are_attacked_beside_their_baselines() {
         let area = found("membership by the top model's loss", cut).metrics[names::AUC].value;
         assert!((0.35..0.95).contains(&area), "{area}");
     }
+    let attribute = found("attribute inference", CutKind::SimulatedFloats);
+    assert!(attribute.victim.contains("telecom's column c"), "{}", attribute.victim);
+    let (reached, added) = (attribute.metrics[names::BALANCED], attribute.metrics[names::ADDED]);
+    assert!(reached.value > 0.9 && added.low > 0.2, "{reached:?} {added:?}");
     // Gradients from a decoder put more of the columns into the code.
     let steered = skill(&report, |result| {
         result.attack.contains("steered")
