@@ -44,6 +44,15 @@ pub fn summary(report: &Report) -> Vec<Statement> {
         statements.push("No attack on what this run sent was scored.".to_string().into());
     }
     statements.extend(groups.values().filter_map(|group| release(report, group)));
+    let bound = match report.lower_bound.as_str() {
+        NONE_PROVEN => {
+            "There is no proof that nothing more leaks. These are attacks that were run, on records \
+            that they had not seen; a stronger attack may get more."
+                .to_string()
+        }
+        bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
+    };
+    statements.push(bound.into());
     statements.extend(report.spreads.first().map(|spread| {
         let [.., least, most] = spread.moments();
         let (least, most) = (number(&spread.figure, least), number(&spread.figure, most));
@@ -55,15 +64,6 @@ pub fn summary(report: &Report) -> Vec<Statement> {
         )
         .into()
     }));
-    let bound = match report.lower_bound.as_str() {
-        NONE_PROVEN => {
-            "There is no proof that nothing more leaks. These are attacks that were run, on records \
-            that they had not seen; a stronger attack may get more."
-                .to_string()
-        }
-        bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
-    };
-    statements.push(bound.into());
     statements
 }
 
