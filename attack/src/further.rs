@@ -38,7 +38,8 @@ impl Bench<'_> {
             let path = out.join(format!("simulated-linear-{name}.parquet"));
             let repeat = Repeat { linear_top: true, ..Repeat::new(run, cut) };
             let linear = simulate(self.evidence, &repeat, &path)?;
-            let attackable = Attackable::of(&linear, like);
+            let defence = format!("{}, linear top model", like.defence);
+            let attackable = Attackable { defence, ..Attackable::of(&linear, like) };
             for step in [0.0, ROUNDED] {
                 let solved = self.equations(&attackable, step)?;
                 solved.into_iter().for_each(|attacked| findings.keep(attacked));

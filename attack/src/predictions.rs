@@ -245,7 +245,7 @@ fn from_prediction(
 ) -> Attacked {
     let knowledge = [vec!["own columns".to_string()], more].concat();
     let mut attacked = scene.attacked(attack, (knowledge, 1), guess, Some(note), began);
-    attacked.result.defence = format!("predictions of: {}", attacked.result.defence);
+    attacked.result.defence = names::predictions_of(&attacked.result.defence);
     attacked.result.cut = CutKind::Predictions;
     attacked.result.bits = 32 * numbers as u64;
     attacked

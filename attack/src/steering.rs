@@ -48,6 +48,7 @@ impl Bench<'_> {
             let mut attack = |attackable: &Attackable| -> anyhow::Result<()> {
                 let mut attacked = self.frozen_scene(attackable).conditional_mean(&[Fact::Code])?;
                 attacked.result.attack = "conditional mean after gradients that steered".into();
+                attacked.result.knowledge.push("columns of training records".into());
                 attacked.result.note = Some(note.clone());
                 findings.keep(attacked);
                 Ok(())

@@ -34,10 +34,8 @@ impl Bench<'_> {
             "attack run --transcript transcript.parquet --config attack.toml --out FOLDER".into(),
             format!("seed {} of splits, networks and resampling; auxiliary shares {}", self.config.seed, shares.join(", ")),
             "each population is shuffled by the seed; one half is the adversary's pool, the other is scored".into(),
-            format!(
-                "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records; the run was trained {} times with other first weights",
-                self.config.trainings
-            ),
+            "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records, for one training of the run".into(),
+            format!("trainings of the run with other first weights, its own counted: {}", self.config.trainings),
             "search steps and rates are the same at every cut; penalties and regressions are chosen on auxiliary records".into(),
         ]
     }

@@ -34,6 +34,11 @@ pub const BITS: &str = "bits of the code";
 /// VFLAIR's defence capability score.
 pub const DCS: &str = "DCS";
 
+/// The defence of a result from predictions, where codes or floats are under `defence`.
+pub fn predictions_of(defence: &str) -> String {
+    format!("predictions from: {defence}")
+}
+
 /// The order of columns in a table; other names follow.
 pub(super) const ORDER: [&str; 14] = [
     SKILL,

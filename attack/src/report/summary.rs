@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::figure::{number, phrase, range};
 use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report};
-use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_share};
+use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_share, predictions_of};
 use super::relate::strongest;
 
 /// A sentence to remember, and what qualifies it.
@@ -27,8 +27,12 @@ impl From<String> for Statement {
 pub fn summary(report: &Report) -> Vec<Statement> {
     let mut groups: BTreeMap<(&str, CutKind, u64, u64), Vec<&AttackResult>> = BTreeMap::new();
     let own = |r: &&AttackResult| {
-        let real = matches!(r.cut, CutKind::Codes | CutKind::Gradients);
-        real && !r.is_baseline() && r.defence == report.defence && r.headline().is_some()
+        let of_run = match r.cut {
+            CutKind::Codes | CutKind::Gradients => r.defence == report.defence,
+            CutKind::Predictions => r.defence == predictions_of(&report.defence),
+            _ => false,
+        };
+        of_run && !r.is_baseline() && r.headline().is_some()
     };
     // Of many columns, the one of which codes add most speaks for all.
     let added = |r: &&AttackResult| r.metrics.get(ADDED).map_or(0.0, |added| added.value);
@@ -74,6 +78,7 @@ fn release(report: &Report, group: &[&AttackResult]) -> Option<Statement> {
     let (seen, code) = match (best.cut, best.releases) {
         (CutKind::Gradients, 1) => ("one gradient".to_string(), "gradient"),
         (CutKind::Gradients, times) => (format!("the gradients of {times} releases"), "gradients"),
+        (CutKind::Predictions, _) => ("predictions".to_string(), "predictions"),
         (_, 1) => (format!("one code of {} bits", best.bits), "code"),
         (_, times) => (format!("the codes of {times} releases, {} bits in all", best.bits), "codes"),
     };
