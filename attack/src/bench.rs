@@ -3,19 +3,23 @@
 use anyhow::Context;
 use hashvfl_core::PartyName;
 use hashvfl_data::Matrix;
-use hashvfl_learning::encoder::Encoder;
+use hashvfl_learning::{Classifier, Encoder};
 
 use crate::config::AttackConfig;
 use crate::evidence::{Evidence, Owner};
 use crate::inversion::Matching;
 use crate::knowledge::{Fact, Sources};
-use crate::metrics::Bootstrap;
+use crate::metrics::{Bootstrap, dcs};
 use crate::observed::Observed;
-use crate::report::{CutKind, Estimate, Report, UtilityPoint, names};
-use crate::scene::{Attacked, Scene, Start, victims};
+use crate::report::{CutKind, Estimate, Report, UtilityPoint, baseline_of, names};
+pub use crate::scene::victims;
+use crate::scene::{Attacked, Scene, Start};
 use crate::score::Scorer;
+use crate::simulate::Simulated;
 use crate::split::Split;
 
+/// Records among which one is looked for.
+pub const CANDIDATES: usize = 1000;
 /// Records that the frozen encoder encoded once.
 pub const TEST: &str = "test records";
 /// Records that were encoded in every epoch.
@@ -28,14 +32,30 @@ pub const OUTSIDE: &str = "training records outside the cohort";
 pub struct Attackable<'a> {
     /// What was seen.
     pub observed: &'a Observed,
-    /// The victim's encoder, where it is trained as this run trained it.
-    pub encoder: Option<&'a Encoder>,
+    /// The trained encoders, in the order of the parties, where they are those of this cut.
+    pub encoders: Vec<&'a Encoder>,
+    /// The trained top model, where it is that of this cut.
+    pub top: Option<&'a Classifier>,
     /// What left the party.
     pub cut: CutKind,
     /// The defence and its setting.
     pub defence: String,
     /// Bits of one value at this cut.
     pub value_bits: u64,
+}
+
+impl<'a> Attackable<'a> {
+    /// A repetition of `like` with other weights.
+    pub fn of(run: &'a Simulated, like: &Attackable) -> Self {
+        Self {
+            observed: &run.observed,
+            encoders: run.encoders.iter().collect(),
+            top: Some(&run.top),
+            cut: like.cut,
+            defence: like.defence.clone(),
+            value_bits: like.value_bits,
+        }
+    }
 }
 
 /// What was found so far.
@@ -87,6 +107,8 @@ pub struct Bench<'a> {
     pub frozen_scorer: Scorer,
     /// Scores guesses of the latter.
     pub trained_scorer: Scorer,
+    /// The task's metric where parties send floats, once that is known.
+    pub undefended: f64,
 }
 
 /// Most auxiliary records against a party: networks to hundreds of pixels learn slowly. A report says how many there
@@ -123,7 +145,18 @@ impl<'a> Bench<'a> {
             Scorer::new(&owner.columns, owner.image, &evidence.labels, rows, config.seed)
         };
         let (frozen_scorer, trained_scorer) = (scorer(&frozen), scorer(&trained));
-        Ok(Self { evidence, config, victim, owner, own, frozen, trained, frozen_scorer, trained_scorer })
+        Ok(Self {
+            evidence,
+            config,
+            victim,
+            owner,
+            own,
+            frozen,
+            trained,
+            frozen_scorer,
+            trained_scorer,
+            undefended: f64::NAN,
+        })
     }
 
     /// A cut of records of one kind.
@@ -214,7 +247,7 @@ impl<'a> Bench<'a> {
             findings.keep(attacked);
         };
         compared(scene.inverse_network(&[Fact::Code])?, findings);
-        if let (Some(encoder), true) = (attackable.encoder, self.config.white_box) {
+        if let (Some(encoder), true) = (attackable.encoders.get(self.victim), self.config.white_box) {
             let ways = match attackable.cut {
                 CutKind::Codes => Matching::OF_CODES.to_vec(),
                 _ => vec![Matching::Value],
@@ -224,7 +257,7 @@ impl<'a> Bench<'a> {
                     compared(scene.white_box(encoder, matching, start)?, findings);
                 }
             }
-            findings.keep(scene.reidentify(encoder)?);
+            scene.reidentify(encoder)?.into_iter().for_each(|found| findings.keep(found));
         }
         Ok(strongest.map(|(_, facts)| facts).unwrap_or_default())
     }
@@ -262,20 +295,21 @@ impl<'a> Bench<'a> {
         });
         let strongest = on_it.max_by(|a, b| skill(a).value.total_cmp(&skill(b).value));
         let none = Estimate { value: 0.0, low: 0.0, high: 0.0 };
-        let baseline = strongest.and_then(|strongest| {
-            let fits = |other: &&Attacked| {
-                other.result.releases == 0
-                    && other.result.victim == strongest.result.victim
-                    && other.result.knowledge.iter().all(|fact| strongest.result.knowledge.contains(fact))
-            };
-            findings.attacked.iter().filter(fits).max_by(|a, b| skill(a).value.total_cmp(&skill(b).value))
+        let results = || findings.attacked.iter().map(|attacked| &attacked.result);
+        let baseline = strongest.and_then(|strongest| baseline_of(results, &strongest.result));
+        let lost = self.undefended - utility;
+        let capability = strongest.and_then(|strongest| {
+            let mse = strongest.result.metrics.get(names::MSE)?;
+            let of = |mse: f64| dcs::defence_capability(1.0 - mse, lost, dcs::BETA);
+            Some(Estimate { value: of(mse.value), low: of(mse.low), high: of(mse.high) })
         });
         UtilityPoint {
             defence: defence.to_string(),
             setting,
             utility,
             leakage: strongest.map_or(none, skill),
-            baseline: baseline.map_or(none, skill),
+            baseline: baseline.and_then(|result| result.metrics.get(names::SKILL)).copied().unwrap_or(none),
+            dcs: capability,
             strongest: strongest.map_or_else(String::new, |attacked| {
                 format!("{} from {}", attacked.result.attack, attacked.result.knowledge.join(", "))
             }),

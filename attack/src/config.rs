@@ -34,6 +34,17 @@ pub struct AttackConfig {
     /// Whether a party's inference of labels from its gradients is tried, on the run repeated in this process.
     #[serde(default)]
     pub label_inference: bool,
+    /// With label inference, noise on gradients with which the run is repeated as well (`run.gradient_noise`).
+    #[serde(default)]
+    pub gradient_noise: Vec<f64>,
+    /// Whether more is tried than reconstruction with codes and columns of the same records: attributes, membership,
+    /// substitutes of the bottom model that need no query, auxiliary records of other classes, predictions alone.
+    #[serde(default)]
+    pub further_attacks: bool,
+    /// How often the run is trained, its own training counted: how far figures move with first weights, and whether a
+    /// record can be followed from one run to another. At 1, neither is told.
+    #[serde(default = "once")]
+    pub trainings: u32,
     /// Whether the adversary is granted the victim's weights as well.
     #[serde(default = "yes")]
     pub white_box: bool,
@@ -47,6 +58,10 @@ pub struct AttackConfig {
 
 fn default_shares() -> Vec<f64> {
     vec![0.01, 0.1, 0.5]
+}
+
+fn once() -> u32 {
+    1
 }
 
 fn yes() -> bool {
@@ -65,6 +80,9 @@ impl AttackConfig {
             randomised_response: Vec::new(),
             encode_once: false,
             label_inference: false,
+            gradient_noise: Vec::new(),
+            further_attacks: false,
+            trainings: once(),
             white_box: true,
             head: None,
             seed: 0,
@@ -95,6 +113,7 @@ impl AttackConfig {
             config.auxiliary_shares.is_sorted_by(|a, b| a < b),
             "auxiliary_shares must rise, the largest last"
         );
+        ensure!((1..=100).contains(&config.trainings), "trainings must be 1 to 100");
         ensure!(config.own.as_ref() != Some(&config.victim), "own and victim must be two parties");
         Ok(config)
     }

@@ -13,7 +13,7 @@ use crate::bench::{Attackable, Bench, Findings, TEST, TRAINING};
 use crate::config::AttackConfig;
 use crate::evidence::Evidence;
 use crate::inversion::Matching;
-use crate::labels::label_inference;
+use crate::label_defences::LabelFindings;
 use crate::manifest::Manifest;
 use crate::observed::Observed;
 use crate::report::{CutKind, NONE_PROVEN, Report, VERSION};
@@ -33,18 +33,21 @@ pub fn evaluate(
         recording.header.settings_sha256 == evidence.coordinator.run.to_settings().digest().to_string(),
         "the transcript is of a run under other settings than those of the manifest's configs"
     );
-    let bench = Bench::new(&evidence, config)?;
+    let mut bench = Bench::new(&evidence, config)?;
     let run = &evidence.coordinator.run;
     let observed = Observed::new(recording)?;
     tell("simulating the same run with floats at the cut");
     let floats =
         simulate(&evidence, &Repeat::new(run, Cut::SimulatedFloat), &out.join("simulated-floats.parquet"))?;
 
+    bench.undefended = floats.utility;
+    let bench = bench;
     let mut findings = Findings::default();
     tell("attacking what the run sent");
     let codes = Attackable {
         observed: &observed,
-        encoder: Some(&bench.owner.encoder),
+        encoders: evidence.owners.iter().map(|owner| &owner.encoder).collect(),
+        top: Some(&evidence.top),
         cut: CutKind::Codes,
         defence: format!("hash codes, d = {}", run.bits),
         value_bits: 1,
@@ -60,28 +63,33 @@ pub fn evaluate(
     tell("attacking the floats, and the same floats at one bit each");
     let open = Attackable {
         observed: &floats.observed,
-        encoder: floats.encoders.get(bench.victim),
+        encoders: floats.encoders.iter().collect(),
+        top: Some(&floats.top),
         cut: CutKind::SimulatedFloats,
         defence: format!("none, {} floats", run.bits),
         value_bits: 32,
     };
     bench.attack(&open, &mut findings)?;
-    if let Some(encoder) = open.encoder {
+    if let Some(encoder) = open.encoders.get(bench.victim) {
         let scene = bench.frozen_scene(&open);
-        (1..)
-            .map_while(|blocks| scene.open_door(encoder, blocks))
-            .for_each(|attacked| findings.keep(attacked));
+        let doors = (1..).map_while(|blocks| scene.open_door(encoder, blocks));
+        doors.flatten().for_each(|attacked| findings.keep(attacked));
     }
     let one_bit = floats.observed.quantised(bench.frozen.auxiliary(config.share()));
     let quantised = Attackable {
         observed: &one_bit,
-        encoder: None,
+        encoders: Vec::new(),
+        top: None,
         cut: CutKind::SimulatedQuantised,
         defence: format!("{} floats at 1 bit each", run.bits),
         value_bits: 1,
     };
     bench.attack(&quantised, &mut findings)?;
 
+    let mut steered = Vec::new();
+    if config.further_attacks {
+        steered = bench.further(out, tell, [&codes, &open, &quantised], &mut findings)?;
+    }
     tell("leakage over epochs");
     let mut charts = vec![bench.over_epochs(&[&codes, &open], &mut findings)?];
     tell("leakage over the auxiliary share, and checks on the harness");
@@ -96,6 +104,7 @@ pub fn evaluate(
         bench.utility(("hash codes, all epochs", bits), metric, &findings, (&codes, TRAINING)),
         bench.utility(("none", format!("{} floats", run.bits)), floats.utility, &findings, (&open, TEST)),
     ];
+    utility.extend(steered);
     if config.encode_once {
         tell("simulating encode-once training");
         let (point, curve) = bench.encode_once(out, &mut findings)?;
@@ -109,11 +118,15 @@ pub fn evaluate(
     if !config.bits.is_empty() {
         charts.push(bench.over_bits(out, tell, &strongest, &mut utility, &mut findings)?);
     }
-    let mut labels = Vec::new();
+    let mut spreads = Vec::new();
+    if config.trainings > 1 {
+        let utilities = [metric, floats.utility];
+        spreads = bench.again(out, tell, ([&codes, &open], &strongest), utilities, &mut findings)?;
+    }
+    let (mut labels, mut label_utility) = (Vec::new(), Vec::new());
     if config.label_inference {
-        tell("inferring labels from gradients, without the consistency term and with it");
-        let (results, chart) = label_inference(&evidence, &bench.trained, bench.victim, config.seed, out)?;
-        labels = results;
+        let LabelFindings { results, chart, utility } = bench.label_inference(out, tell)?;
+        (labels, label_utility) = (results, utility);
         charts.push(chart);
     }
     let mut report = Report {
@@ -128,6 +141,8 @@ pub fn evaluate(
         results: findings.attacked.iter().map(|attacked| attacked.result.clone()).chain(labels).collect(),
         charts,
         utility,
+        label_utility,
+        spreads,
         utility_metric: format!("{} on test records", metric_name(run)),
         checks,
         lower_bound: NONE_PROVEN.to_string(),
@@ -137,22 +152,29 @@ pub fn evaluate(
     Ok(report)
 }
 
-const NO_LABEL_INFERENCE: &str = "label inference by a passive party from its gradients";
-/// What a reader must not take for covered.
-const NOT_TRIED: [&str; 8] = [
-    "query-free shadow models, UnSplit, PCAT, SDAR, FORA",
-    "a malicious coordinator whose gradients steer a bottom model (docs/hijack.md tries FSHA and a watch against it)",
-    "reconstruction from predictions (GRNA, ESA)",
-    "membership inference, linkage of records across runs",
-    "auxiliary records of another distribution",
+/// What a reader must not take for covered, whatever the config.
+const NOT_TRIED: [&str; 7] = [
+    "PCAT, SDAR: substitutes that learn along with the run",
+    "feature-space hijacking of this very run (docs/hijack.md tries FSHA and a watch against it)",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "boosted trees as regressions, generative priors as penalties",
+    "membership inference by shadow models of the whole run (LiRA)",
+    "linkage without any record that is known in both runs",
     "an adversary with other side information than the report's knowledge column says",
 ];
 
 fn not_tried(config: &AttackConfig) -> Vec<String> {
-    let inference = (!config.label_inference).then_some(NO_LABEL_INFERENCE);
-    NOT_TRIED.into_iter().chain(inference).map(str::to_string).collect()
+    let off = [
+        (config.label_inference, "label inference by a passive party from its gradients (label_inference)"),
+        (
+            config.further_attacks,
+            "attribute and membership inference, query-free and FORA's substitutes, UnSplit, auxiliary records of other \
+             classes, predictions (GRNA, ESA), gradients that steer (further_attacks)",
+        ),
+        (config.trainings > 1, "other first weights, linkage of records across runs (trainings)"),
+    ];
+    let off = off.into_iter().filter(|(tried, _)| !tried).map(|(_, what)| what);
+    NOT_TRIED.into_iter().chain(off).map(str::to_string).collect()
 }
 
 fn metric_name(run: &RunSettings) -> &'static str {

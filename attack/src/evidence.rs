@@ -1,13 +1,14 @@
 //! What an evaluation has: the truth, the trained models, and what was seen.
 
 use anyhow::{Context, ensure};
-use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::labels::{self, LabelledRecords};
+use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::{Part, Plan};
 use hashvfl_data::Matrix;
-use hashvfl_learning::Snapshot;
+use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
 use hashvfl_learning::loss::Labels;
+use hashvfl_learning::{Classifier, Snapshot};
 use hashvfl_party::PartyConfig;
 use hashvfl_party::prepare::Prepared;
 
@@ -19,6 +20,8 @@ pub struct Owner {
     pub config: PartyConfig,
     /// Its columns as its bottom model sees them: preprocessed as fitted on training records.
     pub columns: Matrix,
+    /// Names of the columns.
+    pub names: Vec<String>,
     /// Channels, height and width, where they are an image.
     pub image: Option<[usize; 3]>,
     /// Its trained encoder.
@@ -29,6 +32,8 @@ pub struct Owner {
 pub struct Evidence {
     /// The coordinator's config.
     pub coordinator: CoordinatorConfig,
+    /// The trained top model.
+    pub top: Classifier,
     /// The parties, in the run's order.
     pub owners: Vec<Owner>,
     /// The labels.
@@ -55,8 +60,14 @@ impl Evidence {
             let prepared = Prepared::load_trained(&config, &model)
                 .with_context(|| format!("the trained model of {name}"))?;
             ensure!(prepared.ids == ids, "{name}: other records, or in another order, than the labels'");
-            let image = prepared.image;
-            owners.push(Owner { config, columns: prepared.columns, image, encoder: prepared.encoder });
+            let names = model.text.get("columns").map(|names| names.split(',').map(str::to_string).collect());
+            owners.push(Owner {
+                config,
+                names: names.unwrap_or_default(),
+                image: prepared.image,
+                columns: prepared.columns,
+                encoder: prepared.encoder,
+            });
         }
         ensure!(
             owners.len() == coordinator.run.parties.len(),
@@ -64,7 +75,8 @@ impl Evidence {
             owners.len(),
             coordinator.run.parties.len()
         );
-        Ok(Self { coordinator, owners, labels, plan })
+        let top = top::load(&coordinator, labels.clone(), &plan, &Device::flex())?;
+        Ok(Self { coordinator, top, owners, labels, plan })
     }
 
     /// Test records: each was encoded once, after the freeze.

@@ -40,14 +40,34 @@ impl Matching {
 
 /// Distance beyond the threshold at which a bit counts as matched, in standard deviations of the value.
 const MARGIN: f32 = 0.3;
-/// Steps of the search and its rate, in standard deviations of a column. The same at every cut.
-const STEPS: u32 = 250;
+/// Steps of a white-box search, the same at every cut.
+pub const STEPS: u32 = 250;
+/// Its rate, in standard deviations of a column.
 const RATE: f32 = 0.05;
+
+/// What columns go through before they are seen.
+#[derive(Clone, Copy)]
+pub enum Through<'a> {
+    /// The whole encoder.
+    Encoder(&'a Encoder),
+    /// So many of its first blocks, which it has.
+    Blocks(&'a Encoder, usize),
+}
+
+impl Through<'_> {
+    fn pull(self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Encoder(encoder) => encoder.pull(columns, of),
+            // Unwrap safety: it has these blocks.
+            Self::Blocks(encoder, blocks) => encoder.pull_features(columns, blocks, of).expect("its blocks"),
+        }
+    }
+}
 
 /// A search for columns.
 pub struct Inversion<'a> {
-    /// The victim's encoder.
-    pub encoder: &'a Encoder,
+    /// What gave what was seen.
+    pub through: Through<'a>,
     /// Channels, height and width, where columns are an image.
     pub image: Option<[usize; 3]>,
     /// Standard deviations of columns around the start; 0 for a constant one.
@@ -56,6 +76,8 @@ pub struct Inversion<'a> {
     pub matching: Matching,
     /// Weight of the penalty against the match.
     pub prior: f32,
+    /// Steps of the search.
+    pub steps: u32,
 }
 
 impl Inversion<'_> {
@@ -70,10 +92,10 @@ impl Inversion<'_> {
         let (start, deviation, seen) = (tensor(start, rows), tensor(self.deviation, 1), tensor(seen, rows));
         let mut z = Tensor::<2>::zeros([rows, columns], &device);
         let (mut first, mut second) = (z.clone(), z.clone());
-        for step in 1..=STEPS {
-            let progress = (step - 1) as f32 / STEPS as f32;
+        for step in 1..=self.steps {
+            let progress = (step - 1) as f32 / self.steps as f32;
             let x = z.clone() * deviation.clone() + start.clone();
-            let gradient = self.encoder.pull(x, |values| self.mismatch(values, &seen, progress))
+            let gradient = self.through.pull(x, |values| self.mismatch(values, &seen, progress))
                 * deviation.clone()
                 + self.penalty(z.clone()).mul_scalar(self.prior);
             // Adam (Kingma and Ba 2015).
@@ -127,5 +149,47 @@ impl Inversion<'_> {
         };
         let both = (variation(2, height) + variation(3, width)).div_scalar(columns as f32);
         squares + both.reshape([rows, columns])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::random::stream;
+    use hashvfl_core::{PartyName, RunSettings, Task};
+    use hashvfl_learning::EncoderConfig;
+    use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape};
+    use hashvfl_learning::encoder::Cut;
+    use hashvfl_learning::init::uniform;
+
+    use super::*;
+
+    /// Who knows the weights gets most of an image back from what its first block gives.
+    #[test]
+    fn features_of_a_block_are_inverted() {
+        let parties = vec![PartyName::new("a").unwrap()];
+        let settings = RunSettings::new(parties, Task::Binary, 4, 1);
+        let model = BottomConfig::Cnn(CnnConfig { channels: vec![12], ..CnnConfig::default() });
+        let input = InputShape { columns: 80, image: Some([1, 10, 8]) };
+        let config = EncoderConfig { model, ..EncoderConfig::default() };
+        let device = Device::flex();
+        let encoder = Encoder::new(config, Cut::SimulatedFloat, input, &settings, 1, 3, &device).unwrap();
+        let mut rng = stream(1, "images", &[]);
+        let (rows, columns) = (6, 80);
+        let images: Vec<f32> = (0..rows * columns).map(|_| uniform(&mut rng)).collect();
+        let (seen, shape) = encoder.features(images.clone(), rows, 1).unwrap();
+        assert_eq!(shape, [12, 5, 4]);
+        assert!(encoder.features(images.clone(), rows, 2).is_none());
+        let (mean, deviation) = (vec![0.5; rows * columns], vec![0.29; columns]);
+        let search = Inversion {
+            through: Through::Blocks(&encoder, 1),
+            image: None,
+            deviation: &deviation,
+            matching: Matching::Value,
+            prior: 1e-5,
+            steps: STEPS,
+        };
+        let guess = search.run(&mean, &seen, rows);
+        let error = |guess: &[f32]| guess.iter().zip(&images).map(|(g, t)| (g - t).powi(2)).sum::<f32>();
+        assert!(error(&guess) < 0.4 * error(&mean), "{} of {}", error(&guess), error(&mean));
     }
 }

@@ -12,24 +12,15 @@
 //! The labelled records are never scored.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
-use anyhow::bail;
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_learning::encoder::Cut;
-use hashvfl_learning::loss::Labels;
 
-use crate::evidence::Evidence;
 use crate::metrics::{Bootstrap, label};
 use crate::observed::{Moment, Observed};
 use crate::regress::{Examples, Regression};
-use crate::report::{AttackResult, Chart, Curve, CutKind, Estimate, names};
-use crate::simulate::{Repeat, simulate};
-use crate::split::Split;
+use crate::report::{AttackResult, CutKind, Estimate, names};
 
-/// Share of the records from which labelled ones and the shares of classes are drawn.
-const MOST_SHARE: f64 = 0.5;
 /// Labelled records of each class that the party has.
 const SHOTS: usize = 4;
 /// Rounds of k-means.
@@ -294,79 +285,6 @@ impl<'a> Insider<'a> {
             seconds,
         }
     }
-}
-
-/// Weights of the consistency term under which the run is repeated.
-const CONSISTENCY: [f32; 2] = [0.0, 0.1];
-
-/// Repeats the run in this process, without the consistency term and with it, and infers labels from the gradients of
-/// `victim`'s party and of all parties together. Records of `split` are scored.
-///
-/// # Errors
-/// If labels are no classes, or a repetition fails.
-pub fn label_inference(
-    evidence: &Evidence,
-    split: &Split,
-    victim: usize,
-    seed: u64,
-    out: &Path,
-) -> anyhow::Result<(Vec<AttackResult>, Chart)> {
-    let run = &evidence.coordinator.run;
-    let Labels::Classes { count, index } = &evidence.labels else {
-        bail!("label_inference needs labels that are classes")
-    };
-    let all: Vec<usize> = (0..run.parties.len()).collect();
-    let crews = [
-        (vec![victim], format!("gradients of {}", run.parties[victim])),
-        (all, "gradients of all parties".into()),
-    ];
-    let (mut results, mut curves) = (Vec::new(), Vec::new());
-    for weight in CONSISTENCY {
-        let repeat = Repeat { consistency: Some(weight), gradients: true, ..Repeat::new(run, Cut::Hash) };
-        let path = out.join(format!("simulated-consistency-{weight}.parquet"));
-        let simulated = simulate(evidence, &repeat, &path)?;
-        let metric = hashvfl_learning::loss::Evaluation::metric_name(run.task);
-        let note = format!("simulated; test {metric} of the run {:.3}", simulated.utility);
-        let epochs = simulated.observed.epochs();
-        for (parties, name) in &crews {
-            let insider = Insider::new(
-                &simulated.observed,
-                parties,
-                (index, *count),
-                (split.auxiliary(MOST_SHARE), &split.targets),
-                (name.clone(), format!("consistency {weight}, d = {}", run.bits)),
-                seed,
-            );
-            let alone = parties.len() == 1;
-            if results.is_empty() {
-                results.push(insider.majority(split.auxiliary(MOST_SHARE)));
-            }
-            for way in insider.ways() {
-                for epochs in [0..1, 0..epochs] {
-                    let result = insider.infer(way, epochs)?;
-                    results.push(AttackResult { note: Some(note.clone()), ..result });
-                }
-                if alone {
-                    let moments = (0..).map(|power| (1_u32 << power) - 1).take_while(|epoch| *epoch < epochs);
-                    let point = |epoch: u32| {
-                        let figure = insider.infer(way, epoch..epoch + 1)?.metrics[insider.figure()];
-                        Ok((f64::from(epoch + 1), figure))
-                    };
-                    let points = moments.map(point).collect::<anyhow::Result<Vec<_>>>()?;
-                    curves.push(Curve { name: format!("{}, consistency {weight}", way.name()), points });
-                }
-            }
-        }
-    }
-    let y = if *count == 2 { names::AUC } else { names::ACCURACY };
-    let chart = Chart {
-        title: format!("Labels from one epoch's gradients, by {}", run.parties[victim]),
-        x: "the epoch".into(),
-        log_x: true,
-        y: y.into(),
-        curves,
-    };
-    Ok((results, chart))
 }
 
 fn norm(values: &[f32]) -> f32 {

@@ -9,28 +9,41 @@
 //! An attack is handed what it declares to know: facts of `knowledge` and auxiliary records. Truth of target
 //! records reaches `score` alone.
 
+mod attributes;
 mod bench;
 mod checks;
 mod cli;
 mod config;
+mod critic;
 mod evaluate;
 mod evidence;
 pub mod fsha;
+mod further;
 mod inversion;
 mod knowledge;
+mod label_defences;
 mod labels;
 mod manifest;
+mod membership;
 pub mod metrics;
 mod observed;
+mod open_door;
+mod predictions;
 mod record;
 mod regress;
+mod repeats;
 pub mod report;
 mod scene;
 mod score;
+mod shifted;
 mod simulate;
 mod split;
+mod steer;
+mod steering;
+mod substitute;
 mod sweeps;
 mod telling;
+mod unsplit;
 
 pub use cli::{entry, run};
 pub use config::AttackConfig;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use hashvfl_coordinator::CoordinatorConfig;
+use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::Digest;
 use hashvfl_data::{ColumnsSource, LabelsSource};
 use hashvfl_learning::snapshot::write_whole;
@@ -83,6 +83,7 @@ impl Manifest {
             LabelsSource::Csv(csv) => csv.paths.clone(),
             LabelsSource::Idx(idx) => idx.paths.clone(),
         });
+        files.push(top::path(&coordinator));
         for path in &self.parties {
             let party = PartyConfig::read(path)?;
             files.push(path.clone());

@@ -5,6 +5,8 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, Rows};
 use hashvfl_learning::cut::{Embedding, Parties, SimulatedFloats};
 use hashvfl_transcript::{Kind, Transcript, TranscriptError};
 
+use crate::steer::Steer;
+
 /// Something that can be recorded.
 pub trait Recorded: Embedding + Sized {
     /// Adds a step to a transcript.
@@ -43,7 +45,7 @@ impl Recorded for SimulatedFloats {
 }
 
 /// Parties whose every embedding is recorded.
-pub struct Recorder<P> {
+pub struct Recorder<'s, 'm, P> {
     /// The parties.
     pub parties: P,
     /// Their names.
@@ -58,9 +60,11 @@ pub struct Recorder<P> {
     pub gradients: bool,
     /// Records and epoch of the batch that waits for its gradient.
     pub waiting: Option<(Vec<u32>, u32)>,
+    /// Who changes a party's gradients, if anybody.
+    pub steer: Option<&'s mut Steer<'m>>,
 }
 
-impl<P: Parties> Parties for Recorder<P>
+impl<P: Parties> Parties for Recorder<'_, '_, P>
 where
     P::Embedding: Recorded,
     anyhow::Error: From<P::Error>,
@@ -74,6 +78,9 @@ where
         let numbers = self.plan.rows(rows)?;
         let step = (self.step, Kind::of(rows));
         P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
+        if let (Rows::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
+            steer.saw(numbers.clone(), batches[steer.victim()].to_floats());
+        }
         self.waiting = match rows {
             Rows::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),
             _ => None,
@@ -81,7 +88,11 @@ where
         Ok(batches)
     }
 
-    fn learn(&mut self, gradients: Vec<Gradient>) -> anyhow::Result<()> {
+    fn learn(&mut self, mut gradients: Vec<Gradient>) -> anyhow::Result<()> {
+        if let Some(steer) = &mut self.steer {
+            let honest = &mut gradients[steer.victim()];
+            *honest = steer.turn(std::mem::replace(honest, Gradient::F32(Vec::new())));
+        }
         if let Some((numbers, epoch)) = self.waiting.take() {
             let values: Vec<Vec<f32>> = gradients.iter().cloned().map(Gradient::decode).collect();
             self.step += 1;

@@ -6,11 +6,12 @@ use std::time::Instant;
 use hashvfl_data::Matrix;
 use hashvfl_learning::encoder::Encoder;
 
-use crate::inversion::{Inversion, Matching};
+use crate::bench::CANDIDATES;
+use crate::inversion::{Inversion, Matching, STEPS, Through};
 use crate::knowledge::{Fact, Features, Sources, names};
 use crate::metrics::{Bootstrap, reidentify};
 use crate::regress::{Examples, Regression, column_means};
-use crate::report::{AttackResult, CutKind, names as figures};
+use crate::report::{AttackResult, CutKind, Estimate, names as figures};
 use crate::score::{Scored, Scorer, moments};
 
 /// One cut under attack.
@@ -80,10 +81,6 @@ const PRIORS: [f32; 4] = [0.01, 0.1, 0.5, 2.0];
 const TRIED: usize = 200;
 /// Images that searches are for.
 const SEARCHED_IMAGES: usize = 300;
-/// Auxiliary records of the open door: features are many.
-const OPEN_AUXILIARY: usize = 3000;
-/// Records among which one is looked for.
-const CANDIDATES: usize = 1000;
 
 /// What a report calls columns of one kind of a party's records.
 pub fn victims(party: &str, population: &str) -> String {
@@ -97,7 +94,7 @@ impl Scene<'_> {
         let regression = Regression::fit(&self.examples(facts, self.auxiliary)?, self.seed);
         let guess = self.predict(&regression, facts, self.targets)?;
         let baseline = facts.iter().all(|fact| fact.without_codes());
-        let attack = if baseline { "no code" } else { figures::CONDITIONAL_MEAN };
+        let attack = if baseline { figures::NO_CODE } else { figures::CONDITIONAL_MEAN };
         let mut note = format!("regression chosen on held-out auxiliary records: {}", regression.kind);
         if let Some(more) = facts.iter().find_map(|fact| fact.note()) {
             note = format!("{more}; {note}");
@@ -113,57 +110,26 @@ impl Scene<'_> {
         Ok(self.attacked("inverse network", (names(facts), self.releases(facts)), guess, None, began))
     }
 
-    /// An inverse network on what a cnn's first `blocks` blocks (convolution, ReLU, maximum) give: the open door, which
-    /// no attack that is worth its name finds shut. `None` for other models.
-    pub fn open_door(&self, encoder: &Encoder, blocks: usize) -> Option<Attacked> {
-        let began = Instant::now();
-        let features =
-            |records: &[u32]| encoder.features(self.columns.gather(records), records.len(), blocks);
-        let known = &self.auxiliary[..self.auxiliary.len().min(OPEN_AUXILIARY)];
-        let examples = Examples {
-            inputs: features(known)?,
-            outputs: self.columns.gather(known),
-            rows: known.len(),
-            discrete: false,
-        };
-        let regression = Regression::fit(&examples, self.seed);
-        let targets = self.searched();
-        let guess = regression.predict(&features(targets)?, targets.len());
-        let note = Some(format!("regression chosen on held-out auxiliary records: {}", regression.kind));
-        let name = format!("inverse network after block {blocks} of the cnn");
-        let mut attacked = self.attacked(&name, (vec!["query access".into()], 1), guess, note, began);
-        // Another cut than the run's: it must not be compared with what crosses that one.
-        let party = &self.sources.observed.parties[self.sources.victim];
-        attacked.result.victim = victims(party, &format!("{}, cut earlier", self.population));
-        attacked.result.auxiliary_rows = known.len();
-        attacked.result.defence = format!("none, features after block {blocks}");
-        attacked.result.bits = 32 * (examples.inputs.len() / known.len().max(1)) as u64;
-        Some(attacked)
-    }
-
     /// Which of these records has this code? By a victim's encoder that answers queries or is known.
-    pub fn reidentify(&self, encoder: &Encoder) -> anyhow::Result<Attacked> {
+    pub fn reidentify(&self, encoder: &Encoder) -> anyhow::Result<[Attacked; 2]> {
         let began = Instant::now();
         let targets = &self.targets[..self.targets.len().min(CANDIDATES)];
         let values = encoder.encode(self.columns.gather(targets), targets.len());
-        let at_cut = |value: f32| match self.cut {
-            CutKind::SimulatedFloats => value,
-            _ if value >= 0.0 => 1.0,
-            _ => -1.0,
-        };
-        let codes: Vec<f32> = values.into_iter().map(at_cut).collect();
+        let codes = self.at_cut(values);
         let seen = self.sources.features(&[Fact::Code], targets)?;
         let hits = reidentify::top1(&codes, &seen.values, seen.width);
-        let mut attacked = self.attacked(
-            "re-identification",
-            (vec!["query access".into(), "candidates' columns".into()], 1),
-            self.columns.gather(&[]),
-            Some(format!("among {} records; by chance {:.1} %", targets.len(), 100.0 / targets.len() as f64)),
-            began,
-        );
-        attacked.result.target_rows = targets.len();
-        attacked.result.metrics.insert(figures::TOP1.into(), Bootstrap::new(self.seed).mean(&hits));
-        Ok(attacked)
+        let note = format!("among {} records", targets.len());
+        let victim = format!("whose code it is, of {}", self.victim());
+        let bootstrap = Bootstrap::new(self.seed);
+        let told = |attack: &str, releases: u64, hits: &[f64]| {
+            let knowledge = vec!["query access".into(), "candidates' columns".into()];
+            let metrics = BTreeMap::from([(figures::TOP1.to_string(), bootstrap.mean(hits))]);
+            self.told(attack, &victim, (knowledge, releases), (targets.len(), metrics), note.clone(), began)
+        };
+        let chance = vec![1.0 / targets.len() as f64; targets.len()];
+        let mut found = told("re-identification", 1, &hits);
+        found.result.metrics.insert(figures::ADDED.into(), bootstrap.mean_gain(&hits, &chance));
+        Ok([told(figures::NO_CODE, 0, &chance), found])
     }
 
     /// White-box inversion of one code. The penalty's weight is chosen on some auxiliary records, from which nothing
@@ -172,18 +138,18 @@ impl Scene<'_> {
         let began = Instant::now();
         let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
         let (from, deviation) = self.starts(start, rest, tried)?;
-        let search =
-            |prior: f32| Inversion { encoder, image: self.image, deviation: &deviation, matching, prior };
-        let (seen, truth) = (self.seen(encoder, tried)?, self.columns.gather(tried));
-        let (_, spread) = moments(self.columns, rest);
-        let error = |prior: f32| {
-            let guess = search(prior).run(&from.of_tried, &seen, tried.len());
-            let scaled = guess.iter().zip(&truth).zip(spread.iter().cycle());
-            let scale = |spread: f32| if self.image.is_some() { 1.0 } else { spread.max(1e-6) };
-            scaled.map(|((g, t), s)| f64::from((g - t) / scale(*s)).powi(2)).sum::<f64>()
+        let through = Through::Encoder(encoder);
+        let search = |prior: f32| Inversion {
+            through,
+            image: self.image,
+            deviation: &deviation,
+            matching,
+            prior,
+            steps: STEPS,
         };
-        let chosen = PRIORS.into_iter().map(|prior| (error(prior), prior));
-        let prior = chosen.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(PRIORS[0], |(_, prior)| prior);
+        let seen = self.seen(encoder, tried)?;
+        let guess = |prior: f32| search(prior).run(&from.of_tried, &seen, tried.len());
+        let prior = self.best_prior(&PRIORS, (tried, rest), &guess);
         let targets = self.searched();
         let seen = self.seen(encoder, targets)?;
         let guess = search(prior).run(&from.of_targets, &seen, targets.len());
@@ -193,8 +159,28 @@ impl Scene<'_> {
         Ok(self.attacked(&name, (vec!["weights".into()], 1), guess, note, began))
     }
 
+    /// The prior weight with which `guess` comes nearest to the columns of `tried` records; columns count as spread as
+    /// they are over `rest`.
+    pub fn best_prior(
+        &self,
+        priors: &[f32],
+        (tried, rest): (&[u32], &[u32]),
+        guess: &dyn Fn(f32) -> Vec<f32>,
+    ) -> f32 {
+        let truth = self.columns.gather(tried);
+        let (_, spread) = moments(self.columns, rest);
+        let error = |prior: f32| {
+            let guess = guess(prior);
+            let scaled = guess.iter().zip(&truth).zip(spread.iter().cycle());
+            let scale = |spread: f32| if self.image.is_some() { 1.0 } else { spread.max(1e-6) };
+            scaled.map(|((g, t), s)| f64::from((g - t) / scale(*s)).powi(2)).sum::<f64>()
+        };
+        let errors = priors.iter().map(|prior| (error(*prior), *prior));
+        errors.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(PRIORS[0], |(_, prior)| prior)
+    }
+
     /// Targets that searches are for: through convolutions they take long.
-    fn searched(&self) -> &[u32] {
+    pub fn searched(&self) -> &[u32] {
         let most = if self.image.is_some() { SEARCHED_IMAGES } else { self.targets.len() };
         &self.targets[..most.min(self.targets.len())]
     }
@@ -231,13 +217,18 @@ impl Scene<'_> {
     }
 
     /// What `facts` say of `records`, beside their columns.
-    fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
+    pub fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
         let Features { values: inputs, discrete, .. } = self.sources.features(facts, records)?;
         Ok(Examples { inputs, outputs: self.columns.gather(records), rows: records.len(), discrete })
     }
 
     /// What a regression on `facts` makes of `records`.
-    fn predict(&self, regression: &Regression, facts: &[Fact], records: &[u32]) -> anyhow::Result<Vec<f32>> {
+    pub fn predict(
+        &self,
+        regression: &Regression,
+        facts: &[Fact],
+        records: &[u32],
+    ) -> anyhow::Result<Vec<f32>> {
         Ok(regression.predict(&self.sources.features(facts, records)?.values, records.len()))
     }
 
@@ -251,26 +242,30 @@ impl Scene<'_> {
         facts.iter().map(of).sum()
     }
 
-    fn attacked(
+    /// Values of an encoder as they cross this cut.
+    pub fn at_cut(&self, values: Vec<f32>) -> Vec<f32> {
+        let sign = |value: f32| if value >= 0.0 { 1.0 } else { -1.0 };
+        if self.cut == CutKind::SimulatedFloats { values } else { values.into_iter().map(sign).collect() }
+    }
+
+    /// Whose columns are attacked, as a report says it.
+    pub fn victim(&self) -> String {
+        victims(&self.sources.observed.parties[self.sources.victim], self.population)
+    }
+
+    /// What was found of something else than columns, by `metrics` of so many targets.
+    pub fn told(
         &self,
         attack: &str,
+        victim: &str,
         (knowledge, releases): (Vec<String>, u64),
-        guess: Vec<f32>,
-        note: Option<String>,
+        (targets, metrics): (usize, BTreeMap<String, Estimate>),
+        note: String,
         began: Instant,
     ) -> Attacked {
-        let seconds = began.elapsed().as_secs_f64();
-        let columns = self.columns.cols();
-        let targets = guess.len() / columns;
-        let Scored { metrics, errors } = match targets {
-            0 => Scored { metrics: BTreeMap::new(), errors: Vec::new() },
-            all if all == self.targets.len() => self.scorer.score(&guess, columns),
-            some => self.scorer.head(some).score(&guess, columns),
-        };
-        let parties = &self.sources.observed.parties;
         let result = AttackResult {
             attack: attack.to_string(),
-            victim: victims(&parties[self.sources.victim], self.population),
+            victim: victim.to_string(),
             knowledge,
             cut: self.cut,
             defence: self.defence.clone(),
@@ -279,9 +274,30 @@ impl Scene<'_> {
             auxiliary_rows: self.auxiliary.len(),
             target_rows: targets,
             metrics,
-            note,
-            seconds,
+            note: Some(note).filter(|note| !note.is_empty()),
+            seconds: began.elapsed().as_secs_f64(),
         };
-        Attacked { result, guess, errors, reference: self.scorer.reference()[..targets].to_vec() }
+        Attacked { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new() }
+    }
+
+    /// A guess of columns, scored.
+    pub fn attacked(
+        &self,
+        attack: &str,
+        (knowledge, releases): (Vec<String>, u64),
+        guess: Vec<f32>,
+        note: Option<String>,
+        began: Instant,
+    ) -> Attacked {
+        let columns = self.columns.cols();
+        let targets = guess.len() / columns;
+        let Scored { metrics, errors } = match targets {
+            all if all == self.targets.len() => self.scorer.score(&guess, columns),
+            some => self.scorer.head(some).score(&guess, columns),
+        };
+        let scored = (targets, metrics);
+        let told =
+            self.told(attack, &self.victim(), (knowledge, releases), scored, note.unwrap_or_default(), began);
+        Attacked { guess, errors, reference: self.scorer.reference()[..targets].to_vec(), ..told }
     }
 }

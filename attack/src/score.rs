@@ -13,7 +13,7 @@ use crate::report::{Estimate, names};
 const CANDIDATES: usize = 1000;
 
 /// Most values of a column for which balanced accuracy is told.
-const FEW_VALUES: usize = 10;
+pub const FEW_VALUES: usize = 10;
 
 /// The truth of target records, and the references fitted on auxiliary records.
 #[derive(Clone)]
@@ -219,6 +219,25 @@ impl Scorer {
             };
             metrics.insert(names::BALANCED.into(), self.bootstrap.estimate(records, balanced));
         }
+    }
+
+    /// Balanced accuracy of a `guess` [targets] at a column that takes few values among auxiliary records; with `other`,
+    /// what it gains over that guess. `None` for other columns.
+    pub fn balanced(&self, column: usize, guess: &[f32], other: Option<&[f32]>) -> Option<Estimate> {
+        let place = self.kept.iter().position(|kept| *kept == column)?;
+        let (_, levels) = self.levels.iter().find(|(kept, _)| *kept == place)?;
+        let truth = error::column(&self.truth, self.kept.len(), place);
+        let scaled = |values: &[f32]| -> Vec<f32> {
+            values.iter().map(|value| (value - self.low) * self.scale[place]).collect()
+        };
+        let (guess, other) = (scaled(guess), other.map(scaled));
+        let pick = |values: &[f32], rows: &[usize]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
+        let figure = |guess: &[f32], rows: &[usize]| {
+            attribute::balanced_accuracy(&pick(&truth, rows), &pick(guess, rows), levels)
+        };
+        let gain =
+            |rows: &[usize]| figure(&guess, rows) - other.as_ref().map_or(0.0, |other| figure(other, rows));
+        Some(self.bootstrap.estimate(truth.len(), gain))
     }
 
     /// What `errors` of the first targets gain over `other` on the same ones, in skill over the mean.

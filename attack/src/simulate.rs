@@ -11,6 +11,7 @@ use hashvfl_core::random::stream;
 use hashvfl_core::response::{KEY_BYTES, Response};
 use hashvfl_core::settings::RunSettings;
 use hashvfl_core::{Part, Plan};
+use hashvfl_learning::Classifier;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::course;
 use hashvfl_learning::device::Device;
@@ -22,6 +23,7 @@ use rand::Rng;
 use crate::evidence::{Evidence, Owner};
 use crate::observed::Observed;
 use crate::record::{Recorded, Recorder};
+use crate::steer::Steer;
 
 /// How the run is repeated.
 #[derive(Clone, Copy)]
@@ -32,14 +34,18 @@ pub struct Repeat<'a> {
     pub cut: Cut,
     /// Weight of the consistency term, where it is not the run's.
     pub consistency: Option<f32>,
+    /// Which draw of first weights and noise: 0 for the run's own.
+    pub draw: u64,
     /// Whether gradients are recorded too.
     pub gradients: bool,
+    /// Whether the top model is linear, whatever the run's is.
+    pub linear_top: bool,
 }
 
 impl<'a> Repeat<'a> {
     /// With `cut`, and all else as the run has it under `settings`.
     pub fn new(settings: &'a RunSettings, cut: Cut) -> Self {
-        Self { settings, cut, consistency: None, gradients: false }
+        Self { settings, cut, consistency: None, draw: 0, gradients: false, linear_top: false }
     }
 }
 
@@ -49,6 +55,8 @@ pub struct Simulated {
     pub observed: Observed,
     /// Its trained encoders, in the order of the parties.
     pub encoders: Vec<Encoder>,
+    /// Its trained top model.
+    pub top: Classifier,
     /// The task's metric on test records.
     pub utility: f64,
     /// Head of its transcript's chain.
@@ -57,39 +65,49 @@ pub struct Simulated {
 
 /// Repeats the run of `evidence` and records it at `path`.
 pub fn simulate(evidence: &Evidence, repeat: &Repeat, path: &Path) -> anyhow::Result<Simulated> {
+    steered(evidence, repeat, None, path)
+}
+
+/// The same under a coordinator that may steer.
+pub fn steered(
+    evidence: &Evidence,
+    repeat: &Repeat,
+    steer: Option<&mut Steer>,
+    path: &Path,
+) -> anyhow::Result<Simulated> {
     let Repeat { settings, cut, .. } = *repeat;
     settings.check()?;
     let plan = Plan::new(settings, evidence.labels.len())?;
     let device = Device::flex();
-    let parties = evidence.owners.iter().map(|owner| party(owner, settings, &plan, cut, &device));
+    let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
     let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
     match cut {
         Cut::Hash => {
             let (parties, kind) =
                 (LocalParties::hashed(parties, plan.clone()), hashvfl_transcript::Cut::SimulatedCodes);
-            run(evidence, repeat, plan, (parties, kind), path)
+            run(evidence, (repeat, steer), plan, (parties, kind), path)
         }
         Cut::SimulatedFloat => {
             let (parties, kind) = (
                 LocalParties::simulated_floats(parties, plan.clone()),
                 hashvfl_transcript::Cut::SimulatedFloats,
             );
-            run(evidence, repeat, plan, (parties, kind), path)
+            run(evidence, (repeat, steer), plan, (parties, kind), path)
         }
     }
 }
 
 fn party<'a>(
     owner: &'a Owner,
-    settings: &RunSettings,
+    repeat: &Repeat,
     plan: &Plan,
-    cut: Cut,
     device: &Device,
 ) -> anyhow::Result<LocalParty<'a>> {
+    let Repeat { settings, cut, .. } = *repeat;
     let input = InputShape { columns: owner.columns.cols(), image: owner.image };
     let config = owner.config.encoder.clone();
     // Where the party drew its seed anew, any is as good.
-    let seed = owner.config.seed.unwrap_or(settings.seed);
+    let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
     let mut encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
     if let (Cut::Hash, Some(epsilon)) = (cut, settings.randomised_response) {
         let mut key = [0; KEY_BYTES];
@@ -99,9 +117,14 @@ fn party<'a>(
     Ok(LocalParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)) })
 }
 
+/// The seed of another draw.
+fn drawn(seed: u64, draw: u64) -> u64 {
+    seed ^ (draw << 32)
+}
+
 fn run<E: Recorded>(
     evidence: &Evidence,
-    repeat: &Repeat,
+    (repeat, steer): (&Repeat, Option<&mut Steer>),
     plan: Plan,
     (parties, kind): (LocalParties<E>, hashvfl_transcript::Cut),
     path: &Path,
@@ -109,6 +132,10 @@ fn run<E: Recorded>(
     let mut config = evidence.coordinator.clone();
     let settings = repeat.settings;
     config.run = settings.clone();
+    if repeat.linear_top {
+        config.top.hidden.clear();
+    }
+    config.seed = drawn(config.seed, repeat.draw);
     config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
     let mut classifier = top::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let header = Header::new(config.run_id.clone(), "coordinator", settings, kind);
@@ -116,7 +143,7 @@ fn run<E: Recorded>(
     let names = settings.parties.clone();
     let gradients = repeat.gradients;
     let mut recorder =
-        Recorder { parties, names, plan: plan.clone(), transcript, step: 0, gradients, waiting: None };
+        Recorder { parties, names, plan: plan.clone(), transcript, step: 0, gradients, waiting: None, steer };
     let silent = &mut |_: course::Progress| {};
     let patience = config.top.patience;
     let outcome = course::run(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, silent)
@@ -128,6 +155,7 @@ fn run<E: Recorded>(
     Ok(Simulated {
         observed: Observed::new(&Recording::read(path, Some(head))?)?,
         encoders: parties.into_encoders(),
+        top: classifier,
         utility: test.metric(settings.task),
         head: head.to_string(),
     })

@@ -19,9 +19,15 @@ const COHORT: f64 = 0.2;
 
 impl Bench<'_> {
     /// The codes of a run that was repeated in this process.
-    fn simulated_codes<'b>(&self, run: &'b Simulated, defence: String) -> Attackable<'b> {
-        let (observed, encoder) = (&run.observed, run.encoders.get(self.victim));
-        Attackable { observed, encoder, cut: CutKind::Codes, defence, value_bits: 1 }
+    pub fn simulated_codes<'b>(&self, run: &'b Simulated, defence: String) -> Attackable<'b> {
+        Attackable {
+            observed: &run.observed,
+            encoders: run.encoders.iter().collect(),
+            top: Some(&run.top),
+            cut: CutKind::Codes,
+            defence,
+            value_bits: 1,
+        }
     }
 
     /// Skill over the number of epochs whose codes were seen, on training records.

@@ -1,7 +1,7 @@
 //! What a report says of data and method, and its pictures.
 
 use crate::bench::{Bench, Findings, skill};
-use crate::report::{CutKind, Grid, PictureRow};
+use crate::report::{CutKind, Grid, PictureRow, names};
 use crate::scene::Attacked;
 
 /// Records whose pictures are shown.
@@ -34,7 +34,8 @@ impl Bench<'_> {
             "attack run --transcript transcript.parquet --config attack.toml --out FOLDER".into(),
             format!("seed {} of splits, networks and resampling; auxiliary shares {}", self.config.seed, shares.join(", ")),
             "each population is shuffled by the seed; one half is the adversary's pool, the other is scored".into(),
-            "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records; the run itself was trained once".into(),
+            "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records, for one training of the run".into(),
+            format!("trainings of the run with other first weights, its own counted: {}", self.config.trainings),
             "search steps and rates are the same at every cut; penalties and regressions are chosen on auxiliary records".into(),
         ]
     }
@@ -63,15 +64,23 @@ impl Bench<'_> {
         };
         let mut rows =
             vec![PictureRow { name: "original".into(), images: cut(&self.owner.columns.gather(targets)) }];
-        if let Some(attacked) = best(CutKind::Codes, true) {
-            rows.push(row("without any code", attacked));
-        }
-        if let Some(attacked) = best(CutKind::Codes, false) {
-            rows.push(row("best from codes", attacked));
-        }
-        if let Some(attacked) = best(CutKind::SimulatedFloats, false) {
-            rows.push(row("best from floats (simulated)", attacked));
-        }
+        let named = |attack: &str, known: &[&str]| {
+            let fits = |attacked: &&Attacked| {
+                let result = &attacked.result;
+                result.attack == attack && result.cut == CutKind::Codes && result.knowledge == known
+            };
+            findings.attacked.iter().filter(on_test).find(fits)
+        };
+        let door = findings.attacked.iter().find(|attacked| attacked.result.attack.contains("after block 1"));
+        let more = [
+            ("class mean", named(names::NO_CODE, &["labels"])),
+            ("best without any code", best(CutKind::Codes, true)),
+            ("conditional mean of one code", named(names::CONDITIONAL_MEAN, &[])),
+            ("best from codes", best(CutKind::Codes, false)),
+            ("best from floats (simulated)", best(CutKind::SimulatedFloats, false)),
+            ("from floats after the first block (simulated)", door),
+        ];
+        rows.extend(more.into_iter().filter_map(|(name, attacked)| Some(row(name, attacked?))));
         Some(Grid { title: "Reconstructions of the same test records".into(), height, width, rows })
     }
 }

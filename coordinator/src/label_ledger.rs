@@ -22,6 +22,8 @@ impl LabelLedger {
             GradientEncoding::F32 => 32 * run.bits,
             // The scale of a record's values, and a byte for each.
             GradientEncoding::Int8 => 32 + 8 * run.bits,
+            // Signs, of which a few may be zero; the length is the batch's.
+            GradientEncoding::Sign => 2 * run.bits,
         };
         let cost = Cost { bits: bits as u32, epsilon: None };
         let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), Kind::Gradients);

@@ -1,6 +1,6 @@
 //! The top model of a config: new, or loaded from its file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, Plan, RunSettings};
@@ -9,6 +9,7 @@ use hashvfl_learning::loss::Labels;
 use hashvfl_learning::{Classifier, Snapshot, threads};
 
 use crate::config::CoordinatorConfig;
+use crate::state::StateFolder;
 
 /// A new top model for the labels of a run, its loss fitted to the training records of the cohort.
 pub fn new(
@@ -20,6 +21,24 @@ pub fn new(
     // The top model is a small mlp, fastest on one thread.
     threads::limit(1);
     Classifier::of_run(&config.top, labels, &config.run, plan, config.seed, device).context("[top]")
+}
+
+/// Where a finished run keeps its top model.
+pub fn path(config: &CoordinatorConfig) -> PathBuf {
+    StateFolder::existing(&config.state).top()
+}
+
+/// The top model of a finished run.
+pub fn load(
+    config: &CoordinatorConfig,
+    labels: Labels,
+    plan: &Plan,
+    device: &Device,
+) -> anyhow::Result<Classifier> {
+    let file = TopFile::read(&path(config), &config.run)?;
+    let mut classifier = new(config, labels, plan, device)?;
+    classifier.load(&file.model)?;
+    Ok(classifier)
 }
 
 /// What a top model's file holds: the model, and which bottom models' codes it was trained on.

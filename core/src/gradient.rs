@@ -10,6 +10,8 @@ pub enum GradientEncoding {
     F32,
     /// One byte a value and one f32 scale a row: `value = scale * byte`, `scale = max |row| / 127`.
     Int8,
+    /// Signs alone, one length for all of the batch; they travel as int8 does.
+    Sign,
 }
 
 impl GradientEncoding {
@@ -17,7 +19,7 @@ impl GradientEncoding {
     pub fn bytes_per_value(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::Int8 => 1,
+            Self::Int8 | Self::Sign => 1,
         }
     }
 }
@@ -90,10 +92,17 @@ impl Gradient {
                 }
                 Self::Int8 { scales, values: quantised }
             }
+            GradientEncoding::Sign => {
+                let power = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+                let length = (power / values.len().max(1) as f64).sqrt() as f32;
+                let sign = |v: &f32| i8::from(*v > 0.0) - i8::from(*v < 0.0);
+                let scales = vec![length; values.len() / bits.max(1)];
+                Self::Int8 { scales, values: values.iter().map(sign).collect() }
+            }
         }
     }
 
-    /// Which encoding this is.
+    /// How it travels: f32 or int8.
     pub fn encoding(&self) -> GradientEncoding {
         match self {
             Self::F32(_) => GradientEncoding::F32,
@@ -103,7 +112,8 @@ impl Gradient {
 
     /// Checks a peer's gradient against the batch that it answers.
     pub fn check(&self, rows: usize, bits: usize, encoding: GradientEncoding) -> Result<(), GradientError> {
-        if self.encoding() != encoding {
+        let travels = if encoding == GradientEncoding::Sign { GradientEncoding::Int8 } else { encoding };
+        if self.encoding() != travels {
             return Err(GradientError::Encoding { expected: encoding, found: self.encoding() });
         }
         let expected = rows * bits;
@@ -170,6 +180,17 @@ mod tests {
                     prop_assert!((v - b).abs() <= scale * 0.5001 + 1e-12);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn signs_alone_have_one_length() {
+        let gradient = Gradient::encode(vec![3.0, -1.0, 0.0, -2.0, 0.5, 0.1], 3, GradientEncoding::Sign);
+        assert!(gradient.check(2, 3, GradientEncoding::Sign).is_ok());
+        let length = (14.26_f32 / 6.0).sqrt();
+        let expected = [length, -length, 0.0, -length, length, length];
+        for (found, wanted) in gradient.decode().into_iter().zip(expected) {
+            assert!((found - wanted).abs() < 1e-6);
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Watch {
     cross: Vec<f64>,
     /// Fading sums of g g' over the first bits [predictors, predictors].
     moments: Vec<f64>,
+    /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
+    noisy: bool,
     suspicion: f64,
     steps: u32,
     released_bits: u64,
@@ -86,11 +88,17 @@ impl Watch {
             gram: vec![0.0; inputs * inputs],
             cross: vec![0.0; inputs * bits],
             moments: vec![0.0; predictors * predictors],
+            noisy: false,
             suspicion: 0.0,
             steps: 0,
             released_bits: 0,
             alarm: None,
         }
+    }
+
+    /// The same where the run agreed on noise in gradients, or on signs alone.
+    pub fn of_noisy(bits: usize) -> Self {
+        Self { noisy: true, ..Self::new(bits) }
     }
 
     /// Sees a batch's `codes` and the `gradient` that answered them, both [rows, bits]. Once raised, an alarm stays.
@@ -169,7 +177,8 @@ impl Watch {
     fn is_featureless(&self) -> bool {
         let trace: f64 = self.moments.iter().step_by(self.predictors + 1).sum();
         let square: f64 = self.moments.iter().map(|moment| moment * moment).sum();
-        self.steps >= FEATURELESS_STEPS
+        !self.noisy
+            && self.steps >= FEATURELESS_STEPS
             && self.predictors >= FEATURELESS_BITS
             && trace * trace > FEATURELESS * self.predictors as f64 * square
     }
@@ -279,6 +288,13 @@ mod tests {
     fn noise_is_noticed() {
         let alarm = watched(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
         assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
+        let mut watch = Watch::of_noisy(BITS);
+        let mut rng = stream(6, "watch test", &[]);
+        for _ in 0..100 {
+            let [codes, sent] =
+                [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
+            assert_eq!(watch.see(&codes, &sent, ROWS), None, "the run agreed on it");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ macro_rules! text_form {
 text_form!(Task, Binary => "binary", Multiclass => "multiclass", Regression => "regression");
 text_form!(RowOrder, Shuffled => "shuffled", Given => "given");
 text_form!(Schedule, Constant => "constant", OneCycle => "one-cycle", Step => "step");
-text_form!(GradientEncoding, F32 => "f32", Int8 => "int8");
+text_form!(GradientEncoding, F32 => "f32", Int8 => "int8", Sign => "sign");
 
 /// The agreed settings of a run: the `[run]` table of every config file, equal at all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,10 @@ pub struct RunSettings {
     /// How gradients travel to the parties.
     #[serde(default = "defaults::gradient")]
     pub gradient: GradientEncoding,
+    /// Normal noise on gradients before they travel, above 0 and at most 100: the noise of a record's gradient is so
+    /// many times as long as the longest gradient of its batch. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<f64>,
     /// Seed of splits and batches. It draws no weights: each side has a seed of its own for those.
     #[serde(default)]
     pub seed: u64,
@@ -167,6 +171,7 @@ impl RunSettings {
             learning_rate: defaults::learning_rate(),
             schedule: defaults::schedule(),
             gradient: defaults::gradient(),
+            gradient_noise: None,
             seed: 0,
             row_order: defaults::row_order(),
             test_share: defaults::test_share(),
@@ -221,6 +226,9 @@ impl RunSettings {
         }
         let cohort_fits = self.cohort_share > 0.0 && self.cohort_share <= 1.0;
         require(cohort_fits, "cohort_share", "above 0 and at most 1".into(), self.cohort_share.to_string())?;
+        let noise = self.gradient_noise.unwrap_or(1.0);
+        let noise_fits = noise > 0.0 && noise <= 100.0;
+        require(noise_fits, "gradient_noise", "above 0 and at most 100".into(), noise.to_string())?;
         let epsilon = self.randomised_response.unwrap_or(1.0);
         let epsilon_fits = epsilon > 0.0 && epsilon <= 20.0;
         require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
@@ -248,6 +256,10 @@ impl RunSettings {
             ("learning_rate", self.learning_rate.to_string()),
             ("schedule", self.schedule.to_string()),
             ("gradient", self.gradient.to_string()),
+            (
+                "gradient_noise",
+                self.gradient_noise.map_or_else(|| "none".to_string(), |noise| noise.to_string()),
+            ),
             ("seed", self.seed.to_string()),
             ("row_order", self.row_order.to_string()),
             ("test_share", self.test_share.to_string()),
@@ -368,6 +380,8 @@ mod tests {
             RunSettings { test_share: 0.95, ..settings() },
             RunSettings { cohort_share: 0.0, ..settings() },
             RunSettings { party_dropout: 1.0, ..settings() },
+            RunSettings { gradient_noise: Some(0.0), ..settings() },
+            RunSettings { gradient_noise: Some(f64::INFINITY), ..settings() },
             RunSettings { randomised_response: Some(0.0), ..settings() },
             RunSettings { randomised_response: Some(f64::NAN), ..settings() },
             RunSettings { parties: vec![], ..settings() },

@@ -1,6 +1,7 @@
 //! The coordinator's model: all parties' codes to a prediction, and back to a gradient for each party.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_core::{Part, Plan};
@@ -85,6 +86,7 @@ pub struct Classifier {
     peak_rate: f64,
     total_updates: u64,
     party_dropout: f64,
+    gradient_noise: Option<f64>,
 }
 
 impl Classifier {
@@ -116,6 +118,7 @@ impl Classifier {
             peak_rate,
             total_updates,
             party_dropout,
+            gradient_noise: None,
         })
     }
 
@@ -131,8 +134,9 @@ impl Classifier {
         let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
         let course = (settings.schedule, settings.learning_rate, plan.updates());
-        let party_dropout = settings.party_dropout;
-        Ok(Self { party_dropout, ..Self::new(config.clone(), loss, inputs, course, seed, device)? })
+        let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
+        let classifier = Self::new(config.clone(), loss, inputs, course, seed, device)?;
+        Ok(Self { party_dropout, gradient_noise, ..classifier })
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
@@ -170,6 +174,10 @@ impl Classifier {
         for (gradient, part) in split.iter_mut().zip(parts) {
             self.loss.add_consistency(gradient, part, rows);
         }
+        if let Some(noise) = self.gradient_noise {
+            let mut rng = stream(self.seed, "gradient noise", &[self.adam.updates()]);
+            split.iter_mut().for_each(|gradient| blur(gradient, rows.len(), noise as f32, &mut rng));
+        }
         Step { loss, gradients: split }
     }
 
@@ -200,6 +208,27 @@ impl Classifier {
     /// Target codes by class that training pulled codes to; `None` where it did not.
     pub fn targets(&self) -> Option<&[Vec<f32>]> {
         self.loss.targets()
+    }
+
+    /// The gradient for each party's codes of `rows` records, where `of` gives that of the outputs: for attacks that
+    /// know the top model.
+    pub fn pull(
+        &self,
+        parts: &[Vec<f32>],
+        rows: usize,
+        of: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Vec<Vec<f32>> {
+        let input = self.input(parts, rows);
+        let device = input.device();
+        let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
+        let gradient = TensorData::new(of(&to_host(outputs)), [rows, self.loss.outputs()]);
+        let (_, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
+        split_columns(&to_host(joint), parts, rows)
+    }
+
+    /// The gradient of the loss on `rows` for each party's codes, from a model that learns nothing of it.
+    pub fn gradients(&self, parts: &[Vec<f32>], rows: &[u32]) -> Vec<Vec<f32>> {
+        self.pull(parts, rows.len(), |outputs| self.loss.learn(outputs, rows).1)
     }
 
     /// Measures outputs on `rows`.
@@ -330,6 +359,16 @@ fn leave_out(parts: &mut [Vec<f32>], absent: &[Vec<bool>]) {
     }
 }
 
+/// Adds normal noise to a `gradient` [rows, bits], that of a row `noise` times as long as the longest row (Li et al. 2022,
+/// "Label leakage and protection in two-party split learning", the isotropic baseline): a row's length then says little
+/// of its label.
+fn blur(gradient: &mut [f32], rows: usize, noise: f32, rng: &mut ChaCha8Rng) {
+    let bits = (gradient.len() / rows.max(1)).max(1);
+    let square = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>();
+    let longest = gradient.chunks_exact(bits).map(square).fold(0.0, f32::max).sqrt();
+    add_noise(gradient, noise * longest / (bits as f32).sqrt(), rng);
+}
+
 /// The columns of each party out of a joint matrix.
 fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>> {
     let total = joint.len() / rows.max(1);
@@ -363,5 +402,16 @@ mod tests {
         leave_out(&mut parts, &absent);
         let zero = |row: usize| parts[1][2 * row..2 * row + 2] == [0.0, 0.0];
         assert!((0..10_000).all(|row| zero(row) == absent[1][row]));
+    }
+
+    #[test]
+    fn noise_is_as_long_as_said_whatever_the_row() {
+        let bits = 64;
+        let mut gradient = vec![0.0; 200 * bits];
+        gradient[..bits].fill(0.5);
+        blur(&mut gradient, 200, 2.0, &mut stream(0, "blur", &[]));
+        let noise: f32 = gradient[bits..].iter().map(|v| v * v).sum::<f32>() / 199.0;
+        // Twice the length of the longest row, which is 4.
+        assert!((noise.sqrt() - 8.0).abs() < 0.2, "{}", noise.sqrt());
     }
 }

@@ -214,12 +214,26 @@ impl Encoder {
         }
     }
 
-    /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns],
-    /// channels last; `None` for other models and for blocks that it does not have.
-    pub fn features(&self, columns: Vec<f32>, rows: usize, blocks: usize) -> Option<Vec<f32>> {
+    /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns]:
+    /// [rows, channels, height, width], with the last three; `None` for other models and for blocks that it does not
+    /// have.
+    pub fn features(&self, columns: Vec<f32>, rows: usize, blocks: usize) -> Option<(Vec<f32>, [usize; 3])> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
-        self.model.features(Tensor::from_data(TensorData::new(columns, [rows, width]), &plain), blocks)
+        let columns = Tensor::from_data(TensorData::new(columns, [rows, width]), &plain);
+        let (features, shape) = self.model.features(columns, blocks)?;
+        Some((to_host(features), shape))
+    }
+
+    /// The gradient of `columns` [rows, columns], where `of` gives that of [`Self::features`]: for attacks that know
+    /// the weights.
+    pub fn pull_features(
+        &self,
+        columns: Tensor<2>,
+        blocks: usize,
+        of: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Option<Tensor<2>> {
+        self.model.pull_features(columns, blocks, of)
     }
 
     /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]

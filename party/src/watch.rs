@@ -1,8 +1,8 @@
 //! The party's watch over the gradients that it is sent, and what happens when it raises an alarm.
 
 use anyhow::bail;
-use hashvfl_core::PackedCodes;
 use hashvfl_core::hijack::{Cause, Watch};
+use hashvfl_core::{GradientEncoding, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -34,9 +34,11 @@ pub struct Watchman {
 }
 
 impl Watchman {
-    /// A watch over codes of `bits` bits.
-    pub fn new(on_alarm: OnAlarm, bits: usize) -> Self {
-        Self { watch: Watch::new(bits), on_alarm, batches: 0, sent: None, raised: false }
+    /// A watch over a run.
+    pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
+        let noisy = run.gradient_noise.is_some() || run.gradient == GradientEncoding::Sign;
+        let watch = if noisy { Watch::of_noisy(run.bits) } else { Watch::new(run.bits) };
+        Self { watch, on_alarm, batches: 0, sent: None, raised: false }
     }
 
     /// A training batch's codes have left.

@@ -44,7 +44,7 @@ impl<'a> Worker<'a> {
         releases: Releases,
         (recorder, on_alarm): (Option<Recorder>, OnAlarm),
     ) -> Self {
-        let watchman = Watchman::new(on_alarm, settings.bits);
+        let watchman = Watchman::new(on_alarm, settings);
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
         Self {
             settings,

@@ -4,12 +4,14 @@
 //! The true conditional mean is optimal for squared error and that K. A fitted one is an attack that can be carried
 //! out, never a bound.
 
+mod local;
 mod lookup;
 mod network;
 mod ridge;
 
 use hashvfl_core::random::{shuffle, stream};
 
+pub use local::{Local, Maps};
 use lookup::Lookup;
 use network::Network;
 use ridge::Ridge;
@@ -63,7 +65,8 @@ impl Examples {
         (self.pick(held), self.pick(kept))
     }
 
-    fn output_means(&self) -> Vec<f32> {
+    /// Means of the outputs.
+    pub fn output_means(&self) -> Vec<f32> {
         column_means(&self.outputs, self.outputs_width(), self.rows)
     }
 }

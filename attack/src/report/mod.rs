@@ -27,5 +27,6 @@ pub use escape::escape;
 pub use files::{ReportError, write};
 pub use model::*;
 pub use page::{html, sheet};
+pub use relate::{baseline_of, strongest};
 pub use summary::{Statement, summary};
 pub use text::text;

@@ -29,6 +29,8 @@ pub enum CutKind {
     Codes,
     /// Gradients that the coordinator sent back, in the hands of a party.
     Gradients,
+    /// Predictions, in the hands of whoever they are for.
+    Predictions,
     /// Floats, which no setting makes a party send.
     SimulatedFloats,
     /// The same floats, one bit each.
@@ -108,6 +110,31 @@ pub struct UtilityPoint {
     pub baseline: Estimate,
     /// Which attack that was.
     pub strongest: String,
+    /// VFLAIR's defence capability score against it, its loss of utility counted from floats without a defence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dcs: Option<Estimate>,
+}
+
+/// A figure of a run that was trained several times with other first weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Of what.
+    pub what: String,
+    /// Its name.
+    pub figure: String,
+    /// One a training, the run's own first.
+    pub values: Vec<f64>,
+}
+
+impl Spread {
+    /// Mean, standard deviation (of a sample), least and greatest.
+    pub fn moments(&self) -> [f64; 4] {
+        let count = self.values.len() as f64;
+        let mean = self.values.iter().sum::<f64>() / count;
+        let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
+        let end = |pick: fn(f64, f64) -> f64| self.values.iter().copied().reduce(pick).unwrap_or(f64::NAN);
+        [mean, (squares / (count - 1.0).max(1.0)).sqrt(), end(f64::min), end(f64::max)]
+    }
 }
 
 /// A row of pictures of one kind.
@@ -166,6 +193,12 @@ pub struct Report {
     pub charts: Vec<Chart>,
     /// Privacy against utility.
     pub utility: Vec<UtilityPoint>,
+    /// What label-side defences cost and what a party's gradients still tell of labels: AUC or accuracy.
+    #[serde(default)]
+    pub label_utility: Vec<UtilityPoint>,
+    /// What moves when the run is trained again.
+    #[serde(default)]
+    pub spreads: Vec<Spread>,
     /// The name of the utility's metric.
     pub utility_metric: String,
     /// Pictures.

@@ -2,6 +2,8 @@
 
 /// Name of the attack that estimates the conditional mean.
 pub const CONDITIONAL_MEAN: &str = "conditional mean";
+/// Name of the baseline that sees no code.
+pub const NO_CODE: &str = "no code";
 /// Share of the variance that an attack explains: skill over the columns' means.
 pub const SKILL: &str = "skill over mean";
 /// Skill over the class means.
@@ -27,16 +29,37 @@ pub const SSIM: &str = "SSIM";
 pub const ACCURACY: &str = "accuracy";
 /// Area under the ROC curve.
 pub const AUC: &str = "AUC";
+/// Bits of a code got right.
+pub const BITS: &str = "bits of the code";
 /// VFLAIR's defence capability score.
 pub const DCS: &str = "DCS";
 
+/// The defence of a result from predictions, where codes or floats are under `defence`.
+pub fn predictions_of(defence: &str) -> String {
+    format!("predictions from: {defence}")
+}
+
 /// The order of columns in a table; other names follow.
-pub(super) const ORDER: [&str; 13] =
-    [SKILL, ADDED, SKILL_CLASS, WORST, BEST_COLUMN, TOP1, BALANCED, ACCURACY, AUC, MSE, PSNR, SSIM, DCS];
+pub(super) const ORDER: [&str; 14] = [
+    SKILL,
+    ADDED,
+    SKILL_CLASS,
+    WORST,
+    BEST_COLUMN,
+    TOP1,
+    BALANCED,
+    ACCURACY,
+    AUC,
+    BITS,
+    MSE,
+    PSNR,
+    SSIM,
+    DCS,
+];
 
 /// Whether the figure is a share, which is written in per cent.
 pub(super) fn is_share(name: &str) -> bool {
-    [SKILL, SKILL_CLASS, ADDED, WORST, BEST_COLUMN, BALANCED, TOP1, ACCURACY].contains(&name)
+    [SKILL, SKILL_CLASS, ADDED, WORST, BEST_COLUMN, BALANCED, TOP1, ACCURACY, BITS].contains(&name)
 }
 
 /// The unit of a figure behind its name: ", %" or nothing.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::escape::escape;
+use super::figure::number;
 use super::model::Report;
+use super::names::unit;
+use super::scatter::Plot;
 use super::{chart, grid, scatter, summary, table};
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -36,7 +39,8 @@ pub fn html(report: &Report) -> String {
         ("Attacks and defences", attacks(report)),
         ("Pictures", report.grids.iter().map(grid::table).collect()),
         ("What changes the leakage", wrapped("charts", charts)),
-        ("Privacy against utility", wrapped("utility", scatter::section(report))),
+        ("Privacy against utility", wrapped("utility", utility(report))),
+        ("Trained again", spreads(report)),
         ("Checks on the harness", checks(report)),
         ("What was not tried", not_tried(report)),
         ("How to get these figures again", reproduce(report)),
@@ -73,6 +77,47 @@ fn attacks(report: &Report) -> String {
          it is given away.</p>{}",
         table::blocks(report)
     )
+}
+
+fn utility(report: &Report) -> String {
+    let columns = Plot {
+        title: "What a defence costs and what it saves",
+        y: "variance explained, % (low is better)",
+        figure: "variance explained, %",
+        without: "without the code",
+        note: "Dots: the strongest attack that was run, with its 95 % interval. Dashes at the same place: the same \
+               adversary without the code. DCS is VFLAIR's defence capability score against that attack, 1 where it gets \
+               nothing and the task loses nothing.",
+    };
+    let labels = Plot {
+        title: "What a label-side defence costs and what it saves",
+        y: "labels told from gradients: AUC or accuracy, % (low is better)",
+        figure: "AUC or accuracy, %",
+        without: "from codes alone",
+        note: "Labels of training records as one party infers them from the gradients of all epochs. Dashes at the same \
+               place: the same party from its codes alone.",
+    };
+    let metric = &report.utility_metric;
+    scatter::section(&report.utility, metric, &columns)
+        + &scatter::section(&report.label_utility, metric, &labels)
+}
+
+fn spreads(report: &Report) -> String {
+    if report.spreads.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<p>The run trained again with other first weights, on the same records. Intervals elsewhere do not cover this.</p>         <table><thead><tr><th>figure</th><th>trainings</th><th class=\"figure\">mean</th>         <th class=\"figure\">standard deviation</th><th class=\"figure\">least</th><th class=\"figure\">greatest</th></tr>         </thead><tbody>",
+    );
+    for spread in &report.spreads {
+        let name = format!("{}: {}{}", spread.what, spread.figure, unit(&spread.figure));
+        let _ = write!(html, "<tr><td>{}</td><td>{}</td>", escape(&name), spread.values.len());
+        for figure in spread.moments() {
+            let _ = write!(html, "<td class=\"figure\">{}</td>", number(&spread.figure, figure));
+        }
+        html.push_str("</tr>");
+    }
+    html + "</tbody></table>"
 }
 
 fn checks(report: &Report) -> String {

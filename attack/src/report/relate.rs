@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{AttackResult, Estimate, Report};
-use super::names::{ACCURACY, AUC, CONDITIONAL_MEAN, SKILL};
+use super::names::{ACCURACY, AUC, BALANCED, CONDITIONAL_MEAN, SKILL, TOP1};
 
 /// Results against one victim that are compared with one baseline.
 pub struct Block<'a> {
@@ -19,9 +19,12 @@ impl AttackResult {
         self.releases == 0
     }
 
-    /// The figure by which attacks are ranked, with its name: skill, or for labels AUC or accuracy.
+    /// The figure by which attacks are ranked, with its name: skill, or for labels, attributes and identities what they
+    /// are told by.
     pub fn headline(&self) -> Option<(&'static str, Estimate)> {
-        [SKILL, AUC, ACCURACY].into_iter().find_map(|name| Some((name, *self.metrics.get(name)?)))
+        [SKILL, AUC, ACCURACY, BALANCED, TOP1]
+            .into_iter()
+            .find_map(|name| Some((name, *self.metrics.get(name)?)))
     }
 
     pub(super) fn known(&self) -> BTreeSet<&str> {
@@ -38,17 +41,24 @@ pub fn strongest<'a>(results: impl Iterator<Item = &'a AttackResult>) -> Option<
     results.max_by(|a, b| a.rank().total_cmp(&b.rank()))
 }
 
+/// [`Report::baseline_of`] among `results`.
+pub fn baseline_of<'a, I: Iterator<Item = &'a AttackResult>>(
+    results: impl Fn() -> I,
+    result: &AttackResult,
+) -> Option<&'a AttackResult> {
+    let known = result.known();
+    let fits = |other: &&AttackResult| {
+        other.is_baseline() && other.victim == result.victim && other.known().is_subset(&known)
+    };
+    let most = results().filter(fits).map(|other| other.known().len()).max()?;
+    strongest(results().filter(fits).filter(|other| other.known().len() == most))
+}
+
 impl Report {
     /// The strongest baseline with the same knowledge as `result`; if there is none, one that knows as much of
     /// it as any and nothing else.
     pub fn baseline_of(&self, result: &AttackResult) -> Option<&AttackResult> {
-        let known = result.known();
-        let fits = |other: &&AttackResult| {
-            other.is_baseline() && other.victim == result.victim && other.known().is_subset(&known)
-        };
-        let fitting = || self.results.iter().filter(fits);
-        let most = fitting().map(|other| other.known().len()).max()?;
-        strongest(fitting().filter(|other| other.known().len() == most))
+        baseline_of(|| self.results.iter(), result)
     }
 
     /// The strongest attack with the same victim, knowledge, cut, defence and releases whose headline is above

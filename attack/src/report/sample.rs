@@ -92,6 +92,7 @@ pub fn sample() -> Report {
         leakage: around(leakage, 0.02),
         baseline: around(0.04, 0.02),
         strongest: "inverse network".to_string(),
+        dcs: Some(around(0.7, 0.01)),
     };
     let picture =
         |shift: usize| (0..28 * 14).map(|i| ((i / 14 * shift + i % 14) % 29) as f32 / 28.0).collect();
@@ -138,6 +139,12 @@ pub fn sample() -> Report {
             point("randomised response", "eps_bit = 2", 0.748, 0.09),
             point("floats", "none", 0.778, 0.45),
         ],
+        label_utility: vec![point("int8 gradients", "alone", 0.778, 0.99), point("noise", "1", 0.741, 0.7)],
+        spreads: vec![Spread {
+            what: "skill from one code".to_string(),
+            figure: SKILL.to_string(),
+            values: vec![0.15, 0.16, 0.13],
+        }],
         utility_metric: "AUC".to_string(),
         grids: vec![Grid {
             title: "Left halves of ten digits".to_string(),

@@ -7,12 +7,25 @@ use super::chart::{COLOURS, framed, legend, mark};
 use super::escape::escape;
 use super::figure::{number, range};
 use super::label::Labels;
-use super::model::{Report, UtilityPoint};
-use super::names::SKILL;
+use super::model::UtilityPoint;
+use super::names::{DCS, SKILL};
 
-/// The figure and its table, or nothing if no defence was measured.
-pub fn section(report: &Report) -> String {
-    let points = &report.utility;
+/// What a plot says of its points.
+pub struct Plot {
+    /// Its title.
+    pub title: &'static str,
+    /// Its upright axis.
+    pub y: &'static str,
+    /// The same in the table.
+    pub figure: &'static str,
+    /// What the adversary of the dashes lacks.
+    pub without: &'static str,
+    /// What it shows.
+    pub note: &'static str,
+}
+
+/// The figure and its table, or nothing if no defence was measured; `metric` is the task's.
+pub fn section(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
     if points.is_empty() {
         return String::new();
     }
@@ -26,12 +39,7 @@ pub fn section(report: &Report) -> String {
     let ys = points.iter().flat_map(|p| [p.leakage.low, p.leakage.value, p.leakage.high, p.baseline.value]);
     let ys: Vec<f64> = ys.map(|y| 100.0 * y).collect();
     let (x, y) = (Axis::horizontal(&xs, false), Axis::vertical(&ys));
-    let mut svg = frame(
-        &x,
-        &y,
-        &format!("{} on test records (right is better)", report.utility_metric),
-        "variance explained, % (low is better)",
-    );
+    let mut svg = frame(&x, &y, &format!("{metric} (right is better)"), plot.y);
     let marks: Vec<[f64; 4]> = points
         .iter()
         .map(|p| {
@@ -52,28 +60,30 @@ pub fn section(report: &Report) -> String {
         let setting = escape(&point.setting);
         let _ = write!(svg, "<text x=\"{left:.1}\" y=\"{base:.1}\" fill=\"{colour}\">{setting}</text>");
     }
-    let figure = framed("What a defence costs and what it saves", &legend(defences.into_iter()), &svg);
-    format!(
-        "{figure}<p>Dots: the strongest attack that was run, with its 95 % interval. Dashes at the same place: the \
-         same adversary without the code.</p>{}",
-        table(report)
-    )
+    let figure = framed(plot.title, &legend(defences.into_iter()), &svg);
+    format!("{figure}<p>{}</p>{}", plot.note, table(points, metric, plot))
 }
 
-fn table(report: &Report) -> String {
+fn table(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
     let mut html = format!(
-        "<table><thead><tr><th>defence</th><th>setting</th><th>{}</th><th class=\"figure\">variance explained, %</th>\
-         <th class=\"figure\">without the code, %</th><th>strongest attack</th></tr></thead><tbody>",
-        escape(&report.utility_metric)
+        "<table><thead><tr><th>defence</th><th>setting</th><th>{}</th><th class=\"figure\">{}</th>\
+         <th class=\"figure\">{}, %</th><th class=\"figure\">DCS</th><th>strongest attack</th></tr></thead><tbody>",
+        escape(metric),
+        plot.figure,
+        plot.without
     );
-    for UtilityPoint { defence, setting, utility, leakage, baseline, strongest } in &report.utility {
+    for UtilityPoint { defence, setting, utility, leakage, baseline, strongest, dcs } in points {
         let _ =
             write!(html, "<tr><td>{}</td><td>{}</td><td>{utility:.3}</td>", escape(defence), escape(setting));
         for figure in [leakage, baseline] {
             let (value, range) = (number(SKILL, figure.value), range(SKILL, *figure));
             let _ = write!(html, "<td class=\"figure\">{value}<small>{range}</small></td>");
         }
-        let _ = write!(html, "<td>{}</td></tr>", escape(strongest));
+        html.push_str("<td class=\"figure\">");
+        if let Some(dcs) = dcs {
+            let _ = write!(html, "{}<small>{}</small>", number(DCS, dcs.value), range(DCS, *dcs));
+        }
+        let _ = write!(html, "</td><td>{}</td></tr>", escape(strongest));
     }
     html + "</tbody></table>"
 }

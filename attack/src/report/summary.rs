@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::figure::{number, phrase, range};
 use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report};
-use super::names::{ACCURACY, ADDED, AUC, SKILL, WORST};
+use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_share, predictions_of};
 use super::relate::strongest;
 
 /// A sentence to remember, and what qualifies it.
@@ -27,10 +27,20 @@ impl From<String> for Statement {
 pub fn summary(report: &Report) -> Vec<Statement> {
     let mut groups: BTreeMap<(&str, CutKind, u64, u64), Vec<&AttackResult>> = BTreeMap::new();
     let own = |r: &&AttackResult| {
-        let real = matches!(r.cut, CutKind::Codes | CutKind::Gradients);
-        real && !r.is_baseline() && r.defence == report.defence && r.headline().is_some()
+        let of_run = match r.cut {
+            CutKind::Codes | CutKind::Gradients => r.defence == report.defence,
+            CutKind::Predictions => r.defence == predictions_of(&report.defence),
+            _ => false,
+        };
+        of_run && !r.is_baseline() && r.headline().is_some()
     };
-    for result in report.results.iter().filter(own) {
+    // Of many columns, the one of which codes add most speaks for all.
+    let added = |r: &&AttackResult| r.metrics.get(ADDED).map_or(0.0, |added| added.value);
+    let attribute = |r: &&AttackResult| r.headline().is_some_and(|(name, _)| name == BALANCED);
+    let attributes = report.results.iter().filter(own).filter(attribute);
+    let telling = attributes.max_by(|a, b| added(a).total_cmp(&added(b)));
+    let told = |r: &&AttackResult| !attribute(r) || telling.is_some_and(|one| one.victim == r.victim);
+    for result in report.results.iter().filter(own).filter(told) {
         groups.entry((&result.victim, result.cut, result.releases, result.bits)).or_default().push(result);
     }
     let mut statements = vec![Statement::from(harness(report))];
@@ -38,6 +48,17 @@ pub fn summary(report: &Report) -> Vec<Statement> {
         statements.push("No attack on what this run sent was scored.".to_string().into());
     }
     statements.extend(groups.values().filter_map(|group| release(report, group)));
+    statements.extend(report.spreads.first().map(|spread| {
+        let [.., least, most] = spread.moments();
+        let (least, most) = (number(&spread.figure, least), number(&spread.figure, most));
+        let times = spread.values.len();
+        format!(
+            "Trained {times} times with other first weights, {}: {least} to {most}{}.",
+            spread.what,
+            per_cent(&spread.figure)
+        )
+        .into()
+    }));
     let bound = match report.lower_bound.as_str() {
         NONE_PROVEN => {
             "There is no proof that nothing more leaks. These are attacks that were run, on records \
@@ -57,6 +78,7 @@ fn release(report: &Report, group: &[&AttackResult]) -> Option<Statement> {
     let (seen, code) = match (best.cut, best.releases) {
         (CutKind::Gradients, 1) => ("one gradient".to_string(), "gradient"),
         (CutKind::Gradients, times) => (format!("the gradients of {times} releases"), "gradients"),
+        (CutKind::Predictions, _) => ("predictions".to_string(), "predictions"),
         (_, 1) => (format!("one code of {} bits", best.bits), "code"),
         (_, times) => (format!("the codes of {times} releases, {} bits in all", best.bits), "codes"),
     };
@@ -157,6 +179,10 @@ fn gets(name: &str, estimate: Estimate, victim: &str) -> String {
         (AUC, _) => format!("tells {victim} apart with an AUC of {figure}").replace("  ", " "),
         (ACCURACY, "") => format!("guesses {figure}"),
         (ACCURACY, _) => format!("guesses {figure} of {victim} right"),
+        (BALANCED, "") => format!("has a balanced accuracy of {figure}"),
+        (BALANCED, _) => format!("guesses {victim} with a balanced accuracy of {figure}"),
+        (TOP1, "") => format!("is right in {figure}"),
+        (TOP1, _) => format!("finds {victim}, right in {figure}"),
         (SKILL, _) if estimate.value < 0.0 => {
             format!("does worse than guessing the mean, by a skill of {figure}")
         }
@@ -175,6 +201,10 @@ fn harness(report: &Report) -> String {
             failed.join("; ")
         ),
     }
+}
+
+fn per_cent(name: &str) -> &'static str {
+    if is_share(name) { " %" } else { "" }
 }
 
 fn who(result: &AttackResult) -> String {
@@ -220,6 +250,8 @@ mod tests {
         }
         assert!(found[2].starts_with("From the codes of 30 releases, 480 bits in all"), "{found:?}");
         assert!(found[3].contains("guesses 71.0 %"), "{found:?}");
+        let again = "Trained 3 times with other first weights, skill from one code: 13.0 to 16.0 %.";
+        assert_eq!(found[found.len() - 2], again);
         assert!(found.last().unwrap().starts_with("There is no proof"));
         for word in ["safe", "secure"] {
             assert!(!found.join(" ").contains(word));
@@ -241,7 +273,7 @@ mod tests {
         let found = paragraphs(&report);
         assert!(found[0].starts_with("No check"));
         assert!(found[1].starts_with("No attack"));
-        assert!(found[2].starts_with("Proven to leak at least: 1 bit."));
+        assert!(found.last().unwrap().starts_with("Proven to leak at least: 1 bit."));
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub(super) fn cut(kind: CutKind) -> &'static str {
     match kind {
         CutKind::Codes => "hash codes",
         CutKind::Gradients => "gradients, at a party",
+        CutKind::Predictions => "predictions, at their recipient",
         CutKind::SimulatedFloats => "floats (simulated)",
         CutKind::SimulatedQuantised => "floats at one bit each (simulated)",
         CutKind::BeforeSign => "value before the sign, which nobody sees",

@@ -21,6 +21,8 @@ fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
     let config = AttackConfig {
         own: Some(PartyName::new(PARTIES[0]).unwrap()),
         auxiliary_shares: vec![0.3, 0.5],
+        further_attacks: true,
+        trainings: 2,
         head: Some(head),
         ..AttackConfig::new(manifest, PartyName::new(PARTIES[1]).unwrap())
     };
@@ -35,6 +37,17 @@ fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
 #[test]
 fn codes_are_attacked_beside_their_baselines() {
     let mut fixture = Fixture::new();
+    // Half of the records are the test's: 100 to learn from, 100 to score.
+    fixture.settings.test_share = 0.5;
+    // The last column takes two values: an attribute.
+    let two_values = |line: &str| match line.rsplit_once(',') {
+        Some((rest, c)) => {
+            format!("{rest},{}\n", c.parse::<f64>().map_or(c.into(), |c| i8::from(c > 0.0).to_string()))
+        }
+        None => String::new(),
+    };
+    let table: String = fixture.read("telecom.csv").lines().map(two_values).collect();
+    fixture.write("telecom.csv", &table);
     let (transcript, config) = finished(&mut fixture);
     let out = fixture.path("attacks");
     let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
@@ -48,9 +61,60 @@ fn codes_are_attacked_beside_their_baselines() {
         })
     };
     let (codes, floats) = (mean(CutKind::Codes), mean(CutKind::SimulatedFloats));
-    // Eight bits and eight floats of three uniform columns: the floats give nearly all of them away.
+    // Eight bits and eight floats of three columns: the floats give nearly all of them away.
     assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
     assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
+    let found = |attack: &str, cut: CutKind| {
+        let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
+        of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
+    };
+    // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
+    let query_free = |cut| found("query-free", cut).metrics[names::SKILL].value;
+    assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
+    assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
+    found("FORA", CutKind::Codes);
+    for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
+        let added = found("linkage across runs", cut).metrics[names::ADDED];
+        assert!(added.value > 0.02, "a record is followed from one run to another: {added:?}");
+        let area = found("membership by the top model's loss", cut).metrics[names::AUC].value;
+        assert!((0.35..0.95).contains(&area), "{area}");
+    }
+    let attribute = found("attribute inference", CutKind::SimulatedFloats);
+    assert!(attribute.victim.contains("telecom's column c"), "{}", attribute.victim);
+    let (reached, added) = (attribute.metrics[names::BALANCED], attribute.metrics[names::ADDED]);
+    assert!(reached.value > 0.8 && added.low > 0.1, "{reached:?} {added:?}");
+    // Gradients from a decoder put more of the columns into the code.
+    let steered = skill(&report, |result| {
+        result.attack.contains("steered")
+            && result.defence.ends_with("weight 10")
+            && result.cut == CutKind::Codes
+    });
+    assert!(steered > codes + 0.02, "{steered} against {codes}");
+    let esa: Vec<&AttackResult> = report.results.iter().filter(|result| result.attack == "ESA").collect();
+    let bits = |result: &AttackResult| result.metrics[names::BITS].value;
+    assert!(bits(esa[0]) > 0.9, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
+    assert!(bits(esa[1]) < bits(esa[0]));
+    let given = |attack: &str| found(attack, CutKind::Predictions).metrics[names::SKILL].value;
+    assert!(
+        given("conditional mean given predictions") > 0.02,
+        "{}",
+        given("conditional mean given predictions")
+    );
+    found("GRNA", CutKind::Predictions);
+    found("UnSplit", CutKind::Codes);
+    assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
+    let reidentified = found("re-identification", CutKind::Codes).metrics[names::ADDED];
+    assert!(reidentified.low > 0.0, "{reidentified:?}");
+    let shifted: Vec<&AttackResult> = report
+        .results
+        .iter()
+        .filter(|result| result.knowledge.iter().any(|known| known.contains("of 2 classes alone")))
+        .collect();
+    let gain = shifted[1].metrics[names::ADDED];
+    assert!(shifted[0].is_baseline() && gain.value > 0.02, "{gain:?}");
+    assert!(
+        report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
+    );
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(!html.contains("http://") && html.contains("There is no proof"), "a page on its own");
     assert!(report.results.iter().all(|result| result.auxiliary_rows + result.target_rows <= 400));

@@ -115,25 +115,45 @@ impl Cnn {
         (output, Trace { features, linear })
     }
 
-    /// What the first `blocks` convolutions give with their ReLU and maximum, channels last.
-    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<Vec<f32>> {
-        if !(1..=self.convolutions.len()).contains(&blocks) {
-            return None;
-        }
-        let cut = Self { convolutions: self.convolutions[..blocks].to_vec(), ..self.clone() };
-        Some(to_host(cut.on_host(columns).0))
+    /// The first `blocks` convolutions alone.
+    fn cut(&self, blocks: usize) -> Option<Self> {
+        let there = (1..=self.convolutions.len()).contains(&blocks);
+        there.then(|| Self { convolutions: self.convolutions[..blocks].to_vec(), ..self.clone() })
+    }
+
+    /// What the first `blocks` convolutions give with their ReLU and maximum, [rows, channels x height x width], with
+    /// channels, height and width.
+    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<(Tensor<2>, [usize; 3])> {
+        let (features, layers) = self.cut(blocks)?.on_host(columns);
+        let last = layers.last()?;
+        let [height, width] = last.convolution.output();
+        Some((features, [last.weights.biases.len(), height, width]))
+    }
+
+    /// The gradient of `columns`, where `of` gives that of those features.
+    pub fn pull_features(
+        &self,
+        columns: Tensor<2>,
+        blocks: usize,
+        of: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Option<Tensor<2>> {
+        Some(self.cut(blocks)?.pull_convolutions(columns, of))
     }
 
     /// The gradient of `columns`, where `of` gives that of their embedding.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        self.pull_convolutions(columns, |features| {
+            let (embedding, linear) = mlp::forward(&self.linear, features, &mut Dropout::off());
+            let first = mlp::backward(&self.linear, linear, of(embedding), &mut Gradients::default());
+            mlp::to_input(&self.linear[0], first)
+        })
+    }
+
+    fn pull_convolutions(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let [rows, width] = columns.dims();
         let device = columns.device();
         let (features, layers) = self.on_host(columns);
-        let (embedding, linear) = mlp::forward(&self.linear, features, &mut Dropout::off());
-        let mut gradients = Gradients::default();
-        let first = mlp::backward(&self.linear, linear, of(embedding), &mut gradients);
-        let gradient = mlp::to_input(&self.linear[0], first);
-        let gradient = self.back_on_host(layers, gradient, &mut gradients, true);
+        let gradient = self.back_on_host(layers, of(features), &mut Gradients::default(), true);
         let columns = swap(&gradient, width / self.image[0], self.image[0]);
         Tensor::from_data(TensorData::new(columns, [rows, width]), &device)
     }

@@ -109,10 +109,24 @@ impl BottomModel {
         }
     }
 
-    /// What the first `blocks` blocks of a cnn give, channels last; `None` for other models.
-    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<Vec<f32>> {
+    /// What the first `blocks` blocks of a cnn give, [rows, channels x height x width], with channels, height and
+    /// width; `None` for other models.
+    pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<(Tensor<2>, [usize; 3])> {
         match self {
             Self::Cnn(model) => model.features(columns, blocks),
+            Self::Mlp(_) | Self::ResNet18(_) => None,
+        }
+    }
+
+    /// The gradient of `columns` [rows, columns], where `of` gives that of those features.
+    pub fn pull_features(
+        &self,
+        columns: Tensor<2>,
+        blocks: usize,
+        of: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Option<Tensor<2>> {
+        match self {
+            Self::Cnn(model) => model.pull_features(columns, blocks, of),
             Self::Mlp(_) | Self::ResNet18(_) => None,
         }
     }

@@ -239,9 +239,9 @@ fn parse_preprocessing(text: &str) -> Result<Preprocessing, String> {
 }
 
 fn parse_gradient(text: &str) -> Result<GradientEncoding, String> {
-    let known = [GradientEncoding::F32, GradientEncoding::Int8];
+    let known = [GradientEncoding::F32, GradientEncoding::Int8, GradientEncoding::Sign];
     let found = known.into_iter().find(|encoding| encoding.to_string() == text);
-    found.ok_or_else(|| "expected f32 or int8".into())
+    found.ok_or_else(|| "expected f32, int8 or sign".into())
 }
 
 #[cfg(test)]

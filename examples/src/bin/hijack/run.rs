@@ -88,7 +88,7 @@ pub fn run(
         let honest = gradients[VICTIM].clone();
         match (sender, &mut hijacker) {
             (Sender::Hijacker { config, mixture }, Some(hijacker)) => {
-                gradients[VICTIM] = hijacker.gradient(&parts[VICTIM], numbers.len());
+                gradients[VICTIM] = hijacker.gradient(&parts[VICTIM]);
                 mixture.mix(&mut gradients[VICTIM], &honest, settings.bits, config.seed, u64::from(step));
             }
             (Sender::Noise, _) => {

@@ -1,6 +1,6 @@
 //! Who sends the victim its gradients.
 
-use hashvfl_attack::fsha::{FshaConfig, Objective};
+use hashvfl_attack::fsha::{CriticConfig, FshaConfig, Objective};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_learning::adam::AdamConfig;
@@ -66,37 +66,46 @@ pub const TUNED: [&str; 2] = ["wgan-gp", "js"];
 pub fn hijackers(seed: u64) -> Vec<(&'static str, FshaConfig)> {
     let base = FshaConfig { seed, ..FshaConfig::default() };
     let plain = AdamConfig { beta1: 0.0, beta2: 0.9, weight_decay: 0.0, ..AdamConfig::default() };
+    let critic = CriticConfig::default();
+    let of = |critic| FshaConfig { critic, ..base.clone() };
     vec![
         ("wgan-gp", base.clone()),
-        ("js", FshaConfig { objective: Objective::JensenShannon, ..base.clone() }),
+        ("js", of(CriticConfig { objective: Objective::JensenShannon, ..critic.clone() })),
         (
             "wgan-gp-deep",
-            FshaConfig { hidden: vec![256, 128], leak: 0.2, adam: plain, rounds: 3, ..base.clone() },
+            FshaConfig {
+                rounds: 3,
+                ..of(CriticConfig { hidden: vec![256, 128], leak: 0.2, adam: plain, ..critic.clone() })
+            },
         ),
         (
             "least-squares",
-            FshaConfig { objective: Objective::LeastSquares, hidden: vec![128], ..base.clone() },
+            of(CriticConfig { objective: Objective::LeastSquares, hidden: vec![128], ..critic.clone() }),
         ),
         (
             "hinge",
             FshaConfig {
-                objective: Objective::Hinge,
-                hidden: vec![32, 32],
-                leak: 0.1,
-                learning_rate: 3e-3,
                 head_start: 1000,
-                ..base.clone()
+                ..of(CriticConfig {
+                    objective: Objective::Hinge,
+                    hidden: vec![32, 32],
+                    leak: 0.1,
+                    learning_rate: 3e-3,
+                    ..critic.clone()
+                })
             },
         ),
         (
             "js-wide",
             FshaConfig {
-                objective: Objective::JensenShannon,
-                hidden: vec![512],
-                learning_rate: 3e-4,
                 rounds: 2,
-                adam: plain,
-                ..base
+                ..of(CriticConfig {
+                    objective: Objective::JensenShannon,
+                    hidden: vec![512],
+                    learning_rate: 3e-4,
+                    adam: plain,
+                    ..critic
+                })
             },
         ),
     ]

@@ -41,6 +41,12 @@ struct Arguments {
     /// Epsilons a bit of randomised response at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "0.5,1,2,4")]
     epsilons: Vec<f64>,
+    /// Noise on gradients with which the run is repeated, as multiples of the longest gradient.
+    #[arg(long, value_delimiter = ',', default_value = "0.3,1,3")]
+    noises: Vec<f64>,
+    /// How often the run is trained, over the network once and the others in this process.
+    #[arg(long, default_value_t = 3)]
+    trainings: u32,
     /// Seed of splits, batches, weights and attacks.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -83,6 +89,9 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         randomised_response: arguments.epsilons.clone(),
         encode_once: true,
         label_inference: true,
+        gradient_noise: arguments.noises.clone(),
+        further_attacks: true,
+        trainings: arguments.trainings,
         head: summary.transcript_head,
         seed: arguments.seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
