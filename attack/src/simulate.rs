@@ -86,7 +86,7 @@ fn party<'a>(
     cut: Cut,
     device: &Device,
 ) -> anyhow::Result<LocalParty<'a>> {
-    let input = InputShape { columns: owner.columns.cols(), image: owner.image };
+    let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
     let config = owner.config.encoder.clone();
     // Where the party drew its seed anew, any is as good.
     let seed = owner.config.seed.unwrap_or(settings.seed);

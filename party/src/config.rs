@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_core::{PartyName, RunId, RunSettings};
-use hashvfl_data::{ColumnsSource, Preprocessing};
+use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::EncoderConfig;
 use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
@@ -56,6 +56,24 @@ pub struct PartyConfig {
     /// Standardised values beyond this many standard deviations are cut off there.
     #[serde(default)]
     pub clip: Option<f32>,
+    /// Values beyond this quantile of training records, or its complement, are cut off there before that.
+    #[serde(default)]
+    pub clip_quantile: Option<f64>,
+    /// Texts that stand for a missing value, beside an empty cell.
+    #[serde(default)]
+    pub nulls: Vec<String>,
+    /// What a missing value is.
+    #[serde(default)]
+    pub missing: Missing,
+    /// What becomes of a category, or a missing value, that no training record had.
+    #[serde(default)]
+    pub unseen: Unseen,
+    /// Types of columns; those that are not named get theirs from their first value.
+    #[serde(default)]
+    pub types: Types,
+    /// The agreed order of records; absent: that of the table.
+    #[serde(default)]
+    pub order: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,
@@ -108,6 +126,19 @@ impl PartyConfig {
         self.state.join("bottom.safetensors")
     }
 
+    /// What is done to columns on their way to numbers.
+    pub fn treatment(&self) -> Treatment {
+        Treatment {
+            preprocessing: self.preprocessing,
+            clip: self.clip,
+            clip_quantile: self.clip_quantile,
+            nulls: self.nulls.clone(),
+            missing: self.missing,
+            unseen: self.unseen,
+            types: self.types.clone(),
+        }
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
@@ -116,6 +147,7 @@ impl PartyConfig {
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);
         config.policy = config.policy.map(|policy| folder.join(policy));
+        config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
