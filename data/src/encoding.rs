@@ -176,9 +176,7 @@ impl Encoding {
     pub fn from_text(text: &str) -> Result<Self, PreprocessError> {
         let encoding: Self = serde_json::from_str(text).map_err(|_| PreprocessError::Stored)?;
         let sound = encoding.columns.iter().all(|column| match &column.fitted {
-            Fitted::Number { fill, scaler, .. } => {
-                fill.is_none_or(f32::is_finite) && scaler.is_sound()
-            }
+            Fitted::Number { fill, scaler, .. } => fill.is_none_or(f32::is_finite) && scaler.is_sound(),
             Fitted::Category { embedding, .. } => *embedding != Some(0),
         });
         if sound { encoding.within_limits() } else { Err(PreprocessError::Stored) }
@@ -270,7 +268,11 @@ impl<'a> Fit<'a> {
         let names = sorted(&|count| count >= least);
         let column = || name.to_owned();
         if names.len() > FEW_CATEGORIES && names.len() > self.rows / 2 {
-            return Err(PreprocessError::NearlyUnique { column: column(), categories: names.len(), rows: self.rows });
+            return Err(PreprocessError::NearlyUnique {
+                column: column(),
+                categories: names.len(),
+                rows: self.rows,
+            });
         }
         let count = names.len() + usize::from(missed);
         if count == 0 {

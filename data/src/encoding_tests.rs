@@ -36,7 +36,8 @@ fn numbers_are_filled_in_and_flagged_and_categories_are_columns() {
 
 #[test]
 fn nothing_is_fitted_on_other_rows() {
-    let treatment = Treatment { preprocessing: Preprocessing::Standardize, ..treatment("job = \"category\"") };
+    let treatment =
+        Treatment { preprocessing: Preprocessing::Standardize, ..treatment("job = \"category\"") };
     let fit = |text: &str| Encoding::fit(&table(text, &treatment), &[0, 1], &treatment).unwrap().to_text();
     let same = "id,age,job\n1,2,clerk\n2,,cook\n";
     assert_eq!(fit(&format!("{same}3,4,\n4,9,clerk\n")), fit(&format!("{same}3,1e9,spy\n4,,judge\n")));
@@ -94,10 +95,8 @@ fn what_no_training_row_had_is_handled_as_configured() {
 
 #[test]
 fn a_rare_category_is_not_new() {
-    let treatment = Treatment {
-        unseen: Unseen::Error,
-        ..treatment("job = { kind = \"category\", min_count = 2 }")
-    };
+    let treatment =
+        Treatment { unseen: Unseen::Error, ..treatment("job = { kind = \"category\", min_count = 2 }") };
     let train = table("id,job\n1,cook\n2,cook\n3,spy\n", &treatment);
     let encoding = Encoding::fit(&train, &[0, 1, 2], &treatment).unwrap();
     assert_eq!(encoding.encode(train, &treatment).unwrap().values(), [1.0, 1.0, 0.0]);
@@ -105,7 +104,8 @@ fn a_rare_category_is_not_new() {
 
 #[test]
 fn quantiles_cut_off_before_scaling() {
-    let text: String = (0..100).map(|row| format!("{row},{}\n", if row == 99 { 1e6 } else { row as f64 })).collect();
+    let text: String =
+        (0..100).map(|row| format!("{row},{}\n", if row == 99 { 1e6 } else { row as f64 })).collect();
     let treatment = Treatment { clip_quantile: Some(0.02), ..treatment("") };
     let train = table(&format!("id,a\n{text}"), &treatment);
     let rows: Vec<u32> = (0..100).collect();

@@ -116,8 +116,8 @@ pub fn fingerprint(source: &ColumnsSource) -> Result<Option<Digest>, TableError>
 }
 
 fn digest_of(path: &Path) -> Result<Digest, TableError> {
-    let mut file = std::fs::File::open(path)
-        .map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
+    let mut file =
+        std::fs::File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER_BYTES]);
     loop {
         match file.read(&mut buffer).map_err(|reason| input::read_error(path, reason))? {

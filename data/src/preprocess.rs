@@ -29,7 +29,9 @@ pub enum PreprocessError {
     #[error(transparent)]
     Rows(#[from] MatrixError),
     /// The table lacks columns that were fitted on, or has others.
-    #[error("the table's columns are not those of training: {problem}; load the same columns as for training")]
+    #[error(
+        "the table's columns are not those of training: {problem}; load the same columns as for training"
+    )]
     Columns {
         /// Which columns, by name.
         problem: String,
@@ -123,7 +125,12 @@ impl Preprocessing {
     /// # Errors
     /// When there are no rows, a row does not exist, `clip` is not finite and above 0, or is set without
     /// standardisation.
-    pub fn fit_apply(self, matrix: &mut Matrix, rows: &[u32], clip: Option<f32>) -> Result<(), PreprocessError> {
+    pub fn fit_apply(
+        self,
+        matrix: &mut Matrix,
+        rows: &[u32],
+        clip: Option<f32>,
+    ) -> Result<(), PreprocessError> {
         let scale = Scale { preprocessing: self, clip, clip_quantile: None };
         scale.check()?;
         matrix.check_rows(rows)?;

@@ -21,9 +21,17 @@ struct Step<'a> {
 }
 
 enum StepKind<'a> {
-    Number { scaler: &'a Scaler, fill: Option<f32>, missed: bool },
+    Number {
+        scaler: &'a Scaler,
+        fill: Option<f32>,
+        missed: bool,
+    },
     /// What becomes of each category of the table's dictionary, and of a missing one; one column a category, or none.
-    Category { slots: Vec<Slot>, missing: Slot, one_hot: Option<usize> },
+    Category {
+        slots: Vec<Slot>,
+        missing: Slot,
+        one_hot: Option<usize>,
+    },
 }
 
 /// Where a category goes.
@@ -50,7 +58,8 @@ impl<'a> RowEncoder<'a> {
                 .ok_or_else(|| kind_differs(name, fitted.kind(), content.kind()))?;
             Ok(Step { name, unseen: treatment.unseen(name), kind })
         };
-        let steps = encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
+        let steps =
+            encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
         Ok(Self { steps, width: encoding.width() })
     }
 
@@ -61,9 +70,7 @@ impl<'a> RowEncoder<'a> {
 
     /// Whether rows without missing values stay as they are.
     pub(crate) fn is_identity(&self) -> bool {
-        let same = |step: &Step| {
-            matches!(step.kind, StepKind::Number { scaler, missed: false, .. } if scaler.is_identity())
-        };
+        let same = |step: &Step| matches!(step.kind, StepKind::Number { scaler, missed: false, .. } if scaler.is_identity());
         self.steps.iter().all(same)
     }
 
@@ -91,7 +98,9 @@ impl<'a> RowEncoder<'a> {
                     let at = if let Slot::At(at) = slot { Some(at) } else { None };
                     match one_hot {
                         Some(count) => {
-                            into.extend((0..*count as u32).map(|other| f32::from(u8::from(Some(other) == at))));
+                            into.extend(
+                                (0..*count as u32).map(|other| f32::from(u8::from(Some(other) == at))),
+                            );
                         }
                         None => into.push(at.map_or(0.0, |at| (at + 1) as f32)),
                     }

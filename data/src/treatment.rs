@@ -184,7 +184,14 @@ impl Detailed {
             return Err(format!("embedding must be 0 to {MAX_EMBEDDING}"));
         }
         let min_count = min_count.unwrap_or(1);
-        Ok(ColumnRules { missing, unseen, fill: fill.unwrap_or_default(), embedding, min_count, ..kind.into() })
+        Ok(ColumnRules {
+            missing,
+            unseen,
+            fill: fill.unwrap_or_default(),
+            embedding,
+            min_count,
+            ..kind.into()
+        })
     }
 }
 
@@ -210,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_column_s_own_rules_come_first() {
-        let types = toml::from_str("a = { kind = \"number\", missing = \"fill\", unseen = \"error\" }").unwrap();
+        let types =
+            toml::from_str("a = { kind = \"number\", missing = \"fill\", unseen = \"error\" }").unwrap();
         let treatment = Treatment { types, nulls: vec!["NA".into()], ..Treatment::default() };
         assert_eq!((treatment.missing("a"), treatment.missing("b")), (Missing::Fill, Missing::Error));
         assert_eq!((treatment.unseen("a"), treatment.unseen("b")), (Unseen::Error, Unseen::Accept));

@@ -72,7 +72,17 @@ fn an_embedding_learns_and_is_part_of_the_snapshot() {
         columns
     };
     let mut old = encoder_of(EncoderConfig::default(), input(), 1);
-    let table = |encoder: &Encoder| encoder.snapshot().arrays["model.tables.0"].values.clone();
+    let table = |encoder: &Encoder| {
+        encoder
+            .snapshot()
+            .arrays
+            .iter()
+            .find(|(name, _)| name.ends_with("tables.0"))
+            .unwrap()
+            .1
+            .values
+            .clone()
+    };
     let before = table(&old);
     assert_eq!(before[..4], [0.0; 4], "what has no name is nothing at first");
     for batch in 0..3 {

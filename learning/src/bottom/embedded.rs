@@ -172,7 +172,8 @@ mod tests {
         let mut found = model.backward(trace, gradient.clone());
 
         let pick = |table: usize, rows: [i64; 3]| {
-            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows.to_vec(), [3]), &device.clone().autodiff());
+            let rows =
+                Tensor::<1, Int>::from_data(TensorData::new(rows.to_vec(), [3]), &device.clone().autodiff());
             model.tables[table].val().select(0, rows)
         };
         let plain = vec![0.5, -1.0, 0.25, 2.0, -0.5, 0.0];

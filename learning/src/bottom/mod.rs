@@ -65,7 +65,9 @@ pub enum BottomError {
     #[error("model.kind = \"{0}\" needs images: give the data's image shape, or use kind = \"mlp\"")]
     NoImage(&'static str),
     /// Positions of categories and a model of images.
-    #[error("model.kind = \"{0}\" takes no embedding of categories: use kind = \"mlp\", or embedding = 0 in [types]")]
+    #[error(
+        "model.kind = \"{0}\" takes no embedding of categories: use kind = \"mlp\", or embedding = 0 in [types]"
+    )]
     NoEmbedding(&'static str),
     /// An image that the model's layers shrink to nothing.
     #[error("an image of {height} x {width} is too small for the layers of model.kind = \"{kind}\"")]
