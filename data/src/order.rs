@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::TableError;
 use crate::input;
+use crate::labels::Labels;
 use crate::matrix::Matrix;
-use crate::source::{ColumnsSource, Table};
+use crate::source::Table;
+use crate::target::Target;
 
 /// What the first line of an order file says.
 const MARK: &str = "hashvfl-order-1";
@@ -20,15 +22,22 @@ const BUFFER_BYTES: usize = 1 << 16;
 /// Record ids in the order that all holders agreed on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Order {
-    /// The ids, each once.
+    /// The agreed ids, each once: the same at all holders.
     pub ids: Vec<String>,
+    /// The same records' ids in this holder's table, which may be written otherwise.
+    pub own: Vec<String>,
     /// Of the files that held the records when the order was agreed on, see [`fingerprint`].
     pub fingerprint: Option<Digest>,
 }
 
 impl Order {
-    /// Reads an order file: CSV of one column, headed by the mark, with the fingerprint (or nothing) as the first
-    /// record and then one id a record.
+    /// An order of ids that are written alike in this holder's table.
+    pub fn new(ids: Vec<String>, fingerprint: Option<Digest>) -> Self {
+        Self { own: ids.clone(), ids, fingerprint }
+    }
+
+    /// Reads an order file: CSV without a header. The first record is the mark, the second the fingerprint or `-`,
+    /// and each other one the id in this holder's table and, where that is written otherwise, the agreed id.
     ///
     /// # Errors
     /// When the file is missing, no order file, or damaged.
@@ -36,60 +45,67 @@ impl Order {
         let damaged = |reason| TableError::Order { path: path.to_owned(), reason };
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input::open(path)?);
-        let mut lines = reader.records().map(|line| {
-            let line = line.map_err(|_| damaged("it is no CSV"))?;
-            match line.len() {
-                1 => Ok(line[0].to_owned()),
-                _ => Err(damaged("a line has several cells")),
-            }
-        });
+        let mut lines = reader.records().map(|line| line.map_err(|_| damaged("it is no CSV")));
         let mut head = || lines.next().unwrap_or(Err(damaged("it ends in its head")));
-        if head()? != MARK {
+        if head()?.get(0) != Some(MARK) {
             return Err(damaged("its first line is not that of an order file"));
         }
-        let fingerprint = match head()?.as_str() {
+        let fingerprint = match head()?.get(0).unwrap_or_default() {
             "-" => None,
             text => Some(Digest::from_hex(text).ok_or_else(|| damaged("its fingerprint is no SHA-256"))?),
         };
-        let ids = lines.collect::<Result<Vec<String>, TableError>>()?;
-        Ok(Self { ids, fingerprint })
+        let mut order = Self { ids: Vec::new(), own: Vec::new(), fingerprint };
+        for line in lines {
+            let line = line?;
+            if line.is_empty() || line.len() > 2 {
+                return Err(damaged("a line has more than two cells"));
+            }
+            order.own.push(line[0].to_owned());
+            order.ids.push(line.get(1).unwrap_or(&line[0]).to_owned());
+        }
+        Ok(order)
     }
 
     /// The text of an order file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        let mut writer = csv::WriterBuilder::new().has_headers(false).flexible(true).from_writer(Vec::new());
         let fingerprint = self.fingerprint.map_or("-".to_owned(), |digest| digest.to_string());
-        for line in [MARK, &fingerprint].into_iter().chain(self.ids.iter().map(String::as_str)) {
+        let head = [vec![MARK], vec![fingerprint.as_str()]];
+        let records = self.own.iter().zip(&self.ids);
+        let records = records
+            .map(|(own, id)| if own == id { vec![own.as_str()] } else { vec![own.as_str(), id.as_str()] });
+        for line in head.into_iter().chain(records) {
             // Unwrap safety: a vector takes every byte.
-            writer.write_record([line]).expect("a line of text");
+            writer.write_record(line).expect("a line of text");
         }
         // Unwrap safety: as above.
         writer.into_inner().expect("a whole text")
     }
 
-    /// Fails when the files of `source` are not those that the order was agreed on.
+    /// Fails when the files, of this fingerprint now, are not those that the order of `path` was agreed on.
     ///
     /// # Errors
-    /// When a file differs or cannot be read.
-    pub fn check(&self, source: &ColumnsSource, path: &Path) -> Result<(), TableError> {
-        let Some(agreed) = self.fingerprint else { return Ok(()) };
-        match fingerprint(source)? {
-            Some(found) if found != agreed => Err(TableError::ChangedSince { order: path.to_owned() }),
+    /// When they differ.
+    pub fn check(&self, found: Option<Digest>, path: &Path) -> Result<(), TableError> {
+        match self.fingerprint.zip(found) {
+            Some((agreed, found)) if agreed != found => {
+                Err(TableError::ChangedSince { order: path.to_owned() })
+            }
             _ => Ok(()),
         }
     }
 
-    /// For each id of the order, the place of its record among `ids`.
+    /// For each record of the order, its place among a table's `ids`.
     ///
     /// # Errors
     /// When the table lacks records of the order: says how many, never which.
     pub fn places(&self, ids: &[String]) -> Result<Vec<u32>, TableError> {
         let found: HashMap<&str, u32> = ids.iter().map(String::as_str).zip(0..).collect();
-        let places: Vec<u32> = self.ids.iter().filter_map(|id| found.get(id.as_str()).copied()).collect();
-        if places.len() == self.ids.len() {
+        let places: Vec<u32> = self.own.iter().filter_map(|id| found.get(id.as_str()).copied()).collect();
+        if places.len() == self.own.len() {
             return Ok(places);
         }
-        Err(TableError::LacksRecords { lacking: self.ids.len() - places.len(), agreed: self.ids.len() })
+        Err(TableError::LacksRecords { lacking: self.own.len() - places.len(), agreed: self.own.len() })
     }
 }
 
@@ -105,14 +121,32 @@ impl Table {
     }
 }
 
-/// SHA-256 over the bytes of all files of `source`, in their order; `None` where it is not made of local files.
+impl Labels {
+    /// The labels of the records of `order`, in that order; others are left out.
+    ///
+    /// # Errors
+    /// When there are none for some of them.
+    pub fn in_order(self, order: &Order) -> Result<Self, TableError> {
+        let places = order.places(&self.ids)?;
+        let target = match self.target {
+            Target::Classes { names, index } => {
+                Target::Classes { names, index: places.iter().map(|&place| index[place as usize]).collect() }
+            }
+            Target::Real(values) => {
+                Target::Real(places.iter().map(|&place| values[place as usize]).collect())
+            }
+        };
+        Ok(Self { ids: order.ids.clone(), target })
+    }
+}
+
+/// SHA-256 over the bytes of all files of a source, in their order.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn fingerprint(source: &ColumnsSource) -> Result<Option<Digest>, TableError> {
-    let Some(paths) = source.files()? else { return Ok(None) };
+pub fn fingerprint(paths: &[PathBuf]) -> Result<Digest, TableError> {
     let digests = paths.iter().map(|path| digest_of(path)).collect::<Result<Vec<Digest>, _>>()?;
-    Ok(Some(Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice()))))
+    Ok(Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice())))
 }
 
 fn digest_of(path: &Path) -> Result<Digest, TableError> {
@@ -137,7 +171,7 @@ impl fmt::Debug for Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load;
+    use crate::{ColumnsSource, load};
 
     fn ids(ids: &[&str]) -> Vec<String> {
         ids.iter().map(|id| (*id).to_owned()).collect()
@@ -150,17 +184,21 @@ mod tests {
         std::fs::write(&path, "id,a\nk1,1\nk2,2\n\"k,3\",3\n").unwrap();
         let source: ColumnsSource =
             toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
-        let order = Order { ids: ids(&["k,3", "k1"]), fingerprint: fingerprint(&source).unwrap() };
+        let order = Order {
+            ids: ids(&["K3", "k1"]),
+            own: ids(&["k,3", "k1"]),
+            fingerprint: Some(fingerprint(source.files()).unwrap()),
+        };
         std::fs::write(&at, order.to_bytes()).unwrap();
         assert_eq!(Order::read(&at).unwrap(), order);
-        assert!(order.check(&source, &at).is_ok());
+        assert!(order.check(Some(fingerprint(source.files()).unwrap()), &at).is_ok());
         let table = load(&source).unwrap().in_order(&order).unwrap();
-        assert_eq!((table.matrix.values(), table.ids), (&[3.0, 1.0][..], ids(&["k,3", "k1"])));
+        assert_eq!((table.matrix.values(), table.ids), (&[3.0, 1.0][..], ids(&["K3", "k1"])));
 
         std::fs::write(&path, "id,a\nk1,1\nk2,2\n\"k,3\",4\n").unwrap();
-        let message = order.check(&source, &at).unwrap_err().to_string();
+        let message = order.check(Some(fingerprint(source.files()).unwrap()), &at).unwrap_err().to_string();
         assert!(message.contains("order.csv") && message.contains("align again"), "{message}");
-        let lacking = Order { ids: ids(&["secret", "k1"]), fingerprint: None };
+        let lacking = Order::new(ids(&["secret", "k1"]), None);
         let message = load(&source).unwrap().in_order(&lacking).unwrap_err().to_string();
         assert!(message.contains("lacks 1 of the 2 records") && !message.contains("secret"), "{message}");
         assert!(!format!("{order:?}").contains("k1"));
@@ -175,7 +213,7 @@ mod tests {
             ("id\nk1\n", "first line"),
             ("hashvfl-order-1\n", "ends in its head"),
             ("hashvfl-order-1\nzz\n", "no SHA-256"),
-            ("hashvfl-order-1\n-\nk1,k2\n", "several cells"),
+            ("hashvfl-order-1\n-\nk1,k2,k3\n", "more than two cells"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = Order::read(&path).unwrap_err().to_string();

@@ -110,12 +110,12 @@ pub struct Table {
 }
 
 impl ColumnsSource {
-    /// The local files that hold the records; `None` where they are not local files.
-    pub(crate) fn files(&self) -> Result<Option<Vec<PathBuf>>, TableError> {
-        Ok(match self {
-            Self::Csv(csv) => Some(csv.paths.clone()),
-            Self::Idx(idx) => Some(idx.paths.clone()),
-        })
+    /// The files that hold the records.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Csv(csv) => &csv.paths,
+            Self::Idx(idx) => &idx.paths,
+        }
     }
 
     /// Makes relative paths relative to `folder`, usually that of the configuration file.

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Embedded, Encoding, Matrix, Order, Table, Treatment};
+use hashvfl_data::{Embedded, Encoding, Matrix, Order, Table, Treatment, fingerprint};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -132,7 +132,7 @@ impl Prepared {
 fn load_ordered(config: &PartyConfig, treatment: &Treatment) -> anyhow::Result<Table> {
     let Some(path) = &config.order else { return Ok(hashvfl_data::load_as(&config.columns, treatment)?) };
     let order = Order::read(path)?;
-    order.check(&config.columns, path)?;
+    order.check(Some(fingerprint(config.columns.files())?), path)?;
     Ok(hashvfl_data::load_as(&config.columns, treatment)?.in_order(&order)?)
 }
 

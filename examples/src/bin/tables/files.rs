@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::{Digest, RunSettings};
-use hashvfl_data::{ColumnsSource, CsvColumns, Order, fingerprint};
+use hashvfl_data::{Order, fingerprint};
 use hashvfl_examples::federation::{home, write};
 use hashvfl_examples::processes::Configs;
 use rand::Rng;
@@ -113,22 +113,18 @@ impl Files<'_> {
             let with_id: Vec<&str> = ["ID"].iter().chain(*columns).copied().collect();
             let path = folder.join("table.csv");
             write(&path, &self.raw.table(&with_id, rows)?)?;
-            let source = CsvColumns {
-                paths: vec![path],
-                id: "ID".into(),
-                columns: None,
-                ignore: Vec::new(),
-                image: None,
-            };
-            let fingerprint = fingerprint(&ColumnsSource::Csv(source))?;
-            let order = Order { ids: order.clone(), fingerprint };
+            let order = Order::new(order.clone(), Some(fingerprint(&[path])?));
             std::fs::write(folder.join("order.csv"), order.to_bytes()).context("cannot write the order")?;
             let config = folder.join("party.toml");
             write(&config, &self.party(name, columns)?)?;
             parties.push((name.to_string(), config));
         }
         let folder = home(out, "coordinator")?;
-        write(&folder.join("labels.csv"), &self.raw.table(&["ID", LABEL], &agreed)?)?;
+        let every = shuffled(self.raw.rows.len(), &mut stream(self.seed, "tables labels", &[]));
+        let path = folder.join("labels.csv");
+        write(&path, &self.raw.table(&["ID", LABEL], &every)?)?;
+        let order = Order::new(order, Some(fingerprint(&[path])?));
+        std::fs::write(folder.join("order.csv"), order.to_bytes()).context("cannot write the order")?;
         let coordinator = folder.join("coordinator.toml");
         write(&coordinator, &self.coordinator()?)?;
         Ok((Configs { coordinator, parties }, agreed.len()))
@@ -153,7 +149,7 @@ impl Files<'_> {
 
     fn coordinator(&self) -> anyhow::Result<String> {
         Ok(format!(
-            "run_id = \"tables\"\nlisten = \"127.0.0.1:0\"\nstate = \"state\"\ndevice = \"cpu\"\nseed = {}\n\
+            "run_id = \"tables\"\nlisten = \"127.0.0.1:0\"\nstate = \"state\"\ndevice = \"cpu\"\nseed = {}\norder = \"order.csv\"\n\
              \n[labels]\nformat = \"csv\"\npaths = [\"labels.csv\"]\nid = \"ID\"\ncolumn = \"{LABEL}\"\n\n{}\n{}",
             self.seed,
             self.run_table()?,
