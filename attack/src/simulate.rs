@@ -104,7 +104,7 @@ fn party<'a>(
     device: &Device,
 ) -> anyhow::Result<LocalParty<'a>> {
     let Repeat { settings, cut, .. } = *repeat;
-    let input = InputShape { columns: owner.columns.cols(), image: owner.image };
+    let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
     let config = owner.config.encoder.clone();
     // Where the party drew its seed anew, any is as good.
     let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);

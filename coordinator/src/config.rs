@@ -26,6 +26,9 @@ pub struct CoordinatorConfig {
     /// The ledger of what left that depends on labels: one file for all runs about them, outside `state`.
     #[serde(default = "default_ledger")]
     pub ledger: PathBuf,
+    /// The agreed order of records; absent: that of the labels.
+    #[serde(default)]
+    pub order: Option<PathBuf>,
     /// Which device computes.
     #[serde(default)]
     pub device: DeviceChoice,
@@ -136,6 +139,7 @@ impl CoordinatorConfig {
         }
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
+        config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",

@@ -1,6 +1,6 @@
 //! Labels for the run.
 
-use hashvfl_data::{Target, load_labels};
+use hashvfl_data::{Order, Target, fingerprint, load_labels};
 use hashvfl_learning::loss::Labels;
 
 use crate::config::CoordinatorConfig;
@@ -17,7 +17,12 @@ pub struct LabelledRecords {
 
 /// Loads the labels that the config names.
 pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
-    let loaded = load_labels(&config.labels, config.run.task)?;
+    let mut loaded = load_labels(&config.labels, config.run.task)?;
+    if let Some(path) = &config.order {
+        let order = Order::read(path)?;
+        order.check(Some(fingerprint(config.labels.files())?), path)?;
+        loaded = loaded.in_order(&order)?;
+    }
     let (labels, classes) = match loaded.target {
         Target::Classes { names, index } => (Labels::Classes { count: names.len(), index }, names),
         Target::Real(values) => (Labels::Real(values), Vec::new()),

@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
+use crate::content::Column;
 use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::ids::IdColumn;
 use crate::limits::{check_size, reserve_values};
 use crate::matrix::Matrix;
 use crate::names;
-use crate::number::parse_number;
-use crate::source::{CsvColumns, Table};
+use crate::source::{CsvColumns, ImageShape, Table};
+use crate::treatment::Treatment;
 
-pub(crate) fn load(source: &CsvColumns) -> Result<Table, TableError> {
+pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, TableError> {
     let files = CsvFiles::open(&source.paths)?;
     let first_path = files.first_path();
     let id_at = names::find(first_path, files.names(), "id", &source.id)?;
@@ -19,29 +20,39 @@ pub(crate) fn load(source: &CsvColumns) -> Result<Table, TableError> {
     let columns_at = select(&files, source, id_at)?;
     let column_count = columns_at.len() as u64;
     check_size(first_path, 0, column_count)?;
-    check_image(source, columns_at.len())?;
+    check_image(source.image, columns_at.len())?;
+
+    for name in treatment.types.keys() {
+        if !columns_at.iter().any(|&at| files.names()[at] == *name) {
+            names::find(first_path, files.names(), "types", name)?;
+            return Err(named_twice(name, "is named by [types] and not loaded"));
+        }
+    }
 
     let mut ids = IdColumn::default();
+    let mut columns: Vec<Column> =
+        columns_at.iter().map(|&at| Column::new(&files.names()[at], treatment)).collect();
     let mut values = reserve_values(files.records_at_most()?, column_count)?;
     let mut rows = 0;
     files.visit(|spot, record| {
         rows += 1;
         check_size(spot.path, rows, column_count)?;
         ids.push(spot, &source.id, &record[id_at])?;
-        for &at in &columns_at {
-            let value = parse_number(&record[at]).map_err(|fault| TableError::Cell {
+        for (column, &at) in columns.iter_mut().zip(&columns_at) {
+            let value = column.push_cell(&record[at], treatment).map_err(|fault| TableError::Cell {
                 place: spot.place(),
-                column: files.names()[at].clone(),
+                column: column.name().to_owned(),
+                expected: column.expected(),
                 fault,
             })?;
             values.push(value);
         }
         Ok::<(), TableError>(())
     })?;
-    let names = columns_at.iter().map(|&at| files.names()[at].clone());
     Ok(Table {
         ids: ids.finish()?,
-        names: names.collect(),
+        names: columns.iter().map(|column| column.name().to_owned()).collect(),
+        contents: columns.into_iter().map(Column::finish).collect(),
         matrix: Matrix::from_checked(columns_at.len(), values),
         image: source.image,
     })
@@ -100,8 +111,8 @@ fn named_twice(name: &str, problem: &'static str) -> TableError {
     TableError::ColumnNamedTwice { name: name.to_owned(), problem }
 }
 
-fn check_image(source: &CsvColumns, columns: usize) -> Result<(), TableError> {
-    let Some(image) = source.image else {
+pub(crate) fn check_image(image: Option<ImageShape>, columns: usize) -> Result<(), TableError> {
+    let Some(image) = image else {
         return Ok(());
     };
     let pixels = image.channels.checked_mul(image.height).and_then(|pixels| pixels.checked_mul(image.width));

@@ -97,7 +97,7 @@ fn faults_are_named_with_their_place() {
         (
             "id,a\n1,2\n\n2,secret\n",
             ID,
-            "0.csv, line 4, column \"a\": expected a number, found text that is no number; clean the file, or list the column in `ignore`",
+            "0.csv, line 4, column \"a\": expected a number, found text that is no number; clean the file, list the column in `ignore`, declare it a category",
         ),
         (
             "id,a\n1,NaN\n",

@@ -154,16 +154,15 @@ pub enum TableError {
         /// Cells in the record.
         found: usize,
     },
-    /// A cell of a numeric column is no finite number.
-    #[error(
-        "{place}, column {column:?}: expected a number, found {fault}; clean the file, or list the \
-         column in `ignore`"
-    )]
+    /// A cell is no value of its column's type.
+    #[error("{place}, column {column:?}: expected {expected}, found {fault}; {}", fault.remedy())]
     Cell {
         /// Where.
         place: Place,
         /// The column's name.
         column: String,
+        /// What the column holds.
+        expected: &'static str,
         /// What is wrong with the cell.
         fault: CellFault,
     },
@@ -197,6 +196,33 @@ pub enum TableError {
         first: Place,
         /// Where it occurs again.
         second: Place,
+    },
+    /// An order file is none, or damaged.
+    #[error("{} is no order file: {reason}; write it again with `party align`", path.display())]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The files are not those that the holders agreed on.
+    #[error(
+        "the files that `columns` names have changed since {} was written; align again, or restore the files",
+        order.display()
+    )]
+    ChangedSince {
+        /// The order file.
+        order: PathBuf,
+    },
+    /// Records of the agreed order are not in the table.
+    #[error(
+        "the table lacks {lacking} of the {agreed} records that the holders agreed on; align again, or restore the files"
+    )]
+    LacksRecords {
+        /// How many it lacks.
+        lacking: usize,
+        /// How many there are.
+        agreed: usize,
     },
     /// The table is beyond this crate's limits.
     #[error(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::content::Content;
 use crate::error::TableError;
 use crate::idx::{IdxError, IdxFile};
 use crate::limits::{check_size, reserve_values};
@@ -35,6 +36,7 @@ pub(crate) fn load(source: &IdxColumns) -> Result<Table, TableError> {
     Ok(Table {
         ids: (0..rows).map(|row| row.to_string()).collect(),
         names: names(crop),
+        contents: vec![Content::Number; columns],
         matrix: Matrix::from_checked(columns, values),
         image: Some(ImageShape { channels: 1, height: crop.height, width: crop.width }),
     })

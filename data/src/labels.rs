@@ -116,6 +116,14 @@ pub enum LabelError {
 }
 
 impl LabelsSource {
+    /// The files that hold the labels.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Csv(csv) => &csv.paths,
+            Self::Idx(idx) => &idx.paths,
+        }
+    }
+
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         let paths = match self {

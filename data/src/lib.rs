@@ -1,16 +1,18 @@
 //! From files to numbers: what a party or the coordinator reads before training.
 //!
-//! A party loads a [`Table`] (record ids and an f32 [`Matrix`]) from the files that a
-//! [`ColumnsSource`] names; the coordinator loads [`Labels`] from a [`LabelsSource`].
-//! [`Standardizer`] then brings columns to a common scale, fitted on training rows only.
+//! A party loads a [`Table`] (record ids and an f32 [`Matrix`] of numbers and categories) from the files that a
+//! [`ColumnsSource`] names; the coordinator loads [`Labels`] from a [`LabelsSource`]. An [`Encoding`], fitted on
+//! training rows only, then fills in what is missing, brings numbers to a common scale and categories to numbers.
 //!
 //! This crate knows nothing of models, peers or the network. Nothing it loads may leave it in
 //! words: no error message and no `Debug` output holds a cell, a record id or a label; errors
 //! name the file, the line and the column instead.
 
 mod classes;
+mod content;
 mod csv_file;
 mod csv_table;
+mod encoding;
 mod error;
 mod header;
 mod id_list;
@@ -23,13 +25,19 @@ mod limits;
 mod matrix;
 mod names;
 mod number;
+mod order;
 mod preprocess;
 mod quantile;
 mod record_ids;
+mod row_encoder;
+mod scale;
 mod source;
 mod table_ids;
 mod target;
+mod treatment;
 
+pub use content::{Content, MAX_CATEGORIES};
+pub use encoding::{Embedded, Encoding, ONE_HOT_MOST};
 pub use error::{Place, TableError};
 pub use header::{Header, describe};
 pub use id_list::read_rows;
@@ -38,9 +46,10 @@ pub use labels::{CsvLabels, IdxLabels, LabelError, Labels, LabelsSource, load_la
 pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 pub use matrix::{Matrix, MatrixError};
 pub use number::CellFault;
-pub use preprocess::{PreprocessError, Preprocessing, Preprocessor, Standardizer};
-pub use quantile::Quantiles;
+pub use order::{Order, fingerprint};
+pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
-pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load};
+pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load, load_as};
 pub use table_ids::{ids_of_columns, ids_of_labels};
 pub use target::Target;
+pub use treatment::{ColumnRules, Fill, Kind, Missing, Treatment, Types, Unseen};

@@ -5,7 +5,7 @@ use std::fmt;
 /// What is wrong with a cell. It says the kind of fault, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CellFault {
-    /// No text, or only spaces.
+    /// A missing value: no text, only spaces, or what stands for it.
     Empty,
     /// Text that is no number; a marker of a missing value such as `NA` is one.
     NotANumber,
@@ -13,6 +13,26 @@ pub enum CellFault {
     NotFinite,
     /// Bytes that are no UTF-8 text.
     NotUtf8,
+    /// One category more than a column may have.
+    TooManyCategories,
+    /// A value of a type that is neither number nor text.
+    OtherType,
+}
+
+impl CellFault {
+    /// What to do about a cell of a column.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Empty => "fill it, list the column in `ignore`, or set missing = \"fill\"",
+            Self::NotANumber => {
+                "clean the file, list the column in `ignore`, declare it a category in [types], or list what stands for a missing value in `nulls`"
+            }
+            Self::TooManyCategories => "list the column in `ignore`: it is an id or free text",
+            Self::NotFinite | Self::NotUtf8 | Self::OtherType => {
+                "clean the file, or list the column in `ignore`"
+            }
+        }
+    }
 }
 
 impl fmt::Display for CellFault {
@@ -22,6 +42,8 @@ impl fmt::Display for CellFault {
             Self::NotANumber => "text that is no number",
             Self::NotFinite => "a value that is not finite in 32 bits",
             Self::NotUtf8 => "bytes that are not UTF-8",
+            Self::TooManyCategories => "more categories than a column may have",
+            Self::OtherType => "a value that is neither number nor text",
         })
     }
 }

@@ -1,16 +1,12 @@
-//! Columns on a common scale: mean 0 and deviation 1 over the training rows.
-//!
-//! A [`Standardizer`] is fitted on training rows alone, so that nothing of the test rows flows
-//! into training, and is stored beside the model, so that later records are treated alike.
-
-use std::fmt;
+//! Columns on a common scale, fitted on the training rows alone, so that nothing of the test rows flows into training.
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::MAX_COLUMNS;
 use crate::matrix::{Matrix, MatrixError};
-use crate::quantile::Quantiles;
+use crate::scale::{Scale, Scaler};
 
-/// What is done to the columns before training.
+/// What is done to columns of numbers before training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preprocessing {
@@ -23,41 +19,7 @@ pub enum Preprocessing {
     Quantile,
 }
 
-/// What was fitted on the training rows, to be done to all rows and to later ones.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Preprocessor {
-    /// From values to scores, for [`Preprocessing::Quantile`].
-    pub quantiles: Option<Quantiles>,
-    /// To mean 0 and deviation 1.
-    pub standardizer: Standardizer,
-}
-
-impl Preprocessor {
-    /// Treats every row of `matrix` in place.
-    ///
-    /// # Errors
-    /// When the matrix has another number of columns than the one fitted on.
-    pub fn apply(&self, matrix: &mut Matrix) -> Result<(), PreprocessError> {
-        let expected = self.standardizer.mean().len();
-        if matrix.cols() != expected {
-            return Err(PreprocessError::Columns { expected, found: matrix.cols() });
-        }
-        if let Some(quantiles) = &self.quantiles {
-            quantiles.apply(matrix);
-        }
-        self.standardizer.apply(matrix)
-    }
-}
-
-/// Each column's mean and scale, and how far from the mean a value may lie.
-#[derive(Clone, PartialEq)]
-pub struct Standardizer {
-    mean: Vec<f32>,
-    scale: Vec<f32>,
-    clip: Option<f32>,
-}
-
-/// Why columns could not be standardised.
+/// Why columns could not be brought to numbers. Messages name columns and records' numbers, never values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
     /// There is nothing to fit on.
@@ -66,13 +28,71 @@ pub enum PreprocessError {
     /// A training row does not exist.
     #[error(transparent)]
     Rows(#[from] MatrixError),
-    /// The table has another number of columns than the one fitted on.
-    #[error("{found} columns, expected {expected} as fitted; load the same columns as for training")]
+    /// The table lacks columns that were fitted on, or has others.
+    #[error(
+        "the table's columns are not those of training: {problem}; load the same columns as for training"
+    )]
     Columns {
-        /// Columns fitted on.
-        expected: usize,
-        /// Columns of the table.
-        found: usize,
+        /// Which columns, by name.
+        problem: String,
+    },
+    /// A column holds another type than at training.
+    #[error(
+        "column {column:?} holds {found}, at training it held {expected}; load the same columns as for training"
+    )]
+    Kind {
+        /// The column's name.
+        column: String,
+        /// What it held.
+        expected: &'static str,
+        /// What it holds.
+        found: &'static str,
+    },
+    /// Every training row misses its value.
+    #[error("column {column:?} has no value in any training record; leave the column out")]
+    AllMissing {
+        /// The column's name.
+        column: String,
+    },
+    /// Nearly every training row has a category of its own.
+    #[error(
+        "column {column:?} has {categories} categories in {rows} training records: that is an id or free text; leave the column out, or set min_count in its type"
+    )]
+    NearlyUnique {
+        /// The column's name.
+        column: String,
+        /// Distinct values.
+        categories: usize,
+        /// Training rows.
+        rows: usize,
+    },
+    /// The encoded table would be too wide.
+    #[error(
+        "the columns become {width} columns of numbers, expected at most {MAX_COLUMNS}; leave embedding away in the types of columns with many categories"
+    )]
+    TooWide {
+        /// Columns of numbers.
+        width: usize,
+    },
+    /// A category that no training row had.
+    #[error(
+        "column {column:?}, record {record}: a category that no training record had, and unseen = \"error\"; check the record, or set unseen = \"accept\""
+    )]
+    NewCategory {
+        /// The column's name.
+        column: String,
+        /// The record's number in the table, from 1.
+        record: usize,
+    },
+    /// A missing value in a column that missed none in training.
+    #[error(
+        "column {column:?}, record {record}: a missing value where no training record missed one, and unseen = \"error\"; check the record, or set unseen = \"accept\""
+    )]
+    NewMissing {
+        /// The column's name.
+        column: String,
+        /// The record's number in the table, from 1.
+        record: usize,
     },
     /// `clip` is no distance.
     #[error("clip = {clip}, expected a finite number above 0; 10 is usual")]
@@ -86,149 +106,134 @@ pub enum PreprocessError {
          deviations; remove one of the two"
     )]
     ClipWithoutScale,
-    /// A stored standardizer is damaged.
-    #[error(
-        "stored mean and scale do not fit together: expected as many means as scales, all finite, \
-         scales above 0; restore the file from a checkpoint"
-    )]
+    /// `clip_quantile` is no share.
+    #[error("clip_quantile = {share}, expected a number above 0 and below 0.5; 0.001 is usual")]
+    ClipQuantile {
+        /// The setting.
+        share: f64,
+    },
+    /// What was stored with the model is damaged.
+    #[error("the model file's preprocessing is damaged; restore the file from a checkpoint")]
     Stored,
 }
 
+/// What was fitted on the training rows of a matrix of numbers, one scaler a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessor(Vec<Scaler>);
+
+impl Preprocessor {
+    /// Does it to all rows of `matrix`, in place.
+    ///
+    /// # Panics
+    /// If `matrix` has another number of columns than the one that was fitted.
+    pub fn apply(&self, matrix: &mut Matrix) {
+        assert_eq!(self.0.len(), matrix.cols(), "as many columns as were fitted");
+        for row in matrix.rows_mut() {
+            row.iter_mut().zip(&self.0).for_each(|(value, scaler)| *value = scaler.apply(*value));
+        }
+    }
+}
+
 impl Preprocessing {
-    /// Fits what is to be done on the training `rows` and does it to all rows, in place; `None` when nothing is
-    /// to be done.
+    /// Fits what is to be done on the training `rows` of a matrix of numbers; `None` where nothing is.
     ///
     /// `clip`, in standard deviations, bounds the values after standardisation.
     ///
     /// # Errors
-    /// As for [`Standardizer::fit`], and when `clip` is set without standardisation.
+    /// When there are no rows, a row does not exist, `clip` is not finite and above 0, or is set without
+    /// standardisation.
+    pub fn fit(
+        self,
+        matrix: &Matrix,
+        rows: &[u32],
+        clip: Option<f32>,
+    ) -> Result<Option<Preprocessor>, PreprocessError> {
+        let scale = Scale { preprocessing: self, clip, clip_quantile: None };
+        scale.check()?;
+        matrix.check_rows(rows)?;
+        if self == Self::None {
+            return Ok(None);
+        }
+        if rows.is_empty() {
+            return Err(PreprocessError::NoRows);
+        }
+        let fit = |column| scale.fit(rows.iter().map(|&row| matrix.row(row as usize)[column]).collect());
+        Ok(Some(Preprocessor((0..matrix.cols()).map(fit).collect())))
+    }
+
+    /// Fits it and does it to all rows, in place.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
     pub fn fit_apply(
         self,
         matrix: &mut Matrix,
         rows: &[u32],
         clip: Option<f32>,
     ) -> Result<Option<Preprocessor>, PreprocessError> {
-        matrix.check_rows(rows)?;
-        let quantiles = match self {
-            Self::None if clip.is_some() => return Err(PreprocessError::ClipWithoutScale),
-            Self::None => return Ok(None),
-            _ if rows.is_empty() => return Err(PreprocessError::NoRows),
-            Self::Standardize => None,
-            Self::Quantile => Some(Quantiles::fit(matrix, rows)),
-        };
-        if let Some(quantiles) = &quantiles {
-            quantiles.apply(matrix);
+        let fitted = self.fit(matrix, rows, clip)?;
+        if let Some(preprocessor) = &fitted {
+            preprocessor.apply(matrix);
         }
-        let standardizer = Standardizer::fit(matrix, rows, clip)?;
-        standardizer.apply(matrix)?;
-        Ok(Some(Preprocessor { quantiles, standardizer }))
-    }
-}
-
-impl Standardizer {
-    /// Fits each column's mean and deviation on the given rows of `matrix`, the training rows.
-    ///
-    /// Sums are in f64. A column that is constant over those rows gets scale 1. `clip`, in
-    /// standard deviations, bounds the values that [`Self::apply`] gives.
-    ///
-    /// # Errors
-    /// When there are no rows, a row does not exist, or `clip` is not finite and above 0.
-    pub fn fit(matrix: &Matrix, rows: &[u32], clip: Option<f32>) -> Result<Self, PreprocessError> {
-        check_clip(clip)?;
-        matrix.check_rows(rows)?;
-        if rows.is_empty() {
-            return Err(PreprocessError::NoRows);
-        }
-        let count = rows.len() as f64;
-        let average = |term: &dyn Fn(usize, f64) -> f64| {
-            let mut sums = vec![0.0; matrix.cols()];
-            for &row in rows {
-                for (column, &value) in matrix.row(row as usize).iter().enumerate() {
-                    sums[column] += term(column, f64::from(value));
-                }
-            }
-            sums.iter_mut().for_each(|sum| *sum /= count);
-            sums
-        };
-        let mean = average(&|_, value| value);
-        let variance = average(&|column, value| (value - mean[column]).powi(2));
-        let scale = mean.iter().zip(&variance).map(|(&m, &v)| scale(m, v));
-        Ok(Self { scale: scale.collect(), mean: mean.iter().map(|&mean| mean as f32).collect(), clip })
-    }
-
-    /// A standardizer fitted before, from what [`Self::mean`], [`Self::scale`] and [`Self::clip`] gave.
-    ///
-    /// # Errors
-    /// When the parts do not fit together.
-    pub fn from_parts(mean: Vec<f32>, scale: Vec<f32>, clip: Option<f32>) -> Result<Self, PreprocessError> {
-        check_clip(clip)?;
-        let means_fit = mean.iter().all(|mean| mean.is_finite());
-        let scales_fit = scale.iter().all(|s| s.is_finite() && *s > 0.0);
-        if mean.len() != scale.len() || !means_fit || !scales_fit {
-            return Err(PreprocessError::Stored);
-        }
-        Ok(Self { mean, scale, clip })
-    }
-
-    /// Standardises every row of `matrix` in place.
-    ///
-    /// # Errors
-    /// When the matrix has another number of columns than the one fitted on; it is left as is.
-    pub fn apply(&self, matrix: &mut Matrix) -> Result<(), PreprocessError> {
-        if matrix.cols() != self.mean.len() {
-            return Err(PreprocessError::Columns { expected: self.mean.len(), found: matrix.cols() });
-        }
-        // Without a clip only what f32 can hold bounds a value far from a narrow column's mean.
-        let bound = self.clip.unwrap_or(f32::MAX);
-        for row in matrix.rows_mut() {
-            for ((value, &mean), &scale) in row.iter_mut().zip(&self.mean).zip(&self.scale) {
-                let standard = (f64::from(*value) - f64::from(mean)) / f64::from(scale);
-                *value = (standard as f32).clamp(-bound, bound);
-            }
-        }
-        Ok(())
-    }
-
-    /// Each column's mean over the training rows: `[columns]`.
-    pub fn mean(&self) -> &[f32] {
-        &self.mean
-    }
-
-    /// Each column's deviation over the training rows, 1 for a constant column: `[columns]`.
-    pub fn scale(&self) -> &[f32] {
-        &self.scale
-    }
-
-    /// The largest distance from 0 after standardisation, in standard deviations.
-    pub fn clip(&self) -> Option<f32> {
-        self.clip
-    }
-}
-
-/// The deviation, or 1 where it is no more than the rounding of the values.
-fn scale(mean: f64, variance: f64) -> f32 {
-    let deviation = variance.sqrt();
-    let rounding = mean.abs() * 1e-7 + f64::from(f32::MIN_POSITIVE);
-    if deviation <= rounding {
-        return 1.0;
-    }
-    deviation as f32
-}
-
-fn check_clip(clip: Option<f32>) -> Result<(), PreprocessError> {
-    match clip {
-        Some(clip) if !(clip.is_finite() && clip > 0.0) => Err(PreprocessError::Clip { clip }),
-        _ => Ok(()),
-    }
-}
-
-/// Shows the number of columns only: means are statistics of private data.
-impl fmt::Debug for Standardizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Standardizer({} columns)", self.mean.len())
+        Ok(fitted)
     }
 }
 
 #[cfg(test)]
-#[path = "preprocess_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn matrix(rows: usize, values: &[f32]) -> Matrix {
+        Matrix::new(rows, values.len() / rows, values.to_vec()).unwrap()
+    }
+
+    fn standardized(rows: usize, values: &[f32], train: &[u32], clip: Option<f32>) -> Vec<f32> {
+        let mut table = matrix(rows, values);
+        Preprocessing::Standardize.fit_apply(&mut table, train, clip).unwrap();
+        table.into_values()
+    }
+
+    #[test]
+    fn only_training_rows_are_fitted_and_every_row_is_changed() {
+        let found = standardized(3, &[1.0, 10.0, 3.0, 10.0, 7.0, 12.0], &[0, 1], None);
+        assert_eq!(found, [-1.0, 0.0, 1.0, 0.0, 5.0, 2.0]);
+    }
+
+    #[test]
+    fn a_clip_bounds_what_lies_far_out() {
+        assert_eq!(standardized(3, &[-1.0, 1.0, 500.0], &[0, 1], Some(10.0)), [-1.0, 1.0, 10.0]);
+    }
+
+    #[test]
+    fn large_values_keep_their_differences_and_results_stay_finite() {
+        let large = [16_000_000.0, 16_000_002.0, 16_000_000.0, 16_000_002.0];
+        assert!(standardized(4, &large, &[0, 1, 2, 3], None).iter().all(|value| value.abs() <= 1.0));
+        let extreme = standardized(3, &[f32::MAX, f32::MIN, f32::MAX], &[0, 1, 2], None);
+        assert!(extreme.iter().all(|value| value.abs() < 2.0));
+        let narrow = standardized(3, &[0.0, 1e-30, f32::MAX], &[0, 1], None);
+        assert!(narrow.iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn a_constant_column_is_only_shifted_whatever_its_value() {
+        for value in [0.0, 0.1, -3.7e7, 1e-44] {
+            let found = standardized(4, &[value, value, value, value + 1.0], &[0, 1, 2], None);
+            assert!((found[3] - (value + 1.0 - value)).abs() < 1e-6, "{value}");
+        }
+    }
+
+    #[test]
+    fn faults_are_refused() {
+        let fit = |preprocessing: Preprocessing, rows: &[u32], clip| {
+            preprocessing.fit_apply(&mut matrix(2, &[1.0, 2.0, 3.0, 4.0]), rows, clip)
+        };
+        assert_eq!(fit(Preprocessing::Standardize, &[], None), Err(PreprocessError::NoRows));
+        assert!(matches!(fit(Preprocessing::Standardize, &[2], None), Err(PreprocessError::Rows(_))));
+        for clip in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let error = fit(Preprocessing::Standardize, &[0], Some(clip)).unwrap_err();
+            assert!(matches!(error, PreprocessError::Clip { .. }));
+        }
+        assert_eq!(fit(Preprocessing::None, &[0], Some(10.0)), Err(PreprocessError::ClipWithoutScale));
+        assert_eq!(fit(Preprocessing::None, &[0], None), Ok(()));
+    }
+}

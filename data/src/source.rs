@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::Content;
 use crate::error::TableError;
 use crate::matrix::Matrix;
+use crate::treatment::Treatment;
 use crate::{csv_table, idx_table};
 
 /// Where a party's columns are, as in its configuration file; `format` chooses the kind.
@@ -92,20 +94,30 @@ pub struct ImageShape {
     pub width: usize,
 }
 
-/// A party's records: one id and one row of numbers each.
+/// A party's records as they were read: one id and one row of values each.
 #[derive(Clone, PartialEq)]
 pub struct Table {
     /// The record ids, one a row, each once.
     pub ids: Vec<String>,
     /// The columns' names, one a column of `matrix`.
     pub names: Vec<String>,
-    /// The values: `[ids.len(), names.len()]`.
+    /// What each column holds.
+    pub contents: Vec<Content>,
+    /// The values: `[ids.len(), names.len()]`; NaN where one is missing.
     pub matrix: Matrix,
     /// Set when the columns are an image's pixels; its product is then `names.len()`.
     pub image: Option<ImageShape>,
 }
 
 impl ColumnsSource {
+    /// The files that hold the records.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Csv(csv) => &csv.paths,
+            Self::Idx(idx) => &idx.paths,
+        }
+    }
+
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         let paths = match self {
@@ -130,10 +142,19 @@ pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
 ///
 /// # Errors
 /// When a file is missing, damaged or beyond the limits, a setting names a column that is not
-/// there, a cell is no finite number, or an id is missing or repeated. No error shows a cell.
+/// there, a cell is missing or no value of its column's type, or an id is missing or repeated. No error shows a
+/// cell.
 pub fn load(source: &ColumnsSource) -> Result<Table, TableError> {
+    load_as(source, &Treatment::default())
+}
+
+/// The same with types of columns and what a missing value is, as `treatment` says.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_as(source: &ColumnsSource, treatment: &Treatment) -> Result<Table, TableError> {
     match source {
-        ColumnsSource::Csv(csv) => csv_table::load(csv),
+        ColumnsSource::Csv(csv) => csv_table::load(csv, treatment),
         ColumnsSource::Idx(idx) => idx_table::load(idx),
     }
 }
@@ -198,6 +219,7 @@ mod tests {
         let table = Table {
             ids: vec!["secret".to_owned()],
             names: vec!["a".to_owned()],
+            contents: vec![Content::Number],
             matrix: Matrix::new(1, 1, vec![17.0]).unwrap(),
             image: None,
         };

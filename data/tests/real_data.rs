@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Standardizer, Target,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Preprocessing, Target,
     load, load_labels,
 };
 
@@ -34,8 +34,7 @@ fn credit_default() {
     let mut table = load(&source).unwrap();
     assert_eq!((table.matrix.rows(), table.matrix.cols()), (30_000, 13));
     let rows: Vec<u32> = (0..24_000).collect();
-    let standardizer = Standardizer::fit(&table.matrix, &rows, Some(10.0)).unwrap();
-    standardizer.apply(&mut table.matrix).unwrap();
+    Preprocessing::Standardize.fit_apply(&mut table.matrix, &rows, Some(10.0)).unwrap();
     assert!(table.matrix.values().iter().all(|value| value.abs() <= 10.0));
 
     let labels = load_labels(

@@ -133,7 +133,7 @@ impl Simulation<'_> {
         let (preprocessing, clip) = side.preprocessing;
         let train = plan.part(Part::CohortTrain);
         let fitted = preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
-        let input = InputShape { columns: columns.cols(), image: side.image };
+        let input = InputShape { columns: columns.cols(), image: side.image, ..InputShape::default() };
         let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
         let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
         Ok((LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) }, fitted))

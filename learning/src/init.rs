@@ -4,7 +4,7 @@
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
@@ -38,6 +38,13 @@ impl<'a> Init<'a> {
         layer.weight = Param::from_data(weight, self.device);
         layer.bias = Some(Param::from_data(bias, self.device));
         layer
+    }
+
+    /// An embedding of `count` positions, `[count, width]`. The first one is zero: it stands for what has no name.
+    pub fn table(&mut self, count: usize, width: usize) -> Param<Tensor<2>> {
+        let mut values = self.uniform(count * width, width);
+        values[..width].fill(0.0);
+        Param::from_data(TensorData::new(values, [count, width]), self.device)
     }
 
     /// A square convolution without bias or with one, weight [outputs, inputs, kernel, kernel].

@@ -31,7 +31,7 @@ fn train(device: &Device, model: &BottomConfig, input: InputShape) -> (Vec<f32>,
         ..EncoderConfig::default()
     };
     let updates = STEPS as u64;
-    let mut encoder = Encoder::new(config, Cut::Hash, input, &settings, updates, 5, device).unwrap();
+    let mut encoder = Encoder::new(config, Cut::Hash, input.clone(), &settings, updates, 5, device).unwrap();
     let rows: Vec<u32> = (0..ROWS as u32).collect();
     let labels = Labels::Classes { count: 4, index: rows.iter().map(|row| row % 4).collect() };
     let loss = Loss::new(labels, &rows, LossConfig::default(), BITS);
@@ -63,14 +63,14 @@ fn codes_and_losses_are_the_same_on_wgpu_and_cpu() {
         }
     };
     eprintln!("compared with {}", opened.name);
-    let image = InputShape { columns: 8 * 4, image: Some([1, 8, 4]) };
+    let image = InputShape { columns: 8 * 4, image: Some([1, 8, 4]), ..InputShape::default() };
     let models = [
         BottomConfig::Mlp(MlpConfig::default()),
         BottomConfig::Cnn(CnnConfig { channels: vec![4, 8], ..CnnConfig::default() }),
     ];
     for model in models {
-        let (on_cpu, cpu_losses) = train(&Device::flex(), &model, image);
-        let (on_wgpu, wgpu_losses) = train(&opened.device, &model, image);
+        let (on_cpu, cpu_losses) = train(&Device::flex(), &model, image.clone());
+        let (on_wgpu, wgpu_losses) = train(&opened.device, &model, image.clone());
         let apart = on_cpu.iter().zip(&on_wgpu).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(apart <= TOLERANCE, "values before the sign differ by {apart}");
         // A bit may differ only where the value is within rounding of its threshold.
@@ -84,8 +84,8 @@ fn codes_and_losses_are_the_same_on_wgpu_and_cpu() {
 
 #[test]
 fn the_same_seed_twice_is_the_same_run_to_the_bit() {
-    let input = InputShape { columns: 12, image: None };
+    let input = InputShape { columns: 12, ..InputShape::default() };
     let model = BottomConfig::Mlp(MlpConfig::default());
-    let run = || train(&Device::flex(), &model, input);
+    let run = || train(&Device::flex(), &model, input.clone());
     assert_eq!(run(), run());
 }

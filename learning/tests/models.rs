@@ -3,7 +3,7 @@
 use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
 use hashvfl_core::{PartyName, RunSettings, Task};
-use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, ResNet18Config};
+use hashvfl_learning::bottom::{BottomConfig, Categories, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use rand::Rng;
@@ -12,9 +12,13 @@ const ROWS: usize = 32;
 const BITS: usize = 8;
 
 fn encoder(model: &BottomConfig, seed: u64) -> Encoder {
-    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
     let config = EncoderConfig { model: model.clone(), ..EncoderConfig::default() };
-    let input = InputShape { columns: 64, image: Some([1, 8, 8]) };
+    let input = InputShape { columns: 64, image: Some([1, 8, 8]), ..InputShape::default() };
+    encoder_of(config, input, seed)
+}
+
+fn encoder_of(config: EncoderConfig, input: InputShape, seed: u64) -> Encoder {
+    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
     Encoder::new(config, Cut::Hash, input, &settings, 20, seed, &Device::flex()).unwrap()
 }
 
@@ -54,6 +58,45 @@ fn a_snapshot_is_the_whole_encoder() {
         }
         assert_eq!(new.digest(), old.digest(), "{model:?}");
     }
+}
+
+#[test]
+fn an_embedding_learns_and_is_part_of_the_snapshot() {
+    let input = || {
+        let categories = vec![Categories { column: 3, count: 5, width: 4 }];
+        InputShape { columns: 64, image: None, categories }
+    };
+    let columns = |batch: u64| {
+        let mut columns = columns(batch);
+        columns.iter_mut().skip(3).step_by(64).enumerate().for_each(|(row, value)| *value = (row % 5) as f32);
+        columns
+    };
+    let mut old = encoder_of(EncoderConfig::default(), input(), 1);
+    let table = |encoder: &Encoder| {
+        encoder
+            .snapshot()
+            .arrays
+            .iter()
+            .find(|(name, _)| name.ends_with("tables.0"))
+            .unwrap()
+            .1
+            .values
+            .clone()
+    };
+    let before = table(&old);
+    assert_eq!(before[..4], [0.0; 4], "what has no name is nothing at first");
+    for batch in 0..3 {
+        old.encode_batch(columns(batch), ROWS);
+        old.learn((0..ROWS * BITS).map(|at| if at % 3 == 0 { 0.01 } else { -0.01 }).collect());
+    }
+    assert!(before.iter().zip(table(&old)).all(|(before, after)| *before != after), "every row is learned");
+    let mut new = encoder_of(EncoderConfig::default(), input(), 2);
+    new.load(&old.snapshot()).unwrap();
+    assert_eq!((new.digest(), new.encode(columns(9), ROWS)), (old.digest(), old.encode(columns(9), ROWS)));
+    let cnn = EncoderConfig { model: BottomConfig::Cnn(CnnConfig::default()), ..EncoderConfig::default() };
+    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
+    let refused = Encoder::new(cnn, Cut::Hash, input(), &settings, 20, 1, &Device::flex());
+    assert!(refused.err().unwrap().to_string().contains("takes no embedding"));
 }
 
 /// With randomised response too, a record's code is its own once the encoder is fixed.

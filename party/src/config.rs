@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::{PartyName, RunId, RunSettings};
-use hashvfl_data::{ColumnsSource, Preprocessing};
+use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
@@ -63,6 +63,24 @@ pub struct PartyConfig {
     /// Private alignment of records, for `party align`.
     #[serde(default)]
     pub alignment: Option<AlignmentConfig>,
+    /// Values beyond this quantile of training records, or its complement, are cut off there before that.
+    #[serde(default)]
+    pub clip_quantile: Option<f64>,
+    /// Texts that stand for a missing value, beside an empty cell.
+    #[serde(default)]
+    pub nulls: Vec<String>,
+    /// What a missing value is.
+    #[serde(default)]
+    pub missing: Missing,
+    /// What becomes of a category, or a missing value, that no training record had.
+    #[serde(default)]
+    pub unseen: Unseen,
+    /// Types of columns; those that are not named get theirs from their first value.
+    #[serde(default)]
+    pub types: Types,
+    /// The agreed order of records; absent: that of the table.
+    #[serde(default)]
+    pub order: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
     pub wait: Waits,
@@ -147,6 +165,19 @@ impl PartyConfig {
         self.serve.columns.as_ref().unwrap_or(&self.columns)
     }
 
+    /// What is done to columns on their way to numbers.
+    pub fn treatment(&self) -> Treatment {
+        Treatment {
+            preprocessing: self.preprocessing,
+            clip: self.clip,
+            clip_quantile: self.clip_quantile,
+            nulls: self.nulls.clone(),
+            missing: self.missing,
+            unseen: self.unseen,
+            types: self.types.clone(),
+        }
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
@@ -158,6 +189,7 @@ impl PartyConfig {
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);
         config.policy = config.policy.map(|policy| folder.join(policy));
+        config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",

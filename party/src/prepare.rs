@@ -1,12 +1,12 @@
 //! From a config to a table that is ready to be encoded, and an encoder for it.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Matrix, Preprocessor, Quantiles, Standardizer, Table};
-use hashvfl_learning::bottom::{BottomConfig, InputShape};
+use hashvfl_data::{ColumnsSource, Embedded, Encoding, Matrix, Order, Table, Treatment, fingerprint};
+use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
@@ -20,7 +20,7 @@ use crate::secret;
 pub struct Prepared {
     /// Record ids in row order.
     pub ids: Vec<String>,
-    /// The columns, preprocessed.
+    /// The columns, encoded.
     pub columns: Matrix,
     /// Channels, height and width, where the columns are an image.
     pub image: Option<[usize; 3]>,
@@ -28,21 +28,19 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
-    preprocessor: Option<Preprocessor>,
-    names: Vec<String>,
+    encoding: Encoding,
     device: String,
     seed: u64,
 }
 
 impl Prepared {
-    /// Loads the table, fits preprocessing on training records, opens the device and makes the encoder.
+    /// Loads the table, fits its encoding on training records, opens the device and makes the encoder.
     pub fn load(config: &PartyConfig) -> anyhow::Result<Self> {
-        let mut table = hashvfl_data::load(&config.columns)?;
+        let treatment = config.treatment();
+        let table = load_ordered(&config.columns, config.order.as_deref(), &treatment)?;
         let plan = Plan::new(&config.run, table.ids.len())?;
-        let preprocessor = config
-            .preprocessing
-            .fit_apply(&mut table.matrix, plan.part(Part::CohortTrain), config.clip)
-            .context("preprocessing")?;
+        let encoding = Encoding::fit(&table, plan.part(Part::CohortTrain), &treatment);
+        let encoding = encoding.context("preprocessing")?;
         let seed = match config.seed {
             Some(seed) => seed,
             None => {
@@ -51,46 +49,42 @@ impl Prepared {
         };
         let response =
             config.run.randomised_response.map(|epsilon| secret::for_run(config, epsilon)).transpose()?;
-        Self::assemble(config, table, plan, preprocessor, (seed, response))
+        Self::assemble(config, table, plan, (encoding, &treatment), (seed, response))
     }
 
-    /// Loads the table with the preprocessing and weights of a trained model.
+    /// Loads the table with the encoding and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let table = hashvfl_data::load(&config.columns)?;
-        let plan = Plan::new(&config.run, table.ids.len())?;
-        Self::of_trained(config, table, plan, model)
+        let of = |table: &Table| Ok(Plan::new(&config.run, table.ids.len())?);
+        Self::of_trained(config, (&config.columns, config.order.as_deref()), model, &of)
     }
 
-    /// Loads the table to be served with the preprocessing and weights of a trained model.
+    /// Loads the table to be served with the encoding and weights of a trained model.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let table = hashvfl_data::load(config.served_columns())?;
-        let plan = Plan::of_trained(table.ids.len());
-        Self::of_trained(config, table, plan, model)
+        let of = |table: &Table| Ok(Plan::of_trained(table.ids.len()));
+        Self::of_trained(config, (config.served_columns(), None), model, &of)
     }
 
     fn of_trained(
         config: &PartyConfig,
-        mut table: Table,
-        plan: Plan,
+        (columns, order): (&ColumnsSource, Option<&Path>),
         model: &Snapshot,
+        plan: &dyn Fn(&Table) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
-        let trained = Trained::take(model, table.matrix.cols())?;
+        let trained = Trained::take(model)?;
         let digest = config.run.to_settings().digest().to_string();
         ensure!(
             trained.settings == digest,
             "the model was trained under other run settings than those of the config: restore the config of that run"
         );
-        ensure!(
-            trained.names == table.names.join(","),
-            "the table's columns are not those that the model was trained on, or in another order"
-        );
-        if let Some(preprocessor) = &trained.preprocessor {
-            preprocessor.apply(&mut table.matrix)?;
-        }
+        let types = trained.encoding.types(&config.types).context("[types]")?;
+        let treatment = Treatment { types, ..config.treatment() };
+        let table = load_ordered(columns, order, &treatment)
+            .context("the table is read as the one that the model was trained on")?;
+        let plan = plan(&table)?;
         let response =
             config.run.randomised_response.map(|epsilon| secret::kept(config, epsilon)).transpose()?;
         let seed = (trained.seed, response);
-        let mut prepared = Self::assemble(config, table, plan, trained.preprocessor, seed)?;
+        let mut prepared = Self::assemble(config, table, plan, (trained.encoding, &treatment), seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
@@ -99,22 +93,23 @@ impl Prepared {
         config: &PartyConfig,
         table: Table,
         plan: Plan,
-        preprocessor: Option<Preprocessor>,
+        (encoding, treatment): (Encoding, &Treatment),
         (seed, response): (u64, Option<Response>),
     ) -> anyhow::Result<Self> {
-        let Table { ids, names, matrix, image } = table;
+        let (ids, image) = (table.ids.clone(), table.image);
+        let columns = encoding.encode(table, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
         let image = image.map(|image| [image.channels, image.height, image.width]);
-        let input = InputShape { columns: matrix.cols(), image };
+        let input = InputShape { columns: columns.cols(), image, categories: categories(&encoding) };
         let updates = plan.updates();
         let mut encoder =
             Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
         if let Some(response) = response {
             encoder.respond_with(response);
         }
-        Ok(Self { ids, columns: matrix, image, plan, encoder, preprocessor, names, device: name, seed })
+        Ok(Self { ids, columns, image, plan, encoder, encoding, device: name, seed })
     }
 
     /// One line for a person.
@@ -125,7 +120,8 @@ impl Prepared {
 
     /// Digest of everything that turns columns into codes.
     pub fn digest(&self) -> Digest {
-        self.parts().digest(&["model.", "hash.", "columns."])
+        let encoder = self.encoder.snapshot().digest(&["model.", "hash."]);
+        Digest::of_parts([encoder.0.as_slice(), self.encoding.to_text().as_bytes()])
     }
 
     /// Digest of everything that decides which codes come out while the encoder learns.
@@ -137,28 +133,12 @@ impl Prepared {
         Digest::of_parts(parts.into_iter().chain(text))
     }
 
-    fn parts(&self) -> Snapshot {
-        let mut parts = self.encoder.snapshot();
-        if let Some(Preprocessor { quantiles, standardizer }) = &self.preprocessor {
-            if let Some(quantiles) = quantiles {
-                parts.put("columns.quantiles", quantiles.values().to_vec());
-                parts.put("columns.scores", quantiles.scores().to_vec());
-            }
-            parts.put("columns.mean", standardizer.mean().to_vec());
-            parts.put("columns.scale", standardizer.scale().to_vec());
-            if let Some(clip) = standardizer.clip() {
-                parts.put("columns.clip", vec![clip]);
-            }
-        }
-        parts
-    }
-
-    /// The trained model with its preprocessing: all that turns columns of new records into codes.
+    /// The trained model with its encoding: all that turns columns of new records into codes.
     pub fn model(&self, settings: &RunSettings) -> Snapshot {
-        let mut model = self.parts();
+        let mut model = self.encoder.snapshot();
         let text = [
             ("settings_sha256", settings.to_settings().digest().to_string()),
-            ("columns", self.names.join(",")),
+            ("columns", self.encoding.to_text()),
             ("seed", self.seed.to_string()),
         ];
         model.text.extend(text.map(|(key, value)| (key.to_string(), value)));
@@ -166,39 +146,37 @@ impl Prepared {
     }
 }
 
+/// The table in `columns`, its records in the order that the file `order` holds.
+fn load_ordered(
+    columns: &ColumnsSource,
+    order: Option<&Path>,
+    treatment: &Treatment,
+) -> anyhow::Result<Table> {
+    let Some(path) = order else { return Ok(hashvfl_data::load_as(columns, treatment)?) };
+    let order = Order::read(path)?;
+    order.check(Some(fingerprint(columns.files())?), path)?;
+    Ok(hashvfl_data::load_as(columns, treatment)?.in_order(&order)?)
+}
+
+/// The columns of `encoding` that hold positions, as a model takes them.
+fn categories(encoding: &Encoding) -> Vec<Categories> {
+    let embedded = encoding.embedded().into_iter();
+    embedded.map(|Embedded { column, count, width }| Categories { column, count, width }).collect()
+}
+
 /// What a model file holds beside the encoder.
 struct Trained {
-    preprocessor: Option<Preprocessor>,
+    encoding: Encoding,
     settings: String,
-    names: String,
     seed: u64,
 }
 
 impl Trained {
-    fn take(model: &Snapshot, columns: usize) -> anyhow::Result<Self> {
-        let text = |texts: &BTreeMap<String, String>, key: &str| {
-            texts.get(key).cloned().ok_or_else(|| SnapshotError::Missing(key.to_string()))
-        };
-        let preprocessor = if model.arrays.contains_key("columns.mean") {
-            let clip = model.arrays.get("columns.clip").and_then(|array| array.values.first().copied());
-            let mean = model.get("columns.mean", columns)?.to_vec();
-            let scale = model.get("columns.scale", columns)?.to_vec();
-            let array = |name: &str| model.arrays.get(name).map(|array| array.values.clone());
-            let quantiles = match array("columns.quantiles").zip(array("columns.scores")) {
-                Some((values, scores)) => {
-                    let quantiles = Quantiles::from_parts(columns, values, scores);
-                    Some(quantiles.context("the model file's quantiles are damaged")?)
-                }
-                None => None,
-            };
-            Some(Preprocessor { quantiles, standardizer: Standardizer::from_parts(mean, scale, clip)? })
-        } else {
-            None
-        };
+    fn take(model: &Snapshot) -> anyhow::Result<Self> {
+        let text = |key: &str| model.text.get(key).ok_or_else(|| SnapshotError::Missing(key.to_string()));
         Ok(Self {
-            preprocessor,
-            settings: text(&model.text, "settings_sha256")?,
-            names: text(&model.text, "columns")?,
+            encoding: Encoding::from_text(text("columns")?)?,
+            settings: text("settings_sha256")?.clone(),
             seed: model.number("seed")?,
         })
     }

@@ -92,6 +92,11 @@ impl Mlp {
         forward(&self.layers, input, dropout)
     }
 
+    /// Width of the input.
+    pub(super) fn inputs(&self) -> usize {
+        self.layers[0].weight.dims()[0]
+    }
+
     /// Gradients of the weights and the input, for a gradient [rows, outputs].
     pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> (Gradients, Tensor<2>) {
         let mut gradients = Gradients::default();
@@ -203,6 +208,17 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Mlp {
+        /// The same through burn's own layers.
+        pub fn graph(&self, mut x: Tensor<2>) -> Tensor<2> {
+            for (index, layer) in self.layers.iter().enumerate() {
+                x = layer.forward(x);
+                x = if index + 1 < self.layers.len() { relu(x) } else { x };
+            }
+            x
+        }
+    }
 
     fn draw(dims: [usize; 2], purpose: &str) -> Tensor<2> {
         let mut rng = stream(0, purpose, &[]);

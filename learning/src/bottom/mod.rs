@@ -2,6 +2,7 @@
 
 mod cnn;
 mod convolution;
+mod embedded;
 mod mlp;
 mod resnet18;
 
@@ -10,6 +11,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use cnn::CnnConfig;
+pub use embedded::Embedded;
 pub use mlp::{Dropout, Mlp, MlpConfig};
 pub use resnet18::ResNet18Config;
 
@@ -34,13 +36,26 @@ impl Default for BottomConfig {
     }
 }
 
-/// Columns of a record, or how they form an image.
+/// A column of positions in a list of categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Categories {
+    /// The column, from 0.
+    pub column: usize,
+    /// Positions, from 0.
+    pub count: usize,
+    /// Floats that each of them becomes.
+    pub width: usize,
+}
+
+/// Columns of a record, or how they form an image.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InputShape {
     /// Number of columns; channels x height x width of an image, in that order.
     pub columns: usize,
     /// Channels, height and width, where the columns are an image.
     pub image: Option<[usize; 3]>,
+    /// Those that hold positions of categories, rising.
+    pub categories: Vec<Categories>,
 }
 
 /// A model and columns that do not fit.
@@ -49,6 +64,11 @@ pub enum BottomError {
     /// An image model on columns that are no image.
     #[error("model.kind = \"{0}\" needs images: give the data's image shape, or use kind = \"mlp\"")]
     NoImage(&'static str),
+    /// Positions of categories and a model of images.
+    #[error(
+        "model.kind = \"{0}\" takes no embedding of categories: use kind = \"mlp\", or embedding = 0 in [types]"
+    )]
+    NoEmbedding(&'static str),
     /// An image that the model's layers shrink to nothing.
     #[error("an image of {height} x {width} is too small for the layers of model.kind = \"{kind}\"")]
     TooSmall {
@@ -67,8 +87,15 @@ pub enum BottomError {
 impl BottomConfig {
     /// A new model from `input` to `bits` outputs.
     pub fn init(&self, input: InputShape, bits: usize, init: &mut Init) -> Result<BottomModel, BottomError> {
-        let image = |kind| input.image.ok_or(BottomError::NoImage(kind));
+        let image = |kind| match input.image {
+            _ if !input.categories.is_empty() => Err(BottomError::NoEmbedding(kind)),
+            Some(image) => Ok(image),
+            None => Err(BottomError::NoImage(kind)),
+        };
         match self {
+            Self::Mlp(config) if !input.categories.is_empty() => {
+                Embedded::init(config, &input, bits, init).map(BottomModel::Embedded)
+            }
             Self::Mlp(config) => config.init(input.columns, bits, init).map(BottomModel::Mlp),
             Self::Cnn(config) => config.init(image("cnn")?, bits, init).map(BottomModel::Cnn),
             Self::ResNet18(config) => config.init(image("resnet18")?, bits, init).map(BottomModel::ResNet18),
@@ -83,6 +110,8 @@ impl BottomConfig {
 pub enum BottomModel {
     /// See [`BottomConfig::Mlp`].
     Mlp(Mlp),
+    /// The same behind embeddings of categories.
+    Embedded(Embedded),
     /// See [`BottomConfig::Cnn`].
     Cnn(cnn::Cnn),
     /// See [`BottomConfig::ResNet18`].
@@ -93,6 +122,8 @@ pub enum BottomModel {
 pub enum Trace {
     /// Of linear layers.
     Mlp(mlp::Trace),
+    /// Of the same behind embeddings.
+    Embedded(embedded::Trace),
     /// Of convolutions.
     Cnn(cnn::Trace),
     /// The embedding, with burn's graph.
@@ -104,6 +135,7 @@ impl BottomModel {
     pub fn forward(&self, columns: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Mlp(model) => model.forward(columns, &mut Dropout::off()).0,
+            Self::Embedded(model) => model.forward(columns, &mut Dropout::off()).0,
             Self::Cnn(model) => model.forward(columns, &mut Dropout::off()).0,
             Self::ResNet18(model) => model.valid().forward(columns),
         }
@@ -114,7 +146,7 @@ impl BottomModel {
     pub fn features(&self, columns: Tensor<2>, blocks: usize) -> Option<(Tensor<2>, [usize; 3])> {
         match self {
             Self::Cnn(model) => model.features(columns, blocks),
-            Self::Mlp(_) | Self::ResNet18(_) => None,
+            Self::Mlp(_) | Self::Embedded(_) | Self::ResNet18(_) => None,
         }
     }
 
@@ -139,6 +171,7 @@ impl BottomModel {
                 let (embedding, trace) = model.forward(columns, &mut Dropout::off());
                 model.backward(trace, of(embedding)).1
             }
+            Self::Embedded(model) => model.pull(columns, of),
             Self::Cnn(model) => model.pull(columns, of),
             Self::ResNet18(model) => {
                 let columns = Tensor::from_inner(columns).require_grad();
@@ -158,6 +191,10 @@ impl BottomModel {
                 let (embedding, trace) = model.forward(columns, dropout);
                 (embedding, Trace::Mlp(trace))
             }
+            Self::Embedded(model) => {
+                let (embedding, trace) = model.forward(columns, dropout);
+                (embedding, Trace::Embedded(trace))
+            }
             Self::Cnn(model) => {
                 let (embedding, trace) = model.forward(columns, dropout);
                 (embedding, Trace::Cnn(trace))
@@ -176,6 +213,7 @@ impl BottomModel {
     pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
         match (self, trace) {
             (Self::Mlp(model), Trace::Mlp(trace)) => model.backward_weights(trace, gradient),
+            (Self::Embedded(model), Trace::Embedded(trace)) => model.backward(trace, gradient),
             (Self::Cnn(model), Trace::Cnn(trace)) => model.backward(trace, gradient),
             (Self::ResNet18(model), Trace::Graph(embedding)) => {
                 Gradients::of_graph(model, *embedding, gradient)

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use flate2::read::GzDecoder;
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_data::{Matrix, Standardizer};
+use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_detectors::{Combination, Local, Panel, PartyKind, Score, Values};
 
 use crate::measure::{Figures, measure};
@@ -117,10 +117,12 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     for party in 0..2 {
         let fitted_on = encoding.matrix(&fit, party)?;
         let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
-        let standardizer = Standardizer::fit(&fitted_on, &all, Some(CLIP))?;
+        let standardizer = Preprocessing::Standardize.fit(&fitted_on, &all, Some(CLIP))?;
         let prepared = |rows: &[&Vec<String>]| -> anyhow::Result<(Vec<f32>, usize)> {
             let mut matrix = encoding.matrix(rows, party)?;
-            standardizer.apply(&mut matrix)?;
+            if let Some(standardizer) = &standardizer {
+                standardizer.apply(&mut matrix);
+            }
             let width = matrix.cols();
             Ok((matrix.into_values(), width))
         };

@@ -55,7 +55,8 @@ pub fn run(
     let device = Device::flex();
     let columns = [0, 1].map(|party| prepared(dataset, party, &plan));
     let encoder = |party: usize, seed: u64| {
-        let input = InputShape { columns: columns[party].cols(), image: dataset.image };
+        let input =
+            InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
         Encoder::new(recipe.encoder.clone(), Cut::Hash, input, settings, plan.updates(), seed, &device)
     };
     let mut parties = Vec::new();
