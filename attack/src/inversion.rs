@@ -169,7 +169,7 @@ mod tests {
         let parties = vec![PartyName::new("a").unwrap()];
         let settings = RunSettings::new(parties, Task::Binary, 4, 1);
         let model = BottomConfig::Cnn(CnnConfig { channels: vec![12], ..CnnConfig::default() });
-        let input = InputShape { columns: 80, image: Some([1, 10, 8]) };
+        let input = InputShape { columns: 80, image: Some([1, 10, 8]), ..InputShape::default() };
         let config = EncoderConfig { model, ..EncoderConfig::default() };
         let device = Device::flex();
         let encoder = Encoder::new(config, Cut::SimulatedFloat, input, &settings, 1, 3, &device).unwrap();

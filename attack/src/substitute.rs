@@ -37,7 +37,11 @@ impl Bench<'_> {
     /// A bottom model of the victim's architecture with weights of its own.
     pub fn substitute(&self, cut: CutKind) -> anyhow::Result<Encoder> {
         let cut = if cut == CutKind::SimulatedFloats { Cut::SimulatedFloat } else { Cut::Hash };
-        let input = InputShape { columns: self.owner.columns.cols(), image: self.owner.image };
+        let input = InputShape {
+            columns: self.owner.columns.cols(),
+            image: self.owner.image,
+            ..InputShape::default()
+        };
         let run = RunSettings { randomised_response: None, ..self.evidence.coordinator.run.clone() };
         let config = self.owner.config.encoder.clone();
         // The adversary does not know the victim's seed.

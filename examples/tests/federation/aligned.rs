@@ -1,7 +1,7 @@
 //! Private alignment between processes: rows unordered, some missing at each side, then killed in the midst of it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fixture::{Fixture, PARTIES, Role, command};
 

@@ -133,7 +133,7 @@ fn a_party_stops_under_feature_space_hijacking() {
                 // Columns as the party's, uniform, in standard deviations.
                 let values = (0..300 * 3).map(|_| (uniform(&mut rng) - 0.5) * 12.0_f32.sqrt()).collect();
                 let auxiliary = Auxiliary { values, columns: 3 };
-                let input = InputShape { columns: 3, image: None };
+                let input = InputShape { columns: 3, ..InputShape::default() };
                 let (config, device) = (EncoderConfig::default(), Device::flex());
                 let pilot = Encoder::new(config, Cut::Hash, input, settings, 1000, 5, &device).unwrap();
                 let critic = CriticConfig { objective, ..CriticConfig::default() };

@@ -117,7 +117,7 @@ impl<'a> Federation<'a> {
         let Some(preprocessor) = &self.models.preprocessors[party] else { return Ok(raw) };
         let width = self.set.columns[party].cols();
         let mut matrix = Matrix::new(raw.len() / width, width, raw)?;
-        preprocessor.apply(&mut matrix)?;
+        preprocessor.apply(&mut matrix);
         Ok(matrix.into_values())
     }
 
