@@ -234,6 +234,6 @@ mod tests {
             assert!(matches!(error, PreprocessError::Clip { .. }));
         }
         assert_eq!(fit(Preprocessing::None, &[0], Some(10.0)), Err(PreprocessError::ClipWithoutScale));
-        assert_eq!(fit(Preprocessing::None, &[0], None), Ok(()));
+        assert_eq!(fit(Preprocessing::None, &[0], None), Ok(None));
     }
 }

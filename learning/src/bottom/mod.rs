@@ -159,7 +159,7 @@ impl BottomModel {
     ) -> Option<Tensor<2>> {
         match self {
             Self::Cnn(model) => model.pull_features(columns, blocks, of),
-            Self::Mlp(_) | Self::ResNet18(_) => None,
+            Self::Mlp(_) | Self::Embedded(_) | Self::ResNet18(_) => None,
         }
     }
 
