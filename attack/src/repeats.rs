@@ -94,7 +94,9 @@ impl Bench<'_> {
             bare.get_or_insert(hits);
             let knowledge = [known(facts), vec!["auxiliary records' codes in both runs".into()]].concat();
             let releases = u64::from(attack != names::NO_CODE);
-            let victim = format!("the same record in another run, of {party}");
+            // Each cut beside its own baseline.
+            let what = if attackable.cut == CutKind::SimulatedFloats { "floats" } else { "codes" };
+            let victim = format!("the same record in another run with {what}, of {party}");
             let note = format!("among {} records of a run with other first weights", targets.len());
             let scored = (targets.len(), metrics);
             findings.keep(scene.told(attack, &victim, (knowledge, releases), scored, note, began));

@@ -243,7 +243,7 @@ mod tests {
             seed in any::<u64>(),
             given in any::<bool>(),
             cohort_share in 0.2_f64..1.0,
-            calibration_share in 0.0_f64..0.5,
+            calibration_share in prop_oneof![Just(0.0), 0.1_f64..0.5],
         ) {
             let row_order = if given { RowOrder::Given } else { RowOrder::Shuffled };
             let settings = RunSettings { batch_rows, seed, row_order, cohort_share, calibration_share, ..settings() };

@@ -94,16 +94,17 @@ impl Ranked {
 
     fn roc(&self) -> Vec<(f64, f64)> {
         let (normal, abnormal) = (self.normal as f64, (self.rows.len() - self.normal) as f64);
-        let (mut alarms, mut found) = (0.0, 0.0);
+        let (mut alarms, mut found) = (0_u32, 0_u32);
         let mut points = vec![(0.0, 0.0)];
         for tied in self.rows.chunk_by(|a, b| a.0 == b.0).collect::<Vec<_>>().into_iter().rev() {
             for (_, odd, _) in tied {
-                if *odd { found += 1.0 / abnormal } else { alarms += 1.0 / normal }
+                if *odd { found += 1 } else { alarms += 1 }
             }
             // A line of at most some hundred points.
             let (x, y) = points[points.len() - 1];
-            if alarms - x > 0.004 || found - y > 0.02 {
-                points.push((alarms, found));
+            let (right, up) = (f64::from(alarms) / normal, f64::from(found) / abnormal);
+            if right - x > 0.004 || up - y > 0.02 {
+                points.push((right, up));
             }
         }
         points.push((1.0, 1.0));
