@@ -60,10 +60,9 @@ impl Evidence {
             let prepared = Prepared::load_trained(&config, &model)
                 .with_context(|| format!("the trained model of {name}"))?;
             ensure!(prepared.ids == ids, "{name}: other records, or in another order, than the labels'");
-            let names = model.text.get("columns").map(|names| names.split(',').map(str::to_string).collect());
             owners.push(Owner {
                 config,
-                names: names.unwrap_or_default(),
+                names: prepared.names(),
                 image: prepared.image,
                 columns: prepared.columns,
                 encoder: prepared.encoder,

@@ -26,7 +26,8 @@ struct LabelHolder<'a> {
 impl Owner for LabelHolder<'_> {
     fn read(&self, mut spool: Spool<'_>) -> anyhow::Result<()> {
         hashvfl_data::ids_of_labels(&self.config.labels, |id| anyhow::Ok(spool.push(id)?))?;
-        Ok(spool.finish(None)?)
+        let files = hashvfl_data::fingerprint(self.config.labels.files())?;
+        Ok(spool.finish(Some(files))?)
     }
 
     fn charge(&self, records: u64) -> anyhow::Result<()> {

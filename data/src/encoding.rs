@@ -138,6 +138,17 @@ impl Encoding {
         self.columns.iter().map(|column| column.fitted.width()).sum()
     }
 
+    /// A name for each of them: that of the table's column, numbered where it became several. No category is in it.
+    pub fn names(&self) -> Vec<String> {
+        let named = |FittedColumn { name, fitted }: &FittedColumn| -> Vec<String> {
+            match fitted.width() {
+                1 => vec![name.clone()],
+                width => (1..=width).map(|part| format!("{name} ({part} of {width})")).collect(),
+            }
+        };
+        self.columns.iter().flat_map(named).collect()
+    }
+
     /// Those of them that hold positions of categories.
     pub fn embedded(&self) -> Vec<Embedded> {
         let (mut at, mut found) = (0, Vec::new());

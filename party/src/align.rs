@@ -34,7 +34,8 @@ struct PartyOwner<'a> {
 impl Owner for PartyOwner<'_> {
     fn read(&self, mut spool: Spool<'_>) -> anyhow::Result<()> {
         hashvfl_data::ids_of_columns(&self.config.columns, |id| anyhow::Ok(spool.push(id)?))?;
-        Ok(spool.finish(None)?)
+        let files = hashvfl_data::fingerprint(self.config.columns.files())?;
+        Ok(spool.finish(Some(files))?)
     }
 
     fn charge(&self, records: u64) -> anyhow::Result<()> {

@@ -112,6 +112,11 @@ impl Prepared {
         Ok(Self { ids, columns, image, plan, encoder, encoding, device: name, seed })
     }
 
+    /// A name for each encoded column.
+    pub fn names(&self) -> Vec<String> {
+        self.encoding.names()
+    }
+
     /// One line for a person.
     pub fn describe(&self) -> String {
         let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fixture::{Fixture, PARTIES, Role, command};
 
 /// A fixture whose tables miss different records, in different orders, with keys pinned in policies.
-fn unordered() -> Fixture {
+fn unordered(most: u32) -> Fixture {
     let mut fixture = Fixture::new();
     let mut keys = Vec::new();
     for name in ["bank", "telecom", "labels"] {
@@ -35,7 +35,7 @@ fn unordered() -> Fixture {
             .collect();
         fixture.write(
             &format!("{name}-policy.toml"),
-            &format!("[alignment]\nmost = 1\n[alignment.keys]\n{pins}"),
+            &format!("[alignment]\nmost = {most}\n[alignment.keys]\n{pins}"),
         );
         let own = if name == "labels" { "name = \"labels\", " } else { "" };
         let table = format!(
@@ -79,9 +79,30 @@ fn check(fixture: &Fixture) {
     assert!(!fixture.path("bank-align/scalar").exists());
 }
 
+/// From unordered tables of different records to one model, without a shared order beforehand.
+#[test]
+fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
+    let mut fixture = unordered(1);
+    let (mut relay, address) = coordinator(&fixture);
+    let mut parties = PARTIES.map(|name| party(&fixture.party_config(name, &address)));
+    parties.iter_mut().for_each(Role::succeeds);
+    relay.succeeds();
+    for (config, name) in [("bank", "bank"), ("telecom", "telecom"), ("coordinator", "labels")] {
+        fixture.extra.push((config, format!("order = \"{name}-align/order.csv\"")));
+    }
+    fixture.run();
+    let auc = fixture.summary()["test"]["auc"].as_f64().unwrap();
+    assert!(auc > 0.75, "rows of one record must meet: {auc}");
+    let table = fixture.read("bank.csv");
+    fixture.write("bank.csv", &format!("{table}r9999,0.1,0.2,0.3\n"));
+    let config = fixture.path("bank.toml");
+    let (good, _, error) = command(&["party", "--check", "--config", config.to_str().unwrap()]);
+    assert!(!good && error.contains("changed"), "{error}");
+}
+
 #[test]
 fn three_processes_agree_and_a_second_alignment_is_over_the_policy() {
-    let fixture = unordered();
+    let fixture = unordered(1);
     let (mut relay, address) = coordinator(&fixture);
     let mut parties = PARTIES.map(|name| party(&fixture.party_config(name, &address)));
     parties.iter_mut().for_each(Role::succeeds);
@@ -94,7 +115,8 @@ fn three_processes_agree_and_a_second_alignment_is_over_the_policy() {
 
 #[test]
 fn a_party_killed_again_and_again_ends_with_the_same_order() {
-    let fixture = unordered();
+    // One that is killed between counting and its first point counts once more.
+    let fixture = unordered(6);
     let (mut relay, address) = coordinator(&fixture);
     let configs = PARTIES.map(|name| fixture.party_config(name, &address));
     let mut telecom = party(&configs[1]);
