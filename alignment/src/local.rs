@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hashvfl_core::PartyName;
+use hashvfl_ledger::{Policy, RedbStore, count_alignment};
 use serde::Deserialize;
 
 use crate::error::AlignmentError;
@@ -65,19 +66,27 @@ impl AlignmentConfig {
     }
 }
 
-/// What a role brings: its table, its ledger, the others' keys.
-pub trait Owner {
-    /// Hands the id of every record to `spool` and finishes it.
-    fn read(&self, spool: Spool<'_>) -> anyhow::Result<()>;
+/// What a role brings.
+pub struct Owner<'a> {
+    /// Hands the id of every record of its table to the spool and finishes it.
+    pub read: &'a dyn Fn(Spool<'_>) -> anyhow::Result<()>,
+    /// Its ledger, made if need be.
+    pub ledger: &'a Path,
+    /// Its policy: how many alignments, and the others' keys.
+    pub policy: &'a Policy,
+}
 
-    /// Counts the alignment of so many records before anything leaves.
-    fn charge(&self, records: u64) -> anyhow::Result<()>;
+impl Owner<'_> {
+    /// Counts the alignment `id` of so many records before anything leaves.
+    fn charge(&self, id: &str, records: u64) -> anyhow::Result<()> {
+        let mut store = RedbStore::open_or_create(self.ledger)?;
+        Ok(count_alignment(&mut store, self.policy, id, records as usize)?)
+    }
 
     /// The pinned key of another holder.
-    fn pinned(&self, holder: &PartyName) -> Option<PublicKey>;
-
-    /// Fewest common records of which an order is kept.
-    fn least_common(&self) -> u64;
+    fn pinned(&self, holder: &PartyName) -> Option<PublicKey> {
+        self.policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
+    }
 }
 
 /// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk.
@@ -87,7 +96,7 @@ pub trait Owner {
 pub fn align<R: Relay>(
     config: &AlignmentConfig,
     name: &PartyName,
-    owner: &dyn Owner,
+    owner: &Owner,
     join: impl FnOnce() -> anyhow::Result<R>,
     tell: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<Outcome> {
@@ -97,15 +106,15 @@ pub fn align<R: Relay>(
     let key = SecretKey::read(&config.key)?;
     let folder = Folder::open(&config.folder, settings)?;
     if folder.outcome()?.is_none() && !folder.has_begun() {
-        owner.read(Spool::new(&folder, settings, memory_bytes)?)?;
-        owner.charge(folder.records()?)?;
+        (owner.read)(Spool::new(&folder, settings, memory_bytes)?)?;
+        owner.charge(settings.id.as_str(), folder.records()?)?;
         folder.begin()?;
     }
     let pinned = |holder: &PartyName| owner.pinned(holder);
     let wait = Duration::from_secs(config.wait_s);
     let holder = Holder::new(settings, name, &folder, (&key, &pinned), join()?, (wait, memory_bytes))?;
     let outcome = holder.run(tell)?;
-    let least = owner.least_common().max(1);
+    let least = owner.policy.alignment.least_common.max(1);
     if outcome.common < least {
         folder.forget_order()?;
         return Err(AlignmentError::TooFew { common: outcome.common, least }.into());

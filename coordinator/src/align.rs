@@ -3,10 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hashvfl_alignment::identity::PublicKey;
 use hashvfl_alignment::{AlignmentConfig, Bar, Owner, Spool, align};
-use hashvfl_core::PartyName;
-use hashvfl_ledger::{Policy, RedbStore, count_alignment};
+use hashvfl_ledger::Policy;
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -16,34 +14,6 @@ use crate::relay::{self, Hub, Inside};
 
 /// How long the relay stays for holders that are not through, once the label holder is.
 const LINGER: Duration = Duration::from_secs(60);
-
-struct LabelHolder<'a> {
-    config: &'a CoordinatorConfig,
-    alignment: &'a AlignmentConfig,
-    policy: Policy,
-}
-
-impl Owner for LabelHolder<'_> {
-    fn read(&self, mut spool: Spool<'_>) -> anyhow::Result<()> {
-        hashvfl_data::ids_of_labels(&self.config.labels, |id| anyhow::Ok(spool.push(id)?))?;
-        let files = hashvfl_data::fingerprint(self.config.labels.files())?;
-        Ok(spool.finish(Some(files))?)
-    }
-
-    fn charge(&self, records: u64) -> anyhow::Result<()> {
-        let mut store = RedbStore::open_or_create(&self.config.ledger)?;
-        let id = self.alignment.settings.id.as_str();
-        Ok(count_alignment(&mut store, &self.policy, id, records as usize)?)
-    }
-
-    fn pinned(&self, holder: &PartyName) -> Option<PublicKey> {
-        self.policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
-    }
-
-    fn least_common(&self) -> u64 {
-        self.policy.alignment.least_common
-    }
-}
 
 /// Relays until all holders are through; takes part where `[alignment] name` is a holder.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
@@ -60,7 +30,11 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     runtime.spawn(relay::serve(hub.clone(), listener));
     let name =
         alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
-    let owner = LabelHolder { config, alignment, policy };
+    let read = |mut spool: Spool<'_>| {
+        config.labels.ids().visit(|id| anyhow::Ok(spool.push(id)?))?;
+        Ok(spool.finish(Some(hashvfl_data::fingerprint(config.labels.files())?))?)
+    };
+    let owner = Owner { read: &read, ledger: &config.ledger, policy: &policy };
     let mut bar = Bar::new();
     let join = || Ok(Inside::enter(&hub, name, &runtime));
     let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));

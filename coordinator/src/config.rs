@@ -69,7 +69,8 @@ pub struct CoordinatorConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeConfig {
-    /// The ids of the aligned records, in the order in which all parties hold them; absent: those of the labels.
+    /// The ids of the aligned records, in the order in which all parties hold them; absent: those of `order`, or of
+    /// the labels.
     pub records: Option<IdsSource>,
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,

@@ -25,7 +25,7 @@ pub fn evaluate(
     classifier.load(&stored.top.model)?;
     let rows = stored.plan.part(Part::Test);
     ensure!(!rows.is_empty(), "run.test_share is 0: there are no test records");
-    let rows = known(&stored.tables, rows)?;
+    let rows = known(&config.run.parties, &stored.tables, rows)?;
     let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
     println!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())
@@ -36,7 +36,7 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
     ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
     let stored = Stored::load(config, &[], None)?;
     let known = |part| {
-        known(&stored.tables, stored.plan.part(part)).context(
+        known(&config.run.parties, &stored.tables, stored.plan.part(part)).context(
             "only a run that refits (run.refit, or run.cohort_share below 1) keeps codes of training records",
         )
     };
@@ -111,7 +111,11 @@ fn table(
 }
 
 /// Those of `rows` whose codes are all there; says how many are not.
-fn known(tables: &[CodeTable], rows: &[u32]) -> anyhow::Result<Vec<u32>> {
+fn known(parties: &[PartyName], tables: &[CodeTable], rows: &[u32]) -> anyhow::Result<Vec<u32>> {
+    for (party, table) in parties.iter().zip(tables) {
+        let any = rows.is_empty() || rows.iter().any(|row| table.knows(*row));
+        ensure!(any, "none of the codes of {party}'s {} records are there", rows.len());
+    }
     let known = |row: &u32| tables.iter().all(|table| table.knows(*row));
     let known: Vec<u32> = rows.iter().copied().filter(known).collect();
     let missing = rows.len() - known.len();

@@ -98,6 +98,15 @@ impl FromServer {
     }
 }
 
+/// For `retain` on a request's rows: keeps those whose positions are not among `refused`, which ascend.
+pub fn granted(refused: &[u32]) -> impl FnMut(&u32) -> bool {
+    let (mut position, mut next) = (0, refused.iter().peekable());
+    move |_| {
+        position += 1;
+        next.next_if(|refused| **refused == position - 1).is_none()
+    }
+}
+
 /// Why a coordinator's message is not one that a serving party answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
@@ -322,11 +331,7 @@ impl LinkSession {
                     return Err(LinkError::Refused { party: party(), request });
                 }
                 let rows = refused.iter().map(|position| open.rows[*position as usize]).collect();
-                let (mut position, mut next) = (0, refused.iter().peekable());
-                open.rows.retain(|_| {
-                    position += 1;
-                    next.next_if(|refused| **refused == position - 1).is_none()
-                });
+                open.rows.retain(granted(&refused));
                 open.granted = true;
                 LinkEvent::Granted { refused: rows, reason }
             }

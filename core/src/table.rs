@@ -72,18 +72,10 @@ impl CodeTable {
 
     /// Codes of `rows` as row-major +1.0 and -1.0, or the first row that is not known.
     pub fn signs(&self, rows: &[u32]) -> Result<Vec<f32>, u32> {
-        let width = self.bits.div_ceil(8);
-        let mut signs = Vec::with_capacity(rows.len() * self.bits);
-        for row in rows {
-            if !self.knows(*row) {
-                return Err(*row);
-            }
-            let place = &self.bytes[*row as usize * width..];
-            signs.extend(
-                (0..self.bits).map(|bit| if (place[bit / 8] >> (bit % 8)) & 1 == 1 { 1.0 } else { -1.0 }),
-            );
+        match rows.iter().find(|row| !self.knows(**row)) {
+            Some(unknown) => Err(*unknown),
+            None => Ok(self.signs_or_zeros(rows)),
         }
-        Ok(signs)
     }
 
     /// The same for rows that need not be known: zeros, no sign, stand for the bits of one that is not.

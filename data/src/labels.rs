@@ -137,7 +137,7 @@ impl LabelsSource {
     pub fn ids(&self) -> IdsSource {
         match self {
             Self::Csv(csv) => IdsSource::Csv { paths: csv.paths.clone(), id: csv.id.clone() },
-            Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone() },
+            Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone(), dimensions: 1 },
         }
     }
 }

@@ -32,7 +32,6 @@ mod record_ids;
 mod row_encoder;
 mod scale;
 mod source;
-mod table_ids;
 mod target;
 mod treatment;
 
@@ -50,6 +49,5 @@ pub use order::{Order, fingerprint};
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
 pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load, load_as};
-pub use table_ids::{ids_of_columns, ids_of_labels};
 pub use target::Target;
 pub use treatment::{ColumnRules, Fill, Kind, Missing, Treatment, Types, Unseen};

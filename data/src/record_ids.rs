@@ -53,7 +53,14 @@ pub enum IdsSource {
     Idx {
         /// The files.
         paths: Vec<PathBuf>,
+        /// Dimensions that they have, the records counted as one: labels alone, unless a table of images says otherwise.
+        #[serde(skip, default = "one")]
+        dimensions: usize,
     },
+}
+
+fn one() -> usize {
+    1
 }
 
 impl IdsSource {
@@ -67,7 +74,7 @@ impl IdsSource {
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         match self {
-            Self::Csv { paths, .. } | Self::Parquet { paths, .. } | Self::Idx { paths } => {
+            Self::Csv { paths, .. } | Self::Parquet { paths, .. } | Self::Idx { paths, .. } => {
                 resolve(paths, folder)
             }
         }
@@ -81,7 +88,9 @@ impl IdsSource {
         match self {
             Self::Csv { paths, .. } => CsvFiles::open(paths)?.records_at_most(),
             Self::Parquet { paths, .. } => paths.iter().map(|path| Ok(Ids::open(path)?.records())).sum(),
-            Self::Idx { paths } => paths.iter().map(|path| Ok(IdxFile::open(path, 1)?.records())).sum(),
+            Self::Idx { paths, dimensions } => {
+                paths.iter().map(|path| Ok(IdxFile::open(path, *dimensions)?.records())).sum()
+            }
         }
     }
 
@@ -276,5 +285,27 @@ mod tests {
         std::fs::write(path("b.parquet"), "id\nr1\n").unwrap();
         assert!(error("b.parquet", "id").contains("b.parquet"));
         assert!(error("c.csv", "id").contains("cannot open"));
+    }
+
+    #[test]
+    fn ids_come_in_the_order_of_the_table_and_a_missing_one_is_placed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let source: crate::ColumnsSource =
+            toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let mut ids = Vec::new();
+            source
+                .ids()
+                .visit(|id| {
+                    ids.push(id.to_string());
+                    Ok::<(), TableError>(())
+                })
+                .map(|()| ids)
+        };
+        assert_eq!(read("a,id\n1,x\n2, y \nz,x\n").unwrap(), ["x", "y", "x"]);
+        let error = read("a,id\n1,x\n2,\n").unwrap_err().to_string();
+        assert!(error.contains("a.csv, line 3") && error.contains("record id"), "{error}");
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::error::TableError;
 use crate::matrix::Matrix;
+use crate::record_ids::IdsSource;
 use crate::treatment::Treatment;
 use crate::{csv_table, idx_table};
 
@@ -115,6 +116,14 @@ impl ColumnsSource {
         match self {
             Self::Csv(csv) => &csv.paths,
             Self::Idx(idx) => &idx.paths,
+        }
+    }
+
+    /// Where the ids of the records are.
+    pub fn ids(&self) -> IdsSource {
+        match self {
+            Self::Csv(csv) => IdsSource::Csv { paths: csv.paths.clone(), id: csv.id.clone() },
+            Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone(), dimensions: 3 },
         }
     }
 

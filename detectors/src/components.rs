@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::MAX_FEATURES;
-use crate::linear::{by_columns, covariance, eigen, means, product};
+use crate::linear::{along, by_columns, covariance, eigen, means, product, whitened};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -55,13 +55,8 @@ impl Detector<Seen<'_>> for Components {
         });
         // At least the one of least variance.
         let kept = kept.count().max(1);
-        let scaled: Vec<Vec<f64>> = vectors[..kept]
-            .iter()
-            .zip(&variances)
-            .map(|(vector, variance)| vector.iter().map(|v| v / (variance.max(0.0) + ridge).sqrt()).collect())
-            .collect();
-        let mean = scaled.iter().map(|row| row.iter().zip(&center).map(|(w, c)| w * c).sum::<f64>() as f32);
-        Ok(Self { width, mean: mean.collect(), directions: by_columns(&scaled) })
+        let scaled = whitened(&vectors[..kept], &variances, ridge);
+        Ok(Self { width, mean: along(&scaled, &center), directions: by_columns(&scaled) })
     }
 }
 

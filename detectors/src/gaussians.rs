@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_FEATURES};
-use crate::linear::{by_columns, covariance, eigen, means, product};
+use crate::linear::{along, by_columns, covariance, eigen, means, product, whitened};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -49,18 +49,11 @@ impl Detector<Seen<'_>> for Gaussians {
         let shared = covariance(features, |row| &centers[class(row)]);
         let (variances, vectors) = eigen(shared, width);
         let ridge = RIDGE * variances.iter().sum::<f64>() / width as f64 + f64::MIN_POSITIVE.sqrt();
-        let scaled: Vec<Vec<f64>> = vectors
-            .iter()
-            .zip(&variances)
-            .map(|(vector, variance)| vector.iter().map(|v| v / (variance.max(0.0) + ridge).sqrt()).collect())
-            .collect();
-        let whiten = by_columns(&scaled);
-        let place = |center: &Vec<f64>| -> Vec<f32> {
-            scaled.iter().map(|row| row.iter().zip(center).map(|(w, c)| w * c).sum::<f64>() as f32).collect()
-        };
+        let scaled = whitened(&vectors, &variances, ridge);
         // A class without normal rows has no centre.
         let seen = (0..classes).filter(|at| normal.classes.iter().any(|class| *class as usize == *at));
-        Ok(Self { width, whiten, means: seen.map(|at| place(&centers[at])).collect() })
+        let means = seen.map(|at| along(&scaled, &centers[at])).collect();
+        Ok(Self { width, whiten: by_columns(&scaled), means })
     }
 }
 

@@ -85,6 +85,21 @@ pub fn covariance<'a>(rows: Values<'_>, center: impl Fn(usize) -> &'a [f64]) -> 
     sums
 }
 
+/// Eigenvectors over the roots of their eigenvalues, to which `ridge` is added: along them covariance is the identity.
+pub fn whitened(vectors: &[Vec<f64>], variances: &[f64], ridge: f64) -> Vec<Vec<f64>> {
+    let scaled = |(vector, variance): (&Vec<f64>, &f64)| {
+        let root = (variance.max(0.0) + ridge).sqrt();
+        vector.iter().map(|value| value / root).collect()
+    };
+    vectors.iter().zip(variances).map(scaled).collect()
+}
+
+/// Where `point` lies along each of `directions`.
+pub fn along(directions: &[Vec<f64>], point: &[f64]) -> Vec<f32> {
+    let place = |row: &Vec<f64>| row.iter().zip(point).map(|(w, c)| w * c).sum::<f64>() as f32;
+    directions.iter().map(place).collect()
+}
+
 /// Outputs that are summed at once, in the processor's registers.
 const LANES: usize = 16;
 

@@ -18,11 +18,11 @@ use crate::numpy::permutation;
 ///
 /// Found by matching ids and correlating: each column of guest.csv and host.csv has a correlation of 1.000000
 /// with exactly one column of raw.csv, and its position follows the order of raw.csv in both files.
-const RAW_HOST: [&str; 10] =
+pub const RAW_HOST: [&str; 10] =
     ["LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"];
 
 /// Columns of raw.csv that are the guest's; guest.csv holds them as x0 to x12, in this order.
-const RAW_GUEST: [&str; 13] = [
+pub const RAW_GUEST: [&str; 13] = [
     "PAY_6",
     "BILL_AMT1",
     "BILL_AMT2",

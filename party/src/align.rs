@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use hashvfl_alignment::identity::PublicKey;
 use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Relay, RelayError, Spool, align};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::message::PROTOCOL_VERSION;
-use hashvfl_ledger::{Policy, RedbStore, count_alignment};
+use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::alignment_client::AlignmentClient;
@@ -25,41 +24,17 @@ use crate::config::PartyConfig;
 /// Messages to the relay that may wait.
 const OUTBOUND_MESSAGES: usize = 16;
 
-struct PartyOwner<'a> {
-    config: &'a PartyConfig,
-    alignment: &'a AlignmentConfig,
-    policy: Policy,
-}
-
-impl Owner for PartyOwner<'_> {
-    fn read(&self, mut spool: Spool<'_>) -> anyhow::Result<()> {
-        hashvfl_data::ids_of_columns(&self.config.columns, |id| anyhow::Ok(spool.push(id)?))?;
-        let files = hashvfl_data::fingerprint(self.config.columns.files())?;
-        Ok(spool.finish(Some(files))?)
-    }
-
-    fn charge(&self, records: u64) -> anyhow::Result<()> {
-        let mut store = RedbStore::open_or_create(&self.config.ledger)?;
-        let id = self.alignment.settings.id.as_str();
-        Ok(count_alignment(&mut store, &self.policy, id, records as usize)?)
-    }
-
-    fn pinned(&self, holder: &PartyName) -> Option<PublicKey> {
-        self.policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
-    }
-
-    fn least_common(&self) -> u64 {
-        self.policy.alignment.least_common
-    }
-}
-
 /// Aligns, or goes on with it.
 pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
     let alignment =
         config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let owner = PartyOwner { config, alignment, policy };
+    let read = |mut spool: Spool<'_>| {
+        config.columns.ids().visit(|id| anyhow::Ok(spool.push(id)?))?;
+        Ok(spool.finish(Some(hashvfl_data::fingerprint(config.columns.files())?))?)
+    };
+    let owner = Owner { read: &read, ledger: &config.ledger, policy: &policy };
     let mut bar = Bar::new();
     let join = || Link::open(config, alignment, &runtime);
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;

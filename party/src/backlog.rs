@@ -27,8 +27,8 @@ impl Backlog {
         self.codes = Some((rows.to_vec(), codes, learn));
     }
 
-    /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder otherwise, and before the end,
-    /// whatever brought it about: what is not counted would be given back.
+    /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder
+    /// otherwise, and before the end, whatever brought it about: what is not counted would be given back.
     pub fn count(&mut self, releases: &mut Releases) -> anyhow::Result<()> {
         if let Some(gradient) = self.gradient.take() {
             releases.learned(&gradient);

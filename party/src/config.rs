@@ -100,7 +100,7 @@ pub struct PartyConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServeConfig {
-    /// The columns of the records to predict; absent: those of the training table.
+    /// The columns of the records to predict; absent: those of the training table, in `order`.
     pub columns: Option<ColumnsSource>,
 }
 
@@ -160,9 +160,12 @@ impl PartyConfig {
         Ok(Snapshot::read(&path)?)
     }
 
-    /// The columns that `party serve` serves.
-    pub fn served_columns(&self) -> &ColumnsSource {
-        self.serve.columns.as_ref().unwrap_or(&self.columns)
+    /// The columns that `party serve` serves, and their order where it was agreed on.
+    pub fn served(&self) -> (&ColumnsSource, Option<&Path>) {
+        match &self.serve.columns {
+            Some(columns) => (columns, None),
+            None => (&self.columns, self.order.as_deref()),
+        }
     }
 
     /// What is done to columns on their way to numbers.

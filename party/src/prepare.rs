@@ -61,7 +61,7 @@ impl Prepared {
     /// Loads the table to be served with the encoding and weights of a trained model.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
         let of = |table: &Table| Ok(Plan::of_trained(table.ids.len()));
-        Self::of_trained(config, (config.served_columns(), None), model, &of)
+        Self::of_trained(config, config.served(), model, &of)
     }
 
     fn of_trained(

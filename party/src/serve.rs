@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use hashvfl_core::inference::{FromServer, ServerError, ServerSession, ServerWork, Serving, ToServer};
+use hashvfl_core::inference::{
+    FromServer, ServerError, ServerSession, ServerWork, Serving, ToServer, granted,
+};
 use hashvfl_core::limits::{CODES_ROWS, MAX_MESSAGE_BYTES};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
@@ -151,12 +153,7 @@ impl Server<'_> {
         let reason = refused.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
         if !refused.positions.is_empty() {
             warn!(request, "{reason}");
-            let mut next = refused.positions.iter().peekable();
-            let mut position = 0;
-            rows.retain(|_| {
-                position += 1;
-                next.next_if(|refused| **refused == position - 1).is_none()
-            });
+            rows.retain(granted(&refused.positions));
         }
         if !rows.is_empty() {
             self.releases.reserve(&rows, &rows)?;

@@ -23,31 +23,53 @@ impl RecordIndex {
     /// # Errors
     /// If they cannot be read, there are none, or one comes twice.
     pub fn load(source: &IdsSource) -> anyhow::Result<Self> {
-        let mut index =
-            Self { text: String::new(), ends: Vec::new(), slots: Vec::new(), hasher: RandomState::new() };
+        let mut index = Self::empty();
         source.visit(|id| {
-            index.text.push_str(id);
-            index.ends.push(index.text.len() as u64);
+            index.push(id);
             Ok::<(), TableError>(())
         })?;
-        let records = index.ends.len();
+        index.placed()
+    }
+
+    /// Of the ids of an agreed order.
+    ///
+    /// # Errors
+    /// If there are none, or one comes twice.
+    pub fn of(ids: &[String]) -> anyhow::Result<Self> {
+        let mut index = Self::empty();
+        ids.iter().for_each(|id| index.push(id));
+        index.placed()
+    }
+
+    fn empty() -> Self {
+        Self { text: String::new(), ends: Vec::new(), slots: Vec::new(), hasher: RandomState::new() }
+    }
+
+    fn push(&mut self, id: &str) {
+        self.text.push_str(id);
+        self.ends.push(self.text.len() as u64);
+    }
+
+    /// With every id in its slot.
+    fn placed(mut self) -> anyhow::Result<Self> {
+        let records = self.ends.len();
         ensure!(records > 0, "[serve]: there are no records to serve: name their ids in serve.records");
         ensure!(
             records < EMPTY as usize,
             "[serve]: {records} records are too many: at most {EMPTY} can be served"
         );
-        index.slots = vec![EMPTY; (records * 2).next_power_of_two()];
+        self.slots = vec![EMPTY; (records * 2).next_power_of_two()];
         for row in 0..records as u32 {
-            let slot = index.slot(index.id(row));
-            if index.slots[slot] != EMPTY {
+            let slot = self.slot(self.id(row));
+            if self.slots[slot] != EMPTY {
                 bail!(
                     "[serve]: record {row} has the id of record {}, counted from 0: every record needs an id of its own",
-                    index.slots[slot]
+                    self.slots[slot]
                 );
             }
-            index.slots[slot] = row;
+            self.slots[slot] = row;
         }
-        Ok(index)
+        Ok(self)
     }
 
     /// Number of records.

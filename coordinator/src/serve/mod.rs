@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use hashvfl_data::Order;
 use hashvfl_learning::{Predictor, device, threads};
 use hashvfl_proto::stop::Stop;
 use tokio::net::TcpListener;
@@ -59,8 +60,11 @@ fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Engine> {
     // The top model is a small mlp, fastest on one thread.
     threads::limit(1);
     let predictor = Predictor::load(&top.model, run.parties.len() * run.bits, &opened.device)?;
-    let source = config.serve.records.clone().unwrap_or_else(|| config.labels.ids());
-    let index = RecordIndex::load(&source)?;
+    let index = match (&config.serve.records, &config.order) {
+        (Some(records), _) => RecordIndex::load(records)?,
+        (None, Some(order)) => RecordIndex::of(&Order::read(order)?.ids)?,
+        (None, None) => RecordIndex::load(&config.labels.ids())?,
+    };
     let ids = index.digest();
     let parties = run.parties.iter().zip(&top.encoders).map(|(name, encoder)| {
         let path = state.served_codes(name, encoder, &ids);

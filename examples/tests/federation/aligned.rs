@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::fixture::{Fixture, PARTIES, Role, command};
+use crate::predict::{all_by, predict, serving};
 
 /// A fixture whose tables miss different records, in different orders, with keys pinned in policies.
 fn unordered(most: u32) -> Fixture {
@@ -93,6 +94,12 @@ fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
     fixture.run();
     let auc = fixture.summary()["test"]["auc"].as_f64().unwrap();
     assert!(auc > 0.75, "rows of one record must meet: {auc}");
+    // Served records are the aligned ones, where nothing else is said.
+    let (coordinator, address) = fixture.serve();
+    let parties = serving(&fixture, &coordinator, &address);
+    let (rows, errors) = predict(&fixture, &address, &ids(&fixture, "labels-align/order.csv", 2));
+    assert!(all_by(&rows, "bank+telecom") && rows.len() > 200, "{errors}");
+    drop((coordinator, parties));
     let table = fixture.read("bank.csv");
     fixture.write("bank.csv", &format!("{table}r9999,0.1,0.2,0.3\n"));
     let config = fixture.path("bank.toml");

@@ -20,7 +20,7 @@ use crate::ledger::counted;
 
 /// A line of a file of predictions.
 #[derive(Debug, Clone, PartialEq)]
-struct Row {
+pub struct Row {
     id: String,
     outcome: String,
     class: String,
@@ -41,7 +41,7 @@ fn predict_file(fixture: &Fixture, address: &str, input: &str, out: &str) -> (bo
 }
 
 /// Predictions for `ids`, and the error if there was one.
-fn predict(fixture: &Fixture, address: &str, ids: &[String]) -> (Vec<Row>, String) {
+pub fn predict(fixture: &Fixture, address: &str, ids: &[String]) -> (Vec<Row>, String) {
     fixture.write("ask.csv", &format!("id\n{}\n", ids.join("\n")));
     let (good, errors) = predict_file(fixture, address, "ask.csv", "answer.csv");
     assert_eq!(good, errors.is_empty(), "{errors}");
@@ -79,11 +79,11 @@ fn outcomes(rows: &[Row]) -> BTreeMap<&str, usize> {
     outcomes
 }
 
-fn all_by(rows: &[Row], parties: &str) -> bool {
+pub fn all_by(rows: &[Row], parties: &str) -> bool {
     rows.iter().all(|row| row.outcome == "predicted" && row.parties == parties)
 }
 
-fn serving(fixture: &Fixture, coordinator: &Role, address: &str) -> [Role; 2] {
+pub fn serving(fixture: &Fixture, coordinator: &Role, address: &str) -> [Role; 2] {
     PARTIES.map(|name| {
         let party = fixture.party_serves(name, address);
         coordinator.wait_for(&format!("\"joined\",\"party\":\"{name}\""));

@@ -8,36 +8,14 @@ use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::{Digest, RunSettings};
 use hashvfl_data::{Order, fingerprint};
+use hashvfl_examples::dataset::{RAW_GUEST, RAW_HOST};
 use hashvfl_examples::federation::{home, write};
 use hashvfl_examples::processes::Configs;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
 /// Each party's name and columns.
-pub const PARTIES: [(&str, &[&str]); 2] = [
-    (
-        "host",
-        &["LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"],
-    ),
-    (
-        "guest",
-        &[
-            "PAY_6",
-            "BILL_AMT1",
-            "BILL_AMT2",
-            "BILL_AMT3",
-            "BILL_AMT4",
-            "BILL_AMT5",
-            "BILL_AMT6",
-            "PAY_AMT1",
-            "PAY_AMT2",
-            "PAY_AMT3",
-            "PAY_AMT4",
-            "PAY_AMT5",
-            "PAY_AMT6",
-        ],
-    ),
-];
+pub const PARTIES: [(&str, &[&str]); 2] = [("host", &RAW_HOST), ("guest", &RAW_GUEST)];
 /// Columns of codes: sex, education, marriage and how late each month's payment was.
 const CATEGORIES: [&str; 4] = ["SEX", "EDUCATION", "MARRIAGE", "PAY_"];
 const LABEL: &str = "default.payment.next.month";
