@@ -1,35 +1,10 @@
 //! What a record's id is: one or several columns, normalised as agreed. This is the one place for it.
 
-use std::borrow::Cow;
-
 use hashvfl_core::Digest;
+use hashvfl_core::key::{join, split};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::settings::{AlignmentSettings, Case, Unicode};
-
-/// One text of an id's parts: the part itself where there is one; else each part behind its length in bytes and a
-/// colon, so that no two lists of parts make the same text.
-pub fn join<'a>(parts: &[&'a str]) -> Cow<'a, str> {
-    match parts {
-        [part] => Cow::Borrowed(part),
-        parts => parts.iter().map(|part| format!("{}:{part}", part.len())).collect::<String>().into(),
-    }
-}
-
-/// The `count` parts of which [`join`] made `text`; `None` where it made no such text.
-pub fn split(text: &str, count: usize) -> Option<Vec<&str>> {
-    if count == 1 {
-        return Some(vec![text]);
-    }
-    let (mut parts, mut rest) = (Vec::with_capacity(count), text);
-    for _ in 0..count {
-        let (length, after) = rest.split_once(':')?;
-        let length: usize = length.parse().ok()?;
-        parts.push(after.get(..length)?);
-        rest = after.get(length..)?;
-    }
-    rest.is_empty().then_some(parts)
-}
 
 /// An id as all holders write it. `None` where nothing is left of a part: such a record has no id.
 pub fn normalise(settings: &AlignmentSettings, id: &str) -> Option<String> {
@@ -90,13 +65,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_told_apart(parts in prop::collection::vec(".{0,6}", 1..5)) {
-            let borrowed: Vec<&str> = parts.iter().map(String::as_str).collect();
-            let joined = join(&borrowed);
-            prop_assert_eq!(split(&joined, parts.len()), Some(borrowed));
-        }
-
-        #[test]
         fn normalising_again_changes_nothing(id in ".{1,12}", lower: bool, nfkc: bool) {
             let case = if lower { "lower" } else { "keep" };
             let unicode = if nfkc { "nfkc" } else { "nfc" };
@@ -104,11 +72,6 @@ mod tests {
             if let Some(once) = normalise(&settings, &id) {
                 prop_assert_eq!(normalise(&settings, &once), Some(once));
             }
-        }
-
-        #[test]
-        fn no_text_breaks_the_splitting(text in ".{0,12}", count in 1_usize..4) {
-            let _ = split(&text, count);
         }
     }
 }

@@ -50,11 +50,11 @@ impl AlignmentConfig {
         self.key = folder.join(&self.key);
     }
 
-    /// Checks every value.
+    /// Checks every value. `key_columns`: how many columns of this holder's table are an id.
     ///
     /// # Errors
-    /// When one is out of its range.
-    pub fn check(&self) -> Result<(), AlignmentError> {
+    /// When one is out of its range, or others agreed on another number of columns.
+    pub fn check(&self, key_columns: usize) -> Result<(), AlignmentError> {
         let bad = |text: &str| Err(AlignmentError::Settings(text.to_string()));
         if !(1..=1 << 20).contains(&self.memory_mib) {
             return bad("memory_mib must be 1 to 1048576");
@@ -62,12 +62,21 @@ impl AlignmentConfig {
         if self.wait_s == 0 {
             return bad("wait_s must be 1 or more");
         }
+        if self.settings.key_columns != key_columns {
+            return bad(&format!(
+                "settings.key_columns is {}, but this holder's `id` names {key_columns} columns: list as many as all \
+                 holders agreed on, in the same order",
+                self.settings.key_columns
+            ));
+        }
         self.settings.check()
     }
 }
 
 /// What a role brings.
 pub struct Owner<'a> {
+    /// How many columns of its table are a record's id.
+    pub key_columns: usize,
     /// Hands the id of every record of its table to the spool and finishes it.
     pub read: &'a dyn Fn(Spool<'_>) -> anyhow::Result<()>,
     /// Its ledger, made if need be.
@@ -100,7 +109,7 @@ pub fn align<R: Relay>(
     join: impl FnOnce() -> anyhow::Result<R>,
     tell: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<Outcome> {
-    config.check()?;
+    config.check(owner.key_columns)?;
     let memory_bytes = config.memory_mib << 20;
     let settings = &config.settings;
     let key = SecretKey::read(&config.key)?;

@@ -35,7 +35,8 @@ impl<'a> Spool<'a> {
         Ok(Self { folder, settings, digest: settings.digest(), ids, offset: 0, sorter, count: 0 })
     }
 
-    /// Adds a record by its id, as the table has it; several columns as [`key::join`] makes one text of them.
+    /// Adds a record by its id, as the table has it; several columns as
+    /// [`hashvfl_core::key::join`] makes one text of them.
     ///
     /// # Errors
     /// When nothing is left of it after normalisation, or the table is larger than agreed.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::Digest;
-use hashvfl_data::{ColumnsSource, LabelsSource};
+use hashvfl_data::fingerprint;
 use hashvfl_learning::snapshot::write_whole;
 use hashvfl_party::PartyConfig;
 use serde::{Deserialize, Serialize};
@@ -79,19 +79,13 @@ impl Manifest {
     fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = vec![self.coordinator.clone()];
         let coordinator = CoordinatorConfig::read(&self.coordinator)?;
-        files.extend(match &coordinator.labels {
-            LabelsSource::Csv(csv) => csv.paths.clone(),
-            LabelsSource::Idx(idx) => idx.paths.clone(),
-        });
+        files.extend_from_slice(coordinator.labels.files());
         files.push(top::path(&coordinator));
         for path in &self.parties {
             let party = PartyConfig::read(path)?;
             files.push(path.clone());
             files.push(party.model_path());
-            files.extend(match &party.columns {
-                ColumnsSource::Csv(csv) => csv.paths.clone(),
-                ColumnsSource::Idx(idx) => idx.paths.clone(),
-            });
+            files.extend_from_slice(party.columns.files());
         }
         files.iter().map(|file| absolute(file)).collect()
     }
@@ -102,6 +96,9 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn digest(path: &Path) -> anyhow::Result<String> {
+    if path.is_dir() {
+        return Ok(fingerprint(&[path.to_path_buf()])?.to_string()); // a folder of images
+    }
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Digest::of(&bytes).to_string())
 }

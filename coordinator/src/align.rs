@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hashvfl_alignment::{AlignmentConfig, Bar, Owner, Spool, align};
+use hashvfl_alignment::{Bar, Owner, Spool, align};
 use hashvfl_ledger::Policy;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -30,11 +30,13 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     runtime.spawn(relay::serve(hub.clone(), listener));
     let name =
         alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
+    let ids = config.labels.ids();
     let read = |mut spool: Spool<'_>| {
-        config.labels.ids().visit(|id| anyhow::Ok(spool.push(id)?))?;
+        ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(hashvfl_data::fingerprint(config.labels.files())?))?)
     };
-    let owner = Owner { read: &read, ledger: &config.ledger, policy: &policy };
+    let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
+    let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let mut bar = Bar::new();
     let join = || Ok(Inside::enter(&hub, name, &runtime));
     let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));

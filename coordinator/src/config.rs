@@ -150,7 +150,7 @@ impl CoordinatorConfig {
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);
-            alignment.check().context("in [alignment]")?;
+            alignment.check(config.labels.ids().key_columns()).context("in [alignment]")?;
             ensure!(
                 alignment.name.as_ref().is_some_and(|name| alignment.settings.holders.contains(name)),
                 "[alignment] name must be one of alignment.settings.holders: the label holder's"

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod gradient;
 pub mod hijack;
 pub mod inference;
+pub mod key;
 pub mod limits;
 pub mod message;
 pub mod name;

@@ -86,6 +86,17 @@ impl Column {
         }
     }
 
+    /// A number; in a column of categories its text is one.
+    pub(crate) fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
+        match self.content.get_or_insert_with(|| Building::of(Kind::Number)) {
+            Building::Category(_) => self.push_text(&number.to_string()),
+            Building::Number => {
+                let value = number as f32;
+                if value.is_finite() { Ok(value) } else { Err(CellFault::NotFinite) }
+            }
+        }
+    }
+
     /// A missing value.
     pub(crate) fn push_missing(&self) -> Result<f32, CellFault> {
         match self.missing {

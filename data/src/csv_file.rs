@@ -125,15 +125,6 @@ impl<'a> CsvFiles<'a> {
     }
 }
 
-/// The first record that is there below the header, with the header: for a glance at a file.
-pub(crate) fn first_lines(path: &Path) -> Result<(Vec<String>, ByteRecord), TableError> {
-    let mut reader = reader(path)?;
-    let names = read_header(path, &mut reader)?;
-    let mut record = ByteRecord::new();
-    read_record(path, &mut reader, &mut record)?;
-    Ok((names, record))
-}
-
 fn reader(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
     // A last line break is added (an empty line means nothing), so that every record ends in one
     // and its line can be told from the reader's. `\r` is trimmed off the cells: as part of the

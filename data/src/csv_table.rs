@@ -6,6 +6,7 @@ use crate::content::Column;
 use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::ids::IdColumn;
+use crate::key_columns::CsvKey;
 use crate::limits::{check_size, reserve_values};
 use crate::matrix::Matrix;
 use crate::names;
@@ -15,9 +16,9 @@ use crate::treatment::Treatment;
 pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, TableError> {
     let files = CsvFiles::open(&source.paths)?;
     let first_path = files.first_path();
-    let id_at = names::find(first_path, files.names(), "id", &source.id)?;
+    let key = source.id.find(&files)?;
     files.check_names_differ()?;
-    let columns_at = select(&files, source, id_at)?;
+    let columns_at = select(&files, source, &key)?;
     let column_count = columns_at.len() as u64;
     check_size(first_path, 0, column_count)?;
     check_image(source.image, columns_at.len())?;
@@ -37,7 +38,7 @@ pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, 
     files.visit(|spot, record| {
         rows += 1;
         check_size(spot.path, rows, column_count)?;
-        ids.push(spot, &source.id, &record[id_at])?;
+        ids.push(spot, &key.read(spot, record)?);
         for (column, &at) in columns.iter_mut().zip(&columns_at) {
             let value = column.push_cell(&record[at], treatment).map_err(|fault| TableError::Cell {
                 place: spot.place(),
@@ -59,20 +60,20 @@ pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, 
 }
 
 /// The positions of the columns to load, in the order in which they are to be loaded.
-fn select(files: &CsvFiles<'_>, source: &CsvColumns, id_at: usize) -> Result<Vec<usize>, TableError> {
+fn select(files: &CsvFiles<'_>, source: &CsvColumns, key: &CsvKey<'_>) -> Result<Vec<usize>, TableError> {
     let path = files.first_path();
     let all = files.names();
     let mut ignored = HashSet::new();
     for name in &source.ignore {
         let at = names::find(path, all, "ignore", name)?;
-        if at == id_at {
+        if key.holds(at) {
             return Err(named_twice(name, "is named by `id` and by `ignore`"));
         }
         ignored.insert(at);
     }
     let selected = match &source.columns {
-        Some(wanted) => select_named(files, wanted, id_at, &ignored)?,
-        None => (0..all.len()).filter(|at| *at != id_at && !ignored.contains(at)).collect(),
+        Some(wanted) => select_named(files, wanted, key, &ignored)?,
+        None => (0..all.len()).filter(|at| !key.holds(*at) && !ignored.contains(at)).collect(),
     };
     if selected.is_empty() {
         return Err(TableError::NoColumns { path: path.to_owned() });
@@ -86,14 +87,14 @@ fn select(files: &CsvFiles<'_>, source: &CsvColumns, id_at: usize) -> Result<Vec
 fn select_named(
     files: &CsvFiles<'_>,
     wanted: &[String],
-    id_at: usize,
+    key: &CsvKey<'_>,
     ignored: &HashSet<usize>,
 ) -> Result<Vec<usize>, TableError> {
     let mut selected = Vec::with_capacity(wanted.len());
     let mut seen = HashSet::new();
     for name in wanted {
         let at = names::find(files.first_path(), files.names(), "columns", name)?;
-        if at == id_at {
+        if key.holds(at) {
             return Err(named_twice(name, "is named by `id` and by `columns`"));
         }
         if ignored.contains(&at) {

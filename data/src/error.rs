@@ -5,8 +5,11 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::idx::IdxError;
+use crate::images::ImageError;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
+use crate::npy::NpyError;
 use crate::number::CellFault;
+use crate::png_folder::PngError;
 
 /// A line of a text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,6 +270,15 @@ pub enum TableError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Images do not fit together, or not what is asked of them.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A NumPy file is not what it should be.
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    /// A folder of PNG images is not what it should be.
+    #[error(transparent)]
+    Png(#[from] PngError),
     /// An IDX file is not what it should be.
     #[error(transparent)]
     Idx(#[from] IdxError),

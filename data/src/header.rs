@@ -1,42 +1,34 @@
-//! A glance at a CSV file, from which `party init` writes a first configuration.
+//! The header of a CSV file, for a first configuration.
 
 use std::path::Path;
 
-use crate::csv_file::first_lines;
+use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::names::looks_like_data;
-use crate::number::parse_number;
 
-/// What the first two lines of a CSV file say about its columns.
+/// What the first line of a CSV file says about its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The names of all columns, in the file's order.
     pub columns: Vec<String>,
     /// A guess of the id column: `id`, else the first that ends in `_id`, else the first.
     pub id: String,
-    /// Columns, but for the id, whose first cell is no number: they cannot be loaded as they are.
-    pub not_numeric: Vec<String>,
 }
 
-/// Reads the first two lines of a CSV file.
+/// Reads the first line of a CSV file.
 ///
 /// # Errors
 /// When the file is missing, empty or damaged, or begins with a record instead of names (names
 /// go into a configuration, cells must not).
 pub fn describe(path: &Path) -> Result<Header, TableError> {
-    let (columns, first_record) = first_lines(path)?;
+    header_of(path, CsvFiles::open(&[path.to_owned()])?.names().to_vec())
+}
+
+pub(crate) fn header_of(path: &Path, columns: Vec<String>) -> Result<Header, TableError> {
     if looks_like_data(&columns) {
         return Err(TableError::HeaderLooksLikeData { path: path.to_owned() });
     }
-    let id_at = guess_id(&columns);
-    let not_numeric = columns
-        .iter()
-        .zip(&first_record)
-        .enumerate()
-        .filter(|(at, (_, cell))| *at != id_at && parse_number(cell).is_err())
-        .map(|(_, (name, _))| name.clone())
-        .collect();
-    Ok(Header { id: columns.get(id_at).cloned().unwrap_or_default(), columns, not_numeric })
+    Ok(Header { id: columns.get(guess_id(&columns)).cloned().unwrap_or_default(), columns })
 }
 
 fn guess_id(columns: &[String]) -> usize {
@@ -69,13 +61,6 @@ mod tests {
         ] {
             assert_eq!(describe_text(text).unwrap().id, expected);
         }
-    }
-
-    #[test]
-    fn text_columns_are_pointed_out() {
-        let header = describe_text("id,age,job,note\nk1,30,clerk,\n").unwrap();
-        assert_eq!(header.columns, ["id", "age", "job", "note"]);
-        assert_eq!(header.not_numeric, ["job", "note"]);
     }
 
     #[test]

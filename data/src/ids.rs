@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use crate::csv_file::Spot;
 use crate::error::{Place, TableError};
-use crate::number::parse_text;
 
 /// Collects ids in the order of the records, and where each was read.
 #[derive(Default)]
@@ -18,18 +17,12 @@ pub(crate) struct IdColumn {
 
 impl IdColumn {
     /// Adds one record's id.
-    pub(crate) fn push(&mut self, spot: Spot<'_>, column: &str, cell: &[u8]) -> Result<(), TableError> {
-        let id = parse_text(cell).map_err(|fault| TableError::BadId {
-            place: spot.place(),
-            column: column.to_owned(),
-            fault,
-        })?;
+    pub(crate) fn push(&mut self, spot: Spot<'_>, id: &str) {
         if self.files.last().is_none_or(|(_, path)| path != spot.path) {
             self.files.push((self.ids.len(), spot.path.to_owned()));
         }
         self.ids.push(id.to_owned());
         self.lines.push(spot.line);
-        Ok(())
     }
 
     /// The ids, in the order of the records.
@@ -73,11 +66,11 @@ mod tests {
         for (path, line, id) in [
             ("a.csv", 2, "secret-1"),
             ("a.csv", 3, "secret-2"),
-            ("b.csv", 2, " secret-1 "),
+            ("b.csv", 2, "secret-1"),
             ("b.csv", 3, "secret-1"),
         ] {
             let spot = Spot { path: Path::new(path), line };
-            ids.push(spot, "id", id.as_bytes()).unwrap();
+            ids.push(spot, id);
         }
         let message = ids.finish().unwrap_err().to_string();
         assert!(message.starts_with("2 records"), "{message}");

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::TableError;
 use crate::input;
-use crate::source::Crop;
 
 const UNSIGNED_BYTE: u8 = 8;
 
@@ -60,37 +59,6 @@ pub enum IdxError {
         path: PathBuf,
         /// Records in the header.
         expected: u64,
-    },
-    /// A later file holds images of another size.
-    #[error(
-        "{} holds images of {found_height} x {found_width} pixels, expected {height} x {width} as \
-         in the first file; load only files with images of one size together", path.display()
-    )]
-    ImageSize {
-        /// The file.
-        path: PathBuf,
-        /// Rows of pixels in the first file.
-        height: usize,
-        /// Pixels in a row in the first file.
-        width: usize,
-        /// Rows of pixels in this file.
-        found_height: usize,
-        /// Pixels in a row in this file.
-        found_width: usize,
-    },
-    /// The crop is empty or reaches beyond the image.
-    #[error(
-        "`crop` takes {} x {} pixels from row {}, column {}, expected at least one pixel and all \
-         within the images of {height} x {width}; correct `crop`",
-        crop.height, crop.width, crop.top, crop.left
-    )]
-    Crop {
-        /// The rectangle, as configured.
-        crop: Crop,
-        /// Rows of pixels in an image.
-        height: usize,
-        /// Pixels in a row of an image.
-        width: usize,
     },
 }
 

@@ -10,6 +10,7 @@ use crate::csv_file::CsvFiles;
 use crate::error::{Place, TableError};
 use crate::ids::IdColumn;
 use crate::idx::IdxFile;
+use crate::key_columns::KeyColumns;
 use crate::limits::{MAX_CLASSES, check_size};
 use crate::names;
 use crate::number::CellFault;
@@ -44,8 +45,8 @@ pub enum LabelsSource {
 pub struct CsvLabels {
     /// The files, read one after the other; all have the same header.
     pub paths: Vec<PathBuf>,
-    /// Name of the column with the record ids.
-    pub id: String,
+    /// Name of the column with the record ids, or names of several.
+    pub id: KeyColumns,
     /// Name of the column with the labels.
     pub column: String,
 }
@@ -158,16 +159,16 @@ pub fn load_labels(source: &LabelsSource, task: Task) -> Result<Labels, LabelErr
 
 fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
     let files = CsvFiles::open(&source.paths)?;
-    let id_at = names::find(files.first_path(), files.names(), "id", &source.id)?;
+    let key = source.id.find(&files)?;
     let label_at = names::find(files.first_path(), files.names(), "column", &source.column)?;
     files.check_names_differ()?;
-    if id_at == label_at {
-        return Err(LabelError::LabelIsId { name: source.id.clone() });
+    if key.holds(label_at) {
+        return Err(LabelError::LabelIsId { name: source.column.clone() });
     }
     let mut ids = IdColumn::default();
     let mut target = TargetColumn::new(task);
     files.visit(|spot, record| {
-        ids.push(spot, &source.id, &record[id_at])?;
+        ids.push(spot, &key.read(spot, record)?);
         let column = || source.column.clone();
         match target.push(&record[label_at]) {
             Ok(true) => Ok(()),

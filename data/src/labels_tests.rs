@@ -85,8 +85,7 @@ fn the_label_is_not_the_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("y.csv");
     std::fs::write(&path, "id,y\n1,2\n").unwrap();
-    let source =
-        LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".to_owned(), column: "id".to_owned() });
+    let source = LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".into(), column: "id".to_owned() });
     let message = load_labels(&source, Task::Binary).unwrap_err().to_string();
     assert!(message.contains("by `id` and by `column`"), "{message}");
 }

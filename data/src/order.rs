@@ -12,6 +12,7 @@ use crate::error::TableError;
 use crate::input;
 use crate::labels::Labels;
 use crate::matrix::Matrix;
+use crate::png_folder;
 use crate::source::Table;
 use crate::target::Target;
 
@@ -140,13 +141,22 @@ impl Labels {
     }
 }
 
-/// SHA-256 over the bytes of all files of a source, in their order.
+/// SHA-256 over the bytes of all files of a source, in their order; of folders of images over names and files.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn fingerprint(paths: &[PathBuf]) -> Result<Digest, TableError> {
-    let digests = paths.iter().map(|path| digest_of(path)).collect::<Result<Vec<Digest>, _>>()?;
+    let of = |path: &PathBuf| if path.is_dir() { digest_of_folder(path) } else { digest_of(path) };
+    let digests = paths.iter().map(of).collect::<Result<Vec<Digest>, _>>()?;
     Ok(Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice())))
+}
+
+fn digest_of_folder(path: &PathBuf) -> Result<Digest, TableError> {
+    let mut parts = Vec::new();
+    for file in png_folder::list(std::slice::from_ref(path))? {
+        parts.extend([file.id.as_bytes().to_vec(), digest_of(&file.path)?.0.to_vec()]);
+    }
+    Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
 }
 
 fn digest_of(path: &Path) -> Result<Digest, TableError> {

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::DataType;
+use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde::{Deserialize, Serialize};
 
 use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::idx::IdxFile;
+use crate::key_columns::KeyColumns;
 use crate::names;
-use crate::number::parse_text;
+use crate::npy::NpyFile;
+use crate::png_folder;
 use crate::source::resolve;
 
 /// Values that are read at once.
@@ -39,15 +41,15 @@ pub enum IdsSource {
     Csv {
         /// The files, read one after the other; all have the same header.
         paths: Vec<PathBuf>,
-        /// Name of the column with the record ids.
-        id: String,
+        /// Name of the column with the record ids, or names of several.
+        id: KeyColumns,
     },
     /// A column of Parquet files, of texts or whole numbers.
     Parquet {
         /// The files, read one after the other.
         paths: Vec<PathBuf>,
-        /// Name of the column with the record ids.
-        id: String,
+        /// Name of the column with the record ids, or names of several.
+        id: KeyColumns,
     },
     /// IDX files: the ids are the records' numbers, from "0", counted on from file to file.
     Idx {
@@ -57,6 +59,18 @@ pub enum IdsSource {
         #[serde(skip, default = "one")]
         dimensions: usize,
     },
+    /// Folders of PNG images: the ids are the files' names. Never in a configuration: a table of images has them.
+    #[serde(skip)]
+    Png {
+        /// The folders.
+        paths: Vec<PathBuf>,
+    },
+    /// NumPy files: the ids are the records' numbers. Never in a configuration: a table of arrays has them.
+    #[serde(skip)]
+    Npy {
+        /// The files.
+        paths: Vec<PathBuf>,
+    },
 }
 
 fn one() -> usize {
@@ -64,19 +78,29 @@ fn one() -> usize {
 }
 
 impl IdsSource {
-    /// The ids in the column `id` of one file: Parquet where its name ends so, text otherwise.
-    pub fn of_file(path: &Path, id: &str) -> Self {
-        let (paths, id) = (vec![path.to_owned()], id.to_owned());
+    /// The ids in the column or columns `id` of one file: Parquet where its name ends so, text otherwise.
+    pub fn of_file(path: &Path, id: impl Into<KeyColumns>) -> Self {
+        let (paths, id) = (vec![path.to_owned()], id.into());
         let parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         if parquet { Self::Parquet { paths, id } } else { Self::Csv { paths, id } }
+    }
+
+    /// Columns that are an id together.
+    pub fn key_columns(&self) -> usize {
+        match self {
+            Self::Csv { id, .. } | Self::Parquet { id, .. } => id.names().len(),
+            _ => 1,
+        }
     }
 
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         match self {
-            Self::Csv { paths, .. } | Self::Parquet { paths, .. } | Self::Idx { paths, .. } => {
-                resolve(paths, folder)
-            }
+            Self::Csv { paths, .. }
+            | Self::Parquet { paths, .. }
+            | Self::Idx { paths, .. }
+            | Self::Png { paths }
+            | Self::Npy { paths } => resolve(paths, folder),
         }
     }
 
@@ -91,6 +115,8 @@ impl IdsSource {
             Self::Idx { paths, dimensions } => {
                 paths.iter().map(|path| Ok(IdxFile::open(path, *dimensions)?.records())).sum()
             }
+            Self::Png { paths } => Ok(png_folder::list(paths)?.len() as u64),
+            Self::Npy { paths } => paths.iter().map(|path| Ok(NpyFile::open(path)?.records())).sum(),
         }
     }
 
@@ -102,15 +128,8 @@ impl IdsSource {
         match self {
             Self::Csv { paths, id } => {
                 let files = CsvFiles::open(paths)?;
-                let at = names::find(files.first_path(), files.names(), "id", id)?;
-                files.visit(|spot, record| {
-                    let text = parse_text(&record[at]).map_err(|fault| TableError::BadId {
-                        place: spot.place(),
-                        column: id.clone(),
-                        fault,
-                    })?;
-                    each(text)
-                })
+                let key = id.find(&files)?;
+                files.visit(|spot, record| each(&key.read(spot, record)?))
             }
             Self::Parquet { paths, id } => {
                 if paths.is_empty() {
@@ -118,7 +137,10 @@ impl IdsSource {
                 }
                 paths.iter().try_for_each(|path| Ids::open(path)?.visit(id, &mut each))
             }
-            Self::Idx { .. } => (0..self.count_at_most()?).try_for_each(|row| each(&row.to_string())),
+            Self::Png { paths } => png_folder::list(paths)?.iter().try_for_each(|file| each(&file.id)),
+            Self::Idx { .. } | Self::Npy { .. } => {
+                (0..self.count_at_most()?).try_for_each(|row| each(&row.to_string()))
+            }
         }
     }
 }
@@ -142,69 +164,138 @@ impl<'a> Ids<'a> {
 
     fn visit<E: From<TableError>>(
         &self,
-        id: &str,
+        id: &KeyColumns,
         each: &mut impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        let schema = self.reader.metadata().file_metadata().schema_descr();
-        let all: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
-        let at = names::find(self.path, &all, "id", id)?;
-        let column = schema.column(at);
-        let texts = matches!(column.physical_type(), Type::BYTE_ARRAY | Type::INT32 | Type::INT64);
-        if !texts || column.max_rep_level() > 0 {
-            let reason = format!("column {id:?} holds neither texts nor whole numbers");
-            return Err(TableError::Parquet { path: self.path.to_owned(), reason }.into());
-        }
-        let broken = |error: ParquetError| broken(self.path, &error);
+        let columns = id.names().iter().map(|name| self.find(name)).collect::<Result<Vec<usize>, _>>()?;
         for group in 0..self.reader.num_row_groups() {
-            let group = self.reader.get_row_group(group).map_err(broken)?;
-            match group.get_column_reader(at).map_err(broken)? {
-                ColumnReader::ByteArrayColumnReader(reader) => self.column(
-                    id,
-                    reader,
-                    |value, each| {
-                        let text = std::str::from_utf8(value.data()).map_err(|_| self.no_id(id))?;
-                        each(text)
-                    },
-                    each,
-                )?,
-                ColumnReader::Int32ColumnReader(reader) => {
-                    self.column(id, reader, |value, each| each(&value.to_string()), each)?;
+            let group = self.reader.get_row_group(group).map_err(|error| broken(self.path, &error))?;
+            let named = id.names().iter().zip(&columns);
+            let parts = named.map(|(name, at)| self.part(group.as_ref(), name, *at));
+            let mut parts: Vec<(&str, Box<dyn Part>)> = parts.collect::<Result<_, _>>()?;
+            while let Some(records) = self.fill(&mut parts)? {
+                for at in 0..records {
+                    let text =
+                        |(name, part): &(&str, Box<dyn Part>)| part.text(at).ok_or_else(|| self.no_id(name));
+                    if let [part] = parts.as_slice() {
+                        each(&text(part)?)?;
+                        continue;
+                    }
+                    let texts = parts.iter().map(text).collect::<Result<Vec<String>, _>>()?;
+                    each(&KeyColumns::join(&texts.iter().map(String::as_str).collect::<Vec<_>>()))?;
                 }
-                ColumnReader::Int64ColumnReader(reader) => {
-                    self.column(id, reader, |value, each| each(&value.to_string()), each)?;
-                }
-                _ => return Err(self.no_id(id).into()),
             }
         }
         Ok(())
     }
 
-    fn column<T: DataType, E: From<TableError>, F: FnMut(&str) -> Result<(), E>>(
-        &self,
-        id: &str,
-        mut reader: ColumnReaderImpl<T>,
-        hand_on: impl Fn(&T::T, &mut F) -> Result<(), E>,
-        each: &mut F,
-    ) -> Result<(), E> {
-        let (mut values, mut levels) = (Vec::with_capacity(BATCH), Vec::new());
-        loop {
-            values.clear();
-            levels.clear();
-            let read = reader.read_records(BATCH, Some(&mut levels), None, &mut values);
-            let (records, found, _) = read.map_err(|error| broken(self.path, &error))?;
-            if records == 0 {
-                return Ok(());
-            }
-            if found != records {
-                return Err(self.no_id(id).into());
-            }
-            values.iter().try_for_each(|value| hand_on(value, each))?;
+    /// The column `name`, which holds texts or whole numbers.
+    fn find(&self, name: &str) -> Result<usize, TableError> {
+        let schema = self.reader.metadata().file_metadata().schema_descr();
+        let all: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+        let at = names::find(self.path, &all, "id", name)?;
+        let column = schema.column(at);
+        let texts = matches!(column.physical_type(), Type::BYTE_ARRAY | Type::INT32 | Type::INT64);
+        if !texts || column.max_rep_level() > 0 {
+            let reason = format!("column {name:?} holds neither texts nor whole numbers");
+            return Err(TableError::Parquet { path: self.path.to_owned(), reason });
         }
+        Ok(at)
+    }
+
+    /// The column `name` of a row group.
+    fn part<'n>(
+        &self,
+        group: &dyn RowGroupReader,
+        name: &'n str,
+        at: usize,
+    ) -> Result<(&'n str, Box<dyn Part>), TableError> {
+        let part: Box<dyn Part> =
+            match group.get_column_reader(at).map_err(|error| broken(self.path, &error))? {
+                ColumnReader::ByteArrayColumnReader(reader) => Box::new(Values::new(reader)),
+                ColumnReader::Int32ColumnReader(reader) => Box::new(Values::new(reader)),
+                ColumnReader::Int64ColumnReader(reader) => Box::new(Values::new(reader)),
+                _ => return Err(self.no_id(name)),
+            };
+        Ok((name, part))
+    }
+
+    /// Reads on in every part: the number of records that are there now, the same in each.
+    fn fill(&self, parts: &mut [(&str, Box<dyn Part>)]) -> Result<Option<usize>, TableError> {
+        let mut records = None;
+        for (name, part) in parts {
+            let (found, values) = part.fill().map_err(|error| broken(self.path, &error))?;
+            if values != found || records.is_some_and(|records| records != found) {
+                return Err(self.no_id(name));
+            }
+            records = Some(found);
+        }
+        Ok(records.filter(|records| *records > 0))
     }
 
     fn no_id(&self, id: &str) -> TableError {
         let reason = format!("a record has no id in column {id:?}, or one that is no text");
         TableError::Parquet { path: self.path.to_owned(), reason }
+    }
+}
+
+/// One of an id's columns in a row group, some records at a time.
+trait Part {
+    /// Reads the next records: how many, and how many of them have a value.
+    fn fill(&mut self) -> Result<(usize, usize), ParquetError>;
+
+    /// The text of record `at` of those.
+    fn text(&self, at: usize) -> Option<String>;
+}
+
+struct Values<T: DataType> {
+    reader: ColumnReaderImpl<T>,
+    values: Vec<T::T>,
+    levels: Vec<i16>,
+}
+
+impl<T: DataType> Values<T> {
+    fn new(reader: ColumnReaderImpl<T>) -> Self {
+        Self { reader, values: Vec::with_capacity(BATCH), levels: Vec::new() }
+    }
+}
+
+impl<T: DataType> Part for Values<T>
+where
+    T::T: IdValue,
+{
+    fn fill(&mut self) -> Result<(usize, usize), ParquetError> {
+        self.values.clear();
+        self.levels.clear();
+        let read = self.reader.read_records(BATCH, Some(&mut self.levels), None, &mut self.values)?;
+        Ok((read.0, read.1))
+    }
+
+    fn text(&self, at: usize) -> Option<String> {
+        self.values[at].text()
+    }
+}
+
+/// A value that can be part of an id.
+trait IdValue {
+    fn text(&self) -> Option<String>;
+}
+
+impl IdValue for ByteArray {
+    fn text(&self) -> Option<String> {
+        std::str::from_utf8(self.data()).ok().map(str::to_owned)
+    }
+}
+
+impl IdValue for i32 {
+    fn text(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl IdValue for i64 {
+    fn text(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
@@ -216,7 +307,7 @@ fn broken(path: &Path, error: &ParquetError) -> TableError {
 mod tests {
     use std::sync::Arc;
 
-    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::data_type::{ByteArrayType, Int32Type, Int64Type};
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
@@ -272,6 +363,35 @@ mod tests {
         );
         let found = ids(&IdsSource::of_file(&path("b.parquet"), "id")).unwrap();
         assert_eq!((found.len(), found[39_999].as_str()), (40_000, "39999"));
+    }
+
+    #[test]
+    fn several_columns_of_parquet_join_to_one_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let schema = "message m { REQUIRED INT32 branch; REQUIRED BYTE_ARRAY account (STRING); }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut writer = SerializedFileWriter::new(
+            File::create(&path).unwrap(),
+            schema,
+            Arc::new(WriterProperties::default()),
+        )
+        .unwrap();
+        for (branches, accounts) in [(&[1, 11][..], &["12", "2"][..]), (&[1], &["2"])] {
+            let mut group = writer.next_row_group().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<Int32Type>().write_batch(branches, None, None).unwrap();
+            column.close().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let accounts: Vec<ByteArray> = accounts.iter().map(|text| ByteArray::from(*text)).collect();
+            column.typed::<ByteArrayType>().write_batch(&accounts, None, None).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+        }
+        writer.close().unwrap();
+        let key = KeyColumns::new(vec!["branch".into(), "account".into()]).unwrap();
+        let found = ids(&IdsSource::of_file(&path, key)).unwrap();
+        assert_eq!(found, ["1:12:12", "2:111:2", "1:11:2"]);
     }
 
     #[test]

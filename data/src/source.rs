@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::error::TableError;
+use crate::key_columns::KeyColumns;
 use crate::matrix::Matrix;
 use crate::record_ids::IdsSource;
 use crate::treatment::Treatment;
-use crate::{csv_table, idx_table};
+use crate::{csv_table, idx_table, npy_table, png_table};
 
 /// Where a party's columns are, as in its configuration file; `format` chooses the kind.
 ///
@@ -36,6 +37,10 @@ pub enum ColumnsSource {
     Csv(CsvColumns),
     /// Images in the IDX format of MNIST, one byte a pixel; gzip is recognised.
     Idx(IdxColumns),
+    /// Folders of PNG images, one record a file.
+    Png(PngColumns),
+    /// Arrays of NumPy, `[records, columns]` or of images; gzip is recognised.
+    Npy(NpyColumns),
 }
 
 /// Columns of CSV files.
@@ -44,8 +49,8 @@ pub enum ColumnsSource {
 pub struct CsvColumns {
     /// The files, read one after the other; all have the same header.
     pub paths: Vec<PathBuf>,
-    /// Name of the column with the record ids.
-    pub id: String,
+    /// Name of the column with the record ids, or names of several.
+    pub id: KeyColumns,
     /// Names of the columns to load, in this order; without it all but `id` and `ignore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
@@ -65,6 +70,29 @@ pub struct IdxColumns {
     /// The files, read one after the other; all hold images of the same size.
     pub paths: Vec<PathBuf>,
     /// The part of each image to load; without it the whole image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
+}
+
+/// Pixels of PNG files: grey or RGB, all of one size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PngColumns {
+    /// The folders, read one after the other, each in the order of its files' names. A record's id is its file's path
+    /// below the folder, without `.png`.
+    pub paths: Vec<PathBuf>,
+    /// The part of each image to load; without it the whole image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
+}
+
+/// Values of `.npy` files: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NpyColumns {
+    /// The files, read one after the other; all hold records of the same shape.
+    pub paths: Vec<PathBuf>,
+    /// The part of each image to load; without it the whole image. Only where records are images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<Crop>,
 }
@@ -111,11 +139,13 @@ pub struct Table {
 }
 
 impl ColumnsSource {
-    /// The files that hold the records.
+    /// The files that hold the records; of folders of images the folders.
     pub fn files(&self) -> &[PathBuf] {
         match self {
             Self::Csv(csv) => &csv.paths,
             Self::Idx(idx) => &idx.paths,
+            Self::Png(png) => &png.paths,
+            Self::Npy(npy) => &npy.paths,
         }
     }
 
@@ -124,6 +154,8 @@ impl ColumnsSource {
         match self {
             Self::Csv(csv) => IdsSource::Csv { paths: csv.paths.clone(), id: csv.id.clone() },
             Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone(), dimensions: 3 },
+            Self::Png(png) => IdsSource::Png { paths: png.paths.clone() },
+            Self::Npy(npy) => IdsSource::Npy { paths: npy.paths.clone() },
         }
     }
 
@@ -132,6 +164,8 @@ impl ColumnsSource {
         let paths = match self {
             Self::Csv(csv) => &mut csv.paths,
             Self::Idx(idx) => &mut idx.paths,
+            Self::Png(png) => &mut png.paths,
+            Self::Npy(npy) => &mut npy.paths,
         };
         resolve(paths, folder);
     }
@@ -147,7 +181,8 @@ pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
 /// Loads the columns that `source` names, in one pass that holds the matrix once.
 ///
 /// CSV files are read a first time to count their lines, so that the matrix is allocated once.
-/// The ids of IDX records are their numbers, from "0", counted on from file to file.
+/// The ids of IDX and NumPy records are their numbers, from "0", counted on from file to file; those of PNG images
+/// are the files' names.
 ///
 /// # Errors
 /// When a file is missing, damaged or beyond the limits, a setting names a column that is not
@@ -165,6 +200,8 @@ pub fn load_as(source: &ColumnsSource, treatment: &Treatment) -> Result<Table, T
     match source {
         ColumnsSource::Csv(csv) => csv_table::load(csv, treatment),
         ColumnsSource::Idx(idx) => idx_table::load(idx),
+        ColumnsSource::Png(png) => png_table::load(png),
+        ColumnsSource::Npy(npy) => npy_table::load(npy, treatment),
     }
 }
 
@@ -193,6 +230,8 @@ mod tests {
              image = { channels = 1, height = 2, width = 3 }",
             "format = \"csv\"\npaths = [\"a.csv\"]\nid = \"id\"\ncolumns = [\"a\"]\nignore = [\"y\"]",
             "format = \"idx\"\npaths = [\"a.gz\"]",
+            "format = \"png\"\npaths = [\"faces\"]\ncrop = { top = 0, left = 0, height = 1, width = 1 }",
+            "format = \"npy\"\npaths = [\"a.npy\"]",
         ] {
             let source = parse(text).unwrap();
             let again = parse(&toml::to_string(&source).unwrap()).unwrap();

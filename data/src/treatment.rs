@@ -110,8 +110,15 @@ impl From<Kind> for ColumnRules {
 
 impl Treatment {
     /// What a missing value of column `name` is.
-    pub(crate) fn missing(&self, name: &str) -> Missing {
+    pub fn missing(&self, name: &str) -> Missing {
         self.types.get(name).and_then(|rules| rules.missing).unwrap_or(self.missing)
+    }
+
+    /// The same, with every missing value filled in.
+    pub fn accepting_missing(&self) -> Self {
+        let mut treatment = Self { missing: Missing::Fill, ..self.clone() };
+        treatment.types.values_mut().for_each(|rules| rules.missing = None);
+        treatment
     }
 
     /// What becomes of what no training row of column `name` had.

@@ -26,7 +26,7 @@ fn credit_default() {
     };
     let source = ColumnsSource::Csv(CsvColumns {
         paths: vec![path.clone()],
-        id: "id".to_owned(),
+        id: "id".into(),
         columns: None,
         ignore: vec!["y".to_owned()],
         image: None,
@@ -38,7 +38,7 @@ fn credit_default() {
     assert!(table.matrix.values().iter().all(|value| value.abs() <= 10.0));
 
     let labels = load_labels(
-        &LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".to_owned(), column: "y".to_owned() }),
+        &LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".into(), column: "y".to_owned() }),
         Task::Binary,
     )
     .unwrap();

@@ -189,8 +189,7 @@ fn file(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
 
 fn csv(path: &Path, id: &str, columns: Option<Vec<String>>, ignore: &[&str]) -> anyhow::Result<Table> {
     let ignore = ignore.iter().map(|name| (*name).to_string()).collect();
-    let source =
-        CsvColumns { paths: vec![path.to_path_buf()], id: id.to_string(), columns, ignore, image: None };
+    let source = CsvColumns { paths: vec![path.to_path_buf()], id: id.into(), columns, ignore, image: None };
     Ok(load(&ColumnsSource::Csv(source))?)
 }
 

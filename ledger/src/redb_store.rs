@@ -32,47 +32,10 @@ pub struct RedbStore {
 impl RedbStore {
     /// Opens a ledger, or makes one that its owner alone can read.
     pub fn open_or_create(path: &Path) -> Result<Self, StoreError> {
-        let io = |error: std::io::Error| io("open", path, error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map_err(io)?;
-        let database = builder().create(path);
-        let database = database.map_err(|error| opening(path, error))?;
-        let mut drawn = Salt::default();
-        rand::rngs::SysRng.try_fill_bytes(&mut drawn).map_err(|error| StoreError::Io {
-            what: "open",
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        })?;
-        let made = (|| -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            let absent = {
-                let mut meta = transaction.open_table(META)?;
-                transaction.open_table(BUCKETS)?;
-                transaction.open_table(FLOWS)?;
-                let absent = meta.get("salt")?.is_none();
-                if absent {
-                    meta.insert("salt", drawn.as_slice())?;
-                }
-                absent
-            };
-            if absent {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
-            Ok(())
-        })();
-        made.map_err(|error| failed("open", path, error))?;
-        // The file's name must be durable too.
-        #[cfg(unix)]
-        if let Some(folder) = path.parent() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        if !path.exists() {
+            make(path)?;
         }
-        Self::with(database, path)
+        Self::open(path)
     }
 
     /// Opens a ledger that is there.
@@ -171,6 +134,51 @@ impl Store for RedbStore {
     }
 }
 
+/// Makes an empty ledger under another name and gives it its own once it is whole: a process killed here leaves no
+/// ledger, never half of one.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let io = |error: std::io::Error| io("make", path, error);
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    if new.exists() {
+        std::fs::remove_file(&new).map_err(io)?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&new).map_err(io)?;
+    let mut salt = Salt::default();
+    rand::rngs::SysRng.try_fill_bytes(&mut salt).map_err(|error| StoreError::Io {
+        what: "make",
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    })?;
+    let database = builder().create(&new).map_err(|error| opening(path, error))?;
+    let filled = (|| -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(META)?.insert("salt", salt.as_slice())?;
+        transaction.open_table(BUCKETS)?;
+        transaction.open_table(FLOWS)?;
+        Ok(transaction.commit()?)
+    })();
+    filled.map_err(|error| failed("make", path, error))?;
+    drop(database);
+    // A link, not a new name: it never takes the place of a ledger that another process made meanwhile.
+    match std::fs::hard_link(&new, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
+        _ => std::fs::remove_file(&new).map_err(io)?,
+    }
+    // The file's name must be durable too.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    }
+    Ok(())
+}
+
 fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES);
@@ -250,6 +258,17 @@ mod tests {
         let mut found = Vec::new();
         store.scan(&mut |key, account| found.push((key, account.bits))).unwrap();
         found
+    }
+
+    #[test]
+    fn what_a_process_killed_while_it_made_a_ledger_left_behind_is_no_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        std::fs::write(folder.path().join("ledger.redb.new"), [0; 4096]).unwrap();
+        assert!(matches!(RedbStore::open(&path), Err(StoreError::Missing(_))));
+        let salt = RedbStore::open_or_create(&path).unwrap().salt();
+        assert_eq!(RedbStore::open_or_create(&path).unwrap().salt(), salt);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
     #[test]

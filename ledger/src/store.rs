@@ -32,7 +32,7 @@ pub enum StoreError {
     /// Reading or writing failed.
     #[error("cannot {what} the ledger {path}: {reason}")]
     Io {
-        /// "open", "read" or "write".
+        /// "make", "open", "read" or "write".
         what: &'static str,
         /// The file.
         path: PathBuf,

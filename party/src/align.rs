@@ -30,11 +30,13 @@ pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
         config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let ids = config.columns.ids();
     let read = |mut spool: Spool<'_>| {
-        config.columns.ids().visit(|id| anyhow::Ok(spool.push(id)?))?;
+        ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(hashvfl_data::fingerprint(config.columns.files())?))?)
     };
-    let owner = Owner { read: &read, ledger: &config.ledger, policy: &policy };
+    let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
+    let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let mut bar = Bar::new();
     let join = || Link::open(config, alignment, &runtime);
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;

@@ -15,7 +15,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{align, client, encode, erase, init, ledger, secret, serve};
+use crate::{align, client, encode, erase, init, inspect, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -40,7 +40,7 @@ struct Arguments {
 enum Command {
     /// Write a commented config file for a table.
     Init {
-        /// The CSV table; its header names the columns.
+        /// The CSV table; its header names the columns, its records tell their types.
         #[arg(long, value_name = "TABLE")]
         from: PathBuf,
         /// The party's name.
@@ -50,6 +50,8 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "party.toml")]
         out: PathBuf,
     },
+    /// Show what a table holds: types, missing shares, quartiles and small histograms, on standard output alone.
+    Inspect(inspect::Arguments),
     /// Encode records with the trained model, into a file that `coordinator evaluate` reads.
     Encode {
         /// The party's config file.
@@ -141,6 +143,7 @@ where
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
+        Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
         Some(Command::Encode { config, part, out }) => {
             let config = PartyConfig::read(&config)?;
             erase::expire(&config)?;

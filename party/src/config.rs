@@ -201,7 +201,7 @@ impl PartyConfig {
         config.run.check()?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);
-            alignment.check().context("in [alignment]")?;
+            alignment.check(config.columns.ids().key_columns()).context("in [alignment]")?;
             ensure!(
                 alignment.settings.holders.contains(&config.name),
                 "name = \"{}\" is not among alignment.settings.holders",

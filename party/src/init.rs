@@ -1,27 +1,40 @@
-//! `party init`: a commented config file from a table's header.
+//! `party init`: a commented config file from a table's records.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::PartyName;
+use hashvfl_data::{Kind, Survey, Surveyed, survey};
+
+/// Whole numbers of no more values than this may be codes.
+const FEW_NUMBERS: usize = 12;
 
 /// Writes the config.
 pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
     let name = PartyName::new(name)?;
     ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
-    let header = hashvfl_data::describe(table)?;
-    let columns: Vec<&String> =
-        header.columns.iter().filter(|c| **c != header.id && !header.not_numeric.contains(c)).collect();
-    let quoted = |names: &[&String]| names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
-    let ignored: Vec<&String> = header.not_numeric.iter().filter(|c| **c != header.id).collect();
+    let survey = survey(table)?;
     let table_path = fs::canonicalize(table).unwrap_or_else(|_| table.to_path_buf());
+    let (columns, ignored): (Vec<&Surveyed>, Vec<&Surveyed>) =
+        survey.columns.iter().partition(|column| column.unfit(survey.records).is_none());
+    ensure!(
+        !columns.is_empty(),
+        "{} has no column to train on beside {:?}: {}",
+        table.display(),
+        survey.header.id,
+        left_out(&ignored, survey.records)
+    );
+    let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
     let text = include_str!("init.toml")
         .replace("{name}", name.as_str())
-        .replace("{table}", &format!("{:?}", table_path.display().to_string()))
-        .replace("{id}", &format!("{:?}", header.id))
-        .replace("{columns}", &quoted(&columns))
-        .replace("{ignored}", &if ignored.is_empty() { "none".to_string() } else { quoted(&ignored) });
+        .replace("{table}", &quoted(&table_path.display().to_string()))
+        .replace("{id}", &quoted(&survey.header.id))
+        .replace("{columns}", &names.join(", "))
+        .replace("{ignored}", &left_out(&ignored, survey.records))
+        .replace("{nulls}", &nulls(&survey.nulls))
+        .replace("{types}", &types(&columns, &survey));
     fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
     println!(
         "{} written: read it, agree on [run] with the others, then `party --config {} --check`",
@@ -29,4 +42,115 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         out.display()
     );
     Ok(())
+}
+
+/// A text as TOML has it: its basic strings are those of JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn left_out(columns: &[&Surveyed], records: u64) -> String {
+    if columns.is_empty() {
+        return "none".to_string();
+    }
+    let reason = |column: &&Surveyed| {
+        format!("{} ({})", quoted(&column.name), column.unfit(records).unwrap_or("no use"))
+    };
+    columns.iter().map(reason).collect::<Vec<_>>().join(", ")
+}
+
+fn nulls(found: &[String]) -> String {
+    let list = |texts: &[String]| texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ");
+    match found {
+        [] => "# nulls = [\"NA\", \"?\"]".to_string(),
+        found => format!("nulls = [{}]", list(found)),
+    }
+}
+
+/// A line a column: its type, and what a missing value becomes where some are.
+fn types(columns: &[&Surveyed], survey: &Survey) -> String {
+    let mut text = String::new();
+    for column in columns {
+        let kind = match column.kind {
+            Kind::Number => "number",
+            Kind::Category => "category",
+        };
+        let rules = match column.missing {
+            0 => format!("\"{kind}\""),
+            _ => format!("{{ kind = \"{kind}\", missing = \"fill\" }}"),
+        };
+        let note = note(column, survey.records);
+        // Writing to a text cannot fail.
+        let _ = write!(
+            text,
+            "{} = {rules}{}{}",
+            quoted(&column.name),
+            if note.is_empty() { "" } else { "  # " },
+            note
+        );
+        text.push('\n');
+    }
+    text
+}
+
+fn note(column: &Surveyed, records: u64) -> String {
+    let mut notes = Vec::new();
+    match (column.kind, column.distinct) {
+        (Kind::Category, Some(distinct)) => notes.push(format!("{distinct} categories")),
+        (Kind::Number, Some(distinct)) if column.whole && distinct <= FEW_NUMBERS => {
+            notes.push(format!("{distinct} whole numbers: \"category\" if they are codes"));
+        }
+        _ => {}
+    }
+    if column.missing > 0 {
+        let share = 100.0 * column.missing as f64 / records as f64;
+        let becomes = match column.kind {
+            Kind::Number => "the mean of training records, and a column that says so",
+            Kind::Category => "one category more",
+        };
+        notes.push(format!("{} of {records} missing ({share:.1} %): {becomes}", column.missing));
+    }
+    notes.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PartyConfig;
+
+    #[test]
+    fn the_written_config_loads_the_table_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (table, out) = (folder.path().join("bank.csv"), folder.path().join("party.toml"));
+        let rows: String = (0..300)
+            .map(|row| {
+                let pay = if row % 10 == 0 { "NA".to_string() } else { format!("{row}.5") };
+                let job = ["clerk", "smith", ""][row % 3];
+                format!("k{row},{},{pay},{job},name {row},same\n", row % 4)
+            })
+            .collect();
+        fs::write(&table, format!("id,\"co\"\"de\",pay,job,full.name,country\n{rows}")).unwrap();
+        write(&table, "bank", &out).unwrap();
+        let text = fs::read_to_string(&out).unwrap();
+        for line in [
+            r#"columns = ["co\"de", "pay", "job"]"#,
+            r#""full.name" (an id or free text), "country" (the same in every record)"#,
+            r#"nulls = ["NA"]"#,
+            r#""co\"de" = "number"  # 4 whole numbers: "category" if they are codes"#,
+            r#""pay" = { kind = "number", missing = "fill" }  # 30 of 300 missing (10.0 %)"#,
+            r#""job" = { kind = "category", missing = "fill" }  # 2 categories; 100 of 300 missing (33.3 %): one category more"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(!text.contains("clerk"), "{text}");
+        let config = PartyConfig::read(&out).unwrap();
+        let loaded = hashvfl_data::load_as(&config.columns, &config.treatment()).unwrap();
+        assert_eq!((loaded.ids.len(), loaded.names.len()), (300, 3));
+        fs::write(&table, "id,country\n1,x\n2,x\n").unwrap();
+        let error = write(&table, "bank", &folder.path().join("other.toml")).unwrap_err().to_string();
+        assert!(
+            error.contains("no column to train on") && error.contains("the same in every record"),
+            "{error}"
+        );
+    }
 }

@@ -17,6 +17,7 @@ mod config;
 mod encode;
 mod erase;
 mod init;
+mod inspect;
 mod ledger;
 pub mod prepare;
 mod recorder;

@@ -152,7 +152,7 @@ impl Prepared {
 }
 
 /// The table in `columns`, its records in the order that the file `order` holds.
-fn load_ordered(
+pub(crate) fn load_ordered(
     columns: &ColumnsSource,
     order: Option<&Path>,
     treatment: &Treatment,

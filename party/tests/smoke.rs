@@ -22,19 +22,60 @@ fn help_is_complete() {
 }
 
 #[test]
+fn inspect_shows_figures_and_names_of_categories_only_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let job = |i: usize| ["secret", "smith", ""][i % 3];
+    let rows: String = (0..60).map(|i| format!("key{i},{},{}\n", i % 5, job(i))).collect();
+    fs::write(path("bank.csv"), format!("id,age,job\n{rows}")).unwrap();
+    let shown = |arguments: &[&str]| {
+        let output = party(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(output.stderr.is_empty(), "nothing is logged");
+        let shown = text(&output.stdout);
+        assert!(!shown.contains("key1"), "{shown}");
+        shown
+    };
+    let table = shown(&["inspect", "--from", &path("bank.csv")]);
+    assert!(table.contains("60 records, 2 columns") && !table.contains("secret"), "{table}");
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[2][..9], ["age", "number", "0", "%", "0", "1", "2", "3", "4"]);
+    assert!(lines[2][9].starts_with('█'), "{table}");
+    assert_eq!(lines[3], ["job", "category", "33.3", "%", "2", "██"]);
+    let named = shown(&["inspect", "--from", &path("bank.csv"), "--categories"]);
+    assert!(named.contains("20  secret") && named.contains("20  smith"), "{named}");
+
+    let out = path("party.toml");
+    shown(&["init", "--from", &path("bank.csv"), "--name", "bank", "--out", &out]);
+    assert_eq!(
+        shown(&["inspect", "--config", &out]).lines().skip(1).collect::<Vec<_>>(),
+        table.lines().skip(1).collect::<Vec<_>>()
+    );
+    let strict = fs::read_to_string(&out).unwrap().replace("missing = \"fill\"", "missing = \"error\"");
+    fs::write(&out, strict).unwrap();
+    assert!(shown(&["inspect", "--config", &out]).contains("33.3 %, an error"));
+    let json = shown(&["inspect", "--config", &out, "--json"]);
+    assert!(json.contains("\"missing\": 20") && json.contains("\"median\": 2.0"), "{json}");
+    let neither = party(&["inspect"]);
+    assert!(!neither.status.success() && text(&neither.stderr).contains("--config"));
+}
+
+#[test]
 fn init_writes_a_config_that_check_accepts() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let rows: String = (0..50).map(|i| format!("k{i},{},{},clerk\n", i % 7, i * 3)).collect();
-    fs::write(path("bank.csv"), format!("customer_id,age,income,job\n{rows}")).unwrap();
+    let job = |i: usize| ["clerk", "smith", ""][i % 3];
+    let rows: String = (0..50).map(|i| format!("k{i},{},{},{},x\n", i % 7, i * 3, job(i))).collect();
+    fs::write(path("bank.csv"), format!("customer_id,age,income,job,country\n{rows}")).unwrap();
     let out = path("party.toml");
     let init = party(&["init", "--from", &path("bank.csv"), "--name", "bank", "--out", &out]);
     assert!(init.status.success(), "{}", text(&init.stderr));
     let written = fs::read_to_string(&out).unwrap();
-    assert!(written.contains("columns = [\"age\", \"income\"]") && written.contains("\"job\""), "{written}");
+    assert!(written.contains("columns = [\"age\", \"income\", \"job\"]"), "{written}");
+    assert!(written.contains("\"country\" (the same in every record)"), "{written}");
     let check = party(&["--config", &out, "--check"]);
     assert!(check.status.success(), "{}", text(&check.stderr));
-    assert!(text(&check.stdout).contains("50 records, 2 columns"), "{}", text(&check.stdout));
+    assert!(text(&check.stdout).contains("50 records, 5 columns"), "{}", text(&check.stdout));
     let again = party(&["init", "--from", &path("bank.csv"), "--out", &out]);
     assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
     assert_eq!(fs::read_to_string(&out).unwrap(), written, "nothing is overwritten");

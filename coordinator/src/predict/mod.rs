@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
-use hashvfl_data::{IdsSource, TableError};
+use hashvfl_data::{IdsSource, KeyColumns, TableError};
 use hashvfl_learning::snapshot::write_whole;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::inference_client::InferenceClient;
@@ -42,9 +42,9 @@ pub struct Arguments {
     /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The column of record ids.
+    /// The column of record ids; several columns that are an id together: once each, in the order of the served ids.
     #[arg(long, value_name = "COLUMN", default_value = "id")]
-    id: String,
+    id: Vec<String>,
     /// The file of predictions to write, of one of these kinds; it must not exist.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -71,7 +71,8 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         "{} is there already: name another file with --out",
         arguments.out.display()
     );
-    let source = IdsSource::of_file(&arguments.input, &arguments.id);
+    let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;
+    let source = IdsSource::of_file(&arguments.input, key);
     let most = source.count_at_most()?;
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -26,7 +26,7 @@ pub fn write_federation(
         parties.push(PartySide {
             columns: ColumnsSource::Csv(CsvColumns {
                 paths: vec!["pixels.csv".into()],
-                id: "id".to_string(),
+                id: "id".into(),
                 columns: None,
                 ignore: Vec::new(),
                 image: None,
@@ -39,7 +39,7 @@ pub fn write_federation(
     write(&home(out, "coordinator")?.join("labels.csv"), &digits.label_table())?;
     let labels = LabelsSource::Csv(CsvLabels {
         paths: vec!["labels.csv".into()],
-        id: "id".to_string(),
+        id: "id".into(),
         column: "digit".to_string(),
     });
     let coordinator = CoordinatorSide { labels, top: baseline::top(), seed, transcript: true };
