@@ -9,6 +9,7 @@ use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::labels;
+use crate::screen;
 use crate::state::{StateFolder, read_codes};
 
 /// Erases the codes and the transcript's rows of the records that the file `list` names. Their totals in the ledger
@@ -29,6 +30,7 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         codes += known;
     }
     println!("{} records: {codes} codes erased; the ledger keeps its totals", rows.len());
+    screen::erase(&state.screened(), &rows.iter().map(|row| ids[*row as usize].as_str()).collect())?;
     let transcript = state.transcript();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, &|record| rows.binary_search(&record).is_ok())?;

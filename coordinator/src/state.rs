@@ -59,6 +59,11 @@ impl StateFolder {
         self.folder.join("detectors.hashvfl")
     }
 
+    /// Training records that screening flagged.
+    pub fn screened(&self) -> PathBuf {
+        self.folder.join("screened.csv")
+    }
+
     fn codes_folder(&self) -> PathBuf {
         self.folder.join("codes")
     }
