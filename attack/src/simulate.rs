@@ -146,8 +146,9 @@ fn run<E: Recorded>(
         Recorder { parties, names, plan: plan.clone(), transcript, step: 0, gradients, waiting: None, steer };
     let silent = &mut |_: course::Progress| {};
     let patience = config.top.patience;
-    let outcome = course::run(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, silent)
-        .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
+    let outcome =
+        course::run(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, None, silent)
+            .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
     let Recorder { parties, transcript, .. } = recorder;
     let head = transcript.head();
     transcript.finish()?;

@@ -182,7 +182,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                detect::check(&config.detectors, &hashvfl_core::Plan::new(&config.run, labels.ids.len())?)?;
+                let plan = hashvfl_core::Plan::new(&config.run, labels.ids.len())?;
+                detect::check(&config.detectors, &plan)?;
+                config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

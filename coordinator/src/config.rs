@@ -4,7 +4,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::detect::DetectorsConfig;
 use anyhow::{Context, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::{RunId, RunSettings};
@@ -12,6 +11,9 @@ use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
+
+use crate::detect::DetectorsConfig;
+use crate::screen::ScreeningConfig;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +65,9 @@ pub struct CoordinatorConfig {
     /// Detectors of abnormal inputs, where `run.calibration_share` is above 0.
     #[serde(default)]
     pub detectors: DetectorsConfig,
+    /// Screening of training records; absent: none.
+    #[serde(default)]
+    pub screening: Option<ScreeningConfig>,
 }
 
 /// What `coordinator serve` serves.
@@ -158,6 +163,8 @@ impl CoordinatorConfig {
         }
         config.top.check().context("in [top]")?;
         config.detectors.check().context("in [detectors]")?;
+        let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
+        screening.context("in [screening]")?;
         ensure!(config.serve.absent_s > 0, "[serve]: absent_s must be 1 or more");
         let Waits { join_s, handshake_s, step_s } = config.wait;
         ensure!(
@@ -193,6 +200,18 @@ mod tests {
             refused(&format!("{SMALL}\ntop = {{ dropout = 1.5 }}")).contains("in [top]: dropout must be")
         );
         assert!(refused(&SMALL.replace("127.0.0.1:0", "nowhere")).contains("socket address"));
+        let screening = |text: &str| format!("{SMALL}\nscreening = {{ {text} }}");
+        for (bad, expected) in [
+            ("after_epochs = 3", "in [screening]: after_epochs must be 1 or more and below run.epochs = 3"),
+            ("after_epochs = 1, level = 1.0", "screening.level = 1"),
+            ("after_epochs = 1, folds = 1", "screening.folds"),
+            ("after_epochs = 1, action = \"hide\"", "unknown variant `hide`"),
+        ] {
+            let error = refused(&screening(bad));
+            assert!(error.contains(expected), "{error}");
+        }
+        let text = screening("action = \"down_weight\", after_epochs = 2");
+        assert!(CoordinatorConfig::parse(&text, Path::new(".")).unwrap().screening.is_some());
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Part, Plan};
-use hashvfl_detectors::conformal::{flags_interval, rows_needed};
+use hashvfl_detectors::conformal::flags_interval;
 use hashvfl_detectors::drift::{Monitor, State};
 use hashvfl_detectors::{
     Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, Seen, Values,
-    file,
+    file, split,
 };
 use hashvfl_learning::Classifier;
 use serde::Deserialize;
@@ -19,8 +20,6 @@ use tracing::warn;
 use crate::config::CoordinatorConfig;
 use crate::summary;
 
-/// Share of the calibration part on which detectors are fitted, and on which their scales are.
-const SHARES: [f64; 2] = [0.5, 0.2];
 /// With this probability at most, the drift monitor ever raises a false alarm.
 const FALSE_ALARM: f64 = 0.001;
 
@@ -34,6 +33,8 @@ pub struct DetectorsConfig {
     pub kinds: Vec<CoordinatorKind>,
     /// How their p-values become one.
     pub combination: Combination,
+    /// How that one and those of parties' own detectors become one.
+    pub parties: Combination,
     /// Whether p-values are calibrated for each predicted class alone.
     pub per_class: bool,
 }
@@ -41,7 +42,8 @@ pub struct DetectorsConfig {
 impl Default for DetectorsConfig {
     fn default() -> Self {
         let kinds = CoordinatorKind::DEFAULT.to_vec();
-        Self { level: 0.01, kinds, combination: Combination::default(), per_class: false }
+        let (combination, parties) = Default::default();
+        Self { level: 0.01, kinds, combination, parties, per_class: false }
     }
 }
 
@@ -61,27 +63,12 @@ impl DetectorsConfig {
     }
 }
 
-/// Rows of the calibration part: those that fit detectors, their scales, and those that calibrate.
-fn split(plan: &Plan) -> [&[u32]; 3] {
-    let rows = plan.part(Part::Calibration);
-    let at = |share: f64| (rows.len() as f64 * share).round() as usize;
-    let (fit, rest) = rows.split_at(at(SHARES[0]));
-    let (scale, calibrate) = rest.split_at(at(SHARES[1]).min(rest.len()));
-    [fit, scale, calibrate]
-}
-
 /// Whether the calibration part, if there is one, is large enough for the level.
 pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
-    let records = plan.part(Part::Calibration).len();
-    let (found, needed) = (split(plan)[2].len(), rows_needed(config.level));
-    let of_all = (needed as f64 / (1.0 - SHARES[0] - SHARES[1])).ceil() as usize;
-    ensure!(
-        records == 0 || found >= needed,
-        "detectors.level = {} needs {needed} calibration records, and {found} of the {records} of run.calibration_share \
-         are left for that beside those that fit the detectors: raise the share to at least {of_all} records, or the level",
-        config.level
-    );
-    Ok(())
+    match plan.part(Part::Calibration) {
+        [] => Ok(()),
+        rows => Ok(split::check(rows, config.level)?),
+    }
 }
 
 /// Records as detectors see them.
@@ -132,7 +119,8 @@ pub fn fit(
         return Ok(None);
     }
     let fitted = || {
-        let [normal, scale, calibration] = split(plan).map(|rows| Rows::of(classifier, gather, rows));
+        let rows = split::split(plan.part(Part::Calibration));
+        let [normal, scale, calibration] = rows.map(|rows| Rows::of(classifier, gather, rows));
         let (normal, scale, calibration) = (normal?, scale?, calibration?);
         let (scale, calibrating) = (scale.seen()?, calibration.seen()?);
         let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen()?, classifier.targets(), config.seed);
@@ -188,6 +176,7 @@ pub struct Flags {
 pub struct Judge {
     detectors: Calibrated<CoordinatorDetector>,
     level: f64,
+    parties: Combination,
     per_class: bool,
     width: usize,
     monitor: Mutex<Option<Monitor>>,
@@ -225,8 +214,9 @@ impl Judge {
         if let Err(error) = &monitor {
             warn!("nobody watches for drift: {error}");
         }
-        let (level, per_class, monitor) = (config.level, config.per_class, Mutex::new(monitor.ok()));
-        Ok(Some(Self { detectors, level, per_class, width, monitor }))
+        let DetectorsConfig { level, parties, per_class, .. } = *config;
+        let monitor = Mutex::new(monitor.ok());
+        Ok(Some(Self { detectors, level, parties, per_class, width, monitor }))
     }
 
     /// The level.
@@ -234,12 +224,31 @@ impl Judge {
         self.level
     }
 
-    /// Judges records by their codes, classes and features; `whole` says of which all parties' bits are there.
+    /// Warns where the p-values of `grids`, the parties' own, leave a source that can flag nothing by itself.
+    pub fn check_parties(&self, grids: &[Grid]) {
+        let level = self.parties.level_of_each(self.level, 1 + grids.len());
+        if grids.is_empty() {
+            return;
+        }
+        if let Err(error) = self.detectors.calibration().check_level(level) {
+            warn!("beside p-values of {} parties: {error}", grids.len());
+        }
+        let coarse = grids.iter().filter(|grid| grid.least() > level).count();
+        if coarse > 0 {
+            warn!(
+                "{coarse} parties send no p-value as low as {level}, which would flag a record by itself: a lower level \
+                 or send = \"p_value\" at them would"
+            );
+        }
+    }
+
+    /// Judges records by their codes, classes and features, and by the p-values of each party that sends some; `whole`
+    /// says of which records all parties' bits are there.
     pub fn judge(
         &self,
         codes: &[Vec<f32>],
-        classes: &[u32],
-        features: &[f32],
+        (classes, features): (&[u32], &[f32]),
+        parties: &[Vec<f64>],
         whole: Vec<bool>,
     ) -> Result<Flags, DetectorError> {
         let rows = Rows::new(codes, classes.to_vec(), features.to_vec(), self.width)?;
@@ -247,9 +256,15 @@ impl Judge {
         let verdicts = self.detectors.judge(&rows.seen()?, by_class, self.level, None)?;
         let mut flags = Flags::default();
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
-        for (verdict, whole) in verdicts.iter().zip(whole) {
-            flags.p_values.push(if whole { verdict.p_value as f32 } else { f32::NAN });
-            flags.flagged.push(whole && verdict.flagged);
+        let mut p_values = Vec::with_capacity(1 + parties.len());
+        for (row, (verdict, whole)) in verdicts.iter().zip(whole).enumerate() {
+            p_values.clear();
+            p_values.push(verdict.p_value);
+            p_values.extend(parties.iter().map(|party| party[row]));
+            // Of one p-value nothing is to be combined.
+            let p_value = if parties.is_empty() { verdict.p_value } else { self.parties.of(&p_values) };
+            flags.p_values.push(if whole { p_value as f32 } else { f32::NAN });
+            flags.flagged.push(whole && p_value <= self.level);
             if let Some(monitor) = monitor.as_mut().filter(|_| whole) {
                 flags.drifted |= monitor.observe(verdict.score) == State::Drift;
             }

@@ -1,23 +1,34 @@
 //! Erasing: what the coordinator keeps of some records, and transcripts that are older than they may be.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use hashvfl_data::read_rows;
+use anyhow::Context;
+use hashvfl_data::read_found;
 use hashvfl_learning::snapshot::write_whole;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::labels;
+use crate::screen;
+use crate::serve::{Known, RecordIndex};
 use crate::state::{StateFolder, read_codes};
 
 /// Erases the codes and the transcript's rows of the records that the file `list` names. Their totals in the ledger
 /// stay, since what has left has left.
 pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     let ids = labels::load(config)?.ids;
-    let mut rows = read_rows(list, &ids)?;
-    rows.sort_unstable();
-    rows.dedup();
+    let (trained, served) = (RecordIndex::of(&ids)?, RecordIndex::served(config)?);
+    let found = read_found(list, |id| match (trained.row(id), served.row(id)) {
+        (None, None) => None,
+        rows => Some(rows),
+    })?;
+    let distinct =
+        |rows: &mut dyn Iterator<Item = u32>| rows.collect::<BTreeSet<u32>>().into_iter().collect();
+    let rows: Vec<u32> = distinct(&mut found.iter().filter_map(|rows| rows.0));
+    let served_rows: Vec<u32> = distinct(&mut found.iter().filter_map(|rows| rows.1));
     let state = StateFolder::existing(&config.state);
     let mut codes = 0;
     for path in state.all_codes()? {
@@ -28,13 +39,38 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         }
         codes += known;
     }
+    let served_codes = erase_served(config, &state, &served, &served_rows)?;
     println!("{} records: {codes} codes erased; the ledger keeps its totals", rows.len());
+    println!("{} served records: {served_codes} codes erased", served_rows.len());
+    screen::erase(&state.screened(), &rows.iter().map(|row| ids[*row as usize].as_str()).collect())?;
     let transcript = state.transcript();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, &|record| rows.binary_search(&record).is_ok())?;
         println!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
     }
     Ok(())
+}
+
+/// Erases what is known of the served records `rows`. Codes of records that are served no more cannot be told apart by
+/// id: those files are removed.
+fn erase_served(
+    config: &CoordinatorConfig,
+    state: &StateFolder,
+    served: &RecordIndex,
+    rows: &[u32],
+) -> anyhow::Result<usize> {
+    let current = format!(".{}.served", served.digest().short());
+    let mut codes = 0;
+    for path in state.all_served()? {
+        if !path.to_string_lossy().ends_with(&current) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            continue;
+        }
+        let mut known = Known::load(path, served.records(), config.run.bits);
+        codes += known.forget(rows);
+        known.changes().map_or(Ok(()), |changes| changes.try_write())?;
+    }
+    Ok(codes)
 }
 
 /// Removes the transcript if it is older than `transcript_days`.

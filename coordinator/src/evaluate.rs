@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan};
+use hashvfl_learning::course::ScreenedAt;
 use hashvfl_learning::device;
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::loss::{Evaluation, Labels};
 use tracing::warn;
 
 use crate::config::CoordinatorConfig;
 use crate::labels::{self, LabelledRecords};
+use crate::screen::Screener;
 use crate::state::{StateFolder, read_codes};
 use crate::top::{self, TopFile};
 
@@ -43,6 +45,12 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
     let (train, validation) = (known(Part::Train)?, known(Part::Validation)?);
     let mut classifier = stored.classifier;
     let gather = |rows: &[u32]| gather(&stored.tables, rows);
+    if let Some(screening) = &config.screening {
+        let mut screener = Screener::new(screening, stored.labels, config.seed);
+        let weights = screener.judge(ScreenedAt::Refit, &train, &gather(&train));
+        classifier
+            .weigh(&train, &weights.map_err(|error| anyhow!("screening of training records: {error}"))?);
+    }
     let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes);
     file.to_snapshot(&config.run).write(out)?;
@@ -54,6 +62,7 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
 
 struct Stored {
     plan: Plan,
+    labels: Labels,
     classifier: hashvfl_learning::Classifier,
     top: TopFile,
     tables: Vec<CodeTable>,
@@ -69,7 +78,7 @@ impl Stored {
         let top = TopFile::read(top_file.unwrap_or(&state.top()), &config.run)?;
         let LabelledRecords { ids, labels, .. } = labels::load(config)?;
         let plan = Plan::new(&config.run, ids.len())?;
-        let classifier = top::new(config, labels, &plan, &device::open(config.device)?.device)?;
+        let classifier = top::new(config, labels.clone(), &plan, &device::open(config.device)?.device)?;
         if let Some((stranger, _)) = given.iter().find(|(name, _)| !config.run.parties.contains(name)) {
             bail!("--codes names {stranger}, which is not among run.parties");
         }
@@ -79,7 +88,7 @@ impl Stored {
             let file = file.unwrap_or_else(|| state.codes(party, encoder));
             table(party, &file, encoder, (ids.len(), config.run.bits))
         });
-        Ok(Self { tables: tables.collect::<anyhow::Result<_>>()?, plan, classifier, top })
+        Ok(Self { tables: tables.collect::<anyhow::Result<_>>()?, plan, labels, classifier, top })
     }
 }
 

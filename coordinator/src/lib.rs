@@ -20,6 +20,7 @@ mod predict;
 pub mod progress;
 mod relay;
 mod run;
+mod screen;
 mod serve;
 mod service;
 mod state;

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use hashvfl_core::coordinator::{Admission, PeerError};
 use hashvfl_core::{PackedCodes, Part, PartyName, Plan, StoredCodes};
 use hashvfl_learning::Classifier;
-use hashvfl_learning::course::{self, CourseError, Outcome};
+use hashvfl_learning::course::{self, CourseError, Outcome, Screen, ScreenedAt};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::snapshot::write_whole;
 use hashvfl_proto::driver::Driver;
 use hashvfl_transcript::{Cut, Header, Transcript};
 use tokio::net::TcpListener;
@@ -23,9 +24,10 @@ use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
 use crate::network::{Network, NetworkError};
 use crate::progress::Teller;
+use crate::screen::Screener;
 use crate::service;
 use crate::state::StateFolder;
-use crate::summary::{Bytes, Flags, Records, Seconds, Summary};
+use crate::summary::{Bytes, Flags, Records, Screening, Seconds, Summary};
 use crate::top::{self, TopFile};
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
@@ -36,6 +38,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let LabelledRecords { ids, labels, classes } = labels::load(config)?;
     let plan = Plan::new(&config.run, ids.len())?;
     detect::check(&config.detectors, &plan)?;
+    config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &ids)?;
@@ -43,9 +46,11 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 
     let driver = Driver::start()?;
     let began = Instant::now();
-    let joined = driver.wait(gather(config, ids, &teller))?;
+    let joined = driver.wait(gather(config, ids.clone(), &teller))?;
     let waiting = began.elapsed().as_secs_f64();
 
+    let screener = config.screening.as_ref();
+    let mut screener = screener.map(|screening| Screener::new(screening, labels.clone(), config.seed));
     let mut classifier = top::new(config, labels, &plan, &opened.device)?;
     let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes);
     let transcript =
@@ -54,12 +59,19 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();
+    let mut judge = |at: ScreenedAt, rows: &[u32], parts: &[Vec<f32>]| match &mut screener {
+        Some(screener) => screener.judge(at, rows, parts),
+        None => Ok(vec![1.0; rows.len()]),
+    };
+    let screen =
+        config.screening.map(|screening| Screen { after_epochs: screening.after_epochs, judge: &mut judge });
     let course = course::run(
         &mut network,
         &config.run,
         &mut watched,
         &mut classifier,
         config.top.patience,
+        screen,
         &mut |progress| teller.course(progress),
     );
     let kept = course.map_err(flatten).and_then(|outcome| {
@@ -79,8 +91,12 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             .map(|detectors| detect::measure(config, detectors, &classifier, &gather, test_rows));
         let flags = flags.transpose()?;
         let without = without(config, &classifier, &gather, test_rows);
-        let measured = (without, flags);
+        let screening = screener.as_ref().map(Screener::summary).unwrap_or_default();
+        let measured = Measured { without, flags, screening };
         let summary = summarise(config, &plan, (&outcome, measured), (&network, &opened, seconds));
+        if let Some(table) = screener.as_ref().map(|screener| screener.table(&ids)).transpose()?.flatten() {
+            write_whole(&state.screened(), &table)?;
+        }
         if let Some(detectors) = &detectors {
             hashvfl_detectors::file::write(&state.detectors(), detectors)?;
         }
@@ -131,7 +147,7 @@ async fn gather(
 fn flatten(error: CourseError<NetworkError>) -> anyhow::Error {
     match error {
         CourseError::Parties(error) => error.into(),
-        CourseError::Snapshot(_) | CourseError::Diverged { .. } => error.into(),
+        CourseError::Snapshot(_) | CourseError::Screening(_) | CourseError::Diverged { .. } => error.into(),
     }
 }
 
@@ -164,8 +180,12 @@ fn keep(
         .try_for_each(|(party, (encoder, table))| state.keep_codes(party, &StoredCodes { encoder, table }))
 }
 
-/// The metric without each party's codes, and the flags.
-type Measured = (BTreeMap<PartyName, Evaluation>, Option<Flags>);
+/// What was measured beside the test metric.
+struct Measured {
+    without: BTreeMap<PartyName, Evaluation>,
+    flags: Option<Flags>,
+    screening: Vec<Screening>,
+}
 
 /// What the test metric is without each party's codes.
 fn without(
@@ -184,7 +204,7 @@ fn without(
 fn summarise(
     config: &CoordinatorConfig,
     plan: &Plan,
-    (outcome, (without, flags)): (&Outcome<PackedCodes>, Measured),
+    (outcome, Measured { without, flags, screening }): (&Outcome<PackedCodes>, Measured),
     (network, opened, seconds): (&Network, &Opened, Seconds),
 ) -> Summary {
     let settings = config.run.to_settings();
@@ -214,6 +234,7 @@ fn summarise(
         test: outcome.test,
         without,
         flags,
+        screening,
         bits_released_per_record: outcome.released,
         balance: if test_rows.is_empty() { BTreeMap::new() } else { balance.collect() },
         bytes: Bytes {

@@ -59,6 +59,11 @@ impl StateFolder {
         self.folder.join("detectors.hashvfl")
     }
 
+    /// Training records that screening flagged.
+    pub fn screened(&self) -> PathBuf {
+        self.folder.join("screened.csv")
+    }
+
     fn codes_folder(&self) -> PathBuf {
         self.folder.join("codes")
     }
@@ -70,11 +75,20 @@ impl StateFolder {
 
     /// All codes files.
     pub fn all_codes(&self) -> anyhow::Result<Vec<PathBuf>> {
+        self.all_of_kind("codes")
+    }
+
+    /// All files of codes of served records.
+    pub fn all_served(&self) -> anyhow::Result<Vec<PathBuf>> {
+        self.all_of_kind("served")
+    }
+
+    fn all_of_kind(&self, kind: &str) -> anyhow::Result<Vec<PathBuf>> {
         let folder = self.codes_folder();
         let entries = fs::read_dir(&folder)
             .with_context(|| format!("cannot read {}: has a run finished there?", folder.display()))?;
         let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "codes")).collect())
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|found| found == kind)).collect())
     }
 
     /// Codes of `party` by that bottom model, of served records whose ids have this digest.

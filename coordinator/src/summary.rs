@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use hashvfl_core::{Part, PartyName, Plan, RunId};
+use hashvfl_detectors::screen::Action;
 use hashvfl_learning::course::{EpochReport, Released};
 use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
@@ -44,6 +45,9 @@ pub struct Summary {
     /// Flags of abnormal inputs on test records; absent where the run has no detectors.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub flags: Option<Flags>,
+    /// What screening of training records found, each time; empty where it is off.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub screening: Vec<Screening>,
     /// Bits that each party released of a record, by group of records.
     pub bits_released_per_record: Released,
     /// Balance of each party's bits on test records.
@@ -68,6 +72,23 @@ pub struct Flags {
     /// The interval in which that share is with probability 0.99 if test records are exchangeable with calibration
     /// records.
     pub interval_99: [f64; 2],
+}
+
+/// What screening of training records found at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Screening {
+    /// Behind what it took place: `epoch N`, or `freeze`.
+    pub after: String,
+    /// What was done with flagged records.
+    pub action: Action,
+    /// A record is flagged where its p-value is this or less.
+    pub level: f64,
+    /// Training records that were judged.
+    pub judged: usize,
+    /// Those that were flagged.
+    pub flagged: usize,
+    /// Mean weight of the judged records from there on.
+    pub weight_share: f64,
 }
 
 /// Records of each part.

@@ -1,5 +1,5 @@
-//! Prediction: what the coordinator and a party that serves say to each other, and both sides of it as pure state
-//! machines.
+//! Prediction: what the coordinator and a party that serves say to each other, and the party's side of it as a pure state
+//! machine; [`crate::link`] is the coordinator's.
 //!
 //! ```text
 //!  party      --Hello--> <--Welcome-- --Serving--> <--Accepted--   then, as often as need be:
@@ -9,15 +9,13 @@
 //! The coordinator numbers its requests from 1 and may send the next before the last is answered; a party answers in
 //! order. Rows are those of the served records, of which all sides hold the same list. They come sorted and each once,
 //! so that a request tells nothing of the order in which a client asked. `Granted` names the rows that the party's
-//! policy refuses; codes of the others follow, [`CODES_ROWS`] records a message.
+//! policy refuses; codes of the others follow, [`CODES_ROWS`](crate::limits::CODES_ROWS) records a message, with p-values
+//! of the party's own detectors where `Serving` has announced them.
 
-use std::collections::VecDeque;
-
-use crate::code::{CodeError, PackedCodes};
 use crate::digest::Digest;
-use crate::limits::{CODES_ROWS, MAX_REQUEST_ROWS};
+use crate::limits::MAX_REQUEST_ROWS;
 use crate::message::Hello;
-use crate::name::PartyName;
+use crate::p_value::Grid;
 use crate::records::{RecordsDigest, SALT_BYTES};
 
 /// What a serving party says of what it serves.
@@ -27,8 +25,11 @@ pub struct Serving {
     pub records: RecordsDigest,
     /// Digest of everything that turns columns into codes.
     pub encoder: Digest,
-    /// Drawn anew whenever the columns have changed: codes of another revision are out of date. It says nothing else.
+    /// Drawn anew whenever the columns or the party's detectors have changed: what is known of another revision is
+    /// out of date. It says nothing else.
     pub revision: Digest,
+    /// The p-values that come with its codes; absent: none do.
+    pub p_values: Option<Grid>,
 }
 
 /// What a serving party says. No field is a float.
@@ -53,6 +54,8 @@ pub enum FromServer {
         request: u64,
         /// The packed bits; their number follows from the request.
         bytes: Vec<u8>,
+        /// The packed p-values of the same records; empty where none are announced.
+        p_values: Vec<u8>,
     },
     /// The party cannot go on.
     Failed {
@@ -208,153 +211,6 @@ impl ServerSession {
     }
 }
 
-/// Why a serving party's message is not the answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// A message that answers nothing.
-    #[error("{party} sent {found}, expected {expected}")]
-    Unexpected {
-        /// The party.
-        party: PartyName,
-        /// The message.
-        found: &'static str,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// An answer to another request.
-    #[error("{party} answered request {found}, expected an answer to request {expected}")]
-    Request {
-        /// The party.
-        party: PartyName,
-        /// The answer's request.
-        found: u64,
-        /// The oldest open request.
-        expected: u64,
-    },
-    /// Refused positions that are none.
-    #[error("request {request}: {party} refuses records that it was not asked for")]
-    Refused {
-        /// The party.
-        party: PartyName,
-        /// The request.
-        request: u64,
-    },
-    /// Codes of a wrong length.
-    #[error("request {request}: {party}: {source}")]
-    Codes {
-        /// The party.
-        party: PartyName,
-        /// The request.
-        request: u64,
-        /// What is wrong with them.
-        source: CodeError,
-    },
-    /// The party gave up.
-    #[error("{party} stopped: {text}")]
-    Failed {
-        /// The party.
-        party: PartyName,
-        /// Its words.
-        text: String,
-    },
-}
-
-/// What a party's message means for the oldest open request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LinkEvent {
-    /// Rows that the party's policy refuses, with the reason; none where all are granted.
-    Granted {
-        /// The refused rows.
-        refused: Vec<u32>,
-        /// Why.
-        reason: String,
-    },
-    /// Codes of these rows.
-    Codes(Vec<u32>, PackedCodes),
-}
-
-struct Open {
-    request: u64,
-    rows: VecDeque<u32>,
-    granted: bool,
-}
-
-/// The coordinator's view of one serving party: which requests are open, and what answers them.
-pub struct LinkSession {
-    party: PartyName,
-    bits: usize,
-    last: u64,
-    open: VecDeque<Open>,
-}
-
-impl LinkSession {
-    /// A party that was accepted and sends codes of `bits` bits.
-    pub fn new(party: PartyName, bits: usize) -> Self {
-        Self { party, bits, last: 0, open: VecDeque::new() }
-    }
-
-    /// The next request, for `rows` (ascending, each once, as many as the limit allows).
-    pub fn request(&mut self, rows: &[u32]) -> ToServer {
-        self.last += 1;
-        self.open.push_back(Open {
-            request: self.last,
-            rows: rows.iter().copied().collect(),
-            granted: false,
-        });
-        ToServer::Encode { request: self.last, rows: rows.to_vec() }
-    }
-
-    /// Takes a message; with it, whether the oldest request is now answered in full. After an error the session must
-    /// not be used again.
-    pub fn receive(&mut self, message: FromServer) -> Result<(LinkEvent, bool), LinkError> {
-        let (party, found) = (|| self.party.clone(), message.kind());
-        if let FromServer::Failed { text } = message {
-            return Err(LinkError::Failed { party: party(), text });
-        }
-        let Some(open) = self.open.front_mut() else {
-            return Err(LinkError::Unexpected {
-                party: party(),
-                found,
-                expected: "nothing: no request is open",
-            });
-        };
-        let request = open.request;
-        let expected = |number: u64| match number == request {
-            true => Ok(()),
-            false => Err(LinkError::Request { party: party(), found: number, expected: request }),
-        };
-        let event = match (message, open.granted) {
-            (FromServer::Granted { request: number, refused, reason }, false) => {
-                expected(number)?;
-                let ascending = refused.is_sorted_by(|one, next| one < next);
-                if !ascending || refused.last().is_some_and(|last| *last as usize >= open.rows.len()) {
-                    return Err(LinkError::Refused { party: party(), request });
-                }
-                let rows = refused.iter().map(|position| open.rows[*position as usize]).collect();
-                open.rows.retain(granted(&refused));
-                open.granted = true;
-                LinkEvent::Granted { refused: rows, reason }
-            }
-            (FromServer::Codes { request: number, bytes }, true) => {
-                expected(number)?;
-                let rows: Vec<u32> = open.rows.drain(..open.rows.len().min(CODES_ROWS)).collect();
-                let codes = PackedCodes::from_bytes(rows.len(), self.bits, bytes);
-                let codes = codes.map_err(|source| LinkError::Codes { party: party(), request, source })?;
-                LinkEvent::Codes(rows, codes)
-            }
-            (_, granted) => {
-                let expected = if granted { "Codes" } else { "Granted" };
-                return Err(LinkError::Unexpected { party: party(), found, expected });
-            }
-        };
-        let done = open.rows.is_empty();
-        if done {
-            self.open.pop_front();
-        }
-        Ok((event, done))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,47 +241,5 @@ mod tests {
         assert!(matches!(ready().receive(ToServer::Accepted), Err(ServerError::Unexpected(_))));
         let refused = ready().receive(ToServer::Refused { text: "no".into() });
         assert_eq!(refused, Err(ServerError::Refused("no".into())));
-    }
-
-    fn link() -> LinkSession {
-        let mut link = LinkSession::new(PartyName::new("bank").unwrap(), 4);
-        link.request(&[1, 4, 6]);
-        link.request(&[2]);
-        link
-    }
-
-    fn granted(request: u64, refused: &[u32]) -> FromServer {
-        FromServer::Granted { request, refused: refused.to_vec(), reason: String::new() }
-    }
-
-    fn codes(request: u64, bytes: &[u8]) -> FromServer {
-        FromServer::Codes { request, bytes: bytes.to_vec() }
-    }
-
-    #[test]
-    fn answers_belong_to_the_oldest_request() {
-        let mut link = link();
-        let (event, done) = link.receive(granted(1, &[1])).unwrap();
-        assert_eq!((event, done), (LinkEvent::Granted { refused: vec![4], reason: String::new() }, false));
-        let (event, done) = link.receive(codes(1, &[0x21])).unwrap();
-        let packed = PackedCodes::from_bytes(2, 4, vec![0x21]).unwrap();
-        assert_eq!((event, done), (LinkEvent::Codes(vec![1, 6], packed), true));
-        let (_, done) = link.receive(granted(2, &[0])).unwrap();
-        assert!(done, "all of it is refused");
-        assert!(matches!(link.receive(codes(2, &[])), Err(LinkError::Unexpected { .. })));
-    }
-
-    #[test]
-    fn what_answers_nothing_is_an_error() {
-        assert!(matches!(link().receive(codes(1, &[1])), Err(LinkError::Unexpected { .. })));
-        assert!(matches!(link().receive(granted(2, &[])), Err(LinkError::Request { .. })));
-        for positions in [&[3][..], &[1, 1], &[2, 0]] {
-            assert!(matches!(link().receive(granted(1, positions)), Err(LinkError::Refused { .. })));
-        }
-        let mut link = link();
-        link.receive(granted(1, &[])).unwrap();
-        assert!(matches!(link.receive(codes(1, &[1])), Err(LinkError::Codes { .. })));
-        let failed = FromServer::Failed { text: "no disk".into() };
-        assert!(matches!(self::link().receive(failed), Err(LinkError::Failed { .. })));
     }
 }

@@ -24,5 +24,9 @@ pub const MAX_MESSAGE_BYTES: usize = 40 << 20;
 pub const MAX_REQUEST_ROWS: usize = 1 << 20;
 /// Records of one message of codes in answer to it; every message but the last holds as many.
 pub const CODES_ROWS: usize = 16_384;
+/// Bits of a p-value of a party's own detectors.
+pub const MAX_P_VALUE_BITS: u32 = 4;
+/// Exponent of the step between such p-values: their least is 2^-15 for a flag.
+pub const MAX_P_VALUE_STEP: u32 = 15;
 /// Record ids of one prediction request.
 pub const MAX_PREDICT_IDS: usize = 1 << 18;

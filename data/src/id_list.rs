@@ -11,14 +11,24 @@ use crate::error::{Place, TableError};
 /// # Errors
 /// If the file cannot be read, or lists an id that is none of `ids`: by its line, never by the id.
 pub fn read_rows(path: &Path, ids: &[String]) -> Result<Vec<u32>, TableError> {
+    let rows: HashMap<&str, u32> = ids.iter().map(String::as_str).zip(0..).collect();
+    read_found(path, |id| rows.get(id).copied())
+}
+
+/// What `find` finds for each id of the file at `path`, in the file's order.
+///
+/// # Errors
+/// When the file cannot be read, or nothing is found for an id: how many, and on which line the first is.
+pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, TableError> {
     let text =
         fs::read_to_string(path).map_err(|reason| TableError::Open { path: path.to_path_buf(), reason })?;
-    let rows: HashMap<&str, u32> = ids.iter().map(String::as_str).zip(0..).collect();
     let (mut found, mut unknown, mut first) = (Vec::new(), 0, None);
     for (line, id) in text.lines().enumerate() {
-        match rows.get(id.trim()) {
-            _ if id.trim().is_empty() => {}
-            Some(row) => found.push(*row),
+        if id.trim().is_empty() {
+            continue;
+        }
+        match find(id.trim()) {
+            Some(one) => found.push(one),
             None => {
                 unknown += 1;
                 first.get_or_insert(Place { path: path.to_path_buf(), line: line as u64 + 1 });

@@ -47,7 +47,7 @@ pub use content::{Content, MAX_CATEGORIES};
 pub use encoding::{Embedded, Encoding, ONE_HOT_MOST};
 pub use error::{Place, TableError};
 pub use header::{Header, describe};
-pub use id_list::read_rows;
+pub use id_list::{read_found, read_rows};
 pub use idx::IdxError;
 pub use images::ImageError;
 pub use inspection::{Figures, Inspected, Inspection, Pixels, Spread};

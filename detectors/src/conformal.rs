@@ -124,22 +124,6 @@ pub fn rows_needed(level: f64) -> usize {
     ((1.0 / level - 1e-9).ceil() as usize).saturating_sub(1)
 }
 
-/// The level of p-values of `bits` bits that stands for `p_value`: 2^-level is the next power of two at or above it.
-/// `bits` are 1 to 8; 4 bits tell p-values down to 2^-15.
-pub fn quantise(p_value: f64, bits: u32) -> u8 {
-    let last = (1_u32 << bits.clamp(1, 8)) - 1;
-    let level = -p_value.max(f64::MIN_POSITIVE).log2();
-    // Rounding of the logarithm must not make the p-value smaller.
-    let level = (level.floor().max(0.0) as u32).min(last);
-    let too_small = 0.5_f64.powi(level as i32) < p_value;
-    (level - u32::from(too_small && level > 0)) as u8
-}
-
-/// The p-value that a level of [`quantise`] stands for, never below the one that was quantised.
-pub fn unquantise(level: u8) -> f64 {
-    0.5_f64.powi(i32::from(level))
-}
-
 /// The count that flags among `rows` exchangeable rows are in with probability `share`, at level `level` by
 /// `calibration` rows, ties broken at random: the beta-binomial distribution with k and n + 1 - k, where k is the
 /// largest whole number with k / (n + 1) <= level (Bates et al. 2023, theorem 1).
@@ -260,14 +244,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_quantised_p_value_is_never_smaller(p in 1e-9_f64..=1.0, bits in 1_u32..=8) {
-            let level = quantise(p, bits);
-            prop_assert!(u32::from(level) < 1 << bits);
-            prop_assert!(unquantise(level) >= p);
-            prop_assert!(unquantise(level) < 2.0 * p || u32::from(level) == (1 << bits) - 1);
-        }
-
         #[test]
         fn p_values_fall_as_scores_rise(mut scores in prop::collection::vec(-5_i32..5, 1..50), a in -6_i32..6, b in -6_i32..6) {
             let calibration = Calibration::new(scores.drain(..).map(f64::from).collect()).unwrap();

@@ -67,6 +67,24 @@ pub enum DetectorError {
         /// " of class C", or nothing.
         of: String,
     },
+    /// A calibration part of a run that is too small for the level.
+    #[error(
+        "detectors.level = {level} needs {needed} calibration records, and {found} of the {records} of \
+         run.calibration_share are left for that beside those that fit the detectors: raise the share to at least \
+         {of_all} records, or the level"
+    )]
+    Part {
+        /// The level asked for.
+        level: f64,
+        /// Records that must calibrate.
+        needed: usize,
+        /// Records that do.
+        found: usize,
+        /// Records of the part.
+        records: usize,
+        /// Records that the part needs.
+        of_all: usize,
+    },
     /// A level or share outside its range.
     #[error("{what} = {value}, expected a number above 0 and below 1")]
     Share {

@@ -96,16 +96,24 @@ pub fn write<D: Stored>(path: &Path, detectors: &Calibrated<D>) -> Result<(), De
 /// # Errors
 /// If it cannot be read, is too large, damaged, of another version, or no detectors of this kind.
 pub fn read<D: Stored>(path: &Path) -> Result<Calibrated<D>, DetectorError> {
+    from_bytes(&read_bytes(path)?).map_err(|error| match error {
+        DetectorError::Format(reason) => DetectorError::Format(format!("{}: {reason}", path.display())),
+        other => other,
+    })
+}
+
+/// The bytes of a file, for [`from_bytes`].
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DetectorError> {
     let cannot =
         |error: std::io::Error| DetectorError::Format(format!("cannot read {}: {error}", path.display()));
     let mut bytes = Vec::new();
     // One byte beyond the limit tells that there is more, whatever the file's length was said to be.
     let file = File::open(path).map_err(cannot)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    from_bytes(&bytes).map_err(|error| match error {
-        DetectorError::Format(reason) => DetectorError::Format(format!("{}: {reason}", path.display())),
-        other => other,
-    })
+    Ok(bytes)
 }
 
 fn check_size(bytes: u64) -> Result<(), DetectorError> {

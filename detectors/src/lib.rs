@@ -37,6 +37,7 @@ pub mod panel;
 pub mod rarity;
 pub mod rows;
 pub mod screen;
+pub mod split;
 pub mod tail;
 
 pub use codes::Codes;
@@ -44,7 +45,7 @@ pub use combine::Combination;
 pub use coordinator::{CoordinatorDetector, CoordinatorKind};
 pub use error::DetectorError;
 #[cfg(feature = "networks")]
-pub use networks::{PartyDetector, PartyKind};
+pub use networks::{Labelled, PartyDetector, PartyKind, Told, label_p_values};
 pub use panel::{Calibrated, Panel};
 pub use rows::{Local, Seen, Values};
 

@@ -7,10 +7,11 @@ use hashvfl_core::random::{shuffle, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
+use crate::split::{records_needed, split};
 
 /// What is done with a training record of low p-value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It is counted, and learned from as any other.
     #[default]
@@ -21,9 +22,8 @@ pub enum Action {
     Drop,
 }
 
-/// The `[screen]` settings.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Screening {
     /// What is done.
     pub action: Action,
@@ -65,11 +65,18 @@ pub struct Screened {
 impl Screening {
     /// Checks every range.
     pub fn check(&self) -> Result<(), DetectorError> {
-        DetectorError::share("screen.level", self.level)?;
+        DetectorError::share("screening.level", self.level)?;
         match self.folds {
             2..=20 => Ok(()),
-            found => Err(DetectorError::Limit { what: "screen.folds (2 to 20)", found, limit: 20 }),
+            found => Err(DetectorError::Limit { what: "screening.folds (2 to 20)", found, limit: 20 }),
         }
+    }
+
+    /// Refuses fewer rows than folds, detectors and the level need.
+    pub fn check_rows(&self, rows: usize) -> Result<(), DetectorError> {
+        let folds = self.folds.max(2);
+        let needed = (records_needed(self.level) * folds).div_ceil(folds - 1);
+        DetectorError::rows("screening of training records", needed, rows)
     }
 
     /// Judges `rows` rows; `judge` fits on a fold's rows and gives p-values of those to be judged, in order.
@@ -83,20 +90,15 @@ impl Screening {
         mut judge: impl FnMut(&Fold) -> Result<Vec<f64>, E>,
     ) -> Result<Screened, E> {
         self.check()?;
-        DetectorError::rows("screening", 10 * self.folds, rows)?;
+        self.check_rows(rows)?;
         let mut order: Vec<u32> = (0..rows as u32).collect();
         shuffle(&mut order, &mut stream(seed, "screening folds", &[]));
         let mut p_values = vec![1.0; rows];
         for fold in 0..self.folds {
             let (start, end) = (rows * fold / self.folds, rows * (fold + 1) / self.folds);
             let others = [&order[..start], &order[end..]].concat();
-            let (half, tenth) = (others.len() / 2, others.len() / 10);
-            let fold = Fold {
-                judged: order[start..end].to_vec(),
-                fit: others[..half].to_vec(),
-                scale: others[half..half + tenth].to_vec(),
-                calibrate: others[half + tenth..].to_vec(),
-            };
+            let [fit, scale, calibrate] = split(&others).map(<[u32]>::to_vec);
+            let fold = Fold { judged: order[start..end].to_vec(), fit, scale, calibrate };
             let found = judge(&fold)?;
             if found.len() != fold.judged.len() {
                 let (expected, found) = (fold.judged.len(), found.len());
@@ -122,10 +124,10 @@ mod tests {
     fn screen(action: Action) -> Screened {
         let screening = Screening { action, level: 0.1, folds: 4 };
         screening
-            .run::<DetectorError>(200, 1, |fold| {
+            .run::<DetectorError>(300, 1, |fold| {
                 let mut all = [&fold.judged[..], &fold.fit, &fold.scale, &fold.calibrate].concat();
                 all.sort_unstable();
-                assert_eq!(all, (0..200).collect::<Vec<u32>>());
+                assert_eq!(all, (0..300).collect::<Vec<u32>>());
                 Ok(fold.judged.iter().map(|row| if *row < 5 { 0.05 } else { 0.5 }).collect())
             })
             .unwrap()
@@ -135,7 +137,7 @@ mod tests {
     fn every_record_is_judged_by_others() {
         let found = screen(Action::Drop);
         assert_eq!(found.flagged, 5);
-        assert_eq!(found.weights.iter().map(|w| f64::from(*w)).sum::<f64>(), 195.0);
+        assert_eq!(found.weights.iter().map(|w| f64::from(*w)).sum::<f64>(), 295.0);
         assert!(screen(Action::Report).weights.iter().all(|weight| *weight == 1.0));
         assert_eq!(screen(Action::DownWeight).weights[0], 0.5);
     }
@@ -143,12 +145,13 @@ mod tests {
     #[test]
     fn settings_and_rows_have_limits() {
         let judge = |_: &Fold| -> Result<Vec<f64>, DetectorError> { Ok(Vec::new()) };
-        let few = Screening::default().run(49, 0, judge);
-        assert!(matches!(few, Err(DetectorError::TooFewRows { needed: 50, .. })));
-        let folds = Screening { folds: 1, ..Screening::default() }.run(100, 0, judge);
+        let few = Screening::default().run(412, 0, judge);
+        // A level of 1 % needs 330 records beside those of the fold.
+        assert!(matches!(few, Err(DetectorError::TooFewRows { needed: 413, .. })));
+        let folds = Screening { folds: 1, ..Screening::default() }.run(500, 0, judge);
         assert!(matches!(folds, Err(DetectorError::Limit { .. })));
-        let level = Screening { level: 0.0, ..Screening::default() }.run(100, 0, judge);
+        let level = Screening { level: 0.0, ..Screening::default() }.run(500, 0, judge);
         assert!(matches!(level, Err(DetectorError::Share { .. })));
-        assert!(matches!(Screening::default().run(100, 0, judge), Err(DetectorError::Rows { .. })));
+        assert!(matches!(Screening::default().run(500, 0, judge), Err(DetectorError::Rows { .. })));
     }
 }

@@ -147,7 +147,7 @@ impl Simulation<'_> {
         watch: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Simulated> {
         let patience = self.top.0.patience;
-        let outcome = course::run(parties, self.settings, &mut plan, classifier, patience, watch)?;
+        let outcome = course::run(parties, self.settings, &mut plan, classifier, patience, None, watch)?;
         let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
         let mut validation = best.and_then(|report| report.validation);
         // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.

@@ -139,6 +139,11 @@ impl Classifier {
         Ok(Self { party_dropout, gradient_noise, ..classifier })
     }
 
+    /// Weighs `rows` by `weights`, from 0 to 1, whenever it learns from here on.
+    pub fn weigh(&mut self, rows: &[u32], weights: &[f32]) {
+        self.loss.weigh(rows, weights);
+    }
+
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
     pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
         let step = self.backward(parts, rows);

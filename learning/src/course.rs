@@ -51,6 +51,30 @@ pub enum Progress<'a> {
     Phase(&'static str),
 }
 
+/// Judges training records by what all parties sent of them. The coordinator alone knows of it: parties send what they
+/// would have sent anyway.
+pub struct Screen<'a> {
+    /// Epochs after which the cohort's training records are judged, by what was sent of them in the last one. Where the
+    /// run refits, all training records are judged again before, by what frozen encoders made of them.
+    pub after_epochs: u32,
+    /// Weights from 0 to 1 of records, from each party's values [rows, bits].
+    pub judge: &'a mut ScreenJudge<'a>,
+}
+
+/// What [`Screen::judge`] is, told when it is asked.
+pub type ScreenJudge<'a> = dyn FnMut(ScreenedAt, &[u32], &[Vec<f32>]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>>
+    + 'a;
+
+/// When training records are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScreenedAt {
+    /// After so many epochs of the joint phase.
+    Epoch(u32),
+    /// Before the fit on stored codes.
+    Refit,
+}
+
 /// Bits that each party released of a record, by group of records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Released {
@@ -89,6 +113,9 @@ pub enum CourseError<E> {
     /// The coordinator's own state.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// Training records cannot be judged.
+    #[error("screening of training records: {0}")]
+    Screening(Box<dyn std::error::Error + Send + Sync>),
     /// Losses are no numbers any more.
     #[error(
         "epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns"
@@ -106,9 +133,10 @@ pub fn run<P: Parties>(
     plan: &mut Plan,
     classifier: &mut Classifier,
     patience: u32,
+    mut screen: Option<Screen<'_>>,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<P::Embedding>, CourseError<P::Error>> {
-    let joint = learn_jointly(parties, settings, plan, classifier, patience, watch)?;
+    let joint = learn_jointly(parties, settings, plan, classifier, (patience, screen.as_mut()), watch)?;
     watch(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(CourseError::Parties)?;
     let records = plan.records();
@@ -135,6 +163,11 @@ pub fn run<P: Parties>(
         tables.iter().map(|table| P::Embedding::gather(table, rows).expect("a kept row")).collect()
     };
     if settings.refits() {
+        if let Some(screen) = &mut screen {
+            let rows = plan.part(Part::Train);
+            let weights = (screen.judge)(ScreenedAt::Refit, rows, &gather(rows));
+            classifier.weigh(rows, &weights.map_err(CourseError::Screening)?);
+        }
         watch(Progress::Phase("refit"));
         refit(classifier, &gather, settings, plan)?;
     }
@@ -176,18 +209,33 @@ fn learn_jointly<P: Parties>(
     settings: &RunSettings,
     plan: &mut Plan,
     classifier: &mut Classifier,
-    patience: u32,
+    (patience, mut screen): (u32, Option<&mut Screen<'_>>),
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Joint, CourseError<P::Error>> {
     let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
     let mut best: Option<(f64, crate::Snapshot)> = None;
     let validates = !plan.part(Part::CohortValidation).is_empty();
     for epoch in 0..settings.epochs {
-        let (train_loss, train_seconds) = train_epoch(parties, settings, plan, classifier, epoch, watch)?;
+        let screens = screen.as_ref().is_some_and(|screen| screen.after_epochs == epoch + 1);
+        let mut seen = Vec::new();
+        if screens {
+            let table = |_| P::Embedding::table(plan.records(), settings.bits);
+            seen.extend(settings.parties.iter().map(table));
+        }
+        let (train_loss, train_seconds) =
+            train_epoch(parties, settings, plan, classifier, (epoch, &mut *watch), &mut seen)?;
         joint.epochs_run = epoch + 1;
         let mut report = EpochReport { epoch: epoch + 1, train_loss, validation: None, train_seconds };
         if !train_loss.is_finite() {
             return Err(CourseError::Diverged { epoch: epoch + 1 });
+        }
+        if let Some(screen) = screen.as_mut().filter(|_| screens) {
+            let rows = plan.part(Part::CohortTrain);
+            // Unwrap safety: an epoch holds each of these rows once.
+            let gather = |table| P::Embedding::gather(table, rows).expect("a row of the epoch");
+            let parts: Vec<Vec<f32>> = seen.iter().map(gather).collect();
+            let weights = (screen.judge)(ScreenedAt::Epoch(epoch + 1), rows, &parts);
+            classifier.weigh(rows, &weights.map_err(CourseError::Screening)?);
         }
         if validates {
             report.validation = Some(evaluate(parties, plan, classifier, Part::CohortValidation)?);
@@ -221,8 +269,8 @@ fn train_epoch<P: Parties>(
     settings: &RunSettings,
     plan: &mut Plan,
     classifier: &mut Classifier,
-    epoch: u32,
-    watch: &mut dyn FnMut(Progress),
+    (epoch, watch): (u32, &mut dyn FnMut(Progress)),
+    kept: &mut [<P::Embedding as Embedding>::Table],
 ) -> Result<(f64, f64), CourseError<P::Error>> {
     let start = Instant::now();
     let (mut loss, mut seen) = (0.0, 0);
@@ -230,12 +278,9 @@ fn train_epoch<P: Parties>(
         let rows = Rows::Batch { epoch, batch };
         // Unwrap safety: epoch and batch are within the plan.
         let numbers = plan.rows(rows).expect("a batch of the plan");
-        let parts: Vec<Vec<f32>> = parties
-            .encode(rows, numbers.len())
-            .map_err(CourseError::Parties)?
-            .iter()
-            .map(Embedding::to_floats)
-            .collect();
+        let sent = parties.encode(rows, numbers.len()).map_err(CourseError::Parties)?;
+        kept.iter_mut().zip(&sent).for_each(|(table, batch)| batch.keep(table, &numbers));
+        let parts: Vec<Vec<f32>> = sent.iter().map(Embedding::to_floats).collect();
         let step = classifier.backward(&parts, &numbers);
         let encode = |gradient| Gradient::encode(gradient, settings.bits, settings.gradient);
         parties.learn(step.gradients.into_iter().map(encode).collect()).map_err(CourseError::Parties)?;

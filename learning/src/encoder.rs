@@ -197,6 +197,12 @@ impl Encoder {
         values
     }
 
+    /// What [`Self::encode`] gives, from the [`Self::embedding`] of the same `columns`.
+    pub fn respond_to(&self, mut embedding: Vec<f32>, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        self.respond(&mut embedding, Some(columns), rows);
+        embedding
+    }
+
     /// What the codes of `columns` [rows, columns] are the signs of, before any flip: the embedding [rows, bits] with
     /// fixed statistics. It stays with the party, for its detectors.
     pub fn embedding(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {

@@ -95,6 +95,8 @@ pub struct Loss {
     smoothing: f32,
     consistency: f32,
     targets: Vec<Vec<f32>>,
+    /// A weight a record; empty while all weigh alike.
+    record_weights: Vec<f32>,
 }
 
 impl Loss {
@@ -107,6 +109,7 @@ impl Loss {
             smoothing: config.label_smoothing,
             consistency: config.consistency,
             targets: Vec::new(),
+            record_weights: Vec::new(),
             labels,
         };
         match &loss.labels {
@@ -152,14 +155,26 @@ impl Loss {
         (!self.targets.is_empty()).then_some(&self.targets)
     }
 
-    /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows, and its gradient.
+    /// Weighs `rows` by `weights`, from 0 to 1, from here on: in the loss that is learned from, and in no evaluation.
+    pub fn weigh(&mut self, rows: &[u32], weights: &[f32]) {
+        self.record_weights.resize(self.labels.len(), 1.0);
+        rows.iter().zip(weights).for_each(|(row, weight)| self.record_weights[*row as usize] = *weight);
+    }
+
+    fn record_weight(&self, row: u32) -> f32 {
+        self.record_weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
+    /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows by their weights, and its gradient.
     pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
         let mut loss = 0.0;
         let mut gradient = outputs.to_vec();
         match &self.labels {
             Labels::Classes { count, index } => {
-                let weight = |row: &u32| self.weights[index[*row as usize] as usize];
-                let total: f32 = rows.iter().map(weight).sum();
+                let weight =
+                    |row: &u32| self.weights[index[*row as usize] as usize] * self.record_weight(*row);
+                // Where no record of the batch weighs anything, nothing is learned.
+                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
                 for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
                     let class = index[*row as usize] as usize;
                     let weight = weight(row) / total;
@@ -175,11 +190,12 @@ impl Loss {
                 }
             }
             Labels::Real(values) => {
-                let count = rows.len() as f32;
+                let weight = |row: &u32| self.record_weight(*row);
+                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
                 for (value, row) in gradient.iter_mut().zip(rows) {
                     let error = *value - (values[*row as usize] - self.center) / self.spread;
-                    loss += f64::from(error * error / count);
-                    *value = 2.0 * error / count;
+                    loss += f64::from(weight(row) * error * error / total);
+                    *value = weight(row) * 2.0 * error / total;
                 }
             }
         }
@@ -202,7 +218,7 @@ impl Loss {
             let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
             let root = (bits as f32).sqrt();
             let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
-            let weight = self.consistency / rows.len() as f32;
+            let weight = self.record_weight(*row) * self.consistency / rows.len() as f32;
             for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
                 *g -= weight * (o / (length * root) - cosine * h / (length * length));
             }
@@ -315,6 +331,26 @@ mod tests {
             moved[i] += 1e-3;
             let numeric = (value(&moved) - value(&codes)) / 1e-3;
             assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn a_record_that_weighs_nothing_is_as_if_it_were_not_there() {
+        let outputs = [0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0];
+        let real = || Loss::new(Labels::Real(vec![3.0, -1.0, 2.0]), &[0, 1, 2], LossConfig::default(), 8);
+        for (mut loss, width) in [(classes(0.7), 3), (real(), 1)] {
+            let (alone, expected) = loss.learn(&outputs[..2 * width], &[0, 1]);
+            let measured = loss.evaluate(&outputs[..3 * width], &[0, 1, 2]);
+            loss.weigh(&[2], &[0.0]);
+            let (dropped, gradient) = loss.learn(&outputs[..3 * width], &[0, 1, 2]);
+            assert_eq!((dropped, &gradient[..2 * width]), (alone, &expected[..]));
+            assert!(gradient[2 * width..].iter().all(|value| *value == 0.0));
+            assert_eq!(loss.evaluate(&outputs[..3 * width], &[0, 1, 2]), measured);
+            let mut consistency = vec![0.0; 8];
+            loss.add_consistency(&mut consistency, &[1.0; 8], &[2]);
+            assert!(consistency.iter().all(|value| *value == 0.0));
+            let (nothing, gradient) = loss.learn(&outputs[..width], &[2]);
+            assert!(nothing == 0.0 && gradient.iter().all(|value| *value == 0.0));
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Policy {
     pub runs: Vec<String>,
     /// Least number of records in an answer.
     pub min_batch: usize,
+    /// Most bits of a flag or p-value of the party's detectors beside a code; absent: no bound, 0: none may leave.
+    pub p_value_bits: Option<usize>,
     /// Says that batch statistics never leave. They have no message, and no value here gives them one.
     pub batch_statistics: Never,
     /// With whom records may be aligned, and how often.
@@ -59,6 +61,7 @@ impl Default for Policy {
             encodings_per_record: None,
             runs: vec!["*".to_string()],
             min_batch: 1,
+            p_value_bits: None,
             batch_statistics: Never::Never,
             alignment: AlignmentPolicy::default(),
         }
@@ -99,6 +102,8 @@ pub enum Rule {
     Runs,
     /// `min_batch`.
     MinBatch,
+    /// `p_value_bits`.
+    PValues,
     /// `alignment.most`.
     Alignments,
 }
@@ -112,6 +117,7 @@ impl Rule {
             Self::Encodings => "encodings_per_record",
             Self::Runs => "runs",
             Self::MinBatch => "min_batch",
+            Self::PValues => "p_value_bits",
             Self::Alignments => "alignment.most",
         }
     }
@@ -192,6 +198,17 @@ impl Policy {
         }
         let (limit, reason) = (self.min_batch.to_string(), "an answer must hold more records".to_string());
         Err(Refusal { rule: Rule::MinBatch, limit, records, reason })
+    }
+
+    /// Whether so many bits of detectors may leave beside the code of each of `records` records.
+    pub fn check_p_values(&self, bits: usize, records: usize) -> Result<(), Refusal> {
+        match self.p_value_bits.filter(|most| bits > *most) {
+            None => Ok(()),
+            Some(most) => {
+                let reason = format!("{bits} bits of detectors would leave beside each code");
+                Err(Refusal { rule: Rule::PValues, limit: most.to_string(), records, reason })
+            }
+        }
     }
 
     /// Whether each of `accounts` may be charged `cost`.
@@ -292,5 +309,12 @@ mod tests {
         );
         assert_eq!((policy.admit("a", 9), policy.admit("b-7", 9)), (Ok(()), Ok(())));
         assert_eq!(policy.admit("ab", 9).unwrap_err().records, 9);
+        assert_eq!(policy.check_p_values(4, 9), Ok(()));
+        let policy = Policy::parse("p_value_bits = 1").unwrap();
+        assert_eq!(policy.check_p_values(1, 9), Ok(()));
+        assert_eq!(
+            policy.check_p_values(4, 9).unwrap_err().to_string(),
+            "the policy's p_value_bits = 1 refuses 9 records: 4 bits of detectors would leave beside each code"
+        );
     }
 }

@@ -15,7 +15,7 @@ use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{align, client, encode, erase, init, inspect, ledger, secret, serve};
+use crate::{align, client, detect, encode, erase, init, inspect, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -167,6 +167,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let config = PartyConfig::read(&path)?;
             if arguments.check {
                 let prepared = Prepared::load(&config)?;
+                detect::check(&config, &prepared.plan)?;
                 releases::policy(&config, &prepared.plan)?;
                 println!("{} is in order: {}", path.display(), prepared.describe());
                 return Ok(());
@@ -174,6 +175,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let state = StateFolder::open(&config)?;
             secret::keep(&config)?;
             let prepared = Prepared::load(&config)?;
+            detect::check(&config, &prepared.plan)?;
             let releases = Releases::open(&config, &prepared)?;
             client::join(&config, prepared, &state, releases)
         }

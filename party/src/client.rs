@@ -47,7 +47,7 @@ pub fn join(
     let mut inbound =
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
     let recorder = Recorder::open(config, state)?;
-    let mut worker = Worker::new(&config.run, prepared, state, releases, (recorder, config.on_alarm));
+    let mut worker = Worker::new(config, prepared, state, releases, recorder);
     let result = work(&driver, config, &mut worker, &mut inbound, &mut link);
     let result = result.and(worker.settle());
     let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
 
+use crate::detect::DetectorsConfig;
 use crate::watch::OnAlarm;
 
 /// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
@@ -94,6 +96,9 @@ pub struct PartyConfig {
     /// What `party serve` serves.
     #[serde(default)]
     pub serve: ServeConfig,
+    /// This party's own detectors of abnormal inputs; absent: it fits none.
+    #[serde(default)]
+    pub detectors: Option<DetectorsConfig>,
 }
 
 /// What `party serve` serves.
@@ -147,6 +152,16 @@ impl PartyConfig {
     /// Where the trained model is kept.
     pub fn model_path(&self) -> PathBuf {
         self.state.join("bottom.safetensors")
+    }
+
+    /// Where this party's detectors are kept.
+    pub fn detectors_path(&self) -> PathBuf {
+        self.state.join("detectors.hashvfl")
+    }
+
+    /// Bits that leave beside a record's code.
+    pub fn p_value_bits(&self) -> usize {
+        self.detectors.as_ref().and_then(DetectorsConfig::grid).map_or(0, Grid::bits)
     }
 
     /// The trained model.
@@ -215,6 +230,7 @@ impl PartyConfig {
             bail!("coordinator must be http://HOST:PORT");
         }
         config.encoder.check().context("in [encoder]")?;
+        config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
         let Waits { connect_s, start_s, step_s } = config.wait;
         ensure!(
             [connect_s, start_s, step_s].iter().all(|limit| *limit > 0),
@@ -260,6 +276,18 @@ mod tests {
         let inside = refused(&SMALL.replace("state = ", "ledger = \"state/ledger.redb\"\nstate = "));
         assert!(inside.contains("lies in the state folder"), "{inside}");
         assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
+        let detectors = |text: &str| SMALL.replace("run = ", &format!("detectors = {text}\nrun = "));
+        let parsed = |text| PartyConfig::parse(&detectors(text), Path::new(".")).unwrap();
+        assert_eq!((config_bits(SMALL), parsed("{}").p_value_bits()), (0, 0), "off by default");
+        assert_eq!(parsed("{ send = \"flag\" }").p_value_bits(), 1);
+        assert_eq!(parsed("{ send = \"p_value\" }").p_value_bits(), 4);
+        assert!(refused(&detectors("{ send = \"columns\" }")).contains("unknown variant `columns`"));
+        assert!(refused(&detectors("{ level = 1e-9 }")).contains("in [detectors]: level must be"));
+        assert!(refused(&detectors("{ kinds = [] }")).contains("in [detectors]: kinds must name"));
+    }
+
+    fn config_bits(text: &str) -> usize {
+        PartyConfig::parse(text, Path::new(".")).unwrap().p_value_bits()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! cli -> config -> prepare (table, preprocessing, encoder) -> client (stream) -> worker (work -> codes)
 //!                                                                                 `-- releases (ledger, policy)
 //! cli -> config -> prepare (table, trained encoder) -> serve (stream; codes of rows asked for) -- releases
+//!                                                        `-- detect (p-values beside codes, where sent)
 //! ```
 //!
 //! The worker answers what [`hashvfl_core::party::PartySession`] and the party's own policy let through; all that
@@ -14,6 +15,7 @@ mod backlog;
 mod cli;
 mod client;
 mod config;
+mod detect;
 mod encode;
 mod erase;
 mod init;

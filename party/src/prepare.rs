@@ -112,6 +112,11 @@ impl Prepared {
         Ok(Self { ids, columns, image, plan, encoder, encoding, device: name, seed })
     }
 
+    /// The seed of this party's weights and noise, and of its detectors.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// A name for each encoded column.
     pub fn names(&self) -> Vec<String> {
         self.encoding.names()

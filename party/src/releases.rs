@@ -9,12 +9,12 @@ use hashvfl_ledger::{
 use tracing::warn;
 
 use crate::config::PartyConfig;
+use crate::detect::Judge;
 use crate::prepare::Prepared;
 
 /// The policy of `config`, which admits its run and its smallest answer.
 pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
-    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
-    policy.admit(config.run_id.as_str(), plan.records())?;
+    let policy = serving_policy(config, plan.records())?;
     policy.check_batch(smallest_answer(plan))?;
     let run = &config.run;
     let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
@@ -26,10 +26,12 @@ pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     Ok(policy)
 }
 
-/// The policy of `config` for serving `records` records: it admits the run, and is asked again at each request.
+/// The policy of `config` for serving `records` records: it admits the run and what is sent beside codes, and is asked
+/// again at each request.
 pub fn serving_policy(config: &PartyConfig, records: usize) -> anyhow::Result<Policy> {
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     policy.admit(config.run_id.as_str(), records)?;
+    policy.check_p_values(config.p_value_bits(), records)?;
     Ok(policy)
 }
 
@@ -56,22 +58,37 @@ pub struct Releases {
 impl Releases {
     /// Opens the ledger for the records of `prepared`, or makes it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
-        Self::open_under(policy(config, &prepared.plan)?, config, prepared)
+        Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)
     }
 
-    /// Opens the ledger to serve the records of `prepared` with its frozen encoder, or makes it.
-    pub fn open_to_serve(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
+    /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `judge`, or
+    /// makes it. A code and its p-value are one release.
+    pub fn open_to_serve(
+        config: &PartyConfig,
+        prepared: &Prepared,
+        judge: Option<&Judge>,
+    ) -> anyhow::Result<Self> {
         let policy = serving_policy(config, prepared.ids.len())?;
-        let mut releases = Self::open_under(policy, config, prepared)?;
-        releases.freeze(prepared.digest());
+        let mut releases = Self::open_under(policy, config, prepared, config.p_value_bits())?;
+        let encoder = prepared.digest();
+        releases.freeze(match judge {
+            Some(judge) => Digest::of_parts([encoder.0.as_slice(), &judge.digest().0]),
+            None => encoder,
+        });
         Ok(releases)
     }
 
-    fn open_under(policy: Policy, config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
+    fn open_under(
+        policy: Policy,
+        config: &PartyConfig,
+        prepared: &Prepared,
+        p_value_bits: usize,
+    ) -> anyhow::Result<Self> {
         let run = &config.run;
-        // Without randomised response no finite epsilon holds.
-        let epsilon = run.randomised_response.map(|epsilon| epsilon * run.bits as f64);
-        let cost = Cost { bits: run.bits as u32, epsilon: epsilon.and_then(Epsilon::new) };
+        // Without randomised response no finite epsilon holds, and p-values are sent without.
+        let epsilon = run.randomised_response.filter(|_| p_value_bits == 0);
+        let epsilon = epsilon.map(|epsilon| epsilon * run.bits as f64).and_then(Epsilon::new);
+        let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
         let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
         let store = RedbStore::open_or_create(&config.ledger)?;
         let ids = prepared.ids.iter().map(String::as_str);
@@ -120,7 +137,21 @@ impl Releases {
 
     /// Before `codes` of `rows` are sent, or after where [`Self::are_reserved`].
     pub fn release(&mut self, rows: &[u32], codes: &PackedCodes) -> anyhow::Result<()> {
-        let digest = |row| ReleaseDigest::of(&self.encoder, &codes.row_bytes(row));
+        self.release_with(rows, codes, None)
+    }
+
+    /// The same for `codes` that have p-values with them.
+    pub fn release_with(
+        &mut self,
+        rows: &[u32],
+        codes: &PackedCodes,
+        p_values: Option<&PackedCodes>,
+    ) -> anyhow::Result<()> {
+        let digest = |row| {
+            let mut bytes = codes.row_bytes(row);
+            bytes.extend(p_values.into_iter().flat_map(|p_values| p_values.row_bytes(row)));
+            ReleaseDigest::of(&self.encoder, &bytes)
+        };
         let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();
         Ok(self.ledger.release(rows, &self.encoder, &digests)?)
     }

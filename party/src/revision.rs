@@ -1,6 +1,6 @@
-//! Which revision of its columns a party serves: a random number, drawn anew whenever the records or their columns
-//! have changed. The coordinator keeps codes by it, so that it never answers from codes of columns that have changed
-//! since, and learns nothing else from it.
+//! Which revision of its columns a party serves: a random number, drawn anew whenever the records, their columns or the
+//! detectors whose p-values are sent have changed. The coordinator keeps codes by it, so that it never answers from codes
+//! of columns that have changed since, and learns nothing else from it.
 
 use anyhow::Context;
 use hashvfl_core::Digest;
@@ -9,6 +9,7 @@ use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
 use crate::config::PartyConfig;
+use crate::detect::Judge;
 use crate::prepare::Prepared;
 
 /// The content of `serving.json` in the state folder: private, since the digest is one of columns.
@@ -18,10 +19,13 @@ struct Served {
     revision: String,
 }
 
-/// The revision of what `prepared` holds: the last one if it is the same, else a new one, which is kept.
-pub fn current(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Digest> {
+/// The revision of what `prepared` holds and `judge` says of it: the last one if it is the same, else a new one, which is kept.
+pub fn current(config: &PartyConfig, prepared: &Prepared, judge: Option<&Judge>) -> anyhow::Result<Digest> {
     let path = config.state.join("serving.json");
-    let content = content(prepared).to_string();
+    let content = content(prepared);
+    let content = judge
+        .map_or(content, |judge| Digest::of_parts([content.0.as_slice(), &judge.digest().0]))
+        .to_string();
     let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Served>(&bytes).ok());
     let same = kept.filter(|kept| kept.content_sha256 == content);
     if let Some(revision) = same.and_then(|kept| Digest::from_hex(&kept.revision)) {

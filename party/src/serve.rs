@@ -22,6 +22,7 @@ use tracing::{debug, info, info_span, warn};
 
 use crate::client::{connect, hello, limited};
 use crate::config::PartyConfig;
+use crate::detect::Judge;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::revision;
@@ -42,13 +43,17 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
-    let releases = Releases::open_to_serve(config, &prepared)?;
-    let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared)?);
+    let judge = Judge::load(config, &prepared)?;
+    let releases = Releases::open_to_serve(config, &prepared, judge.as_ref())?;
+    let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, judge.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
+    if let Some(judge) = &judge {
+        info!("with each code leave {} bits of this party's detectors", judge.grid().bits());
+    }
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stop = runtime.block_on(async { Stop::listen() });
-    let mut server = Server { config, prepared, releases, encoder, revision, stop };
+    let mut server = Server { config, prepared, judge, releases, encoder, revision, stop };
     let ended = loop {
         match server.stream(&runtime) {
             Ok(Ended::Stopped) => break Ok(()),
@@ -68,6 +73,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
 struct Server<'a> {
     config: &'a PartyConfig,
     prepared: Prepared,
+    judge: Option<Judge>,
     releases: Releases,
     encoder: Digest,
     revision: Digest,
@@ -133,7 +139,9 @@ impl Server<'_> {
                 ServerWork::SayServing(salt) => {
                     let ids = self.prepared.ids.iter().map(String::as_str);
                     let records = RecordsDigest::of(&salt, ids);
-                    let serving = Serving { records, encoder: self.encoder, revision: self.revision };
+                    let (encoder, revision) = (self.encoder, self.revision);
+                    let p_values = self.judge.as_ref().map(Judge::grid);
+                    let serving = Serving { records, encoder, revision, p_values };
                     link.send(FromServer::Serving(serving))?;
                 }
                 ServerWork::Joined => info!("accepted; waiting for requests"),
@@ -162,23 +170,34 @@ impl Server<'_> {
             return Ok(false);
         }
         for rows in rows.chunks(CODES_ROWS) {
-            let codes = self.codes(rows)?;
-            self.releases.release(rows, &codes)?;
-            if !link.send(FromServer::Codes { request, bytes: codes.into_bytes() })? {
+            let (codes, p_values) = self.codes(rows)?;
+            self.releases.release_with(rows, &codes, p_values.as_ref())?;
+            let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();
+            if !link.send(FromServer::Codes { request, bytes: codes.into_bytes(), p_values })? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn codes(&self, rows: &[u32]) -> anyhow::Result<PackedCodes> {
-        let values = self.prepared.encoder.encode(self.prepared.columns.gather(rows), rows.len());
+    /// Codes of `rows`, and their p-values where they are sent.
+    fn codes(&self, rows: &[u32]) -> anyhow::Result<(PackedCodes, Option<PackedCodes>)> {
+        let Prepared { columns, encoder, .. } = &self.prepared;
+        let columns = columns.gather(rows);
+        let (values, p_values) = match &self.judge {
+            None => (encoder.encode(columns, rows.len()), None),
+            Some(judge) => {
+                let embedding = encoder.embedding(columns.clone(), rows.len());
+                let p_values = judge.judge(&columns, &embedding)?;
+                (encoder.respond_to(embedding, columns, rows.len()), Some(p_values))
+            }
+        };
         // A NaN would travel as an innocent bit.
         ensure!(
             values.iter().all(|value| value.is_finite()),
             "the bottom model gives values that are not finite: look for extreme values in the columns"
         );
-        Ok(PackedCodes::pack(&values, self.config.run.bits)?)
+        Ok((PackedCodes::pack(&values, self.config.run.bits)?, p_values))
     }
 }
 

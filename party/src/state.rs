@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use hashvfl_core::message::CheckpointLabel;
+use hashvfl_detectors::{Calibrated, PartyDetector, file};
 use hashvfl_learning::Snapshot;
 
 use crate::config::PartyConfig;
@@ -14,6 +15,7 @@ pub struct StateFolder {
     folder: PathBuf,
     model: PathBuf,
     transcript: PathBuf,
+    detectors: PathBuf,
 }
 
 impl StateFolder {
@@ -25,7 +27,8 @@ impl StateFolder {
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        let state = Self { folder, model: config.model_path(), transcript: config.transcript_path() };
+        let (model, transcript) = (config.model_path(), config.transcript_path());
+        let state = Self { folder, model, transcript, detectors: config.detectors_path() };
         if state.model().exists() {
             let path = state.model();
             bail!(
@@ -33,8 +36,9 @@ impl StateFolder {
                 path.display()
             );
         }
-        // Checkpoints of a run that did not finish must not be taken for this one's.
+        // What a run left that did not finish must not be taken for this one's.
         state.remove_checkpoints();
+        let _ = fs::remove_file(&state.detectors);
         Ok(state)
     }
 
@@ -59,6 +63,11 @@ impl StateFolder {
     /// Reads a checkpoint.
     pub fn read_checkpoint(&self, label: CheckpointLabel) -> anyhow::Result<Snapshot> {
         Ok(Snapshot::read(&self.checkpoint(label))?)
+    }
+
+    /// Keeps this party's detectors.
+    pub fn keep_detectors(&self, detectors: &Calibrated<PartyDetector>) -> anyhow::Result<()> {
+        Ok(file::write(&self.detectors, detectors)?)
     }
 
     /// Keeps the trained model and removes the checkpoints that led to it.

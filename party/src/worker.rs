@@ -8,11 +8,13 @@ use hashvfl_core::{PackedCodes, Part, Rows, RunSettings};
 use tracing::{debug, info};
 
 use crate::backlog::Backlog;
+use crate::config::PartyConfig;
+use crate::detect::{self, DetectorsConfig};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::watch::{OnAlarm, Watchman};
+use crate::watch::Watchman;
 
 /// A party at work.
 pub struct Worker<'a> {
@@ -23,6 +25,7 @@ pub struct Worker<'a> {
     releases: Releases,
     recorder: Option<Recorder>,
     watchman: Watchman,
+    detectors: Option<DetectorsConfig>,
     backlog: Backlog,
     released_bits: u64,
 }
@@ -38,13 +41,14 @@ pub struct Done {
 impl<'a> Worker<'a> {
     /// A worker that has not joined yet.
     pub fn new(
-        settings: &'a RunSettings,
+        config: &'a PartyConfig,
         prepared: Prepared,
         state: &'a StateFolder,
         releases: Releases,
-        (recorder, on_alarm): (Option<Recorder>, OnAlarm),
+        recorder: Option<Recorder>,
     ) -> Self {
-        let watchman = Watchman::new(on_alarm, settings);
+        let settings = &config.run;
+        let watchman = Watchman::new(config.on_alarm, settings);
         let session = PartySession::new(settings.clone(), prepared.plan.clone());
         Self {
             settings,
@@ -54,6 +58,7 @@ impl<'a> Worker<'a> {
             releases,
             recorder,
             watchman,
+            detectors: config.detectors.clone(),
             backlog: Backlog::default(),
             released_bits: 0,
         }
@@ -128,6 +133,10 @@ impl<'a> Worker<'a> {
                 Some(FromParty::Frozen { step, encoder })
             }
             Work::Finish { step } => {
+                if let Some(config) = &self.detectors {
+                    self.state.keep_detectors(&detect::fit(config, &self.prepared)?)?;
+                    info!(step, "detectors of abnormal inputs fitted");
+                }
                 self.state.finish(&self.prepared.model(self.settings))?;
                 self.recorder.take().map_or(Ok(()), Recorder::finish)?;
                 info!(step, released_bits = self.released_bits, "finished; the model is kept");

@@ -4,6 +4,7 @@
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty, Hello};
 use hashvfl_core::name::NameError;
+use hashvfl_core::p_value::GridError;
 use hashvfl_core::plan::{Part, Rows};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::PairsError;
@@ -34,6 +35,9 @@ pub enum WireError {
     /// Pairs that are no settings.
     #[error(transparent)]
     Settings(#[from] PairsError),
+    /// p-values that there are none of.
+    #[error(transparent)]
+    PValues(#[from] GridError),
 }
 
 pub(crate) type Result<T> = std::result::Result<T, WireError>;

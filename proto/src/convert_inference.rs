@@ -1,7 +1,8 @@
 //! Messages of prediction to core's and back, with the limits of what a peer sends.
 
 use hashvfl_core::inference::{FromServer, Serving, ToServer};
-use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_REQUEST_ROWS};
+use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_REQUEST_ROWS};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::RecordsDigest;
 
 use crate::convert::{Result, WireError, digest, limit, text};
@@ -23,6 +24,7 @@ impl TryFrom<v1::ServerMessage> for FromServer {
                     },
                     encoder: digest("encoder_sha256", &serving.encoder_sha256)?,
                     revision: digest("revision", &serving.revision)?,
+                    p_values: serving.p_values.map(|grid| Grid::new(grid.bits, grid.step)).transpose()?,
                 })
             }
             Message::Granted(granted) => {
@@ -32,7 +34,8 @@ impl TryFrom<v1::ServerMessage> for FromServer {
             }
             Message::Codes(codes) => {
                 limit("codes", codes.bits.len(), CODES_ROWS * MAX_BITS / 8)?;
-                Self::Codes { request: codes.request, bytes: codes.bits }
+                limit("p-values", codes.p_values.len(), CODES_ROWS * MAX_P_VALUE_BITS as usize / 8)?;
+                Self::Codes { request: codes.request, bytes: codes.bits, p_values: codes.p_values }
             }
             Message::Failed(failed) => Self::Failed { text: text(&failed.text) },
         })
@@ -51,11 +54,16 @@ impl From<FromServer> for v1::ServerMessage {
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
+                p_values: serving
+                    .p_values
+                    .map(|grid| v1::PValues { bits: grid.bits() as u32, step: grid.step() }),
             }),
             FromServer::Granted { request, refused, reason } => {
                 Message::Granted(v1::Granted { request, refused, reason: text(&reason) })
             }
-            FromServer::Codes { request, bytes } => Message::Codes(v1::GrantedCodes { request, bits: bytes }),
+            FromServer::Codes { request, bytes, p_values } => {
+                Message::Codes(v1::GrantedCodes { request, bits: bytes, p_values })
+            }
             FromServer::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
         };
         Self { message: Some(message) }
@@ -121,11 +129,13 @@ mod tests {
     #[test]
     fn every_message_round_trips() {
         let records = RecordsDigest { count: 7, digest: Digest([9; 32]) };
-        let serving = Serving { records, encoder: Digest([1; 32]), revision: Digest([2; 32]) };
+        let (encoder, revision) = (Digest([1; 32]), Digest([2; 32]));
         for message in [
-            FromServer::Serving(serving),
+            FromServer::Serving(Serving { records, encoder, revision, p_values: None }),
+            FromServer::Serving(Serving { records, encoder, revision, p_values: Some(Grid::FINE) }),
             FromServer::Granted { request: 1, refused: vec![0, 5], reason: "a rule".into() },
-            FromServer::Codes { request: 1, bytes: vec![1, 2, 3] },
+            FromServer::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![] },
+            FromServer::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![4] },
             FromServer::Failed { text: "no disk left".into() },
         ] {
             let bytes = v1::ServerMessage::from(message.clone()).encode_to_vec();
@@ -141,6 +151,21 @@ mod tests {
             let bytes = v1::ServerRequest::from(message.clone()).encode_to_vec();
             let back = ToServer::try_from(v1::ServerRequest::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
+        }
+    }
+
+    #[test]
+    fn p_values_out_of_range_are_an_error() {
+        let serving = |bits, step| v1::Serving {
+            records: Some(v1::Records { count: 1, salted_sha256: vec![0; 32] }),
+            encoder_sha256: vec![0; 32],
+            revision: vec![0; 32],
+            p_values: Some(v1::PValues { bits, step }),
+        };
+        for (bits, step) in [(0, 1), (5, 1), (1, 0), (4, 16)] {
+            let message = v1::server_message::Message::Serving(serving(bits, step));
+            let error = FromServer::try_from(v1::ServerMessage { message: Some(message) }).unwrap_err();
+            assert!(error.to_string().contains("bits must be 1 to 4, the step 1 to 15"), "{error}");
         }
     }
 

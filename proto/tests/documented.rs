@@ -43,7 +43,9 @@ fn floats_have_no_wire_type_from_a_party() {
     let pool = pool();
     let said = reachable(&pool, "PartyMessage");
     assert!(said.contains_key("hashvfl.v1.Codes") && said.contains_key("hashvfl.v1.Setting"), "{said:?}");
-    for said in [said, reachable(&pool, "ServerMessage")] {
+    let served = reachable(&pool, "ServerMessage");
+    assert!(served.contains_key("hashvfl.v1.PValues"), "{served:?}");
+    for said in [said, served] {
         let floats = float_fields(&said);
         assert!(floats.is_empty(), "floats must have no wire type from a party, but {floats:?} hold some");
     }
@@ -71,6 +73,8 @@ fn the_limits_are_those_of_core() {
         ("MAX_REQUEST_ROWS", limits::MAX_REQUEST_ROWS as u64),
         ("CODES_ROWS", limits::CODES_ROWS as u64),
         ("MAX_PREDICT_IDS", limits::MAX_PREDICT_IDS as u64),
+        ("MAX_P_VALUE_BITS", u64::from(limits::MAX_P_VALUE_BITS)),
+        ("MAX_P_VALUE_STEP", u64::from(limits::MAX_P_VALUE_STEP)),
     ];
     for (name, limit) in limits {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));

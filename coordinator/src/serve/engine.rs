@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hashvfl_core::PartyName;
+use hashvfl_core::p_value::Grid;
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::Predictor;
 use hashvfl_learning::predictor::Meaning;
@@ -148,6 +149,14 @@ impl Engine {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Warns where a party's p-values leave too little to each.
+    pub fn check_p_values(&self) {
+        if let Some(judge) = &self.judge {
+            let grids: Vec<Grid> = self.parties.iter().filter_map(|party| party.read().grid()).collect();
+            judge.check_parties(&grids);
+        }
+    }
+
     /// Predicts the records `ids`.
     pub async fn predict(self: Arc<Self>, ids: Vec<String>) -> Result<Answer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
@@ -186,7 +195,7 @@ impl Engine {
         let party = &self.parties[party];
         let missing: Vec<u32> = {
             let known = party.read();
-            rows.iter().copied().filter(|row| !known.table().knows(*row)).collect()
+            rows.iter().copied().filter(|row| !known.knows(*row)).collect()
         };
         if missing.is_empty() {
             return Some(Answered::default());
@@ -206,7 +215,7 @@ impl Engine {
         let everybody = u64::MAX >> (64 - known.len());
         for (outcome, row) in outcomes.iter_mut().zip(&rows) {
             let Some(row) = row else { continue };
-            let bits = known.iter().enumerate().filter(|(_, known)| known.table().knows(*row));
+            let bits = known.iter().enumerate().filter(|(_, known)| known.knows(*row));
             let bits = bits.fold(0, |bits, (party, _)| bits | 1_u64 << party);
             *outcome = if bits == everybody {
                 Outcome::Predicted
@@ -222,8 +231,8 @@ impl Engine {
                 took_part.push(bits);
             }
         }
-        let codes: Vec<Vec<f32>> =
-            known.iter().map(|known| known.table().signs_or_zeros(&predicted)).collect();
+        let codes: Vec<Vec<f32>> = known.iter().map(|known| known.signs_or_zeros(&predicted)).collect();
+        let p_values: Vec<Vec<f64>> = known.iter().filter_map(|known| known.p_values(&predicted)).collect();
         drop(known);
         let (outputs, features) = match predicted.len() {
             0 => Default::default(),
@@ -234,7 +243,8 @@ impl Engine {
         let whole = took_part.iter().map(|bits| *bits == everybody);
         let flags = match &self.judge {
             Some(judge) if !predicted.is_empty() => {
-                Some(judge.judge(&codes, &self.meaning.classes(&outputs), &features, whole.collect())?)
+                let seen = (self.meaning.classes(&outputs), features);
+                Some(judge.judge(&codes, (&seen.0, &seen.1), &p_values, whole.collect())?)
             }
             _ => None,
         };

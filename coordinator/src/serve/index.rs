@@ -4,7 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{bail, ensure};
 use hashvfl_core::Digest;
-use hashvfl_data::{IdsSource, TableError};
+use hashvfl_data::{IdsSource, Order, TableError};
+
+use crate::config::CoordinatorConfig;
 
 const EMPTY: u32 = u32::MAX;
 
@@ -31,7 +33,19 @@ impl RecordIndex {
         index.placed()
     }
 
-    /// Of the ids of an agreed order.
+    /// Of the records that `config` serves.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn served(config: &CoordinatorConfig) -> anyhow::Result<Self> {
+        match (&config.serve.records, &config.order) {
+            (Some(records), _) => Self::load(records),
+            (None, Some(order)) => Self::of(&Order::read(order)?.ids),
+            (None, None) => Self::load(&config.labels.ids()),
+        }
+    }
+
+    /// Of these ids.
     ///
     /// # Errors
     /// If there are none, or one comes twice.

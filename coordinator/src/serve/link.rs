@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_core::Digest;
 use hashvfl_core::coordinator::{Admission, check_records};
-use hashvfl_core::inference::{FromServer, LinkEvent, LinkSession, Serving, ToServer};
+use hashvfl_core::inference::{FromServer, Serving, ToServer};
+use hashvfl_core::link::{LinkEvent, LinkSession};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::{ServerMessage, ServerRequest};
@@ -20,6 +20,7 @@ use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
 use super::engine::Engine;
+use super::known::Served;
 
 /// Requests that a party may have open: the next one is on its way while it works.
 const OPEN_REQUESTS: usize = 4;
@@ -102,7 +103,7 @@ impl Door {
 /// One stream of a party, from its first message to its end.
 pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>, outbound: Outbound) {
     let refuse = |error: &anyhow::Error| ToServer::Refused { text: format!("{error:#}") };
-    let (party, revision) = match greet(&engine, &mut inbound, &outbound).await {
+    let (party, served) = match greet(&engine, &mut inbound, &outbound).await {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error:#}");
@@ -110,10 +111,11 @@ pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>,
             return;
         }
     };
-    engine.parties[party].known().serves(revision);
+    engine.parties[party].known().serves(served);
+    engine.check_p_values();
     let (stream, asked) = engine.parties[party].door.open();
     engine.teller.joined(&engine.parties[party].name);
-    let link = Link { engine: &engine, party, revision, waiting: VecDeque::new() };
+    let link = Link { engine: &engine, party, served, waiting: VecDeque::new() };
     let ended = link.run(&mut inbound, &outbound, asked).await;
     let latest = engine.parties[party].door.close(stream);
     if let Err(error) = ended {
@@ -124,12 +126,12 @@ pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>,
     }
 }
 
-/// The handshake; which party it is, and which revision of its columns it serves.
+/// The handshake; which party it is, and what it serves.
 async fn greet(
     engine: &Arc<Engine>,
     inbound: &mut Streaming<ServerMessage>,
     outbound: &Outbound,
-) -> anyhow::Result<(usize, Digest)> {
+) -> anyhow::Result<(usize, Served)> {
     let FromServer::Hello(hello) = next(engine, inbound).await? else {
         bail!("the first message of a party must be Hello");
     };
@@ -144,7 +146,9 @@ async fn greet(
     outbound.send(Ok(ToServer::Welcome { salt }.into())).await.map_err(gone)?;
     let digested = Arc::clone(engine);
     let digesting = tokio::task::spawn_blocking(move || RecordsDigest::of(&salt, digested.index.ids()));
-    let FromServer::Serving(Serving { records, encoder, revision }) = next(engine, inbound).await? else {
+    let FromServer::Serving(Serving { records, encoder, revision, p_values: grid }) =
+        next(engine, inbound).await?
+    else {
         bail!("{} must send Serving after Welcome", hello.party);
     };
     check_records(&hello.party, digesting.await.context("digesting the record ids")?, records)?;
@@ -157,7 +161,7 @@ async fn greet(
         expected.short()
     );
     outbound.send(Ok(ToServer::Accepted.into())).await.map_err(gone)?;
-    Ok((party, revision))
+    Ok((party, Served { revision, grid }))
 }
 
 async fn next(engine: &Engine, inbound: &mut Streaming<ServerMessage>) -> anyhow::Result<FromServer> {
@@ -176,7 +180,7 @@ struct Waiting {
 struct Link<'a> {
     engine: &'a Engine,
     party: usize,
-    revision: Digest,
+    served: Served,
     waiting: VecDeque<Waiting>,
 }
 
@@ -189,7 +193,7 @@ impl Link<'_> {
     ) -> anyhow::Result<()> {
         let limit_s = self.engine.config.wait.step_s;
         let name = &self.engine.parties[self.party].name;
-        let mut session = LinkSession::new(name.clone(), self.engine.config.run.bits);
+        let mut session = LinkSession::new(name.clone(), self.engine.config.run.bits, self.served.grid);
         let mut deadline = Instant::now();
         loop {
             tokio::select! {
@@ -228,8 +232,9 @@ impl Link<'_> {
                     waiting.answered = Answered { refused, reason };
                 }
             }
-            LinkEvent::Codes(rows, codes) => {
-                self.engine.parties[self.party].known().put(&self.revision, &rows, &codes);
+            LinkEvent::Codes { rows, codes, p_values } => {
+                let mut known = self.engine.parties[self.party].known();
+                known.put(&self.served, &rows, &codes, p_values.as_ref());
             }
         }
         if done && let Some(Waiting { reply, answered }) = self.waiting.pop_front() {

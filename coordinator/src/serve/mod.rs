@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hashvfl_data::Order;
 use hashvfl_learning::{Predictor, device, threads};
 use hashvfl_proto::stop::Stop;
 use tokio::net::TcpListener;
@@ -26,8 +25,10 @@ use crate::progress::Teller;
 use crate::state::StateFolder;
 use crate::top::TopFile;
 use engine::{Engine, Party};
-use index::RecordIndex;
-use known::{Changes, Known};
+use known::Changes;
+
+pub use index::RecordIndex;
+pub use known::Known;
 
 /// How often known codes are written, if there are new ones.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -60,11 +61,7 @@ fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Engine> {
     // The top model is a small mlp, fastest on one thread.
     threads::limit(1);
     let predictor = Predictor::load(&top.model, run.parties.len() * run.bits, &opened.device)?;
-    let index = match (&config.serve.records, &config.order) {
-        (Some(records), _) => RecordIndex::load(records)?,
-        (None, Some(order)) => RecordIndex::of(&Order::read(order)?.ids)?,
-        (None, None) => RecordIndex::load(&config.labels.ids())?,
-    };
+    let index = RecordIndex::served(config)?;
     let ids = index.digest();
     let parties = run.parties.iter().zip(&top.encoders).map(|(name, encoder)| {
         let path = state.served_codes(name, encoder, &ids);

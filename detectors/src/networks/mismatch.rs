@@ -14,7 +14,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::train::{batches, network, stored};
-use crate::codes::{Codes, bit};
+use crate::codes::signs;
 use crate::error::DetectorError;
 use crate::limits::MAX_TOTAL_BITS;
 use crate::rows::Seen;
@@ -45,12 +45,6 @@ impl Mismatch {
         let fits = bits == Some(sizes[0]) && sizes[0] <= MAX_TOTAL_BITS && sizes[sizes.len() - 1] == 1;
         DetectorError::stored(fits, "a network on codes")
     }
-}
-
-/// Bits of a range of a row as +1.0 and -1.0.
-fn signs(codes: &Codes, row: usize, range: std::ops::Range<usize>) -> impl Iterator<Item = f32> {
-    let words = codes.row(row);
-    range.map(move |at| if bit(words, at) { 1.0 } else { -1.0 })
 }
 
 impl Detector<Seen<'_>> for Mismatch {

@@ -1,8 +1,10 @@
 //! Detectors that are small networks and learn normal rows: those of a party, which sees its columns and its embedding,
-//! and one of the coordinator, on codes.
+//! one of the coordinator, on codes, and one on codes with labels, for training records.
 
 mod adapter;
 mod autoencoder;
+mod doubt;
+mod labelled;
 mod mismatch;
 mod student;
 mod train;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
 pub use autoencoder::Autoencoder;
+pub use doubt::Doubt;
+pub use labelled::{Labelled, Told, label_p_values};
 pub use mismatch::Mismatch;
 pub use student::Student;
 

@@ -10,5 +10,7 @@ mod hijacked;
 mod honest;
 mod ledger;
 mod misconfigured;
+mod own_detectors;
 mod predict;
 mod rogue;
+mod screened;

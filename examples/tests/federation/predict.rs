@@ -5,6 +5,7 @@ use std::thread;
 
 use hashvfl_core::inference::{FromServer, Serving, ToServer};
 use hashvfl_core::message::{Hello, PROTOCOL_VERSION};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, Part, PartyName, Plan, RunId};
 use hashvfl_learning::metrics;
@@ -330,6 +331,17 @@ fn other_records_than_those_of_training_are_served() {
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::terminate);
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::succeeds);
 
+    // What is kept of served records can be erased, by their ids.
+    fixture.write("gone.txt", &asked[..7].join("\n"));
+    let path = |name: &str| fixture.path(name).display().to_string();
+    let erase = ["coordinator", "erase", "--config", &path("coordinator.toml"), "--ids", &path("gone.txt")];
+    let erased = |count: usize| {
+        let (good, out, errors) = command(&erase);
+        assert!(good && out.contains(&format!("7 served records: {count} codes erased")), "{out}{errors}");
+    };
+    erased(14);
+    erased(0);
+
     // A party whose columns have changed is asked again; one whose records are others is refused.
     let shifted = bank.replace(",0.", ",0.9").replace(",-0.", ",-0.9");
     fixture.write("new-bank.csv", &shifted);
@@ -388,31 +400,39 @@ fn a_party_that_keeps_to_nothing_is_sent_away_and_the_coordinator_serves_on() {
     let _bank = fixture.party_serves("bank", &address);
     coordinator.wait_for("\"joined\",\"party\":\"bank\"");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let join = |encoder: Digest| {
+    let join = |encoder: Digest, p_values: Option<Grid>| {
         runtime.block_on(async {
             let mut rogue = Rogue::dial(&address, hello.clone()).await;
             let ToServer::Welcome { salt } = rogue.next().await else { panic!("no welcome") };
             let all = ids(0..RECORDS);
             let records = RecordsDigest::of(&salt, all.iter().map(String::as_str));
             let revision = Digest([1; 32]);
-            rogue.send(FromServer::Serving(Serving { records, encoder, revision })).await;
+            rogue.send(FromServer::Serving(Serving { records, encoder, revision, p_values })).await;
             let answer = rogue.next().await;
             (rogue, answer)
         })
     };
-    let (_, refused) = join(Digest([7; 32]));
+    let (_, refused) = join(Digest([7; 32]), None);
     let ToServer::Refused { text } = refused else { panic!("{refused:?}") };
     assert!(text.contains("serves codes of another bottom model"), "{text}");
     let granted = |refused: Vec<u32>| FromServer::Granted { request: 1, refused, reason: String::new() };
-    let codes = |bytes| FromServer::Codes { request: 1, bytes };
-    let wrong: [(&str, Vec<FromServer>); 4] = [
+    let codes = |bytes| FromServer::Codes { request: 1, bytes, p_values: vec![] };
+    let p_values = |p_values| FromServer::Codes { request: 1, bytes: vec![0; 3], p_values };
+    let wrong: [(&str, Vec<FromServer>); 7] = [
         ("sent Codes, expected Granted", vec![codes(vec![0; 3])]),
         ("bytes, but 2 came", vec![granted(vec![]), codes(vec![0; 2])]),
         ("refuses records that it was not asked for", vec![granted(vec![3])]),
+        ("which it did not announce in Serving", vec![granted(vec![]), p_values(vec![0, 0])]),
+        (
+            "p-values of 4 bits each, packed as codes are: codes of 3",
+            vec![granted(vec![]), p_values(vec![0])],
+        ),
+        ("unused bits behind the last code", vec![granted(vec![]), p_values(vec![0, 0xf0])]),
         ("no disk left", vec![FromServer::Failed { text: "no disk left".into() }]),
     ];
     for (expected, messages) in wrong {
-        let (mut rogue, accepted) = join(encoder);
+        let announced = expected.contains("4 bits") || expected.contains("unused");
+        let (mut rogue, accepted) = join(encoder, announced.then_some(Grid::FINE));
         assert_eq!(accepted, ToServer::Accepted);
         let text = thread::scope(|scope| {
             let asking = scope.spawn(|| predict(&fixture, &address, &ids(0..3)));

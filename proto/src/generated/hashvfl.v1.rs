@@ -685,6 +685,15 @@ pub struct Serving {
     pub encoder_sha256: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub revision: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "4")]
+    pub p_values: ::core::option::Option<PValues>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PValues {
+    #[prost(uint32, tag = "1")]
+    pub bits: u32,
+    #[prost(uint32, tag = "2")]
+    pub step: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Granted {
@@ -701,6 +710,8 @@ pub struct GrantedCodes {
     pub request: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub bits: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub p_values: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerRequest {

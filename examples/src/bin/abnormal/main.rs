@@ -25,7 +25,9 @@ use clap::Parser;
 use hashvfl_detectors::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::drift::{Monitor, State};
 use hashvfl_detectors::screen::{Action, Screening};
-use hashvfl_detectors::{Calibrated, Combination, CoordinatorKind, Panel};
+use hashvfl_detectors::{
+    Calibrated, Codes, Combination, CoordinatorKind, Labelled, Panel, Told, label_p_values,
+};
 
 use crate::backdoor::Poisoned;
 use crate::data::{Name, Set};
@@ -372,15 +374,15 @@ impl<'a> Bench<'a> {
         Ok(table::section(&about, &rows) + &self.screening(&poisoned.rows)?)
     }
 
-    /// Cross-conformal p-values of training rows by the coordinator's default detectors.
+    /// Cross-conformal p-values of training rows by the coordinator's default detectors, on codes, and by those of
+    /// `[screening]`, on codes and labels.
     fn screening(&self, poisoned: &[u32]) -> anyhow::Result<String> {
         let federation = self.federation;
         let rows = &federation.fit[..federation.fit.len().min(20_000)];
         let screening = Screening { action: Action::Drop, level: 0.05, folds: 5 };
-        let screened = screening.run::<anyhow::Error>(rows.len(), self.seed, |fold| {
-            let view = |places: &[u32]| -> anyhow::Result<View> {
-                federation.view_of(&places.iter().map(|place| rows[*place as usize]).collect::<Vec<u32>>())
-            };
+        let numbers = |places: &[u32]| places.iter().map(|place| rows[*place as usize]).collect::<Vec<u32>>();
+        let view = |places: &[u32]| federation.view_of(&numbers(places));
+        let by_codes = screening.run::<anyhow::Error>(rows.len(), self.seed, |fold| {
             let (fit, scale, calibrate) = (view(&fold.fit)?, view(&fold.scale)?, view(&fold.calibrate)?);
             let detectors = CoordinatorKind::DEFAULT
                 .iter()
@@ -395,21 +397,40 @@ impl<'a> Bench<'a> {
                 calibrated.judge(&view(&fold.judged)?.seen()?, None, screening.level, Some(self.seed))?;
             Ok(verdicts.iter().map(|verdict| verdict.p_value).collect())
         })?;
+        let classes = federation.set.classes();
+        let count = classes.iter().max().map_or(1, |most| *most as usize + 1);
+        let by_labels = screening.run::<anyhow::Error>(rows.len(), self.seed, |fold| {
+            let parts = [&fold.fit, &fold.scale, &fold.calibrate, &fold.judged];
+            let codes = parts.iter().map(|places| Ok(view(places)?.codes));
+            let codes = codes.collect::<anyhow::Result<Vec<Codes>>>()?;
+            let told: Vec<Vec<u32>> = parts
+                .iter()
+                .map(|places| numbers(places).iter().map(|row| classes[*row as usize]).collect())
+                .collect();
+            let labelled = codes
+                .iter()
+                .zip(&told)
+                .map(|(codes, of)| Labelled::new(codes, Told::Classes { count, of }))
+                .collect::<Result<Vec<_>, _>>()?;
+            let [fit, scale, calibrate, judged] = std::array::from_fn(|at| &labelled[at]);
+            Ok(label_p_values([fit, scale, calibrate, judged], screening.level, self.seed)?)
+        })?;
         let marked: std::collections::HashSet<u32> = poisoned.iter().copied().collect();
-        let (mut found, mut there) = (0, 0);
-        for (row, weight) in rows.iter().zip(&screened.weights) {
-            if marked.contains(row) {
-                there += 1;
-                found += u32::from(*weight == 0.0);
-            }
+        let mut html = String::new();
+        for (name, screened) in [("codes", by_codes), ("codes and labels", by_labels)] {
+            let of_marked = rows.iter().zip(&screened.weights).filter(|(row, _)| marked.contains(row));
+            let there = of_marked.clone().count();
+            let found = of_marked.filter(|(_, weight)| **weight == 0.0).count();
+            let line = format!(
+                "screening of {} training rows by {name} at {:.0} %: {} are flagged, {found} of {there} poisoned ones \
+                 among them",
+                rows.len(),
+                100.0 * screening.level,
+                screened.flagged
+            );
+            println!("  {line}");
+            html += &format!("<p>{line}</p>");
         }
-        let line = format!(
-            "screening of {} training rows at {:.0} %: {} are flagged, {found} of {there} poisoned ones among them",
-            rows.len(),
-            100.0 * screening.level,
-            screened.flagged
-        );
-        println!("  {line}");
-        Ok(format!("<p>{line}</p>"))
+        Ok(html)
     }
 }
