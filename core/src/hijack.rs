@@ -40,6 +40,16 @@ const FEATURELESS: f64 = 0.9;
 const FEATURELESS_STEPS: u32 = 20;
 const FEATURELESS_BITS: usize = 8;
 
+/// Batches from the start of which a party looks at each; later at one in so many, since a look costs about as much as
+/// a small model's step.
+const ALL: u64 = 100;
+const LATER: u64 = 8;
+
+/// Whether a party looks at its batch number `batch`, counted from 1.
+pub fn looks_at(batch: u64) -> bool {
+    batch <= ALL || batch.is_multiple_of(LATER)
+}
+
 /// Why a party should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -64,14 +74,12 @@ pub struct Alarm {
 pub struct Watch {
     bits: usize,
     predictors: usize,
-    /// Fading sums of x x' [predictors + 1, predictors + 1] and x g' [predictors + 1, bits]; x is a code and a one.
-    gram: Vec<f64>,
-    cross: Vec<f64>,
-    /// Fading sums of g g' over the first bits [predictors, predictors].
-    moments: Vec<f64>,
+    /// Of all batches before, fading.
+    sums: Sums,
     /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
     noisy: bool,
     suspicion: f64,
+    explained: f64,
     steps: u32,
     released_bits: u64,
     alarm: Option<Alarm>,
@@ -85,11 +93,14 @@ impl Watch {
         Self {
             bits,
             predictors,
-            gram: vec![0.0; inputs * inputs],
-            cross: vec![0.0; inputs * bits],
-            moments: vec![0.0; predictors * predictors],
+            sums: Sums {
+                gram: vec![0.0; inputs * inputs],
+                cross: vec![0.0; inputs * bits],
+                moments: vec![0.0; predictors * predictors],
+            },
             noisy: false,
             suspicion: 0.0,
+            explained: 0.0,
             steps: 0,
             released_bits: 0,
             alarm: None,
@@ -99,6 +110,16 @@ impl Watch {
     /// The same where the run agreed on noise in gradients, or on signs alone.
     pub fn of_noisy(bits: usize) -> Self {
         Self { noisy: true, ..Self::new(bits) }
+    }
+
+    /// The alarm, once it is raised.
+    pub fn alarm(&self) -> Option<Alarm> {
+        self.alarm
+    }
+
+    /// The share of the last batch's squared gradient that the batches before predicted; below zero where they misled.
+    pub fn explained(&self) -> f64 {
+        self.explained
     }
 
     /// Sees a batch's `codes` and the `gradient` that answered them, both [rows, bits]. Once raised, an alarm stays.
@@ -113,12 +134,10 @@ impl Watch {
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
             // Steps count alike, whatever the gradients' length.
-            let scale = power.sqrt().recip();
-            let gradient: Vec<f64> = gradient.iter().map(|g| f64::from(*g) * scale).collect();
-            let inputs = self.inputs(codes);
-            let explained = self.explained(&inputs, &gradient, rows);
-            self.suspicion = (self.suspicion + explained - DRIFT).max(0.0);
-            self.remember(&inputs, &gradient, rows);
+            let batch = Sums::of_batch(codes, gradient, (self.bits, self.predictors), power);
+            self.explained = self.predicted(&batch) / rows as f64;
+            self.suspicion = (self.suspicion + self.explained - DRIFT).max(0.0);
+            self.sums.fade_and_add(&batch, rows);
         }
         let cause = if self.suspicion > BOUND {
             Some(Cause::Predictable)
@@ -132,51 +151,30 @@ impl Watch {
         self.alarm
     }
 
-    /// Predictors of each record: [rows, predictors + 1].
-    fn inputs(&self, codes: &[f32]) -> Vec<f64> {
-        let row = |code: &[f32]| {
-            let code: Vec<f64> = code[..self.predictors].iter().copied().map(f64::from).collect();
-            code.into_iter().chain([1.0])
-        };
-        codes.chunks_exact(self.bits).flat_map(row).collect()
-    }
-
-    /// The share of `gradient`, whose rows have a mean square of one, that earlier batches predict; below zero where
-    /// they mislead.
-    fn explained(&self, inputs: &[f64], gradient: &[f64], rows: usize) -> f64 {
+    /// How much of a batch's squared gradient, of mean 1 a record, earlier batches predict; below zero where they
+    /// mislead. With weights W it is `2 tr(W' C) - tr(W' A W)`, A and C the batch's sums of x x' and x g'.
+    fn predicted(&self, batch: &Sums) -> f64 {
         let width = self.predictors + 1;
-        let weights = ridge(&self.gram, &self.cross, width);
-        let batch = inputs.chunks_exact(width).zip(gradient.chunks_exact(self.bits));
-        let mut guess = vec![0.0; self.bits];
-        let left: f64 = batch
-            .map(|(x, gradient)| {
-                guess.fill(0.0);
-                for (x, weights) in x.iter().zip(weights.chunks_exact(self.bits)) {
-                    guess.iter_mut().zip(weights).for_each(|(guess, weight)| *guess += x * weight);
-                }
-                guess.iter().zip(gradient).map(|(guess, g)| (g - guess).powi(2)).sum::<f64>()
-            })
-            .sum();
-        1.0 - left / rows as f64
-    }
-
-    fn remember(&mut self, inputs: &[f64], gradient: &[f64], rows: usize) {
-        self.gram.iter_mut().chain(&mut self.cross).for_each(|sum| *sum *= FADING);
-        self.moments.iter_mut().for_each(|sum| *sum *= MOMENT_FADING);
-        let batch = inputs.chunks_exact(self.predictors + 1).zip(gradient.chunks_exact(self.bits));
-        for (x, gradient) in batch {
-            add_product(&mut self.gram, x, x, 1.0);
-            add_product(&mut self.cross, x, gradient, 1.0);
-            let first = &gradient[..self.predictors];
-            add_product(&mut self.moments, first, first, 1.0 / rows as f64);
+        let weights = ridge(&self.sums.gram, &self.sums.cross, width);
+        let mut explained = 0.0;
+        let mut fitted = vec![0.0; self.bits];
+        let rows = weights.chunks_exact(self.bits).zip(batch.cross.chunks_exact(self.bits));
+        for ((own, cross), gram) in rows.zip(batch.gram.chunks_exact(width)) {
+            fitted.fill(0.0);
+            for (sum, weights) in gram.iter().zip(weights.chunks_exact(self.bits)) {
+                fitted.iter_mut().zip(weights).for_each(|(fitted, weight)| *fitted += sum * weight);
+            }
+            let terms = own.iter().zip(cross).zip(&fitted);
+            explained += terms.map(|((weight, cross), fitted)| weight * (2.0 * cross - fitted)).sum::<f64>();
         }
+        explained
     }
 
     /// Whether the participation ratio of the gradient's second moments, `(trace)^2 / trace of the square`, is almost
     /// the number of bits.
     fn is_featureless(&self) -> bool {
-        let trace: f64 = self.moments.iter().step_by(self.predictors + 1).sum();
-        let square: f64 = self.moments.iter().map(|moment| moment * moment).sum();
+        let trace: f64 = self.sums.moments.iter().step_by(self.predictors + 1).sum();
+        let square: f64 = self.sums.moments.iter().map(|moment| moment * moment).sum();
         !self.noisy
             && self.steps >= FEATURELESS_STEPS
             && self.predictors >= FEATURELESS_BITS
@@ -184,11 +182,73 @@ impl Watch {
     }
 }
 
-/// Adds `weight * a b'` to `sums` [a, b].
-fn add_product(sums: &mut [f64], a: &[f64], b: &[f64], weight: f64) {
-    for (row, a) in sums.chunks_exact_mut(b.len()).zip(a) {
-        row.iter_mut().zip(b).for_each(|(sum, b)| *sum += weight * a * b);
+/// Sums over records with codes and gradients.
+struct Sums {
+    /// Of x x' [predictors + 1, predictors + 1]; x is a code and a one.
+    gram: Vec<f64>,
+    /// Of x g' [predictors + 1, bits].
+    cross: Vec<f64>,
+    /// Of g g' over the first bits [predictors, predictors].
+    moments: Vec<f64>,
+}
+
+impl Sums {
+    /// Of one batch, whose `gradient` of mean square `power` a record is scaled to 1.
+    fn of_batch(codes: &[f32], gradient: &[f32], (bits, predictors): (usize, usize), power: f64) -> Self {
+        let with_one = |code: &[f32]| code[..predictors].iter().copied().chain([1.0]).collect::<Vec<_>>();
+        let inputs: Vec<f32> = codes.chunks_exact(bits).flat_map(with_one).collect();
+        let scale = power.sqrt().recip();
+        let gradient: Vec<f32> = gradient.iter().map(|g| (f64::from(*g) * scale) as f32).collect();
+        let first: Vec<f32> =
+            gradient.chunks_exact(bits).flat_map(|gradient| &gradient[..predictors]).copied().collect();
+        let width = predictors + 1;
+        Self {
+            gram: products(&inputs, width, &inputs, width),
+            cross: products(&inputs, width, &gradient, bits),
+            moments: products(&first, predictors, &first, predictors),
+        }
     }
+
+    /// Fades, and adds those of a batch of `rows` records.
+    fn fade_and_add(&mut self, batch: &Self, rows: usize) {
+        let add = |sums: &mut [f64], more: &[f64], fading: f64, weight: f64| {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more * weight);
+        };
+        add(&mut self.gram, &batch.gram, FADING, 1.0);
+        add(&mut self.cross, &batch.cross, FADING, 1.0);
+        add(&mut self.moments, &batch.moments, MOMENT_FADING, 1.0 / rows as f64);
+    }
+}
+
+/// Records whose products are added up in registers.
+const TOGETHER: usize = 4;
+
+/// `a' b` [a_width, b_width] of `a` [rows, a_width] and `b` [rows, b_width], in f32: sums of a batch, not of a run.
+fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
+    let mut sums = vec![0.0_f32; a_width * b_width];
+    let some = |a: &[f32], b: &[f32], sums: &mut [f32]| {
+        for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
+            for (a, b) in a.chunks_exact(a_width).zip(b.chunks_exact(b_width)) {
+                let a = a[column];
+                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+            }
+        }
+    };
+    let (a_groups, b_groups) = (a.chunks_exact(TOGETHER * a_width), b.chunks_exact(TOGETHER * b_width));
+    some(a_groups.remainder(), b_groups.remainder(), &mut sums);
+    for (a, b) in a_groups.zip(b_groups) {
+        let (b0, b) = b.split_at(b_width);
+        let (b1, b) = b.split_at(b_width);
+        let (b2, b3) = b.split_at(b_width);
+        for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
+            let [a0, a1, a2, a3] = [0, 1, 2, 3].map(|row| a[row * a_width + column]);
+            let b = b0.iter().zip(b1).zip(b2).zip(b3);
+            for (sum, (((b0, b1), b2), b3)) in sums.iter_mut().zip(b) {
+                *sum += (a0 * b0 + a1 * b1) + (a2 * b2 + a3 * b3);
+            }
+        }
+    }
+    sums.into_iter().map(f64::from).collect()
 }
 
 /// `(gram + ridge)^-1 cross`, by Cholesky: gram [width, width], cross [width, outputs].
@@ -228,12 +288,13 @@ fn eliminate(
     others: impl Iterator<Item = (usize, f64)>,
     pivot: f64,
 ) {
+    let (above, rest) = values.split_at_mut(row * width);
+    let (own, below) = rest.split_at_mut(width);
     for (other, share) in others {
-        for column in 0..width {
-            values[row * width + column] -= share * values[other * width + column];
-        }
+        let other = if other < row { &above[other * width..] } else { &below[(other - row - 1) * width..] };
+        own.iter_mut().zip(&other[..width]).for_each(|(own, other)| *own -= share * other);
     }
-    values[row * width..(row + 1) * width].iter_mut().for_each(|value| *value /= pivot);
+    own.iter_mut().for_each(|own| *own /= pivot);
 }
 
 #[cfg(test)]
@@ -294,6 +355,20 @@ mod tests {
             let [codes, sent] =
                 [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
             assert_eq!(watch.see(&codes, &sent, ROWS), None, "the run agreed on it");
+        }
+    }
+
+    #[test]
+    fn products_add_up_over_all_records() {
+        let values =
+            |count: usize, scale: f32| (0..count).map(|at| (at as f32 * scale).sin()).collect::<Vec<_>>();
+        for rows in [0, 1, 4, 7] {
+            let (a, b) = (values(rows * 3, 0.7), values(rows * 5, 1.3));
+            let found = products(&a, 3, &b, 5);
+            for (at, found) in found.iter().enumerate() {
+                let sum: f32 = (0..rows).map(|row| a[row * 3 + at / 5] * b[row * 5 + at % 5]).sum();
+                assert!((found - f64::from(sum)).abs() < 1e-5);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The party's watch over the gradients that it is sent, and what happens when it raises an alarm.
 
 use anyhow::bail;
-use hashvfl_core::hijack::{Cause, Watch};
+use hashvfl_core::hijack::{Cause, Watch, looks_at};
 use hashvfl_core::{GradientEncoding, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
@@ -18,11 +18,6 @@ pub enum OnAlarm {
     /// Nobody watches.
     Off,
 }
-
-/// Batches from the start of which all are looked at; later, one in so many, since a look costs about as much as a
-/// small model's step.
-const ALL: u64 = 100;
-const LATER: u64 = 8;
 
 /// A watch at work.
 pub struct Watchman {
@@ -44,8 +39,8 @@ impl Watchman {
     /// A training batch's codes have left.
     pub fn sent(&mut self, codes: PackedCodes) {
         self.batches += 1;
-        let looks = self.batches <= ALL || self.batches.is_multiple_of(LATER);
-        self.sent = (self.on_alarm != OnAlarm::Off && looks).then_some(codes);
+        let looks = self.on_alarm != OnAlarm::Off && looks_at(self.batches);
+        self.sent = looks.then_some(codes);
     }
 
     /// The gradient that answered them.

@@ -20,7 +20,7 @@ use crate::dataset::{Dataset, Name};
 use crate::recipe::Recipe;
 use crate::run::run;
 use crate::sender::{Mixture, Sender, TUNED, hijackers};
-use crate::trial::{Tally, alarm};
+use crate::trial::{Tally, alarm, trace};
 
 /// One part of the figures.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -33,6 +33,8 @@ enum Part {
     Adaptive,
     /// What a hijacker's decoder reads.
     Gains,
+    /// The shares that the watch adds up, step by step, from which its constants are chosen: `set,seed,sender,party,step,share`.
+    Traces,
 }
 
 /// Runs hijacked and honest federations under watch and prints how many raise an alarm.
@@ -80,6 +82,7 @@ fn main() -> anyhow::Result<()> {
             Part::Hijacked => bench.hijacked()?,
             Part::Adaptive => bench.adaptive()?,
             Part::Gains => bench.gains()?,
+            Part::Traces => bench.traces()?,
         }
     }
     Ok(())
@@ -183,6 +186,27 @@ impl Bench {
                     );
                 }
                 println!("{line}");
+            }
+        }
+        Ok(())
+    }
+
+    fn traces(&self) -> anyhow::Result<()> {
+        let Arguments { seed, honest, runs, steps, honest_steps, .. } = self.arguments;
+        println!("set,seed,sender,party,step,share");
+        for set in &self.sets {
+            let show = |name: &str, seed: u64, sender: &Sender, steps| -> anyhow::Result<()> {
+                let trace = trace(set, &Recipe::draw(set, seed)?, sender, steps)?;
+                trace.lines().for_each(|line| println!("{:?},{seed},{name},{line}", set.name));
+                Ok(())
+            };
+            for seed in seed..seed + honest / self.sets.len() as u64 {
+                show("honest", seed, &Sender::Honest, honest_steps)?;
+            }
+            for (name, seed) in
+                TUNED.iter().flat_map(|name| (seed..seed + runs).map(move |seed| (name, seed)))
+            {
+                show(name, seed, &hijacker(name, seed, Mixture::NONE), steps)?;
             }
         }
         Ok(())

@@ -1,32 +1,58 @@
 //! Many runs under watch, and what they say.
 
+use std::fmt::Write;
 use std::ops::ControlFlow;
 
-use hashvfl_core::hijack::{Alarm, Watch};
+use hashvfl_core::hijack::{Watch, looks_at};
 
 use crate::dataset::Dataset;
 use crate::recipe::Recipe;
 use crate::run::{VICTIM, run};
 use crate::sender::Sender;
 
-/// The alarm of one run with a watch at each party, and the bits of a record's code.
-pub fn alarm(
+/// The step of the first alarm of one run with a watch at each party, which looks at the batches that a party looks at.
+pub fn alarm(dataset: &Dataset, recipe: &Recipe, sender: &Sender, steps: u32) -> anyhow::Result<Option<u32>> {
+    let mut raised = None;
+    watched(dataset, recipe, sender, steps, &mut |_, step, watch| {
+        raised = watch.alarm().map(|_| step);
+        raised.is_some()
+    })?;
+    Ok(raised)
+}
+
+/// The share of gradient that each batch looked at shows to be predictable, as lines `party,step,share`.
+pub fn trace(dataset: &Dataset, recipe: &Recipe, sender: &Sender, steps: u32) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    watched(dataset, recipe, sender, steps, &mut |party, step, watch| {
+        let _ = writeln!(lines, "{party},{step},{:.4}", watch.explained());
+        false
+    })?;
+    Ok(lines)
+}
+
+/// Shows each watch of one run after every look, with its party and step, from 1, until `enough`.
+fn watched(
     dataset: &Dataset,
     recipe: &Recipe,
     sender: &Sender,
     steps: u32,
-) -> anyhow::Result<Option<Alarm>> {
-    let mut watches = [0, 1].map(|_| Watch::new(recipe.settings.bits));
-    let mut raised = None;
+    enough: &mut dyn FnMut(usize, u32, &Watch) -> bool,
+) -> anyhow::Result<()> {
+    let mut watches = [0, 1].map(|_| (0, Watch::new(recipe.settings.bits)));
     run(dataset, recipe, sender, steps, &mut |seen| {
         // A hijacker is noticed by its victim or not at all; in an honest run anybody's alarm is false.
         if seen.party != VICTIM && !matches!(sender, Sender::Honest) {
             return ControlFlow::Continue(());
         }
-        raised = watches[seen.party].see(seen.codes, seen.gradient, seen.rows);
-        if raised.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let (step, watch) = &mut watches[seen.party];
+        *step += 1;
+        if !looks_at(u64::from(*step)) {
+            return ControlFlow::Continue(());
+        }
+        watch.see(seen.codes, seen.gradient, seen.rows);
+        if enough(seen.party, *step, watch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    Ok(raised)
+    Ok(())
 }
 
 /// How many of some runs raised an alarm.
@@ -40,9 +66,9 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a run.
-    pub fn add(&mut self, alarm: Option<Alarm>) {
+    pub fn add(&mut self, alarm: Option<u32>) {
         self.runs += 1;
-        self.steps.extend(alarm.map(|alarm| alarm.steps));
+        self.steps.extend(alarm);
         self.steps.sort_unstable();
     }
 
