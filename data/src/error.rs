@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::idx::IdxError;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 use crate::number::CellFault;
+use crate::sql::SqlError;
 
 /// A line of a text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +208,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "the files that `columns` names have changed since {} was written; align again, or restore the files",
+        "what `columns` names has changed since {} was written; align again, or restore it",
         order.display()
     )]
     ChangedSince {
@@ -270,4 +271,7 @@ pub enum TableError {
     /// An IDX file is not what it should be.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// A query gave no table.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
 }

@@ -32,6 +32,7 @@ mod record_ids;
 mod row_encoder;
 mod scale;
 mod source;
+mod sql;
 mod target;
 mod treatment;
 
@@ -48,6 +49,9 @@ pub use number::CellFault;
 pub use order::{Order, fingerprint};
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
-pub use source::{ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load, load_as};
+pub use source::{
+    ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, Table, load, load_as, load_fingerprinted,
+};
+pub use sql::{SqlColumns, SqlError, SqlFormat, SqlTable};
 pub use target::Target;
 pub use treatment::{ColumnRules, Fill, Kind, Missing, Treatment, Types, Unseen};

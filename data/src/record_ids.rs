@@ -17,6 +17,7 @@ use crate::idx::IdxFile;
 use crate::names;
 use crate::number::parse_text;
 use crate::source::resolve;
+use crate::sql::{self, SqlColumns};
 
 /// Values that are read at once.
 const BATCH: usize = 1 << 14;
@@ -57,6 +58,9 @@ pub enum IdsSource {
         #[serde(skip, default = "one")]
         dimensions: usize,
     },
+    /// The records that a query returns, sorted by id: of a table, never by a setting of its own.
+    #[serde(skip)]
+    Sql(SqlColumns),
 }
 
 fn one() -> usize {
@@ -77,6 +81,7 @@ impl IdsSource {
             Self::Csv { paths, .. } | Self::Parquet { paths, .. } | Self::Idx { paths, .. } => {
                 resolve(paths, folder)
             }
+            Self::Sql(sql) => sql.resolve(folder),
         }
     }
 
@@ -91,6 +96,7 @@ impl IdsSource {
             Self::Idx { paths, dimensions } => {
                 paths.iter().map(|path| Ok(IdxFile::open(path, *dimensions)?.records())).sum()
             }
+            Self::Sql(sql) => sql::count(sql),
         }
     }
 
@@ -119,6 +125,7 @@ impl IdsSource {
                 paths.iter().try_for_each(|path| Ids::open(path)?.visit(id, &mut each))
             }
             Self::Idx { .. } => (0..self.count_at_most()?).try_for_each(|row| each(&row.to_string())),
+            Self::Sql(sql) => sql::visit_ids(sql, each).map(drop),
         }
     }
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::error::TableError;
 use crate::matrix::Matrix;
+use crate::order::fingerprint;
 use crate::record_ids::IdsSource;
+use crate::sql::{self, SqlColumns};
 use crate::treatment::Treatment;
 use crate::{csv_table, idx_table};
 
@@ -36,6 +39,8 @@ pub enum ColumnsSource {
     Csv(CsvColumns),
     /// Images in the IDX format of MNIST, one byte a pixel; gzip is recognised.
     Idx(IdxColumns),
+    /// The records that a SQL query returns.
+    Sql(SqlColumns),
 }
 
 /// Columns of CSV files.
@@ -111,11 +116,12 @@ pub struct Table {
 }
 
 impl ColumnsSource {
-    /// The files that hold the records.
+    /// The files that hold the records; none for a query, which is no list of files.
     pub fn files(&self) -> &[PathBuf] {
         match self {
             Self::Csv(csv) => &csv.paths,
             Self::Idx(idx) => &idx.paths,
+            Self::Sql(_) => &[],
         }
     }
 
@@ -124,16 +130,33 @@ impl ColumnsSource {
         match self {
             Self::Csv(csv) => IdsSource::Csv { paths: csv.paths.clone(), id: csv.id.clone() },
             Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone(), dimensions: 3 },
+            Self::Sql(sql) => IdsSource::Sql(sql.clone()),
         }
+    }
+
+    /// Hands every id to `each`, in the table's order, and returns the source's fingerprint: SHA-256 of the files, or of
+    /// all that the query returned. [`load_fingerprinted`] finds the same one while nothing has changed.
+    ///
+    /// # Errors
+    /// As [`IdsSource::visit`].
+    pub fn visit_ids<E: From<TableError>>(
+        &self,
+        each: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<Digest, E> {
+        if let Self::Sql(sql) = self {
+            return sql::visit_ids(sql, each);
+        }
+        self.ids().visit(each)?;
+        Ok(fingerprint(self.files())?)
     }
 
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
-        let paths = match self {
-            Self::Csv(csv) => &mut csv.paths,
-            Self::Idx(idx) => &mut idx.paths,
-        };
-        resolve(paths, folder);
+        match self {
+            Self::Csv(csv) => resolve(&mut csv.paths, folder),
+            Self::Idx(idx) => resolve(&mut idx.paths, folder),
+            Self::Sql(sql) => sql.resolve(folder),
+        }
     }
 }
 
@@ -147,7 +170,8 @@ pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
 /// Loads the columns that `source` names, in one pass that holds the matrix once.
 ///
 /// CSV files are read a first time to count their lines, so that the matrix is allocated once.
-/// The ids of IDX records are their numbers, from "0", counted on from file to file.
+/// The ids of IDX records are their numbers, from "0", counted on from file to file. Records of a query are sorted by the
+/// bytes of their ids' text.
 ///
 /// # Errors
 /// When a file is missing, damaged or beyond the limits, a setting names a column that is not
@@ -165,7 +189,22 @@ pub fn load_as(source: &ColumnsSource, treatment: &Treatment) -> Result<Table, T
     match source {
         ColumnsSource::Csv(csv) => csv_table::load(csv, treatment),
         ColumnsSource::Idx(idx) => idx_table::load(idx),
+        ColumnsSource::Sql(sql) => Ok(sql::load(sql, treatment)?.0),
     }
+}
+
+/// The same with the source's fingerprint, see [`ColumnsSource::visit_ids`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_fingerprinted(
+    source: &ColumnsSource,
+    treatment: &Treatment,
+) -> Result<(Table, Digest), TableError> {
+    if let ColumnsSource::Sql(sql) = source {
+        return sql::load(sql, treatment);
+    }
+    Ok((load_as(source, treatment)?, fingerprint(source.files())?))
 }
 
 /// Shows sizes only: ids and values are private data.

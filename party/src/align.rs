@@ -31,8 +31,8 @@ pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let read = |mut spool: Spool<'_>| {
-        config.columns.ids().visit(|id| anyhow::Ok(spool.push(id)?))?;
-        Ok(spool.finish(Some(hashvfl_data::fingerprint(config.columns.files())?))?)
+        let fingerprint = config.columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
+        Ok(spool.finish(Some(fingerprint))?)
     };
     let owner = Owner { read: &read, ledger: &config.ledger, policy: &policy };
     let mut bar = Bar::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{ColumnsSource, Embedded, Encoding, Matrix, Order, Table, Treatment, fingerprint};
+use hashvfl_data::{ColumnsSource, Embedded, Encoding, Matrix, Order, Table, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -159,8 +159,9 @@ fn load_ordered(
 ) -> anyhow::Result<Table> {
     let Some(path) = order else { return Ok(hashvfl_data::load_as(columns, treatment)?) };
     let order = Order::read(path)?;
-    order.check(Some(fingerprint(columns.files())?), path)?;
-    Ok(hashvfl_data::load_as(columns, treatment)?.in_order(&order)?)
+    let (table, found) = hashvfl_data::load_fingerprinted(columns, treatment)?;
+    order.check(Some(found), path)?;
+    Ok(table.in_order(&order)?)
 }
 
 /// The columns of `encoding` that hold positions, as a model takes them.
