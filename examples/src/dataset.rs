@@ -74,6 +74,7 @@ impl Dataset {
 }
 
 /// The records in the order of a run, test records last.
+#[derive(Debug, Clone)]
 pub struct Split {
     /// What to call it.
     pub name: String,
@@ -92,20 +93,30 @@ impl Split {
 
     /// `folds` splits of records shuffled by `RandomState(0)`, each with another fold for the test.
     pub fn folds(folds: usize, records: usize) -> Vec<Self> {
-        let order = permutation(0, records as u32);
-        let fold = |index: usize| {
-            let range = records * index / folds..records * (index + 1) / folds;
-            let (test, count) = (&order[range.clone()], range.len());
-            let order = [&order[..range.start], &order[range.end..], test].concat();
-            Self { name: format!("fold {index}"), order, test: count }
-        };
-        (0..folds).map(fold).collect()
+        cut(&permutation(0, records as u32), folds, "fold")
+    }
+
+    /// `folds` splits of the records outside the test part, each with another fold in the test's place: for choosing
+    /// recipes.
+    pub fn development(&self, folds: usize) -> Vec<Self> {
+        cut(&self.order[..self.order.len() - self.test], folds, &format!("{}, fold", self.name))
     }
 
     /// Records as they come, the last `test` for the test.
     pub fn published(records: usize, test: usize) -> Self {
         Self { name: "published split".into(), order: (0..records as u32).collect(), test }
     }
+}
+
+/// Splits of `order` into `folds`, each with another fold at the end, for the test.
+fn cut(order: &[u32], folds: usize, name: &str) -> Vec<Split> {
+    let fold = |index: usize| {
+        let range = order.len() * index / folds..order.len() * (index + 1) / folds;
+        let (test, count) = (&order[range.clone()], range.len());
+        let order = [&order[..range.start], &order[range.end..], test].concat();
+        Split { name: format!("{name} {index}"), order, test: count }
+    };
+    (0..folds).map(fold).collect()
 }
 
 /// Credit card defaults: guest.csv's 13 columns, host.csv's 10. FATE scaled both on all rows.

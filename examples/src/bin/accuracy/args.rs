@@ -71,6 +71,9 @@ pub struct How {
     /// Show no test figure: for choosing recipes.
     #[arg(long, global = true)]
     pub validation_only: bool,
+    /// Leave the test records out and measure on N folds of the others, one after the other: for choosing recipes.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub development: Option<u32>,
     /// Runs at a time.
     #[arg(long, global = true, default_value_t = 1)]
     pub jobs: usize,

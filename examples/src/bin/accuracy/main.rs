@@ -85,10 +85,15 @@ fn main() -> anyhow::Result<()> {
 fn run(dataset: &Dataset, groups: &[Group], how: &How, overrides: &Overrides) -> anyhow::Result<Vec<Entry>> {
     let metric = Evaluation::metric_name(dataset.task);
     let mut jobs: Vec<(&Group, &Split, u64, Cut)> = Vec::new();
-    for group in groups {
-        for split in &group.splits {
+    let splits = |group: &Group| match how.development {
+        Some(folds) => group.splits.iter().flat_map(|split| split.development(folds as usize)).collect(),
+        None => group.splits.clone(),
+    };
+    let splits: Vec<(&Group, Vec<Split>)> = groups.iter().map(|group| (group, splits(group))).collect();
+    for (group, splits) in &splits {
+        for split in splits {
             for seed in &group.seeds {
-                jobs.extend(how.cut.list().into_iter().map(|cut| (group, split, *seed, cut)));
+                jobs.extend(how.cut.list().into_iter().map(|cut| (*group, split, *seed, cut)));
             }
         }
     }
