@@ -64,7 +64,7 @@ impl Evidence {
                 config,
                 names: prepared.names(),
                 image: prepared.image,
-                columns: prepared.columns,
+                columns: prepared.columns.into_matrix()?,
                 encoder: prepared.encoder,
             });
         }

@@ -55,8 +55,25 @@ impl Column {
         Self { name: name.to_owned(), missing: treatment.missing(name), content }
     }
 
+    /// A column whose type is `kind`, unless another one is declared.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_kind(name: &str, kind: Kind, treatment: &Treatment) -> Self {
+        let mut column = Self::new(name, treatment);
+        column.content.get_or_insert_with(|| Building::of(kind));
+        column
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the column holds, where that is decided.
+    #[cfg(feature = "sql")]
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.content.as_ref().map(|content| match content {
+            Building::Number => Kind::Number,
+            Building::Category(_) => Kind::Category,
+        })
     }
 
     /// What the column holds, in words for an error.
@@ -94,6 +111,16 @@ impl Column {
                 let value = number as f32;
                 if value.is_finite() { Ok(value) } else { Err(CellFault::NotFinite) }
             }
+        }
+    }
+
+    /// A number, or none where it is missing; NaN is missing where `nulls` says so.
+    #[cfg(feature = "sql")]
+    pub(crate) fn push_option(&self, number: Option<f64>, treatment: &Treatment) -> Result<f32, CellFault> {
+        match number {
+            Some(number) if (number as f32).is_finite() => Ok(number as f32),
+            Some(number) if !(number.is_nan() && treatment.is_null(b"NaN")) => Err(CellFault::NotFinite),
+            _ => self.push_missing(),
         }
     }
 

@@ -7,20 +7,29 @@ use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::ids::IdColumn;
 use crate::key_columns::CsvKey;
-use crate::limits::{check_size, reserve_values};
-use crate::matrix::Matrix;
 use crate::names;
+use crate::sink::{Frame, Sink};
 use crate::source::{CsvColumns, ImageShape, Table};
 use crate::treatment::Treatment;
 
 pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, TableError> {
+    let mut values = Vec::new();
+    Ok(read(source, treatment, &mut values)?.with(values))
+}
+
+/// Reads all records in a stream; their values go into `sink`, row by row.
+pub(crate) fn read(
+    source: &CsvColumns,
+    treatment: &Treatment,
+    sink: &mut dyn Sink,
+) -> Result<Frame, TableError> {
     let files = CsvFiles::open(&source.paths)?;
     let first_path = files.first_path();
     let key = source.id.find(&files)?;
     files.check_names_differ()?;
     let columns_at = select(&files, source, &key)?;
-    let column_count = columns_at.len() as u64;
-    check_size(first_path, 0, column_count)?;
+    let column_count = columns_at.len();
+    sink.check(first_path, 0, column_count)?;
     check_image(source.image, columns_at.len())?;
 
     for name in treatment.types.keys() {
@@ -33,11 +42,12 @@ pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, 
     let mut ids = IdColumn::default();
     let mut columns: Vec<Column> =
         columns_at.iter().map(|&at| Column::new(&files.names()[at], treatment)).collect();
-    let mut values = reserve_values(files.records_at_most()?, column_count)?;
-    let mut rows = 0;
+    sink.start(column_count, &mut || files.records_at_most())?;
+    let (mut rows, mut row) = (0, Vec::with_capacity(column_count));
     files.visit(|spot, record| {
         rows += 1;
-        check_size(spot.path, rows, column_count)?;
+        sink.check(spot.path, rows, column_count)?;
+        row.clear();
         ids.push(spot, &key.read(spot, record)?);
         for (column, &at) in columns.iter_mut().zip(&columns_at) {
             let value = column.push_cell(&record[at], treatment).map_err(|fault| TableError::Cell {
@@ -46,15 +56,14 @@ pub(crate) fn load(source: &CsvColumns, treatment: &Treatment) -> Result<Table, 
                 expected: column.expected(),
                 fault,
             })?;
-            values.push(value);
+            row.push(value);
         }
-        Ok::<(), TableError>(())
+        sink.push(&row)
     })?;
-    Ok(Table {
+    Ok(Frame {
         ids: ids.finish()?,
         names: columns.iter().map(|column| column.name().to_owned()).collect(),
         contents: columns.into_iter().map(Column::finish).collect(),
-        matrix: Matrix::from_checked(columns_at.len(), values),
         image: source.image,
     })
 }

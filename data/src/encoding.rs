@@ -96,11 +96,23 @@ impl Encoding {
     /// When there are no rows, a row does not exist, a setting is out of range, or a column cannot be encoded.
     pub fn fit(table: &Table, rows: &[u32], treatment: &Treatment) -> Result<Self, PreprocessError> {
         table.matrix.check_rows(rows)?;
-        let values = |column: usize| rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect();
-        let mut columns = Vec::with_capacity(table.names.len());
-        let fit = Fit::new(rows.len(), treatment)?;
-        for (at, (name, content)) in table.names.iter().zip(&table.contents).enumerate() {
-            let fitted = fit.column(name, content, &mut || Ok(values(at)))?;
+        Self::fit_columns(&table.names, &table.contents, rows.len(), treatment, &mut |column| {
+            Ok(rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect())
+        })
+    }
+
+    /// Fits columns whose values at the `rows` training rows `values` brings, one column at a time.
+    pub(crate) fn fit_columns(
+        names: &[String],
+        contents: &[Content],
+        rows: usize,
+        treatment: &Treatment,
+        values: &mut dyn FnMut(usize) -> Result<Vec<f32>, PreprocessError>,
+    ) -> Result<Self, PreprocessError> {
+        let mut columns = Vec::with_capacity(names.len());
+        let fit = Fit::new(rows, treatment)?;
+        for (at, (name, content)) in names.iter().zip(contents).enumerate() {
+            let fitted = fit.column(name, content, &mut || values(at))?;
             columns.push(FittedColumn { name: name.clone(), fitted });
         }
         Self { columns }.within_limits()

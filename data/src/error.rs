@@ -10,6 +10,7 @@ use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 use crate::npy::NpyError;
 use crate::number::CellFault;
 use crate::png_folder::PngError;
+use crate::sql::SqlError;
 
 /// A line of a text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +211,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "the files that `columns` names have changed since {} was written; align again, or restore the files",
+        "what `columns` names has changed since {} was written; align again, or restore it",
         order.display()
     )]
     ChangedSince {
@@ -247,6 +248,25 @@ pub enum TableError {
         /// Values asked for.
         values: u64,
     },
+    /// A cache cannot be written or read.
+    #[error("the cache {}: {reason}; check its folder and the room on its disk, or remove it", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file was written while it was read.
+    #[error("{} or a file beside it changed while it was read; try again when nobody writes to them", path.display())]
+    ChangedWhileRead {
+        /// The first file.
+        path: PathBuf,
+    },
+    /// A source that no cache holds.
+    #[error(
+        "cache is for tables of format \"csv\" and \"sql\"; images and arrays are read into memory: leave it out"
+    )]
+    NotCached,
     /// `image` does not fit the columns.
     #[error(
         "`image` has {channels} channels of {height} x {width}, expected their product to be the \
@@ -282,4 +302,7 @@ pub enum TableError {
     /// An IDX file is not what it should be.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// A query gave no table.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
 }

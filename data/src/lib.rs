@@ -8,6 +8,7 @@
 //! words: no error message and no `Debug` output holds a cell, a record id or a label; errors
 //! name the file, the line and the column instead.
 
+mod cache;
 mod classes;
 mod content;
 mod csv_file;
@@ -36,9 +37,12 @@ mod png_table;
 mod preprocess;
 mod quantile;
 mod record_ids;
+mod records;
 mod row_encoder;
 mod scale;
+mod sink;
 mod source;
+mod sql;
 mod survey;
 mod target;
 mod treatment;
@@ -61,9 +65,12 @@ pub use order::{Order, fingerprint};
 pub use png_folder::PngError;
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
+pub use records::{Cached, Columns, Records};
 pub use source::{
     ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, NpyColumns, PngColumns, Table, load, load_as,
+    load_fingerprinted,
 };
+pub use sql::{SqlColumns, SqlError, SqlFormat, SqlTable};
 pub use survey::{MOST_DISTINCT, Survey, Surveyed, survey};
 pub use target::Target;
 pub use treatment::{ColumnRules, Fill, Kind, Missing, Treatment, Types, Unseen};

@@ -16,11 +16,15 @@ pub const MAX_COLUMNS: u64 = 1 << 16;
 /// Most classes that a label may have.
 pub const MAX_CLASSES: usize = 10_000;
 
-/// Fails when `rows` x `columns` is beyond what this crate loads.
+/// Fails when `rows` x `columns` is beyond what this crate loads into memory.
 pub(crate) fn check_size(path: &Path, rows: u64, columns: u64) -> Result<(), TableError> {
+    check_size_within(path, rows, columns, MAX_VALUES)
+}
+
+/// Fails when `rows` x `columns` is more than `most` values, or more rows or columns than any table may have.
+pub(crate) fn check_size_within(path: &Path, rows: u64, columns: u64, most: u64) -> Result<(), TableError> {
     let values = rows.checked_mul(columns);
-    let within =
-        rows <= MAX_ROWS && columns <= MAX_COLUMNS && values.is_some_and(|values| values <= MAX_VALUES);
+    let within = rows <= MAX_ROWS && columns <= MAX_COLUMNS && values.is_some_and(|values| values <= most);
     if within {
         return Ok(());
     }

@@ -112,6 +112,9 @@ pub enum PreprocessError {
         /// The setting.
         share: f64,
     },
+    /// The cache on disk cannot be used.
+    #[error("{0}")]
+    Cache(String),
     /// What was stored with the model is damaged.
     #[error("the model file's preprocessing is damaged; restore the file from a checkpoint")]
     Stored,

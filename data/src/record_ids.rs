@@ -19,6 +19,7 @@ use crate::names;
 use crate::npy::NpyFile;
 use crate::png_folder;
 use crate::source::resolve;
+use crate::sql::{self, SqlColumns};
 
 /// Values that are read at once.
 const BATCH: usize = 1 << 14;
@@ -71,6 +72,9 @@ pub enum IdsSource {
         /// The files.
         paths: Vec<PathBuf>,
     },
+    /// The records that a query returns, sorted by id: of a table, never by a setting of its own.
+    #[serde(skip)]
+    Sql(SqlColumns),
 }
 
 fn one() -> usize {
@@ -89,6 +93,7 @@ impl IdsSource {
     pub fn key_columns(&self) -> usize {
         match self {
             Self::Csv { id, .. } | Self::Parquet { id, .. } => id.names().len(),
+            Self::Sql(sql) => sql.id.names().len(),
             _ => 1,
         }
     }
@@ -101,6 +106,7 @@ impl IdsSource {
             | Self::Idx { paths, .. }
             | Self::Png { paths }
             | Self::Npy { paths } => resolve(paths, folder),
+            Self::Sql(sql) => sql.resolve(folder),
         }
     }
 
@@ -117,6 +123,7 @@ impl IdsSource {
             }
             Self::Png { paths } => Ok(png_folder::list(paths)?.len() as u64),
             Self::Npy { paths } => paths.iter().map(|path| Ok(NpyFile::open(path)?.records())).sum(),
+            Self::Sql(sql) => sql::count(sql),
         }
     }
 
@@ -141,6 +148,7 @@ impl IdsSource {
             Self::Idx { .. } | Self::Npy { .. } => {
                 (0..self.count_at_most()?).try_for_each(|row| each(&row.to_string()))
             }
+            Self::Sql(sql) => sql::visit_ids(sql, each).map(drop),
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::error::TableError;
 use crate::key_columns::KeyColumns;
 use crate::matrix::Matrix;
+use crate::order::fingerprint;
 use crate::record_ids::IdsSource;
+use crate::sink::{Frame, Sink};
+use crate::sql::{self, SqlColumns};
 use crate::treatment::Treatment;
 use crate::{csv_table, idx_table, npy_table, png_table};
 
@@ -41,6 +45,8 @@ pub enum ColumnsSource {
     Png(PngColumns),
     /// Arrays of NumPy, `[records, columns]` or of images; gzip is recognised.
     Npy(NpyColumns),
+    /// The records that a SQL query returns.
+    Sql(SqlColumns),
 }
 
 /// Columns of CSV files.
@@ -139,13 +145,14 @@ pub struct Table {
 }
 
 impl ColumnsSource {
-    /// The files that hold the records; of folders of images the folders.
+    /// The files that hold the records; of folders of images the folders; none for a query, which is no list of files.
     pub fn files(&self) -> &[PathBuf] {
         match self {
             Self::Csv(csv) => &csv.paths,
             Self::Idx(idx) => &idx.paths,
             Self::Png(png) => &png.paths,
             Self::Npy(npy) => &npy.paths,
+            Self::Sql(_) => &[],
         }
     }
 
@@ -156,7 +163,24 @@ impl ColumnsSource {
             Self::Idx(idx) => IdsSource::Idx { paths: idx.paths.clone(), dimensions: 3 },
             Self::Png(png) => IdsSource::Png { paths: png.paths.clone() },
             Self::Npy(npy) => IdsSource::Npy { paths: npy.paths.clone() },
+            Self::Sql(sql) => IdsSource::Sql(sql.clone()),
         }
+    }
+
+    /// Hands every id to `each`, in the table's order, and returns the source's fingerprint: SHA-256 of the files, or of
+    /// all that the query returned. [`load_fingerprinted`] finds the same one while nothing has changed.
+    ///
+    /// # Errors
+    /// As [`IdsSource::visit`].
+    pub fn visit_ids<E: From<TableError>>(
+        &self,
+        each: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<Digest, E> {
+        if let Self::Sql(sql) = self {
+            return sql::visit_ids(sql, each);
+        }
+        self.ids().visit(each)?;
+        Ok(fingerprint(self.files())?)
     }
 
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
@@ -166,6 +190,7 @@ impl ColumnsSource {
             Self::Idx(idx) => &mut idx.paths,
             Self::Png(png) => &mut png.paths,
             Self::Npy(npy) => &mut npy.paths,
+            Self::Sql(sql) => return sql.resolve(folder),
         };
         resolve(paths, folder);
     }
@@ -182,7 +207,7 @@ pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
 ///
 /// CSV files are read a first time to count their lines, so that the matrix is allocated once.
 /// The ids of IDX and NumPy records are their numbers, from "0", counted on from file to file; those of PNG images
-/// are the files' names.
+/// are the files' names. Records of a query are sorted by the bytes of their ids' text.
 ///
 /// # Errors
 /// When a file is missing, damaged or beyond the limits, a setting names a column that is not
@@ -202,6 +227,34 @@ pub fn load_as(source: &ColumnsSource, treatment: &Treatment) -> Result<Table, T
         ColumnsSource::Idx(idx) => idx_table::load(idx),
         ColumnsSource::Png(png) => png_table::load(png),
         ColumnsSource::Npy(npy) => npy_table::load(npy, treatment),
+        ColumnsSource::Sql(sql) => Ok(sql::load(sql, treatment)?.0),
+    }
+}
+
+/// The same with the source's fingerprint, see [`ColumnsSource::visit_ids`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_fingerprinted(
+    source: &ColumnsSource,
+    treatment: &Treatment,
+) -> Result<(Table, Digest), TableError> {
+    if let ColumnsSource::Sql(sql) = source {
+        return sql::load(sql, treatment);
+    }
+    Ok((load_as(source, treatment)?, fingerprint(source.files())?))
+}
+
+/// Reads what `source` names in a stream into `sink`; of a query its fingerprint, too.
+pub(crate) fn read_into(
+    source: &ColumnsSource,
+    treatment: &Treatment,
+    sink: &mut dyn Sink,
+) -> Result<(Frame, Option<Digest>), TableError> {
+    match source {
+        ColumnsSource::Csv(csv) => Ok((csv_table::read(csv, treatment, sink)?, None)),
+        ColumnsSource::Sql(sql) => sql::read(sql, treatment, sink).map(|(frame, found)| (frame, Some(found))),
+        ColumnsSource::Idx(_) | ColumnsSource::Png(_) | ColumnsSource::Npy(_) => Err(TableError::NotCached),
     }
 }
 

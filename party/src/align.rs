@@ -32,8 +32,8 @@ pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ids = config.columns.ids();
     let read = |mut spool: Spool<'_>| {
-        ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
-        Ok(spool.finish(Some(hashvfl_data::fingerprint(config.columns.files())?))?)
+        let fingerprint = config.columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
+        Ok(spool.finish(Some(fingerprint))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };

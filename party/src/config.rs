@@ -80,6 +80,9 @@ pub struct PartyConfig {
     /// Types of columns; those that are not named get theirs from their first value.
     #[serde(default)]
     pub types: Types,
+    /// A file on this disk that holds the table, for more rows than memory does; absent: the table is held in memory.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
     /// The agreed order of records; absent: that of the table.
     #[serde(default)]
     pub order: Option<PathBuf>,
@@ -135,6 +138,17 @@ fn default_ledger() -> PathBuf {
     PathBuf::from("ledger.redb")
 }
 
+/// Where records are.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// The table.
+    pub columns: &'a ColumnsSource,
+    /// The order that holders agreed on.
+    pub order: Option<&'a Path>,
+    /// The file that holds the table beside memory.
+    pub cache: Option<PathBuf>,
+}
+
 impl PartyConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -175,12 +189,21 @@ impl PartyConfig {
         Ok(Snapshot::read(&path)?)
     }
 
-    /// The columns that `party serve` serves, and their order where it was agreed on.
-    pub fn served(&self) -> (&ColumnsSource, Option<&Path>) {
-        match &self.serve.columns {
-            Some(columns) => (columns, None),
-            None => (&self.columns, self.order.as_deref()),
-        }
+    /// The records of the training.
+    pub fn trained_on(&self) -> Source<'_> {
+        Source { columns: &self.columns, order: self.order.as_deref(), cache: self.cache.clone() }
+    }
+
+    /// The records that `party serve` serves.
+    pub fn served(&self) -> Source<'_> {
+        let Some(columns) = &self.serve.columns else { return self.trained_on() };
+        // The training's cache stays what it is.
+        let cache = self.cache.as_ref().map(|cache| {
+            let mut name = cache.clone().into_os_string();
+            name.push(".served");
+            name.into()
+        });
+        Source { columns, order: None, cache }
     }
 
     /// What is done to columns on their way to numbers.
@@ -208,6 +231,7 @@ impl PartyConfig {
         config.ledger = folder.join(&config.ledger);
         config.policy = config.policy.map(|policy| folder.join(policy));
         config.order = config.order.map(|order| folder.join(order));
+        config.cache = config.cache.map(|cache| folder.join(cache));
         ensure!(
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",

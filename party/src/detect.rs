@@ -11,6 +11,8 @@ use hashvfl_detectors::{
 };
 use serde::Deserialize;
 
+use hashvfl_data::TableError;
+
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 
@@ -87,9 +89,10 @@ pub fn check(config: &PartyConfig, plan: &Plan) -> anyhow::Result<()> {
 
 /// Fits and calibrates the detectors of `config` on the calibration part of a run whose encoder is frozen.
 pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Calibrated<PartyDetector>> {
+    let rows = split::split(prepared.plan.part(Part::Calibration));
+    let [normal, scale, calibration] = rows.map(|rows| Rows::of(prepared, rows));
+    let (normal, scale, calibration) = (normal?, scale?, calibration?);
     let fitted = || -> Result<_, DetectorError> {
-        let rows = split::split(prepared.plan.part(Part::Calibration));
-        let [normal, scale, calibration] = rows.map(|rows| Rows::of(prepared, rows));
         let (normal, scale) = (normal.local()?, scale.local()?);
         let detectors = config.kinds.iter().map(|kind| kind.fit(&normal, prepared.seed()));
         let panel = Panel::new(detectors.collect::<Result<_, _>>()?, config.combination, &scale)?;
@@ -106,11 +109,14 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(prepared: &Prepared, rows: &[u32]) -> Self {
-        let columns = prepared.columns.gather(rows);
-        let embed = |rows: &[u32]| prepared.encoder.embedding(prepared.columns.gather(rows), rows.len());
-        let embedding = rows.chunks(CHUNK_ROWS).flat_map(embed).collect();
-        Self { columns, embedding, widths: widths(prepared) }
+    fn of(prepared: &Prepared, rows: &[u32]) -> Result<Self, TableError> {
+        let (mut columns, mut embedding) = (Vec::new(), Vec::new());
+        for rows in rows.chunks(CHUNK_ROWS) {
+            let some = prepared.columns.gather(rows)?;
+            columns.extend_from_slice(&some);
+            embedding.extend(prepared.encoder.embedding(some, rows.len()));
+        }
+        Ok(Self { columns, embedding, widths: widths(prepared) })
     }
 
     fn local(&self) -> Result<Local<'_>, DetectorError> {

@@ -19,7 +19,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     releases.freeze(encoder);
     releases.reserve(rows, rows)?;
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
-        let columns = prepared.columns.gather(chunk);
+        let columns = prepared.columns.gather(chunk)?;
         let values = prepared.encoder.encode(columns, chunk.len());
         let codes = PackedCodes::pack(&values, config.run.bits)?;
         releases.release(chunk, &codes)?;

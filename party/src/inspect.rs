@@ -4,12 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hashvfl_data::{
-    ColumnsSource, CsvColumns, Figures, Inspected, Inspection, Kind, Missing, Pixels, Treatment, load_as,
-    survey,
+    ColumnsSource, CsvColumns, Figures, Inspected, Inspection, Kind, Missing, Pixels, Records, Treatment,
+    load_as, survey,
 };
 
-use crate::config::PartyConfig;
-use crate::prepare::load_ordered;
+use crate::config::{PartyConfig, Source};
 
 /// Blocks of one eighth to eight eighths of a line.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -54,8 +53,10 @@ pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspection> {
     let treatment = config.treatment();
-    let table = load_ordered(&config.columns, config.order.as_deref(), &treatment.accepting_missing())?;
-    Ok(Inspection::of(&table, &treatment, categories))
+    let Source { columns, order, .. } = config.trained_on();
+    let records = Records::load(columns, order, &treatment.accepting_missing(), None)?;
+    let Records::Held(table) = &records else { bail!("figures are of a table in memory") };
+    Ok(Inspection::of(table, &treatment, categories))
 }
 
 fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {

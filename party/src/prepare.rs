@@ -1,11 +1,11 @@
 //! From a config to a table that is ready to be encoded, and an encoder for it.
 
-use std::path::Path;
+use std::cell::RefCell;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{ColumnsSource, Embedded, Encoding, Matrix, Order, Table, Treatment, fingerprint};
+use hashvfl_data::{Columns, Embedded, Encoding, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -13,7 +13,7 @@ use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::threads;
 use rand::TryRng;
 
-use crate::config::PartyConfig;
+use crate::config::{PartyConfig, Source};
 use crate::secret;
 
 /// A party's records, its plan and its encoder.
@@ -21,7 +21,7 @@ pub struct Prepared {
     /// Record ids in row order.
     pub ids: Vec<String>,
     /// The columns, encoded.
-    pub columns: Matrix,
+    pub columns: Columns,
     /// Channels, height and width, where the columns are an image.
     pub image: Option<[usize; 3]>,
     /// The plan.
@@ -37,9 +37,9 @@ impl Prepared {
     /// Loads the table, fits its encoding on training records, opens the device and makes the encoder.
     pub fn load(config: &PartyConfig) -> anyhow::Result<Self> {
         let treatment = config.treatment();
-        let table = load_ordered(&config.columns, config.order.as_deref(), &treatment)?;
-        let plan = Plan::new(&config.run, table.ids.len())?;
-        let encoding = Encoding::fit(&table, plan.part(Part::CohortTrain), &treatment);
+        let records = load(&config.trained_on(), &treatment)?;
+        let plan = Plan::new(&config.run, records.ids().len())?;
+        let encoding = records.fit(plan.part(Part::CohortTrain), &treatment);
         let encoding = encoding.context("preprocessing")?;
         let seed = match config.seed {
             Some(seed) => seed,
@@ -49,26 +49,24 @@ impl Prepared {
         };
         let response =
             config.run.randomised_response.map(|epsilon| secret::for_run(config, epsilon)).transpose()?;
-        Self::assemble(config, table, plan, (encoding, &treatment), (seed, response))
+        Self::assemble(config, records, plan, (encoding, &treatment), (seed, response))
     }
 
     /// Loads the table with the encoding and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let of = |table: &Table| Ok(Plan::new(&config.run, table.ids.len())?);
-        Self::of_trained(config, (&config.columns, config.order.as_deref()), model, &of)
+        Self::of_trained(config, &config.trained_on(), model, &|records| Ok(Plan::new(&config.run, records)?))
     }
 
     /// Loads the table to be served with the encoding and weights of a trained model.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        let of = |table: &Table| Ok(Plan::of_trained(table.ids.len()));
-        Self::of_trained(config, config.served(), model, &of)
+        Self::of_trained(config, &config.served(), model, &|records| Ok(Plan::of_trained(records)))
     }
 
     fn of_trained(
         config: &PartyConfig,
-        (columns, order): (&ColumnsSource, Option<&Path>),
+        source: &Source,
         model: &Snapshot,
-        plan: &dyn Fn(&Table) -> anyhow::Result<Plan>,
+        plan: &dyn Fn(usize) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
         let trained = Trained::take(model)?;
         let digest = config.run.to_settings().digest().to_string();
@@ -78,26 +76,26 @@ impl Prepared {
         );
         let types = trained.encoding.types(&config.types).context("[types]")?;
         let treatment = Treatment { types, ..config.treatment() };
-        let table = load_ordered(columns, order, &treatment)
-            .context("the table is read as the one that the model was trained on")?;
-        let plan = plan(&table)?;
+        let records =
+            load(source, &treatment).context("the table is read as the one that the model was trained on")?;
+        let plan = plan(records.ids().len())?;
         let response =
             config.run.randomised_response.map(|epsilon| secret::kept(config, epsilon)).transpose()?;
         let seed = (trained.seed, response);
-        let mut prepared = Self::assemble(config, table, plan, (trained.encoding, &treatment), seed)?;
+        let mut prepared = Self::assemble(config, records, plan, (trained.encoding, &treatment), seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
 
     fn assemble(
         config: &PartyConfig,
-        table: Table,
+        records: Records,
         plan: Plan,
         (encoding, treatment): (Encoding, &Treatment),
         (seed, response): (u64, Option<Response>),
     ) -> anyhow::Result<Self> {
-        let (ids, image) = (table.ids.clone(), table.image);
-        let columns = encoding.encode(table, treatment).context("preprocessing")?;
+        let (ids, image) = (records.ids().to_vec(), records.image());
+        let columns = records.encode(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
@@ -110,6 +108,27 @@ impl Prepared {
             encoder.respond_with(response);
         }
         Ok(Self { ids, columns, image, plan, encoder, encoding, device: name, seed })
+    }
+
+    /// Does `work`, which measures the encoder on records, with what brings it their columns.
+    ///
+    /// # Errors
+    /// When these cannot be read.
+    pub fn measure(
+        &mut self,
+        work: impl FnOnce(&mut Encoder, &Plan, &dyn Fn(&[u32]) -> Vec<f32>),
+    ) -> anyhow::Result<()> {
+        let Self { columns, plan, encoder, .. } = self;
+        let failed = RefCell::new(None);
+        let gather = |rows: &[u32]| match columns.gather(rows) {
+            Ok(values) => values,
+            Err(error) => {
+                failed.borrow_mut().get_or_insert(error);
+                vec![0.0; rows.len() * columns.cols()]
+            }
+        };
+        work(encoder, plan, &gather);
+        failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// The seed of this party's weights and noise, and of its detectors.
@@ -156,16 +175,8 @@ impl Prepared {
     }
 }
 
-/// The table in `columns`, its records in the order that the file `order` holds.
-pub(crate) fn load_ordered(
-    columns: &ColumnsSource,
-    order: Option<&Path>,
-    treatment: &Treatment,
-) -> anyhow::Result<Table> {
-    let Some(path) = order else { return Ok(hashvfl_data::load_as(columns, treatment)?) };
-    let order = Order::read(path)?;
-    order.check(Some(fingerprint(columns.files())?), path)?;
-    Ok(hashvfl_data::load_as(columns, treatment)?.in_order(&order)?)
+fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<Records> {
+    Ok(Records::load(source.columns, source.order, treatment, source.cache.as_deref())?)
 }
 
 /// The columns of `encoding` that hold positions, as a model takes them.

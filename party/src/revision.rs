@@ -22,7 +22,7 @@ struct Served {
 /// The revision of what `prepared` holds and `judge` says of it: the last one if it is the same, else a new one, which is kept.
 pub fn current(config: &PartyConfig, prepared: &Prepared, judge: Option<&Judge>) -> anyhow::Result<Digest> {
     let path = config.state.join("serving.json");
-    let content = content(prepared);
+    let content = content(prepared)?;
     let content = judge
         .map_or(content, |judge| Digest::of_parts([content.0.as_slice(), &judge.digest().0]))
         .to_string();
@@ -41,14 +41,14 @@ pub fn current(config: &PartyConfig, prepared: &Prepared, judge: Option<&Judge>)
     Ok(revision)
 }
 
-fn content(prepared: &Prepared) -> Digest {
+fn content(prepared: &Prepared) -> anyhow::Result<Digest> {
     let ids: Vec<Digest> =
         prepared.ids.chunks(1 << 16).map(|ids| Digest::of_parts(ids.iter().map(String::as_bytes))).collect();
-    let values: Vec<Digest> = prepared
-        .columns
-        .values()
-        .chunks(1 << 16)
-        .map(|values| Digest::of(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()))
-        .collect();
-    Digest::of_parts(ids.iter().chain(&values).map(|digest| digest.0.as_slice()))
+    let all: Vec<u32> = (0..prepared.columns.rows() as u32).collect();
+    let mut values = Vec::new();
+    for records in all.chunks(1 << 12) {
+        let columns = prepared.columns.gather(records)?;
+        values.push(Digest::of(&columns.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
+    }
+    Ok(Digest::of_parts(ids.iter().chain(&values).map(|digest| digest.0.as_slice())))
 }

@@ -183,7 +183,7 @@ impl Server<'_> {
     /// Codes of `rows`, and their p-values where they are sent.
     fn codes(&self, rows: &[u32]) -> anyhow::Result<(PackedCodes, Option<PackedCodes>)> {
         let Prepared { columns, encoder, .. } = &self.prepared;
-        let columns = columns.gather(rows);
+        let columns = columns.gather(rows)?;
         let (values, p_values) = match &self.judge {
             None => (encoder.encode(columns, rows.len()), None),
             Some(judge) => {

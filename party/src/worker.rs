@@ -125,8 +125,9 @@ impl<'a> Worker<'a> {
                 Some(FromParty::Restored { step })
             }
             Work::Freeze { step } => {
-                let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
-                encoder.freeze(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
+                self.prepared.measure(|encoder, plan, gather| {
+                    encoder.freeze(plan.part(Part::CohortTrain), gather);
+                })?;
                 let encoder = self.prepared.digest();
                 self.releases.freeze(encoder);
                 info!(step, encoder = encoder.short(), "bottom model frozen");
@@ -146,9 +147,8 @@ impl<'a> Worker<'a> {
         Ok(Done { answer, finished: false })
     }
 
-    fn calibrate(&mut self) {
-        let Prepared { columns, plan, encoder, .. } = &mut self.prepared;
-        encoder.calibrate(plan.part(Part::CohortTrain), &|rows| columns.gather(rows));
+    fn calibrate(&mut self) -> anyhow::Result<()> {
+        self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
     }
 
     fn encode(
@@ -160,9 +160,9 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<FromParty> {
         self.releases.reserve(rows, self.prepared.plan.part(part))?;
         if !learn || self.session.starts_epoch() {
-            self.calibrate();
+            self.calibrate()?;
         }
-        let columns = self.prepared.columns.gather(rows);
+        let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;
         let values = if learn {
             encoder.encode_batch(columns, rows.len())

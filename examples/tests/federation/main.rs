@@ -4,6 +4,7 @@
 mod aligned;
 mod attacked;
 mod broken;
+mod cached;
 mod erased;
 mod fixture;
 mod hijacked;

@@ -1,0 +1,103 @@
+//! The engine's errors as ours. What it says before it reads records is passed on; what it says about records may hold
+//! their values, so only its kind is.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+use super::{SqlColumns, SqlError};
+
+/// An error about the query alone.
+pub(super) fn planning(error: &DataFusionError) -> SqlError {
+    match error.find_root() {
+        // Constants are computed while the query is planned; files may be opened.
+        root @ (DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)) => SqlError::Query { reason: text(root) },
+        root => SqlError::Query { reason: without_values(root, "") },
+    }
+}
+
+/// An error of a query that runs.
+pub(super) fn running(error: &DataFusionError, source: &SqlColumns) -> SqlError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => SqlError::Memory { memory_mib: source.memory_mib },
+        root => {
+            let widest = source.tables.values().map(|table| table.infer_rows.get()).max().unwrap_or(0);
+            let advice = format!(
+                ", which its first records decided: raise infer_rows above {widest}, or clean the file"
+            );
+            SqlError::Run { reason: without_values(root, &advice) }
+        }
+    }
+}
+
+/// What an error says where it may have seen records.
+pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
+    match root {
+        DataFusionError::ObjectStore(error) => one_line(&error.to_string()),
+        DataFusionError::IoError(error) => one_line(&error.to_string()),
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ParseError(text) => match csv_column(text) {
+                Some(number) => {
+                    format!("a cell in column {number} of a CSV table is not of the column's type{advice}")
+                }
+                None => "a text cannot be read as the type that the query or the table gives it".to_owned(),
+            },
+            ArrowError::CastError(_) => {
+                "a value does not fit the type that the query casts it to; see TRY_CAST".into()
+            }
+            ArrowError::CsvError(_) => {
+                "a CSV table has a line with more or fewer cells than its header, or is damaged".into()
+            }
+            ArrowError::JsonError(_) => {
+                format!("a line of a JSON table is no object, or a value is not of its column's type{advice}")
+            }
+            ArrowError::DivideByZero => "a division by zero; see NULLIF".into(),
+            ArrowError::ArithmeticOverflow(_) => {
+                "a number became too large for its type; CAST it to a wider one".into()
+            }
+            ArrowError::ParquetError(_) => "a Parquet file is damaged".into(),
+            _ => "the engine could not compute a value".into(),
+        },
+        DataFusionError::ParquetError(_) => {
+            "a Parquet file is damaged, or its compression is not supported".into()
+        }
+        DataFusionError::NotImplemented(_) => "the query asks for something that the engine cannot do".into(),
+        _ => "the engine could not go on".into(),
+    }
+}
+
+/// The engine's own words, in one line.
+pub(super) fn text(error: &DataFusionError) -> String {
+    one_line(&error.strip_backtrace())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The number of the column in arrow's message about a cell of CSV, from 1. The message holds the cell and its record as
+/// well: where one of them looks like the part with the number, there is none.
+fn csv_column(text: &str) -> Option<usize> {
+    let mut parts = text.split("' for column ");
+    let number = parts.nth(1)?.split(' ').next()?.parse::<usize>().ok()?;
+    if parts.next().is_some() { None } else { number.checked_add(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_numbers_of_columns_are_taken_from_messages() {
+        let message = |cell: &str| {
+            format!(
+                "Error while parsing value '{cell}' as type 'Int64' for column 3 at line 7. Row data: '[1,{cell}]'"
+            )
+        };
+        assert_eq!(csv_column(&message("x")), Some(4));
+        assert_eq!(csv_column(&message("' for column 17 ")), None);
+        assert_eq!(csv_column("Parser error: secret"), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! Columns by a SQL query, run in this process by Apache DataFusion: over CSV, Parquet and JSON lines, in files,
+//! folders and object stores.
+//!
+//! SQL has no order. Records are therefore sorted by the bytes of their ids' text, and the agreed order, where there
+//! is one, is put on top of that by id. One pass over the query's records checks ids, takes the [fingerprint] and
+//! hands on ids or values.
+//!
+//! [fingerprint]: crate::ColumnsSource::visit_ids
+
+mod config;
+mod error;
+
+#[cfg(feature = "sql")]
+mod engine;
+#[cfg(feature = "sql")]
+mod failure;
+#[cfg(feature = "sql")]
+mod records;
+#[cfg(feature = "sql")]
+mod schema;
+#[cfg(feature = "sql")]
+mod table;
+#[cfg(feature = "sql")]
+mod tables;
+
+pub use config::{SqlColumns, SqlFormat, SqlTable};
+pub use error::SqlError;
+
+#[cfg(feature = "sql")]
+pub(crate) use records::{count, visit_ids};
+#[cfg(feature = "sql")]
+pub(crate) use table::{load, read};
+
+#[cfg(not(feature = "sql"))]
+mod absent;
+#[cfg(not(feature = "sql"))]
+pub(crate) use absent::{count, load, read, visit_ids};
+
+#[cfg(all(test, feature = "sql"))]
+mod tests;
