@@ -18,7 +18,7 @@
 //! and the top model does not know it yet, so an honest gradient follows from the code too (`docs/hijack.md` counts).
 //!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
-//! noise or honest gradient that less than four tenths of the gradient's power are predictable (the same page has
+//! noise or honest gradient that less than half of the gradient's power is predictable (the same page has
 //! the curve); and noise itself where codes have fewer than eight bits.
 
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
@@ -29,7 +29,7 @@ const FADING: f64 = 0.9;
 const RIDGE: f64 = 10.0;
 /// The explained share that honest training may show for long: most where classes are easily told apart and the rate is
 /// low.
-const DRIFT: f64 = 0.4;
+const DRIFT: f64 = 0.5;
 /// The sum of shares beyond it at which an alarm is raised.
 const BOUND: f64 = 12.0;
 /// What is left of a batch's weight a step later, in the second moments.
