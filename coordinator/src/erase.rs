@@ -1,6 +1,5 @@
 //! Erasing: what the coordinator keeps of some records, and transcripts that are older than they may be.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
@@ -25,10 +24,13 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         (None, None) => None,
         rows => Some(rows),
     })?;
-    let distinct =
-        |rows: &mut dyn Iterator<Item = u32>| rows.collect::<BTreeSet<u32>>().into_iter().collect();
-    let rows: Vec<u32> = distinct(&mut found.iter().filter_map(|rows| rows.0));
-    let served_rows: Vec<u32> = distinct(&mut found.iter().filter_map(|rows| rows.1));
+    let distinct = |mut rows: Vec<u32>| {
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    };
+    let rows = distinct(found.iter().filter_map(|rows| rows.0).collect());
+    let served_rows = distinct(found.iter().filter_map(|rows| rows.1).collect());
     let state = StateFolder::existing(&config.state);
     let mut codes = 0;
     for path in state.all_codes()? {

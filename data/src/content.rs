@@ -116,11 +116,14 @@ impl Column {
 
     /// A number, or none where it is missing; NaN is missing where `nulls` says so.
     #[cfg(feature = "sql")]
-    pub(crate) fn push_option(&self, number: Option<f64>, treatment: &Treatment) -> Result<f32, CellFault> {
-        match number {
-            Some(number) if (number as f32).is_finite() => Ok(number as f32),
-            Some(number) if !(number.is_nan() && treatment.is_null(b"NaN")) => Err(CellFault::NotFinite),
-            _ => self.push_missing(),
+    pub(crate) fn push_option(
+        &mut self,
+        number: Option<f64>,
+        treatment: &Treatment,
+    ) -> Result<f32, CellFault> {
+        match number.filter(|number| !(number.is_nan() && treatment.is_null(b"NaN"))) {
+            Some(number) => self.push_number(number),
+            None => self.push_missing(),
         }
     }
 

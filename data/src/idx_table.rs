@@ -8,11 +8,11 @@ use crate::idx::IdxFile;
 use crate::images::Window;
 use crate::limits::{check_size, reserve_values};
 use crate::matrix::Matrix;
-use crate::source::{IdxColumns, ImageShape, Table};
+use crate::source::{ImageColumns, ImageShape, Table};
 
 const IMAGE_DIMENSIONS: usize = 3;
 
-pub(crate) fn load(source: &IdxColumns) -> Result<Table, TableError> {
+pub(crate) fn load(source: &ImageColumns) -> Result<Table, TableError> {
     let first_path = source.paths.first().ok_or(TableError::NoPaths)?;
     let window = Window::new(first_path, open(first_path)?.1, source.crop)?;
     let columns = window.columns();
@@ -45,7 +45,7 @@ fn open(path: &Path) -> Result<(IdxFile<'_>, ImageShape), TableError> {
 }
 
 /// The records of all files, whose headers must agree on the size of an image.
-fn count_records(source: &IdxColumns, window: &Window) -> Result<u64, TableError> {
+fn count_records(source: &ImageColumns, window: &Window) -> Result<u64, TableError> {
     let mut rows: u64 = 0;
     for path in &source.paths {
         let (file, shape) = open(path)?;

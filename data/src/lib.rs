@@ -47,6 +47,7 @@ mod survey;
 mod target;
 mod treatment;
 
+pub use cache::beside;
 pub use content::{Content, MAX_CATEGORIES};
 pub use encoding::{Embedded, Encoding, ONE_HOT_MOST};
 pub use error::{Place, TableError};
@@ -65,11 +66,8 @@ pub use order::{Order, fingerprint};
 pub use png_folder::PngError;
 pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
-pub use records::{Cached, Columns, Records};
-pub use source::{
-    ColumnsSource, Crop, CsvColumns, IdxColumns, ImageShape, NpyColumns, PngColumns, Table, load, load_as,
-    load_fingerprinted,
-};
+pub use records::{Cached, Columns, Records, load_in_order};
+pub use source::{ColumnsSource, Crop, CsvColumns, ImageColumns, ImageShape, Table, load, load_as};
 pub use sql::{SqlColumns, SqlError, SqlFormat, SqlTable};
 pub use survey::{MOST_DISTINCT, Survey, Surveyed, survey};
 pub use target::Target;

@@ -102,15 +102,20 @@ impl Matrix {
 
     /// Fails when one of `rows` does not exist.
     pub(crate) fn check_rows(&self, rows: &[u32]) -> Result<(), MatrixError> {
-        match rows.iter().find(|&&row| row as usize >= self.rows) {
-            Some(&row) => Err(MatrixError::NoSuchRow { row, rows: self.rows }),
-            None => Ok(()),
-        }
+        check_rows(rows, self.rows)
     }
 
     /// The rows one after the other, to change; the caller keeps every value finite.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.values.chunks_exact_mut(self.cols.max(1))
+    }
+}
+
+/// Fails when one of `rows` is not among the first `count`.
+pub(crate) fn check_rows(rows: &[u32], count: usize) -> Result<(), MatrixError> {
+    match rows.iter().find(|&&row| row as usize >= count) {
+        Some(&row) => Err(MatrixError::NoSuchRow { row, rows: count }),
+        None => Ok(()),
     }
 }
 

@@ -10,10 +10,10 @@ use crate::matrix::Matrix;
 use crate::names;
 use crate::npy::{NpyError, NpyFile};
 use crate::number::CellFault;
-use crate::source::{ImageShape, NpyColumns, Table};
+use crate::source::{ImageColumns, ImageShape, Table};
 use crate::treatment::Treatment;
 
-pub(crate) fn load(source: &NpyColumns, treatment: &Treatment) -> Result<Table, TableError> {
+pub(crate) fn load(source: &ImageColumns, treatment: &Treatment) -> Result<Table, TableError> {
     let first_path = source.paths.first().ok_or(TableError::NoPaths)?;
     let first = NpyFile::open(first_path)?;
     match image(&first) {
@@ -36,7 +36,7 @@ fn image(file: &NpyFile<'_>) -> Option<ImageShape> {
     }
 }
 
-fn load_images(source: &NpyColumns, window: Window) -> Result<Table, TableError> {
+fn load_images(source: &ImageColumns, window: Window) -> Result<Table, TableError> {
     let columns = window.columns();
     let rows = count_records(source, columns, |path, file| match image(file) {
         Some(shape) => window.check(path.display(), shape),
@@ -61,7 +61,7 @@ fn load_images(source: &NpyColumns, window: Window) -> Result<Table, TableError>
     })
 }
 
-fn load_columns(source: &NpyColumns, columns: u64, treatment: &Treatment) -> Result<Table, TableError> {
+fn load_columns(source: &ImageColumns, columns: u64, treatment: &Treatment) -> Result<Table, TableError> {
     check_size(&source.paths[0], 0, columns)?;
     let width = columns as usize; // below MAX_COLUMNS
     if width == 0 {
@@ -99,7 +99,7 @@ fn load_columns(source: &NpyColumns, columns: u64, treatment: &Treatment) -> Res
 
 /// The records of all files, each of which `check` has to accept.
 fn count_records(
-    source: &NpyColumns,
+    source: &ImageColumns,
     columns: usize,
     check: impl Fn(&Path, &NpyFile<'_>) -> Result<(), TableError>,
 ) -> Result<u64, TableError> {
@@ -118,7 +118,7 @@ fn count_records(
 
 /// Hands every record to `each`: its file, its number there, whether its values are bytes, and they.
 fn visit(
-    source: &NpyColumns,
+    source: &ImageColumns,
     width: usize,
     mut each: impl FnMut(&Path, u64, bool, &[f64]) -> Result<(), TableError>,
 ) -> Result<(), TableError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::content::Content;
-use crate::source::{ColumnsSource, Crop, NpyColumns, Table, load_as};
+use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load_as};
 use crate::treatment::{Missing, Treatment};
 
 /// A file of version 1, its header padded to 64 bytes.
@@ -27,7 +27,7 @@ fn load_files(files: &[Vec<u8>], crop: Option<Crop>, treatment: &Treatment) -> R
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..files.len()).map(|at| folder.path().join(format!("{at}.npy"))).collect();
     paths.iter().zip(files).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
-    load_as(&ColumnsSource::Npy(NpyColumns { paths, crop }), treatment).map_err(|error| error.to_string())
+    load_as(&ColumnsSource::Npy(ImageColumns { paths, crop }), treatment).map_err(|error| error.to_string())
 }
 
 fn load_one(bytes: Vec<u8>) -> Result<Table, String> {

@@ -6,9 +6,9 @@ use crate::images::Window;
 use crate::limits::{check_size, reserve_values};
 use crate::matrix::Matrix;
 use crate::png_folder::list;
-use crate::source::{PngColumns, Table};
+use crate::source::{ImageColumns, Table};
 
-pub(crate) fn load(source: &PngColumns) -> Result<Table, TableError> {
+pub(crate) fn load(source: &ImageColumns) -> Result<Table, TableError> {
     let files = list(&source.paths)?;
     let first_path = &source.paths[0]; // `list` has refused an empty list
     let mut window: Option<Window> = None;

@@ -9,7 +9,7 @@ use crate::cache::rows::RowFile;
 use crate::encoding::Encoding;
 use crate::error::TableError;
 use crate::limits::reserve_values;
-use crate::matrix::{Matrix, MatrixError};
+use crate::matrix::{Matrix, check_rows};
 use crate::order::{Order, fingerprint};
 use crate::preprocess::PreprocessError;
 use crate::sink::Frame;
@@ -40,28 +40,27 @@ impl Records {
     /// is to hold them and does not yet.
     ///
     /// # Errors
-    /// As [`load_as`]; when the source has changed since the order was agreed on, or lacks records of it; when the cache
-    /// cannot be written.
+    /// As [`load_in_order`]; when the cache cannot be written.
     pub fn load(
         source: &ColumnsSource,
         order: Option<&Path>,
         treatment: &Treatment,
         cache: Option<&Path>,
     ) -> Result<Self, TableError> {
+        let Some(cache) = cache else { return Ok(Self::Held(load_in_order(source, order, treatment)?)) };
         let order = order.map(|path| Order::read(path).map(|order| (order, path))).transpose()?;
-        let check =
-            |found: Digest| order.as_ref().map_or(Ok(()), |(order, path)| order.check(Some(found), path));
-        let Some(cache) = cache else {
-            let Some((order, _)) = &order else { return Ok(Self::Held(load_as(source, treatment)?)) };
-            let (table, found) = load_fingerprinted(source, treatment)?;
-            check(found)?;
-            return Ok(Self::Held(table.in_order(order)?));
-        };
-        let (reader, found) = fill(source, treatment, cache)?;
-        check(found)?;
-        let (ids, rows) = match &order {
-            Some((order, _)) => (order.ids.clone(), order.places(&reader.frame.ids)?),
-            None => (reader.frame.ids.clone(), (0..reader.frame.ids.len() as u32).collect()),
+        let (mut reader, found) = fill(source, treatment, cache)?;
+        let own = std::mem::take(&mut reader.frame.ids);
+        let (ids, rows) = match order {
+            Some((order, path)) => {
+                order.check(Some(found), path)?;
+                let rows = order.places(&own)?;
+                (order.ids, rows)
+            }
+            None => {
+                let rows = (0..own.len() as u32).collect();
+                (own, rows)
+            }
         };
         Ok(Self::Cached(Cached { reader, ids, rows }))
     }
@@ -91,10 +90,7 @@ impl Records {
             Self::Held(table) => return Encoding::fit(table, records, treatment),
             Self::Cached(cached) => cached,
         };
-        let count = cached.rows.len();
-        if let Some(&row) = records.iter().find(|record| **record as usize >= count) {
-            return Err(MatrixError::NoSuchRow { row, rows: count }.into());
-        }
+        check_rows(records, cached.rows.len())?;
         let frame = &cached.reader.frame;
         Encoding::fit_columns(&frame.names, &frame.contents, records.len(), treatment, &mut |at| {
             let values = cached.reader.column(at);
@@ -117,6 +113,22 @@ impl Records {
             }
         }
     }
+}
+
+/// Loads the records of `source` into memory, in the order of the file `order`, where there is one.
+///
+/// # Errors
+/// As [`load_as`]; when the source has changed since the order was agreed on, or lacks records of it.
+pub fn load_in_order(
+    source: &ColumnsSource,
+    order: Option<&Path>,
+    treatment: &Treatment,
+) -> Result<Table, TableError> {
+    let Some(path) = order else { return load_as(source, treatment) };
+    let order = Order::read(path)?;
+    let (table, found) = load_fingerprinted(source, treatment)?;
+    order.check(Some(found), path)?;
+    table.in_order(&order)
 }
 
 /// The file of what `source` holds, filled if it is not yet, and the source's fingerprint.
@@ -146,7 +158,7 @@ fn fill(source: &ColumnsSource, treatment: &Treatment, cache: &Path) -> Result<(
     }
     let unlike = |reason: &str| cache_error(cache, &std::io::Error::other(reason.to_owned()));
     let key = key(source, treatment, &frame, found);
-    writer.finish(&frame, key.ok_or_else(|| unlike("types differ from those declared"))?)?;
+    writer.finish(frame, key.ok_or_else(|| unlike("types differ from those declared"))?)?;
     let reader = open(found)?.ok_or_else(|| unlike("it was written and is not whole"))?;
     Ok((reader, found))
 }

@@ -126,6 +126,6 @@ fn faults_are_those_of_a_table_in_memory() {
     let folder = folder.path().join("nowhere/bank.cache");
     let error = Records::load(&source, None, &filled(), Some(&folder)).err().unwrap().to_string();
     assert!(error.starts_with("the cache ") && error.contains("room on its disk"), "{error}");
-    let images = ColumnsSource::Npy(crate::NpyColumns { paths: vec!["a.npy".into()], crop: None });
+    let images = ColumnsSource::Npy(crate::ImageColumns { paths: vec!["a.npy".into()], crop: None });
     assert!(Records::load(&images, None, &filled(), Some(&cache)).is_err());
 }

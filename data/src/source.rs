@@ -40,11 +40,13 @@ pub enum ColumnsSource {
     /// Text files, one record a line below a header; gzip is recognised.
     Csv(CsvColumns),
     /// Images in the IDX format of MNIST, one byte a pixel; gzip is recognised.
-    Idx(IdxColumns),
-    /// Folders of PNG images, one record a file.
-    Png(PngColumns),
-    /// Arrays of NumPy, `[records, columns]` or of images; gzip is recognised.
-    Npy(NpyColumns),
+    Idx(ImageColumns),
+    /// Folders of PNG images, grey or RGB, one record a file. A record's id is its file's path below the folder, without
+    /// `.png`.
+    Png(ImageColumns),
+    /// Arrays of NumPy: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`; gzip is
+    /// recognised.
+    Npy(ImageColumns),
     /// The records that a SQL query returns.
     Sql(SqlColumns),
 }
@@ -69,34 +71,12 @@ pub struct CsvColumns {
     pub image: Option<ImageShape>,
 }
 
-/// Pixels of IDX files.
+/// Pixels of images, or of NumPy values of records of any shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IdxColumns {
-    /// The files, read one after the other; all hold images of the same size.
-    pub paths: Vec<PathBuf>,
-    /// The part of each image to load; without it the whole image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crop: Option<Crop>,
-}
-
-/// Pixels of PNG files: grey or RGB, all of one size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PngColumns {
-    /// The folders, read one after the other, each in the order of its files' names. A record's id is its file's path
-    /// below the folder, without `.png`.
-    pub paths: Vec<PathBuf>,
-    /// The part of each image to load; without it the whole image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crop: Option<Crop>,
-}
-
-/// Values of `.npy` files: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NpyColumns {
-    /// The files, read one after the other; all hold records of the same shape.
+pub struct ImageColumns {
+    /// The files, read one after the other; all hold images of the same size. Of PNG the folders, each read in the order
+    /// of its files' names.
     pub paths: Vec<PathBuf>,
     /// The part of each image to load; without it the whole image. Only where records are images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +148,7 @@ impl ColumnsSource {
     }
 
     /// Hands every id to `each`, in the table's order, and returns the source's fingerprint: SHA-256 of the files, or of
-    /// all that the query returned. [`load_fingerprinted`] finds the same one while nothing has changed.
+    /// all that the query returned. [`crate::load_in_order`] finds the same one while nothing has changed.
     ///
     /// # Errors
     /// As [`IdsSource::visit`].
@@ -235,7 +215,7 @@ pub fn load_as(source: &ColumnsSource, treatment: &Treatment) -> Result<Table, T
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_fingerprinted(
+pub(crate) fn load_fingerprinted(
     source: &ColumnsSource,
     treatment: &Treatment,
 ) -> Result<(Table, Digest), TableError> {

@@ -198,11 +198,7 @@ impl PartyConfig {
     pub fn served(&self) -> Source<'_> {
         let Some(columns) = &self.serve.columns else { return self.trained_on() };
         // The training's cache stays what it is.
-        let cache = self.cache.as_ref().map(|cache| {
-            let mut name = cache.clone().into_os_string();
-            name.push(".served");
-            name.into()
-        });
+        let cache = self.cache.as_ref().map(|cache| hashvfl_data::beside(cache, ".served"));
         Source { columns, order: None, cache }
     }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hashvfl_data::{
-    ColumnsSource, CsvColumns, Figures, Inspected, Inspection, Kind, Missing, Pixels, Records, Treatment,
-    load_as, survey,
+    ColumnsSource, CsvColumns, Figures, Inspected, Inspection, Kind, Missing, Pixels, Treatment, load_as,
+    load_in_order, survey,
 };
 
 use crate::config::{PartyConfig, Source};
@@ -54,9 +54,8 @@ pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
 fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspection> {
     let treatment = config.treatment();
     let Source { columns, order, .. } = config.trained_on();
-    let records = Records::load(columns, order, &treatment.accepting_missing(), None)?;
-    let Records::Held(table) = &records else { bail!("figures are of a table in memory") };
-    Ok(Inspection::of(table, &treatment, categories))
+    let table = load_in_order(columns, order, &treatment.accepting_missing())?;
+    Ok(Inspection::of(&table, &treatment, categories))
 }
 
 fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {

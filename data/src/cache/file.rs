@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{create, floats, read_at};
+use super::{beside, create, floats, read_at};
 use crate::content::Content;
 use crate::error::TableError;
 use crate::limits::check_size_within;
@@ -51,9 +51,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// A file that will be at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, TableError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
+        let new = beside(path, ".new");
         let file = BufWriter::new(create(&new).map_err(|reason| cache_error(&new, &reason))?);
         let (group, bytes) = (Vec::new(), Vec::new());
         Ok(Self { path: path.to_owned(), new, file, columns: 0, group_rows: 1, group, bytes, rows: 0 })
@@ -76,24 +74,24 @@ impl Writer {
     }
 
     /// Writes the end and gives the file its name.
-    pub(crate) fn finish(mut self, frame: &Frame, key: Digest) -> Result<(), TableError> {
+    pub(crate) fn finish(mut self, frame: Frame, key: Digest) -> Result<(), TableError> {
         self.flush()?;
         let mut ids = Vec::new();
         for id in &frame.ids {
             ids.extend((id.len() as u32).to_le_bytes());
             ids.extend(id.as_bytes());
         }
-        let dictionary = |content: &Content| match content {
+        let dictionary = |content: Content| match content {
             Content::Number => None,
-            Content::Category(names) => Some(names.clone()),
+            Content::Category(names) => Some(names),
         };
         let header = Header {
             key: key.to_string(),
             rows: self.rows,
             group_rows: self.group_rows,
             ids_bytes: ids.len() as u64,
-            names: frame.names.clone(),
-            categories: frame.contents.iter().map(dictionary).collect(),
+            names: frame.names,
+            categories: frame.contents.into_iter().map(dictionary).collect(),
             image: frame.image,
         };
         // Unwrap safety: numbers and texts.
@@ -138,7 +136,7 @@ pub(crate) struct Reader {
     /// Of the source and all that decides what its cells become.
     pub(crate) key: String,
     file: File,
-    rows: usize,
+    pub(super) rows: usize,
     group_rows: usize,
 }
 

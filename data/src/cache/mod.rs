@@ -10,6 +10,7 @@ pub(crate) mod rows;
 
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// Reads all of `bytes` at `offset`.
 #[cfg(unix)]
@@ -26,12 +27,19 @@ pub(crate) fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Res
 }
 
 /// Makes a file that its owner alone can read.
-pub(crate) fn create(path: &std::path::Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// The file of the same name with `ending` behind it.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 pub(crate) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {

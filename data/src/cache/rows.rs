@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::file::{Reader, cache_error};
-use super::{create, floats, read_at};
+use super::{beside, create, floats, read_at};
 use crate::encoding::Encoding;
 use crate::error::TableError;
 use crate::preprocess::PreprocessError;
@@ -29,12 +29,10 @@ impl RowFile {
         encoding: &Encoding,
         treatment: &Treatment,
     ) -> Result<Self, PreprocessError> {
-        let mut name = cache.path.as_os_str().to_owned();
-        name.push(".rows");
-        let path = PathBuf::from(name);
+        let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
         let encoder = RowEncoder::new(encoding, &cache.frame.names, &cache.frame.contents, treatment)?;
-        let mut record_of = vec![u32::MAX; cache.frame.ids.len()];
+        let mut record_of = vec![u32::MAX; cache.rows];
         order.iter().zip(0..).for_each(|(&row, record)| record_of[row as usize] = record);
         let mut places = vec![0; order.len()];
         let mut file = BufWriter::new(create(&path).map_err(failed)?);

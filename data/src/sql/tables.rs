@@ -36,11 +36,11 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
         let reason = "the first line looks like a record, expected a header with the names of the columns";
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
-    let schema = schema::with_texts(name, schema, if is_csv { &table.text } else { &[] })?;
     if !is_csv && !table.text.is_empty() {
         let reason = "text is for CSV: other formats have types";
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
+    let schema = schema::with_texts(name, schema, &table.text)?;
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let provider = ListingTable::try_new(listing).map_err(failed)?;
     session.register_table(TableReference::bare(name), Arc::new(provider)).map_err(failed)?;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     ColumnsSource, Content, KeyColumns, Order, Table, TableError, Treatment, Types, load_as,
-    load_fingerprinted,
+    source::load_fingerprinted,
 };
 
 /// A folder with the tables that the tests query.

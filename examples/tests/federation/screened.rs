@@ -100,6 +100,35 @@ fn wrong_labels_are_found_and_left_out() {
     assert!(left.lines().skip(1).all(|line| line.split_once(',').unwrap().0 != flagged[0]));
 }
 
+/// Prints the figures of docs/detectors.md.
+#[test]
+#[ignore = "slow: eight seeds, three runs each"]
+fn screening_over_seeds() {
+    let after = ["", "after_epochs = 3", "after_epochs = 6"];
+    let (mut accuracies, mut flagged, mut caught, mut wrong) = ([0.0; 3], [0; 3], [0; 3], 0);
+    for seed in 0..8 {
+        let (mut fixture, mislabelled) = mislabelled(seed);
+        wrong += mislabelled.len();
+        for (at, after) in after.iter().enumerate() {
+            let screening = format!("screening = {{ action = \"drop\", level = 0.1, {after} }}");
+            let summary = run(&mut fixture, if after.is_empty() { "" } else { &screening });
+            let accuracy = summary["test"]["accuracy"].as_f64().unwrap();
+            println!("seed {seed}, screening {after:?}: accuracy {accuracy:.4}");
+            accuracies[at] += accuracy / 8.0;
+            if !after.is_empty() {
+                let table = fixture.read("coordinator-state/screened.csv");
+                let ids = table.lines().skip(1).filter_map(|line| line.split(',').next());
+                flagged[at] += ids.clone().count();
+                caught[at] += ids.filter(|id| mislabelled.contains(*id)).count();
+            }
+        }
+    }
+    println!(
+        "mean accuracies {accuracies:.4?}; flagged {flagged:?}, wrong ones among them {caught:?} of {wrong}"
+    );
+    assert!(accuracies[2] > accuracies[0] - 0.01 && 10 * caught[2] > 6 * wrong);
+}
+
 #[test]
 fn records_outside_the_cohort_are_screened_before_the_refit() {
     let (mut fixture, wrong) = mislabelled(0);
