@@ -222,11 +222,11 @@ impl<'a, R: Relay> Holder<'a, R> {
             }
             let wait = if waiting { self.wait } else { LINGER };
             match self.relay.receive(wait) {
-                Ok(Some(event)) => {
-                    if self.take(event).is_err() {
-                        return Ok(());
-                    }
-                }
+                Ok(Some(event)) => match self.take(event) {
+                    // Nor is anybody left alone because another breaks the protocol.
+                    Ok(()) | Err(AlignmentError::Peer { .. }) => {}
+                    Err(_) => return Ok(()),
+                },
                 // Nobody is waited for in vain: this holder has its result.
                 Ok(None) | Err(_) => return Ok(()),
             }
@@ -507,6 +507,8 @@ impl<'a, R: Relay> Holder<'a, R> {
     fn message(&mut self, place: usize, message: Message) -> Result<(), Broken> {
         match message {
             Message::Chunk { route, index, total, bytes } => self.chunk(place, route, (index, total), bytes),
+            // A holder that is through keeps no loads.
+            Message::Have { .. } if self.secret.is_none() => Ok(()),
             Message::Have { route, chunks } => match self.outgoing.get_mut(&route) {
                 Some(load) if load.to == place => {
                     // Resumed here as there: the file may be whole already.
@@ -516,8 +518,6 @@ impl<'a, R: Relay> Holder<'a, R> {
                     }
                     Ok(load.have(chunks)?)
                 }
-                // A holder that is through keeps no loads.
-                _ if self.secret.is_none() => Ok(()),
                 _ => Err(Fault::Unexpected.into()),
             },
             Message::Done => {

@@ -94,7 +94,7 @@ where
             *honest = steer.turn(std::mem::replace(honest, Gradient::F32(Vec::new())));
         }
         if let Some((numbers, epoch)) = self.waiting.take() {
-            let values: Vec<Vec<f32>> = gradients.iter().cloned().map(Gradient::decode).collect();
+            let values: Vec<Vec<f32>> = gradients.iter().map(Gradient::decode).collect();
             self.step += 1;
             let step = (self.step, Kind::Gradient { epoch });
             self.transcript.floats(step, &numbers, &self.names, &values)?;

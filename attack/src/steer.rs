@@ -108,7 +108,7 @@ impl<'a> Steer<'a> {
         let sent = Gradient::encode(gradient, self.bits, self.encoding);
         self.steps += 1;
         if self.steps <= WATCHED {
-            self.alarm = self.watch.see(&codes, &sent.clone().decode(), rows.len());
+            self.alarm = self.watch.see(&codes, &sent.decode(), rows.len());
         }
         sent
     }

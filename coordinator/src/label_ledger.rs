@@ -6,6 +6,8 @@ use hashvfl_ledger::{Cost, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, S
 
 use crate::config::CoordinatorConfig;
 
+/// Passes over records whose gradients one durable write counts.
+const PASSES_AHEAD: u32 = 4;
 /// Figures of an epoch at most: training loss, and validation loss with two metrics.
 const FIGURES_PER_EPOCH: usize = 4;
 /// Figures of the test.
@@ -38,7 +40,7 @@ impl LabelLedger {
 
     /// Before gradients about `rows` are sent; `block` holds them and those that will follow in this epoch.
     pub fn count(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
-        self.0.spend(rows, block)
+        self.0.spend(rows, (block, PASSES_AHEAD))
     }
 
     /// Gives back what was counted and not sent.

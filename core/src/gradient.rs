@@ -133,18 +133,30 @@ impl Gradient {
     }
 
     /// The values as f32, row-major.
-    pub fn decode(self) -> Vec<f32> {
+    pub fn decode(&self) -> Vec<f32> {
         match self {
-            Self::F32(values) => values,
+            Self::F32(values) => values.clone(),
             Self::Int8 { scales, values } => {
                 let bits = values.len() / scales.len().max(1);
-                values
-                    .chunks(bits.max(1))
-                    .zip(&scales)
-                    .flat_map(|(row, scale)| row.iter().map(move |v| f32::from(*v) * scale))
-                    .collect()
+                let mut decoded = Vec::with_capacity(values.len());
+                for (row, scale) in values.chunks(bits.max(1)).zip(scales) {
+                    decoded.extend(row.iter().map(|value| f32::from(*value) * scale));
+                }
+                decoded
             }
         }
+    }
+
+    /// What names it in a digest: little-endian values, or scales and then values of a byte.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (floats, bytes) = match self {
+            Self::F32(values) => (values, &[][..]),
+            Self::Int8 { scales, values } => (scales, values.as_slice()),
+        };
+        let mut named = Vec::with_capacity(4 * floats.len() + bytes.len());
+        floats.iter().for_each(|value| named.extend_from_slice(&value.to_le_bytes()));
+        named.extend(bytes.iter().map(|value| value.cast_unsigned()));
+        named
     }
 }
 

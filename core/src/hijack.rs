@@ -133,11 +133,7 @@ impl Watch {
         let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
-            // Steps count alike, whatever the gradients' length.
-            let batch = Sums::of_batch(codes, gradient, (self.bits, self.predictors), power);
-            self.explained = self.predicted(&batch) / rows as f64;
-            self.suspicion = (self.suspicion + self.explained - DRIFT).max(0.0);
-            self.sums.fade_and_add(&batch, rows);
+            pulp::Arch::new().dispatch(Look { watch: self, codes, gradient, rows, power });
         }
         let cause = if self.suspicion > BOUND {
             Some(Cause::Predictable)
@@ -153,6 +149,7 @@ impl Watch {
 
     /// How much of a batch's squared gradient, of mean 1 a record, earlier batches predict; below zero where they
     /// mislead. With weights W it is `2 tr(W' C) - tr(W' A W)`, A and C the batch's sums of x x' and x g'.
+    #[inline(always)]
     fn predicted(&self, batch: &Sums) -> f64 {
         let width = self.predictors + 1;
         let weights = ridge(&self.sums.gram, &self.sums.cross, width);
@@ -182,6 +179,31 @@ impl Watch {
     }
 }
 
+/// A look at one batch, compiled for the processor's vectors with all that it calls. No closure: the compiler does not
+/// promise to inline those.
+struct Look<'a> {
+    watch: &'a mut Watch,
+    codes: &'a [f32],
+    gradient: &'a [f32],
+    rows: usize,
+    /// The mean square of a record's gradient.
+    power: f64,
+}
+
+impl pulp::WithSimd for Look<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { watch, codes, gradient, rows, power } = self;
+        // Steps count alike, whatever the gradients' length.
+        let batch = Sums::of_batch(codes, gradient, (watch.bits, watch.predictors), power);
+        watch.explained = watch.predicted(&batch) / rows as f64;
+        watch.suspicion = (watch.suspicion + watch.explained - DRIFT).max(0.0);
+        watch.sums.fade_and_add(&batch, rows);
+    }
+}
+
 /// Sums over records with codes and gradients.
 struct Sums {
     /// Of x x' [predictors + 1, predictors + 1]; x is a code and a one.
@@ -194,13 +216,18 @@ struct Sums {
 
 impl Sums {
     /// Of one batch, whose `gradient` of mean square `power` a record is scaled to 1.
+    #[inline(always)]
     fn of_batch(codes: &[f32], gradient: &[f32], (bits, predictors): (usize, usize), power: f64) -> Self {
-        let with_one = |code: &[f32]| code[..predictors].iter().copied().chain([1.0]).collect::<Vec<_>>();
-        let inputs: Vec<f32> = codes.chunks_exact(bits).flat_map(with_one).collect();
+        let rows = codes.len() / bits;
+        let mut inputs = Vec::with_capacity(rows * (predictors + 1));
+        for code in codes.chunks_exact(bits) {
+            inputs.extend_from_slice(&code[..predictors]);
+            inputs.push(1.0);
+        }
         let scale = power.sqrt().recip();
         let gradient: Vec<f32> = gradient.iter().map(|g| (f64::from(*g) * scale) as f32).collect();
-        let first: Vec<f32> =
-            gradient.chunks_exact(bits).flat_map(|gradient| &gradient[..predictors]).copied().collect();
+        let mut first = Vec::with_capacity(rows * predictors);
+        gradient.chunks_exact(bits).for_each(|gradient| first.extend_from_slice(&gradient[..predictors]));
         let width = predictors + 1;
         Self {
             gram: products(&inputs, width, &inputs, width),
@@ -210,6 +237,7 @@ impl Sums {
     }
 
     /// Fades, and adds those of a batch of `rows` records.
+    #[inline(always)]
     fn fade_and_add(&mut self, batch: &Self, rows: usize) {
         let add = |sums: &mut [f64], more: &[f64], fading: f64, weight: f64| {
             sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more * weight);
@@ -224,18 +252,11 @@ impl Sums {
 const TOGETHER: usize = 4;
 
 /// `a' b` [a_width, b_width] of `a` [rows, a_width] and `b` [rows, b_width], in f32: sums of a batch, not of a run.
+#[inline(always)]
 fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
     let mut sums = vec![0.0_f32; a_width * b_width];
-    let some = |a: &[f32], b: &[f32], sums: &mut [f32]| {
-        for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
-            for (a, b) in a.chunks_exact(a_width).zip(b.chunks_exact(b_width)) {
-                let a = a[column];
-                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
-            }
-        }
-    };
     let (a_groups, b_groups) = (a.chunks_exact(TOGETHER * a_width), b.chunks_exact(TOGETHER * b_width));
-    some(a_groups.remainder(), b_groups.remainder(), &mut sums);
+    add_rows((a_groups.remainder(), a_width), (b_groups.remainder(), b_width), &mut sums);
     for (a, b) in a_groups.zip(b_groups) {
         let (b0, b) = b.split_at(b_width);
         let (b1, b) = b.split_at(b_width);
@@ -251,16 +272,32 @@ fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
     sums.into_iter().map(f64::from).collect()
 }
 
+/// Adds the products of rows, one row after the other.
+#[inline(always)]
+fn add_rows((a, a_width): (&[f32], usize), (b, b_width): (&[f32], usize), sums: &mut [f32]) {
+    for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
+        for (a, b) in a.chunks_exact(a_width).zip(b.chunks_exact(b_width)) {
+            let a = a[column];
+            sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+}
+
 /// `(gram + ridge)^-1 cross`, by Cholesky: gram [width, width], cross [width, outputs].
+#[inline(always)]
 fn ridge(gram: &[f64], cross: &[f64], width: usize) -> Vec<f64> {
     let outputs = cross.len() / width;
     let mut factor = gram.to_vec();
+    // Column by column, each taken off all rows below.
+    let mut column = vec![0.0; width];
     for i in 0..width {
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| factor[i * width + k] * factor[j * width + k]).sum();
-            let value = factor[i * width + j] - dot;
-            factor[i * width + j] =
-                if i == j { (value + RIDGE).sqrt() } else { value / factor[j * width + j] };
+        let pivot = (factor[i * width + i] + RIDGE).sqrt();
+        factor[i * width + i] = pivot;
+        for j in i + 1..width {
+            factor[j * width + i] /= pivot;
+            column[j] = factor[j * width + i];
+            let (share, below) = (column[j], &mut factor[j * width..][..width]);
+            below[i + 1..=j].iter_mut().zip(&column[i + 1..=j]).for_each(|(v, other)| *v -= share * other);
         }
     }
     let mut weights = cross.to_vec();
@@ -281,6 +318,7 @@ fn ridge(gram: &[f64], cross: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// Row `row` less `share` times other rows, divided by `pivot`.
+#[inline(always)]
 fn eliminate(
     values: &mut [f64],
     width: usize,

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::gradient::GradientError;
+use crate::gradient::{Gradient, GradientError};
 use crate::message::{CheckpointLabel, FromCoordinator};
 use crate::plan::{Part, Plan, PlanError, Rows};
 use crate::records::SALT_BYTES;
@@ -105,8 +105,8 @@ pub enum Work {
     },
     /// Learn from the gradient of the last batch's codes; no answer.
     Learn {
-        /// Row-major values [rows, bits].
-        gradient: Vec<f32>,
+        /// Of [rows, bits], checked.
+        gradient: Gradient,
     },
     /// Write a checkpoint and confirm.
     Checkpoint {
@@ -213,7 +213,7 @@ impl PartySession {
                     .check(*rows, self.settings.bits, self.settings.gradient)
                     .map_err(|source| PartyError::Gradient { step, source })?;
                 self.state = State::Ready;
-                Ok(Work::Learn { gradient: gradient.decode() })
+                Ok(Work::Learn { gradient })
             }
             (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
                 self.advance("Checkpoint", step)?;
@@ -322,7 +322,7 @@ impl PartySession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradient::{Gradient, GradientEncoding};
+    use crate::gradient::GradientEncoding;
     use crate::name::PartyName;
     use crate::settings::Task;
 

@@ -68,7 +68,7 @@ pub use preprocess::{PreprocessError, Preprocessing, Preprocessor};
 pub use record_ids::IdsSource;
 pub use records::{Cached, Columns, Records, load_in_order};
 pub use source::{ColumnsSource, Crop, CsvColumns, ImageColumns, ImageShape, Table, load, load_as};
-pub use sql::{SqlColumns, SqlError, SqlFormat, SqlTable};
+pub use sql::{ClusterAddress, ClusterTls, SqlColumns, SqlError, SqlFormat, SqlTable};
 pub use survey::{MOST_DISTINCT, Survey, Surveyed, survey};
 pub use target::Target;
 pub use treatment::{ColumnRules, Fill, Kind, Missing, Treatment, Types, Unseen};

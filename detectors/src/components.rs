@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::MAX_FEATURES;
-use crate::linear::{along, by_columns, covariance, eigen, means, product, whitened};
+use crate::linear::{
+    along, by_columns, covariance, eigen, means, product, squared_distance, vectorized, whitened,
+};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -64,18 +66,18 @@ impl Score<Seen<'_>> for Components {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         DetectorError::width("features", self.width, rows.features.width())?;
         let mut along = vec![0.0; self.mean.len()];
-        let mut scores = Vec::with_capacity(rows.features.rows());
-        pulp::Arch::new().dispatch(
+        let scores = Vec::with_capacity(rows.features.rows());
+        Ok(vectorized(
             #[inline(always)]
-            || {
+            move || {
+                let mut scores = scores;
                 for row in rows.features.iter() {
                     product(&self.directions, row, &mut along);
-                    let distance = along.iter().zip(&self.mean).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-                    scores.push(f64::from(distance.min(f32::MAX)));
+                    scores.push(f64::from(squared_distance(&along, &self.mean).min(f32::MAX)));
                 }
+                scores
             },
-        );
-        Ok(scores)
+        ))
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_FEATURES};
-use crate::linear::{along, by_columns, covariance, eigen, means, product, whitened};
+use crate::linear::{
+    along, by_columns, covariance, eigen, means, product, squared_distance, vectorized, whitened,
+};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -61,20 +63,22 @@ impl Score<Seen<'_>> for Gaussians {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         DetectorError::width("features", self.width, rows.features.width())?;
         let mut white = vec![0.0; self.width];
-        let mut scores = Vec::with_capacity(rows.features.rows());
-        pulp::Arch::new().dispatch(
+        let scores = Vec::with_capacity(rows.features.rows());
+        Ok(vectorized(
             #[inline(always)]
-            || {
+            move || {
+                let mut scores = scores;
                 for row in rows.features.iter() {
                     product(&self.whiten, row, &mut white);
-                    let distance =
-                        |mean: &Vec<f32>| white.iter().zip(mean).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-                    let least = self.means.iter().map(distance).fold(f32::MAX, f32::min);
+                    let mut least = f32::MAX;
+                    for mean in &self.means {
+                        least = least.min(squared_distance(&white, mean));
+                    }
                     scores.push(f64::from(least));
                 }
+                scores
             },
-        );
-        Ok(scores)
+        ))
     }
 }
 

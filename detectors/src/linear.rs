@@ -100,30 +100,64 @@ pub fn along(directions: &[Vec<f64>], point: &[f64]) -> Vec<f32> {
     directions.iter().map(place).collect()
 }
 
-/// Outputs that are summed at once, in the processor's registers.
+/// Does `work`, compiled for the processor's widest vectors. Inlined into that are closures marked `inline(always)` that
+/// give away what they own, so that they can be called once only; of others the compiler makes a call, to code for the
+/// oldest processor.
+pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// Outputs that are summed at once, in the processor's registers, and their smaller share at the end.
+const WIDE: usize = 64;
 const LANES: usize = 16;
 
-/// A matrix [outputs, width] times `row`, into `to`; it is stored by columns. Meant to be inlined where the compiler
-/// knows the processor's vectors.
+/// A matrix [outputs, width] times `row`, into `to`; it is stored by columns. Meant to be inlined into [`vectorized`].
 #[inline(always)]
 pub fn product(matrix: &[f32], row: &[f32], to: &mut [f32]) {
     let outputs = to.len();
-    for (block, to) in to.chunks_mut(LANES).enumerate() {
-        let start = block * LANES;
-        let mut sums = [0.0_f32; LANES];
-        if to.len() == LANES {
-            for (column, value) in matrix.chunks_exact(outputs).zip(row) {
-                sums.iter_mut()
-                    .zip(&column[start..start + LANES])
-                    .for_each(|(sum, weight)| *sum += weight * value);
-            }
-        } else {
-            for (column, value) in matrix.chunks_exact(outputs).zip(row) {
-                sums.iter_mut().zip(&column[start..]).for_each(|(sum, weight)| *sum += weight * value);
-            }
-        }
-        to.copy_from_slice(&sums[..to.len()]);
+    let mut start = 0;
+    while outputs - start >= WIDE {
+        to[start..start + WIDE].copy_from_slice(&block::<WIDE>(matrix, row, (start, outputs)));
+        start += WIDE;
     }
+    while outputs - start >= LANES {
+        to[start..start + LANES].copy_from_slice(&block::<LANES>(matrix, row, (start, outputs)));
+        start += LANES;
+    }
+    let to = &mut to[start..];
+    to.fill(0.0);
+    for (column, value) in matrix.chunks_exact(outputs).zip(row) {
+        to.iter_mut().zip(&column[start..]).for_each(|(sum, weight)| *sum += weight * value);
+    }
+}
+
+/// The outputs from `start` on.
+#[inline(always)]
+fn block<const N: usize>(matrix: &[f32], row: &[f32], (start, outputs): (usize, usize)) -> [f32; N] {
+    let mut sums = [0.0_f32; N];
+    for (column, value) in matrix.chunks_exact(outputs).zip(row) {
+        for (sum, weight) in sums.iter_mut().zip(&column[start..start + N]) {
+            *sum += weight * value;
+        }
+    }
+    sums
+}
+
+/// The squared distance between two points. Meant to be inlined into [`vectorized`].
+#[inline(always)]
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    let mut sum: f32 = sums.iter().sum();
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum += (a - b) * (a - b);
+    }
+    sum
 }
 
 /// Rows of a matrix as columns, for [`product`].
@@ -161,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_product_of_any_size_is_the_sum_of_products() {
-        for (outputs, width) in [(1, 1), (15, 3), (16, 5), (40, 7)] {
+        for (outputs, width) in [(1, 1), (15, 3), (16, 5), (40, 7), (150, 9)] {
             let rows: Vec<Vec<f64>> =
                 (0..outputs).map(|o| (0..width).map(|w| (o * 3 + w * 5 % 7) as f64).collect()).collect();
             let row: Vec<f32> = (0..width).map(|w| w as f32 - 2.0).collect();

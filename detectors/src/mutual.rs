@@ -7,6 +7,7 @@
 use hashvfl_core::random::{shuffle, stream};
 
 use crate::codes::Codes;
+use crate::linear::vectorized;
 use crate::neighbours::{mean_of_least, measure};
 
 /// Rows of the batch that judge, at most.
@@ -25,23 +26,23 @@ pub fn mutual_scores(codes: &Codes, seed: u64) -> Vec<f64> {
     let mut place = vec![None; codes.rows()];
     judges.iter().enumerate().for_each(|(at, row)| place[*row as usize] = Some(at));
     let references = codes.gather(&judges);
-    let mut distances = Vec::new();
-    (0..codes.rows())
-        .map(|row| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    measure(codes.row(row), references.words(), &mut distances);
-                    // A row is no judge of itself.
-                    if let Some(own) = place[row] {
-                        distances.swap_remove(own);
-                    }
-                    let nearest = (NEAREST * distances.len() as f64).ceil() as usize;
-                    mean_of_least(&distances, nearest.max(1))
-                },
-            )
-        })
-        .collect()
+    let scores = Vec::with_capacity(codes.rows());
+    vectorized(
+        #[inline(always)]
+        move || {
+            let (mut scores, mut distances) = (scores, Vec::new());
+            for (row, place) in place.iter().enumerate() {
+                measure(codes.row(row), references.words(), &mut distances);
+                // A row is no judge of itself.
+                if let Some(own) = place {
+                    distances.swap_remove(*own);
+                }
+                let nearest = (NEAREST * distances.len() as f64).ceil() as usize;
+                scores.push(mean_of_least(&distances, nearest.max(1)));
+            }
+            scores
+        },
+    )
 }
 
 #[cfg(test)]

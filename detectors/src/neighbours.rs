@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_SCORES, MAX_TOTAL_BITS};
+use crate::linear::vectorized;
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -68,20 +69,19 @@ impl Score<Seen<'_>> for Neighbours {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         rows.codes.check_lengths(&self.lengths)?;
         let last = self.references.len() - 1;
-        let mut distances = Vec::new();
-        let mut scores = Vec::with_capacity(rows.codes.rows());
-        for (row, class) in rows.classes.iter().enumerate() {
-            let references = &self.references[(*class as usize).min(last)];
-            let code = rows.codes.row(row);
-            scores.push(pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    measure(code, references, &mut distances);
-                    mean_of_least(&distances, NEIGHBOURS)
-                },
-            ));
-        }
-        Ok(scores)
+        let scores = Vec::with_capacity(rows.codes.rows());
+        Ok(vectorized(
+            #[inline(always)]
+            move || {
+                let (mut scores, mut distances) = (scores, Vec::new());
+                for (row, class) in rows.classes.iter().enumerate() {
+                    let references = &self.references[(*class as usize).min(last)];
+                    measure(rows.codes.row(row), references, &mut distances);
+                    scores.push(mean_of_least(&distances, NEIGHBOURS));
+                }
+                scores
+            },
+        ))
     }
 }
 

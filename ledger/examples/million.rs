@@ -29,11 +29,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for pass in 0..PASSES {
         let encoder = Encoder { digest: Digest([pass as u8; 32]), frozen: false };
         let began = Instant::now();
-        ledger.reserve(&rows[..BATCH], &rows, &encoder)?;
+        ledger.reserve(&rows[..BATCH], (&rows, 1), &encoder)?;
         timed(&format!("pass {}: reserve all records, durable", pass + 1), began);
         let began = Instant::now();
         for batch in rows.chunks(BATCH) {
-            ledger.reserve(batch, &rows, &encoder)?;
+            ledger.reserve(batch, (&rows, 1), &encoder)?;
             let digest = |row: &u32| ReleaseDigest::of(&encoder, &[row.to_le_bytes(); 2].concat());
             let digests: Vec<_> = batch.iter().map(digest).collect();
             ledger.release(batch, &encoder, &digests)?;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encoder = Encoder { digest: Digest([PASSES as u8; 32]), frozen: false };
     let began = Instant::now();
     for batch in rows.chunks(BATCH).take(SINGLE) {
-        ledger.reserve(batch, batch, &encoder)?;
+        ledger.reserve(batch, (batch, 1), &encoder)?;
     }
     timed(&format!("instead, {SINGLE} batches of {BATCH} reserved one by one"), began);
     let began = Instant::now();

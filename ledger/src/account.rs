@@ -66,13 +66,13 @@ impl Account {
     /// Bytes of an account in a store.
     pub const BYTES: usize = 64;
 
-    /// Adds a release.
-    pub fn charge(&mut self, cost: Cost) {
-        self.bits = self.bits.saturating_add(u64::from(cost.bits));
-        self.encodings = self.encodings.saturating_add(1);
+    /// Adds so many releases.
+    pub fn charge(&mut self, cost: Cost, times: u32) {
+        self.bits = self.bits.saturating_add(u64::from(cost.bits) * u64::from(times));
+        self.encodings = self.encodings.saturating_add(times);
         match cost.epsilon {
-            Some(epsilon) => self.epsilon = self.epsilon.plus(epsilon),
-            None => self.without_noise = self.without_noise.saturating_add(1),
+            Some(epsilon) => self.epsilon = (0..times).fold(self.epsilon, |sum, _| sum.plus(epsilon)),
+            None => self.without_noise = self.without_noise.saturating_add(times),
         }
     }
 
@@ -160,10 +160,10 @@ mod tests {
     fn charges_add_and_refunds_take_back() {
         let noisy = Cost { bits: 8, epsilon: Epsilon::new(0.5) };
         let mut account = Account::default();
-        account.charge(noisy);
-        account.charge(noisy);
+        account.charge(noisy, 1);
+        account.charge(noisy, 1);
         assert_eq!((account.bits, account.encodings, account.total_epsilon()), (16, 2, Epsilon::new(1.0)));
-        account.charge(CLEAR);
+        account.charge(CLEAR, 1);
         assert_eq!(account.total_epsilon(), None, "a release without noise has no finite epsilon");
         account.refund(CLEAR);
         assert_eq!((account.bits, account.encodings, account.total_epsilon()), (16, 2, Epsilon::new(1.0)));

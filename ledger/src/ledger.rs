@@ -47,7 +47,17 @@ struct Entry {
     key: RecordKey,
     account: Account,
     /// Charged, and not released yet.
-    reserved: bool,
+    /// Releases that are charged and have not left.
+    reserved: u32,
+}
+
+impl Entry {
+    /// Uses up a release that is reserved; whether there was one.
+    fn take_reserved(&mut self) -> bool {
+        let reserved = self.reserved > 0;
+        self.reserved = self.reserved.saturating_sub(1);
+        reserved
+    }
 }
 
 impl<S: Store> Ledger<S> {
@@ -64,7 +74,7 @@ impl<S: Store> Ledger<S> {
         sorted.dedup();
         let place = |key: &RecordKey| sorted.binary_search(key).unwrap_or_default() as u32;
         let places = keys.iter().map(place).collect();
-        let fresh = |key| Entry { key, account: Account::default(), reserved: false };
+        let fresh = |key| Entry { key, account: Account::default(), reserved: 0 };
         let mut accounts: Vec<Entry> = sorted.into_iter().map(fresh).collect();
         let mut next = 0;
         store.scan(&mut |key, account| {
@@ -100,10 +110,11 @@ impl<S: Store> Ledger<S> {
         let cost = self.record_cost();
         let account = |row: u32| {
             let entry = &self.accounts[self.place(row)];
-            (!entry.reserved && !entry.account.expects(encoder)).then_some(&entry.account)
+            (entry.reserved == 0 && !entry.account.expects(encoder)).then_some(&entry.account)
         };
-        let over =
-            |row: u32| account(row).is_some_and(|account| policy.check([account].into_iter(), cost).is_err());
+        let over = |row: u32| {
+            account(row).is_some_and(|account| policy.check([account].into_iter(), cost, 1).is_err())
+        };
         let positions: Vec<u32> = (0..).zip(rows).filter(|(_, row)| over(**row)).map(|(at, _)| at).collect();
         if positions.is_empty() {
             return Refused::default();
@@ -114,24 +125,30 @@ impl<S: Store> Ledger<S> {
             return all(refusal);
         }
         let accounts = positions.iter().filter_map(|position| account(rows[*position as usize]));
-        Refused { refusal: policy.check(accounts, cost).err(), positions }
+        Refused { refusal: policy.check(accounts, cost, 1).err(), positions }
     }
 
     /// To be called before anything is computed of `rows`: `Ok` if what `encoder` makes of them may be sent.
     ///
-    /// Where they are not reserved yet, all of `block` is, in one durable write: `rows` and those that will be
-    /// asked for next. What a frozen encoder released before is expected to be the same again, and free.
+    /// Where they are not reserved yet, all of a block is, in one durable write: `rows` and those that will be asked for
+    /// next, so many times each, or once where the policy does not allow more. What a frozen encoder released before is
+    /// expected to be the same again, and free.
     ///
     /// # Errors
     /// If the policy does not allow all of it; nothing is reserved then.
-    pub fn reserve(&mut self, rows: &[u32], block: &[u32], encoder: &Encoder) -> Result<(), LedgerError> {
+    pub fn reserve(
+        &mut self,
+        rows: &[u32],
+        block: (&[u32], u32),
+        encoder: &Encoder,
+    ) -> Result<(), LedgerError> {
         self.terms.policy.check_batch(rows.len())?;
-        self.cover(rows, block, &|entry| entry.reserved || entry.account.expects(encoder))
+        self.cover(rows, block, &|entry| entry.reserved > 0 || entry.account.expects(encoder))
     }
 
     /// Whether all of `rows` are reserved, so that [`Self::release`] of them cannot be refused.
     pub fn is_reserved(&self, rows: &[u32]) -> bool {
-        rows.iter().all(|row| self.accounts[self.place(*row)].reserved)
+        rows.iter().all(|row| self.accounts[self.place(*row)].reserved > 0)
     }
 
     /// To be called before what `encoder` made of `rows` is sent, with a digest for each row: `Ok` if it may be.
@@ -153,14 +170,14 @@ impl<S: Store> Ledger<S> {
         for (row, digest) in rows.iter().zip(digests) {
             let place = self.place(*row);
             let entry = &mut self.accounts[place];
-            let reserved = std::mem::take(&mut entry.reserved);
+            let reserved = entry.take_reserved();
             match (entry.account.knows(encoder, *digest), reserved) {
                 (true, true) => self.refund(place),
                 (true, false) | (false, true) => {}
                 (false, false) => open.push(*row),
             }
         }
-        self.charge(&open)?;
+        self.charge(&open, 1)?;
         for (row, digest) in rows.iter().zip(digests) {
             let place = self.place(*row);
             let entry = &mut self.accounts[place];
@@ -170,21 +187,21 @@ impl<S: Store> Ledger<S> {
         Ok(())
     }
 
-    /// To be called before something new in any case is sent about `rows`: reserves `block` where they are not
-    /// reserved yet, and uses up what is.
+    /// To be called before something new in any case is sent about `rows`: reserves a block, so many times, where they
+    /// are not reserved yet, and uses up what is.
     ///
     /// # Errors
     /// If the policy does not allow it: nothing may be sent then.
-    pub fn spend(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
-        self.cover(rows, block, &|entry| entry.reserved)?;
+    pub fn spend(&mut self, rows: &[u32], block: (&[u32], u32)) -> Result<(), LedgerError> {
+        self.cover(rows, block, &|entry| entry.reserved > 0)?;
         let mut open = Vec::new();
         for row in rows {
             let place = self.place(*row);
-            if !std::mem::take(&mut self.accounts[place].reserved) {
+            if !self.accounts[place].take_reserved() {
                 open.push(*row);
             }
         }
-        self.charge(&open)
+        self.charge(&open, 1)
     }
 
     /// Counts what goes to a recipient beside records' releases, durably, before it is sent.
@@ -204,7 +221,7 @@ impl<S: Store> Ledger<S> {
     /// At the end of a run: gives back what was reserved and not released, and keeps the digests of what was.
     pub fn settle(&mut self) -> Result<(), StoreError> {
         for place in 0..self.accounts.len() {
-            if std::mem::take(&mut self.accounts[place].reserved) {
+            while self.accounts[place].take_reserved() {
                 self.refund(place);
             }
         }
@@ -215,11 +232,11 @@ impl<S: Store> Ledger<S> {
         self.places[row as usize] as usize
     }
 
-    /// Reserves all of `block`, in one durable write, unless all of `rows` are covered.
+    /// Reserves all of a block, in one durable write, unless all of `rows` are covered.
     fn cover(
         &mut self,
         rows: &[u32],
-        block: &[u32],
+        (block, passes): (&[u32], u32),
         covered: &dyn Fn(&Entry) -> bool,
     ) -> Result<(), LedgerError> {
         let open = |row: &u32| !covered(&self.accounts[self.place(*row)]);
@@ -227,29 +244,33 @@ impl<S: Store> Ledger<S> {
             return Ok(());
         }
         let open: Vec<u32> = block.iter().copied().filter(open).collect();
-        self.charge(&open)?;
+        let passes = match self.charge(&open, passes) {
+            // What does not fit for all of them may fit for one.
+            Err(LedgerError::Refused(_)) if passes > 1 => self.charge(&open, 1).map(|()| 1),
+            charged => charged.map(|()| passes),
+        }?;
         for row in open {
             let place = self.place(row);
-            self.accounts[place].reserved = true;
+            self.accounts[place].reserved += passes;
         }
         Ok(())
     }
 
-    /// Charges each of `rows` one release, durably: the one place where totals grow.
-    fn charge(&mut self, rows: &[u32]) -> Result<(), LedgerError> {
+    /// Charges each of `rows` so many releases, durably: the one place where totals grow.
+    fn charge(&mut self, rows: &[u32], times: u32) -> Result<(), LedgerError> {
         if rows.is_empty() {
             return Ok(());
         }
         let cost = self.record_cost();
         let accounts = rows.iter().map(|row| &self.accounts[self.place(*row)].account);
-        self.terms.policy.check(accounts, cost)?;
+        self.terms.policy.check(accounts, cost, times)?;
         for row in rows {
             let place = self.place(*row);
             let entry = &mut self.accounts[place];
-            entry.account.charge(cost);
+            entry.account.charge(cost, times);
             self.changed.push(place as u32);
         }
-        let volume = Volume::of(rows.len(), self.terms.cost.bits);
+        let volume = Volume::of(rows.len() * times as usize, self.terms.cost.bits);
         for flow in &self.terms.flows {
             let total = self.flows.entry(flow.clone()).or_default();
             *total = total.plus(volume);
@@ -311,7 +332,7 @@ mod tests {
         encoder: Encoder,
         with: &[u8],
     ) -> Result<(), LedgerError> {
-        ledger.reserve(rows, rows, &encoder)?;
+        ledger.reserve(rows, (rows, 1), &encoder)?;
         let digests: Vec<_> = rows.iter().map(|_| ReleaseDigest::of(&encoder, with)).collect();
         ledger.release(rows, &encoder, &digests)
     }
@@ -335,10 +356,10 @@ mod tests {
     fn a_block_is_on_disk_before_its_first_batch_and_what_is_left_comes_back() {
         let disk = MemoryStore::default();
         let mut ledger = open(&disk, "");
-        ledger.reserve(&[0], &[0, 1, 2], &LEARNING).unwrap();
+        ledger.reserve(&[0], (&[0, 1, 2], 1), &LEARNING).unwrap();
         assert_eq!(bits(&open(&disk, "")), [8, 8, 8, 0], "what a crash leaves behind");
         ledger.release(&[0], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"x")]).unwrap();
-        ledger.reserve(&[1], &[0, 1, 2], &LEARNING).unwrap();
+        ledger.reserve(&[1], (&[0, 1, 2], 1), &LEARNING).unwrap();
         assert_eq!(bits(&ledger), [8, 8, 8, 0], "the next batch was reserved with the first");
         ledger.settle().unwrap();
         let mut again = open(&disk, "");
@@ -349,16 +370,41 @@ mod tests {
     }
 
     #[test]
+    fn passes_are_reserved_ahead_as_far_as_the_policy_goes() {
+        let disk = MemoryStore::default();
+        let mut ledger = open(&disk, "bits_per_record = 32");
+        let pass = |ledger: &mut Ledger<MemoryStore>, with: &[u8]| {
+            ledger.reserve(&[0, 1], (&[0, 1], 3), &LEARNING)?;
+            ledger.release(&[0, 1], &LEARNING, &[ReleaseDigest::of(&LEARNING, with); 2])
+        };
+        pass(&mut ledger, b"a").unwrap();
+        assert_eq!(bits(&open(&disk, "")), [24, 24, 0, 0], "three passes in one durable write");
+        pass(&mut ledger, b"b").unwrap();
+        pass(&mut ledger, b"c").unwrap();
+        assert_eq!(bits(&ledger), [24, 24, 0, 0]);
+        pass(&mut ledger, b"d").unwrap();
+        assert_eq!(bits(&ledger), [32, 32, 0, 0], "three more would be too many, one is not");
+        let Err(LedgerError::Refused(refusal)) = pass(&mut ledger, b"e") else { panic!("more than allowed") };
+        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
+        let mut ledger = open(&disk, "");
+        ledger.reserve(&[2], (&[2], 3), &LEARNING).unwrap();
+        ledger.release(&[2], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"a")]).unwrap();
+        ledger.settle().unwrap();
+        assert_eq!(bits(&open(&disk, "")), [32, 32, 8, 0], "what is left over comes back");
+    }
+
+    #[test]
     fn beyond_the_policy_nothing_is_reserved_and_the_rule_is_named() {
         let mut ledger = open(&MemoryStore::default(), "bits_per_record = 16\nmin_batch = 2");
         send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
         send(&mut ledger, &[0, 1], LEARNING, b"y").unwrap();
-        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], &[0, 1, 2, 3], &LEARNING) else {
+        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], (&[0, 1, 2, 3], 1), &LEARNING)
+        else {
             panic!("more than allowed");
         };
         assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
         assert_eq!(bits(&ledger), [16, 16, 0, 0]);
-        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], &[2, 3], &LEARNING) else {
+        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], (&[2, 3], 1), &LEARNING) else {
             panic!("an answer too small");
         };
         assert_eq!((refusal.rule, refusal.records), (Rule::MinBatch, 1));
@@ -398,10 +444,10 @@ mod tests {
     #[test]
     fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
         let mut ledger = open(&MemoryStore::default(), "");
-        ledger.spend(&[0], &[0, 1]).unwrap();
-        ledger.spend(&[1], &[0, 1]).unwrap();
+        ledger.spend(&[0], (&[0, 1], 1)).unwrap();
+        ledger.spend(&[1], (&[0, 1], 1)).unwrap();
         assert_eq!(bits(&ledger), [8, 8, 0, 0]);
-        ledger.spend(&[1, 2], &[1]).unwrap();
+        ledger.spend(&[1, 2], (&[1], 1)).unwrap();
         assert_eq!(bits(&ledger), [8, 16, 8, 0], "also rows that are missing in their block");
     }
 

@@ -211,12 +211,17 @@ impl Policy {
         }
     }
 
-    /// Whether each of `accounts` may be charged `cost`.
-    pub fn check<'a>(&self, accounts: impl Iterator<Item = &'a Account>, cost: Cost) -> Result<(), Refusal> {
+    /// Whether each of `accounts` may be charged `cost` so many times.
+    pub fn check<'a>(
+        &self,
+        accounts: impl Iterator<Item = &'a Account>,
+        cost: Cost,
+        times: u32,
+    ) -> Result<(), Refusal> {
         let (mut bits, mut epsilon, mut encodings) = (0, 0, 0);
         for account in accounts {
             let mut after = *account;
-            after.charge(cost);
+            after.charge(cost, times);
             bits += usize::from(self.bits_per_record.is_some_and(|most| after.bits > most));
             let spent = |most| after.total_epsilon().is_none_or(|spent| spent > most);
             epsilon += usize::from(self.epsilon_per_record.is_some_and(spent));
@@ -287,9 +292,9 @@ mod tests {
         .unwrap();
         let cost = |bits, epsilon| Cost { bits, epsilon: Epsilon::new(epsilon) };
         let mut spent = Account::default();
-        spent.charge(cost(32, 1.5));
+        spent.charge(cost(32, 1.5), 1);
         let accounts = [Account::default(), spent, spent];
-        let refused = |cost| policy.check(accounts.iter(), cost).unwrap_err();
+        let refused = |cost| policy.check(accounts.iter(), cost, 1).unwrap_err();
         let bits = refused(cost(16, 0.1));
         assert_eq!((bits.rule, bits.records), (Rule::Bits, 2));
         assert!(
@@ -299,10 +304,9 @@ mod tests {
         assert_eq!(refused(cost(8, 0.6)).rule, Rule::Epsilon);
         let clear = refused(Cost { bits: 8, epsilon: None });
         assert_eq!((clear.rule, clear.records), (Rule::Epsilon, 3));
-        assert_eq!(policy.check(accounts.iter(), cost(8, 0.5)), Ok(()));
-        spent.charge(cost(1, 0.0));
-        spent.charge(cost(1, 0.0));
-        assert_eq!(policy.check([spent].iter(), cost(1, 0.0)).unwrap_err().rule, Rule::Encodings);
+        assert_eq!(policy.check(accounts.iter(), cost(8, 0.5), 1), Ok(()));
+        spent.charge(cost(1, 0.0), 2);
+        assert_eq!(policy.check([spent].iter(), cost(1, 0.0), 1).unwrap_err().rule, Rule::Encodings);
         assert_eq!(
             policy.check_batch(3).unwrap_err().to_string(),
             "the policy's min_batch = 4 refuses 3 records: an answer must hold more records"

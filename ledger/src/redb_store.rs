@@ -248,9 +248,9 @@ mod tests {
         RecordKey(key)
     }
 
-    fn account(encodings: usize) -> Account {
+    fn account(encodings: u32) -> Account {
         let mut account = Account::default();
-        (0..encodings).for_each(|_| account.charge(Cost { bits: 4, epsilon: None }));
+        account.charge(Cost { bits: 4, epsilon: None }, encodings);
         account
     }
 

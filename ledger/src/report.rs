@@ -159,7 +159,7 @@ mod tests {
             let terms = Terms { policy: Policy::default(), cost, flows };
             let mut ledger = Ledger::open(disk.clone(), ["a", "b,c", "d"], terms).unwrap();
             let encoder = Encoder { digest: hashvfl_core::Digest([rows.len() as u8; 32]), frozen: false };
-            ledger.reserve(&rows, &rows, &encoder).unwrap();
+            ledger.reserve(&rows, (&rows, 1), &encoder).unwrap();
         }
         disk
     }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn one_record_in_words() {
         let mut account = Account::default();
-        account.charge(Cost { bits: 16, epsilon: None });
+        account.charge(Cost { bits: 16, epsilon: None }, 1);
         let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
         let said = explain_account(&account, &policy);
         assert!(said.contains("16 bits of 64 allowed in 1 encodings; epsilon: no finite one"), "{said}");

@@ -113,6 +113,8 @@ impl Store for Behind {
 /// One process's part of a schedule.
 struct Life {
     bits: u32,
+    /// Passes that one durable write reserves.
+    ahead: u32,
     passes: Vec<Pass>,
     closes: bool,
 }
@@ -143,7 +145,7 @@ fn schedule(seed: u64) -> Vec<Life> {
     };
     let life = |draw: &mut dyn FnMut(u32) -> u32| {
         let passes = (0..1 + draw(4)).map(|_| pass(draw)).collect();
-        Life { bits: 1 + draw(9), passes, closes: draw(3) > 0 }
+        Life { bits: 1 + draw(9), ahead: 1 + draw(3), passes, closes: draw(3) > 0 }
     };
     (0..lives).map(|_| life(&mut draw)).collect()
 }
@@ -195,7 +197,7 @@ fn live<S: Store>(
         for (index, batch) in pass.batches.iter().enumerate() {
             let bytes = |row: u32| vec![life.bits as u8, row as u8, if pass.varies { nonce } else { 0 }];
             let digests: Vec<_> = batch.iter().map(|row| ReleaseDigest::of(encoder, &bytes(*row))).collect();
-            let allowed = ledger.reserve(batch, &block, encoder);
+            let allowed = ledger.reserve(batch, (&block, life.ahead), encoder);
             match allowed.and_then(|()| ledger.release(batch, encoder, &digests)) {
                 Err(LedgerError::Refused(_)) => break,
                 other => other?,

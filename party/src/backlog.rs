@@ -1,6 +1,6 @@
 //! What a step leaves to do that nobody waits for: it is done once the codes are on their way.
 
-use hashvfl_core::PackedCodes;
+use hashvfl_core::{Gradient, PackedCodes};
 
 use crate::releases::Releases;
 use crate::watch::Watchman;
@@ -9,16 +9,16 @@ use crate::watch::Watchman;
 #[derive(Default)]
 pub struct Backlog {
     /// A gradient that the encoder has learned from.
-    gradient: Option<Vec<f32>>,
+    gradient: Option<Gradient>,
     /// Codes that were made after that, with their rows, and whether a gradient will answer them.
     codes: Option<(Vec<u32>, PackedCodes, bool)>,
     /// Both, once counted.
-    counted: (Option<Vec<f32>>, Option<PackedCodes>),
+    counted: (Option<Gradient>, Option<PackedCodes>),
 }
 
 impl Backlog {
     /// The encoder has learned from `gradient`.
-    pub fn learned(&mut self, gradient: Vec<f32>) {
+    pub fn learned(&mut self, gradient: Gradient) {
         self.gradient = Some(gradient);
     }
 

@@ -1,6 +1,7 @@
 //! The party's config file.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -33,6 +34,10 @@ pub struct PartyConfig {
     /// The policy that bounds what is released; absent: all is counted and nothing refused.
     #[serde(default)]
     pub policy: Option<PathBuf>,
+    /// Passes over records that one durable write of the ledger reserves: a process that is killed leaves so many
+    /// counted at most.
+    #[serde(default = "default_passes_ahead")]
+    pub passes_ahead: NonZeroU32,
     /// Which device computes.
     #[serde(default)]
     pub device: DeviceChoice,
@@ -132,6 +137,10 @@ impl Default for Waits {
     fn default() -> Self {
         Self { connect_s: 120, start_s: 3600, step_s: 600 }
     }
+}
+
+fn default_passes_ahead() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(3)
 }
 
 fn default_ledger() -> PathBuf {

@@ -17,7 +17,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let encoder = prepared.digest();
     let mut releases = Releases::open(config, &prepared)?;
     releases.freeze(encoder);
-    releases.reserve(rows, rows)?;
+    releases.reserve(rows, (rows, 1))?;
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
         let columns = prepared.columns.gather(chunk)?;
         let values = prepared.encoder.encode(columns, chunk.len());

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
-use hashvfl_core::{Digest, PackedCodes, Part, Plan};
+use hashvfl_core::{Digest, Gradient, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
     Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
 };
@@ -110,9 +110,8 @@ impl Releases {
 
     /// The encoder has learned from `gradient`. What it is now follows from what it was and the gradient, so that
     /// its weights need not be hashed at every step.
-    pub fn learned(&mut self, gradient: &[f32]) {
-        let gradient: Vec<u8> = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.encoder.digest = Digest::of_parts([self.encoder.digest.0.as_slice(), &gradient]);
+    pub fn learned(&mut self, gradient: &Gradient) {
+        self.encoder.digest = Digest::of_parts([self.encoder.digest.0.as_slice(), &gradient.to_bytes()]);
     }
 
     /// The encoder is frozen for good.
@@ -126,7 +125,7 @@ impl Releases {
     }
 
     /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next.
-    pub fn reserve(&mut self, rows: &[u32], block: &[u32]) -> anyhow::Result<()> {
+    pub fn reserve(&mut self, rows: &[u32], block: (&[u32], u32)) -> anyhow::Result<()> {
         Ok(self.ledger.reserve(rows, block, &self.encoder)?)
     }
 

@@ -164,7 +164,7 @@ impl Server<'_> {
             rows.retain(granted(&refused.positions));
         }
         if !rows.is_empty() {
-            self.releases.reserve(&rows, &rows)?;
+            self.releases.reserve(&rows, (&rows, 1))?;
         }
         if !link.send(FromServer::Granted { request, refused: refused.positions, reason })? {
             return Ok(false);

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use hashvfl_core::hijack::{Cause, Watch, looks_at};
-use hashvfl_core::{GradientEncoding, PackedCodes, RunSettings};
+use hashvfl_core::{Gradient, GradientEncoding, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -47,9 +47,11 @@ impl Watchman {
     ///
     /// # Errors
     /// If it looks like a hijack's and the party is to stop then.
-    pub fn answered(&mut self, gradient: &[f32], released_bits: u64) -> anyhow::Result<()> {
+    pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
         let Some(codes) = self.sent.take() else { return Ok(()) };
-        let Some(alarm) = self.watch.see(&codes.to_signs(), gradient, codes.rows()) else { return Ok(()) };
+        let Some(alarm) = self.watch.see(&codes.to_signs(), &gradient.decode(), codes.rows()) else {
+            return Ok(());
+        };
         let what = match alarm.cause {
             Cause::Predictable => {
                 "gradients follow from this party's own codes, as a hijacker's do and a training loss's do not"

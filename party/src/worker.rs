@@ -27,6 +27,7 @@ pub struct Worker<'a> {
     watchman: Watchman,
     detectors: Option<DetectorsConfig>,
     backlog: Backlog,
+    passes_ahead: u32,
     released_bits: u64,
 }
 
@@ -60,6 +61,7 @@ impl<'a> Worker<'a> {
             watchman,
             detectors: config.detectors.clone(),
             backlog: Backlog::default(),
+            passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
         }
     }
@@ -107,10 +109,11 @@ impl<'a> Worker<'a> {
                 Some(encoded.with_context(|| format!("step {step}"))?)
             }
             Work::Learn { gradient } => {
+                let values = gradient.decode();
                 if let Some(recorder) = &mut self.recorder {
-                    recorder.gradient(self.session.step(), &gradient)?;
+                    recorder.gradient(self.session.step(), &values)?;
                 }
-                self.prepared.encoder.learn(gradient.clone());
+                self.prepared.encoder.learn(values);
                 self.backlog.learned(gradient);
                 None
             }
@@ -147,6 +150,14 @@ impl<'a> Worker<'a> {
         Ok(Done { answer, finished: false })
     }
 
+    /// Passes over a part that are reserved at once: parts that are asked for in each epoch, several.
+    fn passes(&self, part: Part) -> u32 {
+        match part {
+            Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),
+            _ => 1,
+        }
+    }
+
     fn calibrate(&mut self) -> anyhow::Result<()> {
         self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
     }
@@ -158,7 +169,7 @@ impl<'a> Worker<'a> {
         part: Part,
         learn: bool,
     ) -> anyhow::Result<FromParty> {
-        self.releases.reserve(rows, self.prepared.plan.part(part))?;
+        self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate()?;
         }

@@ -1,5 +1,8 @@
 //! Holders that are killed and started again.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use hashvfl_core::PartyName;
 
 use crate::fixture::{Fixture, Hub, ids};
@@ -11,7 +14,10 @@ fn stubborn(fixture: &Fixture, hub: &Hub, name: &PartyName, kills: &[u32]) {
         let mut link = hub.join(name);
         link.frames_left = kills.next().copied();
         let killed = link.frames_left.is_some();
+        let broke = Arc::clone(&link.broke);
         match fixture.run(name, link) {
+            // One that has its result and dies while it waits for the others is started again too: they may need it.
+            Ok(_) if broke.load(Ordering::Relaxed) => {}
             Ok(_) => return,
             Err(error) if killed || error.to_string().contains("it stopped") => {}
             Err(error) => panic!("{name}: {error}"),

@@ -1,12 +1,13 @@
 //! The query and its tables, as in a configuration file.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
+use super::address::{ClusterAddress, ClusterTls};
 use crate::key_columns::KeyColumns;
 use crate::source::ImageShape;
 
@@ -42,6 +43,15 @@ pub struct SqlColumns {
     pub id: KeyColumns,
     /// The tables, by the names that the query uses.
     pub tables: BTreeMap<String, SqlTable>,
+    /// The Ballista cluster that runs it; without one, this process does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<ClusterAddress>,
+    /// Certificates, which a cluster needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClusterTls>,
+    /// Most seconds until a cluster's first records, and between any two batches of them.
+    #[serde(default = "wait_s")]
+    pub wait_s: NonZeroU64,
     /// Most memory of the query, beside the table that it returns; what goes beyond is put on disk where it can be.
     #[serde(default = "memory_mib", deserialize_with = "checked_memory")]
     pub memory_mib: u64,
@@ -130,7 +140,12 @@ impl SqlColumns {
             table.location = if is_folder && !location.ends_with('/') { location + "/" } else { location };
         }
         self.spill = self.spill.take().map(|spill| folder.join(spill));
+        self.tls.iter_mut().for_each(|tls| tls.resolve(folder));
     }
+}
+
+fn wait_s() -> NonZeroU64 {
+    NonZeroU64::MIN.saturating_add(3599)
 }
 
 fn memory_mib() -> u64 {
@@ -171,7 +186,9 @@ mod tests {
             "} }",
             "}, u = { location = \"s3://b/u/\", format = \"parquet\" }, v = { location = \"v/\" } }",
         );
-        let mut source: ColumnsSource = toml::from_str(&(text + "spill = \"tmp\"")).unwrap();
+        let tls = "tls = { ca = \"ca.pem\", certificate = \"/etc/own.pem\", key = \"own.key\" }";
+        let text = text + "spill = \"tmp\"\nengine = \"ballista://cluster\"\n" + tls;
+        let mut source: ColumnsSource = toml::from_str(&text).unwrap();
         source.resolve(Path::new("/etc/party"));
         let again: ColumnsSource = toml::from_str(&toml::to_string(&source).unwrap()).unwrap();
         assert_eq!(source, again);
@@ -180,6 +197,12 @@ mod tests {
         assert_eq!(sql.tables["u"].location, "s3://b/u/");
         assert_eq!(sql.tables["v"].location, "/etc/party/v/");
         assert_eq!(sql.spill.unwrap(), Path::new("/etc/party/tmp"));
+        assert_eq!(sql.engine.unwrap().to_string(), "ballista://cluster:50050");
+        let tls = sql.tls.unwrap();
+        assert_eq!(
+            [&tls.ca, &tls.certificate, &tls.key].map(|path| path.as_path()),
+            ["/etc/party/ca.pem", "/etc/own.pem", "/etc/party/own.key"].map(Path::new)
+        );
     }
 
     #[test]
@@ -189,6 +212,8 @@ mod tests {
             ("location", "path", "unknown field `path`"),
             ("id =", "memory_mib = 1\nid =", "memory_mib must be 64 to"),
             ("id =", "threads = 0\nid =", "nonzero"),
+            ("id =", "engine = \"http://h:1\"\nid =", "engine must be \"ballista://HOST:PORT\""),
+            ("id =", "tls = { ca = \"ca.pem\" }\nid =", "missing field `certificate`"),
             ("\"t.csv\"", "\"t.csv\", format = \"orc\"", "unknown variant `orc`"),
         ] {
             let message = toml::from_str::<ColumnsSource>(&SMALL.replace(from, to)).unwrap_err().to_string();

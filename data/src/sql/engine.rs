@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, SortExpr, cast};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{SqlColumns, SqlError, failure, records, tables};
+use super::{SqlColumns, SqlError, cluster, failure, records, tables};
 use crate::error::TableError;
 
 /// Batches that wait for their reader.
@@ -47,7 +49,7 @@ pub(super) fn count(source: &SqlColumns) -> Result<u64, TableError> {
     let counting = || {
         runtime(source)?.block_on(async {
             let result = query(source).await?;
-            result.count().await.map_err(|error| failure::running(&error, source))
+            limited(source, result.count()).await
         })
     };
     let counted = thread::scope(|scope| scope.spawn(counting).join());
@@ -61,20 +63,42 @@ async fn produce(
     source: &SqlColumns,
     sender: &SyncSender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), SqlError> {
-    let failed = |error| failure::running(&error, source);
     let sorted = sorted(query(source).await?, source)?;
-    let mut batches = sorted.execute_stream().await.map_err(failed)?;
-    while let Some(batch) = batches.next().await {
-        if sender.send(Ok(batch.map_err(failed)?)).is_err() {
+    let mut batches = limited(source, sorted.execute_stream()).await?;
+    while let Some(batch) = limited(source, batches.try_next()).await? {
+        if sender.send(Ok(batch)).is_err() {
             break;
         }
     }
     Ok(())
 }
 
+/// What comes of `work`: within the limit, where other machines do it.
+async fn limited<T>(
+    source: &SqlColumns,
+    work: impl Future<Output = Result<T, DataFusionError>>,
+) -> Result<T, SqlError> {
+    let Some(address) = &source.engine else {
+        return work.await.map_err(|error| failure::running(&error, source));
+    };
+    let limit = Duration::from_secs(source.wait_s.get());
+    let waited = |_| SqlError::Cluster {
+        address: address.to_string(),
+        reason: format!(
+            "nothing came within wait_s = {}: has it executors, and are they at work?",
+            source.wait_s
+        ),
+    };
+    let done = tokio::time::timeout(limit, work).await.map_err(waited)?;
+    done.map_err(|error| failure::running(&error, source))
+}
+
 /// The query, planned over its tables.
 async fn query(source: &SqlColumns) -> Result<DataFrame, SqlError> {
-    let session = session(source)?;
+    let session = match &source.engine {
+        Some(address) => cluster::session(source, address).await?,
+        None => session(source)?,
+    };
     for (name, table) in &source.tables {
         tables::register(&session, name, table).await?;
     }
@@ -111,8 +135,7 @@ fn sorted(result: DataFrame, source: &SqlColumns) -> Result<DataFrame, SqlError>
 }
 
 fn session(source: &SqlColumns) -> Result<SessionContext, SqlError> {
-    let started =
-        |error: datafusion::error::DataFusionError| SqlError::Start { reason: failure::text(&error) };
+    let started = |error: DataFusionError| SqlError::Start { reason: failure::text(&error) };
     let memory = usize::try_from(source.memory_mib << 20).unwrap_or(usize::MAX);
     let mut environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
     if let Some(folder) = &source.spill {
@@ -124,11 +147,16 @@ fn session(source: &SqlColumns) -> Result<SessionContext, SqlError> {
         environment = environment.with_disk_manager_builder(disk);
     }
     let environment = environment.build_arc().map_err(started)?;
-    // Statistics know nothing of NaN: by them the engine takes a column of 1 and NaN for one of 1 alone.
-    let mut config =
-        SessionConfig::new().with_target_partitions(source.threads.get()).with_collect_statistics(false);
-    config.options_mut().sql_parser.enable_ident_normalization = false;
+    let config = reading(SessionConfig::new()).with_target_partitions(source.threads.get());
     Ok(SessionContext::new_with_config_rt(config, environment))
+}
+
+/// Settings of every session: names as they are written, and results by what tables hold.
+pub(super) fn reading(config: SessionConfig) -> SessionConfig {
+    // Statistics know nothing of NaN: by them the engine takes a column of 1 and NaN for one of 1 alone.
+    let mut config = config.with_collect_statistics(false);
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    config
 }
 
 fn runtime(source: &SqlColumns) -> Result<Runtime, SqlError> {

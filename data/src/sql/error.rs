@@ -11,6 +11,20 @@ pub enum SqlError {
          default features"
     )]
     NotBuilt,
+    /// The program has no way to a cluster.
+    #[error(
+        "engine = \"ballista://...\" needs the feature `cluster`, which this program was built without; build it with \
+         `cargo build --release -p hashvfl-party --features cluster`"
+    )]
+    ClusterNotBuilt,
+    /// The cluster cannot be reached, or has failed.
+    #[error("engine = \"{address}\": {reason}")]
+    Cluster {
+        /// Where its scheduler is.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// The query engine could not be set up.
     #[error("cannot start the query: {reason}")]
     Start {

@@ -20,6 +20,10 @@ pub(super) fn planning(error: &DataFusionError) -> SqlError {
 
 /// An error of a query that runs.
 pub(super) fn running(error: &DataFusionError, source: &SqlColumns) -> SqlError {
+    if let Some(address) = &source.engine {
+        let reason = "it could not run the query; the logs of its scheduler and executors say why".to_owned();
+        return SqlError::Cluster { address: address.to_string(), reason };
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => SqlError::Memory { memory_mib: source.memory_mib },
         root => {

@@ -109,7 +109,7 @@ pub fn run(
             .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))
             .collect();
         for (party, gradient) in sent.iter().enumerate() {
-            let gradient = gradient.clone().decode();
+            let gradient = gradient.decode();
             let (codes, rows) = (&parts[party], numbers.len());
             if see(Seen { party, codes, gradient: &gradient, rows }).is_break() {
                 return Ok(None);
