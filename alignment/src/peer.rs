@@ -123,8 +123,13 @@ impl Peer {
 
     /// Seals a message; `None` while no session is open.
     pub fn seal(&mut self, message: &Message) -> Result<Option<Vec<u8>>, Fault> {
-        let Session::Open(mut state) = std::mem::replace(&mut self.session, Session::Closed) else {
-            return Ok(None);
+        let mut state = match std::mem::replace(&mut self.session, Session::Closed) {
+            Session::Open(state) => state,
+            // One that is being opened goes on.
+            other => {
+                self.session = other;
+                return Ok(None);
+            }
         };
         let bytes = message.to_bytes();
         let frame = self.frame(SEALED, |payload| state.write_message(&bytes, payload));
@@ -143,5 +148,29 @@ impl Peer {
         let length = write(&mut frame[9..]).map_err(|_| Fault::Handshake)?;
         frame.truncate(9 + length);
         Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_while_a_session_opens_does_not_end_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a", "b"].map(|name| PartyName::new(name).unwrap());
+        let keys = ["a", "b"].map(|name| SecretKey::create(&folder.path().join(name)).unwrap());
+        let peer = |at: usize| {
+            Peer::new(names[at].clone(), keys[at].public(), &Digest([0; 32]), [&names[0], &names[1]])
+        };
+        let (mut b_at_a, mut a_at_b) = (peer(1), peer(0));
+        let hello = b_at_a.greet(&keys[0], [7; 8]).unwrap();
+        assert!(b_at_a.seal(&Message::Done).unwrap().is_none(), "nobody can open it yet");
+        let Received::Opened(Some(reply)) = a_at_b.receive(&hello, &keys[1]).unwrap() else {
+            panic!("no reply")
+        };
+        assert!(matches!(b_at_a.receive(&reply, &keys[0]).unwrap(), Received::Opened(None)));
+        let done = b_at_a.seal(&Message::Done).unwrap().unwrap();
+        assert!(matches!(a_at_b.receive(&done, &keys[1]).unwrap(), Received::Message(Message::Done)));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -50,7 +49,7 @@ impl Hub {
             let _ = inbox.send(Event::Arrived(other.clone()));
         }
         state.inboxes.insert(name.clone(), inbox);
-        Link { hub: self.clone(), name: name.clone(), events, frames_left: None, broke: Arc::default() }
+        Link { hub: self.clone(), name: name.clone(), events, frames_left: None }
     }
 }
 
@@ -61,8 +60,6 @@ pub struct Link {
     events: Receiver<Event>,
     /// After so many frames the connection breaks, as if the process had been killed.
     pub frames_left: Option<u32>,
-    /// Set when it has.
-    pub broke: Arc<AtomicBool>,
 }
 
 impl Relay for Link {
@@ -76,10 +73,7 @@ impl Relay for Link {
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         if let Some(left) = &mut self.frames_left {
-            *left = left.checked_sub(1).ok_or_else(|| {
-                self.broke.store(true, Ordering::Relaxed);
-                RelayError("killed".into())
-            })?;
+            *left = left.checked_sub(1).ok_or_else(|| RelayError("killed".into()))?;
         }
         let mut state = self.hub.0.lock().unwrap();
         state.frames.push((self.name.to_string(), to.to_string(), frame.clone()));
