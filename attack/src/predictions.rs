@@ -36,6 +36,8 @@ const DRAWS: u64 = 8;
 const GENERATOR: &[usize] = &[128, 128];
 const UPDATES: u64 = 1500;
 const RATE: f64 = 2e-3;
+/// Own columns count as spread by this at least: pixels that are nearly always white would be huge inputs.
+const LEAST_DEVIATION: f32 = 0.1;
 /// Weight of the penalty on columns far from their mean.
 const PENALTY: f32 = 0.01;
 /// Longest code that is looked for among all.
@@ -138,7 +140,8 @@ impl Bench<'_> {
             let columns = own.gather(rows);
             let scales = own_mean.iter().zip(&own_deviation);
             let row = |(columns, noise): (&[f32], &[f32])| {
-                let standard = columns.iter().zip(scales.clone()).map(|(v, (m, d))| (v - m) / d.max(1e-6));
+                let standard =
+                    columns.iter().zip(scales.clone()).map(|(v, (m, d))| (v - m) / d.max(LEAST_DEVIATION));
                 standard.chain(noise.iter().copied()).collect::<Vec<f32>>()
             };
             columns
