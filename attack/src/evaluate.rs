@@ -28,11 +28,12 @@ pub fn evaluate(
     out: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
-    let evidence = Evidence::load(manifest)?;
+    let mut evidence = Evidence::load(manifest)?;
     ensure!(
         recording.header.settings_sha256 == evidence.coordinator.run.to_settings().digest().to_string(),
         "the transcript is of a run under other settings than those of the manifest's configs"
     );
+    evidence.leave_out(recording)?;
     let mut bench = Bench::new(&evidence, config)?;
     let run = &evidence.coordinator.run;
     let observed = Observed::new(recording)?;

@@ -3,7 +3,8 @@
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::labels::{self, LabelledRecords};
 use hashvfl_coordinator::{CoordinatorConfig, top};
-use hashvfl_core::{Part, Plan};
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{LeftOut, Part, Plan};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
@@ -11,6 +12,7 @@ use hashvfl_learning::loss::Labels;
 use hashvfl_learning::{Classifier, Snapshot};
 use hashvfl_party::PartyConfig;
 use hashvfl_party::prepare::Prepared;
+use hashvfl_transcript::Recording;
 
 use crate::manifest::Manifest;
 
@@ -76,6 +78,27 @@ impl Evidence {
         );
         let top = top::load(&coordinator, labels.clone(), &plan, &Device::flex())?;
         Ok(Self { coordinator, top, owners, labels, plan })
+    }
+
+    /// Leaves out records that `recording` holds nothing of, where the run went on without some.
+    ///
+    /// # Errors
+    /// When too few are left.
+    pub fn leave_out(&mut self, recording: &Recording) -> anyhow::Result<()> {
+        if self.coordinator.run.on_refusal == OnRefusal::End {
+            return Ok(());
+        }
+        let mut unseen = vec![true; self.plan.records()];
+        for record in recording.steps.iter().flat_map(|step| &step.records) {
+            let seen = unseen
+                .get_mut(*record as usize)
+                .context("the transcript names a record that is not there")?;
+            *seen = false;
+        }
+        let unseen: Vec<u32> = (0..).zip(unseen).filter(|(_, unseen)| *unseen).map(|(row, _)| row).collect();
+        let left_out = LeftOut::of(&unseen, self.plan.records());
+        self.plan = self.plan.clone().without(&left_out).context("what the transcript holds")?;
+        Ok(())
     }
 
     /// Test records: each was encoded once, after the freeze.

@@ -87,13 +87,7 @@ impl Bench<'_> {
             let rows = batches.draw();
             let codes = self.encode_batch(&scene, (&mut substitute, update), &rows);
             let seen = attackable.observed.gather(self.victim, Moment::Frozen, &others.draw())?;
-            critic.learn(&seen, &codes);
-            let mut gradient = discrepancy(&codes, &seen, bits, spread(&codes, &seen, bits));
-            let pulls = critic.pull(&codes);
-            // Both parts count alike.
-            let scale = length(&gradient) / length(&pulls).max(1e-20);
-            gradient.iter_mut().zip(pulls).for_each(|(sum, pull)| *sum += scale * pull);
-            substitute.learn(gradient);
+            substitute.learn(draw_together(&mut critic, &codes, &seen, bits));
         }
         self.read_through(&scene, substitute, ("FORA", vec!["architecture".into()]), began)
     }
@@ -135,8 +129,20 @@ fn stream_seed(seed: u64) -> u64 {
     stream(seed, "substitute", &[]).next_u64()
 }
 
+/// FORA's gradient for `ours` [rows, width], so that they come to be distributed as `theirs`: by a critic, which learns to
+/// tell them apart, and by the maximum mean discrepancy. Both count alike.
+pub fn draw_together(critic: &mut Critic, ours: &[f32], theirs: &[f32], width: usize) -> Vec<f32> {
+    critic.learn(theirs, ours);
+    let mut gradient = discrepancy(ours, theirs, width, spread(ours, theirs, width));
+    let pulls = critic.pull(ours);
+    let scale = length(&gradient) / length(&pulls).max(1e-20);
+    gradient.iter_mut().zip(pulls).for_each(|(sum, pull)| *sum += scale * pull);
+    gradient
+}
+
 /// Batches of records, pass after pass, each in a new order.
 pub struct Batches {
+    size: usize,
     order: Vec<u32>,
     next: usize,
     pass: u64,
@@ -146,12 +152,17 @@ pub struct Batches {
 impl Batches {
     /// Over `records`.
     pub fn new(records: &[u32], seed: u64) -> Self {
-        Self { order: records.to_vec(), next: records.len(), pass: 0, seed }
+        Self::of(records, seed, BATCH)
+    }
+
+    /// The same, `size` records each, or all where there are fewer.
+    pub fn of(records: &[u32], seed: u64, size: usize) -> Self {
+        Self { size: size.min(records.len()), order: records.to_vec(), next: records.len(), pass: 0, seed }
     }
 
     /// The next batch, of the same size as every other.
     pub fn draw(&mut self) -> Vec<u32> {
-        let size = BATCH.min(self.order.len());
+        let size = self.size;
         if self.next + size > self.order.len() {
             shuffle(&mut self.order, &mut stream(self.seed, "substitute batches", &[self.pass]));
             (self.next, self.pass) = (0, self.pass + 1);

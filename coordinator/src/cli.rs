@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
-use hashvfl_core::PartyName;
+use hashvfl_core::{LeftOut, PartyName};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
-use crate::{align, detect, erase, evaluate, init, labels, predict, run, serve};
+use crate::{align, erase, evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -182,9 +182,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                let plan = hashvfl_core::Plan::new(&config.run, labels.ids.len())?;
-                detect::check(&config.detectors, &plan)?;
-                config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
+                run::plan(&config, labels.ids.len(), &LeftOut::default())?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

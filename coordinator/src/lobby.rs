@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use hashvfl_core::PartyName;
-use hashvfl_core::coordinator::{Admission, check_records};
+use hashvfl_core::coordinator::{Admission, check_left_out, check_records};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{LeftOut, PartyName};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::PartyMessage;
 use rand::TryRng;
@@ -31,6 +32,8 @@ use crate::service::{Arrival, Outbound};
 pub struct Joined {
     /// Its name.
     pub party: PartyName,
+    /// Records that its policy does not allow the run for.
+    pub left_out: LeftOut,
     /// From it.
     pub inbound: Streaming<PartyMessage>,
     /// To it.
@@ -49,6 +52,7 @@ enum Event {
 struct Door {
     admission: Mutex<Admission>,
     ids: Vec<String>,
+    on_refusal: OnRefusal,
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
@@ -66,7 +70,7 @@ impl Lobby {
     /// Opens the lobby for those who come out of `arrivals`; must be called within a runtime.
     pub fn open(
         admission: Admission,
-        ids: Vec<String>,
+        (ids, on_refusal): (Vec<String>, OnRefusal),
         waits: &Waits,
         mut arrivals: mpsc::Receiver<Arrival>,
     ) -> Self {
@@ -75,6 +79,7 @@ impl Lobby {
         let door = Arc::new(Door {
             admission: Mutex::new(admission),
             ids,
+            on_refusal,
             handshake_s: waits.handshake_s,
             events: event,
             start: started,
@@ -155,8 +160,8 @@ fn names(parties: &[PartyName]) -> String {
 /// One party from its first message until it is handed to the run or has left.
 async fn receive(door: Arc<Door>, arrival: Arrival) {
     let Arrival { mut inbound, outbound } = arrival;
-    let party = match greet(&door, &mut inbound, &outbound).await {
-        Ok(party) => party,
+    let (party, left_out) = match greet(&door, &mut inbound, &outbound).await {
+        Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error:#}");
             let _ = outbound.send(Ok(FromCoordinator::Refused { text: format!("{error:#}") }.into())).await;
@@ -169,7 +174,7 @@ async fn receive(door: Arc<Door>, arrival: Arrival) {
     tokio::select! {
         biased;
         _ = async { start.wait_for(|started| *started).await.is_ok() } => {
-            let _ = door.events.send(Event::Handed(Joined { party, inbound, outbound })).await;
+            let _ = door.events.send(Event::Handed(Joined { party, left_out, inbound, outbound })).await;
         }
         message = inbound.message() => {
             let why = match message {
@@ -191,7 +196,7 @@ async fn greet(
     door: &Arc<Door>,
     inbound: &mut Streaming<PartyMessage>,
     outbound: &Outbound,
-) -> anyhow::Result<PartyName> {
+) -> anyhow::Result<(PartyName, LeftOut)> {
     let FromParty::Hello(hello) = next(door, inbound).await? else {
         bail!("the first message of a party must be Hello");
     };
@@ -201,7 +206,7 @@ async fn greet(
     if checked.is_err() {
         door.admission().release(&party);
     }
-    checked.map(|()| party)
+    checked.map(|left_out| (party, left_out))
 }
 
 async fn compare_records(
@@ -209,7 +214,7 @@ async fn compare_records(
     party: &PartyName,
     inbound: &mut Streaming<PartyMessage>,
     outbound: &Outbound,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<LeftOut> {
     let mut salt = [0; SALT_BYTES];
     rand::rngs::SysRng.try_fill_bytes(&mut salt).context("cannot draw a salt from the operating system")?;
     let gone = |_| anyhow!("{party} left during the handshake");
@@ -217,12 +222,14 @@ async fn compare_records(
     let at_door = Arc::clone(door);
     let digesting =
         tokio::task::spawn_blocking(move || RecordsDigest::of(&salt, at_door.ids.iter().map(String::as_str)));
-    let FromParty::Records(theirs) = next(door, inbound).await? else {
+    let FromParty::Records { digest: theirs, left_out } = next(door, inbound).await? else {
         bail!("{party} must send Records after Welcome");
     };
     let ours = digesting.await.context("digesting the record ids")?;
     check_records(party, ours, theirs)?;
-    outbound.send(Ok(FromCoordinator::Accepted.into())).await.map_err(gone)
+    check_left_out(party, &left_out, (door.ids.len(), door.on_refusal))?;
+    outbound.send(Ok(FromCoordinator::Accepted.into())).await.map_err(gone)?;
+    Ok(left_out)
 }
 
 async fn next(door: &Door, inbound: &mut Streaming<PartyMessage>) -> anyhow::Result<FromParty> {

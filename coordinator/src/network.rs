@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_core::coordinator::{Answer, PeerError, PeerSession};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty};
-use hashvfl_core::{Digest, Gradient, PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
+use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
 use hashvfl_learning::cut::Parties;
 use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
@@ -119,7 +119,7 @@ impl<'a> Network<'a> {
         limit_s: u64,
     ) -> Self {
         joined.sort_by_key(|one| settings.parties.iter().position(|name| *name == one.party));
-        let peer = |Joined { party, inbound, outbound }| Peer {
+        let peer = |Joined { party, inbound, outbound, .. }| Peer {
             session: PeerSession::new(party, settings.bits),
             inbound,
             outbound,
@@ -177,6 +177,15 @@ impl<'a> Network<'a> {
                 Err(NetworkError::Wait { step: self.step, party, limit_s: self.limit_s })
             }
         }
+    }
+
+    /// Begins the run at every party, without the records `left_out`; `plan` is without them already.
+    pub fn begin(&mut self, left_out: &LeftOut, plan: Plan) -> Result<(), NetworkError> {
+        self.plan = plan;
+        for index in 0..self.peers.len() {
+            self.send(index, FromCoordinator::Begin { left_out: left_out.clone() }, (None, 0))?;
+        }
+        Ok(())
     }
 
     /// The head of the transcript's chain so far, where there is one.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_core::coordinator::{Admission, PeerError};
-use hashvfl_core::{PackedCodes, Part, PartyName, Plan, StoredCodes};
+use hashvfl_core::{LeftOut, PackedCodes, Part, PartyName, Plan, StoredCodes};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::course::{self, CourseError, Outcome, Screen, ScreenedAt};
 use hashvfl_learning::device::{self, Opened};
@@ -36,9 +36,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let _entered = span.enter();
     let teller = Teller::new(json);
     let LabelledRecords { ids, labels, classes } = labels::load(config)?;
-    let plan = Plan::new(&config.run, ids.len())?;
-    detect::check(&config.detectors, &plan)?;
-    config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
+    let plan = plan(config, ids.len(), &LeftOut::default())?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &ids)?;
@@ -51,12 +49,21 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 
     let screener = config.screening.as_ref();
     let mut screener = screener.map(|screening| Screener::new(screening, labels.clone(), config.seed));
-    let mut classifier = top::new(config, labels, &plan, &opened.device)?;
     let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes);
     let transcript =
         config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
-    let kept = (plan.clone(), transcript, label_ledger);
+    let left_out = joined.iter().map(|one| (one.party.clone(), one.left_out.clone())).collect();
+    let kept = (plan, transcript, label_ledger);
     let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
+    let begun = begin(config, &mut network, ids.len(), &left_out);
+    let plan = match begun {
+        Ok(plan) => plan,
+        Err(error) => {
+            network.give_up(&for_others(&error));
+            return Err(error);
+        }
+    };
+    let mut classifier = top::new(config, labels, &plan, &opened.device)?;
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();
     let mut judge = |at: ScreenedAt, rows: &[u32], parts: &[Vec<f32>]| match &mut screener {
@@ -92,7 +99,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         let flags = flags.transpose()?;
         let without = without(config, &classifier, &gather, test_rows);
         let screening = screener.as_ref().map(Screener::summary).unwrap_or_default();
-        let measured = Measured { without, flags, screening };
+        let measured = Measured { without, flags, screening, left_out };
         let summary = summarise(config, &plan, (&outcome, measured), (&network, &opened, seconds));
         if let Some(table) = screener.as_ref().map(|screener| screener.table(&ids)).transpose()?.flatten() {
             write_whole(&state.screened(), &table)?;
@@ -119,6 +126,32 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The run's plan without some records, where all that is to be done has enough of them.
+pub fn plan(config: &CoordinatorConfig, records: usize, left_out: &LeftOut) -> anyhow::Result<Plan> {
+    let plan = Plan::new(&config.run, records)?.without(left_out)?;
+    detect::check(&config.detectors, &plan)?;
+    config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
+    Ok(plan)
+}
+
+/// Begins the run without the records that any party's policy refuses; the plan without them.
+fn begin(
+    config: &CoordinatorConfig,
+    network: &mut Network,
+    records: usize,
+    by_party: &BTreeMap<PartyName, LeftOut>,
+) -> anyhow::Result<Plan> {
+    let mut left_out = LeftOut::default();
+    for (party, own) in by_party.iter().filter(|(_, own)| !own.is_empty()) {
+        info!("{party} leaves out {} records: its policy does not allow the run for them", own.count());
+        left_out.add(own);
+    }
+    let plan = plan(config, records, &left_out);
+    let plan = plan.context("without the records that parties' policies refuse")?;
+    network.begin(&left_out, plan.clone())?;
+    Ok(plan)
+}
+
 /// Listens, and waits for all parties.
 async fn gather(
     config: &CoordinatorConfig,
@@ -133,7 +166,7 @@ async fn gather(
     let server = tokio::spawn(serving);
     let admission =
         Admission::new(config.run_id.clone(), config.run.to_settings(), config.run.parties.iter().cloned());
-    let lobby = Lobby::open(admission, ids, &config.wait, arrivals);
+    let lobby = Lobby::open(admission, (ids, config.run.on_refusal), &config.wait, arrivals);
     let mut tell = |party: &_| teller.joined(party);
     tokio::select! {
         joined = lobby.gather(&mut tell) => joined,
@@ -185,6 +218,7 @@ struct Measured {
     without: BTreeMap<PartyName, Evaluation>,
     flags: Option<Flags>,
     screening: Vec<Screening>,
+    left_out: BTreeMap<PartyName, LeftOut>,
 }
 
 /// What the test metric is without each party's codes.
@@ -204,7 +238,7 @@ fn without(
 fn summarise(
     config: &CoordinatorConfig,
     plan: &Plan,
-    (outcome, Measured { without, flags, screening }): (&Outcome<PackedCodes>, Measured),
+    (outcome, Measured { without, flags, screening, left_out }): (&Outcome<PackedCodes>, Measured),
     (network, opened, seconds): (&Network, &Opened, Seconds),
 ) -> Summary {
     let settings = config.run.to_settings();
@@ -228,6 +262,7 @@ fn summarise(
         transcript_head: network.transcript_head().map(|head| head.to_string()),
         device: opened.name.clone(),
         records: Records::of(plan),
+        left_out: left_out.into_iter().map(|(party, rows)| (party, rows.count())).collect(),
         best_epoch: outcome.best_epoch,
         epochs: outcome.curve.clone(),
         metric: Evaluation::metric_name(config.run.task).to_string(),

@@ -30,6 +30,9 @@ pub struct Summary {
     pub device: String,
     /// Records of each part.
     pub records: Records,
+    /// Records that each party left out since its policy does not allow the run for them; they are in none of the parts.
+    #[serde(default)]
+    pub left_out: BTreeMap<PartyName, usize>,
     /// The epoch whose models were kept, from 1.
     pub best_epoch: u32,
     /// Every epoch.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::code::{CodeError, PackedCodes};
 use crate::digest::Digest;
+use crate::left_out::LeftOut;
 use crate::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use crate::name::{PartyName, RunId};
 use crate::records::RecordsDigest;
-use crate::settings::Settings;
+use crate::settings::{OnRefusal, Settings};
 
 /// Why a party may not join. Each is sent to the party as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,14 @@ pub enum Refusal {
         /// The party.
         party: PartyName,
     },
+    /// It leaves out records, where the run does not go on without any, or in a form that is none.
+    #[error("{party} cannot leave out records: {reason}")]
+    LeftOut {
+        /// The party.
+        party: PartyName,
+        /// Why not.
+        reason: String,
+    },
 }
 
 /// Who may join a run, and who has.
@@ -148,6 +157,19 @@ pub fn check_records(party: &PartyName, ours: RecordsDigest, theirs: RecordsDige
         return Err(Refusal::RecordCount { party: party.clone(), found: theirs.count, expected: ours.count });
     }
     if theirs.digest != ours.digest { Err(Refusal::RecordOrder { party: party.clone() }) } else { Ok(()) }
+}
+
+/// Whether a party may leave out these records of `records`.
+pub fn check_left_out(
+    party: &PartyName,
+    left_out: &LeftOut,
+    (records, on_refusal): (usize, OnRefusal),
+) -> Result<(), Refusal> {
+    let refuse = |reason: String| Err(Refusal::LeftOut { party: party.clone(), reason });
+    if on_refusal == OnRefusal::End && !left_out.is_empty() {
+        return refuse("run.on_refusal is \"end\"".into());
+    }
+    left_out.check(records).or_else(|error| refuse(error.to_string()))
 }
 
 /// A party's answer to a request.
@@ -357,6 +379,16 @@ mod tests {
         assert!(matches!(check_records(&name("a"), ours, swapped), Err(Refusal::RecordOrder { .. })));
         let fewer = RecordsDigest::of(&salt, ["1"]);
         assert!(matches!(check_records(&name("a"), ours, fewer), Err(Refusal::RecordCount { .. })));
+    }
+
+    #[test]
+    fn records_are_left_out_only_where_the_run_goes_on_without_them() {
+        let left_out = LeftOut::of(&[1], 9);
+        let check = |records, on_refusal| check_left_out(&name("a"), &left_out, (records, on_refusal));
+        assert_eq!(check(9, OnRefusal::LeaveOut), Ok(()));
+        let text = check(9, OnRefusal::End).unwrap_err().to_string();
+        assert_eq!(text, "a cannot leave out records: run.on_refusal is \"end\"");
+        assert!(matches!(check(40, OnRefusal::LeaveOut), Err(Refusal::LeftOut { .. })));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use crate::digest::Digest;
 use crate::gradient::Gradient;
+use crate::left_out::LeftOut;
 use crate::name::{PartyName, RunId};
 use crate::plan::Rows;
 use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
 /// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +31,13 @@ pub struct Hello {
 pub enum FromParty {
     /// It wants to join.
     Hello(Hello),
-    /// Count and digest of its records, in answer to [`FromCoordinator::Welcome`].
-    Records(RecordsDigest),
+    /// Its records, in answer to [`FromCoordinator::Welcome`].
+    Records {
+        /// Count and digest of them.
+        digest: RecordsDigest,
+        /// Those that its policy does not allow the whole run for; empty unless the run goes on without them.
+        left_out: LeftOut,
+    },
     /// Codes of the records of an encode request.
     Codes {
         /// The request's step.
@@ -81,8 +87,13 @@ pub enum FromCoordinator {
         /// One line for a person.
         text: String,
     },
-    /// The party is in; steps follow when all parties are.
+    /// The party is in, and waits until all are.
     Accepted,
+    /// All parties are in: steps follow.
+    Begin {
+        /// Records that any of them leaves out: no step is about them.
+        left_out: LeftOut,
+    },
     /// Encode these records; for a [`Rows::Batch`], a gradient follows.
     Encode {
         /// Number of this request, one more than the last.
@@ -147,7 +158,7 @@ impl FromParty {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello(_) => "Hello",
-            Self::Records(_) => "Records",
+            Self::Records { .. } => "Records",
             Self::Codes { .. } => "Codes",
             Self::Checkpointed { .. } => "Checkpointed",
             Self::Restored { .. } => "Restored",
@@ -165,6 +176,7 @@ impl FromCoordinator {
             Self::Welcome { .. } => "Welcome",
             Self::Refused { .. } => "Refused",
             Self::Accepted => "Accepted",
+            Self::Begin { .. } => "Begin",
             Self::Encode { .. } => "Encode",
             Self::Gradient { .. } => "Gradient",
             Self::Checkpoint { .. } => "Checkpoint",

@@ -1,26 +1,28 @@
 //! A party's side of the protocol as a pure state machine: messages in, work out.
 //!
 //! ```text
-//!             Welcome            Accepted          Encode(batch)
-//!  Greeting ----------> Joining ----------> Ready ---------------> AwaitingGradient
-//!                                            ^ |  <-------------------  Gradient
-//!                   Encode(chunk), Checkpoint| |
-//!                   Restore, Freeze          +-+   Finish
-//!                                              \----------> Done
+//!            Welcome           Accepted           Begin         Encode(batch)
+//!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
+//!                                                          ^ |  <-------------------  Gradient
+//!                                 Encode(chunk), Checkpoint| |
+//!                                 Restore, Freeze          +-+   Finish
+//!                                                            \----------> Done
 //! ```
 //!
 //! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
 //! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
 //! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
-//! changes any more. So the bits that a record releases are known before the run.
+//! changes any more. So the bits that a record releases are known before the run. Where the run goes on without
+//! records that a policy does not allow it for, nothing is asked about those that this party has named.
 
 use std::collections::BTreeMap;
 
 use crate::gradient::{Gradient, GradientError};
+use crate::left_out::{LeftOut, LeftOutError};
 use crate::message::{CheckpointLabel, FromCoordinator};
 use crate::plan::{Part, Plan, PlanError, Rows};
 use crate::records::SALT_BYTES;
-use crate::settings::RunSettings;
+use crate::settings::{OnRefusal, RunSettings};
 
 /// Why a coordinator's message is not one that this party answers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -78,6 +80,12 @@ pub enum PartyError {
         /// What is wrong with it.
         source: GradientError,
     },
+    /// The records that the run goes on without are none of this table.
+    #[error("the coordinator began the run: {0}")]
+    LeftOut(#[from] LeftOutError),
+    /// Too few records are left.
+    #[error("without the records that the parties' policies refuse, {0}")]
+    TooFewLeft(PlanError),
     /// The coordinator refused this party.
     #[error("the coordinator refused: {0}")]
     Refused(String),
@@ -90,6 +98,11 @@ pub enum Work {
     SendRecords([u8; SALT_BYTES]),
     /// Nothing: the party is in.
     Joined,
+    /// Take the session's plan, from which so many records were left out: the run begins.
+    Begin {
+        /// Records that the run goes on without.
+        left_out: usize,
+    },
     /// Encode rows and send the codes.
     Encode {
         /// The step.
@@ -138,6 +151,7 @@ pub enum Work {
 enum State {
     Greeting,
     Joining,
+    Waiting,
     Ready,
     AwaitingGradient { rows: usize },
     Done,
@@ -148,6 +162,7 @@ impl State {
         match self {
             Self::Greeting => "greeting",
             Self::Joining => "waiting to be accepted",
+            Self::Waiting => "waiting for the run to begin",
             Self::Ready => "waiting for a request",
             Self::AwaitingGradient { .. } => "waiting for a gradient",
             Self::Done => "finished",
@@ -160,6 +175,7 @@ impl State {
 pub struct PartySession {
     settings: RunSettings,
     plan: Plan,
+    left_out: LeftOut,
     state: State,
     step: u64,
     next_batch: (u32, u32),
@@ -168,10 +184,19 @@ pub struct PartySession {
 }
 
 impl PartySession {
-    /// A party that is about to send its `Hello`.
-    pub fn new(settings: RunSettings, plan: Plan) -> Self {
+    /// A party that is about to send its `Hello`, and does not allow the run for the records `left_out`.
+    pub fn new(settings: RunSettings, plan: Plan, left_out: LeftOut) -> Self {
         let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
-        Self { settings, plan, state: State::Greeting, step: 0, next_batch, next_chunk, frozen: false }
+        Self {
+            settings,
+            plan,
+            left_out,
+            state: State::Greeting,
+            step: 0,
+            next_batch,
+            next_chunk,
+            frozen: false,
+        }
     }
 
     /// The last step that was requested.
@@ -186,7 +211,12 @@ impl PartySession {
         self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
     }
 
-    /// The run's plan.
+    /// Records that this party does not allow the run for.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// The run's plan; without records that are left out, once it has begun.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -201,9 +231,10 @@ impl PartySession {
                 Ok(Work::SendRecords(salt))
             }
             (State::Joining, FromCoordinator::Accepted) => {
-                self.state = State::Ready;
+                self.state = State::Waiting;
                 Ok(Work::Joined)
             }
+            (State::Waiting, FromCoordinator::Begin { left_out }) => self.begin(&left_out),
             (State::Ready, FromCoordinator::Encode { step, rows }) => self.encode(step, rows),
             (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
                 if step != self.step {
@@ -238,6 +269,20 @@ impl PartySession {
             }
             _ => Err(unexpected),
         }
+    }
+
+    fn begin(&mut self, left_out: &LeftOut) -> Result<Work, PartyError> {
+        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
+        left_out.check(self.plan.records())?;
+        if self.settings.on_refusal == OnRefusal::End && !left_out.is_empty() {
+            return forbidden("leave out records", "with run.on_refusal = \"leave-out\"");
+        }
+        if !left_out.holds(&self.left_out) {
+            return forbidden("begin", "without the records that this party's policy refuses");
+        }
+        self.plan = self.plan.clone().without(left_out).map_err(PartyError::TooFewLeft)?;
+        self.state = State::Ready;
+        Ok(Work::Begin { left_out: left_out.count() })
     }
 
     fn advance(&mut self, kind: &'static str, step: u64) -> Result<(), PartyError> {
@@ -326,18 +371,24 @@ mod tests {
     use crate::name::PartyName;
     use crate::settings::Task;
 
-    fn session() -> PartySession {
+    fn session(on_refusal: OnRefusal, left_out: &[u32]) -> PartySession {
         let parties = vec![PartyName::new("a").unwrap()];
-        let settings =
-            RunSettings { gradient: GradientEncoding::F32, ..RunSettings::new(parties, Task::Binary, 2, 2) };
+        let new = RunSettings::new(parties, Task::Binary, 2, 2);
+        let settings = RunSettings { gradient: GradientEncoding::F32, on_refusal, ..new };
         let plan = Plan::new(&settings, 400).unwrap();
-        PartySession::new(settings, plan)
+        let mut session = PartySession::new(settings, plan, LeftOut::of(left_out, 400));
+        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+        assert_eq!(session.receive(FromCoordinator::Accepted), Ok(Work::Joined));
+        session
+    }
+
+    fn begin(rows: &[u32]) -> FromCoordinator {
+        FromCoordinator::Begin { left_out: LeftOut::of(rows, 400) }
     }
 
     fn joined() -> PartySession {
-        let mut session = session();
-        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-        assert_eq!(session.receive(FromCoordinator::Accepted), Ok(Work::Joined));
+        let mut session = session(OnRefusal::End, &[]);
+        assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { left_out: 0 }));
         session
     }
 
@@ -373,6 +424,41 @@ mod tests {
         assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
         assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
         assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
+    }
+
+    #[test]
+    fn a_run_goes_on_without_what_any_party_leaves_out() {
+        let mut session = session(OnRefusal::LeaveOut, &[3, 7]);
+        let test = session.plan().part(Part::Test)[0];
+        let wanted: Vec<u32> = [3, 7, test].into();
+        assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { left_out: 3 }));
+        assert!(!session.plan().part(Part::Test).contains(&test));
+        let Ok(Work::Encode { rows, .. }) = session.receive(batch(1, 0, 0)) else { panic!("a batch") };
+        assert!(!rows.contains(&3) && !rows.contains(&7));
+    }
+
+    #[test]
+    fn how_a_run_may_not_begin() {
+        let refused = |on_refusal, own: &[u32], rows: &[u32]| {
+            session(on_refusal, own).receive(begin(rows)).unwrap_err().to_string()
+        };
+        let end = refused(OnRefusal::End, &[], &[1]);
+        assert!(end.contains("only with run.on_refusal = \"leave-out\""), "{end}");
+        let own = refused(OnRefusal::LeaveOut, &[1, 2], &[2, 3]);
+        assert!(own.contains("only without the records that this party's policy refuses"), "{own}");
+        let most: Vec<u32> = (0..399).collect();
+        let few = refused(OnRefusal::LeaveOut, &[], &most);
+        assert!(
+            few.starts_with("without the records that the parties' policies refuse, 1 records leave"),
+            "{few}"
+        );
+        let strange = FromCoordinator::Begin { left_out: LeftOut::from_bytes(vec![1; 49]) };
+        let strange = session(OnRefusal::LeaveOut, &[]).receive(strange).unwrap_err();
+        assert!(matches!(strange, PartyError::LeftOut(_)));
+        assert!(matches!(
+            session(OnRefusal::End, &[]).receive(batch(1, 0, 0)),
+            Err(PartyError::Unexpected { .. })
+        ));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::left_out::LeftOut;
 use crate::limits::MAX_BATCH_ROWS;
 use crate::random::{shuffle, stream};
 use crate::settings::{RowOrder, RunSettings};
@@ -88,9 +89,13 @@ pub struct Plan {
     calibration: Vec<u32>,
     cohort_train: usize,
     cohort_validation: usize,
+    records: usize,
     seed: u64,
     epochs: u32,
     batch_rows: usize,
+    refits: bool,
+    /// Least sizes of parts: training, validation, test, calibration.
+    least: [usize; 4],
     shuffled_epoch: Option<(u32, Vec<u32>)>,
 }
 
@@ -116,25 +121,48 @@ impl Plan {
             validation,
             test,
             calibration,
+            records,
             seed: settings.seed,
             epochs: settings.epochs,
             batch_rows: settings.batch_rows.min(MAX_BATCH_ROWS),
+            refits: settings.refits(),
+            least: [
+                2,
+                usize::from(settings.validation_share > 0.0),
+                usize::from(settings.test_share > 0.0),
+                usize::from(settings.calibration_share > 0.0),
+            ],
             shuffled_epoch: None,
         };
-        let least_validation = usize::from(settings.validation_share > 0.0);
-        let least_test = usize::from(settings.test_share > 0.0);
-        let least_calibration = usize::from(settings.calibration_share > 0.0);
-        for (part, found, least) in [
-            ("training", plan.cohort_train, 2),
-            ("validation", plan.cohort_validation, least_validation),
-            ("test", plan.test.len(), least_test),
-            ("calibration", plan.calibration.len(), least_calibration),
-        ] {
+        plan.check(records)
+    }
+
+    /// The same plan without some records: all others stay in their parts.
+    ///
+    /// # Errors
+    /// When too few are left.
+    pub fn without(mut self, left_out: &LeftOut) -> Result<Self, PlanError> {
+        let keep = |row: &u32| !left_out.contains(*row);
+        let kept = |rows: &[u32]| rows.iter().filter(|row| keep(row)).count();
+        self.cohort_train = kept(self.part(Part::CohortTrain));
+        self.cohort_validation = kept(self.part(Part::CohortValidation));
+        for part in [&mut self.train, &mut self.validation, &mut self.test, &mut self.calibration] {
+            part.retain(keep);
+        }
+        self.shuffled_epoch = None;
+        let left = self.records - left_out.count().min(self.records);
+        self.check(left)
+    }
+
+    fn check(self, records: usize) -> Result<Self, PlanError> {
+        let found = [self.cohort_train, self.cohort_validation, self.test.len(), self.calibration.len()];
+        let names = ["training", "validation", "test", "calibration"];
+        for ((part, found), least) in names.into_iter().zip(found).zip(self.least) {
             if found < least {
                 return Err(PlanError::TooFew { records, part, found, least });
             }
         }
-        Ok(plan)
+        Ok(self)
     }
 
     /// A plan in which nothing is learned: all records are in the test part.
@@ -146,11 +174,29 @@ impl Plan {
             test: (0..records as u32).collect(),
             cohort_train: 0,
             cohort_validation: 0,
+            records,
             seed: 0,
             epochs: 0,
             batch_rows: 1,
+            refits: false,
+            least: [0; 4],
             shuffled_epoch: None,
         }
+    }
+
+    /// Most releases of each record that the run can ask for, by group of records.
+    pub fn releases(&self) -> [(&[u32], u32); 6] {
+        let stored = u32::from(self.refits);
+        let (cohort_train, train) = self.train.split_at(self.cohort_train);
+        let (cohort_validation, validation) = self.validation.split_at(self.cohort_validation);
+        [
+            (cohort_train, self.epochs + stored),
+            (train, stored),
+            (cohort_validation, self.epochs + stored),
+            (validation, stored),
+            (&self.test, 1),
+            (&self.calibration, 1),
+        ]
     }
 
     /// The rows of a part.
@@ -165,9 +211,9 @@ impl Plan {
         }
     }
 
-    /// All records.
+    /// Records of the tables, those included that the plan is [`Self::without`].
     pub fn records(&self) -> usize {
-        self.train.len() + self.validation.len() + self.test.len() + self.calibration.len()
+        self.records
     }
 
     /// Batches of every epoch.
@@ -269,6 +315,40 @@ mod tests {
                 prop_assert_eq!(seen, expected);
             }
         }
+    }
+
+    #[test]
+    fn records_left_out_change_nothing_for_the_others() {
+        let settings =
+            RunSettings { cohort_share: 0.5, calibration_share: 0.1, batch_rows: 16, ..settings() };
+        let whole = Plan::new(&settings, 400).unwrap();
+        let gone: Vec<u32> = (0..400).filter(|row| row % 3 == 0).collect();
+        let mut plan = whole.clone().without(&LeftOut::of(&gone, 400)).unwrap();
+        assert_eq!(plan.records(), 400);
+        for part in [
+            Part::Train,
+            Part::Validation,
+            Part::Test,
+            Part::CohortTrain,
+            Part::CohortValidation,
+            Part::Calibration,
+        ] {
+            let expected: Vec<u32> = whole.part(part).iter().copied().filter(|row| row % 3 != 0).collect();
+            assert_eq!(plan.part(part), expected, "{part:?}");
+        }
+        let batches =
+            (0..plan.batches()).flat_map(|batch| plan.rows(Rows::Batch { epoch: 0, batch }).unwrap());
+        let mut seen: Vec<u32> = batches.collect();
+        seen.sort_unstable();
+        let mut cohort = plan.part(Part::CohortTrain).to_vec();
+        cohort.sort_unstable();
+        assert_eq!(seen, cohort);
+        let asked = plan.releases();
+        assert_eq!(asked.map(|(_, times)| times), [4, 1, 4, 1, 1, 1]);
+        assert_eq!(asked.iter().map(|(rows, _)| rows.len()).sum::<usize>(), 400 - gone.len());
+        let all: Vec<u32> = whole.part(Part::Test).to_vec();
+        let error = whole.without(&LeftOut::of(&all, 400)).unwrap_err().to_string();
+        assert!(error.starts_with("320 records leave 0 for test; at least 1 are needed"), "{error}");
     }
 
     #[test]

@@ -34,6 +34,17 @@ pub enum RowOrder {
     Given,
 }
 
+/// What becomes of a run when a party's policy does not allow it for some records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRefusal {
+    /// It ends at the first request that is refused.
+    #[default]
+    End,
+    /// Parties say before it begins which records they do not allow the whole run for, and it goes on without them.
+    LeaveOut,
+}
+
 /// How the learning rate moves over the updates of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +68,7 @@ macro_rules! text_form {
 }
 text_form!(Task, Binary => "binary", Multiclass => "multiclass", Regression => "regression");
 text_form!(RowOrder, Shuffled => "shuffled", Given => "given");
+text_form!(OnRefusal, End => "end", LeaveOut => "leave-out");
 text_form!(Schedule, Constant => "constant", OneCycle => "one-cycle", Step => "step");
 text_form!(GradientEncoding, F32 => "f32", Int8 => "int8", Sign => "sign");
 
@@ -119,6 +131,9 @@ pub struct RunSettings {
     /// then learns to predict while a party is away.
     #[serde(default)]
     pub party_dropout: f64,
+    /// What becomes of the run when a party's policy does not allow it for some records.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
 }
 
 mod defaults {
@@ -181,6 +196,7 @@ impl RunSettings {
             randomised_response: None,
             calibration_share: 0.0,
             party_dropout: 0.0,
+            on_refusal: OnRefusal::End,
         }
     }
 
@@ -272,6 +288,7 @@ impl RunSettings {
             ),
             ("calibration_share", self.calibration_share.to_string()),
             ("party_dropout", self.party_dropout.to_string()),
+            ("on_refusal", self.on_refusal.to_string()),
         ];
         Settings(pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect())
     }

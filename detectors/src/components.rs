@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::MAX_FEATURES;
-use crate::linear::{
-    along, by_columns, covariance, eigen, means, product, squared_distance, vectorized, whitened,
-};
+use crate::linear::{along, by_columns, covariance, eigen, means, nearest, whitened};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -65,19 +63,7 @@ impl Detector<Seen<'_>> for Components {
 impl Score<Seen<'_>> for Components {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         DetectorError::width("features", self.width, rows.features.width())?;
-        let mut along = vec![0.0; self.mean.len()];
-        let scores = Vec::with_capacity(rows.features.rows());
-        Ok(vectorized(
-            #[inline(always)]
-            move || {
-                let mut scores = scores;
-                for row in rows.features.iter() {
-                    product(&self.directions, row, &mut along);
-                    scores.push(f64::from(squared_distance(&along, &self.mean).min(f32::MAX)));
-                }
-                scores
-            },
-        ))
+        Ok(nearest(&self.directions, std::slice::from_ref(&self.mean), rows.features))
     }
 }
 

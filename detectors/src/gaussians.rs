@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_FEATURES};
-use crate::linear::{
-    along, by_columns, covariance, eigen, means, product, squared_distance, vectorized, whitened,
-};
+use crate::linear::{along, by_columns, covariance, eigen, means, nearest, whitened};
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
@@ -62,23 +60,7 @@ impl Detector<Seen<'_>> for Gaussians {
 impl Score<Seen<'_>> for Gaussians {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         DetectorError::width("features", self.width, rows.features.width())?;
-        let mut white = vec![0.0; self.width];
-        let scores = Vec::with_capacity(rows.features.rows());
-        Ok(vectorized(
-            #[inline(always)]
-            move || {
-                let mut scores = scores;
-                for row in rows.features.iter() {
-                    product(&self.whiten, row, &mut white);
-                    let mut least = f32::MAX;
-                    for mean in &self.means {
-                        least = least.min(squared_distance(&white, mean));
-                    }
-                    scores.push(f64::from(least));
-                }
-                scores
-            },
-        ))
+        Ok(nearest(&self.whiten, &self.means, rows.features))
     }
 }
 

@@ -107,45 +107,85 @@ pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     pulp::Arch::new().dispatch(work)
 }
 
-/// Outputs that are summed at once, in the processor's registers, and their smaller share at the end.
-const WIDE: usize = 64;
+/// Outputs, and rows, whose sums are in the processor's registers at once.
 const LANES: usize = 16;
+const GROUP: usize = 6;
 
-/// A matrix [outputs, width] times `row`, into `to`; it is stored by columns. Meant to be inlined into [`vectorized`].
-#[inline(always)]
-pub fn product(matrix: &[f32], row: &[f32], to: &mut [f32]) {
-    let outputs = to.len();
-    let mut start = 0;
-    while outputs - start >= WIDE {
-        to[start..start + WIDE].copy_from_slice(&block::<WIDE>(matrix, row, (start, outputs)));
-        start += WIDE;
+/// Squared distances of each of `rows` to the nearest of `centres` along directions: `matrix` holds these by columns,
+/// [width, directions].
+pub fn nearest(matrix: &[f32], centres: &[Vec<f32>], rows: Values<'_>) -> Vec<f64> {
+    pulp::Arch::new().dispatch(Nearest { matrix, centres, rows })
+}
+
+struct Nearest<'a> {
+    matrix: &'a [f32],
+    centres: &'a [Vec<f32>],
+    rows: Values<'a>,
+}
+
+impl pulp::WithSimd for Nearest<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Vec<f64> {
+        let Self { matrix, centres, rows } = self;
+        let (width, fused) = (rows.width(), !S::IS_SCALAR);
+        let outputs = matrix.len() / width;
+        let (mut along, mut scores) = (vec![0.0; GROUP * outputs], Vec::with_capacity(rows.rows()));
+        let groups = rows.values().chunks_exact(GROUP * width);
+        let rest = groups.remainder().chunks_exact(width);
+        let mut measure = |along: &[f32]| {
+            for point in along.chunks_exact(outputs) {
+                let least =
+                    centres.iter().map(|centre| squared_distance(point, centre)).fold(f32::MAX, f32::min);
+                scores.push(f64::from(least));
+            }
+        };
+        for group in groups {
+            product::<GROUP>(matrix, group, &mut along, fused);
+            measure(&along);
+        }
+        for row in rest {
+            product::<1>(matrix, row, &mut along[..outputs], fused);
+            measure(&along[..outputs]);
+        }
+        scores
     }
+}
+
+/// The matrix times each of `R` rows, into as many rows of `to`; `fused` where the processor multiplies and adds at once.
+#[inline(always)]
+fn product<const R: usize>(matrix: &[f32], rows: &[f32], to: &mut [f32], fused: bool) {
+    let (width, outputs) = (rows.len() / R, to.len() / R);
+    let mut start = 0;
     while outputs - start >= LANES {
-        to[start..start + LANES].copy_from_slice(&block::<LANES>(matrix, row, (start, outputs)));
+        let mut sums = [[0.0_f32; LANES]; R];
+        for (at, column) in matrix.chunks_exact(outputs).enumerate() {
+            let column = &column[start..start + LANES];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let value = rows[row * width + at];
+                for (sum, weight) in sums.iter_mut().zip(column) {
+                    *sum = if fused { weight.mul_add(value, *sum) } else { *sum + weight * value };
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            to[row * outputs + start..][..LANES].copy_from_slice(sums);
+        }
         start += LANES;
     }
-    let to = &mut to[start..];
-    to.fill(0.0);
-    for (column, value) in matrix.chunks_exact(outputs).zip(row) {
-        to.iter_mut().zip(&column[start..]).for_each(|(sum, weight)| *sum += weight * value);
-    }
-}
-
-/// The outputs from `start` on.
-#[inline(always)]
-fn block<const N: usize>(matrix: &[f32], row: &[f32], (start, outputs): (usize, usize)) -> [f32; N] {
-    let mut sums = [0.0_f32; N];
-    for (column, value) in matrix.chunks_exact(outputs).zip(row) {
-        for (sum, weight) in sums.iter_mut().zip(&column[start..start + N]) {
-            *sum += weight * value;
+    for (row, to) in rows.chunks_exact(width).zip(to.chunks_exact_mut(outputs)) {
+        let to = &mut to[start..];
+        to.fill(0.0);
+        for (column, value) in matrix.chunks_exact(outputs).zip(row) {
+            to.iter_mut().zip(&column[start..]).for_each(|(sum, weight)| *sum += weight * value);
         }
     }
-    sums
 }
 
-/// The squared distance between two points. Meant to be inlined into [`vectorized`].
+/// The squared distance between two points. Meant to be inlined into vector code.
 #[inline(always)]
-pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0.0_f32; LANES];
     for (a, b) in a.iter().zip(b) {
@@ -160,7 +200,7 @@ pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// Rows of a matrix as columns, for [`product`].
+/// Rows of a matrix as columns, for [`nearest`].
 pub fn by_columns(rows: &[Vec<f64>]) -> Vec<f32> {
     let width = rows.first().map_or(0, Vec::len);
     (0..width).flat_map(|column| rows.iter().map(move |row| row[column] as f32)).collect()
@@ -194,16 +234,25 @@ mod tests {
     }
 
     #[test]
-    fn a_product_of_any_size_is_the_sum_of_products() {
-        for (outputs, width) in [(1, 1), (15, 3), (16, 5), (40, 7), (150, 9)] {
-            let rows: Vec<Vec<f64>> =
+    fn the_nearest_centre_of_any_number_of_rows_and_directions() {
+        for (outputs, width, count) in [(1, 1, 1), (15, 3, 6), (16, 5, 7), (40, 7, 13), (150, 9, 5)] {
+            let directions: Vec<Vec<f64>> =
                 (0..outputs).map(|o| (0..width).map(|w| (o * 3 + w * 5 % 7) as f64).collect()).collect();
-            let row: Vec<f32> = (0..width).map(|w| w as f32 - 2.0).collect();
-            let mut found = vec![9.0; outputs];
-            product(&by_columns(&rows), &row, &mut found);
-            for (found, weights) in found.iter().zip(&rows) {
-                let expected: f64 = weights.iter().zip(&row).map(|(w, r)| w * f64::from(*r)).sum();
-                assert_eq!(f64::from(*found), expected);
+            let values: Vec<f32> = (0..count * width).map(|at| (at % 11) as f32 - 2.0).collect();
+            let centres: Vec<Vec<f32>> =
+                [1.0, -4.0].map(|centre| (0..outputs).map(|o| centre * o as f32).collect()).to_vec();
+            let rows = Values::new("rows", &values, width).unwrap();
+            let found = nearest(&by_columns(&directions), &centres, rows);
+            assert_eq!(found.len(), count);
+            for (found, row) in found.iter().zip(values.chunks_exact(width)) {
+                let along =
+                    |weights: &Vec<f64>| weights.iter().zip(row).map(|(w, r)| w * f64::from(*r)).sum();
+                let along: Vec<f64> = directions.iter().map(along).collect();
+                let distance = |centre: &Vec<f32>| {
+                    along.iter().zip(centre).map(|(a, c)| (a - f64::from(*c)).powi(2)).sum::<f64>()
+                };
+                let expected = centres.iter().map(distance).fold(f64::MAX, f64::min);
+                assert!((found - expected).abs() <= 1e-6 * expected, "{found} {expected}");
             }
         }
     }

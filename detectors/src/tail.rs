@@ -14,13 +14,58 @@ const TAIL: f64 = 0.05;
 /// Scores that a tail is learned from, at least.
 const ROWS: usize = 40;
 
+/// Cells of the range of scores, so that a score is looked up among few.
+const CELLS: usize = 1024;
+
 /// The scores of normal rows that did not fit the detector.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Learned", into = "Learned")]
 pub struct Tail {
+    learned: Learned,
+    /// Different scores up to the threshold, ascending.
+    steps: Vec<f64>,
+    /// Of each of them, the logarithm of the share of scores as high.
+    logs: Vec<f64>,
+    /// Cells a unit of score.
+    scale: f64,
+    /// Of each cell, and the one behind the last, how many steps are in the cells before.
+    before: Vec<u32>,
+}
+
+/// What a [`Tail`] is made of, and is stored as.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Learned {
     /// Ascending.
     scores: Vec<f64>,
     threshold: f64,
     mean_excess: f64,
+}
+
+impl From<Tail> for Learned {
+    fn from(tail: Tail) -> Self {
+        tail.learned
+    }
+}
+
+impl From<Learned> for Tail {
+    fn from(learned: Learned) -> Self {
+        let (scores, threshold) = (&learned.scores, learned.threshold);
+        let (mut steps, mut logs) = (Vec::new(), Vec::new());
+        for (below, score) in scores.iter().enumerate().take_while(|(_, score)| **score <= threshold) {
+            if steps.last() != Some(score) {
+                steps.push(*score);
+                logs.push(((1 + scores.len() - below) as f64 / (scores.len() + 1) as f64).ln());
+            }
+        }
+        let span = steps.first().zip(steps.last()).map_or(0.0, |(first, last)| last - first);
+        let mut tail = Self { learned, steps, logs, scale: CELLS as f64 / span, before: vec![0; CELLS + 1] };
+        let cells: Vec<usize> = tail.steps.iter().map(|step| tail.cell(*step)).collect();
+        cells.into_iter().for_each(|cell| tail.before[cell + 1] += 1);
+        for cell in 0..CELLS {
+            tail.before[cell + 1] += tail.before[cell];
+        }
+        tail
+    }
 }
 
 impl Tail {
@@ -40,30 +85,41 @@ impl Tail {
         // Where no score is beyond, any step beyond the largest is far.
         let mean_excess =
             if excess > 0.0 { excess } else { spread.max(f64::MIN_POSITIVE.sqrt()) / scores.len() as f64 };
-        Ok(Self { scores, threshold, mean_excess })
+        Ok(Learned { scores, threshold, mean_excess }.into())
     }
 
     /// The logarithm of the share of normal rows that score as high, 0 at most.
     pub fn log_share(&self, score: f64) -> f64 {
-        let at_threshold = score.min(self.threshold);
-        let below = self.scores.partition_point(|other| *other < at_threshold);
-        let share = (1 + self.scores.len() - below) as f64 / (self.scores.len() + 1) as f64;
-        share.ln() - (score - self.threshold).max(0.0) / self.mean_excess
+        let Learned { threshold, mean_excess, .. } = self.learned;
+        let at_threshold = score.min(threshold);
+        let cell = self.cell(at_threshold);
+        let (from, to) = (self.before[cell] as usize, self.before[cell + 1] as usize);
+        let below = from + self.steps[from..to].partition_point(|step| *step < at_threshold);
+        // No step is above the threshold, which is one of them; stored parts that are no tail fail their check.
+        let log = self.logs.get(below).copied().unwrap_or_default();
+        log - (score - threshold).max(0.0) / mean_excess
+    }
+
+    /// Where `score` lies in the range of steps; it never falls as scores rise.
+    fn cell(&self, score: f64) -> usize {
+        let first = self.steps.first().copied().unwrap_or_default();
+        (((score - first) * self.scale) as usize).min(CELLS - 1)
     }
 
     /// The scores it was learned from, ascending.
     pub fn scores(&self) -> &[f64] {
-        &self.scores
+        &self.learned.scores
     }
 
     /// Refuses stored parts that do not fit together.
     pub fn check(&self) -> Result<(), DetectorError> {
-        check_scores(&self.scores)?;
-        let fits = self.scores.len() >= ROWS
-            && self.scores.is_sorted()
-            && self.threshold.is_finite()
-            && self.mean_excess.is_finite()
-            && self.mean_excess > 0.0;
+        let Learned { scores, threshold, mean_excess } = &self.learned;
+        check_scores(scores)?;
+        let fits = scores.len() >= ROWS
+            && scores.is_sorted()
+            && scores.contains(threshold)
+            && mean_excess.is_finite()
+            && *mean_excess > 0.0;
         DetectorError::stored(fits, "a tail of scores")
     }
 }
@@ -94,6 +150,20 @@ mod tests {
         // Five scores are beyond 94, 3 on average.
         assert!((tail.log_share(97.0) - ((7.0_f64 / 101.0).ln() - 1.0)).abs() < 1e-12);
         assert!(tail.check().is_ok());
+    }
+
+    #[test]
+    fn a_share_is_that_of_a_count() {
+        let mut rng = hashvfl_core::random::stream(5, "scores", &[]);
+        let mut draw = || f64::from(rand::Rng::next_u32(&mut rng) % 5000) / 7.0;
+        let scores: Vec<f64> = (0..3000).map(|at| if at % 3 == 0 { 40.0 } else { draw() }).collect();
+        let tail = Tail::new(scores.clone()).unwrap();
+        for score in (0..2000).map(|at| f64::from(at) / 3.0).chain(scores.iter().copied()) {
+            let as_high = scores.iter().filter(|other| **other >= score.min(tail.learned.threshold)).count();
+            let expected = ((1 + as_high) as f64 / 3001.0).ln();
+            let beyond = (score - tail.learned.threshold).max(0.0) / tail.learned.mean_excess;
+            assert!((tail.log_share(score) - (expected - beyond)).abs() < 1e-12, "{score}");
+        }
     }
 
     #[test]

@@ -116,6 +116,16 @@ impl Encoder {
         self.response = Some(response);
     }
 
+    /// The run has so many updates instead of those that the encoder was made for.
+    pub fn expect_updates(&mut self, total_updates: u64) {
+        self.total_updates = total_updates;
+    }
+
+    /// The party's choices about it.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
     /// Bits a record.
     pub fn bits(&self) -> usize {
         self.bits

@@ -83,6 +83,11 @@ impl Network {
         Weights { sizes: self.sizes.clone(), arrays: snapshot.arrays }
     }
 
+    /// Weights [inputs, outputs] and biases [outputs] of each layer, the first first.
+    pub fn layers(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
+        self.model.layers()
+    }
+
     /// A network of stored weights.
     ///
     /// # Errors

@@ -89,6 +89,11 @@ impl<S: Store> Ledger<S> {
         Ok(Self { store, terms, accounts, places, changed: Vec::new(), flows })
     }
 
+    /// What is allowed.
+    pub fn policy(&self) -> &Policy {
+        &self.terms.policy
+    }
+
     /// Number of records.
     pub fn records(&self) -> usize {
         self.places.len()
@@ -126,6 +131,15 @@ impl<S: Store> Ledger<S> {
         }
         let accounts = positions.iter().filter_map(|position| account(rows[*position as usize]));
         Refused { refusal: policy.check(accounts, cost, 1).err(), positions }
+    }
+
+    /// Those of `rows` whose account does not allow `times` releases more, each as if it were new.
+    pub fn beyond(&self, rows: &[u32], times: u32) -> Vec<u32> {
+        let cost = self.record_cost();
+        let beyond =
+            |row: &u32| self.terms.policy.check([self.account(*row)].into_iter(), cost, times).is_err();
+        let some = if times == 0 { &[] } else { rows };
+        some.iter().copied().filter(beyond).collect()
     }
 
     /// To be called before anything is computed of `rows`: `Ok` if what `encoder` makes of them may be sent.
@@ -391,6 +405,15 @@ mod tests {
         ledger.release(&[2], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"a")]).unwrap();
         ledger.settle().unwrap();
         assert_eq!(bits(&open(&disk, "")), [32, 32, 8, 0], "what is left over comes back");
+    }
+
+    #[test]
+    fn records_that_a_whole_run_is_not_allowed_for_are_known_before_it() {
+        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 32");
+        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+        assert_eq!(ledger.beyond(&[3, 1, 0], 4), [1, 0]);
+        assert_eq!(ledger.beyond(&[0, 1, 2, 3], 5), [0, 1, 2, 3]);
+        assert!(ledger.beyond(&[0, 1], 3).is_empty() && ledger.beyond(&[0], 0).is_empty());
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
 use hashvfl_learning::snapshot::write_whole;
+
+use tracing::warn;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
@@ -13,11 +16,15 @@ use crate::releases::Releases;
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
     let prepared = Prepared::load_trained(config, &config.read_model()?)?;
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
-    let rows = prepared.plan.part(part);
+    let all = prepared.plan.part(part);
     let encoder = prepared.digest();
     let mut releases = Releases::open(config, &prepared)?;
     releases.freeze(encoder);
-    releases.reserve(rows, (rows, 1))?;
+    let rows = match config.run.on_refusal {
+        OnRefusal::End => all.to_vec(),
+        OnRefusal::LeaveOut => without_refused(all, &releases),
+    };
+    releases.reserve(&rows, (&rows, 1))?;
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
         let columns = prepared.columns.gather(chunk)?;
         let values = prepared.encoder.encode(columns, chunk.len());
@@ -33,4 +40,15 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         out.display()
     );
     Ok(())
+}
+
+/// Those of `rows` that the policy allows a code of.
+fn without_refused(rows: &[u32], releases: &Releases) -> Vec<u32> {
+    let refused = releases.refused(rows);
+    if let Some(refusal) = &refused.refusal {
+        warn!("{refusal}: they are left out");
+    }
+    let mut refused = refused.positions.into_iter().peekable();
+    let kept = (0..).zip(rows).filter(|(position, _)| refused.next_if_eq(position).is_none());
+    kept.map(|(_, row)| *row).collect()
 }

@@ -131,6 +131,12 @@ impl Prepared {
         failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
     }
 
+    /// Follows `plan` from here on, which leaves out records of the old one.
+    pub fn follow(&mut self, plan: Plan) {
+        self.encoder.expect_updates(plan.updates());
+        self.plan = plan;
+    }
+
     /// The seed of this party's weights and noise, and of its detectors.
     pub fn seed(&self) -> u64 {
         self.seed

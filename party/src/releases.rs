@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
-use hashvfl_core::{Digest, Gradient, PackedCodes, Part, Plan};
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
     Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
 };
@@ -19,9 +20,11 @@ pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let run = &config.run;
     let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
     if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
-        warn!(
-            "the run may ask for {most} bits of a record, the policy allows {allowed} in its life: the run ends when they are used up"
-        );
+        let then = match run.on_refusal {
+            OnRefusal::End => "the run ends when they are used up",
+            OnRefusal::LeaveOut => "records that it could ask for more of are left out",
+        };
+        warn!("the run may ask for {most} bits of a record, the policy allows {allowed} in its life: {then}");
     }
     Ok(policy)
 }
@@ -117,6 +120,17 @@ impl Releases {
     /// The encoder is frozen for good.
     pub fn freeze(&mut self, digest: Digest) {
         self.encoder = Encoder { digest, frozen: true };
+    }
+
+    /// Records that the policy does not allow all of `plan` for.
+    pub fn left_out(&self, plan: &Plan) -> LeftOut {
+        let beyond = plan.releases().into_iter().flat_map(|(rows, times)| self.ledger.beyond(rows, times));
+        LeftOut::of(&beyond.collect::<Vec<_>>(), plan.records())
+    }
+
+    /// Whether the policy admits the smallest answer of `plan`.
+    pub fn check_answers(&self, plan: &Plan) -> anyhow::Result<()> {
+        Ok(self.ledger.policy().check_batch(smallest_answer(plan))?)
     }
 
     /// Which of `rows` the policy refuses.

@@ -4,8 +4,9 @@ use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{PackedCodes, Part, Rows, RunSettings};
-use tracing::{debug, info};
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunSettings};
+use tracing::{debug, info, warn};
 
 use crate::backlog::Backlog;
 use crate::config::PartyConfig;
@@ -50,7 +51,11 @@ impl<'a> Worker<'a> {
     ) -> Self {
         let settings = &config.run;
         let watchman = Watchman::new(config.on_alarm, settings);
-        let session = PartySession::new(settings.clone(), prepared.plan.clone());
+        let left_out = match settings.on_refusal {
+            OnRefusal::End => LeftOut::default(),
+            OnRefusal::LeaveOut => releases.left_out(&prepared.plan),
+        };
+        let session = PartySession::new(settings.clone(), prepared.plan.clone(), left_out);
         Self {
             settings,
             session,
@@ -98,10 +103,21 @@ impl<'a> Worker<'a> {
         let answer = match work {
             Work::SendRecords(salt) => {
                 let ids = self.prepared.ids.iter().map(String::as_str);
-                Some(FromParty::Records(RecordsDigest::of(&salt, ids)))
+                let left_out = self.session.left_out().clone();
+                if !left_out.is_empty() {
+                    warn!(
+                        "the policy does not allow the run for {} records: they are left out",
+                        left_out.count()
+                    );
+                }
+                Some(FromParty::Records { digest: RecordsDigest::of(&salt, ids), left_out })
             }
             Work::Joined => {
                 info!("accepted; waiting for the other parties");
+                None
+            }
+            Work::Begin { left_out } => {
+                self.begin(left_out)?;
                 None
             }
             Work::Encode { step, request, rows, part, learn } => {
@@ -148,6 +164,18 @@ impl<'a> Worker<'a> {
             }
         };
         Ok(Done { answer, finished: false })
+    }
+
+    /// Takes the plan without records that this party or another leaves out.
+    fn begin(&mut self, left_out: usize) -> anyhow::Result<()> {
+        if left_out > 0 {
+            info!("the run begins without {left_out} records that policies refuse");
+            let plan = self.session.plan();
+            self.releases.check_answers(plan)?;
+            self.prepared.follow(plan.clone());
+            self.releases.learns(&self.prepared);
+        }
+        Ok(())
     }
 
     /// Passes over a part that are reserved at once: parts that are asked for in each epoch, several.

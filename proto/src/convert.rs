@@ -8,7 +8,7 @@ use hashvfl_core::p_value::GridError;
 use hashvfl_core::plan::{Part, Rows};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::PairsError;
-use hashvfl_core::{Digest, Gradient, PartyName, RunId, Settings};
+use hashvfl_core::{Digest, Gradient, LeftOut, PartyName, RunId, Settings};
 
 use crate::v1;
 
@@ -70,10 +70,13 @@ impl TryFrom<v1::PartyMessage> for FromParty {
         use v1::party_message::Message;
         Ok(match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Hello(hello) => Self::Hello(hello.try_into()?),
-            Message::Records(records) => Self::Records(RecordsDigest {
-                count: records.count,
-                digest: digest("salted_sha256", &records.salted_sha256)?,
-            }),
+            Message::Records(records) => Self::Records {
+                digest: RecordsDigest {
+                    count: records.count,
+                    digest: digest("salted_sha256", &records.salted_sha256)?,
+                },
+                left_out: LeftOut::from_bytes(records.left_out),
+            },
             Message::Codes(codes) => {
                 limit("codes", codes.bits.len(), MAX_BATCH_ROWS * MAX_BITS / 8)?;
                 Self::Codes { step: codes.step, bytes: codes.bits }
@@ -121,9 +124,10 @@ impl From<FromParty> for v1::PartyMessage {
         use v1::party_message::Message;
         let message = match message {
             FromParty::Hello(hello) => Message::Hello(hello.into()),
-            FromParty::Records(records) => Message::Records(v1::Records {
-                count: records.count,
-                salted_sha256: records.digest.0.to_vec(),
+            FromParty::Records { digest, left_out } => Message::Records(v1::Records {
+                count: digest.count,
+                salted_sha256: digest.digest.0.to_vec(),
+                left_out: left_out.as_bytes().to_vec(),
             }),
             FromParty::Codes { step, bytes } => Message::Codes(v1::Codes { step, bits: bytes }),
             FromParty::Checkpointed { step } => Message::Checkpointed(v1::Checkpointed { step }),
@@ -147,6 +151,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
             Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
             Message::Accepted(v1::Accepted {}) => Self::Accepted,
+            Message::Begin(begin) => Self::Begin { left_out: LeftOut::from_bytes(begin.left_out) },
             Message::Encode(encode) => Self::Encode {
                 step: encode.step,
                 rows: encode.rows.ok_or(WireError::Missing("rows"))?.try_into()?,
@@ -170,6 +175,9 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
             FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
             FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
+            FromCoordinator::Begin { left_out } => {
+                Message::Begin(v1::Begin { left_out: left_out.as_bytes().to_vec() })
+            }
             FromCoordinator::Encode { step, rows } => {
                 Message::Encode(v1::Encode { step, rows: Some(rows.into()) })
             }
@@ -302,7 +310,10 @@ mod tests {
                 settings,
                 settings_digest,
             }),
-            FromParty::Records(RecordsDigest { count: 7, digest: Digest([9; 32]) }),
+            FromParty::Records {
+                digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
+                left_out: LeftOut::of(&[2], 7),
+            },
             FromParty::Codes { step: 1, bytes: vec![1, 2, 3] },
             FromParty::Checkpointed { step: 2 },
             FromParty::Restored { step: 3 },
@@ -326,6 +337,7 @@ mod tests {
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },
             FromCoordinator::Accepted,
+            FromCoordinator::Begin { left_out: LeftOut::of(&[2, 6], 7) },
             FromCoordinator::Encode { step: 1, rows: Rows::Batch { epoch: 2, batch: 3 } },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },

@@ -51,6 +51,7 @@ impl From<FromServer> for v1::ServerMessage {
                 records: Some(v1::Records {
                     count: serving.records.count,
                     salted_sha256: serving.records.digest.0.to_vec(),
+                    left_out: Vec::new(),
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn p_values_out_of_range_are_an_error() {
         let serving = |bits, step| v1::Serving {
-            records: Some(v1::Records { count: 1, salted_sha256: vec![0; 32] }),
+            records: Some(v1::Records { count: 1, salted_sha256: vec![0; 32], left_out: Vec::new() }),
             encoder_sha256: vec![0; 32],
             revision: vec![0; 32],
             p_values: Some(v1::PValues { bits, step }),

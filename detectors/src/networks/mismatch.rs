@@ -8,11 +8,14 @@
 //!
 //! Training draws from normal rows alone: in half of a batch, the code of one party is that of another normal row.
 
+use std::sync::OnceLock;
+
 use hashvfl_core::random::stream;
 use hashvfl_learning::Network;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::by_bits::ByBits;
 use super::train::{batches, network, stored};
 use crate::codes::signs;
 use crate::error::DetectorError;
@@ -24,8 +27,6 @@ use crate::{Detector, Score};
 const UPDATES: u64 = 6_000;
 /// Hidden units.
 const HIDDEN: usize = 64;
-/// Rows that pass through the network at once outside training.
-const PASS: usize = 1_024;
 /// Rows that it is fitted on, at least.
 const ROWS: usize = 64;
 
@@ -35,14 +36,17 @@ pub struct Mismatch {
     lengths: Vec<usize>,
     #[serde(with = "stored")]
     network: Network,
+    /// Made when the first rows are scored.
+    #[serde(skip)]
+    tables: OnceLock<ByBits<HIDDEN>>,
 }
 
 impl Mismatch {
     /// Refuses stored parts that do not fit together.
     pub fn check(&self) -> Result<(), DetectorError> {
         let bits = self.lengths.iter().try_fold(0_usize, |sum, bits| sum.checked_add(*bits));
-        let sizes = self.network.sizes();
-        let fits = bits == Some(sizes[0]) && sizes[0] <= MAX_TOTAL_BITS && sizes[sizes.len() - 1] == 1;
+        let fits =
+            bits.is_some_and(|bits| bits <= MAX_TOTAL_BITS && *self.network.sizes() == [bits, HIDDEN, 1]);
         DetectorError::stored(fits, "a network on codes")
     }
 }
@@ -76,21 +80,13 @@ impl Detector<Seen<'_>> for Mismatch {
                 output.iter().enumerate().map(gradient).collect()
             });
         });
-        Ok(Self { lengths, network })
+        Ok(Self { lengths, network, tables: OnceLock::new() })
     }
 }
 
 impl Score<Seen<'_>> for Mismatch {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         rows.codes.check_lengths(&self.lengths)?;
-        let (count, bits) = (rows.codes.rows(), rows.codes.bits());
-        let mut scores = Vec::with_capacity(count);
-        for start in (0..count).step_by(PASS) {
-            let end = (start + PASS).min(count);
-            let mut input = Vec::with_capacity((end - start) * bits);
-            (start..end).for_each(|row| input.extend(signs(rows.codes, row, 0..bits)));
-            scores.extend(self.network.forward(&input).into_iter().map(f64::from));
-        }
-        Ok(scores)
+        Ok(self.tables.get_or_init(|| ByBits::of(&self.network)).forward(rows.codes))
     }
 }

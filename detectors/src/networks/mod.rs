@@ -3,6 +3,7 @@
 
 mod adapter;
 mod autoencoder;
+mod by_bits;
 mod doubt;
 mod labelled;
 mod mismatch;

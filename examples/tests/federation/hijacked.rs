@@ -6,7 +6,7 @@ use hashvfl_attack::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective}
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::random::stream;
 use hashvfl_core::records::SALT_BYTES;
-use hashvfl_core::{Gradient, GradientEncoding, PackedCodes, Plan, Rows, RunSettings};
+use hashvfl_core::{Gradient, GradientEncoding, LeftOut, PackedCodes, Plan, Rows, RunSettings};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Cut;
@@ -57,7 +57,10 @@ async fn hijack(
     while let Some(Ok(message)) = inbound.next().await {
         match FromParty::try_from(message).unwrap() {
             FromParty::Hello(_) => continue,
-            FromParty::Records(_) => send(FromCoordinator::Accepted).await.unwrap(),
+            FromParty::Records { .. } => {
+                send(FromCoordinator::Accepted).await.unwrap();
+                send(FromCoordinator::Begin { left_out: LeftOut::default() }).await.unwrap();
+            }
             FromParty::Codes { bytes, .. } => {
                 let (epoch, batch) = ((step - 1) / plan.batches(), (step - 1) % plan.batches());
                 let rows = plan.rows(Rows::Batch { epoch, batch }).unwrap().len();

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::fixture::{Fixture, Role, command};
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{LeftOut, Part, Plan};
+
+use crate::fixture::{Fixture, RECORDS, Role, command};
 
 /// Bits of each record in a party's ledger, with how many records have them.
 pub fn counted(fixture: &Fixture, party: &str) -> BTreeMap<u64, usize> {
@@ -100,6 +103,64 @@ fn a_request_beyond_the_policy_ends_the_run_and_names_rule_and_records() {
     assert!(telecom.contains("bank stopped, its own log says why"), "{telecom}");
     assert!(counted(&fixture, "bank").keys().all(|bits| *bits <= 40));
     assert_eq!(counted(&fixture, "bank")[&8], 80, "no test record was asked for again");
+}
+
+/// The same tables cut down to their first `records` records; returns what puts them back.
+fn first_records(fixture: &Fixture, records: usize) -> impl Fn() + use<> {
+    let names = ["bank.csv", "telecom.csv", "labels.csv"];
+    let whole = names.map(|name| (fixture.path(name), fixture.read(name)));
+    for (path, text) in &whole {
+        let lines: Vec<&str> = text.lines().take(records + 1).collect();
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
+    }
+    move || whole.iter().for_each(|(path, text)| std::fs::write(path, text).unwrap())
+}
+
+#[test]
+fn a_run_goes_on_without_records_that_a_policy_refuses() {
+    let mut fixture = Fixture::new();
+    fixture.settings.on_refusal = OnRefusal::LeaveOut;
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "bits_per_record = 40\n");
+    let whole = first_records(&fixture, 200);
+    fixture.run();
+    // 144 training and 16 validation records of 32 bits, 40 test records of 8.
+    assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(32, 160), (8, 40)]));
+    assert_eq!(fixture.summary()["left_out"], serde_json::json!({"bank": 0, "telecom": 0}));
+    whole();
+    next_run(&mut fixture);
+    fixture.run();
+
+    let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+    let first = Plan::new(&fixture.settings, 200).unwrap();
+    let spent: Vec<u32> =
+        [Part::Train, Part::Validation].iter().flat_map(|part| first.part(*part).to_vec()).collect();
+    // Of these, test records need one code more, which bank allows.
+    let tested = plan.part(Part::Test);
+    let gone: Vec<u32> = spent.into_iter().filter(|row| !tested.contains(row)).collect();
+    let plan = plan.without(&LeftOut::of(&gone, RECORDS)).unwrap();
+    let summary = fixture.summary();
+    assert_eq!(summary["left_out"], serde_json::json!({"bank": gone.len(), "telecom": 0}));
+    Fixture::check_documented(&summary, &["bank", "telecom"]);
+    let parts = |part| serde_json::json!(plan.part(part).len());
+    assert_eq!(summary["records"]["train"], parts(Part::Train));
+    assert_eq!(summary["test"]["rows"], parts(Part::Test));
+    let bits = counted(&fixture, "bank");
+    assert!(bits.keys().all(|bits| *bits <= 40), "{bits:?}");
+    let told = counted(&fixture, "telecom").values().sum::<usize>();
+    assert_eq!(told, RECORDS, "bank's records are left out by telecom too, and counted nowhere twice");
+    let config = fixture.path("coordinator.toml").display().to_string();
+    let (good, said, errors) = command(&["coordinator", "evaluate", "--config", &config]);
+    assert!(good && serde_json::from_str::<serde_json::Value>(&said).unwrap() == summary["test"], "{errors}");
+
+    // Who has nothing left ends the run before a record is asked for.
+    next_run(&mut fixture);
+    fixture.run_id = "test-3";
+    let [coordinator, bank, telecom] = refused(&fixture);
+    for said in [coordinator, bank, telecom] {
+        assert!(said.contains("are needed") && said.contains("without the records"), "{said}");
+    }
+    assert_eq!(counted(&fixture, "bank"), bits);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use hashvfl_core::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{PartyName, RunId};
+use hashvfl_core::{LeftOut, PartyName, RunId};
 use hashvfl_proto::v1::PartyMessage;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use tokio::sync::mpsc;
@@ -57,8 +57,9 @@ fn answers(answer: impl Fn(u64) -> FromParty) -> (String, String) {
         let Some(FromCoordinator::Welcome { salt }) = rogue.next().await else { panic!("no welcome") };
         let ids: Vec<String> = (0..RECORDS).map(|record| format!("r{record}")).collect();
         let records = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
-        rogue.send(FromParty::Records(records)).await;
+        rogue.send(FromParty::Records { digest: records, left_out: LeftOut::default() }).await;
         assert_eq!(rogue.next().await, Some(FromCoordinator::Accepted));
+        assert_eq!(rogue.next().await, Some(FromCoordinator::Begin { left_out: LeftOut::default() }));
         let Some(FromCoordinator::Encode { step, .. }) = rogue.next().await else { panic!("no request") };
         rogue.send(answer(step)).await;
         while rogue.next().await.is_some() {}
@@ -101,7 +102,8 @@ fn greetings_that_do_not_fit_are_refused() {
     };
     let FromParty::Hello(good) = hello(&fixture) else { panic!() };
     let version = refusal(FromParty::Hello(Hello { protocol: 99, ..good.clone() }).into());
-    assert!(version.contains("protocol version 99 is not the coordinator's 1"), "{version}");
+    let expected = format!("protocol version 99 is not the coordinator's {PROTOCOL_VERSION}");
+    assert!(version.contains(&expected), "{version}");
     let stranger = PartyName::new("stranger").unwrap();
     let stranger = refusal(FromParty::Hello(Hello { party: stranger, ..good.clone() }).into());
     assert!(stranger.contains("stranger is not among run.parties"), "{stranger}");

@@ -116,7 +116,7 @@ impl Cnn {
     }
 
     /// The first `blocks` convolutions alone.
-    fn cut(&self, blocks: usize) -> Option<Self> {
+    pub(crate) fn cut(&self, blocks: usize) -> Option<Self> {
         let there = (1..=self.convolutions.len()).contains(&blocks);
         there.then(|| Self { convolutions: self.convolutions[..blocks].to_vec(), ..self.clone() })
     }
@@ -128,6 +128,23 @@ impl Cnn {
         let last = layers.last()?;
         let [height, width] = last.convolution.output();
         Some((features, [last.weights.biases.len(), height, width]))
+    }
+
+    /// What the convolutions give.
+    pub(crate) fn convolved(&self, columns: Tensor<2>) -> Tensor<2> {
+        self.on_host(columns).0
+    }
+
+    /// Gradients of the convolutions' weights, where `of` gives that of their output.
+    pub(crate) fn gradients_of_features(
+        &self,
+        columns: Tensor<2>,
+        of: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Gradients {
+        let (features, layers) = self.on_host(columns);
+        let mut gradients = Gradients::default();
+        self.back_on_host(layers, of(features), &mut gradients, false);
+        gradients
     }
 
     /// The gradient of `columns`, where `of` gives that of those features.

@@ -13,7 +13,7 @@ use super::{BottomError, check_units};
 use crate::device::is_cpu;
 use crate::gradients::Gradients;
 use crate::init::{Init, uniform};
-use crate::snapshot::{Snapshot, SnapshotError};
+use crate::snapshot::{Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
 
 /// Units of the hidden layers.
@@ -80,6 +80,12 @@ impl Mlp {
     pub fn sizes(&self) -> (usize, usize) {
         let side = |layer: Option<&Linear>, side: usize| layer.map_or(0, |layer| layer.weight.dims()[side]);
         (side(self.layers.first(), 0), side(self.layers.last(), 1))
+    }
+
+    /// Weights [inputs, outputs] and biases [outputs] of each layer.
+    pub fn layers(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let bias = |layer: &Linear| layer.bias.as_ref().map_or_else(Vec::new, |bias| to_host(bias.val()));
+        self.layers.iter().map(|layer| (to_host(layer.weight.val()), bias(layer))).collect()
     }
 
     /// Inputs of the last layer.

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-pub use cnn::CnnConfig;
+pub use cnn::{Cnn, CnnConfig};
 pub use embedded::Embedded;
 pub use mlp::{Dropout, Mlp, MlpConfig};
 pub use resnet18::ResNet18Config;

@@ -52,6 +52,8 @@ pub struct Records {
     pub count: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub salted_sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub left_out: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Codes {
@@ -89,7 +91,7 @@ pub struct Failed {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CoordinatorMessage {
-    #[prost(oneof = "coordinator_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "coordinator_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub message: ::core::option::Option<coordinator_message::Message>,
 }
 /// Nested message and enum types in `CoordinatorMessage`.
@@ -114,6 +116,8 @@ pub mod coordinator_message {
         Freeze(super::Freeze),
         #[prost(message, tag = "9")]
         Finish(super::Finish),
+        #[prost(message, tag = "10")]
+        Begin(super::Begin),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -128,6 +132,11 @@ pub struct Refused {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Accepted {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Begin {
+    #[prost(bytes = "vec", tag = "1")]
+    pub left_out: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Encode {
     #[prost(uint64, tag = "1")]

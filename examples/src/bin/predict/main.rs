@@ -12,10 +12,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
+use hashvfl_detectors::CoordinatorKind;
 use hashvfl_examples::federation::{self, CoordinatorSide, PartySide, fresh_folder};
 use hashvfl_examples::processes::{self, Configs, Serving};
 use hashvfl_learning::{EncoderConfig, TopConfig};
@@ -44,12 +45,23 @@ struct Arguments {
     /// Epochs of training.
     #[arg(long, default_value_t = 8)]
     epochs: u32,
-    /// Predict without detectors of abnormal inputs.
-    #[arg(long)]
-    no_flags: bool,
+    /// Which detectors of abnormal inputs the coordinator has.
+    #[arg(long, value_enum, default_value_t = Flags::Default)]
+    flags: Flags,
     /// Instead, what the metric is with all parties and without each, by rate of party dropout; so many seeds.
     #[arg(long, value_name = "SEEDS")]
     absent: Option<u64>,
+}
+
+/// Detectors of the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Flags {
+    /// None: predictions without flags.
+    None,
+    /// Those that it has by default.
+    Default,
+    /// All that it can have.
+    All,
 }
 
 fn main() -> ExitCode {
@@ -145,7 +157,7 @@ fn write_federation(arguments: &Arguments, out: &Path, tables: &Tables) -> anyho
     let names = PARTIES.map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let run = RunSettings {
         learning_rate: 0.005,
-        calibration_share: if arguments.no_flags { 0.0 } else { 0.1 },
+        calibration_share: if arguments.flags == Flags::None { 0.0 } else { 0.1 },
         ..RunSettings::new(names, Task::Binary, 16, arguments.epochs)
     };
     let side = |seed| PartySide {
@@ -166,15 +178,25 @@ fn write_federation(arguments: &Arguments, out: &Path, tables: &Tables) -> anyho
         column: "y".into(),
     });
     let coordinator = CoordinatorSide { labels, top: TopConfig::default(), seed: 0, transcript: false };
-    federation::write_configs(out, "predict", &run, &[side(1), side(2)], &coordinator)
+    let configs = federation::write_configs(out, "predict", &run, &[side(1), side(2)], &coordinator)?;
+    if arguments.flags == Flags::All {
+        let kinds: Vec<&str> = CoordinatorKind::ALL.iter().map(|kind| kind.name()).collect();
+        append(&configs.coordinator, &format!("\n[detectors]\nkinds = {kinds:?}\n"))?;
+    }
+    Ok(configs)
+}
+
+fn append(config: &Path, text: &str) -> anyhow::Result<()> {
+    federation::write(config, &(std::fs::read_to_string(config)? + text))
 }
 
 /// Adds to all configs the records that are served.
 fn serve_those(configs: &Configs) -> anyhow::Result<()> {
     let add = |config: &Path, table: &str| {
-        let text = std::fs::read_to_string(config)?;
-        let table = format!("\n[serve.{table}]\nformat = \"csv\"\npaths = [\"served.csv\"]\nid = \"id\"\n");
-        federation::write(config, &(text + &table))
+        append(
+            config,
+            &format!("\n[serve.{table}]\nformat = \"csv\"\npaths = [\"served.csv\"]\nid = \"id\"\n"),
+        )
     };
     add(&configs.coordinator, "records")?;
     configs.parties.iter().try_for_each(|(_, config)| add(config, "columns"))?;
