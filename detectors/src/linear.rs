@@ -193,11 +193,23 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
             *sum += (a - b) * (a - b);
         }
     }
-    let mut sum: f32 = sums.iter().sum();
+    let mut sum = total(sums);
     for (a, b) in a_rest.iter().zip(b_rest) {
         sum += (a - b) * (a - b);
     }
     sum
+}
+
+/// The sum of a power of two of values, halves added to halves: in order, each addition would wait for the one before.
+#[inline(always)]
+pub fn total<const N: usize>(mut values: [f32; N]) -> f32 {
+    let mut left = N;
+    while left > 1 {
+        left /= 2;
+        let (low, high) = values.split_at_mut(left);
+        low.iter_mut().zip(high).for_each(|(sum, other)| *sum += *other);
+    }
+    values[0]
 }
 
 /// Rows of a matrix as columns, for [`nearest`].
@@ -255,6 +267,12 @@ mod tests {
                 assert!((found - expected).abs() <= 1e-6 * expected, "{found} {expected}");
             }
         }
+    }
+
+    #[test]
+    fn a_total_is_a_sum() {
+        assert_eq!(total([1.0, 2.0, 4.0, 8.0]), 15.0);
+        assert_eq!(total([3.0]), 3.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use hashvfl_learning::Network;
 
 use crate::codes::Codes;
-use crate::linear::vectorized;
+use crate::linear::{total, vectorized};
 
 /// Bits that are looked up at once.
 const NIBBLE: usize = 4;
@@ -64,7 +64,7 @@ impl<const H: usize> ByBits<H> {
                     for ((product, unit), weight) in products.iter_mut().zip(&hidden).zip(&self.output) {
                         *product = unit.max(0.0) * weight;
                     }
-                    outputs.push(f64::from(products.iter().sum::<f32>() + self.bias));
+                    outputs.push(f64::from(total(products) + self.bias));
                 }
                 outputs
             },
