@@ -54,7 +54,11 @@ impl Scene<'_> {
         let decoded = place("query access", self.attacked(&name, (Vec::new(), 1), guess, note, began));
 
         let began = Instant::now();
-        let front = self.substitute_front(encoder, blocks, &features(self.targets)?.0)?;
+        let BottomConfig::Cnn(config) = &encoder.config().model else { return None };
+        let front = Front::new(config, image, blocks, self.seed).ok()??;
+        let of_targets = (&features(self.targets)?.0[..], self.targets.len());
+        let columns = |rows: &[u32]| self.columns.gather(rows);
+        let front = substitute(front, (&columns, self.auxiliary), of_targets, (self.seed, UPDATES));
         let ours = front.features(images.clone(), self.auxiliary.len());
         let local = Local::fit(&Maps { features: &ours, shape, images: &images, image }, self.seed);
         let guess = local.predict(&seen);
@@ -85,31 +89,79 @@ impl Scene<'_> {
         let note = Some(format!("penalty {prior}, chosen on {} auxiliary records", tried.len()));
         Some([decoded, stealthy, place("weights", self.attacked(&name, (Vec::new(), 1), guess, note, began))])
     }
+}
 
-    /// FORA's substitute (Xu et al. 2024): blocks of the victim's architecture that learn, on auxiliary records, to give
-    /// features distributed as those `seen` of the victim's, without knowing whose these are.
-    fn substitute_front(&self, encoder: &Encoder, blocks: usize, seen: &[f32]) -> Option<Front> {
-        let BottomConfig::Cnn(config) = &encoder.config().model else { return None };
-        let mut front = Front::new(config, self.image?, blocks, self.seed).ok()??;
-        let width = seen.len() / self.targets.len().max(1);
-        let device = Device::flex().autodiff();
-        let mut init = Init::new(stream(self.seed, "fora critic", &[]), &device);
-        let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
-        let mut critic = Critic::new(config, width, &mut init, self.seed);
-        let mut batches = Batches::of(self.auxiliary, self.seed, BATCH);
-        let places: Vec<u32> = (0..self.targets.len() as u32).collect();
-        let mut others = Batches::of(&places, self.seed.wrapping_add(1), BATCH);
-        for _ in 0..UPDATES {
-            let rows = batches.draw();
-            let theirs: Vec<f32> = others
-                .draw()
-                .into_iter()
-                .flat_map(|place| seen[place as usize * width..][..width].iter().copied())
-                .collect();
-            front.learn(self.columns.gather(&rows), rows.len(), RATE, |ours| {
-                draw_together(&mut critic, ours, &theirs, width)
-            });
+/// FORA's substitute (Xu et al. 2024): blocks of the victim's architecture that learn, on auxiliary images, to give features
+/// distributed as those `seen` of the victim's images, of which it knows nothing else.
+fn substitute(
+    front: Front,
+    (images, auxiliary): (&dyn Fn(&[u32]) -> Vec<f32>, &[u32]),
+    (seen, targets): (&[f32], usize),
+    (seed, updates): (u64, u64),
+) -> Front {
+    let mut front = front;
+    let width = seen.len() / targets.max(1);
+    let device = Device::flex().autodiff();
+    let mut init = Init::new(stream(seed, "fora critic", &[]), &device);
+    let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
+    let mut critic = Critic::new(config, width, &mut init, seed);
+    let mut batches = Batches::of(auxiliary, seed, BATCH);
+    let places: Vec<u32> = (0..targets as u32).collect();
+    let mut others = Batches::of(&places, seed.wrapping_add(1), BATCH);
+    for _ in 0..updates {
+        let rows = batches.draw();
+        let row = |place: u32| seen[place as usize * width..][..width].iter().copied();
+        let theirs: Vec<f32> = others.draw().into_iter().flat_map(row).collect();
+        front.learn(images(&rows), rows.len(), RATE, |ours| draw_together(&mut critic, ours, &theirs, width));
+    }
+    front
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_learning::bottom::CnnConfig;
+    use rand::Rng;
+
+    use super::*;
+
+    /// Images of one bright rectangle on a dark ground.
+    fn images(count: usize, side: usize, seed: u64) -> Vec<f32> {
+        let mut rng = stream(seed, "rectangles", &[]);
+        let mut below = |bound: usize| ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize;
+        let mut images = vec![0.1; count * side * side];
+        for image in images.chunks_exact_mut(side * side) {
+            let (top, left) = (below(side - 2), below(side - 2));
+            let (bottom, right) = (top + 2 + below(side - 1 - top), left + 2 + below(side - 1 - left));
+            for y in top..bottom.min(side) {
+                image[y * side + left..y * side + right.min(side)].fill(0.9);
+            }
         }
-        Some(front)
+        images
+    }
+
+    #[test]
+    fn fora_reads_features_of_a_model_that_it_has_never_asked() {
+        let (side, rows, config) = (12, 400, CnnConfig::default());
+        let image = [1, side, side];
+        let front = |seed| Front::new(&config, image, 1, seed).unwrap().unwrap();
+        let (victim, ours) = (images(rows, side, 1), images(rows, side, 2));
+        let seen = front(1).features(victim.clone(), rows);
+        let auxiliary: Vec<u32> = (0..rows as u32).collect();
+        let pixels = side * side;
+        let gather = |rows: &[u32]| -> Vec<f32> {
+            rows.iter().flat_map(|row| ours[*row as usize * pixels..][..pixels].iter().copied()).collect()
+        };
+        let shape = [16, side / 2, side / 2];
+        let error = |front: &Front| {
+            let features = front.features(ours.clone(), rows);
+            let local = Local::fit(&Maps { features: &features, shape, images: &ours, image }, 0);
+            let guess = local.predict(&seen);
+            guess.iter().zip(&victim).map(|(g, v)| f64::from(g - v).powi(2)).sum::<f64>()
+        };
+        let mean = ours.iter().sum::<f32>() / ours.len() as f32;
+        let of_mean = victim.iter().map(|v| f64::from(v - mean).powi(2)).sum::<f64>();
+        let untrained = error(&front(2));
+        let found = error(&substitute(front(2), (&gather, &auxiliary), (&seen, rows), (0, 600)));
+        assert!(found < 0.8 * of_mean && found < untrained, "{found}; mean {of_mean}, untrained {untrained}");
     }
 }
