@@ -38,7 +38,7 @@ pub struct Mismatch {
     network: Network,
     /// Made when the first rows are scored.
     #[serde(skip)]
-    tables: OnceLock<ByBits<HIDDEN>>,
+    tables: OnceLock<Box<ByBits<HIDDEN>>>,
 }
 
 impl Mismatch {
@@ -87,6 +87,6 @@ impl Detector<Seen<'_>> for Mismatch {
 impl Score<Seen<'_>> for Mismatch {
     fn score(&self, rows: &Seen<'_>) -> Result<Vec<f64>, DetectorError> {
         rows.codes.check_lengths(&self.lengths)?;
-        Ok(self.tables.get_or_init(|| ByBits::of(&self.network)).forward(rows.codes))
+        Ok(self.tables.get_or_init(|| Box::new(ByBits::of(&self.network))).forward(rows.codes))
     }
 }
