@@ -83,7 +83,7 @@ impl Network {
         Weights { sizes: self.sizes.clone(), arrays: snapshot.arrays }
     }
 
-    /// Weights [inputs, outputs] and biases [outputs] of each layer, the first first.
+    /// Weights `[inputs, outputs]` and biases `[outputs]` of each layer, the first first.
     pub fn layers(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
         self.model.layers()
     }

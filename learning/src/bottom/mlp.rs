@@ -82,7 +82,7 @@ impl Mlp {
         (side(self.layers.first(), 0), side(self.layers.last(), 1))
     }
 
-    /// Weights [inputs, outputs] and biases [outputs] of each layer.
+    /// Weights `[inputs, outputs]` and biases `[outputs]` of each layer.
     pub fn layers(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
         let bias = |layer: &Linear| layer.bias.as_ref().map_or_else(Vec::new, |bias| to_host(bias.val()));
         self.layers.iter().map(|layer| (to_host(layer.weight.val()), bias(layer))).collect()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use hashvfl_core::random::stream;
 use hashvfl_core::settings::RowOrder;
 use hashvfl_core::{Part, PartyName, RunSettings};
-use hashvfl_data::Matrix;
+use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_examples::dataset::{Dataset, Split};
 use hashvfl_examples::simulation::{Side, Simulation};
 use hashvfl_learning::course::{Progress, Released};
@@ -70,6 +70,8 @@ impl Trial<'_> {
             Matrix::new(order.len(), width, values)
         });
         let columns = columns.collect::<Result<Vec<Matrix>, _>>()?;
+        // Columns that are taken as they are have no deviations to count.
+        let clip = (self.recipe.preprocessing != Preprocessing::None).then_some(CLIP);
         let sides: Vec<Side> = columns
             .iter()
             .zip(&self.dataset.parties)
@@ -77,7 +79,7 @@ impl Trial<'_> {
             .map(|(index, (matrix, columns))| Side {
                 columns: matrix,
                 image: columns.image,
-                preprocessing: (self.recipe.preprocessing, Some(CLIP)),
+                preprocessing: (self.recipe.preprocessing, clip),
                 encoder: self.recipe.encoder.clone(),
                 // Every side draws its weights from a seed of its own, as organisations would.
                 seed: stream(self.seed, "party", &[index as u64]).next_u64(),
