@@ -3,8 +3,9 @@
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::labels::{self, LabelledRecords};
 use hashvfl_coordinator::{CoordinatorConfig, top};
+use hashvfl_core::plan::PlanError;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{LeftOut, Part, Plan};
+use hashvfl_core::{LeftOut, Part, Plan, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
@@ -42,6 +43,7 @@ pub struct Evidence {
     pub labels: Labels,
     /// Which records each part holds.
     pub plan: Plan,
+    left_out: LeftOut,
 }
 
 impl Evidence {
@@ -77,7 +79,7 @@ impl Evidence {
             coordinator.run.parties.len()
         );
         let top = top::load(&coordinator, labels.clone(), &plan, &Device::flex())?;
-        Ok(Self { coordinator, top, owners, labels, plan })
+        Ok(Self { coordinator, top, owners, labels, plan, left_out: LeftOut::default() })
     }
 
     /// Leaves out records that `recording` holds nothing of, where the run went on without some.
@@ -96,9 +98,17 @@ impl Evidence {
             *seen = false;
         }
         let unseen: Vec<u32> = (0..).zip(unseen).filter(|(_, unseen)| *unseen).map(|(row, _)| row).collect();
-        let left_out = LeftOut::of(&unseen, self.plan.records());
-        self.plan = self.plan.clone().without(&left_out).context("what the transcript holds")?;
+        self.left_out = LeftOut::of(&unseen, self.plan.records());
+        self.plan = self.plan_under(&self.coordinator.run).context("what the transcript holds")?;
         Ok(())
+    }
+
+    /// The plan of the same records under `settings`, without those that were left out.
+    ///
+    /// # Errors
+    /// When too few are left.
+    pub fn plan_under(&self, settings: &RunSettings) -> Result<Plan, PlanError> {
+        Plan::new(settings, self.labels.len())?.without(&self.left_out)
     }
 
     /// Test records: each was encoded once, after the freeze.

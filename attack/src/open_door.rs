@@ -2,19 +2,15 @@
 
 use std::time::Instant;
 
-use hashvfl_core::random::stream;
 use hashvfl_learning::bottom::BottomConfig;
-use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
 use hashvfl_learning::front::Front;
-use hashvfl_learning::init::Init;
 
-use crate::critic::{Critic, CriticConfig, Objective};
 use crate::inversion::{Inversion, Matching, STEPS, Through};
 use crate::regress::{Local, Maps};
 use crate::scene::{Attacked, Scene, victims};
 use crate::score::moments;
-use crate::substitute::{Batches, draw_together};
+use crate::substitute::Drawing;
 
 /// Prior weights among which the search chooses: features say more than a code, and count for more.
 const PRIORS: [f32; 3] = [1e-5, 1e-4, 1e-3];
@@ -47,8 +43,11 @@ impl Scene<'_> {
             attacked
         };
         let images = self.columns.gather(self.auxiliary);
-        let local = Local::fit(&Maps { features: &known, shape, images: &images, image }, self.seed);
-        let guess = local.predict(&seen);
+        // What a decoder that learned from maps of auxiliary images makes of the targets' maps.
+        let read = |maps: &[f32]| {
+            Local::fit(&Maps { features: maps, shape, images: &images, image }, self.seed).predict(&seen)
+        };
+        let guess = read(&known);
         let name = format!("inverse network after block {blocks} of the cnn");
         let note = Some("a decoder that convolves, on all auxiliary records".to_string());
         let decoded = place("query access", self.attacked(&name, (Vec::new(), 1), guess, note, began));
@@ -59,9 +58,7 @@ impl Scene<'_> {
         let of_targets = (&features(self.targets)?.0[..], self.targets.len());
         let columns = |rows: &[u32]| self.columns.gather(rows);
         let front = substitute(front, (&columns, self.auxiliary), of_targets, (self.seed, UPDATES));
-        let ours = front.features(images.clone(), self.auxiliary.len());
-        let local = Local::fit(&Maps { features: &ours, shape, images: &images, image }, self.seed);
-        let guess = local.predict(&seen);
+        let guess = read(&front.features(images.clone(), self.auxiliary.len()));
         let name = format!("FORA after block {blocks} of the cnn");
         let note = Some(format!("{UPDATES} updates of a substitute, read by a decoder that convolves"));
         let stealthy = place("architecture", self.attacked(&name, (Vec::new(), 1), guess, note, began));
@@ -94,31 +91,26 @@ impl Scene<'_> {
 /// FORA's substitute (Xu et al. 2024): blocks of the victim's architecture that learn, on auxiliary images, to give features
 /// distributed as those `seen` of the victim's images, of which it knows nothing else.
 fn substitute(
-    front: Front,
+    mut front: Front,
     (images, auxiliary): (&dyn Fn(&[u32]) -> Vec<f32>, &[u32]),
     (seen, targets): (&[f32], usize),
     (seed, updates): (u64, u64),
 ) -> Front {
-    let mut front = front;
     let width = seen.len() / targets.max(1);
-    let device = Device::flex().autodiff();
-    let mut init = Init::new(stream(seed, "fora critic", &[]), &device);
-    let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
-    let mut critic = Critic::new(config, width, &mut init, seed);
-    let mut batches = Batches::of(auxiliary, seed, BATCH);
     let places: Vec<u32> = (0..targets as u32).collect();
-    let mut others = Batches::of(&places, seed.wrapping_add(1), BATCH);
+    let mut drawing = Drawing::new((auxiliary, &places), width, BATCH, seed);
     for _ in 0..updates {
-        let rows = batches.draw();
+        let (rows, others) = drawing.rows();
         let row = |place: u32| seen[place as usize * width..][..width].iter().copied();
-        let theirs: Vec<f32> = others.draw().into_iter().flat_map(row).collect();
-        front.learn(images(&rows), rows.len(), RATE, |ours| draw_together(&mut critic, ours, &theirs, width));
+        let theirs: Vec<f32> = others.into_iter().flat_map(row).collect();
+        front.learn(images(&rows), rows.len(), RATE, |ours| drawing.gradient(ours, &theirs));
     }
     front
 }
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_core::random::stream;
     use hashvfl_learning::bottom::CnnConfig;
     use rand::Rng;
 

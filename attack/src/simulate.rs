@@ -77,7 +77,7 @@ pub fn steered(
 ) -> anyhow::Result<Simulated> {
     let Repeat { settings, cut, .. } = *repeat;
     settings.check()?;
-    let plan = Plan::new(settings, evidence.labels.len())?;
+    let plan = evidence.plan_under(settings)?;
     let device = Device::flex();
     let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
     let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
@@ -163,8 +163,8 @@ fn run<E: Recorded>(
 }
 
 /// Records that a run under `settings` encodes once and for all after the freeze and never before.
-pub fn encoded_once(settings: &RunSettings, records: usize) -> anyhow::Result<Vec<u32>> {
-    let plan = Plan::new(settings, records)?;
+pub fn encoded_once(evidence: &Evidence, settings: &RunSettings) -> anyhow::Result<Vec<u32>> {
+    let plan = evidence.plan_under(settings)?;
     let cohort = plan.part(Part::CohortTrain).len();
     Ok(plan.part(Part::Train)[cohort..].to_vec())
 }

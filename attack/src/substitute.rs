@@ -75,19 +75,13 @@ impl Bench<'_> {
         let began = Instant::now();
         let scene = self.frozen_scene(attackable);
         let mut substitute = self.substitute(attackable.cut)?;
-        let bits = attackable.observed.width;
-        let device = Device::flex().autodiff();
-        let mut init = Init::new(stream(self.config.seed, "fora critic", &[]), &device);
-        let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
-        let mut critic = Critic::new(config, bits, &mut init, self.config.seed);
-        let mut batches = Batches::new(scene.auxiliary, self.config.seed);
-        // Codes that went by, of records that the adversary cannot name.
-        let mut others = Batches::new(scene.targets, self.config.seed.wrapping_add(1));
+        let ends = (scene.auxiliary, scene.targets);
+        let mut drawing = Drawing::new(ends, attackable.observed.width, BATCH, self.config.seed);
         for update in 0..UPDATES {
-            let rows = batches.draw();
+            let (rows, others) = drawing.rows();
             let codes = self.encode_batch(&scene, (&mut substitute, update), &rows);
-            let seen = attackable.observed.gather(self.victim, Moment::Frozen, &others.draw())?;
-            substitute.learn(draw_together(&mut critic, &codes, &seen, bits));
+            let seen = attackable.observed.gather(self.victim, Moment::Frozen, &others)?;
+            substitute.learn(drawing.gradient(&codes, &seen));
         }
         self.read_through(&scene, substitute, ("FORA", vec!["architecture".into()]), began)
     }
@@ -129,15 +123,44 @@ fn stream_seed(seed: u64) -> u64 {
     stream(seed, "substitute", &[]).next_u64()
 }
 
-/// FORA's gradient for `ours` [rows, width], so that they come to be distributed as `theirs`: by a critic, which learns to
-/// tell them apart, and by the maximum mean discrepancy. Both count alike.
-pub fn draw_together(critic: &mut Critic, ours: &[f32], theirs: &[f32], width: usize) -> Vec<f32> {
-    critic.learn(theirs, ours);
-    let mut gradient = discrepancy(ours, theirs, width, spread(ours, theirs, width));
-    let pulls = critic.pull(ours);
-    let scale = length(&gradient) / length(&pulls).max(1e-20);
-    gradient.iter_mut().zip(pulls).for_each(|(sum, pull)| *sum += scale * pull);
-    gradient
+/// FORA's two sides: batches of the adversary's records and of what the victim sent, and what draws the one to the other.
+pub struct Drawing {
+    critic: Critic,
+    width: usize,
+    batches: Batches,
+    others: Batches,
+}
+
+impl Drawing {
+    /// Between `auxiliary` records and `targets`, of `width` values each; `size` records a batch.
+    pub fn new((auxiliary, targets): (&[u32], &[u32]), width: usize, size: usize, seed: u64) -> Self {
+        let device = Device::flex().autodiff();
+        let mut init = Init::new(stream(seed, "fora critic", &[]), &device);
+        let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
+        Self {
+            critic: Critic::new(config, width, &mut init, seed),
+            width,
+            batches: Batches::of(auxiliary, seed, size),
+            // Of records that the adversary cannot name.
+            others: Batches::of(targets, seed.wrapping_add(1), size),
+        }
+    }
+
+    /// The next batch of auxiliary records, and of targets.
+    pub fn rows(&mut self) -> (Vec<u32>, Vec<u32>) {
+        (self.batches.draw(), self.others.draw())
+    }
+
+    /// The gradient for `ours` [rows, width], so that they come to be distributed as `theirs`: by a critic, which learns
+    /// to tell them apart, and by the maximum mean discrepancy. Both count alike.
+    pub fn gradient(&mut self, ours: &[f32], theirs: &[f32]) -> Vec<f32> {
+        self.critic.learn(theirs, ours);
+        let mut gradient = discrepancy(ours, theirs, self.width, spread(ours, theirs, self.width));
+        let pulls = self.critic.pull(ours);
+        let scale = length(&gradient) / length(&pulls).max(1e-20);
+        gradient.iter_mut().zip(pulls).for_each(|(sum, pull)| *sum += scale * pull);
+        gradient
+    }
 }
 
 /// Batches of records, pass after pass, each in a new order.

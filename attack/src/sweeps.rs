@@ -100,7 +100,7 @@ impl Bench<'_> {
         let settings = RunSettings { cohort_share: COHORT, ..run.clone() };
         let path = out.join("simulated-encode-once.parquet");
         let once = simulate(self.evidence, &Repeat::new(&settings, Cut::Hash), &path)?;
-        let records = encoded_once(&settings, self.evidence.labels.len())?;
+        let records = encoded_once(self.evidence, &settings)?;
         let split = Split::new(&records, most_auxiliary(self.owner), self.config.seed)
             .context("records outside the cohort")?;
         let rows = (split.auxiliary(self.config.share()), split.targets.as_slice());

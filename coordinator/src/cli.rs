@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
-use hashvfl_core::{LeftOut, PartyName};
+use hashvfl_core::{PartyName, Plan};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
@@ -182,7 +182,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                run::plan(&config, labels.ids.len(), &LeftOut::default())?;
+                run::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

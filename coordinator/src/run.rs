@@ -36,7 +36,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let _entered = span.enter();
     let teller = Teller::new(json);
     let LabelledRecords { ids, labels, classes } = labels::load(config)?;
-    let plan = plan(config, ids.len(), &LeftOut::default())?;
+    let plan = Plan::new(&config.run, ids.len())?;
+    check_plan(config, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &ids)?;
@@ -53,9 +54,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let transcript =
         config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
     let left_out = joined.iter().map(|one| (one.party.clone(), one.left_out.clone())).collect();
-    let kept = (plan, transcript, label_ledger);
+    let kept = (plan.clone(), transcript, label_ledger);
     let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
-    let begun = begin(config, &mut network, ids.len(), &left_out);
+    let begun = begin(config, &mut network, plan, &left_out);
     let plan = match begun {
         Ok(plan) => plan,
         Err(error) => {
@@ -126,19 +127,17 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The run's plan without some records, where all that is to be done has enough of them.
-pub fn plan(config: &CoordinatorConfig, records: usize, left_out: &LeftOut) -> anyhow::Result<Plan> {
-    let plan = Plan::new(&config.run, records)?.without(left_out)?;
-    detect::check(&config.detectors, &plan)?;
-    config.screening.map_or(Ok(()), |screening| screening.check_records(&plan))?;
-    Ok(plan)
+/// Whether all that is to be done with the records of `plan` has enough of them.
+pub fn check_plan(config: &CoordinatorConfig, plan: &Plan) -> anyhow::Result<()> {
+    detect::check(&config.detectors, plan)?;
+    config.screening.map_or(Ok(()), |screening| screening.check_records(plan))
 }
 
-/// Begins the run without the records that any party's policy refuses; the plan without them.
+/// Begins the run without the records that any party's policy refuses; `plan` without them.
 fn begin(
     config: &CoordinatorConfig,
     network: &mut Network,
-    records: usize,
+    plan: Plan,
     by_party: &BTreeMap<PartyName, LeftOut>,
 ) -> anyhow::Result<Plan> {
     let mut left_out = LeftOut::default();
@@ -146,8 +145,9 @@ fn begin(
         info!("{party} leaves out {} records: its policy does not allow the run for them", own.count());
         left_out.add(own);
     }
-    let plan = plan(config, records, &left_out);
-    let plan = plan.context("without the records that parties' policies refuse")?;
+    let without = "without the records that parties' policies refuse";
+    let plan = plan.without(&left_out).context(without)?;
+    check_plan(config, &plan).context(without)?;
     network.begin(&left_out, plan.clone())?;
     Ok(plan)
 }

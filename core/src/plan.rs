@@ -1,7 +1,7 @@
 //! Which records every step is about: splits and batches from the seed and row numbers alone.
 //!
-//! Coordinator and parties derive the same plan, so no message names a record, and a coordinator cannot ask
-//! for a batch of its own choice. Labels play no part: a stratified order would tell them to the parties.
+//! Coordinator and parties derive the same plan, so no request names a record, and a coordinator cannot ask
+//! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no part: a stratified order would tell them to the parties.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,18 @@ pub enum Part {
     /// The records on which detectors of abnormal inputs are fitted and calibrated: no model learns from them and none
     /// is chosen on them.
     Calibration,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 6] = [
+        Self::Train,
+        Self::Validation,
+        Self::Test,
+        Self::CohortTrain,
+        Self::CohortValidation,
+        Self::Calibration,
+    ];
 }
 
 /// Which records one request is about.
@@ -325,14 +337,7 @@ mod tests {
         let gone: Vec<u32> = (0..400).filter(|row| row % 3 == 0).collect();
         let mut plan = whole.clone().without(&LeftOut::of(&gone, 400)).unwrap();
         assert_eq!(plan.records(), 400);
-        for part in [
-            Part::Train,
-            Part::Validation,
-            Part::Test,
-            Part::CohortTrain,
-            Part::CohortValidation,
-            Part::Calibration,
-        ] {
+        for part in Part::ALL {
             let expected: Vec<u32> = whole.part(part).iter().copied().filter(|row| row % 3 != 0).collect();
             assert_eq!(plan.part(part), expected, "{part:?}");
         }

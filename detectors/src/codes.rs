@@ -176,6 +176,12 @@ pub(crate) fn signs(codes: &Codes, row: usize, range: std::ops::Range<usize>) ->
     range.map(move |at| if bit(words, at) { 1.0 } else { -1.0 })
 }
 
+/// Signs drawn at random, for tests.
+#[cfg(test)]
+pub(crate) fn drawn_signs(rng: &mut impl rand::Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -189,11 +195,10 @@ mod tests {
             rows in 1_usize..20,
             seed in any::<u64>(),
         ) {
-            use rand::Rng;
             let mut rng = hashvfl_core::random::stream(seed, "codes", &[]);
             let parts: Vec<Vec<f32>> = lengths
                 .iter()
-                .map(|bits| (0..rows * bits).map(|_| if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }).collect())
+                .map(|bits| drawn_signs(&mut rng, rows * bits))
                 .collect();
             let packed: Vec<PackedCodes> =
                 parts.iter().zip(&lengths).map(|(part, bits)| PackedCodes::pack(part, *bits).unwrap()).collect();

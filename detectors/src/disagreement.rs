@@ -92,19 +92,16 @@ fn window(words: &[u64], start: usize, count: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::random::stream;
-    use rand::Rng;
 
     use super::*;
-    use crate::codes::Codes;
+    use crate::codes::{Codes, drawn_signs};
     use crate::rows::Values;
 
     #[test]
     fn it_is_the_distance_between_codes_where_targets_are_shared() {
         let mut rng = stream(1, "codes", &[]);
         for bits in [3, 16, 40, 64, 100] {
-            let mut draw = || -> Vec<f32> {
-                (0..5 * bits).map(|_| if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }).collect()
-            };
+            let mut draw = || drawn_signs(&mut rng, 5 * bits);
             let (left, right, target) = (draw(), draw(), draw());
             let codes = Codes::of_values(&[&left, &right], 5).unwrap();
             let features = Values::new("features", &[0.0; 5], 1).unwrap();

@@ -167,20 +167,18 @@ impl Score<Seen<'_>> for Rarity {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::random::stream;
-    use rand::Rng;
 
     use super::*;
-    use crate::codes::Codes;
+    use crate::codes::{Codes, drawn_signs};
     use crate::rows::Values;
 
     /// Bits 0 and 3 are copies in class 0 and opposites in class 1, the rest is drawn.
     fn drawn(rows: usize, seed: u64, linked: bool) -> (Codes, Vec<u32>) {
         let mut rng = stream(seed, "codes", &[]);
-        let mut sign = || if rng.next_u32() & 1 == 1 { 1.0_f32 } else { -1.0 };
         let mut signs = Vec::new();
         let classes: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
         for class in &classes {
-            let mut code: Vec<f32> = (0..6).map(|_| sign()).collect();
+            let mut code = drawn_signs(&mut rng, 6);
             if linked {
                 code[3] = if *class == 0 { code[0] } else { -code[0] };
             }

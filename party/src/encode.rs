@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use hashvfl_core::inference::granted;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
 use hashvfl_learning::snapshot::write_whole;
-
 use tracing::warn;
 
 use crate::config::PartyConfig;
@@ -48,7 +48,7 @@ fn without_refused(rows: &[u32], releases: &Releases) -> Vec<u32> {
     if let Some(refusal) = &refused.refusal {
         warn!("{refusal}: they are left out");
     }
-    let mut refused = refused.positions.into_iter().peekable();
-    let kept = (0..).zip(rows).filter(|(position, _)| refused.next_if_eq(position).is_none());
-    kept.map(|(_, row)| *row).collect()
+    let mut kept = rows.to_vec();
+    kept.retain(granted(&refused.positions));
+    kept
 }

@@ -173,7 +173,6 @@ impl<'a> Worker<'a> {
             let plan = self.session.plan();
             self.releases.check_answers(plan)?;
             self.prepared.follow(plan.clone());
-            self.releases.learns(&self.prepared);
         }
         Ok(())
     }

@@ -325,14 +325,6 @@ mod tests {
 
     fn from_coordinator() -> Vec<FromCoordinator> {
         let gradient = |encoding| Gradient::encode(vec![1.0, -0.5, 0.25, 0.0], 2, encoding);
-        let parts = [
-            Part::Train,
-            Part::Validation,
-            Part::Test,
-            Part::CohortTrain,
-            Part::CohortValidation,
-            Part::Calibration,
-        ];
         let mut messages = vec![
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },
@@ -347,7 +339,7 @@ mod tests {
             FromCoordinator::Finish { step: 5 },
         ];
         messages.extend(
-            parts.map(|part| FromCoordinator::Encode { step: 6, rows: Rows::Chunk { part, chunk: 1 } }),
+            Part::ALL.map(|part| FromCoordinator::Encode { step: 6, rows: Rows::Chunk { part, chunk: 1 } }),
         );
         messages
     }

@@ -75,17 +75,15 @@ impl<const H: usize> ByBits<H> {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::random::stream;
-    use rand::Rng;
 
     use super::*;
-    use crate::codes::signs;
+    use crate::codes::{drawn_signs, signs};
 
     #[test]
     fn it_is_the_network() {
         let mut rng = stream(1, "signs", &[]);
         for bits in [1, 6, 16, 70] {
-            let values: Vec<f32> =
-                (0..9 * bits).map(|_| if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }).collect();
+            let values = drawn_signs(&mut rng, 9 * bits);
             let codes = Codes::of_values(&[&values], 9).unwrap();
             let mut network = Network::new(&[bits, 8, 1], stream(2, "weights", &[])).unwrap();
             // So that biases are not zero.

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use hashvfl_attack::report::{AttackResult, CutKind, Report, names};
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_core::PartyName;
+use hashvfl_core::settings::OnRefusal;
 use hashvfl_transcript::{Encoding, Kind, Recording, Step};
 
 use crate::fixture::{Fixture, PARTIES};
+use crate::ledger::{first_records, next_run};
 
 /// A finished run with its manifest, and a config that attacks the second party.
 fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
@@ -32,6 +34,30 @@ fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
 fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
     let result = report.results.iter().find(|result| wanted(result)).expect("an attack");
     result.metrics[names::SKILL].value
+}
+
+#[test]
+fn a_run_without_some_records_is_attacked_without_them() {
+    let mut fixture = Fixture::new();
+    fixture.settings.test_share = 0.5;
+    fixture.settings.on_refusal = OnRefusal::LeaveOut;
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "bits_per_record = 40\n");
+    let whole = first_records(&fixture, 200);
+    fixture.run();
+    whole();
+    next_run(&mut fixture);
+    let (transcript, config) = finished(&mut fixture);
+    let left_out = fixture.summary()["left_out"]["bank"].as_u64().unwrap();
+    assert!(left_out > 0);
+    let config = AttackConfig { further_attacks: false, trainings: 1, ..config };
+    let out = fixture.path("attacks");
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    let trained = |result: &AttackResult| result.victim.contains("training records");
+    let rows = |result: &AttackResult| (result.auxiliary_rows + result.target_rows) as u64;
+    let most = report.results.iter().filter(|result| trained(result)).map(rows).max();
+    // Half of 400 records are the test's.
+    assert!(most.is_some_and(|most| most <= 200 - left_out), "{most:?} of 200 without {left_out}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn counted(fixture: &Fixture, party: &str) -> BTreeMap<u64, usize> {
 }
 
 /// The same configs for a new run, in new state folders.
-fn next_run(fixture: &mut Fixture) {
+pub fn next_run(fixture: &mut Fixture) {
     for name in ["bank", "telecom", "coordinator"] {
         let state = fixture.path(&format!("{name}-state"));
         std::fs::remove_dir_all(state).unwrap();
@@ -106,7 +106,7 @@ fn a_request_beyond_the_policy_ends_the_run_and_names_rule_and_records() {
 }
 
 /// The same tables cut down to their first `records` records; returns what puts them back.
-fn first_records(fixture: &Fixture, records: usize) -> impl Fn() + use<> {
+pub fn first_records(fixture: &Fixture, records: usize) -> impl Fn() + use<> {
     let names = ["bank.csv", "telecom.csv", "labels.csv"];
     let whole = names.map(|name| (fixture.path(name), fixture.read(name)));
     for (path, text) in &whole {
