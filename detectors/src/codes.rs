@@ -170,7 +170,6 @@ impl std::fmt::Debug for Codes {
 }
 
 /// Bits of a range of a row as +1.0 and -1.0.
-#[cfg(feature = "networks")]
 pub(crate) fn signs(codes: &Codes, row: usize, range: std::ops::Range<usize>) -> impl Iterator<Item = f32> {
     let words = codes.row(row);
     range.map(move |at| if bit(words, at) { 1.0 } else { -1.0 })

@@ -9,7 +9,6 @@ use crate::distance::Distance;
 use crate::error::DetectorError;
 use crate::gaussians::Gaussians;
 use crate::neighbours::Neighbours;
-#[cfg(feature = "networks")]
 use crate::networks::Mismatch;
 use crate::rarity::Rarity;
 use crate::rows::Seen;
@@ -32,7 +31,6 @@ pub enum CoordinatorKind {
     /// [`Components`].
     Components,
     /// [`Mismatch`].
-    #[cfg(feature = "networks")]
     Mismatch,
 }
 
@@ -45,17 +43,12 @@ impl CoordinatorKind {
         Self::Neighbours,
         Self::Gaussians,
         Self::Components,
-        #[cfg(feature = "networks")]
         Self::Mismatch,
     ];
 
     /// Those that are combined, by Bonferroni, unless others are named. Chosen on spoiled codes of normal validation
     /// records alone (`abnormal --choose`): one looks at a whole code, the other at how the parties' codes go together.
-    pub const DEFAULT: &[Self] = &[
-        Self::Rarity,
-        #[cfg(feature = "networks")]
-        Self::Mismatch,
-    ];
+    pub const DEFAULT: &[Self] = &[Self::Rarity, Self::Mismatch];
 
     /// Its name in settings and reports.
     pub fn name(self) -> &'static str {
@@ -66,7 +59,6 @@ impl CoordinatorKind {
             Self::Neighbours => "neighbours",
             Self::Gaussians => "gaussians",
             Self::Components => "components",
-            #[cfg(feature = "networks")]
             Self::Mismatch => "mismatch",
         }
     }
@@ -96,7 +88,6 @@ impl CoordinatorKind {
             Self::Neighbours => CoordinatorDetector::Neighbours(Neighbours::fit(normal, seed)?),
             Self::Gaussians => CoordinatorDetector::Gaussians(Gaussians::fit(normal, seed)?),
             Self::Components => CoordinatorDetector::Components(Components::fit(normal, seed)?),
-            #[cfg(feature = "networks")]
             Self::Mismatch => CoordinatorDetector::Mismatch(Mismatch::fit(normal, seed)?),
         })
     }
@@ -113,7 +104,6 @@ pub enum CoordinatorDetector {
     Neighbours(Neighbours),
     Gaussians(Gaussians),
     Components(Components),
-    #[cfg(feature = "networks")]
     Mismatch(Mismatch),
 }
 
@@ -127,7 +117,6 @@ impl CoordinatorDetector {
             Self::Neighbours(_) => CoordinatorKind::Neighbours,
             Self::Gaussians(_) => CoordinatorKind::Gaussians,
             Self::Components(_) => CoordinatorKind::Components,
-            #[cfg(feature = "networks")]
             Self::Mismatch(_) => CoordinatorKind::Mismatch,
         }
     }
@@ -141,7 +130,6 @@ impl CoordinatorDetector {
             Self::Neighbours(detector) => detector.check(),
             Self::Gaussians(detector) => detector.check(),
             Self::Components(detector) => detector.check(),
-            #[cfg(feature = "networks")]
             Self::Mismatch(detector) => detector.check(),
         }
     }
@@ -156,7 +144,6 @@ impl Score<Seen<'_>> for CoordinatorDetector {
             Self::Neighbours(detector) => detector.score(rows),
             Self::Gaussians(detector) => detector.score(rows),
             Self::Components(detector) => detector.score(rows),
-            #[cfg(feature = "networks")]
             Self::Mismatch(detector) => detector.score(rows),
         }
     }

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use crate::coordinator::CoordinatorDetector;
 use crate::error::DetectorError;
 use crate::limits::MAX_FILE_BYTES;
-use crate::networks::PartyDetector;
 use crate::panel::Calibrated;
+use crate::party::PartyDetector;
 
 /// The version that is written.
 const VERSION: u32 = 1;

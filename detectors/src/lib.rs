@@ -11,8 +11,7 @@
 //! of normal rows that fitted nothing, and [`Panel`] does both for a chosen set of detectors. [`drift`] watches
 //! p-values over time, [`screen`] judges training records.
 //!
-//! What needs codes and features alone needs no burn; the networks of a party (feature `networks`) use
-//! `hashvfl-learning`.
+//! [`networks`] go through `hashvfl-learning`; all else computes here.
 
 pub mod centres;
 pub mod codes;
@@ -20,20 +19,21 @@ pub mod combine;
 pub mod components;
 pub mod conformal;
 pub mod coordinator;
+pub mod dependence;
 pub mod disagreement;
 pub mod distance;
 pub mod drift;
 pub mod error;
-#[cfg(feature = "networks")]
 pub mod file;
 pub mod gaussians;
+pub mod histogram;
 pub mod limits;
 pub mod linear;
 pub mod mutual;
 pub mod neighbours;
-#[cfg(feature = "networks")]
 pub mod networks;
 pub mod panel;
+pub mod party;
 pub mod rarity;
 pub mod rows;
 pub mod screen;
@@ -44,9 +44,9 @@ pub use codes::Codes;
 pub use combine::Combination;
 pub use coordinator::{CoordinatorDetector, CoordinatorKind};
 pub use error::DetectorError;
-#[cfg(feature = "networks")]
-pub use networks::{Labelled, PartyDetector, PartyKind, Told, label_p_values};
+pub use networks::{Labelled, Told, label_p_values};
 pub use panel::{Calibrated, Panel};
+pub use party::{PartyDetector, PartyKind};
 pub use rows::{Local, Seen, Values};
 
 /// Says how strange rows are. Scores have no scale: only their order means something.

@@ -12,3 +12,7 @@ pub const MAX_TOTAL_BITS: usize = hashvfl_core::limits::MAX_BITS * hashvfl_core:
 pub const MAX_CLASSES: usize = 65_536;
 /// Features of a row.
 pub const MAX_FEATURES: usize = 4_096;
+/// Columns, or embedding values, of a row that a party's detectors are fitted on.
+pub const MAX_COLUMNS: usize = 65_536;
+/// Rows that they are fitted on, at least.
+pub const MIN_ROWS: usize = 64;

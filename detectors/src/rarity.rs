@@ -1,12 +1,12 @@
 //! Rarity of a code under a model of dependent bits, one model a predicted class.
 //!
-//! Source: Chow and Liu, *Approximating discrete probability distributions with dependence trees* (IEEE Trans. Inf.
-//! Theory 1968): the tree of bits with the largest mutual information between neighbours is the likeliest one. Bits of
-//! all parties are in one tree, so it knows which codes of one party go with which of another.
+//! Source: Chow and Liu 1968 ([`crate::dependence`]). Bits of all parties are in one tree, so it knows which codes of one
+//! party go with which of another.
 
 use serde::{Deserialize, Serialize};
 
 use crate::codes::bit;
+use crate::dependence::{self, Link};
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_TOTAL_BITS};
 use crate::linear::total;
@@ -97,7 +97,7 @@ impl Detector<Seen<'_>> for Rarity {
     }
 }
 
-/// The likeliest tree (Prim's algorithm on mutual information), its edges from the root on.
+/// The likeliest tree, its edges from the root on.
 fn tree(counts: &Counts, all: &Counts, bits: usize) -> Vec<Edge> {
     let even = [0.25; 4];
     let joint = |parent: usize, child: usize| {
@@ -115,29 +115,15 @@ fn tree(counts: &Counts, all: &Counts, bits: usize) -> Vec<Edge> {
         let (clear, set) = (cost(share[0] + share[2]), cost(share[1] + share[3]));
         Edge { bit: 0, parent: 0, cost: [clear, set, clear, set] }
     };
-    let mut edges = vec![root];
-    // The best parent so far of each bit that is not in the tree yet.
-    let mut best: Vec<(f64, usize)> = (0..bits).map(|child| (information(0, child), 0)).collect();
-    let mut waiting: Vec<usize> = (1..bits).collect();
-    while let Some(place) =
-        (0..waiting.len()).max_by(|a, b| best[waiting[*a]].0.total_cmp(&best[waiting[*b]].0))
-    {
-        let child = waiting.swap_remove(place);
-        let parent = best[child].1;
-        let p = joint(parent, child);
+    let edge = |link: Link| {
+        let p = joint(link.parent, link.child);
         let cost = std::array::from_fn(|at| {
             let parents = p[at & 2] + p[(at & 2) + 1];
             -(p[at] / parents).ln() as f32
         });
-        edges.push(Edge { bit: child as u32, parent: parent as u32, cost });
-        for other in &waiting {
-            let found = information(child, *other);
-            if found > best[*other].0 {
-                best[*other] = (found, child);
-            }
-        }
-    }
-    edges
+        Edge { bit: link.child as u32, parent: link.parent as u32, cost }
+    };
+    std::iter::once(root).chain(dependence::tree(bits, information).into_iter().map(edge)).collect()
 }
 
 impl Score<Seen<'_>> for Rarity {

@@ -2,6 +2,7 @@
 
 use crate::codes::Codes;
 use crate::error::DetectorError;
+use crate::limits::{MAX_COLUMNS, MIN_ROWS};
 
 /// Values in rows, row-major: `[rows, width]`.
 #[derive(Clone, Copy)]
@@ -23,6 +24,13 @@ impl<'a> Values<'a> {
             return Err(DetectorError::NotFinite { what });
         }
         Ok(Self { values, width })
+    }
+
+    /// Refuses rows on which none of a party's detectors can be fitted.
+    pub(crate) fn check_fits(&self, what: &'static str) -> Result<(), DetectorError> {
+        DetectorError::rows(what, MIN_ROWS, self.rows())?;
+        let (found, limit) = (self.width, MAX_COLUMNS);
+        if found <= limit { Ok(()) } else { Err(DetectorError::Limit { what: "values a row", found, limit }) }
     }
 
     /// Number of rows.

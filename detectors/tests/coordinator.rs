@@ -81,7 +81,6 @@ fn codes_of_other_lengths_are_refused_by_all_that_look_at_codes() {
     }
 }
 
-#[cfg(feature = "networks")]
 #[test]
 fn a_file_gives_the_same_judgement() {
     use hashvfl_detectors::file;

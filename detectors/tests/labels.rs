@@ -1,5 +1,4 @@
 //! Records whose label does not go with their codes are found, by detectors that were fitted on other records.
-#![cfg(feature = "networks")]
 
 use hashvfl_core::random::stream;
 use hashvfl_detectors::screen::{Action, Screened, Screening};

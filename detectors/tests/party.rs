@@ -1,5 +1,4 @@
-//! The networks of a party on rows drawn around a plane: what lies off it is strange.
-#![cfg(feature = "networks")]
+//! The detectors of a party on rows drawn around a plane: what lies off it is strange.
 
 use hashvfl_core::normal::normal_score;
 use hashvfl_core::random::stream;
@@ -33,7 +32,7 @@ fn local(values: &[f32]) -> Local<'_> {
 #[test]
 fn strange_rows_score_higher() {
     let (train, test, strange) = (rows(1500, 0.0, 1), rows(200, 0.0, 2), rows(200, 1.5, 3));
-    for kind in PartyKind::ALL {
+    for kind in PartyKind::ALL.iter().copied() {
         let detector = kind.fit(&local(&train), 0).unwrap();
         assert_eq!(detector.kind(), kind);
         let normal = detector.score(&local(&test)).unwrap();

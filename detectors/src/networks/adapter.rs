@@ -10,7 +10,7 @@ use hashvfl_learning::Network;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::train::{Scale, batches, check_rows, in_passes, network, stored};
+use super::train::{Scale, batches, in_passes, network, stored};
 use crate::error::DetectorError;
 use crate::rows::Local;
 use crate::{Detector, Score};
@@ -52,7 +52,7 @@ impl Adapter {
 impl Detector<Local<'_>> for Adapter {
     fn fit(normal: &Local<'_>, seed: u64) -> Result<Self, DetectorError> {
         let embedding = normal.embedding;
-        check_rows("a feature adapter", embedding)?;
+        embedding.check_fits("a feature adapter")?;
         let width = embedding.width();
         let scale = Scale::fit(embedding, LEAST);
         let mut adapter = network(&[width, width], seed, "adapter");

@@ -6,7 +6,7 @@
 use hashvfl_learning::Network;
 use serde::{Deserialize, Serialize};
 
-use super::train::{Scale, batches, check_rows, in_passes, mean_squares, network, square_gradient, stored};
+use super::train::{Scale, batches, in_passes, mean_squares, network, square_gradient, stored};
 use crate::error::DetectorError;
 use crate::rows::Local;
 use crate::{Detector, Score};
@@ -36,7 +36,7 @@ impl Autoencoder {
 impl Detector<Local<'_>> for Autoencoder {
     fn fit(normal: &Local<'_>, seed: u64) -> Result<Self, DetectorError> {
         let columns = normal.columns;
-        check_rows("an autoencoder", columns)?;
+        columns.check_fits("an autoencoder")?;
         let width = columns.width();
         let (hidden, narrow) = ((2 * width).clamp(16, 128), (width / 3).clamp(2, 32));
         let scale = Scale::fit(columns, LEAST);

@@ -7,7 +7,7 @@
 use hashvfl_learning::Network;
 use serde::{Deserialize, Serialize};
 
-use super::train::{Scale, batches, check_rows, in_passes, mean_squares, network, square_gradient, stored};
+use super::train::{Scale, batches, in_passes, mean_squares, network, square_gradient, stored};
 use crate::error::DetectorError;
 use crate::rows::Local;
 use crate::{Detector, Score};
@@ -79,7 +79,7 @@ fn joined(one: &[f32], other: &[f32], width: usize) -> Vec<f32> {
 impl Detector<Local<'_>> for Student {
     fn fit(normal: &Local<'_>, seed: u64) -> Result<Self, DetectorError> {
         let columns = normal.columns;
-        check_rows("a student and its teacher", columns)?;
+        columns.check_fits("a student and its teacher")?;
         let width = columns.width();
         let scale = Scale::fit(columns, LEAST);
         let first: Vec<u32> = (0..columns.rows().min(SCALE_ROWS) as u32).collect();

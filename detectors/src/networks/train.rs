@@ -16,8 +16,6 @@ pub const BATCH: usize = 128;
 const RATE: f64 = 3e-3;
 /// Rows that pass through a network at once outside training.
 const PASS: usize = 512;
-/// Rows that a network is fitted on, at least.
-const ROWS: usize = 64;
 /// A standardised value's bound: one row of a broken sensor must not decide what all others look like.
 const CLIP: f32 = 1e4;
 
@@ -35,13 +33,6 @@ pub fn batches(rows: usize, updates: u64, seed: u64, mut step: impl FnMut(&[u32]
             done += 1;
         }
     }
-}
-
-/// Refuses rows that no network can be fitted on.
-pub fn check_rows(what: &'static str, rows: Values<'_>) -> Result<(), DetectorError> {
-    DetectorError::rows(what, ROWS, rows.rows())?;
-    let (found, limit) = (rows.width(), 65_536);
-    if found <= limit { Ok(()) } else { Err(DetectorError::Limit { what: "values a row", found, limit }) }
 }
 
 /// One common centre and deviation for each column, from normal rows.

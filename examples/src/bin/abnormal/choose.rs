@@ -1,86 +1,141 @@
-//! How the coordinator's default combination was chosen: on normal validation records alone.
+//! How each side's default combination was chosen: on normal validation records alone.
 //!
-//! Codes of some of them are spoiled without any knowledge of the kinds of the bench: re-paired with another record's,
-//! a quarter of one party's bits flipped, random codes at all parties. Every combination of up to three detectors is
-//! ranked by the least area over the three.
+//! What a side sees of some of them is spoiled without any knowledge of the kinds of the bench. Codes: re-paired with
+//! another record's, a quarter of one party's bits flipped, random at all parties. One party's columns: each of another
+//! record, a quarter of them of another record, all moved by noise. Every combination of up to three detectors is ranked
+//! by the least area over the three.
 
+use hashvfl_core::normal::normal_score;
 use hashvfl_core::random::stream;
-use hashvfl_detectors::{Combination, CoordinatorKind};
+use hashvfl_detectors::{Combination, CoordinatorKind, PartyKind};
 use rand::Rng;
+use rand::rngs::ChaCha8Rng;
 
-use crate::federation::Federation;
+use crate::federation::{Federation, View};
+use crate::kinds::WRONG;
 use crate::scores::Fitted;
 
 /// Combinations that are shown.
 const SHOWN: usize = 12;
+/// Detectors of a combination, at most.
+const MEMBERS: usize = 3;
+/// Deviation of the noise, in those of each column.
+const MOVED: f32 = 0.5;
 
-/// Prints the best combinations with their areas.
+/// Prints the best combinations of each side with their areas.
 pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow::Result<()> {
     let (normal, spoiled) = federation.scale.split_at(federation.scale.len() / 2);
-    let columns = |rows: &[u32]| -> anyhow::Result<Vec<Vec<f32>>> {
-        (0..2).map(|party| federation.prepare(party, federation.raw(party, rows))).collect()
-    };
     let of_normal = fitted.score(&federation.view_of(normal)?)?.0;
-    let signs: Vec<Vec<f32>> = (0..2)
-        .map(|party| {
-            let view = federation.view_of(spoiled)?;
-            Ok(view.embedding[party].iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect())
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let bits = signs[0].len() / spoiled.len();
+    let scores = |views: Vec<View>| -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
+        views.iter().map(|view| Ok(fitted.score(view)?.0)).collect()
+    };
+    let count = CoordinatorKind::ALL.len();
+    let members: Vec<(&str, usize)> =
+        CoordinatorKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
+    println!("\nvalidation codes that were re-paired, flipped, random");
+    rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
+    let members: Vec<(&str, usize)> =
+        PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), count + 2 * at + WRONG)).collect();
+    println!(
+        "\nvalidation columns of the second party: each of another record, a quarter of another record, moved"
+    );
+    rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members);
+    Ok(())
+}
+
+fn spoiled_codes(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Result<Vec<View>> {
+    let view = federation.view_of(rows)?;
+    let signs = |party: usize| -> Vec<f32> {
+        view.embedding[party].iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect()
+    };
+    let signs = [signs(0), signs(1)];
+    let bits = signs[1].len() / rows.len();
     let mut rng = stream(seed, "spoiled codes", &[]);
-    let paired: Vec<f32> = (0..spoiled.len())
-        .flat_map(|_| {
-            let other = rng.next_u32() as usize % spoiled.len();
-            signs[1][other * bits..][..bits].to_vec()
-        })
-        .collect();
+    let paired = (0..rows.len()).flat_map(|_| {
+        let other = below(&mut rng, rows.len());
+        signs[1][other * bits..][..bits].to_vec()
+    });
+    let paired = paired.collect();
     let flipped = signs[1].iter().map(|sign| if rng.next_u32() & 3 == 0 { -sign } else { *sign }).collect();
     let mut random = |count: usize| -> Vec<f32> {
         (0..count).map(|_| if rng.next_u32() & 1 == 0 { -1.0 } else { 1.0 }).collect()
     };
     let both = [Some(random(signs[0].len())), Some(random(signs[1].len()))];
-    let mut found = Vec::new();
-    for codes in [[None, Some(paired)], [None, Some(flipped)], both] {
-        found.push(fitted.score(&federation.view(columns(spoiled)?, codes)?)?.0);
-    }
+    let forged = [[None, Some(paired)], [None, Some(flipped)], both];
+    forged.into_iter().map(|forged| federation.view(view.columns.clone(), forged)).collect()
+}
+
+fn spoiled_columns(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Result<Vec<View>> {
+    let view = federation.view_of(rows)?;
+    let values = &view.columns[WRONG];
+    let width = values.len() / rows.len();
+    let mut rng = stream(seed, "spoiled columns", &[]);
+    let each = (0..values.len()).map(|at| values[below(&mut rng, rows.len()) * width + at % width]).collect();
+    let quarter = (0..rows.len()).flat_map(|row| {
+        let other = below(&mut rng, rows.len());
+        let of = |column: usize, rng: &mut ChaCha8Rng| if rng.next_u32() & 3 == 0 { other } else { row } * width + column;
+        (0..width).map(|column| values[of(column, &mut rng)]).collect::<Vec<f32>>()
+    });
+    let quarter = quarter.collect();
+    let deviations: Vec<f32> =
+        (0..width).map(|column| deviation(values.iter().skip(column).step_by(width))).collect();
+    let mut noise = || normal_score((f64::from(rng.next_u32()) + 0.5) / 2_f64.powi(32)) as f32;
+    let moved = values.iter().enumerate().map(|(at, value)| value + MOVED * deviations[at % width] * noise());
+    let spoiled: [Vec<f32>; 3] = [each, quarter, moved.collect()];
+    spoiled
+        .into_iter()
+        .map(|values| federation.view(vec![view.columns[0].clone(), values], [None, None]))
+        .collect()
+}
+
+fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
+    (rng.next_u64() % bound as u64) as usize
+}
+
+fn deviation<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f32 {
+    let count = values.clone().count() as f32;
+    let mean = values.clone().sum::<f32>() / count;
+    (values.map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt()
+}
+
+/// Prints the best combinations of `members`, which are names and places among the scores.
+fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
     let mut ranked: Vec<(Vec<f64>, String)> = Vec::new();
-    let count = CoordinatorKind::ALL.len();
-    for set in 1_u32..1 << count {
-        let members: Vec<usize> = (0..count).filter(|at| set >> at & 1 == 1).collect();
-        if members.len() > 3 {
+    for set in 1_u32..1 << members.len() {
+        let chosen: Vec<(&str, usize)> =
+            (0..members.len()).filter(|at| set >> at & 1 == 1).map(|at| members[at]).collect();
+        if chosen.len() > MEMBERS {
             continue;
         }
         for rule in [Combination::Bonferroni, Combination::TwiceMean] {
-            let areas = found.iter().map(|spoiled| {
-                let (a, b) = (combined(&of_normal, &members, rule), combined(spoiled, &members, rule));
+            let areas = of_spoiled.iter().map(|spoiled| {
+                let (a, b) = (combined(of_normal, &chosen, rule), combined(spoiled, &chosen, rule));
                 let positive: Vec<bool> = (0..a.len() + b.len()).map(|at| at >= a.len()).collect();
                 hashvfl_learning::metrics::auc(&[a, b].concat(), &positive)
             });
-            let names: Vec<&str> = members.iter().map(|at| CoordinatorKind::ALL[*at].name()).collect();
+            let names: Vec<&str> = chosen.iter().map(|(name, _)| *name).collect();
             ranked.push((areas.collect(), format!("{rule:?} of {}", names.join(", "))));
-            if members.len() == 1 {
+            if chosen.len() == 1 {
                 break;
             }
         }
     }
     let least = |areas: &Vec<f64>| areas.iter().copied().fold(f64::INFINITY, f64::min);
     ranked.sort_by(|a, b| least(&b.0).total_cmp(&least(&a.0)));
-    println!("\ncombinations by their least AUROC on spoiled validation codes: re-paired, flipped, random");
+    println!("{} combinations by their least AUROC:", ranked.len());
     for (areas, name) in ranked.iter().take(SHOWN) {
         println!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
     }
-    Ok(())
 }
 
 /// Scores are minus logarithms of shares of normal rows.
-fn combined(scores: &[Vec<f64>], members: &[usize], rule: Combination) -> Vec<f32> {
+fn combined(scores: &[Vec<f64>], members: &[(&str, usize)], rule: Combination) -> Vec<f32> {
     let score = |row: usize| match rule {
         Combination::Bonferroni => {
-            members.iter().map(|at| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max)
+            members.iter().map(|(_, at)| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max)
         }
         Combination::TwiceMean => {
-            -members.iter().map(|at| (-scores[*at][row]).exp()).sum::<f64>().max(1e-300).ln()
+            -members.iter().map(|(_, at)| (-scores[*at][row]).exp()).sum::<f64>().max(1e-300).ln()
         }
     };
     (0..scores[0].len()).map(|row| score(row) as f32).collect()

@@ -111,9 +111,9 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let rows: Vec<&Vec<String>> = test.cells.iter().collect();
     let encoding = Encoding::fit(&fit);
     // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
-    let mut scores =
-        vec![[vec![f64::NEG_INFINITY; calibration.len()], vec![f64::NEG_INFINITY; rows.len()]]; 3];
-    let mut micros = [0.0; 3];
+    let none = [calibration.len(), rows.len()].map(|rows| vec![f64::NEG_INFINITY; rows]);
+    let mut scores = vec![none; PartyKind::ALL.len()];
+    let mut micros = vec![0.0; PartyKind::ALL.len()];
     for party in 0..2 {
         let fitted_on = encoding.matrix(&fit, party)?;
         let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
