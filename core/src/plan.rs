@@ -1,7 +1,8 @@
 //! Which records every step is about: splits and batches from the seed and row numbers alone.
 //!
 //! Coordinator and parties derive the same plan, so no request names a record, and a coordinator cannot ask
-//! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no part: a stratified order would tell them to the parties.
+//! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no
+//! part: a stratified order would tell them to the parties.
 
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@
 //! record, a quarter of them of another record, all moved by noise. Every combination of up to three detectors is ranked
 //! by the least area over the three.
 
-use hashvfl_core::normal::normal_score;
+use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_detectors::{Combination, CoordinatorKind, PartyKind};
 use rand::Rng;
@@ -13,7 +13,7 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::federation::{Federation, View};
 use crate::kinds::WRONG;
-use crate::scores::Fitted;
+use crate::scores::{Fitted, place, places};
 
 /// Combinations that are shown.
 const SHOWN: usize = 12;
@@ -29,13 +29,12 @@ pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow
     let scores = |views: Vec<View>| -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
         views.iter().map(|view| Ok(fitted.score(view)?.0)).collect()
     };
-    let count = CoordinatorKind::ALL.len();
     let members: Vec<(&str, usize)> =
-        CoordinatorKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
+        CoordinatorKind::ALL.iter().map(|kind| (kind.name(), place(kind))).collect();
     println!("\nvalidation codes that were re-paired, flipped, random");
     rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
     let members: Vec<(&str, usize)> =
-        PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), count + 2 * at + WRONG)).collect();
+        PartyKind::ALL.iter().map(|kind| (kind.name(), places(kind)[WRONG])).collect();
     println!(
         "\nvalidation columns of the second party: each of another record, a quarter of another record, moved"
     );
@@ -79,9 +78,12 @@ fn spoiled_columns(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyh
     let quarter = quarter.collect();
     let deviations: Vec<f32> =
         (0..width).map(|column| deviation(values.iter().skip(column).step_by(width))).collect();
-    let mut noise = || normal_score((f64::from(rng.next_u32()) + 0.5) / 2_f64.powi(32)) as f32;
-    let moved = values.iter().enumerate().map(|(at, value)| value + MOVED * deviations[at % width] * noise());
-    let spoiled: [Vec<f32>; 3] = [each, quarter, moved.collect()];
+    let mut moved = vec![0.0; values.len()];
+    add_noise(&mut moved, MOVED, &mut rng);
+    for (at, (moved, value)) in moved.iter_mut().zip(values).enumerate() {
+        *moved = value + deviations[at % width] * *moved;
+    }
+    let spoiled: [Vec<f32>; 3] = [each, quarter, moved];
     spoiled
         .into_iter()
         .map(|values| federation.view(vec![view.columns[0].clone(), values], [None, None]))

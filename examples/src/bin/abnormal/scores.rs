@@ -110,14 +110,18 @@ impl Line {
     }
 }
 
+/// Where a detector's scores are among those of [`Fitted::score`].
+pub fn place(kind: &CoordinatorKind) -> usize {
+    CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0)
+}
+
+/// The same of a detector at each party.
+pub fn places(kind: &PartyKind) -> [usize; 2] {
+    let at = PartyKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
+    [0, 1].map(|party| CoordinatorKind::ALL.len() + 2 * at + party)
+}
+
 fn lines() -> Vec<Line> {
-    let count = CoordinatorKind::ALL.len();
-    let place =
-        |kind: &CoordinatorKind| CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
-    let places = |kind: &PartyKind| {
-        let at = PartyKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
-        [count + 2 * at, count + 2 * at + 1]
-    };
     let mut lines: Vec<Line> = CoordinatorKind::ALL
         .iter()
         .map(|kind| Line { name: kind.name().into(), side: "coordinator", members: vec![place(kind)] })
