@@ -1,10 +1,14 @@
 //! What an alignment costs: `cargo run --release -p hashvfl-alignment --example align -- COMMAND`.
 //!
 //! `arithmetic [THREADS]`: ids a second for both steps. `run ROWS [FOLDER]`: two holders of ROWS ids each, half of
-//! them common, each a process of its own, over a relay of pipes: wall clock, memory of a process, bytes.
+//! them common, each a process of its own, over a relay of pipes: wall clock, memory of a process, bytes. `kills ROWS TIMES
+//! [FOLDER]`: the same, and once more while either holder, drawn each time, is killed (SIGKILL) at a drawn moment and started
+//! again, TIMES times: whether both end with the same order, and how many points were done and had to be done again.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +19,8 @@ use hashvfl_alignment::curve::Secret;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{AlignmentSettings, Event, Folder, Holder, Relay, RelayError, Spool};
 use hashvfl_core::PartyName;
+use hashvfl_core::random::stream;
+use rand::Rng;
 
 const NAMES: [&str; 2] = ["a", "b"];
 const MEMORY_BYTES: usize = 64 << 20;
@@ -26,8 +32,10 @@ fn main() -> anyhow::Result<()> {
         ["arithmetic", threads] => arithmetic(threads.parse()?),
         ["run", rows] => run(rows.parse()?, "out/align"),
         ["run", rows, folder] => run(rows.parse()?, folder),
+        ["kills", rows, times] => kills(rows.parse()?, times.parse()?, "out/align"),
+        ["kills", rows, times, folder] => kills(rows.parse()?, times.parse()?, folder),
         ["holder", name, rows, folder, theirs] => holder(name, rows.parse()?, folder, theirs),
-        _ => bail!("arithmetic [THREADS] | run ROWS [FOLDER]"),
+        _ => bail!("arithmetic [THREADS] | run ROWS [FOLDER] | kills ROWS TIMES [FOLDER]"),
     }
 }
 
@@ -75,7 +83,7 @@ fn settings(rows: u64) -> AlignmentSettings {
     }
 }
 
-/// One holder's process: frames come and go by standard input and output.
+/// One holder's process: frames come and go by standard input and output. How far it is goes to a file, after each step.
 fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<()> {
     let settings = settings(rows);
     let (name, path) = (PartyName::new(name)?, format!("{folder}/{name}"));
@@ -84,16 +92,26 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
     let folder = Folder::open(path.as_ref(), &settings)?;
     let first = if name.as_str() == "a" { 0 } else { rows / 2 };
     let start = Instant::now();
-    let mut spool = Spool::new(&folder, &settings, MEMORY_BYTES)?;
-    (first..first + rows).try_for_each(|id| spool.push(&format!("customer-{id:012}")))?;
-    spool.finish(None)?;
-    folder.begin()?;
+    if !folder.has_records() {
+        let mut spool = Spool::new(&folder, &settings, MEMORY_BYTES)?;
+        (first..first + rows).try_for_each(|id| spool.push(&format!("customer-{id:012}")))?;
+        spool.finish(None)?;
+    }
+    if !folder.has_begun() && folder.outcome()?.is_none() {
+        folder.begin()?;
+    }
     let reading = start.elapsed().as_secs_f64();
     let relay = Pipes::new(&settings, &name);
-    let wait = Duration::from_secs(600);
-    let outcome =
-        Holder::new(&settings, &name, &folder, (&key, &|_: &_| Some(other)), relay, (wait, MEMORY_BYTES))?
-            .run(&mut |_| {})?;
+    let (wait, pins) = (Duration::from_secs(600), |_: &PartyName| Some(other));
+    let holder = Holder::new(&settings, &name, &folder, (&key, &pins), relay, (wait, MEMORY_BYTES))?;
+    let mut log = OpenOptions::new().create(true).append(true).open(format!("{path}.progress"))?;
+    if folder.outcome()?.is_none() {
+        writeln!(log, "started {}", holder.progress().done)?;
+    }
+    let outcome = holder.run(&mut |progress| {
+        // Nothing is lost of a line that a killed process has written.
+        let _ = writeln!(log, "at {}", progress.done);
+    })?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
     eprintln!(
@@ -105,31 +123,37 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
     Ok(())
 }
 
+/// A holder's end of the relay. An empty frame says that the other holder has come, or gone.
 struct Pipes {
     events: Receiver<Event>,
-    first: Option<PartyName>,
 }
 
 impl Pipes {
     fn new(settings: &AlignmentSettings, me: &PartyName) -> Self {
         let other = settings.holders.iter().find(|name| *name != me).cloned();
         let (sender, events) = mpsc::channel();
-        let from = other.clone();
         thread::spawn(move || {
             let mut input = io::stdin().lock();
-            while let (Ok(frame), Some(from)) = (read_frame(&mut input), &from) {
-                let _ = sender.send(Event::Frame(from.clone(), frame));
+            let mut here = false;
+            while let (Ok(frame), Some(from)) = (read_frame(&mut input), other.clone()) {
+                let event = if !frame.is_empty() {
+                    Event::Frame(from, frame)
+                } else if here {
+                    here = false;
+                    Event::Left(from)
+                } else {
+                    here = true;
+                    Event::Arrived(from)
+                };
+                let _ = sender.send(event);
             }
         });
-        Self { events, first: other }
+        Self { events }
     }
 }
 
 impl Relay for Pipes {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
-        if let Some(other) = self.first.take() {
-            return Ok(Some(Event::Arrived(other)));
-        }
         match self.events.recv_timeout(wait) {
             Ok(event) => Ok(Some(event)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -156,56 +180,139 @@ fn write_frame(to: &mut impl Write, frame: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
-fn run(rows: u64, folder: &str) -> anyhow::Result<()> {
-    let _ = std::fs::remove_dir_all(folder);
-    std::fs::create_dir_all(folder)?;
-    let keys = NAMES.map(|name| SecretKey::create(format!("{folder}/{name}.key").as_ref()));
-    let [a, b] = keys;
-    let keys = [a?.public(), b?.public()];
-    let start = Instant::now();
-    let begin = |index: usize| {
-        Command::new(std::env::current_exe()?)
-            .args(["holder", NAMES[index], &rows.to_string(), folder, &keys[1 - index].to_string()])
+/// Both holders' processes and the pipes between them.
+struct Holders {
+    rows: u64,
+    folder: String,
+    keys: [PublicKey; 2],
+    ins: [Arc<Mutex<Option<ChildStdin>>>; 2],
+    bytes: Arc<AtomicUsize>,
+    running: Vec<Running>,
+}
+
+/// A holder's process, and the thread that takes what it sends to the other one.
+struct Running {
+    child: Child,
+    pump: thread::JoinHandle<()>,
+}
+
+impl Holders {
+    fn start(rows: u64, folder: &str) -> anyhow::Result<Self> {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder)?;
+        let [a, b] = NAMES.map(|name| SecretKey::create(format!("{folder}/{name}.key").as_ref()));
+        let keys = [a?.public(), b?.public()];
+        let (ins, bytes) = Default::default();
+        let mut holders = Self { rows, folder: folder.into(), keys, ins, bytes, running: Vec::new() };
+        holders.running = vec![holders.spawn(0)?, holders.spawn(1)?];
+        (0..2).for_each(|index| holders.tell(index));
+        Ok(holders)
+    }
+
+    fn spawn(&self, index: usize) -> anyhow::Result<Running> {
+        let (rows, theirs) = (self.rows.to_string(), self.keys[1 - index].to_string());
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["holder", NAMES[index], &rows, &self.folder, &theirs])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
-    };
-    let mut children: Vec<Child> = vec![begin(0)?, begin(1)?];
-    let outs: Vec<_> = children.iter_mut().filter_map(|child| child.stdout.take()).collect();
-    let ins: Vec<Arc<Mutex<ChildStdin>>> = children
-        .iter_mut()
-        .filter_map(|child| child.stdin.take())
-        .map(|pipe| Arc::new(Mutex::new(pipe)))
-        .collect();
-    let mut bytes = 0;
-    let pumps: Vec<_> = outs
-        .into_iter()
-        .enumerate()
-        .map(|(index, mut out)| {
-            let other = Arc::clone(&ins[1 - index]);
-            thread::spawn(move || {
-                let mut bytes = 0;
-                while let Ok(frame) = read_frame(&mut out) {
-                    bytes += frame.len();
-                    if let Ok(mut pipe) = other.lock() {
-                        let _ = write_frame(&mut *pipe, &frame);
-                    }
+            .spawn()?;
+        *self.ins[index].lock().expect("no panic") = child.stdin.take();
+        let mut out = child.stdout.take().context("a pipe")?;
+        let (other, bytes) = (Arc::clone(&self.ins[1 - index]), Arc::clone(&self.bytes));
+        let pump = thread::spawn(move || {
+            while let Ok(frame) = read_frame(&mut out) {
+                bytes.fetch_add(frame.len(), Ordering::Relaxed);
+                if let Some(pipe) = &mut *other.lock().expect("no panic") {
+                    let _ = write_frame(pipe, &frame);
                 }
-                bytes
-            })
-        })
-        .collect();
-    for child in &mut children {
-        anyhow::ensure!(child.wait()?.success(), "a holder failed");
+            }
+        });
+        Ok(Running { child, pump })
     }
+
+    /// Tells a holder that the other one has come or gone.
+    fn tell(&self, index: usize) {
+        if let Some(pipe) = &mut *self.ins[index].lock().expect("no panic") {
+            let _ = write_frame(pipe, &[]);
+        }
+    }
+
+    /// Kills a holder and starts it again; false if it was through.
+    fn kill(&mut self, index: usize) -> anyhow::Result<bool> {
+        if self.running[index].child.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        let Running { mut child, pump } = self.running.remove(index);
+        child.kill()?;
+        child.wait()?;
+        // What it sent before is through when the other one hears that it is gone.
+        let _ = pump.join();
+        self.tell(1 - index);
+        self.running.insert(index, self.spawn(index)?);
+        self.tell(index);
+        self.tell(1 - index);
+        Ok(true)
+    }
+
+    /// Waits until both are through; the bytes that went in both directions.
+    fn finish(self) -> anyhow::Result<usize> {
+        for Running { mut child, pump } in self.running {
+            anyhow::ensure!(child.wait()?.success(), "a holder failed");
+            let _ = pump.join();
+        }
+        Ok(self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// The order that a holder has.
+fn order(folder: &str, name: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(std::fs::read(format!("{folder}/{name}/order.csv"))?)
+}
+
+fn run(rows: u64, folder: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let bytes = Holders::start(rows, folder)?.finish()?;
     let wall = start.elapsed().as_secs_f64();
-    for pump in pumps {
-        bytes += pump.join().unwrap_or(0);
-    }
     println!(
         "{rows} x {rows}: {wall:.1} s wall clock, {:.2} us an id; {bytes} bytes in both directions",
         wall * 1e6 / rows as f64
     );
-    std::fs::remove_dir_all(folder)?;
-    Ok(())
+    Ok(std::fs::remove_dir_all(folder)?)
+}
+
+fn kills(rows: u64, times: u32, folder: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    Holders::start(rows, folder)?.finish()?;
+    let (wall, expected) = (start.elapsed(), order(folder, NAMES[0])?);
+    let mut rng = stream(0, "kills", &[u64::from(times)]);
+    let mut holders = Holders::start(rows, folder)?;
+    let mut done = 0;
+    for _ in 0..times {
+        // All of them before the work is over, which takes longer with each.
+        let share = f64::from(rng.next_u32()) / 2_f64.powi(32);
+        thread::sleep(wall.mul_f64(2.0 * share / f64::from(times + 1)));
+        done += u32::from(holders.kill((rng.next_u32() & 1) as usize)?);
+    }
+    holders.finish()?;
+    for name in NAMES {
+        anyhow::ensure!(order(folder, name)? == expected, "{name} has another order");
+    }
+    println!("killed {done} times: both holders end with the order of an undisturbed run");
+    for name in NAMES {
+        let log = std::fs::read_to_string(format!("{folder}/{name}.progress"))?;
+        let (mut before, mut starts, mut lost) = (0_u64, 0, 0);
+        for line in log.lines() {
+            let (what, points) = line.split_once(' ').context("a line")?;
+            let points: u64 = points.parse()?;
+            if what == "started" {
+                starts += 1;
+                lost = lost.max(before.saturating_sub(points));
+            }
+            before = points;
+        }
+        println!(
+            "{name}: started {starts} times in the midst of it; at most {lost} points that were done had to be done again"
+        );
+    }
+    Ok(std::fs::remove_dir_all(folder)?)
 }

@@ -252,7 +252,8 @@ impl<'a, R: Relay> Holder<'a, R> {
             && self.outgoing.values().all(|load| load.finished)
     }
 
-    fn progress(&self) -> Progress {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
         let mut progress = Progress { done: 0, total: 0 };
         let own = self.own.as_ref().map(|own| own.total);
         let own = own.or_else(|| {
