@@ -62,6 +62,8 @@ pub struct Recorder<'s, 'm, P> {
     pub waiting: Option<(Vec<u32>, u32)>,
     /// Who changes a party's gradients, if anybody.
     pub steer: Option<&'s mut Steer<'m>>,
+    /// What a party's last codes were expected to be, where they are codes: for the watch of the party that is steered.
+    pub expected: Option<fn(&P, usize) -> Vec<f32>>,
 }
 
 impl<P: Parties> Parties for Recorder<'_, '_, P>
@@ -79,7 +81,9 @@ where
         let step = (self.step, Kind::of(rows));
         P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
         if let (Rows::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
-            steer.saw(numbers.clone(), batches[steer.victim()].to_floats());
+            let codes = batches[steer.victim()].to_floats();
+            let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
+            steer.saw(numbers.clone(), codes, expected);
         }
         self.waiting = match rows {
             Rows::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),

@@ -85,14 +85,15 @@ pub fn steered(
         Cut::Hash => {
             let (parties, kind) =
                 (LocalParties::hashed(parties, plan.clone()), hashvfl_transcript::Cut::SimulatedCodes);
-            run(evidence, (repeat, steer), plan, (parties, kind), path)
+            let expected = Some(LocalParties::expected_codes as fn(&_, _) -> _);
+            run(evidence, (repeat, steer), plan, (parties, kind, expected), path)
         }
         Cut::SimulatedFloat => {
             let (parties, kind) = (
                 LocalParties::simulated_floats(parties, plan.clone()),
                 hashvfl_transcript::Cut::SimulatedFloats,
             );
-            run(evidence, (repeat, steer), plan, (parties, kind), path)
+            run(evidence, (repeat, steer), plan, (parties, kind, None), path)
         }
     }
 }
@@ -109,6 +110,9 @@ fn party<'a>(
     // Where the party drew its seed anew, any is as good.
     let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
     let mut encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    if owner.config.on_alarm.watches() {
+        encoder.expect_watch();
+    }
     if let (Cut::Hash, Some(epsilon)) = (cut, settings.randomised_response) {
         let mut key = [0; KEY_BYTES];
         stream(seed, "response key", &[]).fill_bytes(&mut key);
@@ -122,11 +126,14 @@ fn drawn(seed: u64, draw: u64) -> u64 {
     seed ^ (draw << 32)
 }
 
-fn run<E: Recorded>(
+/// What a party's last codes were expected to be.
+type Expected<'a, E> = fn(&LocalParties<'a, E>, usize) -> Vec<f32>;
+
+fn run<'a, E: Recorded>(
     evidence: &Evidence,
     (repeat, steer): (&Repeat, Option<&mut Steer>),
     plan: Plan,
-    (parties, kind): (LocalParties<E>, hashvfl_transcript::Cut),
+    (parties, kind, expected): (LocalParties<'a, E>, hashvfl_transcript::Cut, Option<Expected<'a, E>>),
     path: &Path,
 ) -> anyhow::Result<Simulated> {
     let mut config = evidence.coordinator.clone();
@@ -142,8 +149,17 @@ fn run<E: Recorded>(
     let transcript = Transcript::create(path, &header)?;
     let names = settings.parties.clone();
     let gradients = repeat.gradients;
-    let mut recorder =
-        Recorder { parties, names, plan: plan.clone(), transcript, step: 0, gradients, waiting: None, steer };
+    let mut recorder = Recorder {
+        parties,
+        names,
+        plan: plan.clone(),
+        transcript,
+        step: 0,
+        gradients,
+        waiting: None,
+        steer,
+        expected,
+    };
     let silent = &mut |_: course::Progress| {};
     let patience = config.top.patience;
     let outcome =

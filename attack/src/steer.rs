@@ -35,7 +35,7 @@ pub struct Steer<'a> {
     weight: f32,
     bits: usize,
     encoding: GradientEncoding,
-    waiting: Option<(Vec<u32>, Vec<f32>)>,
+    waiting: Option<(Vec<u32>, Vec<f32>, Option<Vec<f32>>)>,
     watch: Watch,
     steps: u32,
     /// What the victim's own watch says of it.
@@ -81,14 +81,14 @@ impl<'a> Steer<'a> {
         self.victim
     }
 
-    /// A training batch's codes came.
-    pub fn saw(&mut self, rows: Vec<u32>, codes: Vec<f32>) {
-        self.waiting = Some((rows, codes));
+    /// A training batch's codes came; `expected` is what the victim knows of them, where they are codes.
+    pub fn saw(&mut self, rows: Vec<u32>, codes: Vec<f32>, expected: Option<Vec<f32>>) {
+        self.waiting = Some((rows, codes, expected));
     }
 
     /// The gradient that is sent in place of an honest one.
     pub fn turn(&mut self, honest: Gradient) -> Gradient {
-        let Some((rows, codes)) = self.waiting.take() else { return honest };
+        let Some((rows, codes, expected)) = self.waiting.take() else { return honest };
         let mut gradient = honest.decode();
         let places: Vec<usize> = (0..rows.len()).filter(|place| self.known.contains(&rows[*place])).collect();
         if places.len() > 1 {
@@ -108,7 +108,8 @@ impl<'a> Steer<'a> {
         let sent = Gradient::encode(gradient, self.bits, self.encoding);
         self.steps += 1;
         if self.steps <= WATCHED {
-            self.alarm = self.watch.see(&codes, &sent.decode(), rows.len());
+            let expected = expected.as_deref().unwrap_or(&codes);
+            self.alarm = self.watch.see(&codes, expected, &sent.decode(), rows.len());
         }
         sent
     }

@@ -17,12 +17,12 @@ fn main() {
         values
     };
     let codes: Vec<f32> = drawn("codes").iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
-    let gradient = drawn("gradient");
+    let (gradient, expected) = (drawn("gradient"), vec![0.0; ROWS * BITS]);
     let mut watch = Watch::of_noisy(BITS);
     let mut micros: Vec<u128> = (0..LOOKS)
         .map(|_| {
             let begun = Instant::now();
-            watch.see(&codes, &gradient, ROWS);
+            watch.see(&codes, &expected, &gradient, ROWS);
             begun.elapsed().as_micros()
         })
         .collect();

@@ -8,17 +8,19 @@
 //! - **Predictable.** The gradient of a log loss carries `p - y`, the prediction less the label, and a top model that
 //!   learns makes its mean given the codes zero: were it not, the loss would still fall that way. So a party cannot
 //!   predict its gradients from its codes. A discriminator's gradient is a function of the code and nothing else. The
-//!   watch predicts each batch by a ridge regression on the batches before it (codes and a constant, past batches
-//!   fading) and takes the share of squared gradient that this explains. Shares above a drift add up (CUSUM, Page
-//!   1954), and an alarm is raised when the sum passes a bound.
+//!   watch predicts each batch from the batches before it (codes and a constant, past batches fading) and takes the share
+//!   of squared gradient that this explains. Shares above a drift add up (CUSUM, Page 1954), and an alarm is raised when
+//!   the sum passes a bound.
+//!
+//!   A ridge regression alone would err where classes are easily told apart and the top model has not learned it yet: the
+//!   code then says the label, and an honest gradient follows the label. So it is corrected by an instrument (Angrist,
+//!   Imbens and Rubin 1996): noise before the sign, which the party draws itself, decides part of each code, and no label
+//!   knows of it. A discriminator's gradient follows from that part as from the rest, a label does not.
 //! - **Featureless.** The gradient of few classes through one top model prefers some directions of the code space.
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
-//! It errs where classes are easily told apart and the rate is low: for hundreds of steps the code then says the label
-//! and the top model does not know it yet, so an honest gradient follows from the code too (`docs/hijack.md` counts).
-//!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
-//! noise or honest gradient that less than half of the gradient's power is predictable (the same page has
+//! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/hijack.md` has
 //! the curve); and noise itself where codes have fewer than eight bits.
 
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
@@ -27,15 +29,16 @@ const MOST_PREDICTORS: usize = 64;
 const FADING: f64 = 0.9;
 /// Strength of the regression's penalty, in records.
 const RIDGE: f64 = 10.0;
-/// The explained share that honest training may show for long: most where classes are easily told apart and the rate is
-/// low.
-const DRIFT: f64 = 0.5;
+/// The same of the instrument's correction, in records whose bit is decided by noise alone.
+const INSTRUMENT_RIDGE: f64 = 30.0;
+/// The explained share that honest training may show for long.
+const DRIFT: f64 = 0.4;
 /// The sum of shares beyond it at which an alarm is raised.
 const BOUND: f64 = 12.0;
 /// What is left of a batch's weight a step later, in the second moments.
 const MOMENT_FADING: f64 = 0.95;
-/// Participation ratio, as a share of the bits, above which gradients are noise.
-const FEATURELESS: f64 = 0.9;
+/// Participation ratio, as a share of that of normal noise, above which gradients are noise.
+const FEATURELESS: f64 = 0.95;
 /// Steps and bits before which that is not asked.
 const FEATURELESS_STEPS: u32 = 20;
 const FEATURELESS_BITS: usize = 8;
@@ -44,6 +47,10 @@ const FEATURELESS_BITS: usize = 8;
 /// a small model's step.
 const ALL: u64 = 100;
 const LATER: u64 = 8;
+
+/// Deviation of the noise before the sign, in units of the normalised value, in batches that a party looks at, at least:
+/// the watch needs an instrument.
+pub const LEAST_NOISE: f32 = 0.25;
 
 /// Whether a party looks at its batch number `batch`, counted from 1.
 pub fn looks_at(batch: u64) -> bool {
@@ -96,7 +103,12 @@ impl Watch {
             sums: Sums {
                 gram: vec![0.0; inputs * inputs],
                 cross: vec![0.0; inputs * bits],
+                chance_gram: vec![0.0; predictors * inputs],
+                chance_cross: vec![0.0; predictors * bits],
+                chance: vec![0.0; predictors],
                 moments: vec![0.0; predictors * predictors],
+                weight: 0.0,
+                weight_squares: 0.0,
             },
             noisy: false,
             suspicion: 0.0,
@@ -122,18 +134,20 @@ impl Watch {
         self.explained
     }
 
-    /// Sees a batch's `codes` and the `gradient` that answered them, both [rows, bits]. Once raised, an alarm stays.
+    /// Sees a batch's `codes`, their `expected` values before the noise was drawn, from -1 to 1, and the `gradient` that
+    /// answered them, all [rows, bits]. Once raised, an alarm stays.
     ///
     /// # Panics
-    /// If either is not [rows, bits]: the session before this checks a peer's message.
-    pub fn see(&mut self, codes: &[f32], gradient: &[f32], rows: usize) -> Option<Alarm> {
-        assert!(codes.len() == rows * self.bits && gradient.len() == codes.len(), "codes and their gradient");
+    /// If one of them is not [rows, bits]: the session before this checks a peer's message.
+    pub fn see(&mut self, codes: &[f32], expected: &[f32], gradient: &[f32], rows: usize) -> Option<Alarm> {
+        let fits = |values: &[f32]| values.len() == rows * self.bits;
+        assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
         self.steps += 1;
         self.released_bits += codes.len() as u64;
         let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
-            pulp::Arch::new().dispatch(Look { watch: self, codes, gradient, rows, power });
+            pulp::Arch::new().dispatch(Look { watch: self, codes, expected, gradient, rows, power });
         }
         let cause = if self.suspicion > BOUND {
             Some(Cause::Predictable)
@@ -147,12 +161,33 @@ impl Watch {
         self.alarm
     }
 
+    /// How gradients follow from codes [predictors + 1, bits]: the regression's weights, with what they leave of the
+    /// gradient regressed on the instrument.
+    #[inline(always)]
+    fn weights(&self) -> Vec<f64> {
+        let Sums { gram, cross, chance_gram, chance_cross, chance, .. } = &self.sums;
+        let width = self.predictors + 1;
+        let mut weights = ridge(gram, cross, width);
+        let mut left = chance_cross.clone();
+        for (left, gram) in left.chunks_exact_mut(self.bits).zip(chance_gram.chunks_exact(width)) {
+            for (sum, weights) in gram.iter().zip(weights.chunks_exact(self.bits)) {
+                left.iter_mut().zip(weights).for_each(|(left, weight)| *left -= sum * weight);
+            }
+        }
+        let corrected = weights.chunks_exact_mut(self.bits).zip(left.chunks_exact(self.bits)).zip(chance);
+        for ((weights, left), chance) in corrected {
+            let scale = (chance + INSTRUMENT_RIDGE).recip();
+            weights.iter_mut().zip(left).for_each(|(weight, left)| *weight += left * scale);
+        }
+        weights
+    }
+
     /// How much of a batch's squared gradient, of mean 1 a record, earlier batches predict; below zero where they
     /// mislead. With weights W it is `2 tr(W' C) - tr(W' A W)`, A and C the batch's sums of x x' and x g'.
     #[inline(always)]
     fn predicted(&self, batch: &Sums) -> f64 {
         let width = self.predictors + 1;
-        let weights = ridge(&self.sums.gram, &self.sums.cross, width);
+        let weights = self.weights();
         let mut explained = 0.0;
         let mut fitted = vec![0.0; self.bits];
         let rows = weights.chunks_exact(self.bits).zip(batch.cross.chunks_exact(self.bits));
@@ -168,14 +203,17 @@ impl Watch {
     }
 
     /// Whether the participation ratio of the gradient's second moments, `(trace)^2 / trace of the square`, is almost
-    /// the number of bits.
+    /// that of normal noise: p bits over n records have p / (1 + (p + 1) / n).
     fn is_featureless(&self) -> bool {
-        let trace: f64 = self.sums.moments.iter().step_by(self.predictors + 1).sum();
-        let square: f64 = self.sums.moments.iter().map(|moment| moment * moment).sum();
+        let Sums { moments, weight, weight_squares, .. } = &self.sums;
+        let trace: f64 = moments.iter().step_by(self.predictors + 1).sum();
+        let square: f64 = moments.iter().map(|moment| moment * moment).sum();
+        let bits = self.predictors as f64;
+        let of_noise = bits / (1.0 + (bits + 1.0) * weight_squares / (weight * weight));
         !self.noisy
             && self.steps >= FEATURELESS_STEPS
             && self.predictors >= FEATURELESS_BITS
-            && trace * trace > FEATURELESS * self.predictors as f64 * square
+            && trace * trace > FEATURELESS * of_noise * square
     }
 }
 
@@ -184,6 +222,7 @@ impl Watch {
 struct Look<'a> {
     watch: &'a mut Watch,
     codes: &'a [f32],
+    expected: &'a [f32],
     gradient: &'a [f32],
     rows: usize,
     /// The mean square of a record's gradient.
@@ -195,12 +234,12 @@ impl pulp::WithSimd for Look<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Self { watch, codes, gradient, rows, power } = self;
+        let Self { watch, codes, expected, gradient, rows, power } = self;
         // Steps count alike, whatever the gradients' length.
-        let batch = Sums::of_batch(codes, gradient, (watch.bits, watch.predictors), power);
+        let batch = Sums::of_batch(codes, expected, gradient, (watch.bits, watch.predictors), power);
         watch.explained = watch.predicted(&batch) / rows as f64;
         watch.suspicion = (watch.suspicion + watch.explained - DRIFT).max(0.0);
-        watch.sums.fade_and_add(&batch, rows);
+        watch.sums.fade_and_add(&batch);
     }
 }
 
@@ -210,41 +249,75 @@ struct Sums {
     gram: Vec<f64>,
     /// Of x g' [predictors + 1, bits].
     cross: Vec<f64>,
-    /// Of g g' over the first bits [predictors, predictors].
+    /// Of c x' [predictors, predictors + 1]; c is what noise made of a code, the code less its expected value.
+    chance_gram: Vec<f64>,
+    /// Of c g' [predictors, bits].
+    chance_cross: Vec<f64>,
+    /// Of each square of c [predictors].
+    chance: Vec<f64>,
+    /// Means a batch of g g' over the first bits [predictors, predictors], summed.
     moments: Vec<f64>,
+    /// Batches in `moments`, and squares of their weights over their records.
+    weight: f64,
+    weight_squares: f64,
 }
 
 impl Sums {
     /// Of one batch, whose `gradient` of mean square `power` a record is scaled to 1.
     #[inline(always)]
-    fn of_batch(codes: &[f32], gradient: &[f32], (bits, predictors): (usize, usize), power: f64) -> Self {
+    fn of_batch(
+        codes: &[f32],
+        expected: &[f32],
+        gradient: &[f32],
+        (bits, predictors): (usize, usize),
+        power: f64,
+    ) -> Self {
         let rows = codes.len() / bits;
-        let mut inputs = Vec::with_capacity(rows * (predictors + 1));
-        for code in codes.chunks_exact(bits) {
-            inputs.extend_from_slice(&code[..predictors]);
+        let (mut inputs, mut chances) =
+            (Vec::with_capacity(rows * (predictors + 1)), Vec::with_capacity(rows * predictors));
+        for (code, expected) in codes.chunks_exact(bits).zip(expected.chunks_exact(bits)) {
+            let code = &code[..predictors];
+            inputs.extend_from_slice(code);
             inputs.push(1.0);
+            chances.extend(code.iter().zip(expected).map(|(code, expected)| code - expected));
         }
         let scale = power.sqrt().recip();
         let gradient: Vec<f32> = gradient.iter().map(|g| (f64::from(*g) * scale) as f32).collect();
         let mut first = Vec::with_capacity(rows * predictors);
         gradient.chunks_exact(bits).for_each(|gradient| first.extend_from_slice(&gradient[..predictors]));
+        let mut chance = vec![0.0; predictors];
+        for row in chances.chunks_exact(predictors) {
+            chance.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(value * value));
+        }
         let width = predictors + 1;
+        let mut moments = products(&first, predictors, &first, predictors);
+        moments.iter_mut().for_each(|moment| *moment /= rows as f64);
         Self {
             gram: products(&inputs, width, &inputs, width),
             cross: products(&inputs, width, &gradient, bits),
-            moments: products(&first, predictors, &first, predictors),
+            chance_gram: products(&chances, predictors, &inputs, width),
+            chance_cross: products(&chances, predictors, &gradient, bits),
+            chance,
+            moments,
+            weight: 1.0,
+            weight_squares: (rows as f64).recip(),
         }
     }
 
-    /// Fades, and adds those of a batch of `rows` records.
+    /// Fades, and adds those of a batch.
     #[inline(always)]
-    fn fade_and_add(&mut self, batch: &Self, rows: usize) {
-        let add = |sums: &mut [f64], more: &[f64], fading: f64, weight: f64| {
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more * weight);
+    fn fade_and_add(&mut self, batch: &Self) {
+        let add = |sums: &mut [f64], more: &[f64], fading: f64| {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more);
         };
-        add(&mut self.gram, &batch.gram, FADING, 1.0);
-        add(&mut self.cross, &batch.cross, FADING, 1.0);
-        add(&mut self.moments, &batch.moments, MOMENT_FADING, 1.0 / rows as f64);
+        add(&mut self.gram, &batch.gram, FADING);
+        add(&mut self.cross, &batch.cross, FADING);
+        add(&mut self.chance_gram, &batch.chance_gram, FADING);
+        add(&mut self.chance_cross, &batch.chance_cross, FADING);
+        add(&mut self.chance, &batch.chance, FADING);
+        add(&mut self.moments, &batch.moments, MOMENT_FADING);
+        self.weight = self.weight * MOMENT_FADING + batch.weight;
+        self.weight_squares = self.weight_squares * MOMENT_FADING.powi(2) + batch.weight_squares;
     }
 }
 
@@ -357,8 +430,37 @@ mod tests {
         (0..100).find_map(|step| {
             let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
             let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| gradient(step, code, &mut rng)).collect();
-            watch.see(&codes, &sent, ROWS)
+            watch.see(&codes, &codes, &sent, ROWS)
         })
+    }
+
+    /// The same of records with two classes that bits say, all but one bit of four by noise; `gradient` is a function of
+    /// the class and the code. Without the instrument the party tells the watch of no noise.
+    fn watched_classes(instrument: bool, gradient: impl Fn(f32, &[f32]) -> Vec<f32>) -> Option<Alarm> {
+        let mut watch = Watch::new(BITS);
+        let mut rng = stream(7, "watch test", &[]);
+        (0..100).find_map(|_| {
+            let (mut codes, mut expected, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..ROWS {
+                let class = sign(&mut rng);
+                let drawn = (0..BITS).map(|_| if rng.next_u32() & 7 == 0 { -class } else { class });
+                let code: Vec<f32> = drawn.collect();
+                sent.extend(gradient(class, &code));
+                expected.extend([0.75 * class; BITS]);
+                codes.extend(code);
+            }
+            watch.see(&codes, if instrument { &expected } else { &codes }, &sent, ROWS)
+        })
+    }
+
+    #[test]
+    fn what_follows_from_the_label_is_told_from_what_follows_from_the_code() {
+        // A top model that knows nothing yet of classes that the code says nearly by itself.
+        let honest = |class: f32, _: &[f32]| (0..BITS).map(|bit| class / (bit + 1) as f32).collect();
+        let hijacker = |_: f32, code: &[f32]| code.iter().rev().map(|h| 0.1 - h).collect();
+        assert_eq!(watched_classes(true, honest), None);
+        assert!(watched_classes(false, honest).is_some(), "codes alone cannot tell");
+        assert!(watched_classes(true, hijacker).is_some());
     }
 
     #[test]
@@ -392,7 +494,7 @@ mod tests {
         for _ in 0..100 {
             let [codes, sent] =
                 [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
-            assert_eq!(watch.see(&codes, &sent, ROWS), None, "the run agreed on it");
+            assert_eq!(watch.see(&codes, &codes, &sent, ROWS), None, "the run agreed on it");
         }
     }
 

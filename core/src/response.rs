@@ -37,6 +37,11 @@ impl Response {
         1.0 / (1.0 + epsilon.exp())
     }
 
+    /// What is left of a bit's expected value once flips are drawn: twice the share that is not flipped, less 1.
+    pub fn expectation(&self) -> f32 {
+        (1.0 - 2.0 * self.below as f64 / 2_f64.powi(32)) as f32
+    }
+
     /// Makes each of a record's `values` the sign that is sent: +1 for 0 or more and -1 for less, or the opposite.
     pub fn respond(&self, values: &mut [f32], content: &[f32], encoder: &Digest) {
         let content: Vec<u8> = content.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -84,6 +89,7 @@ mod tests {
             let expected = Response::flip_probability(epsilon);
             let deviation = (expected * (1.0 - expected) / count).sqrt();
             assert!((rate - expected).abs() < 4.0 * deviation, "{epsilon}: {rate} {expected}");
+            assert!((f64::from(response.expectation()) - (1.0 - 2.0 * expected)).abs() < 1e-6);
             // The ratio of the two probabilities is what epsilon bounds.
             assert!(((1.0 - expected) / expected).ln() <= epsilon + 1e-9);
             assert_eq!(flipped, flips(&response, 20_000, &encoder));

@@ -32,7 +32,7 @@ def alarm(trace, drift, bound):
     return next((step for step, total in sums(trace, drift) if total > bound), None)
 
 
-for drift in (0.4, 0.45, 0.5, 0.55, 0.6):
+for drift in (0.3, 0.35, 0.4, 0.45, 0.5):
     for bound in (8, 12, 15):
         false = {key[:2] for key, trace in honest.items() if alarm(trace, drift, bound)}
         steps = [alarm(trace, drift, bound) for trace in hijacked]

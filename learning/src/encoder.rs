@@ -6,6 +6,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::Digest;
+use hashvfl_core::hijack;
 use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
 use hashvfl_core::settings::{RunSettings, Schedule};
@@ -71,6 +72,7 @@ pub struct Encoder {
     model: BottomModel,
     statistics: Statistics,
     response: Option<Response>,
+    watched: bool,
     calibrated: bool,
     adam: Adam,
     pending: Option<(Hashed, Trace)>,
@@ -99,6 +101,7 @@ impl Encoder {
             bits: settings.bits,
             statistics: Statistics::neutral(settings.bits),
             response: None,
+            watched: false,
             calibrated: false,
             adam: Adam::new(config.adam),
             pending: None,
@@ -114,6 +117,12 @@ impl Encoder {
     /// Flips bits of every code from now on; the gradient goes to the value before, as without flips.
     pub fn respond_with(&mut self, response: Response) {
         self.response = Some(response);
+    }
+
+    /// A watch looks at gradients: batches that it looks at have the noise that it needs
+    /// ([`hijack::LEAST_NOISE`]), whatever less is configured.
+    pub fn expect_watch(&mut self) {
+        self.watched = true;
     }
 
     /// The run has so many updates instead of those that the encoder was made for.
@@ -150,13 +159,29 @@ impl Encoder {
         let (hashed, mut values) = match self.cut {
             Cut::Hash => {
                 let mut rng = stream(self.seed, "noise", &counters);
-                Hashed::new(embedding, &self.config.hash, &self.statistics, &mut rng)
+                let watched = self.watched && hijack::looks_at(counters[0] + 1);
+                let least = if watched { hijack::LEAST_NOISE } else { 0.0 };
+                Hashed::new(embedding, &self.config.hash, least, &self.statistics, &mut rng)
             }
             Cut::SimulatedFloat => Hashed::float(embedding, self.bits),
         };
         self.pending = Some((hashed, trace));
         self.respond(&mut values, content, rows);
         values
+    }
+
+    /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise and flips were drawn.
+    /// It stays with the party, for its watch.
+    ///
+    /// # Panics
+    /// If no batch is waiting.
+    pub fn expected_codes(&self) -> Vec<f32> {
+        let (hashed, _) = self.pending.as_ref().expect("a batch waits for its gradient");
+        let mut expected = hashed.expected(&self.statistics);
+        if let Some(response) = &self.response {
+            expected.iter_mut().for_each(|value| *value *= response.expectation());
+        }
+        expected
     }
 
     /// Learns from the gradient [rows, bits] of the last batch's codes.

@@ -55,6 +55,11 @@ impl<'a, E> LocalParties<'a, E> {
 }
 
 impl<E> LocalParties<'_, E> {
+    /// What a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]).
+    pub fn expected_codes(&self, party: usize) -> Vec<f32> {
+        self.parties[party].encoder.expected_codes()
+    }
+
     /// The parties' encoders, in order.
     pub fn into_encoders(self) -> Vec<Encoder> {
         self.parties.into_iter().map(|party| party.encoder).collect()

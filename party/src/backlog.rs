@@ -3,17 +3,20 @@
 use hashvfl_core::{Gradient, PackedCodes};
 
 use crate::releases::Releases;
-use crate::watch::Watchman;
+use crate::watch::{Sent, Watchman};
+
+/// What a training batch's codes were expected to be, if the watch looks at it.
+pub type Expected = Option<Vec<f32>>;
 
 /// Work put off.
 #[derive(Default)]
 pub struct Backlog {
     /// A gradient that the encoder has learned from.
     gradient: Option<Gradient>,
-    /// Codes that were made after that, with their rows, and whether a gradient will answer them.
-    codes: Option<(Vec<u32>, PackedCodes, bool)>,
+    /// Codes that were made after that, with their rows, and of a training batch what the watch is to see.
+    codes: Option<(Vec<u32>, PackedCodes, Option<Expected>)>,
     /// Both, once counted.
-    counted: (Option<Gradient>, Option<PackedCodes>),
+    counted: (Option<Gradient>, Option<Option<Sent>>),
 }
 
 impl Backlog {
@@ -22,9 +25,9 @@ impl Backlog {
         self.gradient = Some(gradient);
     }
 
-    /// `codes` of `rows` are about to leave.
-    pub fn sending(&mut self, rows: &[u32], codes: PackedCodes, learn: bool) {
-        self.codes = Some((rows.to_vec(), codes, learn));
+    /// `codes` of `rows` are about to leave; a gradient will answer those of a training `batch`.
+    pub fn sending(&mut self, rows: &[u32], codes: PackedCodes, batch: Option<Expected>) {
+        self.codes = Some((rows.to_vec(), codes, batch));
     }
 
     /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder
@@ -34,9 +37,9 @@ impl Backlog {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);
         }
-        if let Some((rows, codes, learn)) = self.codes.take() {
+        if let Some((rows, codes, batch)) = self.codes.take() {
             releases.release(&rows, &codes)?;
-            self.counted.1 = learn.then_some(codes);
+            self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
         }
         Ok(())
     }
@@ -49,8 +52,8 @@ impl Backlog {
         if let Some(gradient) = self.counted.0.take() {
             watchman.answered(&gradient, released_bits)?;
         }
-        if let Some(codes) = self.counted.1.take() {
-            watchman.sent(codes);
+        if let Some(sent) = self.counted.1.take() {
+            watchman.sent(sent);
         }
         Ok(())
     }

@@ -104,6 +104,9 @@ impl Prepared {
         let updates = plan.updates();
         let mut encoder =
             Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
+        if config.on_alarm.watches() {
+            encoder.expect_watch();
+        }
         if let Some(response) = response {
             encoder.respond_with(response);
         }

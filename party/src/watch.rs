@@ -19,12 +19,27 @@ pub enum OnAlarm {
     Off,
 }
 
+impl OnAlarm {
+    /// Whether somebody watches.
+    pub fn watches(self) -> bool {
+        self != Self::Off
+    }
+}
+
+/// A training batch's codes, and what they were expected to be before noise was drawn.
+pub struct Sent {
+    /// The codes.
+    pub codes: PackedCodes,
+    /// From -1 to 1, [rows, bits].
+    pub expected: Vec<f32>,
+}
+
 /// A watch at work.
 pub struct Watchman {
     watch: Watch,
     on_alarm: OnAlarm,
     batches: u64,
-    sent: Option<PackedCodes>,
+    sent: Option<Sent>,
     raised: bool,
 }
 
@@ -36,11 +51,15 @@ impl Watchman {
         Self { watch, on_alarm, batches: 0, sent: None, raised: false }
     }
 
-    /// A training batch's codes have left.
-    pub fn sent(&mut self, codes: PackedCodes) {
+    /// Whether it looks at the next training batch.
+    pub fn looks_at_next(&self) -> bool {
+        self.on_alarm.watches() && looks_at(self.batches + 1)
+    }
+
+    /// A training batch's codes have left: what it looks at, if it does.
+    pub fn sent(&mut self, sent: Option<Sent>) {
         self.batches += 1;
-        let looks = self.on_alarm != OnAlarm::Off && looks_at(self.batches);
-        self.sent = looks.then_some(codes);
+        self.sent = sent;
     }
 
     /// The gradient that answered them.
@@ -48,10 +67,9 @@ impl Watchman {
     /// # Errors
     /// If it looks like a hijack's and the party is to stop then.
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
-        let Some(codes) = self.sent.take() else { return Ok(()) };
-        let Some(alarm) = self.watch.see(&codes.to_signs(), &gradient.decode(), codes.rows()) else {
-            return Ok(());
-        };
+        let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
+        let seen = self.watch.see(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+        let Some(alarm) = seen else { return Ok(()) };
         let what = match alarm.cause {
             Cause::Predictable => {
                 "gradients follow from this party's own codes, as a hijacker's do and a training loss's do not"
@@ -60,7 +78,7 @@ impl Watchman {
         };
         if self.on_alarm == OnAlarm::Stop {
             bail!(
-                "{what}: stopped after {} batches, when {released_bits} bits had left; an honest run on classes that are easily told apart can look so too: ask the coordinator, or set on_alarm = \"warn\"",
+                "{what}: stopped after {} batches, when {released_bits} bits had left: ask the coordinator, or set on_alarm = \"warn\" to go on",
                 self.batches
             );
         }

@@ -218,7 +218,9 @@ impl<'a> Worker<'a> {
         }
         self.released_bits += (rows.len() * self.settings.bits) as u64;
         let bytes = codes.as_bytes().to_vec();
-        self.backlog.sending(rows, codes, learn);
+        let looks = self.watchman.looks_at_next();
+        let batch = learn.then(|| looks.then(|| self.prepared.encoder.expected_codes()));
+        self.backlog.sending(rows, codes, batch);
         // What is reserved cannot be refused any more.
         if !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;

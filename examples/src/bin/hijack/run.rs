@@ -27,6 +27,8 @@ pub struct Seen<'a> {
     pub party: usize,
     /// Its codes.
     pub codes: &'a [f32],
+    /// What it expected them to be before it drew noise.
+    pub expected: &'a [f32],
     /// The gradient that it got, after its encoding.
     pub gradient: &'a [f32],
     /// Records.
@@ -61,7 +63,8 @@ pub fn run(
     };
     let mut parties = Vec::new();
     for (party, matrix) in columns.iter().enumerate() {
-        let encoder = encoder(party, settings.seed + 1 + party as u64)?;
+        let mut encoder = encoder(party, settings.seed + 1 + party as u64)?;
+        encoder.expect_watch();
         parties.push(LocalParty { encoder, gather: Box::new(|rows| matrix.gather(rows)) });
     }
     let mut parties = LocalParties::hashed(parties, plan.clone());
@@ -111,7 +114,8 @@ pub fn run(
         for (party, gradient) in sent.iter().enumerate() {
             let gradient = gradient.decode();
             let (codes, rows) = (&parts[party], numbers.len());
-            if see(Seen { party, codes, gradient: &gradient, rows }).is_break() {
+            let expected = &parties.expected_codes(party);
+            if see(Seen { party, codes, expected, gradient: &gradient, rows }).is_break() {
                 return Ok(None);
             }
         }

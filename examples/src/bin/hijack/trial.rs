@@ -49,7 +49,7 @@ fn watched(
         if !looks_at(u64::from(*step)) {
             return ControlFlow::Continue(());
         }
-        watch.see(seen.codes, seen.gradient, seen.rows);
+        watch.see(seen.codes, seen.expected, seen.gradient, seen.rows);
         if enough(seen.party, *step, watch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(())
