@@ -1,7 +1,6 @@
 //! Detectors of abnormal inputs at the coordinator: fitted and calibrated at the end of a run, on records that fitted
 //! no model and on which none was chosen, and judging records when predictions are served.
 
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
@@ -10,14 +9,15 @@ use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::conformal::flags_interval;
 use hashvfl_detectors::drift::{Monitor, State};
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, Seen, Values,
-    file, split,
+    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel,
+    References, Seen, Values, file, split,
 };
 use hashvfl_learning::Classifier;
 use serde::Deserialize;
 use tracing::warn;
 
 use crate::config::CoordinatorConfig;
+use crate::state::StateFolder;
 use crate::summary;
 
 /// With this probability at most, the drift monitor ever raises a false alarm.
@@ -37,13 +37,20 @@ pub struct DetectorsConfig {
     pub parties: Combination,
     /// Whether p-values are calibrated for each predicted class alone.
     pub per_class: bool,
+    /// Which detector compares the records of a request with each other, if any.
+    pub batch: Option<BatchKind>,
+    /// Records of a request that it needs, at least.
+    pub batch_rows: usize,
 }
+
+/// The fewest records that may be asked for as [`DetectorsConfig::batch_rows`].
+const BATCH_ROWS: usize = 100;
 
 impl Default for DetectorsConfig {
     fn default() -> Self {
         let kinds = CoordinatorKind::DEFAULT.to_vec();
         let (combination, parties) = Default::default();
-        Self { level: 0.01, kinds, combination, parties, per_class: false }
+        Self { level: 0.01, kinds, combination, parties, per_class: false, batch: None, batch_rows: 1000 }
     }
 }
 
@@ -59,7 +66,20 @@ impl DetectorsConfig {
             !self.kinds.is_empty(),
             "kinds must name a detector; without any, set run.calibration_share = 0"
         );
+        ensure!(
+            self.batch_rows >= BATCH_ROWS,
+            "batch_rows must be at least {BATCH_ROWS}, not {}",
+            self.batch_rows
+        );
         Ok(())
+    }
+
+    /// The level that each of the coordinator's own p-values must be able to reach.
+    fn level_of_each(&self) -> f64 {
+        match self.batch {
+            Some(_) => self.combination.level_of_each(self.level, 2),
+            None => self.level,
+        }
     }
 }
 
@@ -67,7 +87,7 @@ impl DetectorsConfig {
 pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
     match plan.part(Part::Calibration) {
         [] => Ok(()),
-        rows => Ok(split::check(rows, config.level)?),
+        rows => Ok(split::check(rows, config.level_of_each())?),
     }
 }
 
@@ -107,14 +127,22 @@ impl Rows {
     }
 }
 
+/// What a run leaves to judge records with.
+pub struct Fitted {
+    /// Detectors of single records.
+    pub detectors: Calibrated<CoordinatorDetector>,
+    /// What batches are compared with, where they are.
+    pub references: Option<References>,
+}
+
 /// Fits and calibrates detectors on the calibration part; none if the run has no such part.
 pub fn fit(
     config: &CoordinatorConfig,
     plan: &Plan,
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
-) -> anyhow::Result<Option<Calibrated<CoordinatorDetector>>> {
-    let DetectorsConfig { kinds, combination, per_class, .. } = &config.detectors;
+) -> anyhow::Result<Option<Fitted>> {
+    let DetectorsConfig { kinds, combination, per_class, batch, .. } = &config.detectors;
     if plan.part(Part::Calibration).is_empty() {
         return Ok(None);
     }
@@ -126,7 +154,10 @@ pub fn fit(
         let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen()?, classifier.targets(), config.seed);
         let detectors = kinds.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
         let panel = Panel::new(detectors, *combination, &scale)?;
-        Calibrated::new(panel, &scale, &calibrating, per_class.then_some(calibration.classes.as_slice()))
+        let classes = per_class.then_some(calibration.classes.as_slice());
+        let detectors = Calibrated::new(panel, &scale, &calibrating, classes)?;
+        let references = batch.map(|_| References::new(normal.codes, calibration.codes)).transpose()?;
+        Ok(Fitted { detectors, references })
     };
     let fitted: Result<_, DetectorError> = fitted();
     fitted
@@ -175,35 +206,36 @@ pub struct Flags {
 /// Detectors at work.
 pub struct Judge {
     detectors: Calibrated<CoordinatorDetector>,
-    level: f64,
-    parties: Combination,
-    per_class: bool,
+    /// What compares the records of a request, and what with.
+    batch: Option<(BatchKind, References)>,
+    config: DetectorsConfig,
     width: usize,
     monitor: Mutex<Option<Monitor>>,
 }
 
 impl Judge {
-    /// The detectors that a run has left in `path`, for codes of these lengths and so many features; none if it left
-    /// none.
+    /// The detectors and references that a run has left in its folder, for codes of these lengths and so many features;
+    /// none if it left none.
     ///
     /// # Errors
-    /// If the file is damaged, or for other codes, or its calibration cannot tell the level.
+    /// If a file is damaged, or for other codes, or there are too few calibration records for the level.
     pub fn load(
-        path: &Path,
+        state: &StateFolder,
         config: &DetectorsConfig,
         lengths: &[usize],
         width: usize,
     ) -> anyhow::Result<Option<Self>> {
+        let (path, references) = (state.detectors(), state.references());
         if !path.exists() {
             return Ok(None);
         }
         let loaded = || {
-            let detectors: Calibrated<CoordinatorDetector> = file::read(path)?;
+            let detectors: Calibrated<CoordinatorDetector> = file::read(&path)?;
             // A record of each kind of size shows whether all detectors take them.
             let parts: Vec<Vec<f32>> = lengths.iter().map(|bits| vec![1.0; *bits]).collect();
             let probe = Rows::new(&parts, vec![0], vec![0.0; width], width)?;
             detectors.panel().scores_of_each(&probe.seen()?)?;
-            detectors.calibration().check_level(config.level)?;
+            detectors.calibration().check_level(config.level_of_each())?;
             Ok(detectors)
         };
         let loaded: Result<_, DetectorError> = loaded();
@@ -214,19 +246,29 @@ impl Judge {
         if let Err(error) = &monitor {
             warn!("nobody watches for drift: {error}");
         }
-        let DetectorsConfig { level, parties, per_class, .. } = *config;
-        let monitor = Mutex::new(monitor.ok());
-        Ok(Some(Self { detectors, level, parties, per_class, width, monitor }))
+        let batch = config.batch.map(|kind| {
+            let read: Result<References, DetectorError> = file::read(&references);
+            let read = read.with_context(|| {
+                format!(
+                    "detectors.batch compares with {}, which a run keeps where detectors.batch is set",
+                    references.display()
+                )
+            })?;
+            read.check_codes(lengths)?;
+            anyhow::Ok((kind, read))
+        });
+        let (batch, monitor) = (batch.transpose()?, Mutex::new(monitor.ok()));
+        Ok(Some(Self { detectors, batch, config: config.clone(), width, monitor }))
     }
 
     /// The level.
     pub fn level(&self) -> f64 {
-        self.level
+        self.config.level
     }
 
     /// Warns where the p-values of `grids`, the parties' own, leave a source that can flag nothing by itself.
     pub fn check_parties(&self, grids: &[Grid]) {
-        let level = self.parties.level_of_each(self.level, 1 + grids.len());
+        let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
         if grids.is_empty() {
             return;
         }
@@ -252,24 +294,43 @@ impl Judge {
         whole: Vec<bool>,
     ) -> Result<Flags, DetectorError> {
         let rows = Rows::new(codes, classes.to_vec(), features.to_vec(), self.width)?;
-        let by_class = self.per_class.then_some(classes);
-        let verdicts = self.detectors.judge(&rows.seen()?, by_class, self.level, None)?;
+        let DetectorsConfig { level, per_class, combination, parties: rule, .. } = self.config;
+        let by_class = per_class.then_some(classes);
+        let verdicts = self.detectors.judge(&rows.seen()?, by_class, level, None)?;
+        let mut of_batch = self.compare(&rows.codes, &whole)?.map(Vec::into_iter);
         let mut flags = Flags::default();
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
         let mut p_values = Vec::with_capacity(1 + parties.len());
         for (row, (verdict, whole)) in verdicts.iter().zip(whole).enumerate() {
+            let own = match of_batch.as_mut().filter(|_| whole).and_then(Iterator::next) {
+                Some(p_value) => combination.of(&[verdict.p_value, p_value]),
+                None => verdict.p_value,
+            };
             p_values.clear();
-            p_values.push(verdict.p_value);
+            p_values.push(own);
             p_values.extend(parties.iter().map(|party| party[row]));
             // Of one p-value nothing is to be combined.
-            let p_value = if parties.is_empty() { verdict.p_value } else { self.parties.of(&p_values) };
+            let p_value = if parties.is_empty() { own } else { rule.of(&p_values) };
             flags.p_values.push(if whole { p_value as f32 } else { f32::NAN });
-            flags.flagged.push(whole && p_value <= self.level);
+            flags.flagged.push(whole && p_value <= level);
             if let Some(monitor) = monitor.as_mut().filter(|_| whole) {
                 flags.drifted |= monitor.observe(verdict.score) == State::Drift;
             }
         }
         Ok(flags)
+    }
+}
+
+impl Judge {
+    /// The p-values of records of a request, compared with each other, where there are enough: of those whose parties'
+    /// bits are all there.
+    fn compare(&self, codes: &Codes, whole: &[bool]) -> Result<Option<Vec<f64>>, DetectorError> {
+        let Some((kind, references)) = &self.batch else { return Ok(None) };
+        let rows: Vec<u32> = (0..codes.rows() as u32).filter(|row| whole[*row as usize]).collect();
+        if rows.len() < self.config.batch_rows {
+            return Ok(None);
+        }
+        references.p_values(*kind, &codes.gather(&rows)).map(Some)
     }
 }
 

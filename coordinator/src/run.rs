@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
-use crate::detect;
+use crate::detect::{self, Fitted};
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
@@ -92,11 +92,11 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             // Unwrap safety: the course keeps the codes of all test and calibration records.
             outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
         };
-        let detectors = detect::fit(config, &plan, &classifier, &gather)?;
+        let fitted = detect::fit(config, &plan, &classifier, &gather)?;
         let test_rows = plan.part(Part::Test);
-        let flags = detectors
+        let flags = fitted
             .as_ref()
-            .map(|detectors| detect::measure(config, detectors, &classifier, &gather, test_rows));
+            .map(|fitted| detect::measure(config, &fitted.detectors, &classifier, &gather, test_rows));
         let flags = flags.transpose()?;
         let without = without(config, &classifier, &gather, test_rows);
         let screening = screener.as_ref().map(Screener::summary).unwrap_or_default();
@@ -105,8 +105,11 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         if let Some(table) = screener.as_ref().map(|screener| screener.table(&ids)).transpose()?.flatten() {
             write_whole(&state.screened(), &table)?;
         }
-        if let Some(detectors) = &detectors {
+        if let Some(Fitted { detectors, references }) = &fitted {
             hashvfl_detectors::file::write(&state.detectors(), detectors)?;
+            if let Some(references) = references {
+                hashvfl_detectors::file::write(&state.references(), references)?;
+            }
         }
         keep(config, &state, outcome, (&classifier, classes), &summary)?;
         network.finish()?;

@@ -59,6 +59,11 @@ impl StateFolder {
         self.folder.join("detectors.hashvfl")
     }
 
+    /// Codes that batches of records are compared with.
+    pub fn references(&self) -> PathBuf {
+        self.folder.join("references.hashvfl")
+    }
+
     /// Training records that screening flagged.
     pub fn screened(&self) -> PathBuf {
         self.folder.join("screened.csv")

@@ -2,11 +2,12 @@
 
 use hashvfl_core::PackedCodes;
 use hashvfl_core::limits::{MAX_BITS, MAX_PARTIES};
+use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 
 /// Codes of `rows` records: the bits of party 0, then of party 1 and so on, padded with zeros to whole words.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codes {
     lengths: Vec<usize>,
     rows: usize,
@@ -112,6 +113,25 @@ impl Codes {
     /// The words of record `row`; bit `b` is bit `b % 64` of word `b / 64`.
     pub fn row(&self, row: usize) -> &[u64] {
         &self.words[row * self.words_per_row..][..self.words_per_row]
+    }
+
+    /// The codes of several batches, one after the other.
+    ///
+    /// # Errors
+    /// If there are none, or their lengths differ.
+    pub fn stack(batches: &[&Self]) -> Result<Self, DetectorError> {
+        let first = *batches.first().ok_or(DetectorError::Empty)?;
+        batches.iter().try_for_each(|codes| codes.check_lengths(&first.lengths))?;
+        let words = batches.iter().flat_map(|codes| codes.words.iter().copied()).collect();
+        let rows = batches.iter().map(|codes| codes.rows).sum();
+        Ok(Self { lengths: first.lengths.clone(), rows, words, ..*first })
+    }
+
+    /// Refuses stored parts that do not fit together.
+    pub fn check(&self) -> Result<(), DetectorError> {
+        let whole = Self::zeros(self.lengths.clone(), 0)?.words_per_row;
+        let fits = self.words_per_row == whole && self.rows.checked_mul(whole) == Some(self.words.len());
+        DetectorError::stored(fits, "codes")
     }
 
     /// The codes of `rows` alone.

@@ -11,6 +11,7 @@ use hashvfl_learning::snapshot::write_whole;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::batch::References;
 use crate::coordinator::CoordinatorDetector;
 use crate::error::DetectorError;
 use crate::limits::MAX_FILE_BYTES;
@@ -21,19 +22,25 @@ use crate::party::PartyDetector;
 const VERSION: u32 = 1;
 const MAGIC: &str = "hashvfl detectors ";
 
-/// A detector that a file can hold.
+/// What a file can hold.
 pub trait Stored: Serialize + DeserializeOwned {
     /// Refuses parts that do not fit together.
     fn check_parts(&self) -> Result<(), DetectorError>;
 }
 
-impl Stored for CoordinatorDetector {
+impl Stored for Calibrated<CoordinatorDetector> {
     fn check_parts(&self) -> Result<(), DetectorError> {
-        self.check()
+        self.check(CoordinatorDetector::check)
     }
 }
 
-impl Stored for PartyDetector {
+impl Stored for Calibrated<PartyDetector> {
+    fn check_parts(&self) -> Result<(), DetectorError> {
+        self.check(PartyDetector::check)
+    }
+}
+
+impl Stored for References {
     fn check_parts(&self) -> Result<(), DetectorError> {
         self.check()
     }
@@ -43,7 +50,7 @@ impl Stored for PartyDetector {
 ///
 /// # Errors
 /// If they are more than a file may hold.
-pub fn to_bytes<D: Stored>(detectors: &Calibrated<D>) -> Result<Vec<u8>, DetectorError> {
+pub fn to_bytes<T: Stored>(detectors: &T) -> Result<Vec<u8>, DetectorError> {
     let mut bytes = format!("{MAGIC}{VERSION}\n").into_bytes();
     serde_json::to_writer(&mut bytes, detectors).map_err(|error| DetectorError::Format(error.to_string()))?;
     bytes.extend(Digest::of(&bytes).0);
@@ -55,7 +62,7 @@ pub fn to_bytes<D: Stored>(detectors: &Calibrated<D>) -> Result<Vec<u8>, Detecto
 ///
 /// # Errors
 /// If they are damaged, of another version, or no detectors of this kind.
-pub fn from_bytes<D: Stored>(bytes: &[u8]) -> Result<Calibrated<D>, DetectorError> {
+pub fn from_bytes<T: Stored>(bytes: &[u8]) -> Result<T, DetectorError> {
     check_size(bytes.len() as u64)?;
     let damaged = |reason: &str| DetectorError::Format(reason.to_string());
     let line = bytes
@@ -78,8 +85,8 @@ pub fn from_bytes<D: Stored>(bytes: &[u8]) -> Result<Calibrated<D>, DetectorErro
     let told = |error: serde_json::Error| {
         DetectorError::Format(format!("the file's content ends or errs at column {}", error.column()))
     };
-    let detectors: Calibrated<D> = serde_json::from_slice(json).map_err(told)?;
-    detectors.check(Stored::check_parts)?;
+    let detectors: T = serde_json::from_slice(json).map_err(told)?;
+    detectors.check_parts()?;
     Ok(detectors)
 }
 
@@ -87,7 +94,7 @@ pub fn from_bytes<D: Stored>(bytes: &[u8]) -> Result<Calibrated<D>, DetectorErro
 ///
 /// # Errors
 /// If it is too large or cannot be written.
-pub fn write<D: Stored>(path: &Path, detectors: &Calibrated<D>) -> Result<(), DetectorError> {
+pub fn write<T: Stored>(path: &Path, detectors: &T) -> Result<(), DetectorError> {
     write_whole(path, &to_bytes(detectors)?).map_err(|error| DetectorError::Format(error.to_string()))
 }
 
@@ -95,7 +102,7 @@ pub fn write<D: Stored>(path: &Path, detectors: &Calibrated<D>) -> Result<(), De
 ///
 /// # Errors
 /// If it cannot be read, is too large, damaged, of another version, or no detectors of this kind.
-pub fn read<D: Stored>(path: &Path) -> Result<Calibrated<D>, DetectorError> {
+pub fn read<T: Stored>(path: &Path) -> Result<T, DetectorError> {
     from_bytes(&read_bytes(path)?).map_err(|error| match error {
         DetectorError::Format(reason) => DetectorError::Format(format!("{}: {reason}", path.display())),
         other => other,

@@ -9,10 +9,11 @@
 //!
 //! A [`Detector`] gives scores without a scale. [`conformal`] turns a score into a p-value by comparing it with those
 //! of normal rows that fitted nothing, and [`Panel`] does both for a chosen set of detectors. [`drift`] watches
-//! p-values over time, [`screen`] judges training records.
+//! p-values over time, [`screen`] judges training records, [`batch`] compares a batch of rows with itself.
 //!
 //! [`networks`] go through `hashvfl-learning`; all else computes here.
 
+pub mod batch;
 pub mod centres;
 pub mod codes;
 pub mod combine;
@@ -40,6 +41,7 @@ pub mod screen;
 pub mod split;
 pub mod tail;
 
+pub use batch::{BatchKind, References};
 pub use codes::Codes;
 pub use combine::Combination;
 pub use coordinator::{CoordinatorDetector, CoordinatorKind};

@@ -72,13 +72,14 @@ fn a_file_gives_the_same_judgement_and_damage_is_an_error() {
     for at in [0, 20, bytes.len() / 2, bytes.len() - 1] {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
-        assert!(file::from_bytes::<PartyDetector>(&changed).is_err(), "byte {at}");
+        assert!(file::from_bytes::<Calibrated<PartyDetector>>(&changed).is_err(), "byte {at}");
     }
-    assert!(file::from_bytes::<PartyDetector>(&bytes[..bytes.len() / 2]).is_err());
-    assert!(file::from_bytes::<hashvfl_detectors::CoordinatorDetector>(&bytes).is_err());
+    assert!(file::from_bytes::<Calibrated<PartyDetector>>(&bytes[..bytes.len() / 2]).is_err());
+    assert!(file::from_bytes::<Calibrated<hashvfl_detectors::CoordinatorDetector>>(&bytes).is_err());
     let newer = [b"hashvfl detectors 2\n", &bytes[20..]].concat();
-    let error = file::from_bytes::<PartyDetector>(&newer).err().unwrap();
+    let error = file::from_bytes::<Calibrated<PartyDetector>>(&newer).err().unwrap();
     assert_eq!(error, DetectorError::Version { expected: 1, found: 2 });
-    let missing = file::read::<PartyDetector>(&folder.path().join("nothing")).err().unwrap().to_string();
+    let missing =
+        file::read::<Calibrated<PartyDetector>>(&folder.path().join("nothing")).err().unwrap().to_string();
     assert!(missing.contains("cannot read") && missing.contains("nothing"), "{missing}");
 }

@@ -74,7 +74,7 @@ fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Engine> {
         );
     }
     let lengths = vec![run.bits; run.parties.len()];
-    let judge = Judge::load(&state.detectors(), &config.detectors, &lengths, predictor.feature_count())?;
+    let judge = Judge::load(&state, &config.detectors, &lengths, predictor.feature_count())?;
     let ledger = PredictionLedger::open(config, predictor.meaning().outputs())?;
     info!("predictions for {} records, top model on {}", index.records(), opened.name);
     Ok(Engine::new(config.clone(), (index, top, parties), (predictor, judge, ledger), Teller::new(json)))

@@ -1,7 +1,8 @@
 //! Detectors that are small networks and learn normal rows: those of a party, which sees its columns and its embedding,
-//! one of the coordinator, on codes, and one on codes with labels, for training records.
+//! two of the coordinator, on codes, and one on codes with labels, for training records.
 
 mod adapter;
+mod adaptive;
 mod autoencoder;
 mod by_bits;
 mod doubt;
@@ -11,6 +12,7 @@ mod student;
 mod train;
 
 pub use adapter::Adapter;
+pub use adaptive::adaptive_scores;
 pub use autoencoder::Autoencoder;
 pub use doubt::Doubt;
 pub use labelled::{Labelled, Told, label_p_values};

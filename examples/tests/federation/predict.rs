@@ -520,3 +520,39 @@ fn strange_records_are_flagged_and_the_share_of_flags_is_in_the_summary() {
         "{errors}"
     );
 }
+
+#[test]
+fn records_of_a_request_are_compared_with_each_other() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_share = 0.65;
+    fixture.settings.epochs = 8;
+    let table = "detectors = { level = 0.05, batch = \"adaptive\", batch_rows = 100 }";
+    fixture.extra.push(("coordinator", table.into()));
+    fixture.run();
+    let (coordinator, address) = fixture.serve();
+    let parties = serving(&fixture, &coordinator, &address);
+    let p_values = |ids: &[String]| -> Vec<f64> {
+        let (_, errors) = predict(&fixture, &address, ids);
+        assert!(errors.is_empty(), "{errors}");
+        let text = fixture.read("answer.csv");
+        text.lines().skip(1).map(|line| line.rsplit(',').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    let (alone, together) = (p_values(&ids(0..99)), p_values(&ids(0..RECORDS)));
+    // Bonferroni of two: never more than twice what the detectors of single records say.
+    let pairs: Vec<(f64, f64)> = alone.iter().copied().zip(together.iter().copied()).collect();
+    assert!(pairs.iter().all(|(alone, together)| *together <= (2.0 * alone).min(1.0) + 1e-6), "{pairs:?}");
+    assert!(pairs.iter().any(|(alone, together)| *together < (2.0 * alone).min(1.0) - 1e-6), "{pairs:?}");
+    assert!(together.iter().filter(|p| **p <= 0.05).count() < RECORDS / 5);
+    drop((coordinator, parties));
+
+    // Two p-values need twice the calibration records, and the run must have kept what is compared with.
+    fixture.extra = vec![("coordinator", table.replace("0.05", "0.02"))];
+    let config = fixture.coordinator_config().display().to_string();
+    let (good, _, errors) = command(&["coordinator", "--check", "--config", &config]);
+    assert!(!good && errors.contains("needs 99 calibration records, and 62 of the 208"), "{errors}");
+    std::fs::remove_file(fixture.path("coordinator-state/references.hashvfl")).unwrap();
+    fixture.extra = vec![("coordinator", table.into())];
+    let config = fixture.coordinator_config().display().to_string();
+    let (good, _, errors) = command(&["coordinator", "serve", "--config", &config]);
+    assert!(!good && errors.contains("a run keeps where detectors.batch is set"), "{errors}");
+}

@@ -26,7 +26,8 @@ use hashvfl_detectors::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::drift::{Monitor, State};
 use hashvfl_detectors::screen::{Action, Screening};
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, CoordinatorKind, Labelled, Panel, Told, label_p_values,
+    BatchKind, Calibrated, Codes, Combination, CoordinatorKind, Labelled, Panel, References, Told,
+    label_p_values,
 };
 
 use crate::backdoor::Poisoned;
@@ -34,7 +35,7 @@ use crate::data::{Name, Set};
 use crate::federation::{Federation, View};
 use crate::kinds::{Kind, Maker, WRONG};
 use crate::measure::{measure, p_values};
-use crate::scores::{DEFAULTS, Fitted, mutual};
+use crate::scores::{DEFAULTS, Fitted, of_batch, rarity_among};
 use crate::table::Row;
 
 /// Measures detectors of abnormal inputs and writes abnormal.html.
@@ -62,6 +63,9 @@ struct Arguments {
     /// Abnormal rows of a kind, at most.
     #[arg(long, default_value_t = 2000)]
     rows: usize,
+    /// Abnormal rows in a batch that is compared with itself, as a share of its normal rows.
+    #[arg(long, default_value_t = 0.1)]
+    strange: f64,
     /// Seeds, from --seed on, for which false alarms are counted; each trains a federation of its own.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
@@ -246,14 +250,14 @@ impl<'a> Bench<'a> {
         let mut maker = Maker::new(self.federation, &self.normal, self.seed);
         let mut sections = Vec::new();
         for kind in maker.all(base, unlike.as_ref())? {
-            let rows = self.measure(&kind)?;
+            let rows = self.measure(&kind, arguments.strange)?;
             table::print(kind.name, &rows);
             sections.push((kind.name.to_string(), table::section(&kind.about, &rows)));
         }
         Ok(sections)
     }
 
-    fn measure(&self, kind: &Kind) -> anyhow::Result<Vec<Row>> {
+    fn measure(&self, kind: &Kind, strange: f64) -> anyhow::Result<Vec<Row>> {
         let (abnormal, _) = self.fitted.score(&kind.view)?;
         let mut rows = Vec::new();
         for line in &self.fitted.lines {
@@ -266,12 +270,28 @@ impl<'a> Bench<'a> {
                 micros: line.sum(&self.micros),
             });
         }
-        let start = Instant::now();
-        let [calibration, test, abnormal] = mutual(&self.calibration, &self.test, &kind.view, self.seed)?;
-        let micros =
-            1e6 * start.elapsed().as_secs_f64() / (calibration.len() + test.len() + abnormal.len()) as f64;
-        let figures = measure(&calibration, &test, &abnormal, self.seed)?;
-        rows.push(Row { name: "mutual".into(), side: "coordinator", figures, micros });
+        let references = References::new(self.normal.codes.clone(), self.calibration.codes.clone())?;
+        for batch in BatchKind::ALL {
+            let start = Instant::now();
+            let scores = of_batch((*batch, &references), &self.test, &kind.view, strange)?;
+            let micros = 1e6 * start.elapsed().as_secs_f64() / (scores[1].len() + scores[2].len()) as f64;
+            let mut add = |name: String, [calibration, test, abnormal]: [&[f64]; 3], micros: f64| {
+                let figures = measure(calibration, test, abnormal, self.seed)?;
+                rows.push(Row { name, side: "coordinator", figures, micros });
+                anyhow::Ok(())
+            };
+            add(batch.name().into(), scores.each_ref().map(Vec::as_slice), micros)?;
+            // Beside the default: a row is as rare as the rarer of the two says.
+            let line = &self.fitted.lines[CoordinatorKind::ALL.len()];
+            let default = [&self.scores[0], &self.scores[1], &abnormal].map(|scores| line.of(scores));
+            let both = [0, 1, 2].map(|part| {
+                let of_batch = rarity_among(&scores[0], &scores[part]);
+                let of_default = rarity_among(&default[0], &default[part]);
+                of_batch.iter().zip(of_default).map(|(a, b)| a.max(b)).collect::<Vec<f64>>()
+            });
+            let name = format!("default and {}", batch.name());
+            add(name, both.each_ref().map(Vec::as_slice), micros + line.sum(&self.micros))?;
+        }
         Ok(rows)
     }
 
@@ -369,7 +389,7 @@ impl<'a> Bench<'a> {
             backdoor::CLASS
         );
         println!("\n{about}");
-        let rows = self.measure(&Kind { name: "backdoor", about: about.clone(), view })?;
+        let rows = self.measure(&Kind { name: "backdoor", about: about.clone(), view }, arguments.strange)?;
         table::print("backdoor", &rows);
         Ok(table::section(&about, &rows) + &self.screening(&poisoned.rows)?)
     }

@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
-use hashvfl_detectors::mutual::mutual_scores;
 use hashvfl_detectors::{
-    Codes, Combination, CoordinatorDetector, CoordinatorKind, Panel, PartyDetector, PartyKind, Score,
+    BatchKind, Codes, Combination, CoordinatorDetector, CoordinatorKind, Panel, PartyDetector, PartyKind,
+    References, Score,
 };
 
 use crate::federation::{Federation, View};
@@ -139,36 +139,29 @@ fn lines() -> Vec<Line> {
     lines
 }
 
-/// Mutual scores of rows that come as one batch: calibration and test rows, and as many abnormal ones as a tenth of the
-/// test rows. Returns those of calibration, test and abnormal rows.
-pub fn mutual(calibration: &View, test: &View, abnormal: &View, seed: u64) -> anyhow::Result<[Vec<f64>; 3]> {
-    let strange = abnormal.rows().min(test.rows() / 10);
-    let first: Vec<u32> = (0..strange as u32).collect();
-    let batch = stack(&[&calibration.codes, &test.codes, &abnormal.codes.gather(&first)])?;
-    let mut scores = mutual_scores(&batch, seed);
-    let abnormal = scores.split_off(calibration.rows() + test.rows());
-    let test = scores.split_off(calibration.rows());
-    Ok([scores, test, abnormal])
+/// Scores of rows that come as one batch: test rows, and as many abnormal ones as a share of them, if there are so many.
+/// Returns those of calibration, test and abnormal rows.
+pub fn of_batch(
+    (kind, references): (BatchKind, &References),
+    test: &View,
+    abnormal: &View,
+    share: f64,
+) -> anyhow::Result<[Vec<f64>; 3]> {
+    let most = (share * test.rows() as f64).ceil() as usize;
+    let first: Vec<u32> = (0..abnormal.rows().min(most) as u32).collect();
+    let batch = Codes::stack(&[&test.codes, &abnormal.codes.gather(&first)])?;
+    let [calibration, mut test_scores] = references.scores(kind, &batch)?;
+    let abnormal = test_scores.split_off(test.rows());
+    Ok([calibration, test_scores, abnormal])
 }
 
-/// Codes of several batches, one after the other.
-fn stack(batches: &[&Codes]) -> anyhow::Result<Codes> {
-    let lengths = batches[0].lengths();
-    let mut start = 0;
-    let mut parts = Vec::new();
-    for length in lengths {
-        let range = start..start + length;
-        start += length;
-        let signs = batches.iter().flat_map(|codes| {
-            let range = range.clone();
-            (0..codes.rows()).flat_map(move |row| {
-                let sign =
-                    move |at| if hashvfl_detectors::codes::bit(codes.row(row), at) { 1.0_f32 } else { -1.0 };
-                range.clone().map(sign)
-            })
-        });
-        parts.push(signs.collect::<Vec<f32>>());
-    }
-    let rows = batches.iter().map(|codes| codes.rows()).sum();
-    Ok(Codes::of_values(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>(), rows)?)
+/// Minus the logarithm of the share of `calibration` scores that are as high.
+pub fn rarity_among(calibration: &[f64], scores: &[f64]) -> Vec<f64> {
+    let mut sorted = calibration.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let share = |score: &f64| {
+        let as_high = sorted.len() - sorted.partition_point(|other| other < score);
+        (1 + as_high) as f64 / (1 + sorted.len()) as f64
+    };
+    scores.iter().map(|score| -share(score).ln()).collect()
 }

@@ -36,8 +36,9 @@ pub fn section(about: &str, rows: &[Row]) -> String {
         let _ = write!(html, "<td class=\"figure\">{:.2}</td></tr>", row.micros);
     }
     html.push_str("</tbody></table>");
-    let shown =
-        |row: &&Row| DEFAULTS.contains(&row.name.as_str()) || row.name == "distance" || row.name == "mutual";
+    let shown = |row: &&Row| {
+        DEFAULTS.contains(&row.name.as_str()) || row.name == "distance" || row.name == "default and adaptive"
+    };
     let curves = rows.iter().filter(shown).map(|row| Curve {
         name: row.name.clone(),
         points: row
