@@ -148,7 +148,7 @@ impl Bench<'_> {
         Ok(self.utility(("randomised response", setting), simulated.utility, findings, (&attackable, TEST)))
     }
 
-    /// The same run with other code lengths.
+    /// The same run with other code lengths: one code of test records, and the codes of all epochs of training records.
     pub fn over_bits(
         &self,
         out: &Path,
@@ -161,7 +161,7 @@ impl Bench<'_> {
         let mut lengths = self.config.bits.clone();
         lengths.sort_unstable();
         lengths.dedup();
-        let (mut one, mut most) = (Vec::new(), Vec::new());
+        let (mut one, mut most, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for bits in lengths {
             tell(&format!("simulating the run with d = {bits}"));
             let settings = RunSettings { bits, ..run.clone() };
@@ -174,6 +174,10 @@ impl Bench<'_> {
                 points.push((bits as f64, skill(&attacked)));
                 findings.keep(attacked);
             }
+            let of_epochs = [Fact::EpochCodes(attackable.observed.epochs())];
+            let attacked = self.trained_scene(&attackable).conditional_mean(&of_epochs)?;
+            all.push((bits as f64, skill(&attacked)));
+            findings.keep(attacked);
             let setting = format!("d = {bits}");
             utility.push(self.utility(
                 ("hash codes", setting),
@@ -186,13 +190,14 @@ impl Bench<'_> {
         let strongest = [known(facts), vec![codes.to_string()]].concat().join(" and ");
         let curve = |name: String, points| Curve { name, points };
         Ok(Chart {
-            title: "Leakage over the code's length, one code a test record".into(),
+            title: "Leakage over the code's length".into(),
             x: "bits of a code".into(),
             log_x: true,
             y: names::SKILL.into(),
             curves: vec![
-                curve("conditional mean of the code".into(), one),
+                curve("conditional mean of one code of a test record".into(), one),
                 curve(format!("conditional mean of {strongest}"), most),
+                curve("conditional mean of all epochs' codes of a training record".into(), all),
             ],
         })
     }

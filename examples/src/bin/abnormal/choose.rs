@@ -16,11 +16,15 @@ use crate::kinds::WRONG;
 use crate::scores::{Fitted, place, places};
 
 /// Combinations that are shown.
-const SHOWN: usize = 12;
+const SHOWN: usize = 24;
 /// Detectors of a combination, at most.
 const MEMBERS: usize = 3;
 /// Deviation of the noise, in those of each column.
 const MOVED: f32 = 0.5;
+
+/// What [`columns`] does, as it is printed.
+pub const SPOILED_COLUMNS: &str =
+    "validation columns of the second party: each of another record, a quarter of another record, moved";
 
 /// Prints the best combinations of each side with their areas.
 pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow::Result<()> {
@@ -35,9 +39,7 @@ pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow
     rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
     let members: Vec<(&str, usize)> =
         PartyKind::ALL.iter().map(|kind| (kind.name(), places(kind)[WRONG])).collect();
-    println!(
-        "\nvalidation columns of the second party: each of another record, a quarter of another record, moved"
-    );
+    println!("\n{SPOILED_COLUMNS}");
     rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members);
     Ok(())
 }
@@ -67,11 +69,19 @@ fn spoiled_codes(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow
 fn spoiled_columns(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Result<Vec<View>> {
     let view = federation.view_of(rows)?;
     let values = &view.columns[WRONG];
-    let width = values.len() / rows.len();
+    columns(values, values.len() / rows.len(), seed)
+        .into_iter()
+        .map(|values| federation.view(vec![view.columns[0].clone(), values], [None, None]))
+        .collect()
+}
+
+/// Normal `values` of `width` a row, spoiled in each of three ways.
+pub fn columns(values: &[f32], width: usize, seed: u64) -> [Vec<f32>; 3] {
+    let rows = values.len() / width;
     let mut rng = stream(seed, "spoiled columns", &[]);
-    let each = (0..values.len()).map(|at| values[below(&mut rng, rows.len()) * width + at % width]).collect();
-    let quarter = (0..rows.len()).flat_map(|row| {
-        let other = below(&mut rng, rows.len());
+    let each = (0..values.len()).map(|at| values[below(&mut rng, rows) * width + at % width]).collect();
+    let quarter = (0..rows).flat_map(|row| {
+        let other = below(&mut rng, rows);
         let of = |column: usize, rng: &mut ChaCha8Rng| if rng.next_u32() & 3 == 0 { other } else { row } * width + column;
         (0..width).map(|column| values[of(column, &mut rng)]).collect::<Vec<f32>>()
     });
@@ -83,11 +93,7 @@ fn spoiled_columns(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyh
     for (at, (moved, value)) in moved.iter_mut().zip(values).enumerate() {
         *moved = value + deviations[at % width] * *moved;
     }
-    let spoiled: [Vec<f32>; 3] = [each, quarter, moved];
-    spoiled
-        .into_iter()
-        .map(|values| federation.view(vec![view.columns[0].clone(), values], [None, None]))
-        .collect()
+    [each, quarter, moved]
 }
 
 fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
@@ -101,7 +107,7 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f32 {
 }
 
 /// Prints the best combinations of `members`, which are names and places among the scores.
-fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
+pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
     let mut ranked: Vec<(Vec<f64>, String)> = Vec::new();
     for set in 1_u32..1 << members.len() {
         let chosen: Vec<(&str, usize)> =

@@ -12,9 +12,10 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use flate2::read::GzDecoder;
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_data::{Matrix, Preprocessing};
-use hashvfl_detectors::{Combination, Local, Panel, PartyKind, Score, Values};
+use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
+use hashvfl_detectors::{Combination, Local, Panel, PartyDetector, PartyKind, Score, Values};
 
+use crate::choose;
 use crate::measure::{Figures, measure};
 
 const COLUMNS: usize = 41;
@@ -96,43 +97,100 @@ impl Encoding {
     }
 }
 
+type Rows<'a> = Vec<&'a Vec<String>>;
+
+/// The normal training rows, in three parts.
+struct Normal<'a> {
+    fit: Rows<'a>,
+    scale: Rows<'a>,
+    calibration: Rows<'a>,
+}
+
+impl<'a> Normal<'a> {
+    fn of(train: &'a Lines, seed: u64) -> Self {
+        let cells = &train.cells;
+        let mut normal: Vec<u32> =
+            (0..cells.len() as u32).filter(|row| cells[*row as usize][COLUMNS] == "normal").collect();
+        shuffle(&mut normal, &mut stream(seed, "kdd split", &[]));
+        let part = |from: f64, to: f64| -> Rows<'a> {
+            let at = |share: f64| (share * normal.len() as f64) as usize;
+            normal[at(from)..at(to)].iter().map(|row| &cells[*row as usize]).collect()
+        };
+        Self { fit: part(0.0, 0.7), scale: part(0.7, 0.8), calibration: part(0.8, 1.0) }
+    }
+}
+
+/// The detectors of one party, each on a scale of its own.
+struct Party<'a> {
+    number: usize,
+    encoding: &'a Encoding,
+    standardizer: Option<Preprocessor>,
+    panels: Vec<Panel<PartyDetector>>,
+}
+
+impl<'a> Party<'a> {
+    fn fit(normal: &Normal<'_>, encoding: &'a Encoding, number: usize, seed: u64) -> anyhow::Result<Self> {
+        let fitted_on = encoding.matrix(&normal.fit, number)?;
+        let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
+        let standardizer = Preprocessing::Standardize.fit(&fitted_on, &all, Some(CLIP))?;
+        let mut party = Self { number, encoding, standardizer, panels: Vec::new() };
+        let (fit, width) = party.prepare(&normal.fit)?;
+        let (scale, _) = party.prepare(&normal.scale)?;
+        for kind in PartyKind::ALL {
+            let detector = kind.fit(&both(&fit, width)?, seed)?;
+            party.panels.push(Panel::new(vec![detector], Combination::Bonferroni, &both(&scale, width)?)?);
+        }
+        Ok(party)
+    }
+
+    /// Its columns of `rows` as detectors take them, and how many there are.
+    fn prepare(&self, rows: &[&Vec<String>]) -> anyhow::Result<(Vec<f32>, usize)> {
+        let mut matrix = self.encoding.matrix(rows, self.number)?;
+        if let Some(standardizer) = &self.standardizer {
+            standardizer.apply(&mut matrix);
+        }
+        let width = matrix.cols();
+        Ok((matrix.into_values(), width))
+    }
+}
+
+/// Shows how combinations of the second party's detectors rank on spoiled normal rows.
+pub fn choose(folder: &Path, seed: u64) -> anyhow::Result<()> {
+    let train = read(&folder.join("kdd99/kddcup.data_10_percent.gz"))?;
+    let normal = Normal::of(&train, seed);
+    let encoding = Encoding::fit(&normal.fit);
+    let party = Party::fit(&normal, &encoding, 1, seed)?;
+    let (values, width) = party.prepare(&normal.scale)?;
+    let (normal, spoiled) = values.split_at(values.len() / width / 2 * width);
+    let scores = |values: &[f32]| -> anyhow::Result<Vec<Vec<f64>>> {
+        party.panels.iter().map(|panel| Ok(panel.score(&both(values, width)?)?)).collect()
+    };
+    let of_spoiled = choose::columns(spoiled, width, seed).map(|values| scores(&values));
+    let of_spoiled = of_spoiled.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let members: Vec<(&str, usize)> =
+        PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
+    println!("{}", choose::SPOILED_COLUMNS);
+    choose::rank(&scores(normal)?, &of_spoiled, &members);
+    Ok(())
+}
+
 /// Fits the detectors of both parties on normal training rows and measures them on the corrected test part.
 pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let train = read(&folder.join("kdd99/kddcup.data_10_percent.gz"))?;
     let test = read(&folder.join("kdd99/corrected.gz"))?;
-    let mut normal: Vec<u32> =
-        (0..train.cells.len() as u32).filter(|row| train.cells[*row as usize][COLUMNS] == "normal").collect();
-    shuffle(&mut normal, &mut stream(seed, "kdd split", &[]));
-    let part = |from: f64, to: f64| -> Vec<&Vec<String>> {
-        let at = |share: f64| (share * normal.len() as f64) as usize;
-        normal[at(from)..at(to)].iter().map(|row| &train.cells[*row as usize]).collect()
-    };
-    let (fit, scale, calibration) = (part(0.0, 0.7), part(0.7, 0.8), part(0.8, 1.0));
-    let rows: Vec<&Vec<String>> = test.cells.iter().collect();
-    let encoding = Encoding::fit(&fit);
+    let normal = Normal::of(&train, seed);
+    let rows: Rows<'_> = test.cells.iter().collect();
+    let encoding = Encoding::fit(&normal.fit);
     // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
-    let none = [calibration.len(), rows.len()].map(|rows| vec![f64::NEG_INFINITY; rows]);
+    let none = [normal.calibration.len(), rows.len()].map(|rows| vec![f64::NEG_INFINITY; rows]);
     let mut scores = vec![none; PartyKind::ALL.len()];
     let mut micros = vec![0.0; PartyKind::ALL.len()];
-    for party in 0..2 {
-        let fitted_on = encoding.matrix(&fit, party)?;
-        let all: Vec<u32> = (0..fitted_on.rows() as u32).collect();
-        let standardizer = Preprocessing::Standardize.fit(&fitted_on, &all, Some(CLIP))?;
-        let prepared = |rows: &[&Vec<String>]| -> anyhow::Result<(Vec<f32>, usize)> {
-            let mut matrix = encoding.matrix(rows, party)?;
-            if let Some(standardizer) = &standardizer {
-                standardizer.apply(&mut matrix);
-            }
-            let width = matrix.cols();
-            Ok((matrix.into_values(), width))
-        };
-        let (fit, width) = prepared(&fit)?;
-        let (scale, _) = prepared(&scale)?;
-        let parts = [prepared(&calibration)?.0, prepared(&rows)?.0];
+    for number in 0..2 {
+        let party = Party::fit(&normal, &encoding, number, seed)?;
+        let (calibration, width) = party.prepare(&normal.calibration)?;
+        let parts = [calibration, party.prepare(&rows)?.0];
         // There is one class of training rows, so no bottom model: columns stand for the embedding too.
-        for ((kind, scores), micros) in PartyKind::ALL.iter().zip(&mut scores).zip(&mut micros) {
-            let detector = kind.fit(&both(&fit, width)?, seed)?;
-            let panel = Panel::new(vec![detector], Combination::Bonferroni, &both(&scale, width)?)?;
+        for ((panel, scores), micros) in party.panels.iter().zip(&mut scores).zip(&mut micros) {
             let mut seconds = 0.0;
             for (part, scores) in parts.iter().zip(scores) {
                 let start = Instant::now();

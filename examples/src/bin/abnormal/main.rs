@@ -75,7 +75,7 @@ struct Arguments {
     /// Leaves out the poisoned federation, which is trained apart.
     #[arg(long)]
     no_backdoor: bool,
-    /// Shows how the coordinator's default combination is chosen, on normal records alone, and stops.
+    /// Shows how the default combinations are chosen, on normal records alone, and stops.
     #[arg(long)]
     choose: bool,
     /// Seed of splits, weights, detectors and abnormal rows.
@@ -89,6 +89,9 @@ fn main() -> anyhow::Result<()> {
         Name::Kdd99 => connections(&arguments)?,
         _ => federations(&arguments)?,
     };
+    if arguments.choose {
+        return Ok(());
+    }
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make {}", arguments.out.display()))?;
     let title = format!("{:?}, {} bits a party", arguments.dataset, arguments.bits);
@@ -113,6 +116,10 @@ type Sections = Vec<(String, String)>;
 
 fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     let folder = arguments.data.as_deref().context("name the folder of kdd99/ with --data")?;
+    if arguments.choose {
+        kdd::choose(folder, arguments.seed)?;
+        return Ok(Vec::new());
+    }
     let found = kdd::run(folder, arguments.seed)?;
     let row = |found: &kdd::Found, figures: &measure::Figures| Row {
         name: found.name.into(),

@@ -44,6 +44,9 @@ struct Arguments {
     /// Noise on gradients with which the run is repeated, as multiples of the longest gradient.
     #[arg(long, value_delimiter = ',', default_value = "0.3,1,3")]
     noises: Vec<f64>,
+    /// Code lengths alone: no other defence, no label inference, no further attacks.
+    #[arg(long)]
+    lengths_only: bool,
     /// How often the run is trained, over the network once and the others in this process.
     #[arg(long, default_value_t = 3)]
     trainings: u32,
@@ -83,15 +86,16 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let parties: Vec<PathBuf> = configs.parties.iter().map(|(_, config)| config.clone()).collect();
     Manifest::of(&configs.coordinator, &parties)?.write(&manifest)?;
     let (victim, own) = roles(arguments.dataset);
+    let all = !arguments.lengths_only;
     let config = AttackConfig {
         own: Some(PartyName::new(own)?),
         bits: arguments.lengths.clone(),
-        randomised_response: arguments.epsilons.clone(),
-        encode_once: true,
-        label_inference: true,
-        gradient_noise: arguments.noises.clone(),
-        further_attacks: true,
-        trainings: arguments.trainings,
+        randomised_response: if all { arguments.epsilons.clone() } else { Vec::new() },
+        encode_once: all,
+        label_inference: all,
+        gradient_noise: if all { arguments.noises.clone() } else { Vec::new() },
+        further_attacks: all,
+        trainings: if all { arguments.trainings } else { 1 },
         head: summary.transcript_head,
         seed: arguments.seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
