@@ -23,20 +23,20 @@
 //! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/hijack.md` has
 //! the curve); and noise itself where codes have fewer than eight bits.
 
+mod ridge;
+mod sums;
+
+use ridge::ridge;
+use sums::Sums;
+
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
 const MOST_PREDICTORS: usize = 64;
-/// What is left of a batch's weight a step later, in the regression.
-const FADING: f64 = 0.9;
-/// Strength of the regression's penalty, in records.
-const RIDGE: f64 = 10.0;
-/// The same of the instrument's correction, in records whose bit is decided by noise alone.
+/// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
 const INSTRUMENT_RIDGE: f64 = 30.0;
 /// The explained share that honest training may show for long.
 const DRIFT: f64 = 0.4;
 /// The sum of shares beyond it at which an alarm is raised.
 const BOUND: f64 = 12.0;
-/// What is left of a batch's weight a step later, in the second moments.
-const MOMENT_FADING: f64 = 0.95;
 /// Participation ratio, as a share of that of normal noise, above which gradients are noise.
 const FEATURELESS: f64 = 0.95;
 /// Steps and bits before which that is not asked.
@@ -96,20 +96,10 @@ impl Watch {
     /// A watch over codes of `bits` bits.
     pub fn new(bits: usize) -> Self {
         let predictors = bits.min(MOST_PREDICTORS);
-        let inputs = predictors + 1;
         Self {
             bits,
             predictors,
-            sums: Sums {
-                gram: vec![0.0; inputs * inputs],
-                cross: vec![0.0; inputs * bits],
-                chance_gram: vec![0.0; predictors * inputs],
-                chance_cross: vec![0.0; predictors * bits],
-                chance: vec![0.0; predictors],
-                moments: vec![0.0; predictors * predictors],
-                weight: 0.0,
-                weight_squares: 0.0,
-            },
+            sums: Sums::none(bits, predictors),
             noisy: false,
             suspicion: 0.0,
             explained: 0.0,
@@ -243,171 +233,6 @@ impl pulp::WithSimd for Look<'_> {
     }
 }
 
-/// Sums over records with codes and gradients.
-struct Sums {
-    /// Of x x' [predictors + 1, predictors + 1]; x is a code and a one.
-    gram: Vec<f64>,
-    /// Of x g' [predictors + 1, bits].
-    cross: Vec<f64>,
-    /// Of c x' [predictors, predictors + 1]; c is what noise made of a code, the code less its expected value.
-    chance_gram: Vec<f64>,
-    /// Of c g' [predictors, bits].
-    chance_cross: Vec<f64>,
-    /// Of each square of c [predictors].
-    chance: Vec<f64>,
-    /// Means a batch of g g' over the first bits [predictors, predictors], summed.
-    moments: Vec<f64>,
-    /// Batches in `moments`, and squares of their weights over their records.
-    weight: f64,
-    weight_squares: f64,
-}
-
-impl Sums {
-    /// Of one batch, whose `gradient` of mean square `power` a record is scaled to 1.
-    #[inline(always)]
-    fn of_batch(
-        codes: &[f32],
-        expected: &[f32],
-        gradient: &[f32],
-        (bits, predictors): (usize, usize),
-        power: f64,
-    ) -> Self {
-        let rows = codes.len() / bits;
-        let (mut inputs, mut chances) =
-            (Vec::with_capacity(rows * (predictors + 1)), Vec::with_capacity(rows * predictors));
-        for (code, expected) in codes.chunks_exact(bits).zip(expected.chunks_exact(bits)) {
-            let code = &code[..predictors];
-            inputs.extend_from_slice(code);
-            inputs.push(1.0);
-            chances.extend(code.iter().zip(expected).map(|(code, expected)| code - expected));
-        }
-        let scale = power.sqrt().recip();
-        let gradient: Vec<f32> = gradient.iter().map(|g| (f64::from(*g) * scale) as f32).collect();
-        let mut first = Vec::with_capacity(rows * predictors);
-        gradient.chunks_exact(bits).for_each(|gradient| first.extend_from_slice(&gradient[..predictors]));
-        let mut chance = vec![0.0; predictors];
-        for row in chances.chunks_exact(predictors) {
-            chance.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(value * value));
-        }
-        let width = predictors + 1;
-        let mut moments = products(&first, predictors, &first, predictors);
-        moments.iter_mut().for_each(|moment| *moment /= rows as f64);
-        Self {
-            gram: products(&inputs, width, &inputs, width),
-            cross: products(&inputs, width, &gradient, bits),
-            chance_gram: products(&chances, predictors, &inputs, width),
-            chance_cross: products(&chances, predictors, &gradient, bits),
-            chance,
-            moments,
-            weight: 1.0,
-            weight_squares: (rows as f64).recip(),
-        }
-    }
-
-    /// Fades, and adds those of a batch.
-    #[inline(always)]
-    fn fade_and_add(&mut self, batch: &Self) {
-        let add = |sums: &mut [f64], more: &[f64], fading: f64| {
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more);
-        };
-        add(&mut self.gram, &batch.gram, FADING);
-        add(&mut self.cross, &batch.cross, FADING);
-        add(&mut self.chance_gram, &batch.chance_gram, FADING);
-        add(&mut self.chance_cross, &batch.chance_cross, FADING);
-        add(&mut self.chance, &batch.chance, FADING);
-        add(&mut self.moments, &batch.moments, MOMENT_FADING);
-        self.weight = self.weight * MOMENT_FADING + batch.weight;
-        self.weight_squares = self.weight_squares * MOMENT_FADING.powi(2) + batch.weight_squares;
-    }
-}
-
-/// Records whose products are added up in registers.
-const TOGETHER: usize = 4;
-
-/// `a' b` [a_width, b_width] of `a` [rows, a_width] and `b` [rows, b_width], in f32: sums of a batch, not of a run.
-#[inline(always)]
-fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
-    let mut sums = vec![0.0_f32; a_width * b_width];
-    let (a_groups, b_groups) = (a.chunks_exact(TOGETHER * a_width), b.chunks_exact(TOGETHER * b_width));
-    add_rows((a_groups.remainder(), a_width), (b_groups.remainder(), b_width), &mut sums);
-    for (a, b) in a_groups.zip(b_groups) {
-        let (b0, b) = b.split_at(b_width);
-        let (b1, b) = b.split_at(b_width);
-        let (b2, b3) = b.split_at(b_width);
-        for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
-            let [a0, a1, a2, a3] = [0, 1, 2, 3].map(|row| a[row * a_width + column]);
-            let b = b0.iter().zip(b1).zip(b2).zip(b3);
-            for (sum, (((b0, b1), b2), b3)) in sums.iter_mut().zip(b) {
-                *sum += (a0 * b0 + a1 * b1) + (a2 * b2 + a3 * b3);
-            }
-        }
-    }
-    sums.into_iter().map(f64::from).collect()
-}
-
-/// Adds the products of rows, one row after the other.
-#[inline(always)]
-fn add_rows((a, a_width): (&[f32], usize), (b, b_width): (&[f32], usize), sums: &mut [f32]) {
-    for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
-        for (a, b) in a.chunks_exact(a_width).zip(b.chunks_exact(b_width)) {
-            let a = a[column];
-            sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
-        }
-    }
-}
-
-/// `(gram + ridge)^-1 cross`, by Cholesky: gram [width, width], cross [width, outputs].
-#[inline(always)]
-fn ridge(gram: &[f64], cross: &[f64], width: usize) -> Vec<f64> {
-    let outputs = cross.len() / width;
-    let mut factor = gram.to_vec();
-    // Column by column, each taken off all rows below.
-    let mut column = vec![0.0; width];
-    for i in 0..width {
-        let pivot = (factor[i * width + i] + RIDGE).sqrt();
-        factor[i * width + i] = pivot;
-        for j in i + 1..width {
-            factor[j * width + i] /= pivot;
-            column[j] = factor[j * width + i];
-            let (share, below) = (column[j], &mut factor[j * width..][..width]);
-            below[i + 1..=j].iter_mut().zip(&column[i + 1..=j]).for_each(|(v, other)| *v -= share * other);
-        }
-    }
-    let mut weights = cross.to_vec();
-    for i in 0..width {
-        eliminate(
-            &mut weights,
-            outputs,
-            i,
-            (0..i).map(|k| (k, factor[i * width + k])),
-            factor[i * width + i],
-        );
-    }
-    for i in (0..width).rev() {
-        let below = (i + 1..width).map(|k| (k, factor[k * width + i]));
-        eliminate(&mut weights, outputs, i, below, factor[i * width + i]);
-    }
-    weights
-}
-
-/// Row `row` less `share` times other rows, divided by `pivot`.
-#[inline(always)]
-fn eliminate(
-    values: &mut [f64],
-    width: usize,
-    row: usize,
-    others: impl Iterator<Item = (usize, f64)>,
-    pivot: f64,
-) {
-    let (above, rest) = values.split_at_mut(row * width);
-    let (own, below) = rest.split_at_mut(width);
-    for (other, share) in others {
-        let other = if other < row { &above[other * width..] } else { &below[(other - row - 1) * width..] };
-        own.iter_mut().zip(&other[..width]).for_each(|(own, other)| *own -= share * other);
-    }
-    own.iter_mut().for_each(|own| *own /= pivot);
-}
-
 #[cfg(test)]
 mod tests {
     use rand::Rng;
@@ -495,34 +320,6 @@ mod tests {
             let [codes, sent] =
                 [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
             assert_eq!(watch.see(&codes, &codes, &sent, ROWS), None, "the run agreed on it");
-        }
-    }
-
-    #[test]
-    fn products_add_up_over_all_records() {
-        let values =
-            |count: usize, scale: f32| (0..count).map(|at| (at as f32 * scale).sin()).collect::<Vec<_>>();
-        for rows in [0, 1, 4, 7] {
-            let (a, b) = (values(rows * 3, 0.7), values(rows * 5, 1.3));
-            let found = products(&a, 3, &b, 5);
-            for (at, found) in found.iter().enumerate() {
-                let sum: f32 = (0..rows).map(|row| a[row * 3 + at / 5] * b[row * 5 + at % 5]).sum();
-                assert!((found - f64::from(sum)).abs() < 1e-5);
-            }
-        }
-    }
-
-    #[test]
-    fn the_regression_solves_its_equations() {
-        let gram = [4.0, 1.0, 0.5, 1.0, 3.0, 0.2, 0.5, 0.2, 5.0];
-        let cross = [1.0, -2.0, 0.0, 3.0, 2.0, 0.5];
-        let weights = ridge(&gram, &cross, 3);
-        for row in 0..3 {
-            for output in 0..2 {
-                let product: f64 = (0..3).map(|k| gram[row * 3 + k] * weights[k * 2 + output]).sum();
-                let found = product + RIDGE * weights[row * 2 + output];
-                assert!((found - cross[row * 2 + output]).abs() < 1e-12);
-            }
         }
     }
 }
