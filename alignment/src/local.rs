@@ -98,7 +98,8 @@ impl Owner<'_> {
     }
 }
 
-/// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk.
+/// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk. A holder that is through
+/// has its result without a relay, too.
 ///
 /// # Errors
 /// When anything fails; what is in the folder stays there, and the same call goes on with it.
@@ -121,8 +122,17 @@ pub fn align<R: Relay>(
     }
     let pinned = |holder: &PartyName| owner.pinned(holder);
     let wait = Duration::from_secs(config.wait_s);
-    let holder = Holder::new(settings, name, &folder, (&key, &pinned), join()?, (wait, memory_bytes))?;
-    let outcome = holder.run(tell)?;
+    let outcome = match (join(), folder.outcome()?) {
+        (Ok(relay), _) => {
+            Holder::new(settings, name, &folder, (&key, &pinned), relay, (wait, memory_bytes))?.run(tell)?
+        }
+        // Killed when it was through: it needs nobody any more, and without a relay nobody asks for it.
+        (Err(_), Some(outcome)) => {
+            folder.destroy()?;
+            outcome
+        }
+        (Err(error), None) => return Err(error),
+    };
     let least = owner.policy.alignment.least_common.max(1);
     if outcome.common < least {
         folder.forget_order()?;

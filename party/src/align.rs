@@ -23,6 +23,8 @@ use crate::config::PartyConfig;
 
 /// Messages to the relay that may wait.
 const OUTBOUND_MESSAGES: usize = 16;
+/// Longest wait until the relay has taken what was said last.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Aligns, or goes on with it.
 pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
@@ -119,6 +121,17 @@ impl Relay for Link<'_> {
         // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
         let _ = self.runtime.block_on(self.outbound.send(message.into()));
         Ok(())
+    }
+}
+
+// What was said last is delivered before the process ends: others wait for it. The relay ends its side once it has heard the
+// end of this one.
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        self.outbound = mpsc::channel(1).0;
+        let inbound = &mut self.inbound;
+        let heard = async { while let Ok(Some(_)) = inbound.message().await {} };
+        let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL, heard).await });
     }
 }
 
