@@ -110,16 +110,15 @@ fn substitute(
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_core::random::stream;
+    use hashvfl_core::random::{below, stream};
     use hashvfl_learning::bottom::CnnConfig;
-    use rand::Rng;
 
     use super::*;
 
     /// Images of one bright rectangle on a dark ground.
     fn images(count: usize, side: usize, seed: u64) -> Vec<f32> {
         let mut rng = stream(seed, "rectangles", &[]);
-        let mut below = |bound: usize| ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize;
+        let mut below = |bound: usize| below(&mut rng, bound);
         let mut images = vec![0.1; count * side * side];
         for image in images.chunks_exact_mut(side * side) {
             let (top, left) = (below(side - 2), below(side - 2));

@@ -13,6 +13,12 @@ pub fn stream(seed: u64, purpose: &str, counters: &[u64]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(Digest::of_parts([seed.as_slice(), purpose.as_bytes(), &numbers]).0)
 }
 
+/// A number below `bound`, each as likely as another up to `bound` in 2^32.
+pub fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
+    use rand::Rng;
+    ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize
+}
+
 /// Shuffles `rows` in place (Fisher-Yates).
 ///
 /// Written out, since the order is part of the protocol: every party must derive the same one, whatever

@@ -5,8 +5,9 @@
 //! rows and what was fitted on them stay fixed: an interval says how far the figure would move with other
 //! targets, not with another attacker.
 
+use hashvfl_core::random::below;
+use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
 
 use super::error::{mean, ratio_skill};
 use crate::report::Estimate;
@@ -83,19 +84,19 @@ impl Bootstrap {
     }
 
     fn draws(&self, records: usize) -> Draws {
-        Draws { rng: ChaCha8Rng::seed_from_u64(self.seed), records: records as u64 }
+        Draws { rng: ChaCha8Rng::seed_from_u64(self.seed), records }
     }
 }
 
 /// Row numbers, each as likely as another up to `records` in 2^32.
 struct Draws {
     rng: ChaCha8Rng,
-    records: u64,
+    records: usize,
 }
 
 impl Draws {
     fn next_row(&mut self) -> usize {
-        ((u64::from(self.rng.next_u32()) * self.records) >> 32) as usize
+        below(&mut self.rng, self.records)
     }
 }
 
@@ -116,6 +117,8 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::Rng;
+
     use super::*;
     use crate::metrics::label::auc;
 

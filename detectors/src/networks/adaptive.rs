@@ -6,11 +6,10 @@
 //! strange where it is much more common in the batch. On codes, by logistic regression on a small network, as in
 //! [`super::Mismatch`].
 
-use hashvfl_core::random::stream;
-use rand::Rng;
+use hashvfl_core::random::{below, stream};
 
 use super::by_bits::ByBits;
-use super::train::{batches, network};
+use super::train::{batches, halves_gradient, network};
 use crate::codes::{Codes, signs};
 use crate::error::DetectorError;
 use crate::limits::MIN_ROWS;
@@ -32,18 +31,11 @@ pub fn adaptive_scores(normal: &Codes, together: &Codes, seed: u64) -> Result<Ve
     let bits = normal.bits();
     let mut network = network(&[bits, HIDDEN, 1], seed, "adaptive");
     let mut rng = stream(seed, "adaptive normal rows", &[]);
-    let mut drawn = || ((u64::from(rng.next_u32()) * normal.rows() as u64) >> 32) as usize;
     batches(together.rows(), UPDATES, seed, |rows, rate| {
         let mixed = rows.iter().flat_map(|row| signs(together, *row as usize, 0..bits));
         let mut input: Vec<f32> = mixed.collect();
-        rows.iter().for_each(|_| input.extend(signs(normal, drawn(), 0..bits)));
-        network.learn(&input, rate, |output| {
-            let gradient = |(at, value): (usize, &f32)| {
-                let wanted = if at < rows.len() { 1.0 } else { 0.0 };
-                (1.0 / (1.0 + (-value).exp()) - wanted) / output.len() as f32
-            };
-            output.iter().enumerate().map(gradient).collect()
-        });
+        rows.iter().for_each(|_| input.extend(signs(normal, below(&mut rng, normal.rows()), 0..bits)));
+        network.learn(&input, rate, |output| halves_gradient(output, 1.0));
     });
     Ok(ByBits::<HIDDEN>::of(&network).forward(together))
 }

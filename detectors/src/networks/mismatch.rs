@@ -10,13 +10,12 @@
 
 use std::sync::OnceLock;
 
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{below, stream};
 use hashvfl_learning::Network;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::by_bits::ByBits;
-use super::train::{batches, network, stored};
+use super::train::{batches, halves_gradient, network, stored};
 use crate::codes::signs;
 use crate::error::DetectorError;
 use crate::limits::MAX_TOTAL_BITS;
@@ -59,26 +58,18 @@ impl Detector<Seen<'_>> for Mismatch {
         let starts: Vec<usize> = (0..lengths.len()).map(|party| lengths[..party].iter().sum()).collect();
         let mut network = network(&[bits, HIDDEN, 1], seed, "mismatch");
         let mut rng = stream(seed, "mismatch pairs", &[]);
-        let mut below = |bound: usize| ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize;
         batches(codes.rows(), UPDATES, seed, |rows, rate| {
             let mut input: Vec<f32> =
                 rows.iter().flat_map(|row| signs(codes, *row as usize, 0..bits)).collect();
             for row in rows {
                 let start = input.len();
                 input.extend(signs(codes, *row as usize, 0..bits));
-                let (party, other) = (below(lengths.len()), below(codes.rows()));
+                let (party, other) = (below(&mut rng, lengths.len()), below(&mut rng, codes.rows()));
                 let range = starts[party]..starts[party] + lengths[party];
                 let place = start + range.start..start + range.end;
                 input[place].iter_mut().zip(signs(codes, other, range)).for_each(|(to, sign)| *to = sign);
             }
-            let count = 2 * rows.len();
-            network.learn(&input, rate, |output| {
-                let gradient = |(at, value): (usize, &f32)| {
-                    let wanted = if at < rows.len() { 0.0 } else { 1.0 };
-                    (1.0 / (1.0 + (-value).exp()) - wanted) / count as f32
-                };
-                output.iter().enumerate().map(gradient).collect()
-            });
+            network.learn(&input, rate, |output| halves_gradient(output, 0.0));
         });
         Ok(Self { lengths, network, tables: OnceLock::new() })
     }

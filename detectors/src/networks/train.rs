@@ -127,6 +127,16 @@ pub fn square_gradient(output: &[f32], wanted: &[f32], rows: usize) -> Vec<f32> 
     output.iter().zip(wanted).map(|(output, wanted)| weight * (output - wanted)).collect()
 }
 
+/// The gradient of the mean log loss of a network that tells the two halves of its rows apart: `first` is the label, 0 or
+/// 1, of those in the first half, the others have the other one. Its output then is the logarithm of their ratio.
+pub fn halves_gradient(output: &[f32], first: f32) -> Vec<f32> {
+    let gradient = |(at, value): (usize, &f32)| {
+        let wanted = if at < output.len() / 2 { first } else { 1.0 - first };
+        (1.0 / (1.0 + (-value).exp()) - wanted) / output.len() as f32
+    };
+    output.iter().enumerate().map(gradient).collect()
+}
+
 /// Stores a network as its weights.
 pub mod stored {
     use super::*;

@@ -277,6 +277,10 @@ impl<'a> Bench<'a> {
                 micros: line.sum(&self.micros),
             });
         }
+        // Beside the default: a row is as rare as the rarer of the two says.
+        let line = self.fitted.default(DEFAULTS[0]);
+        let default = [&self.scores[0], &self.scores[1], &abnormal].map(|scores| line.of(scores));
+        let of_default = default.each_ref().map(|scores| rarity_among(&default[0], scores));
         let references = References::new(self.normal.codes.clone(), self.calibration.codes.clone())?;
         for batch in BatchKind::ALL {
             let start = Instant::now();
@@ -288,13 +292,9 @@ impl<'a> Bench<'a> {
                 anyhow::Ok(())
             };
             add(batch.name().into(), scores.each_ref().map(Vec::as_slice), micros)?;
-            // Beside the default: a row is as rare as the rarer of the two says.
-            let line = &self.fitted.lines[CoordinatorKind::ALL.len()];
-            let default = [&self.scores[0], &self.scores[1], &abnormal].map(|scores| line.of(scores));
             let both = [0, 1, 2].map(|part| {
                 let of_batch = rarity_among(&scores[0], &scores[part]);
-                let of_default = rarity_among(&default[0], &default[part]);
-                of_batch.iter().zip(of_default).map(|(a, b)| a.max(b)).collect::<Vec<f64>>()
+                of_batch.iter().zip(&of_default[part]).map(|(a, b)| a.max(*b)).collect::<Vec<f64>>()
             });
             let name = format!("default and {}", batch.name());
             add(name, both.each_ref().map(Vec::as_slice), micros + line.sum(&self.micros))?;
@@ -310,8 +310,7 @@ impl<'a> Bench<'a> {
         let drifting = self.fitted.score(&maker.drifting(&rows[half..])?.view)?.0;
         let (mut html, mut text) = (String::from("<table><tbody>"), Vec::new());
         for name in DEFAULTS {
-            // Unwrap safety: the defaults are among the lines.
-            let line = self.fitted.lines.iter().find(|line| line.name == name).expect("a default");
+            let line = self.fitted.default(name);
             let [calibration, test] = self.scores.each_ref().map(|scores| line.of(scores));
             let (reference, calibration) = calibration.split_at(calibration.len() / 2);
             let first = |stream: &mut dyn Iterator<Item = f64>| -> anyhow::Result<(Option<usize>, usize)> {

@@ -1,9 +1,8 @@
 //! Figures of one detector on one kind, with bootstrap intervals over normal and abnormal test rows.
 
 use hashvfl_attack::report::Estimate;
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{below, stream};
 use hashvfl_detectors::conformal::{Calibration, Ties};
-use rand::Rng;
 
 /// Resamples of an interval.
 const RESAMPLES: u64 = 300;
@@ -71,7 +70,7 @@ impl Ranked {
         let mut counts = vec![0; self.rows.len()];
         for (start, rows) in [(0, self.normal), (self.normal, self.rows.len() - self.normal)] {
             for _ in 0..rows {
-                counts[start + ((u64::from(rng.next_u32()) * rows as u64) >> 32) as usize] += 1;
+                counts[start + below(&mut rng, rows)] += 1;
             }
         }
         counts

@@ -64,6 +64,12 @@ impl Fitted {
         Ok((fitted, normal))
     }
 
+    /// The line of one of the [`DEFAULTS`].
+    pub fn default(&self, name: &str) -> &Line {
+        // Unwrap safety: the defaults are among the lines.
+        self.lines.iter().find(|line| line.name == name).expect("a default")
+    }
+
     /// Seconds of each of the coordinator's detectors.
     pub fn time(&self, view: &View) -> anyhow::Result<Vec<f64>> {
         let time = |panel: &Panel<CoordinatorDetector>| {
