@@ -4,10 +4,10 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::{log_sigmoid, relu, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::gradients::Gradients;
-use hashvfl_learning::init::{Init, uniform};
+use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
 /// What the discriminator, and what is drawn by it, are trained for.

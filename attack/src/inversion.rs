@@ -154,12 +154,11 @@ impl Inversion<'_> {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_core::random::stream;
+    use hashvfl_core::random::{stream, uniform};
     use hashvfl_core::{PartyName, RunSettings, Task};
     use hashvfl_learning::EncoderConfig;
     use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape};
     use hashvfl_learning::encoder::Cut;
-    use hashvfl_learning::init::uniform;
 
     use super::*;
 

@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_core::coordinator::{Answer, PeerError, PeerSession};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty};
+use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
 use hashvfl_learning::cut::Parties;
 use hashvfl_ledger::LedgerError;
@@ -220,20 +221,22 @@ impl<'a> Network<'a> {
     }
 }
 
+/// The codes of answers to a request for codes: the sessions let nothing else through.
+fn codes(answers: Vec<Answer>) -> Vec<PackedCodes> {
+    let codes = |answer| match answer {
+        Answer::Codes(codes) => Some(codes),
+        Answer::Done | Answer::Frozen(_) => None,
+    };
+    answers.into_iter().filter_map(codes).collect()
+}
+
 impl Parties for Network<'_> {
     type Embedding = PackedCodes;
     type Error = NetworkError;
 
     fn encode(&mut self, rows: Rows, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
         let answers = self.ask(|step| FromCoordinator::Encode { step, rows }, (Some(rows), count))?;
-        let codes: Vec<PackedCodes> = answers
-            .into_iter()
-            .filter_map(|answer| match answer {
-                Answer::Codes(codes) => Some(codes),
-                // The sessions let nothing else through for an encode request.
-                Answer::Done | Answer::Frozen(_) => None,
-            })
-            .collect();
+        let codes = codes(answers);
         // Unwrap safety: the course asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         if let Some(transcript) = &mut self.transcript {
@@ -244,6 +247,11 @@ impl Parties for Network<'_> {
             self.batch = numbers;
         }
         Ok(codes)
+    }
+
+    fn draw(&mut self, chunk: u32) -> Result<Vec<PackedCodes>, NetworkError> {
+        let answers = self.ask(|step| FromCoordinator::Draw { step, chunk }, (None, CHUNK_ROWS))?;
+        Ok(codes(answers))
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {

@@ -92,7 +92,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             // Unwrap safety: the course keeps the codes of all test and calibration records.
             outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
         };
-        let fitted = detect::fit(config, &plan, &classifier, &gather)?;
+        let fitted = detect::fit(config, &plan, &classifier, &gather, &outcome.drawn)?;
         let test_rows = plan.part(Part::Test);
         let flags = fitted
             .as_ref()

@@ -273,10 +273,12 @@ impl PeerSession {
         &self.party
     }
 
-    /// Notes that `request` goes to the party; `rows` is the number of records of an encode request.
+    /// Notes that `request` goes to the party; `rows` is the number of codes that it asks for.
     pub fn requested(&mut self, request: &FromCoordinator, rows: usize) {
         let (step, open) = match request {
-            FromCoordinator::Encode { step, .. } => (*step, Open::Codes { rows }),
+            FromCoordinator::Encode { step, .. } | FromCoordinator::Draw { step, .. } => {
+                (*step, Open::Codes { rows })
+            }
             FromCoordinator::Checkpoint { step, .. } => (*step, Open::Checkpointed),
             FromCoordinator::Restore { step, .. } => (*step, Open::Restored),
             FromCoordinator::Freeze { step } => (*step, Open::Frozen),

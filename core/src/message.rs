@@ -9,7 +9,7 @@ use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
 /// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +101,13 @@ pub enum FromCoordinator {
         /// The records.
         rows: Rows,
     },
+    /// Encode inputs that the party draws itself, evenly over the ranges of its columns: they are no records.
+    Draw {
+        /// Number of this request.
+        step: u64,
+        /// The chunk of them, from 0; each is of [`crate::plan::CHUNK_ROWS`].
+        chunk: u32,
+    },
     /// The gradient of the codes of `step`.
     Gradient {
         /// The step of the encode request.
@@ -181,6 +188,7 @@ impl FromCoordinator {
             Self::Gradient { .. } => "Gradient",
             Self::Checkpoint { .. } => "Checkpoint",
             Self::Restore { .. } => "Restore",
+            Self::Draw { .. } => "Draw",
             Self::Freeze { .. } => "Freeze",
             Self::Finish { .. } => "Finish",
         }

@@ -116,6 +116,13 @@ pub enum Work {
         /// Whether a gradient will follow: batch statistics then, running ones otherwise.
         learn: bool,
     },
+    /// Encode inputs that are drawn, and send the codes.
+    Draw {
+        /// The step.
+        step: u64,
+        /// The chunk of them.
+        chunk: u32,
+    },
     /// Learn from the gradient of the last batch's codes; no answer.
     Learn {
         /// Of [rows, bits], checked.
@@ -180,6 +187,7 @@ pub struct PartySession {
     step: u64,
     next_batch: (u32, u32),
     next_chunk: BTreeMap<Part, u32>,
+    next_drawn: u32,
     frozen: bool,
 }
 
@@ -195,6 +203,7 @@ impl PartySession {
             step: 0,
             next_batch,
             next_chunk,
+            next_drawn: 0,
             frozen: false,
         }
     }
@@ -246,6 +255,7 @@ impl PartySession {
                 self.state = State::Ready;
                 Ok(Work::Learn { gradient })
             }
+            (State::Ready, FromCoordinator::Draw { step, chunk }) => self.draw(step, chunk),
             (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
                 self.advance("Checkpoint", step)?;
                 self.not_frozen("write a checkpoint")?;
@@ -315,6 +325,23 @@ impl PartySession {
         Ok(Work::Encode { step, request, rows, part, learn })
     }
 
+    /// Chunks of drawn inputs go in order, each once.
+    fn draw(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
+        self.advance("Draw", step)?;
+        let when = match chunk {
+            _ if !self.frozen => "after the freeze",
+            _ if chunk >= self.plan.drawn_chunks() => {
+                "with run.calibration_share above 0, and so many chunks"
+            }
+            _ if chunk != self.next_drawn => "chunk by chunk, each once",
+            _ => {
+                self.next_drawn += 1;
+                return Ok(Work::Draw { step, chunk });
+            }
+        };
+        Err(PartyError::Forbidden { what: "encode drawn inputs", when })
+    }
+
     /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
     fn take_batch(&mut self, epoch: u32, batch: u32) -> Result<(), PartyError> {
         if (epoch, batch) != self.next_batch {
@@ -369,6 +396,7 @@ mod tests {
     use super::*;
     use crate::gradient::GradientEncoding;
     use crate::name::PartyName;
+    use crate::plan::DRAWN_CHUNKS;
     use crate::settings::Task;
 
     fn session(on_refusal: OnRefusal, left_out: &[u32]) -> PartySession {
@@ -424,6 +452,36 @@ mod tests {
         assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
         assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
         assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
+    }
+
+    #[test]
+    fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
+        let draw = |step, chunk| FromCoordinator::Draw { step, chunk };
+        let frozen = |calibration_share| {
+            let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
+            let settings = RunSettings { calibration_share, ..new };
+            let plan = Plan::new(&settings, 400).unwrap();
+            let mut session = PartySession::new(settings, plan, LeftOut::default());
+            session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+            session.receive(FromCoordinator::Accepted).unwrap();
+            session.receive(begin(&[])).unwrap();
+            session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
+            session
+        };
+        let refused = |mut session: PartySession, step, chunk| {
+            let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
+            error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
+        };
+        let mut session = frozen(0.3);
+        for chunk in 0..DRAWN_CHUNKS {
+            let step = u64::from(chunk) + 2;
+            assert_eq!(session.receive(draw(step, chunk)), Ok(Work::Draw { step, chunk }));
+        }
+        assert!(refused(session, u64::from(DRAWN_CHUNKS) + 2, DRAWN_CHUNKS).contains("so many chunks"));
+        assert!(refused(frozen(0.3), 2, 1).contains("chunk by chunk"));
+        assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_share above 0"));
+        assert!(refused(joined(), 1, 0).contains("after the freeze"));
+        assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
     }
 
     #[test]

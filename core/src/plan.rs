@@ -64,6 +64,9 @@ pub enum Rows {
 /// Most records of an evaluation chunk.
 pub const CHUNK_ROWS: usize = 1024;
 
+/// Chunks of drawn inputs, of [`CHUNK_ROWS`] each, that each party encodes for the detectors, where there are any.
+pub const DRAWN_CHUNKS: u32 = 8;
+
 /// A run that no plan fits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -242,6 +245,11 @@ impl Plan {
     /// Evaluation chunks of a part.
     pub fn chunks(&self, part: Part) -> u32 {
         self.part(part).len().div_ceil(CHUNK_ROWS) as u32
+    }
+
+    /// Chunks of drawn inputs that each party encodes: codes of no record, for the coordinator's detectors.
+    pub fn drawn_chunks(&self) -> u32 {
+        if self.calibration.is_empty() { 0 } else { DRAWN_CHUNKS }
     }
 
     /// The rows of a request.

@@ -19,6 +19,12 @@ pub fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
     ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize
 }
 
+/// A number from 0 to below 1, on a grid of 2^-24.
+pub fn uniform(rng: &mut ChaCha8Rng) -> f32 {
+    use rand::Rng;
+    (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
+}
+
 /// Shuffles `rows` in place (Fisher-Yates).
 ///
 /// Written out, since the order is part of the protocol: every party must derive the same one, whatever

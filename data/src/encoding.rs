@@ -7,12 +7,15 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use hashvfl_core::random::{below, uniform};
+use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::limits::MAX_COLUMNS;
 use crate::matrix::Matrix;
 use crate::preprocess::{PreprocessError, Preprocessing};
+use crate::ranges::Ranges;
 use crate::row_encoder::RowEncoder;
 use crate::scale::{Scale, Scaler};
 use crate::source::Table;
@@ -116,6 +119,31 @@ impl Encoding {
             columns.push(FittedColumn { name: name.clone(), fitted });
         }
         Self { columns }.within_limits()
+    }
+
+    /// Appends a row of the encoded matrix that is no record: numbers drawn evenly over the raw values of training rows,
+    /// which lie within `ranges` once encoded; any category as likely as another; nothing missing.
+    ///
+    /// # Panics
+    /// If the ranges are not of as many columns.
+    pub fn draw(&self, ranges: &Ranges, rng: &mut ChaCha8Rng, into: &mut Vec<f32>) {
+        assert_eq!(ranges.0.len(), self.width(), "as many columns as were encoded");
+        let start = into.len();
+        for FittedColumn { fitted, .. } in &self.columns {
+            match fitted {
+                Fitted::Number { scaler, missed, .. } => {
+                    into.push(scaler.draw(ranges.0[into.len() - start], uniform(rng)));
+                    into.extend(missed.then_some(0.0));
+                }
+                Fitted::Category { names, embedding: Some(_), .. } => {
+                    into.push((1 + below(rng, names.len().max(1))) as f32)
+                }
+                Fitted::Category { names, missed, .. } => {
+                    let (at, count) = (below(rng, names.len().max(1)), names.len() + usize::from(*missed));
+                    into.extend((0..count).map(|other| f32::from(u8::from(other == at))));
+                }
+            }
+        }
     }
 
     /// Encodes every row of `table`: `[rows, width]`.

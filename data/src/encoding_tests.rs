@@ -170,3 +170,32 @@ fn what_was_stored_comes_back_checked() {
         assert_eq!(Encoding::from_text(&text.replacen(from, to, 1)), Err(PreprocessError::Stored));
     }
 }
+
+#[test]
+fn drawn_rows_lie_within_what_training_rows_had() {
+    use hashvfl_core::random::stream;
+    let treatment = Treatment { preprocessing: Preprocessing::Quantile, ..treatment("job = \"category\"") };
+    let jobs = ["clerk", "cook", "smith"];
+    // Raw values are squares: most are small, and an even draw over them is not.
+    let rows: String = (0..300).map(|at| format!("{at},{},{}\n", at * at, jobs[at % 3])).collect();
+    let train = table(&format!("id,pay,job\n{rows}"), &treatment);
+    let all: Vec<u32> = (0..300).collect();
+    let encoding = Encoding::fit(&train, &all, &treatment).unwrap();
+    let encoded = encoding.encode(train, &treatment).unwrap();
+    let mut ranges = Ranges::new(encoded.cols());
+    ranges.widen(encoded.values());
+    let (mut drawn, mut rng) = (Vec::new(), stream(0, "drawn", &[]));
+    (0..2000).for_each(|_| encoding.draw(&ranges, &mut rng, &mut drawn));
+    let rows: Vec<&[f32]> = drawn.chunks_exact(4).collect();
+    let (least, most) = ranges.0[0];
+    assert!(rows.iter().all(|row| least <= row[0] && row[0] <= most));
+    // Half of the drawn values are above half of the range, which is the 212th of 300 squares.
+    let above = |bound: f32| rows.iter().filter(|row| row[0] > bound).count() as f32 / 2000.0;
+    assert!((above(encoded.row(212)[0]) - 0.5).abs() < 0.05);
+    for job in 1..4 {
+        let share = rows.iter().map(|row| row[job]).sum::<f32>() / 2000.0;
+        assert!((share - 1.0 / 3.0).abs() < 0.05, "{share}");
+    }
+    assert!(rows.iter().all(|row| row[1..].iter().sum::<f32>() == 1.0));
+    assert_eq!(format!("{ranges:?}"), "Ranges of 4 columns");
+}

@@ -1,9 +1,12 @@
 //! Columns on a common scale, fitted on the training rows alone, so that nothing of the test rows flows into training.
 
+use hashvfl_core::random::uniform;
+use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_COLUMNS;
 use crate::matrix::{Matrix, MatrixError};
+use crate::ranges::Ranges;
 use crate::scale::{Scale, Scaler};
 
 /// What is done to columns of numbers before training.
@@ -134,6 +137,16 @@ impl Preprocessor {
         for row in matrix.rows_mut() {
             row.iter_mut().zip(&self.0).for_each(|(value, scaler)| *value = scaler.apply(*value));
         }
+    }
+
+    /// Appends a row that is drawn evenly over the raw values of training rows, which lie within `ranges` after
+    /// preprocessing.
+    ///
+    /// # Panics
+    /// If there are not as many ranges as columns were fitted.
+    pub fn draw(&self, ranges: &Ranges, rng: &mut ChaCha8Rng, into: &mut Vec<f32>) {
+        assert_eq!(self.0.len(), ranges.0.len(), "as many columns as were fitted");
+        into.extend(self.0.iter().zip(&ranges.0).map(|(scaler, range)| scaler.draw(*range, uniform(rng))));
     }
 }
 

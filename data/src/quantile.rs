@@ -36,6 +36,12 @@ impl Curve {
         finite && !self.values.is_empty() && self.values.len() == self.scores.len() && self.values.is_sorted()
     }
 
+    /// The least and the largest value that it was fitted on.
+    pub(crate) fn range(&self) -> (f32, f32) {
+        let ends = self.values.first().zip(self.values.last());
+        ends.map_or((0.0, 0.0), |(low, high)| (*low, *high))
+    }
+
     /// The score of a value.
     pub(crate) fn score(&self, value: f32) -> f32 {
         score(value, &self.values, &self.scores)

@@ -87,6 +87,15 @@ impl Scaler {
         (standard as f32).clamp(-bound, bound)
     }
 
+    /// A value on the common scale, drawn evenly over the raw values that training rows had; `share` from 0 to 1 is the
+    /// draw. `range` is theirs on the common scale: where that is straight, it is as even there.
+    pub(crate) fn draw(&self, (low, high): (f32, f32), share: f32) -> f32 {
+        match self.curve.as_ref().map(Curve::range) {
+            Some((low, high)) => self.apply(low + share * (high - low)),
+            None => low + share * (high - low),
+        }
+    }
+
     /// Whether a stored scaler can have been fitted.
     pub(crate) fn is_sound(&self) -> bool {
         let bounds = self.bounds.is_none_or(|(low, high)| low.is_finite() && high.is_finite() && low <= high);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How p-values are combined. Both rules hold whatever the dependence between them.
+/// How p-values are combined. All rules hold whatever the dependence between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combination {
@@ -11,6 +11,8 @@ pub enum Combination {
     Bonferroni,
     /// Twice the mean: several must be in doubt (Rüschendorf 1982; Vovk and Wang 2020).
     TwiceMean,
+    /// Their geometric mean times e: doubts add up, and one that is sure still weighs (Vovk and Wang 2020).
+    GeometricMean,
 }
 
 impl Combination {
@@ -23,12 +25,15 @@ impl Combination {
         let combined = match self {
             Self::Bonferroni => count * p_values.iter().copied().fold(f64::INFINITY, f64::min),
             Self::TwiceMean => 2.0 * p_values.iter().sum::<f64>() / count,
+            Self::GeometricMean => {
+                (1.0 + p_values.iter().map(|p_value| p_value.ln()).sum::<f64>() / count).exp()
+            }
         };
         combined.min(1.0)
     }
 
     /// The same on logarithms and without the bound of 1, so that the order of rows is kept.
-    pub(crate) fn of_logs(self, logs: &[f64]) -> f64 {
+    pub fn of_logs(self, logs: &[f64]) -> f64 {
         let count = logs.len() as f64;
         match self {
             Self::Bonferroni => count.ln() + logs.iter().copied().fold(f64::INFINITY, f64::min),
@@ -37,6 +42,7 @@ impl Combination {
                 let sum: f64 = logs.iter().map(|log| (log - most).exp()).sum();
                 most + (2.0 * sum / count).ln()
             }
+            Self::GeometricMean => 1.0 + logs.iter().sum::<f64>() / count,
         }
     }
 
@@ -45,6 +51,7 @@ impl Combination {
         match self {
             Self::Bonferroni => level / count.max(1) as f64,
             Self::TwiceMean => level / 2.0,
+            Self::GeometricMean => level / std::f64::consts::E,
         }
     }
 }
@@ -57,7 +64,12 @@ mod tests {
     fn rules_on_known_values_and_their_logarithms() {
         let p_values = [0.01, 0.3, 0.5];
         let logs = p_values.map(f64::ln);
-        for (rule, expected) in [(Combination::Bonferroni, 0.03), (Combination::TwiceMean, 0.54)] {
+        let rules = [
+            (Combination::Bonferroni, 0.03),
+            (Combination::TwiceMean, 0.54),
+            (Combination::GeometricMean, 1.0_f64.exp() * 0.0015_f64.cbrt()),
+        ];
+        for (rule, expected) in rules {
             assert!((rule.of(&p_values) - expected).abs() < 1e-12);
             assert!((rule.of_logs(&logs).exp() - expected).abs() < 1e-12);
             assert_eq!(rule.of(&[0.9, 0.9]), 1.0);

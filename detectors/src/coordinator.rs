@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::centres::Centres;
+use crate::codes::Codes;
 use crate::components::Components;
 use crate::disagreement::Disagreement;
 use crate::distance::Distance;
@@ -34,6 +35,15 @@ pub enum CoordinatorKind {
     Mismatch,
 }
 
+/// What a run gives detectors beside normal rows, where it does.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The target codes of training, +1.0 and -1.0 by class.
+    pub targets: Option<&'a [Vec<f32>]>,
+    /// Codes of inputs that each party drew, evenly over the ranges of its columns.
+    pub drawn: Option<&'a Codes>,
+}
+
 impl CoordinatorKind {
     /// All that are fitted; [`crate::mutual`] needs no fitting and no panel.
     pub const ALL: &[Self] = &[
@@ -46,9 +56,9 @@ impl CoordinatorKind {
         Self::Mismatch,
     ];
 
-    /// Those that are combined, by Bonferroni, unless others are named. Chosen on spoiled codes of normal validation
-    /// records alone (`abnormal --choose`): one looks at a whole code, the other at how the parties' codes go together.
-    pub const DEFAULT: &[Self] = &[Self::Rarity, Self::Mismatch];
+    /// Those that are combined unless others are named. Chosen on spoiled codes of normal validation records alone
+    /// (`abnormal --choose`).
+    pub const DEFAULT: &[Self] = &[Self::Mismatch];
 
     /// Its name in settings and reports.
     pub fn name(self) -> &'static str {
@@ -63,18 +73,18 @@ impl CoordinatorKind {
         }
     }
 
-    /// Fits it on normal rows. `targets` are the target codes where training had them, +1.0 and -1.0 by class.
+    /// Fits it on normal rows.
     ///
     /// # Errors
     /// If the rows are too few or do not fit together.
     pub fn fit(
         self,
         normal: &Seen<'_>,
-        targets: Option<&[Vec<f32>]>,
+        beside: Beside<'_>,
         seed: u64,
     ) -> Result<CoordinatorDetector, DetectorError> {
         let centres =
-            || targets.map(|targets| Centres::of_targets(targets, normal.codes.lengths())).transpose();
+            || beside.targets.map(|targets| Centres::of_targets(targets, normal.codes.lengths())).transpose();
         Ok(match self {
             Self::Distance => CoordinatorDetector::Distance(match centres()? {
                 Some(centres) => Distance::to(centres),
@@ -88,7 +98,9 @@ impl CoordinatorKind {
             Self::Neighbours => CoordinatorDetector::Neighbours(Neighbours::fit(normal, seed)?),
             Self::Gaussians => CoordinatorDetector::Gaussians(Gaussians::fit(normal, seed)?),
             Self::Components => CoordinatorDetector::Components(Components::fit(normal, seed)?),
-            Self::Mismatch => CoordinatorDetector::Mismatch(Mismatch::fit(normal, seed)?),
+            Self::Mismatch => {
+                CoordinatorDetector::Mismatch(Mismatch::beside(normal.codes, beside.drawn, seed)?)
+            }
         })
     }
 }

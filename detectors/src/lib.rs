@@ -44,7 +44,7 @@ pub mod tail;
 pub use batch::{BatchKind, References};
 pub use codes::Codes;
 pub use combine::Combination;
-pub use coordinator::{CoordinatorDetector, CoordinatorKind};
+pub use coordinator::{Beside, CoordinatorDetector, CoordinatorKind};
 pub use error::DetectorError;
 pub use networks::{Labelled, Told, label_p_values};
 pub use panel::{Calibrated, Panel};

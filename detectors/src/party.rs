@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::combine::Combination;
 use crate::error::DetectorError;
 use crate::histogram::Histogram;
 use crate::networks::{Adapter, Autoencoder, Student};
@@ -26,9 +27,12 @@ impl PartyKind {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Histogram, Self::Autoencoder, Self::Adapter, Self::Student];
 
-    /// Those that are combined, by Bonferroni, unless others are named. Chosen on spoiled columns of normal validation
-    /// records alone (`abnormal --choose`).
+    /// Those that are combined unless others are named. Chosen on spoiled columns of normal validation records alone
+    /// (`abnormal --choose`), as is how.
     pub const DEFAULT: &[Self] = &[Self::Histogram, Self::Autoencoder];
+
+    /// How their p-values become one, unless another rule is named.
+    pub const COMBINATION: Combination = Combination::GeometricMean;
 
     /// Its name in settings and reports.
     pub fn name(self) -> &'static str {

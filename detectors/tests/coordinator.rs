@@ -3,8 +3,8 @@
 use hashvfl_core::random::stream;
 use hashvfl_detectors::conformal::flags_interval;
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, Score, Seen,
-    Values,
+    Beside, Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, DetectorError, Panel,
+    Score, Seen, Values,
 };
 use rand::Rng;
 
@@ -49,7 +49,7 @@ impl Rows {
 
 fn calibrated(calibration: &Rows) -> Calibrated<CoordinatorDetector> {
     let (normal, scale) = (Rows::draw(1000, false, 1), Rows::draw(300, false, 2));
-    let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen(), None, 0).unwrap();
+    let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen(), Beside::default(), 0).unwrap();
     let detectors = CoordinatorKind::ALL.iter().map(fit).collect();
     let panel = Panel::new(detectors, Combination::Bonferroni, &scale.seen()).unwrap();
     Calibrated::new(panel, &scale.seen(), &calibration.seen(), None).unwrap()
@@ -91,4 +91,34 @@ fn a_file_gives_the_same_judgement() {
         back.judge(&rows.seen(), None, 0.05, None).unwrap(),
         found.judge(&rows.seen(), None, 0.05, None).unwrap()
     );
+}
+
+#[test]
+fn codes_of_drawn_inputs_tell_what_is_common_but_strange() {
+    // The second party has two codes, both common, whatever the first one has; drawn inputs all get the first.
+    let mut rng = stream(9, "codes", &[]);
+    let mut codes = |rows: usize, second: &mut dyn FnMut(usize) -> bool| -> Codes {
+        let mut sign = || if rng.next_u32().is_multiple_of(2) { 1.0 } else { -1.0 };
+        let any: Vec<f32> = (0..rows * BITS).map(|_| sign()).collect();
+        let two: Vec<f32> = (0..rows * BITS).map(|at| if second(at / BITS) { 1.0 } else { -1.0 }).collect();
+        Codes::of_values(&[&any, &two], rows).unwrap()
+    };
+    let (normal, drawn) = (codes(2000, &mut |row| row % 2 == 0), codes(1000, &mut |_| true));
+    let features = vec![0.0; 2000 * FEATURES];
+    let features = Values::new("features", &features, FEATURES).unwrap();
+    let seen = Seen::new(&normal, &[0; 2000], features).unwrap();
+    let difference = |drawn: Option<&Codes>| {
+        let beside = Beside { drawn, ..Beside::default() };
+        let scores = CoordinatorKind::Mismatch.fit(&seen, beside, 0).unwrap().score(&seen).unwrap();
+        let mean = |of: usize| scores.iter().skip(of).step_by(2).sum::<f64>() / 1000.0;
+        mean(0) - mean(1)
+    };
+    // One party's code is replaced: half of it the second one's, 9 of 20 of that by a drawn input's. So the first code has
+    // (1/4 + 27/80) / (1/4 + 9/80) of what the second has.
+    let with = difference(Some(&drawn));
+    assert!((with - (47.0_f64 / 29.0).ln()).abs() < 0.15, "{with}");
+    assert!(difference(None).abs() < 0.15);
+    let other = Codes::of_values(&[&[1.0; 16]], 1).unwrap();
+    let wrong = CoordinatorKind::Mismatch.fit(&seen, Beside { drawn: Some(&other), ..Beside::default() }, 0);
+    assert!(matches!(wrong.err(), Some(DetectorError::CodeLengths { .. })));
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::normal::add_noise;
-use hashvfl_core::random::{shuffle, stream};
+use hashvfl_core::random::{shuffle, stream, uniform};
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_core::{Part, Plan};
 use rand::rngs::ChaCha8Rng;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
 use crate::gradients::Gradients;
-use crate::init::{Init, uniform};
+use crate::init::Init;
 use crate::loss::{Evaluation, Labels, Loss, LossConfig};
 use crate::predictor::Meaning;
 use crate::range::{RangeError, above_zero, at_least_zero, share};

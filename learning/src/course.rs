@@ -98,6 +98,8 @@ pub struct Outcome<E: Embedding> {
     pub test: Option<Evaluation>,
     /// Codes known at the end, a table a party.
     pub tables: Vec<E::Table>,
+    /// Codes of drawn inputs, a chunk after the other: one part a party, or none.
+    pub drawn: Vec<Vec<E>>,
     /// Digests of the frozen encoders.
     pub encoders: Vec<Digest>,
     /// Bits released.
@@ -158,6 +160,8 @@ pub fn run<P: Parties>(
     }
     keep(parties, plan, Part::Calibration).map_err(CourseError::Parties)?;
     keep(parties, plan, Part::Test).map_err(CourseError::Parties)?;
+    let drawn = (0..plan.drawn_chunks()).map(|chunk| parties.draw(chunk));
+    let drawn = drawn.collect::<Result<_, _>>().map_err(CourseError::Parties)?;
     // Unwrap safety: every row that is gathered below was kept above.
     let gather = |rows: &[u32]| -> Vec<Vec<f32>> {
         tables.iter().map(|table| P::Embedding::gather(table, rows).expect("a kept row")).collect()
@@ -174,7 +178,7 @@ pub fn run<P: Parties>(
     let test_rows = plan.part(Part::Test);
     let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
     let released = released(settings, joint.epochs_run, joint.validations);
-    Ok(Outcome { curve: joint.curve, best_epoch: joint.best_epoch, test, tables, encoders, released })
+    Ok(Outcome { curve: joint.curve, best_epoch: joint.best_epoch, test, tables, drawn, encoders, released })
 }
 
 /// Fits the top model anew on stored codes; in joint training, the old one stays where it does as well on the

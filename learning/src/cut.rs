@@ -75,6 +75,10 @@ pub trait Parties {
 
     /// Embeddings of `rows` (`count` records), one a party, in the run's order.
     fn encode(&mut self, rows: Rows, count: usize) -> Result<Vec<Self::Embedding>, Self::Error>;
+    /// Embeddings of inputs that each party draws, a chunk of them; none from parties that draw none.
+    fn draw(&mut self, _chunk: u32) -> Result<Vec<Self::Embedding>, Self::Error> {
+        Ok(Vec::new())
+    }
     /// Gives each party the gradient of its last batch.
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Self::Error>;
     /// Each party writes a checkpoint.

@@ -5,7 +5,7 @@ use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::Rng;
+use hashvfl_core::random::uniform;
 use rand::rngs::ChaCha8Rng;
 
 /// Draws weights of one model, in the order in which its layers are made.
@@ -89,9 +89,4 @@ impl ConvSpec {
     pub fn output_side(&self, side: usize) -> usize {
         (side + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
     }
-}
-
-/// Uniform in [0, 1), with 24 bits.
-pub fn uniform(rng: &mut ChaCha8Rng) -> f32 {
-    (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
 }

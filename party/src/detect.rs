@@ -46,7 +46,7 @@ pub struct DetectorsConfig {
 impl Default for DetectorsConfig {
     fn default() -> Self {
         let kinds = PartyKind::DEFAULT.to_vec();
-        Self { send: Send::default(), level: 0.01, kinds, combination: Combination::default() }
+        Self { send: Send::default(), level: 0.01, kinds, combination: PartyKind::COMBINATION }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 
 use anyhow::{Context, ensure};
+use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Columns, Embedded, Encoding, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Ranges, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -29,6 +31,7 @@ pub struct Prepared {
     /// The encoder.
     pub encoder: Encoder,
     encoding: Encoding,
+    ranges: Option<Ranges>,
     device: String,
     seed: u64,
 }
@@ -110,7 +113,7 @@ impl Prepared {
         if let Some(response) = response {
             encoder.respond_with(response);
         }
-        Ok(Self { ids, columns, image, plan, encoder, encoding, device: name, seed })
+        Ok(Self { ids, columns, image, plan, encoder, encoding, ranges: None, device: name, seed })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -132,6 +135,31 @@ impl Prepared {
         };
         work(encoder, plan, &gather);
         failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// A chunk of inputs that are no records: drawn evenly over the ranges of the columns at training records, from this
+    /// party's seed.
+    ///
+    /// # Errors
+    /// When records cannot be read.
+    pub fn draw(&mut self, chunk: u32) -> anyhow::Result<Vec<f32>> {
+        let ranges = match self.ranges.take() {
+            Some(ranges) => ranges,
+            None => self.ranges()?,
+        };
+        let mut rng = stream(self.seed, "drawn inputs", &[u64::from(chunk)]);
+        let mut values = Vec::with_capacity(CHUNK_ROWS * self.columns.cols());
+        (0..CHUNK_ROWS).for_each(|_| self.encoding.draw(&ranges, &mut rng, &mut values));
+        self.ranges = Some(ranges);
+        Ok(values)
+    }
+
+    fn ranges(&self) -> anyhow::Result<Ranges> {
+        let mut ranges = Ranges::new(self.columns.cols());
+        for rows in self.plan.part(Part::CohortTrain).chunks(CHUNK_ROWS) {
+            ranges.widen(&self.columns.gather(rows)?);
+        }
+        Ok(ranges)
     }
 
     /// Follows `plan` from here on, which leaves out records of the old one.

@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
+use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunSettings};
@@ -124,6 +125,9 @@ impl<'a> Worker<'a> {
                 let encoded = self.encode((step, request), &rows, part, learn);
                 Some(encoded.with_context(|| format!("step {step}"))?)
             }
+            Work::Draw { step, chunk } => {
+                Some(self.draw(step, chunk).with_context(|| format!("step {step}"))?)
+            }
             Work::Learn { gradient } => {
                 let values = gradient.decode();
                 if let Some(recorder) = &mut self.recorder {
@@ -189,6 +193,22 @@ impl<'a> Worker<'a> {
         self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
     }
 
+    /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
+    fn draw(&mut self, step: u64, chunk: u32) -> anyhow::Result<FromParty> {
+        let values = self.prepared.draw(chunk)?;
+        let values = self.prepared.encoder.encode(values, CHUNK_ROWS);
+        Ok(FromParty::Codes { step, bytes: self.pack(&values)?.as_bytes().to_vec() })
+    }
+
+    fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
+        // A NaN would travel as an innocent bit.
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
+        );
+        Ok(PackedCodes::pack(values, self.settings.bits)?)
+    }
+
     fn encode(
         &mut self,
         (step, request): (u64, Rows),
@@ -207,12 +227,7 @@ impl<'a> Worker<'a> {
         } else {
             encoder.encode(columns, rows.len())
         };
-        // A NaN would travel as an innocent bit.
-        ensure!(
-            values.iter().all(|value| value.is_finite()),
-            "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
-        );
-        let codes = PackedCodes::pack(&values, self.settings.bits)?;
+        let codes = self.pack(&values)?;
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(step, request, rows, &codes)?;
         }

@@ -162,6 +162,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             }
             Message::Checkpoint(asked) => Self::Checkpoint { step: asked.step, label: label(asked.label)? },
             Message::Restore(asked) => Self::Restore { step: asked.step, label: label(asked.label)? },
+            Message::Draw(asked) => Self::Draw { step: asked.step, chunk: asked.chunk },
             Message::Freeze(asked) => Self::Freeze { step: asked.step },
             Message::Finish(asked) => Self::Finish { step: asked.step },
         })
@@ -190,6 +191,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Restore { step, label } => {
                 Message::Restore(v1::Restore { step, label: v1::Label::from(label).into() })
             }
+            FromCoordinator::Draw { step, chunk } => Message::Draw(v1::Draw { step, chunk }),
             FromCoordinator::Freeze { step } => Message::Freeze(v1::Freeze { step }),
             FromCoordinator::Finish { step } => Message::Finish(v1::Finish { step }),
         };
@@ -335,6 +337,7 @@ mod tests {
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
             FromCoordinator::Checkpoint { step: 2, label: CheckpointLabel::Best },
             FromCoordinator::Restore { step: 3, label: CheckpointLabel::Latest },
+            FromCoordinator::Draw { step: 5, chunk: 1 },
             FromCoordinator::Freeze { step: 4 },
             FromCoordinator::Finish { step: 5 },
         ];

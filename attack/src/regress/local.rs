@@ -215,7 +215,7 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_learning::init::uniform;
+    use hashvfl_core::random::uniform;
 
     use super::*;
 

@@ -221,7 +221,7 @@ mod tests {
     /// y = 2 a - b and the parity of two signs.
     fn examples(rows: usize) -> Examples {
         let mut rng = stream(1, "test", &[]);
-        let mut sign = || f32::from(u8::from(hashvfl_learning::init::uniform(&mut rng) < 0.5)) * 2.0 - 1.0;
+        let mut sign = || f32::from(u8::from(hashvfl_core::random::uniform(&mut rng) < 0.5)) * 2.0 - 1.0;
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         for _ in 0..rows {
             let (a, b) = (sign(), sign());

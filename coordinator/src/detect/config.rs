@@ -68,7 +68,13 @@ impl DetectorsConfig {
 /// Whether the calibration part, if there is one, is large enough for the level.
 pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
     match plan.part(Part::Calibration) {
-        [] => Ok(()),
+        [] => {
+            ensure!(
+                config.batch.is_none(),
+                "detectors.batch needs run.calibration_share above 0: records that a request's are compared with"
+            );
+            Ok(())
+        }
         rows => Ok(split::check(rows, config.level_of_each(config.level))?),
     }
 }

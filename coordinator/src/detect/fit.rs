@@ -1,10 +1,10 @@
 //! At the end of a run: detectors are fitted and calibrated, and measured on test records.
 
 use anyhow::Context;
-use hashvfl_core::{Part, Plan};
+use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::conformal::flags_interval;
 use hashvfl_detectors::{
-    Calibrated, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, References, split,
+    Beside, Calibrated, Codes, CoordinatorDetector, CoordinatorKind, DetectorError, Panel, References, split,
 };
 use hashvfl_learning::Classifier;
 
@@ -20,12 +20,14 @@ pub struct Fitted {
     pub references: Option<References>,
 }
 
-/// Fits and calibrates detectors on the calibration part; none if the run has no such part.
+/// Fits and calibrates detectors on the calibration part; none if the run has no such part. `drawn` are codes of drawn
+/// inputs, a chunk after the other, one part a party.
 pub fn fit(
     config: &CoordinatorConfig,
     plan: &Plan,
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+    drawn: &[Vec<PackedCodes>],
 ) -> anyhow::Result<Option<Fitted>> {
     let DetectorsConfig { kinds, combination, per_class, batch, .. } = &config.detectors;
     if plan.part(Part::Calibration).is_empty() {
@@ -36,7 +38,10 @@ pub fn fit(
         let [normal, scale, calibration] = rows.map(|rows| Rows::of(classifier, gather, rows));
         let (normal, scale, calibration) = (normal?, scale?, calibration?);
         let (scale, calibrating) = (scale.seen()?, calibration.seen()?);
-        let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen()?, classifier.targets(), config.seed);
+        let chunks = drawn.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
+        let drawn = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
+        let beside = Beside { targets: classifier.targets(), drawn: Some(&drawn) };
+        let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen()?, beside, config.seed);
         let detectors = kinds.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
         let panel = Panel::new(detectors, *combination, &scale)?;
         let classes = per_class.then_some(calibration.classes.as_slice());

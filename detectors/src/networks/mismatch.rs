@@ -1,12 +1,16 @@
-//! Whether the parties' codes belong to one record, told by a network that saw normal codes and re-paired normal codes.
+//! Whether codes are likelier to have come about in some other way than from one normal record: a network that tells
+//! normal codes from codes of which one party's was replaced.
 //!
 //! Source: the density ratio as an outlier score, Hido et al., *Statistical outlier detection using direct density ratio
 //! estimation* (Knowl. Inf. Syst. 2011), by logistic regression as in Gutmann and Hyvärinen, *Noise-contrastive
-//! estimation* (AISTATS 2010). It measures what HashVFL's disagreement between parties is about: how much likelier a
-//! party's code is beside the other codes of its record than by itself. A code that is common by itself and does not
-//! fit the others is seen; one that is rare everywhere need not be.
+//! estimation* (AISTATS 2010). In half of a batch, one party's code is replaced, by that
 //!
-//! Training draws from normal rows alone: in half of a batch, the code of one party is that of another normal row.
+//! - of another normal row: the codes do not go together, which is what HashVFL's disagreement between parties is about;
+//! - of an input drawn evenly over the ranges of the party's columns, where there are such codes ([`crate::Beside`]). What
+//!   is rare must be rare beside some measure, and Steinwart, Hush and Scovel (*A classification framework for anomaly
+//!   detection*, JMLR 2005) take the even one over the inputs. Counting codes is no stand-in: a bottom model may give most
+//!   of its inputs' box one code that many records have, too;
+//! - of random bits, now and then: where neither ever lies, the score is high as well.
 
 use std::sync::OnceLock;
 
@@ -16,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_bits::ByBits;
 use super::train::{batches, halves_gradient, network, stored};
-use crate::codes::signs;
+use crate::codes::{Codes, signs};
 use crate::error::DetectorError;
 use crate::limits::MAX_TOTAL_BITS;
 use crate::rows::Seen;
@@ -25,11 +29,13 @@ use crate::{Detector, Score};
 /// Updates of the weights.
 const UPDATES: u64 = 6_000;
 /// Hidden units.
-const HIDDEN: usize = 64;
+const HIDDEN: usize = 128;
+/// Of replaced codes, so many are those of other rows, of drawn inputs and of random bits.
+const SHARES: [usize; 3] = [9, 9, 2];
 /// Rows that it is fitted on, at least.
 const ROWS: usize = 64;
 
-/// The logarithm of how much likelier the codes are re-paired than of one record.
+/// The logarithm of how much likelier the codes are with one party's replaced than of one record.
 #[derive(Serialize, Deserialize)]
 pub struct Mismatch {
     lengths: Vec<usize>,
@@ -50,12 +56,19 @@ impl Mismatch {
     }
 }
 
-impl Detector<Seen<'_>> for Mismatch {
-    fn fit(normal: &Seen<'_>, seed: u64) -> Result<Self, DetectorError> {
-        let codes = normal.codes;
+impl Mismatch {
+    /// Fits it on normal codes and, where there are any, codes of drawn inputs.
+    ///
+    /// # Errors
+    /// If there are too few, or their lengths differ.
+    pub fn beside(codes: &Codes, drawn: Option<&Codes>, seed: u64) -> Result<Self, DetectorError> {
         DetectorError::rows("a network on codes", ROWS, codes.rows())?;
+        drawn.map_or(Ok(()), |drawn| drawn.check_lengths(codes.lengths()))?;
         let (bits, lengths) = (codes.bits(), codes.lengths().to_vec());
         let starts: Vec<usize> = (0..lengths.len()).map(|party| lengths[..party].iter().sum()).collect();
+        let drawn = drawn.filter(|drawn| drawn.rows() > 0);
+        let [paired, even, random] = SHARES;
+        let shares = paired + if drawn.is_some() { even } else { 0 } + random;
         let mut network = network(&[bits, HIDDEN, 1], seed, "mismatch");
         let mut rng = stream(seed, "mismatch pairs", &[]);
         batches(codes.rows(), UPDATES, seed, |rows, rate| {
@@ -64,14 +77,31 @@ impl Detector<Seen<'_>> for Mismatch {
             for row in rows {
                 let start = input.len();
                 input.extend(signs(codes, *row as usize, 0..bits));
-                let (party, other) = (below(&mut rng, lengths.len()), below(&mut rng, codes.rows()));
+                let party = below(&mut rng, lengths.len());
                 let range = starts[party]..starts[party] + lengths[party];
-                let place = start + range.start..start + range.end;
-                input[place].iter_mut().zip(signs(codes, other, range)).for_each(|(to, sign)| *to = sign);
+                let place = &mut input[start + range.start..start + range.end];
+                let other = match (below(&mut rng, shares), drawn) {
+                    (way, _) if way < paired => Some(codes),
+                    (way, Some(drawn)) if way < paired + even => Some(drawn),
+                    _ => None,
+                };
+                match other {
+                    Some(codes) => {
+                        let row = below(&mut rng, codes.rows());
+                        place.iter_mut().zip(signs(codes, row, range)).for_each(|(to, sign)| *to = sign);
+                    }
+                    None => place.iter_mut().for_each(|to| *to = [-1.0, 1.0][below(&mut rng, 2)]),
+                }
             }
             network.learn(&input, rate, |output| halves_gradient(output, 0.0));
         });
         Ok(Self { lengths, network, tables: OnceLock::new() })
+    }
+}
+
+impl Detector<Seen<'_>> for Mismatch {
+    fn fit(normal: &Seen<'_>, seed: u64) -> Result<Self, DetectorError> {
+        Self::beside(normal.codes, None, seed)
     }
 }
 

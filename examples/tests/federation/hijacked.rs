@@ -4,13 +4,12 @@ use std::sync::Mutex;
 
 use hashvfl_attack::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
 use hashvfl_core::message::{FromCoordinator, FromParty};
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::records::SALT_BYTES;
 use hashvfl_core::{Gradient, GradientEncoding, LeftOut, PackedCodes, Plan, Rows, RunSettings};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Cut;
-use hashvfl_learning::init::uniform;
 use hashvfl_learning::{Encoder, EncoderConfig};
 use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};

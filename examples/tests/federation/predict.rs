@@ -545,6 +545,12 @@ fn records_of_a_request_are_compared_with_each_other() {
     assert!(together.iter().filter(|p| **p <= 0.05).count() < RECORDS / 5);
     drop((coordinator, parties));
 
+    // Without calibration records there is nothing to compare with.
+    fixture.settings.calibration_share = 0.0;
+    let config = fixture.coordinator_config().display().to_string();
+    let (good, _, errors) = command(&["coordinator", "--check", "--config", &config]);
+    assert!(!good && errors.contains("detectors.batch needs run.calibration_share above 0"), "{errors}");
+    fixture.settings.calibration_share = 0.65;
     // Two p-values need twice the calibration records, and the run must have kept what is compared with.
     fixture.extra = vec![("coordinator", table.replace("0.05", "0.02"))];
     let config = fixture.coordinator_config().display().to_string();

@@ -260,10 +260,9 @@ impl Cnn {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_core::random::stream;
+    use hashvfl_core::random::{stream, uniform};
 
     use super::*;
-    use crate::init::uniform;
 
     fn draw(count: usize, purpose: &str) -> Vec<f32> {
         let mut rng = stream(0, purpose, &[]);

@@ -5,14 +5,14 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{BottomError, check_units};
 use crate::device::is_cpu;
 use crate::gradients::Gradients;
-use crate::init::{Init, uniform};
+use crate::init::Init;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
 

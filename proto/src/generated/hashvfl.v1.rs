@@ -93,7 +93,7 @@ pub struct Failed {
 pub struct CoordinatorMessage {
     #[prost(
         oneof = "coordinator_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )]
     pub message: ::core::option::Option<coordinator_message::Message>,
 }
@@ -121,6 +121,8 @@ pub mod coordinator_message {
         Finish(super::Finish),
         #[prost(message, tag = "10")]
         Begin(super::Begin),
+        #[prost(message, tag = "11")]
+        Draw(super::Draw),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -213,6 +215,13 @@ pub struct Restore {
     pub step: u64,
     #[prost(enumeration = "Label", tag = "2")]
     pub label: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Draw {
+    #[prost(uint64, tag = "1")]
+    pub step: u64,
+    #[prost(uint32, tag = "2")]
+    pub chunk: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Freeze {

@@ -13,10 +13,8 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::federation::{Federation, View};
 use crate::kinds::WRONG;
-use crate::scores::{Fitted, place, places};
+use crate::scores::{Fitted, combined, place, places};
 
-/// Combinations that are shown.
-const SHOWN: usize = 24;
 /// Detectors of a combination, at most.
 const MEMBERS: usize = 3;
 /// Deviation of the noise, in those of each column.
@@ -26,7 +24,7 @@ const MOVED: f32 = 0.5;
 pub const SPOILED_COLUMNS: &str =
     "validation columns of the second party: each of another record, a quarter of another record, moved";
 
-/// Prints the best combinations of each side with their areas.
+/// Prints the combinations of each side with their areas.
 pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow::Result<()> {
     let (normal, spoiled) = federation.scale.split_at(federation.scale.len() / 2);
     let of_normal = fitted.score(&federation.view_of(normal)?)?.0;
@@ -106,7 +104,7 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f32 {
     (values.map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt()
 }
 
-/// Prints the best combinations of `members`, which are names and places among the scores.
+/// Prints the combinations of `members`, which are names and places among the scores.
 pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
     let mut ranked: Vec<(Vec<f64>, String)> = Vec::new();
     for set in 1_u32..1 << members.len() {
@@ -115,9 +113,14 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
         if chosen.len() > MEMBERS {
             continue;
         }
-        for rule in [Combination::Bonferroni, Combination::TwiceMean] {
+        for rule in [Combination::Bonferroni, Combination::TwiceMean, Combination::GeometricMean] {
             let areas = of_spoiled.iter().map(|spoiled| {
-                let (a, b) = (combined(of_normal, &chosen, rule), combined(spoiled, &chosen, rule));
+                let of = |scores: &[Vec<f64>]| -> Vec<f32> {
+                    let row =
+                        |row: usize| combined(rule, chosen.iter().map(|(_, at)| scores[*at][row])) as f32;
+                    (0..scores[0].len()).map(row).collect()
+                };
+                let (a, b) = (of(of_normal), of(spoiled));
                 let positive: Vec<bool> = (0..a.len() + b.len()).map(|at| at >= a.len()).collect();
                 hashvfl_learning::metrics::auc(&[a, b].concat(), &positive)
             });
@@ -131,20 +134,7 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
     let least = |areas: &Vec<f64>| areas.iter().copied().fold(f64::INFINITY, f64::min);
     ranked.sort_by(|a, b| least(&b.0).total_cmp(&least(&a.0)));
     println!("{} combinations by their least AUROC:", ranked.len());
-    for (areas, name) in ranked.iter().take(SHOWN) {
+    for (areas, name) in &ranked {
         println!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
     }
-}
-
-/// Scores are minus logarithms of shares of normal rows.
-fn combined(scores: &[Vec<f64>], members: &[(&str, usize)], rule: Combination) -> Vec<f32> {
-    let score = |row: usize| match rule {
-        Combination::Bonferroni => {
-            members.iter().map(|(_, at)| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max)
-        }
-        Combination::TwiceMean => {
-            -members.iter().map(|(_, at)| (-scores[*at][row]).exp()).sum::<f64>().max(1e-300).ln()
-        }
-    };
-    (0..scores[0].len()).map(|row| score(row) as f32).collect()
 }

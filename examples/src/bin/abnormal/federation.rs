@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use hashvfl_core::Part;
-use hashvfl_data::Matrix;
+use hashvfl_core::random::{shuffle, stream};
+use hashvfl_data::{Matrix, Ranges};
 use hashvfl_detectors::{Codes, Local, Seen, Values};
 use hashvfl_examples::simulation::{Models, Side, Simulation};
 use hashvfl_learning::encoder::Cut;
@@ -101,8 +102,8 @@ impl<'a> Federation<'a> {
         };
         let part = |part| models.plan.part(part).to_vec();
         let (fit, scale, mut calibration) = (part(Part::Train), part(Part::Validation), part(Part::Test));
-        let mut rng = hashvfl_core::random::stream(seed, "calibration split", &[]);
-        hashvfl_core::random::shuffle(&mut calibration, &mut rng);
+        let mut rng = stream(seed, "calibration split", &[]);
+        shuffle(&mut calibration, &mut rng);
         let test = calibration.split_off(calibration.len() / 2);
         Ok(Self { set, models, fit, scale, calibration, test })
     }
@@ -119,6 +120,25 @@ impl<'a> Federation<'a> {
         let mut matrix = Matrix::new(raw.len() / width, width, raw)?;
         preprocessor.apply(&mut matrix);
         Ok(matrix.into_values())
+    }
+
+    /// Codes of inputs that are no records, one for each of `rows`, as parties draw them at the end of a run.
+    pub fn drawn(&self, rows: &[u32], seed: u64) -> anyhow::Result<Codes> {
+        let columns = (0..2).map(|party| {
+            let prepared = self.prepare(party, self.raw(party, rows))?;
+            let mut ranges = Ranges::new(self.set.columns[party].cols());
+            ranges.widen(&prepared);
+            let mut rng = stream(seed, "drawn inputs", &[party as u64]);
+            let mut values = Vec::with_capacity(prepared.len());
+            for _ in rows {
+                match &self.models.preprocessors[party] {
+                    Some(preprocessor) => preprocessor.draw(&ranges, &mut rng, &mut values),
+                    None => ranges.draw(&mut rng, &mut values),
+                }
+            }
+            Ok(values)
+        });
+        Ok(self.view(columns.collect::<anyhow::Result<_>>()?, [None, None])?.codes)
     }
 
     /// A party's encoder.

@@ -17,6 +17,7 @@ use hashvfl_detectors::{Combination, Local, Panel, PartyDetector, PartyKind, Sco
 
 use crate::choose;
 use crate::measure::{Figures, measure};
+use crate::scores::Group;
 
 const COLUMNS: usize = 41;
 /// The first column of the second party.
@@ -181,40 +182,38 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let normal = Normal::of(&train, seed);
     let rows: Rows<'_> = test.cells.iter().collect();
     let encoding = Encoding::fit(&normal.fit);
-    // `scores[kind]` are those of all parties, the largest for each row: calibration and test.
+    // `scores[kind]` are those of all parties, the largest for each row: calibration and test. The last is the default.
     let none = [normal.calibration.len(), rows.len()].map(|rows| vec![f64::NEG_INFINITY; rows]);
-    let mut scores = vec![none; PartyKind::ALL.len()];
+    let mut scores = vec![none; PartyKind::ALL.len() + 1];
     let mut micros = vec![0.0; PartyKind::ALL.len()];
     for number in 0..2 {
         let party = Party::fit(&normal, &encoding, number, seed)?;
         let (calibration, width) = party.prepare(&normal.calibration)?;
-        let parts = [calibration, party.prepare(&rows)?.0];
+        let parts = [party.prepare(&normal.scale)?.0, calibration, party.prepare(&rows)?.0];
+        // `of_parts[part][kind]`.
+        let mut of_parts: [Vec<Vec<f64>>; 3] = Default::default();
         // There is one class of training rows, so no bottom model: columns stand for the embedding too.
-        for ((panel, scores), micros) in party.panels.iter().zip(&mut scores).zip(&mut micros) {
+        for (panel, micros) in party.panels.iter().zip(&mut micros) {
             let mut seconds = 0.0;
-            for (part, scores) in parts.iter().zip(scores) {
+            for (part, of_part) in parts.iter().zip(&mut of_parts) {
                 let start = Instant::now();
-                let found = panel.score(&both(part, width)?)?;
+                of_part.push(panel.score(&both(part, width)?)?);
                 // Of the last part, the test rows.
                 seconds = start.elapsed().as_secs_f64();
-                scores.iter_mut().zip(found).for_each(|(most, score)| *most = most.max(score));
             }
             *micros += 1e6 * seconds / rows.len() as f64;
         }
+        let own = (0..PartyKind::ALL.len()).filter(|at| PartyKind::DEFAULT.contains(&PartyKind::ALL[*at]));
+        let group = Group::fit(own.collect(), PartyKind::COMBINATION, &of_parts[0])?;
+        for (part, of_part) in of_parts[1..].iter_mut().enumerate() {
+            of_part.push(group.of(of_part));
+            for (most, found) in scores.iter_mut().zip(of_part) {
+                most[part].iter_mut().zip(found).for_each(|(most, score)| *most = most.max(*score));
+            }
+        }
     }
-    let mut named: Vec<(&'static str, [Vec<f64>; 2])> =
-        PartyKind::ALL.iter().map(|kind| kind.name()).zip(scores).collect();
-    let defaults: Vec<&[Vec<f64>; 2]> = named
-        .iter()
-        .filter(|(name, _)| PartyKind::DEFAULT.iter().any(|kind| kind.name() == *name))
-        .map(|(_, s)| s)
-        .collect();
-    let most = |part: usize| -> Vec<f64> {
-        let rows = defaults[0][part].len();
-        (0..rows).map(|row| defaults.iter().map(|s| s[part][row]).fold(f64::NEG_INFINITY, f64::max)).collect()
-    };
-    let default = [most(0), most(1)];
-    named.push(("default, at the parties", default));
+    let names = PartyKind::ALL.iter().map(|kind| kind.name()).chain(["default, at the parties"]);
+    let named = names.zip(scores);
     let mut seen = HashSet::new();
     let first: Vec<bool> = rows.iter().map(|row| seen.insert(*row)).collect();
     let own =
@@ -222,7 +221,6 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<Found>> {
     let default = PartyKind::DEFAULT.iter().map(own).sum();
     let all_micros = micros.into_iter().chain([default]);
     let measured = named
-        .into_iter()
         .zip(all_micros)
         .map(|((name, scores), micros)| Ok(Found { micros, ..figures(name, &scores, &rows, &first, seed)? }));
     measured.collect()

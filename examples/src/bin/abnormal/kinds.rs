@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{below, stream, uniform};
 use hashvfl_detectors::centres::Centres;
 use hashvfl_detectors::codes::bit;
 use rand::Rng;
@@ -67,11 +67,7 @@ impl<'a, 'b> Maker<'a, 'b> {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        (self.rng.next_u64() % bound as u64) as usize
-    }
-
-    fn uniform(&mut self) -> f32 {
-        (self.rng.next_u32() >> 8) as f32 / (1 << 24) as f32
+        below(&mut self.rng, bound)
     }
 
     fn class(&self, row: u32) -> u32 {
@@ -135,7 +131,7 @@ impl<'a, 'b> Maker<'a, 'b> {
         for _ in base {
             for column in 0..self.width {
                 let (low, high) = self.ranges[column];
-                raw.push(low + self.uniform() * (high - low));
+                raw.push(low + uniform(&mut self.rng) * (high - low));
             }
         }
         let about = "the second party's columns are drawn evenly from the range that each has in training";

@@ -26,7 +26,7 @@ use hashvfl_detectors::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::drift::{Monitor, State};
 use hashvfl_detectors::screen::{Action, Screening};
 use hashvfl_detectors::{
-    BatchKind, Calibrated, Codes, Combination, CoordinatorKind, Labelled, Panel, References, Told,
+    BatchKind, Beside, Calibrated, Codes, Combination, CoordinatorKind, Labelled, Panel, References, Told,
     label_p_values,
 };
 
@@ -408,11 +408,12 @@ impl<'a> Bench<'a> {
         let screening = Screening { action: Action::Drop, level: 0.05, folds: 5 };
         let numbers = |places: &[u32]| places.iter().map(|place| rows[*place as usize]).collect::<Vec<u32>>();
         let view = |places: &[u32]| federation.view_of(&numbers(places));
+        let drawn = federation.drawn(rows, self.seed)?;
+        let beside = Beside { targets: federation.models.classifier.targets(), drawn: Some(&drawn) };
         let by_codes = screening.run::<anyhow::Error>(rows.len(), self.seed, |fold| {
             let (fit, scale, calibrate) = (view(&fold.fit)?, view(&fold.scale)?, view(&fold.calibrate)?);
-            let detectors = CoordinatorKind::DEFAULT
-                .iter()
-                .map(|kind| Ok(kind.fit(&fit.seen()?, federation.models.classifier.targets(), self.seed)?));
+            let detectors =
+                CoordinatorKind::DEFAULT.iter().map(|kind| Ok(kind.fit(&fit.seen()?, beside, self.seed)?));
             let panel = Panel::new(
                 detectors.collect::<anyhow::Result<_>>()?,
                 Combination::Bonferroni,

@@ -1,13 +1,14 @@
 //! Fitted detectors: what each says of rows, and what the combinations of each side say.
 //!
-//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. The
-//! largest of several of these is then their combination by Bonferroni, up to a constant.
+//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. Those of one
+//! side's default are combined by its rule and brought to that scale again. The largest of several such scores is then
+//! their combination by Bonferroni, up to a constant.
 
 use std::time::Instant;
 
 use hashvfl_detectors::{
-    BatchKind, Codes, Combination, CoordinatorDetector, CoordinatorKind, Panel, PartyDetector, PartyKind,
-    References, Score,
+    BatchKind, Beside, Codes, Combination, CoordinatorDetector, CoordinatorKind, Panel, PartyDetector,
+    PartyKind, References, Score, tail::Tail,
 };
 
 use crate::federation::{Federation, View};
@@ -22,7 +23,45 @@ pub struct Line {
     pub name: String,
     /// Where it runs.
     pub side: &'static str,
+    groups: Vec<Group>,
+}
+
+/// Detectors of one place, whose scores become one by a rule.
+#[derive(Clone)]
+pub struct Group {
     members: Vec<usize>,
+    rule: Combination,
+    /// Brings the combined score back to the scale of a single one.
+    tail: Option<Tail>,
+}
+
+impl Group {
+    /// Of the detectors at the places `members`, on `scores` of the rows that gave them their scale.
+    pub fn fit(members: Vec<usize>, rule: Combination, scores: &[Vec<f64>]) -> anyhow::Result<Self> {
+        let mut group = Self { members, rule, tail: None };
+        if group.members.len() > 1 {
+            group.tail = Some(Tail::new(group.of(scores))?);
+        }
+        Ok(group)
+    }
+
+    /// Its scores, from those of each detector.
+    pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+        let combined = |row: usize| {
+            let score = match self.members[..] {
+                [single] => scores[single][row],
+                _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
+            };
+            self.tail.as_ref().map_or(score, |tail| -tail.log_share(score))
+        };
+        (0..scores[0].len()).map(combined).collect()
+    }
+}
+
+/// Scores, which are minus logarithms of shares, as one by `rule`.
+pub fn combined(rule: Combination, scores: impl Iterator<Item = f64>) -> f64 {
+    let logs: Vec<f64> = scores.map(|score| -score).collect();
+    -rule.of_logs(&logs)
 }
 
 /// Fitted detectors.
@@ -45,9 +84,10 @@ impl Fitted {
         let start = Instant::now();
         let rows = &federation.fit[..federation.fit.len().min(FIT_ROWS)];
         let (normal, scale) = (federation.view_of(rows)?, federation.view_of(&federation.scale)?);
-        let targets = federation.models.classifier.targets();
+        let drawn = federation.drawn(rows, seed)?;
+        let beside = Beside { targets: federation.models.classifier.targets(), drawn: Some(&drawn) };
         let coordinator = CoordinatorKind::ALL.iter().map(|kind| {
-            let detector = kind.fit(&normal.seen()?, targets, seed)?;
+            let detector = kind.fit(&normal.seen()?, beside, seed)?;
             Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.seen()?)?)
         });
         let coordinator = coordinator.collect::<anyhow::Result<Vec<_>>>()?;
@@ -59,8 +99,9 @@ impl Fitted {
             (0..2).map(party).collect::<anyhow::Result<Vec<_>>>()
         });
         let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
-        let fitted =
-            Self { coordinator, parties, lines: lines(), fit_seconds: start.elapsed().as_secs_f64() };
+        let mut fitted = Self { coordinator, parties, lines: Vec::new(), fit_seconds: 0.0 };
+        fitted.lines = lines(&fitted.score(&scale)?.0)?;
+        fitted.fit_seconds = start.elapsed().as_secs_f64();
         Ok((fitted, normal))
     }
 
@@ -104,15 +145,16 @@ impl Fitted {
 impl Line {
     /// Its scores, from those of each detector.
     pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
-        let rows = scores[0].len();
-        let most =
-            |row: usize| self.members.iter().map(|at| scores[*at][row]).fold(f64::NEG_INFINITY, f64::max);
-        (0..rows).map(most).collect()
+        let mut most = vec![f64::NEG_INFINITY; scores[0].len()];
+        for group in &self.groups {
+            most.iter_mut().zip(group.of(scores)).for_each(|(most, score)| *most = most.max(score));
+        }
+        most
     }
 
     /// The sum over its members.
     pub fn sum(&self, of_each: &[f64]) -> f64 {
-        self.members.iter().map(|at| of_each[*at]).sum()
+        self.groups.iter().flat_map(|group| &group.members).map(|at| of_each[*at]).sum()
     }
 }
 
@@ -127,22 +169,32 @@ pub fn places(kind: &PartyKind) -> [usize; 2] {
     [0, 1].map(|party| CoordinatorKind::ALL.len() + 2 * at + party)
 }
 
-fn lines() -> Vec<Line> {
+/// What is reported; `scale` are scores of the rows that gave each detector its scale.
+fn lines(scale: &[Vec<f64>]) -> anyhow::Result<Vec<Line>> {
+    let single = |at: usize| Group { members: vec![at], rule: Combination::Bonferroni, tail: None };
     let mut lines: Vec<Line> = CoordinatorKind::ALL
         .iter()
-        .map(|kind| Line { name: kind.name().into(), side: "coordinator", members: vec![place(kind)] })
+        .map(|kind| Line { name: kind.name().into(), side: "coordinator", groups: vec![single(place(kind))] })
         .collect();
-    let codes: Vec<usize> = CoordinatorKind::DEFAULT.iter().map(place).collect();
-    lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", members: codes.clone() });
-    let single =
-        |kind: &PartyKind| Line { name: kind.name().into(), side: "parties", members: places(kind).to_vec() };
-    lines.extend(PartyKind::ALL.iter().map(single));
-    let parties: Vec<usize> = PartyKind::DEFAULT.iter().flat_map(places).collect();
-    lines.push(Line { name: DEFAULTS[1].into(), side: "parties", members: parties.clone() });
-    let own = PartyKind::DEFAULT.iter().map(|kind| places(kind)[WRONG]).collect();
-    lines.push(Line { name: "default, second party alone".into(), side: "party", members: own });
-    lines.push(Line { name: DEFAULTS[2].into(), side: "both", members: [codes, parties].concat() });
-    lines
+    let codes = CoordinatorKind::DEFAULT.iter().map(place).collect();
+    let codes = Group::fit(codes, Combination::default(), scale)?;
+    lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", groups: vec![codes.clone()] });
+    lines.extend(PartyKind::ALL.iter().map(|kind| Line {
+        name: kind.name().into(),
+        side: "parties",
+        groups: places(kind).map(single).to_vec(),
+    }));
+    let party = |party: usize| {
+        let members = PartyKind::DEFAULT.iter().map(|kind| places(kind)[party]).collect();
+        Group::fit(members, PartyKind::COMBINATION, scale)
+    };
+    let parties = [party(0)?, party(1)?];
+    let own = vec![parties[WRONG].clone()];
+    lines.push(Line { name: DEFAULTS[1].into(), side: "parties", groups: parties.to_vec() });
+    lines.push(Line { name: "default, second party alone".into(), side: "party", groups: own });
+    let both = [vec![codes], parties.to_vec()].concat();
+    lines.push(Line { name: DEFAULTS[2].into(), side: "both", groups: both });
+    Ok(lines)
 }
 
 /// Scores of rows that come as one batch: test rows, and as many abnormal ones as a share of them, if there are so many.

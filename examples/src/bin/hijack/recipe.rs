@@ -1,11 +1,10 @@
 //! Recipes drawn by a seed: what an honest run may look like.
 
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::settings::{RunSettings, Schedule};
 use hashvfl_core::{GradientEncoding, PartyName};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::hash::HashConfig;
-use hashvfl_learning::init::uniform;
 use hashvfl_learning::loss::{ClassWeights, LossConfig};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 

@@ -2,9 +2,8 @@
 
 use hashvfl_attack::fsha::{CriticConfig, FshaConfig, Objective};
 use hashvfl_core::normal::add_noise;
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_learning::adam::AdamConfig;
-use hashvfl_learning::init::uniform;
 
 /// What the victim gets.
 #[derive(Debug, Clone)]

@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use hashvfl_core::RunSettings;
-use hashvfl_core::random::stream;
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_data::Matrix;
 use hashvfl_examples::processes::Configs;
 use hashvfl_learning::encoder::EncoderConfig;
-use hashvfl_learning::init::uniform;
 
 /// Uniform columns in steps of 1/256 (short in a file, exact in f32) and labels of ten classes.
 pub struct Random {
