@@ -77,6 +77,8 @@ pub struct ServeConfig {
     /// The ids of the aligned records, in the order in which all parties hold them; absent: those of `order`, or of
     /// the labels.
     pub records: Option<IdsSource>,
+    /// The same as an order that holders agreed on.
+    pub order: Option<PathBuf>,
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,
     /// How long a request waits for a party that is away, in seconds, with `absent = "wait"`.
@@ -85,7 +87,7 @@ pub struct ServeConfig {
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { records: None, absent: Absent::Wait, absent_s: 30 }
+        Self { records: None, order: None, absent: Absent::Wait, absent_s: 30 }
     }
 }
 
@@ -143,6 +145,11 @@ impl CoordinatorConfig {
         if let Some(records) = &mut config.serve.records {
             records.resolve(folder);
         }
+        config.serve.order = config.serve.order.map(|order| folder.join(order));
+        ensure!(
+            config.serve.records.is_none() || config.serve.order.is_none(),
+            "serve.records and serve.order both name the served records: remove one of them"
+        );
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
         config.order = config.order.map(|order| folder.join(order));

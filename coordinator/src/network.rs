@@ -16,6 +16,7 @@ use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
 use hashvfl_transcript::{Kind, Transcript, TranscriptError};
 use tonic::Streaming;
+use tracing::debug;
 
 use crate::label_ledger::LabelLedger;
 use crate::lobby::Joined;
@@ -139,6 +140,7 @@ impl<'a> Network<'a> {
     ) -> Result<Vec<Answer>, NetworkError> {
         self.step += 1;
         let request = request(self.step);
+        debug!(step = self.step, kind = request.kind(), "request");
         for index in 0..self.peers.len() {
             self.send(index, request.clone(), (rows, count))?;
         }

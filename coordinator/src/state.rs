@@ -106,22 +106,25 @@ impl StateFolder {
         Ok(write_whole(&self.codes(party, &codes.encoder), &codes.to_bytes())?)
     }
 
-    /// Keeps summary and top model; the latter gets its name, which says that the run has finished, only by
+    /// Keeps summary and top model; they get their names, which say that the run has finished, only by
     /// [`Self::finish`], when all parties have kept theirs.
     pub fn prepare(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
-        write_whole(&self.summary(), &serde_json::to_vec_pretty(summary)?)?;
-        Ok(top.write(&self.pending_top())?)
+        let [pending_summary, pending_top] = self.pending();
+        write_whole(&pending_summary, &serde_json::to_vec_pretty(summary)?)?;
+        Ok(top.write(&pending_top)?)
     }
 
     /// The run has finished.
     pub fn finish(&self) -> anyhow::Result<()> {
-        let (from, to) = (self.pending_top(), self.top());
-        fs::rename(&from, &to)
-            .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+        for (from, to) in self.pending().into_iter().zip([self.summary(), self.top()]) {
+            fs::rename(&from, &to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+        }
+        Ok(())
     }
 
-    fn pending_top(&self) -> PathBuf {
-        self.folder.join("top.pending.safetensors")
+    fn pending(&self) -> [PathBuf; 2] {
+        ["summary.pending.json", "top.pending.safetensors"].map(|name| self.folder.join(name))
     }
 }
 

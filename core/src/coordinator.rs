@@ -187,7 +187,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// A message of another kind than the open request asks for.
-    #[error("step {step}: {party} sent {found}, expected {expected}")]
+    #[error("step {step}: {party} sent {found}, expected {expected}: install the same release on both sides")]
     Unexpected {
         /// The open request's step.
         step: u64,
@@ -199,7 +199,7 @@ pub enum PeerError {
         expected: &'static str,
     },
     /// An answer to another step.
-    #[error("step {expected}: {party} answered for step {found}")]
+    #[error("step {expected}: {party} answered for step {found}: install the same release on both sides")]
     Step {
         /// The party.
         party: PartyName,
@@ -413,6 +413,9 @@ mod tests {
             asked().receive(FromParty::Failed { text: "x".into() }),
             Err(PeerError::Failed { .. })
         ));
+        let mut drawing = PeerSession::new(name("a"), 4);
+        drawing.requested(&FromCoordinator::Draw { step: 3, chunk: 0 }, 6);
+        assert!(matches!(drawing.receive(codes(3, 4)), Err(PeerError::Codes { .. })));
         let mut peer = asked();
         peer.receive(codes(3, 3)).unwrap();
         assert!(matches!(peer.receive(codes(3, 3)), Err(PeerError::Unexpected { .. })), "an answer twice");

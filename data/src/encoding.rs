@@ -121,8 +121,9 @@ impl Encoding {
         Self { columns }.within_limits()
     }
 
-    /// Appends a row of the encoded matrix that is no record: numbers drawn evenly over the raw values of training rows,
-    /// which lie within `ranges` once encoded; any category as likely as another; nothing missing.
+    /// Appends a row of the encoded matrix that is no record: numbers drawn evenly between the least and the largest raw value
+    /// of training rows, after `clip_quantile`, all of which lie within `ranges` once encoded; any category as likely as
+    /// another; nothing missing.
     ///
     /// # Panics
     /// If the ranges are not of as many columns.

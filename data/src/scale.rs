@@ -89,10 +89,10 @@ impl Scaler {
 
     /// A value on the common scale, drawn evenly over the raw values that training rows had; `share` from 0 to 1 is the
     /// draw. `range` is theirs on the common scale: where that is straight, it is as even there.
-    pub(crate) fn draw(&self, (low, high): (f32, f32), share: f32) -> f32 {
+    pub(crate) fn draw(&self, range: (f32, f32), share: f32) -> f32 {
         match self.curve.as_ref().map(Curve::range) {
             Some((low, high)) => self.apply(low + share * (high - low)),
-            None => low + share * (high - low),
+            None => range.0 + share * (range.1 - range.0),
         }
     }
 

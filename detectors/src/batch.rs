@@ -82,7 +82,7 @@ impl References {
     pub fn p_values(&self, kind: BatchKind, batch: &Codes) -> Result<Vec<f64>, DetectorError> {
         let [calibration, scores] = self.scores(kind, batch)?;
         let calibration = Calibration::new(calibration)?;
-        scores.into_iter().map(|score| calibration.p_value(score, 0, &mut Ties::Count)).collect()
+        Ok(scores.into_iter().map(|score| calibration.p_value(score, 0, &mut Ties::Count)).collect())
     }
 
     /// Refuses a batch of codes of such `lengths`, if these are of others.

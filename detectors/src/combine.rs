@@ -75,6 +75,9 @@ mod tests {
             assert_eq!(rule.of(&[0.9, 0.9]), 1.0);
             assert_eq!(rule.of(&[]), 1.0);
         }
-        assert!((Combination::Bonferroni.level_of_each(0.01, 4) - 0.0025).abs() < 1e-15);
+        for rule in [Combination::Bonferroni, Combination::TwiceMean, Combination::GeometricMean] {
+            let each = rule.level_of_each(0.01, 4);
+            assert!((rule.of(&[each; 4]) - 0.01).abs() < 1e-15, "{rule:?}");
+        }
     }
 }

@@ -67,44 +67,49 @@ impl Calibration {
         Ok(Self { scores, per_class })
     }
 
-    /// Calibration rows, of the smallest class where they are calibrated by class.
-    pub fn rows(&self) -> usize {
-        self.scores.values().map(Vec::len).min().unwrap_or(0)
+    /// Calibration rows that can tell `level`: of the smallest class that has enough, where they are calibrated by class.
+    pub fn rows_for(&self, level: f64) -> usize {
+        let enough = |rows: &usize| *rows >= rows_needed(level);
+        self.scores.values().map(Vec::len).filter(enough).min().unwrap_or(0)
     }
 
-    /// Refuses a level that no p-value here can be as low as, and says how many rows it needs.
+    /// Refuses a level that no p-value here can be as low as, and says how many rows it needs. Calibrated by class, it is
+    /// enough that one class has these: p-values of the others stay above the level, so that none of their rows is flagged.
     pub fn check_level(&self, level: f64) -> Result<(), DetectorError> {
         DetectorError::share("level", level)?;
         let needed = rows_needed(level);
-        for (class, group) in &self.scores {
-            if group.len() < needed {
-                let of = if self.per_class { format!(" of class {class}") } else { String::new() };
-                return Err(DetectorError::Level { level, needed, found: group.len(), of });
-            }
+        let found = self.scores.values().map(Vec::len).max().unwrap_or(0);
+        if found >= needed {
+            return Ok(());
         }
-        Ok(())
+        let of = if self.per_class { " of any class" } else { "" };
+        Err(DetectorError::Level { level, needed, found, of: of.into() })
     }
 
-    /// The p-value of a score; `class` is the row's predicted class.
-    ///
-    /// # Errors
-    /// If classes were calibrated and this one had no row.
-    pub fn p_value(&self, score: f64, class: u32, ties: &mut Ties<'_>) -> Result<f64, DetectorError> {
-        let known = self.scores.len();
+    /// Classes of `count` of which no row can be flagged at `level`: they have too few calibration rows. None where
+    /// classes were not calibrated apart.
+    pub fn silent_classes(&self, count: usize, level: f64) -> usize {
+        let needed = rows_needed(level);
+        let rows = |class: u32| self.scores.get(&class).map_or(0, Vec::len);
+        if self.per_class { (0..count as u32).filter(|class| rows(*class) < needed).count() } else { 0 }
+    }
+
+    /// The p-value of a score; `class` is the row's predicted class. It is 1 where that class was not calibrated.
+    pub fn p_value(&self, score: f64, class: u32, ties: &mut Ties<'_>) -> f64 {
         let group = self.scores.get(if self.per_class { &class } else { &0 });
-        let group = group.ok_or(DetectorError::Class { class, known })?;
+        let group = group.map_or(&[][..], Vec::as_slice);
         let above = group.len() - group.partition_point(|other| *other <= score);
         let equal = group.len() - above - group.partition_point(|other| *other < score);
         let counted = match ties {
             Ties::Count => equal,
             Ties::Random(rng) => draw_below(rng, equal + 1),
         };
-        Ok((1 + above + counted) as f64 / (group.len() + 1) as f64)
+        (1 + above + counted) as f64 / (group.len() + 1) as f64
     }
 
     /// Refuses stored parts that do not fit together.
     pub fn check(&self) -> Result<(), DetectorError> {
-        let fits = self.rows() > 0
+        let fits = self.scores.values().any(|group| !group.is_empty())
             && self.scores.len() <= MAX_CLASSES
             && (self.per_class || self.scores.keys().eq([&0]))
             && self.scores.values().all(|group| group.is_sorted());
@@ -177,12 +182,12 @@ mod tests {
     #[test]
     fn p_values_of_known_scores() {
         let calibration = Calibration::new(vec![3.0, 1.0, 2.0, 2.0]).unwrap();
-        let p = |score| calibration.p_value(score, 7, &mut Ties::Count).unwrap();
+        let p = |score| calibration.p_value(score, 7, &mut Ties::Count);
         assert_eq!([p(0.0), p(2.0), p(2.5), p(3.0), p(9.0)], [1.0, 0.8, 0.4, 0.4, 0.2]);
         let mut rng = stream(1, "ties", &[]);
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..100 {
-            let p = calibration.p_value(2.0, 0, &mut Ties::Random(&mut rng)).unwrap();
+            let p = calibration.p_value(2.0, 0, &mut Ties::Random(&mut rng));
             seen.insert((p * 5.0).round() as u32);
         }
         assert_eq!(seen, [2, 3, 4].into());
@@ -201,9 +206,13 @@ mod tests {
         assert!(matches!(calibration.check_level(1.0), Err(DetectorError::Share { .. })));
         assert!(matches!(Calibration::new(vec![]), Err(DetectorError::TooFewRows { .. })));
         let classes = Calibration::per_class(vec![0.0; 30], &[vec![0; 20], vec![4; 10]].concat()).unwrap();
-        let error = classes.check_level(0.05).unwrap_err().to_string();
+        assert!(classes.check_level(0.05).is_ok());
+        assert_eq!([0.05, 0.1, 0.01].map(|level| classes.rows_for(level)), [20, 10, 0]);
+        assert_eq!([classes.silent_classes(5, 0.05), classes.silent_classes(5, 0.1)], [4, 3]);
+        assert_eq!(calibration.silent_classes(5, 0.01), 0);
+        let error = classes.check_level(0.01).unwrap_err().to_string();
         assert!(
-            error.contains("10 calibration rows of class 4 cannot tell a level of 0.05: at least 19"),
+            error.contains("20 calibration rows of any class cannot tell a level of 0.01: at least 99"),
             "{error}"
         );
     }
@@ -211,9 +220,10 @@ mod tests {
     #[test]
     fn a_class_is_compared_with_its_own() {
         let calibration = Calibration::per_class(vec![1.0, 2.0, 10.0, 20.0], &[0, 0, 1, 1]).unwrap();
-        assert_eq!(calibration.p_value(5.0, 0, &mut Ties::Count).unwrap(), 1.0 / 3.0);
-        assert_eq!(calibration.p_value(5.0, 1, &mut Ties::Count).unwrap(), 1.0);
-        assert!(matches!(calibration.p_value(5.0, 2, &mut Ties::Count), Err(DetectorError::Class { .. })));
+        assert_eq!(calibration.p_value(5.0, 0, &mut Ties::Count), 1.0 / 3.0);
+        assert_eq!(calibration.p_value(5.0, 1, &mut Ties::Count), 1.0);
+        // Nobody was calibrated there: nothing is rare.
+        assert_eq!(calibration.p_value(5.0, 2, &mut Ties::Count), 1.0);
     }
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
             let mut draws = stream(run, "ties", &[]);
             let flagged = tests
                 .iter()
-                .filter(|score| fitted.p_value(**score, 0, &mut Ties::Random(&mut draws)).unwrap() <= level);
+                .filter(|score| fitted.p_value(**score, 0, &mut Ties::Random(&mut draws)) <= level);
             inside += u32::from((low..=high).contains(&flagged.count()));
         }
         // Ties of a test row are broken apart from those of others, which narrows counts a little.
@@ -247,7 +257,7 @@ mod tests {
         #[test]
         fn p_values_fall_as_scores_rise(mut scores in prop::collection::vec(-5_i32..5, 1..50), a in -6_i32..6, b in -6_i32..6) {
             let calibration = Calibration::new(scores.drain(..).map(f64::from).collect()).unwrap();
-            let p = |score: i32| calibration.p_value(f64::from(score), 0, &mut Ties::Count).unwrap();
+            let p = |score: i32| calibration.p_value(f64::from(score), 0, &mut Ties::Count);
             prop_assert!((a <= b) == (p(a) >= p(b)) || p(a) == p(b));
             prop_assert!(p(a) > 0.0 && p(a) <= 1.0);
         }

@@ -19,7 +19,7 @@ use crate::panel::Calibrated;
 use crate::party::PartyDetector;
 
 /// The version that is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &str = "hashvfl detectors ";
 
 /// What a file can hold.

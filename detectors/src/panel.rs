@@ -159,8 +159,7 @@ impl<D> Calibrated<D> {
     /// `ties_seed` breaks ties at random, drawn for each row from its place; without it equal scores all count.
     ///
     /// # Errors
-    /// If the rows are of other lengths than those fitted on, the calibration cannot tell the level, or a class was
-    /// not calibrated.
+    /// If the rows are of other lengths than those fitted on, or the calibration cannot tell the level.
     pub fn judge<R: ?Sized>(
         &self,
         rows: &R,
@@ -180,10 +179,10 @@ impl<D> Calibrated<D> {
         let verdict = |(row, score): (usize, f64)| {
             let mut ties = rng.as_mut().map_or(Ties::Count, Ties::Random);
             let class = classes.map_or(0, |classes| classes[row]);
-            let p_value = self.calibration.p_value(score, class, &mut ties)?;
-            Ok(Verdict { score, p_value, flagged: p_value <= level })
+            let p_value = self.calibration.p_value(score, class, &mut ties);
+            Verdict { score, p_value, flagged: p_value <= level }
         };
-        scores.into_iter().enumerate().map(verdict).collect()
+        Ok(scores.into_iter().enumerate().map(verdict).collect())
     }
 
     /// Refuses stored parts that do not fit together; `check` judges a detector.

@@ -76,9 +76,9 @@ fn a_file_gives_the_same_judgement_and_damage_is_an_error() {
     }
     assert!(file::from_bytes::<Calibrated<PartyDetector>>(&bytes[..bytes.len() / 2]).is_err());
     assert!(file::from_bytes::<Calibrated<hashvfl_detectors::CoordinatorDetector>>(&bytes).is_err());
-    let newer = [b"hashvfl detectors 2\n", &bytes[20..]].concat();
+    let newer = [b"hashvfl detectors 3\n", &bytes[20..]].concat();
     let error = file::from_bytes::<Calibrated<PartyDetector>>(&newer).err().unwrap();
-    assert_eq!(error, DetectorError::Version { expected: 1, found: 2 });
+    assert_eq!(error, DetectorError::Version { expected: 2, found: 3 });
     let missing =
         file::read::<Calibrated<PartyDetector>>(&folder.path().join("nothing")).err().unwrap().to_string();
     assert!(missing.contains("cannot read") && missing.contains("nothing"), "{missing}");

@@ -282,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn balanced_classes_weigh_as_much_whatever_their_number_of_records() {
+        let labels = Labels::Classes { count: 2, index: vec![0, 1, 1, 1] };
+        let config = LossConfig { class_weights: ClassWeights::Balanced, ..LossConfig::default() };
+        let of =
+            |config| Loss::new(labels.clone(), &[0, 1, 2, 3], config, 8).learn(&[0.0; 8], &[0, 1, 2, 3]).1;
+        let pull = |gradient: &[f32], row: usize| gradient[2 * row].abs();
+        let (even, plain) = (of(config), of(LossConfig::default()));
+        assert!((pull(&even, 0) - 3.0 * pull(&even, 1)).abs() < 1e-6, "{even:?}");
+        assert!((pull(&plain, 0) - pull(&plain, 1)).abs() < 1e-6, "{plain:?}");
+    }
+
+    #[test]
     fn the_loss_learned_from_is_the_evaluated_one_and_its_slope_the_gradient() {
         let outputs = vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0, 1.0, 1.0, 1.0];
         let rows = [3, 0, 1, 2];

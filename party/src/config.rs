@@ -115,6 +115,8 @@ pub struct PartyConfig {
 pub struct ServeConfig {
     /// The columns of the records to predict; absent: those of the training table, in `order`.
     pub columns: Option<ColumnsSource>,
+    /// The order of their records that holders agreed on; absent: that of the table `columns`.
+    pub order: Option<PathBuf>,
 }
 
 /// Limits of waits, in seconds.
@@ -208,7 +210,7 @@ impl PartyConfig {
         let Some(columns) = &self.serve.columns else { return self.trained_on() };
         // The training's cache stays what it is.
         let cache = self.cache.as_ref().map(|cache| hashvfl_data::beside(cache, ".served"));
-        Source { columns, order: None, cache }
+        Source { columns, order: self.serve.order.as_deref(), cache }
     }
 
     /// What is done to columns on their way to numbers.
@@ -231,6 +233,11 @@ impl PartyConfig {
         if let Some(columns) = &mut config.serve.columns {
             columns.resolve(folder);
         }
+        config.serve.order = config.serve.order.map(|order| folder.join(order));
+        ensure!(
+            config.serve.order.is_none() || config.serve.columns.is_some(),
+            "serve.order is the order of the records of serve.columns, which is absent: name the table"
+        );
         config.state = folder.join(&config.state);
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);

@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use hashvfl_core::p_value::Grid;
 use hashvfl_detectors::drift::{Monitor, State};
-use hashvfl_detectors::{BatchKind, Calibrated, Codes, CoordinatorDetector, DetectorError, References, file};
+use hashvfl_detectors::{
+    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, DetectorError, References, file,
+};
 use tracing::warn;
 
 use super::{DetectorsConfig, Rows};
@@ -88,12 +90,13 @@ impl Judge {
         self.config.level
     }
 
-    /// Warns where the p-values of `grids`, the parties' own, leave a source that can flag nothing by itself.
+    /// Warns where the p-values of `grids`, the parties' own, leave a source that can flag nothing by itself: by Bonferroni
+    /// it shall, by means no source can.
     pub fn check_parties(&self, grids: &[Grid]) {
-        let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
-        if grids.is_empty() {
+        if grids.is_empty() || self.config.parties != Combination::Bonferroni {
             return;
         }
+        let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
         if let Err(error) = self.detectors.calibration().check_level(self.config.level_of_each(level)) {
             warn!("beside p-values of {} parties: {error}", grids.len());
         }

@@ -38,7 +38,7 @@ impl RecordIndex {
     /// # Errors
     /// As [`Self::load`].
     pub fn served(config: &CoordinatorConfig) -> anyhow::Result<Self> {
-        match (&config.serve.records, &config.order) {
+        match (&config.serve.records, config.serve.order.as_ref().or(config.order.as_ref())) {
             (Some(records), _) => Self::load(records),
             (None, Some(order)) => Self::of(&Order::read(order)?.ids),
             (None, None) => Self::load(&config.labels.ids()),

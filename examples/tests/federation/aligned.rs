@@ -100,6 +100,17 @@ fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
     let (rows, errors) = predict(&fixture, &address, &ids(&fixture, "labels-align/order.csv", 2));
     assert!(all_by(&rows, "bank+telecom") && rows.len() > 200, "{errors}");
     drop((coordinator, parties));
+    // Records of another table are found in it by an order of their own.
+    for name in PARTIES {
+        let columns = format!("columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}");
+        fixture.extra.push((name, format!("serve = {{ {columns}, order = \"{name}-align/order.csv\" }}")));
+    }
+    fixture.extra.push(("coordinator", "serve = { order = \"labels-align/order.csv\" }".into()));
+    let (coordinator, address) = fixture.serve();
+    let parties = serving(&fixture, &coordinator, &address);
+    let (again, errors) = predict(&fixture, &address, &ids(&fixture, "labels-align/order.csv", 2));
+    assert_eq!(again, rows, "{errors}");
+    drop((coordinator, parties));
     let table = fixture.read("bank.csv");
     fixture.write("bank.csv", &format!("{table}r9999,0.1,0.2,0.3\n"));
     let config = fixture.path("bank.toml");

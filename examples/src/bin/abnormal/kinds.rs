@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hashvfl_core::random::{below, stream, uniform};
+use hashvfl_core::random::{below, stream};
+use hashvfl_data::Ranges;
 use hashvfl_detectors::centres::Centres;
 use hashvfl_detectors::codes::bit;
 use rand::Rng;
@@ -34,8 +35,8 @@ pub struct Maker<'a, 'b> {
     federation: &'a Federation<'b>,
     rng: ChaCha8Rng,
     width: usize,
-    /// Lowest and highest training value of each column of the wrong party.
-    ranges: Vec<(f32, f32)>,
+    /// Between which values the training rows' columns of the wrong party lie.
+    ranges: Ranges,
     by_class: BTreeMap<u32, Vec<u32>>,
     centres: Centres,
     class_count: u32,
@@ -45,12 +46,8 @@ impl<'a, 'b> Maker<'a, 'b> {
     /// For one federation; `normal` is what both sides see of training records.
     pub fn new(federation: &'a Federation<'b>, normal: &View, seed: u64) -> Self {
         let columns = &federation.set.columns[WRONG];
-        let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); columns.cols()];
-        for row in &federation.fit {
-            for (range, value) in ranges.iter_mut().zip(columns.row(*row as usize)) {
-                *range = (range.0.min(*value), range.1.max(*value));
-            }
-        }
+        let mut ranges = Ranges::new(columns.cols());
+        federation.fit.iter().for_each(|row| ranges.widen(columns.row(*row as usize)));
         let mut by_class: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let classes = federation.set.classes();
         federation.test.iter().for_each(|row| by_class.entry(classes[*row as usize]).or_default().push(*row));
@@ -128,12 +125,7 @@ impl<'a, 'b> Maker<'a, 'b> {
 
     fn noise(&mut self, base: &[u32]) -> anyhow::Result<Kind> {
         let mut raw = Vec::with_capacity(base.len() * self.width);
-        for _ in base {
-            for column in 0..self.width {
-                let (low, high) = self.ranges[column];
-                raw.push(low + uniform(&mut self.rng) * (high - low));
-            }
-        }
+        base.iter().for_each(|_| self.ranges.draw(&mut self.rng, &mut raw));
         let about = "the second party's columns are drawn evenly from the range that each has in training";
         self.altered("uniform noise", about, base, raw)
     }

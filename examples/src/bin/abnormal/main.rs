@@ -63,6 +63,9 @@ struct Arguments {
     /// Abnormal rows of a kind, at most.
     #[arg(long, default_value_t = 2000)]
     rows: usize,
+    /// Training rows that detectors are fitted on, at most. A run fits them on half of its calibration records
+    #[arg(long, default_value_t = 20_000, value_name = "ROWS")]
+    fit_rows: usize,
     /// Abnormal rows in a batch that is compared with itself, as a share of its normal rows.
     #[arg(long, default_value_t = 0.1)]
     strange: f64,
@@ -165,10 +168,10 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
         };
         let federation = Federation::train(&set, seed, keep("").as_deref())?;
         if arguments.choose {
-            choose::choose(&federation, &Fitted::fit(&federation, seed)?.0, seed)?;
+            choose::choose(&federation, &Fitted::fit(&federation, seed, arguments.fit_rows)?.0, seed)?;
             continue;
         }
-        let bench = Bench::fit(&federation, seed)?;
+        let bench = Bench::fit(&federation, seed, arguments.fit_rows)?;
         alarms += &bench.false_alarms(arguments, seed)?;
         if seed > arguments.seed {
             continue;
@@ -181,7 +184,7 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
             let federation = Federation::train(&poisoned.set, seed, keep("-poisoned").as_deref())?;
             sections.push((
                 "Backdoor".into(),
-                Bench::fit(&federation, seed)?.backdoor(&poisoned, &set, arguments)?,
+                Bench::fit(&federation, seed, arguments.fit_rows)?.backdoor(&poisoned, &set, arguments)?,
             ));
         }
     }
@@ -214,8 +217,8 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn fit(federation: &'a Federation<'a>, seed: u64) -> anyhow::Result<Self> {
-        let (fitted, normal) = Fitted::fit(federation, seed)?;
+    fn fit(federation: &'a Federation<'a>, seed: u64, fit_rows: usize) -> anyhow::Result<Self> {
+        let (fitted, normal) = Fitted::fit(federation, seed, fit_rows)?;
         println!("  detectors fitted in {:.1} s", fitted.fit_seconds);
         let calibration = federation.view_of(&federation.calibration)?;
         let test = federation.view_of(&federation.test)?;

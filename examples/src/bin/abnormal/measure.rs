@@ -24,10 +24,7 @@ pub struct Figures {
 pub fn p_values(calibration: &[f64], scores: &[f64], seed: u64) -> anyhow::Result<Vec<f64>> {
     let fitted = Calibration::new(calibration.to_vec())?;
     let mut rng = stream(seed, "ties", &[]);
-    Ok(scores
-        .iter()
-        .map(|score| fitted.p_value(*score, 0, &mut Ties::Random(&mut rng)))
-        .collect::<Result<_, _>>()?)
+    Ok(scores.iter().map(|score| fitted.p_value(*score, 0, &mut Ties::Random(&mut rng))).collect())
 }
 
 /// Measures scores of normal and abnormal test rows.

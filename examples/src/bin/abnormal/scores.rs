@@ -14,9 +14,6 @@ use hashvfl_detectors::{
 use crate::federation::{Federation, View};
 use crate::kinds::WRONG;
 
-/// Training rows that detectors are fitted on, at most.
-const FIT_ROWS: usize = 20_000;
-
 /// One line of the tables: detectors whose scores are combined.
 pub struct Line {
     /// Its name.
@@ -79,10 +76,10 @@ pub struct Fitted {
 pub const DEFAULTS: [&str; 3] = ["default, codes only", "default, at the parties", "default, both sides"];
 
 impl Fitted {
-    /// Fits all detectors on the rows that the models learned from; `normal` is what is seen of them.
-    pub fn fit(federation: &Federation<'_>, seed: u64) -> anyhow::Result<(Self, View)> {
+    /// Fits all detectors on the rows that the models learned from, so many at most; `normal` is what is seen of them.
+    pub fn fit(federation: &Federation<'_>, seed: u64, fit_rows: usize) -> anyhow::Result<(Self, View)> {
         let start = Instant::now();
-        let rows = &federation.fit[..federation.fit.len().min(FIT_ROWS)];
+        let rows = &federation.fit[..federation.fit.len().min(fit_rows)];
         let (normal, scale) = (federation.view_of(rows)?, federation.view_of(&federation.scale)?);
         let drawn = federation.drawn(rows, seed)?;
         let beside = Beside { targets: federation.models.classifier.targets(), drawn: Some(&drawn) };

@@ -33,7 +33,7 @@ pub struct Cli {
 pub enum Benchmark {
     /// Credit card defaults: guest's and host's columns, 16 bits, AUC.
     CreditDefault {
-        /// Take raw.csv, standardised on training rows, in place of guest.csv and host.csv, which were scaled on
+        /// Take raw.csv, preprocessed on training rows, in place of guest.csv and host.csv, which were scaled on
         /// all rows.
         #[arg(long)]
         raw: bool,
