@@ -19,15 +19,16 @@ use hashvfl_learning::Network;
 use serde::{Deserialize, Serialize};
 
 use super::by_bits::ByBits;
-use super::train::{batches, halves_gradient, network, stored};
+use super::train::{BATCH, batches, halves_gradient, network, stored};
 use crate::codes::{Codes, signs};
 use crate::error::DetectorError;
 use crate::limits::MAX_TOTAL_BITS;
 use crate::rows::Seen;
 use crate::{Detector, Score};
 
-/// Updates of the weights.
-const UPDATES: u64 = 6_000;
+/// Passes over the rows, and the fewest and most updates of the weights: more passes over few rows learn them by heart.
+const PASSES: usize = 48;
+const UPDATES: [usize; 2] = [500, 6_000];
 /// Hidden units.
 const HIDDEN: usize = 128;
 /// Of replaced codes, so many are those of other rows, of drawn inputs and of random bits.
@@ -71,7 +72,8 @@ impl Mismatch {
         let shares = paired + if drawn.is_some() { even } else { 0 } + random;
         let mut network = network(&[bits, HIDDEN, 1], seed, "mismatch");
         let mut rng = stream(seed, "mismatch pairs", &[]);
-        batches(codes.rows(), UPDATES, seed, |rows, rate| {
+        let updates = (PASSES * codes.rows() / BATCH).clamp(UPDATES[0], UPDATES[1]);
+        batches(codes.rows(), updates as u64, seed, |rows, rate| {
             let mut input: Vec<f32> =
                 rows.iter().flat_map(|row| signs(codes, *row as usize, 0..bits)).collect();
             for row in rows {
