@@ -4,7 +4,6 @@ use hashvfl_core::random::uniform;
 use rand::rngs::ChaCha8Rng;
 
 /// The least and the largest value of each column of an encoded matrix, over its training rows.
-#[derive(Clone, PartialEq)]
 pub struct Ranges(pub(crate) Vec<(f32, f32)>);
 
 impl Ranges {

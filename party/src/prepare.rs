@@ -143,14 +143,16 @@ impl Prepared {
     /// # Errors
     /// When records cannot be read.
     pub fn draw(&mut self, chunk: u32) -> anyhow::Result<Vec<f32>> {
-        let ranges = match self.ranges.take() {
+        let ranges = match &self.ranges {
             Some(ranges) => ranges,
-            None => self.ranges()?,
+            None => {
+                let ranges = self.ranges()?;
+                self.ranges.insert(ranges)
+            }
         };
         let mut rng = stream(self.seed, "drawn inputs", &[u64::from(chunk)]);
         let mut values = Vec::with_capacity(CHUNK_ROWS * self.columns.cols());
-        (0..CHUNK_ROWS).for_each(|_| self.encoding.draw(&ranges, &mut rng, &mut values));
-        self.ranges = Some(ranges);
+        (0..CHUNK_ROWS).for_each(|_| self.encoding.draw(ranges, &mut rng, &mut values));
         Ok(values)
     }
 

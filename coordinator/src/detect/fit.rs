@@ -30,7 +30,7 @@ pub fn fit(
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     drawn: &[Vec<PackedCodes>],
 ) -> anyhow::Result<Option<Fitted>> {
-    let DetectorsConfig { kinds, combination, per_class, batch, level, .. } = &config.detectors;
+    let DetectorsConfig { kinds, combination, per_class, batch, .. } = &config.detectors;
     if plan.part(Part::Calibration).is_empty() {
         return Ok(None);
     }
@@ -47,14 +47,6 @@ pub fn fit(
         let panel = Panel::new(detectors, *combination, &scale)?;
         let classes = per_class.then_some(calibration.classes.as_slice());
         let detectors = Calibrated::new(panel, &scale, &calibrating, classes)?;
-        let silent = detectors.calibration().silent_classes(classifier.meaning().outputs(), *level);
-        if silent > 0 {
-            warn!(
-                "detectors.per_class: {silent} classes have fewer calibration records than the {} that level {level} needs: \
-                 records predicted as one of these are never flagged",
-                rows_needed(*level)
-            );
-        }
         let references = batch.map(|_| References::new(normal.codes, calibration.codes)).transpose()?;
         Ok(Fitted { detectors, references })
     };
@@ -72,8 +64,8 @@ pub fn measure(
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     rows: &[u32],
 ) -> anyhow::Result<summary::Flags> {
-    let (level, calibration) =
-        (config.detectors.level, detectors.calibration().rows_for(config.detectors.level));
+    let level = config.detectors.level;
+    let calibration = detectors.calibration().rows_for(level);
     let mut flagged = 0;
     if !rows.is_empty() {
         let seen = Rows::of(classifier, gather, rows)?;
@@ -83,8 +75,15 @@ pub fn measure(
     }
     let share = |count: usize| count as f64 / rows.len().max(1) as f64;
     let (low, high) = flags_interval(rows.len(), calibration, level, 0.99)?;
-    // Records of a class that has too few are never flagged, and nobody knows how many there are.
     let silent = detectors.calibration().silent_classes(classifier.meaning().outputs(), level);
+    if silent > 0 {
+        warn!(
+            "detectors.per_class: {silent} classes have fewer calibration records than the {} that level {level} needs: \
+             records predicted as one of these are never flagged",
+            rows_needed(level)
+        );
+    }
+    // Nobody knows how many records there are of such classes.
     let low = if silent > 0 { 0 } else { low };
     Ok(summary::Flags {
         level,

@@ -55,9 +55,7 @@ impl Mismatch {
             bits.is_some_and(|bits| bits <= MAX_TOTAL_BITS && *self.network.sizes() == [bits, HIDDEN, 1]);
         DetectorError::stored(fits, "a network on codes")
     }
-}
 
-impl Mismatch {
     /// Fits it on normal codes and, where there are any, codes of drawn inputs.
     ///
     /// # Errors
