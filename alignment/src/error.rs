@@ -25,6 +25,9 @@ pub enum AlignmentError {
     /// A file of the folder is not what this program wrote.
     #[error("{0} is damaged: remove the alignment's folder and begin again, under a new id")]
     Damaged(PathBuf),
+    /// A file cannot be written whole.
+    #[error(transparent)]
+    Write(#[from] hashvfl_files::WriteError),
     /// The folder belongs to another alignment.
     #[error("{0} holds another alignment, or one under other settings: name another folder")]
     OtherAlignment(PathBuf),

@@ -1,8 +1,10 @@
 //! Files of items of one size behind their number: written whole and renamed, or chunk by chunk as a journal.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use hashvfl_files::{WholeFile, owner_only};
 
 use crate::error::AlignmentError;
 
@@ -27,36 +29,17 @@ pub fn items_of(index: u32, total: u64, item_bytes: usize) -> u64 {
     total.saturating_sub(u64::from(index) * room).min(room)
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Writes a file whole or not at all, readable by its owner alone.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AlignmentError> {
-    let temporary = path.with_extension("tmp");
-    let error = || AlignmentError::io("write", path);
-    let mut file = options().write(true).create(true).truncate(true).open(&temporary).map_err(error())?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error())?;
-    fs::rename(&temporary, path).map_err(error())
-}
-
 /// A file that gets its name when it is whole.
 pub struct Whole {
-    file: BufWriter<File>,
+    file: BufWriter<WholeFile>,
     path: PathBuf,
-    temporary: PathBuf,
 }
 
 impl Whole {
     /// Begins a file without a header.
     pub fn plain(path: &Path) -> Result<Self, AlignmentError> {
-        let temporary = path.with_extension("tmp");
-        let file = options().write(true).create(true).truncate(true).open(&temporary);
-        let file = file.map_err(AlignmentError::io("write", path))?;
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file), path: path.to_path_buf(), temporary })
+        let file = BufWriter::with_capacity(BUFFER_BYTES, WholeFile::create(path)?);
+        Ok(Self { file, path: path.to_path_buf() })
     }
 
     /// Begins a file of `total` items.
@@ -72,11 +55,9 @@ impl Whole {
     }
 
     /// Gives the file its name.
-    pub fn finish(mut self) -> Result<(), AlignmentError> {
-        let error = || AlignmentError::io("write", &self.path);
-        self.file.flush().map_err(error())?;
-        self.file.get_ref().sync_all().map_err(error())?;
-        fs::rename(&self.temporary, &self.path).map_err(error())
+    pub fn finish(self) -> Result<(), AlignmentError> {
+        let file = self.file.into_inner().map_err(IntoInnerError::into_error);
+        Ok(file.map_err(AlignmentError::io("write", &self.path))?.finish()?)
     }
 }
 
@@ -142,7 +123,7 @@ impl Journal {
     /// Goes on with a journal, where there is one.
     pub fn resume(path: &Path, item_bytes: usize) -> Result<Option<Self>, AlignmentError> {
         let error = || AlignmentError::io("read", path);
-        let mut file = match options().read(true).write(true).open(path) {
+        let mut file = match owner_only().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(reason) => return Err(error()(reason)),
@@ -167,7 +148,7 @@ impl Journal {
     pub fn create(path: &Path, item_bytes: usize, total: u64) -> Result<Self, AlignmentError> {
         let error = || AlignmentError::io("write", path);
         let mut file =
-            options().read(true).write(true).create(true).truncate(true).open(path).map_err(error())?;
+            owner_only().read(true).write(true).create(true).truncate(true).open(path).map_err(error())?;
         file.write_all(&total.to_le_bytes()).map_err(error())?;
         Ok(Self { file, path: path.to_path_buf(), item_bytes, total, held: 0 })
     }
@@ -194,6 +175,8 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     #[test]

@@ -3,11 +3,12 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use hashvfl_files::write_whole;
 use zeroize::Zeroize;
 
 use crate::curve::Secret;
 use crate::error::AlignmentError;
-use crate::files::{Items, write_whole};
+use crate::files::Items;
 use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
 use crate::spool::RECORD_BYTES;
@@ -90,7 +91,7 @@ impl Folder {
         let mut bytes = secret.to_bytes();
         let written = write_whole(&path, &bytes);
         bytes.zeroize();
-        written
+        Ok(written?)
     }
 
     pub(crate) fn secret(&self) -> Result<Secret, AlignmentError> {

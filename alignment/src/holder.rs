@@ -319,7 +319,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             if order::count(self.folder, self.me)? > 0 {
                 order::write(self.folder, self.settings, self.me)?;
             }
-            crate::files::write_whole(&self.folder.file("ordered"), b"")?;
+            hashvfl_files::write_whole(&self.folder.file("ordered"), b"")?;
             return Ok(true);
         }
         Ok(false)

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use curve25519_dalek::MontgomeryPoint;
 use hashvfl_core::Digest;
+use hashvfl_files::write_whole;
 use rand::TryRng;
 use zeroize::Zeroizing;
 
 use crate::error::AlignmentError;
-use crate::files::write_whole;
 
 /// A public key: 64 hex digits in a policy.
 #[derive(Clone, Copy, PartialEq, Eq)]

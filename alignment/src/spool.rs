@@ -1,6 +1,7 @@
 //! A holder's records on their way in: ids are normalised, digested under the settings and sorted by digest, on disk.
 
 use hashvfl_core::Digest;
+use hashvfl_files::write_whole;
 
 use crate::error::AlignmentError;
 use crate::files::Whole;
@@ -68,7 +69,7 @@ impl<'a> Spool<'a> {
         }
         self.ids.finish()?;
         let print = fingerprint.map_or("-".to_string(), |digest| digest.to_string());
-        crate::files::write_whole(&self.folder.file("fingerprint"), print.as_bytes())?;
+        write_whole(&self.folder.file("fingerprint"), print.as_bytes())?;
         let mut records = Whole::create(&self.folder.file("records"), self.count)?;
         let (mut last, mut twice) = ([0; 32], 0);
         self.sorter.finish::<AlignmentError>(|record| {

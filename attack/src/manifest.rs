@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::Digest;
 use hashvfl_data::fingerprint;
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use hashvfl_party::PartyConfig;
 use serde::{Deserialize, Serialize};
 

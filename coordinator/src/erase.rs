@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use hashvfl_data::read_found;
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;

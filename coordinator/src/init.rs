@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use hashvfl_files::write_whole;
 
 /// Writes the config.
 pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
@@ -16,7 +17,7 @@ pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{table}", &format!("{:?}", table_path.display().to_string()))
         .replace("{id}", &format!("{:?}", header.id))
         .replace("{label}", &format!("{label:?}"));
-    fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
+    write_whole(out, text.as_bytes())?;
     let out = out.display();
     println!(
         "{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`"

@@ -12,9 +12,9 @@ use anyhow::{Context, ensure};
 use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::screen::{Action, Screened, Screening};
 use hashvfl_detectors::{Codes, DetectorError, Labelled, Told, label_p_values};
+use hashvfl_files::write_whole;
 use hashvfl_learning::course::ScreenedAt;
 use hashvfl_learning::loss::Labels;
-use hashvfl_learning::snapshot::write_whole;
 use serde::Deserialize;
 use tracing::info;
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_core::{Digest, PartyName, StoredCodes};
+use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;
-use hashvfl_learning::snapshot::write_whole;
 
 use crate::summary::Summary;
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use hashvfl_core::Digest;
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -75,12 +75,21 @@ pub struct Configs {
 }
 
 /// Runs a federation to its end; `watch` hears what the coordinator tells.
-pub fn run(configs: &Configs, mut watch: impl FnMut(&Event)) -> anyhow::Result<Summary> {
+pub fn run(configs: &Configs, watch: impl FnMut(&Event)) -> anyhow::Result<Summary> {
+    run_measured(configs, watch).map(|(summary, _)| summary)
+}
+
+/// The same, and the largest memory of the coordinator and of each party up to the last event, in bytes; where the system
+/// tells.
+pub fn run_measured(
+    configs: &Configs,
+    mut watch: impl FnMut(&Event),
+) -> anyhow::Result<(Summary, Vec<Option<u64>>)> {
     let mut coordinator =
         Process::start("coordinator", &["coordinator", "--json"], &configs.coordinator, Stdio::piped())?;
     let stdout = coordinator.child.stdout.take().context("the coordinator's output")?;
     let mut parties = Vec::new();
-    let mut summary = None;
+    let (mut summary, mut peaks) = (None, vec![None; 1 + configs.parties.len()]);
     for line in BufReader::new(stdout).lines() {
         let line = line.context("reading the coordinator's output")?;
         let event: Event = serde_json::from_str(&line).context("the coordinator's output")?;
@@ -92,10 +101,13 @@ pub fn run(configs: &Configs, mut watch: impl FnMut(&Event)) -> anyhow::Result<S
             summary = Some(serde_json::from_slice(&text).with_context(|| format!("reading {path}"))?);
         }
         watch(&event);
+        for (most, process) in peaks.iter_mut().zip([&coordinator].into_iter().chain(&parties)) {
+            *most = (*most).max(peak(process.child.id()));
+        }
     }
     coordinator.join()?;
     parties.iter_mut().try_for_each(Process::join)?;
-    summary.context("the coordinator ended without a summary")
+    Ok((summary.context("the coordinator ended without a summary")?, peaks))
 }
 
 /// A trained federation that serves predictions, each side a process of its own; ended when it is dropped.
@@ -183,6 +195,11 @@ impl Serving {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
+}
+
+/// Bytes as a figure to read.
+pub fn megabytes(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".into(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6))
 }
 
 fn peak(process: u32) -> Option<u64> {

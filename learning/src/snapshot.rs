@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use hashvfl_core::Digest;
+use hashvfl_files::{WriteError, write_whole};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
@@ -23,16 +23,17 @@ pub struct Array {
 /// Why a snapshot cannot be written, read or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The file system said no.
-    #[error("cannot {what} {path}: {source}")]
-    Io {
-        /// "read" or "write".
-        what: &'static str,
+    /// The file cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The file is no snapshot.
     #[error("{path} is damaged or no model file: {reason}")]
     Format {
@@ -129,16 +130,13 @@ impl Snapshot {
             .map_err(|error| format(error.to_string()))?;
         let text: HashMap<String, String> = self.text.clone().into_iter().collect();
         let file = serialize(views, Some(text)).map_err(|error| format(error.to_string()))?;
-        write_whole(path, &file)
+        Ok(write_whole(path, &file)?)
     }
 
     /// Reads a safetensors file.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
-        let bytes = fs::read(path).map_err(|source| SnapshotError::Io {
-            what: "read",
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let bytes =
+            fs::read(path).map_err(|reason| SnapshotError::Read { path: path.to_path_buf(), reason })?;
         let format = |reason: String| SnapshotError::Format { path: path.to_path_buf(), reason };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
@@ -154,22 +152,6 @@ impl Snapshot {
         let text = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
         Ok(Self { arrays, text })
     }
-}
-
-/// Writes a file under a temporary name, mode 0600, and renames it, so that no half file is ever seen.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
-    let error = |source| SnapshotError::Io { what: "write", path: path.to_path_buf(), source };
-    let temporary = path.with_extension("tmp");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(&temporary).map_err(error)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error)?;
-    fs::rename(&temporary, path).map_err(error)
 }
 
 fn check_shape(name: &str, expected: &[usize], found: &[usize]) -> Result<(), SnapshotError> {
@@ -262,6 +244,5 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(matches!(Snapshot::read(&path), Err(SnapshotError::Format { .. })));
-        assert!(!folder.path().join("model.tmp").exists());
     }
 }

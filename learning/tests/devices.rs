@@ -4,8 +4,8 @@
 
 use hashvfl_core::random::stream;
 use hashvfl_core::{PartyName, RunSettings, Task};
-use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig};
-use hashvfl_learning::device::{self, Device, DeviceChoice};
+use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, ResNet18Config};
+use hashvfl_learning::device::{self, Device, DeviceChoice, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::loss::{Labels, Loss, LossConfig};
@@ -52,23 +52,36 @@ fn train(device: &Device, model: &BottomConfig, input: InputShape) -> (Vec<f32>,
     (values, losses)
 }
 
-#[test]
-fn codes_and_losses_are_the_same_on_wgpu_and_cpu() {
-    let opened = match device::open(DeviceChoice::Wgpu) {
-        Ok(opened) => opened,
+/// An adapter, or `None` where there is none and need not be.
+fn adapter() -> Option<Opened> {
+    match device::open(DeviceChoice::Wgpu) {
+        Ok(opened) => Some(opened),
         Err(error) => {
             assert!(std::env::var_os("HASHVFL_NEED_WGPU").is_none(), "{error}");
             eprintln!("skipped: {error}");
-            return;
+            None
         }
-    };
-    eprintln!("compared with {}", opened.name);
-    let image = InputShape { columns: 8 * 4, image: Some([1, 8, 4]), ..InputShape::default() };
-    let models = [
+    }
+}
+
+fn image() -> InputShape {
+    InputShape { columns: 8 * 4, image: Some([1, 8, 4]), ..InputShape::default() }
+}
+
+fn models() -> [BottomConfig; 3] {
+    [
         BottomConfig::Mlp(MlpConfig::default()),
         BottomConfig::Cnn(CnnConfig { channels: vec![4, 8], ..CnnConfig::default() }),
-    ];
-    for model in models {
+        BottomConfig::ResNet18(ResNet18Config { width: 4 }),
+    ]
+}
+
+#[test]
+fn codes_and_losses_are_the_same_on_wgpu_and_cpu() {
+    let Some(opened) = adapter() else { return };
+    eprintln!("compared with {}", opened.name);
+    let image = image();
+    for model in models() {
         let (on_cpu, cpu_losses) = train(&Device::flex(), &model, image.clone());
         let (on_wgpu, wgpu_losses) = train(&opened.device, &model, image.clone());
         let apart = on_cpu.iter().zip(&on_wgpu).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -84,8 +97,10 @@ fn codes_and_losses_are_the_same_on_wgpu_and_cpu() {
 
 #[test]
 fn the_same_seed_twice_is_the_same_run_to_the_bit() {
-    let input = InputShape { columns: 12, ..InputShape::default() };
-    let model = BottomConfig::Mlp(MlpConfig::default());
-    let run = || train(&Device::flex(), &model, input.clone());
-    assert_eq!(run(), run());
+    for device in [Some(Device::flex()), adapter().map(|opened| opened.device)].into_iter().flatten() {
+        for model in models() {
+            let run = || train(&device, &model, image());
+            assert_eq!(run(), run(), "{model:?} on {device:?}");
+        }
+    }
 }

@@ -4,7 +4,6 @@
 //! 4,096 values in order, not a million. Fewer buckets would make small writes slower, more of them small tables.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -144,11 +143,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     if new.exists() {
         std::fs::remove_file(&new).map_err(io)?;
     }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&new).map_err(io)?;
+    hashvfl_files::owner_only().read(true).write(true).create_new(true).open(&new).map_err(io)?;
     let mut salt = Salt::default();
     rand::rngs::SysRng.try_fill_bytes(&mut salt).map_err(|error| StoreError::Io {
         what: "make",

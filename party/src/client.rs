@@ -83,7 +83,10 @@ fn work(
             anyhow!("step {}: {}: is the coordinator still up?", worker.step(), describe(&status))
         })?;
         let Some(message) = message else {
-            bail!("step {}: the coordinator closed the stream before the run's end", worker.step());
+            bail!(
+                "step {}: the coordinator closed the stream before the run's end: its log says why; then start all sides again",
+                worker.step()
+            );
         };
         let message = FromCoordinator::try_from(message)
             .with_context(|| format!("step {}: the coordinator sent an unusable message", worker.step()))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use hashvfl_core::inference::granted;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use tracing::warn;
 
 use crate::config::PartyConfig;

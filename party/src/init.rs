@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hashvfl_core::PartyName;
 use hashvfl_data::{Kind, Survey, Surveyed, survey};
+use hashvfl_files::write_whole;
 
 /// Whole numbers of no more values than this may be codes.
 const FEW_NUMBERS: usize = 12;
@@ -35,7 +36,7 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{ignored}", &left_out(&ignored, survey.records))
         .replace("{nulls}", &nulls(&survey.nulls))
         .replace("{types}", &types(&columns, &survey));
-    fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
+    write_whole(out, text.as_bytes())?;
     println!(
         "{} written: read it, agree on [run] with the others, then `party --config {} --check`",
         out.display(),

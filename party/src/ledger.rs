@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use hashvfl_ledger::{MEANING, Policy, RecordKey, RedbStore, Report, Store, explain_account, export};
 
 use crate::config::PartyConfig;

@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use hashvfl_core::Digest;
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
 

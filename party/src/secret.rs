@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::response::{KEY_BYTES, Response};
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use rand::TryRng;
 
 use crate::config::PartyConfig;

@@ -10,7 +10,7 @@ pub enum TranscriptError {
     /// The file system said no.
     #[error("cannot {what} the transcript {path}: {source}")]
     Io {
-        /// "read", "write" or "remove".
+        /// "read" or "remove".
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -25,6 +25,9 @@ pub enum TranscriptError {
         /// Why.
         source: ParquetError,
     },
+    /// The file cannot be begun or finished.
+    #[error(transparent)]
+    File(#[from] hashvfl_files::WriteError),
     /// The file is cut off, or no Parquet file.
     #[error("{path} is cut off or no transcript ({reason}): take the whole file that the run wrote")]
     Format {

@@ -1,10 +1,10 @@
-//! Writing: a temporary file that gets its name when it is whole.
+//! Writing: a file that gets its name when it is whole.
 
-use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashvfl_core::{Digest, PackedCodes, PartyName};
+use hashvfl_files::WholeFile;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
@@ -34,8 +34,7 @@ pub(crate) const HEAD_KEY: &str = "hashvfl.head";
 /// A transcript in the making.
 pub struct Transcript {
     path: PathBuf,
-    temporary: PathBuf,
-    writer: Option<SerializedFileWriter<File>>,
+    writer: SerializedFileWriter<WholeFile>,
     rows: Rows,
     head: Digest,
 }
@@ -43,19 +42,7 @@ pub struct Transcript {
 impl Transcript {
     /// Begins a file at `path`.
     pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
-        let temporary = path.with_extension("tmp");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let file = options.open(&temporary).map_err(|source| TranscriptError::Io {
-            what: "write",
-            path: temporary.clone(),
-            source,
-        })?;
+        let file = WholeFile::create(path)?;
         // Unwrap safety: the schema is a constant and a header is plain text, and a test writes them.
         let schema = Arc::new(parse_message_type(SCHEMA).expect("a valid schema"));
         let text = serde_json::to_string(header).expect("a header is plain text");
@@ -64,9 +51,9 @@ impl Transcript {
             .set_key_value_metadata(Some(vec![KeyValue::new(HEADER_KEY.to_string(), text.clone())]))
             .build();
         let writer = SerializedFileWriter::new(file, schema, Arc::new(properties))
-            .map_err(|source| TranscriptError::Write { path: temporary.clone(), source })?;
+            .map_err(|source| TranscriptError::Write { path: path.to_path_buf(), source })?;
         let head = Header::digest(&text);
-        Ok(Self { path: path.to_path_buf(), temporary, writer: Some(writer), rows: Rows::default(), head })
+        Ok(Self { path: path.to_path_buf(), writer, rows: Rows::default(), head })
     }
 
     /// Keeps codes of `records` in one step, one batch a party.
@@ -130,35 +117,21 @@ impl Transcript {
 
     fn flush(&mut self) -> Result<(), TranscriptError> {
         let rows = std::mem::take(&mut self.rows);
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        write_group(writer, &rows)
-            .map_err(|source| TranscriptError::Write { path: self.temporary.clone(), source })
+        write_group(&mut self.writer, &rows)
+            .map_err(|source| TranscriptError::Write { path: self.path.clone(), source })
     }
 
     /// Closes the file and gives it its name.
     pub fn finish(mut self) -> Result<(), TranscriptError> {
         self.flush()?;
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        writer.append_key_value_metadata(KeyValue::new(HEAD_KEY.to_string(), self.head.to_string()));
-        writer.close().map_err(|source| TranscriptError::Write { path: self.temporary.clone(), source })?;
-        fs::rename(&self.temporary, &self.path).map_err(|source| TranscriptError::Io {
-            what: "write",
-            path: self.path.clone(),
-            source,
-        })
+        self.writer.append_key_value_metadata(KeyValue::new(HEAD_KEY.to_string(), self.head.to_string()));
+        let file =
+            self.writer.into_inner().map_err(|source| TranscriptError::Write { path: self.path, source })?;
+        Ok(file.finish()?)
     }
 }
 
-// A run that fails leaves no half transcript.
-impl Drop for Transcript {
-    fn drop(&mut self) {
-        if self.writer.take().is_some() {
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
-fn write_group(writer: &mut SerializedFileWriter<File>, rows: &Rows) -> Result<(), ParquetError> {
+fn write_group(writer: &mut SerializedFileWriter<WholeFile>, rows: &Rows) -> Result<(), ParquetError> {
     if rows.steps.is_empty() {
         return Ok(());
     }

@@ -1,8 +1,10 @@
 //! The files, written whole or not at all, for their owner alone: they hold reconstructions.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use hashvfl_files::{WriteError, write_whole};
 
 use super::model::{AttackResult, Estimate, Report};
 use super::names::ADDED;
@@ -11,13 +13,16 @@ use super::page::html;
 /// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The file system said no.
-    #[error("cannot write {path}: {source}")]
-    Io {
-        /// The file or folder.
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The folder cannot be made.
+    #[error("cannot make {path}: {reason}")]
+    Folder {
+        /// The folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A figure is infinite or no number, which JSON cannot hold and no reader believes.
     #[error("{0} is not a finite number")]
@@ -55,9 +60,10 @@ pub enum ReportError {
 pub fn write(report: &Report, folder: &Path) -> Result<(), ReportError> {
     check(report)?;
     let json = serde_json::to_vec(report)?;
-    fs::create_dir_all(folder).map_err(|source| ReportError::Io { path: folder.to_path_buf(), source })?;
+    fs::create_dir_all(folder)
+        .map_err(|reason| ReportError::Folder { path: folder.to_path_buf(), reason })?;
     write_whole(&folder.join("report.json"), &json)?;
-    write_whole(&folder.join("report.html"), html(report).as_bytes())
+    Ok(write_whole(&folder.join("report.html"), html(report).as_bytes())?)
 }
 
 fn check(report: &Report) -> Result<(), ReportError> {
@@ -111,34 +117,6 @@ fn check_added(report: &Report, result: &AttackResult) -> Result<(), ReportError
         }
         _ => Ok(()),
     }
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let temporary = path.with_added_extension("tmp");
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // What failed is told; that the half file could not be removed either would add nothing.
-        let _ = fs::remove_file(&temporary);
-        ReportError::Io { path: path.to_path_buf(), source }
-    })
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A file left behind by another run may have another mode.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
 use hashvfl_data::{IdsSource, KeyColumns, TableError};
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::predict_response::Message;

@@ -1,11 +1,11 @@
 //! The file of predictions: a row for each record asked for, in order, as CSV or Parquet. It gets its name when it is
 //! whole, and its owner alone can read it.
 
-use std::fs::{self, File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use hashvfl_files::WholeFile;
 use hashvfl_proto::v1::{Model, Outcome, Predictions};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
@@ -19,15 +19,13 @@ const MAX_CLASS_COLUMNS: usize = 100;
 
 /// A file in the making.
 pub struct Output {
-    path: PathBuf,
-    temporary: PathBuf,
-    format: Option<Format>,
+    format: Format,
     columns: Columns,
 }
 
 enum Format {
-    Csv(Box<csv::Writer<File>>),
-    Parquet(Box<SerializedFileWriter<File>>),
+    Csv(Box<csv::Writer<WholeFile>>),
+    Parquet(Box<SerializedFileWriter<WholeFile>>),
 }
 
 /// Which columns there are.
@@ -48,13 +46,7 @@ impl Output {
     pub fn create(path: &Path, model: &Model) -> anyhow::Result<Self> {
         let (parties, classes) = (model.parties.clone(), model.classes.clone());
         let columns = Columns { parties, classes, flags: model.flag_level > 0.0 };
-        let temporary = path.with_extension("tmp");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file =
-            options.open(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
+        let file = WholeFile::create(path)?;
         let parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         let format = if parquet {
             let properties = WriterProperties::builder()
@@ -68,46 +60,33 @@ impl Output {
             writer.write_record(columns.names().iter().map(|(name, _)| name))?;
             Format::Csv(writer)
         };
-        Ok(Self { path: path.to_owned(), temporary, format: Some(format), columns })
+        Ok(Self { format, columns })
     }
 
     /// Writes the rows of one answer.
     pub fn write(&mut self, ids: &[String], answer: &Predictions) -> anyhow::Result<()> {
         let cells = self.columns.cells(ids, answer)?;
         match &mut self.format {
-            Some(Format::Csv(writer)) => (0..ids.len()).try_for_each(|row| {
+            Format::Csv(writer) => (0..ids.len()).try_for_each(|row| {
                 cells.iter().try_for_each(|cells| writer.write_field(cells.text(row)))?;
                 writer.write_record(None::<&[u8]>)
             })?,
-            Some(Format::Parquet(writer)) => {
+            Format::Parquet(writer) => {
                 let mut group = writer.next_row_group()?;
                 cells.iter().try_for_each(|cells| cells.write(&mut group))?;
                 group.close()?;
             }
-            None => {}
         }
         Ok(())
     }
 
     /// Gives the file its name.
-    pub fn finish(mut self) -> anyhow::Result<()> {
-        let file = match self.format.take() {
-            Some(Format::Csv(writer)) => writer.into_inner().map_err(csv::IntoInnerError::into_error)?,
-            Some(Format::Parquet(writer)) => writer.into_inner()?,
-            None => return Ok(()),
+    pub fn finish(self) -> anyhow::Result<()> {
+        let file = match self.format {
+            Format::Csv(writer) => writer.into_inner().map_err(csv::IntoInnerError::into_error)?,
+            Format::Parquet(writer) => writer.into_inner()?,
         };
-        file.sync_all().with_context(|| format!("cannot write {}", self.temporary.display()))?;
-        fs::rename(&self.temporary, &self.path)
-            .with_context(|| format!("cannot rename {} to {}", self.temporary.display(), self.path.display()))
-    }
-}
-
-// What fails leaves no half file.
-impl Drop for Output {
-    fn drop(&mut self) {
-        if self.format.take().is_some() {
-            let _ = fs::remove_file(&self.temporary);
-        }
+        Ok(file.finish()?)
     }
 }
 
@@ -240,7 +219,7 @@ impl Cells {
         }
     }
 
-    fn write(&self, group: &mut SerializedRowGroupWriter<File>) -> Result<(), ParquetError> {
+    fn write(&self, group: &mut SerializedRowGroupWriter<WholeFile>) -> Result<(), ParquetError> {
         let Some(mut column) = group.next_column()? else { return Ok(()) };
         match self {
             Self::Texts(texts) => {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::table::TableError;
 use hashvfl_core::{CodeTable, Digest, PackedCodes};
-use hashvfl_learning::snapshot::write_whole;
+use hashvfl_files::write_whole;
 use tracing::{info, warn};
 
 const MAGIC: &[u8] = b"hashvfl served 1\n";

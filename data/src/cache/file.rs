@@ -1,14 +1,15 @@
 //! The columnar file: groups of rows, in each one column after the other as little-endian f32; then the ids, a header in
 //! JSON, its length and the SHA-256 of both, and a last line. A file without its end is none.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
+use hashvfl_files::{WholeFile, WriteError};
 use serde::{Deserialize, Serialize};
 
-use super::{beside, create, floats, read_at};
+use super::{floats, read_at};
 use crate::content::Content;
 use crate::error::TableError;
 use crate::limits::check_size_within;
@@ -38,8 +39,7 @@ struct Header {
 /// A file in the making. It gets its name when it is whole.
 pub(crate) struct Writer {
     path: PathBuf,
-    new: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<WholeFile>,
     columns: usize,
     group_rows: usize,
     /// Rows of the group that is not written yet.
@@ -51,14 +51,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// A file that will be at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, TableError> {
-        let new = beside(path, ".new");
-        let file = BufWriter::new(create(&new).map_err(|reason| cache_error(&new, &reason))?);
+        let file = BufWriter::new(WholeFile::create(path).map_err(whole_error)?);
         let (group, bytes) = (Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), new, file, columns: 0, group_rows: 1, group, bytes, rows: 0 })
+        Ok(Self { path: path.to_owned(), file, columns: 0, group_rows: 1, group, bytes, rows: 0 })
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> TableError + use<> {
-        let path = self.new.clone();
+        let path = self.path.clone();
         move |reason| cache_error(&path, &reason)
     }
 
@@ -102,8 +101,7 @@ impl Writer {
         let failed = self.failed();
         end.iter().try_for_each(|part| self.file.write_all(part)).map_err(&failed)?;
         let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(&failed)?;
-        fs::rename(&self.new, &self.path).map_err(failed)
+        file.finish().map_err(whole_error)
     }
 }
 
@@ -219,6 +217,10 @@ fn split(mut bytes: &[u8]) -> Option<Vec<String>> {
         bytes = rest;
     }
     bytes.is_empty().then_some(ids)
+}
+
+fn whole_error(error: WriteError) -> TableError {
+    cache_error(&error.path, &error.reason)
 }
 
 /// Why a cache cannot be used.

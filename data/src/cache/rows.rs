@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use hashvfl_files::owner_only;
+
 use super::file::{Reader, cache_error};
-use super::{beside, create, floats, read_at};
+use super::{beside, floats, read_at};
 use crate::encoding::Encoding;
 use crate::error::TableError;
 use crate::preprocess::PreprocessError;
@@ -35,7 +37,8 @@ impl RowFile {
         let mut record_of = vec![u32::MAX; cache.rows];
         order.iter().zip(0..).for_each(|(&row, record)| record_of[row as usize] = record);
         let mut places = vec![0; order.len()];
-        let mut file = BufWriter::new(create(&path).map_err(failed)?);
+        let file = owner_only().read(true).write(true).create(true).truncate(true).open(&path);
+        let mut file = BufWriter::new(file.map_err(failed)?);
         unlink(&path).map_err(failed)?;
         let (mut row, mut encoded, mut written) = (vec![0.0; cache.frame.names.len()], Vec::new(), 0);
         for rows in cache.groups() {

@@ -56,14 +56,14 @@ fn ids(fixture: &Fixture, file: &str, skip: usize) -> Vec<String> {
 
 fn coordinator(fixture: &Fixture) -> (Role, String) {
     let config = fixture.coordinator_config();
-    let role = Role::start(&["coordinator", "align", "--json", "--config"], &config);
+    let role = Role::start(&["coordinator", "align", "--json", "--config"], &config, "info");
     let line = role.next_line().expect("an address");
     let event: serde_json::Value = serde_json::from_str(&line).unwrap();
     (role, event["address"].as_str().unwrap().to_string())
 }
 
 fn party(config: &Path) -> Role {
-    Role::start(&["party", "align", "--config"], config)
+    Role::start(&["party", "align", "--config"], config, "info")
 }
 
 fn check(fixture: &Fixture) {

@@ -20,13 +20,7 @@ fn a_killed_party_is_named_by_all_others() {
     assert!(error.contains("lost telecom"), "{error}");
     let error = bank.fails();
     assert!(error.contains("the run has ended") && error.contains("telecom"), "{error}");
-    for file in [
-        "coordinator-state/top.safetensors",
-        "coordinator-state/summary.json",
-        "bank-state/bottom.safetensors",
-    ] {
-        assert!(!fixture.path(file).exists(), "{file} of a run that did not finish");
-    }
+    assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }
 
 #[test]
@@ -41,6 +35,7 @@ fn a_killed_coordinator_is_noticed_by_the_parties() {
         let error = party.fails();
         assert!(error.contains("is the coordinator still up?") && error.contains("step "), "{error}");
     }
+    assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }
 
 #[test]

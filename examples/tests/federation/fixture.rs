@@ -24,6 +24,8 @@ pub struct Fixture {
     pub run_id: &'static str,
     /// Lines put in front of a config, by name.
     pub extra: Vec<(&'static str, String)>,
+    /// What processes log: HASHVFL_LOG.
+    pub log: &'static str,
 }
 
 impl Fixture {
@@ -35,7 +37,7 @@ impl Fixture {
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };
         let folder = tempfile::tempdir().unwrap();
-        let fixture = Self { folder, settings, run_id: "test", extra: Vec::new() };
+        let fixture = Self { folder, settings, run_id: "test", extra: Vec::new(), log: "info" };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
         let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
@@ -116,7 +118,7 @@ impl Fixture {
 
     fn listening(&self, arguments: &[&str]) -> (Role, String) {
         let config = self.coordinator_config();
-        let mut role = Role::start(arguments, &config);
+        let mut role = Role::start(arguments, &config, self.log);
         let address = loop {
             let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -129,11 +131,11 @@ impl Fixture {
 
     /// Starts a party that serves predictions.
     pub fn party_serves(&self, name: &str, address: &str) -> Role {
-        Role::start(&["party", "serve", "--config"], &self.party_config(name, address))
+        Role::start(&["party", "serve", "--config"], &self.party_config(name, address), self.log)
     }
 
     pub fn party(&self, name: &str, address: &str) -> Role {
-        Role::start(&["party", "--config"], &self.party_config(name, address))
+        Role::start(&["party", "--config"], &self.party_config(name, address), self.log)
     }
 
     /// Runs a whole honest federation.
@@ -154,6 +156,24 @@ impl Fixture {
             }
         });
         assert!(missing.is_empty(), "docs/summary.md lacks {missing:?}");
+    }
+
+    /// Files in the folder and below that are half-written, or that only a finished run has.
+    pub fn unfinished(&self) -> Vec<String> {
+        let finished = ["top.safetensors", "summary.json", "bottom.safetensors", "transcript.parquet"];
+        let (mut found, mut waiting) = (Vec::new(), vec![self.folder.path().to_path_buf()]);
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                if entry.path().is_dir() {
+                    waiting.push(entry.path());
+                } else if name.starts_with('.') || name.contains("tmp") || finished.contains(&name.as_str()) {
+                    found.push(name);
+                }
+            }
+        }
+        found
     }
 
     pub fn summary(&self) -> serde_json::Value {
@@ -203,10 +223,11 @@ pub struct Role {
 }
 
 impl Role {
-    pub fn start(arguments: &[&str], config: &Path) -> Self {
+    pub fn start(arguments: &[&str], config: &Path, log: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
             .args(arguments)
             .arg(config)
+            .env("HASHVFL_LOG", log)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -251,7 +272,8 @@ impl Role {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    fn ended(&mut self) -> (bool, String) {
+    /// Waits for its end: whether it was good, and what it logged.
+    pub fn ends(&mut self) -> (bool, String) {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -266,13 +288,13 @@ impl Role {
 
     /// Waits for a good end.
     pub fn succeeds(&mut self) {
-        let (good, errors) = self.ended();
+        let (good, errors) = self.ends();
         assert!(good, "{errors}");
     }
 
     /// Waits for a bad end; the one line that says why.
     pub fn fails(&mut self) -> String {
-        let (good, errors) = self.ended();
+        let (good, errors) = self.ends();
         assert!(!good, "it ended well: {errors}");
         let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(lines.len(), 1, "one clear line expected: {errors}");

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use hashvfl_core::{PartyName, Task};
+use hashvfl_core::settings::Schedule;
+use hashvfl_core::{PartyName, RunSettings, Task};
 use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_examples::simulation::{Side, simulate};
 use hashvfl_learning::TopConfig;
@@ -74,11 +75,10 @@ fn three_processes_learn_what_one_process_learns() {
     assert_eq!(evaluated(&codes), summary["test"]);
     assert_eq!(evaluated(&[]), summary["test"]);
 
-    // What is private is readable by its owner alone, and nothing half-written is left.
+    // What is private is readable by its owner alone.
     for name in ["coordinator-state", "coordinator-state/codes", "bank-state", "telecom-state"] {
         for entry in fs::read_dir(fixture.path(name)).unwrap() {
             let path = entry.unwrap().path();
-            assert!(path.extension().is_none_or(|end| end != "tmp"), "{}", path.display());
             #[cfg(unix)]
             if path.is_file() {
                 use std::os::unix::fs::PermissionsExt;
@@ -87,7 +87,38 @@ fn three_processes_learn_what_one_process_learns() {
             }
         }
     }
-    assert!(fixture.path("coordinator-state/transcript.parquet").exists());
+    // Nothing else is left: what a finished run has, once a side.
+    let mut kept = fixture.unfinished();
+    kept.sort();
+    let whole =
+        ["bottom.safetensors", "bottom.safetensors", "summary.json", "top.safetensors", "transcript.parquet"];
+    assert_eq!(kept, whole);
+}
+
+#[test]
+fn a_run_stops_early_and_keeps_its_best_epoch() {
+    let mut fixture = Fixture::new();
+    fixture.settings.epochs = 200;
+    fixture.settings.schedule = Schedule::Constant;
+    fixture.extra.push(("coordinator", "top = { patience = 3 }".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    let count = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+    let (best, ran) = (count(&summary["best_epoch"]), summary["epochs"].as_array().unwrap().len());
+    assert!(ran == best + 3 && ran < 200, "{ran} epochs, the best was {best}");
+    let auc = |epoch: usize| summary["epochs"][epoch - 1]["validation"]["auc"].as_f64().unwrap();
+    assert!((1..=ran).all(|epoch| auc(epoch) <= auc(best)), "{}", summary["epochs"]);
+    // Only what was sent is counted.
+    let released = &summary["bits_released_per_record"];
+    assert_eq!((count(&released["cohort_train"]), count(&released["cohort_validation"])), (8 * ran, 8 * ran));
+
+    // All sides have gone back to that epoch: a run that ends there ends with the same models.
+    let mut shorter = Fixture::new();
+    shorter.settings = RunSettings { epochs: best as u32, ..fixture.settings.clone() };
+    shorter.run();
+    let shorter = shorter.summary();
+    assert_eq!(shorter["test"], summary["test"]);
+    assert_eq!(shorter["encoders_sha256"], summary["encoders_sha256"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fixture;
 mod hijacked;
 mod honest;
 mod ledger;
+mod logs;
 mod misconfigured;
 mod own_detectors;
 mod predict;

@@ -1,5 +1,7 @@
 //! Mistakes that people make: each ends in one clear line at all sides, with a non-zero exit.
 
+use hashvfl_core::Task;
+
 use crate::fixture::{Fixture, RECORDS, command, command_with};
 
 /// `party --check` on the fixture's bank after `change`; the error.
@@ -23,6 +25,36 @@ fn files_and_keys() {
     assert!(range.contains("run.bits must be 1 to 1024, not 5000"), "{range}");
     let (good, _, errors) = command(&["party", "--config", "/nowhere/party.toml"]);
     assert!(!good && errors.contains("cannot read the config /nowhere/party.toml"), "{errors}");
+}
+
+/// `coordinator --check` on the fixture after `change`; the error.
+fn check_coordinator(change: impl Fn(&mut Fixture)) -> String {
+    let mut fixture = Fixture::new();
+    change(&mut fixture);
+    let config = fixture.coordinator_config();
+    let (good, _, errors) = command(&["coordinator", "--check", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.lines().count() == 1 && errors.starts_with("error: "), "{errors}");
+    assert!(!fixture.path("coordinator-state").exists(), "--check writes nothing");
+    errors
+}
+
+#[test]
+fn files_and_keys_of_the_coordinator() {
+    let missing = check_coordinator(|fixture| std::fs::remove_file(fixture.path("labels.csv")).unwrap());
+    assert!(missing.contains("cannot open") && missing.contains("labels.csv"), "{missing}");
+    let unknown = check_coordinator(|fixture| fixture.extra.push(("coordinator", "tops = {}".into())));
+    assert!(unknown.contains("unknown field `tops`") && unknown.contains("line 1"), "{unknown}");
+    let range =
+        check_coordinator(|fixture| fixture.extra.push(("coordinator", "top = { dropout = 1.5 }".into())));
+    assert!(range.contains("in [top]: dropout must be from 0 to below 1, not 1.5"), "{range}");
+    let label = check_coordinator(|fixture| {
+        fixture.settings.task = Task::Regression;
+        let text = fixture.read("labels.csv").replace("\nr16,0\n", "\nr16,1\n");
+        fixture.write("labels.csv", &text.replace("\nr16,1\n", "\nr16,secretlabel\n"));
+    });
+    assert!(label.contains("labels.csv, line 18") && !label.contains("secretlabel"), "{label}");
+    let (good, _, errors) = command(&["coordinator", "--config", "/nowhere/coordinator.toml"]);
+    assert!(!good && errors.contains("cannot read the config /nowhere/coordinator.toml"), "{errors}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A party that keeps to nothing: the coordinator says what was wrong and ends, the honest party hears why.
 
 use hashvfl_core::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{LeftOut, PartyName, RunId};
+use hashvfl_core::{Digest, LeftOut, PartyName, Plan, RunId};
 use hashvfl_proto::v1::PartyMessage;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use tokio::sync::mpsc;
@@ -10,6 +11,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::fixture::{Fixture, RECORDS};
+
+/// Bytes of a code of the fixture's 8 bits.
+const BYTES: usize = 1;
 
 struct Rogue {
     outbound: mpsc::Sender<PartyMessage>,
@@ -45,26 +49,56 @@ fn hello(fixture: &Fixture) -> FromParty {
     })
 }
 
-/// Joins as telecom and answers the first request with what `answer` makes of its step; what the coordinator
-/// and the honest party say then.
-fn answers(answer: impl Fn(u64) -> FromParty) -> (String, String) {
-    let fixture = Fixture::new();
+/// Joins as telecom, answers as it should up to the first request of this kind, and then with what `answer` makes of its
+/// step, or leaves; the coordinator's error, and how the honest party ends.
+fn answers(
+    fixture: &Fixture,
+    at: &str,
+    answer: impl Fn(u64) -> Option<FromParty>,
+) -> (String, (bool, String)) {
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut rogue = Rogue::dial(&address, hello(&fixture).into()).await;
-        let Some(FromCoordinator::Welcome { salt }) = rogue.next().await else { panic!("no welcome") };
+        let mut rogue = Rogue::dial(&address, hello(fixture).into()).await;
         let ids: Vec<String> = (0..RECORDS).map(|record| format!("r{record}")).collect();
-        let records = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
-        rogue.send(FromParty::Records { digest: records, left_out: LeftOut::default() }).await;
-        assert_eq!(rogue.next().await, Some(FromCoordinator::Accepted));
-        assert_eq!(rogue.next().await, Some(FromCoordinator::Begin { left_out: LeftOut::default() }));
-        let Some(FromCoordinator::Encode { step, .. }) = rogue.next().await else { panic!("no request") };
-        rogue.send(answer(step)).await;
-        while rogue.next().await.is_some() {}
+        let mut plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+        loop {
+            let message = rogue.next().await.unwrap_or_else(|| panic!("no {at} came"));
+            let kind = message.kind();
+            let codes = |step, rows: usize| FromParty::Codes { step, bytes: vec![0; rows * BYTES] };
+            let (step, honest) = match message {
+                FromCoordinator::Welcome { salt } => {
+                    let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
+                    (0, FromParty::Records { digest, left_out: LeftOut::default() })
+                }
+                FromCoordinator::Accepted
+                | FromCoordinator::Begin { .. }
+                | FromCoordinator::Gradient { .. } => continue,
+                FromCoordinator::Encode { step, rows } => (step, codes(step, plan.rows(rows).unwrap().len())),
+                FromCoordinator::Draw { step, .. } => (step, codes(step, CHUNK_ROWS)),
+                FromCoordinator::Checkpoint { step, .. } => (step, FromParty::Checkpointed { step }),
+                FromCoordinator::Restore { step, .. } => (step, FromParty::Restored { step }),
+                FromCoordinator::Freeze { step } => {
+                    (step, FromParty::Frozen { step, encoder: Digest([7; 32]) })
+                }
+                FromCoordinator::Finish { step } => (step, FromParty::Finished { step }),
+                FromCoordinator::Refused { text } => panic!("{text}"),
+            };
+            if kind != at {
+                rogue.send(honest).await;
+                continue;
+            }
+            // It leaves where there is no answer.
+            let Some(answer) = answer(step) else { return };
+            rogue.send(answer).await;
+            while rogue.next().await.is_some() {}
+            return;
+        }
     });
-    (coordinator.fails(), bank.fails())
+    // Its connection goes with it.
+    drop(runtime);
+    (coordinator.fails(), bank.ends())
 }
 
 #[test]
@@ -74,16 +108,42 @@ fn wrong_answers_end_the_run_with_their_reason() {
         ("telecom answered for step 7", |_| FromParty::Codes { step: 7, bytes: vec![0; 64] }),
         ("telecom sent Finished, expected Codes", |step| FromParty::Finished { step }),
         ("telecom stopped: no disk left", |_| FromParty::Failed { text: "no disk left".into() }),
-        ("telecom sent Frozen, expected Codes", |step| FromParty::Frozen {
-            step,
-            encoder: hashvfl_core::Digest([0; 32]),
-        }),
+        ("telecom sent Frozen, expected Codes", |step| FromParty::Frozen { step, encoder: Digest([0; 32]) }),
     ];
     for (expected, answer) in cases {
-        let (coordinator, bank) = answers(answer);
+        let fixture = Fixture::new();
+        let (coordinator, (good, bank)) = answers(&fixture, "Encode", |step| Some(answer(step)));
         assert!(coordinator.contains(expected), "{coordinator}");
-        assert!(bank.contains("the run has ended") && bank.contains("telecom"), "{bank}");
+        assert!(!good && bank.contains("the run has ended") && bank.contains("telecom"), "{bank}");
+        assert_eq!(fixture.unfinished(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
+    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Finish"] {
+        let mut fixture = Fixture::new();
+        fixture.settings.calibration_share = 0.65;
+        fixture.extra.push(("coordinator", "transcript = true".into()));
+        fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+        let (coordinator, (good, bank)) = answers(&fixture, at, |_| None);
+        assert!(coordinator.contains("lost telecom"), "{at}: {coordinator}");
+        // Asked to keep its model, the honest party has kept it: it cannot know of the other.
+        let kept = if at == "Finish" { vec!["bottom.safetensors"] } else { vec![] };
+        assert_eq!(fixture.unfinished(), kept, "{at}");
+        assert_eq!(good, at == "Finish", "{at}: {bank}");
+        assert!(good || bank.contains("the run has ended") && bank.contains("telecom"), "{at}: {bank}");
+    }
+}
+
+#[test]
+fn drawn_inputs_of_a_wrong_number_end_the_run() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_share = 0.65;
+    fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+    let (coordinator, _) =
+        answers(&fixture, "Draw", |step| Some(FromParty::Codes { step, bytes: vec![0; 3] }));
+    assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
 }
 
 #[test]

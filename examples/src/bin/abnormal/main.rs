@@ -110,7 +110,7 @@ fn main() -> anyhow::Result<()> {
         &sections,
     );
     let path = arguments.out.join("abnormal.html");
-    std::fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    hashvfl_files::write_whole(&path, page.as_bytes())?;
     println!("\nWritten: {}", path.display());
     Ok(())
 }

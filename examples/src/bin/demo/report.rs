@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_learning::loss::Evaluation;
 use serde::Serialize;
@@ -76,6 +75,6 @@ impl Report {
     /// Writes the JSON.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(self)?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        Ok(hashvfl_files::write_whole(path, &text)?)
     }
 }

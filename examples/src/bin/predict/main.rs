@@ -18,7 +18,7 @@ use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
 use hashvfl_detectors::CoordinatorKind;
 use hashvfl_examples::federation::{self, CoordinatorSide, PartySide, fresh_folder};
-use hashvfl_examples::processes::{self, Configs, Serving};
+use hashvfl_examples::processes::{self, Configs, Serving, megabytes};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 
 use crate::table::{PARTIES, Tables};
@@ -122,10 +122,6 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let memory: Vec<String> = serving.peak_bytes().into_iter().map(megabytes).collect();
     println!("peak memory of coordinator and parties: {}", memory.join(", "));
     Ok(())
-}
-
-fn megabytes(bytes: Option<u64>) -> String {
-    bytes.map_or("unknown".into(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6))
 }
 
 /// Prints percentiles of each column of a file of timings.

@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_data::Preprocessing;
-use hashvfl_examples::processes;
+use hashvfl_examples::processes::{self, megabytes};
 use hashvfl_examples::simulation::{Side, simulate};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
@@ -97,7 +97,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut kinds: Vec<(&str, Vec<f64>)> = vec![("one process", Vec::new())];
     kinds.extend(arguments.federation.then_some(("federation, three processes", Vec::new())));
     kinds.extend(arguments.torch.as_ref().map(|_| ("PyTorch, one process", Vec::new())));
-    let mut losses: Vec<f64> = Vec::new();
+    let (mut losses, mut memory): (Vec<f64>, Vec<Option<u64>>) = Default::default();
     for round in 1..=arguments.rounds {
         for (kind, speeds) in &mut kinds {
             let speed = match (*kind, &arguments.torch) {
@@ -108,7 +108,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                 }
                 ("PyTorch, one process", Some(python)) => torch(arguments, python)?,
                 _ => {
-                    let epochs = federation(arguments, &random)?;
+                    let (epochs, peaks) = federation(arguments, &random)?;
+                    memory = peaks;
                     let loss = epochs.last().map_or(f64::NAN, |last| last.train_loss);
                     ensure!(
                         losses.last() == Some(&loss),
@@ -141,6 +142,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     println!("ratio: to \"one process\" of the same round");
+    if !memory.is_empty() {
+        let memory: Vec<String> = memory.into_iter().map(megabytes).collect();
+        println!("peak memory of coordinator and parties in the last round: {}", memory.join(", "));
+    }
     Ok(())
 }
 
@@ -176,11 +181,16 @@ fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<Epo
     Ok(simulate(&sides, &labels, &settings(arguments)?, top, Cut::Hash)?.epochs)
 }
 
-fn federation(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<EpochReport>> {
+/// Its epochs, and the largest memory of the coordinator and of each party.
+fn federation(
+    arguments: &Arguments,
+    random: &Random,
+) -> anyhow::Result<(Vec<EpochReport>, Vec<Option<u64>>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let image = arguments.network.image();
     let configs = random.write(folder.path(), &settings(arguments)?, &arguments.network.encoder(), image)?;
-    Ok(processes::run(&configs, |_| {})?.epochs)
+    let (summary, peaks) = processes::run_measured(&configs, |_| {})?;
+    Ok((summary.epochs, peaks))
 }
 
 fn torch(arguments: &Arguments, python: &Path) -> anyhow::Result<f64> {

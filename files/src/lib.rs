@@ -1,0 +1,160 @@
+//! Files that are there whole or not at all, and that their owner alone can read.
+//!
+//! On Linux a file has no name before it is whole, so that even a process that is killed leaves nothing behind. On file
+//! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it
+//! unless the process is killed.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use atomic_write_file::AtomicWriteFile;
+
+/// A file that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {reason}")]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: io::Error,
+}
+
+impl WriteError {
+    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |reason| Self { path: path.to_path_buf(), reason }
+    }
+}
+
+/// A file in the making, mode 0600. It gets its name by [`Self::finish`]; one that is dropped before leaves nothing, and
+/// a file of that name as it was.
+#[derive(Debug)]
+pub struct WholeFile {
+    file: AtomicWriteFile,
+    path: PathBuf,
+}
+
+impl WholeFile {
+    /// Begins the file that will be at `path`.
+    ///
+    /// # Errors
+    /// If its folder is not there or cannot be written to, or `path` is a folder.
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        if path.is_dir() {
+            // The library would find out when the file is whole, and leave it under its random name.
+            return Err(WriteError::of(path)(io::ErrorKind::IsADirectory.into()));
+        }
+        let mut options = AtomicWriteFile::options();
+        #[cfg(unix)]
+        {
+            use atomic_write_file::unix::OpenOptionsExt as _;
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600).preserve_mode(false).preserve_owner(false);
+        }
+        let file = options.open(path).map_err(WriteError::of(path))?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Gives the file its name, in place of one that has it, once all of it is on disk.
+    ///
+    /// # Errors
+    /// If the disk is full or fails; a file of that name is as it was.
+    pub fn finish(self) -> Result<(), WriteError> {
+        self.file.commit().map_err(WriteError::of(&self.path))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a file of `bytes`, mode 0600, whole or not at all.
+///
+/// # Errors
+/// If its folder is not there or the disk is full or fails; a file of that name is as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut file = WholeFile::create(path)?;
+    file.write_all(bytes).map_err(WriteError::of(path))?;
+    file.finish()
+}
+
+/// Options for a file that grows in place; one that is made gets mode 0600.
+pub fn owner_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        fs::read_dir(folder).unwrap().map(name).collect()
+    }
+
+    #[test]
+    fn a_file_has_its_name_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut file = WholeFile::create(&path).unwrap();
+        file.write_all(b"first").unwrap();
+        assert!(!path.exists());
+        file.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        write_whole(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(names(folder.path()), ["model.safetensors"]);
+    }
+
+    #[test]
+    fn what_is_dropped_leaves_nothing_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        write_whole(&path, b"first").unwrap();
+        let mut file = WholeFile::create(&path).unwrap();
+        file.write_all(&[0; 1 << 20]).unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(names(folder.path()), ["model.safetensors"]);
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none/model.safetensors");
+        let error = write_whole(&path, b"").unwrap_err().to_string();
+        assert!(error.contains("cannot write") && error.contains("none/model.safetensors"), "{error}");
+        // A folder has the name.
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(write_whole(&folder.path().join("taken"), b"new").is_err());
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn its_owner_alone_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codes");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        // In place of a file that others can read, too.
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write_whole(&path, b"new").unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::remove_file(&path).unwrap();
+        owner_only().write(true).create(true).truncate(true).open(&path).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+}
