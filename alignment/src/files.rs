@@ -1,4 +1,4 @@
-//! Files of items of one size behind their number: written whole and renamed, or chunk by chunk as a journal.
+//! Files of items of one size behind their number: written whole, or chunk by chunk as a journal.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};

@@ -47,6 +47,10 @@ impl Process {
         Ok(Self { what: what.to_string(), child, log })
     }
 
+    fn peak_bytes(&self) -> Option<u64> {
+        peak(self.child.id())
+    }
+
     /// Waits for the end, which must be a good one.
     fn join(&mut self) -> anyhow::Result<()> {
         let status = self.child.wait().with_context(|| format!("waiting for {}", self.what))?;
@@ -102,7 +106,7 @@ pub fn run_measured(
         }
         watch(&event);
         for (most, process) in peaks.iter_mut().zip([&coordinator].into_iter().chain(&parties)) {
-            *most = (*most).max(peak(process.child.id()));
+            *most = (*most).max(process.peak_bytes());
         }
     }
     coordinator.join()?;
@@ -162,7 +166,7 @@ impl Serving {
 
     /// Largest memory so far of the coordinator and of each party, in bytes; where the system tells.
     pub fn peak_bytes(&self) -> Vec<Option<u64>> {
-        [&self.coordinator].into_iter().chain(&self.parties).map(|process| peak(process.child.id())).collect()
+        [&self.coordinator].into_iter().chain(&self.parties).map(Process::peak_bytes).collect()
     }
 
     /// Predicts the records in `input`; largest memory that was seen of the asking process.
@@ -200,6 +204,12 @@ impl Serving {
 /// Bytes as a figure to read.
 pub fn megabytes(bytes: Option<u64>) -> String {
     bytes.map_or("unknown".into(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6))
+}
+
+/// The line that tells the largest memory of a coordinator and its parties.
+pub fn tell_memory(peaks: Vec<Option<u64>>) {
+    let peaks: Vec<String> = peaks.into_iter().map(megabytes).collect();
+    println!("peak memory of coordinator and parties: {}", peaks.join(", "));
 }
 
 fn peak(process: u32) -> Option<u64> {

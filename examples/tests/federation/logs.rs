@@ -5,7 +5,7 @@ use std::fs;
 use hashvfl_core::{PackedCodes, StoredCodes, Task};
 
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role};
-use crate::predict::serving;
+use crate::predict::{predict_command, serving};
 
 /// Bits of a code: so many that none of its bytes stands in a log by chance.
 const BITS: usize = 64;
@@ -99,10 +99,7 @@ fn no_log_holds_what_is_private() {
     let mut parties = serving(&fixture, &coordinator, &address);
     let ids: String = (0..RECORDS).map(|row| format!("applicant-{row}\n")).collect();
     fixture.write("ask.csv", &format!("id\n{ids}"));
-    let server = format!("http://{address}");
-    let [input, out] = ["ask.csv", "answer.csv"].map(|name| fixture.path(name).display().to_string());
-    let arguments = ["coordinator", "predict", "--server", &server, "--input", &input, "--out", &out];
-    let (good, said, errors) = crate::fixture::command_with(&arguments, &[("HASHVFL_LOG", "debug")]);
+    let (good, said, errors) = predict_command(&fixture, &address, "ask.csv", "answer.csv");
     assert!(good, "{errors}");
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::terminate);
     let serving = logged(parties.into_iter().chain([coordinator])) + &said + &errors;

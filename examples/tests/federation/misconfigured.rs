@@ -1,18 +1,44 @@
 //! Mistakes that people make: each ends in one clear line at all sides, with a non-zero exit.
 
+use std::path::Path;
+
 use hashvfl_core::Task;
 
 use crate::fixture::{Fixture, RECORDS, command, command_with};
+
+/// `--check` of `role`, which has this config and this state folder; the error.
+fn refused_check(fixture: &Fixture, role: &str, config: &Path, state: &str) -> String {
+    let (good, _, errors) = command(&[role, "--check", "--config", config.to_str().unwrap()]);
+    assert!(!good && errors.lines().count() == 1 && errors.starts_with("error: "), "{errors}");
+    assert!(!fixture.path(state).exists(), "--check writes nothing");
+    errors
+}
 
 /// `party --check` on the fixture's bank after `change`; the error.
 fn check(change: impl Fn(&mut Fixture)) -> String {
     let mut fixture = Fixture::new();
     change(&mut fixture);
-    let config = fixture.party_config("bank", "127.0.0.1:1");
-    let (good, _, errors) = command(&["party", "--check", "--config", config.to_str().unwrap()]);
-    assert!(!good && errors.lines().count() == 1 && errors.starts_with("error: "), "{errors}");
-    assert!(!fixture.path("bank-state").exists(), "--check writes nothing");
-    errors
+    refused_check(&fixture, "party", &fixture.party_config("bank", "127.0.0.1:1"), "bank-state")
+}
+
+/// `coordinator --check` on the fixture after `change`; the error.
+fn check_coordinator(change: impl Fn(&mut Fixture)) -> String {
+    let mut fixture = Fixture::new();
+    change(&mut fixture);
+    refused_check(&fixture, "coordinator", &fixture.coordinator_config(), "coordinator-state")
+}
+
+/// Puts `text` into a cell of a table; lines count from 1, the header's, columns from 0.
+fn put(fixture: &Fixture, file: &str, (line, column): (usize, usize), text: &str) {
+    let changed = |(number, row): (usize, &str)| {
+        let mut cells: Vec<&str> = row.split(',').collect();
+        if number + 1 == line {
+            cells[column] = text;
+        }
+        cells.join(",") + "\n"
+    };
+    let table: String = fixture.read(file).lines().enumerate().map(changed).collect();
+    fixture.write(file, &table);
 }
 
 #[test]
@@ -27,17 +53,6 @@ fn files_and_keys() {
     assert!(!good && errors.contains("cannot read the config /nowhere/party.toml"), "{errors}");
 }
 
-/// `coordinator --check` on the fixture after `change`; the error.
-fn check_coordinator(change: impl Fn(&mut Fixture)) -> String {
-    let mut fixture = Fixture::new();
-    change(&mut fixture);
-    let config = fixture.coordinator_config();
-    let (good, _, errors) = command(&["coordinator", "--check", "--config", config.to_str().unwrap()]);
-    assert!(!good && errors.lines().count() == 1 && errors.starts_with("error: "), "{errors}");
-    assert!(!fixture.path("coordinator-state").exists(), "--check writes nothing");
-    errors
-}
-
 #[test]
 fn files_and_keys_of_the_coordinator() {
     let missing = check_coordinator(|fixture| std::fs::remove_file(fixture.path("labels.csv")).unwrap());
@@ -49,8 +64,7 @@ fn files_and_keys_of_the_coordinator() {
     assert!(range.contains("in [top]: dropout must be from 0 to below 1, not 1.5"), "{range}");
     let label = check_coordinator(|fixture| {
         fixture.settings.task = Task::Regression;
-        let text = fixture.read("labels.csv").replace("\nr16,0\n", "\nr16,1\n");
-        fixture.write("labels.csv", &text.replace("\nr16,1\n", "\nr16,secretlabel\n"));
+        put(fixture, "labels.csv", (18, 1), "secretlabel");
     });
     assert!(label.contains("labels.csv, line 18") && !label.contains("secretlabel"), "{label}");
     let (good, _, errors) = command(&["coordinator", "--config", "/nowhere/coordinator.toml"]);
@@ -60,14 +74,7 @@ fn files_and_keys_of_the_coordinator() {
 #[test]
 fn cells_are_named_by_place_and_never_shown() {
     for bad in ["NaN", "secretvalue", "", "inf"] {
-        let error = check(|fixture| {
-            let text = fixture.read("bank.csv");
-            let lines: Vec<&str> = text.lines().collect();
-            let mut cells: Vec<&str> = lines[17].split(',').collect();
-            cells[2] = bad;
-            let changed = [&lines[..17], &[cells.join(",").as_str()], &lines[18..]].concat().join("\n");
-            fixture.write("bank.csv", &changed);
-        });
+        let error = check(|fixture| put(fixture, "bank.csv", (18, 2), bad));
         assert!(error.contains("bank.csv, line 18") && error.contains("\"b\""), "{error}");
         assert!(!error.contains("secretvalue"), "{error}");
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, command_with};
 use crate::ledger::counted;
 
 /// A line of a file of predictions.
@@ -30,14 +30,20 @@ pub struct Row {
     parties: String,
 }
 
-/// `coordinator predict` from the file `input` to the file `out`; whether it ended well, and its error.
-fn predict_file(fixture: &Fixture, address: &str, input: &str, out: &str) -> (bool, String) {
+/// `coordinator predict` from the file `input` to the file `out`; whether it ended well, its output and its error.
+pub fn predict_command(fixture: &Fixture, address: &str, input: &str, out: &str) -> (bool, String, String) {
     let (server, path) = (format!("http://{address}"), |name: &str| fixture.path(name).display().to_string());
     let _ = std::fs::remove_file(path(out));
     let arguments =
         ["coordinator", "predict", "--server", &server, "--input", &path(input), "--out", &path(out)];
-    let (good, _, errors) = command(&arguments);
+    let (good, said, errors) = command_with(&arguments, &[("HASHVFL_LOG", fixture.log)]);
     assert!(!errors.contains("panicked"), "{errors}");
+    (good, said, errors)
+}
+
+/// The same without its output.
+fn predict_file(fixture: &Fixture, address: &str, input: &str, out: &str) -> (bool, String) {
+    let (good, _, errors) = predict_command(fixture, address, input, out);
     (good, errors)
 }
 
@@ -209,6 +215,7 @@ fn bad_ids_have_a_status_each_and_no_party_hears_of_them() {
         let (good, errors) = predict_file(&fixture, &address, "ask.csv", "none.csv");
         assert!(!good && errors.contains(expected), "{errors}");
         assert!(!fixture.path("none.csv").exists());
+        assert!(fixture.unfinished().iter().all(|name| !name.contains("none")), "no part of it");
         drop(coordinator);
     }
 }

@@ -119,8 +119,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         serving.predict(&ids, &out.join(name), &more)?;
         tell_timings(what, &std::fs::read_to_string(&timings)?)?;
     }
-    let memory: Vec<String> = serving.peak_bytes().into_iter().map(megabytes).collect();
-    println!("peak memory of coordinator and parties: {}", memory.join(", "));
+    processes::tell_memory(serving.peak_bytes());
     Ok(())
 }
 

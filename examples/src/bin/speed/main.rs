@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_data::Preprocessing;
-use hashvfl_examples::processes::{self, megabytes};
+use hashvfl_examples::processes;
 use hashvfl_examples::simulation::{Side, simulate};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
@@ -97,7 +97,9 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut kinds: Vec<(&str, Vec<f64>)> = vec![("one process", Vec::new())];
     kinds.extend(arguments.federation.then_some(("federation, three processes", Vec::new())));
     kinds.extend(arguments.torch.as_ref().map(|_| ("PyTorch, one process", Vec::new())));
-    let (mut losses, mut memory): (Vec<f64>, Vec<Option<u64>>) = Default::default();
+    let mut losses: Vec<f64> = Vec::new();
+    // Of the last round.
+    let mut memory = Vec::new();
     for round in 1..=arguments.rounds {
         for (kind, speeds) in &mut kinds {
             let speed = match (*kind, &arguments.torch) {
@@ -143,8 +145,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     println!("ratio: to \"one process\" of the same round");
     if !memory.is_empty() {
-        let memory: Vec<String> = memory.into_iter().map(megabytes).collect();
-        println!("peak memory of coordinator and parties in the last round: {}", memory.join(", "));
+        processes::tell_memory(memory);
     }
     Ok(())
 }
