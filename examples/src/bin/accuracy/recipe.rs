@@ -98,7 +98,7 @@ impl Recipe {
         let model = BottomConfig::Cnn(CnnConfig::default());
         let base = Self::base(cut);
         let preprocessing = Preprocessing::None;
-        Self { epochs: 5, preprocessing, encoder: EncoderConfig { model, ..base.encoder }, ..base }
+        Self { epochs: 10, preprocessing, encoder: EncoderConfig { model, ..base.encoder }, ..base }
     }
 
     /// Sets the units of the bottom models' hidden layers.
