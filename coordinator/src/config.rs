@@ -169,6 +169,10 @@ impl CoordinatorConfig {
             );
         }
         config.top.check().context("in [top]")?;
+        ensure!(
+            config.top.loss.distillation == 0.0 || config.run.cycles > 1,
+            "top.loss.distillation needs an earlier cycle to learn from: set run.cycles to 2 or more, or remove it"
+        );
         config.detectors.check().context("in [detectors]")?;
         let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
         screening.context("in [screening]")?;
@@ -206,6 +210,11 @@ mod tests {
         assert!(
             refused(&format!("{SMALL}\ntop = {{ dropout = 1.5 }}")).contains("in [top]: dropout must be")
         );
+        let distilled = format!("{SMALL}\ntop = {{ loss = {{ distillation = 0.8 }} }}");
+        assert!(refused(&distilled).contains("set run.cycles to 2 or more"));
+        let cycles = distilled.replace("epochs = 3", "epochs = 4, cycles = 2");
+        assert!(CoordinatorConfig::parse(&cycles, Path::new(".")).is_ok());
+        assert!(refused(&cycles.replace("cycles = 2", "cycles = 3")).contains("a divisor of run.epochs, 4"));
         assert!(refused(&SMALL.replace("127.0.0.1:0", "nowhere")).contains("socket address"));
         let screening = |text: &str| format!("{SMALL}\nscreening = {{ {text} }}");
         for (bad, expected) in [

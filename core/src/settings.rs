@@ -93,6 +93,10 @@ pub struct RunSettings {
     /// How the learning rate moves.
     #[serde(default = "defaults::schedule")]
     pub schedule: Schedule,
+    /// Times that it does so over the joint phase; a divisor of `epochs`. With more than one the kept epoch is of the
+    /// last cycle.
+    #[serde(default = "defaults::cycles")]
+    pub cycles: u32,
     /// How gradients travel to the parties.
     #[serde(default = "defaults::gradient")]
     pub gradient: GradientEncoding,
@@ -148,6 +152,9 @@ mod defaults {
     pub fn schedule() -> Schedule {
         Schedule::OneCycle
     }
+    pub fn cycles() -> u32 {
+        1
+    }
     pub fn gradient() -> GradientEncoding {
         GradientEncoding::Int8
     }
@@ -185,6 +192,7 @@ impl RunSettings {
             batch_rows: defaults::batch_rows(),
             learning_rate: defaults::learning_rate(),
             schedule: defaults::schedule(),
+            cycles: defaults::cycles(),
             gradient: defaults::gradient(),
             gradient_noise: None,
             seed: 0,
@@ -225,6 +233,13 @@ impl RunSettings {
         )?;
         range("bits", self.bits, 1, MAX_BITS)?;
         range("epochs", self.epochs as usize, 1, 100_000)?;
+        let divides = self.cycles > 0 && self.epochs.is_multiple_of(self.cycles);
+        require(
+            divides,
+            "cycles",
+            format!("a divisor of run.epochs, {}", self.epochs),
+            self.cycles.to_string(),
+        )?;
         // Three records would go into batches of 2 and 1, and one record has no batch statistics.
         range("batch_rows", self.batch_rows, 4, MAX_BATCH_ROWS)?;
         // A gradient is the largest message: leave room for its frame.
@@ -250,6 +265,11 @@ impl RunSettings {
         require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
     }
 
+    /// Epochs of each cycle of the learning rate.
+    pub fn cycle_epochs(&self) -> u32 {
+        self.epochs / self.cycles
+    }
+
     /// Whether only a cohort of the records takes part in joint training.
     pub fn encodes_once(&self) -> bool {
         self.cohort_share < 1.0
@@ -271,6 +291,7 @@ impl RunSettings {
             ("batch_rows", self.batch_rows.to_string()),
             ("learning_rate", self.learning_rate.to_string()),
             ("schedule", self.schedule.to_string()),
+            ("cycles", self.cycles.to_string()),
             ("gradient", self.gradient.to_string()),
             (
                 "gradient_noise",
@@ -387,6 +408,8 @@ mod tests {
         let bad = [
             RunSettings { bits: 0, ..settings() },
             RunSettings { epochs: 0, ..settings() },
+            RunSettings { cycles: 0, ..settings() },
+            RunSettings { epochs: 10, cycles: 3, ..settings() },
             RunSettings { batch_rows: 3, ..settings() },
             RunSettings { batch_rows: 65_536, bits: 1024, ..settings() },
             RunSettings {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{shuffle, stream, uniform};
-use hashvfl_core::settings::{RunSettings, Schedule, Task};
+use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_core::{Part, Plan};
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::init::Init;
 use crate::loss::{Evaluation, Labels, Loss, LossConfig};
 use crate::predictor::Meaning;
 use crate::range::{RangeError, above_zero, at_least_zero, share};
-use crate::schedule::learning_rate;
+use crate::schedule::Rates;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
 /// The `[top]` table of the coordinator. The defaults are the recipe of `docs/recipe.md`.
@@ -58,6 +58,7 @@ impl TopConfig {
         share("dropout", self.dropout)?;
         share("loss.label_smoothing", self.loss.label_smoothing)?;
         at_least_zero("loss.consistency", self.loss.consistency)?;
+        share("loss.distillation", self.loss.distillation)?;
         above_zero("refit_epochs", f64::from(self.refit_epochs))?;
         above_zero("refit_learning_rate", self.refit_learning_rate)?;
         self.adam.check()
@@ -82,9 +83,7 @@ pub struct Classifier {
     pending: Option<Gradients>,
     seed: u64,
     device: Device,
-    schedule: Schedule,
-    peak_rate: f64,
-    total_updates: u64,
+    rates: Rates,
     party_dropout: f64,
     gradient_noise: Option<f64>,
 }
@@ -95,7 +94,7 @@ impl Classifier {
         config: TopConfig,
         loss: Loss,
         inputs: usize,
-        (schedule, peak_rate, total_updates): (Schedule, f64, u64),
+        rates: Rates,
         seed: u64,
         device: &Device,
     ) -> Result<Self, BottomError> {
@@ -114,9 +113,7 @@ impl Classifier {
             pending: None,
             seed,
             device,
-            schedule,
-            peak_rate,
-            total_updates,
+            rates,
             party_dropout,
             gradient_noise: None,
         })
@@ -133,15 +130,22 @@ impl Classifier {
     ) -> Result<Self, BottomError> {
         let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
-        let course = (settings.schedule, settings.learning_rate, plan.updates());
+        let rates = Rates::of_run(settings, plan.updates());
         let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
-        let classifier = Self::new(config.clone(), loss, inputs, course, seed, device)?;
+        let classifier = Self::new(config.clone(), loss, inputs, rates, seed, device)?;
         Ok(Self { party_dropout, gradient_noise, ..classifier })
     }
 
     /// Weighs `rows` by `weights`, from 0 to 1, whenever it learns from here on.
     pub fn weigh(&mut self, rows: &[u32], weights: &[f32]) {
         self.loss.weigh(rows, weights);
+    }
+
+    /// Another epoch begins, `epoch` (from 0) of a cycle of `of`.
+    pub fn begin_epoch(&mut self, epoch: u32, of: u32) {
+        if let Some(recall) = self.loss.recall() {
+            recall.begin_epoch(epoch, of);
+        }
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
@@ -167,7 +171,9 @@ impl Classifier {
         let mut dropout =
             Dropout::new(self.config.dropout, stream(self.seed, "dropout", &[self.adam.updates()]));
         let (outputs, trace) = self.model.forward(input, &mut dropout);
-        let (loss, gradient) = self.loss.learn(&to_host(outputs), rows);
+        let outputs = to_host(outputs);
+        let (loss, gradient) = self.loss.learn(&outputs, rows);
+        self.loss.keep(&outputs, rows);
         let gradient = TensorData::new(gradient, [rows.len(), self.loss.outputs()]);
         let (gradients, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
         let joint = to_host(joint);
@@ -189,7 +195,7 @@ impl Classifier {
     /// The second half of [`Self::step`]; nothing where no first half was taken.
     pub fn update(&mut self) {
         let Some(mut gradients) = self.pending.take() else { return };
-        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
+        let rate = self.rates.at(self.adam.updates());
         self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
     }
 
@@ -258,8 +264,11 @@ impl Classifier {
         self.model =
             MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
         self.adam = Adam::new(self.config.adam);
-        (self.peak_rate, self.schedule) = (self.config.refit_learning_rate, Schedule::OneCycle);
-        self.total_updates = u64::from(self.config.refit_epochs) * batches as u64;
+        let updates = u64::from(self.config.refit_epochs) * batches as u64;
+        self.rates = Rates::one_cycle(self.config.refit_learning_rate, updates);
+        if let Some(recall) = self.loss.recall() {
+            recall.end_cycle();
+        }
         let mut order = train.to_vec();
         let mut best: Option<(f64, u32, Snapshot)> = None;
         for epoch in 1..=self.config.refit_epochs {

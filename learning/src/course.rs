@@ -220,6 +220,7 @@ fn learn_jointly<P: Parties>(
     let mut best: Option<(f64, crate::Snapshot)> = None;
     let validates = !plan.part(Part::CohortValidation).is_empty();
     for epoch in 0..settings.epochs {
+        classifier.begin_epoch(epoch % settings.cycle_epochs(), settings.cycle_epochs());
         let screens = screen.as_ref().is_some_and(|screen| screen.after_epochs == epoch + 1);
         let mut seen = Vec::new();
         if screens {
@@ -247,7 +248,8 @@ fn learn_jointly<P: Parties>(
         }
         watch(Progress::Epoch(&report));
         joint.curve.push(report);
-        let Some(validation) = report.validation else { continue };
+        let in_last_cycle = epoch + settings.cycle_epochs() >= settings.epochs;
+        let Some(validation) = report.validation.filter(|_| in_last_cycle) else { continue };
         let metric = validation.metric(settings.task);
         if best.as_ref().is_none_or(|(most, _)| metric > *most) {
             best = Some((metric, classifier.snapshot()));

@@ -9,7 +9,7 @@ use hashvfl_core::Digest;
 use hashvfl_core::hijack;
 use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
-use hashvfl_core::settings::{RunSettings, Schedule};
+use hashvfl_core::settings::RunSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
@@ -17,7 +17,7 @@ use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape,
 use crate::hash::{HashConfig, Hashed, Statistics};
 use crate::init::Init;
 use crate::range::{RangeError, at_least_zero, share};
-use crate::schedule::learning_rate;
+use crate::schedule::Rates;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
 /// Records over which statistics and thresholds are measured for good, at most.
@@ -76,9 +76,7 @@ pub struct Encoder {
     calibrated: bool,
     adam: Adam,
     pending: Option<(Hashed, Trace)>,
-    schedule: Schedule,
-    peak_rate: f64,
-    total_updates: u64,
+    rates: Rates,
 }
 
 impl Encoder {
@@ -105,9 +103,7 @@ impl Encoder {
             calibrated: false,
             adam: Adam::new(config.adam),
             pending: None,
-            schedule: settings.schedule,
-            peak_rate: settings.learning_rate,
-            total_updates,
+            rates: Rates::of_run(settings, total_updates),
             model,
             device,
             config,
@@ -127,7 +123,7 @@ impl Encoder {
 
     /// The run has so many updates instead of those that the encoder was made for.
     pub fn expect_updates(&mut self, total_updates: u64) {
-        self.total_updates = total_updates;
+        self.rates = self.rates.over(total_updates);
     }
 
     /// The party's choices about it.
@@ -195,7 +191,7 @@ impl Encoder {
         let gradient = hashed.backward(gradient, &self.config.hash, &plain);
         let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.bits]), &plain);
         let mut gradients = self.model.backward(trace, gradient);
-        let rate = learning_rate(self.schedule, self.peak_rate, self.adam.updates(), self.total_updates);
+        let rate = self.rates.at(self.adam.updates());
         let model = self.model.clone();
         self.model = self.adam.update(model, &mut gradients, rate);
         self.calibrated = false;

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod network;
 pub mod predictor;
 pub mod range;
+pub mod recall;
 pub mod schedule;
 pub mod snapshot;
 pub mod threads;

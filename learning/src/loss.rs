@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics;
 use crate::predictor::Meaning;
+use crate::recall::Recall;
 
 /// Labels of all records.
 #[derive(Clone)]
@@ -97,6 +98,8 @@ pub struct Loss {
     targets: Vec<Vec<f32>>,
     /// A weight a record; empty while all weigh alike.
     record_weights: Vec<f32>,
+    /// What was said of records in earlier cycles; `None` where it is no part of targets.
+    recall: Option<Recall>,
 }
 
 impl Loss {
@@ -110,8 +113,12 @@ impl Loss {
             consistency: config.consistency,
             targets: Vec::new(),
             record_weights: Vec::new(),
+            recall: None,
             labels,
         };
+        if config.distillation > 0.0 {
+            loss.recall = Some(Recall::new(config.distillation, loss.labels.len(), loss.outputs()));
+        }
         match &loss.labels {
             Labels::Classes { count, index } => {
                 let mut counts = vec![0_usize; *count];
@@ -161,6 +168,28 @@ impl Loss {
         rows.iter().zip(weights).for_each(|(row, weight)| self.record_weights[*row as usize] = *weight);
     }
 
+    /// What was said in earlier cycles, where it is part of targets.
+    pub fn recall(&mut self) -> Option<&mut Recall> {
+        self.recall.as_mut()
+    }
+
+    /// Keeps what `outputs` [rows, outputs] say, for later cycles: probabilities of classes, or scaled values.
+    pub fn keep(&mut self, outputs: &[f32], rows: &[u32]) {
+        let Some(recall) = &mut self.recall else { return };
+        let mut said = outputs.to_vec();
+        if let Labels::Classes { count, .. } = &self.labels {
+            for values in said.chunks_exact_mut(*count) {
+                let logarithm = log_sum(values);
+                values.iter_mut().for_each(|value| *value = (*value - logarithm).exp());
+            }
+        }
+        recall.keep(&said, rows);
+    }
+
+    fn target(&self, row: u32, at: usize, label: f32) -> f32 {
+        self.recall.as_ref().map_or(label, |recall| recall.target(row, at, label))
+    }
+
     fn record_weight(&self, row: u32) -> f32 {
         self.record_weights.get(row as usize).copied().unwrap_or(1.0)
     }
@@ -178,11 +207,10 @@ impl Loss {
                 for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
                     let class = index[*row as usize] as usize;
                     let weight = weight(row) / total;
-                    let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    let logarithm = values.iter().map(|v| (v - top).exp()).sum::<f32>().ln() + top;
+                    let logarithm = log_sum(values);
                     for (at, value) in values.iter_mut().enumerate() {
                         let own = if at == class { 1.0 - self.smoothing } else { 0.0 };
-                        let target = own + self.smoothing / *count as f32;
+                        let target = self.target(*row, at, own + self.smoothing / *count as f32);
                         let log_share = *value - logarithm;
                         loss -= f64::from(weight * target * log_share);
                         *value = weight * (log_share.exp() - target);
@@ -193,7 +221,8 @@ impl Loss {
                 let weight = |row: &u32| self.record_weight(*row);
                 let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
                 for (value, row) in gradient.iter_mut().zip(rows) {
-                    let error = *value - (values[*row as usize] - self.center) / self.spread;
+                    let label = (values[*row as usize] - self.center) / self.spread;
+                    let error = *value - self.target(*row, 0, label);
                     loss += f64::from(weight(row) * error * error / total);
                     *value = weight(row) * 2.0 * error / total;
                 }
@@ -260,6 +289,12 @@ impl Loss {
     }
 }
 
+/// The logarithm of the sum of exponentials.
+fn log_sum(values: &[f32]) -> f32 {
+    let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter().map(|v| (v - top).exp()).sum::<f32>().ln() + top
+}
+
 /// The loss's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -268,6 +303,9 @@ pub struct LossConfig {
     pub class_weights: ClassWeights,
     /// Share of a label's weight that is spread over all classes, from 0 to below 1.
     pub label_smoothing: f32,
+    /// Share of a training record's target that is what the top model said of it in earlier cycles (`run.cycles`), 0
+    /// for none, to below 1.
+    pub distillation: f32,
     /// Weight of the consistency term, 0 for none.
     pub consistency: f32,
 }
@@ -301,14 +339,30 @@ mod tests {
         let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
         let real = Labels::Real(vec![3.0, -1.0, 2.0, 0.5, 1.0, 2.0, 3.0, 1.5, 0.0, 1.0, 2.5, 4.0]);
         let all: Vec<u32> = (0..12).collect();
+        // What other outputs said is a part of these targets.
+        let recalling = |labels: &Labels, rows: &[u32]| {
+            let config = LossConfig { distillation: 0.6, ..LossConfig::default() };
+            let mut loss = Loss::new(labels.clone(), rows, config, 8);
+            let said: Vec<f32> = (0..12).map(|at| (at as f32).sin()).collect();
+            loss.recall().unwrap().begin_epoch(0, 1);
+            loss.keep(&said, rows);
+            loss.recall().unwrap().end_cycle();
+            assert_ne!(
+                loss.learn(&outputs, rows),
+                Loss::new(labels.clone(), rows, LossConfig::default(), 8).learn(&outputs, rows)
+            );
+            loss
+        };
         let losses = [
             (classes(0.0), &rows[..]),
-            (Loss::new(labels, &rows, smooth, 8), &rows[..]),
-            (Loss::new(real, &all, LossConfig::default(), 8), &all[..]),
+            (Loss::new(real.clone(), &all, LossConfig::default(), 8), &all[..]),
+            (Loss::new(labels.clone(), &rows, smooth, 8), &rows[..]),
+            (recalling(&labels, &rows), &rows[..]),
+            (recalling(&real, &all), &all[..]),
         ];
         for (at, (loss, rows)) in losses.iter().enumerate() {
             let (value, gradient) = loss.learn(&outputs, rows);
-            if at != 1 {
+            if at < 2 {
                 assert!((value - loss.evaluate(&outputs, rows).loss).abs() < 1e-5, "{at}: {value}");
             }
             for i in 0..outputs.len() {

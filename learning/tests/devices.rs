@@ -9,6 +9,7 @@ use hashvfl_learning::device::{self, Device, DeviceChoice, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::loss::{Labels, Loss, LossConfig};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::{Classifier, TopConfig};
 use rand::Rng;
 
@@ -35,8 +36,8 @@ fn train(device: &Device, model: &BottomConfig, input: InputShape) -> (Vec<f32>,
     let rows: Vec<u32> = (0..ROWS as u32).collect();
     let labels = Labels::Classes { count: 4, index: rows.iter().map(|row| row % 4).collect() };
     let loss = Loss::new(labels, &rows, LossConfig::default(), BITS);
-    let course = (settings.schedule, settings.learning_rate, updates);
-    let mut classifier = Classifier::new(TopConfig::default(), loss, BITS, course, 3, device).unwrap();
+    let rates = Rates::of_run(&settings, updates);
+    let mut classifier = Classifier::new(TopConfig::default(), loss, BITS, rates, 3, device).unwrap();
     let (mut values, mut losses) = (Vec::new(), Vec::new());
     let mut rng = stream(9, "device test", &[]);
     for _ in 0..STEPS {

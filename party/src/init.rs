@@ -28,7 +28,10 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         left_out(&ignored, survey.records)
     );
     let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+    // The names that `coordinator init` writes, this party's among them.
+    let first = if name.as_str() == "telecom" { "bank" } else { name.as_str() };
     let text = include_str!("init.toml")
+        .replace("{parties}", &format!("{first:?}, \"telecom\""))
         .replace("{name}", name.as_str())
         .replace("{table}", &quoted(&table_path.display().to_string()))
         .replace("{id}", &quoted(&survey.header.id))
@@ -145,6 +148,9 @@ mod tests {
         }
         assert!(!text.contains("clerk"), "{text}");
         let config = PartyConfig::read(&out).unwrap();
+        let second = folder.path().join("second.toml");
+        write(&table, "telecom", &second).unwrap();
+        assert_eq!(PartyConfig::read(&second).unwrap().run.parties, config.run.parties, "two that fit");
         let loaded = hashvfl_data::load_as(&config.columns, &config.treatment()).unwrap();
         assert_eq!((loaded.ids.len(), loaded.names.len()), (300, 3));
         fs::write(&table, "id,country\n1,x\n2,x\n").unwrap();

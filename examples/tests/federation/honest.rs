@@ -5,10 +5,10 @@ use std::fs;
 use hashvfl_core::settings::Schedule;
 use hashvfl_core::{PartyName, RunSettings, Task};
 use hashvfl_data::{Matrix, Preprocessing};
-use hashvfl_examples::simulation::{Side, simulate};
+use hashvfl_examples::simulation::{Side, Simulated, simulate};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
-use hashvfl_learning::loss::Labels;
+use hashvfl_learning::loss::{Labels, LossConfig};
 
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 
@@ -17,14 +17,8 @@ fn numbers(text: &str) -> Vec<Vec<f32>> {
     text.lines().skip(1).map(cells).collect()
 }
 
-#[test]
-fn three_processes_learn_what_one_process_learns() {
-    let mut fixture = Fixture::new();
-    fixture.extra.push(("coordinator", "transcript = true".into()));
-    fixture.run();
-    let summary = fixture.summary();
-    Fixture::check_documented(&summary, &PARTIES);
-
+/// The same run in this process.
+fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
     let tables = PARTIES.map(|name| {
         let rows = numbers(&fixture.read(&format!("{name}.csv")));
         Matrix::new(RECORDS, 3, rows.concat()).unwrap()
@@ -41,7 +35,17 @@ fn three_processes_learn_what_one_process_learns() {
         .collect();
     let index = numbers(&fixture.read("labels.csv")).concat().iter().map(|label| *label as u32).collect();
     let labels = Labels::Classes { count: 2, index };
-    let local = simulate(&sides, &labels, &fixture.settings, (&TopConfig::default(), 0), Cut::Hash).unwrap();
+    simulate(&sides, &labels, &fixture.settings, (top, 0), Cut::Hash).unwrap()
+}
+
+#[test]
+fn three_processes_learn_what_one_process_learns() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    Fixture::check_documented(&summary, &PARTIES);
+    let local = in_one_process(&fixture, &TopConfig::default());
     assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
     assert!(summary["test"]["auc"].as_f64().unwrap() > 0.8, "{}", summary["test"]);
 
@@ -93,6 +97,26 @@ fn three_processes_learn_what_one_process_learns() {
     let whole =
         ["bottom.safetensors", "bottom.safetensors", "summary.json", "top.safetensors", "transcript.parquet"];
     assert_eq!(kept, whole);
+}
+
+#[test]
+fn later_cycles_learn_from_what_earlier_ones_said() {
+    let mut fixture = Fixture::new();
+    fixture.settings = RunSettings { epochs: 6, cycles: 2, refit: true, ..fixture.settings };
+    let plain = in_one_process(&fixture, &TopConfig::default());
+    let loss = LossConfig { distillation: 0.5, ..LossConfig::default() };
+    let top = TopConfig { loss, ..TopConfig::default() };
+    let local = in_one_process(&fixture, &top);
+    let losses = |run: &Simulated| -> Vec<f64> { run.epochs.iter().map(|epoch| epoch.train_loss).collect() };
+    assert_eq!(losses(&local)[..3], losses(&plain)[..3], "the first cycle has labels alone");
+    assert!((3..6).all(|epoch| losses(&local)[epoch] != losses(&plain)[epoch]), "{:?}", losses(&local));
+    assert!([&plain, &local].iter().all(|run| (4..=6).contains(&run.best_epoch)), "of the last cycle");
+
+    fixture.extra.push(("coordinator", "top = { loss = { distillation = 0.5 } }".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
+    assert_eq!(summary["best_epoch"], local.best_epoch);
 }
 
 #[test]

@@ -159,6 +159,12 @@ pub struct Overrides {
     /// Schedule of the learning rate.
     #[arg(long, global = true, value_parser = parse_schedule)]
     schedule: Option<Schedule>,
+    /// Times that the learning rate goes through it.
+    #[arg(long, global = true)]
+    cycles: Option<u32>,
+    /// Share of a target that is what was said in earlier cycles.
+    #[arg(long, global = true)]
+    distillation: Option<f32>,
     /// What happens to columns first: none, standardize or quantile.
     #[arg(long, global = true, value_parser = parse_preprocessing)]
     preprocessing: Option<Preprocessing>,
@@ -191,6 +197,7 @@ impl Overrides {
         set(&mut recipe.epochs, &self.epochs);
         set(&mut recipe.batch_rows, &self.batch);
         set(&mut recipe.schedule, &self.schedule);
+        set(&mut recipe.cycles, &self.cycles);
         set(&mut recipe.gradient, &self.gradient);
         set(&mut recipe.validation_share, &self.validation_share);
         set(&mut recipe.refit, &self.refit);
@@ -207,6 +214,7 @@ impl Overrides {
         set(&mut recipe.top.dropout, &self.top_dropout);
         set(&mut recipe.top.loss.consistency, &self.consistency);
         set(&mut recipe.top.loss.label_smoothing, &self.label_smoothing);
+        set(&mut recipe.top.loss.distillation, &self.distillation);
         set(&mut recipe.top.refit_epochs, &self.refit_epochs);
         set(&mut recipe.top.refit_learning_rate, &self.refit_lr);
         if let Some(hidden) = &self.hidden {

@@ -22,6 +22,8 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// How it moves.
     pub schedule: Schedule,
+    /// Times that it does so.
+    pub cycles: u32,
     /// How gradients travel.
     pub gradient: GradientEncoding,
     /// Share of the records outside the test part that is kept for validation.
@@ -52,6 +54,7 @@ impl Recipe {
             batch_rows: 256,
             learning_rate: 3e-3,
             schedule: Schedule::OneCycle,
+            cycles: 1,
             gradient,
             validation_share: 0.1,
             cohort_share: 1.0,
@@ -66,18 +69,17 @@ impl Recipe {
     pub fn credit_default(cut: Cut) -> Self {
         let mut recipe = Self { preprocessing: Preprocessing::Quantile, ..Self::base(cut) };
         recipe.set_hidden(vec![128]);
-        recipe.refit = true;
         recipe.encoder.dropout = if cut == Cut::Hash { 0.1 } else { 0.3 };
+        recipe.encoder.hash.noise = 0.4;
+        recipe.encoder.hash.clip = 0.4;
         recipe.top.dropout = 0.3;
-        Self { batch_rows: 128, epochs: 30, ..recipe }
+        recipe.top.loss.distillation = if cut == Cut::Hash { 0.6 } else { 0.8 };
+        Self { batch_rows: 128, epochs: 30, cycles: 3, ..recipe }
     }
 
     /// Credit card defaults, bottom models trained on a fifth of the records.
     pub fn encode_once(cut: Cut) -> Self {
-        let mut recipe = Self::credit_default(cut);
-        recipe.encoder.hash.noise = 0.4;
-        recipe.encoder.hash.clip = 0.4;
-        Self { cohort_share: 0.2, batch_rows: 64, ..recipe }
+        Self { cohort_share: 0.2, batch_rows: 64, ..Self::credit_default(cut) }
     }
 
     /// Vehicle silhouettes.
@@ -115,6 +117,7 @@ impl Recipe {
             batch_rows: self.batch_rows,
             learning_rate: self.learning_rate,
             schedule: self.schedule,
+            cycles: self.cycles,
             gradient: self.gradient,
             validation_share: self.validation_share,
             cohort_share: self.cohort_share,

@@ -51,6 +51,7 @@ impl Recipe {
             consistency: [0.0, 0.1][pick(2)],
             label_smoothing: [0.0, 0.0, 0.1][pick(3)],
             class_weights: [ClassWeights::None, ClassWeights::Balanced][usize::from(pick(4) == 0)],
+            ..LossConfig::default()
         };
         let top = TopConfig {
             hidden: [vec![64], vec![16], vec![64, 64]][pick(3)].clone(),

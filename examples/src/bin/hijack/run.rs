@@ -15,6 +15,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::local::{LocalParties, LocalParty};
 use hashvfl_learning::loss::Loss;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
@@ -70,7 +71,7 @@ pub fn run(
     let mut parties = LocalParties::hashed(parties, plan.clone());
     let loss =
         Loss::new(dataset.labels.clone(), plan.part(Part::CohortTrain), recipe.top.loss, settings.bits);
-    let rates = (settings.schedule, settings.learning_rate, plan.updates());
+    let rates = Rates::of_run(settings, plan.updates());
     let inputs = 2 * settings.bits;
     let mut classifier =
         Classifier::new(recipe.top.clone(), loss, inputs, rates, settings.seed + 9, &device)?;
