@@ -175,13 +175,10 @@ impl Loss {
 
     /// Keeps what `outputs` [rows, outputs] say, for later cycles: probabilities of classes, or scaled values.
     pub fn keep(&mut self, outputs: &[f32], rows: &[u32]) {
-        let Some(recall) = &mut self.recall else { return };
+        let Some(recall) = self.recall.as_mut().filter(|recall| recall.keeps()) else { return };
         let mut said = outputs.to_vec();
         if let Labels::Classes { count, .. } = &self.labels {
-            for values in said.chunks_exact_mut(*count) {
-                let logarithm = log_sum(values);
-                values.iter_mut().for_each(|value| *value = (*value - logarithm).exp());
-            }
+            said.chunks_exact_mut(*count).for_each(softmax);
         }
         recall.keep(&said, rows);
     }
@@ -290,9 +287,15 @@ impl Loss {
 }
 
 /// The logarithm of the sum of exponentials.
-fn log_sum(values: &[f32]) -> f32 {
+pub fn log_sum(values: &[f32]) -> f32 {
     let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     values.iter().map(|v| (v - top).exp()).sum::<f32>().ln() + top
+}
+
+/// Logits to probabilities.
+pub fn softmax(values: &mut [f32]) {
+    let logarithm = log_sum(values);
+    values.iter_mut().for_each(|value| *value = (*value - logarithm).exp());
 }
 
 /// The loss's settings.

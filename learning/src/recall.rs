@@ -45,6 +45,11 @@ impl Recall {
         }
     }
 
+    /// Whether predictions of this epoch are to be kept.
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+
     /// Keeps the `predictions` [rows, width] of a batch, where the epoch's are to be kept.
     pub fn keep(&mut self, predictions: &[f32], rows: &[u32]) {
         if !self.keeps {

@@ -40,7 +40,7 @@ impl Rates {
 }
 
 /// The learning rate of update `update` (from 0) of `total`.
-pub fn learning_rate(schedule: Schedule, peak: f64, update: u64, total: u64) -> f64 {
+fn learning_rate(schedule: Schedule, peak: f64, update: u64, total: u64) -> f64 {
     let total = total.max(1) as f64;
     let progress = (update as f64 / total).min(1.0);
     match schedule {

@@ -6,11 +6,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::random::stream;
-use hashvfl_core::settings::Schedule;
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
-use hashvfl_learning::schedule::learning_rate;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::to_host;
 use rand::Rng;
 
@@ -90,6 +89,7 @@ impl Local {
         let mut adam = Adam::new(AdamConfig { weight_decay: 0.0, ..AdamConfig::default() });
         let mut rng = stream(seed, "local decoder batches", &[]);
         let (mean, deviation) = self.pixels;
+        let rates = Rates::one_cycle(RATE, updates);
         for update in 0..updates {
             let (mut inputs, mut tiles) = (Vec::new(), Vec::new());
             for _ in 0..BATCH {
@@ -105,7 +105,7 @@ impl Local {
             let count = tiles.len();
             let gradient = (guess - self.tensor(tiles, BATCH)).mul_scalar(2.0 / count as f32);
             let mut gradients = self.model.backward_weights(trace, gradient);
-            let rate = learning_rate(Schedule::OneCycle, RATE, update, updates);
+            let rate = rates.at(update);
             self.model = adam.update(self.model.clone(), &mut gradients, rate);
         }
     }

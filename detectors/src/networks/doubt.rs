@@ -5,6 +5,7 @@
 //! the logarithm of its probability, or for a value its distance from the predicted one, in deviations.
 
 use hashvfl_learning::Network;
+use hashvfl_learning::loss::{log_sum, softmax};
 
 use super::labelled::{Labelled, Told};
 use super::train::{BATCH, batches, network};
@@ -54,8 +55,7 @@ impl Detector<Labelled<'_>> for Doubt {
                 for (values, row) in gradient.chunks_exact_mut(outputs).zip(batch) {
                     match told {
                         Told::Classes { of, .. } => {
-                            let logarithm = log_sum(values);
-                            values.iter_mut().for_each(|value| *value = (*value - logarithm).exp());
+                            softmax(values);
                             values[of[*row as usize] as usize] -= 1.0;
                         }
                         Told::Values(all) => {
@@ -95,10 +95,4 @@ impl Score<Labelled<'_>> for Doubt {
         }
         Ok(scores)
     }
-}
-
-/// The logarithm of the sum of exponentials.
-fn log_sum(values: &[f32]) -> f32 {
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    values.iter().map(|value| (value - most).exp()).sum::<f32>().ln() + most
 }

@@ -1,10 +1,9 @@
 //! What the networks share: batches, the learning rate, the scale of their inputs, and how they are stored.
 
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_core::settings::Schedule;
 use hashvfl_learning::Network;
 use hashvfl_learning::network::Weights;
-use hashvfl_learning::schedule::learning_rate;
+use hashvfl_learning::schedule::Rates;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::DetectorError;
@@ -22,6 +21,7 @@ const CLIP: f32 = 1e4;
 /// Calls `step` with the batch's row numbers and the learning rate, `updates` times.
 pub fn batches(rows: usize, updates: u64, seed: u64, mut step: impl FnMut(&[u32], f64)) {
     let mut order: Vec<u32> = (0..rows as u32).collect();
+    let rates = Rates::one_cycle(RATE, updates);
     let mut done = 0;
     for epoch in 0.. {
         shuffle(&mut order, &mut stream(seed, "detector batches", &[epoch]));
@@ -29,7 +29,7 @@ pub fn batches(rows: usize, updates: u64, seed: u64, mut step: impl FnMut(&[u32]
             if done == updates {
                 return;
             }
-            step(batch, learning_rate(Schedule::OneCycle, RATE, done, updates));
+            step(batch, rates.at(done));
             done += 1;
         }
     }
