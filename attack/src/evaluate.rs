@@ -33,6 +33,7 @@ pub fn evaluate(
         recording.header.settings_sha256 == evidence.coordinator.run.to_settings().digest().to_string(),
         "the transcript is of a run under other settings than those of the manifest's configs"
     );
+    evidence.check(recording)?;
     evidence.leave_out(recording)?;
     let mut bench = Bench::new(&evidence, config)?;
     let run = &evidence.coordinator.run;

@@ -1,11 +1,14 @@
 //! What an evaluation has: the truth, the trained models, and what was seen.
 
 use anyhow::{Context, ensure};
-use hashvfl_coordinator::labels::{self, LabelledRecords};
+use hashvfl_coordinator::labels::{self, ChangedLabels};
+use hashvfl_coordinator::state::StateFolder;
+use hashvfl_coordinator::top::TopFile;
 use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::plan::PlanError;
+use hashvfl_core::run_records::digest_of_run;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{LeftOut, Part, Plan, RunSettings};
+use hashvfl_core::{Digest, LeftOut, Part, Plan, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
@@ -43,6 +46,8 @@ pub struct Evidence {
     pub labels: Labels,
     /// Which records each part holds.
     pub plan: Plan,
+    /// Digest of their ids in order.
+    pub records: Digest,
     left_out: LeftOut,
 }
 
@@ -50,8 +55,16 @@ impl Evidence {
     /// Loads everything that a manifest names.
     pub fn load(manifest: &Manifest) -> anyhow::Result<Self> {
         let coordinator = CoordinatorConfig::read(&manifest.coordinator)?;
-        let LabelledRecords { ids, labels, .. } = labels::load(&coordinator)?;
-        let plan = Plan::new(&coordinator.run, ids.len())?;
+        let file = TopFile::read(&top::path(&coordinator), &coordinator.run)?;
+        let records = StateFolder::existing(&coordinator.state).read_records()?;
+        ensure!(
+            file.records == records.digest(),
+            "the top model and the kept records in {} are not of one run",
+            coordinator.state.display()
+        );
+        let labels = labels::of_run(&coordinator, &records, &file.classes, ChangedLabels::Refuse)?;
+        let plan = Plan::new(&coordinator.run, records.count())?.without(&records.gone());
+        let plan = plan.context("without the records that were left out or erased")?;
         let mut owners = Vec::new();
         for (path, name) in manifest.parties.iter().zip(&coordinator.run.parties) {
             let config = PartyConfig::read(path)?;
@@ -63,7 +76,10 @@ impl Evidence {
             let model = Snapshot::read(&config.model_path())?;
             let prepared = Prepared::load_trained(&config, &model)
                 .with_context(|| format!("the trained model of {name}"))?;
-            ensure!(prepared.ids == ids, "{name}: other records, or in another order, than the labels'");
+            ensure!(
+                digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str)) == records.digest(),
+                "{name}: the table holds other records than the run was about, or in another order: restore it"
+            );
             owners.push(Owner {
                 config,
                 names: prepared.names(),
@@ -78,8 +94,23 @@ impl Evidence {
             owners.len(),
             coordinator.run.parties.len()
         );
-        let top = top::load(&coordinator, labels.clone(), &plan, &Device::flex())?;
-        Ok(Self { coordinator, top, owners, labels, plan, left_out: LeftOut::default() })
+        let mut top = top::new(&coordinator, labels.clone(), &plan, &Device::flex())?;
+        top.load_trained(&file.model)?;
+        let (records, left_out) = (records.digest(), records.gone());
+        Ok(Self { coordinator, top, owners, labels, plan, records, left_out })
+    }
+
+    /// Refuses a transcript whose rows are those of other records.
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn check(&self, recording: &Recording) -> anyhow::Result<()> {
+        ensure!(
+            recording.header.is_about(self.records),
+            "the transcript is about other records than the tables hold, or of a version that did not say: \
+             evaluate the run with the files that it had"
+        );
+        Ok(())
     }
 
     /// Leaves out records that `recording` holds nothing of, where the run went on without some.

@@ -145,7 +145,7 @@ fn run<'a, E: Recorded>(
     config.seed = drawn(config.seed, repeat.draw);
     config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
     let mut classifier = top::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
-    let header = Header::new(config.run_id.clone(), "coordinator", settings, kind);
+    let header = Header::new(config.run_id.clone(), "coordinator", settings, kind, evidence.records);
     let transcript = Transcript::create(path, &header)?;
     let names = settings.parties.clone();
     let gradients = repeat.gradients;

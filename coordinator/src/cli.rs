@@ -12,6 +12,7 @@ use hashvfl_core::{PartyName, Plan};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
+use crate::labels::ChangedLabels;
 use crate::{align, erase, evaluate, init, labels, predict, run, serve};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
@@ -61,6 +62,9 @@ enum Command {
         /// Another top model than the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
+        /// Take labels that are others than in the run: somebody corrected them.
+        #[arg(long)]
+        accept_changed_labels: bool,
     },
     /// Erase the codes and the transcript's rows of some records, and the transcript if it is older than
     /// `transcript_days`. The ledger keeps its totals.
@@ -112,12 +116,19 @@ enum Command {
         /// The model file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Take labels that are others than in the run: somebody corrected them.
+        #[arg(long)]
+        accept_changed_labels: bool,
     },
 }
 
 fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
     let (party, file) = text.split_once('=').ok_or("expected PARTY=FILE")?;
     Ok((PartyName::new(party).map_err(|error| error.to_string())?, PathBuf::from(file)))
+}
+
+fn changed_labels(accepted: bool) -> ChangedLabels {
+    if accepted { ChangedLabels::Accept } else { ChangedLabels::Refuse }
 }
 
 /// Runs a coordinator's command line; `arguments` start with the program's name.
@@ -154,10 +165,10 @@ where
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
-        Some(Command::Evaluate { config, codes, top }) => {
+        Some(Command::Evaluate { config, codes, top, accept_changed_labels }) => {
             let config = CoordinatorConfig::read(&config)?;
             erase::expire(&config)?;
-            evaluate::evaluate(&config, &codes, top.as_deref())
+            evaluate::evaluate(&config, &codes, top.as_deref(), changed_labels(accept_changed_labels))
         }
         Some(Command::Erase { config, ids }) => {
             let config = CoordinatorConfig::read(&config)?;
@@ -175,7 +186,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
             Ok(())
         }
-        Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
+        Some(Command::Retrain { config, out, accept_changed_labels }) => {
+            let config = CoordinatorConfig::read(&config)?;
+            evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))
+        }
         None => {
             let path =
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan};
+use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
 use hashvfl_learning::course::ScreenedAt;
 use hashvfl_learning::device;
 use hashvfl_learning::loss::{Evaluation, Labels};
 use tracing::warn;
 
 use crate::config::CoordinatorConfig;
-use crate::labels::{self, LabelledRecords};
+use crate::labels::{self, ChangedLabels};
 use crate::screen::Screener;
 use crate::state::{StateFolder, read_codes};
 use crate::top::{self, TopFile};
@@ -21,10 +21,11 @@ pub fn evaluate(
     config: &CoordinatorConfig,
     given: &[(PartyName, PathBuf)],
     top_file: Option<&Path>,
+    changed: ChangedLabels,
 ) -> anyhow::Result<()> {
-    let stored = Stored::load(config, given, top_file)?;
+    let stored = Stored::load(config, given, top_file, changed)?;
     let mut classifier = stored.classifier;
-    classifier.load(&stored.top.model)?;
+    classifier.load_trained(&stored.top.model)?;
     let rows = stored.plan.part(Part::Test);
     ensure!(!rows.is_empty(), "run.test_share is 0: there are no test records");
     let rows = known(&config.run.parties, &stored.tables, rows)?;
@@ -34,9 +35,9 @@ pub fn evaluate(
 }
 
 /// Trains the top model anew on stored codes of training records, chosen on validation records.
-pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
+pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -> anyhow::Result<()> {
     ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
-    let stored = Stored::load(config, &[], None)?;
+    let stored = Stored::load(config, &[], None, changed)?;
     let known = |part| {
         known(&config.run.parties, &stored.tables, stored.plan.part(part)).context(
             "only a run that refits (run.refit, or run.cohort_share below 1) keeps codes of training records",
@@ -52,7 +53,7 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path) -> anyhow::Result<()> {
             .weigh(&train, &weights.map_err(|error| anyhow!("screening of training records: {error}"))?);
     }
     let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
-    let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes);
+    let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
     let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
@@ -73,11 +74,24 @@ impl Stored {
         config: &CoordinatorConfig,
         given: &[(PartyName, PathBuf)],
         top_file: Option<&Path>,
+        changed: ChangedLabels,
     ) -> anyhow::Result<Self> {
         let state = StateFolder::existing(&config.state);
-        let top = TopFile::read(top_file.unwrap_or(&state.top()), &config.run)?;
-        let LabelledRecords { ids, labels, .. } = labels::load(config)?;
-        let plan = Plan::new(&config.run, ids.len())?;
+        let top_path = top_file.map_or_else(|| state.top(), Path::to_path_buf);
+        let (top, records) = (TopFile::read(&top_path, &config.run)?, state.read_records()?);
+        ensure!(
+            top.records == records.digest(),
+            "{} was trained on other records than those of the run in {}",
+            top_path.display(),
+            config.state.display()
+        );
+        let labels = labels::of_run(config, &records, &top.classes, changed)?;
+        let erased = records.count() - records.rows().len();
+        if erased > 0 {
+            warn!("{erased} records were erased since the run and are left out");
+        }
+        let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
+        let plan = plan.context("without the records that were left out or erased")?;
         let classifier = top::new(config, labels.clone(), &plan, &device::open(config.device)?.device)?;
         if let Some((stranger, _)) = given.iter().find(|(name, _)| !config.run.parties.contains(name)) {
             bail!("--codes names {stranger}, which is not among run.parties");
@@ -86,7 +100,7 @@ impl Stored {
         let tables = encoders.map(|(party, encoder)| {
             let file = given.iter().find(|(name, _)| name == party).map(|(_, file)| file.clone());
             let file = file.unwrap_or_else(|| state.codes(party, encoder));
-            table(party, &file, encoder, (ids.len(), config.run.bits))
+            table(party, &file, encoder, (&records, config.run.bits))
         });
         Ok(Self { tables: tables.collect::<anyhow::Result<_>>()?, plan, labels, classifier, top })
     }
@@ -96,7 +110,7 @@ fn table(
     party: &PartyName,
     file: &Path,
     encoder: &Digest,
-    size: (usize, usize),
+    (records, bits): (&RunRecords, usize),
 ) -> anyhow::Result<CodeTable> {
     let stored = read_codes(file)?;
     ensure!(
@@ -106,15 +120,20 @@ fn table(
         stored.encoder.short(),
         encoder.short()
     );
-    let found = (stored.table.records(), stored.table.bits());
+    let (found, expected) = ((stored.table.records(), stored.table.bits()), (records.count(), bits));
     ensure!(
-        found == size,
+        found == expected,
         "{}: codes of {} records x {} bits, expected {} x {}",
         file.display(),
         found.0,
         found.1,
-        size.0,
-        size.1
+        expected.0,
+        expected.1
+    );
+    ensure!(
+        stored.records == records.digest(),
+        "{}: codes of other records than the run's, or in another order: write them again with `party encode`",
+        file.display()
     );
     Ok(stored.table)
 }

@@ -23,7 +23,7 @@ mod run;
 mod screen;
 mod serve;
 mod service;
-mod state;
+pub mod state;
 pub mod summary;
 pub mod top;
 mod traffic;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_core::coordinator::{Admission, PeerError};
-use hashvfl_core::{LeftOut, PackedCodes, Part, PartyName, Plan, StoredCodes};
+use hashvfl_core::run_records::digest_of_run;
+use hashvfl_core::{LeftOut, PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
 use hashvfl_files::write_whole;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::course::{self, CourseError, Outcome, Screen, ScreenedAt};
@@ -35,28 +36,31 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     let teller = Teller::new(json);
-    let LabelledRecords { ids, labels, classes } = labels::load(config)?;
-    let plan = Plan::new(&config.run, ids.len())?;
+    let labelled = labels::load(config)?;
+    let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
-    let label_ledger = LabelLedger::open(config, &ids)?;
-    info!("labels of {} records, top model on {}", ids.len(), opened.name);
+    let label_ledger = LabelLedger::open(config, &labelled.ids)?;
+    info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
 
     let driver = Driver::start()?;
     let began = Instant::now();
-    let joined = driver.wait(gather(config, ids.clone(), &teller))?;
+    let joined = driver.wait(gather(config, labelled.ids.clone(), &teller))?;
     let waiting = began.elapsed().as_secs_f64();
 
     let screener = config.screening.as_ref();
-    let mut screener = screener.map(|screening| Screener::new(screening, labels.clone(), config.seed));
-    let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes);
+    let mut screener =
+        screener.map(|screening| Screener::new(screening, labelled.labels.clone(), config.seed));
+    let header = header(config, &labelled);
     let transcript =
         config.transcript.then(|| Transcript::create(&state.transcript(), &header)).transpose()?;
     let left_out = joined.iter().map(|one| (one.party.clone(), one.left_out.clone())).collect();
+    let gone = left_out_by_any(&left_out);
+    let records = labelled.keep(RunRecords::new(&config.run_id, &labelled.ids, gone.clone()));
     let kept = (plan.clone(), transcript, label_ledger);
     let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
-    let begun = begin(config, &mut network, plan, &left_out);
+    let begun = begin(config, &mut network, plan, &gone);
     let plan = match begun {
         Ok(plan) => plan,
         Err(error) => {
@@ -64,6 +68,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             return Err(error);
         }
     };
+    let LabelledRecords { ids, labels, classes } = labelled;
     let mut classifier = top::new(config, labels, &plan, &opened.device)?;
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();
@@ -111,7 +116,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
                 hashvfl_detectors::file::write(&state.references(), references)?;
             }
         }
-        keep(config, &state, outcome, (&classifier, classes), &summary)?;
+        let top = TopFile::of(&classifier, outcome.encoders.clone(), classes, records.digest());
+        keep(config, &state, outcome, &top, &records, &summary)?;
         network.finish()?;
         state.finish()?;
         Ok(summary)
@@ -136,23 +142,35 @@ pub fn check_plan(config: &CoordinatorConfig, plan: &Plan) -> anyhow::Result<()>
     config.screening.map_or(Ok(()), |screening| screening.check_records(plan))
 }
 
-/// Begins the run without the records that any party's policy refuses; `plan` without them.
-fn begin(
-    config: &CoordinatorConfig,
-    network: &mut Network,
-    plan: Plan,
-    by_party: &BTreeMap<PartyName, LeftOut>,
-) -> anyhow::Result<Plan> {
+/// Records that at least one party's policy refuses.
+fn left_out_by_any(by_party: &BTreeMap<PartyName, LeftOut>) -> LeftOut {
     let mut left_out = LeftOut::default();
     for (party, own) in by_party.iter().filter(|(_, own)| !own.is_empty()) {
         info!("{party} leaves out {} records: its policy does not allow the run for them", own.count());
         left_out.add(own);
     }
+    left_out
+}
+
+/// Begins the run without the records `left_out`; `plan` without them.
+fn begin(
+    config: &CoordinatorConfig,
+    network: &mut Network,
+    plan: Plan,
+    left_out: &LeftOut,
+) -> anyhow::Result<Plan> {
     let without = "without the records that parties' policies refuse";
-    let plan = plan.without(&left_out).context(without)?;
+    let plan = plan.without(left_out).context(without)?;
     check_plan(config, &plan).context(without)?;
-    network.begin(&left_out, plan.clone())?;
+    network.begin(left_out, plan.clone())?;
     Ok(plan)
+}
+
+/// What the transcript says of itself.
+fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
+    let records = digest_of_run(&config.run_id, labelled.ids.iter().map(String::as_str));
+    let header = Header::new(config.run_id.clone(), "coordinator", &config.run, Cut::Codes, records);
+    Header { classes: labelled.classes.clone(), ..header }
 }
 
 /// Listens, and waits for all parties.
@@ -202,18 +220,16 @@ fn keep(
     config: &CoordinatorConfig,
     state: &StateFolder,
     outcome: Outcome<PackedCodes>,
-    (classifier, classes): (&Classifier, Vec<String>),
+    top: &TopFile,
+    records: &RunRecords,
     summary: &Summary,
 ) -> anyhow::Result<()> {
-    let top = TopFile::of(classifier, outcome.encoders.clone(), classes);
+    state.keep_records(records)?;
     state.prepare(&top.to_snapshot(&config.run), summary)?;
     let codes = outcome.encoders.into_iter().zip(outcome.tables);
-    config
-        .run
-        .parties
-        .iter()
-        .zip(codes)
-        .try_for_each(|(party, (encoder, table))| state.keep_codes(party, &StoredCodes { encoder, table }))
+    config.run.parties.iter().zip(codes).try_for_each(|(party, (encoder, table))| {
+        state.keep_codes(party, &StoredCodes { encoder, records: records.digest(), table })
+    })
 }
 
 /// What was measured beside the test metric.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use hashvfl_core::{Digest, PartyName, StoredCodes};
+use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
 use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;
 
@@ -47,6 +47,32 @@ impl StateFolder {
     /// The summary.
     pub fn summary(&self) -> PathBuf {
         self.folder.join("summary.json")
+    }
+
+    /// Which records the run was about.
+    fn records(&self) -> PathBuf {
+        self.folder.join("records.hashvfl")
+    }
+
+    /// Keeps which records the run was about.
+    pub fn keep_records(&self, records: &RunRecords) -> anyhow::Result<()> {
+        Ok(write_whole(&self.records(), &records.to_bytes())?)
+    }
+
+    /// Which records the run was about.
+    ///
+    /// # Errors
+    /// If the file is not there or damaged.
+    pub fn read_records(&self) -> anyhow::Result<RunRecords> {
+        let path = self.records();
+        let bytes = fs::read(&path).with_context(|| {
+            format!(
+                "cannot read {}, which says whose rows codes and transcript hold: has a run finished there, of a version that keeps it?",
+                path.display()
+            )
+        })?;
+        RunRecords::from_bytes(&bytes)
+            .with_context(|| format!("{}: restore it from a backup", path.display()))
     }
 
     /// The transcript.

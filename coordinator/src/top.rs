@@ -28,19 +28,6 @@ pub fn path(config: &CoordinatorConfig) -> PathBuf {
     StateFolder::existing(&config.state).top()
 }
 
-/// The top model of a finished run.
-pub fn load(
-    config: &CoordinatorConfig,
-    labels: Labels,
-    plan: &Plan,
-    device: &Device,
-) -> anyhow::Result<Classifier> {
-    let file = TopFile::read(&path(config), &config.run)?;
-    let mut classifier = new(config, labels, plan, device)?;
-    classifier.load(&file.model)?;
-    Ok(classifier)
-}
-
 /// What a top model's file holds: the model, and which bottom models' codes it was trained on.
 pub struct TopFile {
     /// Weights and moments.
@@ -49,14 +36,16 @@ pub struct TopFile {
     pub encoders: Vec<Digest>,
     /// Names of the classes, in their order; none for a regression.
     pub classes: Vec<String>,
+    /// Digest of the run's records in their order.
+    pub records: Digest,
 }
 
 impl TopFile {
-    /// What `classifier` has learned on the codes of `encoders`, with what its outputs stand for.
-    pub fn of(classifier: &Classifier, encoders: Vec<Digest>, classes: Vec<String>) -> Self {
+    /// What `classifier` has learned on the codes of `encoders` about `records`, with what its outputs stand for.
+    pub fn of(classifier: &Classifier, encoders: Vec<Digest>, classes: Vec<String>, records: Digest) -> Self {
         let mut model = classifier.snapshot();
         classifier.meaning().put(&mut model);
-        Self { model, encoders, classes }
+        Self { model, encoders, classes, records }
     }
 
     /// As a snapshot, with the digest of the run's settings.
@@ -66,6 +55,7 @@ impl TopFile {
         snapshot.text.insert("settings_sha256".into(), run.to_settings().digest().to_string());
         snapshot.text.insert("encoders_sha256".into(), encoders.join(","));
         snapshot.text.insert("classes".into(), serde_json::json!(self.classes).to_string());
+        snapshot.text.insert("records_sha256".into(), self.records.to_string());
         snapshot
     }
 
@@ -89,6 +79,12 @@ impl TopFile {
             encoders.with_context(|| format!("{} is damaged: no encoder digests", path.display()))?;
         let classes = serde_json::from_str(&text("classes"));
         let classes = classes.with_context(|| format!("{} is damaged: no classes", path.display()))?;
-        Ok(Self { model, encoders, classes })
+        let records = Digest::from_hex(&text("records_sha256")).with_context(|| {
+            format!(
+                "{} does not say which records it was trained on: it is of a version that did not keep that, train again",
+                path.display()
+            )
+        })?;
+        Ok(Self { model, encoders, classes, records })
     }
 }

@@ -102,7 +102,7 @@ impl FromServer {
 }
 
 /// For `retain` on a request's rows: keeps those whose positions are not among `refused`, which ascend.
-pub fn granted(refused: &[u32]) -> impl FnMut(&u32) -> bool {
+pub fn granted<R>(refused: &[u32]) -> impl FnMut(&R) -> bool {
     let (mut position, mut next) = (0, refused.iter().peekable());
     move |_| {
         position += 1;

@@ -7,6 +7,7 @@ use crate::inference::{FromServer, ToServer, granted};
 use crate::limits::CODES_ROWS;
 use crate::name::PartyName;
 use crate::p_value::Grid;
+use crate::rows::ServedRow;
 
 /// Why a serving party's message is not the answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,14 +86,14 @@ pub enum LinkEvent {
     /// Rows that the party's policy refuses, with the reason; none where all are granted.
     Granted {
         /// The refused rows.
-        refused: Vec<u32>,
+        refused: Vec<ServedRow>,
         /// Why.
         reason: String,
     },
     /// Codes of these rows.
     Codes {
         /// The rows.
-        rows: Vec<u32>,
+        rows: Vec<ServedRow>,
         /// Their codes.
         codes: PackedCodes,
         /// Their p-values, packed by the grid that the party announced; absent where it announced none.
@@ -102,7 +103,7 @@ pub enum LinkEvent {
 
 struct Open {
     request: u64,
-    rows: VecDeque<u32>,
+    rows: VecDeque<ServedRow>,
     granted: bool,
 }
 
@@ -122,14 +123,14 @@ impl LinkSession {
     }
 
     /// The next request, for `rows` (ascending, each once, as many as the limit allows).
-    pub fn request(&mut self, rows: &[u32]) -> ToServer {
+    pub fn request(&mut self, rows: &[ServedRow]) -> ToServer {
         self.last += 1;
         self.open.push_back(Open {
             request: self.last,
             rows: rows.iter().copied().collect(),
             granted: false,
         });
-        ToServer::Encode { request: self.last, rows: rows.to_vec() }
+        ToServer::Encode { request: self.last, rows: rows.iter().map(|row| row.number()).collect() }
     }
 
     /// Takes a message; with it, whether the oldest request is now answered in full. After an error the session must
@@ -165,7 +166,7 @@ impl LinkSession {
             }
             (FromServer::Codes { request: number, bytes, p_values }, true) => {
                 expected(number)?;
-                let rows: Vec<u32> = open.rows.drain(..open.rows.len().min(CODES_ROWS)).collect();
+                let rows: Vec<ServedRow> = open.rows.drain(..open.rows.len().min(CODES_ROWS)).collect();
                 let codes = PackedCodes::from_bytes(rows.len(), self.bits, bytes);
                 let codes = codes.map_err(|source| LinkError::Codes { party: party(), request, source })?;
                 let p_values = match self.grid {
@@ -201,10 +202,14 @@ impl LinkSession {
 mod tests {
     use super::*;
 
+    fn rows(numbers: &[u32]) -> Vec<ServedRow> {
+        numbers.iter().map(|number| ServedRow::new(*number)).collect()
+    }
+
     fn link() -> LinkSession {
         let mut link = LinkSession::new(PartyName::new("bank").unwrap(), 4, None);
-        link.request(&[1, 4, 6]);
-        link.request(&[2]);
+        link.request(&rows(&[1, 4, 6]));
+        link.request(&rows(&[2]));
         link
     }
 
@@ -220,12 +225,12 @@ mod tests {
     fn answers_belong_to_the_oldest_request() {
         let mut link = link();
         let (event, done) = link.receive(granted(1, &[1])).unwrap();
-        assert_eq!((event, done), (LinkEvent::Granted { refused: vec![4], reason: String::new() }, false));
+        assert_eq!((event, done), (LinkEvent::Granted { refused: rows(&[4]), reason: String::new() }, false));
         let (event, done) = link.receive(codes(1, &[0x21])).unwrap();
         let packed = PackedCodes::from_bytes(2, 4, vec![0x21]).unwrap();
         assert_eq!(
             (event, done),
-            (LinkEvent::Codes { rows: vec![1, 6], codes: packed, p_values: None }, true)
+            (LinkEvent::Codes { rows: rows(&[1, 6]), codes: packed, p_values: None }, true)
         );
         let (_, done) = link.receive(granted(2, &[0])).unwrap();
         assert!(done, "all of it is refused");
@@ -255,7 +260,7 @@ mod tests {
         };
         let receive = |grid, p_values: &[u8]| {
             let mut link = LinkSession::new(PartyName::new("bank").unwrap(), 4, grid);
-            link.request(&[1, 4, 6]);
+            link.request(&rows(&[1, 4, 6]));
             link.receive(granted(1, &[])).unwrap();
             link.receive(answer(p_values))
         };

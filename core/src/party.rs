@@ -220,7 +220,7 @@ impl PartySession {
         self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
     }
 
-    /// Records that this party does not allow the run for.
+    /// Records that this party does not allow the run for; once it has begun, those that it goes on without.
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
@@ -291,6 +291,7 @@ impl PartySession {
             return forbidden("begin", "without the records that this party's policy refuses");
         }
         self.plan = self.plan.clone().without(left_out).map_err(PartyError::TooFewLeft)?;
+        self.left_out = left_out.clone();
         self.state = State::Ready;
         Ok(Work::Begin { left_out: left_out.count() })
     }

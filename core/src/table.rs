@@ -4,6 +4,7 @@
 
 use crate::code::PackedCodes;
 use crate::digest::Digest;
+use crate::rows::RunRow;
 
 /// Codes of some of `records` records.
 #[derive(Clone, PartialEq, Eq)]
@@ -138,21 +139,30 @@ impl std::fmt::Debug for CodeTable {
     }
 }
 
-/// Stored codes of one party with the digest of the encoder that made them: the content of a codes file.
+/// Stored codes of one party with the digests of the encoder that made them and of the records that the rows are: the
+/// content of a codes file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCodes {
-    /// Digest of the encoder.
+    /// Digest of the encoder, its preprocessing included.
     pub encoder: Digest,
-    /// The codes.
+    /// Digest of the run's records in their order ([`digest_of_run`](crate::run_records::digest_of_run)).
+    pub records: Digest,
+    /// The codes, by rows of the run.
     pub table: CodeTable,
 }
 
-const MAGIC: &[u8] = b"hashvfl codes 1\n";
+const MAGIC: &[u8] = b"hashvfl codes 2\n";
 
 impl StoredCodes {
-    /// The file's bytes: a first line, the encoder's digest, the table, and a digest of all before it.
+    /// Erases the codes of `rows`; returns how many were known.
+    pub fn erase(&mut self, rows: &[RunRow]) -> usize {
+        let rows: Vec<u32> = rows.iter().map(|row| row.number()).collect();
+        self.table.forget(&rows)
+    }
+
+    /// The file's bytes: a first line, the digests of encoder and records, the table, and a digest of all before it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = [MAGIC, &self.encoder.0, &self.table.to_bytes()].concat();
+        let mut bytes = [MAGIC, &self.encoder.0, &self.records.0, &self.table.to_bytes()].concat();
         let digest = Digest::of(&bytes);
         bytes.extend(digest.0);
         bytes
@@ -164,9 +174,11 @@ impl StoredCodes {
         if Digest::of(content).0 != *digest {
             return Err(TableError);
         }
-        let (encoder, table) =
-            content.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk::<32>).ok_or(TableError)?;
-        Ok(Self { encoder: Digest(*encoder), table: CodeTable::from_bytes(table)? })
+        let content = content.strip_prefix(MAGIC).ok_or(TableError)?;
+        let (encoder, content) = content.split_first_chunk::<32>().ok_or(TableError)?;
+        let (records, table) = content.split_first_chunk::<32>().ok_or(TableError)?;
+        let (encoder, records) = (Digest(*encoder), Digest(*records));
+        Ok(Self { encoder, records, table: CodeTable::from_bytes(table)? })
     }
 }
 
@@ -193,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_changed_byte_of_a_codes_file_is_seen() {
-        let stored = StoredCodes { encoder: Digest([7; 32]), table: CodeTable::new(3, 9) };
+        let stored =
+            StoredCodes { encoder: Digest([7; 32]), records: Digest([8; 32]), table: CodeTable::new(3, 9) };
         let mut bytes = stored.to_bytes();
         assert_eq!(StoredCodes::from_bytes(&bytes), Ok(stored));
         for at in [0, 20, 60, bytes.len() - 1] {

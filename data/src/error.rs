@@ -180,8 +180,10 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
-    /// A list names records that are not in the table.
-    #[error("{count} ids are none of the table's, the first at {first}; correct the list, nothing was done")]
+    /// A list names records that nothing is known of.
+    #[error(
+        "{count} ids name no record that anything is kept of, the first at {first}; correct the list, nothing was done"
+    )]
     UnknownIds {
         /// How many.
         count: u64,

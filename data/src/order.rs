@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use hashvfl_core::Digest;
+use hashvfl_core::{Digest, TableRow};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::TableError;
@@ -96,17 +96,47 @@ impl Order {
         }
     }
 
+    /// The agreed id of each of a table's `ids`; `None` for a record that is not in the order.
+    pub fn agreed<'a>(&'a self, ids: &'a [String]) -> impl Iterator<Item = Option<&'a str>> {
+        let agreed: HashMap<&str, &str> =
+            self.own.iter().map(String::as_str).zip(self.ids.iter().map(String::as_str)).collect();
+        ids.iter().map(move |id| agreed.get(id.as_str()).copied())
+    }
+
     /// For each record of the order, its place among a table's `ids`.
     ///
     /// # Errors
     /// When the table lacks records of the order: says how many, never which.
-    pub fn places(&self, ids: &[String]) -> Result<Vec<u32>, TableError> {
-        let found: HashMap<&str, u32> = ids.iter().map(String::as_str).zip(0..).collect();
-        let places: Vec<u32> = self.own.iter().filter_map(|id| found.get(id.as_str()).copied()).collect();
+    pub fn places(&self, ids: &[String]) -> Result<Vec<TableRow>, TableError> {
+        let rows = (0..).map(TableRow::new);
+        let found: HashMap<&str, TableRow> = ids.iter().map(String::as_str).zip(rows).collect();
+        let places: Vec<TableRow> =
+            self.own.iter().filter_map(|id| found.get(id.as_str()).copied()).collect();
         if places.len() == self.own.len() {
             return Ok(places);
         }
         Err(TableError::LacksRecords { lacking: self.own.len() - places.len(), agreed: self.own.len() })
+    }
+}
+
+/// How a list may name records: as this holder's table writes their ids, or as all holders agreed.
+#[derive(Default)]
+pub struct Names(HashMap<String, String>);
+
+impl Names {
+    /// Of the records of the order file `path`, where there is one.
+    ///
+    /// # Errors
+    /// As [`Order::read`].
+    pub fn read(path: Option<&Path>) -> Result<Self, TableError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let Order { ids, own, .. } = Order::read(path)?;
+        Ok(Self(own.into_iter().zip(ids).filter(|(own, id)| own != id).collect()))
+    }
+
+    /// The agreed id of the record that this holder writes `id`.
+    pub fn agreed<'a>(&'a self, id: &'a str) -> &'a str {
+        self.0.get(id).map_or(id, String::as_str)
     }
 }
 
@@ -117,7 +147,8 @@ impl Table {
     /// When the table lacks some of them.
     pub fn in_order(self, order: &Order) -> Result<Self, TableError> {
         let places = order.places(&self.ids)?;
-        let matrix = Matrix::from_checked(self.matrix.cols(), self.matrix.gather(&places));
+        let rows: Vec<u32> = places.iter().map(|place| place.number()).collect();
+        let matrix = Matrix::from_checked(self.matrix.cols(), self.matrix.gather(&rows));
         Ok(Self { ids: order.ids.clone(), matrix, ..self })
     }
 }
@@ -131,10 +162,11 @@ impl Labels {
         let places = order.places(&self.ids)?;
         let target = match self.target {
             Target::Classes { names, index } => {
-                Target::Classes { names, index: places.iter().map(|&place| index[place as usize]).collect() }
+                let index = places.iter().map(|place| index[place.number() as usize]).collect();
+                Target::Classes { names, index }
             }
             Target::Real(values) => {
-                Target::Real(places.iter().map(|&place| values[place as usize]).collect())
+                Target::Real(places.iter().map(|place| values[place.number() as usize]).collect())
             }
         };
         Ok(Self { ids: order.ids.clone(), target })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hashvfl_core::Digest;
+use hashvfl_core::{Digest, TableRow};
 
 use crate::cache::file::{Reader, Writer, cache_error};
 use crate::cache::rows::RowFile;
@@ -32,7 +32,7 @@ pub struct Cached {
     reader: Reader,
     ids: Vec<String>,
     /// The row of each record.
-    rows: Vec<u32>,
+    rows: Vec<TableRow>,
 }
 
 impl Records {
@@ -58,7 +58,7 @@ impl Records {
                 (order.ids, rows)
             }
             None => {
-                let rows = (0..own.len() as u32).collect();
+                let rows = (0..own.len() as u32).map(TableRow::new).collect();
                 (own, rows)
             }
         };
@@ -97,7 +97,7 @@ impl Records {
             let values = values.map_err(|reason| {
                 PreprocessError::Cache(cache_error(&cached.reader.path, &reason).to_string())
             })?;
-            Ok(records.iter().map(|&record| values[cached.rows[record as usize] as usize]).collect())
+            Ok(records.iter().map(|&record| values[cached.rows[record as usize].number() as usize]).collect())
         })
     }
 

@@ -328,6 +328,13 @@ impl Classifier {
         self.adam.load(snapshot, &self.device)
     }
 
+    /// The same for the model file of a run, which also says how it scales values.
+    pub fn load_trained(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.load(snapshot)?;
+        self.loss.scale_as(Meaning::of(snapshot, self.loss.outputs())?);
+        Ok(())
+    }
+
     fn input(&self, parts: &[Vec<f32>], rows: usize) -> Tensor<2> {
         join(parts, rows, &self.device.clone().inner())
     }

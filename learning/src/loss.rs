@@ -157,6 +157,13 @@ impl Loss {
         }
     }
 
+    /// Takes values for scaled as a trained model has them, whatever the labels at hand.
+    pub fn scale_as(&mut self, meaning: Meaning) {
+        if let Meaning::Value { center, spread } = meaning {
+            (self.center, self.spread) = (center, spread);
+        }
+    }
+
     /// Target codes by class; `None` where the consistency term is off.
     pub fn targets(&self) -> Option<&[Vec<f32>]> {
         (!self.targets.is_empty()).then_some(&self.targets)

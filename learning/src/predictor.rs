@@ -44,6 +44,17 @@ impl Meaning {
         }
     }
 
+    /// What a model file says of a top model with so many outputs.
+    ///
+    /// # Errors
+    /// If it says half of it.
+    pub fn of(snapshot: &Snapshot, outputs: usize) -> Result<Self, SnapshotError> {
+        Ok(match snapshot.get("labels.center", 1) {
+            Ok(center) => Self::Value { center: center[0], spread: snapshot.get("labels.spread", 1)?[0] },
+            Err(_) => Self::Classes(outputs),
+        })
+    }
+
     /// Puts it into a model file.
     pub fn put(self, snapshot: &mut Snapshot) {
         if let Self::Value { center, spread } = self {
@@ -73,10 +84,7 @@ impl Predictor {
             let (expected, found) = (vec![inputs, outputs], vec![found, outputs]);
             return Err(SnapshotError::Shape { name: "the top model".into(), expected, found });
         }
-        let meaning = match snapshot.get("labels.center", 1) {
-            Ok(center) => Meaning::Value { center: center[0], spread: snapshot.get("labels.spread", 1)?[0] },
-            Err(_) => Meaning::Classes(outputs),
-        };
+        let meaning = Meaning::of(snapshot, outputs)?;
         Ok(Self { model, meaning, device })
     }
 

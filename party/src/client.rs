@@ -46,7 +46,7 @@ pub fn join(
     let opened = driver.wait(limited(config.wait.connect_s, "the coordinator to answer", opening))?;
     let mut inbound =
         opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
-    let recorder = Recorder::open(config, state)?;
+    let recorder = Recorder::open(config, &prepared, state)?;
     let mut worker = Worker::new(config, prepared, state, releases, recorder);
     let result = work(&driver, config, &mut worker, &mut inbound, &mut link);
     let result = result.and(worker.settle());

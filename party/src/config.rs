@@ -179,6 +179,11 @@ impl PartyConfig {
         self.state.join("bottom.safetensors")
     }
 
+    /// Where it is kept which records the run was about.
+    pub fn records_path(&self) -> PathBuf {
+        self.state.join("records.hashvfl")
+    }
+
     /// Where this party's detectors are kept.
     pub fn detectors_path(&self) -> PathBuf {
         self.state.join("detectors.hashvfl")

@@ -2,37 +2,54 @@
 
 use std::path::Path;
 
+use anyhow::{Context, ensure};
 use hashvfl_core::inference::granted;
+use hashvfl_core::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
+use hashvfl_core::{CodeTable, PackedCodes, Part, Plan, RunRow, StoredCodes, TableRow};
 use hashvfl_files::write_whole;
 use tracing::warn;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
+use crate::state;
 
-/// Encodes a part of the records and writes a codes file.
+/// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
+/// run keeps; those that were left out of the run or erased since are not encoded.
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
-    let prepared = Prepared::load_trained(config, &config.read_model()?)?;
-    let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
-    let all = prepared.plan.part(part);
+    let (model, records) = (config.read_model()?, state::read_records(config)?);
+    ensure!(
+        model.text.get("records_sha256") == Some(&records.digest().to_string()),
+        "{} and {} are not of one run: restore both from one backup",
+        config.model_path().display(),
+        config.records_path().display()
+    );
+    let prepared = Prepared::load_trained(config, &model)?;
+    let ids = prepared.ids.iter().map(|id| Some(id.as_str()));
+    let places = records.places(ids).context("[columns]")?;
+    let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
+    let plan = plan.context("without the records that were left out or erased")?;
+    let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open(config, &prepared)?;
     releases.freeze(encoder);
     let rows = match config.run.on_refusal {
-        OnRefusal::End => all.to_vec(),
-        OnRefusal::LeaveOut => without_refused(all, &releases),
+        OnRefusal::End => all,
+        OnRefusal::LeaveOut => without_refused(all, &places, &releases),
     };
-    releases.reserve(&rows, (&rows, 1))?;
+    let in_table = numbers(&places.of(&rows));
+    releases.reserve(&in_table, (&in_table, 1))?;
+    let mut table = CodeTable::new(records.count(), config.run.bits);
     for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
-        let columns = prepared.columns.gather(chunk)?;
+        let in_table = numbers(&places.of(chunk));
+        let columns = prepared.columns.gather(&in_table)?;
         let values = prepared.encoder.encode(columns, chunk.len());
         let codes = PackedCodes::pack(&values, config.run.bits)?;
-        releases.release(chunk, &codes)?;
-        table.put(chunk, &codes);
+        releases.release(&in_table, &codes)?;
+        table.put(&chunk.iter().map(|row| row.number()).collect::<Vec<_>>(), &codes);
     }
-    write_whole(out, &StoredCodes { encoder, table }.to_bytes())?;
+    write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
     releases.settle()?;
     println!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
@@ -42,13 +59,16 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     Ok(())
 }
 
+fn numbers(rows: &[TableRow]) -> Vec<u32> {
+    rows.iter().map(|row| row.number()).collect()
+}
+
 /// Those of `rows` that the policy allows a code of.
-fn without_refused(rows: &[u32], releases: &Releases) -> Vec<u32> {
-    let refused = releases.refused(rows);
+fn without_refused(mut rows: Vec<RunRow>, places: &Places<RunRow>, releases: &Releases) -> Vec<RunRow> {
+    let refused = releases.refused(&numbers(&places.of(&rows)));
     if let Some(refusal) = &refused.refusal {
         warn!("{refusal}: they are left out");
     }
-    let mut kept = rows.to_vec();
-    kept.retain(granted(&refused.positions));
-    kept
+    rows.retain(granted(&refused.positions));
+    rows
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
+use hashvfl_data::{Order, TableError};
 use hashvfl_files::write_whole;
 use hashvfl_ledger::{MEANING, Policy, RecordKey, RedbStore, Report, Store, explain_account, export};
 
@@ -56,10 +57,9 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
         LedgerCommand::Export { ledger, out, config } => {
             ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
             let config = config.as_deref().map(PartyConfig::read).transpose()?;
-            let table = config.map(|config| hashvfl_data::load(&config.columns)).transpose()?;
+            let ids = config.map(|config| ids(&config)).transpose()?;
             let mut csv = Vec::new();
-            let ids = table.as_ref().map(|table| table.ids.as_slice());
-            export(&RedbStore::open(ledger)?, ids, &mut csv)?;
+            export(&RedbStore::open(ledger)?, ids.as_deref(), &mut csv)?;
             write_whole(out, &csv)?;
             println!("{} written", out.display());
         }
@@ -80,6 +80,19 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The ids of a party's records, as its runs know them: what else the table holds is not read.
+fn ids(config: &PartyConfig) -> anyhow::Result<Vec<String>> {
+    if let Some(order) = &config.order {
+        return Ok(Order::read(order)?.ids);
+    }
+    let mut ids = Vec::new();
+    config.columns.ids().visit(|id| {
+        ids.push(id.to_string());
+        Ok::<(), TableError>(())
+    })?;
+    Ok(ids)
 }
 
 fn read(policy: Option<&Path>) -> anyhow::Result<Policy> {

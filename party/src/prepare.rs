@@ -186,6 +186,11 @@ impl Prepared {
         format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
     }
 
+    /// Digest of the preprocessing.
+    pub fn encoding_digest(&self) -> Digest {
+        Digest::of(self.encoding.to_text().as_bytes())
+    }
+
     /// Digest of everything that turns columns into codes.
     pub fn digest(&self) -> Digest {
         let encoder = self.encoder.snapshot().digest(&["model.", "hash."]);
@@ -202,12 +207,15 @@ impl Prepared {
     }
 
     /// The trained model with its encoding: all that turns columns of new records into codes.
-    pub fn model(&self, settings: &RunSettings) -> Snapshot {
+    ///
+    /// `records` is the digest of the records that the run was about.
+    pub fn model(&self, settings: &RunSettings, records: Digest) -> Snapshot {
         let mut model = self.encoder.snapshot();
         let text = [
             ("settings_sha256", settings.to_settings().digest().to_string()),
             ("columns", self.encoding.to_text()),
             ("seed", self.seed.to_string()),
+            ("records_sha256", records.to_string()),
         ];
         model.text.extend(text.map(|(key, value)| (key.to_string(), value)));
         model

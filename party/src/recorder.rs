@@ -1,9 +1,11 @@
 //! What this party saw, kept where it is asked for: its own codes and the gradients of them.
 
+use hashvfl_core::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, Rows};
 use hashvfl_transcript::{Cut, Header, Kind, Transcript, TranscriptError};
 
 use crate::config::PartyConfig;
+use crate::prepare::Prepared;
 use crate::state::StateFolder;
 
 /// A party's transcript in the making.
@@ -16,11 +18,18 @@ pub struct Recorder {
 
 impl Recorder {
     /// Begins a transcript, where the config asks for one.
-    pub fn open(config: &PartyConfig, state: &StateFolder) -> Result<Option<Self>, TranscriptError> {
+    pub fn open(
+        config: &PartyConfig,
+        prepared: &Prepared,
+        state: &StateFolder,
+    ) -> Result<Option<Self>, TranscriptError> {
         if !config.transcript {
             return Ok(None);
         }
-        let header = Header::new(config.run_id.clone(), config.name.as_str(), &config.run, Cut::Codes);
+        let records = digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str));
+        let header =
+            Header::new(config.run_id.clone(), config.name.as_str(), &config.run, Cut::Codes, records);
+        let header = Header { encoding_sha256: Some(prepared.encoding_digest().to_string()), ..header };
         let transcript = Transcript::create(state.transcript(), &header)?;
         Ok(Some(Self { transcript, party: [config.name.clone()], batch: None }))
     }

@@ -4,16 +4,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use hashvfl_core::RunRecords;
 use hashvfl_core::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
+use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;
 
 use crate::config::PartyConfig;
+
+/// Which records a finished run was about.
+///
+/// # Errors
+/// If the file is not there or damaged.
+pub fn read_records(config: &PartyConfig) -> anyhow::Result<RunRecords> {
+    let path = config.records_path();
+    let bytes = fs::read(&path).with_context(|| {
+        format!(
+            "cannot read {}, which says whose rows model and transcript are about: has a run finished there, of a version that keeps it?",
+            path.display()
+        )
+    })?;
+    RunRecords::from_bytes(&bytes).with_context(|| format!("{}: restore it from a backup", path.display()))
+}
+
+/// Keeps which records a run was about.
+pub fn keep_records(config: &PartyConfig, records: &RunRecords) -> anyhow::Result<()> {
+    Ok(write_whole(&config.records_path(), &records.to_bytes())?)
+}
 
 /// The state folder of a run.
 pub struct StateFolder {
     folder: PathBuf,
     model: PathBuf,
+    records: PathBuf,
     transcript: PathBuf,
     detectors: PathBuf,
 }
@@ -27,8 +50,13 @@ impl StateFolder {
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        let (model, transcript) = (config.model_path(), config.transcript_path());
-        let state = Self { folder, model, transcript, detectors: config.detectors_path() };
+        let state = Self {
+            folder,
+            model: config.model_path(),
+            records: config.records_path(),
+            transcript: config.transcript_path(),
+            detectors: config.detectors_path(),
+        };
         if state.model().exists() {
             let path = state.model();
             bail!(
@@ -70,8 +98,9 @@ impl StateFolder {
         Ok(file::write(&self.detectors, detectors)?)
     }
 
-    /// Keeps the trained model and removes the checkpoints that led to it.
-    pub fn finish(&self, model: &Snapshot) -> anyhow::Result<()> {
+    /// Keeps the trained model with the records that it was trained on, and removes the checkpoints that led to it.
+    pub fn finish(&self, model: &Snapshot, records: &RunRecords) -> anyhow::Result<()> {
+        write_whole(&self.records, &records.to_bytes())?;
         model.write(self.model())?;
         self.remove_checkpoints();
         Ok(())

@@ -6,7 +6,7 @@ use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunSettings};
+use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunId, RunRecords, RunSettings};
 use tracing::{debug, info, warn};
 
 use crate::backlog::Backlog;
@@ -20,6 +20,7 @@ use crate::watch::Watchman;
 
 /// A party at work.
 pub struct Worker<'a> {
+    run_id: &'a RunId,
     settings: &'a RunSettings,
     session: PartySession,
     prepared: Prepared,
@@ -58,6 +59,7 @@ impl<'a> Worker<'a> {
         };
         let session = PartySession::new(settings.clone(), prepared.plan.clone(), left_out);
         Self {
+            run_id: &config.run_id,
             settings,
             session,
             prepared,
@@ -161,7 +163,10 @@ impl<'a> Worker<'a> {
                     self.state.keep_detectors(&detect::fit(config, &self.prepared)?)?;
                     info!(step, "detectors of abnormal inputs fitted");
                 }
-                self.state.finish(&self.prepared.model(self.settings))?;
+                let left_out = self.session.left_out().clone();
+                let records = RunRecords::new(self.run_id, &self.prepared.ids, left_out);
+                let model = self.prepared.model(self.settings, records.digest());
+                self.state.finish(&model, &records)?;
                 self.recorder.take().map_or(Ok(()), Recorder::finish)?;
                 info!(step, released_bits = self.released_bits, "finished; the model is kept");
                 return Ok(Done { answer: Some(FromParty::Finished { step }), finished: true });

@@ -1,11 +1,12 @@
 //! Erasing: a transcript without some records, and one that is older than it may be.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use hashvfl_core::{Digest, PartyName};
+use hashvfl_core::{Digest, PartyName, RunRow};
 
 use crate::header::Erasure;
 use crate::read::{Recording, Step};
@@ -20,13 +21,18 @@ pub struct Erased {
     pub head: Digest,
 }
 
-/// Erases every row about the records that `gone` names, in place. What is left is a transcript with a chain of its
-/// own, whose header names the head of the one before.
+/// Erases every row about the `rows` of the run, in place, from the transcript of the run whose records have the digest
+/// `records`. What is left is a transcript with a chain of its own, whose header names the head of the one before.
 ///
 /// # Errors
-/// If the transcript is refused or cannot be written; it stays as it was then.
-pub fn erase(path: &Path, gone: &dyn Fn(u32) -> bool) -> Result<Erased, TranscriptError> {
+/// If the transcript is refused, is about other records or cannot be written; it stays as it was then.
+pub fn erase(path: &Path, records: Digest, rows: &[RunRow]) -> Result<Erased, TranscriptError> {
     let Recording { mut header, head, steps } = Recording::read(path, None)?;
+    if !header.is_about(records) {
+        return Err(TranscriptError::OtherRecords { path: path.to_path_buf() });
+    }
+    let gone: BTreeSet<u32> = rows.iter().map(|row| row.number()).collect();
+    let gone = |record| gone.contains(&record);
     let about = |step: &Step| step.records.iter().filter(|record| gone(**record)).count() * step.values.len();
     let rows = steps.iter().map(about).sum();
     if rows == 0 {

@@ -56,6 +56,15 @@ pub enum TranscriptError {
         /// The step.
         step: u64,
     },
+    /// Its rows are those of other records.
+    #[error(
+        "{path} is about the records of another run, or of a version that did not keep whose rows they are: \
+         nothing in it can be told by id; remove the file to be rid of it"
+    )]
+    OtherRecords {
+        /// The file.
+        path: PathBuf,
+    },
     /// Steps are missing at the end.
     #[error("{path} ends at step {step}, before the step that its head names: steps were removed there")]
     Head {

@@ -40,6 +40,16 @@ pub struct Header {
     pub settings: BTreeMap<String, String>,
     /// Their SHA-256.
     pub settings_sha256: String,
+    /// Of the record ids in the order of their rows ([`hashvfl_core::run_records::digest_of_run`]). Absent in
+    /// transcripts of before: whose rows theirs are cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_sha256: Option<String>,
+    /// What the party's preprocessing was, where a party recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding_sha256: Option<String>,
+    /// Names of the classes in their order, where the coordinator recorded and there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// What was erased of it since, the last at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erasures: Vec<Erasure>,
@@ -56,8 +66,8 @@ pub struct Erasure {
 }
 
 impl Header {
-    /// The header of a run.
-    pub fn new(run_id: RunId, recorder: &str, settings: &RunSettings, cut: Cut) -> Self {
+    /// The header of a run on the records of that digest ([`hashvfl_core::run_records::digest_of_run`]).
+    pub fn new(run_id: RunId, recorder: &str, settings: &RunSettings, cut: Cut, records: Digest) -> Self {
         let pairs = settings.to_settings();
         Self {
             version: VERSION,
@@ -68,8 +78,16 @@ impl Header {
             cut,
             settings: pairs.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             settings_sha256: pairs.digest().to_string(),
+            records_sha256: Some(records.to_string()),
+            encoding_sha256: None,
+            classes: Vec::new(),
             erasures: Vec::new(),
         }
+    }
+
+    /// Whether its rows are those of the records of that digest.
+    pub fn is_about(&self, records: Digest) -> bool {
+        self.records_sha256.as_ref() == Some(&records.to_string())
     }
 
     /// SHA-256 over the header as it is written: the chain's first link.

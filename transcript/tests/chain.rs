@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunSettings, Task};
+use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunRow, RunSettings, Task};
 use hashvfl_transcript::{
     Cut, Encoding, Header, Kind, Recording, Transcript, TranscriptError, erase, expire,
 };
@@ -15,7 +15,13 @@ fn parties() -> Vec<PartyName> {
 
 fn header() -> Header {
     let settings = RunSettings::new(parties(), Task::Binary, 3, 2);
-    Header::new(RunId::new("t").unwrap(), "coordinator", &settings, Cut::Codes)
+    Header::new(RunId::new("t").unwrap(), "coordinator", &settings, Cut::Codes, RECORDS)
+}
+
+const RECORDS: Digest = Digest([4; 32]);
+
+fn rows(numbers: &[u32]) -> Vec<RunRow> {
+    numbers.iter().map(|number| RunRow::new(*number)).collect()
 }
 
 fn codes(first: f32) -> PackedCodes {
@@ -116,9 +122,12 @@ fn what_was_changed_is_refused_by_the_step() {
 fn erased_records_are_gone_and_what_is_left_is_a_transcript() {
     let (_folder, path) = temporary();
     let before = write(&path, &[7], 1.0);
-    assert_eq!(erase(&path, &|record| record == 77).unwrap().head, before, "nothing to erase");
+    assert_eq!(erase(&path, RECORDS, &rows(&[77])).unwrap().head, before, "nothing to erase");
+    let other = erase(&path, Digest([5; 32]), &rows(&[5])).err().unwrap();
+    assert!(matches!(other, TranscriptError::OtherRecords { .. }), "{other}");
+    assert_eq!(Recording::read(&path, Some(before)).unwrap().head, before, "rows of other records stay");
     // Two parties in two steps about record 5, and the whole of the last step.
-    let erased = erase(&path, &|record| record != 9).unwrap();
+    let erased = erase(&path, RECORDS, &rows(&[1, 2, 5])).unwrap();
     assert_eq!(erased.rows, 8);
     let left = Recording::read(&path, Some(erased.head)).unwrap();
     assert_eq!(left.header.erasures.len(), 1);
@@ -130,7 +139,7 @@ fn erased_records_are_gone_and_what_is_left_is_a_transcript() {
     assert_eq!(left.steps[0].values[1], ("telecom".to_string(), vec![0b011]));
     assert_eq!(left.steps[1].values[0].1[..4], 0.3_f32.to_le_bytes());
     fs::write(&path, "rubbish").unwrap();
-    assert!(erase(&path, &|_| true).is_err());
+    assert!(erase(&path, RECORDS, &rows(&[5])).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"rubbish", "it stays as it was");
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hashvfl_core::PartyName;
 use hashvfl_core::p_value::Grid;
+use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::Predictor;
 use hashvfl_learning::predictor::Meaning;
@@ -120,9 +120,9 @@ pub enum ComputeError {
 struct Asked {
     outcomes: Vec<Outcome>,
     /// The row of each id that has one and is no repetition.
-    rows: Vec<Option<u32>>,
+    rows: Vec<Option<ServedRow>>,
     /// Those rows, ascending.
-    sorted: Vec<u32>,
+    sorted: Vec<ServedRow>,
 }
 
 impl Engine {
@@ -174,26 +174,27 @@ impl Engine {
     }
 
     fn look_up(&self, ids: &[String]) -> Asked {
-        let mut rows: Vec<Option<u32>> = ids.iter().map(|id| self.index.row(id)).collect();
-        let outcome = |row: &Option<u32>| if row.is_some() { Outcome::Predicted } else { Outcome::UnknownId };
+        let mut rows: Vec<Option<ServedRow>> = ids.iter().map(|id| self.index.row(id)).collect();
+        let outcome =
+            |row: &Option<ServedRow>| if row.is_some() { Outcome::Predicted } else { Outcome::UnknownId };
         let mut outcomes: Vec<Outcome> = rows.iter().map(outcome).collect();
         let placed =
             rows.iter().enumerate().filter_map(|(at, row)| Some((row.as_ref().copied()?, at as u32)));
-        let mut placed: Vec<(u32, u32)> = placed.collect();
+        let mut placed: Vec<(ServedRow, u32)> = placed.collect();
         placed.sort_unstable();
         for pair in placed.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let again = pair[1].1 as usize;
             (rows[again], outcomes[again]) = (None, Outcome::RepeatedId);
         }
-        let mut sorted: Vec<u32> = placed.into_iter().map(|(row, _)| row).collect();
+        let mut sorted: Vec<ServedRow> = placed.into_iter().map(|(row, _)| row).collect();
         sorted.dedup();
         Asked { outcomes, rows, sorted }
     }
 
     /// Sees to it that a party's codes of `rows` are known; `None` if it is away.
-    async fn codes(&self, party: usize, rows: &[u32]) -> Option<Answered> {
+    async fn codes(&self, party: usize, rows: &[ServedRow]) -> Option<Answered> {
         let party = &self.parties[party];
-        let missing: Vec<u32> = {
+        let missing: Vec<ServedRow> = {
             let known = party.read();
             rows.iter().copied().filter(|row| !known.knows(*row)).collect()
         };

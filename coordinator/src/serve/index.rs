@@ -3,9 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{bail, ensure};
-use hashvfl_core::Digest;
+use hashvfl_core::record_keys::RecordKeys;
+use hashvfl_core::{Digest, ServedRow};
 use hashvfl_data::{IdsSource, Order, TableError};
 
+use super::known::ServedList;
 use crate::config::CoordinatorConfig;
 
 const EMPTY: u32 = u32::MAX;
@@ -92,8 +94,8 @@ impl RecordIndex {
     }
 
     /// The row of the record `id`.
-    pub fn row(&self, id: &str) -> Option<u32> {
-        Some(self.slots[self.slot(id)]).filter(|row| *row != EMPTY)
+    pub fn row(&self, id: &str) -> Option<ServedRow> {
+        Some(self.slots[self.slot(id)]).filter(|row| *row != EMPTY).map(ServedRow::new)
     }
 
     /// All ids in row order.
@@ -105,6 +107,12 @@ impl RecordIndex {
     pub fn digest(&self) -> Digest {
         let ends: Vec<u8> = self.ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         Digest::of_parts([self.text.as_bytes(), &ends])
+    }
+
+    /// What known codes of these records keep of the list.
+    pub fn list(&self) -> ServedList {
+        let digest = self.digest();
+        ServedList { digest, keys: RecordKeys::new(digest.0, self.ids()) }
     }
 
     fn id(&self, row: u32) -> &str {
@@ -138,7 +146,8 @@ mod tests {
         };
         let many: String = (0..5000).map(|row| format!("r{row}\n")).collect();
         let index = load(&format!("id\n{many}")).unwrap();
-        assert_eq!((index.records(), index.row("r0"), index.row("r4999")), (5000, Some(0), Some(4999)));
+        let row = |number| Some(ServedRow::new(number));
+        assert_eq!((index.records(), index.row("r0"), index.row("r4999")), (5000, row(0), row(4999)));
         assert_eq!((index.row("r5000"), index.row("")), (None, None));
         assert!(index.ids().eq((0..5000).map(|row| format!("r{row}"))));
         let error = load("id\na\nsecret\nb\nsecret\n").map(drop).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::ServedRow;
 use hashvfl_core::coordinator::{Admission, check_records};
 use hashvfl_core::inference::{FromServer, Serving, ToServer};
 use hashvfl_core::link::{LinkEvent, LinkSession};
@@ -34,7 +35,7 @@ pub type Outbound = mpsc::Sender<Result<ServerRequest, Status>>;
 /// A request for codes of rows, and where the answer goes. Nobody answers if the party leaves.
 pub struct Ask {
     /// Ascending, each once.
-    pub rows: Vec<u32>,
+    pub rows: Vec<ServedRow>,
     /// Told when all codes that were granted are known.
     pub reply: oneshot::Sender<Answered>,
 }
@@ -43,7 +44,7 @@ pub struct Ask {
 #[derive(Debug, Default)]
 pub struct Answered {
     /// Rows that the party's policy refuses, ascending.
-    pub refused: Vec<u32>,
+    pub refused: Vec<ServedRow>,
     /// By which rule.
     pub reason: String,
 }
@@ -66,7 +67,7 @@ impl Door {
     }
 
     /// Asks for codes of `rows`; `None` if the party is away or leaves, and does not come back within `patience`.
-    pub async fn ask(&self, rows: &[u32], patience: Duration) -> Option<Answered> {
+    pub async fn ask(&self, rows: &[ServedRow], patience: Duration) -> Option<Answered> {
         let deadline = Instant::now() + patience;
         let mut watched = self.0.subscribe();
         let mut tried = 0;

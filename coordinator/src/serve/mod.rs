@@ -62,10 +62,10 @@ fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Engine> {
     threads::limit(1);
     let predictor = Predictor::load(&top.model, run.parties.len() * run.bits, &opened.device)?;
     let index = RecordIndex::served(config)?;
-    let ids = index.digest();
+    let list = Arc::new(index.list());
     let parties = run.parties.iter().zip(&top.encoders).map(|(name, encoder)| {
-        let path = state.served_codes(name, encoder, &ids);
-        Party::away(name.clone(), Known::load(path, index.records(), run.bits))
+        let path = state.served_codes(name, encoder, &list.digest);
+        Party::away(name.clone(), Known::load(path, Arc::clone(&list), run.bits))
     });
     let parties = parties.collect();
     if config.serve.absent == Absent::Mask && run.party_dropout == 0.0 {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::TableRow;
 use hashvfl_files::owner_only;
 
 use super::file::{Reader, cache_error};
@@ -27,7 +28,7 @@ impl RowFile {
     /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order.
     pub(crate) fn encode(
         cache: &Reader,
-        order: &[u32],
+        order: &[TableRow],
         encoding: &Encoding,
         treatment: &Treatment,
     ) -> Result<Self, PreprocessError> {
@@ -35,7 +36,7 @@ impl RowFile {
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
         let encoder = RowEncoder::new(encoding, &cache.frame.names, &cache.frame.contents, treatment)?;
         let mut record_of = vec![u32::MAX; cache.rows];
-        order.iter().zip(0..).for_each(|(&row, record)| record_of[row as usize] = record);
+        order.iter().zip(0..).for_each(|(row, record)| record_of[row.number() as usize] = record);
         let mut places = vec![0; order.len()];
         let file = owner_only().read(true).write(true).create(true).truncate(true).open(&path);
         let mut file = BufWriter::new(file.map_err(failed)?);
