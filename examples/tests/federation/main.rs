@@ -5,6 +5,7 @@ mod aligned;
 mod attacked;
 mod broken;
 mod cached;
+mod damaged;
 mod erased;
 mod fixture;
 mod hijacked;
