@@ -50,7 +50,7 @@ impl Order {
             Some(order::MARK) => order::verified(&file).ok_or_else(|| damaged("it is damaged or cut off"))?,
             Some(order::MARK_WITHOUT_DIGEST) => {
                 warn!(
-                    "{} was written before order files had a digest: if it is damaged, nothing will tell",
+                    "{} was written before order files carried a digest: damage to it would go unnoticed",
                     path.display()
                 );
                 &file
@@ -257,7 +257,8 @@ mod tests {
     fn ids_of_every_spelling_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("order.csv");
-        let all = ids(&["", " a ", "a,b", "\"a\"", "\"", "a\nb", "a\r\nb", "#a", "hashvfl-order-1", "\u{e4}"]);
+        let all =
+            ids(&["", " a ", "a,b", "\"a\"", "\"", "a\nb", "a\r\nb", "#a", "hashvfl-order-1", "\u{e4}"]);
         let mut agreed = all.clone();
         agreed.rotate_left(1);
         let order = Order { ids: agreed, own: all, fingerprint: None };

@@ -47,8 +47,8 @@ pub enum SnapshotError {
     },
     /// The file carries no digest.
     #[error(
-        "{path} carries no digest of its content, so nobody could tell damage: it was written before models had one, or \
-         is damaged; restore a copy of it, or train again"
+        "{path} carries no digest of its content, so damage to it would go unnoticed: it was written before models had one, \
+         or is damaged; restore a copy of it, or train again"
     )]
     Unverifiable {
         /// The file.
@@ -307,6 +307,9 @@ mod tests {
         let text = HashMap::from([("updates".to_string(), "7".to_string())]);
         fs::write(&path, serialize([("mean", mean)], Some(text)).unwrap()).unwrap();
         let error = Snapshot::read(&path).unwrap_err().to_string();
-        assert!(error.contains("model.safetensors carries no digest") && error.contains("train again"), "{error}");
+        assert!(
+            error.contains("model.safetensors carries no digest") && error.contains("train again"),
+            "{error}"
+        );
     }
 }
