@@ -1,12 +1,15 @@
 //! Each bit of a small model's file flipped in turn: it is refused, or read as what was written.
 
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
+
 use hashvfl_core::{PartyName, Plan, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
 use hashvfl_learning::classifier::{Classifier, TopConfig};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::loss::Labels;
-use hashvfl_learning::{Snapshot, SnapshotError};
+use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 
 const ROWS: usize = 20;
 
@@ -22,18 +25,26 @@ fn each_bit_is_found(snapshot: &Snapshot) {
     let whole = std::fs::read(&path).unwrap();
     // Tells 0.0 from -0.0, which are equal.
     let written = format!("{snapshot:?}");
-    for bit in 0..8 * whole.len() {
-        let mut damaged = whole.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        std::fs::write(&path, damaged).unwrap();
-        match Snapshot::read(&path) {
-            Ok(read) => assert_eq!(format!("{read:?}"), written, "bit {bit} of {}", whole.len() * 8),
-            Err(error) => {
-                assert!(!matches!(error, SnapshotError::Read { .. }), "{error}");
-                assert!(error.to_string().contains("model.safetensors"), "{error}");
+    // In place: file systems take long over files that are emptied and written again.
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    let mut put = |at: usize, byte: u8| {
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&[byte]).unwrap();
+    };
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            put(at, whole[at] ^ 1 << bit);
+            match Snapshot::read(&path) {
+                Ok(read) => assert_eq!(format!("{read:?}"), written, "bit {bit} of byte {at}"),
+                Err(error) => {
+                    assert!(!matches!(error, SnapshotError::Read { .. }), "{error}");
+                    assert!(error.to_string().contains("model.safetensors"), "{error}");
+                }
             }
         }
+        put(at, whole[at]);
     }
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
 #[test]
@@ -54,7 +65,8 @@ fn each_bit_of_a_bottom_model_flipped_in_turn_is_found_or_harmless() {
     let config =
         EncoderConfig { model: BottomConfig::Mlp(MlpConfig { hidden: vec![2] }), ..EncoderConfig::default() };
     let input = InputShape { columns: 2, ..InputShape::default() };
-    let mut encoder = Encoder::new(config, Cut::Hash, input, &settings(), ROWS, 1, &Device::flex()).unwrap();
+    let mut encoder =
+        Encoder::new(config, Cut::Hash, input, &settings(), ROWS as u64, 1, &Device::flex()).unwrap();
     encoder.encode_batch(vec![0.5, -0.25, 0.0, 1.0], 2);
     encoder.learn(vec![0.01, -0.01, 0.01, -0.01]);
     each_bit_is_found(&encoder.snapshot());
