@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
+use hashvfl_core::Digest;
+use hashvfl_core::order::OrderText;
+
 use crate::compare::verdict_bytes;
 use crate::error::AlignmentError;
 use crate::files::{Items, Whole};
@@ -10,9 +13,6 @@ use crate::folder::Folder;
 use crate::key;
 use crate::settings::AlignmentSettings;
 use crate::spool::RECORD_BYTES;
-
-/// The first line of an order file.
-const MARK: &str = "hashvfl-order-1";
 
 /// Puts the bits of `from`, a verdict in this holder's order of a set, into the order in which the set came.
 pub fn place(folder: &Folder, set: usize, from: &str) -> Result<(), AlignmentError> {
@@ -47,24 +47,14 @@ pub fn count(folder: &Folder, me: usize) -> Result<u64, AlignmentError> {
     Ok(count)
 }
 
-/// Writes the row order: the ids of common records, in the order of their digests. A line holds the id as the table
-/// has it and, where that differs, the id as all holders write it.
+/// Writes the row order: the ids of common records, in the order of their digests.
 pub fn write(folder: &Folder, settings: &AlignmentSettings, me: usize) -> Result<(), AlignmentError> {
-    let path = folder.order();
-    let print = folder.file("fingerprint");
-    let print = std::fs::read_to_string(&print).map_err(AlignmentError::io("read", &print))?;
     let mut records = Items::open(&folder.file("records"), RECORD_BYTES)?;
     let mut placed = Items::open(&folder.of("placed", me), 1)?;
     let mut ids = Ids::open(folder)?;
-    let mut out = Whole::plain(&path)?;
-    let mut line = |cells: &[&str]| {
-        let mut writer = csv::WriterBuilder::new().flexible(true).has_headers(false).from_writer(Vec::new());
-        // Unwrap safety: a vector takes every byte.
-        writer.write_record(cells).expect("a line of text");
-        out.put(&writer.into_inner().expect("a whole line"))
-    };
-    line(&[MARK])?;
-    line(&[&print])?;
+    let mut out = Whole::plain(&folder.order())?;
+    let (mut text, head) = OrderText::begin(fingerprint(folder)?);
+    out.put(head.as_bytes())?;
     let mut byte = [0];
     for index in 0..records.total {
         let mut record = [0; RECORD_BYTES];
@@ -76,13 +66,22 @@ pub fn write(folder: &Folder, settings: &AlignmentSettings, me: usize) -> Result
             let mut offset = [0; 8];
             offset.copy_from_slice(&record[32..]);
             let id = ids.read(u64::from_be_bytes(offset))?;
-            match key::normalise(settings, &id) {
-                Some(key) if key != id => line(&[&id, &key])?,
-                _ => line(&[&id])?,
-            }
+            let agreed = key::normalise(settings, &id);
+            out.put(text.record(&id, agreed.as_ref().unwrap_or(&id)).as_bytes())?;
         }
     }
+    out.put(text.end().as_bytes())?;
     out.finish()
+}
+
+/// Of the files that the records were read from.
+fn fingerprint(folder: &Folder) -> Result<Option<Digest>, AlignmentError> {
+    let path = folder.file("fingerprint");
+    let text = std::fs::read_to_string(&path).map_err(AlignmentError::io("read", &path))?;
+    if text == "-" {
+        return Ok(None);
+    }
+    Digest::from_hex(&text).map(Some).ok_or(AlignmentError::Damaged(path))
 }
 
 /// Ids at their places in the file of ids.

@@ -17,6 +17,7 @@ pub mod link;
 pub mod message;
 pub mod name;
 pub mod normal;
+pub mod order;
 pub mod p_value;
 pub mod party;
 pub mod plan;

@@ -204,7 +204,7 @@ pub enum TableError {
         second: Place,
     },
     /// An order file is none, or damaged.
-    #[error("{} is no order file: {reason}; write it again with `party align`", path.display())]
+    #[error("{} is no order file: {reason}; restore a copy of it, or align again", path.display())]
     Order {
         /// The file.
         path: PathBuf,

@@ -5,8 +5,10 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::order::{self, OrderText};
 use hashvfl_core::{Digest, TableRow};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use crate::error::TableError;
 use crate::input;
@@ -16,8 +18,6 @@ use crate::png_folder;
 use crate::source::Table;
 use crate::target::Target;
 
-/// What the first line of an order file says.
-const MARK: &str = "hashvfl-order-1";
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// Record ids in the order that all holders agreed on.
@@ -37,20 +37,29 @@ impl Order {
         Self { own: ids.clone(), ids, fingerprint }
     }
 
-    /// Reads an order file: CSV without a header. The first record is the mark, the second the fingerprint or `-`,
-    /// and each other one the id in this holder's table and, where that is written otherwise, the agreed id.
+    /// Reads an order file, of the form that [`hashvfl_core::order`] describes. One that was written before they had a
+    /// digest is read with a warning: to align again would cost every holder a release.
     ///
     /// # Errors
     /// When the file is missing, no order file, or damaged.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let damaged = |reason| TableError::Order { path: path.to_owned(), reason };
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input::open(path)?);
-        let mut lines = reader.records().map(|line| line.map_err(|_| damaged("it is no CSV")));
+        let mut file = Vec::new();
+        input::open(path)?.read_to_end(&mut file).map_err(|reason| input::read_error(path, reason))?;
+        let lines = match mark(&file).as_deref() {
+            Some(order::MARK) => order::verified(&file).ok_or_else(|| damaged("it is damaged or cut off"))?,
+            Some(order::MARK_WITHOUT_DIGEST) => {
+                warn!(
+                    "{} was written before order files carried a digest: damage to it would go unnoticed",
+                    path.display()
+                );
+                &file
+            }
+            _ => return Err(damaged("its first line is not that of an order file")),
+        };
+        let mut reader = csv_of(lines);
+        let mut lines = reader.records().skip(1).map(|line| line.map_err(|_| damaged("it is no CSV")));
         let mut head = || lines.next().unwrap_or(Err(damaged("it ends in its head")));
-        if head()?.get(0) != Some(MARK) {
-            return Err(damaged("its first line is not that of an order file"));
-        }
         let fingerprint = match head()?.get(0).unwrap_or_default() {
             "-" => None,
             text => Some(Digest::from_hex(text).ok_or_else(|| damaged("its fingerprint is no SHA-256"))?),
@@ -69,18 +78,12 @@ impl Order {
 
     /// The text of an order file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = csv::WriterBuilder::new().has_headers(false).flexible(true).from_writer(Vec::new());
-        let fingerprint = self.fingerprint.map_or("-".to_owned(), |digest| digest.to_string());
-        let head = [vec![MARK], vec![fingerprint.as_str()]];
-        let records = self.own.iter().zip(&self.ids);
-        let records = records
-            .map(|(own, id)| if own == id { vec![own.as_str()] } else { vec![own.as_str(), id.as_str()] });
-        for line in head.into_iter().chain(records) {
-            // Unwrap safety: a vector takes every byte.
-            writer.write_record(line).expect("a line of text");
+        let (mut text, mut file) = OrderText::begin(self.fingerprint);
+        for (own, id) in self.own.iter().zip(&self.ids) {
+            file += &text.record(own, id);
         }
-        // Unwrap safety: as above.
-        writer.into_inner().expect("a whole text")
+        file += &text.end();
+        file.into_bytes()
     }
 
     /// Fails when the files, of this fingerprint now, are not those that the order of `path` was agreed on.
@@ -138,6 +141,15 @@ impl Names {
     pub fn agreed<'a>(&'a self, id: &'a str) -> &'a str {
         self.0.get(id).map_or(id, String::as_str)
     }
+}
+
+/// What the first line of an order file says.
+fn mark(file: &[u8]) -> Option<String> {
+    csv_of(file).records().next()?.ok()?.get(0).map(str::to_owned)
+}
+
+fn csv_of(text: &[u8]) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text)
 }
 
 impl Table {
@@ -251,15 +263,57 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("order.csv");
         for (text, expected) in [
-            ("", "ends in its head"),
+            ("", "first line"),
             ("id\nk1\n", "first line"),
             ("hashvfl-order-1\n", "ends in its head"),
             ("hashvfl-order-1\nzz\n", "no SHA-256"),
             ("hashvfl-order-1\n-\nk1,k2,k3\n", "more than two cells"),
+            ("hashvfl-order-2\n-\nk1\n", "damaged or cut off"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = Order::read(&path).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("order.csv"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_order_of_before_the_digest_is_still_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("order.csv");
+        std::fs::write(&path, "hashvfl-order-1\n-\nk1\n\"k,2\",K2\n").unwrap();
+        let order = Order { ids: ids(&["k1", "K2"]), own: ids(&["k1", "k,2"]), fingerprint: None };
+        assert_eq!(Order::read(&path).unwrap(), order);
+    }
+
+    #[test]
+    fn ids_of_every_spelling_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("order.csv");
+        let all =
+            ids(&["", " a ", "a,b", "\"a\"", "\"", "a\nb", "a\r\nb", "#a", "hashvfl-order-1", "\u{e4}"]);
+        let mut agreed = all.clone();
+        agreed.rotate_left(1);
+        let order = Order { ids: agreed, own: all, fingerprint: None };
+        std::fs::write(&path, order.to_bytes()).unwrap();
+        assert_eq!(Order::read(&path).unwrap(), order);
+    }
+
+    #[test]
+    fn each_bit_flipped_in_turn_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("order.csv");
+        let order = Order {
+            ids: ids(&["k1", "K2"]),
+            own: ids(&["k1", "k,2"]),
+            fingerprint: Some(Digest::of(b"the files")),
+        };
+        let whole = order.to_bytes();
+        for bit in 0..8 * whole.len() {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, damaged).unwrap();
+            let message = Order::read(&path).expect_err("a flipped bit").to_string();
+            assert!(message.contains("order.csv"), "bit {bit}: {message}");
         }
     }
 }

@@ -88,7 +88,7 @@ fn a_cache_is_used_again_until_anything_changes() {
 
     // Damaged, cut off, or of other content: it is made again.
     let whole = fs::read(&cache).unwrap();
-    for damaged in [&whole[..whole.len() - 1], &[], b"hashvfl cache 1\n", &[&whole[..], b"x"].concat()] {
+    for damaged in [&whole[..whole.len() - 1], &[], b"hashvfl cache 2\n", &[&whole[..], b"x"].concat()] {
         fs::write(&cache, damaged).unwrap();
         assert_eq!(all(&source, None, &filled(), Some(&cache)), held);
     }
@@ -97,6 +97,10 @@ fn a_cache_is_used_again_until_anything_changes() {
     header[at] ^= 1;
     fs::write(&cache, header).unwrap();
     assert_eq!(all(&source, None, &filled(), Some(&cache)), held);
+    let mut value = whole.clone();
+    value[10] ^= 1;
+    fs::write(&cache, value).unwrap();
+    assert_eq!(all(&source, None, &filled(), Some(&cache)), held, "a changed value is none of the table's");
     let nulls = Treatment { nulls: vec!["cook".into()], ..filled() };
     assert_eq!(all(&source, None, &nulls, Some(&cache)), all(&source, None, &nulls, None));
     let text = fs::read_to_string(&source.files()[0]).unwrap();

@@ -11,6 +11,9 @@ use hashvfl_files::{WriteError, write_whole};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+/// The text entry of a file that holds the digest of all else in it.
+const DIGEST_KEY: &str = "content_sha256";
+
 /// One array.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Array {
@@ -35,12 +38,21 @@ pub enum SnapshotError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The file is no snapshot.
-    #[error("{path} is damaged or no model file: {reason}")]
+    #[error("{path} is damaged or no model file: {reason}; restore a copy of it, or train again")]
     Format {
         /// The file.
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The file carries no digest.
+    #[error(
+        "{path} carries no digest of its content, so damage to it would go unnoticed: it was written before models had one, \
+         or is damaged; restore a copy of it, or train again"
+    )]
+    Unverifiable {
+        /// The file.
+        path: PathBuf,
     },
     /// An array is absent.
     #[error("the model file lacks {0}: it was written for another model")]
@@ -111,7 +123,14 @@ impl Snapshot {
         Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
 
-    /// Writes a safetensors file, whole or not at all, readable by its owner alone.
+    /// Digest over everything: arrays and text.
+    fn content_digest(&self) -> Digest {
+        let arrays = self.digest(&[""]);
+        let text = self.text.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+        Digest::of_parts([arrays.0.as_slice()].into_iter().chain(text))
+    }
+
+    /// Writes a safetensors file with a digest of its content, whole or not at all, readable by its owner alone.
     pub fn write(&self, path: &Path) -> Result<(), SnapshotError> {
         let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
             .arrays
@@ -128,12 +147,16 @@ impl Snapshot {
             })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| format(error.to_string()))?;
-        let text: HashMap<String, String> = self.text.clone().into_iter().collect();
+        let mut text: HashMap<String, String> = self.text.clone().into_iter().collect();
+        text.insert(DIGEST_KEY.into(), self.content_digest().to_string());
         let file = serialize(views, Some(text)).map_err(|error| format(error.to_string()))?;
         Ok(write_whole(path, &file)?)
     }
 
-    /// Reads a safetensors file.
+    /// Reads a safetensors file that [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds anything else than what was written.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
         let bytes =
             fs::read(path).map_err(|reason| SnapshotError::Read { path: path.to_path_buf(), reason })?;
@@ -149,8 +172,15 @@ impl Snapshot {
                 view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             arrays.insert(name.to_string(), Array { shape: view.shape().to_vec(), values });
         }
-        let text = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
-        Ok(Self { arrays, text })
+        let mut text: BTreeMap<_, _> = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+        let digest = text
+            .remove(DIGEST_KEY)
+            .ok_or_else(|| SnapshotError::Unverifiable { path: path.to_path_buf() })?;
+        let snapshot = Self { arrays, text };
+        if snapshot.content_digest().to_string() != digest {
+            return Err(format("its content is not what its digest says".into()));
+        }
+        Ok(snapshot)
     }
 }
 
@@ -244,5 +274,42 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(matches!(Snapshot::read(&path), Err(SnapshotError::Format { .. })));
+    }
+    #[test]
+    fn each_part_of_the_content_is_in_the_digest() {
+        let mut snapshot = Snapshot::default();
+        snapshot.put("mean", vec![1.0, 0.0]);
+        snapshot.text.insert("updates".into(), "7".into());
+        let digest = snapshot.content_digest();
+        let other = |change: &dyn Fn(&mut Snapshot)| {
+            let mut changed = snapshot.clone();
+            change(&mut changed);
+            assert_ne!(changed.content_digest(), digest, "{changed:?}");
+        };
+        other(&|s| s.arrays.get_mut("mean").unwrap().values[1] = -0.0);
+        other(&|s| s.arrays.get_mut("mean").unwrap().shape = vec![2, 1]);
+        other(&|s| s.put("more", Vec::new()));
+        other(&|s| {
+            let array = s.arrays.remove("mean").unwrap();
+            s.arrays.insert("meam".into(), array);
+        });
+        other(&|s| drop(s.text.insert("updates".into(), "6".into())));
+        other(&|s| drop(s.text.insert("more".into(), String::new())));
+        other(&|s| s.text.clear());
+    }
+
+    #[test]
+    fn a_file_without_a_digest_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let values: Vec<u8> = [1.0_f32, -2.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        let mean = TensorView::new(Dtype::F32, vec![2], &values).unwrap();
+        let text = HashMap::from([("updates".to_string(), "7".to_string())]);
+        fs::write(&path, serialize([("mean", mean)], Some(text)).unwrap()).unwrap();
+        let error = Snapshot::read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("model.safetensors carries no digest") && error.contains("train again"),
+            "{error}"
+        );
     }
 }

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use hashvfl_core::Digest;
+use hashvfl_data::Order;
+
 fn check(folder: &Path, query: &str) -> Output {
     let config = folder.join("party.toml");
     let text = format!(
@@ -49,8 +52,13 @@ fn bank(folder: &Path) {
     let visits: String =
         (0..90).map(|i| format!("{{\"id\": \"k{}\", \"minutes\": {i}.5}}\n", i % 45)).collect();
     fs::write(folder.join("visits/2025.json"), visits).unwrap();
-    let agreed: String = (0..40).rev().map(|i| format!("k{i}\n")).collect();
-    fs::write(folder.join("order.csv"), format!("hashvfl-order-1\n-\n{agreed}")).unwrap();
+    agree(folder, None);
+}
+
+/// Writes the agreed order of 40 customers, of a table of this fingerprint.
+fn agree(folder: &Path, fingerprint: Option<Digest>) {
+    let ids = (0..40).rev().map(|i| format!("k{i}")).collect();
+    fs::write(folder.join("order.csv"), Order::new(ids, fingerprint).to_bytes()).unwrap();
 }
 
 const QUERY: &str = "SELECT c.id AS customer, c.age, c.job, AVG(v.minutes) AS minutes \
@@ -88,9 +96,7 @@ fn a_query_is_checked_with_the_agreed_order() {
 fn what_changed_since_the_alignment_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     bank(folder.path());
-    let order = fs::read_to_string(folder.path().join("order.csv")).unwrap();
-    fs::write(folder.path().join("order.csv"), order.replace("\n-\n", &format!("\n{}\n", "0".repeat(64))))
-        .unwrap();
+    agree(folder.path(), Some(Digest([0; 32])));
     let refused = check(folder.path(), QUERY);
     let message = text(&refused.stderr);
     assert!(!refused.status.success() && message.contains("changed since"), "{message}");

@@ -10,7 +10,7 @@ use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
     AlignmentError, AlignmentSettings, Event, Folder, Holder, Outcome, Relay, RelayError, Spool,
 };
-use hashvfl_core::PartyName;
+use hashvfl_core::{PartyName, order};
 
 /// No test waits longer.
 pub const WAIT: Duration = Duration::from_secs(60);
@@ -203,7 +203,9 @@ pub fn spool(folder: &Folder, settings: &AlignmentSettings, ids: &[String]) -> R
 }
 
 pub fn read_order(path: &Path) -> Vec<String> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(path).unwrap();
+    let file = std::fs::read(path).unwrap();
+    let lines = order::verified(&file).expect("the digest at the end is that of the lines before it");
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(lines);
     let lines = reader.records().map(|line| line.unwrap()).skip(2);
     lines.map(|line| line.get(line.len() - 1).unwrap().to_string()).collect()
 }

@@ -1,5 +1,6 @@
 //! The columnar file: groups of rows, in each one column after the other as little-endian f32; then the ids, a header in
-//! JSON, its length and the SHA-256 of both, and a last line. A file without its end is none.
+//! JSON, its length and the SHA-256 of ids and header, and a last line. The header holds that of the values. A file
+//! without its end, or of which a bit has changed, is none.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use hashvfl_files::{WholeFile, WriteError};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{floats, read_at};
 use crate::content::Content;
@@ -16,11 +18,13 @@ use crate::limits::check_size_within;
 use crate::sink::{Frame, Sink};
 use crate::source::ImageShape;
 
-const LAST_LINE: &[u8; 16] = b"hashvfl cache 1\n";
+const LAST_LINE: &[u8; 16] = b"hashvfl cache 2\n";
 /// Values of a group of rows, at most: 16 MiB.
 const GROUP_VALUES: usize = 1 << 22;
 /// Rows of a group, at most.
 const GROUP_ROWS: usize = 1 << 16;
+/// Bytes of values that are read at once to compare their digest.
+const READ_BYTES: usize = 1 << 20;
 /// Largest header and list of ids that are read.
 const MAX_HEADER_BYTES: u64 = 1 << 30;
 
@@ -29,6 +33,7 @@ struct Header {
     key: String,
     rows: u64,
     group_rows: usize,
+    values_sha256: String,
     ids_bytes: u64,
     names: Vec<String>,
     /// The dictionary of a column of categories.
@@ -45,6 +50,8 @@ pub(crate) struct Writer {
     /// Rows of the group that is not written yet.
     group: Vec<f32>,
     bytes: Vec<u8>,
+    /// Of the values that are written.
+    values: Sha256,
     rows: u64,
 }
 
@@ -52,8 +59,8 @@ impl Writer {
     /// A file that will be at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, TableError> {
         let file = BufWriter::new(WholeFile::create(path).map_err(whole_error)?);
-        let (group, bytes) = (Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), file, columns: 0, group_rows: 1, group, bytes, rows: 0 })
+        let (group, bytes, values) = (Vec::new(), Vec::new(), Sha256::new());
+        Ok(Self { path: path.to_owned(), file, columns: 0, group_rows: 1, group, bytes, values, rows: 0 })
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> TableError + use<> {
@@ -69,6 +76,7 @@ impl Writer {
             self.bytes.extend(values.flat_map(|value| value.to_le_bytes()));
         }
         self.group.clear();
+        self.values.update(&self.bytes);
         self.file.write_all(&self.bytes).map_err(self.failed())
     }
 
@@ -88,6 +96,7 @@ impl Writer {
             key: key.to_string(),
             rows: self.rows,
             group_rows: self.group_rows,
+            values_sha256: Digest(self.values.clone().finalize().into()).to_string(),
             ids_bytes: ids.len() as u64,
             names: frame.names,
             categories: frame.contents.into_iter().map(dictionary).collect(),
@@ -168,7 +177,9 @@ impl Reader {
         }
         let mut ids = vec![0; found.ids_bytes as usize];
         read_at(&file, &mut ids, values)?;
-        if Digest::of_parts([ids.as_slice(), &header]).0 != end[8..40] {
+        if Digest::of_parts([ids.as_slice(), &header]).0 != end[8..40]
+            || digest_of_first(&file, values)?.to_string() != found.values_sha256
+        {
             return Ok(None);
         }
         let Some(ids) = split(&ids).filter(|ids| ids.len() as u64 == found.rows) else { return Ok(None) };
@@ -208,6 +219,18 @@ impl Reader {
     }
 }
 
+/// Of the first `length` bytes.
+fn digest_of_first(file: &File, length: u64) -> io::Result<Digest> {
+    let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; READ_BYTES], 0);
+    while at < length {
+        let part = &mut buffer[..READ_BYTES.min((length - at) as usize)];
+        read_at(file, part, at)?;
+        hasher.update(&*part);
+        at += part.len() as u64;
+    }
+    Ok(Digest(hasher.finalize().into()))
+}
+
 /// The ids that stand behind their lengths.
 fn split(mut bytes: &[u8]) -> Option<Vec<String>> {
     let mut ids = Vec::new();
@@ -226,4 +249,47 @@ fn whole_error(error: WriteError) -> TableError {
 /// Why a cache cannot be used.
 pub(crate) fn cache_error(path: &Path, reason: &io::Error) -> TableError {
     TableError::Cache { path: path.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that a file holds.
+    fn content(reader: &Reader) -> (Vec<Vec<u32>>, String) {
+        let columns = 0..reader.frame.names.len();
+        let bits = |at| reader.column(at).unwrap().into_iter().map(f32::to_bits).collect();
+        let Frame { ids, names, contents, image } = &reader.frame;
+        let rest = format!("{ids:?} {names:?} {contents:?} {image:?} {} {}", reader.key, reader.group_rows);
+        (columns.map(bits).collect(), rest)
+    }
+
+    #[test]
+    fn each_bit_flipped_in_turn_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.cache");
+        let mut writer = Writer::create(&path).unwrap();
+        writer.start(2, &mut || Ok(3)).unwrap();
+        for row in [[1.5, 0.0], [-2.0, 1.0], [f32::NAN, 0.0]] {
+            writer.push(&row).unwrap();
+        }
+        let frame = Frame {
+            ids: ["k1", "k2", "k3"].map(String::from).into(),
+            names: ["age", "job"].map(String::from).into(),
+            contents: vec![Content::Number, Content::Category(vec!["clerk".into(), "cook".into()])],
+            image: None,
+        };
+        writer.finish(frame, Digest([7; 32])).unwrap();
+        let written = content(&Reader::open(&path).unwrap().unwrap());
+        assert_eq!(written.0[1], [0.0_f32, 1.0, 0.0].map(f32::to_bits));
+        let whole = std::fs::read(&path).unwrap();
+        for bit in 0..8 * whole.len() {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, damaged).unwrap();
+            if let Ok(Some(reader)) = Reader::open(&path) {
+                assert_eq!(content(&reader), written, "bit {bit}");
+            }
+        }
+    }
 }

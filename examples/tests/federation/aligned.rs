@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use hashvfl_data::Order;
+
 use crate::fixture::{Fixture, PARTIES, Role, command};
 use crate::predict::{all_by, predict, serving};
 
@@ -49,9 +51,14 @@ fn unordered(most: u32) -> Fixture {
     fixture
 }
 
-fn ids(fixture: &Fixture, file: &str, skip: usize) -> Vec<String> {
-    let text = fixture.read(file);
-    text.lines().skip(skip).map(|line| line.split(',').next().unwrap().to_string()).collect()
+/// The ids of a table.
+fn ids(fixture: &Fixture, file: &str) -> Vec<String> {
+    fixture.read(file).lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect()
+}
+
+/// The ids that a holder keeps from an alignment.
+fn agreed(fixture: &Fixture, name: &str) -> Vec<String> {
+    Order::read(&fixture.path(&format!("{name}-align/order.csv"))).unwrap().own
 }
 
 fn coordinator(fixture: &Fixture) -> (Role, String) {
@@ -68,13 +75,11 @@ fn party(config: &Path) -> Role {
 
 fn check(fixture: &Fixture) {
     let sets: Vec<BTreeSet<String>> = ["bank.csv", "telecom.csv", "labels.csv"]
-        .map(|file| ids(fixture, file, 1).into_iter().collect())
+        .map(|file| ids(fixture, file).into_iter().collect())
         .to_vec();
     let expected: BTreeSet<String> =
         sets[0].iter().filter(|id| sets[1].contains(*id) && sets[2].contains(*id)).cloned().collect();
-    let orders: Vec<Vec<String>> = ["bank", "telecom", "labels"]
-        .map(|name| ids(fixture, &format!("{name}-align/order.csv"), 2))
-        .to_vec();
+    let orders: Vec<Vec<String>> = ["bank", "telecom", "labels"].map(|name| agreed(fixture, name)).to_vec();
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(orders[0].len() > 200 && orders[0].iter().cloned().collect::<BTreeSet<_>>() == expected);
     assert!(!fixture.path("bank-align/scalar").exists());
@@ -97,7 +102,7 @@ fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
     // Served records are the aligned ones, where nothing else is said.
     let (coordinator, address) = fixture.serve();
     let parties = serving(&fixture, &coordinator, &address);
-    let (rows, errors) = predict(&fixture, &address, &ids(&fixture, "labels-align/order.csv", 2));
+    let (rows, errors) = predict(&fixture, &address, &agreed(&fixture, "labels"));
     assert!(all_by(&rows, "bank+telecom") && rows.len() > 200, "{errors}");
     drop((coordinator, parties));
     // Records of another table are found in it by an order of their own.
@@ -108,7 +113,7 @@ fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
     fixture.extra.push(("coordinator", "serve = { order = \"labels-align/order.csv\" }".into()));
     let (coordinator, address) = fixture.serve();
     let parties = serving(&fixture, &coordinator, &address);
-    let (again, errors) = predict(&fixture, &address, &ids(&fixture, "labels-align/order.csv", 2));
+    let (again, errors) = predict(&fixture, &address, &agreed(&fixture, "labels"));
     assert_eq!(again, rows, "{errors}");
     drop((coordinator, parties));
     let table = fixture.read("bank.csv");
