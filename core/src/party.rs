@@ -5,14 +5,17 @@
 //!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
 //!                                                          ^ |  <-------------------  Gradient
 //!                                 Encode(chunk), Checkpoint| |
-//!                                 Restore, Freeze          +-+   Finish
+//!                                                   Freeze +-+  Restore            Freeze
+//!                                                            |\---------> Restored --------> Ready, frozen
+//!                                                            |   Finish
 //!                                                            \----------> Done
 //! ```
 //!
 //! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
 //! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
 //! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
-//! changes any more. So the bits that a record releases are known before the run. Where the run goes on without
+//! changes any more; and a bottom model goes back to a checkpoint at most once, to be frozen next, so that no state of it is
+//! held over batches. So the bits that a record releases are known before the run. Where the run goes on without
 //! records that a policy does not allow it for, nothing is asked about those that this party has named.
 
 use std::collections::BTreeMap;
@@ -161,6 +164,8 @@ enum State {
     Waiting,
     Ready,
     AwaitingGradient { rows: usize },
+    /// Back at a checkpoint: only the freeze may follow.
+    Restored,
     Done,
 }
 
@@ -172,6 +177,7 @@ impl State {
             Self::Waiting => "waiting for the run to begin",
             Self::Ready => "waiting for a request",
             Self::AwaitingGradient { .. } => "waiting for a gradient",
+            Self::Restored => "waiting for the freeze, which alone may follow a restore",
             Self::Done => "finished",
         }
     }
@@ -264,12 +270,14 @@ impl PartySession {
             (State::Ready, FromCoordinator::Restore { step, label }) => {
                 self.advance("Restore", step)?;
                 self.not_frozen("go back to a checkpoint")?;
+                self.state = State::Restored;
                 Ok(Work::Restore { step, label })
             }
-            (State::Ready, FromCoordinator::Freeze { step }) => {
+            (State::Ready | State::Restored, FromCoordinator::Freeze { step }) => {
                 self.advance("Freeze", step)?;
                 self.not_frozen("freeze")?;
                 self.frozen = true;
+                self.state = State::Ready;
                 Ok(Work::Freeze { step })
             }
             (State::Ready, FromCoordinator::Finish { step }) => {
@@ -482,6 +490,38 @@ mod tests {
         assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_share above 0"));
         assert!(refused(joined(), 1, 0).contains("after the freeze"));
         assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
+    }
+
+    #[test]
+    fn only_the_freeze_follows_a_restore() {
+        let label = CheckpointLabel::Best;
+        let restored = || {
+            let mut session = joined();
+            session.receive(batch(1, 0, 0)).unwrap();
+            session.receive(gradient(1, 144)).unwrap();
+            session.receive(FromCoordinator::Checkpoint { step: 2, label }).unwrap();
+            let restore = FromCoordinator::Restore { step: 3, label };
+            assert_eq!(session.receive(restore), Ok(Work::Restore { step: 3, label }));
+            session
+        };
+        for other in [
+            batch(4, 0, 1),
+            chunk(4, Part::CohortValidation),
+            chunk(4, Part::Test),
+            FromCoordinator::Draw { step: 4, chunk: 0 },
+            FromCoordinator::Checkpoint { step: 4, label },
+            FromCoordinator::Restore { step: 4, label },
+            FromCoordinator::Finish { step: 4 },
+        ] {
+            let error = restored().receive(other).unwrap_err();
+            assert!(matches!(error, PartyError::Unexpected { .. }), "{error}");
+            assert!(error.to_string().contains("the freeze, which alone may follow a restore"), "{error}");
+        }
+        let mut session = restored();
+        assert_eq!(session.receive(FromCoordinator::Freeze { step: 4 }), Ok(Work::Freeze { step: 4 }));
+        assert!(matches!(session.receive(chunk(5, Part::Test)), Ok(Work::Encode { .. })));
+        let again = session.receive(FromCoordinator::Restore { step: 6, label }).unwrap_err();
+        assert!(matches!(again, PartyError::Forbidden { .. }), "{again}");
     }
 
     #[test]
