@@ -5,7 +5,7 @@ use hashvfl_coordinator::labels::{self, LabelledRecords};
 use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::plan::PlanError;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{LeftOut, Part, Plan, RunSettings};
+use hashvfl_core::{CanonicalId, LeftOut, Part, Plan, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
@@ -21,6 +21,8 @@ use crate::manifest::Manifest;
 pub struct Owner {
     /// Its config.
     pub config: PartyConfig,
+    /// The records' ids, in row order.
+    pub ids: Vec<CanonicalId>,
     /// Its columns as its bottom model sees them: preprocessed as fitted on training records.
     pub columns: Matrix,
     /// Names of the columns.
@@ -66,6 +68,7 @@ impl Evidence {
             ensure!(prepared.ids == ids, "{name}: other records, or in another order, than the labels'");
             owners.push(Owner {
                 config,
+                ids: prepared.table_ids().canonical().collect(),
                 names: prepared.names(),
                 image: prepared.image,
                 columns: prepared.columns.into_matrix()?,

@@ -143,6 +143,11 @@ impl Response {
         (1.0 - 2.0 * self.below as f64 / 2_f64.powi(32)) as f32
     }
 
+    /// Names the key, and tells nothing of it.
+    pub fn key_name(&self) -> Digest {
+        Digest::of_parts([b"hashvfl randomised response key".as_slice(), &self.key])
+    }
+
     /// Makes `values` [rows, `bits`] of the records of `request` the signs that are sent, +1 for 0 or more and -1 for less
     /// or the opposite, and names each record's draw.
     ///

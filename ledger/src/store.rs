@@ -22,6 +22,9 @@ pub enum StoreError {
     /// It is not there.
     #[error("there is no ledger {0}: a party makes it when it joins its first run")]
     Missing(PathBuf),
+    /// A process that had it open was killed.
+    #[error("the ledger {0} was not closed: the next process that opens it to write puts it in order")]
+    NotClosed(PathBuf),
     /// The file is damaged or no ledger.
     #[error(
         "the ledger {path} is damaged or no ledger: {reason}: restore it from a backup; without it nothing is sent"

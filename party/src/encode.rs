@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use hashvfl_core::inference::granted;
+use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::response::Place;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
+use hashvfl_core::{CodeTable, Part, StoredCodes};
 use hashvfl_files::write_whole;
 use tracing::warn;
 
 use crate::config::PartyConfig;
+use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 
@@ -18,19 +21,15 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let mut table = CodeTable::new(prepared.ids.len(), config.run.bits);
     let all = prepared.plan.part(part);
     let encoder = prepared.digest();
-    let mut releases = Releases::open(config, &prepared)?;
-    releases.freeze(encoder);
+    let mut releases = Releases::open_to_encode(config, &prepared)?;
     let rows = match config.run.on_refusal {
         OnRefusal::End => all.to_vec(),
-        OnRefusal::LeaveOut => without_refused(all, &releases),
+        OnRefusal::LeaveOut => without_refused(all, &prepared, &releases)?,
     };
     releases.reserve(&rows, (&rows, 1))?;
-    for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
-        let columns = prepared.columns.gather(chunk)?;
-        let values = prepared.encoder.encode(columns, chunk.len());
-        let codes = PackedCodes::pack(&values, config.run.bits)?;
-        releases.release(chunk, &codes)?;
-        table.put(chunk, &codes);
+    for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
+        let place = Place::File { run: &config.run_id, part, chunk };
+        table.put(rows, &releases.answer(&prepared, &Asked { place, rows }, None)?.codes);
     }
     write_whole(out, &StoredCodes { encoder, table }.to_bytes())?;
     releases.settle()?;
@@ -43,12 +42,12 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
 }
 
 /// Those of `rows` that the policy allows a code of.
-fn without_refused(rows: &[u32], releases: &Releases) -> Vec<u32> {
-    let refused = releases.refused(rows);
+fn without_refused(rows: &[u32], prepared: &Prepared, releases: &Releases) -> anyhow::Result<Vec<u32>> {
+    let refused = releases.refused(prepared, rows)?;
     if let Some(refusal) = &refused.refusal {
         warn!("{refusal}: they are left out");
     }
     let mut kept = rows.to_vec();
     kept.retain(granted(&refused.positions));
-    kept
+    Ok(kept)
 }

@@ -4,18 +4,24 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::ensure;
+use hashvfl_core::CanonicalId;
 use hashvfl_data::read_rows;
+use hashvfl_ledger::{RedbStore, forget_answers};
 use tracing::info;
 
 use crate::config::PartyConfig;
 
-/// Erases the transcript's rows of the records that the file `list` names. Their totals in the ledger stay, since
-/// what has left has left.
+/// Erases the transcript's rows of the records that the file `list` names, and what the ledger keeps to be sent again of
+/// them. Their totals in the ledger stay, since what has left has left.
 pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let ids = hashvfl_data::load(&config.columns)?.ids;
     let mut rows = read_rows(list, &ids)?;
     rows.sort_unstable();
     rows.dedup();
+    let key_columns = config.columns.ids().key_columns();
+    let named: Vec<CanonicalId> =
+        rows.iter().map(|row| CanonicalId::of(&ids[*row as usize], key_columns)).collect();
+    forget_kept_answers(config, &named)?;
     let transcript = config.transcript_path();
     ensure!(transcript.exists(), "{} is not there: nothing is kept of any record", transcript.display());
     let erased = hashvfl_transcript::erase(&transcript, &|record| rows.binary_search(&record).is_ok())?;
@@ -25,6 +31,15 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
         erased.rows,
         erased.head
     );
+    Ok(())
+}
+
+/// Forgets what the ledger keeps to be sent again of the records `ids`. Their totals stay.
+fn forget_kept_answers(config: &PartyConfig, ids: &[CanonicalId]) -> anyhow::Result<()> {
+    if config.ledger.exists() {
+        let answers = forget_answers(&mut RedbStore::open(&config.ledger)?, ids)?;
+        println!("{answers} answers that were kept to be sent again are forgotten");
+    }
     Ok(())
 }
 

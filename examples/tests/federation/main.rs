@@ -7,6 +7,7 @@ mod broken;
 mod cached;
 mod erased;
 mod fixture;
+mod flipped;
 mod hijacked;
 mod honest;
 mod ledger;

@@ -254,6 +254,7 @@ fn opening(path: &Path, error: DatabaseError) -> StoreError {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             StoreError::Locked(path.to_path_buf())
         }
+        DatabaseError::RepairAborted => StoreError::NotClosed(path.to_path_buf()),
         error => failed("open", path, error.into()),
     }
 }
