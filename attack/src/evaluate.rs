@@ -116,7 +116,8 @@ pub fn evaluate(
         charts[0].curves.push(curve);
     }
     for epsilon in &config.randomised_response {
-        tell(&format!("simulating randomised response with epsilon {epsilon} a bit"));
+        let draw = epsilon * run.bits as f64;
+        tell(&format!("simulating randomised response with epsilon {epsilon} a bit, {draw} a draw"));
         utility.push(bench.responding(out, *epsilon, &strongest, &mut findings)?);
     }
     if !config.bits.is_empty() {

@@ -138,10 +138,8 @@ impl Bench<'_> {
             &Repeat::new(&settings, Cut::Hash),
             &out.join(format!("simulated-epsilon{epsilon}.parquet")),
         )?;
-        let attackable = self.simulated_codes(
-            &simulated,
-            format!("randomised response, {cost}, d = {}", run.bits),
-        );
+        let attackable =
+            self.simulated_codes(&simulated, format!("randomised response, {cost}, d = {}", run.bits));
         let scene = self.frozen_scene(&attackable);
         for facts in [&[Fact::Code][..], facts] {
             findings.keep(scene.conditional_mean(facts)?);

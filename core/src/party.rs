@@ -163,7 +163,9 @@ enum State {
     Joining,
     Waiting,
     Ready,
-    AwaitingGradient { rows: usize },
+    AwaitingGradient {
+        rows: usize,
+    },
     /// Back at a checkpoint: only the freeze may follow.
     Restored,
     Done,

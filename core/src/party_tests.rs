@@ -42,8 +42,7 @@ fn a_run_in_order() {
     let mut session = joined();
     for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
         let step = step as u64 + 1;
-        let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index))
-        else {
+        let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index)) else {
             panic!("batch {index} of epoch {epoch}");
         };
         assert_eq!(rows.len(), 144);
@@ -180,10 +179,7 @@ fn what_a_coordinator_may_not_do() {
     }
     let label = CheckpointLabel::Best;
     assert!(matches!(frozen(FromCoordinator::Restore { step: 2, label }), PartyError::Forbidden { .. }));
-    assert!(matches!(
-        frozen(FromCoordinator::Checkpoint { step: 2, label }),
-        PartyError::Forbidden { .. }
-    ));
+    assert!(matches!(frozen(FromCoordinator::Checkpoint { step: 2, label }), PartyError::Forbidden { .. }));
     let again = refused(vec![freeze, chunk(2, Part::Test), chunk(3, Part::Test)]);
     assert_eq!(again, PartyError::ChunkOrder { part: Part::Test, chunk: 0 });
     let validation = |step| chunk(step, Part::CohortValidation);

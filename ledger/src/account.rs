@@ -303,7 +303,11 @@ mod tests {
         account.remember(&frozen, ReleaseDigest::of(&frozen, b"a"));
         account.remember(&encoder(8, false), ReleaseDigest::of(&frozen, b"b"));
         let old = Account::from_old_bytes(&part(&account.to_bytes(), 0));
-        assert_eq!(old, Account { old_draw: true, ..account }, "noise that was counted was drawn the old way");
+        assert_eq!(
+            old,
+            Account { old_draw: true, ..account },
+            "noise that was counted was drawn the old way"
+        );
         for (learned_from, old_draw) in [(true, false), (false, true)] {
             let flagged = Account { learned_from, old_draw, content: ContentKey([3; 16]), ..account };
             assert_eq!(Account::from_bytes(&flagged.to_bytes()), flagged);

@@ -237,7 +237,8 @@ impl<S: Store> Ledger<S> {
 
     /// The answers that are kept about `rows`, each under its name.
     pub fn kept(&self, rows: &[u32], names: &[AnswerName]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let keys: Vec<AnswerKey> = rows.iter().zip(names).map(|(row, name)| self.answer_key(*row, *name)).collect();
+        let keys: Vec<AnswerKey> =
+            rows.iter().zip(names).map(|(row, name)| self.answer_key(*row, *name)).collect();
         self.store.answers(&keys)
     }
 
@@ -249,7 +250,8 @@ impl<S: Store> Ledger<S> {
     pub fn keep(&mut self, rows: &[u32], encoder: &Encoder, answers: Vec<Answer>) -> Result<(), LedgerError> {
         let digests: Vec<ReleaseDigest> = answers.iter().map(|answer| answer.release).collect();
         let kept = rows.iter().zip(answers);
-        self.answers = kept.map(|(row, Answer { name, bytes, .. })| (self.answer_key(*row, name), bytes)).collect();
+        self.answers =
+            kept.map(|(row, Answer { name, bytes, .. })| (self.answer_key(*row, name), bytes)).collect();
         let released = self.release(rows, encoder, &digests);
         if released.is_err() {
             self.answers.clear();
@@ -455,7 +457,12 @@ impl<S: Store> Ledger<S> {
 /// their accounts.
 fn respelt(salt: &Salt, ids: TableIds, keys: &[RecordKey], places: &[u32]) -> HashMap<RecordKey, u32> {
     let spelt = ids.ids.iter().map(|id| RecordKey::of_spelling(salt, id));
-    spelt.zip(keys).zip(places).filter(|((spelt, key), _)| spelt != *key).map(|((spelt, _), place)| (spelt, *place)).collect()
+    spelt
+        .zip(keys)
+        .zip(places)
+        .filter(|((spelt, key), _)| spelt != *key)
+        .map(|((spelt, _), place)| (spelt, *place))
+        .collect()
 }
 
 #[cfg(test)]

@@ -102,8 +102,7 @@ fn beyond_the_policy_nothing_is_reserved_and_the_rule_is_named() {
     let mut ledger = open(&MemoryStore::default(), "bits_per_record = 16\nmin_batch = 2");
     send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
     send(&mut ledger, &[0, 1], LEARNING, b"y").unwrap();
-    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], (&[0, 1, 2, 3], 1), &LEARNING)
-    else {
+    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], (&[0, 1, 2, 3], 1), &LEARNING) else {
         panic!("more than allowed");
     };
     assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
@@ -135,7 +134,10 @@ fn a_frozen_encoder_repeats_itself_for_free_even_with_no_budget_left() {
 fn what_is_over_the_policy_is_told_row_by_row() {
     let mut ledger = open(&MemoryStore::default(), "bits_per_record = 8\nmin_batch = 2");
     send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
-    assert!(ledger.refused(&[0, 1, 2], &[false; 3], &FROZEN).positions.is_empty(), "what was released before is free");
+    assert!(
+        ledger.refused(&[0, 1, 2], &[false; 3], &FROZEN).positions.is_empty(),
+        "what was released before is free"
+    );
     let refused = ledger.refused(&[0, 1, 2, 3], &[false; 4], &LEARNING);
     let refusal = refused.refusal.unwrap();
     assert_eq!((refused.positions, refusal.rule, refusal.records), (vec![0, 1], Rule::Bits, 2));
@@ -191,7 +193,8 @@ fn answer(
 ) -> Result<Vec<Vec<u8>>, LedgerError> {
     let name = name(ledger, column);
     let kept = ledger.kept(rows, &vec![name; rows.len()])?;
-    let fresh: Vec<u32> = rows.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
+    let fresh: Vec<u32> =
+        rows.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
     ledger.allow(&fresh, rows.len())?;
     let release = ReleaseDigest::of(&FLIPPING, drawn);
     let answer = |_: &u32| Answer { name, release, bytes: drawn.to_vec() };
@@ -271,9 +274,14 @@ fn rows_whose_ids_differ_in_spelling_alone_share_a_budget() {
 #[test]
 fn accounts_under_another_spelling_of_before_are_folded_in_once() {
     let mut disk = MemoryStore::default();
-    let account = |bits| Some(Account { bits, encodings: 1, ..Account::default() });
+    let account = |bits: u32| {
+        let mut account = Account::default();
+        account.charge(Cost { bits, epsilon: None }, 1);
+        Some(account)
+    };
     let old = |id| RecordKey::of_spelling(&disk.salt(), id);
-    let mut entries = BTreeMap::from([(old("a"), account(8)), (old("A"), account(16)), (old("X"), account(32))]);
+    let mut entries =
+        BTreeMap::from([(old("a"), account(8)), (old("A"), account(16)), (old("X"), account(32))]);
     entries.insert(old("b"), account(1));
     let changes = Changes { accounts: &mut entries.into_iter(), flows: &BTreeMap::new(), answers: &[] };
     disk.write(changes).unwrap();
@@ -292,7 +300,9 @@ fn who_was_learned_from_is_known_for_good() {
     let disk = MemoryStore::default();
     open(&disk, "").learn_from(&[0, 2]).unwrap();
     let mut ledger = open(&disk, "epsilon_per_record = 100.0");
-    assert!(ledger.account(0).learned_from && !ledger.account(1).learned_from && ledger.account(2).learned_from);
+    assert!(
+        ledger.account(0).learned_from && !ledger.account(1).learned_from && ledger.account(2).learned_from
+    );
     ledger.terms.cost.epsilon = Epsilon::new(2.0);
     let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[0, 1], (&[0, 1], 1), &LEARNING) else {
         panic!("no finite epsilon");

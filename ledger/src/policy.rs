@@ -318,7 +318,8 @@ mod tests {
         let clear = refused(Cost { bits: 8, epsilon: None });
         assert_eq!((clear.rule, clear.records), (Rule::Epsilon, 3));
         assert_eq!(policy.check(accounts.into_iter(), cost(8, 0.5), 1), Ok(()));
-        let learned = Account { learned_from: true, ..Account::default() };
+        let mut learned = Account::default();
+        learned.learned_from = true;
         let refused = policy.check([learned].into_iter(), cost(1, 0.1), 1).unwrap_err();
         assert!(refused.to_string().contains("bottom models are fitted on them"), "{refused}");
         assert_eq!(policy.check_learning(288).unwrap_err().records, 288);

@@ -98,7 +98,10 @@ impl fmt::Display for Report {
             (self.old_draw, "flips were drawn from content alone"),
         ] {
             if records > 0 {
-                writeln!(f, "            none (formal sum {largest_formal} at most) for {records} records: {why}")?;
+                writeln!(
+                    f,
+                    "            none (formal sum {largest_formal} at most) for {records} records: {why}"
+                )?;
             }
         }
         let highest = self.bits.last_key_value().map_or(0, |(bits, _)| *bits);

@@ -50,7 +50,11 @@ fn exports_hold_keys_or_for_the_holder_ids() {
             && !hashed.contains("b,c")
     );
     let named = csv(Some(&["B,c".to_string(), "x".to_string(), "b,C".to_string()]));
-    assert_eq!(named.lines().skip(1).collect::<Vec<_>>(), ["\"B,c\",32,2,2,none,0"], "under its first spelling");
+    assert_eq!(
+        named.lines().skip(1).collect::<Vec<_>>(),
+        ["\"B,c\",32,2,2,none,0"],
+        "under its first spelling"
+    );
 }
 
 #[test]
@@ -59,8 +63,12 @@ fn one_record_in_words() {
     account.charge(Cost { bits: 16, epsilon: None }, 1);
     let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
     let said = explain_account(&account, &policy);
-    assert!(said.contains("16 bits of 64 allowed in 1 encodings; epsilon: none, since 1 left without"), "{said}");
-    let mut account = Account { learned_from: true, ..Account::default() };
+    assert!(
+        said.contains("16 bits of 64 allowed in 1 encodings; epsilon: none, since 1 left without"),
+        "{said}"
+    );
+    let mut account = Account::default();
+    account.learned_from = true;
     account.charge(Cost { bits: 16, epsilon: Epsilon::new(32.0) }, 16);
     let said = explain_account(&account, &policy);
     assert!(said.contains("epsilon: none (formal sum 512), since bottom models were fitted on it"), "{said}");

@@ -84,11 +84,7 @@ pub trait Store: Accounts {
 
 /// The account of the record `id`, which a table may spell as `spelt`: both, where a ledger of before has one of its own
 /// under that spelling.
-pub fn find(
-    accounts: &impl Accounts,
-    id: &CanonicalId,
-    spelt: &str,
-) -> Result<Option<Account>, StoreError> {
+pub fn find(accounts: &impl Accounts, id: &CanonicalId, spelt: &str) -> Result<Option<Account>, StoreError> {
     let salt = accounts.salt();
     let keys = [RecordKey::of(&salt, id), RecordKey::of_spelling(&salt, spelt)];
     let mut found: Option<Account> = None;

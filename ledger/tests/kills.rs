@@ -8,8 +8,9 @@ use std::rc::Rc;
 use hashvfl_core::random::stream;
 use hashvfl_core::{CanonicalId, Digest, TableIds};
 use hashvfl_ledger::{
-    Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, Encoder, Flow, Kind, Ledger, LedgerError,
-    MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, Salt, Store, StoreError, Terms, Volume,
+    Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, Encoder, Flow, Kind, Ledger,
+    LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, Salt, Store, StoreError, Terms,
+    Volume,
 };
 use rand::Rng;
 
@@ -254,7 +255,8 @@ fn answer<S: Store>(
     for (index, batch) in pass.batches.iter().enumerate() {
         let names: Vec<AnswerName> = batch.iter().map(|row| name(*row)).collect();
         let kept = ledger.kept(batch, &names)?;
-        let fresh: Vec<u32> = batch.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
+        let fresh: Vec<u32> =
+            batch.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
         // No two draws are the same: a draw in vain must not come again for nothing.
         let bytes = |row: u32| vec![b'f', life.bits as u8, row as u8, nonce, index as u8];
         let answer = |row: &u32| Answer {

@@ -2,8 +2,8 @@
 //! With it, what was answered is kept in the ledger and sent again as it was: a second draw would tell more.
 
 use anyhow::{Context, ensure};
-use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::PackedCodes;
+use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_data::TableError;
 use hashvfl_ledger::{AnswerName, Encoder, ReleaseDigest};
 
@@ -127,7 +127,10 @@ impl Answer {
     fn of_rows(rows: &[Vec<u8>], bits: usize, p_value_bits: Option<usize>) -> anyhow::Result<Self> {
         let width = bits.div_ceil(8);
         let whole = width + p_value_bits.map_or(0, |bits| bits.div_ceil(8));
-        ensure!(rows.iter().all(|row| row.len() == whole), "an answer of another length: the file is damaged");
+        ensure!(
+            rows.iter().all(|row| row.len() == whole),
+            "an answer of another length: the file is damaged"
+        );
         let codes: Vec<&[u8]> = rows.iter().map(|row| &row[..width]).collect();
         let p_values: Vec<&[u8]> = rows.iter().map(|row| &row[width..]).collect();
         let codes = PackedCodes::from_rows(&codes, bits)?;

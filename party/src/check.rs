@@ -8,13 +8,16 @@ use tracing::warn;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::{detect, releases};
+use crate::{detect, releases, secret};
 
 /// Checks the config at `path`.
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<()> {
     let prepared = Prepared::load(config)?;
     detect::check(config, &prepared.plan)?;
     releases::policy(config, &prepared.plan)?;
+    if config.response_key.exists() {
+        secret::response(config)?;
+    }
     let respelt = prepared.table_ids().respelt();
     if respelt > 0 {
         warn!(

@@ -109,19 +109,7 @@ impl Prepared {
             encoder.expect_watch();
         }
         let (device, ranges) = (name, None);
-        Ok(Self {
-            ids,
-            key_columns,
-            contents,
-            columns,
-            image,
-            plan,
-            encoder,
-            encoding,
-            ranges,
-            device,
-            seed,
-        })
+        Ok(Self { ids, key_columns, contents, columns, image, plan, encoder, encoding, ranges, device, seed })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.

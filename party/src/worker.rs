@@ -259,7 +259,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Keeps what is sent, where the config asks for it, and counts its bits.
-    fn note(&mut self, (step, request): (u64, Rows), rows: &[u32], codes: &PackedCodes) -> anyhow::Result<()> {
+    fn note(
+        &mut self,
+        (step, request): (u64, Rows),
+        rows: &[u32],
+        codes: &PackedCodes,
+    ) -> anyhow::Result<()> {
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(step, request, rows, codes)?;
         }

@@ -52,9 +52,10 @@ fn accounts(fixture: &Fixture) -> BTreeMap<String, (u64, String, String)> {
 fn frozen_codes(fixture: &Fixture) -> BTreeMap<u32, Vec<u8>> {
     let path = fixture.path("coordinator-state/transcript.parquet");
     let recording = Recording::read(&path, None).unwrap();
-    let frozen = recording.steps.iter().filter(
-        |step| matches!(step.kind, Kind::Part(part) if part != Part::CohortValidation),
-    );
+    let frozen = recording
+        .steps
+        .iter()
+        .filter(|step| matches!(step.kind, Kind::Part(part) if part != Part::CohortValidation));
     let codes = frozen.flat_map(|step| {
         let (_, bytes) = step.values.iter().find(|(party, _)| *party == "bank").unwrap();
         step.records.iter().copied().zip(bytes.iter().map(|code| vec![*code])).collect::<Vec<_>>()
@@ -96,7 +97,10 @@ fn twins_answer_independently_and_answers_are_sent_again_as_they_were() {
     each(Part::CohortValidation, 40, "40", 5.0 * DRAW);
     let ledger = fixture.path("bank-ledger.redb").display().to_string();
     let (_, said, _) = command(&["party", "ledger", "show", "--ledger", &ledger]);
-    assert!(said.contains("none (formal sum 40 at most) for") && said.contains("were fitted on them"), "{said}");
+    assert!(
+        said.contains("none (formal sum 40 at most) for") && said.contains("were fitted on them"),
+        "{said}"
+    );
     let fitted = format!(" R{}", plan.part(Part::CohortTrain)[0]);
     let (good, said, _) = command(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &fitted]);
     assert!(good && said.contains("none (formal sum 40), since bottom models were fitted on it"), "{said}");
@@ -113,8 +117,7 @@ fn twins_answer_independently_and_answers_are_sent_again_as_they_were() {
     let erased = format!("r{}", plan.part(Part::Test)[0]);
     fixture.write("ids.txt", &erased);
     let (config, list) = (fixture.path("bank.toml"), fixture.path("ids.txt"));
-    let arguments =
-        ["party", "erase", "--config", config.to_str().unwrap(), "--ids", list.to_str().unwrap()];
+    let arguments = ["party", "erase", "--config", config.to_str().unwrap(), "--ids", list.to_str().unwrap()];
     let (good, said, errors) = command(&arguments);
     assert!(good && said.contains("1 answers that were kept"), "{said}{errors}");
     assert_eq!(accounts(&fixture), first, "erasing keeps charges");
@@ -149,7 +152,9 @@ fn what_runs_of_before_left_is_refused_with_a_word_why() {
     ] {
         let (good, _, errors) = command(arguments);
         assert!(
-            !good && errors.contains("flips were drawn from content alone, which bounds nothing: train it again"),
+            !good
+                && errors
+                    .contains("flips were drawn from content alone, which bounds nothing: train it again"),
             "{arguments:?} {errors}"
         );
     }
@@ -184,7 +189,8 @@ fn check_tells_how_many_records_have_respelt_or_new_ids_and_changes_nothing() {
     fixture.write("policy.toml", "epsilon_per_record = 100.0\n");
     fixture.party_config("bank", "127.0.0.1:1");
     let (good, _, errors) = command(&["party", "--check", "--config", &config]);
-    let expected = "the policy's epsilon_per_record = 100 refuses 288 records: the run fits bottom models on them";
+    let expected =
+        "the policy's epsilon_per_record = 100 refuses 288 records: the run fits bottom models on them";
     assert!(!good && errors.contains(expected), "{errors}");
     fs::remove_file(fixture.path("bank-ledger.redb")).unwrap();
     let (good, _, _) = command(&["party", "--check", "--config", &config]);

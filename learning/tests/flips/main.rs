@@ -151,7 +151,10 @@ fn respond(encoder: &Encoder, place: Place, columns: &[f32], by_content: bool) -
     if by_content {
         let contents = columns.chunks_exact(COLUMNS);
         let digest = encoder.digest();
-        values.chunks_exact_mut(BITS).zip(contents).for_each(|(values, content)| flip_by_content(values, content, &digest));
+        values
+            .chunks_exact_mut(BITS)
+            .zip(contents)
+            .for_each(|(values, content)| flip_by_content(values, content, &digest));
     } else {
         let ids: Vec<CanonicalId> = (0..records).map(id).collect();
         let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns };

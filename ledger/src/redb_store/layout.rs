@@ -135,7 +135,9 @@ pub(super) fn merge(old: &[u8], changes: &[(RecordKey, Option<Account>)]) -> Vec
             merged.extend(entry);
         }
         kept.next_if(|entry| entry[..16] == key.0[..]);
-        merged.extend(account.into_iter().flat_map(|account| encode((*key, account))));
+        if let Some(account) = account {
+            merged.extend(encode((*key, *account)));
+        }
     }
     merged.extend(kept.flatten());
     merged

@@ -166,7 +166,7 @@ impl Store for RedbStore {
                 let mut table = transaction.open_table(ANSWERS)?;
                 for record in records {
                     let [first, last] = layout::answers_of(*record);
-                    table.retain_in(&first..=&last, |_, _| {
+                    table.retain_in::<&[u8; 32], _>(&first..=&last, |_, _| {
                         count += 1;
                         false
                     })?;
@@ -356,7 +356,8 @@ mod tests {
         noisy.charge(Cost { bits: 4, epsilon: crate::Epsilon::new(2.0) }, 3);
         layout::write_old(&path, &[9; 32], &[(key(1, 5), account(2)), (key(2, 1), noisy)]);
         let before = std::fs::read(&path).unwrap();
-        let old = [(key(1, 5), account(2)), (key(2, 1), Account { old_draw: true, ..noisy })];
+        noisy.old_draw = true;
+        let old = [(key(1, 5), account(2)), (key(2, 1), noisy)];
         let accounts = |ledger: &dyn Accounts| {
             let mut found = Vec::new();
             ledger.scan(&mut |key, account| found.push((key, account))).unwrap();
@@ -375,7 +376,11 @@ mod tests {
         let mut store = RedbStore::open(&path).unwrap();
         assert_eq!(accounts(&store), present);
         write(&mut store, &[(key(2, 1), None)]);
-        assert_eq!(all(&store), [(key(1, 5), 8), (key(3, 0), 4)], "an account that is folded into another is gone");
+        assert_eq!(
+            all(&store),
+            [(key(1, 5), 8), (key(3, 0), 4)],
+            "an account that is folded into another is gone"
+        );
     }
 
     #[test]
@@ -383,7 +388,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.redb");
         let answer = |record, name| AnswerKey { record, name: crate::AnswerName([name; 16]) };
-        let kept = [(answer(key(1, 5), 1), vec![7]), (answer(key(1, 5), 2), vec![8]), (answer(key(1, 6), 1), vec![9])];
+        let kept = [
+            (answer(key(1, 5), 1), vec![7]),
+            (answer(key(1, 5), 2), vec![8]),
+            (answer(key(1, 6), 1), vec![9]),
+        ];
         let mut store = RedbStore::open_or_create(&path).unwrap();
         let changes = Changes { accounts: &mut std::iter::empty(), flows: &BTreeMap::new(), answers: &kept };
         store.write(changes).unwrap();
