@@ -38,8 +38,10 @@ pub fn digest(settings: &Digest, key: &str) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use hashvfl_core::CanonicalId;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn settings(more: &str) -> AlignmentSettings {
         let text =
@@ -63,7 +65,38 @@ mod tests {
         assert_eq!(normalise(&settings("key_columns = 2"), "no parts"), None);
     }
 
+    #[test]
+    fn no_normalisation_of_a_letter_leads_to_another_account() {
+        for case in ["keep", "lower"] {
+            for unicode in ["keep", "nfc", "nfkc"] {
+                let settings = settings(&format!("case = \"{case}\"\nunicode = \"{unicode}\""));
+                for letter in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+                    let id = format!("Α{letter}");
+                    let Some(once) = normalise(&settings, &id) else { continue };
+                    assert_eq!(CanonicalId::of(&once, 1), CanonicalId::of(&id, 1), "{id:?} {case} {unicode}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_normalisation_leads_to_another_account(
+            parts in prop::collection::vec("[ \t]{0,1}\\PC{1,8}[ ]{0,1}", 1..4),
+            lower: bool,
+            trim: bool,
+            unicode in prop_oneof![Just("keep"), Just("nfc"), Just("nfkc")],
+        ) {
+            let (columns, case) = (parts.len(), if lower { "lower" } else { "keep" });
+            let settings = settings(&format!(
+                "case = \"{case}\"\nunicode = \"{unicode}\"\ntrim = {trim}\nkey_columns = {columns}"
+            ));
+            let id = join(&parts.iter().map(String::as_str).collect::<Vec<_>>()).into_owned();
+            if let Some(once) = normalise(&settings, &id) {
+                prop_assert_eq!(CanonicalId::of(&once, columns), CanonicalId::of(&id, columns));
+            }
+        }
+
         #[test]
         fn normalising_again_changes_nothing(id in ".{1,12}", lower: bool, nfkc: bool) {
             let case = if lower { "lower" } else { "keep" };

@@ -1,6 +1,7 @@
 //! Checks on the harness itself, told in every report.
 
 use hashvfl_core::random::{shuffle, stream};
+use hashvfl_core::response::Response;
 
 use crate::bench::{Attackable, Bench};
 use crate::knowledge::Fact;
@@ -38,10 +39,18 @@ impl Bench<'_> {
         let encoded = self.owner.encoder.encode(self.owner.columns.gather(records), records.len());
         let seen = codes.observed.gather(self.victim, Moment::Frozen, records)?;
         let same = encoded.iter().zip(&seen).filter(|(v, bit)| (**v >= 0.0) == (**bit > 0.0)).count();
+        let (bits, detail) = (seen.len() as f64, format!("{same} of {} bits are equal", seen.len()));
+        let name = "the manifest's model and columns give the transcript's codes".into();
+        let Some(epsilon) = self.evidence.coordinator.run.randomised_response else {
+            return Ok(Check { name, held: same == seen.len(), detail });
+        };
+        // Which bits are flipped only the party's key tells; how many, everybody knows.
+        let share = 1.0 - Response::flip_probability(epsilon);
+        let (expected, deviation) = (bits * share, (bits * share * (1.0 - share)).sqrt());
         Ok(Check {
-            name: "the manifest's model and columns give the transcript's codes".into(),
-            held: same == seen.len(),
-            detail: format!("{same} of {} bits are equal", seen.len()),
+            name,
+            held: (same as f64 - expected).abs() <= 5.0 * deviation,
+            detail: format!("{detail}, {expected:.0} within {:.0} expected under flips", 5.0 * deviation),
         })
     }
 }

@@ -25,7 +25,8 @@ pub struct AttackConfig {
     /// Code lengths at which the run is repeated in this process; may be empty.
     #[serde(default)]
     pub bits: Vec<usize>,
-    /// Epsilons a bit of randomised response at which the run is repeated in this process; may be empty.
+    /// Epsilons a bit of randomised response at which the run is repeated in this process; may be empty. A draw of a code
+    /// costs `run.bits` times as much, and draws add up.
     #[serde(default)]
     pub randomised_response: Vec<f64>,
     /// Whether the run is repeated in this process with encode-once training, to compare.

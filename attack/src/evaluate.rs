@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::RunSettings;
+use hashvfl_core::response::cost_in_words;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_transcript::Recording;
 
@@ -28,11 +30,9 @@ pub fn evaluate(
     out: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
+    let run = CoordinatorConfig::read(&manifest.coordinator)?.run;
+    run.check_digest(&recording.header.settings_sha256).context("the transcript")?;
     let mut evidence = Evidence::load(manifest)?;
-    ensure!(
-        recording.header.settings_sha256 == evidence.coordinator.run.to_settings().digest().to_string(),
-        "the transcript is of a run under other settings than those of the manifest's configs"
-    );
     evidence.check(recording)?;
     evidence.leave_out(recording)?;
     let mut bench = Bench::new(&evidence, config)?;
@@ -51,7 +51,10 @@ pub fn evaluate(
         encoders: evidence.owners.iter().map(|owner| &owner.encoder).collect(),
         top: Some(&evidence.top),
         cut: CutKind::Codes,
-        defence: format!("hash codes, d = {}", run.bits),
+        defence: match cost_in_words(run) {
+            None => format!("hash codes, d = {}", run.bits),
+            Some(cost) => format!("hash codes, d = {}, randomised response: {cost}", run.bits),
+        },
         value_bits: 1,
     };
     bench.baselines(&codes, &mut findings)?;
@@ -114,7 +117,8 @@ pub fn evaluate(
         charts[0].curves.push(curve);
     }
     for epsilon in &config.randomised_response {
-        tell(&format!("simulating randomised response with epsilon {epsilon} a bit"));
+        let draw = epsilon * run.bits as f64;
+        tell(&format!("simulating randomised response with epsilon {epsilon} a bit, {draw} a draw"));
         utility.push(bench.responding(out, *epsilon, &strongest, &mut findings)?);
     }
     if !config.bits.is_empty() {

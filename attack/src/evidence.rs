@@ -8,7 +8,7 @@ use hashvfl_coordinator::{CoordinatorConfig, top};
 use hashvfl_core::plan::PlanError;
 use hashvfl_core::run_records::digest_of_run;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, LeftOut, Part, Plan, RunSettings};
+use hashvfl_core::{CanonicalId, Digest, LeftOut, Part, Plan, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
@@ -24,6 +24,8 @@ use crate::manifest::Manifest;
 pub struct Owner {
     /// Its config.
     pub config: PartyConfig,
+    /// The records' ids, in row order.
+    pub ids: Vec<CanonicalId>,
     /// Its columns as its bottom model sees them: preprocessed as fitted on training records.
     pub columns: Matrix,
     /// Names of the columns.
@@ -82,6 +84,7 @@ impl Evidence {
             );
             owners.push(Owner {
                 config,
+                ids: prepared.table_ids().canonical().collect(),
                 names: prepared.names(),
                 image: prepared.image,
                 columns: prepared.columns.into_matrix()?,

@@ -9,13 +9,15 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use hashvfl_core::random::{stream, uniform};
+use hashvfl_core::response::Response;
 use hashvfl_learning::loss::Labels;
 
 use crate::bench::{Attackable, Bench, Findings};
 use crate::knowledge::{Fact, names as known};
 use crate::metrics::{Bootstrap, label};
 use crate::regress::{Examples, Regression};
-use crate::report::names;
+use crate::report::{CutKind, names};
 
 /// Members, then as many others.
 struct Mixed {
@@ -32,6 +34,16 @@ impl Mixed {
 }
 
 impl Bench<'_> {
+    /// Codes as a party would send them: flipped as often as the run says, where it has randomised response.
+    fn flipped(&self, attackable: &Attackable, mut codes: Vec<f32>) -> Vec<f32> {
+        let epsilon = self.evidence.coordinator.run.randomised_response;
+        let Some(epsilon) = epsilon.filter(|_| attackable.cut == CutKind::Codes) else { return codes };
+        let share = Response::flip_probability(epsilon) as f32;
+        let mut rng = stream(self.config.seed, "flips of codes that nobody asked for", &[codes.len() as u64]);
+        codes.iter_mut().filter(|_| uniform(&mut rng) < share).for_each(|code| *code = -*code);
+        codes
+    }
+
     /// Tells training records from test records, at a cut whose trained encoders are there.
     pub fn membership(&self, attackable: &Attackable, findings: &mut Findings) -> anyhow::Result<()> {
         if attackable.encoders.is_empty() {
@@ -44,7 +56,7 @@ impl Bench<'_> {
         let codes = |mixed: &Mixed| -> Vec<Vec<f32>> {
             let owners = self.evidence.owners.iter().zip(attackable.encoders.iter().copied());
             let code = |columns: Vec<f32>, encoder: &hashvfl_learning::Encoder| {
-                scene.at_cut(encoder.encode(columns, mixed.rows.len()))
+                self.flipped(attackable, scene.at_cut(encoder.encode(columns, mixed.rows.len())))
             };
             owners.map(|(owner, encoder)| code(owner.columns.gather(&mixed.rows), encoder)).collect()
         };

@@ -16,7 +16,7 @@ use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::course;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder};
-use hashvfl_learning::local::{LocalParties, LocalParty};
+use hashvfl_learning::local::{LocalParties, LocalParty, LocalResponse};
 use hashvfl_transcript::{Header, Recording, Transcript};
 use rand::Rng;
 
@@ -113,12 +113,14 @@ fn party<'a>(
     if owner.config.on_alarm.watches() {
         encoder.expect_watch();
     }
-    if let (Cut::Hash, Some(epsilon)) = (cut, settings.randomised_response) {
+    let epsilon = settings.randomised_response.filter(|_| cut == Cut::Hash);
+    let response = epsilon.map(|epsilon| {
         let mut key = [0; KEY_BYTES];
         stream(seed, "response key", &[]).fill_bytes(&mut key);
-        encoder.respond_with(Response::new(key, epsilon));
-    }
-    Ok(LocalParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)) })
+        let run = owner.config.run_id.clone();
+        LocalResponse { response: Response::new(key, epsilon), run, ids: owner.ids.clone() }
+    });
+    Ok(LocalParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)), response })
 }
 
 /// The seed of another draw.

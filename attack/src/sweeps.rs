@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_core::RunSettings;
+use hashvfl_core::response::cost_in_words;
 use hashvfl_learning::encoder::Cut;
 
 use crate::bench::{Attackable, Bench, Findings, OUTSIDE, TEST, most_auxiliary, skill};
@@ -131,20 +132,21 @@ impl Bench<'_> {
     ) -> anyhow::Result<UtilityPoint> {
         let run = &self.evidence.coordinator.run;
         let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
+        let cost = cost_in_words(&settings).unwrap_or_default();
         let simulated = simulate(
             self.evidence,
             &Repeat::new(&settings, Cut::Hash),
             &out.join(format!("simulated-epsilon{epsilon}.parquet")),
         )?;
-        let attackable = self.simulated_codes(
-            &simulated,
-            format!("randomised response, epsilon {epsilon} a bit, d = {}", run.bits),
-        );
+        let attackable =
+            self.simulated_codes(&simulated, format!("randomised response, {cost}, d = {}", run.bits));
         let scene = self.frozen_scene(&attackable);
         for facts in [&[Fact::Code][..], facts] {
             findings.keep(scene.conditional_mean(facts)?);
         }
-        let setting = format!("epsilon {epsilon} a bit");
+        // Test records are encoded once, by a model that others are fitted on.
+        let draw = epsilon * run.bits as f64;
+        let setting = format!("epsilon {epsilon} a bit, {draw} a draw, {draw} over the run");
         Ok(self.utility(("randomised response", setting), simulated.utility, findings, (&attackable, TEST)))
     }
 

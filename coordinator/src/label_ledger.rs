@@ -1,7 +1,7 @@
 //! What left the coordinator that depends on labels: gradients to each party, figures in the summary, predictions to
 //! clients.
 
-use hashvfl_core::GradientEncoding;
+use hashvfl_core::{GradientEncoding, TableIds};
 use hashvfl_ledger::{Cost, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume};
 
 use crate::config::CoordinatorConfig;
@@ -32,7 +32,8 @@ impl LabelLedger {
         let flows = run.parties.iter().map(flow).collect();
         let terms = Terms { policy: Policy::default(), cost, flows };
         let store = RedbStore::open_or_create(&config.ledger)?;
-        let mut ledger = Ledger::open(store, ids.iter().map(String::as_str), terms)?;
+        let ids = TableIds { ids, key_columns: config.labels.ids().key_columns() };
+        let mut ledger = Ledger::open(store, ids, &[], terms)?;
         let figures = run.epochs as usize * FIGURES_PER_EPOCH + TEST_FIGURES;
         ledger.note(&Flow::new("summary", Kind::Losses), Volume::of(figures, 64))?;
         Ok(Self(ledger))
@@ -64,7 +65,8 @@ impl PredictionLedger {
     pub fn open(config: &CoordinatorConfig, outputs: usize) -> Result<Self, StoreError> {
         let (bits, cost) = (32 * outputs as u32, Cost { bits: 0, epsilon: None });
         let terms = Terms { policy: Policy::default(), cost, flows: Vec::new() };
-        let ledger = Ledger::open(RedbStore::open_or_create(&config.ledger)?, std::iter::empty(), terms)?;
+        let nobody = TableIds { ids: &[], key_columns: 1 };
+        let ledger = Ledger::open(RedbStore::open_or_create(&config.ledger)?, nobody, &[], terms)?;
         Ok(Self { ledger, bits, ahead: 0 })
     }
 

@@ -68,11 +68,8 @@ impl TopFile {
         );
         let model = Snapshot::read(path)?;
         let text = |key: &str| model.text.get(key).cloned().unwrap_or_default();
-        ensure!(
-            text("settings_sha256") == run.to_settings().digest().to_string(),
-            "{} was trained under other run settings than those of the config: restore the config of that run",
-            path.display()
-        );
+        let settings = run.check_digest(&text("settings_sha256"));
+        settings.with_context(|| format!("the top model {}", path.display()))?;
         let encoders: Option<Vec<Digest>> =
             text("encoders_sha256").split(',').map(Digest::from_hex).collect();
         let encoders =

@@ -119,6 +119,20 @@ impl PackedCodes {
         bytes
     }
 
+    /// Codes of which each is packed into whole bytes, as [`Self::row_bytes`] gives them.
+    pub fn from_rows(rows: &[&[u8]], bits: usize) -> Result<Self, CodeError> {
+        Self::check_size(rows.len(), bits)?;
+        let mut bytes = vec![0; Self::packed_len(rows.len(), bits)];
+        for (row, code) in rows.iter().enumerate() {
+            Self::from_bytes(1, bits, code.to_vec())?;
+            for bit in 0..bits {
+                let at = row * bits + bit;
+                bytes[at / 8] |= (code[bit / 8] >> (bit % 8) & 1) << (at % 8);
+            }
+        }
+        Ok(Self { rows: rows.len(), bits, bytes })
+    }
+
     /// The codes as row-major +1.0 and -1.0, [rows, bits].
     pub fn to_signs(&self) -> Vec<f32> {
         let mut signs = Vec::with_capacity(self.rows * self.bits);

@@ -5,14 +5,17 @@
 //!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
 //!                                                          ^ |  <-------------------  Gradient
 //!                                 Encode(chunk), Checkpoint| |
-//!                                 Restore, Freeze          +-+   Finish
+//!                                                   Freeze +-+  Restore            Freeze
+//!                                                            |\---------> Restored --------> Ready, frozen
+//!                                                            |   Finish
 //!                                                            \----------> Done
 //! ```
 //!
 //! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
 //! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
 //! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
-//! changes any more. So the bits that a record releases are known before the run. Where the run goes on without
+//! changes any more; and a bottom model goes back to a checkpoint at most once, to be frozen next, so that no state of it is
+//! held over batches. So the bits that a record releases are known before the run. Where the run goes on without
 //! records that a policy does not allow it for, nothing is asked about those that this party has named.
 
 use std::collections::BTreeMap;
@@ -160,7 +163,11 @@ enum State {
     Joining,
     Waiting,
     Ready,
-    AwaitingGradient { rows: usize },
+    AwaitingGradient {
+        rows: usize,
+    },
+    /// Back at a checkpoint: only the freeze may follow.
+    Restored,
     Done,
 }
 
@@ -172,6 +179,7 @@ impl State {
             Self::Waiting => "waiting for the run to begin",
             Self::Ready => "waiting for a request",
             Self::AwaitingGradient { .. } => "waiting for a gradient",
+            Self::Restored => "waiting for the freeze, which alone may follow a restore",
             Self::Done => "finished",
         }
     }
@@ -264,12 +272,14 @@ impl PartySession {
             (State::Ready, FromCoordinator::Restore { step, label }) => {
                 self.advance("Restore", step)?;
                 self.not_frozen("go back to a checkpoint")?;
+                self.state = State::Restored;
                 Ok(Work::Restore { step, label })
             }
-            (State::Ready, FromCoordinator::Freeze { step }) => {
+            (State::Ready | State::Restored, FromCoordinator::Freeze { step }) => {
                 self.advance("Freeze", step)?;
                 self.not_frozen("freeze")?;
                 self.frozen = true;
+                self.state = State::Ready;
                 Ok(Work::Freeze { step })
             }
             (State::Ready, FromCoordinator::Finish { step }) => {
@@ -393,172 +403,5 @@ impl PartySession {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gradient::GradientEncoding;
-    use crate::name::PartyName;
-    use crate::plan::DRAWN_CHUNKS;
-    use crate::settings::Task;
-
-    fn session(on_refusal: OnRefusal, left_out: &[u32]) -> PartySession {
-        let parties = vec![PartyName::new("a").unwrap()];
-        let new = RunSettings::new(parties, Task::Binary, 2, 2);
-        let settings = RunSettings { gradient: GradientEncoding::F32, on_refusal, ..new };
-        let plan = Plan::new(&settings, 400).unwrap();
-        let mut session = PartySession::new(settings, plan, LeftOut::of(left_out, 400));
-        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-        assert_eq!(session.receive(FromCoordinator::Accepted), Ok(Work::Joined));
-        session
-    }
-
-    fn begin(rows: &[u32]) -> FromCoordinator {
-        FromCoordinator::Begin { left_out: LeftOut::of(rows, 400) }
-    }
-
-    fn joined() -> PartySession {
-        let mut session = session(OnRefusal::End, &[]);
-        assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { left_out: 0 }));
-        session
-    }
-
-    fn batch(step: u64, epoch: u32, batch: u32) -> FromCoordinator {
-        FromCoordinator::Encode { step, rows: Rows::Batch { epoch, batch } }
-    }
-
-    fn chunk(step: u64, part: Part) -> FromCoordinator {
-        FromCoordinator::Encode { step, rows: Rows::Chunk { part, chunk: 0 } }
-    }
-
-    fn gradient(step: u64, rows: usize) -> FromCoordinator {
-        FromCoordinator::Gradient { step, gradient: Gradient::F32(vec![0.5; rows * 2]) }
-    }
-
-    #[test]
-    fn a_run_in_order() {
-        let mut session = joined();
-        for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
-            let step = step as u64 + 1;
-            let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index))
-            else {
-                panic!("batch {index} of epoch {epoch}");
-            };
-            assert_eq!(rows.len(), 144);
-            assert!(matches!(session.receive(gradient(step, rows.len())), Ok(Work::Learn { .. })));
-        }
-        assert!(matches!(
-            session.receive(chunk(5, Part::CohortValidation)),
-            Ok(Work::Encode { learn: false, .. })
-        ));
-        assert_eq!(session.receive(FromCoordinator::Freeze { step: 6 }), Ok(Work::Freeze { step: 6 }));
-        assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
-        assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
-        assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
-    }
-
-    #[test]
-    fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
-        let draw = |step, chunk| FromCoordinator::Draw { step, chunk };
-        let frozen = |calibration_share| {
-            let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
-            let settings = RunSettings { calibration_share, ..new };
-            let plan = Plan::new(&settings, 400).unwrap();
-            let mut session = PartySession::new(settings, plan, LeftOut::default());
-            session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-            session.receive(FromCoordinator::Accepted).unwrap();
-            session.receive(begin(&[])).unwrap();
-            session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
-            session
-        };
-        let refused = |mut session: PartySession, step, chunk| {
-            let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
-            error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
-        };
-        let mut session = frozen(0.3);
-        for chunk in 0..DRAWN_CHUNKS {
-            let step = u64::from(chunk) + 2;
-            assert_eq!(session.receive(draw(step, chunk)), Ok(Work::Draw { step, chunk }));
-        }
-        assert!(refused(session, u64::from(DRAWN_CHUNKS) + 2, DRAWN_CHUNKS).contains("so many chunks"));
-        assert!(refused(frozen(0.3), 2, 1).contains("chunk by chunk"));
-        assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_share above 0"));
-        assert!(refused(joined(), 1, 0).contains("after the freeze"));
-        assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
-    }
-
-    #[test]
-    fn a_run_goes_on_without_what_any_party_leaves_out() {
-        let mut session = session(OnRefusal::LeaveOut, &[3, 7]);
-        let test = session.plan().part(Part::Test)[0];
-        let wanted: Vec<u32> = [3, 7, test].into();
-        assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { left_out: 3 }));
-        assert!(!session.plan().part(Part::Test).contains(&test));
-        let Ok(Work::Encode { rows, .. }) = session.receive(batch(1, 0, 0)) else { panic!("a batch") };
-        assert!(!rows.contains(&3) && !rows.contains(&7));
-    }
-
-    #[test]
-    fn how_a_run_may_not_begin() {
-        let refused = |on_refusal, own: &[u32], rows: &[u32]| {
-            session(on_refusal, own).receive(begin(rows)).unwrap_err().to_string()
-        };
-        let end = refused(OnRefusal::End, &[], &[1]);
-        assert!(end.contains("only with run.on_refusal = \"leave-out\""), "{end}");
-        let own = refused(OnRefusal::LeaveOut, &[1, 2], &[2, 3]);
-        assert!(own.contains("only without the records that this party's policy refuses"), "{own}");
-        let most: Vec<u32> = (0..399).collect();
-        let few = refused(OnRefusal::LeaveOut, &[], &most);
-        assert!(
-            few.starts_with("without the records that the parties' policies refuse, 1 records leave"),
-            "{few}"
-        );
-        let strange = FromCoordinator::Begin { left_out: LeftOut::from_bytes(vec![1; 49]) };
-        let strange = session(OnRefusal::LeaveOut, &[]).receive(strange).unwrap_err();
-        assert!(matches!(strange, PartyError::LeftOut(_)));
-        assert!(matches!(
-            session(OnRefusal::End, &[]).receive(batch(1, 0, 0)),
-            Err(PartyError::Unexpected { .. })
-        ));
-    }
-
-    #[test]
-    fn what_a_coordinator_may_not_do() {
-        let refused = |messages: Vec<FromCoordinator>| {
-            let mut session = joined();
-            let (last, before) = messages.split_last().unwrap();
-            before.iter().for_each(|message| drop(session.receive(message.clone()).unwrap()));
-            session.receive(last.clone()).unwrap_err()
-        };
-        let order = PartyError::Order { epoch: 0, batch: 0 };
-        assert_eq!(refused(vec![batch(1, 0, 0), gradient(1, 144), batch(2, 0, 0)]), order);
-        assert!(matches!(refused(vec![batch(2, 0, 0)]), PartyError::Step { expected: 1, .. }));
-        assert!(matches!(refused(vec![batch(1, 0, 0), gradient(1, 143)]), PartyError::Gradient { .. }));
-        assert!(matches!(refused(vec![batch(1, 0, 0), gradient(2, 144)]), PartyError::Step { .. }));
-        assert!(matches!(refused(vec![batch(1, 0, 0), batch(2, 0, 1)]), PartyError::Unexpected { .. }));
-        assert!(matches!(refused(vec![chunk(1, Part::Test)]), PartyError::Forbidden { .. }));
-        assert!(matches!(refused(vec![chunk(1, Part::Train)]), PartyError::Forbidden { .. }));
-        let freeze = FromCoordinator::Freeze { step: 1 };
-        assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
-        let frozen = |second| refused(vec![FromCoordinator::Freeze { step: 1 }, second]);
-        for part in [Part::Train, Part::Validation] {
-            assert!(matches!(frozen(chunk(2, part)), PartyError::Forbidden { .. }));
-        }
-        let label = CheckpointLabel::Best;
-        assert!(matches!(frozen(FromCoordinator::Restore { step: 2, label }), PartyError::Forbidden { .. }));
-        assert!(matches!(
-            frozen(FromCoordinator::Checkpoint { step: 2, label }),
-            PartyError::Forbidden { .. }
-        ));
-        let again = refused(vec![freeze, chunk(2, Part::Test), chunk(3, Part::Test)]);
-        assert_eq!(again, PartyError::ChunkOrder { part: Part::Test, chunk: 0 });
-        let validation = |step| chunk(step, Part::CohortValidation);
-        let again = refused(vec![validation(1), validation(2)]);
-        assert_eq!(again, PartyError::ChunkOrder { part: Part::CohortValidation, chunk: 0 });
-        let amid = refused(vec![batch(1, 0, 0), gradient(1, 144), validation(2)]);
-        assert!(matches!(amid, PartyError::Forbidden { .. }));
-        let far =
-            FromCoordinator::Encode { step: 2, rows: Rows::Chunk { part: Part::CohortValidation, chunk: 1 } };
-        assert!(matches!(refused(vec![validation(1), far]), PartyError::Plan(_)));
-        let refusal = FromCoordinator::Refused { text: "no".into() };
-        assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
-    }
-}
+#[path = "party_tests.rs"]
+mod tests;

@@ -311,8 +311,39 @@ impl RunSettings {
             ("party_dropout", self.party_dropout.to_string()),
             ("on_refusal", self.on_refusal.to_string()),
         ];
-        Settings(pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect())
+        let mut settings: BTreeMap<String, String> =
+            pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect();
+        if self.randomised_response.is_some() {
+            settings.insert(RESPONSE_DRAW.to_string(), "per-request".to_string());
+        }
+        Settings(settings)
     }
+
+    /// Whether `digest` is that of these settings, in hex, as models, top models and transcripts keep it.
+    pub fn check_digest(&self, digest: &str) -> Result<(), OtherSettings> {
+        let mut settings = self.to_settings();
+        if settings.digest().to_string() == digest {
+            return Ok(());
+        }
+        let had_draw = settings.0.remove(RESPONSE_DRAW).is_some();
+        let of_before = had_draw && settings.digest().to_string() == digest;
+        Err(if of_before { OtherSettings::DrawnFromContent } else { OtherSettings::Unlike })
+    }
+}
+
+/// The canonical key that says how flips of randomised response are drawn. It is there only with them, so that a peer of
+/// before is refused by it and runs without flips are what they were.
+const RESPONSE_DRAW: &str = "run.randomised_response_draw";
+
+/// Why what a run left behind is not of the settings at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OtherSettings {
+    /// They differ.
+    #[error("it is of a run under other settings than those of the config: restore the config of that run")]
+    Unlike,
+    /// They are the same, and its flips are those of before.
+    #[error("this run's flips were drawn from content alone, which bounds nothing: train it again")]
+    DrawnFromContent,
 }
 
 /// Canonical key/value pairs, as a handshake carries them.
@@ -400,6 +431,24 @@ mod tests {
         assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
         let absent = ours.difference(&Settings::default()).unwrap();
         assert_eq!(absent.theirs, "(absent)");
+    }
+
+    #[test]
+    fn a_run_whose_flips_were_drawn_from_content_is_told_from_another_run() {
+        let plain = settings();
+        let noisy = RunSettings { randomised_response: Some(2.0), ..settings() };
+        let digest = |settings: &RunSettings| settings.to_settings().digest().to_string();
+        assert!(plain.to_settings().pairs().all(|(key, _)| key != RESPONSE_DRAW));
+        let mut before = noisy.to_settings();
+        before.0.remove(RESPONSE_DRAW);
+        assert_eq!(noisy.check_digest(&digest(&noisy)), Ok(()));
+        let old = noisy.check_digest(&before.digest().to_string());
+        assert_eq!(old, Err(OtherSettings::DrawnFromContent));
+        assert_eq!(noisy.check_digest(&digest(&plain)), Err(OtherSettings::Unlike));
+        assert_eq!(plain.check_digest(&digest(&noisy)), Err(OtherSettings::Unlike));
+        let difference = noisy.to_settings().difference(&before).unwrap();
+        let told = (difference.key.as_str(), difference.ours.as_str(), difference.theirs.as_str());
+        assert_eq!(told, (RESPONSE_DRAW, "per-request", "(absent)"));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod cache;
 mod classes;
 mod content;
+mod contents;
 mod csv_file;
 mod csv_table;
 mod encoding;

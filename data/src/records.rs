@@ -35,6 +35,18 @@ pub struct Cached {
     rows: Vec<TableRow>,
 }
 
+impl Cached {
+    /// The file.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The row of each record in the file.
+    pub(crate) fn rows(&self) -> &[TableRow] {
+        &self.rows
+    }
+}
+
 impl Records {
     /// Loads the records of `source` in the order of the file `order`, where there is one; into the file `cache`, where it
     /// is to hold them and does not yet.

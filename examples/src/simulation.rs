@@ -136,7 +136,10 @@ impl Simulation<'_> {
         let input = InputShape { columns: columns.cols(), image: side.image, ..InputShape::default() };
         let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
         let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
-        Ok((LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)) }, fitted))
+        Ok((
+            LocalParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None },
+            fitted,
+        ))
     }
 
     fn learn<E: Embedding>(

@@ -8,7 +8,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::Digest;
 use hashvfl_core::hijack;
 use hashvfl_core::random::stream;
-use hashvfl_core::response::Response;
 use hashvfl_core::settings::RunSettings;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +70,6 @@ pub struct Encoder {
     device: Device,
     model: BottomModel,
     statistics: Statistics,
-    response: Option<Response>,
     watched: bool,
     calibrated: bool,
     adam: Adam,
@@ -98,7 +96,6 @@ impl Encoder {
             seed,
             bits: settings.bits,
             statistics: Statistics::neutral(settings.bits),
-            response: None,
             watched: false,
             calibrated: false,
             adam: Adam::new(config.adam),
@@ -108,11 +105,6 @@ impl Encoder {
             device,
             config,
         })
-    }
-
-    /// Flips bits of every code from now on; the gradient goes to the value before, as without flips.
-    pub fn respond_with(&mut self, response: Response) {
-        self.response = Some(response);
     }
 
     /// A watch looks at gradients: batches that it looks at have the noise that it needs
@@ -146,13 +138,12 @@ impl Encoder {
     pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
-        let content = self.response.is_some().then(|| columns.clone());
         let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
         let counters = [self.adam.updates()];
         let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
         let (embedding, trace) = self.model.learn(columns, &mut dropout);
         let embedding = to_host(embedding);
-        let (hashed, mut values) = match self.cut {
+        let (hashed, values) = match self.cut {
             Cut::Hash => {
                 let mut rng = stream(self.seed, "noise", &counters);
                 let watched = self.watched && hijack::looks_at(counters[0] + 1);
@@ -162,22 +153,17 @@ impl Encoder {
             Cut::SimulatedFloat => Hashed::float(embedding, self.bits),
         };
         self.pending = Some((hashed, trace));
-        self.respond(&mut values, content, rows);
         values
     }
 
-    /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise and flips were drawn.
-    /// It stays with the party, for its watch.
+    /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise was drawn. It stays with
+    /// the party, for its watch.
     ///
     /// # Panics
     /// If no batch is waiting.
     pub fn expected_codes(&self) -> Vec<f32> {
         let (hashed, _) = self.pending.as_ref().expect("a batch waits for its gradient");
-        let mut expected = hashed.expected(&self.statistics);
-        if let Some(response) = &self.response {
-            expected.iter_mut().for_each(|value| *value *= response.expectation());
-        }
-        expected
+        hashed.expected(&self.statistics)
     }
 
     /// Learns from the gradient [rows, bits] of the last batch's codes.
@@ -220,35 +206,11 @@ impl Encoder {
     }
 
     /// Encodes `columns` [rows, columns] with fixed statistics. The signs of the result [rows, bits] are the
-    /// codes; a row's result does not depend on its neighbours.
+    /// codes, before any flip; a row's result does not depend on its neighbours.
     pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
-        let content = self.response.is_some().then(|| columns.clone());
-        let mut values = self.embedding(columns, rows);
-        self.respond(&mut values, content, rows);
-        values
-    }
-
-    /// What [`Self::encode`] gives, from the [`Self::embedding`] of the same `columns`.
-    pub fn respond_to(&self, mut embedding: Vec<f32>, columns: Vec<f32>, rows: usize) -> Vec<f32> {
-        self.respond(&mut embedding, Some(columns), rows);
-        embedding
-    }
-
-    /// What the codes of `columns` [rows, columns] are the signs of, before any flip: the embedding [rows, bits] with
-    /// fixed statistics. It stays with the party, for its detectors.
-    pub fn embedding(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let mut values = self.embed(columns, rows);
         self.statistics.apply(&mut values, self.cut == Cut::Hash);
         values
-    }
-
-    fn respond(&self, values: &mut [f32], content: Option<Vec<f32>>, rows: usize) {
-        let (Some(response), Some(content)) = (&self.response, content) else { return };
-        let encoder = self.digest();
-        let width = (content.len() / rows.max(1)).max(1);
-        for (values, content) in values.chunks_exact_mut(self.bits).zip(content.chunks_exact(width)) {
-            response.respond(values, content, &encoder);
-        }
     }
 
     /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns]:
@@ -274,7 +236,7 @@ impl Encoder {
     }
 
     /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]
-    /// [rows, bits], before any flip: for attacks that know the weights.
+    /// [rows, bits]: for attacks that know the weights.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let center = self.cut == Cut::Hash;
         let (shift, scale) = self.statistics.linear(center, &columns.device());
@@ -310,6 +272,17 @@ impl Encoder {
         snapshot.put_module("model", &self.model);
         self.statistics.put(&mut snapshot);
         snapshot.digest(&["model.", "hash."])
+    }
+
+    /// Digest of everything that decides which codes come out while it learns, beside its choices: what
+    /// [`Self::snapshot`] holds, its seed, and whether a watch is expected.
+    pub fn state_digest(&self) -> Digest {
+        let snapshot = self.snapshot();
+        let arrays = snapshot.digest(&[""]);
+        let text = snapshot.text.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+        let (seed, watched) = (self.seed.to_le_bytes(), [u8::from(self.watched)]);
+        let parts = [arrays.0.as_slice(), &seed, &watched];
+        Digest::of_parts(parts.into_iter().chain(text))
     }
 
     /// Everything the encoder has learned.

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use hashvfl_core::message::CheckpointLabel;
-use hashvfl_core::{Digest, Gradient, PackedCodes, Part, Plan, Rows};
+use hashvfl_core::response::{Place, Request, Response};
+use hashvfl_core::{CanonicalId, Digest, Gradient, PackedCodes, Part, Plan, Rows, RunId};
 
 use crate::cut::{Embedding, Parties, SimulatedFloats};
 use crate::encoder::Encoder;
@@ -19,6 +20,27 @@ pub struct LocalParty<'a> {
     pub encoder: Encoder,
     /// Columns of rows, row-major.
     pub gather: Gather<'a>,
+    /// Its randomised response, where the run has it.
+    pub response: Option<LocalResponse>,
+}
+
+/// Randomised response of a party in this process, drawn a request as a party over the network draws it.
+pub struct LocalResponse {
+    /// The flips.
+    pub response: Response,
+    /// The run.
+    pub run: RunId,
+    /// Ids of all records, in row order.
+    pub ids: Vec<CanonicalId>,
+}
+
+impl LocalResponse {
+    fn respond(&self, encoder: &Encoder, rows: Rows, numbers: &[u32], columns: &[f32], values: &mut [f32]) {
+        let ids: Vec<CanonicalId> = numbers.iter().map(|row| self.ids[*row as usize].clone()).collect();
+        let place = Place::Run { run: &self.run, rows };
+        let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns };
+        self.response.respond(&request, values, encoder.bits());
+    }
 }
 
 /// Parties in this process, all with the same cut, each computing on a thread of its own.
@@ -55,9 +77,11 @@ impl<'a, E> LocalParties<'a, E> {
 }
 
 impl<E> LocalParties<'_, E> {
-    /// What a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]).
+    /// What a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]), flips included.
     pub fn expected_codes(&self, party: usize) -> Vec<f32> {
-        self.parties[party].encoder.expected_codes()
+        let LocalParty { encoder, response, .. } = &self.parties[party];
+        let left = response.as_ref().map_or(1.0, |response| response.response.expectation());
+        encoder.expected_codes().into_iter().map(|value| value * left).collect()
     }
 
     /// The parties' encoders, in order.
@@ -77,12 +101,18 @@ impl<E: Embedding> Parties for LocalParties<'_, E> {
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         let cohort = self.plan.part(Part::CohortTrain);
         let embed = |party: &mut LocalParty| {
-            let LocalParty { encoder, gather } = party;
+            let LocalParty { encoder, gather, response } = party;
             if measure {
                 encoder.calibrate(cohort, gather);
             }
             let columns = gather(&numbers);
-            if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) }
+            let asked = response.as_ref().map(|_| columns.clone()).unwrap_or_default();
+            let mut values =
+                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) };
+            if let Some(response) = response {
+                response.respond(encoder, rows, &numbers, &asked, &mut values);
+            }
+            values
         };
         let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
         let values = threads::for_each(&self.threads, &mut self.parties, embed);

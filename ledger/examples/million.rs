@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use hashvfl_core::Digest;
+use hashvfl_core::{Digest, TableIds};
 use hashvfl_ledger::{Cost, Encoder, Flow, Kind, Ledger, Policy, RedbStore, ReleaseDigest, Report, Terms};
 
 const PASSES: u32 = 5;
@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let cost = Cost { bits: 64, epsilon: None };
         let policy = Policy { bits_per_record: Some(4096), ..Policy::default() };
         let terms = Terms { policy, cost, flows: vec![Flow::new("spring", Kind::Codes)] };
-        Ok(Ledger::open(RedbStore::open_or_create(&path)?, ids.iter().map(String::as_str), terms)?)
+        let table = TableIds { ids: &ids, key_columns: 1 };
+        Ok(Ledger::open(RedbStore::open_or_create(&path)?, table, &[], terms)?)
     };
     let began = Instant::now();
     let mut ledger = open()?;

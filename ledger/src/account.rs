@@ -1,8 +1,11 @@
 //! One record's account: what left about it, and which releases are known. Pure arithmetic.
 
 use hashvfl_core::Digest;
+use hashvfl_core::response::DrawName;
 
+use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
+use crate::key::short;
 
 /// What one release costs a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +25,20 @@ pub struct Encoder {
     pub frozen: bool,
 }
 
-/// The first 16 bytes of SHA-256 over an encoder's digest and what it made of a record; zeros for none.
+/// The first 16 bytes of SHA-256 over what names a release: the encoder's digest and what it made of a record, and with
+/// randomised response the draw of its flips; zeros for none.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReleaseDigest([u8; 16]);
 
 impl ReleaseDigest {
     /// Digest of `bytes` by `encoder`.
     pub fn of(encoder: &Encoder, bytes: &[u8]) -> Self {
-        let digest = Digest::of_parts([encoder.digest.0.as_slice(), bytes]);
-        let mut short = [0; 16];
-        short.copy_from_slice(&digest.0[..16]);
-        Self(short)
+        Self(short(&Digest::of_parts([encoder.digest.0.as_slice(), bytes])))
+    }
+
+    /// Digest of `bytes` by `encoder` whose flips are of `draw`: the same bytes by another draw are another release.
+    pub fn of_draw(encoder: &Encoder, draw: &DrawName, bytes: &[u8]) -> Self {
+        Self(short(&Digest::of_parts([encoder.digest.0.as_slice(), draw.as_bytes(), bytes])))
     }
 }
 
@@ -55,8 +61,14 @@ pub struct Account {
     pub encodings: u32,
     /// Those among them without noise, for which no finite epsilon holds.
     pub without_noise: u32,
-    /// Sum over the others.
+    /// The formal sum over the others: a guarantee only where [`Self::total_epsilon`] says so.
     pub epsilon: Epsilon,
+    /// Whether a bottom model or its preprocessing was fitted on the record in a run with randomised response.
+    pub learned_from: bool,
+    /// Whether flips were drawn the old way, from content alone, for some of its releases.
+    pub old_draw: bool,
+    /// Of its columns when something of it was released last.
+    pub content: ContentKey,
     learning: ReleaseDigest,
     frozen: ReleaseDigest,
     frozen_by: [u8; 8],
@@ -64,7 +76,9 @@ pub struct Account {
 
 impl Account {
     /// Bytes of an account in a store.
-    pub const BYTES: usize = 64;
+    pub const BYTES: usize = 96;
+    /// Bytes of an account in a store of before.
+    pub const OLD_BYTES: usize = 64;
 
     /// Adds so many releases.
     pub fn charge(&mut self, cost: Cost, times: u32) {
@@ -86,9 +100,37 @@ impl Account {
         }
     }
 
-    /// The sum of epsilons; `None` once a release went out without noise.
+    /// The sum of epsilons; `None` where no finite one holds.
     pub fn total_epsilon(&self) -> Option<Epsilon> {
-        (self.without_noise == 0).then_some(self.epsilon)
+        (self.without_noise == 0 && !self.learned_from && !self.old_draw).then_some(self.epsilon)
+    }
+
+    /// The sum in words: a number, or "none" with the formal sum where there is one.
+    pub fn epsilon_in_words(&self) -> String {
+        match self.total_epsilon() {
+            Some(epsilon) => epsilon.to_string(),
+            None if self.epsilon == Epsilon::default() => "none".to_string(),
+            None => format!("none (formal sum {})", self.epsilon),
+        }
+    }
+
+    /// Takes in what another account counted of the same record, under an id that was spelt otherwise.
+    pub fn fold(&mut self, other: &Self) {
+        self.bits = self.bits.saturating_add(other.bits);
+        self.encodings = self.encodings.saturating_add(other.encodings);
+        self.without_noise = self.without_noise.saturating_add(other.without_noise);
+        self.epsilon = self.epsilon.plus(other.epsilon);
+        self.learned_from |= other.learned_from;
+        self.old_draw |= other.old_draw;
+        if self.content == ContentKey::default() {
+            self.content = other.content;
+        }
+        if self.learning == ReleaseDigest::default() {
+            self.learning = other.learning;
+        }
+        if self.frozen == ReleaseDigest::default() {
+            (self.frozen, self.frozen_by) = (other.frozen, other.frozen_by);
+        }
     }
 
     /// Whether a release by `encoder` was exactly this one.
@@ -121,25 +163,41 @@ impl Account {
         bytes[16..24].copy_from_slice(&self.epsilon.units().to_le_bytes());
         bytes[24..40].copy_from_slice(&self.learning.0);
         bytes[40..56].copy_from_slice(&self.frozen.0);
-        bytes[56..].copy_from_slice(&self.frozen_by);
+        bytes[56..64].copy_from_slice(&self.frozen_by);
+        bytes[64..80].copy_from_slice(&self.content.0);
+        bytes[80] = u8::from(self.learned_from);
+        bytes[81] = u8::from(self.old_draw);
         bytes
     }
 
     /// From what a store kept.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        fn part<const N: usize>(bytes: &[u8; Account::BYTES], start: usize) -> [u8; N] {
-            std::array::from_fn(|index| bytes[start + index])
-        }
+        let old = Self::from_old_bytes(&part(bytes, 0));
+        let (learned_from, old_draw) = (bytes[80] != 0, bytes[81] != 0);
+        Self { learned_from, old_draw, content: ContentKey(part(bytes, 64)), ..old }
+    }
+
+    /// From what a store of before kept: whatever noise it counts was drawn the old way.
+    pub fn from_old_bytes(bytes: &[u8; Self::OLD_BYTES]) -> Self {
+        let epsilon = Epsilon::from_units(u64::from_le_bytes(part(bytes, 16)));
         Self {
             bits: u64::from_le_bytes(part(bytes, 0)),
             encodings: u32::from_le_bytes(part(bytes, 8)),
             without_noise: u32::from_le_bytes(part(bytes, 12)),
-            epsilon: Epsilon::from_units(u64::from_le_bytes(part(bytes, 16))),
+            epsilon,
+            learned_from: false,
+            old_draw: epsilon != Epsilon::default(),
+            content: ContentKey::default(),
             learning: ReleaseDigest(part(bytes, 24)),
             frozen: ReleaseDigest(part(bytes, 40)),
             frozen_by: part(bytes, 56),
         }
     }
+}
+
+/// The `N` bytes from `start`.
+fn part<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
+    std::array::from_fn(|index| bytes[start + index])
 }
 
 fn tag(encoder: &Encoder) -> [u8; 8] {
@@ -148,6 +206,8 @@ fn tag(encoder: &Encoder) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_core::response::{Place, Request, Response};
+
     use super::*;
 
     const CLEAR: Cost = Cost { bits: 16, epsilon: None };
@@ -187,12 +247,72 @@ mod tests {
     }
 
     #[test]
-    fn bytes_round_trip() {
+    fn learned_from_or_of_the_old_draw_no_finite_epsilon_holds_and_the_sum_goes_on() {
+        let noisy = Cost { bits: 8, epsilon: Epsilon::new(16.0) };
+        let mut account = Account::default();
+        account.charge(noisy, 2);
+        assert_eq!(account.epsilon_in_words(), "32");
+        for flagged in [
+            Account { learned_from: true, ..account },
+            Account { old_draw: true, ..account },
+            Account { without_noise: 1, ..account },
+        ] {
+            let mut flagged = flagged;
+            assert_eq!(flagged.total_epsilon(), None);
+            flagged.charge(noisy, 1);
+            assert_eq!(flagged.epsilon_in_words(), "none (formal sum 48)");
+            flagged.refund(noisy);
+            assert_eq!(flagged.epsilon_in_words(), "none (formal sum 32)");
+        }
+        let mut clear = Account::default();
+        clear.charge(CLEAR, 1);
+        assert_eq!(clear.epsilon_in_words(), "none");
+    }
+
+    #[test]
+    fn another_draw_of_the_same_bytes_is_another_release() {
+        let frozen = encoder(2, true);
+        let draws = |serving: u64| {
+            let place = Place::Serving { process: &[0; 32], draw: serving };
+            let request = Request { encoder: frozen.digest, place, ids: &[], columns: &[1.0] };
+            Response::new([1; 32], 1.0).respond(&request, &mut [1.0, 1.0], 2)[0]
+        };
+        let release = |serving| ReleaseDigest::of_draw(&frozen, &draws(serving), b"a");
+        assert_eq!(release(0), release(0));
+        assert_ne!(release(0), release(1));
+        assert_ne!(release(0), ReleaseDigest::of(&frozen, b"a"));
+    }
+
+    #[test]
+    fn what_two_spellings_counted_adds_up() {
+        let mut one = Account { bits: 8, encodings: 1, without_noise: 1, ..Account::default() };
+        let frozen = encoder(7, true);
+        let mut other = Account { bits: 16, encodings: 2, learned_from: true, ..Account::default() };
+        other.epsilon = Epsilon::from_units(5);
+        other.remember(&frozen, ReleaseDigest::of(&frozen, b"a"));
+        one.fold(&other);
+        assert_eq!((one.bits, one.encodings, one.without_noise, one.epsilon.units()), (24, 3, 1, 5));
+        assert!(one.learned_from && one.knows(&frozen, ReleaseDigest::of(&frozen, b"a")));
+    }
+
+    #[test]
+    fn bytes_round_trip_and_those_of_before_are_read() {
         let frozen = encoder(7, true);
         let mut account = Account { bits: 1 << 40, encodings: 9, without_noise: 4, ..Account::default() };
         account.epsilon = Epsilon::from_units(12345);
         account.remember(&frozen, ReleaseDigest::of(&frozen, b"a"));
         account.remember(&encoder(8, false), ReleaseDigest::of(&frozen, b"b"));
-        assert_eq!(Account::from_bytes(&account.to_bytes()), account);
+        let old = Account::from_old_bytes(&part(&account.to_bytes(), 0));
+        assert_eq!(
+            old,
+            Account { old_draw: true, ..account },
+            "noise that was counted was drawn the old way"
+        );
+        for (learned_from, old_draw) in [(true, false), (false, true)] {
+            let flagged = Account { learned_from, old_draw, content: ContentKey([3; 16]), ..account };
+            assert_eq!(Account::from_bytes(&flagged.to_bytes()), flagged);
+        }
+        let clear = Account { epsilon: Epsilon::default(), ..account };
+        assert!(!Account::from_old_bytes(&part(&clear.to_bytes(), 0)).old_draw);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::LedgerError;
 use crate::flow::{Flow, Kind, Volume};
 use crate::policy::Policy;
-use crate::store::Store;
+use crate::store::{Changes, Store};
 
 /// To be called before the first point of the alignment `id` leaves: counts it, durably, under its id, with one bit a
 /// record (whether all holders have it).
@@ -26,7 +26,8 @@ pub fn count_alignment(
     let flow = Flow::new(id, Kind::Alignments);
     let volume = flows.get(&flow).copied().unwrap_or_default();
     let volume = volume.plus(Volume { items: 1, bits: records as u64 });
-    Ok(store.write(&mut std::iter::empty(), &BTreeMap::from([(flow, volume)]))?)
+    let flows = BTreeMap::from([(flow, volume)]);
+    Ok(store.write(Changes { accounts: &mut std::iter::empty(), flows: &flows, answers: &[] })?)
 }
 
 #[cfg(test)]

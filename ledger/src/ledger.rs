@@ -1,14 +1,18 @@
 //! The ledger at work: reserve before computing, release before sending.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use hashvfl_core::{Digest, TableIds};
 
 use crate::account::{Account, Cost, Encoder, ReleaseDigest};
+use crate::answer::{Answer, AnswerKey, AnswerName};
+use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
 use crate::flow::{Flow, Volume};
-use crate::key::RecordKey;
+use crate::key::{RecordKey, Salt};
 use crate::policy::{Policy, Refusal};
-use crate::store::{Store, StoreError};
+use crate::store::{Changes, Store, StoreError};
 
 /// What a ledger is opened for.
 #[derive(Debug, Clone)]
@@ -21,7 +25,8 @@ pub struct Terms {
     pub flows: Vec<Flow>,
 }
 
-/// The accounts of a table's records. Rows are numbered as in the table.
+/// The accounts of a table's records. Rows are numbered as in the table; rows whose ids differ in spelling alone share an
+/// account.
 pub struct Ledger<S> {
     store: S,
     terms: Terms,
@@ -29,9 +34,13 @@ pub struct Ledger<S> {
     accounts: Vec<Entry>,
     /// Of each row, where its account is.
     places: Vec<u32>,
+    /// Of each row, its columns; empty where nobody told.
+    contents: Vec<ContentKey>,
     /// Places that differ from what the store holds, some of them more than once.
     changed: Vec<u32>,
     flows: BTreeMap<Flow, Volume>,
+    /// Answers that the next durable write keeps.
+    answers: Vec<(AnswerKey, Vec<u8>)>,
 }
 
 /// What of a request the policy refuses.
@@ -46,7 +55,6 @@ pub struct Refused {
 struct Entry {
     key: RecordKey,
     account: Account,
-    /// Charged, and not released yet.
     /// Releases that are charged and have not left.
     reserved: u32,
 }
@@ -61,32 +69,50 @@ impl Entry {
 }
 
 impl<S: Store> Ledger<S> {
-    /// Opens the accounts of the records `ids`, in row order.
-    pub fn open<'a>(
-        store: S,
-        ids: impl IntoIterator<Item = &'a str>,
-        terms: Terms,
-    ) -> Result<Self, StoreError> {
+    /// Opens the accounts of a table's records. `columns` are digests of what the table holds of each, in row order, or
+    /// none. What a ledger of before kept under an id's spelling in this table is folded into its account, durably.
+    pub fn open(store: S, ids: TableIds, columns: &[Digest], terms: Terms) -> Result<Self, StoreError> {
         let salt = store.salt();
-        let keys: Vec<RecordKey> = ids.into_iter().map(|id| RecordKey::of(&salt, id)).collect();
+        let keys: Vec<RecordKey> = ids.canonical().map(|id| RecordKey::of(&salt, &id)).collect();
         let mut sorted = keys.clone();
         sorted.sort_unstable();
         sorted.dedup();
         let place = |key: &RecordKey| sorted.binary_search(key).unwrap_or_default() as u32;
-        let places = keys.iter().map(place).collect();
+        let places: Vec<u32> = keys.iter().map(place).collect();
+        let respelt = respelt(&salt, ids, &keys, &places);
         let fresh = |key| Entry { key, account: Account::default(), reserved: 0 };
         let mut accounts: Vec<Entry> = sorted.into_iter().map(fresh).collect();
-        let mut next = 0;
+        let (mut next, mut folded) = (0, BTreeMap::new());
         store.scan(&mut |key, account| {
             while accounts.get(next).is_some_and(|entry| entry.key < key) {
                 next += 1;
             }
             if let Some(entry) = accounts.get_mut(next).filter(|entry| entry.key == key) {
-                entry.account = account;
+                entry.account.fold(&account);
+            } else if let Some(place) = respelt.get(&key) {
+                folded.insert(key, (*place, account));
             }
         })?;
-        let flows = store.flows()?;
-        Ok(Self { store, terms, accounts, places, changed: Vec::new(), flows })
+        let contents = columns.iter().map(|columns| ContentKey::of(&salt, columns)).collect();
+        let (changed, answers, flows) = (Vec::new(), Vec::new(), store.flows()?);
+        let mut ledger = Self { store, terms, accounts, places, contents, changed, flows, answers };
+        ledger.fold(folded)?;
+        Ok(ledger)
+    }
+
+    /// Folds accounts of before into those at their places, and takes them out.
+    fn fold(&mut self, folded: BTreeMap<RecordKey, (u32, Account)>) -> Result<(), StoreError> {
+        if folded.is_empty() {
+            return Ok(());
+        }
+        let mut changes = BTreeMap::new();
+        for (key, (place, account)) in folded {
+            let entry = &mut self.accounts[place as usize];
+            entry.account.fold(&account);
+            changes.extend([(key, None), (entry.key, Some(entry.account))]);
+        }
+        let accounts = &mut changes.into_iter();
+        self.store.write(Changes { accounts, flows: &self.flows, answers: &[] })
     }
 
     /// What is allowed.
@@ -104,23 +130,51 @@ impl<S: Store> Ledger<S> {
         &self.accounts[self.place(row)].account
     }
 
+    /// The salt of the ledger's keys.
+    pub fn salt(&self) -> Salt {
+        self.store.salt()
+    }
+
+    /// Marks `rows`, durably, as records that bottom models or their preprocessing are fitted on in a run with randomised
+    /// response: no finite epsilon holds for them, whatever else is released of them ever.
+    pub fn learn_from(&mut self, rows: &[u32]) -> Result<(), StoreError> {
+        for row in rows {
+            let place = self.place(*row);
+            if !std::mem::replace(&mut self.accounts[place].account.learned_from, true) {
+                self.changed.push(place as u32);
+            }
+        }
+        if self.changed.is_empty() { Ok(()) } else { self.write() }
+    }
+
     /// Which of `rows` may not be asked for: all where they are fewer than the policy's least batch, else those
-    /// whose account allows no release more. What `encoder` released before is expected to be the same, and free.
-    pub fn refused(&self, rows: &[u32], encoder: &Encoder) -> Refused {
+    /// whose account allows no release more. What `encoder` released before is expected to be the same, and free; so are
+    /// those that are `kept` and sent again as they were.
+    pub fn refused(&self, rows: &[u32], kept: &[bool], encoder: &Encoder) -> Refused {
         let all = |refusal| Refused { positions: (0..rows.len() as u32).collect(), refusal: Some(refusal) };
         let Terms { policy, .. } = &self.terms;
         if let Err(refusal) = policy.check_batch(rows.len()) {
             return all(refusal);
         }
-        let cost = self.record_cost();
-        let account = |row: u32| {
-            let entry = &self.accounts[self.place(row)];
-            (entry.reserved == 0 && !entry.account.expects(encoder)).then_some(&entry.account)
-        };
-        let over = |row: u32| {
-            account(row).is_some_and(|account| policy.check([account].into_iter(), cost, 1).is_err())
-        };
-        let positions: Vec<u32> = (0..).zip(rows).filter(|(_, row)| over(**row)).map(|(at, _)| at).collect();
+        let (cost, mut wanted) = (self.record_cost(), HashMap::<usize, u32>::new());
+        let (mut positions, mut over) = (Vec::new(), Vec::new());
+        for ((at, row), kept) in (0..).zip(rows).zip(kept) {
+            let place = self.place(*row);
+            let Entry { account, reserved, .. } = &self.accounts[place];
+            if *kept || account.expects(encoder) {
+                continue;
+            }
+            let wanted = wanted.entry(place).or_default();
+            *wanted += 1;
+            let Some(others) = wanted.checked_sub(reserved + 1) else { continue };
+            // Rows before it may share its account.
+            let mut account = *account;
+            account.charge(cost, others);
+            if policy.check([account].into_iter(), cost, 1).is_err() {
+                positions.push(at);
+                over.push(account);
+            }
+        }
         if positions.is_empty() {
             return Refused::default();
         }
@@ -129,17 +183,26 @@ impl<S: Store> Ledger<S> {
         {
             return all(refusal);
         }
-        let accounts = positions.iter().filter_map(|position| account(rows[*position as usize]));
-        Refused { refusal: policy.check(accounts, cost, 1).err(), positions }
+        Refused { refusal: policy.check(over.into_iter(), cost, 1).err(), positions }
     }
 
-    /// Those of `rows` whose account does not allow `times` releases more, each as if it were new.
-    pub fn beyond(&self, rows: &[u32], times: u32) -> Vec<u32> {
+    /// Rows of `groups` whose account does not allow so many releases more of each row of the group, each as if it were
+    /// new.
+    pub fn beyond(&self, groups: &[(&[u32], u32)]) -> Vec<u32> {
         let cost = self.record_cost();
-        let beyond =
-            |row: &u32| self.terms.policy.check([self.account(*row)].into_iter(), cost, times).is_err();
-        let some = if times == 0 { &[] } else { rows };
-        some.iter().copied().filter(beyond).collect()
+        let (mut beyond, mut wanted) = (Vec::new(), HashMap::<usize, u32>::new());
+        for (rows, times) in groups.iter().filter(|(_, times)| *times > 0) {
+            for row in *rows {
+                let place = self.place(*row);
+                let before = wanted.get(&place).copied().unwrap_or_default();
+                let account = [self.accounts[place].account].into_iter();
+                match self.terms.policy.check(account, cost, before + times) {
+                    Ok(()) => drop(wanted.insert(place, before + times)),
+                    Err(_) => beyond.push(*row),
+                }
+            }
+        }
+        beyond
     }
 
     /// To be called before anything is computed of `rows`: `Ok` if what `encoder` makes of them may be sent.
@@ -157,12 +220,45 @@ impl<S: Store> Ledger<S> {
         encoder: &Encoder,
     ) -> Result<(), LedgerError> {
         self.terms.policy.check_batch(rows.len())?;
-        self.cover(rows, block, &|entry| entry.reserved > 0 || entry.account.expects(encoder))
+        self.cover(rows, block, &|account| account.expects(encoder))
     }
 
     /// Whether all of `rows` are reserved, so that [`Self::release`] of them cannot be refused.
     pub fn is_reserved(&self, rows: &[u32]) -> bool {
-        rows.iter().all(|row| self.accounts[self.place(*row)].reserved > 0)
+        self.uncovered(rows, &|_| false).is_empty()
+    }
+
+    /// To be called before an answer about `records` records is computed of which `rows` are drawn anew: `Ok` if
+    /// [`Self::keep`] will charge them. Nothing is charged yet.
+    pub fn allow(&self, rows: &[u32], records: usize) -> Result<(), Refusal> {
+        self.terms.policy.check_batch(records)?;
+        self.check(&self.uncovered(rows, &|_| false), 1)
+    }
+
+    /// The answers that are kept about `rows`, each under its name.
+    pub fn kept(&self, rows: &[u32], names: &[AnswerName]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let keys: Vec<AnswerKey> =
+            rows.iter().zip(names).map(|(row, name)| self.answer_key(*row, *name)).collect();
+        self.store.answers(&keys)
+    }
+
+    /// To be called before answers of a frozen `encoder` about `rows` are sent that are drawn anew, one for each: charges
+    /// and keeps them, in one durable write.
+    ///
+    /// # Errors
+    /// If the policy does not allow it: nothing may be sent then.
+    pub fn keep(&mut self, rows: &[u32], encoder: &Encoder, answers: Vec<Answer>) -> Result<(), LedgerError> {
+        let digests: Vec<ReleaseDigest> = answers.iter().map(|answer| answer.release).collect();
+        let kept = rows.iter().zip(answers);
+        self.answers =
+            kept.map(|(row, Answer { name, bytes, .. })| (self.answer_key(*row, name), bytes)).collect();
+        let released = self.release(rows, encoder, &digests);
+        if released.is_err() {
+            self.answers.clear();
+        }
+        released?;
+        // Where nothing was charged, nothing has been written yet.
+        if self.answers.is_empty() { Ok(()) } else { Ok(self.write()?) }
     }
 
     /// To be called before what `encoder` made of `rows` is sent, with a digest for each row: `Ok` if it may be.
@@ -207,7 +303,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// If the policy does not allow it: nothing may be sent then.
     pub fn spend(&mut self, rows: &[u32], block: (&[u32], u32)) -> Result<(), LedgerError> {
-        self.cover(rows, block, &|entry| entry.reserved > 0)?;
+        self.cover(rows, block, &|_| false)?;
         let mut open = Vec::new();
         for row in rows {
             let place = self.place(*row);
@@ -246,18 +342,37 @@ impl<S: Store> Ledger<S> {
         self.places[row as usize] as usize
     }
 
+    fn answer_key(&self, row: u32, name: AnswerName) -> AnswerKey {
+        AnswerKey { record: self.accounts[self.place(row)].key, name }
+    }
+
+    /// Those of `rows` that are neither `free` nor covered by what is reserved, of which each uses up one release.
+    fn uncovered(&self, rows: &[u32], free: &dyn Fn(&Account) -> bool) -> Vec<u32> {
+        let mut used = HashMap::<usize, u32>::new();
+        let open = |row: &u32| {
+            let place = self.place(*row);
+            let entry = &self.accounts[place];
+            if free(&entry.account) {
+                return false;
+            }
+            let used = used.entry(place).or_default();
+            *used += 1;
+            *used > entry.reserved
+        };
+        rows.iter().copied().filter(open).collect()
+    }
+
     /// Reserves all of a block, in one durable write, unless all of `rows` are covered.
     fn cover(
         &mut self,
         rows: &[u32],
         (block, passes): (&[u32], u32),
-        covered: &dyn Fn(&Entry) -> bool,
+        free: &dyn Fn(&Account) -> bool,
     ) -> Result<(), LedgerError> {
-        let open = |row: &u32| !covered(&self.accounts[self.place(*row)]);
-        if !rows.iter().any(open) {
+        if self.uncovered(rows, free).is_empty() {
             return Ok(());
         }
-        let open: Vec<u32> = block.iter().copied().filter(open).collect();
+        let open = self.uncovered(block, free);
         let passes = match self.charge(&open, passes) {
             // What does not fit for all of them may fit for one.
             Err(LedgerError::Refused(_)) if passes > 1 => self.charge(&open, 1).map(|()| 1),
@@ -270,18 +385,32 @@ impl<S: Store> Ledger<S> {
         Ok(())
     }
 
+    /// Whether the policy allows each of `rows` so many releases more, those together that share an account.
+    fn check(&self, rows: &[u32], times: u32) -> Result<(), Refusal> {
+        let cost = self.record_cost();
+        let mut places: Vec<usize> = rows.iter().map(|row| self.place(*row)).collect();
+        places.sort_unstable();
+        let accounts = places.chunk_by(usize::eq).map(|same| {
+            let mut account = self.accounts[same[0]].account;
+            account.charge(cost, (same.len() as u32 - 1) * times);
+            account
+        });
+        self.terms.policy.check(accounts, cost, times)
+    }
+
     /// Charges each of `rows` so many releases, durably: the one place where totals grow.
     fn charge(&mut self, rows: &[u32], times: u32) -> Result<(), LedgerError> {
         if rows.is_empty() {
             return Ok(());
         }
+        self.check(rows, times)?;
         let cost = self.record_cost();
-        let accounts = rows.iter().map(|row| &self.accounts[self.place(*row)].account);
-        self.terms.policy.check(accounts, cost, times)?;
         for row in rows {
             let place = self.place(*row);
+            let content = self.contents.get(*row as usize).copied();
             let entry = &mut self.accounts[place];
             entry.account.charge(cost, times);
+            entry.account.content = content.unwrap_or(entry.account.content);
             self.changed.push(place as u32);
         }
         let volume = Volume::of(rows.len() * times as usize, self.terms.cost.bits);
@@ -316,179 +445,26 @@ impl<S: Store> Ledger<S> {
         self.changed.sort_unstable();
         self.changed.dedup();
         let changed = self.changed.iter().map(|place| &self.accounts[*place as usize]);
-        self.store.write(&mut changed.map(|entry| (entry.key, entry.account)), &self.flows)?;
+        let accounts = &mut changed.map(|entry| (entry.key, Some(entry.account)));
+        self.store.write(Changes { accounts, flows: &self.flows, answers: &self.answers })?;
         self.changed.clear();
+        self.answers.clear();
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use hashvfl_core::Digest;
-
-    use super::*;
-    use crate::{Kind, MemoryStore, Rule};
-
-    const IDS: [&str; 4] = ["a", "b", "c", "d"];
-    const LEARNING: Encoder = Encoder { digest: Digest([1; 32]), frozen: false };
-    const FROZEN: Encoder = Encoder { digest: Digest([2; 32]), frozen: true };
-
-    fn open(disk: &MemoryStore, policy: &str) -> Ledger<MemoryStore> {
-        let policy = Policy::parse(policy).unwrap();
-        let (cost, flows) = (Cost { bits: 8, epsilon: None }, vec![Flow::new("spring", Kind::Codes)]);
-        Ledger::open(disk.clone(), IDS, Terms { policy, cost, flows }).unwrap()
-    }
-
-    /// Reserves and releases `rows`, each with the bytes `with`.
-    fn send(
-        ledger: &mut Ledger<MemoryStore>,
-        rows: &[u32],
-        encoder: Encoder,
-        with: &[u8],
-    ) -> Result<(), LedgerError> {
-        ledger.reserve(rows, (rows, 1), &encoder)?;
-        let digests: Vec<_> = rows.iter().map(|_| ReleaseDigest::of(&encoder, with)).collect();
-        ledger.release(rows, &encoder, &digests)
-    }
-
-    fn bits(ledger: &Ledger<MemoryStore>) -> Vec<u64> {
-        (0..4).map(|row| ledger.account(row).bits).collect()
-    }
-
-    #[test]
-    fn the_same_bytes_are_free_and_other_bytes_count() {
-        let mut ledger = open(&MemoryStore::default(), "");
-        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        assert_eq!(bits(&ledger), [8, 8, 0, 0], "a replay is free");
-        send(&mut ledger, &[0], LEARNING, b"y").unwrap();
-        send(&mut ledger, &[1], Encoder { digest: Digest([9; 32]), ..LEARNING }, b"x").unwrap();
-        assert_eq!(bits(&ledger), [16, 16, 0, 0], "other bytes count, and so does another encoder");
-    }
-
-    #[test]
-    fn a_block_is_on_disk_before_its_first_batch_and_what_is_left_comes_back() {
-        let disk = MemoryStore::default();
-        let mut ledger = open(&disk, "");
-        ledger.reserve(&[0], (&[0, 1, 2], 1), &LEARNING).unwrap();
-        assert_eq!(bits(&open(&disk, "")), [8, 8, 8, 0], "what a crash leaves behind");
-        ledger.release(&[0], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"x")]).unwrap();
-        ledger.reserve(&[1], (&[0, 1, 2], 1), &LEARNING).unwrap();
-        assert_eq!(bits(&ledger), [8, 8, 8, 0], "the next batch was reserved with the first");
-        ledger.settle().unwrap();
-        let mut again = open(&disk, "");
-        assert_eq!(bits(&again), [8, 0, 0, 0]);
-        assert_eq!(disk.flows().unwrap()[&Flow::new("spring", Kind::Codes)], Volume { items: 1, bits: 8 });
-        send(&mut again, &[0], LEARNING, b"x").unwrap();
-        assert_eq!(bits(&again), [8, 0, 0, 0], "digests outlast a restart");
-    }
-
-    #[test]
-    fn passes_are_reserved_ahead_as_far_as_the_policy_goes() {
-        let disk = MemoryStore::default();
-        let mut ledger = open(&disk, "bits_per_record = 32");
-        let pass = |ledger: &mut Ledger<MemoryStore>, with: &[u8]| {
-            ledger.reserve(&[0, 1], (&[0, 1], 3), &LEARNING)?;
-            ledger.release(&[0, 1], &LEARNING, &[ReleaseDigest::of(&LEARNING, with); 2])
-        };
-        pass(&mut ledger, b"a").unwrap();
-        assert_eq!(bits(&open(&disk, "")), [24, 24, 0, 0], "three passes in one durable write");
-        pass(&mut ledger, b"b").unwrap();
-        pass(&mut ledger, b"c").unwrap();
-        assert_eq!(bits(&ledger), [24, 24, 0, 0]);
-        pass(&mut ledger, b"d").unwrap();
-        assert_eq!(bits(&ledger), [32, 32, 0, 0], "three more would be too many, one is not");
-        let Err(LedgerError::Refused(refusal)) = pass(&mut ledger, b"e") else { panic!("more than allowed") };
-        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
-        let mut ledger = open(&disk, "");
-        ledger.reserve(&[2], (&[2], 3), &LEARNING).unwrap();
-        ledger.release(&[2], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"a")]).unwrap();
-        ledger.settle().unwrap();
-        assert_eq!(bits(&open(&disk, "")), [32, 32, 8, 0], "what is left over comes back");
-    }
-
-    #[test]
-    fn records_that_a_whole_run_is_not_allowed_for_are_known_before_it() {
-        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 32");
-        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        assert_eq!(ledger.beyond(&[3, 1, 0], 4), [1, 0]);
-        assert_eq!(ledger.beyond(&[0, 1, 2, 3], 5), [0, 1, 2, 3]);
-        assert!(ledger.beyond(&[0, 1], 3).is_empty() && ledger.beyond(&[0], 0).is_empty());
-    }
-
-    #[test]
-    fn beyond_the_policy_nothing_is_reserved_and_the_rule_is_named() {
-        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 16\nmin_batch = 2");
-        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        send(&mut ledger, &[0, 1], LEARNING, b"y").unwrap();
-        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], (&[0, 1, 2, 3], 1), &LEARNING)
-        else {
-            panic!("more than allowed");
-        };
-        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
-        assert_eq!(bits(&ledger), [16, 16, 0, 0]);
-        let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], (&[2, 3], 1), &LEARNING) else {
-            panic!("an answer too small");
-        };
-        assert_eq!((refusal.rule, refusal.records), (Rule::MinBatch, 1));
-    }
-
-    #[test]
-    fn a_frozen_encoder_repeats_itself_for_free_even_with_no_budget_left() {
-        let disk = MemoryStore::default();
-        let mut ledger = open(&disk, "bits_per_record = 16");
-        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
-        send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
-        ledger.settle().unwrap();
-        let mut ledger = open(&disk, "bits_per_record = 16");
-        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
-        assert_eq!(bits(&ledger), [16, 16, 0, 0]);
-        // Another device rounds otherwise: the digest is expected, the bytes are not.
-        let Err(LedgerError::Refused(refusal)) = send(&mut ledger, &[0, 1], FROZEN, b"y") else {
-            panic!("other bytes than before");
-        };
-        assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
-    }
-
-    #[test]
-    fn what_is_over_the_policy_is_told_row_by_row() {
-        let mut ledger = open(&MemoryStore::default(), "bits_per_record = 8\nmin_batch = 2");
-        send(&mut ledger, &[0, 1], FROZEN, b"x").unwrap();
-        assert!(ledger.refused(&[0, 1, 2], &FROZEN).positions.is_empty(), "what was released before is free");
-        let refused = ledger.refused(&[0, 1, 2, 3], &LEARNING);
-        let refusal = refused.refusal.unwrap();
-        assert_eq!((refused.positions, refusal.rule, refusal.records), (vec![0, 1], Rule::Bits, 2));
-        let refused = ledger.refused(&[0, 2], &LEARNING);
-        assert_eq!((refused.positions, refused.refusal.unwrap().rule), (vec![0, 1], Rule::MinBatch));
-        assert_eq!(ledger.refused(&[2], &FROZEN).refusal.unwrap().rule, Rule::MinBatch);
-        assert_eq!(bits(&ledger), [8, 8, 0, 0], "nothing is charged by asking");
-    }
-
-    #[test]
-    fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
-        let mut ledger = open(&MemoryStore::default(), "");
-        ledger.spend(&[0], (&[0, 1], 1)).unwrap();
-        ledger.spend(&[1], (&[0, 1], 1)).unwrap();
-        assert_eq!(bits(&ledger), [8, 8, 0, 0]);
-        ledger.spend(&[1, 2], (&[1], 1)).unwrap();
-        assert_eq!(bits(&ledger), [8, 16, 8, 0], "also rows that are missing in their block");
-    }
-
-    #[test]
-    fn two_recipients_cost_twice() {
-        let flows = ["bank", "telecom"].map(|name| Flow::new(name, Kind::Gradients)).to_vec();
-        let cost = Cost { bits: 8, epsilon: Epsilon::new(0.5) };
-        let disk = MemoryStore::default();
-        let terms = Terms { policy: Policy::default(), cost, flows: flows.clone() };
-        let mut ledger = Ledger::open(disk.clone(), IDS, terms).unwrap();
-        send(&mut ledger, &[3], LEARNING, b"x").unwrap();
-        let account = ledger.account(3);
-        assert_eq!((account.bits, account.total_epsilon()), (16, Epsilon::new(1.0)));
-        ledger.note(&Flow::new("operator", Kind::Losses), Volume::of(3, 64)).unwrap();
-        let totals = disk.flows().unwrap();
-        assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 8)));
-        assert_eq!(totals[&Flow::new("operator", Kind::Losses)].bits, 192);
-        ledger.take_back(&Flow::new("operator", Kind::Losses), Volume::of(1, 64)).unwrap();
-        assert_eq!(disk.flows().unwrap()[&Flow::new("operator", Kind::Losses)], Volume::of(2, 64));
-    }
+/// The keys under which a ledger of before kept the ids of a table that are not written canonically, with the places of
+/// their accounts.
+fn respelt(salt: &Salt, ids: TableIds, keys: &[RecordKey], places: &[u32]) -> HashMap<RecordKey, u32> {
+    let spelt = ids.ids.iter().map(|id| RecordKey::of_spelling(salt, id));
+    spelt
+        .zip(keys)
+        .zip(places)
+        .filter(|((spelt, key), _)| spelt != *key)
+        .map(|((spelt, _), place)| (spelt, *place))
+        .collect()
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -6,11 +6,14 @@
 //!                      `-- durable write                                                `-- durable write
 //! ```
 //!
-//! What is charged is durable before a byte of it is sent, so a crash may over-count and never under-count.
+//! What is charged is durable before a byte of it is sent, so a crash may over-count and never under-count. With randomised
+//! response, what a frozen encoder answered is kept beside its charge and sent again as it was.
 //! Nothing here knows a network or a model; the store is an argument.
 
 mod account;
 mod alignments;
+mod answer;
+mod content;
 mod epsilon;
 mod error;
 mod flow;
@@ -23,12 +26,14 @@ mod store;
 
 pub use account::{Account, Cost, Encoder, ReleaseDigest};
 pub use alignments::count_alignment;
+pub use answer::{Answer, AnswerKey, AnswerName, forget_answers};
+pub use content::{ContentKey, known_under_other_ids};
 pub use epsilon::Epsilon;
 pub use error::LedgerError;
 pub use flow::{Flow, Kind, Volume};
 pub use key::{RecordKey, Salt};
 pub use ledger::{Ledger, Refused, Terms};
 pub use policy::{AlignmentPolicy, Policy, PolicyError, Refusal, Rule};
-pub use redb_store::RedbStore;
+pub use redb_store::{LedgerView, RedbStore};
 pub use report::{MEANING, Report, explain_account, export};
-pub use store::{MemoryStore, Store, StoreError};
+pub use store::{Accounts, Changes, MemoryStore, Store, StoreError, find};

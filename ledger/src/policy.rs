@@ -15,7 +15,7 @@ use crate::epsilon::Epsilon;
 pub struct Policy {
     /// Most bits of a record; absent: no bound.
     pub bits_per_record: Option<u64>,
-    /// Largest sum of epsilons of a record; absent: no bound. With it, nothing is sent without noise.
+    /// Largest sum of epsilons of a record; absent: no bound. With it, nothing is sent of a record that has no finite one.
     pub epsilon_per_record: Option<Epsilon>,
     /// Most releases of a record; absent: no bound.
     pub encodings_per_record: Option<u32>,
@@ -136,6 +136,10 @@ pub struct Refusal {
     reason: String,
 }
 
+/// What accounts without a finite epsilon have been through.
+const NO_EPSILON: &str = "they have no finite epsilon: they left without noise or with flips of before, or bottom models \
+                          are fitted on them";
+
 impl Policy {
     /// Reads a policy file.
     pub fn read(path: &Path) -> Result<Self, PolicyError> {
@@ -200,6 +204,18 @@ impl Policy {
         Err(Refusal { rule: Rule::MinBatch, limit, records, reason })
     }
 
+    /// Whether a run may fit bottom models on `records` records, with randomised response or without: no finite epsilon
+    /// holds for them then.
+    pub fn check_learning(&self, records: usize) -> Result<(), Refusal> {
+        match self.epsilon_per_record {
+            None => Ok(()),
+            Some(most) => {
+                let reason = "the run fits bottom models on them, so they have no finite epsilon".to_string();
+                Err(Refusal { rule: Rule::Epsilon, limit: most.to_string(), records, reason })
+            }
+        }
+    }
+
     /// Whether so many bits of detectors may leave beside the code of each of `records` records.
     pub fn check_p_values(&self, bits: usize, records: usize) -> Result<(), Refusal> {
         match self.p_value_bits.filter(|most| bits > *most) {
@@ -212,15 +228,14 @@ impl Policy {
     }
 
     /// Whether each of `accounts` may be charged `cost` so many times.
-    pub fn check<'a>(
+    pub fn check(
         &self,
-        accounts: impl Iterator<Item = &'a Account>,
+        accounts: impl Iterator<Item = Account>,
         cost: Cost,
         times: u32,
     ) -> Result<(), Refusal> {
         let (mut bits, mut epsilon, mut encodings) = (0, 0, 0);
-        for account in accounts {
-            let mut after = *account;
+        for mut after in accounts {
             after.charge(cost, times);
             bits += usize::from(self.bits_per_record.is_some_and(|most| after.bits > most));
             let spent = |most| after.total_epsilon().is_none_or(|spent| spent > most);
@@ -237,9 +252,7 @@ impl Policy {
         }
         if epsilon > 0 {
             let reason = match cost.epsilon {
-                Some(more) => {
-                    format!("{more} more each would be too much, or they left without noise before")
-                }
+                Some(more) => format!("{more} more each would be too much, or {NO_EPSILON}"),
                 None => "a code without noise has no finite epsilon".to_string(),
             };
             let limit = text(self.epsilon_per_record.map(|n| n.to_string()));
@@ -294,7 +307,7 @@ mod tests {
         let mut spent = Account::default();
         spent.charge(cost(32, 1.5), 1);
         let accounts = [Account::default(), spent, spent];
-        let refused = |cost| policy.check(accounts.iter(), cost, 1).unwrap_err();
+        let refused = |cost| policy.check(accounts.into_iter(), cost, 1).unwrap_err();
         let bits = refused(cost(16, 0.1));
         assert_eq!((bits.rule, bits.records), (Rule::Bits, 2));
         assert!(
@@ -304,9 +317,15 @@ mod tests {
         assert_eq!(refused(cost(8, 0.6)).rule, Rule::Epsilon);
         let clear = refused(Cost { bits: 8, epsilon: None });
         assert_eq!((clear.rule, clear.records), (Rule::Epsilon, 3));
-        assert_eq!(policy.check(accounts.iter(), cost(8, 0.5), 1), Ok(()));
+        assert_eq!(policy.check(accounts.into_iter(), cost(8, 0.5), 1), Ok(()));
+        let mut learned = Account::default();
+        learned.learned_from = true;
+        let refused = policy.check([learned].into_iter(), cost(1, 0.1), 1).unwrap_err();
+        assert!(refused.to_string().contains("bottom models are fitted on them"), "{refused}");
+        assert_eq!(policy.check_learning(288).unwrap_err().records, 288);
+        assert_eq!(Policy::default().check_learning(288), Ok(()));
         spent.charge(cost(1, 0.0), 2);
-        assert_eq!(policy.check([spent].iter(), cost(1, 0.0), 1).unwrap_err().rule, Rule::Encodings);
+        assert_eq!(policy.check([spent].into_iter(), cost(1, 0.0), 1).unwrap_err().rule, Rule::Encodings);
         assert_eq!(
             policy.check_batch(3).unwrap_err().to_string(),
             "the policy's min_batch = 4 refuses 3 records: an answer must hold more records"

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, Write};
 
+use hashvfl_core::TableIds;
+
 use crate::account::Account;
 use crate::epsilon::Epsilon;
 use crate::flow::{Flow, Volume};
 use crate::key::RecordKey;
 use crate::policy::Policy;
-use crate::store::{Store, StoreError};
+use crate::store::{Accounts, Store, StoreError};
 
 /// Most lines of the histogram.
 const BINS: u64 = 10;
@@ -23,8 +25,13 @@ pub struct Report {
     records: usize,
     bits: BTreeMap<u64, usize>,
     encodings: BTreeMap<u32, usize>,
+    /// Records without a finite epsilon, by why.
     without_noise: usize,
+    learned_from: usize,
+    old_draw: usize,
     largest_epsilon: Epsilon,
+    /// Of records without a finite one.
+    largest_formal: Epsilon,
     flows: BTreeMap<Flow, Volume>,
     policy: Policy,
 }
@@ -37,7 +44,10 @@ impl Report {
             bits: BTreeMap::new(),
             encodings: BTreeMap::new(),
             without_noise: 0,
+            learned_from: 0,
+            old_draw: 0,
             largest_epsilon: Epsilon::default(),
+            largest_formal: Epsilon::default(),
             flows: store.flows()?,
             policy: policy.clone(),
         };
@@ -47,8 +57,11 @@ impl Report {
             *report.encodings.entry(account.encodings).or_default() += 1;
             match account.total_epsilon() {
                 Some(epsilon) => report.largest_epsilon = report.largest_epsilon.max(epsilon),
-                None => report.without_noise += 1,
+                None => report.largest_formal = report.largest_formal.max(account.epsilon),
             }
+            report.without_noise += usize::from(account.without_noise > 0);
+            report.learned_from += usize::from(account.learned_from);
+            report.old_draw += usize::from(account.old_draw);
         })?;
         Ok(report)
     }
@@ -77,11 +90,20 @@ impl fmt::Display for Report {
         let limit = allowed(policy.encodings_per_record.map(|n| n.to_string()));
         writeln!(f, "  encodings {least:>10} {median:>10} {most:>10} {limit:>10}")?;
         let limit = allowed(policy.epsilon_per_record.map(|n| n.to_string()));
-        writeln!(
-            f,
-            "  epsilon   no finite one for {} records (sent without noise); at most {} for others; allowed {limit}",
-            self.without_noise, self.largest_epsilon
-        )?;
+        let Self { largest_epsilon, largest_formal, .. } = self;
+        writeln!(f, "  epsilon   at most {largest_epsilon} where there is a finite one; allowed {limit}")?;
+        for (records, why) in [
+            (self.without_noise, "sent without noise"),
+            (self.learned_from, "bottom models were fitted on them"),
+            (self.old_draw, "flips were drawn from content alone"),
+        ] {
+            if records > 0 {
+                writeln!(
+                    f,
+                    "            none (formal sum {largest_formal} at most) for {records} records: {why}"
+                )?;
+            }
+        }
         let highest = self.bits.last_key_value().map_or(0, |(bits, _)| *bits);
         let width = if self.bits.len() as u64 <= BINS { 1 } else { highest / BINS + 1 };
         let mut bins = BTreeMap::<u64, usize>::new();
@@ -101,40 +123,73 @@ impl fmt::Display for Report {
 /// One record's account in words, beside what a policy allows.
 pub fn explain_account(account: &Account, policy: &Policy) -> String {
     let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit} allowed"));
-    let epsilon = match account.total_epsilon() {
-        Some(epsilon) => epsilon.to_string(),
-        None => format!("no finite one, since {} left without noise", account.without_noise),
+    let without_noise = match account.without_noise {
+        0 => String::new(),
+        count => format!(", since {count} left without noise"),
     };
+    let flagged = |flag, why: &'static str| if flag { why } else { "" };
+    let learned = flagged(account.learned_from, ", since bottom models were fitted on it");
+    let old_draw = flagged(account.old_draw, ", since flips were drawn from content alone");
     format!(
-        "this record released {} bits{} in {} encodings{}; epsilon: {epsilon}{}",
+        "this record released {} bits{} in {} encodings{}; epsilon: {}{}{without_noise}{learned}{old_draw}",
         account.bits,
         of(policy.bits_per_record.map(|n| n.to_string())),
         account.encodings,
         of(policy.encodings_per_record.map(|n| n.to_string())),
+        account.epsilon_in_words(),
         of(policy.epsilon_per_record.map(|n| n.to_string())),
     )
 }
 
-/// Writes every account as a line of CSV; with the ids of a table, for its records alone and by id.
-pub fn export(store: &impl Store, ids: Option<&[String]>, out: &mut impl Write) -> io::Result<()> {
+/// Writes every account as a line of CSV; with the ids of a table, for its records alone and by id. `epsilon` is the sum
+/// where a finite one holds, else `none`; `epsilon_formal` is the sum in any case.
+pub fn export(accounts: &impl Accounts, ids: Option<TableIds>, out: &mut impl Write) -> io::Result<()> {
     let name = if ids.is_some() { "id" } else { "record" };
-    writeln!(out, "{name},bits,encodings,without_noise,epsilon_with_noise")?;
-    let salt = store.salt();
-    let of_key: Option<HashMap<RecordKey, &String>> =
-        ids.map(|ids| ids.iter().map(|id| (RecordKey::of(&salt, id), id)).collect());
-    let mut written = Ok(());
-    let scanned = store.scan(&mut |key, account| {
-        let name = match &of_key {
-            Some(of_key) => of_key.get(&key).map(|id| quoted(id)),
-            None => Some(key.to_hex()),
-        };
-        if let (Some(name), Ok(())) = (name, &written) {
-            let Account { bits, encodings, without_noise, epsilon, .. } = account;
-            written = writeln!(out, "{name},{bits},{encodings},{without_noise},{epsilon}");
+    writeln!(out, "{name},bits,encodings,without_noise,epsilon,epsilon_formal")?;
+    let salt = accounts.salt();
+    let Some(ids) = ids else {
+        return visit(accounts, &mut |key, account| line(out, &key.to_hex(), &account));
+    };
+    // Each account under the first of its spellings, with what a ledger of before kept under the others.
+    let mut of_key = HashMap::new();
+    let mut records: Vec<(&String, Option<Account>)> = Vec::new();
+    for (spelt, id) in ids.ids.iter().zip(ids.canonical()) {
+        let key = RecordKey::of(&salt, &id);
+        let place = *of_key.entry(key).or_insert_with(|| {
+            records.push((spelt, None));
+            records.len() - 1
+        });
+        of_key.insert(RecordKey::of_spelling(&salt, spelt), place);
+    }
+    visit(accounts, &mut |key, account| {
+        if let Some(place) = of_key.get(&key) {
+            records[*place].1.get_or_insert_default().fold(&account);
+        }
+        Ok(())
+    })?;
+    let released = records.iter().filter_map(|(id, account)| Some((id, account.as_ref()?)));
+    released.into_iter().try_for_each(|(id, account)| line(out, &quoted(id), account))
+}
+
+fn line(out: &mut impl Write, name: &str, account: &Account) -> io::Result<()> {
+    let Account { bits, encodings, without_noise, epsilon: formal, .. } = account;
+    let epsilon = account.total_epsilon().map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string());
+    writeln!(out, "{name},{bits},{encodings},{without_noise},{epsilon},{formal}")
+}
+
+/// Hands every account to `each` until it fails.
+fn visit(
+    accounts: &impl Accounts,
+    each: &mut dyn FnMut(RecordKey, Account) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut visited = Ok(());
+    let scanned = accounts.scan(&mut |key, account| {
+        if visited.is_ok() {
+            visited = each(key, account);
         }
     });
     scanned.map_err(io::Error::other)?;
-    written
+    visited
 }
 
 /// A cell of CSV.
@@ -147,64 +202,5 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Cost, Encoder, Kind, Ledger, MemoryStore, Terms};
-
-    fn store() -> MemoryStore {
-        let disk = MemoryStore::new([3; 32]);
-        for rows in [vec![0, 1, 2], vec![1, 2]] {
-            let cost = Cost { bits: 16, epsilon: None };
-            let flows = vec![Flow::new("spring", Kind::Codes)];
-            let terms = Terms { policy: Policy::default(), cost, flows };
-            let mut ledger = Ledger::open(disk.clone(), ["a", "b,c", "d"], terms).unwrap();
-            let encoder = Encoder { digest: hashvfl_core::Digest([rows.len() as u8; 32]), frozen: false };
-            ledger.reserve(&rows, (&rows, 1), &encoder).unwrap();
-        }
-        disk
-    }
-
-    #[test]
-    fn totals_beside_what_is_allowed() {
-        let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
-        let said = Report::of(&store(), &policy).unwrap().to_string();
-        for part in [
-            "3 records",
-            "bits              16         32         32         64",
-            "encodings          1          2          2        any",
-            "no finite one for 3 records",
-            "2 records released 32 bits",
-            "codes to spring: 5 of 80 bits in all",
-        ] {
-            assert!(said.contains(part), "{part}: {said}");
-        }
-        let empty = Report::of(&MemoryStore::new([0; 32]), &policy).unwrap().to_string();
-        assert!(empty.starts_with("0 records"), "{empty}");
-    }
-
-    #[test]
-    fn exports_hold_keys_or_for_the_holder_ids() {
-        let csv = |ids: Option<&[String]>| {
-            let mut out = Vec::new();
-            export(&store(), ids, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let hashed = csv(None);
-        assert_eq!(hashed.lines().count(), 4);
-        assert!(
-            hashed.starts_with("record,bits,encodings,without_noise,epsilon_with_noise\n")
-                && !hashed.contains("b,c")
-        );
-        let named = csv(Some(&["b,c".to_string(), "x".to_string()]));
-        assert_eq!(named.lines().nth(1), Some("\"b,c\",32,2,2,0"));
-    }
-
-    #[test]
-    fn one_record_in_words() {
-        let mut account = Account::default();
-        account.charge(Cost { bits: 16, epsilon: None }, 1);
-        let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
-        let said = explain_account(&account, &policy);
-        assert!(said.contains("16 bits of 64 allowed in 1 encodings; epsilon: no finite one"), "{said}");
-    }
-}
+#[path = "report_tests.rs"]
+mod tests;

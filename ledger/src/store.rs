@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hashvfl_core::CanonicalId;
+
 use crate::account::Account;
+use crate::answer::AnswerKey;
 use crate::flow::{Flow, Volume};
 use crate::key::{RecordKey, Salt};
 
@@ -19,6 +22,9 @@ pub enum StoreError {
     /// It is not there.
     #[error("there is no ledger {0}: a party makes it when it joins its first run")]
     Missing(PathBuf),
+    /// A process that had it open was killed.
+    #[error("the ledger {0} was not closed: the next process that opens it to write puts it in order")]
+    NotClosed(PathBuf),
     /// The file is damaged or no ledger.
     #[error(
         "the ledger {path} is damaged or no ledger: {reason}: restore it from a backup; without it nothing is sent"
@@ -41,24 +47,53 @@ pub enum StoreError {
     },
 }
 
-/// Accounts by record key, and totals by recipient.
-pub trait Store {
+/// Accounts by record key, to be read.
+pub trait Accounts {
     /// The salt of record keys: drawn when the store was made, the same ever after.
     fn salt(&self) -> Salt;
 
     /// Hands every account to `each`, in the order of keys.
     fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError>;
+}
 
+/// What one durable write changes.
+pub struct Changes<'a> {
+    /// Accounts, in the order of keys; `None` takes one out.
+    pub accounts: &'a mut dyn Iterator<Item = (RecordKey, Option<Account>)>,
+    /// Totals.
+    pub flows: &'a BTreeMap<Flow, Volume>,
+    /// Answers that are kept from now on.
+    pub answers: &'a [(AnswerKey, Vec<u8>)],
+}
+
+/// Accounts, totals by recipient, and answers that are kept.
+pub trait Store: Accounts {
     /// The totals.
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError>;
 
-    /// Replaces accounts, which come in the order of keys, and totals: all of them or none. When this returns
-    /// without an error, they outlast a crash of the process and of the machine.
-    fn write(
-        &mut self,
-        accounts: &mut dyn Iterator<Item = (RecordKey, Account)>,
-        flows: &BTreeMap<Flow, Volume>,
-    ) -> Result<(), StoreError>;
+    /// The answers that are kept under `keys`, in their order.
+    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Makes all of the changes or none of them. When this returns without an error, they outlast a crash of the process
+    /// and of the machine.
+    fn write(&mut self, changes: Changes) -> Result<(), StoreError>;
+
+    /// Forgets all answers about `records`, durably, and tells how many there were.
+    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError>;
+}
+
+/// The account of the record `id`, which a table may spell as `spelt`: both, where a ledger of before has one of its own
+/// under that spelling.
+pub fn find(accounts: &impl Accounts, id: &CanonicalId, spelt: &str) -> Result<Option<Account>, StoreError> {
+    let salt = accounts.salt();
+    let keys = [RecordKey::of(&salt, id), RecordKey::of_spelling(&salt, spelt)];
+    let mut found: Option<Account> = None;
+    accounts.scan(&mut |key, account| {
+        if keys.contains(&key) {
+            found.get_or_insert_default().fold(&account);
+        }
+    })?;
+    Ok(found)
 }
 
 /// A store that lives as long as its process, for tests and simulations. Clones share what they hold, as
@@ -71,6 +106,7 @@ struct Contents {
     salt: Salt,
     accounts: BTreeMap<RecordKey, Account>,
     flows: BTreeMap<Flow, Volume>,
+    answers: BTreeMap<AnswerKey, Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -85,7 +121,7 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl Accounts for MemoryStore {
     fn salt(&self) -> Salt {
         self.contents().salt
     }
@@ -94,19 +130,35 @@ impl Store for MemoryStore {
         self.contents().accounts.iter().for_each(|(key, account)| each(*key, *account));
         Ok(())
     }
+}
 
+impl Store for MemoryStore {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
         Ok(self.contents().flows.clone())
     }
 
-    fn write(
-        &mut self,
-        accounts: &mut dyn Iterator<Item = (RecordKey, Account)>,
-        flows: &BTreeMap<Flow, Volume>,
-    ) -> Result<(), StoreError> {
+    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let contents = self.contents();
+        Ok(keys.iter().map(|key| contents.answers.get(key).cloned()).collect())
+    }
+
+    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
         let mut contents = self.contents();
-        contents.accounts.extend(accounts);
-        contents.flows.extend(flows.iter().map(|(flow, volume)| (flow.clone(), *volume)));
+        for (key, account) in changes.accounts {
+            match account {
+                Some(account) => contents.accounts.insert(key, account),
+                None => contents.accounts.remove(&key),
+            };
+        }
+        contents.flows.extend(changes.flows.iter().map(|(flow, volume)| (flow.clone(), *volume)));
+        contents.answers.extend(changes.answers.iter().cloned());
         Ok(())
+    }
+
+    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
+        let mut contents = self.contents();
+        let before = contents.answers.len();
+        contents.answers.retain(|key, _| !records.contains(&key.record));
+        Ok((before - contents.answers.len()) as u64)
     }
 }

@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use hashvfl_core::Digest;
 use hashvfl_core::random::stream;
+use hashvfl_core::{CanonicalId, Digest, TableIds};
 use hashvfl_ledger::{
-    Account, Cost, Encoder, Flow, Kind, Ledger, LedgerError, MemoryStore, Policy, RecordKey, RedbStore,
-    ReleaseDigest, Salt, Store, StoreError, Terms, Volume,
+    Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, Encoder, Flow, Kind, Ledger,
+    LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, Salt, Store, StoreError, Terms,
+    Volume,
 };
 use rand::Rng;
 
@@ -57,7 +58,7 @@ struct Mortal<S> {
     writes: Writes,
 }
 
-impl<S: Store> Store for Mortal<S> {
+impl<S: Store> Accounts for Mortal<S> {
     fn salt(&self) -> Salt {
         self.disk.salt()
     }
@@ -65,29 +66,35 @@ impl<S: Store> Store for Mortal<S> {
     fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
         self.disk.scan(each)
     }
+}
 
+impl<S: Store> Store for Mortal<S> {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
         self.disk.flows()
     }
 
-    fn write(
-        &mut self,
-        accounts: &mut dyn Iterator<Item = (RecordKey, Account)>,
-        flows: &BTreeMap<Flow, Volume>,
-    ) -> Result<(), StoreError> {
-        self.writes.write(|| self.disk.write(accounts, flows))
+    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.disk.answers(keys)
+    }
+
+    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+        self.writes.write(|| self.disk.write(changes))
+    }
+
+    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
+        self.disk.forget(records)
     }
 }
 
-type Accounts = Rc<RefCell<BTreeMap<RecordKey, Account>>>;
+type Pending = Rc<RefCell<(BTreeMap<RecordKey, Option<Account>>, Vec<(AnswerKey, Vec<u8>)>)>>;
 
 /// A store without reservations: its writes return at once, and are done when something was sent.
 struct Behind {
     disk: MemoryStore,
-    pending: Accounts,
+    pending: Pending,
 }
 
-impl Store for Behind {
+impl Accounts for Behind {
     fn salt(&self) -> Salt {
         self.disk.salt()
     }
@@ -95,18 +102,26 @@ impl Store for Behind {
     fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
         self.disk.scan(each)
     }
+}
 
+impl Store for Behind {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
         self.disk.flows()
     }
 
-    fn write(
-        &mut self,
-        accounts: &mut dyn Iterator<Item = (RecordKey, Account)>,
-        _flows: &BTreeMap<Flow, Volume>,
-    ) -> Result<(), StoreError> {
-        self.pending.borrow_mut().extend(accounts);
+    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.disk.answers(keys)
+    }
+
+    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+        let mut pending = self.pending.borrow_mut();
+        pending.0.extend(changes.accounts);
+        pending.1.extend(changes.answers.iter().cloned());
         Ok(())
+    }
+
+    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
+        self.disk.forget(records)
     }
 }
 
@@ -127,6 +142,8 @@ struct Pass {
     lost: Option<usize>,
     /// Whether the bytes differ from those of other lives: noise, or a frozen encoder on another device.
     varies: bool,
+    /// Whether bits are flipped, so that a frozen encoder's answers are kept.
+    flips: bool,
 }
 
 fn schedule(seed: u64) -> Vec<Life> {
@@ -141,7 +158,9 @@ fn schedule(seed: u64) -> Vec<Life> {
         let batches = rows.chunks(1 + draw(6) as usize).map(<[u32]>::to_vec).collect();
         let lost = (draw(6) == 0).then(|| draw(3) as usize);
         let varies = draw(if frozen { 5 } else { 2 }) == 0;
-        Pass { encoder: Encoder { digest, frozen }, batches, lost, varies }
+        let flips = frozen && draw(2) == 0;
+        // With flips no encoder repeats itself.
+        Pass { encoder: Encoder { digest, frozen: frozen && !flips }, batches, lost, varies, flips }
     };
     let life = |draw: &mut dyn FnMut(u32) -> u32| {
         let passes = (0..1 + draw(4)).map(|_| pass(draw)).collect();
@@ -171,7 +190,7 @@ impl Sent {
         disk.scan(&mut |key, account| counted.extend([(key, account.bits)])).unwrap();
         (0..RECORDS).find_map(|row| {
             let sent = self.bits.get(&row).copied().unwrap_or_default();
-            let key = RecordKey::of(&salt, &format!("r{row}"));
+            let key = RecordKey::of(&salt, &CanonicalId::of(&format!("r{row}"), 1));
             let counted = counted.get(&key).copied().unwrap_or_default();
             let exceeded = (sent > MOST_BITS).then(|| format!("{sent} bits sent, {MOST_BITS} allowed"));
             exceeded.or((counted < sent).then(|| format!("{sent} bits sent, {counted} counted")))
@@ -191,8 +210,14 @@ fn live<S: Store>(
     let policy = Policy { bits_per_record: Some(MOST_BITS), ..Policy::default() };
     let cost = Cost { bits: life.bits, epsilon: None };
     let terms = Terms { policy, cost, flows: vec![Flow::new("run", Kind::Codes)] };
-    let mut ledger = Ledger::open(store, ids.iter().map(String::as_str), terms)?;
+    let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
     for pass in &life.passes {
+        if pass.flips {
+            if !answer(life, pass, nonce, &mut ledger, sent, &mut after_sending)? {
+                return Ok(());
+            }
+            continue;
+        }
         let (encoder, block) = (&pass.encoder, pass.batches.concat());
         for (index, batch) in pass.batches.iter().enumerate() {
             let bytes = |row: u32| vec![life.bits as u8, row as u8, if pass.varies { nonce } else { 0 }];
@@ -216,6 +241,45 @@ fn live<S: Store>(
     Ok(())
 }
 
+/// A pass of a frozen encoder with flips: what is kept is sent again, the rest is drawn anew. False where it is lost.
+fn answer<S: Store>(
+    life: &Life,
+    pass: &Pass,
+    nonce: u8,
+    ledger: &mut Ledger<S>,
+    sent: &mut Sent,
+    after_sending: &mut impl FnMut() -> Result<(), StoreError>,
+) -> Result<bool, LedgerError> {
+    let (encoder, salt) = (&pass.encoder, ledger.salt());
+    let name = |row: u32| AnswerName::of(&salt, &encoder.digest, &[row as f32, life.bits as f32]);
+    for (index, batch) in pass.batches.iter().enumerate() {
+        let names: Vec<AnswerName> = batch.iter().map(|row| name(*row)).collect();
+        let kept = ledger.kept(batch, &names)?;
+        let fresh: Vec<u32> =
+            batch.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
+        // No two draws are the same: a draw in vain must not come again for nothing.
+        let bytes = |row: u32| vec![b'f', life.bits as u8, row as u8, nonce, index as u8];
+        let answer = |row: &u32| Answer {
+            name: name(*row),
+            release: ReleaseDigest::of(encoder, &bytes(*row)),
+            bytes: bytes(*row),
+        };
+        let answers = fresh.iter().map(answer).collect();
+        let allowed = ledger.allow(&fresh, batch.len()).map_err(LedgerError::from);
+        match allowed.and_then(|()| ledger.keep(&fresh, encoder, answers)) {
+            Err(LedgerError::Refused(_)) => break,
+            other => other?,
+        }
+        if pass.lost == Some(index) {
+            return Ok(false);
+        }
+        let answers = batch.iter().zip(kept).map(|(row, kept)| (*row, kept.unwrap_or_else(|| bytes(*row))));
+        answers.for_each(|(row, bytes)| sent.send(row, encoder, bytes, life.bits));
+        after_sending()?;
+    }
+    Ok(true)
+}
+
 /// Plays a schedule with at most one kill, after which the next life begins; its durable writes, and what was
 /// broken.
 fn play<S: Store>(lives: &[Life], writes: &Writes, open: impl Fn() -> S) -> (u32, Option<String>) {
@@ -234,12 +298,13 @@ fn play_behind(lives: &[Life], kill: Option<Kill>) -> (u32, Option<String>) {
     let (disk, writes) = (MemoryStore::new([1; 32]), Writes::new(kill, Rc::new(|| {})));
     let mut sent = Sent::default();
     let broken = lives.iter().zip(1..).filter_map(|(life, nonce)| {
-        let pending = Accounts::default();
+        let pending = Pending::default();
         let store = Behind { disk: disk.clone(), pending: pending.clone() };
         let mut disk = disk.clone();
         let _ = live(life, nonce, store, &mut sent, || {
-            let pending = pending.take();
-            writes.write(|| disk.write(&mut pending.into_iter(), &BTreeMap::new()))
+            let (accounts, answers) = pending.take();
+            let (accounts, flows) = (&mut accounts.into_iter(), &BTreeMap::new());
+            writes.write(|| disk.write(Changes { accounts, flows, answers: &answers }))
         });
         sent.broken(&disk)
     });

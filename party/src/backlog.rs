@@ -1,5 +1,6 @@
 //! What a step leaves to do that nobody waits for: it is done once the codes are on their way.
 
+use hashvfl_core::response::DrawName;
 use hashvfl_core::{Gradient, PackedCodes};
 
 use crate::releases::Releases;
@@ -13,10 +14,22 @@ pub type Expected = Option<Vec<f32>>;
 pub struct Backlog {
     /// A gradient that the encoder has learned from.
     gradient: Option<Gradient>,
-    /// Codes that were made after that, with their rows, and of a training batch what the watch is to see.
-    codes: Option<(Vec<u32>, PackedCodes, Option<Expected>)>,
+    /// Codes that were made after that.
+    codes: Option<Made>,
     /// Both, once counted.
     counted: (Option<Gradient>, Option<Option<Sent>>),
+}
+
+/// Codes on their way.
+pub struct Made {
+    /// Of these rows.
+    pub rows: Vec<u32>,
+    /// As they are sent.
+    pub codes: PackedCodes,
+    /// Names of their flips, where there are any.
+    pub draws: Option<Vec<DrawName>>,
+    /// Of a training batch, what the watch is to see.
+    pub batch: Option<Expected>,
 }
 
 impl Backlog {
@@ -25,9 +38,9 @@ impl Backlog {
         self.gradient = Some(gradient);
     }
 
-    /// `codes` of `rows` are about to leave; a gradient will answer those of a training `batch`.
-    pub fn sending(&mut self, rows: &[u32], codes: PackedCodes, batch: Option<Expected>) {
-        self.codes = Some((rows.to_vec(), codes, batch));
+    /// Codes are about to leave; a gradient will answer those of a training batch.
+    pub fn sending(&mut self, made: Made) {
+        self.codes = Some(made);
     }
 
     /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder
@@ -37,8 +50,8 @@ impl Backlog {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);
         }
-        if let Some((rows, codes, batch)) = self.codes.take() {
-            releases.release(&rows, &codes)?;
+        if let Some(Made { rows, codes, draws, batch }) = self.codes.take() {
+            releases.release(&rows, &codes, draws.as_deref())?;
             self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
         }
         Ok(())

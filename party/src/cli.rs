@@ -13,9 +13,9 @@ use hashvfl_core::Part;
 use crate::config::PartyConfig;
 use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
-use crate::releases::{self, Releases};
+use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::{align, client, detect, encode, erase, init, inspect, ledger, secret, serve};
+use crate::{align, check, client, detect, encode, erase, init, inspect, ledger, secret, serve};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -166,11 +166,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
-                let prepared = Prepared::load(&config)?;
-                detect::check(&config, &prepared.plan)?;
-                releases::policy(&config, &prepared.plan)?;
-                println!("{} is in order: {}", path.display(), prepared.describe());
-                return Ok(());
+                return check::check(&config, &path);
             }
             let state = StateFolder::open(&config)?;
             secret::keep(&config)?;

@@ -114,7 +114,7 @@ impl Rows {
         for rows in rows.chunks(CHUNK_ROWS) {
             let some = prepared.columns.gather(rows)?;
             columns.extend_from_slice(&some);
-            embedding.extend(prepared.encoder.embedding(some, rows.len()));
+            embedding.extend(prepared.encoder.encode(some, rows.len()));
         }
         Ok(Self { columns, embedding, widths: widths(prepared) })
     }

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::inference::granted;
+use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::record_keys::Places;
+use hashvfl_core::response::Place;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{CodeTable, PackedCodes, Part, Plan, RunRow, StoredCodes, TableRow};
+use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
 use hashvfl_files::write_whole;
 use tracing::warn;
 
 use crate::config::PartyConfig;
+use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state;
@@ -32,22 +35,19 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let plan = plan.context("without the records that were left out or erased")?;
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
-    let mut releases = Releases::open(config, &prepared)?;
-    releases.freeze(encoder);
+    let mut releases = Releases::open_to_encode(config, &prepared)?;
     let rows = match config.run.on_refusal {
         OnRefusal::End => all,
-        OnRefusal::LeaveOut => without_refused(all, &places, &releases),
+        OnRefusal::LeaveOut => without_refused(all, &places, &prepared, &releases)?,
     };
     let in_table = numbers(&places.of(&rows));
     releases.reserve(&in_table, (&in_table, 1))?;
     let mut table = CodeTable::new(records.count(), config.run.bits);
-    for chunk in rows.chunks(hashvfl_core::plan::CHUNK_ROWS) {
-        let in_table = numbers(&places.of(chunk));
-        let columns = prepared.columns.gather(&in_table)?;
-        let values = prepared.encoder.encode(columns, chunk.len());
-        let codes = PackedCodes::pack(&values, config.run.bits)?;
-        releases.release(&in_table, &codes)?;
-        table.put(&chunk.iter().map(|row| row.number()).collect::<Vec<_>>(), &codes);
+    for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
+        let place = Place::File { run: &config.run_id, part, chunk };
+        let asked = Asked { place, rows: &numbers(&places.of(rows)) };
+        let of_run: Vec<u32> = rows.iter().map(|row| row.number()).collect();
+        table.put(&of_run, &releases.answer(&prepared, &asked, None)?.codes);
     }
     write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
     releases.settle()?;
@@ -64,11 +64,16 @@ fn numbers(rows: &[TableRow]) -> Vec<u32> {
 }
 
 /// Those of `rows` that the policy allows a code of.
-fn without_refused(mut rows: Vec<RunRow>, places: &Places<RunRow>, releases: &Releases) -> Vec<RunRow> {
-    let refused = releases.refused(&numbers(&places.of(&rows)));
+fn without_refused(
+    mut rows: Vec<RunRow>,
+    places: &Places<RunRow>,
+    prepared: &Prepared,
+    releases: &Releases,
+) -> anyhow::Result<Vec<RunRow>> {
+    let refused = releases.refused(prepared, &numbers(&places.of(&rows)))?;
     if let Some(refusal) = &refused.refusal {
         warn!("{refusal}: they are left out");
     }
     rows.retain(granted(&refused.positions));
-    rows
+    Ok(rows)
 }

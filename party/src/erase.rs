@@ -1,41 +1,73 @@
 //! Erasing: what a party keeps of some records, and transcripts that are older than they may be.
 //!
-//! Records are found by the ids that the run keeps, never in today's table: it may be sorted otherwise, or lack the
-//! record that asks to be erased.
+//! Records are found by the ids that the run and the ledger keep, never in today's table: it may be sorted otherwise,
+//! or lack the record that asks to be erased.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::ensure;
+use hashvfl_core::{CanonicalId, RunRow};
 use hashvfl_data::{Names, read_found};
+use hashvfl_ledger::{Accounts, RecordKey, RedbStore, forget_answers};
 use tracing::info;
 
 use crate::config::PartyConfig;
 use crate::state;
 
-/// Erases the transcript's rows of the records that the file `list` names. Their totals in the ledger stay, since
-/// what has left has left. Who is killed on the way repeats the command.
+/// Erases what is kept of the records that the file `list` names: the transcript's rows, and answers that the ledger
+/// keeps to be sent again. Their totals in the ledger stay, since what has left has left. Who is killed on the way
+/// repeats the command.
 ///
 /// # Errors
 /// If a record is not found, or the transcript is about other records: nothing is erased then.
 pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let mut records = state::read_records(config)?;
     let names = Names::read(config.order.as_deref())?;
-    let mut rows = read_found(list, |id| records.row(names.agreed(id)))?;
+    let key_columns = config.columns.ids().key_columns();
+    let mut ledger = config.ledger.exists().then(|| RedbStore::open(&config.ledger)).transpose()?;
+    let accounts = ledger.as_ref().map(accounts).transpose()?.unwrap_or_default();
+    let salt = ledger.as_ref().map(Accounts::salt).unwrap_or_default();
+    let found = read_found(list, |id| {
+        let agreed = names.agreed(id);
+        let (row, canonical) = (records.row(agreed), CanonicalId::of(agreed, key_columns));
+        let known = row.is_some() || accounts.contains(&RecordKey::of(&salt, &canonical));
+        known.then_some((row, canonical))
+    })?;
+    let mut rows: Vec<RunRow> = found.iter().filter_map(|(row, _)| *row).collect();
     rows.sort_unstable();
     rows.dedup();
     let transcript = config.transcript_path();
-    ensure!(transcript.exists(), "{} is not there: nothing is kept of any record", transcript.display());
-    let erased = hashvfl_transcript::erase(&transcript, records.digest(), &rows)?;
+    if transcript.exists() {
+        let erased = hashvfl_transcript::erase(&transcript, records.digest(), &rows)?;
+        println!(
+            "{} records: {} rows of the transcript erased, its head is now {}; the ledger keeps its totals",
+            rows.len(),
+            erased.rows,
+            erased.head
+        );
+    }
+    let named: Vec<CanonicalId> = found.into_iter().map(|(_, canonical)| canonical).collect();
+    let answers = ledger.as_mut().map_or(Ok(0), |ledger| forget_answers(ledger, &named))?;
+    println!("{answers} answers that were kept to be sent again are forgotten");
     records.erase(&rows);
     state::keep_records(config, &records)?;
-    println!(
-        "{} records: {} rows of the transcript erased, its head is now {}; the ledger keeps its totals",
-        rows.len(),
-        erased.rows,
-        erased.head
+    ensure!(
+        transcript.exists() || answers > 0,
+        "{} is not there: nothing is kept of any record",
+        transcript.display()
     );
     Ok(())
+}
+
+/// The keys of all accounts.
+fn accounts(ledger: &RedbStore) -> anyhow::Result<HashSet<RecordKey>> {
+    let mut keys = HashSet::new();
+    ledger.scan(&mut |key, _| {
+        keys.insert(key);
+    })?;
+    Ok(keys)
 }
 
 /// Removes the transcript if it is older than `transcript_days`.

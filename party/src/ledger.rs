@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
+use hashvfl_core::key::join;
+use hashvfl_core::{CanonicalId, TableIds};
 use hashvfl_data::{Order, TableError};
 use hashvfl_files::write_whole;
-use hashvfl_ledger::{MEANING, Policy, RecordKey, RedbStore, Report, Store, explain_account, export};
+use hashvfl_ledger::{MEANING, Policy, RedbStore, Report, explain_account, export, find};
 
 use crate::config::PartyConfig;
 
@@ -42,9 +44,9 @@ pub enum LedgerCommand {
         /// The policy to compare with.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
-        /// The record's id.
+        /// The record's id, in any spelling; once for each of its columns.
         #[arg(long)]
-        id: Option<String>,
+        id: Vec<String>,
     },
 }
 
@@ -57,25 +59,24 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
         LedgerCommand::Export { ledger, out, config } => {
             ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
             let config = config.as_deref().map(PartyConfig::read).transpose()?;
+            let key_columns = config.as_ref().map_or(1, |config| config.columns.ids().key_columns());
             let ids = config.map(|config| ids(&config)).transpose()?;
             let mut csv = Vec::new();
-            export(&RedbStore::open(ledger)?, ids.as_deref(), &mut csv)?;
+            let ids = ids.as_ref().map(|ids| TableIds { ids, key_columns });
+            export(&RedbStore::open(ledger)?, ids, &mut csv)?;
             write_whole(out, &csv)?;
             println!("{} written", out.display());
         }
         LedgerCommand::Explain { ledger, policy, id } => {
             let (store, policy) = (RedbStore::open(ledger)?, read(policy.as_deref())?);
-            let Some(id) = id else {
+            if id.is_empty() {
                 print!("{}\n{MEANING}", Report::of(&store, &policy)?);
                 return Ok(());
-            };
-            let (key, mut found) = (RecordKey::of(&store.salt(), id), None);
-            store.scan(&mut |other, account| {
-                if other == key {
-                    found = Some(account);
-                }
-            })?;
-            let account = found.context("nothing was ever released of a record of that id")?;
+            }
+            let parts: Vec<&str> = id.iter().map(String::as_str).collect();
+            let spelt = join(&parts);
+            let account = find(&store, &CanonicalId::of(&spelt, parts.len()), &spelt)?;
+            let account = account.context("nothing was ever released of a record of that id")?;
             println!("{}", explain_account(&account, &policy));
         }
     }

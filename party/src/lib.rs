@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cli -> config -> prepare (table, preprocessing, encoder) -> client (stream) -> worker (work -> codes)
-//!                                                                                 `-- releases (ledger, policy)
-//! cli -> config -> prepare (table, trained encoder) -> serve (stream; codes of rows asked for) -- releases
+//!                                                              releases (ledger, policy), noise (flips) --'
+//! cli -> config -> prepare (table, trained encoder) -> serve (stream; rows asked for) -- answer (kept, or drawn anew) -- releases, noise
 //!                                                        `-- detect (p-values beside codes, where sent)
 //! ```
 //!
@@ -11,7 +11,9 @@
 //! it learns is in its state folder (`state`), all that it released in its ledger.
 
 mod align;
+mod answer;
 mod backlog;
+mod check;
 mod cli;
 mod client;
 mod config;
@@ -21,6 +23,7 @@ mod erase;
 mod init;
 mod inspect;
 mod ledger;
+mod noise;
 pub mod prepare;
 mod recorder;
 mod releases;

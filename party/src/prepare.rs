@@ -2,11 +2,10 @@
 
 use std::cell::RefCell;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::random::stream;
-use hashvfl_core::response::Response;
-use hashvfl_core::{Digest, Part, Plan, RunSettings};
+use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
 use hashvfl_data::{Columns, Embedded, Encoding, Ranges, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
@@ -16,12 +15,15 @@ use hashvfl_learning::threads;
 use rand::TryRng;
 
 use crate::config::{PartyConfig, Source};
-use crate::secret;
 
 /// A party's records, its plan and its encoder.
 pub struct Prepared {
     /// Record ids in row order.
     pub ids: Vec<String>,
+    /// Columns that make up an id.
+    pub key_columns: usize,
+    /// Digests of what the table holds of each record, in row order: they tell whether guessed columns are right.
+    pub contents: Vec<Digest>,
     /// The columns, encoded.
     pub columns: Columns,
     /// Channels, height and width, where the columns are an image.
@@ -50,9 +52,8 @@ impl Prepared {
                 rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?
             }
         };
-        let response =
-            config.run.randomised_response.map(|epsilon| secret::for_run(config, epsilon)).transpose()?;
-        Self::assemble(config, records, plan, (encoding, &treatment), (seed, response))
+        let key_columns = config.columns.ids().key_columns();
+        Self::assemble(config, (records, key_columns), plan, (encoding, &treatment), seed)
     }
 
     /// Loads the table with the encoding and weights of a trained model.
@@ -72,31 +73,28 @@ impl Prepared {
         plan: &dyn Fn(usize) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
         let trained = Trained::take(model)?;
-        let digest = config.run.to_settings().digest().to_string();
-        ensure!(
-            trained.settings == digest,
-            "the model was trained under other run settings than those of the config: restore the config of that run"
-        );
+        let settings = config.run.check_digest(&trained.settings);
+        settings.with_context(|| format!("the model {}", config.model_path().display()))?;
         let types = trained.encoding.types(&config.types).context("[types]")?;
         let treatment = Treatment { types, ..config.treatment() };
         let records =
             load(source, &treatment).context("the table is read as the one that the model was trained on")?;
         let plan = plan(records.ids().len())?;
-        let response =
-            config.run.randomised_response.map(|epsilon| secret::kept(config, epsilon)).transpose()?;
-        let seed = (trained.seed, response);
-        let mut prepared = Self::assemble(config, records, plan, (trained.encoding, &treatment), seed)?;
+        let records = (records, source.columns.ids().key_columns());
+        let mut prepared =
+            Self::assemble(config, records, plan, (trained.encoding, &treatment), trained.seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
 
     fn assemble(
         config: &PartyConfig,
-        records: Records,
+        (records, key_columns): (Records, usize),
         plan: Plan,
         (encoding, treatment): (Encoding, &Treatment),
-        (seed, response): (u64, Option<Response>),
+        seed: u64,
     ) -> anyhow::Result<Self> {
+        let contents = records.contents()?;
         let (ids, image) = (records.ids().to_vec(), records.image());
         let columns = records.encode(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
@@ -110,10 +108,8 @@ impl Prepared {
         if config.on_alarm.watches() {
             encoder.expect_watch();
         }
-        if let Some(response) = response {
-            encoder.respond_with(response);
-        }
-        Ok(Self { ids, columns, image, plan, encoder, encoding, ranges: None, device: name, seed })
+        let (device, ranges) = (name, None);
+        Ok(Self { ids, key_columns, contents, columns, image, plan, encoder, encoding, ranges, device, seed })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -170,6 +166,11 @@ impl Prepared {
         self.plan = plan;
     }
 
+    /// Its ids as a ledger takes them.
+    pub fn table_ids(&self) -> TableIds<'_> {
+        TableIds { ids: &self.ids, key_columns: self.key_columns }
+    }
+
     /// The seed of this party's weights and noise, and of its detectors.
     pub fn seed(&self) -> u64 {
         self.seed
@@ -199,11 +200,8 @@ impl Prepared {
 
     /// Digest of everything that decides which codes come out while the encoder learns.
     pub fn learning_digest(&self) -> Digest {
-        let snapshot = self.encoder.snapshot();
-        let (arrays, columns, seed) = (snapshot.digest(&[""]), self.digest(), self.seed.to_le_bytes());
-        let text = snapshot.text.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
-        let parts = [arrays.0.as_slice(), &columns.0, &seed, self.device.as_bytes()];
-        Digest::of_parts(parts.into_iter().chain(text))
+        let (state, columns) = (self.encoder.state_digest(), self.encoding.to_text());
+        Digest::of_parts([state.0.as_slice(), columns.as_bytes(), self.device.as_bytes()])
     }
 
     /// The trained model with its encoding: all that turns columns of new records into codes.

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::response::DrawName;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
@@ -9,12 +10,21 @@ use hashvfl_ledger::{
 };
 use tracing::warn;
 
+use crate::answer;
 use crate::config::PartyConfig;
 use crate::detect::Judge;
+use crate::noise::{Asked, Noise};
 use crate::prepare::Prepared;
 
-/// The policy of `config`, which admits its run and its smallest answer.
+/// The policy of `config`, which admits its run, its smallest answer, and that the bottom model is fitted on the cohort.
 pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
+    let policy = trained_policy(config, plan)?;
+    policy.check_learning(plan.part(Part::CohortTrain).len())?;
+    Ok(policy)
+}
+
+/// The same where nothing is fitted any more.
+fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let policy = serving_policy(config, plan.records())?;
     policy.check_batch(smallest_answer(plan))?;
     let run = &config.run;
@@ -51,17 +61,33 @@ fn smallest_answer(plan: &Plan) -> usize {
         .fold(batch, usize::min)
 }
 
-/// The party's ledger at work, and the name of the encoder that it counts for.
+/// The party's ledger at work, the name of the encoder that it counts for, and its flips.
 pub struct Releases {
-    ledger: Ledger<RedbStore>,
-    encoder: Encoder,
+    pub(crate) ledger: Ledger<RedbStore>,
+    pub(crate) encoder: Encoder,
+    pub(crate) noise: Option<Noise>,
+    settings: Digest,
     context: Digest,
 }
 
 impl Releases {
-    /// Opens the ledger for the records of `prepared`, or makes it.
+    /// Opens the ledger for a run over the records of `prepared`, or makes it. With randomised response it is told, for
+    /// good, which records the bottom model and its preprocessing are fitted on; those that the run goes on without
+    /// have shaped the preprocessing too.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
-        Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)
+        let mut releases = Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)?;
+        if releases.noise.is_some() {
+            releases.ledger.learn_from(prepared.plan.part(Part::CohortTrain))?;
+        }
+        releases.learns(prepared);
+        Ok(releases)
+    }
+
+    /// Opens the ledger to encode the records of `prepared` with its trained encoder, or makes it.
+    pub fn open_to_encode(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
+        let mut releases = Self::open_under(trained_policy(config, &prepared.plan)?, config, prepared, 0)?;
+        releases.freeze(prepared, prepared.digest());
+        Ok(releases)
     }
 
     /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `judge`, or
@@ -74,10 +100,11 @@ impl Releases {
         let policy = serving_policy(config, prepared.ids.len())?;
         let mut releases = Self::open_under(policy, config, prepared, config.p_value_bits())?;
         let encoder = prepared.digest();
-        releases.freeze(match judge {
+        let encoder = match judge {
             Some(judge) => Digest::of_parts([encoder.0.as_slice(), &judge.digest().0]),
             None => encoder,
-        });
+        };
+        releases.freeze(prepared, encoder);
         Ok(releases)
     }
 
@@ -93,16 +120,17 @@ impl Releases {
         let epsilon = epsilon.map(|epsilon| epsilon * run.bits as f64).and_then(Epsilon::new);
         let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
         let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
+        // Before the ledger is made: without its key nothing can be sent.
+        let noise = Noise::open(config, prepared)?;
         let store = RedbStore::open_or_create(&config.ledger)?;
-        let ids = prepared.ids.iter().map(String::as_str);
-        let ledger = Ledger::open(store, ids, Terms { policy, cost, flows })?;
+        let terms = Terms { policy, cost, flows };
+        let ledger = Ledger::open(store, prepared.table_ids(), &prepared.contents, terms)?;
         let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;
         let version = env!("CARGO_PKG_VERSION").as_bytes();
-        let context = Digest::of_parts([run.to_settings().digest().0.as_slice(), &own, version]);
+        let settings = run.to_settings().digest();
+        let context = Digest::of_parts([settings.0.as_slice(), &own, version]);
         let encoder = Encoder { digest: context, frozen: false };
-        let mut releases = Self { ledger, encoder, context };
-        releases.learns(prepared);
-        Ok(releases)
+        Ok(Self { ledger, encoder, noise, settings, context })
     }
 
     /// The encoder of `prepared` learns from here on: named by all that it is.
@@ -117,15 +145,45 @@ impl Releases {
         self.encoder.digest = Digest::of_parts([self.encoder.digest.0.as_slice(), &gradient.to_bytes()]);
     }
 
-    /// The encoder is frozen for good.
-    pub fn freeze(&mut self, digest: Digest) {
-        self.encoder = Encoder { digest, frozen: true };
+    /// The encoder of `prepared` is frozen for good. With flips it never repeats itself: what it answered is kept.
+    pub fn freeze(&mut self, prepared: &Prepared, digest: Digest) {
+        self.encoder = match &mut self.noise {
+            None => Encoder { digest, frozen: true },
+            Some(noise) => {
+                noise.freeze(prepared);
+                // All that answers are kept by, beside a record's columns.
+                let key = noise.key_name();
+                let digest = Digest::of_parts([self.settings.0.as_slice(), &digest.0, &key.0]);
+                Encoder { digest, frozen: false }
+            }
+        };
+    }
+
+    /// Whether answers are kept: [`Self::answer`] charges each with its keeping.
+    pub fn keeps_answers(&self) -> bool {
+        self.noise.as_ref().is_some_and(Noise::is_frozen)
+    }
+
+    /// What flips leave of a bit's expected value.
+    pub fn expectation(&self) -> f32 {
+        self.noise.as_ref().map_or(1.0, Noise::expectation)
+    }
+
+    /// Makes `values` of what is asked for, with these `columns`, the signs that are sent, and names each draw; values stay
+    /// as they are without randomised response.
+    pub fn flip(
+        &self,
+        prepared: &Prepared,
+        asked: &Asked,
+        columns: &[f32],
+        values: &mut [f32],
+    ) -> Option<Vec<DrawName>> {
+        self.noise.as_ref().map(|noise| noise.flip(prepared, asked, columns, values))
     }
 
     /// Records that the policy does not allow all of `plan` for.
     pub fn left_out(&self, plan: &Plan) -> LeftOut {
-        let beyond = plan.releases().into_iter().flat_map(|(rows, times)| self.ledger.beyond(rows, times));
-        LeftOut::of(&beyond.collect::<Vec<_>>(), plan.records())
+        LeftOut::of(&self.ledger.beyond(&plan.releases()), plan.records())
     }
 
     /// Whether the policy admits the smallest answer of `plan`.
@@ -133,13 +191,22 @@ impl Releases {
         Ok(self.ledger.policy().check_batch(smallest_answer(plan))?)
     }
 
-    /// Which of `rows` the policy refuses.
-    pub fn refused(&self, rows: &[u32]) -> Refused {
-        self.ledger.refused(rows, &self.encoder)
+    /// Which of `rows` of `prepared` the policy refuses.
+    pub fn refused(&self, prepared: &Prepared, rows: &[u32]) -> anyhow::Result<Refused> {
+        let kept = if self.keeps_answers() {
+            answer::are_kept(self, prepared, rows)?
+        } else {
+            vec![false; rows.len()]
+        };
+        Ok(self.ledger.refused(rows, &kept, &self.encoder))
     }
 
-    /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next.
+    /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next. Nothing is reserved
+    /// where answers are kept.
     pub fn reserve(&mut self, rows: &[u32], block: (&[u32], u32)) -> anyhow::Result<()> {
+        if self.keeps_answers() {
+            return Ok(());
+        }
         Ok(self.ledger.reserve(rows, block, &self.encoder)?)
     }
 
@@ -148,22 +215,17 @@ impl Releases {
         self.ledger.is_reserved(rows)
     }
 
-    /// Before `codes` of `rows` are sent, or after where [`Self::are_reserved`].
-    pub fn release(&mut self, rows: &[u32], codes: &PackedCodes) -> anyhow::Result<()> {
-        self.release_with(rows, codes, None)
-    }
-
-    /// The same for `codes` that have p-values with them.
-    pub fn release_with(
+    /// Before `codes` of `rows` are sent, or after where [`Self::are_reserved`]; `draws` names their flips, where there are
+    /// any.
+    pub fn release(
         &mut self,
         rows: &[u32],
         codes: &PackedCodes,
-        p_values: Option<&PackedCodes>,
+        draws: Option<&[DrawName]>,
     ) -> anyhow::Result<()> {
-        let digest = |row| {
-            let mut bytes = codes.row_bytes(row);
-            bytes.extend(p_values.into_iter().flat_map(|p_values| p_values.row_bytes(row)));
-            ReleaseDigest::of(&self.encoder, &bytes)
+        let digest = |row: usize| match draws {
+            Some(draws) => ReleaseDigest::of_draw(&self.encoder, &draws[row], &codes.row_bytes(row)),
+            None => ReleaseDigest::of(&self.encoder, &codes.row_bytes(row)),
         };
         let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();
         Ok(self.ledger.release(rows, &self.encoder, &digests)?)

@@ -1,5 +1,5 @@
-//! The key of a party's randomised response. It outlives runs: with another key, the same record under the same
-//! encoder would be flipped anew, and answers could be averaged.
+//! The key of a party's randomised response. It outlives runs, so that a request that is repeated to the byte is answered
+//! as it was. Under another key every answer is a fresh draw, and charged as one.
 
 use std::fs;
 use std::path::Path;
@@ -19,21 +19,16 @@ pub fn keep(config: &PartyConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The response of a new run; under a key that is forgotten if none is kept, as in a check.
-pub fn for_run(config: &PartyConfig, epsilon: f64) -> anyhow::Result<Response> {
-    let path = &config.response_key;
-    Ok(Response::new(if path.exists() { load(path)? } else { draw()? }, epsilon))
-}
-
-/// The response of a run that was.
-pub fn kept(config: &PartyConfig, epsilon: f64) -> anyhow::Result<Response> {
-    Ok(Response::new(load(&config.response_key)?, epsilon))
+/// The response of a run, by the key that is kept; `None` where the run has none.
+pub fn response(config: &PartyConfig) -> anyhow::Result<Option<Response>> {
+    let Some(epsilon) = config.run.randomised_response else { return Ok(None) };
+    Ok(Some(Response::new(load(&config.response_key)?, epsilon)))
 }
 
 fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
     let bytes = fs::read(path).with_context(|| {
         format!(
-            "cannot read the key of randomised response {}: restore it, a new one flips other bits",
+            "cannot read the key of randomised response {}: restore it: under a new one every answer is drawn and charged anew",
             path.display()
         )
     })?;
@@ -67,12 +62,12 @@ mod tests {
         keep(&config("")).unwrap();
         assert!(!folder.path().join("response.key").exists());
         let config = config(", randomised_response = 2.0");
-        assert!(kept(&config, 2.0).is_err());
+        assert!(response(&config).is_err());
         keep(&config).unwrap();
         let key = load(&config.response_key).unwrap();
         keep(&config).unwrap();
         assert_eq!(load(&config.response_key).unwrap(), key);
         fs::write(&config.response_key, [1, 2, 3]).unwrap();
-        assert!(for_run(&config, 2.0).unwrap_err().to_string().contains("no key of 32 bytes"));
+        assert!(response(&config).unwrap_err().to_string().contains("no key of 32 bytes"));
     }
 }

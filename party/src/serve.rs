@@ -3,26 +3,30 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use hashvfl_core::inference::{
     FromServer, ServerError, ServerSession, ServerWork, Serving, ToServer, granted,
 };
 use hashvfl_core::limits::{CODES_ROWS, MAX_MESSAGE_BYTES};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::response::Place;
 use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::stop::Stop;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::{ServerMessage, ServerRequest};
+use rand::TryRng;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tracing::{debug, info, info_span, warn};
 
+use crate::answer::Answer;
 use crate::client::{connect, hello, limited};
 use crate::config::PartyConfig;
 use crate::detect::Judge;
+use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::revision;
@@ -53,7 +57,10 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stop = runtime.block_on(async { Stop::listen() });
-    let mut server = Server { config, prepared, judge, releases, encoder, revision, stop };
+    let mut process = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut process).context("cannot draw from the operating system")?;
+    let mut server =
+        Server { config, prepared, judge, releases, encoder, revision, stop, process, answered: 0 };
     let ended = loop {
         match server.stream(&runtime) {
             Ok(Ended::Stopped) => break Ok(()),
@@ -78,6 +85,10 @@ struct Server<'a> {
     encoder: Digest,
     revision: Digest,
     stop: Stop,
+    /// Drawn anew by each process: its draws of flips are none of another's.
+    process: [u8; 32],
+    /// Answers so far, over all streams.
+    answered: u64,
 }
 
 impl Server<'_> {
@@ -157,7 +168,7 @@ impl Server<'_> {
 
     /// Answers a request; false if the coordinator has gone.
     fn encode(&mut self, request: u64, mut rows: Vec<u32>, link: &mut Link) -> anyhow::Result<bool> {
-        let refused = self.releases.refused(&rows);
+        let refused = self.releases.refused(&self.prepared, &rows)?;
         let reason = refused.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
         if !refused.positions.is_empty() {
             warn!(request, "{reason}");
@@ -170,34 +181,17 @@ impl Server<'_> {
             return Ok(false);
         }
         for rows in rows.chunks(CODES_ROWS) {
-            let (codes, p_values) = self.codes(rows)?;
-            self.releases.release_with(rows, &codes, p_values.as_ref())?;
+            self.answered += 1;
+            let place = Place::Serving { process: &self.process, draw: self.answered };
+            let asked = Asked { place, rows };
+            let Answer { codes, p_values } =
+                self.releases.answer(&self.prepared, &asked, self.judge.as_ref())?;
             let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();
             if !link.send(FromServer::Codes { request, bytes: codes.into_bytes(), p_values })? {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// Codes of `rows`, and their p-values where they are sent.
-    fn codes(&self, rows: &[u32]) -> anyhow::Result<(PackedCodes, Option<PackedCodes>)> {
-        let Prepared { columns, encoder, .. } = &self.prepared;
-        let columns = columns.gather(rows)?;
-        let (values, p_values) = match &self.judge {
-            None => (encoder.encode(columns, rows.len()), None),
-            Some(judge) => {
-                let embedding = encoder.embedding(columns.clone(), rows.len());
-                let p_values = judge.judge(&columns, &embedding)?;
-                (encoder.respond_to(embedding, columns, rows.len()), Some(p_values))
-            }
-        };
-        // A NaN would travel as an innocent bit.
-        ensure!(
-            values.iter().all(|value| value.is_finite()),
-            "the bottom model gives values that are not finite: look for extreme values in the columns"
-        );
-        Ok((PackedCodes::pack(&values, self.config.run.bits)?, p_values))
     }
 }
 

@@ -5,13 +5,15 @@ use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::response::Place;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunId, RunRecords, RunSettings};
 use tracing::{debug, info, warn};
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Made};
 use crate::config::PartyConfig;
 use crate::detect::{self, DetectorsConfig};
+use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::releases::Releases;
@@ -20,7 +22,7 @@ use crate::watch::Watchman;
 
 /// A party at work.
 pub struct Worker<'a> {
-    run_id: &'a RunId,
+    run: &'a RunId,
     settings: &'a RunSettings,
     session: PartySession,
     prepared: Prepared,
@@ -59,7 +61,7 @@ impl<'a> Worker<'a> {
         };
         let session = PartySession::new(settings.clone(), prepared.plan.clone(), left_out);
         Self {
-            run_id: &config.run_id,
+            run: &config.run_id,
             settings,
             session,
             prepared,
@@ -154,7 +156,7 @@ impl<'a> Worker<'a> {
                     encoder.freeze(plan.part(Part::CohortTrain), gather);
                 })?;
                 let encoder = self.prepared.digest();
-                self.releases.freeze(encoder);
+                self.releases.freeze(&self.prepared, encoder);
                 info!(step, encoder = encoder.short(), "bottom model frozen");
                 Some(FromParty::Frozen { step, encoder })
             }
@@ -164,7 +166,7 @@ impl<'a> Worker<'a> {
                     info!(step, "detectors of abnormal inputs fitted");
                 }
                 let left_out = self.session.left_out().clone();
-                let records = RunRecords::new(self.run_id, &self.prepared.ids, left_out);
+                let records = RunRecords::new(self.run, &self.prepared.ids, left_out);
                 let model = self.prepared.model(self.settings, records.digest());
                 self.state.finish(&model, &records)?;
                 self.recorder.take().map_or(Ok(()), Recorder::finish)?;
@@ -200,8 +202,10 @@ impl<'a> Worker<'a> {
 
     /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
     fn draw(&mut self, step: u64, chunk: u32) -> anyhow::Result<FromParty> {
-        let values = self.prepared.draw(chunk)?;
-        let values = self.prepared.encoder.encode(values, CHUNK_ROWS);
+        let columns = self.prepared.draw(chunk)?;
+        let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
+        let asked = Asked { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
+        self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         Ok(FromParty::Codes { step, bytes: self.pack(&values)?.as_bytes().to_vec() })
     }
 
@@ -221,30 +225,53 @@ impl<'a> Worker<'a> {
         part: Part,
         learn: bool,
     ) -> anyhow::Result<FromParty> {
+        let asked = Asked { place: Place::Run { run: self.run, rows: request }, rows };
+        if self.releases.keeps_answers() {
+            let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
+            self.note((step, request), rows, &codes)?;
+            return Ok(FromParty::Codes { step, bytes: codes.into_bytes() });
+        }
         self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate()?;
         }
         let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;
-        let values = if learn {
-            encoder.encode_batch(columns, rows.len())
+        let mut values = if learn {
+            encoder.encode_batch(columns.clone(), rows.len())
         } else {
-            encoder.encode(columns, rows.len())
+            encoder.encode(columns.clone(), rows.len())
         };
+        let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         let codes = self.pack(&values)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.codes(step, request, rows, &codes)?;
-        }
-        self.released_bits += (rows.len() * self.settings.bits) as u64;
+        self.note((step, request), rows, &codes)?;
         let bytes = codes.as_bytes().to_vec();
         let looks = self.watchman.looks_at_next();
-        let batch = learn.then(|| looks.then(|| self.prepared.encoder.expected_codes()));
-        self.backlog.sending(rows, codes, batch);
+        let batch = learn.then(|| looks.then(|| self.expected_codes()));
+        self.backlog.sending(Made { rows: rows.to_vec(), codes, draws, batch });
         // What is reserved cannot be refused any more.
         if !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;
         }
         Ok(FromParty::Codes { step, bytes })
+    }
+    /// What the codes of the last batch were expected to be, before noise and flips were drawn.
+    fn expected_codes(&self) -> Vec<f32> {
+        let left = self.releases.expectation();
+        self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect()
+    }
+
+    /// Keeps what is sent, where the config asks for it, and counts its bits.
+    fn note(
+        &mut self,
+        (step, request): (u64, Rows),
+        rows: &[u32],
+        codes: &PackedCodes,
+    ) -> anyhow::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.codes(step, request, rows, codes)?;
+        }
+        self.released_bits += (rows.len() * self.settings.bits) as u64;
+        Ok(())
     }
 }

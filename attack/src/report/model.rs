@@ -100,7 +100,7 @@ pub struct Chart {
 pub struct UtilityPoint {
     /// The defence, for instance "randomised response".
     pub defence: String,
-    /// Its setting, for instance "eps_bit = 2".
+    /// Its setting, for instance "epsilon 2 a bit, 32 a draw, 32 over the run".
     pub setting: String,
     /// The task's metric on test records.
     pub utility: f64,

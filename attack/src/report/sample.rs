@@ -54,7 +54,7 @@ fn results() -> Vec<AttackResult> {
         with(found, &[(ACCURACY, accuracy, 0.01)])
     };
     let mut noisy = column("inverse network", 1, Codes, 0.09);
-    noisy.defence = "randomised response, eps_bit = 2".to_string();
+    noisy.defence = "randomised response, epsilon 2 a bit, 32 a draw, 32 over the run".to_string();
     let mut sign = column("inverse network", 1, BeforeSign, 0.4);
     sign.note = Some("The authors' attack: no coordinator sees this value.".to_string());
     vec![
@@ -135,8 +135,8 @@ pub fn sample() -> Report {
             point("hash", "d = 4", 0.741, 0.06),
             point("hash", "d = 16", 0.769, 0.15),
             point("hash", "d = 64", 0.774, 0.24),
-            point("randomised response", "eps_bit = 1", 0.702, 0.05),
-            point("randomised response", "eps_bit = 2", 0.748, 0.09),
+            point("randomised response", "epsilon 1 a bit, 16 a draw, 16 over the run", 0.702, 0.05),
+            point("randomised response", "epsilon 2 a bit, 32 a draw, 32 over the run", 0.748, 0.09),
             point("floats", "none", 0.778, 0.45),
         ],
         label_utility: vec![point("int8 gradients", "alone", 0.778, 0.99), point("noise", "1", 0.741, 0.7)],

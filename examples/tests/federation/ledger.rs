@@ -18,7 +18,7 @@ pub fn counted(fixture: &Fixture, party: &str) -> BTreeMap<u64, usize> {
     let mut bits = BTreeMap::new();
     for line in fixture.read(&format!("{party}.csv.out")).lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
-        assert!(cells[0].starts_with('r') && cells.len() == 5, "{line}");
+        assert!(cells[0].starts_with('r') && cells.len() == 6, "{line}");
         *bits.entry(cells[1].parse().unwrap()).or_default() += 1;
     }
     bits

@@ -9,6 +9,7 @@ mod changed_tables;
 mod damaged;
 mod erased;
 mod fixture;
+mod flipped;
 mod hijacked;
 mod honest;
 mod ledger;

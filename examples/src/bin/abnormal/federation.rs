@@ -160,7 +160,7 @@ impl<'a> Federation<'a> {
             .zip(&self.models.encoders)
             .map(|(values, encoder)| {
                 let width = values.len() / rows.max(1);
-                let pass = |values: &[f32]| encoder.embedding(values.to_vec(), values.len() / width);
+                let pass = |values: &[f32]| encoder.encode(values.to_vec(), values.len() / width);
                 values.chunks(PASS * width).flat_map(pass).collect()
             })
             .collect();

@@ -66,7 +66,7 @@ pub fn run(
     for (party, matrix) in columns.iter().enumerate() {
         let mut encoder = encoder(party, settings.seed + 1 + party as u64)?;
         encoder.expect_watch();
-        parties.push(LocalParty { encoder, gather: Box::new(|rows| matrix.gather(rows)) });
+        parties.push(LocalParty { encoder, gather: Box::new(|rows| matrix.gather(rows)), response: None });
     }
     let mut parties = LocalParties::hashed(parties, plan.clone());
     let loss =

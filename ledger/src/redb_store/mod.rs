@@ -1,31 +1,56 @@
 //! The store on disk: redb, an embedded database in one file.
-//!
-//! Accounts lie in 4,096 buckets by the first 12 bits of their keys, so that a pass over a million records rewrites
-//! 4,096 values in order, not a million. Fewer buckets would make small writes slower, more of them small tables.
+
+mod layout;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable};
 
 use crate::account::Account;
+use crate::answer::AnswerKey;
 use crate::flow::{Flow, Kind, Volume};
 use crate::key::{RecordKey, Salt};
-use crate::store::{Store, StoreError};
+use crate::store::{Accounts, Changes, Store, StoreError};
+use layout::{ANSWERS, BUCKETS, FLOWS, Layout, Meta};
 
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("hashvfl.v1 meta");
-const BUCKETS: TableDefinition<u16, &[u8]> = TableDefinition::new("accounts");
-const FLOWS: TableDefinition<(&str, &str), (u64, u64)> = TableDefinition::new("flows");
 /// Of pages of the file, in memory.
 const CACHE_BYTES: usize = 32 << 20;
-const ENTRY_BYTES: usize = 16 + Account::BYTES;
 
 /// A ledger file. It is locked while it is open.
 pub struct RedbStore {
     database: Database,
     path: PathBuf,
     salt: Salt,
+    layout: Layout,
+}
+
+/// A ledger file that is looked at and never changed.
+pub struct LedgerView {
+    database: ReadOnlyDatabase,
+    path: PathBuf,
+    salt: Salt,
+    layout: Layout,
+}
+
+impl LedgerView {
+    /// Opens a ledger that is there.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = builder().open_read_only(path).map_err(|error| opening(path, error))?;
+        let (salt, layout) = meta(&database, path)?;
+        Ok(Self { database, path: path.to_path_buf(), salt, layout })
+    }
+}
+
+impl Accounts for LedgerView {
+    fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
+        scan(&self.database, self.layout, &self.path, each)
+    }
 }
 
 impl RedbStore {
@@ -42,19 +67,9 @@ impl RedbStore {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_path_buf()));
         }
-        let database = builder().open(path);
-        Self::with(database.map_err(|error| opening(path, error))?, path)
-    }
-
-    fn with(database: Database, path: &Path) -> Result<Self, StoreError> {
-        let salt = (|| -> Result<Option<Salt>, redb::Error> {
-            let meta = database.begin_read()?.open_table(META)?;
-            let salt = meta.get("salt")?;
-            Ok(salt.and_then(|salt| salt.value().try_into().ok()))
-        })();
-        let salt = salt.map_err(|error| failed("read", path, error))?;
-        let salt = salt.ok_or_else(|| damaged(path, "its salt is missing"))?;
-        Ok(Self { database, path: path.to_path_buf(), salt })
+        let database = builder().open(path).map_err(|error| opening(path, error))?;
+        let (salt, layout) = meta(&database, path)?;
+        Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
 
     /// Bytes of the file.
@@ -63,27 +78,17 @@ impl RedbStore {
     }
 }
 
-impl Store for RedbStore {
+impl Accounts for RedbStore {
     fn salt(&self) -> Salt {
         self.salt
     }
 
     fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
-        let mut whole = true;
-        let scanned = (|| -> Result<(), redb::Error> {
-            let buckets = self.database.begin_read()?.open_table(BUCKETS)?;
-            for bucket in buckets.iter()? {
-                let (_, bytes) = bucket?;
-                let (entries, rest) = bytes.value().as_chunks::<ENTRY_BYTES>();
-                whole &= rest.is_empty();
-                entries.iter().map(decode).for_each(|(key, account)| each(key, account));
-            }
-            Ok(())
-        })();
-        scanned.map_err(|error| failed("read", &self.path, error))?;
-        if whole { Ok(()) } else { Err(damaged(&self.path, "an entry is cut off")) }
+        scan(&self.database, self.layout, &self.path, each)
     }
+}
 
+impl Store for RedbStore {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
         let read = (|| -> Result<BTreeMap<Flow, Volume>, redb::Error> {
             let table = self.database.begin_read()?.open_table(FLOWS)?;
@@ -100,37 +105,95 @@ impl Store for RedbStore {
         read.map_err(|error| failed("read", &self.path, error))
     }
 
-    fn write(
-        &mut self,
-        accounts: &mut dyn Iterator<Item = (RecordKey, Account)>,
-        flows: &BTreeMap<Flow, Volume>,
-    ) -> Result<(), StoreError> {
+    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        if self.layout == Layout::Old {
+            return Ok(vec![None; keys.len()]);
+        }
+        let read = (|| -> Result<Vec<Option<Vec<u8>>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(ANSWERS)?;
+            let answer = |key| Ok(table.get(&layout::answer_key(key))?.map(|bytes| bytes.value().to_vec()));
+            keys.iter().map(answer).collect()
+        })();
+        read.map_err(|error| failed("read", &self.path, error))
+    }
+
+    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+        let layout = self.layout;
         let written = (|| -> Result<(), redb::Error> {
             // A transaction is durable when its commit returns, redb's default.
             let transaction = self.database.begin_write()?;
+            if layout == Layout::Old {
+                layout::modernise(&transaction)?;
+            }
             {
                 let mut table = transaction.open_table(BUCKETS)?;
-                let mut accounts = accounts.peekable();
-                let mut changes = Vec::new();
+                let mut accounts = changes.accounts.peekable();
+                let mut of_bucket = Vec::new();
                 while let Some((key, _)) = accounts.peek() {
-                    let bucket = bucket_of(*key);
-                    changes.clear();
-                    changes.extend(std::iter::from_fn(|| {
-                        accounts.next_if(|(key, _)| bucket_of(*key) == bucket)
+                    let bucket = layout::bucket_of(*key);
+                    of_bucket.clear();
+                    of_bucket.extend(std::iter::from_fn(|| {
+                        accounts.next_if(|(key, _)| layout::bucket_of(*key) == bucket)
                     }));
                     let old = table.get(bucket)?.map(|bytes| bytes.value().to_vec()).unwrap_or_default();
-                    table.insert(bucket, merge(&old, &changes).as_slice())?;
+                    table.insert(bucket, layout::merge(&old, &of_bucket).as_slice())?;
                 }
                 let mut table = transaction.open_table(FLOWS)?;
-                for (flow, volume) in flows {
+                for (flow, volume) in changes.flows {
                     table
                         .insert((flow.recipient.as_str(), flow.kind.as_str()), (volume.items, volume.bits))?;
+                }
+                let mut table = transaction.open_table(ANSWERS)?;
+                for (key, bytes) in changes.answers {
+                    table.insert(&layout::answer_key(key), bytes.as_slice())?;
                 }
             }
             Ok(transaction.commit()?)
         })();
-        written.map_err(|error| failed("write", &self.path, error))
+        written.map_err(|error| failed("write", &self.path, error))?;
+        self.layout = Layout::Present;
+        Ok(())
     }
+
+    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
+        if self.layout == Layout::Old {
+            return Ok(0);
+        }
+        let forgotten = (|| -> Result<u64, redb::Error> {
+            let transaction = self.database.begin_write()?;
+            let mut count = 0;
+            {
+                let mut table = transaction.open_table(ANSWERS)?;
+                for record in records {
+                    let [first, last] = layout::answers_of(*record);
+                    table.retain_in::<&[u8; 32], _>(&first..=&last, |_, _| {
+                        count += 1;
+                        false
+                    })?;
+                }
+            }
+            transaction.commit()?;
+            Ok(count)
+        })();
+        forgotten.map_err(|error| failed("write", &self.path, error))
+    }
+}
+
+fn meta(database: &impl ReadableDatabase, path: &Path) -> Result<(Salt, Layout), StoreError> {
+    match layout::meta(database).map_err(|error| failed("read", path, error))? {
+        Meta::Ledger(salt, layout) => Ok((salt, layout)),
+        Meta::Unknown(reason) => Err(damaged(path, reason)),
+    }
+}
+
+fn scan(
+    database: &impl ReadableDatabase,
+    layout: Layout,
+    path: &Path,
+    each: &mut dyn FnMut(RecordKey, Account),
+) -> Result<(), StoreError> {
+    let whole = layout::scan(database, layout, each).map_err(|error| failed("read", path, error))?;
+    if whole { Ok(()) } else { Err(damaged(path, "an entry is cut off")) }
 }
 
 /// Makes an empty ledger under another name and gives it its own once it is whole: a process killed here leaves no
@@ -153,9 +216,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     let database = builder().create(&new).map_err(|error| opening(path, error))?;
     let filled = (|| -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        transaction.open_table(META)?.insert("salt", salt.as_slice())?;
-        transaction.open_table(BUCKETS)?;
-        transaction.open_table(FLOWS)?;
+        layout::lay_out(&transaction, &salt)?;
         Ok(transaction.commit()?)
     })();
     filled.map_err(|error| failed("make", path, error))?;
@@ -180,32 +241,6 @@ fn builder() -> Builder {
     builder
 }
 
-fn bucket_of(key: RecordKey) -> u16 {
-    u16::from_be_bytes([key.0[0], key.0[1]]) >> 4
-}
-
-fn decode(entry: &[u8; ENTRY_BYTES]) -> (RecordKey, Account) {
-    let key = RecordKey(std::array::from_fn(|index| entry[index]));
-    (key, Account::from_bytes(&std::array::from_fn(|index| entry[16 + index])))
-}
-
-/// The entries of `old` with `changes` put in, both in the order of keys.
-fn merge(old: &[u8], changes: &[(RecordKey, Account)]) -> Vec<u8> {
-    let (kept, _) = old.as_chunks::<ENTRY_BYTES>();
-    let mut kept = kept.iter().peekable();
-    let mut merged = Vec::with_capacity(old.len() + changes.len() * ENTRY_BYTES);
-    for (key, account) in changes {
-        while let Some(entry) = kept.next_if(|entry| entry[..16] < key.0[..]) {
-            merged.extend(entry);
-        }
-        kept.next_if(|entry| entry[..16] == key.0[..]);
-        merged.extend(key.0);
-        merged.extend(account.to_bytes());
-    }
-    merged.extend(kept.flatten());
-    merged
-}
-
 fn io(what: &'static str, path: &Path, error: impl ToString) -> StoreError {
     StoreError::Io { what, path: path.to_path_buf(), reason: error.to_string() }
 }
@@ -219,6 +254,7 @@ fn opening(path: &Path, error: DatabaseError) -> StoreError {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             StoreError::Locked(path.to_path_buf())
         }
+        DatabaseError::RepairAborted => StoreError::NotClosed(path.to_path_buf()),
         error => failed("open", path, error.into()),
     }
 }
@@ -275,7 +311,8 @@ mod tests {
         let flow = Flow::new("spring", Kind::Codes);
         let write = |store: &mut RedbStore, entries: &[(RecordKey, Account)], items| {
             let flows = BTreeMap::from([(flow.clone(), Volume::of(items, 4))]);
-            store.write(&mut entries.iter().copied(), &flows).unwrap();
+            let mut accounts = entries.iter().map(|(key, account)| (*key, Some(*account)));
+            store.write(Changes { accounts: &mut accounts, flows: &flows, answers: &[] }).unwrap();
         };
         write(&mut store, &[(key(1, 5), account(1)), (key(2, 1), account(1))], 2);
         write(&mut store, &[(key(1, 3), account(2)), (key(1, 5), account(3)), (key(1, 9), account(1))], 6);
@@ -304,5 +341,79 @@ mod tests {
         std::fs::write(&path, vec![7; 10_000]).unwrap();
         let damaged = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(damaged, StoreError::Damaged { .. }), "{damaged}");
+    }
+    fn write(store: &mut RedbStore, entries: &[(RecordKey, Option<Account>)]) {
+        let changes =
+            Changes { accounts: &mut entries.iter().copied(), flows: &BTreeMap::new(), answers: &[] };
+        store.write(changes).unwrap();
+    }
+
+    #[test]
+    fn a_ledger_of_before_is_read_as_it_is_and_brought_to_the_present_layout_by_a_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        let mut noisy = Account::default();
+        noisy.charge(Cost { bits: 4, epsilon: crate::Epsilon::new(2.0) }, 3);
+        layout::write_old(&path, &[9; 32], &[(key(1, 5), account(2)), (key(2, 1), noisy)]);
+        let before = std::fs::read(&path).unwrap();
+        noisy.old_draw = true;
+        let old = [(key(1, 5), account(2)), (key(2, 1), noisy)];
+        let accounts = |ledger: &dyn Accounts| {
+            let mut found = Vec::new();
+            ledger.scan(&mut |key, account| found.push((key, account))).unwrap();
+            found
+        };
+        let view = LedgerView::open(&path).unwrap();
+        assert_eq!((accounts(&view), view.salt()), (old.to_vec(), [9; 32]));
+        drop(view);
+        assert_eq!(std::fs::read(&path).unwrap(), before, "looking changes nothing");
+        let mut store = RedbStore::open(&path).unwrap();
+        assert_eq!((accounts(&store), store.forget(&[key(1, 5)]).unwrap()), (old.to_vec(), 0));
+        write(&mut store, &[(key(3, 0), Some(account(1)))]);
+        let present = [old.as_slice(), &[(key(3, 0), account(1))]].concat();
+        assert_eq!(accounts(&store), present);
+        drop(store);
+        let mut store = RedbStore::open(&path).unwrap();
+        assert_eq!(accounts(&store), present);
+        write(&mut store, &[(key(2, 1), None)]);
+        assert_eq!(
+            all(&store),
+            [(key(1, 5), 8), (key(3, 0), 4)],
+            "an account that is folded into another is gone"
+        );
+    }
+
+    #[test]
+    fn answers_outlast_the_process_until_their_record_is_erased() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        let answer = |record, name| AnswerKey { record, name: crate::AnswerName([name; 16]) };
+        let kept = [
+            (answer(key(1, 5), 1), vec![7]),
+            (answer(key(1, 5), 2), vec![8]),
+            (answer(key(1, 6), 1), vec![9]),
+        ];
+        let mut store = RedbStore::open_or_create(&path).unwrap();
+        let changes = Changes { accounts: &mut std::iter::empty(), flows: &BTreeMap::new(), answers: &kept };
+        store.write(changes).unwrap();
+        drop(store);
+        let mut store = RedbStore::open(&path).unwrap();
+        let asked = [kept[2].0, kept[1].0, answer(key(1, 6), 2)];
+        assert_eq!(store.answers(&asked).unwrap(), [Some(vec![9]), Some(vec![8]), None]);
+        assert_eq!(store.forget(&[key(1, 5), key(4, 4)]).unwrap(), 2);
+        assert_eq!(store.answers(&asked).unwrap(), [Some(vec![9]), None, None]);
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        let store = RedbStore::open_or_create(&path).unwrap();
+        let transaction = store.database.begin_write().unwrap();
+        transaction.open_table(layout::META).unwrap().insert("version", [3_u8].as_slice()).unwrap();
+        transaction.commit().unwrap();
+        drop(store);
+        let error = RedbStore::open(&path).map(drop).unwrap_err().to_string();
+        assert!(error.contains("a later version"), "{error}");
     }
 }
