@@ -144,6 +144,9 @@ impl Bench<'_> {
         for facts in [&[Fact::Code][..], facts] {
             findings.keep(scene.conditional_mean(facts)?);
         }
+        // What noise hides in one code, the codes of many epochs show.
+        let everything = [Fact::EpochCodes(attackable.observed.epochs())];
+        findings.keep(self.trained_scene(&attackable).conditional_mean(&everything)?);
         // Test records are encoded once, by a model that others are fitted on.
         let draw = epsilon * run.bits as f64;
         let setting = format!("epsilon {epsilon} a bit, {draw} a draw, {draw} over the run");
