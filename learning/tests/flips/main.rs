@@ -149,7 +149,13 @@ fn a_twin_is_not_told_from_another_record_by_a_run_s_codes() {
 }
 
 /// Codes of records of `columns` by a frozen `encoder` on a device of that name, at a place.
-fn respond(encoder: &Encoder, device: &str, place: Place, columns: &[f32], by_content: bool) -> Vec<Vec<f32>> {
+fn respond(
+    encoder: &Encoder,
+    device: &str,
+    place: Place,
+    columns: &[f32],
+    by_content: bool,
+) -> Vec<Vec<f32>> {
     let records = columns.len() / COLUMNS;
     let mut values = encoder.encode(columns.to_vec(), records);
     if by_content {
@@ -169,7 +175,10 @@ fn respond(encoder: &Encoder, device: &str, place: Place, columns: &[f32], by_co
 
 /// Checks codes of two versions of records, the second of which is the first again or another one: the neighbours differ
 /// in the second version alone, of which there is one draw.
-fn check_versions(first: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>, second: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>) {
+fn check_versions(
+    first: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>,
+    second: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>,
+) {
     let version = drawn(2_000, "first version");
     let other: Vec<f32> = version.iter().map(|value| -3.0 * value).collect();
     let of = |by_content| {
