@@ -11,7 +11,7 @@ use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::response::{Place, Request, Response};
 use hashvfl_core::{CanonicalId, Digest, PackedCodes, Part, PartyName, Plan, RunId, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
-use hashvfl_learning::device::Device;
+use hashvfl_learning::device::{self, Device, DeviceChoice};
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
 use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::local::{LocalParties, LocalParty, LocalResponse};
@@ -39,6 +39,10 @@ fn settings() -> RunSettings {
 }
 
 fn encoder(plan: &Plan) -> Encoder {
+    encoder_on(plan, &Device::flex())
+}
+
+fn encoder_on(plan: &Plan, device: &Device) -> Encoder {
     let config = EncoderConfig {
         model: BottomConfig::Mlp(MlpConfig { hidden: vec![8] }),
         // The values before the sign are then the same wherever the encoder is.
@@ -46,7 +50,7 @@ fn encoder(plan: &Plan) -> Encoder {
         ..EncoderConfig::default()
     };
     let input = InputShape { columns: COLUMNS, ..InputShape::default() };
-    Encoder::new(config, Cut::Hash, input, &settings(), plan.updates(), 5, &Device::flex()).unwrap()
+    Encoder::new(config, Cut::Hash, input, &settings(), plan.updates(), 5, device).unwrap()
 }
 
 fn drawn(records: usize, purpose: &str) -> Vec<f32> {
@@ -136,7 +140,7 @@ fn a_twin_is_not_told_from_another_record_by_a_run_s_codes() {
     let of = |by_content| {
         let ((encoder, twins), (also, others)) = (pairs(true, by_content), pairs(false, by_content));
         assert_eq!(encoder, also, "an encoder that the records have not shaped");
-        assert!(twins.len() > 1_500);
+        assert!(twins.len() > 1_400);
         largest(&twins, &others)
     };
     let (now, before) = (of(false), of(true));
@@ -144,46 +148,80 @@ fn a_twin_is_not_told_from_another_record_by_a_run_s_codes() {
     assert!(before > DRAW, "the check must tell the draw of before: {before}");
 }
 
-/// Codes of records of `columns` by a frozen `encoder` at a place.
-fn respond(encoder: &Encoder, place: Place, columns: &[f32], by_content: bool) -> Vec<Vec<f32>> {
+/// Codes of records of `columns` by a frozen `encoder` on a device of that name, at a place.
+fn respond(
+    encoder: &Encoder,
+    device: &str,
+    place: Place,
+    columns: &[f32],
+    by_content: bool,
+) -> Vec<Vec<f32>> {
     let records = columns.len() / COLUMNS;
     let mut values = encoder.encode(columns.to_vec(), records);
     if by_content {
-        let contents = columns.chunks_exact(COLUMNS);
         let digest = encoder.digest();
-        values
-            .chunks_exact_mut(BITS)
-            .zip(contents)
-            .for_each(|(values, content)| flip_by_content(values, content, &digest));
+        for (values, content) in values.chunks_exact_mut(BITS).zip(columns.chunks_exact(COLUMNS)) {
+            flip_by_content(values, content, &digest);
+        }
     } else {
         let ids: Vec<CanonicalId> = (0..records).map(id).collect();
-        let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns };
+        let encoder = Digest::of_parts([encoder.state_digest().0.as_slice(), device.as_bytes()]);
+        let request = Request { encoder, place, ids: &ids, columns };
         Response::new(KEY, EPSILON).respond(&request, &mut values, BITS);
     }
     let codes = PackedCodes::pack(&values, BITS).unwrap().to_signs();
     codes.chunks_exact(BITS).map(<[f32]>::to_vec).collect()
 }
 
-#[test]
-fn two_versions_of_a_record_are_not_told_from_one_by_fresh_draws() {
-    let records = 2_000;
-    let encoder = encoder(&Plan::new(&settings(), RECORDS).unwrap());
-    let first = drawn(records, "first version");
-    let second: Vec<f32> = first.iter().map(|value| -3.0 * value).collect();
+/// Checks codes of two versions of records, the second of which is the first again or another one: the neighbours differ
+/// in the second version alone, of which there is one draw.
+fn check_versions(
+    first: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>,
+    second: &dyn Fn(&[f32], bool) -> Vec<Vec<f32>>,
+) {
+    let version = drawn(2_000, "first version");
+    let other: Vec<f32> = version.iter().map(|value| -3.0 * value).collect();
     let of = |by_content| {
-        let serve = |process: &[u8; 32], columns: &[f32]| {
-            respond(&encoder, Place::Serving { process, draw: 1 }, columns, by_content)
-        };
         let pairs = |columns: &[f32]| -> Vec<Pair> {
-            let versions = serve(&[1; 32], &first).into_iter().zip(serve(&[2; 32], columns));
+            let versions = first(&version, by_content).into_iter().zip(second(columns, by_content));
             versions.map(|(one, other)| [one, other]).collect()
         };
-        largest(&pairs(&first), &pairs(&second))
+        largest(&pairs(&version), &pairs(&other))
     };
-    // The neighbours differ in the second version alone, of which there is one draw.
     let (now, before) = (of(false), of(true));
     assert!(now <= DRAW, "{now}");
     assert!(before > DRAW, "the check must tell the draw of before: {before}");
+}
+
+#[test]
+fn two_versions_of_a_record_are_not_told_from_one_by_fresh_draws() {
+    let encoder = encoder(&Plan::new(&settings(), RECORDS).unwrap());
+    let serve = |process: [u8; 32]| {
+        let encoder = &encoder;
+        move |columns: &[f32], by_content| {
+            respond(encoder, "CPU", Place::Serving { process: &process, draw: 1 }, columns, by_content)
+        }
+    };
+    check_versions(&serve([1; 32]), &serve([2; 32]));
+}
+
+#[test]
+fn nor_by_draws_on_two_devices_at_one_place() {
+    let opened = match device::open(DeviceChoice::Wgpu) {
+        Ok(opened) => opened,
+        Err(error) => {
+            assert!(std::env::var_os("HASHVFL_NEED_WGPU").is_none(), "{error}");
+            return eprintln!("skipped: {error}");
+        }
+    };
+    let plan = Plan::new(&settings(), RECORDS).unwrap();
+    let (on_cpu, on_wgpu) = (encoder(&plan), encoder_on(&plan, &opened.device));
+    let run = RunId::new("spring").unwrap();
+    let place = Place::File { run: &run, part: Part::Test, chunk: 0 };
+    check_versions(
+        &|columns, by_content| respond(&on_cpu, "CPU", place, columns, by_content),
+        &|columns, by_content| respond(&on_wgpu, &opened.name, place, columns, by_content),
+    );
 }
 
 /// Codes of a record in two batches of an encoder that a coordinator holds: it goes back to a checkpoint in between, where
