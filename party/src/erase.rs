@@ -50,7 +50,9 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     }
     let named: Vec<CanonicalId> = found.into_iter().map(|(_, canonical)| canonical).collect();
     let answers = ledger.as_mut().map_or(Ok(0), |ledger| forget_answers(ledger, &named))?;
-    println!("{answers} answers that were kept to be sent again are forgotten");
+    if answers > 0 {
+        println!("{answers} answers that were kept to be sent again are forgotten");
+    }
     records.erase(&rows);
     state::keep_records(config, &records)?;
     ensure!(

@@ -246,7 +246,7 @@ fn an_evaluation_of_privacy_is_refused_when_tables_are_not_those_of_the_run() {
         let config = AttackConfig::new(fixture.path("manifest.toml"), PartyName::new(PARTIES[1]).unwrap());
         let transcript = fixture.path("coordinator-state/transcript.parquet");
         let attacked = hashvfl_attack::run(&transcript, &config, &fixture.path("report"), &mut |_| ());
-        format!("{:#}", attacked.err().expect("an attack on another record's columns"))
+        format!("{:#}", attacked.expect_err("an attack on another record's columns"))
     };
     fixture.rewrite("telecom.csv", reversed);
     let error = refused();

@@ -48,6 +48,9 @@ struct Arguments {
     /// Code lengths alone: no other defence, no label inference, no further attacks.
     #[arg(long)]
     lengths_only: bool,
+    /// Randomised response alone: no other defence, no other code length, no label inference, no further attacks.
+    #[arg(long, conflicts_with = "lengths_only")]
+    epsilons_only: bool,
     /// How often the run is trained, over the network once and the others in this process.
     #[arg(long, default_value_t = 3)]
     trainings: u32,
@@ -87,11 +90,11 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let parties: Vec<PathBuf> = configs.parties.iter().map(|(_, config)| config.clone()).collect();
     Manifest::of(&configs.coordinator, &parties)?.write(&manifest)?;
     let (victim, own) = roles(arguments.dataset);
-    let all = !arguments.lengths_only;
+    let all = !arguments.lengths_only && !arguments.epsilons_only;
     let config = AttackConfig {
         own: Some(PartyName::new(own)?),
-        bits: arguments.lengths.clone(),
-        randomised_response: if all { arguments.epsilons.clone() } else { Vec::new() },
+        bits: if arguments.epsilons_only { Vec::new() } else { arguments.lengths.clone() },
+        randomised_response: if arguments.lengths_only { Vec::new() } else { arguments.epsilons.clone() },
         encode_once: all,
         label_inference: all,
         gradient_noise: if all { arguments.noises.clone() } else { Vec::new() },
