@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use hashvfl_coordinator::{CoordinatorConfig, top};
+use hashvfl_coordinator::CoordinatorConfig;
+use hashvfl_coordinator::state::StateFolder;
 use hashvfl_core::Digest;
 use hashvfl_data::fingerprint;
 use hashvfl_files::write_whole;
@@ -22,7 +23,7 @@ pub struct Manifest {
     pub coordinator: PathBuf,
     /// The parties' configs, in the run's order.
     pub parties: Vec<PathBuf>,
-    /// SHA-256 of every file that is read: configs, tables, models.
+    /// SHA-256 of every file that is read: configs, tables, models, kept records, the summary.
     pub sha256: BTreeMap<PathBuf, String>,
 }
 
@@ -80,7 +81,8 @@ impl Manifest {
         let mut files = vec![self.coordinator.clone()];
         let coordinator = CoordinatorConfig::read(&self.coordinator)?;
         files.extend_from_slice(coordinator.labels.files());
-        files.push(top::path(&coordinator));
+        let state = StateFolder::existing(&coordinator.state);
+        files.extend([state.top(), state.summary(), state.records()]);
         for path in &self.parties {
             let party = PartyConfig::read(path)?;
             files.push(path.clone());

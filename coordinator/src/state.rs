@@ -49,8 +49,8 @@ impl StateFolder {
         self.folder.join("summary.json")
     }
 
-    /// Which records the run was about.
-    fn records(&self) -> PathBuf {
+    /// The file that says which records the run was about.
+    pub fn records(&self) -> PathBuf {
         self.folder.join("records.hashvfl")
     }
 
