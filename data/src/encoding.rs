@@ -153,6 +153,16 @@ impl Encoding {
     /// When the table lacks a column that was fitted, has another or one of another type, or holds what no training
     /// row had and `treatment` does not accept it.
     pub fn encode(&self, table: Table, treatment: &Treatment) -> Result<Matrix, PreprocessError> {
+        self.encode_marking(table, treatment, &mut Vec::new())
+    }
+
+    /// The same; where `treatment` marks faults, rows with some come into `faulty`.
+    pub(crate) fn encode_marking(
+        &self,
+        table: Table,
+        treatment: &Treatment,
+        faulty: &mut Vec<u32>,
+    ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
         let encoder = RowEncoder::new(self, &names, &contents, treatment)?;
         if encoder.width() == matrix.cols() {
@@ -162,14 +172,14 @@ impl Encoding {
             let mut encoded = Vec::with_capacity(encoder.width());
             for (number, row) in matrix.rows_mut().enumerate() {
                 encoded.clear();
-                encoder.row(number, row, &mut encoded)?;
+                encoder.row(number, row, &mut encoded, faulty)?;
                 row.copy_from_slice(&encoded);
             }
             return Ok(matrix);
         }
         let mut encoded = Vec::with_capacity(matrix.rows() * encoder.width());
         for number in 0..matrix.rows() {
-            encoder.row(number, matrix.row(number), &mut encoded)?;
+            encoder.row(number, matrix.row(number), &mut encoded, faulty)?;
         }
         Ok(Matrix::from_checked(encoder.width(), encoded))
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use sha2::{Digest as _, Sha256};
 
+use crate::csv_text::{csv_error, open_csv};
 use crate::error::TableError;
 use crate::input;
 use crate::labels::Labels;
@@ -44,9 +45,8 @@ impl Order {
     /// When the file is missing, no order file, or damaged.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let damaged = |reason| TableError::Order { path: path.to_owned(), reason };
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input::open(path)?);
-        let mut lines = reader.records().map(|line| line.map_err(|_| damaged("it is no CSV")));
+        let mut reader = open_csv(path)?;
+        let mut lines = reader.records().map(|line| line.map_err(|error| csv_error(path, error)));
         let mut head = || lines.next().unwrap_or(Err(damaged("it ends in its head")));
         if head()?.get(0) != Some(MARK) {
             return Err(damaged("its first line is not that of an order file"));
@@ -137,7 +137,7 @@ impl Labels {
                 Target::Real(places.iter().map(|&place| values[place as usize]).collect())
             }
         };
-        Ok(Self { ids: order.ids.clone(), target })
+        Ok(Self { ids: order.ids.clone(), target, note: self.note })
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::content::Content;
+use crate::content::{Content, is_faulty};
 use crate::encoding::{Encoding, Fitted, FittedColumn, kind_differs, positions};
 use crate::preprocess::PreprocessError;
 use crate::scale::Scaler;
-use crate::treatment::{Treatment, Unseen};
+use crate::treatment::{Faulty, Treatment, Unseen};
 
 /// An encoding made ready for the dictionaries of one table.
 pub(crate) struct RowEncoder<'a> {
     steps: Vec<Step<'a>>,
     width: usize,
+    faulty: Faulty,
 }
 
 struct Step<'a> {
@@ -60,7 +61,7 @@ impl<'a> RowEncoder<'a> {
         };
         let steps =
             encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
-        Ok(Self { steps, width: encoding.width() })
+        Ok(Self { steps, width: encoding.width(), faulty: treatment.faulty })
     }
 
     /// Columns of the result.
@@ -74,9 +75,31 @@ impl<'a> RowEncoder<'a> {
         self.steps.iter().all(same)
     }
 
-    /// Appends the row of this `number`, from 0.
-    pub(crate) fn row(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<(), PreprocessError> {
+    /// Appends the row of this `number`, from 0. One that cannot be encoded is an error, or zeros and an entry in `faulty`.
+    pub(crate) fn row(
+        &self,
+        number: usize,
+        raw: &[f32],
+        into: &mut Vec<f32>,
+        faulty: &mut Vec<u32>,
+    ) -> Result<(), PreprocessError> {
+        let start = into.len();
+        match self.append(number, raw, into) {
+            Err(_) if self.faulty == Faulty::Mark => {
+                into.truncate(start);
+                into.resize(start + self.width, 0.0);
+                faulty.push(number as u32); // rows are counted by u32
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn append(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<(), PreprocessError> {
         for (step, &value) in self.steps.iter().zip(raw) {
+            if is_faulty(value) {
+                return Err(step.refused(number, true));
+            }
             match &step.kind {
                 StepKind::Number { scaler, fill, missed } => {
                     let missing = value.is_nan();

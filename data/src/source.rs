@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::error::TableError;
+use crate::input::count_all_lines;
 use crate::key_columns::KeyColumns;
 use crate::matrix::Matrix;
 use crate::order::fingerprint;
@@ -133,6 +134,17 @@ impl ColumnsSource {
             Self::Png(png) => &png.paths,
             Self::Npy(npy) => &npy.paths,
             Self::Sql(_) => &[],
+        }
+    }
+
+    /// Lines of the text files, their headers and empty ones among them; none of other sources.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn lines(&self) -> Result<Option<u64>, TableError> {
+        match self {
+            Self::Csv(csv) => count_all_lines(&csv.paths).map(Some),
+            _ => Ok(None),
         }
     }
 

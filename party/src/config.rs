@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, RunId, RunSettings};
-use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
+use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
@@ -223,6 +223,7 @@ impl PartyConfig {
             missing: self.missing,
             unseen: self.unseen,
             types: self.types.clone(),
+            faulty: Faulty::Refuse,
         }
     }
 

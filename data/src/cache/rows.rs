@@ -24,12 +24,14 @@ pub struct RowFile {
 }
 
 impl RowFile {
-    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order.
+    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order. Where `treatment`
+    /// marks faults, records with some come into `faulty`.
     pub(crate) fn encode(
         cache: &Reader,
         order: &[u32],
         encoding: &Encoding,
         treatment: &Treatment,
+        faulty: &mut Vec<u32>,
     ) -> Result<Self, PreprocessError> {
         let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
@@ -51,7 +53,7 @@ impl RowFile {
                 let cells = values.iter().skip(place).step_by(rows.len());
                 row.iter_mut().zip(cells).for_each(|(cell, value)| *cell = *value);
                 encoded.clear();
-                encoder.row(record, &row, &mut encoded)?;
+                encoder.row(record, &row, &mut encoded, faulty)?;
                 let mut bytes = encoded.iter().map(|value| value.to_le_bytes());
                 bytes.try_for_each(|bytes| file.write_all(&bytes)).map_err(failed)?;
             }
