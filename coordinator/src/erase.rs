@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use hashvfl_data::read_found;
-use hashvfl_files::write_whole;
-use tracing::info;
+use hashvfl_files::{say, write_whole};
+use hashvfl_transcript::Expiry;
+use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
 use crate::labels;
@@ -42,13 +43,13 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         codes += known;
     }
     let served_codes = erase_served(config, &state, &served, &served_rows)?;
-    println!("{} records: {codes} codes erased; the ledger keeps its totals", rows.len());
-    println!("{} served records: {served_codes} codes erased", served_rows.len());
+    say!("{} records: {codes} codes erased; the ledger keeps its totals", rows.len());
+    say!("{} served records: {served_codes} codes erased", served_rows.len());
     screen::erase(&state.screened(), &rows.iter().map(|row| ids[*row as usize].as_str()).collect())?;
     let transcript = state.transcript();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, &|record| rows.binary_search(&record).is_ok())?;
-        println!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
+        say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
     }
     Ok(())
 }
@@ -78,10 +79,14 @@ fn erase_served(
 /// Removes the transcript if it is older than `transcript_days`.
 pub fn expire(config: &CoordinatorConfig) -> anyhow::Result<()> {
     let transcript = StateFolder::existing(&config.state).transcript();
-    if let Some(days) = config.transcript_days
-        && hashvfl_transcript::expire(&transcript, days, SystemTime::now())?
-    {
-        info!("the transcript was older than transcript_days = {days} and has been removed");
+    let Some(days) = config.transcript_days else { return Ok(()) };
+    match hashvfl_transcript::expire(&transcript, days, SystemTime::now())? {
+        Expiry::Removed => info!("the transcript was older than transcript_days = {days} and has been removed"),
+        Expiry::Ahead { days } => warn!(
+            "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
+             remove the file"
+        ),
+        Expiry::Absent | Expiry::Kept => {}
     }
     Ok(())
 }

@@ -35,13 +35,14 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     let teller = Teller::new(json);
-    let LabelledRecords { ids, labels, classes } = labels::load(config)?;
+    let LabelledRecords { ids, labels, classes, reading } = labels::load(config)?;
     let plan = Plan::new(&config.run, ids.len())?;
     check_plan(config, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &ids)?;
     info!("labels of {} records, top model on {}", ids.len(), opened.name);
+    info!("read: {reading}");
 
     let driver = Driver::start()?;
     let began = Instant::now();

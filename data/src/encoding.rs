@@ -189,6 +189,38 @@ impl Encoding {
         self.columns.iter().map(|column| column.fitted.width()).sum()
     }
 
+    /// Columns of the table.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// What they hold, in numbers for a person: how many are numbers, how many categories, and of how many distinct ones.
+    pub fn describe(&self) -> String {
+        let (mut numbers, mut missed_by, mut distinct) = (0, 0, Vec::new());
+        for FittedColumn { fitted, .. } in &self.columns {
+            match fitted {
+                Fitted::Number { missed, .. } => {
+                    numbers += 1;
+                    missed_by += usize::from(*missed);
+                }
+                Fitted::Category { names, rare, missed, .. } => {
+                    distinct.push((names.len() + rare.len()).to_string());
+                    missed_by += usize::from(*missed);
+                }
+            }
+        }
+        let mut text = format!("{numbers} columns of numbers, {} of categories", distinct.len());
+        if !distinct.is_empty() {
+            let more = if distinct.len() > MOST_COUNTS { ", ..." } else { "" };
+            distinct.truncate(MOST_COUNTS);
+            text += &format!(" ({}{more} distinct ones in training records)", distinct.join(", "));
+        }
+        if missed_by > 0 {
+            text += &format!(", {missed_by} with missing values");
+        }
+        text
+    }
+
     /// A name for each of them: that of the table's column, numbered where it became several. No category is in it.
     pub fn names(&self) -> Vec<String> {
         let named = |FittedColumn { name, fitted }: &FittedColumn| -> Vec<String> {
@@ -265,6 +297,9 @@ struct Fit<'a> {
     scale: Scale,
     treatment: &'a Treatment,
 }
+
+/// Columns whose numbers of categories are told, at most.
+const MOST_COUNTS: usize = 20;
 
 /// Brings a column's values at the training rows.
 type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;

@@ -30,23 +30,20 @@ pub(crate) fn find(
 }
 
 /// Whether a first line is a record rather than names: it holds numbers, and not as a run of
-/// whole numbers (`0,1,2,...` are common names of pixels).
+/// whole numbers (`0,1,2,...` are common names of pixels, years are common, and 0 or 1 may stand alone).
 pub(crate) fn looks_like_data(names: &[String]) -> bool {
-    let mut previous: Option<i64> = None;
-    let mut numbers = names.iter().filter(|name| name.parse::<f64>().is_ok()).peekable();
-    if let (Some(first), 1) = (numbers.peek(), numbers.clone().count()) {
-        return !matches!(first.as_str(), "0" | "1");
-    }
-    for name in numbers {
-        let Ok(whole) = name.parse::<i64>() else {
-            return true;
-        };
-        if previous.is_some_and(|previous| previous.checked_add(1) != Some(whole)) {
-            return true;
+    let numbers: Vec<&String> = names.iter().filter(|name| name.parse::<f64>().is_ok()).collect();
+    let mut whole = Vec::new();
+    for number in &numbers {
+        match number.parse::<i64>() {
+            Ok(number) => whole.push(number),
+            Err(_) => return true,
         }
-        previous = Some(whole);
     }
-    false
+    match whole[..] {
+        [alone] => !(0..=1).contains(&alone),
+        _ => !whole.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1])),
+    }
 }
 
 /// Where names are that are close to the wanted one.

@@ -5,7 +5,7 @@ use std::path::Path;
 use hashvfl_core::inference::granted;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, PackedCodes, Part, StoredCodes};
-use hashvfl_files::write_whole;
+use hashvfl_files::{say, write_whole};
 use tracing::warn;
 
 use crate::config::PartyConfig;
@@ -34,7 +34,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     }
     write_whole(out, &StoredCodes { encoder, table }.to_bytes())?;
     releases.settle()?;
-    println!(
+    say!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
         rows.len(),
         out.display()

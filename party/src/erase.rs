@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use anyhow::ensure;
 use hashvfl_data::read_rows;
-use tracing::info;
+use hashvfl_files::say;
+use hashvfl_transcript::Expiry;
+use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 
@@ -19,7 +21,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let transcript = config.transcript_path();
     ensure!(transcript.exists(), "{} is not there: nothing is kept of any record", transcript.display());
     let erased = hashvfl_transcript::erase(&transcript, &|record| rows.binary_search(&record).is_ok())?;
-    println!(
+    say!(
         "{} records: {} rows of the transcript erased, its head is now {}; the ledger keeps its totals",
         rows.len(),
         erased.rows,
@@ -30,10 +32,14 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
 
 /// Removes the transcript if it is older than `transcript_days`.
 pub fn expire(config: &PartyConfig) -> anyhow::Result<()> {
-    if let Some(days) = config.transcript_days
-        && hashvfl_transcript::expire(&config.transcript_path(), days, SystemTime::now())?
-    {
-        info!("the transcript was older than transcript_days = {days} and has been removed");
+    let Some(days) = config.transcript_days else { return Ok(()) };
+    match hashvfl_transcript::expire(&config.transcript_path(), days, SystemTime::now())? {
+        Expiry::Removed => info!("the transcript was older than transcript_days = {days} and has been removed"),
+        Expiry::Ahead { days } => warn!(
+            "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
+             remove the file"
+        ),
+        Expiry::Absent | Expiry::Kept => {}
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
-use hashvfl_files::write_whole;
+use hashvfl_data::WAYS_OF_WRITING;
+use hashvfl_files::{say, write_whole};
 use hashvfl_ledger::{MEANING, Policy, RecordKey, RedbStore, Report, Store, explain_account, export};
 
 use crate::config::PartyConfig;
@@ -51,7 +52,8 @@ pub enum LedgerCommand {
 pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     match command {
         LedgerCommand::Show { ledger, policy } => {
-            print!("{}", Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?);
+            let report = Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?;
+            say!("{}", report.to_string().trim_end());
         }
         LedgerCommand::Export { ledger, out, config } => {
             ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
@@ -61,12 +63,12 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
             let ids = table.as_ref().map(|table| table.ids.as_slice());
             export(&RedbStore::open(ledger)?, ids, &mut csv)?;
             write_whole(out, &csv)?;
-            println!("{} written", out.display());
+            say!("{} written", out.display());
         }
         LedgerCommand::Explain { ledger, policy, id } => {
             let (store, policy) = (RedbStore::open(ledger)?, read(policy.as_deref())?);
             let Some(id) = id else {
-                print!("{}\n{MEANING}", Report::of(&store, &policy)?);
+                say!("{}\n{}", Report::of(&store, &policy)?, MEANING.trim_end());
                 return Ok(());
             };
             let (key, mut found) = (RecordKey::of(&store.salt(), id), None);
@@ -75,8 +77,10 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
                     found = Some(account);
                 }
             })?;
-            let account = found.context("nothing was ever released of a record of that id")?;
-            println!("{}", explain_account(&account, &policy));
+            let account = found.with_context(|| {
+                format!("nothing was ever released of a record of that id; {WAYS_OF_WRITING}")
+            })?;
+            say!("{}", explain_account(&account, &policy));
         }
     }
     Ok(())

@@ -22,6 +22,7 @@ mod init;
 mod inspect;
 mod ledger;
 pub mod prepare;
+mod progress;
 mod recorder;
 mod releases;
 mod revision;

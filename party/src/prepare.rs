@@ -7,7 +7,7 @@ use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Columns, Embedded, Encoding, Ranges, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Ranges, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -30,6 +30,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
+    /// Rows, ascending, that hold no usable values, and zeros in `columns`: among records to be served alone.
+    pub faulty: Vec<u32>,
     encoding: Encoding,
     ranges: Option<Ranges>,
     device: String,
@@ -57,18 +59,22 @@ impl Prepared {
 
     /// Loads the table with the encoding and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        Self::of_trained(config, &config.trained_on(), model, &|records| Ok(Plan::new(&config.run, records)?))
+        let plan = |records| Ok(Plan::new(&config.run, records)?);
+        Self::of_trained(config, &config.trained_on(), model, Faulty::Refuse, &plan)
     }
 
-    /// Loads the table to be served with the encoding and weights of a trained model.
+    /// Loads the table to be served with the encoding and weights of a trained model. A record with a cell that is no
+    /// value of its column stops nothing: it is among the faulty ones.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        Self::of_trained(config, &config.served(), model, &|records| Ok(Plan::of_trained(records)))
+        let plan = |records| Ok(Plan::of_trained(records));
+        Self::of_trained(config, &config.served(), model, Faulty::Mark, &plan)
     }
 
     fn of_trained(
         config: &PartyConfig,
         source: &Source,
         model: &Snapshot,
+        faulty: Faulty,
         plan: &dyn Fn(usize) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
         let trained = Trained::take(model)?;
@@ -78,7 +84,7 @@ impl Prepared {
             "the model was trained under other run settings than those of the config: restore the config of that run"
         );
         let types = trained.encoding.types(&config.types).context("[types]")?;
-        let treatment = Treatment { types, ..config.treatment() };
+        let treatment = Treatment { types, faulty, ..config.treatment() };
         let records =
             load(source, &treatment).context("the table is read as the one that the model was trained on")?;
         let plan = plan(records.ids().len())?;
@@ -98,7 +104,7 @@ impl Prepared {
         (seed, response): (u64, Option<Response>),
     ) -> anyhow::Result<Self> {
         let (ids, image) = (records.ids().to_vec(), records.image());
-        let columns = records.encode(&encoding, treatment).context("preprocessing")?;
+        let (columns, faulty) = records.encode_marking(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
@@ -113,7 +119,7 @@ impl Prepared {
         if let Some(response) = response {
             encoder.respond_with(response);
         }
-        Ok(Self { ids, columns, image, plan, encoder, encoding, ranges: None, device: name, seed })
+        Ok(Self { ids, columns, image, plan, encoder, faulty, encoding, ranges: None, device: name, seed })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -184,6 +190,20 @@ impl Prepared {
     pub fn describe(&self) -> String {
         let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());
         format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
+    }
+
+    /// How the table was read, in a line for a person: numbers alone, no value.
+    pub fn reading(&self, source: &Source) -> anyhow::Result<String> {
+        let records = self.ids.len();
+        let mut parts = vec![match source.columns.lines()? {
+            Some(lines) => format!("{records} records on {lines} lines"),
+            None => format!("{records} records"),
+        }];
+        parts.push(self.encoding.describe());
+        if let Some(left_out) = source.columns.left_out(self.encoding.columns())?.filter(|count| *count > 0) {
+            parts.push(format!("{left_out} columns of the files not loaded, as `columns` or `ignore` says"));
+        }
+        Ok(parts.join("; "))
     }
 
     /// Digest of everything that turns columns into codes.

@@ -1,6 +1,7 @@
 //! What a transcript says of itself.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::{Digest, PartyName, RunId, RunSettings};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,10 @@ pub struct Header {
     pub settings: BTreeMap<String, String>,
     /// Their SHA-256.
     pub settings_sha256: String,
+    /// When it was begun, in seconds since 1970 by the recorder's clock; absent in files of older programs. Erasing
+    /// rewrites a file and leaves this as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_s: Option<u64>,
     /// What was erased of it since, the last at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erasures: Vec<Erasure>,
@@ -56,7 +61,7 @@ pub struct Erasure {
 }
 
 impl Header {
-    /// The header of a run.
+    /// The header of a run that begins now.
     pub fn new(run_id: RunId, recorder: &str, settings: &RunSettings, cut: Cut) -> Self {
         let pairs = settings.to_settings();
         Self {
@@ -68,6 +73,7 @@ impl Header {
             cut,
             settings: pairs.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             settings_sha256: pairs.digest().to_string(),
+            written_s: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
             erasures: Vec::new(),
         }
     }

@@ -24,7 +24,8 @@ pub(super) async fn files(
         reason: failure::without_values(error.find_root(), ""),
     };
     let store = session.runtime_env().object_store(url).map_err(failed)?;
-    let listed = url.list_all_files(&session.state(), store.as_ref(), extension).await.map_err(failed)?;
+    let state = session.state();
+    let listed = url.list_all_files(&state, store.as_ref(), extension).await.map_err(failed)?;
     let files: Vec<ObjectMeta> = listed.try_collect().await.map_err(failed)?;
     if files.is_empty() {
         return Err(SqlError::NoFiles {
