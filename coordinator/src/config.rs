@@ -10,8 +10,8 @@ use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
-use serde::de::{self, Deserializer};
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 use crate::detect::DetectorsConfig;
 use crate::screen::ScreeningConfig;

@@ -81,7 +81,9 @@ pub fn expire(config: &CoordinatorConfig) -> anyhow::Result<()> {
     let transcript = StateFolder::existing(&config.state).transcript();
     let Some(days) = config.transcript_days else { return Ok(()) };
     match hashvfl_transcript::expire(&transcript, days, SystemTime::now())? {
-        Expiry::Removed => info!("the transcript was older than transcript_days = {days} and has been removed"),
+        Expiry::Removed => {
+            info!("the transcript was older than transcript_days = {days} and has been removed")
+        }
         Expiry::Ahead { days } => warn!(
             "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
              remove the file"

@@ -19,8 +19,6 @@ pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{label}", &format!("{label:?}"));
     write_whole(out, text.as_bytes())?;
     let out = out.display();
-    say!(
-        "{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`"
-    );
+    say!("{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`");
     Ok(())
 }

@@ -82,7 +82,8 @@ mod tests {
                  run = {{ parties = [\"bank\"], task = {task:?}, bits = 8, epochs = 1 }}\n\
                  labels = {{ format = \"csv\", paths = [\"y.csv\"], id = \"id\", column = \"y\" }}\n"
             );
-            load(&CoordinatorConfig::parse(&config, folder.path() as &Path).unwrap()).map(|labels| labels.reading)
+            load(&CoordinatorConfig::parse(&config, folder.path() as &Path).unwrap())
+                .map(|labels| labels.reading)
         };
         let classes = reading("multiclass", "id,y\nk1,low\nk2,high\n\nk3,low\nk4,mid\n").unwrap();
         assert_eq!(classes, "4 records on 6 lines; 3 classes of 1, 2, 1 records");

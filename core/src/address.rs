@@ -16,7 +16,9 @@ pub enum AddressError {
     #[error("expected http://HOST:PORT; for TLS put a proxy in front of both sides")]
     Scheme,
     /// It holds a user or a password.
-    #[error("expected http://HOST:PORT without a user or password: the coordinator asks for none; remove them")]
+    #[error(
+        "expected http://HOST:PORT without a user or password: the coordinator asks for none; remove them"
+    )]
     Credentials,
     /// It holds more than a host and a port.
     #[error("expected http://HOST:PORT and nothing behind the port; remove the rest")]
@@ -25,7 +27,9 @@ pub enum AddressError {
     #[error("expected http://HOST:PORT with a port from 1 to 65535, such as http://127.0.0.1:7433")]
     Port,
     /// Its host is none.
-    #[error("expected http://HOST:PORT with a name or address as host; an IPv6 address stands in brackets: http://[::1]:7433")]
+    #[error(
+        "expected http://HOST:PORT with a name or address as host; an IPv6 address stands in brackets: http://[::1]:7433"
+    )]
     Host,
 }
 
@@ -54,14 +58,18 @@ impl FromStr for Address {
             Some(host) => host.parse::<Ipv6Addr>().is_ok(),
             None => {
                 !host.is_empty()
-                    && host.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))
+                    && host
+                        .chars()
+                        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))
             }
         };
         if !is_host {
             return Err(AddressError::Host);
         }
         match port.parse::<u16>() {
-            Ok(1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => Ok(Self(format!("http://{host}:{port}"))),
+            Ok(1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                Ok(Self(format!("http://{host}:{port}")))
+            }
             _ => Err(AddressError::Port),
         }
     }

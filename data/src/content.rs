@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::error::TableError;
-use crate::number::{CellFault, check_number, parse_number, parse_text};
+use crate::number::{CellFault, category_text, check_number, parse_number, parse_text};
 use crate::resolution::Resolution;
 use crate::treatment::{Faulty, Kind, Missing, Treatment};
 
@@ -174,6 +174,7 @@ impl Column {
         match self.content.get_or_insert_with(|| Building::of(Kind::Category)) {
             Building::Number(_) => Err(CellFault::NotANumber),
             Building::Category(seen) => {
+                let text = category_text(text);
                 if let Some(code) = seen.get(text) {
                     return Ok(*code as f32);
                 }
@@ -270,6 +271,15 @@ mod tests {
         assert!(pushed(1.7e7, &treatment).is_err() && pushed(1.6e7, &treatment).is_ok());
         let types = toml::from_str("since = \"category\"").unwrap();
         assert!(pushed(1.7e9, &Treatment { types, ..treatment }).is_ok());
+    }
+
+    #[test]
+    fn a_number_is_one_category_however_it_is_written() {
+        let types = toml::from_str("a = \"category\"").unwrap();
+        let treatment = Treatment { types, ..Treatment::default() };
+        let (values, content) = column(&treatment, &["1.0", "1", "01", "+1", "x"]);
+        assert_eq!(values, Ok(vec![0.0, 0.0, 1.0, 0.0, 2.0]));
+        assert_eq!(content, Content::Category(vec!["1".into(), "01".into(), "x".into()]));
     }
 
     #[test]

@@ -113,8 +113,11 @@ struct Checked<R> {
 impl<R: Read> Read for Checked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
-        let checked =
-            if count == 0 && !buffer.is_empty() { self.check.finish() } else { self.check.take(&buffer[..count]) };
+        let checked = if count == 0 && !buffer.is_empty() {
+            self.check.finish()
+        } else {
+            self.check.take(&buffer[..count])
+        };
         checked.map_err(io::Error::other)?;
         Ok(count)
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::limits::MAX_COLUMNS;
 use crate::matrix::Matrix;
+use crate::number::category_text;
 use crate::preprocess::{PreprocessError, Preprocessing};
 use crate::ranges::Ranges;
 use crate::row_encoder::RowEncoder;
@@ -153,15 +154,15 @@ impl Encoding {
     /// When the table lacks a column that was fitted, has another or one of another type, or holds what no training
     /// row had and `treatment` does not accept it.
     pub fn encode(&self, table: Table, treatment: &Treatment) -> Result<Matrix, PreprocessError> {
-        self.encode_marking(table, treatment, &mut Vec::new())
+        self.encode_noting(table, treatment, &mut Noted::default())
     }
 
-    /// The same; where `treatment` marks faults, rows with some come into `faulty`.
-    pub(crate) fn encode_marking(
+    /// The same, noting what was taken for something else.
+    pub(crate) fn encode_noting(
         &self,
         table: Table,
         treatment: &Treatment,
-        faulty: &mut Vec<u32>,
+        noted: &mut Noted,
     ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
         let encoder = RowEncoder::new(self, &names, &contents, treatment)?;
@@ -172,14 +173,14 @@ impl Encoding {
             let mut encoded = Vec::with_capacity(encoder.width());
             for (number, row) in matrix.rows_mut().enumerate() {
                 encoded.clear();
-                encoder.row(number, row, &mut encoded, faulty)?;
+                encoder.row(number, row, &mut encoded, noted)?;
                 row.copy_from_slice(&encoded);
             }
             return Ok(matrix);
         }
         let mut encoded = Vec::with_capacity(matrix.rows() * encoder.width());
         for number in 0..matrix.rows() {
-            encoder.row(number, matrix.row(number), &mut encoded, faulty)?;
+            encoder.row(number, matrix.row(number), &mut encoded, noted)?;
         }
         Ok(Matrix::from_checked(encoder.width(), encoded))
     }
@@ -298,6 +299,15 @@ struct Fit<'a> {
     treatment: &'a Treatment,
 }
 
+/// What became of values that are none of those at training.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Rows, ascending, that could not be encoded and are zeros, where faults are marked.
+    pub faulty: Vec<u32>,
+    /// Values of other rows that no training row had, and that were taken for no category or filled in.
+    pub unseen: u64,
+}
+
 /// Columns whose numbers of categories are told, at most.
 const MOST_COUNTS: usize = 20;
 
@@ -384,9 +394,9 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Positions of `names`.
+/// Positions of `names`, which older models may hold as their tables wrote them.
 pub(crate) fn positions(names: &[String]) -> HashMap<&str, u32> {
-    names.iter().map(String::as_str).zip(0..).collect()
+    names.iter().map(|name| category_text(name)).zip(0..).collect()
 }
 
 /// Shows sizes only: what was fitted are statistics and categories of private data.

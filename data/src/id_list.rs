@@ -17,7 +17,8 @@ pub fn read_rows(path: &Path, ids: &[String]) -> Result<Vec<u32>, TableError> {
 }
 
 /// How texts of one number or word can differ, in a few words for a person.
-pub const WAYS_OF_WRITING: &str = "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
+pub const WAYS_OF_WRITING: &str =
+    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
 /// Most digits that an id is filled up to with zeros.
 const MOST_DIGITS: usize = 16;
 

@@ -104,7 +104,12 @@ impl Inspection {
     pub fn of(table: &Table, treatment: &Treatment, names: bool) -> Self {
         let records = table.ids.len();
         if let Some(shape) = table.image {
-            return Self { records, lines: None, columns: Vec::new(), pixels: Pixels::of(shape, table.matrix.values()) };
+            return Self {
+                records,
+                lines: None,
+                columns: Vec::new(),
+                pixels: Pixels::of(shape, table.matrix.values()),
+            };
         }
         let columns = table.names.iter().zip(&table.contents).enumerate();
         let columns = columns.map(|(at, (name, content))| {

@@ -43,7 +43,10 @@ fn the_second_of_two_classes_is_the_positive_one() {
 #[test]
 fn numbers_of_one_value_are_one_class_and_that_is_told() {
     let labels = load_text("id,y\nk1,1.0\nk2,0\nk3,+1\n", "binary").unwrap();
-    assert_eq!(labels.note.clone().unwrap(), "2 classes are written in 3 ways: numbers of one value are one class");
+    assert_eq!(
+        labels.note.clone().unwrap(),
+        "2 classes are written in 3 ways: numbers of one value are one class"
+    );
     assert_eq!(classes(labels), (vec!["0".into(), "+1".into()], vec![1, 0, 1]));
     assert!(load_text("id,y\nk1,1\nk2,0\n", "binary").unwrap().note.is_none());
 }
@@ -78,7 +81,11 @@ fn faults_are_named_with_their_place() {
         ("id,y\n1,a\n2, \n3,\n", "binary", "2 records have no label in column \"y\", the first at"),
         ("id,y\n1,a\n2,NA\n3,b\n4,n/a\n", "binary", "2 records have no label in column \"y\", the first at"),
         ("id,y\n1,0.5\n2,nan\n", "regression", "y.csv, line 3: an empty cell, or a text that stands for"),
-        ("id,y\n1,1700000001\n2,1700000002\n3,1700000003\n", "regression", "3 distinct numbers become 1 in 32 bits"),
+        (
+            "id,y\n1,1700000001\n2,1700000002\n3,1700000003\n",
+            "regression",
+            "3 distinct numbers become 1 in 32 bits",
+        ),
         ("id,y\n1,secret\n", "regression", "line 2, column \"y\": expected a number, found text"),
         ("id,y\n1,inf\n", "regression", "line 2, column \"y\": expected a number, found a value"),
         ("id,y\nsecret,0\nsecret,1\n", "binary", "1 records repeat"),

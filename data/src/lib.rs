@@ -52,9 +52,9 @@ mod target;
 mod treatment;
 
 pub use cache::beside;
-pub use csv_text::{CsvFault, csv_error, open_csv};
 pub use content::{Content, MAX_CATEGORIES};
-pub use encoding::{Embedded, Encoding, ONE_HOT_MOST};
+pub use csv_text::{CsvFault, csv_error, open_csv};
+pub use encoding::{Embedded, Encoding, Noted, ONE_HOT_MOST};
 pub use error::{Place, TableError};
 pub use header::{Header, describe};
 pub use id_list::{WAYS_OF_WRITING, read_found, read_rows, written_otherwise};

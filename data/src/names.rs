@@ -56,7 +56,10 @@ fn help(names: &[String], wanted: &str) -> String {
             names.len()
         );
     }
-    format!("a name that differs in letter case or a letter or two is that of column {}", close.join(" and of column "))
+    format!(
+        "a name that differs in letter case or a letter or two is that of column {}",
+        close.join(" and of column ")
+    )
 }
 
 fn is_close(name: &str, wanted: &str) -> bool {

@@ -215,7 +215,10 @@ impl<'a> NpyFile<'a> {
             path: self.path.to_owned(),
             record: self.records_read - 1,
             column: format!("column_{column}"),
-            fault: format!("{}; subtract a constant from the array, or convert by astype", CellFault::TooManyDigits),
+            fault: format!(
+                "{}; subtract a constant from the array, or convert by astype",
+                CellFault::TooManyDigits
+            ),
         }
         .into()
     }
@@ -362,7 +365,8 @@ mod tests {
 
     #[test]
     fn numbers_of_every_type_are_read_in_either_order_of_bytes() {
-        let read = |number: &str, cell: &[u8]| NumberType::parse(number).and_then(|number| number.value(cell));
+        let read =
+            |number: &str, cell: &[u8]| NumberType::parse(number).and_then(|number| number.value(cell));
         assert_eq!(read("<f4", &1.5_f32.to_le_bytes()), Some(1.5));
         assert_eq!(read(">f8", &(-2.5_f64).to_be_bytes()), Some(-2.5));
         assert_eq!(read("<i2", &(-3_i16).to_le_bytes()), Some(-3.0));

@@ -166,7 +166,8 @@ proptest! {
     #[test]
     fn what_was_written_is_read_back(values in prop::collection::vec(-1e3_f32..1e3, 1..40), cut in 0_usize..8) {
         let bytes = npy("<f4", &format!("{}, 1", values.len()), &floats(&values));
-        prop_assert_eq!(load_one(bytes.clone()).unwrap().matrix.values(), &values[..]);
+        let table = load_one(bytes.clone()).unwrap();
+        prop_assert_eq!(table.matrix.values(), &values[..]);
         let cut_off = bytes[..bytes.len() - 1 - cut].to_vec();
         prop_assert!(load_one(cut_off).is_err());
         prop_assert!(load_one([bytes, vec![0; cut + 1]].concat()).is_err());

@@ -97,6 +97,19 @@ pub(crate) fn check_number(number: f64) -> Result<f64, CellFault> {
     if (number as f32).is_finite() { Ok(number) } else { Err(CellFault::NotFinite) }
 }
 
+/// A category's text in the one way that stands for its number: `1`, `1.0` and `+1` are one, and so are whole numbers that one
+/// program writes with a fraction of zeros and another without. `01` is a code and stays.
+pub(crate) fn category_text(text: &str) -> &str {
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+        _ => (unsigned, "0"),
+    };
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if is_whole && fraction.bytes().all(|digit| digit == b'0') { whole } else { text }
+}
+
 /// Whether a text, without the spaces around it, usually stands for a missing value.
 pub(crate) fn stands_for_missing(text: &str) -> bool {
     MISSING.iter().any(|marker| marker.eq_ignore_ascii_case(text))
@@ -145,6 +158,27 @@ mod tests {
         }
         for text in ["Nathan", "0", "no", "nano", ""] {
             assert!(!stands_for_missing(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn categories_that_are_one_number_have_one_text_and_codes_stay() {
+        for (text, expected) in [
+            ("1", "1"),
+            ("1.0", "1"),
+            ("1.00", "1"),
+            ("+1", "1"),
+            ("-2.0", "-2"),
+            ("01", "01"),
+            ("007.0", "007"),
+            ("1.5", "1.5"),
+            ("1.", "1."),
+            ("+", "+"),
+            ("v1.0", "v1.0"),
+            ("1.0.0", "1.0.0"),
+            (".0", ".0"),
+        ] {
+            assert_eq!(category_text(text), expected, "{text}");
         }
     }
 }

@@ -180,6 +180,8 @@ impl fmt::Debug for Order {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{ColumnsSource, load};
 
@@ -214,6 +216,19 @@ mod tests {
         assert!(!format!("{order:?}").contains("k1"));
     }
 
+    proptest! {
+        /// An order that was written is read back.
+        #[test]
+        fn what_was_written_is_read_back(pairs in prop::collection::vec(("[ -~]{1,6}", "[ -~]{1,6}"), 1..12)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("order.csv");
+            let (ids, own) = pairs.into_iter().unzip();
+            let order = Order { ids, own, fingerprint: None };
+            std::fs::write(&path, order.to_bytes()).unwrap();
+            prop_assert_eq!(Order::read(&path).unwrap(), order);
+        }
+    }
+
     #[test]
     fn damaged_order_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -224,6 +239,7 @@ mod tests {
             ("hashvfl-order-1\n", "ends in its head"),
             ("hashvfl-order-1\nzz\n", "no SHA-256"),
             ("hashvfl-order-1\n-\nk1,k2,k3\n", "more than two cells"),
+            ("hashvfl-order-1\n-\nk1\n\"k2\nk3\n", "line 4: a quoted cell begins here"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = Order::read(&path).unwrap_err().to_string();

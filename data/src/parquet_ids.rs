@@ -209,7 +209,10 @@ impl Meaning {
             {
                 Some(Self::Signed)
             }
-            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
+            ConvertedType::UINT_8
+            | ConvertedType::UINT_16
+            | ConvertedType::UINT_32
+            | ConvertedType::UINT_64
                 if whole =>
             {
                 Some(Self::Unsigned)

@@ -108,7 +108,9 @@ impl IdsSource {
     pub fn count_at_most(&self) -> Result<u64, TableError> {
         match self {
             Self::Csv { paths, .. } => CsvFiles::open(paths)?.records_at_most(),
-            Self::Parquet { paths, .. } => paths.iter().map(|path| Ok(ParquetIds::open(path)?.records())).sum(),
+            Self::Parquet { paths, .. } => {
+                paths.iter().map(|path| Ok(ParquetIds::open(path)?.records())).sum()
+            }
             Self::Idx { paths, dimensions } => {
                 paths.iter().map(|path| Ok(IdxFile::open(path, *dimensions)?.records())).sum()
             }

@@ -6,7 +6,7 @@ use hashvfl_core::Digest;
 
 use crate::cache::file::{Reader, Writer, cache_error};
 use crate::cache::rows::RowFile;
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Noted};
 use crate::error::TableError;
 use crate::limits::reserve_values;
 use crate::matrix::{Matrix, check_rows};
@@ -106,27 +106,27 @@ impl Records {
     /// # Errors
     /// As [`Encoding::encode`]; when the cache cannot be read or written.
     pub fn encode(self, encoding: &Encoding, treatment: &Treatment) -> Result<Columns, PreprocessError> {
-        Ok(self.encode_marking(encoding, treatment)?.0)
+        Ok(self.encode_noting(encoding, treatment)?.0)
     }
 
-    /// The same with the rows, ascending, that have no usable values, where `treatment` marks those.
+    /// The same, with what was taken for something else.
     ///
     /// # Errors
     /// As [`Self::encode`].
-    pub fn encode_marking(
+    pub fn encode_noting(
         self,
         encoding: &Encoding,
         treatment: &Treatment,
-    ) -> Result<(Columns, Vec<u32>), PreprocessError> {
-        let mut faulty = Vec::new();
+    ) -> Result<(Columns, Noted), PreprocessError> {
+        let mut noted = Noted::default();
         let columns = match self {
-            Self::Held(table) => Columns::Held(encoding.encode_marking(table, treatment, &mut faulty)?),
+            Self::Held(table) => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
             Self::Cached(Cached { reader, rows, .. }) => {
-                Columns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut faulty)?)
+                Columns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut noted)?)
             }
         };
-        faulty.sort_unstable();
-        Ok((columns, faulty))
+        noted.faulty.sort_unstable();
+        Ok((columns, noted))
     }
 }
 

@@ -154,7 +154,8 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
     let marking = Treatment { faulty: Faulty::Mark, types, ..strict };
     for cache in [None, Some(folder.path().join("bank.cache"))] {
         let records = Records::load(&source, None, &marking, cache.as_deref()).unwrap();
-        let (columns, faulty) = records.encode_marking(&encoding, &marking).unwrap();
+        let (columns, Noted { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
+        assert_eq!(unseen, 0, "new values are faults here");
         // Every fourth record lacks a job, which is an error here.
         let lacking = (0..ROWS).filter(|row| row % 4 == 2 || [4, 8].contains(row));
         assert_eq!(faulty, lacking.collect::<Vec<_>>());
@@ -163,4 +164,9 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
         }
         assert!(columns.gather(&[4]).unwrap().iter().all(|value| *value == 0.0));
     }
+
+    let accepting = Treatment { unseen: Unseen::Accept, ..marking };
+    let records = Records::load(&source, None, &accepting, None).unwrap();
+    let Noted { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
+    assert!(!faulty.contains(&8) && unseen == 1, "the new category is told");
 }

@@ -116,17 +116,15 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
 /// Whether the first line cannot be a record: a name is one of an id, or it is a word and stands over numbers.
 fn names_are_evident(names: &[String], tallies: &[Tally]) -> bool {
     let word = |name: &str| {
-        !name.is_empty() && parse_number(name.as_bytes()) == Err(CellFault::NotANumber) && !stands_for_missing(name)
+        !name.is_empty()
+            && parse_number(name.as_bytes()) == Err(CellFault::NotANumber)
+            && !stands_for_missing(name)
     };
     let over_numbers = |(name, tally): (&String, &Tally)| word(name) && tally.numbers > 0 && tally.texts == 0;
     names.iter().any(|name| names_an_id(name)) || names.iter().zip(tallies).any(over_numbers)
 }
 
-fn count(
-    tallies: &mut [Tally],
-    spot: Spot<'_>,
-    record: &ByteRecord,
-) -> Result<(), TableError> {
+fn count(tallies: &mut [Tally], spot: Spot<'_>, record: &ByteRecord) -> Result<(), TableError> {
     for ((tally, number), cell) in tallies.iter_mut().zip(1..).zip(record) {
         let counted = tally.count(cell.trim_ascii());
         counted.map_err(|_| TableError::NotText { place: spot.place(), number })?;
@@ -280,8 +278,9 @@ mod tests {
 
     #[test]
     fn ids_and_time_stamps_are_no_numbers_of_32_bits() {
-        let rows: String =
-            (0..200).map(|row| format!("k{row},{},90071992547409{row:03},{row}\n", 1_700_000_000 + row)).collect();
+        let rows: String = (0..200)
+            .map(|row| format!("k{row},{},90071992547409{row:03},{row}\n", 1_700_000_000 + row))
+            .collect();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, format!("id,since,account,a\n{rows}")).unwrap();

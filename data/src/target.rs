@@ -90,8 +90,9 @@ impl TargetColumn {
     pub(crate) fn note(&self) -> Option<String> {
         let Self::Classes(classes) = self else { return None };
         let (written, distinct) = (classes.written(), classes.distinct());
-        (written > distinct)
-            .then(|| format!("{distinct} classes are written in {written} ways: numbers of one value are one class"))
+        (written > distinct).then(|| {
+            format!("{distinct} classes are written in {written} ways: numbers of one value are one class")
+        })
     }
 
     pub(crate) fn finish(self, task: Task) -> Result<Target, LabelError> {

@@ -34,7 +34,9 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
 pub fn expire(config: &PartyConfig) -> anyhow::Result<()> {
     let Some(days) = config.transcript_days else { return Ok(()) };
     match hashvfl_transcript::expire(&config.transcript_path(), days, SystemTime::now())? {
-        Expiry::Removed => info!("the transcript was older than transcript_days = {days} and has been removed"),
+        Expiry::Removed => {
+            info!("the transcript was older than transcript_days = {days} and has been removed")
+        }
         Expiry::Ahead { days } => warn!(
             "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
              remove the file"

@@ -7,7 +7,7 @@ use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::random::stream;
 use hashvfl_core::response::Response;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Ranges, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Noted, Ranges, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -30,8 +30,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
-    /// Rows, ascending, that hold no usable values, and zeros in `columns`: among records to be served alone.
-    pub faulty: Vec<u32>,
+    /// What was taken for something else. Faulty rows are among records to be served alone.
+    pub noted: Noted,
     encoding: Encoding,
     ranges: Option<Ranges>,
     device: String,
@@ -104,7 +104,7 @@ impl Prepared {
         (seed, response): (u64, Option<Response>),
     ) -> anyhow::Result<Self> {
         let (ids, image) = (records.ids().to_vec(), records.image());
-        let (columns, faulty) = records.encode_marking(&encoding, treatment).context("preprocessing")?;
+        let (columns, noted) = records.encode_noting(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
@@ -119,7 +119,7 @@ impl Prepared {
         if let Some(response) = response {
             encoder.respond_with(response);
         }
-        Ok(Self { ids, columns, image, plan, encoder, faulty, encoding, ranges: None, device: name, seed })
+        Ok(Self { ids, columns, image, plan, encoder, noted, encoding, ranges: None, device: name, seed })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -202,6 +202,12 @@ impl Prepared {
         parts.push(self.encoding.describe());
         if let Some(left_out) = source.columns.left_out(self.encoding.columns())?.filter(|count| *count > 0) {
             parts.push(format!("{left_out} columns of the files not loaded, as `columns` or `ignore` says"));
+        }
+        if self.noted.unseen > 0 {
+            parts.push(format!(
+                "{} values that no training record had, taken for no category or filled in",
+                self.noted.unseen
+            ));
         }
         Ok(parts.join("; "))
     }

@@ -29,7 +29,8 @@ mod tests {
     #[test]
     fn the_first_line_comes_at_once_and_others_once_a_minute() {
         let (mut progress, start) = (Progress::default(), Instant::now());
-        let due = [0, 1, 59, 60, 61, 119, 120, 500].map(|after| progress.is_due(start + Duration::from_secs(after)));
+        let due = [0, 1, 59, 60, 61, 119, 120, 500]
+            .map(|after| progress.is_due(start + Duration::from_secs(after)));
         assert_eq!(due, [true, false, false, true, false, false, true, true]);
     }
 }

@@ -50,11 +50,11 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, judge.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
-    if !prepared.faulty.is_empty() {
+    if !prepared.noted.faulty.is_empty() {
         warn!(
             "{} of {} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
              them, or set missing = \"fill\" and unseen = \"accept\"",
-            prepared.faulty.len(),
+            prepared.noted.faulty.len(),
             prepared.ids.len()
         );
     }
@@ -222,7 +222,7 @@ impl Server<'_> {
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold.
     fn refuse(&self, rows: &[u32]) -> Refusal {
-        let is_faulty = |row: &u32| self.prepared.faulty.binary_search(row).is_ok();
+        let is_faulty = |row: &u32| self.prepared.noted.faulty.binary_search(row).is_ok();
         let (faulty, usable): (Vec<u32>, Vec<u32>) =
             (0..rows.len() as u32).partition(|position| is_faulty(&rows[*position as usize]));
         let asked: Vec<u32> = usable.iter().map(|position| rows[*position as usize]).collect();

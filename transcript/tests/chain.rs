@@ -156,7 +156,10 @@ fn an_old_transcript_expires_by_the_time_that_is_written_in_it() {
     assert!(path.exists());
     assert_eq!(expire(&path, 30, in_days(31)).unwrap(), Expiry::Removed);
     assert!(!path.exists());
-    assert_eq!(Header::new(RunId::new("t").unwrap(), "bank", &settings(), Cut::Codes).written_s.map(|s| s > BEGUN_S), Some(true));
+    assert_eq!(
+        Header::new(RunId::new("t").unwrap(), "bank", &settings(), Cut::Codes).written_s.map(|s| s > BEGUN_S),
+        Some(true)
+    );
 }
 
 #[test]

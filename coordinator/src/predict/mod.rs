@@ -168,7 +168,8 @@ fn tell(
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let unknown = count(Outcome::UnknownId) > 0;
     let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
-    let missing = format!("{} records have no prediction: {}{reasons}{hint}", all - predicted, parts.join(", "));
+    let missing =
+        format!("{} records have no prediction: {}{reasons}{hint}", all - predicted, parts.join(", "));
     if arguments.allow_missing {
         say!("{missing}");
         return Ok(());

@@ -95,7 +95,9 @@ pub enum SqlError {
     #[error("the query returned no record; check its conditions and its tables")]
     Empty,
     /// Two columns of the result have one name.
-    #[error("the query returns two columns of one name, expected each name once; give one another name with AS")]
+    #[error(
+        "the query returns two columns of one name, expected each name once; give one another name with AS"
+    )]
     SameName,
     /// A column has a type that is neither number nor text.
     #[error(
@@ -168,9 +170,9 @@ fn remedy(fault: &CellFault) -> &'static str {
         }
         CellFault::NotFinite => "use NULLIF or a CASE, or list \"NaN\" in `nulls`",
         CellFault::TooManyCategories => "leave the column out of the query: it is an id or free text",
-        CellFault::TooManyDigits => {
-            "subtract a constant in the query, or CAST it to VARCHAR for a category"
+        CellFault::TooManyDigits => "subtract a constant in the query, or CAST it to VARCHAR for a category",
+        CellFault::NotUtf8 | CellFault::OtherType | CellFault::ControlCharacter => {
+            "leave the column out of the query, or CAST it"
         }
-        CellFault::NotUtf8 | CellFault::OtherType | CellFault::ControlCharacter => "leave the column out of the query, or CAST it",
     }
 }

@@ -24,13 +24,17 @@ pub(super) fn planning(error: &DataFusionError) -> SqlError {
 fn without_names(error: &SchemaError) -> String {
     match error {
         SchemaError::FieldNotFound { field, .. } => {
-            format!("no field named {}; mind letter case, which only quoted names keep", field.quoted_flat_name())
+            format!(
+                "no field named {}; mind letter case, which only quoted names keep",
+                field.quoted_flat_name()
+            )
         }
         SchemaError::AmbiguousReference { field } => {
             format!("the field {} is in several tables; say which", field.quoted_flat_name())
         }
         SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
-            "two columns have the same name, expected each name once; give one another name with AS".to_owned()
+            "two columns have the same name, expected each name once; give one another name with AS"
+                .to_owned()
         }
     }
 }

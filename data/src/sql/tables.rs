@@ -61,11 +61,16 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
 /// The table's location; its object store is made known.
 fn locate(session: &SessionContext, name: &str, table: &SqlTable) -> Result<ListingTableUrl, SqlError> {
     let wrong = |reason: String| SqlError::Location { table: name.to_owned(), reason };
+    let credentials = "it holds a user, a password or a signature; give credentials in the environment";
+    let authority = table.location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    // What is no URL is shown by its error, a password with it.
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(wrong(credentials.to_owned()));
+    }
     let url = ListingTableUrl::parse(&table.location).map_err(|error| wrong(failure::text(&error)))?;
     let parsed: &url::Url = url.as_ref();
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
-        let reason = "it holds a user, a password or a signature; give credentials in the environment";
-        return Err(wrong(reason.to_owned()));
+        return Err(wrong(credentials.to_owned()));
     }
     if url.scheme() != "file" {
         let settings =
@@ -97,10 +102,8 @@ fn compression(ending: &str) -> FileCompressionType {
 }
 
 fn delimiter(name: &str, table: &SqlTable) -> Result<u8, SqlError> {
-    u8::try_from(table.delimiter).map_err(|_| SqlError::Setting {
-        table: name.to_owned(),
-        reason: "delimiter must be one byte",
-    })
+    u8::try_from(table.delimiter)
+        .map_err(|_| SqlError::Setting { table: name.to_owned(), reason: "delimiter must be one byte" })
 }
 
 fn reader(

@@ -19,7 +19,9 @@ fn a_stray_quote_takes_no_record_away() {
     let fixture = Fixture::new();
     let table = fixture.read("bank.csv");
     let with = |quoted: &[&str]| {
-        quoted.iter().fold(table.clone(), |table, id| table.replacen(&format!("\n{id},"), &format!("\n\"{id},"), 1))
+        quoted
+            .iter()
+            .fold(table.clone(), |table, id| table.replacen(&format!("\n{id},"), &format!("\n\"{id},"), 1))
     };
     for quoted in [&["r20"][..], &["r20", "r40"]] {
         fixture.write("bank.csv", &with(quoted));
@@ -55,7 +57,10 @@ fn no_error_and_no_config_shows_a_cell_of_a_file_without_header() {
     let from = ["party", "init", "--from", table.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let (good, said, error) = command(&from);
     assert!(!good && !out.exists() && said.is_empty(), "{said}");
-    assert!(error.contains("header or a record") && !error.contains("Ann") && !error.contains("C000"), "{error}");
+    assert!(
+        error.contains("header or a record") && !error.contains("Ann") && !error.contains("C000"),
+        "{error}"
+    );
     fixture.write("bank.csv", "133,x0:0.45;x1:-1.25\n134,x0:0.10;x1:0.75\n");
     let (good, _, error) = command(&from);
     assert!(!good && !error.contains("133") && !error.contains("x0"), "{error}");
@@ -81,7 +86,15 @@ fn one_bad_record_costs_its_own_prediction_alone() {
     let (server, path) = (format!("http://{address}"), |name: &str| fixture.path(name).display().to_string());
     let (input, out) = (path("ask.csv"), path("allowed.csv"));
     let (good, said, error) = command(&[
-        "coordinator", "predict", "--server", &server, "--input", &input, "--out", &out, "--allow-missing",
+        "coordinator",
+        "predict",
+        "--server",
+        &server,
+        "--input",
+        &input,
+        "--out",
+        &out,
+        "--allow-missing",
     ]);
     assert!(good && error.is_empty() && said.contains("1 records have no prediction"), "{said}{error}");
     assert_eq!(fixture.read("allowed.csv"), rows);

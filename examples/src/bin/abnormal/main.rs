@@ -139,7 +139,9 @@ fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     for found in &found {
         say!(
             "{:<26} mean AUROC over {} types of attacks {:.3}",
-            found.name, found.types, found.mean_over_types
+            found.name,
+            found.types,
+            found.mean_over_types
         );
         means += &format!(
             "<tr><td>{}</td><td class=\"figure\">{:.3}</td></tr>",

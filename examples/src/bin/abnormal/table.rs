@@ -69,10 +69,7 @@ fn cell(figure: Estimate, scale: f64, digits: usize) -> String {
 
 /// The same as text.
 pub fn print(name: &str, rows: &[Row]) {
-    say!(
-        "\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}",
-        "detector", "AUROC", "at 1 %", "at 5 %", "us a row"
-    );
+    say!("\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}", "detector", "AUROC", "at 1 %", "at 5 %", "us a row");
     for row in rows {
         let f = &row.figures;
         let interval = format!("{:.3} ({:.3}, {:.3})", f.auroc.value, f.auroc.low, f.auroc.high);

@@ -111,7 +111,10 @@ pub fn print_summary(entries: &[Entry], metric: &str) {
             say!(
                 "  bits released a party and record: {} of training records, {} of validation records, {} of \
                  those outside the cohort, {} of test records",
-                released.cohort_train, released.cohort_validation, released.others, released.test
+                released.cohort_train,
+                released.cohort_validation,
+                released.others,
+                released.test
             );
         }
     }

@@ -20,9 +20,7 @@ const RATES: [f64; 3] = [0.0, 0.1, 0.3];
 pub fn tell(tables: &Tables, seeds: u64) -> anyhow::Result<()> {
     let digits = Digits::load();
     let (columns, labels) = tables.numbers()?;
-    say!(
-        "means over {seeds} seeds of the test metric: all parties, without the first, without the second"
-    );
+    say!("means over {seeds} seeds of the test metric: all parties, without the first, without the second");
     let names = ["first", "second"].map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let on_digits = RunSettings {
         batch_rows: 64,

@@ -94,11 +94,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     serve_those(&configs)?;
     let began = Instant::now();
     let serving = Serving::start(&configs)?;
-    say!(
-        "tables of {} records loaded by all sides: {:.2} s",
-        all + singles,
-        began.elapsed().as_secs_f64()
-    );
+    say!("tables of {} records loaded by all sides: {:.2} s", all + singles, began.elapsed().as_secs_f64());
     for round in 0..arguments.rounds {
         let range = round * arguments.records..(round + 1) * arguments.records;
         let ids = out.join(format!("ids-{round}.parquet"));

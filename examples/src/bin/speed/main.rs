@@ -125,10 +125,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             speeds.push(speed);
         }
     }
-    say!(
-        "{:<30} {:>10} {:>10} {:>10} {:>16}",
-        "samples/s", "minimum", "median", "maximum", "ratio (median)"
-    );
+    say!("{:<30} {:>10} {:>10} {:>10} {:>16}", "samples/s", "minimum", "median", "maximum", "ratio (median)");
     let base = kinds[0].1.clone();
     for (kind, speeds) in &kinds {
         let mut sorted = speeds.clone();
