@@ -81,7 +81,7 @@ impl ClassColumn {
 fn value(name: &str) -> Option<f64> {
     let number = parse_number(name.as_bytes()).ok()?;
     // Zero is one class, with whatever sign.
-    (number.abs() <= WHOLE).then_some(number + 0.0)
+    (number.abs() < WHOLE).then_some(number + 0.0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Whole numbers up to here are exact in 64 bits of a float.
+/// Whole numbers below this are exact in 64 bits of a float.
 pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
 /// Texts that usually stand for a missing value, in letters of any case.
 const MISSING: [&str; 14] =
@@ -87,7 +87,7 @@ pub(crate) fn parse_number(cell: &[u8]) -> Result<f64, CellFault> {
     let text = parse_text(cell)?;
     let number = check_number(text.parse().map_err(|_| CellFault::NotANumber)?)?;
     match text.parse::<i128>() {
-        Ok(whole) if number.abs() > WHOLE && number as i128 != whole => Err(CellFault::TooManyDigits),
+        Ok(whole) if number.abs() >= WHOLE && number as i128 != whole => Err(CellFault::TooManyDigits),
         _ => Ok(number),
     }
 }

@@ -208,11 +208,8 @@ impl Server<'_> {
 
     /// Answers a request; false if the coordinator has gone.
     fn encode(&mut self, request: u64, mut rows: Vec<u32>, link: &mut Link) -> anyhow::Result<bool> {
-        let Refusal { positions, reason } = self.refuse(&rows)?;
-        if !positions.is_empty() {
-            warn!(request, "{reason}");
-            rows.retain(granted(&positions));
-        }
+        let Refusal { positions, reason } = self.refuse(request, &rows)?;
+        rows.retain(granted(&positions));
         if !rows.is_empty() {
             self.releases.reserve(&rows, (&rows, 1))?;
         }
@@ -234,8 +231,8 @@ impl Server<'_> {
         Ok(true)
     }
 
-    /// Those of `rows` that get no code: by the policy, or for what their columns hold.
-    fn refuse(&self, rows: &[u32]) -> anyhow::Result<Refusal> {
+    /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
+    fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
         let is_faulty = |row: &u32| self.prepared.noted.faulty.binary_search(row).is_ok();
         let (faulty, usable): (Vec<u32>, Vec<u32>) =
             (0..rows.len() as u32).partition(|position| is_faulty(&rows[*position as usize]));
@@ -248,11 +245,15 @@ impl Server<'_> {
         let unusable = (!faulty.is_empty()).then(|| {
             format!("{} records have a cell that is missing, new or no value of its column", faulty.len())
         });
-        let reasons = refused.refusal.map(|refusal| refusal.to_string()).into_iter().chain(unusable);
-        let by_policy = refused.positions.iter().map(|at| usable[*at as usize]);
-        let mut positions: Vec<u32> = by_policy.chain(faulty).collect();
+        let by_policy = refused.refusal.map(|refusal| refusal.to_string());
+        if let Some(reason) = &by_policy {
+            warn!(request, "{reason}");
+        }
+        let reasons: Vec<String> = by_policy.into_iter().chain(unusable).collect();
+        let refused = refused.positions.iter().map(|at| usable[*at as usize]);
+        let mut positions: Vec<u32> = refused.chain(faulty).collect();
         positions.sort_unstable();
-        Ok(Refusal { positions, reason: reasons.collect::<Vec<_>>().join("; ") })
+        Ok(Refusal { positions, reason: reasons.join("; ") })
     }
 }
 

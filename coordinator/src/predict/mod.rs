@@ -80,6 +80,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;
     let source = IdsSource::of_file(&arguments.input, key);
     let most = source.count_at_most()?;
+    let lines = matches!(source, IdsSource::Csv { .. }).then_some(most);
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server: Address = arguments.server.parse().context("--server")?;
@@ -132,19 +133,21 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     if drifted {
         say!("inputs have drifted: p-values and flags do not hold any more");
     }
-    tell(arguments, &outcomes, &reasons)
+    tell(arguments, lines, &outcomes, &reasons)
 }
 
 fn tell(
     arguments: &Arguments,
+    lines: Option<u64>,
     outcomes: &BTreeMap<i32, u64>,
     reasons: &BTreeMap<String, u64>,
 ) -> anyhow::Result<()> {
     let count = |outcome: Outcome| outcomes.get(&outcome.into()).copied().unwrap_or(0);
     let all: u64 = outcomes.values().sum();
     let predicted = count(Outcome::Predicted);
+    let lines = lines.map(|lines| format!(", read from {} lines", HumanCount(lines))).unwrap_or_default();
     say!(
-        "{} of {} records predicted into {}",
+        "{} of {} records predicted into {}{lines}",
         HumanCount(predicted),
         HumanCount(all),
         arguments.out.display()

@@ -131,7 +131,7 @@ fn exact_numbers(values: &ArrayRef) -> Result<Option<Float64Array>, TableError> 
     let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
     let numbers = Float64Array::from(numbers.to_data());
     let floating = values.data_type().is_floating();
-    let exact = |number: f64| floating || number.abs() <= WHOLE;
+    let exact = |number: f64| floating || number.abs() < WHOLE;
     Ok(numbers.iter().flatten().all(exact).then_some(numbers))
 }
 

@@ -115,7 +115,10 @@ fn long_ids_are_asked_for_in_several_requests_and_unknown_ones_hint_at_ways_of_w
     let long: String = (0..220).map(|row| format!("{}{row}\n", "x".repeat(200_000))).collect();
     fixture.write("long.csv", &format!("id\n{long}r7\n"));
     let (good, said, error) = predict_command(&fixture, &address, "long.csv", "out.csv");
-    assert!(!good && said.contains("1 of 221 records predicted"), "{said}{error}");
+    assert!(
+        !good && said.contains("1 of 221 records predicted") && said.contains("read from 222 lines"),
+        "{said}{error}"
+    );
     assert!(error.contains("220 have an id that is not among the served records"), "{error}");
     assert!(error.contains("ids are compared letter by letter: 7, 7.0 and 007 are three"), "{error}");
     fixture.write("ask.csv", "id\nR7\n");
