@@ -101,7 +101,7 @@ fn a_closed_pipe_ends_quietly() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let names: String = (0..2000).map(|column| format!(",column_{column}")).collect();
     let cells = |row: usize| (0..2000).map(|column| format!(",{}", (row + column) % 3)).collect::<String>();
-    let rows: String = (0..9).map(|row| format!("k{row}{}\n", cells(row))).collect();
+    let rows: String = (0..60).map(|row| format!("k{row}{}\n", cells(row))).collect();
     fs::write(path("wide.csv"), format!("id{names}\n{rows}")).unwrap();
     let wide = path("wide.csv");
     for arguments in [

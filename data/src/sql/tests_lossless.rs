@@ -60,9 +60,7 @@ fn whole_numbers_that_64_bits_of_a_float_do_not_hold_are_refused() {
     }
     let treatment = Treatment { types: types("a = \"category\""), ..filled() };
     bank.parquet("accounts.parquet", column((1 << 53) + 1));
-    let Content::Category(names) = &bank.load("SELECT * FROM accounts", &treatment).unwrap().contents[0]
-    else {
-        panic!("categories")
-    };
+    let table = bank.load("SELECT * FROM accounts", &treatment).unwrap();
+    let Content::Category(names) = &table.contents[0] else { panic!("categories") };
     assert_eq!(names.len(), 100, "texts are exact");
 }
