@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use hashvfl_core::Digest;
+use hashvfl_files::{complain, say};
 use hashvfl_transcript::Recording;
 
 use crate::config::AttackConfig;
@@ -70,7 +71,7 @@ where
     match carry_out(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -80,14 +81,14 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Manifest { coordinator, parties, out } => {
             Manifest::of(&coordinator, &parties)?.write(&out)?;
-            println!("{} names the run's files and their SHA-256", out.display());
+            say!("{} names the run's files and their SHA-256", out.display());
             Ok(())
         }
         Command::Run { transcript, config, out } => {
             let report =
-                run(&transcript, &AttackConfig::read(&config)?, &out, &mut |line| eprintln!("{line}"))?;
-            print!("{}", text(&report));
-            println!("\nWritten: {0}/report.html, {0}/report.json", out.display());
+                run(&transcript, &AttackConfig::read(&config)?, &out, &mut |line| complain!("{line}"))?;
+            say!("{}", text(&report).trim_end());
+            say!("\nWritten: {0}/report.html, {0}/report.json", out.display());
             Ok(())
         }
     }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::{PartyName, Plan};
+use hashvfl_files::{complain, say};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::config::CoordinatorConfig;
@@ -152,11 +153,13 @@ where
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A line of the log that nobody can read is no reason to stop.
+        .log_internal_errors(false)
         .try_init();
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -179,11 +182,12 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Align { config, json }) => align::run(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Keygen { out }) => {
-            println!("{}", SecretKey::create(&out)?.public());
+            say!("{}", SecretKey::create(&out)?.public());
             Ok(())
         }
         Some(Command::Ledger { ledger }) => {
-            print!("{}", Report::of(&RedbStore::open(&ledger)?, &Policy::default())?);
+            let report = Report::of(&RedbStore::open(&ledger)?, &Policy::default())?;
+            say!("{}", report.to_string().trim_end());
             Ok(())
         }
         Some(Command::Retrain { config, out, accept_changed_labels }) => {
@@ -197,7 +201,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             if arguments.check {
                 let labels = labels::load(&config)?;
                 run::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
-                println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
+                say!("{} is in order: labels of {} records", path.display(), labels.ids.len());
+                say!("read: {}", labels.reading);
                 return Ok(());
             }
             run::run(&config, arguments.json)

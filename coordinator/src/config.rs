@@ -11,6 +11,7 @@ use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 use crate::detect::DetectorsConfig;
 use crate::screen::ScreeningConfig;
@@ -22,6 +23,7 @@ pub struct CoordinatorConfig {
     /// The run.
     pub run_id: RunId,
     /// Where to listen for parties, `address:port`.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Folder for the top model, codes, metrics and transcript.
     pub state: PathBuf,
@@ -121,6 +123,15 @@ impl Default for Waits {
     }
 }
 
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(
+            "listen must be ADDRESS:PORT with an address and no name, such as 127.0.0.1:7433, 0.0.0.0:7433 or [::]:7433",
+        )
+    })
+}
+
 fn default_ledger() -> PathBuf {
     PathBuf::from("label-ledger.redb")
 }
@@ -215,7 +226,10 @@ mod tests {
         let cycles = distilled.replace("epochs = 3", "epochs = 4, cycles = 2");
         assert!(CoordinatorConfig::parse(&cycles, Path::new(".")).is_ok());
         assert!(refused(&cycles.replace("cycles = 2", "cycles = 3")).contains("a divisor of run.epochs, 4"));
-        assert!(refused(&SMALL.replace("127.0.0.1:0", "nowhere")).contains("socket address"));
+        for listen in ["nowhere", "localhost:7433", "127.0.0.1", "::1:7433:x", "http://127.0.0.1:7433"] {
+            let error = refused(&SMALL.replace("127.0.0.1:0", listen));
+            assert!(error.contains("such as 127.0.0.1:7433"), "{error}");
+        }
         let screening = |text: &str| format!("{SMALL}\nscreening = {{ {text} }}");
         for (bad, expected) in [
             ("after_epochs = 3", "in [screening]: after_epochs must be 1 or more and below run.epochs = 3"),

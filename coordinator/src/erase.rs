@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use anyhow::ensure;
 use hashvfl_core::{RunRecords, RunRow, ServedRow};
 use hashvfl_data::{Names, read_found};
-use hashvfl_files::write_whole;
-use tracing::info;
+use hashvfl_files::{say, write_whole};
+use hashvfl_transcript::Expiry;
+use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
 use crate::screen;
@@ -53,7 +54,7 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     let transcript = state.transcript();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, records.digest(), &trained)?;
-        println!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
+        say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
     }
     let mut erased = 0;
     for (path, mut stored) in codes {
@@ -63,14 +64,14 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         }
         erased += here;
     }
-    println!("{} records of the run: {erased} codes erased; the ledger keeps its totals", trained.len());
+    say!("{} records of the run: {erased} codes erased; the ledger keeps its totals", trained.len());
     erase_known(&mut known, &found)?;
     let ids: HashSet<&str> = found.iter().map(|found| found.id.as_str()).collect();
     screen::erase(&state.screened(), &ids)?;
     records.erase(&trained);
     state.keep_records(&records)?;
     for path in [state.detectors(), state.references()].iter().filter(|path| path.exists()) {
-        println!(
+        say!(
             "{} may hold codes of calibration records without their ids: remove it to be rid of them",
             path.display()
         );
@@ -107,17 +108,23 @@ fn erase_known(known: &mut [Known], found: &[Found]) -> anyhow::Result<()> {
         known.changes().map_or(Ok(()), |changes| changes.try_write())?;
     }
     let records = found.iter().filter(|found| !found.served.is_empty()).count();
-    println!("{records} served records: {erased} codes erased");
+    say!("{records} served records: {erased} codes erased");
     Ok(())
 }
 
 /// Removes the transcript if it is older than `transcript_days`.
 pub fn expire(config: &CoordinatorConfig) -> anyhow::Result<()> {
     let transcript = StateFolder::existing(&config.state).transcript();
-    if let Some(days) = config.transcript_days
-        && hashvfl_transcript::expire(&transcript, days, SystemTime::now())?
-    {
-        info!("the transcript was older than transcript_days = {days} and has been removed");
+    let Some(days) = config.transcript_days else { return Ok(()) };
+    match hashvfl_transcript::expire(&transcript, days, SystemTime::now())? {
+        Expiry::Removed => {
+            info!("the transcript was older than transcript_days = {days} and has been removed")
+        }
+        Expiry::Ahead { days } => warn!(
+            "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
+             remove the file"
+        ),
+        Expiry::Absent | Expiry::Kept => {}
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
+use hashvfl_files::say;
 use hashvfl_learning::course::ScreenedAt;
 use hashvfl_learning::device;
 use hashvfl_learning::loss::{Evaluation, Labels};
@@ -30,7 +31,7 @@ pub fn evaluate(
     ensure!(!rows.is_empty(), "run.test_share is 0: there are no test records");
     let rows = known(&config.run.parties, &stored.tables, rows)?;
     let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
-    println!("{}", serde_json::to_string_pretty(&test)?);
+    say!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())
 }
 
@@ -57,7 +58,7 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
     file.to_snapshot(&config.run).write(out)?;
     let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
-    println!("{} written: epoch {epoch}, validation {name} {metric:.4}, no party asked", out.display());
+    say!("{} written: epoch {epoch}, validation {name} {metric:.4}, no party asked", out.display());
     Ok(())
 }
 

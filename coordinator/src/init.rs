@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::ensure;
-use hashvfl_files::write_whole;
+use hashvfl_files::{say, write_whole};
 
 /// Writes the config.
 pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
@@ -19,8 +19,6 @@ pub fn write(table: &Path, label: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{label}", &format!("{label:?}"));
     write_whole(out, text.as_bytes())?;
     let out = out.display();
-    println!(
-        "{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`"
-    );
+    say!("{out} written: read it, agree on [run] with the others, then `coordinator --config {out} --check`");
     Ok(())
 }

@@ -1,11 +1,16 @@
 //! Labels: for a run, and for what is done with a run afterwards.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
-use hashvfl_data::{Order, Target, fingerprint, load_labels};
+use hashvfl_data::{Labels as LoadedLabels, Order, Target, fingerprint, load_labels};
 use hashvfl_learning::loss::Labels;
 
 use crate::config::CoordinatorConfig;
+
+/// Classes whose records are told, at most.
+const MOST_COUNTS: usize = 20;
 
 /// Labels with the ids that they belong to.
 pub struct LabelledRecords {
@@ -15,17 +20,11 @@ pub struct LabelledRecords {
     pub labels: Labels,
     /// Names of the classes, in their order; none for a regression.
     pub classes: Vec<String>,
+    /// How they were read, in a line for a person: numbers alone, no label.
+    pub reading: String,
 }
 
 impl LabelledRecords {
-    fn of(loaded: hashvfl_data::Labels) -> Self {
-        let (labels, classes) = match loaded.target {
-            Target::Classes { names, index } => (Labels::Classes { count: names.len(), index }, names),
-            Target::Real(values) => (Labels::Real(values), Vec::new()),
-        };
-        Self { ids: loaded.ids, labels, classes }
-    }
-
     /// What is to be kept of the records of a run: which they are, and what their labels were.
     pub fn keep(&self, records: RunRecords) -> RunRecords {
         match &self.labels {
@@ -40,12 +39,15 @@ impl LabelledRecords {
 /// Loads the labels that the config names.
 pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
     let mut loaded = load_labels(&config.labels, config.run.task)?;
+    let read = loaded.ids.len();
     if let Some(path) = &config.order {
         let order = Order::read(path)?;
         order.check(Some(fingerprint(config.labels.files())?), path)?;
         loaded = loaded.in_order(&order)?;
     }
-    Ok(LabelledRecords::of(loaded))
+    let reading = describe(&loaded, read, config.labels.lines()?);
+    let (labels, classes) = split(loaded.target);
+    Ok(LabelledRecords { ids: loaded.ids, labels, classes, reading })
 }
 
 /// What is done when labels are not those of the run any more.
@@ -68,16 +70,17 @@ pub fn of_run(
     classes: &[String],
     changed: ChangedLabels,
 ) -> anyhow::Result<Labels> {
-    let labelled = LabelledRecords::of(load_labels(&config.labels, config.run.task)?);
+    let loaded = load_labels(&config.labels, config.run.task)?;
     let places = match &config.order {
-        Some(path) => records.places(Order::read(path)?.agreed(&labelled.ids)),
-        None => records.places(labelled.ids.iter().map(|id| Some(id.as_str()))),
+        Some(path) => records.places(Order::read(path)?.agreed(&loaded.ids)),
+        None => records.places(loaded.ids.iter().map(|id| Some(id.as_str()))),
     };
     let places = places.context("the labels")?;
+    let (labels, now) = split(loaded.target);
     ensure!(
-        labelled.classes == classes,
+        now == classes,
         "the labels name other classes than the run's did ({} now, {} then): restore the labels' words, or train again",
-        labelled.classes.len(),
+        now.len(),
         classes.len()
     );
     let place = |row| places.get(row).map(|place| place.number() as usize);
@@ -85,7 +88,7 @@ pub fn of_run(
     let relabelled = rows.iter().filter(|row| {
         // Unwrap safety: `places` has a place for each row that was not erased.
         let place = place(**row).expect("a record that was not erased");
-        match &labelled.labels {
+        match &labels {
             Labels::Classes { index, .. } => records.is_relabelled(**row, &classes[index[place] as usize]),
             Labels::Real(values) => records.is_relabelled(**row, values[place].to_le_bytes()),
         }
@@ -97,7 +100,7 @@ pub fn of_run(
         rows.len()
     );
     let all = (0..records.count() as u32).map(hashvfl_core::RunRow::new);
-    Ok(match &labelled.labels {
+    Ok(match &labels {
         // Whoever reads the label of an erased record fails at once.
         Labels::Classes { count, index } => {
             let index = all.map(|row| place(row).map_or(u32::MAX, |place| index[place])).collect();
@@ -107,4 +110,69 @@ pub fn of_run(
             Labels::Real(all.map(|row| place(row).map_or(f32::NAN, |place| values[place])).collect())
         }
     })
+}
+
+/// A target as a loss takes it, and the names of its classes.
+fn split(target: Target) -> (Labels, Vec<String>) {
+    match target {
+        Target::Classes { names, index } => (Labels::Classes { count: names.len(), index }, names),
+        Target::Real(values) => (Labels::Real(values), Vec::new()),
+    }
+}
+
+/// Records and lines, how many records each class has or how many values there are, and what was left out.
+fn describe(loaded: &LoadedLabels, read: usize, lines: Option<u64>) -> String {
+    let records = loaded.ids.len();
+    let mut parts = vec![match lines {
+        Some(lines) => format!("{read} records on {lines} lines"),
+        None => format!("{read} records"),
+    }];
+    if records < read {
+        parts.push(format!("{} of them not in the agreed order and left out", read - records));
+    }
+    parts.push(match &loaded.target {
+        Target::Classes { names, index } => {
+            let mut counts = vec![0_u64; names.len()];
+            index.iter().for_each(|class| counts[*class as usize] += 1);
+            let most: Vec<String> = counts.iter().take(MOST_COUNTS).map(u64::to_string).collect();
+            let more = if counts.len() > MOST_COUNTS { ", ..." } else { "" };
+            format!("{} classes of {}{more} records", names.len(), most.join(", "))
+        }
+        Target::Real(values) => {
+            let distinct: HashSet<u32> = values.iter().map(|value| value.to_bits()).collect();
+            format!("{} distinct values", distinct.len())
+        }
+    });
+    parts.extend(loaded.note.clone());
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_told_in_numbers_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let reading = |task: &str, text: &str| {
+            std::fs::write(folder.path().join("y.csv"), text).unwrap();
+            let config = format!(
+                "run_id = \"r\"\nlisten = \"127.0.0.1:0\"\nstate = \"s\"\n\
+                 run = {{ parties = [\"bank\"], task = {task:?}, bits = 8, epochs = 1 }}\n\
+                 labels = {{ format = \"csv\", paths = [\"y.csv\"], id = \"id\", column = \"y\" }}\n"
+            );
+            load(&CoordinatorConfig::parse(&config, folder.path() as &Path).unwrap())
+                .map(|labels| labels.reading)
+        };
+        let classes = reading("multiclass", "id,y\nk1,low\nk2,high\n\nk3,low\nk4,mid\n").unwrap();
+        assert_eq!(classes, "4 records on 6 lines; 3 classes of 1, 2, 1 records");
+        let merged = reading("binary", "id,y\nk1,1\nk2,1.0\nk3,2\nk4,2.0\n").unwrap();
+        assert!(merged.contains("2 classes of 2, 2 records; 2 classes are written in 4 ways"), "{merged}");
+        let values = reading("regression", "id,y\nk1,0.5\nk2,7\nk3,7\n").unwrap();
+        assert_eq!(values, "3 records on 4 lines; 2 distinct values");
+        let missing = reading("multiclass", "id,y\nk1,low\nk2,NA\nk3,mid\n").unwrap_err().to_string();
+        assert!(missing.contains("1 records have no label"), "{missing}");
+    }
 }

@@ -43,6 +43,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
     info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
+    info!("read: {}", labelled.reading);
 
     let driver = Driver::start()?;
     let began = Instant::now();
@@ -68,7 +69,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    let LabelledRecords { ids, labels, classes } = labelled;
+    let LabelledRecords { ids, labels, classes, .. } = labelled;
     let mut classifier = top::new(config, labels, &plan, &opened.device)?;
     teller.start(config.run.epochs, plan.batches());
     let mut watched = plan.clone();

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Part, Plan};
+use hashvfl_data::{csv_error, open_csv};
 use hashvfl_detectors::screen::{Action, Screened, Screening};
 use hashvfl_detectors::{Codes, DetectorError, Labelled, Told, label_p_values};
 use hashvfl_files::write_whole;
@@ -145,13 +146,12 @@ pub fn erase(path: &Path, ids: &HashSet<&str>) -> anyhow::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let mut table =
-        csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut table = open_csv(path)?;
     let mut kept = csv::Writer::from_writer(Vec::new());
-    kept.write_record(table.headers()?)?;
-    for record in table.records() {
-        let record = record.with_context(|| format!("{} is damaged", path.display()))?;
-        if !record.get(0).is_some_and(|id| ids.contains(id)) {
+    for (line, record) in table.records().enumerate() {
+        let record = record.map_err(|error| csv_error(path, error))?;
+        let is_header = line == 0;
+        if is_header || !record.get(0).is_some_and(|id| ids.contains(id)) {
             kept.write_record(&record)?;
         }
     }

@@ -79,7 +79,7 @@ pub enum Refusal {
     },
     /// The same number of records, but other ones or in another order.
     #[error(
-        "{party} holds other records than the label holder, or in another order: sort both tables by the same id"
+        "{party} holds other records than the label holder, or in another order: sort both tables by the same id, written alike: 7, 7.0 and 007 are three"
     )]
     RecordOrder {
         /// The party.

@@ -3,11 +3,22 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::number::{CellFault, parse_number, parse_text};
-use crate::treatment::{Kind, Missing, Treatment};
+use crate::error::TableError;
+use crate::number::{CellFault, category_text, check_number, parse_number, parse_text};
+use crate::resolution::Resolution;
+use crate::treatment::{Faulty, Kind, Missing, Treatment};
 
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;
+
+/// What stands in a table's matrix for a cell that is no value of its column, where its record alone is to be refused: a
+/// NaN that is no missing value.
+const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
+
+/// Whether a value of a table's matrix is none at all, not even a missing one.
+pub(crate) fn is_faulty(value: f32) -> bool {
+    value.to_bits() == FAULTY.to_bits()
+}
 
 /// What a column of a table's matrix holds.
 #[derive(Clone, PartialEq)]
@@ -32,18 +43,19 @@ impl Content {
 pub(crate) struct Column {
     name: String,
     missing: Missing,
+    faulty: Faulty,
     content: Option<Building>,
 }
 
 enum Building {
-    Number,
+    Number(Resolution),
     Category(HashMap<String, u32>),
 }
 
 impl Building {
     fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Number => Self::Number,
+            Kind::Number => Self::Number(Resolution::default()),
             Kind::Category => Self::Category(HashMap::new()),
         }
     }
@@ -52,7 +64,8 @@ impl Building {
 impl Column {
     pub(crate) fn new(name: &str, treatment: &Treatment) -> Self {
         let content = treatment.kind(name).map(Building::of);
-        Self { name: name.to_owned(), missing: treatment.missing(name), content }
+        let (missing, faulty) = (treatment.missing(name), treatment.faulty);
+        Self { name: name.to_owned(), missing, faulty, content }
     }
 
     /// A column whose type is `kind`, unless another one is declared.
@@ -71,7 +84,7 @@ impl Column {
     #[cfg(feature = "sql")]
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.content.as_ref().map(|content| match content {
-            Building::Number => Kind::Number,
+            Building::Number(_) => Kind::Number,
             Building::Category(_) => Kind::Category,
         })
     }
@@ -80,38 +93,23 @@ impl Column {
     pub(crate) fn expected(&self) -> &'static str {
         match self.content {
             Some(Building::Category(_)) => "a category",
-            Some(Building::Number) | None => "a number",
+            Some(Building::Number(_)) | None => "a number",
         }
     }
 
     /// A cell of text as a value of the matrix.
     pub(crate) fn push_cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
-        let cell = cell.trim_ascii();
-        if treatment.is_null(cell) {
-            return self.push_missing();
-        }
-        match &self.content {
-            None => match parse_number(cell) {
-                Err(CellFault::NotANumber) => self.push_text(parse_text(cell)?),
-                number => {
-                    self.content = Some(Building::Number);
-                    number
-                }
-            },
-            Some(Building::Number) => parse_number(cell),
-            Some(Building::Category(_)) => self.push_text(parse_text(cell)?),
-        }
+        let value = self.cell(cell.trim_ascii(), treatment);
+        self.or_mark(value)
     }
 
     /// A number; in a column of categories its text is one.
     pub(crate) fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
-        match self.content.get_or_insert_with(|| Building::of(Kind::Number)) {
-            Building::Category(_) => self.push_text(&number.to_string()),
-            Building::Number => {
-                let value = number as f32;
-                if value.is_finite() { Ok(value) } else { Err(CellFault::NotFinite) }
-            }
-        }
+        let value = match self.content.get_or_insert_with(|| Building::of(Kind::Number)) {
+            Building::Category(_) => self.category(&number.to_string()),
+            Building::Number(_) => self.number(number),
+        };
+        self.or_mark(value)
     }
 
     /// A number, or none where it is missing; NaN is missing where `nulls` says so.
@@ -129,17 +127,54 @@ impl Column {
 
     /// A missing value.
     pub(crate) fn push_missing(&self) -> Result<f32, CellFault> {
+        self.or_mark(self.missing())
+    }
+
+    /// What a fault is, where it stops its record alone.
+    fn or_mark(&self, value: Result<f32, CellFault>) -> Result<f32, CellFault> {
+        match self.faulty {
+            Faulty::Refuse => value,
+            Faulty::Mark => Ok(value.unwrap_or(FAULTY)),
+        }
+    }
+
+    fn cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
+        if treatment.is_null(cell) {
+            return self.missing();
+        }
+        match &self.content {
+            None => match parse_number(cell) {
+                Err(CellFault::NotANumber) => self.category(parse_text(cell)?),
+                number => {
+                    self.content = Some(Building::of(Kind::Number));
+                    self.number(number?)
+                }
+            },
+            Some(Building::Number(_)) => self.number(parse_number(cell)?),
+            Some(Building::Category(_)) => self.category(parse_text(cell)?),
+        }
+    }
+
+    fn missing(&self) -> Result<f32, CellFault> {
         match self.missing {
             Missing::Error => Err(CellFault::Empty),
             Missing::Fill => Ok(f32::NAN),
         }
     }
 
-    /// A category.
-    pub(crate) fn push_text(&mut self, text: &str) -> Result<f32, CellFault> {
+    fn number(&mut self, number: f64) -> Result<f32, CellFault> {
+        let number = check_number(number)?;
+        if let Some(Building::Number(resolution)) = &mut self.content {
+            resolution.see(number);
+        }
+        Ok(number as f32)
+    }
+
+    fn category(&mut self, text: &str) -> Result<f32, CellFault> {
         match self.content.get_or_insert_with(|| Building::of(Kind::Category)) {
-            Building::Number => Err(CellFault::NotANumber),
+            Building::Number(_) => Err(CellFault::NotANumber),
             Building::Category(seen) => {
+                let text = category_text(text);
                 if let Some(code) = seen.get(text) {
                     return Ok(*code as f32);
                 }
@@ -154,14 +189,23 @@ impl Column {
     }
 
     /// What the column came to hold; a column without any value is one of numbers.
-    pub(crate) fn finish(self) -> Content {
+    ///
+    /// # Errors
+    /// When many of its numbers fall together in 32 bits, and faults are refused.
+    pub(crate) fn finish(self) -> Result<Content, TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
                 let mut names = vec![String::new(); seen.len()];
                 seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
-                Content::Category(names)
+                Ok(Content::Category(names))
             }
-            Some(Building::Number) | None => Content::Number,
+            Some(Building::Number(resolution)) => match resolution.lost() {
+                Some((distinct, left)) if self.faulty == Faulty::Refuse => {
+                    Err(TableError::Collapsed { column: self.name, distinct, left })
+                }
+                _ => Ok(Content::Number),
+            },
+            None => Ok(Content::Number),
         }
     }
 }
@@ -183,7 +227,7 @@ mod tests {
     fn column(treatment: &Treatment, cells: &[&str]) -> (Result<Vec<f32>, CellFault>, Content) {
         let mut column = Column::new("a", treatment);
         let values = cells.iter().map(|cell| column.push_cell(cell.as_bytes(), treatment)).collect();
-        (values, column.finish())
+        (values, column.finish().unwrap())
     }
 
     #[test]
@@ -208,5 +252,44 @@ mod tests {
         assert_eq!(content.kind(), Kind::Category);
         assert_eq!(column(&treatment, &["2", "NA"]).0, Err(CellFault::Empty));
         assert_eq!(format!("{content:?}"), "2 categories");
+    }
+
+    #[test]
+    fn numbers_that_fall_together_in_32_bits_are_refused_and_named() {
+        let treatment = Treatment::default();
+        let pushed = |from: f64, treatment: &Treatment| {
+            let mut column = Column::new("since", treatment);
+            for second in 0..100 {
+                let cell = (from + f64::from(second)).to_string();
+                column.push_cell(cell.as_bytes(), treatment).unwrap();
+            }
+            column.finish()
+        };
+        let message = pushed(1.7e9, &treatment).unwrap_err().to_string();
+        assert!(message.contains("\"since\": 100 distinct numbers become 2 in 32 bits"), "{message}");
+        assert!(!message.contains("1700"), "{message}");
+        assert!(pushed(1.7e7, &treatment).is_err() && pushed(1.6e7, &treatment).is_ok());
+        let types = toml::from_str("since = \"category\"").unwrap();
+        assert!(pushed(1.7e9, &Treatment { types, ..treatment }).is_ok());
+    }
+
+    #[test]
+    fn a_number_is_one_category_however_it_is_written() {
+        let types = toml::from_str("a = \"category\"").unwrap();
+        let treatment = Treatment { types, ..Treatment::default() };
+        let (values, content) = column(&treatment, &["1.0", "1", "01", "+1", "x"]);
+        assert_eq!(values, Ok(vec![0.0, 0.0, 1.0, 0.0, 2.0]));
+        assert_eq!(content, Content::Category(vec!["1".into(), "01".into(), "x".into()]));
+    }
+
+    #[test]
+    fn what_is_marked_is_no_missing_value() {
+        let treatment = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+        let (values, _) = column(&treatment, &["1", "", "x"]);
+        let faulty: Vec<bool> = values.unwrap().into_iter().map(is_faulty).collect();
+        assert_eq!(faulty, [false, true, true]);
+        let filled = Treatment { missing: Missing::Fill, ..treatment };
+        let missing = column(&filled, &["1", ""]).0.unwrap()[1];
+        assert!(missing.is_nan() && !is_faulty(missing));
     }
 }

@@ -1,11 +1,12 @@
 //! CSV files that share one header, record by record, each with the line it begins on.
 
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use csv::{ByteRecord, Reader};
 
+use crate::csv_text::{csv_error, open_csv};
 use crate::error::{Place, TableError};
 use crate::input;
 use crate::limits::check_size;
@@ -33,7 +34,7 @@ impl<'a> CsvFiles<'a> {
     /// Reads the first file's header.
     pub(crate) fn open(paths: &'a [PathBuf]) -> Result<Self, TableError> {
         let first = paths.first().ok_or(TableError::NoPaths)?;
-        let names = read_header(first, &mut reader(first)?)?;
+        let names = read_header(first, &mut open_csv(first)?)?;
         Ok(Self { paths, names })
     }
 
@@ -49,11 +50,7 @@ impl<'a> CsvFiles<'a> {
 
     /// An upper bound of the number of records, by counting lines.
     pub(crate) fn records_at_most(&self) -> Result<u64, TableError> {
-        let mut lines = 0;
-        for path in self.paths {
-            lines += input::count_lines(path)?;
-        }
-        Ok(lines)
+        input::count_all_lines(self.paths)
     }
 
     /// Fails when a name occurs twice.
@@ -63,7 +60,6 @@ impl<'a> CsvFiles<'a> {
             if let Some(earlier) = seen.insert(name, position) {
                 return Err(TableError::DuplicateColumn {
                     path: self.first_path().to_owned(),
-                    name: name.clone(),
                     first: earlier + 1,
                     second: position + 1,
                 });
@@ -80,7 +76,7 @@ impl<'a> CsvFiles<'a> {
         let mut record = ByteRecord::new();
         let mut records: u64 = 0;
         for path in self.paths {
-            let mut reader = reader(path)?;
+            let mut reader = open_csv(path)?;
             self.check_header(path, &read_header(path, &mut reader)?)?;
             loop {
                 let next_line = reader.position().line();
@@ -88,10 +84,12 @@ impl<'a> CsvFiles<'a> {
                     break;
                 }
                 // The terminator has been consumed; line breaks inside quoted cells count too.
-                // Only a quote that is never closed leaves no terminator, hence the maximum.
                 let after = reader.position().line();
                 let line = after.saturating_sub(1 + count_breaks(&record));
                 let spot = Spot { path, line: line.max(next_line) };
+                if self.repeats_header(&record) {
+                    return Err(E::from(TableError::HeaderAgain { place: spot.place() }));
+                }
                 if record.len() != self.names.len() {
                     return Err(E::from(TableError::Ragged {
                         place: spot.place(),
@@ -110,6 +108,12 @@ impl<'a> CsvFiles<'a> {
         Ok(())
     }
 
+    /// Whether a record is the header once more, as where files were put together.
+    fn repeats_header(&self, record: &ByteRecord) -> bool {
+        let cells = record.iter().map(|cell| cell.trim_ascii());
+        record.len() == self.names.len() && cells.eq(self.names.iter().map(String::as_bytes))
+    }
+
     fn check_header(&self, path: &Path, found: &[String]) -> Result<(), TableError> {
         if found == self.names {
             return Ok(());
@@ -123,18 +127,6 @@ impl<'a> CsvFiles<'a> {
             found: found.len(),
         })
     }
-}
-
-fn reader(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
-    // A last line break is added (an empty line means nothing), so that every record ends in one
-    // and its line can be told from the reader's. `\r` is trimmed off the cells: as part of the
-    // terminator it would make that line wrong.
-    let bytes: Box<dyn Read> = Box::new(input::open(path)?.chain(Cursor::new(b"\n")));
-    Ok(ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .terminator(Terminator::Any(b'\n'))
-        .from_reader(bytes))
 }
 
 fn read_header(path: &Path, reader: &mut Reader<Box<dyn Read>>) -> Result<Vec<String>, TableError> {
@@ -158,9 +150,7 @@ fn read_record(
     record: &mut ByteRecord,
 ) -> Result<bool, TableError> {
     loop {
-        let more = reader
-            .read_byte_record(record)
-            .map_err(|error| input::read_error(path, std::io::Error::from(error)))?;
+        let more = reader.read_byte_record(record).map_err(|error| csv_error(path, error))?;
         let is_blank = record.len() == 1 && record[0].trim_ascii().is_empty();
         if !more || !is_blank {
             return Ok(more);
@@ -203,7 +193,7 @@ mod tests {
             ("id,a\n\n1,2\n\n\n3,4\n\n", vec![3, 6]),
             ("id,a\r\n\r\n1,2\r\n\r\n3,4", vec![3, 5]),
             ("id,a\n\"x\ny\",2\n3,4", vec![2, 4]),
-            ("id,a\n1,2\n3,\"4\n5,6\n", vec![2, 3]),
+            ("id,a\n1,\"x\ny\"\n3,4", vec![2, 4]),
             ("id,a\n1,\"2\"\r\n3,\"4\"", vec![2, 3]),
         ] {
             assert_eq!(lines_of(text), expected, "{text:?}");
@@ -216,6 +206,16 @@ mod tests {
         let text: String = (0..rows).map(|row| format!("{row},{row}\r\n")).collect();
         let expected: Vec<u64> = (2..rows + 2).collect();
         assert_eq!(lines_of(&format!("id,a\r\n{text}")), expected);
+    }
+
+    #[test]
+    fn a_header_among_records_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a.csv")];
+        std::fs::write(&paths[0], "id,a\n1,2\nid, a\n3,4\n").unwrap();
+        let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
+        let message = read.unwrap_err().to_string();
+        assert!(message.contains("line 3") && message.contains("header again"), "{message}");
     }
 
     #[test]

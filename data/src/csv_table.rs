@@ -63,7 +63,7 @@ pub(crate) fn read(
     Ok(Frame {
         ids: ids.finish()?,
         names: columns.iter().map(|column| column.name().to_owned()).collect(),
-        contents: columns.into_iter().map(Column::finish).collect(),
+        contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
         image: source.image,
     })
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::limits::MAX_COLUMNS;
 use crate::matrix::Matrix;
+use crate::number::category_text;
 use crate::preprocess::{PreprocessError, Preprocessing};
 use crate::ranges::Ranges;
 use crate::row_encoder::RowEncoder;
@@ -153,6 +154,16 @@ impl Encoding {
     /// When the table lacks a column that was fitted, has another or one of another type, or holds what no training
     /// row had and `treatment` does not accept it.
     pub fn encode(&self, table: Table, treatment: &Treatment) -> Result<Matrix, PreprocessError> {
+        self.encode_noting(table, treatment, &mut Noted::default())
+    }
+
+    /// The same, noting what was taken for something else.
+    pub(crate) fn encode_noting(
+        &self,
+        table: Table,
+        treatment: &Treatment,
+        noted: &mut Noted,
+    ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
         let encoder = RowEncoder::new(self, &names, &contents, treatment)?;
         if encoder.width() == matrix.cols() {
@@ -162,14 +173,14 @@ impl Encoding {
             let mut encoded = Vec::with_capacity(encoder.width());
             for (number, row) in matrix.rows_mut().enumerate() {
                 encoded.clear();
-                encoder.row(number, row, &mut encoded)?;
+                encoder.row(number, row, &mut encoded, noted)?;
                 row.copy_from_slice(&encoded);
             }
             return Ok(matrix);
         }
         let mut encoded = Vec::with_capacity(matrix.rows() * encoder.width());
         for number in 0..matrix.rows() {
-            encoder.row(number, matrix.row(number), &mut encoded)?;
+            encoder.row(number, matrix.row(number), &mut encoded, noted)?;
         }
         Ok(Matrix::from_checked(encoder.width(), encoded))
     }
@@ -177,6 +188,38 @@ impl Encoding {
     /// Number of columns of the encoded matrix.
     pub fn width(&self) -> usize {
         self.columns.iter().map(|column| column.fitted.width()).sum()
+    }
+
+    /// Columns of the table.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// What they hold, in numbers for a person: how many are numbers, how many categories, and of how many distinct ones.
+    pub fn describe(&self) -> String {
+        let (mut numbers, mut missed_by, mut distinct) = (0, 0, Vec::new());
+        for FittedColumn { fitted, .. } in &self.columns {
+            match fitted {
+                Fitted::Number { missed, .. } => {
+                    numbers += 1;
+                    missed_by += usize::from(*missed);
+                }
+                Fitted::Category { names, rare, missed, .. } => {
+                    distinct.push((names.len() + rare.len()).to_string());
+                    missed_by += usize::from(*missed);
+                }
+            }
+        }
+        let mut text = format!("{numbers} columns of numbers, {} of categories", distinct.len());
+        if !distinct.is_empty() {
+            let more = if distinct.len() > MOST_COUNTS { ", ..." } else { "" };
+            distinct.truncate(MOST_COUNTS);
+            text += &format!(" ({}{more} distinct ones in training records)", distinct.join(", "));
+        }
+        if missed_by > 0 {
+            text += &format!(", {missed_by} with missing values");
+        }
+        text
     }
 
     /// A name for each of them: that of the table's column, numbered where it became several. No category is in it.
@@ -255,6 +298,18 @@ struct Fit<'a> {
     scale: Scale,
     treatment: &'a Treatment,
 }
+
+/// What became of values that are none of those at training.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Rows, ascending, that could not be encoded and are zeros, where faults are marked.
+    pub faulty: Vec<u32>,
+    /// Values of other rows that no training row had, and that were taken for no category or filled in.
+    pub unseen: u64,
+}
+
+/// Columns whose numbers of categories are told, at most.
+const MOST_COUNTS: usize = 20;
 
 /// Brings a column's values at the training rows.
 type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;
@@ -339,9 +394,9 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Positions of `names`.
+/// Positions of `names`, which older models may hold as their tables wrote them.
 pub(crate) fn positions(names: &[String]) -> HashMap<&str, u32> {
-    names.iter().map(String::as_str).zip(0..).collect()
+    names.iter().map(|name| category_text(name)).zip(0..).collect()
 }
 
 /// Shows sizes only: what was fitted are statistics and categories of private data.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::csv_text::CsvFault;
+use crate::id_list::WAYS_OF_WRITING;
 use crate::idx::IdxError;
 use crate::images::ImageError;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
@@ -49,6 +51,26 @@ pub enum TableError {
         /// The operating system's or decompressor's reason.
         reason: io::Error,
     },
+    /// The text of a CSV file is not as RFC 4180 has it.
+    #[error("{place}: {fault}")]
+    Csv {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        fault: CsvFault,
+    },
+    /// The file is UTF-16, as spreadsheets write "Unicode text".
+    #[error("{} is UTF-16, expected UTF-8; save it as UTF-8", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header stands among the records.
+    #[error("{place}: the header again, as where files were put together; remove this line")]
+    HeaderAgain {
+        /// Where.
+        place: Place,
+    },
     /// The configuration names a column that the header lacks.
     #[error("{} has no column {name:?}, which `{setting}` names; {help}", path.display())]
     UnknownColumn {
@@ -58,7 +80,7 @@ pub enum TableError {
         setting: &'static str,
         /// The name, as configured.
         name: String,
-        /// Close names, or the first names of the header.
+        /// Where close names are: never a name, since without a header they are cells.
         help: String,
     },
     /// The first line holds numbers, so that it is probably a record.
@@ -71,6 +93,23 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing tells whether the first line names columns.
+    #[error(
+        "nothing tells whether the first line of {} is a header or a record: no name is `id` or ends in `_id`, and none is \
+         a word over numbers; write a header as the first line, with the name id over the ids", path.display()
+    )]
+    HeaderUnclear {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cell is not UTF-8.
+    #[error("{place}, column {number} (from 1): bytes that are not UTF-8; save the file as UTF-8")]
+    NotText {
+        /// Where.
+        place: Place,
+        /// Which column, counted from 1.
+        number: usize,
+    },
     /// A column's name is not UTF-8.
     #[error("the name of column {number} of {} is not UTF-8; save the file as UTF-8", path.display())]
     HeaderText {
@@ -81,14 +120,12 @@ pub enum TableError {
     },
     /// Two columns have one name.
     #[error(
-        "columns {first} and {second} of {} are both named {name:?}, expected each name once; \
+        "columns {first} and {second} of {} have the same name, expected each name once; \
          rename one in the header", path.display()
     )]
     DuplicateColumn {
         /// The file.
         path: PathBuf,
-        /// Their name.
-        name: String,
         /// The first such column, counted from 1.
         first: usize,
         /// The next such column, counted from 1.
@@ -170,6 +207,19 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
+    /// Numbers of a column are too close together for 32 bits.
+    #[error(
+        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as those of identifiers and time stamps; subtract \
+         a constant from them, declare the column a category in [types], or list it in `ignore`"
+    )]
+    Collapsed {
+        /// The column's name.
+        column: String,
+        /// Distinct numbers that were seen.
+        distinct: usize,
+        /// How many of them are left.
+        left: usize,
+    },
     /// A record has no usable id.
     #[error("{place}, column {column:?}: expected a record id, found {fault}; every record needs one")]
     BadId {
@@ -182,11 +232,14 @@ pub enum TableError {
     },
     /// A list names records that nothing is known of.
     #[error(
-        "{count} ids name no record that anything is kept of, the first at {first}; correct the list, nothing was done"
+        "{count} ids name no record that anything is kept of, the first at {first}; {otherwise} of them are there in another \
+         way of writing ({WAYS_OF_WRITING}); correct the list, nothing was done"
     )]
     UnknownIds {
         /// How many.
         count: u64,
+        /// How many of them are there in another way of writing.
+        otherwise: u64,
         /// Where the first is.
         first: Place,
     },

@@ -31,6 +31,12 @@ pub(crate) fn header_of(path: &Path, columns: Vec<String>) -> Result<Header, Tab
     Ok(Header { id: columns.get(guess_id(&columns)).cloned().unwrap_or_default(), columns })
 }
 
+/// Whether a name says by itself that it is one: of an id.
+pub(crate) fn names_an_id(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name == "id" || name.ends_with("_id")
+}
+
 fn guess_id(columns: &[String]) -> usize {
     let lower = || columns.iter().map(|name| name.to_lowercase());
     lower()

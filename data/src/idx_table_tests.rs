@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 
 use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load};
 
@@ -119,4 +120,16 @@ fn a_gzip_file_that_is_cut_off_is_an_error() {
     let message = load_paths(&[&path], None).unwrap_err();
     assert!(message.contains("a.gz ends after"), "{message}");
     assert!(load_paths(&[], None).unwrap_err().contains("`paths` is empty"));
+}
+
+proptest! {
+    /// All records are read, or the file is refused: one that is cut off or goes on is.
+    #[test]
+    fn no_record_is_lost(count in 1_u32..20, cut in 1_usize..40) {
+        let bytes = images(count);
+        prop_assert_eq!(load_bytes(&bytes, None).unwrap().ids.len(), count as usize);
+        let whole = bytes.len().saturating_sub(cut);
+        prop_assert!(load_bytes(&bytes[..whole], None).is_err());
+        prop_assert!(load_bytes(&[bytes, vec![0; cut]].concat(), None).is_err());
+    }
 }

@@ -1,8 +1,8 @@
 //! Files as streams of bytes, decompressed on the way when they are gzip.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -10,6 +10,8 @@ use crate::error::TableError;
 
 const BUFFER_BYTES: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const UTF_8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+const UTF_16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
 /// Opens a file; it is gzip when it begins like gzip or its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
@@ -24,19 +26,39 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
     Ok(Box::new(bytes))
 }
 
-/// Counts the lines of a file, as an upper bound of its records.
+/// Opens a file of text without its byte-order mark.
+pub(crate) fn open_text(path: &Path) -> Result<Box<dyn Read>, TableError> {
+    let mut bytes = open(path)?;
+    let mut start = Vec::new();
+    bytes.by_ref().take(3).read_to_end(&mut start).map_err(|reason| read_error(path, reason))?;
+    if UTF_16_MARKS.iter().any(|mark| start.starts_with(mark)) {
+        return Err(TableError::Utf16 { path: path.to_owned() });
+    }
+    if start == UTF_8_MARK {
+        start.clear();
+    }
+    Ok(Box::new(Cursor::new(start).chain(bytes)))
+}
+
+/// Counts the lines of a file; a last one without a line break is one, too.
 pub(crate) fn count_lines(path: &Path) -> Result<u64, TableError> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path)?);
-    let mut lines = 1;
+    let (mut lines, mut last) = (0, b'\n');
     loop {
         let chunk = reader.fill_buf().map_err(|reason| read_error(path, reason))?;
-        if chunk.is_empty() {
-            return Ok(lines);
-        }
+        let Some(&end) = chunk.last() else {
+            return Ok(lines + u64::from(last != b'\n'));
+        };
         lines += chunk.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        last = end;
         let consumed = chunk.len();
         reader.consume(consumed);
     }
+}
+
+/// Counts the lines of all files.
+pub(crate) fn count_all_lines(paths: &[PathBuf]) -> Result<u64, TableError> {
+    paths.iter().map(|path| count_lines(path)).sum()
 }
 
 /// A failure after the file was opened.
@@ -63,7 +85,9 @@ mod tests {
         let mut text = String::new();
         open(&path).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "id,a\n1,2\n");
-        assert_eq!(count_lines(&path).unwrap(), 3);
+        assert_eq!(count_lines(&path).unwrap(), 2);
+        std::fs::write(&path, "id,a\n1,2").unwrap();
+        assert_eq!(count_lines(&path).unwrap(), 2);
     }
 
     #[test]

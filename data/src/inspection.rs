@@ -18,6 +18,9 @@ const BARS: usize = 24;
 pub struct Inspection {
     /// Its records.
     pub records: usize,
+    /// Lines of its text files, headers and empty ones among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
     /// Its columns in order; none where they are pixels.
     pub columns: Vec<Inspected>,
     /// The pixels, where columns are.
@@ -62,6 +65,8 @@ pub enum Figures {
 /// Where numbers lie.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct Spread {
+    /// Distinct numbers.
+    pub distinct: usize,
     /// The least.
     pub minimum: f32,
     /// A quarter of all is at most this.
@@ -99,7 +104,12 @@ impl Inspection {
     pub fn of(table: &Table, treatment: &Treatment, names: bool) -> Self {
         let records = table.ids.len();
         if let Some(shape) = table.image {
-            return Self { records, columns: Vec::new(), pixels: Pixels::of(shape, table.matrix.values()) };
+            return Self {
+                records,
+                lines: None,
+                columns: Vec::new(),
+                pixels: Pixels::of(shape, table.matrix.values()),
+            };
         }
         let columns = table.names.iter().zip(&table.contents).enumerate();
         let columns = columns.map(|(at, (name, content))| {
@@ -113,7 +123,7 @@ impl Inspection {
                 figures: Figures::of(content, values, names),
             }
         });
-        Self { records, columns: columns.collect(), pixels: None }
+        Self { records, lines: None, columns: columns.collect(), pixels: None }
     }
 }
 
@@ -151,6 +161,7 @@ impl Spread {
         let quartile = |quarters: usize| sorted[(sorted.len() * quarters).div_ceil(4).max(1) - 1];
         let (minimum, maximum) = (sorted[0], sorted[sorted.len() - 1]);
         Self {
+            distinct: 1 + sorted.windows(2).filter(|pair| pair[0] != pair[1]).count(),
             minimum,
             lower_quartile: quartile(1),
             median: quartile(2),
@@ -211,7 +222,7 @@ mod tests {
         let Some(Figures::Numbers(spread)) = &age.figures else { panic!("numbers") };
         let quartiles =
             [spread.minimum, spread.lower_quartile, spread.median, spread.upper_quartile, spread.maximum];
-        assert_eq!(quartiles, [1.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!((quartiles, spread.distinct), ([1.0, 1.0, 2.0, 3.0, 4.0], 4));
         assert_eq!((spread.histogram.len(), spread.histogram.iter().sum::<u64>()), (BARS, 4));
         assert_eq!(
             (spread.histogram[0], spread.histogram[8], spread.histogram[16], spread.histogram[23]),

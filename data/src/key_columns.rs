@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::csv_file::{CsvFiles, Spot};
 use crate::error::TableError;
 use crate::names;
-use crate::number::parse_text;
+use crate::number::parse_id;
 
 /// Most columns of an id.
 const MAX_KEY_COLUMNS: usize = 16;
@@ -88,7 +88,7 @@ impl CsvKey<'_> {
         record: &'r ByteRecord,
     ) -> Result<Cow<'r, str>, TableError> {
         let part = |(name, &at): (&String, &usize)| {
-            parse_text(&record[at]).map_err(|fault| TableError::BadId {
+            parse_id(&record[at]).map_err(|fault| TableError::BadId {
                 place: spot.place(),
                 column: name.clone(),
                 fault,

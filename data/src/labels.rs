@@ -10,6 +10,7 @@ use crate::csv_file::CsvFiles;
 use crate::error::{Place, TableError};
 use crate::ids::IdColumn;
 use crate::idx::IdxFile;
+use crate::input::count_all_lines;
 use crate::key_columns::KeyColumns;
 use crate::limits::{MAX_CLASSES, check_size};
 use crate::names;
@@ -66,6 +67,8 @@ pub struct Labels {
     pub ids: Vec<String>,
     /// One target for each id.
     pub target: Target,
+    /// What a person is to be told of how they were read.
+    pub note: Option<String>,
 }
 
 /// Why labels could not be loaded. Messages name places and columns, never labels or ids.
@@ -74,11 +77,32 @@ pub enum LabelError {
     /// A file or its header, ids or shape are at fault.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A label is missing or no number.
+    /// Records have no label.
     #[error(
-        "{place}, column {column:?}: expected {expected}, found {fault}; every record needs a \
-         label, remove those without"
+        "{count} records have no label in column {column:?}, the first at {first}: an empty cell, or a text that stands for a \
+         missing value, as NA, None and ? do; remove these records, or give a class of that name another one"
     )]
+    Missing {
+        /// How many.
+        count: u64,
+        /// The label column's name.
+        column: String,
+        /// Where the first is.
+        first: Place,
+    },
+    /// The numbers to predict are too close together for 32 bits.
+    #[error(
+        "the labels: {distinct} distinct numbers become {left} in 32 bits, as those of time stamps and far from zero; subtract \
+         a constant from them in the file"
+    )]
+    Collapsed {
+        /// Distinct numbers that were seen.
+        distinct: usize,
+        /// How many of them are left.
+        left: usize,
+    },
+    /// A label is no number.
+    #[error("{place}, column {column:?}: expected {expected}, found {fault}; correct the file, or `task`")]
     Value {
         /// Where.
         place: Place,
@@ -125,6 +149,17 @@ impl LabelsSource {
         }
     }
 
+    /// Lines of the text files, their headers and empty ones among them; none of other files.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn lines(&self) -> Result<Option<u64>, TableError> {
+        match self {
+            Self::Csv(csv) => count_all_lines(&csv.paths).map(Some),
+            Self::Idx(_) => Ok(None),
+        }
+    }
+
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         let paths = match self {
@@ -167,11 +202,17 @@ fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
     }
     let mut ids = IdColumn::default();
     let mut target = TargetColumn::new(task);
+    let (mut count, mut first) = (0, None);
     files.visit(|spot, record| {
         ids.push(spot, &key.read(spot, record)?);
         let column = || source.column.clone();
         match target.push(&record[label_at]) {
             Ok(true) => Ok(()),
+            Err(CellFault::Empty) => {
+                count += 1;
+                first.get_or_insert_with(|| spot.place());
+                Ok(())
+            }
             Ok(false) => Err(LabelError::TooManyClasses { place: spot.place(), column: column() }),
             Err(fault) => Err(LabelError::Value {
                 place: spot.place(),
@@ -181,7 +222,10 @@ fn load_csv(source: &CsvLabels, task: Task) -> Result<Labels, LabelError> {
             }),
         }
     })?;
-    Ok(Labels { ids: ids.finish()?, target: target.finish(task)? })
+    if let Some(first) = first {
+        return Err(LabelError::Missing { count, column: source.column.clone(), first });
+    }
+    Ok(Labels { ids: ids.finish()?, note: target.note(), target: target.finish(task)? })
 }
 
 fn load_idx(source: &IdxLabels, task: Task) -> Result<Labels, LabelError> {
@@ -200,7 +244,8 @@ fn load_idx(source: &IdxLabels, task: Task) -> Result<Labels, LabelError> {
     if rows == 0 {
         return Err(LabelError::Table(TableError::Empty { path: first_path.clone() }));
     }
-    Ok(Labels { ids: (0..rows).map(|row| row.to_string()).collect(), target: target.finish(task)? })
+    let ids = (0..rows).map(|row| row.to_string()).collect();
+    Ok(Labels { ids, note: target.note(), target: target.finish(task)? })
 }
 
 /// Shows sizes only: ids and labels are private data.

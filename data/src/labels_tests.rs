@@ -41,6 +41,17 @@ fn the_second_of_two_classes_is_the_positive_one() {
 }
 
 #[test]
+fn numbers_of_one_value_are_one_class_and_that_is_told() {
+    let labels = load_text("id,y\nk1,1.0\nk2,0\nk3,+1\n", "binary").unwrap();
+    assert_eq!(
+        labels.note.clone().unwrap(),
+        "2 classes are written in 3 ways: numbers of one value are one class"
+    );
+    assert_eq!(classes(labels), (vec!["0".into(), "+1".into()], vec![1, 0, 1]));
+    assert!(load_text("id,y\nk1,1\nk2,0\n", "binary").unwrap().note.is_none());
+}
+
+#[test]
 fn many_classes_are_sorted() {
     let labels = load_text("id,y\n1,10\n2,9\n3,8\n", "multiclass").unwrap();
     assert_eq!(labels.target.len(), 3);
@@ -67,7 +78,14 @@ fn faults_are_named_with_their_place() {
         ("id,y\n1,secret\n2,other\n3,third\n", "binary", "3 classes, expected exactly 2"),
         ("id,y\n1,secret\n", "binary", "1 classes, expected exactly 2"),
         ("id,y\n1,secret\n", "multiclass", "1 classes, expected at least 2"),
-        ("id,y\n1,a\n2, \n", "binary", "y.csv, line 3, column \"y\": expected a class, found an empty cell"),
+        ("id,y\n1,a\n2, \n3,\n", "binary", "2 records have no label in column \"y\", the first at"),
+        ("id,y\n1,a\n2,NA\n3,b\n4,n/a\n", "binary", "2 records have no label in column \"y\", the first at"),
+        ("id,y\n1,0.5\n2,nan\n", "regression", "y.csv, line 3: an empty cell, or a text that stands for"),
+        (
+            "id,y\n1,1700000001\n2,1700000002\n3,1700000003\n",
+            "regression",
+            "3 distinct numbers become 1 in 32 bits",
+        ),
         ("id,y\n1,secret\n", "regression", "line 2, column \"y\": expected a number, found text"),
         ("id,y\n1,inf\n", "regression", "line 2, column \"y\": expected a number, found a value"),
         ("id,y\nsecret,0\nsecret,1\n", "binary", "1 records repeat"),

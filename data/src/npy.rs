@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::error::TableError;
 use crate::input;
+use crate::number::CellFault;
 
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 /// Longest header that is read; one of numbers takes some hundred bytes.
 const MAX_HEADER_BYTES: usize = 1 << 16;
+
+/// Channels of usual images, at most: grey, colours and opacity.
+const MOST_CHANNELS: u64 = 4;
 
 /// Why a NumPy file could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,21 @@ pub enum NpyError {
         expected: usize,
         /// Columns of this file.
         found: usize,
+    },
+    /// Images whose channels come last.
+    #[error(
+        "{} holds an array of shape [records, {height}, {width}, {channels}], whose channels seem to come last, expected \
+         [records, channels, height, width]; save numpy.moveaxis(array, 3, 1)", path.display()
+    )]
+    ChannelsLast {
+        /// The file.
+        path: PathBuf,
+        /// The second dimension.
+        height: u64,
+        /// The third dimension.
+        width: u64,
+        /// The last dimension.
+        channels: u64,
     },
     /// A crop of what is no image.
     #[error("`crop` is for images, {} holds [records, columns]; remove it, or reshape the array", path.display())]
@@ -139,6 +158,12 @@ impl<'a> NpyFile<'a> {
         else {
             return Err(NpyError::Dimensions { path: path.to_owned(), found: shape.len() }.into());
         };
+        if let [height, width, channels] = *record_shape
+            && height > MOST_CHANNELS
+            && channels <= MOST_CHANNELS
+        {
+            return Err(NpyError::ChannelsLast { path: path.to_owned(), height, width, channels }.into());
+        }
         (file.records, file.record_shape) = (*records, record_shape.to_vec());
         Ok(file)
     }
@@ -172,8 +197,10 @@ impl<'a> NpyFile<'a> {
             buffer.resize(values.len() * self.number.size, 0);
             self.read(buffer)?;
             self.records_read += 1;
-            let cells = buffer.chunks_exact(self.number.size);
-            values.iter_mut().zip(cells).for_each(|(value, cell)| *value = self.number.value(cell));
+            let cells = buffer.chunks_exact(self.number.size).enumerate();
+            for (value, (column, cell)) in values.iter_mut().zip(cells) {
+                *value = self.number.value(cell).ok_or_else(|| self.too_many_digits(column))?;
+            }
             return Ok(true);
         }
         match self.bytes.read_exact(&mut [0]) {
@@ -181,6 +208,19 @@ impl<'a> NpyFile<'a> {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(input::read_error(self.path, error)),
         }
+    }
+
+    fn too_many_digits(&self, column: usize) -> TableError {
+        NpyError::Value {
+            path: self.path.to_owned(),
+            record: self.records_read - 1,
+            column: format!("column_{column}"),
+            fault: format!(
+                "{}; subtract a constant from the array, or convert by astype",
+                CellFault::TooManyDigits
+            ),
+        }
+        .into()
     }
 
     fn read(&mut self, into: &mut [u8]) -> Result<(), TableError> {
@@ -216,8 +256,8 @@ impl NumberType {
         (known && ordered).then_some(Self { kind, size: usize::from(size - b'0'), big_endian: order == b'>' })
     }
 
-    /// The number in so many bytes; whole ones beyond 2^53 are rounded.
-    fn value(self, cell: &[u8]) -> f64 {
+    /// The number in so many bytes; none where 64 bits of a float do not hold it.
+    fn value(self, cell: &[u8]) -> Option<f64> {
         let mut bytes = [0; 8];
         bytes[..self.size].copy_from_slice(cell);
         if self.big_endian {
@@ -225,14 +265,15 @@ impl NumberType {
         }
         let word = u64::from_le_bytes(bytes);
         match (self.kind, self.size) {
-            (b'f', 4) => f64::from(f32::from_bits(word as u32)),
-            (b'f', _) => f64::from_bits(word),
+            (b'f', 4) => Some(f64::from(f32::from_bits(word as u32))),
+            (b'f', _) => Some(f64::from_bits(word)),
             (b'i', size) => {
                 let unused = 64 - 8 * size as u32;
-                ((word << unused) as i64 >> unused) as f64 // carries the sign on
+                let whole = (word << unused) as i64 >> unused; // carries the sign on
+                (whole as f64 as i128 == i128::from(whole)).then_some(whole as f64)
             }
-            (b'b', _) => f64::from(u8::from(word != 0)),
-            _ => word as f64,
+            (b'b', _) => Some(f64::from(u8::from(word != 0))),
+            _ => (word as f64 as i128 == i128::from(word)).then_some(word as f64),
         }
     }
 }
@@ -324,7 +365,8 @@ mod tests {
 
     #[test]
     fn numbers_of_every_type_are_read_in_either_order_of_bytes() {
-        let read = |number: &str, cell: &[u8]| NumberType::parse(number).map(|number| number.value(cell));
+        let read =
+            |number: &str, cell: &[u8]| NumberType::parse(number).and_then(|number| number.value(cell));
         assert_eq!(read("<f4", &1.5_f32.to_le_bytes()), Some(1.5));
         assert_eq!(read(">f8", &(-2.5_f64).to_be_bytes()), Some(-2.5));
         assert_eq!(read("<i2", &(-3_i16).to_le_bytes()), Some(-3.0));
@@ -332,7 +374,9 @@ mod tests {
         assert_eq!(read("<i8", &i64::MIN.to_le_bytes()), Some(i64::MIN as f64));
         assert_eq!(read("|i1", &[0xff]), Some(-1.0));
         assert_eq!(read("|u1", &[0xff]), Some(255.0));
-        assert_eq!(read("<u8", &u64::MAX.to_le_bytes()), Some(u64::MAX as f64));
+        assert_eq!(read("<u8", &(1_u64 << 63).to_le_bytes()), Some((1_u64 << 63) as f64));
+        assert_eq!(read("<u8", &u64::MAX.to_le_bytes()), None);
+        assert_eq!(read("<i8", &(1_i64 - (1 << 53) - 2).to_le_bytes()), None);
         assert_eq!(read("|b1", &[1]), Some(1.0));
         for unknown in ["<f2", "<c8", "|S3", "<U4", "|O", "|f4", "=f4", "f4", "<f44", ""] {
             assert_eq!(read(unknown, &[0; 4]), None, "{unknown}");

@@ -91,7 +91,7 @@ fn load_columns(source: &ImageColumns, columns: u64, treatment: &Treatment) -> R
     Ok(Table {
         ids: (0..rows).map(|row| row.to_string()).collect(),
         names,
-        contents: columns.into_iter().map(Column::finish).collect(),
+        contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
         matrix: Matrix::from_checked(width, values),
         image: None,
     })

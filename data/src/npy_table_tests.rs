@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use crate::content::Content;
 use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load_as};
 use crate::treatment::{Missing, Treatment};
@@ -139,4 +141,35 @@ fn damaged_files_are_named_with_what_is_wrong() {
     let images = [npy("|u1", "1, 1, 2", &[1, 2]), npy("|u1", "1, 2, 1", &[1, 2])];
     let message = load_files(&images, None, &Treatment::default()).unwrap_err();
     assert!(message.contains("2 x 1 pixels, expected 1 x 2"), "{message}");
+}
+
+#[test]
+fn images_whose_channels_come_last_are_refused() {
+    let message = load_one(npy("|u1", "1, 6, 5, 3", &[0; 90])).unwrap_err();
+    assert!(message.contains("[records, 6, 5, 3]") && message.contains("moveaxis"), "{message}");
+    assert!(load_one(npy("|u1", "1, 3, 6, 5", &[0; 90])).is_ok());
+    assert!(load_one(npy("|u1", "1, 3, 2, 2", &[0; 12])).is_ok());
+}
+
+#[test]
+fn whole_numbers_that_fall_together_are_refused() {
+    let words = |from: i64| (0..100).flat_map(|row: i64| (from + row).to_le_bytes()).collect::<Vec<u8>>();
+    let message = load_one(npy("<i8", "100, 1", &words(1_700_000_000))).unwrap_err();
+    assert!(message.contains("\"column_0\": 100 distinct numbers become 2"), "{message}");
+    let message = load_one(npy("<i8", "100, 1", &words((1 << 53) + 1))).unwrap_err();
+    assert!(message.contains("more digits than 64 bits hold") && !message.contains("9007"), "{message}");
+    assert!(load_one(npy("<i8", "100, 1", &words(1_000))).is_ok());
+}
+
+proptest! {
+    /// What was written is read back; a file that is cut off or goes on is refused.
+    #[test]
+    fn what_was_written_is_read_back(values in prop::collection::vec(-1e3_f32..1e3, 1..40), cut in 0_usize..8) {
+        let bytes = npy("<f4", &format!("{}, 1", values.len()), &floats(&values));
+        let table = load_one(bytes.clone()).unwrap();
+        prop_assert_eq!(table.matrix.values(), &values[..]);
+        let cut_off = bytes[..bytes.len() - 1 - cut].to_vec();
+        prop_assert!(load_one(cut_off).is_err());
+        prop_assert!(load_one([bytes, vec![0; cut + 1]].concat()).is_err());
+    }
 }

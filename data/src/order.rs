@@ -10,6 +10,7 @@ use hashvfl_core::{Digest, TableRow};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
+use crate::csv_text::check_text;
 use crate::error::TableError;
 use crate::input;
 use crate::labels::Labels;
@@ -53,6 +54,8 @@ impl Order {
                     "{} was written before order files carried a digest: damage to it would go unnoticed",
                     path.display()
                 );
+                // No digest would tell of a quote that swallows records.
+                check_text(path, &file)?;
                 &file
             }
             _ => return Err(damaged("its first line is not that of an order file")),
@@ -181,7 +184,7 @@ impl Labels {
                 Target::Real(places.iter().map(|place| values[place.number() as usize]).collect())
             }
         };
-        Ok(Self { ids: order.ids.clone(), target })
+        Ok(Self { ids: order.ids.clone(), target, note: self.note })
     }
 }
 
@@ -224,6 +227,8 @@ impl fmt::Debug for Order {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{ColumnsSource, load};
 
@@ -258,6 +263,19 @@ mod tests {
         assert!(!format!("{order:?}").contains("k1"));
     }
 
+    proptest! {
+        /// An order that was written is read back.
+        #[test]
+        fn what_was_written_is_read_back(pairs in prop::collection::vec(("[ -~]{1,6}", "[ -~]{1,6}"), 1..12)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("order.csv");
+            let (ids, own) = pairs.into_iter().unzip();
+            let order = Order { ids, own, fingerprint: None };
+            std::fs::write(&path, order.to_bytes()).unwrap();
+            prop_assert_eq!(Order::read(&path).unwrap(), order);
+        }
+    }
+
     #[test]
     fn damaged_order_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -269,6 +287,7 @@ mod tests {
             ("hashvfl-order-1\nzz\n", "no SHA-256"),
             ("hashvfl-order-1\n-\nk1,k2,k3\n", "more than two cells"),
             ("hashvfl-order-2\n-\nk1\n", "damaged or cut off"),
+            ("hashvfl-order-1\n-\nk1\n\"k2\nk3\n", "line 4: a quoted cell begins here"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = Order::read(&path).unwrap_err().to_string();

@@ -1,28 +1,19 @@
 //! Record ids alone: of the records that are served, and of those that a client asks about. They are handed on one
 //! by one, so that a file of any length needs no more memory than a row group.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, DataType};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde::{Deserialize, Serialize};
 
 use crate::csv_file::CsvFiles;
 use crate::error::TableError;
 use crate::idx::IdxFile;
 use crate::key_columns::KeyColumns;
-use crate::names;
 use crate::npy::NpyFile;
+use crate::parquet_ids::ParquetIds;
 use crate::png_folder;
 use crate::source::resolve;
 use crate::sql::{self, SqlColumns};
-
-/// Values that are read at once.
-const BATCH: usize = 1 << 14;
 
 /// Where record ids are, as in a configuration file; `format` chooses the kind.
 ///
@@ -117,7 +108,9 @@ impl IdsSource {
     pub fn count_at_most(&self) -> Result<u64, TableError> {
         match self {
             Self::Csv { paths, .. } => CsvFiles::open(paths)?.records_at_most(),
-            Self::Parquet { paths, .. } => paths.iter().map(|path| Ok(Ids::open(path)?.records())).sum(),
+            Self::Parquet { paths, .. } => {
+                paths.iter().map(|path| Ok(ParquetIds::open(path)?.records())).sum()
+            }
             Self::Idx { paths, dimensions } => {
                 paths.iter().map(|path| Ok(IdxFile::open(path, *dimensions)?.records())).sum()
             }
@@ -142,7 +135,7 @@ impl IdsSource {
                 if paths.is_empty() {
                     return Err(TableError::NoPaths.into());
                 }
-                paths.iter().try_for_each(|path| Ids::open(path)?.visit(id, &mut each))
+                paths.iter().try_for_each(|path| ParquetIds::open(path)?.visit(id, &mut each))
             }
             Self::Png { paths } => png_folder::list(paths)?.iter().try_for_each(|file| each(&file.id)),
             Self::Idx { .. } | Self::Npy { .. } => {
@@ -153,172 +146,18 @@ impl IdsSource {
     }
 }
 
-/// An open Parquet file.
-struct Ids<'a> {
-    path: &'a Path,
-    reader: SerializedFileReader<File>,
-}
-
-impl<'a> Ids<'a> {
-    fn open(path: &'a Path) -> Result<Self, TableError> {
-        let file = File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
-        let reader = SerializedFileReader::new(file).map_err(|error| broken(path, &error))?;
-        Ok(Self { path, reader })
-    }
-
-    fn records(&self) -> u64 {
-        u64::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or(0)
-    }
-
-    fn visit<E: From<TableError>>(
-        &self,
-        id: &KeyColumns,
-        each: &mut impl FnMut(&str) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let columns = id.names().iter().map(|name| self.find(name)).collect::<Result<Vec<usize>, _>>()?;
-        for group in 0..self.reader.num_row_groups() {
-            let group = self.reader.get_row_group(group).map_err(|error| broken(self.path, &error))?;
-            let named = id.names().iter().zip(&columns);
-            let parts = named.map(|(name, at)| self.part(group.as_ref(), name, *at));
-            let mut parts: Vec<(&str, Box<dyn Part>)> = parts.collect::<Result<_, _>>()?;
-            while let Some(records) = self.fill(&mut parts)? {
-                for at in 0..records {
-                    let text =
-                        |(name, part): &(&str, Box<dyn Part>)| part.text(at).ok_or_else(|| self.no_id(name));
-                    if let [part] = parts.as_slice() {
-                        each(&text(part)?)?;
-                        continue;
-                    }
-                    let texts = parts.iter().map(text).collect::<Result<Vec<String>, _>>()?;
-                    each(&KeyColumns::join(&texts.iter().map(String::as_str).collect::<Vec<_>>()))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The column `name`, which holds texts or whole numbers.
-    fn find(&self, name: &str) -> Result<usize, TableError> {
-        let schema = self.reader.metadata().file_metadata().schema_descr();
-        let all: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
-        let at = names::find(self.path, &all, "id", name)?;
-        let column = schema.column(at);
-        let texts = matches!(column.physical_type(), Type::BYTE_ARRAY | Type::INT32 | Type::INT64);
-        if !texts || column.max_rep_level() > 0 {
-            let reason = format!("column {name:?} holds neither texts nor whole numbers");
-            return Err(TableError::Parquet { path: self.path.to_owned(), reason });
-        }
-        Ok(at)
-    }
-
-    /// The column `name` of a row group.
-    fn part<'n>(
-        &self,
-        group: &dyn RowGroupReader,
-        name: &'n str,
-        at: usize,
-    ) -> Result<(&'n str, Box<dyn Part>), TableError> {
-        let part: Box<dyn Part> =
-            match group.get_column_reader(at).map_err(|error| broken(self.path, &error))? {
-                ColumnReader::ByteArrayColumnReader(reader) => Box::new(Values::new(reader)),
-                ColumnReader::Int32ColumnReader(reader) => Box::new(Values::new(reader)),
-                ColumnReader::Int64ColumnReader(reader) => Box::new(Values::new(reader)),
-                _ => return Err(self.no_id(name)),
-            };
-        Ok((name, part))
-    }
-
-    /// Reads on in every part: the number of records that are there now, the same in each.
-    fn fill(&self, parts: &mut [(&str, Box<dyn Part>)]) -> Result<Option<usize>, TableError> {
-        let mut records = None;
-        for (name, part) in parts {
-            let (found, values) = part.fill().map_err(|error| broken(self.path, &error))?;
-            if values != found || records.is_some_and(|records| records != found) {
-                return Err(self.no_id(name));
-            }
-            records = Some(found);
-        }
-        Ok(records.filter(|records| *records > 0))
-    }
-
-    fn no_id(&self, id: &str) -> TableError {
-        let reason = format!("a record has no id in column {id:?}, or one that is no text");
-        TableError::Parquet { path: self.path.to_owned(), reason }
-    }
-}
-
-/// One of an id's columns in a row group, some records at a time.
-trait Part {
-    /// Reads the next records: how many, and how many of them have a value.
-    fn fill(&mut self) -> Result<(usize, usize), ParquetError>;
-
-    /// The text of record `at` of those.
-    fn text(&self, at: usize) -> Option<String>;
-}
-
-struct Values<T: DataType> {
-    reader: ColumnReaderImpl<T>,
-    values: Vec<T::T>,
-    levels: Vec<i16>,
-}
-
-impl<T: DataType> Values<T> {
-    fn new(reader: ColumnReaderImpl<T>) -> Self {
-        Self { reader, values: Vec::with_capacity(BATCH), levels: Vec::new() }
-    }
-}
-
-impl<T: DataType> Part for Values<T>
-where
-    T::T: IdValue,
-{
-    fn fill(&mut self) -> Result<(usize, usize), ParquetError> {
-        self.values.clear();
-        self.levels.clear();
-        let read = self.reader.read_records(BATCH, Some(&mut self.levels), None, &mut self.values)?;
-        Ok((read.0, read.1))
-    }
-
-    fn text(&self, at: usize) -> Option<String> {
-        self.values[at].text()
-    }
-}
-
-/// A value that can be part of an id.
-trait IdValue {
-    fn text(&self) -> Option<String>;
-}
-
-impl IdValue for ByteArray {
-    fn text(&self) -> Option<String> {
-        std::str::from_utf8(self.data()).ok().map(str::to_owned)
-    }
-}
-
-impl IdValue for i32 {
-    fn text(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-}
-
-impl IdValue for i64 {
-    fn text(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-}
-
-fn broken(path: &Path, error: &ParquetError) -> TableError {
-    TableError::Parquet { path: path.to_owned(), reason: error.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::sync::Arc;
 
-    use parquet::data_type::{ByteArrayType, Int32Type, Int64Type};
+    use parquet::data_type::{
+        ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
+    };
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -413,6 +252,86 @@ mod tests {
         std::fs::write(path("b.parquet"), "id\nr1\n").unwrap();
         assert!(error("b.parquet", "id").contains("b.parquet"));
         assert!(error("c.csv", "id").contains("cannot open"));
+    }
+
+    #[test]
+    fn the_logical_type_tells_what_a_stored_value_means() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let found = |of: &str| {
+            let schema = format!("message m {{ REQUIRED {of}; }}");
+            match of.split(' ').next().unwrap() {
+                "INT32" => parquet::<Int32Type>(&path, &schema, &[&[7, -1]], None),
+                "INT64" => parquet::<Int64Type>(&path, &schema, &[&[7, -1]], None),
+                "BYTE_ARRAY" => {
+                    parquet::<ByteArrayType>(&path, &schema, &[&["7", "-1"].map(ByteArray::from)], None);
+                }
+                _ => {
+                    let values: [FixedLenByteArray; 1] = [vec![55; 16].into()];
+                    parquet::<FixedLenByteArrayType>(&path, &schema, &[&values], None);
+                }
+            }
+            ids(&IdsSource::of_file(&path, "id")).map_err(|error| error.to_string())
+        };
+        let signed = Ok(vec!["7".to_owned(), "-1".to_owned()]);
+        for of in [
+            "INT32 id",
+            "INT64 id",
+            "INT32 id (INTEGER(16, true))",
+            "INT64 id (INT_64)",
+            "INT64 id (DECIMAL(12, 0))",
+            "BYTE_ARRAY id",
+            "BYTE_ARRAY id (UTF8)",
+            "BYTE_ARRAY id (ENUM)",
+        ] {
+            assert_eq!(found(of), signed, "{of}");
+        }
+        let unsigned = |last: &str| Ok(vec!["7".to_owned(), last.to_owned()]);
+        assert_eq!(found("INT32 id (INTEGER(32, false))"), unsigned("4294967295"));
+        assert_eq!(found("INT64 id (UINT_64)"), unsigned("18446744073709551615"));
+        for of in [
+            "INT32 id (DATE)",
+            "INT32 id (DECIMAL(9, 2))",
+            "INT32 id (TIME(MILLIS, true))",
+            "INT64 id (TIMESTAMP(MICROS, true))",
+            "INT64 id (TIMESTAMP_MILLIS)",
+            "INT64 id (DECIMAL(12, 2))",
+            "BYTE_ARRAY id (DECIMAL(20, 2))",
+            "BYTE_ARRAY id (BSON)",
+            "FIXED_LEN_BYTE_ARRAY (16) id (UUID)",
+        ] {
+            let message = found(of).unwrap_err();
+            assert!(message.contains("by its logical type"), "{of}: {message}");
+        }
+    }
+
+    #[test]
+    fn blank_ids_and_ids_of_several_lines_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        for text in ["", "  ", "secret\n7"] {
+            let schema = "message m { REQUIRED BYTE_ARRAY id (STRING); }";
+            parquet::<ByteArrayType>(&path, schema, &[&[ByteArray::from(text)]], None);
+            let message = ids(&IdsSource::of_file(&path, "id")).unwrap_err().to_string();
+            assert!(message.contains("a record has no id") && !message.contains("secret"), "{message}");
+        }
+    }
+
+    proptest! {
+        /// Ids that a writer wrote are read back, whatever row groups they are in.
+        #[test]
+        fn written_ids_are_read_back(groups in prop::collection::vec(prop::collection::vec("[ -~]{1,8}", 1..5), 1..4)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.parquet");
+            let values: Vec<Vec<ByteArray>> =
+                groups.iter().map(|group| group.iter().map(|id| ByteArray::from(id.as_str())).collect()).collect();
+            let values: Vec<&[ByteArray]> = values.iter().map(Vec::as_slice).collect();
+            parquet::<ByteArrayType>(&path, "message m { REQUIRED BYTE_ARRAY id (STRING); }", &values, None);
+            if let Ok(found) = ids(&IdsSource::of_file(&path, "id")) {
+                let expected: Vec<&str> = groups.iter().flatten().map(|id| id.trim()).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hashvfl_core::{Digest, TableRow};
 
 use crate::cache::file::{Reader, Writer, cache_error};
 use crate::cache::rows::RowFile;
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Noted};
 use crate::error::TableError;
 use crate::limits::reserve_values;
 use crate::matrix::{Matrix, check_rows};
@@ -14,7 +14,7 @@ use crate::order::{Order, fingerprint};
 use crate::preprocess::PreprocessError;
 use crate::sink::Frame;
 use crate::source::{ColumnsSource, ImageShape, Table, load_as, load_fingerprinted, read_into};
-use crate::treatment::Treatment;
+use crate::treatment::{Faulty, Treatment};
 
 /// Rows that are read at once.
 const READ_ROWS: usize = 1 << 12;
@@ -118,12 +118,27 @@ impl Records {
     /// # Errors
     /// As [`Encoding::encode`]; when the cache cannot be read or written.
     pub fn encode(self, encoding: &Encoding, treatment: &Treatment) -> Result<Columns, PreprocessError> {
-        match self {
-            Self::Held(table) => Ok(Columns::Held(encoding.encode(table, treatment)?)),
-            Self::Cached(cached) => {
-                Ok(Columns::Cached(RowFile::encode(&cached.reader, &cached.rows, encoding, treatment)?))
+        Ok(self.encode_noting(encoding, treatment)?.0)
+    }
+
+    /// The same, with what was taken for something else.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_noting(
+        self,
+        encoding: &Encoding,
+        treatment: &Treatment,
+    ) -> Result<(Columns, Noted), PreprocessError> {
+        let mut noted = Noted::default();
+        let columns = match self {
+            Self::Held(table) => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
+            Self::Cached(Cached { reader, rows, .. }) => {
+                Columns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut noted)?)
             }
-        }
+        };
+        noted.faulty.sort_unstable();
+        Ok((columns, noted))
     }
 }
 
@@ -179,6 +194,9 @@ fn fill(source: &ColumnsSource, treatment: &Treatment, cache: &Path) -> Result<(
 /// hold something else than it does in `frame`.
 fn key(source: &ColumnsSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
     let mut settings = format!("{source:?} {:?}", treatment.nulls);
+    if treatment.faulty == Faulty::Mark {
+        settings += " marked";
+    }
     for (name, content) in frame.names.iter().zip(&frame.contents) {
         treatment.kind(name).is_none_or(|kind| kind == content.kind()).then_some(())?;
         settings += &format!(" {:?}", treatment.missing(name));

@@ -133,3 +133,44 @@ fn faults_are_those_of_a_table_in_memory() {
     let images = ColumnsSource::Npy(crate::ImageColumns { paths: vec!["a.npy".into()], crop: None });
     assert!(Records::load(&images, None, &filled(), Some(&cache)).is_err());
 }
+
+#[test]
+fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = bank(&folder);
+    let strict = Treatment { missing: Missing::Error, unseen: Unseen::Error, ..filled() };
+    let encoding = {
+        let records = Records::load(&source, None, &filled(), None).unwrap();
+        records.fit(&(0..ROWS).collect::<Vec<_>>(), &filled()).unwrap()
+    };
+    let whole = Records::load(&source, None, &filled(), None).unwrap();
+    let expected = whole.encode(&encoding, &filled()).unwrap().into_matrix().unwrap();
+
+    let ColumnsSource::Csv(csv) = &source else { panic!("expected csv") };
+    let text = fs::read_to_string(&csv.paths[0]).unwrap();
+    // A number that is none, one that is missing, and a category that is new.
+    let text = text.replace("k4,4.5,", "k4,seven,").replace("k6,6.5,", "k6,,");
+    let text = text.replace("k8,8.5,18,clerk", "k8,8.5,18,astronaut");
+    fs::write(&csv.paths[0], text).unwrap();
+    assert!(Records::load(&source, None, &strict, None).is_err());
+
+    let types = encoding.types(&strict.types).unwrap();
+    let marking = Treatment { faulty: Faulty::Mark, types, ..strict };
+    for cache in [None, Some(folder.path().join("bank.cache"))] {
+        let records = Records::load(&source, None, &marking, cache.as_deref()).unwrap();
+        let (columns, Noted { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
+        assert_eq!(unseen, 0, "new values are faults here");
+        // Every fourth record lacks a job, which is an error here.
+        let lacking = (0..ROWS).filter(|row| row % 4 == 2 || [4, 8].contains(row));
+        assert_eq!(faulty, lacking.collect::<Vec<_>>());
+        for row in (0..ROWS).filter(|row| !faulty.contains(row)) {
+            assert_eq!(columns.gather(&[row]).unwrap(), expected.row(row as usize));
+        }
+        assert!(columns.gather(&[4]).unwrap().iter().all(|value| *value == 0.0));
+    }
+
+    let accepting = Treatment { unseen: Unseen::Accept, ..marking };
+    let records = Records::load(&source, None, &accepting, None).unwrap();
+    let Noted { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
+    assert!(!faulty.contains(&8) && unseen == 1, "the new category is told");
+}

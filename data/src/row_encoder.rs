@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::content::Content;
-use crate::encoding::{Encoding, Fitted, FittedColumn, kind_differs, positions};
+use crate::content::{Content, is_faulty};
+use crate::encoding::{Encoding, Fitted, FittedColumn, Noted, kind_differs, positions};
+use crate::number::category_text;
 use crate::preprocess::PreprocessError;
 use crate::scale::Scaler;
-use crate::treatment::{Treatment, Unseen};
+use crate::treatment::{Faulty, Treatment, Unseen};
 
 /// An encoding made ready for the dictionaries of one table.
 pub(crate) struct RowEncoder<'a> {
     steps: Vec<Step<'a>>,
     width: usize,
+    faulty: Faulty,
 }
 
 struct Step<'a> {
@@ -60,7 +62,7 @@ impl<'a> RowEncoder<'a> {
         };
         let steps =
             encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
-        Ok(Self { steps, width: encoding.width() })
+        Ok(Self { steps, width: encoding.width(), faulty: treatment.faulty })
     }
 
     /// Columns of the result.
@@ -74,15 +76,42 @@ impl<'a> RowEncoder<'a> {
         self.steps.iter().all(same)
     }
 
-    /// Appends the row of this `number`, from 0.
-    pub(crate) fn row(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<(), PreprocessError> {
+    /// Appends the row of this `number`, from 0. One that cannot be encoded is an error, or zeros and noted.
+    pub(crate) fn row(
+        &self,
+        number: usize,
+        raw: &[f32],
+        into: &mut Vec<f32>,
+        noted: &mut Noted,
+    ) -> Result<(), PreprocessError> {
+        let start = into.len();
+        match self.append(number, raw, into) {
+            Err(_) if self.faulty == Faulty::Mark => {
+                into.truncate(start);
+                into.resize(start + self.width, 0.0);
+                noted.faulty.push(number as u32); // rows are counted by u32
+            }
+            unseen => noted.unseen += unseen?,
+        }
+        Ok(())
+    }
+
+    /// How many of the row's values no training row had.
+    fn append(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<u64, PreprocessError> {
+        let mut unseen = 0;
         for (step, &value) in self.steps.iter().zip(raw) {
+            if is_faulty(value) {
+                return Err(step.refused(number, true));
+            }
             match &step.kind {
                 StepKind::Number { scaler, fill, missed } => {
                     let missing = value.is_nan();
                     let refused = || step.refused(number, true);
-                    if missing && !missed && step.unseen == Unseen::Error {
-                        return Err(refused());
+                    if missing && !missed {
+                        if step.unseen == Unseen::Error {
+                            return Err(refused());
+                        }
+                        unseen += 1;
                     }
                     let value = if missing { fill.ok_or_else(refused)? } else { value };
                     into.push(scaler.apply(value));
@@ -92,8 +121,11 @@ impl<'a> RowEncoder<'a> {
                 }
                 StepKind::Category { slots, missing, one_hot } => {
                     let slot = if value.is_nan() { *missing } else { slots[value as usize] };
-                    if matches!(slot, Slot::New) && step.unseen == Unseen::Error {
-                        return Err(step.refused(number, value.is_nan()));
+                    if matches!(slot, Slot::New) {
+                        if step.unseen == Unseen::Error {
+                            return Err(step.refused(number, value.is_nan()));
+                        }
+                        unseen += 1;
                     }
                     let at = if let Slot::At(at) = slot { Some(at) } else { None };
                     match one_hot {
@@ -107,7 +139,7 @@ impl<'a> RowEncoder<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(unseen)
     }
 }
 
@@ -130,7 +162,7 @@ impl<'a> StepKind<'a> {
                 Some(Self::Number { scaler, fill: *fill, missed: *missed })
             }
             (Fitted::Category { names, rare, missed, embedding }, Content::Category(found)) => {
-                let (known, rare) = (positions(names), rare.iter().map(String::as_str).collect());
+                let (known, rare) = (positions(names), rare.iter().map(|name| category_text(name)).collect());
                 let slots = found.iter().map(|name| Slot::of(name, &known, &rare)).collect();
                 let missing = if *missed { Slot::At(names.len() as u32) } else { Slot::New };
                 let count = names.len() + usize::from(*missed);

@@ -7,7 +7,9 @@ use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::csv_file::CsvFiles;
 use crate::error::TableError;
+use crate::input::count_all_lines;
 use crate::key_columns::KeyColumns;
 use crate::matrix::Matrix;
 use crate::order::fingerprint;
@@ -133,6 +135,31 @@ impl ColumnsSource {
             Self::Png(png) => &png.paths,
             Self::Npy(npy) => &npy.paths,
             Self::Sql(_) => &[],
+        }
+    }
+
+    /// Lines of the text files, their headers and empty ones among them; none of other sources.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn lines(&self) -> Result<Option<u64>, TableError> {
+        match self {
+            Self::Csv(csv) => count_all_lines(&csv.paths).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Columns of text files that are neither ids nor among the `loaded` ones; none of other sources.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn left_out(&self, loaded: usize) -> Result<Option<usize>, TableError> {
+        match self {
+            Self::Csv(csv) => {
+                let all = CsvFiles::open(&csv.paths)?.names().len();
+                Ok(Some(all.saturating_sub(csv.id.names().len() + loaded)))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -9,8 +9,9 @@ use csv::ByteRecord;
 
 use crate::csv_file::{CsvFiles, Spot};
 use crate::error::TableError;
-use crate::header::{Header, header_of};
-use crate::number::{CellFault, parse_number, parse_text};
+use crate::header::{Header, header_of, names_an_id};
+use crate::number::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::resolution::Resolution;
 use crate::treatment::{ColumnRules, Kind, Missing, Treatment};
 
 /// Distinct values of a column are counted up to here.
@@ -47,6 +48,8 @@ pub struct Surveyed {
     pub distinct: Option<usize>,
     /// Whether every value is a whole number.
     pub whole: bool,
+    /// Whether they are numbers of which many fall together in 32 bits.
+    pub collapses: bool,
 }
 
 impl Surveyed {
@@ -56,6 +59,7 @@ impl Surveyed {
         match (self.kind, self.distinct) {
             _ if with_value == 0 => Some("no value"),
             (_, Some(1)) if self.missing == 0 => Some("the same in every record"),
+            _ if self.collapses => Some("numbers that fall together in 32 bits, as ids or time stamps"),
             (Kind::Category, None) => Some("an id or free text"),
             (Kind::Category, Some(distinct))
                 if distinct > FEW_CATEGORIES && distinct as u64 > with_value / 2 =>
@@ -83,7 +87,8 @@ impl Survey {
 /// Reads every record of a CSV file, in memory for no more than [`MOST_DISTINCT`] values of a column.
 ///
 /// # Errors
-/// When the file is missing, empty or damaged, begins with a record instead of names, or two columns have one name.
+/// When the file is missing, empty or damaged, begins with what may be a record instead of names, or two columns have one
+/// name.
 pub fn survey(path: &Path) -> Result<Survey, TableError> {
     let paths: [PathBuf; 1] = [path.to_owned()];
     let files = CsvFiles::open(&paths)?;
@@ -93,11 +98,14 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     let mut records = 0;
     files.visit(|spot, record| {
         records += 1;
-        count(&mut tallies, files.names(), spot, record)
+        count(&mut tallies, spot, record)
     })?;
 
-    let stands_for_missing = |marker: usize| tallies.iter().any(|tally| tally.is_numbers_but(marker));
-    let nulls: Vec<bool> = (0..MARKERS.len()).map(stands_for_missing).collect();
+    if !names_are_evident(files.names(), &tallies) {
+        return Err(TableError::HeaderUnclear { path: path.to_owned() });
+    }
+    let used = |marker: usize| tallies.iter().any(|tally| tally.is_numbers_but(marker));
+    let nulls: Vec<bool> = (0..MARKERS.len()).map(used).collect();
     let columns = files.names().iter().zip(&tallies).filter(|(name, _)| **name != header.id);
     let columns = columns.map(|(name, tally)| tally.column(name, &nulls)).collect();
     let nulls =
@@ -105,19 +113,21 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     Ok(Survey { header, records, columns, nulls })
 }
 
-fn count(
-    tallies: &mut [Tally],
-    names: &[String],
-    spot: Spot<'_>,
-    record: &ByteRecord,
-) -> Result<(), TableError> {
-    for ((tally, name), cell) in tallies.iter_mut().zip(names).zip(record) {
-        tally.count(cell.trim_ascii()).map_err(|fault| TableError::Cell {
-            place: spot.place(),
-            column: name.clone(),
-            expected: "text",
-            fault,
-        })?;
+/// Whether the first line cannot be a record: a name is one of an id, or it is a word and stands over numbers.
+fn names_are_evident(names: &[String], tallies: &[Tally]) -> bool {
+    let word = |name: &str| {
+        !name.is_empty()
+            && parse_number(name.as_bytes()) == Err(CellFault::NotANumber)
+            && !stands_for_missing(name)
+    };
+    let over_numbers = |(name, tally): (&String, &Tally)| word(name) && tally.numbers > 0 && tally.texts == 0;
+    names.iter().any(|name| names_an_id(name)) || names.iter().zip(tallies).any(over_numbers)
+}
+
+fn count(tallies: &mut [Tally], spot: Spot<'_>, record: &ByteRecord) -> Result<(), TableError> {
+    for ((tally, number), cell) in tallies.iter_mut().zip(1..).zip(record) {
+        let counted = tally.count(cell.trim_ascii());
+        counted.map_err(|_| TableError::NotText { place: spot.place(), number })?;
     }
     Ok(())
 }
@@ -130,6 +140,8 @@ struct Tally {
     texts: u64,
     markers: [u64; MARKERS.len()],
     fractions: bool,
+    too_long: bool,
+    resolution: Resolution,
     /// Hashes of values, at most one more than [`MOST_DISTINCT`]; not of markers.
     seen: HashSet<u64>,
 }
@@ -147,10 +159,15 @@ impl Tally {
         }
         match parse_number(cell) {
             Err(CellFault::NotANumber) => self.texts += 1,
-            // What is not finite is a number to be complained of when the table is loaded.
-            number => {
+            Ok(number) => {
                 self.numbers += 1;
-                self.fractions |= number.is_ok_and(|number| number.fract() != 0.0);
+                self.fractions |= number.fract() != 0.0;
+                self.resolution.see(number);
+            }
+            // What is not finite is a number to be complained of when the table is loaded.
+            Err(fault) => {
+                self.numbers += 1;
+                self.too_long |= fault == CellFault::TooManyDigits;
             }
         }
         if self.seen.len() <= MOST_DISTINCT {
@@ -178,6 +195,7 @@ impl Tally {
             missing,
             distinct: (distinct <= MOST_DISTINCT).then_some(distinct),
             whole: kind == Kind::Number && !self.fractions,
+            collapses: kind == Kind::Number && (self.too_long || self.resolution.lost().is_some()),
         }
     }
 }
@@ -256,6 +274,37 @@ mod tests {
             (many.columns[0].distinct, many.columns[0].unfit(many.records)),
             (None, Some("an id or free text"))
         );
+    }
+
+    #[test]
+    fn ids_and_time_stamps_are_no_numbers_of_32_bits() {
+        let rows: String = (0..200)
+            .map(|row| format!("k{row},{},90071992547409{row:03},{row}\n", 1_700_000_000 + row))
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, format!("id,since,account,a\n{rows}")).unwrap();
+        let survey = survey(&path).unwrap();
+        let unfit: Vec<bool> =
+            survey.columns.iter().map(|column| column.unfit(survey.records).is_some()).collect();
+        assert_eq!(unfit, [true, true, false]);
+    }
+
+    #[test]
+    fn a_first_line_that_may_be_a_record_is_refused() {
+        for text in [
+            "C000,Ann Smith,Leeds\nC001,Bob Jones,York\n",
+            "Ann,NA\nBob,7\n",
+            "133,x0:0.45\n134,x0:0.10\n",
+            "2019,Ann\n2020,Bob\n",
+        ] {
+            let message = survey_text(text).unwrap_err().to_string();
+            assert!(message.contains("first line"), "{message}");
+            assert!(!message.contains("Ann") && !message.contains("x0"), "{message}");
+        }
+        for text in ["name,age\nAnn,7\n", "customer_id,town\nC1,Leeds\nC2,York\n"] {
+            assert!(survey_text(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::classes::ClassColumn;
 use hashvfl_core::Task;
 
 use crate::labels::LabelError;
-use crate::number::{CellFault, parse_number, parse_text};
+use crate::number::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::resolution::Resolution;
 
 /// One target for each record.
 #[derive(Clone, PartialEq)]
@@ -40,30 +41,36 @@ impl Target {
 /// A target in the making.
 pub(crate) enum TargetColumn {
     Classes(ClassColumn),
-    Real(Vec<f32>),
+    Real(Vec<f32>, Resolution),
 }
 
 impl TargetColumn {
     pub(crate) fn new(task: Task) -> Self {
         match task {
             Task::Binary | Task::Multiclass => Self::Classes(ClassColumn::default()),
-            Task::Regression => Self::Real(Vec::new()),
+            Task::Regression => Self::Real(Vec::new(), Resolution::default()),
         }
     }
 
     pub(crate) fn expected(&self) -> &'static str {
         match self {
             Self::Classes(_) => "a class",
-            Self::Real(_) => "a number",
+            Self::Real(..) => "a number",
         }
     }
 
-    /// Adds one record's label; false when it is one class too many.
+    /// Adds one record's label; false when it is one class too many. What stands for a missing value is an empty cell.
     pub(crate) fn push(&mut self, cell: &[u8]) -> Result<bool, CellFault> {
+        let text = parse_text(cell)?;
+        if stands_for_missing(text) {
+            return Err(CellFault::Empty);
+        }
         match self {
-            Self::Classes(classes) => Ok(classes.push(parse_text(cell)?)),
-            Self::Real(values) => {
-                values.push(parse_number(cell)?);
+            Self::Classes(classes) => Ok(classes.push(text)),
+            Self::Real(values, resolution) => {
+                let number = parse_number(cell)?;
+                resolution.see(number);
+                values.push(number as f32);
                 Ok(true)
             }
         }
@@ -75,14 +82,28 @@ impl TargetColumn {
             Self::Classes(classes) => {
                 classes.push(&label.to_string());
             }
-            Self::Real(values) => values.push(f32::from(label)),
+            Self::Real(values, _) => values.push(f32::from(label)),
         }
+    }
+
+    /// What a person is to be told of ways of writing that were taken for one class.
+    pub(crate) fn note(&self) -> Option<String> {
+        let Self::Classes(classes) = self else { return None };
+        let (written, distinct) = (classes.written(), classes.distinct());
+        (written > distinct).then(|| {
+            format!("{distinct} classes are written in {written} ways: numbers of one value are one class")
+        })
     }
 
     pub(crate) fn finish(self, task: Task) -> Result<Target, LabelError> {
         let classes = match self {
             Self::Classes(classes) => classes,
-            Self::Real(values) => return Ok(Target::Real(values)),
+            Self::Real(values, resolution) => {
+                return match resolution.lost() {
+                    Some((distinct, left)) => Err(LabelError::Collapsed { distinct, left }),
+                    None => Ok(Target::Real(values)),
+                };
+            }
         };
         let (names, index) = classes.finish();
         let (fits, expected) = match task {

@@ -28,6 +28,8 @@ pub struct Treatment {
     pub unseen: Unseen,
     /// Types of columns, and what differs for one of them.
     pub types: Types,
+    /// What a cell is that is no value of its column.
+    pub faulty: Faulty,
 }
 
 /// What a column holds.
@@ -49,6 +51,16 @@ pub enum Missing {
     Error,
     /// A number is filled in and flagged in a column of its own; among categories it is one more.
     Fill,
+}
+
+/// What a cell is that is no value of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Faulty {
+    /// An error that names its place.
+    #[default]
+    Refuse,
+    /// A mark at its record, which alone cannot be used.
+    Mark,
 }
 
 /// What becomes of a category that no training row had, or of a missing value in a column that missed none there.

@@ -12,6 +12,7 @@ use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use anyhow::{Context, bail, ensure};
 use hashvfl_coordinator::progress::Event;
 use hashvfl_coordinator::summary::Summary;
+use hashvfl_files::say;
 
 /// Plays a role if the first argument names one; the binary goes on with its own story otherwise.
 pub fn play_role() -> Option<ExitCode> {
@@ -209,7 +210,7 @@ pub fn megabytes(bytes: Option<u64>) -> String {
 /// The line that tells the largest memory of a coordinator and its parties.
 pub fn tell_memory(peaks: Vec<Option<u64>>) {
     let peaks: Vec<String> = peaks.into_iter().map(megabytes).collect();
-    println!("peak memory of coordinator and parties: {}", peaks.join(", "));
+    say!("peak memory of coordinator and parties: {}", peaks.join(", "));
 }
 
 fn peak(process: u32) -> Option<u64> {

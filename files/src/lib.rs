@@ -1,14 +1,18 @@
-//! Files that are there whole or not at all, and that their owner alone can read.
+//! Files that are there whole or not at all, and that their owner alone can read; and lines for a person (`say!`).
 //!
 //! On Linux a file has no name before it is whole, so that even a process that is killed leaves nothing behind. On file
 //! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it
 //! unless the process is killed.
+
+mod say;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
+
+pub use say::{complain_line, say_line};
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]

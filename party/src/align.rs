@@ -7,6 +7,7 @@ use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Relay, RelayError, S
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::message::PROTOCOL_VERSION;
+use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_proto::status::describe;
@@ -43,7 +44,7 @@ pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
     let join = || Link::open(config, alignment, &runtime);
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
-    println!("{} written", alignment.folder.join("order.csv").display());
+    say!("{} written", alignment.folder.join("order.csv").display());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use hashvfl_files::say;
 use hashvfl_ledger::{LedgerView, StoreError, known_under_other_ids};
 use tracing::warn;
 
@@ -30,7 +31,8 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<()> {
             "{elsewhere} records are new to the ledger and have the same columns as records that it knows under other ids. Twins are normal in a table of few distinct rows; but records under new ids, respelt or pseudonyms, would get fresh budgets, and who asks under both could average flips away"
         );
     }
-    println!("{} is in order: {}", path.display(), prepared.describe());
+    say!("{} is in order: {}", path.display(), prepared.describe());
+    say!("read: {}", prepared.reading(&config.trained_on())?);
     Ok(())
 }
 

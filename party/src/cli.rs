@@ -16,6 +16,7 @@ use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::{align, check, client, detect, encode, erase, init, inspect, ledger, secret, serve};
+use hashvfl_files::{complain, say};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -130,11 +131,13 @@ where
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A line of the log that nobody can read is no reason to stop.
+        .log_internal_errors(false)
         .try_init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -157,7 +160,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
         Some(Command::Align { config }) => align::run(&PartyConfig::read(&config)?),
         Some(Command::Keygen { out }) => {
-            println!("{}", SecretKey::create(&out)?.public());
+            say!("{}", SecretKey::create(&out)?.public());
             Ok(())
         }
         Some(Command::Ledger { command }) => ledger::run(&command),

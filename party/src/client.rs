@@ -34,6 +34,7 @@ pub fn join(
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     info!("{}", prepared.describe());
+    info!("read: {}", prepared.reading(&config.trained_on())?);
     let driver = Driver::start()?;
     let channel = driver.wait(connect(config))?;
     let (to_coordinator, outbound) = mpsc::channel::<PartyMessage>(4);
@@ -135,7 +136,7 @@ pub async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::
 
 /// Dials until the coordinator is there or the limit is reached.
 pub async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(config.coordinator.clone())
+    let endpoint = Endpoint::from_shared(config.coordinator.to_string())
         .with_context(|| format!("coordinator = \"{}\" is no address", config.coordinator))?
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::p_value::Grid;
-use hashvfl_core::{PartyName, RunId, RunSettings};
-use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
+use hashvfl_core::{Address, PartyName, RunId, RunSettings};
+use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
@@ -24,8 +24,8 @@ pub struct PartyConfig {
     pub name: PartyName,
     /// The run to join.
     pub run_id: RunId,
-    /// Where the coordinator listens: `http://host:port`.
-    pub coordinator: String,
+    /// Where the coordinator listens: `http://HOST:PORT`.
+    pub coordinator: Address,
     /// Folder for checkpoints and the trained model.
     pub state: PathBuf,
     /// The ledger of what was released of each record: one file for all runs about these records, outside `state`.
@@ -228,6 +228,7 @@ impl PartyConfig {
             missing: self.missing,
             unseen: self.unseen,
             types: self.types.clone(),
+            faulty: Faulty::Refuse,
         }
     }
 
@@ -266,9 +267,6 @@ impl PartyConfig {
         }
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);
-        }
-        if !config.coordinator.starts_with("http://") {
-            bail!("coordinator must be http://HOST:PORT");
         }
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
@@ -313,6 +311,16 @@ mod tests {
         assert!(
             refused(&SMALL.replace("bits = 16", "bits = 0")).contains("run.bits must be 1 to 1024, not 0")
         );
+        let address = |address: &str| refused(&SMALL.replace("http://127.0.0.1:1", address));
+        for (bad, expected) in [
+            ("http://user:secret@127.0.0.1:9", "without a user or password"),
+            ("http://127.0.0.1:99999", "a port from 1 to 65535"),
+            ("http://::1:7433", "in brackets"),
+            ("secret:7433", "expected http://HOST:PORT"),
+        ] {
+            let error = address(bad);
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
         assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
         let inside = refused(&SMALL.replace("state = ", "ledger = \"state/ledger.redb\"\nstate = "));
         assert!(inside.contains("lies in the state folder"), "{inside}");

@@ -9,7 +9,7 @@ use hashvfl_core::record_keys::Places;
 use hashvfl_core::response::Place;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
-use hashvfl_files::write_whole;
+use hashvfl_files::{say, write_whole};
 use tracing::warn;
 
 use crate::config::PartyConfig;
@@ -51,7 +51,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     }
     write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
     releases.settle()?;
-    println!(
+    say!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
         rows.len(),
         out.display()

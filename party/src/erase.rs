@@ -10,8 +10,10 @@ use std::time::SystemTime;
 use anyhow::ensure;
 use hashvfl_core::{CanonicalId, RunRow};
 use hashvfl_data::{Names, read_found};
+use hashvfl_files::say;
 use hashvfl_ledger::{Accounts, RecordKey, RedbStore, forget_answers};
-use tracing::info;
+use hashvfl_transcript::Expiry;
+use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::state;
@@ -41,7 +43,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let transcript = config.transcript_path();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, records.digest(), &rows)?;
-        println!(
+        say!(
             "{} records: {} rows of the transcript erased, its head is now {}; the ledger keeps its totals",
             rows.len(),
             erased.rows,
@@ -51,7 +53,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let named: Vec<CanonicalId> = found.into_iter().map(|(_, canonical)| canonical).collect();
     let answers = ledger.as_mut().map_or(Ok(0), |ledger| forget_answers(ledger, &named))?;
     if answers > 0 {
-        println!("{answers} answers that were kept to be sent again are forgotten");
+        say!("{answers} answers that were kept to be sent again are forgotten");
     }
     records.erase(&rows);
     state::keep_records(config, &records)?;
@@ -74,10 +76,16 @@ fn accounts(ledger: &RedbStore) -> anyhow::Result<HashSet<RecordKey>> {
 
 /// Removes the transcript if it is older than `transcript_days`.
 pub fn expire(config: &PartyConfig) -> anyhow::Result<()> {
-    if let Some(days) = config.transcript_days
-        && hashvfl_transcript::expire(&config.transcript_path(), days, SystemTime::now())?
-    {
-        info!("the transcript was older than transcript_days = {days} and has been removed");
+    let Some(days) = config.transcript_days else { return Ok(()) };
+    match hashvfl_transcript::expire(&config.transcript_path(), days, SystemTime::now())? {
+        Expiry::Removed => {
+            info!("the transcript was older than transcript_days = {days} and has been removed")
+        }
+        Expiry::Ahead { days } => warn!(
+            "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
+             remove the file"
+        ),
+        Expiry::Absent | Expiry::Kept => {}
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::ensure;
 use hashvfl_core::PartyName;
 use hashvfl_data::{Kind, Survey, Surveyed, survey};
-use hashvfl_files::write_whole;
+use hashvfl_files::{say, write_whole};
 
 /// Whole numbers of no more values than this may be codes.
 const FEW_NUMBERS: usize = 12;
@@ -40,7 +40,7 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         .replace("{nulls}", &nulls(&survey.nulls))
         .replace("{types}", &types(&columns, &survey));
     write_whole(out, text.as_bytes())?;
-    println!(
+    say!(
         "{} written: read it, agree on [run] with the others, then `party --config {} --check`",
         out.display(),
         out.display()

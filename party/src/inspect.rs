@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hashvfl_data::{
-    ColumnsSource, CsvColumns, Figures, Inspected, Inspection, Kind, Missing, Pixels, Treatment, load_as,
-    load_in_order, survey,
+    ColumnsSource, CsvColumns, Faulty, Figures, Inspected, Inspection, Kind, Missing, Pixels, Treatment,
+    load_as, load_in_order, survey,
 };
 
 use crate::config::{PartyConfig, Source};
+use hashvfl_files::say;
 
 /// Blocks of one eighth to eight eighths of a line.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -44,9 +45,9 @@ pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
         (None, None) => bail!("which table? Say `party inspect --config FILE` or `--from TABLE`"),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&found).context("the figures")?);
+        say!("{}", serde_json::to_string_pretty(&found).context("the figures")?);
     } else {
-        print!("{name}: {}", text(&found));
+        say!("{name}: {}", text(&found).trim_end());
     }
     Ok(())
 }
@@ -55,7 +56,7 @@ fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspectio
     let treatment = config.treatment();
     let Source { columns, order, .. } = config.trained_on();
     let table = load_in_order(columns, order, &treatment.accepting_missing())?;
-    Ok(Inspection::of(&table, &treatment, categories))
+    Ok(Inspection { lines: columns.lines()?, ..Inspection::of(&table, &treatment, categories) })
 }
 
 fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
@@ -67,8 +68,10 @@ fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
         ignore: Vec::new(),
         image: None,
     });
-    let treatment: Treatment = survey.treatment();
-    Ok(Inspection::of(&load_as(&source, &treatment)?, &treatment, categories))
+    // Also columns that no model takes are looked at.
+    let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
+    let found = Inspection::of(&load_as(&source, &treatment)?, &treatment, categories);
+    Ok(Inspection { lines: source.lines()?, ..found })
 }
 
 /// The figures for a terminal.
@@ -76,16 +79,17 @@ fn text(found: &Inspection) -> String {
     if let Some(pixels) = &found.pixels {
         return format!("{} images{}", found.records, image(pixels));
     }
-    let mut lines = vec![
+    let mut table = vec![
         ["column", "type", "missing", "distinct", "min", "25 %", "median", "75 %", "max", "histogram"]
             .map(String::from),
     ];
-    lines.extend(found.columns.iter().map(|column| line(column, found.records)));
-    let widths: Vec<usize> = (0..lines[0].len())
-        .map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
+    table.extend(found.columns.iter().map(|column| line(column, found.records)));
+    let widths: Vec<usize> = (0..table[0].len())
+        .map(|at| table.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
         .collect();
-    let mut text = format!("{} records, {} columns\n", found.records, found.columns.len());
-    for (at, line) in lines.iter().enumerate() {
+    let lines = found.lines.map(|lines| format!(" on {lines} lines")).unwrap_or_default();
+    let mut text = format!("{} records{lines}, {} columns\n", found.records, found.columns.len());
+    for (at, line) in table.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(cell, (value, width))| match cell {
             0 | 1 | 9 => format!("{value:<width$}"),
             _ => format!("{value:>width$}"),
@@ -115,6 +119,7 @@ fn line(column: &Inspected, records: usize) -> [String; 10] {
         Some(Figures::Numbers(spread)) => {
             let values =
                 [spread.minimum, spread.lower_quartile, spread.median, spread.upper_quartile, spread.maximum];
+            line[3] = spread.distinct.to_string();
             for (cell, value) in line[4..9].iter_mut().zip(values) {
                 *cell = number(value.into());
             }

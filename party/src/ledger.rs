@@ -7,7 +7,7 @@ use clap::Subcommand;
 use hashvfl_core::key::join;
 use hashvfl_core::{CanonicalId, TableIds};
 use hashvfl_data::{Order, TableError};
-use hashvfl_files::write_whole;
+use hashvfl_files::{say, write_whole};
 use hashvfl_ledger::{MEANING, Policy, RedbStore, Report, explain_account, export, find};
 
 use crate::config::PartyConfig;
@@ -54,7 +54,8 @@ pub enum LedgerCommand {
 pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     match command {
         LedgerCommand::Show { ledger, policy } => {
-            print!("{}", Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?);
+            let report = Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?;
+            say!("{}", report.to_string().trim_end());
         }
         LedgerCommand::Export { ledger, out, config } => {
             ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
@@ -65,19 +66,22 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
             let ids = ids.as_ref().map(|ids| TableIds { ids, key_columns });
             export(&RedbStore::open(ledger)?, ids, &mut csv)?;
             write_whole(out, &csv)?;
-            println!("{} written", out.display());
+            say!("{} written", out.display());
         }
         LedgerCommand::Explain { ledger, policy, id } => {
             let (store, policy) = (RedbStore::open(ledger)?, read(policy.as_deref())?);
             if id.is_empty() {
-                print!("{}\n{MEANING}", Report::of(&store, &policy)?);
+                say!("{}\n{}", Report::of(&store, &policy)?, MEANING.trim_end());
                 return Ok(());
             }
             let parts: Vec<&str> = id.iter().map(String::as_str).collect();
             let spelt = join(&parts);
             let account = find(&store, &CanonicalId::of(&spelt, parts.len()), &spelt)?;
-            let account = account.context("nothing was ever released of a record of that id")?;
-            println!("{}", explain_account(&account, &policy));
+            let account = account.context(
+                "nothing was ever released of a record of that id; case and blanks around it make no difference, but 7, \
+                 7.0 and 007 are three ids",
+            )?;
+            say!("{}", explain_account(&account, &policy));
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ mod inspect;
 mod ledger;
 mod noise;
 pub mod prepare;
+mod progress;
 mod recorder;
 mod releases;
 mod revision;

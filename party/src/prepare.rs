@@ -6,7 +6,7 @@ use anyhow::Context;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::random::stream;
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
-use hashvfl_data::{Columns, Embedded, Encoding, Ranges, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Noted, Ranges, Records, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{Cut, Encoder};
@@ -32,6 +32,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
+    /// What was taken for something else. Faulty rows are among records to be served alone.
+    pub noted: Noted,
     encoding: Encoding,
     ranges: Option<Ranges>,
     device: String,
@@ -58,25 +60,29 @@ impl Prepared {
 
     /// Loads the table with the encoding and weights of a trained model.
     pub fn load_trained(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        Self::of_trained(config, &config.trained_on(), model, &|records| Ok(Plan::new(&config.run, records)?))
+        let plan = |records| Ok(Plan::new(&config.run, records)?);
+        Self::of_trained(config, &config.trained_on(), model, Faulty::Refuse, &plan)
     }
 
-    /// Loads the table to be served with the encoding and weights of a trained model.
+    /// Loads the table to be served with the encoding and weights of a trained model. A record with a cell that is no
+    /// value of its column stops nothing: it is among the faulty ones.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
-        Self::of_trained(config, &config.served(), model, &|records| Ok(Plan::of_trained(records)))
+        let plan = |records| Ok(Plan::of_trained(records));
+        Self::of_trained(config, &config.served(), model, Faulty::Mark, &plan)
     }
 
     fn of_trained(
         config: &PartyConfig,
         source: &Source,
         model: &Snapshot,
+        faulty: Faulty,
         plan: &dyn Fn(usize) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
         let trained = Trained::take(model)?;
         let settings = config.run.check_digest(&trained.settings);
         settings.with_context(|| format!("the model {}", config.model_path().display()))?;
         let types = trained.encoding.types(&config.types).context("[types]")?;
-        let treatment = Treatment { types, ..config.treatment() };
+        let treatment = Treatment { types, faulty, ..config.treatment() };
         let records =
             load(source, &treatment).context("the table is read as the one that the model was trained on")?;
         let plan = plan(records.ids().len())?;
@@ -96,7 +102,7 @@ impl Prepared {
     ) -> anyhow::Result<Self> {
         let contents = records.contents()?;
         let (ids, image) = (records.ids().to_vec(), records.image());
-        let columns = records.encode(&encoding, treatment).context("preprocessing")?;
+        let (columns, noted) = records.encode_noting(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
@@ -109,7 +115,20 @@ impl Prepared {
             encoder.expect_watch();
         }
         let (device, ranges) = (name, None);
-        Ok(Self { ids, key_columns, contents, columns, image, plan, encoder, encoding, ranges, device, seed })
+        Ok(Self {
+            ids,
+            key_columns,
+            contents,
+            columns,
+            image,
+            plan,
+            encoder,
+            noted,
+            encoding,
+            ranges,
+            device,
+            seed,
+        })
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -190,6 +209,26 @@ impl Prepared {
     /// Digest of the preprocessing.
     pub fn encoding_digest(&self) -> Digest {
         Digest::of(self.encoding.to_text().as_bytes())
+    }
+
+    /// How the table was read, in a line for a person: numbers alone, no value.
+    pub fn reading(&self, source: &Source) -> anyhow::Result<String> {
+        let records = self.ids.len();
+        let mut parts = vec![match source.columns.lines()? {
+            Some(lines) => format!("{records} records on {lines} lines"),
+            None => format!("{records} records"),
+        }];
+        parts.push(self.encoding.describe());
+        if let Some(left_out) = source.columns.left_out(self.encoding.columns())?.filter(|count| *count > 0) {
+            parts.push(format!("{left_out} columns of the files not loaded, as `columns` or `ignore` says"));
+        }
+        if self.noted.unseen > 0 {
+            parts.push(format!(
+                "{} values that no training record had, taken for no category or filled in",
+                self.noted.unseen
+            ));
+        }
+        Ok(parts.join("; "))
     }
 
     /// Digest of everything that turns columns into codes.

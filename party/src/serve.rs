@@ -1,7 +1,7 @@
 //! `party serve`: codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
 //! told to stop. A coordinator that goes away is dialled again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use hashvfl_core::inference::{
@@ -11,6 +11,7 @@ use hashvfl_core::limits::{CODES_ROWS, MAX_MESSAGE_BYTES};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::response::Place;
 use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_ledger::Refused;
 use hashvfl_proto::status::describe;
 use hashvfl_proto::stop::Stop;
 use hashvfl_proto::v1::inference_client::InferenceClient;
@@ -28,6 +29,7 @@ use crate::config::PartyConfig;
 use crate::detect::Judge;
 use crate::noise::Asked;
 use crate::prepare::Prepared;
+use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::revision;
 
@@ -51,6 +53,15 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let releases = Releases::open_to_serve(config, &prepared, judge.as_ref())?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, judge.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
+    info!("read: {}", prepared.reading(&config.served())?);
+    if !prepared.noted.faulty.is_empty() {
+        warn!(
+            "{} of {} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
+             them, or set missing = \"fill\" and unseen = \"accept\"",
+            prepared.noted.faulty.len(),
+            prepared.ids.len()
+        );
+    }
     if let Some(judge) = &judge {
         info!("with each code leave {} bits of this party's detectors", judge.grid().bits());
     }
@@ -59,8 +70,9 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let stop = runtime.block_on(async { Stop::listen() });
     let mut process = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut process).context("cannot draw from the operating system")?;
+    let served = Served::default();
     let mut server =
-        Server { config, prepared, judge, releases, encoder, revision, stop, process, answered: 0 };
+        Server { config, prepared, judge, releases, encoder, revision, stop, process, answered: 0, served };
     let ended = loop {
         match server.stream(&runtime) {
             Ok(Ended::Stopped) => break Ok(()),
@@ -89,6 +101,34 @@ struct Server<'a> {
     process: [u8; 32],
     /// Answers so far, over all streams.
     answered: u64,
+    served: Served,
+}
+
+/// What was served since the start.
+#[derive(Default)]
+struct Served {
+    requests: u64,
+    records: u64,
+    progress: Progress,
+}
+
+impl Served {
+    /// Counts a request, and says now and then how many there were.
+    fn count(&mut self, records: usize) {
+        self.requests += 1;
+        self.records += records as u64;
+        if self.progress.is_due(Instant::now()) {
+            info!("{} requests so far, codes of {} records sent", self.requests, self.records);
+        }
+    }
+}
+
+/// Rows of a request that get no code.
+struct Refusal {
+    /// Their positions in the request, ascending.
+    positions: Vec<u32>,
+    /// Why, for a person.
+    reason: String,
 }
 
 impl Server<'_> {
@@ -168,16 +208,12 @@ impl Server<'_> {
 
     /// Answers a request; false if the coordinator has gone.
     fn encode(&mut self, request: u64, mut rows: Vec<u32>, link: &mut Link) -> anyhow::Result<bool> {
-        let refused = self.releases.refused(&self.prepared, &rows)?;
-        let reason = refused.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
-        if !refused.positions.is_empty() {
-            warn!(request, "{reason}");
-            rows.retain(granted(&refused.positions));
-        }
+        let Refusal { positions, reason } = self.refuse(request, &rows)?;
+        rows.retain(granted(&positions));
         if !rows.is_empty() {
             self.releases.reserve(&rows, (&rows, 1))?;
         }
-        if !link.send(FromServer::Granted { request, refused: refused.positions, reason })? {
+        if !link.send(FromServer::Granted { request, refused: positions, reason })? {
             return Ok(false);
         }
         for rows in rows.chunks(CODES_ROWS) {
@@ -191,7 +227,33 @@ impl Server<'_> {
                 return Ok(false);
             }
         }
+        self.served.count(rows.len());
         Ok(true)
+    }
+
+    /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
+    fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
+        let is_faulty = |row: &u32| self.prepared.noted.faulty.binary_search(row).is_ok();
+        let (faulty, usable): (Vec<u32>, Vec<u32>) =
+            (0..rows.len() as u32).partition(|position| is_faulty(&rows[*position as usize]));
+        let asked: Vec<u32> = usable.iter().map(|position| rows[*position as usize]).collect();
+        // Nothing asked for is no batch that could be too small.
+        let refused = match asked.as_slice() {
+            [] => Refused::default(),
+            asked => self.releases.refused(&self.prepared, asked)?,
+        };
+        let unusable = (!faulty.is_empty()).then(|| {
+            format!("{} records have a cell that is missing, new or no value of its column", faulty.len())
+        });
+        let by_policy = refused.refusal.map(|refusal| refusal.to_string());
+        if let Some(reason) = &by_policy {
+            warn!(request, "{reason}");
+        }
+        let reasons: Vec<String> = by_policy.into_iter().chain(unusable).collect();
+        let refused = refused.positions.iter().map(|at| usable[*at as usize]);
+        let mut positions: Vec<u32> = refused.chain(faulty).collect();
+        positions.sort_unstable();
+        Ok(Refusal { positions, reason: reasons.join("; ") })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The party's work: what the protocol's state machine lets through, done with the encoder.
 
+use std::time::Instant;
+
 use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
 use hashvfl_core::party::{PartySession, Work};
@@ -15,6 +17,7 @@ use crate::config::PartyConfig;
 use crate::detect::{self, DetectorsConfig};
 use crate::noise::Asked;
 use crate::prepare::Prepared;
+use crate::progress::Progress;
 use crate::recorder::Recorder;
 use crate::releases::Releases;
 use crate::state::StateFolder;
@@ -34,6 +37,7 @@ pub struct Worker<'a> {
     backlog: Backlog,
     passes_ahead: u32,
     released_bits: u64,
+    progress: Progress,
 }
 
 /// What a message led to.
@@ -73,6 +77,7 @@ impl<'a> Worker<'a> {
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
+            progress: Progress::default(),
         }
     }
 
@@ -234,6 +239,13 @@ impl<'a> Worker<'a> {
         self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate()?;
+        }
+        if let Rows::Batch { epoch, .. } = request
+            && self.session.starts_epoch()
+            && self.progress.is_due(Instant::now())
+        {
+            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
+            info!(step, released_bits, "epoch {} of {epochs}", epoch + 1);
         }
         let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;

@@ -37,10 +37,10 @@ fn inspect_shows_figures_and_names_of_categories_only_where_asked() {
         shown
     };
     let table = shown(&["inspect", "--from", &path("bank.csv")]);
-    assert!(table.contains("60 records, 2 columns") && !table.contains("secret"), "{table}");
+    assert!(table.contains("60 records on 61 lines, 2 columns") && !table.contains("secret"), "{table}");
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[2][..9], ["age", "number", "0", "%", "0", "1", "2", "3", "4"]);
-    assert!(lines[2][9].starts_with('█'), "{table}");
+    assert_eq!(lines[2][..10], ["age", "number", "0", "%", "5", "0", "1", "2", "3", "4"]);
+    assert!(lines[2][10].starts_with('█'), "{table}");
     assert_eq!(lines[3], ["job", "category", "33.3", "%", "2", "██"]);
     let named = shown(&["inspect", "--from", &path("bank.csv"), "--categories"]);
     assert!(named.contains("20  secret") && named.contains("20  smith"), "{named}");
@@ -79,4 +79,48 @@ fn init_writes_a_config_that_check_accepts() {
     let again = party(&["init", "--from", &path("bank.csv"), "--out", &out]);
     assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
     assert_eq!(fs::read_to_string(&out).unwrap(), written, "nothing is overwritten");
+}
+
+/// Runs a command whose reader has left before the first line.
+fn unread(arguments: &[&str]) -> Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let party = Command::new(env!("CARGO_BIN_EXE_party"))
+        .args(arguments)
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    let output = party.unwrap().wait_with_output().unwrap();
+    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+    output
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let names: String = (0..2000).map(|column| format!(",column_{column}")).collect();
+    let cells = |row: usize| (0..2000).map(|column| format!(",{}", (row + column) % 3)).collect::<String>();
+    let rows: String = (0..60).map(|row| format!("k{row}{}\n", cells(row))).collect();
+    fs::write(path("wide.csv"), format!("id{names}\n{rows}")).unwrap();
+    let wide = path("wide.csv");
+    for arguments in [
+        &["inspect", "--from", &wide][..],
+        &["inspect", "--json", "--from", &wide],
+        &["init", "--from", &wide, "--out", &path("party.toml")],
+        &["--config", &path("party.toml"), "--check"],
+        &["--help"],
+    ] {
+        let output = unread(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "{arguments:?}");
+    }
+    // Nobody reads the error either: the exit code tells.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let failed = Command::new(env!("CARGO_BIN_EXE_party"))
+        .args(["--config", "/nowhere/party.toml", "--check"])
+        .stderr(writer)
+        .status();
+    assert_eq!(failed.unwrap().code(), Some(1));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use hashvfl_core::{Digest, PartyName, RunRow};
 
 use crate::header::Erasure;
-use crate::read::{Recording, Step};
+use crate::read::{Recording, Step, written};
 use crate::{Transcript, TranscriptError};
 
 /// What was erased.
@@ -66,17 +66,44 @@ fn kept<T: Clone>(values: &[T], width: usize, keep: &[bool]) -> Vec<T> {
     records.filter(|(_, keep)| **keep).flat_map(|(values, _)| values.iter().cloned()).collect()
 }
 
-/// Removes a transcript that was written more than `days` ago; true if there was one.
-pub fn expire(path: &Path, days: u32, now: SystemTime) -> Result<bool, TranscriptError> {
+/// What became of a transcript that may be too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// There is none.
+    Absent,
+    /// It may still be kept.
+    Kept,
+    /// It was too old.
+    Removed,
+    /// By its time stamp it was begun in the future, so many days from now: nobody can tell how old it is.
+    Ahead {
+        /// Whole days.
+        days: u64,
+    },
+}
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// Removes a transcript that was begun more than `days` ago by what is written in it. A file of an older program does not
+/// say: its time of change counts, which erasing renews.
+///
+/// # Errors
+/// If it cannot be looked at or removed.
+pub fn expire(path: &Path, days: u32, now: SystemTime) -> Result<Expiry, TranscriptError> {
     let io = |what| move |source| TranscriptError::Io { what, path: path.to_path_buf(), source };
-    let written = match fs::metadata(path).and_then(|metadata| metadata.modified()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        written => written.map_err(io("read"))?,
+    let changed = match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Expiry::Absent),
+        changed => changed.map_err(io("read"))?,
     };
-    let limit = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
-    if now.duration_since(written).unwrap_or_default() <= limit {
-        return Ok(false);
+    let age = match now.duration_since(written(path).unwrap_or(changed)) {
+        Ok(age) => age,
+        // Clocks differ by seconds.
+        Err(ahead) if ahead.duration().as_secs() < DAY_S => Duration::ZERO,
+        Err(ahead) => return Ok(Expiry::Ahead { days: ahead.duration().as_secs() / DAY_S }),
+    };
+    if age <= Duration::from_secs(u64::from(days) * DAY_S) {
+        return Ok(Expiry::Kept);
     }
     fs::remove_file(path).map_err(io("remove"))?;
-    Ok(true)
+    Ok(Expiry::Removed)
 }

@@ -1,6 +1,7 @@
 //! What a transcript says of itself.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::{Digest, PartyName, RunId, RunSettings};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,10 @@ pub struct Header {
     /// Names of the classes in their order, where the coordinator recorded and there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// When it was begun, in seconds since 1970 by the recorder's clock; absent in files of older programs. Erasing
+    /// rewrites a file and leaves this as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_s: Option<u64>,
     /// What was erased of it since, the last at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erasures: Vec<Erasure>,
@@ -66,7 +71,8 @@ pub struct Erasure {
 }
 
 impl Header {
-    /// The header of a run on the records of that digest ([`hashvfl_core::run_records::digest_of_run`]).
+    /// The header of a run that begins now, on the records of that digest
+    /// ([`hashvfl_core::run_records::digest_of_run`]).
     pub fn new(run_id: RunId, recorder: &str, settings: &RunSettings, cut: Cut, records: Digest) -> Self {
         let pairs = settings.to_settings();
         Self {
@@ -81,6 +87,7 @@ impl Header {
             records_sha256: Some(records.to_string()),
             encoding_sha256: None,
             classes: Vec::new(),
+            written_s: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
             erasures: Vec::new(),
         }
     }

@@ -17,7 +17,7 @@ mod read;
 mod rows;
 mod write;
 
-pub use erase::{Erased, erase, expire};
+pub use erase::{Erased, Expiry, erase, expire};
 pub use error::TranscriptError;
 pub use header::{Cut, Erasure, Header, VERSION};
 pub use read::{Recording, Step};

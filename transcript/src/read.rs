@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::Digest;
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
@@ -90,6 +91,14 @@ impl Recording {
             _ => Ok(Self { header, head, steps: checked.steps }),
         }
     }
+}
+
+/// When a transcript was begun, as its header says; `None` where the file is no transcript or does not say.
+pub(crate) fn written(path: &Path) -> Option<SystemTime> {
+    let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+    let pairs = reader.metadata().file_metadata().key_value_metadata()?;
+    let text = pairs.iter().find(|pair| pair.key == HEADER_KEY)?.value.as_deref()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(read_header(path, text).ok()?.written_s?))
 }
 
 fn read_header(path: &Path, text: &str) -> Result<Header, TranscriptError> {

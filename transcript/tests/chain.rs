@@ -6,16 +6,24 @@ use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunRow, RunSettings, Task};
 use hashvfl_transcript::{
-    Cut, Encoding, Header, Kind, Recording, Transcript, TranscriptError, erase, expire,
+    Cut, Encoding, Expiry, Header, Kind, Recording, Transcript, TranscriptError, erase, expire,
 };
 
 fn parties() -> Vec<PartyName> {
     ["bank", "telecom"].map(|name| PartyName::new(name).unwrap()).to_vec()
 }
 
+/// When all of them were begun.
+const BEGUN_S: u64 = 1_700_000_000;
+
+fn settings() -> RunSettings {
+    RunSettings::new(parties(), Task::Binary, 3, 2)
+}
+
 fn header() -> Header {
-    let settings = RunSettings::new(parties(), Task::Binary, 3, 2);
-    Header::new(RunId::new("t").unwrap(), "coordinator", &settings, Cut::Codes, RECORDS)
+    let header = Header::new(RunId::new("t").unwrap(), "coordinator", &settings(), Cut::Codes, RECORDS);
+    // The chain goes over the time as well: one for all.
+    Header { written_s: Some(BEGUN_S), ..header }
 }
 
 const RECORDS: Digest = Digest([4; 32]);
@@ -144,13 +152,42 @@ fn erased_records_are_gone_and_what_is_left_is_a_transcript() {
 }
 
 #[test]
-fn an_old_transcript_expires() {
+fn an_old_transcript_expires_by_the_time_that_is_written_in_it() {
     let (_folder, path) = temporary();
-    assert!(!expire(&path, 0, SystemTime::now()).unwrap(), "none is there");
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(BEGUN_S);
+    let in_days = |days: u64| begun + Duration::from_secs(days * 24 * 60 * 60);
+    assert_eq!(expire(&path, 0, begun).unwrap(), Expiry::Absent);
     write(&path, &[7], 1.0);
-    let in_days = |days: u64| SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60);
-    assert!(!expire(&path, 30, in_days(29)).unwrap());
+    assert_eq!(expire(&path, 30, in_days(29)).unwrap(), Expiry::Kept);
+    // Erasing writes the file anew, and it gets no younger.
+    assert!(erase(&path, RECORDS, &rows(&[5])).unwrap().rows > 0);
+    assert!(fs::metadata(&path).unwrap().modified().unwrap() > in_days(31), "rewritten just now");
     assert!(path.exists());
-    assert!(expire(&path, 30, in_days(31)).unwrap());
+    assert_eq!(expire(&path, 30, in_days(31)).unwrap(), Expiry::Removed);
     assert!(!path.exists());
+    assert_eq!(
+        Header::new(RunId::new("t").unwrap(), "bank", &settings(), Cut::Codes, RECORDS)
+            .written_s
+            .map(|s| s > BEGUN_S),
+        Some(true)
+    );
+}
+
+#[test]
+fn a_time_stamp_ahead_is_told_and_one_that_is_missing_is_the_file_s() {
+    let (_folder, path) = temporary();
+    write(&path, &[7], 1.0);
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(BEGUN_S);
+    let before = |seconds: u64| begun - Duration::from_secs(seconds);
+    assert_eq!(expire(&path, 0, before(60)).unwrap(), Expiry::Kept, "clocks differ by seconds");
+    assert_eq!(expire(&path, 0, before(3 * 86_400 + 5)).unwrap(), Expiry::Ahead { days: 3 });
+    assert!(path.exists());
+
+    // Of an older program, or no transcript at all.
+    let transcript = Transcript::create(&path, &Header { written_s: None, ..header() }).unwrap();
+    transcript.finish().unwrap();
+    assert_eq!(expire(&path, 30, SystemTime::now()).unwrap(), Expiry::Kept);
+    fs::write(&path, "damaged").unwrap();
+    let later = SystemTime::now() + Duration::from_secs(31 * 86_400);
+    assert_eq!(expire(&path, 30, later).unwrap(), Expiry::Removed);
 }

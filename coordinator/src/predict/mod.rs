@@ -1,6 +1,7 @@
 //! `coordinator predict`: a file of record ids to a file of predictions, through a coordinator that serves. Both are
 //! streams, so that memory does not grow with the number of records.
 
+mod batch;
 mod output;
 
 use std::collections::BTreeMap;
@@ -12,9 +13,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::Address;
 use hashvfl_core::limits::MAX_MESSAGE_BYTES;
-use hashvfl_data::{IdsSource, KeyColumns, TableError};
-use hashvfl_files::write_whole;
+use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
+use hashvfl_files::{say, write_whole};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::predict_response::Message;
@@ -26,6 +28,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
+use batch::Batch;
 use output::Output;
 
 /// Requests that are on their way at the same time.
@@ -58,13 +61,16 @@ pub struct Arguments {
     /// coordinator's own stages, all in microseconds.
     #[arg(long, value_name = "FILE")]
     timings: Option<PathBuf>,
+    /// Take it for no failure that records have no prediction: the file says why of each.
+    #[arg(long)]
+    allow_missing: bool,
 }
 
 /// Predicts every record of the file.
 ///
 /// # Errors
 /// If something keeps it from that. Where single records have no prediction, the file says so of each, and the error
-/// counts them.
+/// counts them; with `allow_missing` a line does.
 pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(
         !arguments.out.exists(),
@@ -74,9 +80,11 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;
     let source = IdsSource::of_file(&arguments.input, key);
     let most = source.count_at_most()?;
+    let lines = matches!(source, IdsSource::Csv { .. }).then_some(most);
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let client = runtime.block_on(connect(&arguments.server, arguments.wait_s))?;
+    let server: Address = arguments.server.parse().context("--server")?;
+    let client = runtime.block_on(connect(&server, arguments.wait_s))?;
     let mut stream = Responses::open(&runtime, client, arguments.wait_s)?;
     let model = stream.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
@@ -93,7 +101,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     while let Ok(ids) = asked.recv() {
         let began = Instant::now();
         let Message::Predictions(answer) = stream.next()? else {
-            bail!("{} described its model twice", arguments.server);
+            bail!("{server} described its model twice");
         };
         let took = began.elapsed();
         output.write(&ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
@@ -120,24 +128,26 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if model.flag_level > 0.0 {
         let level = model.flag_level * 100.0;
-        println!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
+        say!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
     }
     if drifted {
-        println!("inputs have drifted: p-values and flags do not hold any more");
+        say!("inputs have drifted: p-values and flags do not hold any more");
     }
-    tell(arguments, &outcomes, &reasons)
+    tell(arguments, lines, &outcomes, &reasons)
 }
 
 fn tell(
     arguments: &Arguments,
+    lines: Option<u64>,
     outcomes: &BTreeMap<i32, u64>,
     reasons: &BTreeMap<String, u64>,
 ) -> anyhow::Result<()> {
     let count = |outcome: Outcome| outcomes.get(&outcome.into()).copied().unwrap_or(0);
     let all: u64 = outcomes.values().sum();
     let predicted = count(Outcome::Predicted);
-    println!(
-        "{} of {} records predicted into {}",
+    let lines = lines.map(|lines| format!(", read from {} lines", HumanCount(lines))).unwrap_or_default();
+    say!(
+        "{} of {} records predicted into {}{lines}",
         HumanCount(predicted),
         HumanCount(all),
         arguments.out.display()
@@ -149,7 +159,7 @@ fn tell(
     for (outcome, what) in [
         (Outcome::UnknownId, "have an id that is not among the served records"),
         (Outcome::RepeatedId, "repeat the id of an earlier record"),
-        (Outcome::Refused, "are refused by a party's policy"),
+        (Outcome::Refused, "are refused by a party"),
         (Outcome::PartyAway, "wait for a party that is away"),
     ] {
         if count(outcome) > 0 {
@@ -159,7 +169,15 @@ fn tell(
     // What a party said counts for one request each: a few of them are enough.
     let reasons: Vec<&str> = reasons.keys().take(3).map(String::as_str).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    bail!("{} records have no prediction: {}{reasons}", all - predicted, parts.join(", "))
+    let unknown = count(Outcome::UnknownId) > 0;
+    let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
+    let missing =
+        format!("{} records have no prediction: {}{reasons}{hint}", all - predicted, parts.join(", "));
+    if arguments.allow_missing {
+        say!("{missing}");
+        return Ok(());
+    }
+    bail!("{missing}")
 }
 
 /// Reads ids on a thread of its own: each batch goes to the coordinator, and to who waits for its answer.
@@ -171,23 +189,18 @@ fn read(
     let (asked, to_answer) = sync_channel(open);
     let reader = std::thread::spawn(move || {
         let Some(requests) = requests else { return Ok(()) };
-        let mut batch = Vec::new();
+        let mut batch = Batch::new(batch_ids);
         source
             .visit(|id| {
-                batch.push(id.to_owned());
-                if batch.len() < batch_ids || ask(&requests, &asked, std::mem::take(&mut batch)) {
-                    return Ok(());
-                }
+                let gone = batch.push(id).is_some_and(|ids| !ask(&requests, &asked, ids));
                 // Whoever stopped taking ids says why.
-                Err(Stopped::Gone)
+                if gone { Err(Stopped::Gone) } else { Ok(()) }
             })
             .or_else(|stopped| match stopped {
                 Stopped::Gone => Ok(()),
                 Stopped::Table(error) => Err(error),
             })?;
-        if !batch.is_empty() {
-            ask(&requests, &asked, batch);
-        }
+        batch.take().map(|ids| ask(&requests, &asked, ids));
         Ok(())
     });
     (to_answer, reader)
@@ -252,7 +265,7 @@ async fn limited<T>(limit_s: u64, future: impl Future<Output = T>) -> anyhow::Re
     limited.map_err(|_| anyhow!("waited {limit_s} s (--wait-s) for the coordinator"))
 }
 
-async fn connect(server: &str, wait_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
+async fn connect(server: &Address, wait_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
     let endpoint = Endpoint::from_shared(server.to_string())
         .with_context(|| format!("--server {server} is no address: say http://HOST:PORT"))?
         .tcp_nodelay(true)

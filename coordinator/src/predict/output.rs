@@ -202,7 +202,7 @@ fn word(outcome: i32) -> &'static str {
         Ok(Outcome::Predicted) => "predicted",
         Ok(Outcome::UnknownId) => "unknown id",
         Ok(Outcome::RepeatedId) => "repeated id",
-        Ok(Outcome::Refused) => "refused by a policy",
+        Ok(Outcome::Refused) => "refused by a party",
         Ok(Outcome::PartyAway) => "party away",
         Ok(Outcome::Unspecified) | Err(_) => "unknown outcome",
     }

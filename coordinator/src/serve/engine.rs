@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
+use hashvfl_data::written_otherwise;
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::Predictor;
 use hashvfl_learning::predictor::Meaning;
@@ -27,6 +28,8 @@ use crate::top::TopFile;
 
 /// Requests of fewer ids are answered without a thread of their own.
 const SMALL: usize = 256;
+/// Unknown ids of a request that are tried in other ways of writing.
+const TRIED: usize = 100;
 
 /// A party, there or away.
 pub struct Party {
@@ -123,6 +126,8 @@ struct Asked {
     rows: Vec<Option<ServedRow>>,
     /// Those rows, ascending.
     sorted: Vec<ServedRow>,
+    /// Whether an unknown id is one of a served record, written otherwise.
+    otherwise: bool,
 }
 
 impl Engine {
@@ -188,7 +193,15 @@ impl Engine {
         }
         let mut sorted: Vec<ServedRow> = placed.into_iter().map(|(row, _)| row).collect();
         sorted.dedup();
-        Asked { outcomes, rows, sorted }
+        let otherwise = self.written_otherwise(ids, &rows);
+        Asked { outcomes, rows, sorted, otherwise }
+    }
+
+    /// Whether one of the first unknown ids is that of a served record in another way of writing.
+    fn written_otherwise(&self, ids: &[String], rows: &[Option<ServedRow>]) -> bool {
+        let unknown = ids.iter().zip(rows).filter(|(id, row)| row.is_none() && self.index.row(id).is_none());
+        let known = |id: &String| written_otherwise(id).iter().any(|id| self.index.row(id).is_some());
+        unknown.take(TRIED).any(|(id, _)| known(id))
     }
 
     /// Sees to it that a party's codes of `rows` are known; `None` if it is away.
@@ -209,7 +222,7 @@ impl Engine {
     }
 
     fn compute(&self, asked: Asked, answered: &[Option<Answered>]) -> Result<Answer, ComputeError> {
-        let Asked { mut outcomes, rows, .. } = asked;
+        let Asked { mut outcomes, rows, otherwise, .. } = asked;
         let known: Vec<_> = self.parties.iter().map(Party::read).collect();
         let mut predicted = Vec::with_capacity(rows.len());
         let mut took_part = Vec::with_capacity(rows.len());
@@ -252,7 +265,12 @@ impl Engine {
         let judging = began.elapsed();
         self.ledger().count(predicted.len())?;
         let times = [Duration::ZERO, Duration::ZERO, Duration::ZERO, judging];
-        Ok(Answer { text: self.explain(answered), outcomes, outputs, took_part, flags, times })
+        let mut text = self.explain(answered);
+        if otherwise {
+            let more = if text.is_empty() { String::new() } else { format!("; {text}") };
+            text = format!("unknown ids are served in another way of writing{more}");
+        }
+        Ok(Answer { text, outcomes, outputs, took_part, flags, times })
     }
 
     fn explain(&self, answered: &[Option<Answered>]) -> String {

@@ -9,7 +9,7 @@ use hashvfl_files::owner_only;
 
 use super::file::{Reader, cache_error};
 use super::{beside, floats, read_at};
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Noted};
 use crate::error::TableError;
 use crate::preprocess::PreprocessError;
 use crate::row_encoder::RowEncoder;
@@ -25,12 +25,14 @@ pub struct RowFile {
 }
 
 impl RowFile {
-    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order.
+    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order. What was taken
+    /// for something else is noted.
     pub(crate) fn encode(
         cache: &Reader,
         order: &[TableRow],
         encoding: &Encoding,
         treatment: &Treatment,
+        noted: &mut Noted,
     ) -> Result<Self, PreprocessError> {
         let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
@@ -52,7 +54,7 @@ impl RowFile {
                 let cells = values.iter().skip(place).step_by(rows.len());
                 row.iter_mut().zip(cells).for_each(|(cell, value)| *cell = *value);
                 encoded.clear();
-                encoder.row(record, &row, &mut encoded)?;
+                encoder.row(record, &row, &mut encoded, noted)?;
                 let mut bytes = encoded.iter().map(|value| value.to_le_bytes());
                 bytes.try_for_each(|bytes| file.write_all(&bytes)).map_err(failed)?;
             }

@@ -34,7 +34,8 @@ impl TryFrom<String> for ClusterAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("{EXPECTED}, found {text:?}");
+        // The text is not shown: it may hold a password.
+        let wrong = || format!("{EXPECTED}, without a user or password");
         let authority = text.strip_prefix(SCHEME).ok_or_else(wrong)?.trim_end_matches('/');
         let (host, port) = match authority.rsplit_once(':') {
             // A colon within brackets is one of an IPv6 address.

@@ -95,11 +95,10 @@ pub enum SqlError {
     #[error("the query returned no record; check its conditions and its tables")]
     Empty,
     /// Two columns of the result have one name.
-    #[error("the query returns two columns {name:?}, expected each name once; give one another name with AS")]
-    SameName {
-        /// Their name.
-        name: String,
-    },
+    #[error(
+        "the query returns two columns of one name, expected each name once; give one another name with AS"
+    )]
+    SameName,
     /// A column has a type that is neither number nor text.
     #[error(
         "the query's column {column:?} is of type {found}, expected a number, a text or a truth value; in the query, \
@@ -124,7 +123,7 @@ pub enum SqlError {
     },
     /// A record has no id.
     #[error(
-        "{count} of the query's records have no id in column {column:?}, expected one in each; leave them out with \
+        "{count} of the query's records have no id in column {column:?}, or one of several lines, expected one in each; leave them out with \
          WHERE {column} IS NOT NULL AND {column} <> ''"
     )]
     NoId {
@@ -171,6 +170,9 @@ fn remedy(fault: &CellFault) -> &'static str {
         }
         CellFault::NotFinite => "use NULLIF or a CASE, or list \"NaN\" in `nulls`",
         CellFault::TooManyCategories => "leave the column out of the query: it is an id or free text",
-        CellFault::NotUtf8 | CellFault::OtherType => "leave the column out of the query, or CAST it",
+        CellFault::TooManyDigits => "subtract a constant in the query, or CAST it to VARCHAR for a category",
+        CellFault::NotUtf8 | CellFault::OtherType | CellFault::ControlCharacter => {
+            "leave the column out of the query, or CAST it"
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! their values, so only its kind is.
 
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use super::{SqlColumns, SqlError};
@@ -9,12 +10,32 @@ use super::{SqlColumns, SqlError};
 /// An error about the query alone.
 pub(super) fn planning(error: &DataFusionError) -> SqlError {
     match error.find_root() {
+        // Names of columns are cells where a file has no header: only those of the query are shown.
+        DataFusionError::SchemaError(error, _) => SqlError::Query { reason: without_names(error) },
         // Constants are computed while the query is planned; files may be opened.
-        root @ (DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)) => SqlError::Query { reason: text(root) },
+        root @ (DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::NotImplemented(_)) => {
+            SqlError::Query { reason: text(root) }
+        }
         root => SqlError::Query { reason: without_values(root, "") },
+    }
+}
+
+/// What is wrong with names of columns, without those that the query does not name.
+fn without_names(error: &SchemaError) -> String {
+    match error {
+        SchemaError::FieldNotFound { field, .. } => {
+            format!(
+                "no field named {}; mind letter case, which only quoted names keep",
+                field.quoted_flat_name()
+            )
+        }
+        SchemaError::AmbiguousReference { field } => {
+            format!("the field {} is in several tables; say which", field.quoted_flat_name())
+        }
+        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
+            "two columns have the same name, expected each name once; give one another name with AS"
+                .to_owned()
+        }
     }
 }
 

@@ -23,6 +23,8 @@ mod records;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
+mod strict;
+#[cfg(feature = "sql")]
 mod table;
 #[cfg(feature = "sql")]
 mod tables;

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{SqlColumns, SqlError, engine};
 use crate::error::TableError;
 use crate::names;
+use crate::number::parse_id;
 use crate::treatment::Kind;
 
 /// Where errors that name a file say that columns are missing or too many.
@@ -40,8 +41,8 @@ pub(crate) fn count(source: &SqlColumns) -> Result<u64, TableError> {
 /// Checks the columns of a result; the position of the ids.
 pub(super) fn check(schema: &Schema, id: &str) -> Result<usize, SqlError> {
     let mut seen = HashSet::new();
-    if let Some(field) = schema.fields().iter().find(|field| !seen.insert(field.name())) {
-        return Err(SqlError::SameName { name: field.name().clone() });
+    if !schema.fields().iter().all(|field| seen.insert(field.name())) {
+        return Err(SqlError::SameName);
     }
     let all: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let at = names::find(Path::new(RESULT), &all, "id", id)
@@ -111,7 +112,7 @@ impl Records {
         let ids = texts(batch.column(at))?;
         self.count += ids.len() as u64;
         for id in &ids {
-            match id.filter(|id| !id.trim().is_empty()) {
+            match id.filter(|id| parse_id(id.as_bytes()).is_ok()) {
                 None => self.missing += 1,
                 Some(id) if self.last.as_deref() == Some(id) => self.repeated += 1,
                 Some(id) => self.last = Some(id.to_owned()),

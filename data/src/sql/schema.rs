@@ -12,14 +12,39 @@ use futures_util::TryStreamExt;
 
 use super::{SqlError, failure};
 
-/// The columns of the files at `url`.
+/// The files of table `name` at `url`.
+pub(super) async fn files(
+    session: &SessionContext,
+    name: &str,
+    url: &ListingTableUrl,
+    extension: &str,
+) -> Result<Vec<ObjectMeta>, SqlError> {
+    let failed = |error: DataFusionError| SqlError::Table {
+        table: name.to_owned(),
+        reason: failure::without_values(error.find_root(), ""),
+    };
+    let store = session.runtime_env().object_store(url).map_err(failed)?;
+    let state = session.state();
+    let listed = url.list_all_files(&state, store.as_ref(), extension).await.map_err(failed)?;
+    let files: Vec<ObjectMeta> = listed.try_collect().await.map_err(failed)?;
+    if files.is_empty() {
+        return Err(SqlError::NoFiles {
+            table: name.to_owned(),
+            location: url.to_string(),
+            extension: extension.to_owned(),
+        });
+    }
+    Ok(files)
+}
+
+/// The columns of `files`, which lie at `url`.
 ///
 /// Whole numbers in one file of JSON or Parquet and fractions in another make a column of fractions; the engine alone
 /// would refuse them. CSV files are looked at together, as the engine does it.
 pub(super) async fn of(
     session: &SessionContext,
     name: &str,
-    url: &ListingTableUrl,
+    (url, files): (&ListingTableUrl, Vec<ObjectMeta>),
     options: &ListingOptions,
 ) -> Result<SchemaRef, SqlError> {
     let failed = |error: DataFusionError| SqlError::Table {
@@ -28,15 +53,6 @@ pub(super) async fn of(
     };
     let state = session.state();
     let store = session.runtime_env().object_store(url).map_err(failed)?;
-    let listed = url.list_all_files(&state, store.as_ref(), &options.file_extension).await.map_err(failed)?;
-    let files: Vec<ObjectMeta> = listed.try_collect().await.map_err(failed)?;
-    if files.is_empty() {
-        return Err(SqlError::NoFiles {
-            table: name.to_owned(),
-            location: url.to_string(),
-            extension: options.file_extension.clone(),
-        });
-    }
     let files: Vec<ObjectMeta> = files.into_iter().filter(|file| file.size > 0).collect();
     let together = options.format.get_ext() == "csv";
     let mut merged: Option<Schema> = None;

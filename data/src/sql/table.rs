@@ -13,7 +13,7 @@ use crate::content::Column;
 use crate::csv_table::check_image;
 use crate::error::TableError;
 use crate::names;
-use crate::number::CellFault;
+use crate::number::{CellFault, WHOLE};
 use crate::sink::{Frame, Sink};
 use crate::source::Table;
 use crate::treatment::{Kind, Treatment};
@@ -52,7 +52,7 @@ pub(crate) fn read(
     let frame = Frame {
         names: columns.iter().map(|(_, column)| column.name().to_owned()).collect(),
         ids: table.ids,
-        contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect(),
+        contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect::<Result<_, _>>()?,
         image: source.image,
     };
     Ok((frame, fingerprint))
@@ -116,15 +116,23 @@ fn read_column<'a>(
 ) -> Result<(), TableError> {
     let expected = column.expected();
     let are_numbers = kind(values.data_type()) == Some(Kind::Number) && column.kind() == Some(Kind::Number);
-    let outcome = if are_numbers {
-        let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
-        let numbers = Float64Array::from(numbers.to_data());
+    let numbers = if are_numbers { exact_numbers(values)? } else { None };
+    let outcome = if let Some(numbers) = numbers {
         fill(cells, numbers.iter(), |value| column.push_option(value, treatment))
     } else {
         let texts = texts(values)?;
         fill(cells, texts.iter(), |value| column.push_cell(value.unwrap_or_default().as_bytes(), treatment))
     };
     outcome.map_err(|fault| SqlError::Cell { column: column.name().to_owned(), expected, fault }.into())
+}
+
+/// The numbers of a column; none where whole ones among them may not be exact in 64 bits of a float.
+fn exact_numbers(values: &ArrayRef) -> Result<Option<Float64Array>, TableError> {
+    let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
+    let numbers = Float64Array::from(numbers.to_data());
+    let floating = values.data_type().is_floating();
+    let exact = |number: f64| floating || number.abs() < WHOLE;
+    Ok(numbers.iter().flatten().all(exact).then_some(numbers))
 }
 
 fn fill<'a, T>(

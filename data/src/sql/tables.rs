@@ -12,7 +12,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use super::{SqlError, SqlFormat, SqlTable, failure, schema};
+use super::{SqlError, SqlFormat, SqlTable, failure, schema, strict};
 use crate::names;
 
 /// Environment variables that object stores are configured by.
@@ -27,9 +27,20 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     };
     let (format, ending) = format(name, table, url.is_collection())?;
     let is_csv = format == SqlFormat::Csv;
-    let options = ListingOptions::new(reader(name, table, format, &ending)?)
-        .with_file_extension(if url.is_collection() { ending } else { String::new() });
-    let schema = schema::of(session, name, &url, &options).await?;
+    let compression = compression(&ending);
+    let extension = if url.is_collection() { ending } else { String::new() };
+    let files = schema::files(session, name, &url, &extension).await?;
+    let mut cells_of_lines = false;
+    if is_csv {
+        let store = session.runtime_env().object_store(&url).map_err(failed)?;
+        for file in &files {
+            let reading = (delimiter(name, table)?, compression);
+            cells_of_lines |= strict::check(name, store.as_ref(), file, reading).await?;
+        }
+    }
+    let options = ListingOptions::new(reader(name, table, format, (compression, cells_of_lines))?)
+        .with_file_extension(extension);
+    let schema = schema::of(session, name, (&url, files), &options).await?;
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     // Without a header the "names" are cells, which no error may show.
     if is_csv && names::looks_like_data(&columns) {
@@ -50,11 +61,16 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
 /// The table's location; its object store is made known.
 fn locate(session: &SessionContext, name: &str, table: &SqlTable) -> Result<ListingTableUrl, SqlError> {
     let wrong = |reason: String| SqlError::Location { table: name.to_owned(), reason };
+    let credentials = "it holds a user, a password or a signature; give credentials in the environment";
+    let authority = table.location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    // What is no URL is shown by its error, a password with it.
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(wrong(credentials.to_owned()));
+    }
     let url = ListingTableUrl::parse(&table.location).map_err(|error| wrong(failure::text(&error)))?;
     let parsed: &url::Url = url.as_ref();
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
-        let reason = "it holds a user, a password or a signature; give credentials in the environment";
-        return Err(wrong(reason.to_owned()));
+        return Err(wrong(credentials.to_owned()));
     }
     if url.scheme() != "file" {
         let settings =
@@ -79,22 +95,29 @@ fn format(name: &str, table: &SqlTable, is_folder: bool) -> Result<(SqlFormat, S
     Ok((format, if is_folder { format!(".{ending}") } else { ending }))
 }
 
+/// How files whose names end so are compressed.
+fn compression(ending: &str) -> FileCompressionType {
+    let gzip = ending.to_ascii_lowercase().ends_with(".gz");
+    if gzip { FileCompressionType::GZIP } else { FileCompressionType::UNCOMPRESSED }
+}
+
+fn delimiter(name: &str, table: &SqlTable) -> Result<u8, SqlError> {
+    u8::try_from(table.delimiter)
+        .map_err(|_| SqlError::Setting { table: name.to_owned(), reason: "delimiter must be one byte" })
+}
+
 fn reader(
     name: &str,
     table: &SqlTable,
     format: SqlFormat,
-    ending: &str,
+    (compression, cells_of_lines): (FileCompressionType, bool),
 ) -> Result<Arc<dyn FileFormat>, SqlError> {
-    let gzip = ending.to_ascii_lowercase().ends_with(".gz");
-    let compression = if gzip { FileCompressionType::GZIP } else { FileCompressionType::UNCOMPRESSED };
     let rows = table.infer_rows.get();
     Ok(match format {
         SqlFormat::Csv => {
-            let delimiter = u8::try_from(table.delimiter).map_err(|_| SqlError::Setting {
-                table: name.to_owned(),
-                reason: "delimiter must be one byte",
-            })?;
-            let csv = CsvFormat::default().with_has_header(true).with_delimiter(delimiter);
+            let csv = CsvFormat::default().with_has_header(true).with_delimiter(delimiter(name, table)?);
+            // Where a file is read in parts, these must not begin within a cell.
+            let csv = csv.with_newlines_in_values(cells_of_lines);
             Arc::new(csv.with_file_compression_type(compression).with_schema_infer_max_rec(rows))
         }
         SqlFormat::Json => {

@@ -14,6 +14,7 @@ mod hijacked;
 mod honest;
 mod ledger;
 mod logs;
+mod lossless;
 mod misconfigured;
 mod own_detectors;
 mod predict;

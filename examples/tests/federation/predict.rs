@@ -288,10 +288,10 @@ fn a_partys_policy_binds_predictions_and_names_its_rule() {
     let (mut coordinator, address) = fixture.serve();
     let mut parties = serving(&fixture, &coordinator, &address);
     let (rows, errors) = predict(&fixture, &address, &ids(0..RECORDS));
-    assert_eq!(outcomes(&rows), BTreeMap::from([("predicted", 80), ("refused by a policy", 320)]));
+    assert_eq!(outcomes(&rows), BTreeMap::from([("predicted", 80), ("refused by a party", 320)]));
     assert!(
         errors.contains(
-            "320 are refused by a party's policy (bank: the policy's bits_per_record = 32 refuses 320 records"
+            "320 are refused by a party (bank: the policy's bits_per_record = 32 refuses 320 records"
         ),
         "{errors}"
     );
@@ -308,7 +308,7 @@ fn a_partys_policy_binds_predictions_and_names_its_rule() {
     let _parties = serving(&fixture, &coordinator, &address);
     let new = ids((0..RECORDS).filter(|row| rows[*row].outcome != "predicted").take(4));
     let (few, errors) = predict(&fixture, &address, &new);
-    assert_eq!(outcomes(&few), BTreeMap::from([("refused by a policy", 4)]));
+    assert_eq!(outcomes(&few), BTreeMap::from([("refused by a party", 4)]));
     assert!(errors.contains("the policy's min_batch = 5 refuses 4 records"), "{errors}");
 }
 

@@ -8,6 +8,7 @@
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_detectors::{Combination, CoordinatorKind, PartyKind};
+use hashvfl_files::say;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
@@ -33,11 +34,11 @@ pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow
     };
     let members: Vec<(&str, usize)> =
         CoordinatorKind::ALL.iter().map(|kind| (kind.name(), place(kind))).collect();
-    println!("\nvalidation codes that were re-paired, flipped, random");
+    say!("\nvalidation codes that were re-paired, flipped, random");
     rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
     let members: Vec<(&str, usize)> =
         PartyKind::ALL.iter().map(|kind| (kind.name(), places(kind)[WRONG])).collect();
-    println!("\n{SPOILED_COLUMNS}");
+    say!("\n{SPOILED_COLUMNS}");
     rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members);
     Ok(())
 }
@@ -133,8 +134,8 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
     }
     let least = |areas: &Vec<f64>| areas.iter().copied().fold(f64::INFINITY, f64::min);
     ranked.sort_by(|a, b| least(&b.0).total_cmp(&least(&a.0)));
-    println!("{} combinations by their least AUROC:", ranked.len());
+    say!("{} combinations by their least AUROC:", ranked.len());
     for (areas, name) in &ranked {
-        println!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
+        say!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
     }
 }

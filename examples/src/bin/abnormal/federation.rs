@@ -7,6 +7,7 @@ use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{Matrix, Ranges};
 use hashvfl_detectors::{Codes, Local, Seen, Values};
 use hashvfl_examples::simulation::{Models, Side, Simulation};
+use hashvfl_files::say;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::{Encoder, Snapshot};
 
@@ -94,7 +95,7 @@ impl<'a> Federation<'a> {
             _ => {
                 let (simulated, models) = simulation.train(&mut |_| {})?;
                 if let Some(test) = simulated.test {
-                    println!("  trained; test metric {:.4}", test.metric(set.settings.task));
+                    say!("  trained; test metric {:.4}", test.metric(set.settings.task));
                 }
                 keep.map_or(Ok(()), |folder| put(&models, folder))?;
                 models
@@ -206,6 +207,6 @@ fn kept(mut models: Models, folder: &Path) -> anyhow::Result<Models> {
         encoder.load(&Snapshot::read(&folder.join(format!("party{party}.safetensors")))?)?;
     }
     models.classifier.load(&Snapshot::read(&folder.join("top.safetensors"))?)?;
-    println!("  models kept in {} are used", folder.display());
+    say!("  models kept in {} are used", folder.display());
     Ok(models)
 }

@@ -18,6 +18,7 @@ use hashvfl_detectors::{Combination, Local, Panel, PartyDetector, PartyKind, Sco
 use crate::choose;
 use crate::measure::{Figures, measure};
 use crate::scores::Group;
+use hashvfl_files::say;
 
 const COLUMNS: usize = 41;
 /// The first column of the second party.
@@ -170,7 +171,7 @@ pub fn choose(folder: &Path, seed: u64) -> anyhow::Result<()> {
     let of_spoiled = of_spoiled.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let members: Vec<(&str, usize)> =
         PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
-    println!("{}", choose::SPOILED_COLUMNS);
+    say!("{}", choose::SPOILED_COLUMNS);
     choose::rank(&scores(normal)?, &of_spoiled, &members);
     Ok(())
 }

@@ -37,6 +37,7 @@ use crate::kinds::{Kind, Maker, WRONG};
 use crate::measure::{measure, p_values};
 use crate::scores::{DEFAULTS, Fitted, of_batch, rarity_among};
 use crate::table::Row;
+use hashvfl_files::say;
 
 /// Measures detectors of abnormal inputs and writes abnormal.html.
 #[derive(Debug, Parser)]
@@ -111,7 +112,7 @@ fn main() -> anyhow::Result<()> {
     );
     let path = arguments.out.join("abnormal.html");
     hashvfl_files::write_whole(&path, page.as_bytes())?;
-    println!("\nWritten: {}", path.display());
+    say!("\nWritten: {}", path.display());
     Ok(())
 }
 
@@ -136,9 +137,11 @@ fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     table::print("attacks, test rows without duplicates", &distinct);
     let mut means = String::from("<table><tbody>");
     for found in &found {
-        println!(
+        say!(
             "{:<26} mean AUROC over {} types of attacks {:.3}",
-            found.name, found.types, found.mean_over_types
+            found.name,
+            found.types,
+            found.mean_over_types
         );
         means += &format!(
             "<tr><td>{}</td><td class=\"figure\">{:.3}</td></tr>",
@@ -159,7 +162,7 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
     let mut sections = Vec::new();
     let mut alarms = String::new();
     for seed in arguments.seed..arguments.seed + arguments.seeds {
-        println!("seed {seed}");
+        say!("seed {seed}");
         let load = || Set::load(arguments.dataset, arguments.data.as_deref(), arguments.bits, seed);
         let set = load()?;
         let keep = |what: &str| {
@@ -219,7 +222,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn fit(federation: &'a Federation<'a>, seed: u64, fit_rows: usize) -> anyhow::Result<Self> {
         let (fitted, normal) = Fitted::fit(federation, seed, fit_rows)?;
-        println!("  detectors fitted in {:.1} s", fitted.fit_seconds);
+        say!("  detectors fitted in {:.1} s", fitted.fit_seconds);
         let calibration = federation.view_of(&federation.calibration)?;
         let test = federation.view_of(&federation.test)?;
         let of_calibration = fitted.score(&calibration)?.0;
@@ -238,12 +241,12 @@ impl<'a> Bench<'a> {
         }
         let (low, high) = flags_interval(rows, calibration, level, share)?;
         let mut html = String::new();
-        println!("  normal rows flagged at {:.1} % of {rows}; expected {low} to {high}", 100.0 * level);
+        say!("  normal rows flagged at {:.1} % of {rows}; expected {low} to {high}", 100.0 * level);
         for line in &self.fitted.lines {
             let p = p_values(&line.of(&self.scores[0]), &line.of(&self.scores[1]), seed)?;
             let flagged = p.iter().filter(|p| **p <= level).count();
             let inside = if (low..=high).contains(&flagged) { "inside" } else { "OUTSIDE" };
-            println!("    {:<26} {flagged:>5} {inside}", line.name);
+            say!("    {:<26} {flagged:>5} {inside}", line.name);
             html += &format!(
                 "<tr><td>{seed}</td><td>{}</td><td class=\"figure\">{flagged}</td><td class=\"figure\">{rows}</td>\
                  <td class=\"figure\">{:.2}</td><td>{inside} {low} to {high}</td></tr>",
@@ -335,12 +338,12 @@ impl<'a> Bench<'a> {
                 told(noticed)
             ));
         }
-        println!(
+        say!(
             "\nslow drift (the second party's columns move by one deviation over {} rows)",
             rows.len() - half
         );
         for line in text {
-            println!("  {line}");
+            say!("  {line}");
             html += &format!("<tr><td>{line}</td></tr>");
         }
         Ok(html + "</tbody></table>")
@@ -368,7 +371,7 @@ impl<'a> Bench<'a> {
             100.0 * median(all),
             100.0 * median(default)
         );
-        println!("\n{line}");
+        say!("\n{line}");
         Ok(format!("<p>{line}</p>"))
     }
 
@@ -397,7 +400,7 @@ impl<'a> Bench<'a> {
             federation.fit.len(),
             backdoor::CLASS
         );
-        println!("\n{about}");
+        say!("\n{about}");
         let rows = self.measure(&Kind { name: "backdoor", about: about.clone(), view }, arguments.strange)?;
         table::print("backdoor", &rows);
         Ok(table::section(&about, &rows) + &self.screening(&poisoned.rows)?)
@@ -458,7 +461,7 @@ impl<'a> Bench<'a> {
                 100.0 * screening.level,
                 screened.flagged
             );
-            println!("  {line}");
+            say!("  {line}");
             html += &format!("<p>{line}</p>");
         }
         Ok(html)

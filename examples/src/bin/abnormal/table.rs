@@ -6,6 +6,7 @@ use hashvfl_attack::report::{Chart, Curve, Estimate, chart, escape};
 
 use crate::measure::Figures;
 use crate::scores::DEFAULTS;
+use hashvfl_files::say;
 
 /// What one detector did on one kind.
 pub struct Row {
@@ -68,14 +69,11 @@ fn cell(figure: Estimate, scale: f64, digits: usize) -> String {
 
 /// The same as text.
 pub fn print(name: &str, rows: &[Row]) {
-    println!(
-        "\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}",
-        "detector", "AUROC", "at 1 %", "at 5 %", "us a row"
-    );
+    say!("\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}", "detector", "AUROC", "at 1 %", "at 5 %", "us a row");
     for row in rows {
         let f = &row.figures;
         let interval = format!("{:.3} ({:.3}, {:.3})", f.auroc.value, f.auroc.low, f.auroc.high);
-        println!(
+        say!(
             "  {:<28} {interval:>22} {:>8.1} {:>8.1} {:>8.2}",
             row.name,
             100.0 * f.at_1.value,

@@ -1,5 +1,6 @@
 //! Figures for a person: a line a run, and tables over runs.
 
+use hashvfl_files::say;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::metrics::Balance;
 
@@ -32,7 +33,7 @@ pub fn cut_name(cut: Cut) -> &'static str {
 pub fn print_line(entry: &Entry, metric: &str) {
     let Entry { group, split, seed, cut, measured } = entry;
     let test = measured.test.map(|test| format!(", test {test:.4}")).unwrap_or_default();
-    println!(
+    say!(
         "{group}: {split}, seed {seed}, {:<5} {metric} validation {:.4} (last epoch {:.4}){test}, epoch {} kept, {:.1} s",
         cut_name(*cut),
         measured.validation,
@@ -41,7 +42,7 @@ pub fn print_line(entry: &Entry, metric: &str) {
         measured.seconds,
     );
     for (party, balance) in &measured.balance {
-        println!("    {party}: {}", describe(balance));
+        say!("    {party}: {}", describe(balance));
     }
 }
 
@@ -94,23 +95,26 @@ pub fn print_summary(entries: &[Entry], metric: &str) {
             groups.push(&entry.group);
         }
     }
-    println!("\n{metric}: mean (least to most)");
+    say!("\n{metric}: mean (least to most)");
     for group in &groups {
         let of = |cut| -> Vec<&Entry> {
             entries.iter().filter(|entry| entry.group == *group && entry.cut == cut).collect()
         };
         let (floats, hashes) = (of(Cut::SimulatedFloat), of(Cut::Hash));
-        println!("{group}");
+        say!("{group}");
         print_figures("validation", &floats, &hashes, &|measured| Some(measured.validation));
         print_figures("last epoch", &floats, &hashes, &|measured| Some(measured.last_validation));
         print_figures("test", &floats, &hashes, &|measured| measured.test);
         print_balance(&hashes);
         if let Some(entry) = hashes.first() {
             let released = entry.measured.released;
-            println!(
+            say!(
                 "  bits released a party and record: {} of training records, {} of validation records, {} of \
                  those outside the cohort, {} of test records",
-                released.cohort_train, released.cohort_validation, released.others, released.test
+                released.cohort_train,
+                released.cohort_validation,
+                released.others,
+                released.test
             );
         }
     }
@@ -121,12 +125,12 @@ pub fn print_difference(entries: &[Entry], one: &str, other: &str) {
     let of = |group: &str| -> Vec<&Entry> {
         entries.iter().filter(|entry| entry.group == group && entry.cut == Cut::Hash).collect()
     };
-    println!("{one} - {other}, hash");
+    say!("{one} - {other}, hash");
     let figures: [(&str, &dyn Fn(&Measured) -> Option<f64>); 2] =
         [("validation", &|measured| Some(measured.validation)), ("test", &|measured| measured.test)];
     for (name, figure) in figures {
         if let Some(summary) = Summary::of(&pairs(&of(one), &of(other), figure)) {
-            println!("  {name:<11} {summary}");
+            say!("  {name:<11} {summary}");
         }
     }
 }
@@ -151,7 +155,7 @@ fn print_figures(
         .filter_map(|(title, summary)| summary.map(|summary| format!("{title} {summary}")))
         .collect();
     if !cells.is_empty() {
-        println!("  {name:<11} {}", cells.join("   "));
+        say!("  {name:<11} {}", cells.join("   "));
     }
 }
 
@@ -167,7 +171,7 @@ fn print_balance(hashes: &[&Entry]) {
             max_abs_bit_mean: all.iter().map(|b| b.max_abs_bit_mean).fold(0.0, f64::max),
             mean_abs_correlation: mean(|b| b.mean_abs_correlation),
         };
-        println!("  balance     {party}: {}", describe(&over_runs));
+        say!("  balance     {party}: {}", describe(&over_runs));
     }
 }
 

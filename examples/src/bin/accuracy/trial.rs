@@ -10,6 +10,7 @@ use hashvfl_core::{Part, PartyName, RunSettings};
 use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_examples::dataset::{Dataset, Split};
 use hashvfl_examples::simulation::{Side, Simulation};
+use hashvfl_files::say;
 use hashvfl_learning::course::{Progress, Released};
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::loss::Evaluation;
@@ -98,7 +99,7 @@ impl Trial<'_> {
         let simulated = simulation.run(&mut |progress| {
             if let (true, Progress::Epoch(report)) = (self.curve, progress) {
                 let (epoch, loss) = (report.epoch, report.train_loss);
-                println!(
+                say!(
                     "    epoch {epoch:>3}: train loss {loss:.4}, validation {:.4}",
                     metric(report.validation)
                 );

@@ -23,6 +23,7 @@ use hashvfl_coordinator::progress::Event;
 use hashvfl_examples::digits::Digits;
 use hashvfl_examples::federation::fresh_folder;
 use hashvfl_examples::processes;
+use hashvfl_files::{complain, say};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::baseline::Model;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     match demo(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -63,11 +64,11 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let digits = Digits::load();
     let out = fresh_folder(&arguments.out, "demo")?;
-    println!(
+    say!(
         "{} handwritten digits; party left holds the left half of the pixels, right the right half,",
         digits.records()
     );
-    println!(
+    say!(
         "the coordinator the labels. Learning rates are chosen on validation records, {} tries each.\n",
         baseline::RATES.len()
     );
@@ -79,7 +80,7 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = baseline::settings(arguments.bits, arguments.seed, tuned.federation_rate);
     let configs = files::write_federation(&out, &digits, &settings, arguments.seed)?;
     let training = bar(u64::from(settings.epochs), "training");
-    let say = |line: String| training.suspend(|| println!("{line}"));
+    let say = |line: String| training.suspend(|| say!("{line}"));
     let summary = processes::run(&configs, |event| match event {
         Event::Listening { address } => say(format!(
             "coordinator, a process of its own, listens on {address}; starting one more for each party"
@@ -91,7 +92,7 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
                 let line = format!("validation accuracy {:.1} %", accuracy * 100.0);
                 // Where there is no terminal, a line now and then instead of a bar.
                 if training.is_hidden() && report.epoch % 10 == 0 {
-                    println!("epoch {}: {line}", report.epoch);
+                    say!("epoch {}: {line}", report.epoch);
                 }
                 training.set_message(line);
             }
@@ -100,14 +101,14 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     training.finish();
 
-    println!("attacking what the coordinator saw of the right half's pixels");
+    say!("attacking what the coordinator saw of the right half's pixels");
     let leaked = privacy::attack(&out, &configs, &summary, arguments.seed)?;
     let report = Report::new(summary, tuned, began.elapsed().as_secs_f64());
     report.print();
     report.write(&out.join("summary.json"))?;
-    println!("\n{leaked}");
+    say!("\n{leaked}");
     chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
-    println!(
+    say!(
         "\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg, {0}/attacks/report.html (docs/privacy.md); logs and configs beside them.",
         out.display()
     );

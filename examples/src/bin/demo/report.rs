@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hashvfl_coordinator::summary::Summary;
+use hashvfl_files::say;
 use hashvfl_learning::loss::Evaluation;
 use serde::Serialize;
 
@@ -66,9 +67,9 @@ impl Report {
             ("seconds, federation of three processes", format!("{:.1}", self.federation.seconds.run)),
             ("seconds, with tuning, baselines and attacks", format!("{:.1}", self.demo_seconds)),
         ];
-        println!();
+        say!("");
         for (name, value) in rows {
-            println!("  {name:<44} {value:>10}");
+            say!("  {name:<44} {value:>10}");
         }
     }
 

@@ -21,6 +21,7 @@ use crate::recipe::Recipe;
 use crate::run::run;
 use crate::sender::{Mixture, Sender, TUNED, hijackers};
 use crate::trial::{Tally, alarm, trace};
+use hashvfl_files::say;
 
 /// One part of the figures.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,7 +96,7 @@ struct Bench {
 
 impl Bench {
     fn honest(&self) -> anyhow::Result<()> {
-        println!("False alarms of honest runs, of any party, within {} steps", self.arguments.honest_steps);
+        say!("False alarms of honest runs, of any party, within {} steps", self.arguments.honest_steps);
         let mut all = Tally::default();
         for (place, set) in self.sets.iter().enumerate() {
             let mut tally = Tally::default();
@@ -106,14 +107,14 @@ impl Bench {
                 tally.add(raised);
                 all.add(raised);
             }
-            println!("  {:<18} {tally}", format!("{:?}", set.name));
+            say!("  {:<18} {tally}", format!("{:?}", set.name));
         }
-        println!("  {:<18} {all}", "all");
+        say!("  {:<18} {all}", "all");
         Ok(())
     }
 
     fn hijacked(&self) -> anyhow::Result<()> {
-        println!("Alarms of the victim within {} steps", self.arguments.steps);
+        say!("Alarms of the victim within {} steps", self.arguments.steps);
         let names = hijackers(0).into_iter().map(|(name, _)| name);
         let (mut unseen, mut tuned) = (Tally::default(), Tally::default());
         for name in names {
@@ -121,15 +122,15 @@ impl Bench {
             let total = if TUNED.contains(&name) { &mut tuned } else { &mut unseen };
             self.row(name, &sender, total)?;
         }
-        println!("  {:<18} {tuned}", "seen in tuning");
-        println!("  {:<18} {unseen}", "unseen in tuning");
+        say!("  {:<18} {tuned}", "seen in tuning");
+        say!("  {:<18} {unseen}", "unseen in tuning");
         let mut total = Tally::default();
         self.row("constant", &|_| Sender::Constant, &mut total)?;
         self.row("noise", &|_| Sender::Noise, &mut total)
     }
 
     fn adaptive(&self) -> anyhow::Result<()> {
-        println!("The same, where a hijacker mixes in a share of something else");
+        say!("The same, where a hijacker mixes in a share of something else");
         type Mix = fn(f32) -> Mixture;
         let ways: [(&str, Mix); 3] = [
             ("honest, a row", Mixture::Rows),
@@ -142,7 +143,7 @@ impl Bench {
                 for name in TUNED {
                     self.tally(&|seed| hijacker(name, seed, mixture(share)), ADAPTIVE_RUNS, &mut total)?;
                 }
-                println!("  {:<18} {total}", format!("{way} {share}"));
+                say!("  {:<18} {total}", format!("{way} {share}"));
             }
         }
         Ok(())
@@ -151,7 +152,7 @@ impl Bench {
     /// What the decoder reads: with nothing mixed in, with a part, and of an honest run.
     fn gains(&self) -> anyhow::Result<()> {
         let long = self.arguments.gain_steps;
-        println!(
+        say!(
             "Skill of the hijacker's decoder against the mean, on training records (recipe's peak rate, {RUNS} seeds)"
         );
         let short = 25;
@@ -185,7 +186,7 @@ impl Bench {
                         "  {name} {median:>6.3} (best {best:>6.3}, from its pilot's codes {own:>5.3})"
                     );
                 }
-                println!("{line}");
+                say!("{line}");
             }
         }
         Ok(())
@@ -193,11 +194,11 @@ impl Bench {
 
     fn traces(&self) -> anyhow::Result<()> {
         let Arguments { seed, honest, runs, steps, honest_steps, .. } = self.arguments;
-        println!("set,seed,sender,party,step,share");
+        say!("set,seed,sender,party,step,share");
         for set in &self.sets {
             let show = |name: &str, seed: u64, sender: &Sender, steps| -> anyhow::Result<()> {
                 let trace = trace(set, &Recipe::draw(set, seed)?, sender, steps)?;
-                trace.lines().for_each(|line| println!("{:?},{seed},{name},{line}", set.name));
+                trace.lines().for_each(|line| say!("{:?},{seed},{name},{line}", set.name));
                 Ok(())
             };
             for seed in seed..seed + honest / self.sets.len() as u64 {
@@ -215,7 +216,7 @@ impl Bench {
     fn row(&self, name: &str, sender: &dyn Fn(u64) -> Sender, total: &mut Tally) -> anyhow::Result<()> {
         let mut tally = Tally::default();
         self.tally(sender, self.arguments.runs, &mut tally)?;
-        println!("  {name:<18} {tally}");
+        say!("  {name:<18} {tally}");
         total.runs += tally.runs;
         total.steps.extend(tally.steps);
         total.steps.sort_unstable();

@@ -6,6 +6,7 @@ use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_examples::digits::Digits;
 use hashvfl_examples::simulation::{Side, simulate};
+use hashvfl_files::say;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
 use hashvfl_learning::loss::Labels;
@@ -19,9 +20,7 @@ const RATES: [f64; 3] = [0.0, 0.1, 0.3];
 pub fn tell(tables: &Tables, seeds: u64) -> anyhow::Result<()> {
     let digits = Digits::load();
     let (columns, labels) = tables.numbers()?;
-    println!(
-        "means over {seeds} seeds of the test metric: all parties, without the first, without the second"
-    );
+    say!("means over {seeds} seeds of the test metric: all parties, without the first, without the second");
     let names = ["first", "second"].map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let on_digits = RunSettings {
         batch_rows: 64,
@@ -40,7 +39,7 @@ fn table(
     labels: &Labels,
     seeds: u64,
 ) -> anyhow::Result<()> {
-    println!("{what}");
+    say!("{what}");
     for rate in RATES {
         let mut sums = [0.0; 3];
         for seed in 0..seeds {
@@ -58,7 +57,7 @@ fn table(
             sums.iter_mut().zip(metrics).for_each(|(sum, metric)| *sum += metric);
         }
         let [all, first, second] = sums.map(|sum| sum / seeds as f64);
-        println!("  party_dropout {rate:.1}: {all:.4} {first:.4} {second:.4}");
+        say!("  party_dropout {rate:.1}: {all:.4} {first:.4} {second:.4}");
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preproces
 use hashvfl_detectors::CoordinatorKind;
 use hashvfl_examples::federation::{self, CoordinatorSide, PartySide, fresh_folder};
 use hashvfl_examples::processes::{self, Configs, Serving, megabytes};
+use hashvfl_files::{complain, say};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 
 use crate::table::{PARTIES, Tables};
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
     match bench(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -86,18 +87,14 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let configs = write_federation(arguments, &out, &tables)?;
     let summary = processes::run(&configs, |_| {})?;
     let test = summary.test.and_then(|test| test.auc).context("no test figures")?;
-    println!("trained on {} records: test AUC {test:.4}", tables.records());
+    say!("trained on {} records: test AUC {test:.4}", tables.records());
 
     let (all, singles) = (arguments.records * arguments.rounds, arguments.singles);
     tables.write_served(&out, all + singles)?;
     serve_those(&configs)?;
     let began = Instant::now();
     let serving = Serving::start(&configs)?;
-    println!(
-        "tables of {} records loaded by all sides: {:.2} s",
-        all + singles,
-        began.elapsed().as_secs_f64()
-    );
+    say!("tables of {} records loaded by all sides: {:.2} s", all + singles, began.elapsed().as_secs_f64());
     for round in 0..arguments.rounds {
         let range = round * arguments.records..(round + 1) * arguments.records;
         let ids = out.join(format!("ids-{round}.parquet"));
@@ -107,7 +104,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
             let memory = serving.predict(&ids, &out.join(format!("{name}-{round}.parquet")), &[])?;
             let (seconds, memory) = (began.elapsed().as_secs_f64(), megabytes(memory));
             let rate = arguments.records as f64 / seconds;
-            println!("{what}: {rate:.0} records/s ({seconds:.2} s; asking process at most {memory})");
+            say!("{what}: {rate:.0} records/s ({seconds:.2} s; asking process at most {memory})");
         }
     }
     let ids = out.join("singles.parquet");
@@ -129,8 +126,8 @@ fn tell_timings(what: &str, text: &str) -> anyhow::Result<()> {
     let names: Vec<&str> = lines.next().context("empty timings")?.split(',').skip(1).collect();
     let cells = |line: &str| line.split(',').skip(1).map(str::parse).collect::<Result<Vec<u64>, _>>();
     let rows = lines.map(cells).collect::<Result<Vec<_>, _>>()?;
-    println!("one record at a time, {what}: microseconds");
-    println!("  {:<10}{:>8}{:>8}{:>8}", "stage", "p50", "p99", "share");
+    say!("one record at a time, {what}: microseconds");
+    say!("  {:<10}{:>8}{:>8}{:>8}", "stage", "p50", "p99", "share");
     let total: u64 = rows.iter().map(|row| row[0]).sum();
     let mut inside = 0;
     for (column, name) in names.iter().enumerate() {
@@ -139,11 +136,11 @@ fn tell_timings(what: &str, text: &str) -> anyhow::Result<()> {
         values.sort_unstable();
         let at = |share: f64| values[((values.len() - 1) as f64 * share) as usize];
         let share = sum as f64 / total.max(1) as f64 * 100.0;
-        println!("  {name:<10}{:>8}{:>8}{share:>7.1}%", at(0.5), at(0.99));
+        say!("  {name:<10}{:>8}{:>8}{share:>7.1}%", at(0.5), at(0.99));
         inside += if column > 0 { sum } else { 0 };
     }
     let rest = total.saturating_sub(inside) as f64 / total.max(1) as f64 * 100.0;
-    println!("  {:<26}{rest:>7.1}%", "network and client");
+    say!("  {:<26}{rest:>7.1}%", "network and client");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use hashvfl_examples::federation::{fresh_folder, write_configs};
 use hashvfl_examples::processes;
 
 use crate::dataset::{Dataset, roles};
+use hashvfl_files::{complain, say};
 
 /// Trains a federation over the network, attacks what its coordinator recorded, and writes a report.
 #[derive(Debug, Parser)]
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
     match privacy(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -76,14 +77,14 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let out = fresh_folder(&arguments.out, "privacy")?;
     let sides = arguments.dataset.sides(arguments.data.as_deref(), &out, arguments.bits, arguments.seed)?;
     let configs = write_configs(&out, "privacy", &sides.run, &sides.parties, &sides.coordinator)?;
-    println!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
+    say!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
     let summary = processes::run(&configs, |event| {
         if let Event::Joined { party } = event {
-            println!("{party} joined");
+            say!("{party} joined");
         }
     })?;
     if let Some(test) = summary.test {
-        println!("test {} {:.4}\n", summary.metric, test.metric(sides.run.task));
+        say!("test {} {:.4}\n", summary.metric, test.metric(sides.run.task));
     }
 
     let manifest = out.join("manifest.toml");
@@ -105,9 +106,9 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
     };
     let transcript = out.join("coordinator/state/transcript.parquet");
-    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |line| println!("{line}"))?;
-    print!("\n{}", hashvfl_attack::report::text(&report));
-    println!(
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |line| say!("{line}"))?;
+    say!("\n{}", hashvfl_attack::report::text(&report).trim_end());
+    say!(
         "\nWritten: {0}/report.html, {0}/report.json; configs, logs and transcripts beside them.",
         out.display()
     );

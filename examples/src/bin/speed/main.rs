@@ -15,6 +15,7 @@ use hashvfl_core::settings::{RunSettings, Schedule, Task};
 use hashvfl_data::Preprocessing;
 use hashvfl_examples::processes;
 use hashvfl_examples::simulation::{Side, simulate};
+use hashvfl_files::{complain, say};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::course::EpochReport;
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
     match measure(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -120,14 +121,11 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                     speed(&epochs, arguments)
                 }
             };
-            eprintln!("round {round}: {kind}: {speed:.0} samples/s");
+            complain!("round {round}: {kind}: {speed:.0} samples/s");
             speeds.push(speed);
         }
     }
-    println!(
-        "{:<30} {:>10} {:>10} {:>10} {:>16}",
-        "samples/s", "minimum", "median", "maximum", "ratio (median)"
-    );
+    say!("{:<30} {:>10} {:>10} {:>10} {:>16}", "samples/s", "minimum", "median", "maximum", "ratio (median)");
     let base = kinds[0].1.clone();
     for (kind, speeds) in &kinds {
         let mut sorted = speeds.clone();
@@ -135,7 +133,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let mut ratios: Vec<f64> = speeds.iter().zip(&base).map(|(speed, base)| speed / base).collect();
         ratios.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        println!(
+        say!(
             "{kind:<30} {:>10.0} {:>10.0} {:>10.0} {:>16.2}",
             sorted[0],
             sorted[middle],
@@ -143,7 +141,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             ratios[middle]
         );
     }
-    println!("ratio: to \"one process\" of the same round");
+    say!("ratio: to \"one process\" of the same round");
     if !memory.is_empty() {
         processes::tell_memory(memory);
     }

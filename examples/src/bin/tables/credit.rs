@@ -8,6 +8,7 @@ use hashvfl_examples::processes;
 
 use crate::Arguments;
 use crate::files::{Files, PARTIES, Raw};
+use hashvfl_files::say;
 
 const BITS: usize = 16;
 /// The recipe of the accuracy benchmark for the same columns as numbers, see `docs/recipe.md`.
@@ -31,10 +32,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let (configs, records) = files.write(&out.join(format!("seed-{seed}")))?;
         let summary = processes::run(&configs, |_| {})?;
         let metric = summary.test.and_then(|test| test.auc).context("the run gave no figure")?;
-        println!("seed {seed}: {records} records held by all, AUC {metric:.4}");
+        say!("seed {seed}: {records} records held by all, AUC {metric:.4}");
         found.push(metric);
     }
-    println!("mean of {} seeds: {:.4}", found.len(), found.iter().sum::<f64>() / found.len().max(1) as f64);
+    say!("mean of {} seeds: {:.4}", found.len(), found.iter().sum::<f64>() / found.len().max(1) as f64);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hashvfl_examples::processes;
+use hashvfl_files::complain;
 
 /// Trains on credit-default's raw.csv, cut in two, each party's records in an order of its own and some of them
 /// missing, and prints the test AUC of each seed and its mean.
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     match credit::run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

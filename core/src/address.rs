@@ -1,0 +1,127 @@
+//! Where a coordinator listens, as parties and clients are told.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// `http://HOST:PORT`, and nothing else: no user or password, which logs and errors would show.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address(String);
+
+/// Why a text is no address. The text is not shown: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// It does not begin with `http://`.
+    #[error("expected http://HOST:PORT; for TLS put a proxy in front of both sides")]
+    Scheme,
+    /// It holds a user or a password.
+    #[error(
+        "expected http://HOST:PORT without a user or password: the coordinator asks for none; remove them"
+    )]
+    Credentials,
+    /// It holds more than a host and a port.
+    #[error("expected http://HOST:PORT and nothing behind the port; remove the rest")]
+    Rest,
+    /// It has no port, or one that cannot be.
+    #[error("expected http://HOST:PORT with a port from 1 to 65535, such as http://127.0.0.1:7433")]
+    Port,
+    /// Its host is none.
+    #[error(
+        "expected http://HOST:PORT with a name or address as host; an IPv6 address stands in brackets: http://[::1]:7433"
+    )]
+    Host,
+}
+
+impl Address {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let authority = text.trim().strip_prefix("http://").ok_or(AddressError::Scheme)?;
+        if authority.contains('@') {
+            return Err(AddressError::Credentials);
+        }
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        if authority.contains(['/', '?', '#']) {
+            return Err(AddressError::Rest);
+        }
+        let (host, port) = authority.rsplit_once(':').ok_or(AddressError::Port)?;
+        let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match in_brackets {
+            Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host
+                        .chars()
+                        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))
+            }
+        };
+        if !is_host {
+            return Err(AddressError::Host);
+        }
+        match port.parse::<u16>() {
+            Ok(1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                Ok(Self(format!("http://{host}:{port}")))
+            }
+            _ => Err(AddressError::Port),
+        }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_alone() {
+        for (text, expected) in [
+            ("http://127.0.0.1:7433", "http://127.0.0.1:7433"),
+            ("http://coordinator.example:80/", "http://coordinator.example:80"),
+            (" http://[::1]:7433", "http://[::1]:7433"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().as_str(), expected);
+        }
+        for (text, expected) in [
+            ("127.0.0.1:7433", AddressError::Scheme),
+            ("https://h:7433", AddressError::Scheme),
+            ("http://user:secret@h:7433", AddressError::Credentials),
+            ("http://secret@h:7433", AddressError::Credentials),
+            ("http://h:7433/path", AddressError::Rest),
+            ("http://h:7433?token=secret", AddressError::Rest),
+            ("http://coordinator.example", AddressError::Port),
+            ("http://h:0", AddressError::Port),
+            ("http://h:99999", AddressError::Port),
+            ("http://h:+80", AddressError::Port),
+            ("http://h:", AddressError::Port),
+            ("http://::1:7433", AddressError::Host),
+            ("http://[::1:7433", AddressError::Host),
+            ("http://:7433", AddressError::Host),
+            ("http://a b:7433", AddressError::Host),
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert_eq!(error, expected, "{text}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a person is told on standard output and standard error. A reader who has left, as `head` does after its lines, is
+//! nobody's failure: what is said to nobody is dropped, and the work goes on.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a line on standard output, as `println!` does; a closed pipe is passed over.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::say_line(::std::format_args!($($text)*)) };
+}
+
+/// Prints a line on standard error, as `eprintln!` does, unless nobody can read it.
+#[macro_export]
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::complain_line(::std::format_args!($($text)*)) };
+}
+
+/// What [`say!`] calls. Where standard output fails otherwise, as on a full disk, the process ends with exit code 1.
+pub fn say_line(line: fmt::Arguments) {
+    if let Err(error) = write_line(&mut io::stdout().lock(), line) {
+        complain_line(format_args!("error: cannot write to standard output: {error}"));
+        std::process::exit(1);
+    }
+}
+
+/// What [`complain!`] calls.
+pub fn complain_line(line: fmt::Arguments) {
+    // Where nobody reads errors, there is nobody to tell.
+    let _ = write_line(&mut io::stderr().lock(), line);
+}
+
+fn write_line(out: &mut impl Write, line: fmt::Arguments) -> io::Result<()> {
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that fails in one way.
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_has_left_is_no_failure_and_a_full_disk_is_one() {
+        let written = |kind| write_line(&mut Failing(kind), format_args!("line"));
+        assert!(written(ErrorKind::BrokenPipe).is_ok());
+        assert_eq!(written(ErrorKind::StorageFull).unwrap_err().kind(), ErrorKind::StorageFull);
+        let mut text = Vec::new();
+        write_line(&mut text, format_args!("{} of {}", 1, 2)).unwrap();
+        assert_eq!(text, b"1 of 2\n");
+    }
+}
