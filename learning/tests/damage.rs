@@ -31,9 +31,9 @@ fn each_bit_is_found(snapshot: &Snapshot) {
         file.seek(SeekFrom::Start(at as u64)).unwrap();
         file.write_all(&[byte]).unwrap();
     };
-    for at in 0..whole.len() {
+    for (at, byte) in whole.iter().enumerate() {
         for bit in 0..8 {
-            put(at, whole[at] ^ 1 << bit);
+            put(at, byte ^ 1 << bit);
             match Snapshot::read(&path) {
                 Ok(read) => assert_eq!(format!("{read:?}"), written, "bit {bit} of byte {at}"),
                 Err(error) => {
@@ -42,7 +42,7 @@ fn each_bit_is_found(snapshot: &Snapshot) {
                 }
             }
         }
-        put(at, whole[at]);
+        put(at, *byte);
     }
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
