@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use csv::{Reader, ReaderBuilder, Terminator};
+use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{Place, TableError};
 use crate::input;
@@ -101,10 +101,14 @@ pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
 
 /// Why reading the file at `path` failed.
 pub fn csv_error(path: &Path, error: csv::Error) -> TableError {
-    let error = io::Error::from(error);
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Broken>()) {
+    // The parser passes on what the bytes' reader says within an error of its own.
+    let inner = match error.kind() {
+        ErrorKind::Io(error) => error.get_ref(),
+        _ => None,
+    };
+    match inner.and_then(|inner| inner.downcast_ref::<Broken>()) {
         Some(broken) => broken.of(path),
-        None => input::read_error(path, error),
+        None => input::read_error(path, error.into()),
     }
 }
 

@@ -57,7 +57,7 @@ fn what_rfc_4180_does_not_know_is_placed_and_not_shown() {
         ("id\n\"secret\nk2\"\n", "line 2: a quoted cell begins here and goes on over"),
     ] {
         let message = fault(text);
-        assert!(message.contains(expected), "{text:?}: {message}");
+        assert!(message.contains(&format!("a.csv, {expected}")), "{text:?}: {message}");
         assert!(message.contains("a.csv") && !message.contains("secret"), "{message}");
     }
     let long = format!("id,a,b\nk1,\"{}\",2\n", "x\n".repeat(1001));

@@ -122,7 +122,7 @@ fn damaged_files_are_named_with_what_is_wrong() {
         (npy("|u1", "2, 0, 3", &[]), "within the images of 0 x 3"),
         (npy("|u1", "18446744073709551615, 2", &[]), "expected at most"),
         (npy("|u1", "2, 18446744073709551615", &[]), "expected at most"),
-        (npy("|u1", "2, 18446744073709551615, 3, 3", &[]), "expected at most"),
+        (npy("|u1", "2, 18446744073709551615, 3, 9", &[]), "expected at most"),
         (
             npy("<f4", "1, 1", &floats(&[f32::INFINITY])),
             "record 0 (from 0), \"column_0\": a value that is not finite",

@@ -73,7 +73,7 @@ pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
                 "a value does not fit the type that the query casts it to; see TRY_CAST".into()
             }
             ArrowError::CsvError(_) => {
-                "a CSV table has a line with more or fewer cells than its header, or is damaged".into()
+                "a CSV table has a line with more or fewer cells than its header, two columns of one name, or damage".into()
             }
             ArrowError::JsonError(_) => {
                 format!("a line of a JSON table is no object, or a value is not of its column's type{advice}")

@@ -238,7 +238,10 @@ fn columns_that_are_not_there_or_of_no_use_are_named() {
         ("SELECT \"limit\" AS id, active FROM accounts", "expected record ids as texts or whole numbers"),
         ("SELECT customer AS id FROM accounts", "no column left"),
         ("SELECT customer AS id, active FROM accounts WHERE customer < 0", "returned no record"),
-        ("SELECT a.customer AS id, c.AGE, b.AGE FROM accounts a, customers c, customers b", "AGE"),
+        (
+            "SELECT a.customer AS id, c.AGE, b.AGE FROM accounts a, customers c, customers b",
+            "two columns of one name",
+        ),
         ("SELECT customer AS id, active FROM accounts; SELECT 1", "single"),
     ] {
         let message = bank.refused(query);
