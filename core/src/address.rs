@@ -1,7 +1,7 @@
 //! Where a coordinator listens, as parties and clients are told.
 
-use std::fmt;
 use core::net::Ipv6Addr;
+use std::fmt;
 use std::str::FromStr;
 
 /// `http://HOST:PORT`, and nothing else: no user or password, which logs and errors would show.

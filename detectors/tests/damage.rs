@@ -36,7 +36,8 @@ fn each_bit_of_a_detector_file_flipped_in_turn_is_found() {
 #[test]
 fn each_bit_of_a_file_of_references_flipped_in_turn_is_found() {
     let codes = |seed: usize| {
-        let signs: Vec<f32> = (0..32).map(|bit| if (bit * seed).is_multiple_of(3) { 1.0 } else { -1.0 }).collect();
+        let signs: Vec<f32> =
+            (0..32).map(|bit| if (bit * seed).is_multiple_of(3) { 1.0 } else { -1.0 }).collect();
         Codes::of_values(&[&signs], 8).unwrap()
     };
     each_bit_is_found(&References::new(codes(1), codes(2)).unwrap());
