@@ -86,6 +86,8 @@ fn unread(arguments: &[&str]) -> Output {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let party = Command::new(env!("CARGO_BIN_EXE_party"))
+        // Mesa, where it is installed, complains on standard error without it.
+        .env("XDG_RUNTIME_DIR", std::env::temp_dir())
         .args(arguments)
         .stdout(writer)
         .stderr(std::process::Stdio::piped())
