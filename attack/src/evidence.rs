@@ -132,7 +132,7 @@ impl Evidence {
             *seen = false;
         }
         let unseen: Vec<u32> = (0..).zip(unseen).filter(|(_, unseen)| *unseen).map(|(row, _)| row).collect();
-        self.left_out = LeftOut::of(&unseen, self.plan.records());
+        self.left_out.add(&LeftOut::of(&unseen, self.plan.records()));
         self.plan = self.plan_under(&self.coordinator.run).context("what the transcript holds")?;
         Ok(())
     }

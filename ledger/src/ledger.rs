@@ -135,8 +135,8 @@ impl<S: Store> Ledger<S> {
         self.store.salt()
     }
 
-    /// Marks `rows`, durably, as records that bottom models or their preprocessing are fitted on in a run with randomised
-    /// response: no finite epsilon holds for them, whatever else is released of them ever.
+    /// Marks `rows`, durably, as records that bottom models, their preprocessing or detectors are fitted on: no finite
+    /// epsilon holds for them, whatever else is released of them ever.
     pub fn learn_from(&mut self, rows: &[u32]) -> Result<(), StoreError> {
         for row in rows {
             let place = self.place(*row);

@@ -60,7 +60,8 @@ impl Report {
                 None => report.largest_formal = report.largest_formal.max(account.epsilon),
             }
             report.without_noise += usize::from(account.without_noise > 0);
-            report.learned_from += usize::from(account.learned_from);
+            // Where something was sent without noise, that is reason enough.
+            report.learned_from += usize::from(account.learned_from && account.without_noise == 0);
             report.old_draw += usize::from(account.old_draw);
         })?;
         Ok(report)
@@ -128,7 +129,10 @@ pub fn explain_account(account: &Account, policy: &Policy) -> String {
         count => format!(", since {count} left without noise"),
     };
     let flagged = |flag, why: &'static str| if flag { why } else { "" };
-    let learned = flagged(account.learned_from, ", since bottom models were fitted on it");
+    let learned = flagged(
+        account.learned_from && account.without_noise == 0,
+        ", since bottom models were fitted on it",
+    );
     let old_draw = flagged(account.old_draw, ", since flips were drawn from content alone");
     format!(
         "this record released {} bits{} in {} encodings{}; epsilon: {}{}{without_noise}{learned}{old_draw}",

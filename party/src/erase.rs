@@ -1,17 +1,16 @@
 //! Erasing: what a party keeps of some records, and transcripts that are older than they may be.
 //!
-//! Records are found by the ids that the run and the ledger keep, never in today's table: it may be sorted otherwise,
-//! or lack the record that asks to be erased.
+//! Records of the run are found by the ids that it kept, never in today's table: it may be sorted otherwise, or lack the
+//! record that asks to be erased. Records of a table that is served are found there by id.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::ensure;
 use hashvfl_core::{CanonicalId, RunRow};
-use hashvfl_data::{Names, read_found};
+use hashvfl_data::{Names, TableError, read_found};
 use hashvfl_files::say;
-use hashvfl_ledger::{Accounts, RecordKey, RedbStore, forget_answers};
+use hashvfl_ledger::{RedbStore, forget_answers};
 use hashvfl_transcript::Expiry;
 use tracing::{info, warn};
 
@@ -29,13 +28,13 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let names = Names::read(config.order.as_deref())?;
     let key_columns = config.columns.ids().key_columns();
     let mut ledger = config.ledger.exists().then(|| RedbStore::open(&config.ledger)).transpose()?;
-    let accounts = ledger.as_ref().map(accounts).transpose()?.unwrap_or_default();
-    let salt = ledger.as_ref().map(Accounts::salt).unwrap_or_default();
+    let served = served_ids(config)?;
     let found = read_found(list, |id| {
         let agreed = names.agreed(id);
-        let (row, canonical) = (records.row(agreed), CanonicalId::of(agreed, key_columns));
-        let known = row.is_some() || accounts.contains(&RecordKey::of(&salt, &canonical));
-        known.then_some((row, canonical))
+        // Answers are kept by canonical id, rows of the run by the id as it is: a record that is written otherwise than in
+        // the run is refused, so that its rows do not stay behind unseen.
+        let row = records.row(agreed);
+        (row.is_some() || served.contains(id)).then(|| (row, CanonicalId::of(agreed, key_columns)))
     })?;
     let mut rows: Vec<RunRow> = found.iter().filter_map(|(row, _)| *row).collect();
     rows.sort_unstable();
@@ -55,23 +54,23 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     if answers > 0 {
         say!("{answers} answers that were kept to be sent again are forgotten");
     }
+    if !transcript.exists() && answers == 0 {
+        say!("{} is not there: nothing else is kept of these records", transcript.display());
+    }
     records.erase(&rows);
-    state::keep_records(config, &records)?;
-    ensure!(
-        transcript.exists() || answers > 0,
-        "{} is not there: nothing is kept of any record",
-        transcript.display()
-    );
-    Ok(())
+    state::keep_records(config, &records)
 }
 
-/// The keys of all accounts.
-fn accounts(ledger: &RedbStore) -> anyhow::Result<HashSet<RecordKey>> {
-    let mut keys = HashSet::new();
-    ledger.scan(&mut |key, _| {
-        keys.insert(key);
-    })?;
-    Ok(keys)
+/// The ids of records that are served from a table of their own.
+fn served_ids(config: &PartyConfig) -> anyhow::Result<HashSet<String>> {
+    let mut ids = HashSet::new();
+    if let Some(columns) = &config.serve.columns {
+        columns.ids().visit(|id| {
+            ids.insert(id.to_string());
+            Ok::<(), TableError>(())
+        })?;
+    }
+    Ok(ids)
 }
 
 /// Removes the transcript if it is older than `transcript_days`.

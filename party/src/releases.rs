@@ -71,13 +71,14 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// Opens the ledger for a run over the records of `prepared`, or makes it. With randomised response it is told, for
-    /// good, which records the bottom model and its preprocessing are fitted on; those that the run goes on without
-    /// have shaped the preprocessing too.
+    /// Opens the ledger for a run over the records of `prepared`, or makes it. It is told, for good, which records the
+    /// bottom model, its preprocessing and the party's detectors are fitted on: also those that the run goes on without,
+    /// which have shaped the preprocessing, and also without randomised response, since a later run may have it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
         let mut releases = Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)?;
-        if releases.noise.is_some() {
-            releases.ledger.learn_from(prepared.plan.part(Part::CohortTrain))?;
+        releases.ledger.learn_from(prepared.plan.part(Part::CohortTrain))?;
+        if config.detectors.is_some() {
+            releases.ledger.learn_from(prepared.plan.part(Part::Calibration))?;
         }
         releases.learns(prepared);
         Ok(releases)

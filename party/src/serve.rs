@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hashvfl_core::inference::{
     FromServer, ServerError, ServerSession, ServerWork, Serving, ToServer, granted,
 };
@@ -54,6 +54,13 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, judge.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
+    ensure!(
+        prepared.noted.faulty.is_empty() || config.run.randomised_response.is_none(),
+        "{} of {} records have a cell that is missing, new or no value of its column: with randomised response, which records \
+         these are must not be told by refusing them; correct them, or set missing = \"fill\" and unseen = \"accept\"",
+        prepared.noted.faulty.len(),
+        prepared.ids.len()
+    );
     if !prepared.noted.faulty.is_empty() {
         warn!(
             "{} of {} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
