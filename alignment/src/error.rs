@@ -62,9 +62,15 @@ pub enum AlignmentError {
     Key(PathBuf),
     /// A peer without a pinned key.
     #[error(
-        "the policy pins no key of {0}: ask for it on another way than this network, and put it in [alignment.keys]"
+        "the policy pins no key of {0}: ask {0} for it on another way than this network, and pin it: `pin --config FILE {0}=KEY`"
     )]
     NotPinned(PartyName),
+    /// A policy that cannot be read.
+    #[error(transparent)]
+    Policy(#[from] hashvfl_ledger::PolicyError),
+    /// A peer that is pinned under this holder's own key.
+    #[error("the policy pins this holder's own key as that of {0}: ask {0} for its key")]
+    OwnKey(PartyName),
     /// A peer broke the protocol, or the relay its seal.
     #[error("{peer}: {fault}")]
     Peer {

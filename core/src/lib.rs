@@ -4,6 +4,7 @@
 //! Nothing here knows tokio, tonic, burn or a file. Peers' messages are checked here, by two state machines
 //! that tests drive without a network: [`party::PartySession`] and [`coordinator::PeerSession`].
 
+pub mod address;
 pub mod code;
 pub mod coordinator;
 pub mod digest;
@@ -27,6 +28,7 @@ pub mod settings;
 pub mod table;
 pub mod target;
 
+pub use address::CoordinatorAddress;
 pub use code::PackedCodes;
 pub use digest::Digest;
 pub use gradient::{Gradient, GradientEncoding};

@@ -114,13 +114,13 @@ fn other_separator(start: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::survey;
+    use crate::{Hints, survey};
 
     fn message(name: &str, bytes: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        survey(&path, &[]).map(drop).unwrap_err().to_string()
+        survey(&path, &Hints::default()).map(drop).unwrap_err().to_string()
     }
 
     #[test]

@@ -46,14 +46,23 @@ impl RedbStore {
         Self::with(database.map_err(|error| opening(path, error))?, path)
     }
 
+    /// Whether [`Self::open_or_create`] would do; nothing is written.
+    pub fn check(path: &Path) -> Result<(), StoreError> {
+        if !path.exists() {
+            return hashvfl_files::check_file(path).map_err(|error| io("make", path, error.reason));
+        }
+        let writable = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        writable.map_err(|error| io("open", path, error))?;
+        match builder().open_read_only(path) {
+            Ok(database) => salt(&database, path).map(drop),
+            // A process was killed while it had the ledger open: the next one that opens it repairs it.
+            Err(DatabaseError::RepairAborted) => Ok(()),
+            Err(error) => Err(opening(path, error)),
+        }
+    }
+
     fn with(database: Database, path: &Path) -> Result<Self, StoreError> {
-        let salt = (|| -> Result<Option<Salt>, redb::Error> {
-            let meta = database.begin_read()?.open_table(META)?;
-            let salt = meta.get("salt")?;
-            Ok(salt.and_then(|salt| salt.value().try_into().ok()))
-        })();
-        let salt = salt.map_err(|error| failed("read", path, error))?;
-        let salt = salt.ok_or_else(|| damaged(path, "its salt is missing"))?;
+        let salt = salt(&database, path)?;
         Ok(Self { database, path: path.to_path_buf(), salt })
     }
 
@@ -172,6 +181,24 @@ fn make(path: &Path) -> Result<(), StoreError> {
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     Ok(())
+}
+
+/// The salt of a ledger whose tables are all there.
+fn salt(database: &impl ReadableDatabase, path: &Path) -> Result<Salt, StoreError> {
+    let salt = (|| -> Result<Option<Salt>, redb::Error> {
+        let read = database.begin_read()?;
+        read.open_table(BUCKETS)?;
+        read.open_table(FLOWS)?;
+        let salt = read.open_table(META)?.get("salt")?;
+        Ok(salt.and_then(|salt| salt.value().try_into().ok()))
+    })();
+    match salt {
+        Err(redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. }) => {
+            Err(damaged(path, "it is of another program, or of another version of this one"))
+        }
+        Err(error) => Err(failed("read", path, error)),
+        Ok(salt) => salt.ok_or_else(|| damaged(path, "its salt is missing")),
+    }
 }
 
 fn builder() -> Builder {
@@ -301,8 +328,36 @@ mod tests {
         let second = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(second, StoreError::Locked(_)), "{second}");
         drop(store);
+        assert!(matches!(RedbStore::check(&path), Ok(())));
         std::fs::write(&path, vec![7; 10_000]).unwrap();
+        assert!(matches!(RedbStore::check(&path), Err(StoreError::Damaged { .. })));
         let damaged = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(damaged, StoreError::Damaged { .. }), "{damaged}");
+    }
+    #[test]
+    fn a_check_says_what_opening_would_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        RedbStore::check(&path).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        assert!(RedbStore::check(&folder.path().join("none/ledger.redb")).is_err());
+        let refused = |path: &Path| RedbStore::check(path).unwrap_err().to_string();
+        assert!(refused(folder.path()).contains("cannot open"), "{}", refused(folder.path()));
+        std::fs::write(&path, "").unwrap();
+        assert!(refused(&path).contains("damaged or no ledger"), "{}", refused(&path));
+        std::fs::remove_file(&path).unwrap();
+        let other = builder().create(&path).unwrap();
+        let transaction = other.begin_write().unwrap();
+        transaction.open_table(TableDefinition::<u8, u8>::new("other")).unwrap();
+        transaction.commit().unwrap();
+        drop(other);
+        assert!(refused(&path).contains("of another version"), "{}", refused(&path));
+        std::fs::remove_file(&path).unwrap();
+        let store = RedbStore::open_or_create(&path).unwrap();
+        assert!(refused(&path).contains("in use"), "{}", refused(&path));
+        drop(store);
+        let before = std::fs::read(&path).unwrap();
+        RedbStore::check(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

@@ -1,9 +1,11 @@
 //! `party align`: this party's part in a private alignment, through the coordinator's relay.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Relay, RelayError, Spool, align};
+use hashvfl_alignment::identity::{PublicKey, SecretKey};
+use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::message::PROTOCOL_VERSION;
@@ -26,15 +28,44 @@ const OUTBOUND_MESSAGES: usize = 16;
 /// Longest wait until the relay has taken what was said last.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Aligns, or goes on with it.
-pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
-    let alignment =
-        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
-    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+/// The config's [alignment] table.
+fn table(config: &PartyConfig) -> anyhow::Result<&AlignmentConfig> {
+    config.alignment.as_ref().context("the config has no [alignment] table: `party init --align` writes one")
+}
+
+fn policy_path(config: &PartyConfig) -> anyhow::Result<&Path> {
+    config.policy.as_deref().context("the config names no policy, which pins the other holders' keys")
+}
+
+/// This party's public key.
+pub fn key(config: &PartyConfig) -> anyhow::Result<PublicKey> {
+    Ok(SecretKey::read(&table(config)?.key)?.public())
+}
+
+/// Pins keys of other holders.
+pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
+    let path = policy_path(config)?;
+    hashvfl_alignment::pin(path, &table(config)?.settings, (&config.name, key(config)?), pins)?;
+    println!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
+    Ok(())
+}
+
+/// Aligns the records of the training, or those that are `served`, or goes on with it.
+pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
+    let (columns, alignment) = match served {
+        false => (&config.columns, table(config)?.clone()),
+        true => {
+            let columns = config.serve.columns.as_ref();
+            let columns = columns.context("--served aligns the records of [serve.columns], which the config lacks")?;
+            (columns, table(config)?.served()?)
+        }
+    };
+    let alignment = &alignment;
+    let policy = Policy::read(policy_path(config)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let ids = config.columns.ids();
+    let ids = columns.ids();
     let read = |mut spool: Spool<'_>| {
-        let fingerprint = config.columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
+        let fingerprint = columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(fingerprint))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
@@ -43,7 +74,7 @@ pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
     let join = || Link::open(config, alignment, &runtime);
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
-    println!("{} written", alignment.folder.join("order.csv").display());
+    println!("{} written", alignment.order().display());
     Ok(())
 }
 

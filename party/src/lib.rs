@@ -12,6 +12,7 @@
 
 mod align;
 mod backlog;
+mod check;
 mod cli;
 mod client;
 mod config;

@@ -21,7 +21,7 @@ pub enum FirstLine {
 
 impl FirstLine {
     /// Of these columns; `repeats`: whether a column's name is one of its values.
-    pub(super) fn of(columns: &[Surveyed], repeats: &[bool], id: &str) -> Self {
+    pub(super) fn of(columns: &[Surveyed], repeats: &[bool], id: &[String]) -> Self {
         let numbers = columns.iter().filter(|column| is_number(&column.name)).count();
         let is_cell = |(column, repeats): (&Surveyed, &bool)| match column.kind {
             // A run of numbers are names of pixels.
@@ -31,11 +31,17 @@ impl FirstLine {
         if columns.iter().zip(repeats).any(is_cell) {
             return Self::Record;
         }
-        let words: Vec<String> =
-            id.split(|letter: char| !letter.is_alphanumeric()).map(str::to_lowercase).collect();
-        let names_id = words.iter().any(|word| ID_WORDS.contains(&word.as_str()) || word.ends_with("id"));
-        if names_id || columns.iter().any(is_named) { Self::Names } else { Self::Unclear }
+        if id.iter().any(|name| names_an_id(name)) || columns.iter().any(is_named) {
+            Self::Names
+        } else {
+            Self::Unclear
+        }
     }
+}
+
+fn names_an_id(name: &str) -> bool {
+    let mut words = name.split(|letter: char| !letter.is_alphanumeric()).map(str::to_lowercase);
+    words.any(|word| ID_WORDS.contains(&word.as_str()) || word.ends_with("id"))
 }
 
 fn is_number(text: &str) -> bool {
@@ -65,13 +71,13 @@ fn is_named(column: &Surveyed) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::survey;
+    use crate::{Hints, survey};
 
     fn first_line(text: &str) -> FirstLine {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).unwrap();
-        survey(&path, &[]).unwrap().first_line
+        survey(&path, &Hints::default()).unwrap().first_line
     }
 
     #[test]
@@ -88,6 +94,10 @@ mod tests {
             ("k1,12%\nk2,13%\n", FirstLine::Record),
             ("anna,berlin\nbert,paris\n", FirstLine::Unclear),
             ("k1,NA\nk2,31\n", FirstLine::Unclear),
+            ("C000,Ann Smith,Leeds\nC001,Bob Jones,York\n", FirstLine::Unclear),
+            ("133,x0:0.45\n134,x0:0.10\n", FirstLine::Record),
+            ("2019,Ann\n2020,Bob\n", FirstLine::Record),
+            ("name,age\nAnn,7\n", FirstLine::Names),
         ] {
             assert_eq!(first_line(text), expected, "{text}");
         }

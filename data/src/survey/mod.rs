@@ -4,13 +4,15 @@
 mod first_line;
 mod shape;
 mod tally;
+mod task;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::csv_file::CsvFiles;
 use crate::error::TableError;
-use crate::header::{Header, header_of};
+use crate::header::guess_id;
+use crate::names::{self, looks_like_data};
 use crate::treatment::{ColumnRules, Kind, Missing, Treatment};
 use tally::{FEW_NUMBERS, Tally};
 
@@ -27,16 +29,25 @@ const MARKERS: [&str; 37] = [
     "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "NaT", "#NULL",
 ];
 
+/// What the owner of a table says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The columns that are a record's id together; none: to be guessed.
+    pub id: Vec<String>,
+    /// Texts that stand for a missing value, beside usual ones.
+    pub nulls: Vec<String>,
+}
+
 /// What the records of a CSV file say about its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// The header.
-    pub header: Header,
-    /// Whether the first line is one.
+    /// The columns that are a record's id together: those named, or a guess.
+    pub id: Vec<String>,
+    /// Whether the first line holds the names of columns.
     pub first_line: FirstLine,
     /// Records in the file.
     pub records: u64,
-    /// All columns but the id, in the file's order.
+    /// All columns but those of the id, in the file's order.
     pub columns: Vec<Surveyed>,
     /// Texts that stand for a missing value: those asked for, and usual ones among numbers.
     pub nulls: Vec<String>,
@@ -97,8 +108,9 @@ impl fmt::Display for Oddity {
             Self::Commas => f.write_str("numbers with commas or other signs in them"),
             Self::Money => f.write_str("numbers with a sign of money"),
             Self::Dates => f.write_str("dates or times"),
+            Self::Mixed { texts: 1, first_line } => write!(f, "numbers, and text on line {first_line}"),
             Self::Mixed { texts, first_line } => {
-                write!(f, "numbers, but for {texts} texts, the first on line {first_line}")
+                write!(f, "numbers, and text in {texts} records, first on line {first_line}")
             }
         }
     }
@@ -144,22 +156,24 @@ impl Survey {
     }
 }
 
-/// Reads every record of a CSV file, in memory for no more than [`MOST_DISTINCT`] values of a column. `nulls` are texts
-/// that stand for a missing value, beside usual ones.
+/// Reads every record of a CSV file, in memory for no more than [`MOST_DISTINCT`] values of a column.
 ///
 /// # Errors
-/// When the file is missing, empty, damaged or of another kind, begins with a record instead of names, or two columns
-/// have one name.
-pub fn survey(path: &Path, nulls: &[String]) -> Result<Survey, TableError> {
+/// When the file is missing, empty, damaged or of another kind, begins with a record instead of names, lacks a column
+/// that is hinted at, or two columns have one name.
+pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
     let paths: [PathBuf; 1] = [path.to_owned()];
     let files = CsvFiles::open(&paths)?;
-    let header = header_of(path, files.names().to_vec())?;
+    if looks_like_data(files.names()) {
+        return Err(TableError::HeaderLooksLikeData { path: path.to_owned() });
+    }
     files.check_names_differ()?;
-    let usual = MARKERS.iter().map(|marker| (*marker).to_owned());
-    let mut markers = nulls.to_vec();
-    markers.extend(usual.filter(|marker| !nulls.contains(marker)));
-    let mut tallies: Vec<Tally> =
-        files.names().iter().map(|name| Tally::new(name, markers.len())).collect();
+    let id = if hints.id.is_empty() { vec![guess_id(files.names())] } else { hints.id.clone() };
+    for name in &id {
+        names::find(path, files.names(), "id", name)?;
+    }
+    let markers = markers(&hints.nulls);
+    let mut tallies: Vec<Tally> = files.names().iter().map(|name| Tally::new(name, markers.len())).collect();
     let mut records = 0;
     files.visit(|spot, record| {
         records += 1;
@@ -174,16 +188,22 @@ pub fn survey(path: &Path, nulls: &[String]) -> Result<Survey, TableError> {
         Ok::<(), TableError>(())
     })?;
 
-    let stands_for_missing = |marker: usize| {
-        marker < nulls.len() || tallies.iter().any(|tally| tally.is_numbers_but(marker))
-    };
+    let asked = hints.nulls.len();
+    let stands_for_missing =
+        |marker: usize| marker < asked || tallies.iter().any(|tally| tally.is_numbers_but(marker));
     let used: Vec<bool> = (0..markers.len()).map(stands_for_missing).collect();
     let columns: Vec<Surveyed> = tallies.iter().map(|tally| tally.column(&used)).collect();
     let repeats: Vec<bool> = tallies.iter().map(|tally| tally.repeats_name).collect();
-    let first_line = FirstLine::of(&columns, &repeats, &header.id);
-    let columns = columns.into_iter().filter(|column| column.name != header.id).collect();
+    let first_line = FirstLine::of(&columns, &repeats, &id);
+    let columns = columns.into_iter().filter(|column| !id.contains(&column.name)).collect();
     let nulls = markers.into_iter().zip(used).filter(|(_, used)| *used).map(|(text, _)| text).collect();
-    Ok(Survey { header, first_line, records, columns, nulls })
+    Ok(Survey { id, first_line, records, columns, nulls })
+}
+
+/// Texts that may stand for a missing value: those asked for, and usual ones.
+fn markers(nulls: &[String]) -> Vec<String> {
+    let usual = MARKERS.iter().map(|marker| (*marker).to_owned()).filter(|marker| !nulls.contains(marker));
+    nulls.iter().cloned().chain(usual).collect()
 }
 
 #[cfg(test)]
@@ -195,10 +215,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).unwrap();
-        let survey = survey(&path, &[])?;
+        let survey = survey(&path, &Hints::default())?;
         // What was found must be what loads.
         let source: ColumnsSource =
-            toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\nid = {:?}", survey.header.id))
+            toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\nid = {:?}", survey.id))
                 .unwrap();
         let table = load_as(&source, &survey.treatment())?;
         assert_eq!(table.ids.len() as u64, survey.records);
@@ -305,7 +325,7 @@ mod tests {
         let path = folder.path().join("a.csv");
         let rows: String = (0..40).map(|row| format!("k{row},{}\n", if row == 3 { "see file" } else { "7" })).collect();
         std::fs::write(&path, format!("id,a\n{rows}")).unwrap();
-        let found = survey(&path, &["see file".to_owned()]).unwrap();
+        let found = survey(&path, &Hints { nulls: vec!["see file".to_owned()], ..Hints::default() }).unwrap();
         assert_eq!((found.columns[0].kind, found.columns[0].missing), (Kind::Number, 1));
         assert_eq!(found.nulls, ["see file"]);
     }
