@@ -79,6 +79,14 @@ pub enum AlignmentError {
         /// What is wrong.
         fault: Fault,
     },
+    /// A peer cannot go on.
+    #[error("{peer} has stopped{absent}: its own log says why; start all holders again when that is mended")]
+    Stopped {
+        /// Who.
+        peer: PartyName,
+        /// Others that were not there, in words.
+        absent: String,
+    },
     /// Too few records in common.
     #[error(
         "{common} records are common to all holders, fewer than the {least} of which an order may be kept: none is kept"

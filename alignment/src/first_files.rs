@@ -32,7 +32,10 @@ impl FirstAlignment {
     pub fn check(&self) -> Result<(), AlignmentError> {
         let bad = |text: String| Err(AlignmentError::Settings(text));
         if self.parties.contains(&self.labels) {
-            return bad(format!("the label holder cannot be called {} as a party is: name it with --labels", self.labels));
+            return bad(format!(
+                "the label holder cannot be called {} as a party is: name it with --labels",
+                self.labels
+            ));
         }
         if !HOLDERS.contains(&(self.parties.len() + 1)) {
             return bad(format!("{} holders are too many or too few: 2 to 8", self.parties.len() + 1));
@@ -157,7 +160,10 @@ mod tests {
             config.check(1).unwrap();
             assert_eq!(config.name.is_some(), own_name);
             assert_eq!(config.settings.holders.len(), 3);
-            assert_eq!(first.served_order(), format!("{}/order.csv", config.served().unwrap().folder.display()));
+            assert_eq!(
+                first.served_order(),
+                format!("{}/order.csv", config.served().unwrap().folder.display())
+            );
         }
         assert_eq!(first.others().map(PartyName::as_str).collect::<Vec<_>>(), ["telecom", "labels"]);
     }

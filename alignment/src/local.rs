@@ -82,7 +82,11 @@ impl AlignmentConfig {
         folder.push(SERVED);
         let too_long = |_| AlignmentError::Settings(format!("id must leave room for {SERVED:?} behind it"));
         let id = RunId::new(format!("{}{SERVED}", self.settings.id)).map_err(too_long)?;
-        Ok(Self { folder: folder.into(), settings: AlignmentSettings { id, ..self.settings.clone() }, ..self.clone() })
+        Ok(Self {
+            folder: folder.into(),
+            settings: AlignmentSettings { id, ..self.settings.clone() },
+            ..self.clone()
+        })
     }
 
     /// The order that comes of it.

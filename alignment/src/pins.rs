@@ -29,7 +29,8 @@ impl FromStr for Pin {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (holder, key) = text.split_once('=').ok_or("expected NAME=KEY")?;
-        let key = PublicKey::from_hex(key).ok_or("a public key is 64 hex digits, as `keygen` and `key` print it")?;
+        let key = PublicKey::from_hex(key)
+            .ok_or("a public key is 64 hex digits, as `keygen` and `key` print it")?;
         Ok(Self { holder: PartyName::new(holder).map_err(|error| error.to_string())?, key })
     }
 }
@@ -74,7 +75,10 @@ pub fn pin(
     let text = std::fs::read_to_string(path).map_err(AlignmentError::io("read", path))?;
     let text = insert(&text, &lines);
     if keys(&text) != Some(wanted) {
-        return bad(format!("{} has no table {TABLE} that keys can be added to: add them by hand", path.display()));
+        return bad(format!(
+            "{} has no table {TABLE} that keys can be added to: add them by hand",
+            path.display()
+        ));
     }
     Ok(write_whole(path, text.as_bytes())?)
 }
@@ -123,12 +127,17 @@ mod tests {
                 pins.iter().map(|(holder, key)| Pin { holder: name(holder), key: *key }).collect();
             super::pin(&path, &settings, (&me, own), &pins).map_err(|error| error.to_string())
         };
-        for before in ["# mine\nmin_batch = 3\n[alignment.keys]\n# none yet\n", "min_batch = 3", "[alignment.keys]"] {
+        for before in
+            ["# mine\nmin_batch = 3\n[alignment.keys]\n# none yet\n", "min_batch = 3", "[alignment.keys]"]
+        {
             std::fs::write(&path, before).unwrap();
             pin(&[("bank", bank)]).unwrap();
             pin(&[("bank", bank), ("labels", labels)]).unwrap();
             let keys = Policy::read(&path).unwrap().alignment.keys;
-            assert_eq!((keys.len(), &keys["bank"], &keys["labels"]), (2, &bank.to_string(), &labels.to_string()));
+            assert_eq!(
+                (keys.len(), &keys["bank"], &keys["labels"]),
+                (2, &bank.to_string(), &labels.to_string())
+            );
             let after = std::fs::read_to_string(&path).unwrap();
             assert!(before.lines().all(|line| after.contains(line)), "{after}");
             for (pins, expected) in [

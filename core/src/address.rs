@@ -106,7 +106,12 @@ mod tests {
 
     #[test]
     fn only_a_host_and_a_port_are_an_address_and_no_password_is_shown() {
-        for text in ["http://127.0.0.1:7433", "http://coordinator.example:1", "http://[::1]:65535", "http://a_b-c:7433/"] {
+        for text in [
+            "http://127.0.0.1:7433",
+            "http://coordinator.example:1",
+            "http://[::1]:65535",
+            "http://a_b-c:7433/",
+        ] {
             let address = CoordinatorAddress::new(text).unwrap();
             assert_eq!(address.to_string(), text.trim_end_matches('/'));
         }

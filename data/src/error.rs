@@ -232,7 +232,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "what `columns` names has changed since {} was written; align again, or restore it",
+        "the table has changed since {} was written; align again, or restore it",
         order.display()
     )]
     ChangedSince {

@@ -126,9 +126,19 @@ mod tests {
     #[test]
     fn a_file_of_another_kind_is_named_with_what_to_do() {
         for (name, bytes, kind, remedy) in [
-            ("book.xlsx", &b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0\xff\xfe"[..], ".xlsx, .ods", "save the sheet as CSV"),
+            (
+                "book.xlsx",
+                &b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0\xff\xfe"[..],
+                ".xlsx, .ods",
+                "save the sheet as CSV",
+            ),
             ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", ".xls", "save the sheet as CSV"),
-            ("train-images", b"\0\0\x08\x03\0\0\0\x01\0\0\0\x1c\0\0\0\x1c\xff\xff", "an IDX file", "format = \"idx\""),
+            (
+                "train-images",
+                b"\0\0\x08\x03\0\0\0\x01\0\0\0\x1c\0\0\0\x1c\xff\xff",
+                "an IDX file",
+                "format = \"idx\"",
+            ),
             ("a.parquet", b"PAR1\x15\x04", "a Parquet file", "format = \"sql\""),
             ("a.npy", b"\x93NUMPY\x01\0v\0{'descr'", "a NumPy array", "format = \"npy\""),
             ("wide.csv", b"\xff\xfei\0d\0,\0a\0", "UTF-16", "UTF-8"),
@@ -139,7 +149,10 @@ mod tests {
             ("binary", b"id,a\0\x01", "zero bytes", "UTF-8"),
         ] {
             let message = message(name, bytes);
-            assert!(message.contains(name) && message.contains(kind) && message.contains(remedy), "{message}");
+            assert!(
+                message.contains(name) && message.contains(kind) && message.contains(remedy),
+                "{message}"
+            );
         }
     }
 
@@ -155,7 +168,8 @@ mod tests {
             let message = message("a.csv", text.as_bytes());
             assert!(message.contains(expected) && message.contains("expected commas"), "{message}");
         }
-        for text in ["id,\"a;b;c;d\"\n1,2\n", "id\n1\n", "id,a;b,c\n1,2,3\n", "PAR1,BZh\n1,2\n", "{a},[b]\n"] {
+        for text in ["id,\"a;b;c;d\"\n1,2\n", "id\n1\n", "id,a;b,c\n1,2,3\n", "PAR1,BZh\n1,2\n", "{a},[b]\n"]
+        {
             assert_eq!(other_separator(text.as_bytes()), None, "{text}");
             assert_eq!(other_kind(text.as_bytes()), None, "{text}");
         }

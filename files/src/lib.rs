@@ -101,7 +101,9 @@ pub fn check_folder(path: &Path) -> Result<(), WriteError> {
     if !there.is_dir() {
         return Err(WriteError::of(path)(io::ErrorKind::NotADirectory.into()));
     }
-    WholeFile::create(&there.join("hashvfl-check")).map(drop).map_err(|error| WriteError::of(path)(error.reason))
+    WholeFile::create(&there.join("hashvfl-check"))
+        .map(drop)
+        .map_err(|error| WriteError::of(path)(error.reason))
 }
 
 /// Options for a file that grows in place; one that is made gets mode 0600.

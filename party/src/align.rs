@@ -1,5 +1,6 @@
 //! `party align`: this party's part in a private alignment, through the coordinator's relay.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,11 @@ pub fn key(config: &PartyConfig) -> anyhow::Result<PublicKey> {
 pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
     let path = policy_path(config)?;
     hashvfl_alignment::pin(path, &table(config)?.settings, (&config.name, key(config)?), pins)?;
-    println!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
+    println!(
+        "{} pins {} of the other holders' keys",
+        path.display(),
+        Policy::read(path)?.alignment.keys.len()
+    );
     Ok(())
 }
 
@@ -56,7 +61,8 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
         false => (&config.columns, table(config)?.clone()),
         true => {
             let columns = config.serve.columns.as_ref();
-            let columns = columns.context("--served aligns the records of [serve.columns], which the config lacks")?;
+            let columns =
+                columns.context("--served aligns the records of [serve.columns], which the config lacks")?;
             (columns, table(config)?.served()?)
         }
     };
@@ -71,11 +77,32 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let mut bar = Bar::new();
-    let join = || Link::open(config, alignment, &runtime);
-    let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;
+    let joined = Cell::new(false);
+    let join = || {
+        joined.set(true);
+        Link::open(config, alignment, &runtime)
+    };
+    let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress));
+    if outcome.is_err() && !joined.get() {
+        give_up(config, alignment, &runtime);
+    }
+    let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     println!("{} written", alignment.order().display());
     Ok(())
+}
+
+/// Says to the others that this party will not come, so that they do not wait for it; it does not matter if nobody is
+/// there.
+fn give_up(config: &PartyConfig, alignment: &AlignmentConfig, runtime: &Runtime) {
+    let saying = async {
+        let (outbound, mut inbound) = dial(config, alignment).await?;
+        outbound.send(FromHolder::GaveUp.into()).await?;
+        drop(outbound);
+        while let Ok(Some(_)) = inbound.message().await {}
+        anyhow::Ok(())
+    };
+    let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, saying).await });
 }
 
 /// A connection to the relay, made anew when it breaks.
@@ -143,6 +170,11 @@ impl Relay for Link<'_> {
             FromRelay::Envelope(envelope) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
             FromRelay::Presence { holder, here: true } => Ok(Some(Event::Arrived(holder))),
             FromRelay::Presence { holder, here: false } => Ok(Some(Event::Left(holder))),
+            FromRelay::Absence { holder, refused: false } => Ok(Some(Event::GaveUp(holder))),
+            FromRelay::Absence { holder, refused: true } => {
+                warn!("the relay has refused {holder}: its own log says why; waiting for it to come again");
+                self.receive(wait)
+            }
             FromRelay::Refused { text } => Err(RelayError(format!("the relay refuses: {text}"))),
         }
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hashvfl_data::{
-    ColumnsSource, CsvColumns, Figures, Hints, Inspected, Inspection, Kind, Missing, Pixels, Treatment, load_as,
-    load_in_order, survey,
+    ColumnsSource, CsvColumns, Figures, Hints, Inspected, Inspection, Kind, Missing, Pixels, Treatment,
+    load_as, load_in_order, survey,
 };
 
 use crate::config::{PartyConfig, Source};

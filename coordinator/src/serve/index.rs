@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{bail, ensure};
 use hashvfl_core::Digest;
-use hashvfl_data::{IdsSource, Order, TableError};
+use hashvfl_data::{IdsSource, Order, TableError, fingerprint};
 
 use crate::config::CoordinatorConfig;
 
@@ -38,10 +38,15 @@ impl RecordIndex {
     /// # Errors
     /// As [`Self::load`].
     pub fn served(config: &CoordinatorConfig) -> anyhow::Result<Self> {
-        match (&config.serve.records, config.serve.order.as_ref().or(config.order.as_ref())) {
-            (Some(records), _) => Self::load(records),
-            (None, Some(order)) => Self::of(&Order::read(order)?.ids),
-            (None, None) => Self::load(&config.labels.ids()),
+        match (&config.serve.records, &config.serve.order, &config.order) {
+            (Some(records), Some(path), _) => {
+                let order = Order::read(path)?;
+                order.check(Some(fingerprint(records.files())?), path)?;
+                Self::of(&order.ids)
+            }
+            (Some(records), None, _) => Self::load(records),
+            (None, Some(order), _) | (None, None, Some(order)) => Self::of(&Order::read(order)?.ids),
+            (None, None, None) => Self::load(&config.labels.ids()),
         }
     }
 

@@ -65,7 +65,11 @@ fn looks_like(column: &Surveyed) -> bool {
 fn is_named(column: &Surveyed) -> bool {
     let numbers = column.kind == Kind::Number && column.distinct != Some(0) || column.oddity.is_some();
     let name = column.name.as_str();
-    numbers && !name.is_empty() && !MARKERS.contains(&name) && !is_number(name) && Shape::of(name) == Shape::Text
+    numbers
+        && !name.is_empty()
+        && !MARKERS.contains(&name)
+        && !is_number(name)
+        && Shape::of(name) == Shape::Text
 }
 
 #[cfg(test)]

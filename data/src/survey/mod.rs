@@ -24,9 +24,9 @@ pub const MOST_DISTINCT: usize = 10_000;
 const FEW_CATEGORIES: usize = 100;
 /// Texts that usually stand for a missing value.
 const MARKERS: [&str; 37] = [
-    "NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "(null)", "\\N", "None",
-    "none", "NONE", "nil", "?", "-", "--", ".", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "MISSING", "#DIV/0!",
-    "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "NaT", "#NULL",
+    "NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "(null)",
+    "\\N", "None", "none", "NONE", "nil", "?", "-", "--", ".", "unknown", "Unknown", "UNKNOWN", "missing",
+    "Missing", "MISSING", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "NaT", "#NULL",
 ];
 
 /// What the owner of a table says of it.
@@ -124,7 +124,9 @@ impl Surveyed {
             _ if self.name.is_empty() => Verdict::LeftOut("it has no name"),
             _ if with_value == 0 => Verdict::LeftOut("no value"),
             (_, Some(1)) if self.missing == 0 => Verdict::LeftOut("the same in every record"),
-            (Some(Oddity::Dates), _) => Verdict::LeftOut("dates or times; written as numbers they can be used"),
+            (Some(Oddity::Dates), _) => {
+                Verdict::LeftOut("dates or times; written as numbers they can be used")
+            }
             (Some(oddity), _) => Verdict::Undecided(oddity),
             _ if self.is_free_text(with_value) => Verdict::LeftOut("an id or free text"),
             _ => Verdict::Taken,
@@ -133,7 +135,9 @@ impl Surveyed {
 
     /// Whether they are categories of which most records have one of their own.
     pub fn is_free_text(&self, with_value: u64) -> bool {
-        let many = self.distinct.is_none_or(|distinct| distinct > FEW_CATEGORIES && distinct as u64 > with_value / 2);
+        let many = self
+            .distinct
+            .is_none_or(|distinct| distinct > FEW_CATEGORIES && distinct as u64 > with_value / 2);
         self.kind == Kind::Category && many
     }
 
@@ -218,8 +222,7 @@ mod tests {
         let survey = survey(&path, &Hints::default())?;
         // What was found must be what loads.
         let source: ColumnsSource =
-            toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\nid = {:?}", survey.id))
-                .unwrap();
+            toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\nid = {:?}", survey.id)).unwrap();
         let table = load_as(&source, &survey.treatment())?;
         assert_eq!(table.ids.len() as u64, survey.records);
         for (column, found) in survey.columns.iter().zip(&table.contents) {
@@ -323,7 +326,8 @@ mod tests {
     fn what_its_owner_calls_missing_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
-        let rows: String = (0..40).map(|row| format!("k{row},{}\n", if row == 3 { "see file" } else { "7" })).collect();
+        let rows: String =
+            (0..40).map(|row| format!("k{row},{}\n", if row == 3 { "see file" } else { "7" })).collect();
         std::fs::write(&path, format!("id,a\n{rows}")).unwrap();
         let found = survey(&path, &Hints { nulls: vec!["see file".to_owned()], ..Hints::default() }).unwrap();
         assert_eq!((found.columns[0].kind, found.columns[0].missing), (Kind::Number, 1));

@@ -84,14 +84,19 @@ fn is_date(text: &str) -> bool {
     // 2024-01-31T12:00:00Z
     let is_stamp = |part: &str| {
         let digits = part.trim_end_matches('Z');
-        digits.split_once('T').is_some_and(|(day, hour)| is_digits(day) && is_digits(hour)) || is_digits(digits)
+        digits.split_once('T').is_some_and(|(day, hour)| is_digits(day) && is_digits(hour))
+            || is_digits(digits)
     };
     let numbers = parts.iter().filter(|part| is_stamp(part)).count();
     let months = parts.iter().filter(|part| is_month(part)).count();
     let marks = parts.iter().filter(|part| is_mark(part)).count();
     let short = parts.iter().all(|part| part.len() <= 9);
     let separated = text.contains([':', '/']) || text.matches(['-', '.']).count() >= 2 || months == 1;
-    numbers + months + marks == parts.len() && (2..=9).contains(&parts.len()) && months <= 1 && short && separated
+    numbers + months + marks == parts.len()
+        && (2..=9).contains(&parts.len())
+        && months <= 1
+        && short
+        && separated
 }
 
 #[cfg(test)]
@@ -102,19 +107,42 @@ mod tests {
     fn people_s_ways_to_write_numbers_and_dates_are_known() {
         for (texts, expected) in [
             (&["12%", "1.5 %", "1,5%", "-3%"][..], Shape::Percent),
-            (&["1,234", "1,234,567.5", "1,5", "-1,25", "1.234.567", "1.234,50", "1 234", "1'234", "12,75"], Shape::Comma),
+            (
+                &["1,234", "1,234,567.5", "1,5", "-1,25", "1.234.567", "1.234,50", "1 234", "1'234", "12,75"],
+                Shape::Comma,
+            ),
             (&["$5", "5 €", "£1,234.50"], Shape::Money),
             (
                 &[
-                    "2024-01-31", "31.1.2024", "1/31/24", "2024-01-31T12:30:00Z", "2024-01-31 12:30:00.123", "12:30",
-                    "31 Jan 2024", "January 5, 2024", "5-Mar-24",
+                    "2024-01-31",
+                    "31.1.2024",
+                    "1/31/24",
+                    "2024-01-31T12:30:00Z",
+                    "2024-01-31 12:30:00.123",
+                    "12:30",
+                    "31 Jan 2024",
+                    "January 5, 2024",
+                    "5-Mar-24",
                 ],
                 Shape::Date,
             ),
             (
                 &[
-                    "unknown", "k17", "12 34", "a,b", "1,2,3", "3+", "10-20", "A-12-3", "192.168.1.10.5x", "17 apples",
-                    "1234,567,8", "V57", "may", "#1", "12%%",
+                    "unknown",
+                    "k17",
+                    "12 34",
+                    "a,b",
+                    "1,2,3",
+                    "3+",
+                    "10-20",
+                    "A-12-3",
+                    "192.168.1.10.5x",
+                    "17 apples",
+                    "1234,567,8",
+                    "V57",
+                    "may",
+                    "#1",
+                    "12%%",
                 ],
                 Shape::Text,
             ),

@@ -22,8 +22,12 @@ impl Surveyed {
             (Verdict::Undecided(oddity), _) => Err(format!("it holds {oddity}: write them as plain numbers")),
             (_, Some(0 | 1)) => Err("it is the same in every record: there is nothing to learn".to_owned()),
             (_, Some(2)) => Ok(Task::Binary),
-            (Verdict::LeftOut(reason), _) if self.kind == Kind::Category => Err(format!("it is no label: {reason}")),
-            (_, Some(distinct)) if self.kind == Kind::Category && distinct <= MAX_CLASSES => Ok(Task::Multiclass),
+            (Verdict::LeftOut(reason), _) if self.kind == Kind::Category => {
+                Err(format!("it is no label: {reason}"))
+            }
+            (_, Some(distinct)) if self.kind == Kind::Category && distinct <= MAX_CLASSES => {
+                Ok(Task::Multiclass)
+            }
             (_, Some(distinct)) if self.whole && distinct <= FEW_CLASSES => Ok(Task::Multiclass),
             _ if self.kind == Kind::Number => Ok(Task::Regression),
             _ => Err(format!("it has more than {MAX_CLASSES} classes")),

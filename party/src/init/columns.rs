@@ -46,7 +46,8 @@ impl<'a> Columns<'a> {
                 ensure!(known, "the table has no column {name:?}, which {option} names, beside its id");
             }
         }
-        let decided = survey.columns.iter().map(|column| Decided { column, fate: fate(column, survey, wishes) });
+        let decided =
+            survey.columns.iter().map(|column| Decided { column, fate: fate(column, survey, wishes) });
         Ok(Self { survey, decided: decided.collect() })
     }
 

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long)]
     header: bool,
     /// What is predicted: binary, multiclass or regression. Left out: what an ignored column of labels tells, or binary.
-    #[arg(long, value_parser = parse_task)]
+    #[arg(long)]
     task: Option<Task>,
     /// The run's id, equal at all.
     #[arg(long, value_name = "ID", default_value = "first-run")]
@@ -69,15 +69,6 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-fn parse_task(text: &str) -> Result<Task, String> {
-    match text {
-        "binary" => Ok(Task::Binary),
-        "multiclass" => Ok(Task::Multiclass),
-        "regression" => Ok(Task::Regression),
-        _ => Err("expected binary, multiclass or regression".to_string()),
-    }
-}
-
 /// Writes the config.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let (table, out) = (&arguments.from, &arguments.out);
@@ -85,7 +76,8 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let parties = parties(arguments)?;
     let survey = survey(table, &Hints { id: arguments.id.clone(), nulls: arguments.null.clone() })?;
     check_first_line(arguments, &survey)?;
-    let columns = Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
+    let columns =
+        Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
     println!(
         "{}: {} records; id {}",
         table.display(),
@@ -166,11 +158,16 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
     match ignored.collect::<Vec<_>>().as_slice() {
         [label] => {
             let Ok(task) = label.task(survey.records) else { return Ok(Task::Binary) };
-            println!("task: {task}, as the ignored column {} tells; another with --task", quoted(&label.name));
+            println!(
+                "task: {task}, as the ignored column {} tells; another with --task",
+                quoted(&label.name)
+            );
             Ok(task)
         }
         _ => {
-            println!("task: binary; where the labels are not of two classes, say --task as `coordinator init` does");
+            println!(
+                "task: binary; where the labels are not of two classes, say --task as `coordinator init` does"
+            );
             Ok(Task::Binary)
         }
     }
@@ -239,7 +236,11 @@ fn config_text(
         if let Some(first) = alignment {
             let _ = writeln!(further, "order = {}", quoted(&first.served_order()));
         }
-        let _ = write!(further, "\n[serve.columns]\n{}", source_text(&CsvColumns { paths: vec![new], ..source.clone() })?);
+        let _ = write!(
+            further,
+            "\n[serve.columns]\n{}",
+            source_text(&CsvColumns { paths: vec![new], ..source.clone() })?
+        );
     }
     Ok(fill(
         include_str!("party.toml"),
@@ -262,7 +263,8 @@ fn config_text(
 
 /// The lines of a table `[columns]`.
 fn source_text(source: &CsvColumns) -> anyhow::Result<String> {
-    let path = source.paths[0].to_str().context("the path of the table is not UTF-8: move it to another folder")?;
+    let path =
+        source.paths[0].to_str().context("the path of the table is not UTF-8: move it to another folder")?;
     let id = match source.id.names() {
         [one] => quoted(one),
         several => quoted_list(several),
@@ -276,7 +278,10 @@ fn read_back(text: &str, folder: &Path, source: &CsvColumns, survey: &Survey) ->
     let refused = "no config is written, since it would not be read as it is meant";
     let config = PartyConfig::parse(text, folder).context(refused)?;
     let meant = ColumnsSource::Csv(source.clone());
-    ensure!(config.columns == meant && config.nulls == survey.nulls, "{refused}: look for odd names of columns");
+    ensure!(
+        config.columns == meant && config.nulls == survey.nulls,
+        "{refused}: look for odd names of columns"
+    );
     Ok(config)
 }
 
@@ -290,7 +295,9 @@ fn write_files(
     let folder = arguments.out.parent().unwrap_or(Path::new("."));
     let Some(first) = alignment else {
         write_whole(&arguments.out, text.as_bytes())?;
-        println!("{out} written: read it, agree on [run] with the others, then `party --config {out} --check`");
+        println!(
+            "{out} written: read it, agree on [run] with the others, then `party --config {out} --check`"
+        );
         return Ok(());
     };
     let run = &config.run;
@@ -300,7 +307,10 @@ fn write_files(
     let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
     println!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
     println!("public key of {}, for the other holders, by another way than this network:\n{key}", first.name);
-    println!("next: `party pin --config {out} {}` with theirs, then `party align --config {out}`", pins.join(" "));
+    println!(
+        "next: `party pin --config {out} {}` with theirs, then `party align --config {out}`",
+        pins.join(" ")
+    );
     Ok(())
 }
 

@@ -87,7 +87,9 @@ fn nothing_is_dropped_that_may_be_a_number() {
     }));
     let error = case.init("party.toml", &[]).unwrap_err();
     assert!(error.contains("\"word\", \"thousands\", \"comma\", \"percent\"?"), "{error}");
-    assert!(error.contains("--null TEXT") && !error.contains("see file") && !case.path("party.toml").exists());
+    assert!(
+        error.contains("--null TEXT") && !error.contains("see file") && !case.path("party.toml").exists()
+    );
     let wishes =
         ["--null", "see file", "--ignore", "thousands", "--ignore", "comma", "--category", "percent"];
     let text = case.init("party.toml", &wishes).unwrap();
@@ -116,7 +118,8 @@ fn what_is_on_screen_is_said_of_each_column() {
 
 #[test]
 fn a_first_line_that_may_be_a_record_is_never_written() {
-    let record = Case::new(&table("k0,secret,30", 50, |row| format!("k{row},{},{row}", ["secret", "x"][row % 2])));
+    let record =
+        Case::new(&table("k0,secret,30", 50, |row| format!("k{row},{},{row}", ["secret", "x"][row % 2])));
     let unclear = Case::new("anna,berlin\nbert,paris\ncarl,rome\n");
     for (case, expected) in [(record, "looks like a record"), (unclear, "may be a record")] {
         let error = case.init("party.toml", &[]).unwrap_err();
@@ -124,9 +127,12 @@ fn a_first_line_that_may_be_a_record_is_never_written() {
         assert!(!error.contains("secret") && !error.contains("berlin"), "{error}");
         assert!(!case.path("party.toml").exists());
     }
-    let named = Case::new(&table("customer,town", 60, |row| format!("k{row},{}", ["rome", "paris"][row % 2])));
+    let named =
+        Case::new(&table("customer,town", 60, |row| format!("k{row},{}", ["rome", "paris"][row % 2])));
     assert!(named.init("a.toml", &[]).unwrap_err().contains("may be a record"));
-    assert!(named.init("a.toml", &["--header"]).is_ok() && named.init("b.toml", &["--id", "customer"]).is_ok());
+    assert!(
+        named.init("a.toml", &["--header"]).is_ok() && named.init("b.toml", &["--id", "customer"]).is_ok()
+    );
 }
 
 #[test]
