@@ -4,6 +4,7 @@
 //! Nothing here knows tokio, tonic, burn or a file. Peers' messages are checked here, by two state machines
 //! that tests drive without a network: [`party::PartySession`] and [`coordinator::PeerSession`].
 
+pub mod address;
 pub mod canonical;
 pub mod code;
 pub mod coordinator;
@@ -32,6 +33,7 @@ pub mod settings;
 pub mod table;
 pub mod target;
 
+pub use address::CoordinatorAddress;
 pub use canonical::{CanonicalId, TableIds};
 pub use code::PackedCodes;
 pub use digest::Digest;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{Place, TableError};
+use crate::foreign;
 use crate::input;
 use crate::limits::check_size;
 
@@ -129,7 +130,7 @@ fn reader(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
     // A last line break is added (an empty line means nothing), so that every record ends in one
     // and its line can be told from the reader's. `\r` is trimmed off the cells: as part of the
     // terminator it would make that line wrong.
-    let bytes: Box<dyn Read> = Box::new(input::open(path)?.chain(Cursor::new(b"\n")));
+    let bytes: Box<dyn Read> = Box::new(foreign::refuse(path, input::open(path)?)?.chain(Cursor::new(b"\n")));
     Ok(ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

@@ -135,7 +135,7 @@ pub async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::
 
 /// Dials until the coordinator is there or the limit is reached.
 pub async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(config.coordinator.clone())
+    let endpoint = Endpoint::from_shared(config.coordinator.to_string())
         .with_context(|| format!("coordinator = \"{}\" is no address", config.coordinator))?
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)

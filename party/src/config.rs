@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_core::p_value::Grid;
-use hashvfl_core::{PartyName, RunId, RunSettings};
+use hashvfl_core::{CoordinatorAddress, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
@@ -25,7 +25,7 @@ pub struct PartyConfig {
     /// The run to join.
     pub run_id: RunId,
     /// Where the coordinator listens: `http://host:port`.
-    pub coordinator: String,
+    pub coordinator: CoordinatorAddress,
     /// Folder for checkpoints and the trained model.
     pub state: PathBuf,
     /// The ledger of what was released of each record: one file for all runs about these records, outside `state`.
@@ -218,6 +218,18 @@ impl PartyConfig {
         Source { columns, order: self.serve.order.as_deref(), cache }
     }
 
+    /// The order of the training's records, where their alignment is to write it yet.
+    pub fn awaited_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().map(AlignmentConfig::order);
+        self.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
+    /// The order of the served records, where their alignment is to write it yet.
+    pub fn awaited_served_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().and_then(|alignment| Some(alignment.served().ok()?.order()));
+        self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
     /// What is done to columns on their way to numbers.
     pub fn treatment(&self) -> Treatment {
         Treatment {
@@ -263,12 +275,14 @@ impl PartyConfig {
                 "name = \"{}\" is not among alignment.settings.holders",
                 config.name
             );
+            ensure!(
+                config.policy.is_some(),
+                "[alignment]: {} needs a `policy`, a file that pins the keys of the other holders (docs/alignment.md)",
+                config.name
+            );
         }
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);
-        }
-        if !config.coordinator.starts_with("http://") {
-            bail!("coordinator must be http://HOST:PORT");
         }
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;

@@ -112,6 +112,16 @@ impl Prepared {
         Ok(Self { ids, key_columns, contents, columns, image, plan, encoder, encoding, ranges, device, seed })
     }
 
+    /// Whether the table to be served becomes what the encoder takes.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its columns are not those of the training.
+    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<()> {
+        let treatment = Treatment { types: self.encoding.types(&config.types)?, ..config.treatment() };
+        load(&config.served(), &treatment)?.encode(&self.encoding, &treatment).context("preprocessing")?;
+        Ok(())
+    }
+
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
     ///
     /// # Errors
