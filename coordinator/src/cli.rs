@@ -182,7 +182,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                run::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
+                run::check_plan(&config, &labels.labels, &Plan::new(&config.run, labels.ids.len())?)?;
                 println!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 return Ok(());
             }

@@ -8,6 +8,7 @@
 mod align;
 mod cli;
 mod config;
+mod coverage;
 mod detect;
 mod erase;
 mod evaluate;

@@ -5,7 +5,7 @@
 //!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
 //!                                                          ^ |  <-------------------  Gradient
 //!                                 Encode(chunk), Checkpoint| |
-//!                                 Restore, Freeze          +-+   Finish
+//!                          Restore, Freeze, Draw, Judge   +-+   Finish
 //!                                                            \----------> Done
 //! ```
 //!
@@ -147,6 +147,11 @@ pub enum Work {
         /// The step.
         step: u64,
     },
+    /// Judge the calibration records that calibrate, and say what is to be said of it.
+    Judge {
+        /// The step.
+        step: u64,
+    },
     /// Keep the model, confirm, and leave.
     Finish {
         /// The step.
@@ -189,6 +194,7 @@ pub struct PartySession {
     next_chunk: BTreeMap<Part, u32>,
     next_drawn: u32,
     frozen: bool,
+    judged: bool,
 }
 
 impl PartySession {
@@ -205,6 +211,7 @@ impl PartySession {
             next_chunk,
             next_drawn: 0,
             frozen: false,
+            judged: false,
         }
     }
 
@@ -272,6 +279,7 @@ impl PartySession {
                 self.frozen = true;
                 Ok(Work::Freeze { step })
             }
+            (State::Ready, FromCoordinator::Judge { step }) => self.judge(step),
             (State::Ready, FromCoordinator::Finish { step }) => {
                 self.advance("Finish", step)?;
                 self.state = State::Done;
@@ -340,6 +348,21 @@ impl PartySession {
             }
         };
         Err(PartyError::Forbidden { what: "encode drawn inputs", when })
+    }
+
+    /// Calibration records are judged once.
+    fn judge(&mut self, step: u64) -> Result<Work, PartyError> {
+        self.advance("Judge", step)?;
+        let when = match self.plan.part(Part::Calibration) {
+            _ if !self.frozen => "after the freeze",
+            [] => "with run.calibration_share above 0",
+            _ if self.judged => "once",
+            _ => {
+                self.judged = true;
+                return Ok(Work::Judge { step });
+            }
+        };
+        Err(PartyError::Forbidden { what: "judge calibration records", when })
     }
 
     /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
@@ -454,20 +477,22 @@ mod tests {
         assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
     }
 
+    /// A party with a calibration part of such a share, after step 1.
+    fn frozen(calibration_share: f64) -> PartySession {
+        let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
+        let settings = RunSettings { calibration_share, ..new };
+        let plan = Plan::new(&settings, 400).unwrap();
+        let mut session = PartySession::new(settings, plan, LeftOut::default());
+        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+        session.receive(FromCoordinator::Accepted).unwrap();
+        session.receive(begin(&[])).unwrap();
+        session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
+        session
+    }
+
     #[test]
     fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
         let draw = |step, chunk| FromCoordinator::Draw { step, chunk };
-        let frozen = |calibration_share| {
-            let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
-            let settings = RunSettings { calibration_share, ..new };
-            let plan = Plan::new(&settings, 400).unwrap();
-            let mut session = PartySession::new(settings, plan, LeftOut::default());
-            session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-            session.receive(FromCoordinator::Accepted).unwrap();
-            session.receive(begin(&[])).unwrap();
-            session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
-            session
-        };
         let refused = |mut session: PartySession, step, chunk| {
             let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
             error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
@@ -482,6 +507,20 @@ mod tests {
         assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_share above 0"));
         assert!(refused(joined(), 1, 0).contains("after the freeze"));
         assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
+    }
+
+    #[test]
+    fn calibration_records_are_judged_once_by_a_frozen_party() {
+        let judge = |step| FromCoordinator::Judge { step };
+        let refused = |mut session: PartySession, step| {
+            let error = session.receive(judge(step)).unwrap_err().to_string();
+            error.strip_prefix("the coordinator asked to judge calibration records, ").unwrap().to_string()
+        };
+        let mut session = frozen(0.3);
+        assert_eq!(session.receive(judge(2)), Ok(Work::Judge { step: 2 }));
+        assert!(refused(session, 3).contains("only once"));
+        assert!(refused(frozen(0.0), 2).contains("with run.calibration_share above 0"));
+        assert!(refused(joined(), 1).contains("after the freeze"));
     }
 
     #[test]

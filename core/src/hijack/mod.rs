@@ -29,6 +29,9 @@ mod sums;
 use ridge::ridge;
 use sums::Sums;
 
+use crate::gradient::GradientEncoding;
+use crate::settings::RunSettings;
+
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
 const MOST_PREDICTORS: usize = 64;
 /// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
@@ -112,6 +115,12 @@ impl Watch {
     /// The same where the run agreed on noise in gradients, or on signs alone.
     pub fn of_noisy(bits: usize) -> Self {
         Self { noisy: true, ..Self::new(bits) }
+    }
+
+    /// The watch over a run of these settings.
+    pub fn of_run(run: &RunSettings) -> Self {
+        let noisy = run.gradient_noise.is_some() || run.gradient == GradientEncoding::Sign;
+        if noisy { Self::of_noisy(run.bits) } else { Self::new(run.bits) }
     }
 
     /// The alarm, once it is raised.

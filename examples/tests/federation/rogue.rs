@@ -82,6 +82,7 @@ fn answers(
                 FromCoordinator::Freeze { step } => {
                     (step, FromParty::Frozen { step, encoder: Digest([7; 32]) })
                 }
+                FromCoordinator::Judge { step } => (step, FromParty::Judged { step, p_values: None }),
                 FromCoordinator::Finish { step } => (step, FromParty::Finished { step }),
                 FromCoordinator::Refused { text } => panic!("{text}"),
             };
