@@ -219,26 +219,37 @@ impl Loss {
         (loss, gradient)
     }
 
-    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
-    /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
+    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one party and
+    /// row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes. Less what all rows share of it:
+    /// a pull on all of them alike moves no code, since BatchNorm and thresholds keep bits balanced, and where most
+    /// records are of one class a party cannot tell it from a hijacker's.
     ///
     /// It shows labels to the party (docs/threat-model.md), hence its weight is 0 unless set.
     pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
         let Labels::Classes { index, .. } = &self.labels else { return };
-        if self.consistency <= 0.0 {
+        let weights: Vec<f32> = rows.iter().map(|row| self.record_weight(*row)).collect();
+        let total: f32 = weights.iter().sum();
+        if self.consistency <= 0.0 || total <= 0.0 {
             return;
         }
-        let bits = codes.len() / rows.len().max(1);
-        let batches = gradient.chunks_exact_mut(bits).zip(codes.chunks_exact(bits)).zip(rows);
-        for ((gradient, code), row) in batches {
+        let bits = codes.len() / rows.len();
+        let root = (bits as f32).sqrt();
+        let mut pulls = Vec::with_capacity(codes.len());
+        let mut shared = vec![0.0; bits];
+        for ((code, row), weight) in codes.chunks_exact(bits).zip(rows).zip(&weights) {
             let target = &self.targets[index[*row as usize] as usize];
             let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
-            let root = (bits as f32).sqrt();
             let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
-            let weight = self.record_weight(*row) * self.consistency / rows.len() as f32;
-            for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
-                *g -= weight * (o / (length * root) - cosine * h / (length * length));
-            }
+            let pull = |(h, o): (&f32, &f32)| o / (length * root) - cosine * h / (length * length);
+            pulls.extend(code.iter().zip(target).map(pull));
+            let own = &pulls[pulls.len() - bits..];
+            shared.iter_mut().zip(own).for_each(|(shared, pull)| *shared += weight * pull / total);
+        }
+        let scale = self.consistency / rows.len() as f32;
+        let each = gradient.chunks_exact_mut(bits).zip(pulls.chunks_exact(bits)).zip(&weights);
+        for ((gradient, pulls), weight) in each {
+            let values = gradient.iter_mut().zip(pulls).zip(&shared);
+            values.for_each(|((value, pull), shared)| *value -= weight * scale * (pull - shared));
         }
     }
 
@@ -382,26 +393,34 @@ mod tests {
     }
 
     #[test]
-    fn consistency_is_the_gradient_of_the_cosine() {
+    fn consistency_is_the_gradient_of_the_cosine_less_what_all_rows_share() {
         let loss = classes(0.7);
-        let rows = [2, 0];
-        let codes: Vec<f32> = (0..16).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
-        let mut gradient = vec![0.0; 16];
+        let rows = [2, 0, 3];
+        let codes: Vec<f32> = (0..24).map(|i| if i % 3 == 0 || i > 18 { 1.0 } else { -1.0 }).collect();
+        let mut gradient = vec![0.0; 24];
         loss.add_consistency(&mut gradient, &codes, &rows);
         let value = |codes: &[f32]| -> f64 {
-            let terms = codes.chunks(8).zip([2_usize, 0]).map(|(h, y)| {
+            let terms = codes.chunks(8).zip([2_usize, 0, 2]).map(|(h, y)| {
                 let dot: f64 = h.iter().zip(&loss.targets[y]).map(|(a, b)| f64::from(a * b)).sum();
                 let norm = h.iter().map(|a| f64::from(a * a)).sum::<f64>().sqrt() * 8.0_f64.sqrt();
-                0.7 * (1.0 - dot / norm) / 2.0
+                0.7 * (1.0 - dot / norm) / 3.0
             });
             terms.sum()
         };
-        for i in 0..16 {
+        let slope = |i: usize| {
             let mut moved = codes.clone();
             moved[i] += 1e-3;
-            let numeric = (value(&moved) - value(&codes)) / 1e-3;
+            (value(&moved) - value(&codes)) / 1e-3
+        };
+        for i in 0..24 {
+            let shared = [0, 8, 16].map(|row| slope(row + i % 8)).iter().sum::<f64>() / 3.0;
+            let numeric = slope(i) - shared;
             assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
         }
+        // Of one class alone, with the same code, nothing is pulled.
+        let mut alike = vec![0.0; 16];
+        loss.add_consistency(&mut alike, &codes[..8].repeat(2), &[2, 3]);
+        assert!(alike.iter().all(|value| value.abs() < 1e-7), "{alike:?}");
     }
 
     #[test]
@@ -416,9 +435,13 @@ mod tests {
             assert_eq!((dropped, &gradient[..2 * width]), (alone, &expected[..]));
             assert!(gradient[2 * width..].iter().all(|value| *value == 0.0));
             assert_eq!(loss.evaluate(&outputs[..3 * width], &[0, 1, 2]), measured);
-            let mut consistency = vec![0.0; 8];
-            loss.add_consistency(&mut consistency, &[1.0; 8], &[2]);
-            assert!(consistency.iter().all(|value| *value == 0.0));
+            let mut consistency = [vec![0.0; 16], vec![0.0; 24]];
+            let codes: Vec<f32> = (0..24).map(|i| if i % 5 < 2 { 1.0 } else { -1.0 }).collect();
+            loss.add_consistency(&mut consistency[0], &codes[..16], &[0, 1]);
+            loss.add_consistency(&mut consistency[1], &codes, &[0, 1, 2]);
+            assert!(consistency[1][16..].iter().all(|value| *value == 0.0));
+            let mut pairs = consistency[0].iter().zip(&consistency[1]);
+            assert!(pairs.all(|(alone, all)| (2.0 * alone - 3.0 * all).abs() < 1e-6));
             let (nothing, gradient) = loss.learn(&outputs[..width], &[2]);
             assert!(nothing == 0.0 && gradient.iter().all(|value| *value == 0.0));
         }

@@ -8,7 +8,7 @@ use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunSettings};
-use hashvfl_detectors::split;
+use hashvfl_detectors::{PartyDetector, Scaled, split};
 use tracing::{debug, info, warn};
 
 use crate::backlog::Backlog;
@@ -30,6 +30,7 @@ pub struct Worker<'a> {
     recorder: Option<Recorder>,
     watchman: Watchman,
     detectors: Option<DetectorsConfig>,
+    fitted: Option<Scaled<PartyDetector>>,
     backlog: Backlog,
     passes_ahead: u32,
     released_bits: u64,
@@ -68,6 +69,7 @@ impl<'a> Worker<'a> {
             recorder,
             watchman,
             detectors: config.detectors.clone(),
+            fitted: None,
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
@@ -163,6 +165,9 @@ impl<'a> Worker<'a> {
                 p_values: self.judge().with_context(|| format!("step {step}"))?,
             }),
             Work::Finish { step } => {
+                if let Some(detectors) = &self.fitted {
+                    self.state.keep_detectors(detectors)?;
+                }
                 self.state.finish(&self.prepared.model(self.settings))?;
                 self.recorder.take().map_or(Ok(()), Recorder::finish)?;
                 info!(step, released_bits = self.released_bits, "finished; the model is kept");
@@ -176,8 +181,7 @@ impl<'a> Worker<'a> {
     /// predicted ones, where it would and its policy allows it.
     fn judge(&mut self) -> anyhow::Result<Option<(Grid, Vec<u8>)>> {
         let Some(config) = &self.detectors else { return Ok(None) };
-        let panel = detect::fit(config, &self.prepared)?;
-        self.state.keep_detectors(&panel)?;
+        let detectors = self.fitted.insert(detect::fit(config, &self.prepared)?);
         info!("detectors of abnormal inputs fitted");
         let Some(grid) = config.grid() else { return Ok(None) };
         let rows = split::calibrating(self.prepared.plan.part(Part::Calibration));
@@ -185,7 +189,7 @@ impl<'a> Worker<'a> {
             warn!("{refusal}: the coordinator will not make use of what this party's detectors say");
             return Ok(None);
         }
-        let p_values = detect::judge_calibrating(&panel, grid, &self.prepared)?;
+        let p_values = detect::judge_calibrating(detectors, grid, &self.prepared)?;
         self.released_bits += (rows.len() * grid.bits()) as u64;
         Ok(Some((grid, p_values.into_bytes())))
     }
