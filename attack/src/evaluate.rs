@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
-use hashvfl_core::RunSettings;
 use hashvfl_core::response::cost_in_words;
+use hashvfl_core::{RunSettings, Task};
 use hashvfl_learning::encoder::Cut;
+use hashvfl_learning::evaluation::Evaluation;
 use hashvfl_transcript::Recording;
 
 use crate::bench::{Attackable, Bench, Findings, TEST, TRAINING};
@@ -184,7 +185,7 @@ fn not_tried(config: &AttackConfig) -> Vec<String> {
 }
 
 fn metric_name(run: &RunSettings) -> &'static str {
-    hashvfl_learning::loss::Evaluation::metric_name(run.task)
+    Evaluation::metric_name(run.task)
 }
 
 fn summary_metric(evidence: &Evidence) -> anyhow::Result<f64> {
@@ -193,7 +194,20 @@ fn summary_metric(evidence: &Evidence) -> anyhow::Result<f64> {
         .with_context(|| format!("cannot read {}: has the run finished?", path.display()))?;
     let summary: Summary = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
     let test = summary.test.context("the run has no test records: set run.test_share")?;
-    Ok(test.metric(evidence.coordinator.run.task))
+    utility(test, evidence.coordinator.run.task)
+}
+
+/// The test metric that privacy is set against.
+///
+/// # Errors
+/// If it is undefined.
+pub(crate) fn utility(test: Evaluation, task: Task) -> anyhow::Result<f64> {
+    test.metric(task).with_context(|| {
+        let found = test.describe(task);
+        format!(
+            "test {found}: an evaluation sets privacy against it; take more test records or another split"
+        )
+    })
 }
 
 fn run_facts(recording: &Recording, floats: &Simulated) -> BTreeMap<String, String> {

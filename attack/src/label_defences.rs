@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 use hashvfl_core::{GradientEncoding, RunSettings};
 use hashvfl_learning::encoder::Cut;
-use hashvfl_learning::loss::{Evaluation, Labels};
+use hashvfl_learning::evaluation::Evaluation;
+use hashvfl_learning::loss::Labels;
 
 use crate::bench::{Bench, TRAINING};
 use crate::labels::{Inference, Insider};

@@ -62,7 +62,7 @@ impl Bench<'_> {
             }
             let shares = sets.into_iter().zip(figures).map(|((what, _), values)| (what, values));
             spreads.extend(shares.map(|(what, values)| Spread { what, figure: names::SKILL.into(), values }));
-            let figure = hashvfl_learning::loss::Evaluation::metric_name(run.task).to_string();
+            let figure = hashvfl_learning::evaluation::Evaluation::metric_name(run.task).to_string();
             spreads.push(Spread { what: format!("the task with {name}"), figure, values: metric });
         }
         Ok(spreads)

@@ -20,6 +20,7 @@ use hashvfl_learning::local::{LocalParties, LocalParty, LocalResponse};
 use hashvfl_transcript::{Header, Recording, Transcript};
 use rand::Rng;
 
+use crate::evaluate::utility;
 use crate::evidence::{Evidence, Owner};
 use crate::observed::Observed;
 use crate::record::{Recorded, Recorder};
@@ -175,7 +176,7 @@ fn run<'a, E: Recorded>(
         observed: Observed::new(&Recording::read(path, Some(head))?)?,
         encoders: parties.into_encoders(),
         top: classifier,
-        utility: test.metric(settings.task),
+        utility: utility(test, settings.task)?,
         head: head.to_string(),
     })
 }

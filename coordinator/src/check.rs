@@ -60,7 +60,7 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<String> {
         config.serve.order = None;
     }
     let labels = labels::load(&config)?;
-    run::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
+    run::check_plan(&config, &labels.labels, &Plan::new(&config.run, labels.ids.len())?)?;
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;
     }

@@ -69,9 +69,9 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     screen::erase(&state.screened(), &ids)?;
     records.erase(&trained);
     state.keep_records(&records)?;
-    for path in [state.detectors(), state.references()].iter().filter(|path| path.exists()) {
+    for path in [state.detectors(), state.references(), state.evidence()].iter().filter(|path| path.exists()) {
         println!(
-            "{} may hold codes of calibration records without their ids: remove it to be rid of them",
+            "{} may hold codes or p-values of calibration records without their ids: remove it to be rid of them",
             path.display()
         );
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
 use hashvfl_learning::course::ScreenedAt;
 use hashvfl_learning::device;
-use hashvfl_learning::loss::{Evaluation, Labels};
+use hashvfl_learning::loss::Labels;
 use tracing::warn;
 
 use crate::config::CoordinatorConfig;
@@ -30,6 +30,7 @@ pub fn evaluate(
     ensure!(!rows.is_empty(), "run.test_share is 0: there are no test records");
     let rows = known(&config.run.parties, &stored.tables, rows)?;
     let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
+    let test = test.context("there are no test records")?;
     println!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())
 }
@@ -55,9 +56,12 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
     let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
-    let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
-    let name = Evaluation::metric_name(config.run.task);
-    println!("{} written: epoch {epoch}, validation {name} {metric:.4}, no party asked", out.display());
+    let found = classifier.evaluate_stored(&gather, &validation);
+    let found = found.map_or_else(
+        || "without validation records".to_string(),
+        |found| format!("validation {}", found.describe(config.run.task)),
+    );
+    println!("{} written: epoch {epoch}, {found}, no party asked", out.display());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod align;
 mod check;
 mod cli;
 mod config;
+mod coverage;
 mod detect;
 mod erase;
 mod evaluate;

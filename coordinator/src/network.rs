@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_core::coordinator::{Answer, PeerError, PeerSession};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, PartyName, Plan, Rows, RunSettings};
 use hashvfl_learning::cut::Parties;
@@ -196,6 +197,17 @@ impl<'a> Network<'a> {
         self.transcript.as_ref().map(Transcript::head)
     }
 
+    /// What parties' own detectors say of the `count` calibrating records, in the settings' order; absent from a party
+    /// that says nothing.
+    pub fn judge(&mut self, count: usize) -> Result<Vec<Option<(Grid, PackedCodes)>>, NetworkError> {
+        let answers = self.ask(|step| FromCoordinator::Judge { step }, (None, count))?;
+        let said = |answer| match answer {
+            Answer::Judged(said) => said,
+            Answer::Done | Answer::Codes(_) | Answer::Frozen(_) => None,
+        };
+        Ok(answers.into_iter().map(said).collect())
+    }
+
     /// Ends the run at every party with its model kept.
     pub fn finish(&mut self) -> Result<(), NetworkError> {
         self.ask(|step| FromCoordinator::Finish { step }, (None, 0))?;
@@ -227,7 +239,7 @@ impl<'a> Network<'a> {
 fn codes(answers: Vec<Answer>) -> Vec<PackedCodes> {
     let codes = |answer| match answer {
         Answer::Codes(codes) => Some(codes),
-        Answer::Done | Answer::Frozen(_) => None,
+        Answer::Done | Answer::Frozen(_) | Answer::Judged(_) => None,
     };
     answers.into_iter().filter_map(codes).collect()
 }
@@ -279,7 +291,7 @@ impl Parties for Network<'_> {
         let answers = self.ask(|step| FromCoordinator::Freeze { step }, (None, 0))?;
         let digest = |answer| match answer {
             Answer::Frozen(digest) => Some(digest),
-            Answer::Done | Answer::Codes(_) => None,
+            Answer::Done | Answer::Codes(_) | Answer::Judged(_) => None,
         };
         Ok(answers.into_iter().filter_map(digest).collect())
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use hashvfl_core::PartyName;
+use hashvfl_core::{PartyName, Task};
 use hashvfl_learning::course::{EpochReport, Progress};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -94,12 +94,12 @@ impl Teller {
         self.tell(&Event::Start { epochs, batches });
     }
 
-    /// The course goes on.
-    pub fn course(&self, progress: Progress) {
+    /// The course of a run of `task` goes on.
+    pub fn course(&self, progress: Progress, task: Task) {
         match progress {
             Progress::Batch { .. } => {}
             Progress::Epoch(report) => {
-                info!(epoch = report.epoch, "{}", describe(report));
+                info!(epoch = report.epoch, "{}", describe(report, task));
                 self.tell(&Event::Epoch(*report));
             }
             Progress::Phase(name) => {
@@ -116,15 +116,10 @@ impl Teller {
     }
 }
 
-fn describe(report: &EpochReport) -> String {
-    let mut line = format!("training loss {:.4}", report.train_loss);
-    if let Some(validation) = report.validation {
-        line += &format!(", validation loss {:.4}", validation.loss);
-        for (name, value) in
-            [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)]
-        {
-            line += &value.map_or(String::new(), |value| format!(", {name} {value:.4}"));
-        }
-    }
-    line + &format!(" ({:.1} s)", report.train_seconds)
+fn describe(report: &EpochReport, task: Task) -> String {
+    let EpochReport { train_loss, validation, train_seconds, .. } = report;
+    let validation = validation.map_or(String::new(), |found| {
+        format!(", validation loss {:.4}, {}", found.loss, found.describe_all(task))
+    });
+    format!("training loss {train_loss:.4}{validation} ({train_seconds:.1} s)")
 }

@@ -7,11 +7,13 @@ use anyhow::{Context, bail};
 use hashvfl_core::coordinator::{Admission, PeerError};
 use hashvfl_core::run_records::digest_of_run;
 use hashvfl_core::{LeftOut, PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
+use hashvfl_detectors::split;
 use hashvfl_files::write_whole;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::course::{self, CourseError, Outcome, Screen, ScreenedAt};
 use hashvfl_learning::device::{self, Opened};
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::evaluation::Evaluation;
+use hashvfl_learning::loss::Labels;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_proto::driver::Driver;
 use hashvfl_transcript::{Cut, Header, Transcript};
@@ -19,7 +21,8 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
-use crate::detect::{self, Fitted};
+use crate::coverage;
+use crate::detect::{self, Fitted, Left};
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
 use crate::lobby::{Joined, Lobby};
@@ -38,7 +41,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let teller = Teller::new(json);
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
-    check_plan(config, &plan)?;
+    check_plan(config, &labelled.labels, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
@@ -60,7 +63,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let records = labelled.keep(RunRecords::new(&config.run_id, &labelled.ids, gone.clone()));
     let kept = (plan.clone(), transcript, label_ledger);
     let mut network = Network::new(&driver, &config.run, joined, kept, config.wait.step_s);
-    let begun = begin(config, &mut network, plan, &gone);
+    let begun = begin(config, &mut network, (&labelled.labels, plan), &gone);
     let plan = match begun {
         Ok(plan) => plan,
         Err(error) => {
@@ -85,7 +88,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         &mut classifier,
         config.top.patience,
         screen,
-        &mut |progress| teller.course(progress),
+        &mut |progress| teller.course(progress, config.run.task),
     );
     let kept = course.map_err(flatten).and_then(|outcome| {
         let seconds = Seconds {
@@ -97,7 +100,10 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             // Unwrap safety: the course keeps the codes of all test and calibration records.
             outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
         };
-        let fitted = detect::fit(config, &plan, &classifier, &gather, &outcome.drawn)?;
+        let calibrating = split::calibrating(plan.part(Part::Calibration));
+        let said = if calibrating.is_empty() { Vec::new() } else { network.judge(calibrating.len())? };
+        let left = Left { drawn: &outcome.drawn, said: &said };
+        let fitted = detect::fit(config, &plan, &classifier, &gather, left)?;
         let test_rows = plan.part(Part::Test);
         let flags = fitted
             .as_ref()
@@ -110,10 +116,13 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         if let Some(table) = screener.as_ref().map(|screener| screener.table(&ids)).transpose()?.flatten() {
             write_whole(&state.screened(), &table)?;
         }
-        if let Some(Fitted { detectors, references }) = &fitted {
+        if let Some(Fitted { detectors, references, evidence }) = &fitted {
             hashvfl_detectors::file::write(&state.detectors(), detectors)?;
             if let Some(references) = references {
                 hashvfl_detectors::file::write(&state.references(), references)?;
+            }
+            if let Some(evidence) = evidence {
+                hashvfl_detectors::file::write(&state.evidence(), evidence)?;
             }
         }
         let top = TopFile::of(&classifier, outcome.encoders.clone(), classes, records.digest());
@@ -130,14 +139,15 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         }
     };
     if let Some(test) = summary.test {
-        info!("test {} {:.4}", summary.metric, test.metric(config.run.task));
+        info!("test {}", test.describe(config.run.task));
     }
     teller.finished(&state.summary());
     Ok(())
 }
 
 /// Whether all that is to be done with the records of `plan` has enough of them.
-pub fn check_plan(config: &CoordinatorConfig, plan: &Plan) -> anyhow::Result<()> {
+pub fn check_plan(config: &CoordinatorConfig, labels: &Labels, plan: &Plan) -> anyhow::Result<()> {
+    coverage::check(config.run.task, labels, plan)?;
     detect::check(&config.detectors, plan)?;
     config.screening.map_or(Ok(()), |screening| screening.check_records(plan))
 }
@@ -156,12 +166,14 @@ fn left_out_by_any(by_party: &BTreeMap<PartyName, LeftOut>) -> LeftOut {
 fn begin(
     config: &CoordinatorConfig,
     network: &mut Network,
-    plan: Plan,
+    (labels, plan): (&Labels, Plan),
     left_out: &LeftOut,
 ) -> anyhow::Result<Plan> {
     let without = "without the records that parties' policies refuse";
     let plan = plan.without(left_out).context(without)?;
-    check_plan(config, &plan).context(without)?;
+    if !left_out.is_empty() {
+        check_plan(config, labels, &plan).context(without)?;
+    }
     network.begin(left_out, plan.clone())?;
     Ok(plan)
 }
@@ -201,7 +213,10 @@ async fn gather(
 fn flatten(error: CourseError<NetworkError>) -> anyhow::Error {
     match error {
         CourseError::Parties(error) => error.into(),
-        CourseError::Snapshot(_) | CourseError::Screening(_) | CourseError::Diverged { .. } => error.into(),
+        CourseError::Snapshot(_)
+        | CourseError::Refit(_)
+        | CourseError::Screening(_)
+        | CourseError::Diverged { .. } => error.into(),
     }
 }
 
@@ -247,11 +262,10 @@ fn without(
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     rows: &[u32],
 ) -> BTreeMap<PartyName, Evaluation> {
-    let parties = if rows.is_empty() { &[][..] } else { &config.run.parties };
     let without = |(index, party): (usize, &PartyName)| {
-        (party.clone(), classifier.evaluate_without(index, gather, rows))
+        Some((party.clone(), classifier.evaluate_without(index, gather, rows)?))
     };
-    parties.iter().enumerate().map(without).collect()
+    config.run.parties.iter().enumerate().filter_map(without).collect()
 }
 
 fn summarise(
@@ -264,7 +278,7 @@ fn summarise(
     let (up_per_record_and_step, down_per_record_and_step) = network.traffic.per_record_and_step();
     let test_rows = plan.part(Part::Test);
     let balance = config.run.parties.iter().zip(&outcome.tables).filter_map(|(party, table)| {
-        Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits())))
+        Some((party.clone(), Balance::of(&table.signs(test_rows).ok()?, table.bits())?))
     });
     let encoders = config
         .run
@@ -290,7 +304,7 @@ fn summarise(
         flags,
         screening,
         bits_released_per_record: outcome.released,
-        balance: if test_rows.is_empty() { BTreeMap::new() } else { balance.collect() },
+        balance: balance.collect(),
         bytes: Bytes {
             up: network.traffic.up_bytes,
             down: network.traffic.down_bytes,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::{Part, PartyName, Plan, RunId};
 use hashvfl_detectors::screen::Action;
 use hashvfl_learning::course::{EpochReport, Released};
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::evaluation::Evaluation;
 use hashvfl_learning::metrics::Balance;
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::left_out::LeftOut;
 use crate::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use crate::name::{PartyName, RunId};
+use crate::p_value::Grid;
 use crate::records::RecordsDigest;
 use crate::settings::{OnRefusal, Settings};
 
@@ -181,6 +182,8 @@ pub enum Answer {
     Done,
     /// The bottom model is frozen.
     Frozen(Digest),
+    /// p-values of the records asked for; none from a party that sends none.
+    Judged(Option<(Grid, PackedCodes)>),
 }
 
 /// Why a party's message is not the answer.
@@ -237,6 +240,7 @@ enum Open {
     Checkpointed,
     Restored,
     Frozen,
+    Judged { rows: usize },
     Finished,
 }
 
@@ -248,6 +252,7 @@ impl Open {
             Self::Checkpointed => "Checkpointed",
             Self::Restored => "Restored",
             Self::Frozen => "Frozen",
+            Self::Judged { .. } => "Judged",
             Self::Finished => "Finished",
         }
     }
@@ -273,7 +278,7 @@ impl PeerSession {
         &self.party
     }
 
-    /// Notes that `request` goes to the party; `rows` is the number of codes that it asks for.
+    /// Notes that `request` goes to the party; `rows` is the number of codes or p-values that it asks for.
     pub fn requested(&mut self, request: &FromCoordinator, rows: usize) {
         let (step, open) = match request {
             FromCoordinator::Encode { step, .. } | FromCoordinator::Draw { step, .. } => {
@@ -282,6 +287,7 @@ impl PeerSession {
             FromCoordinator::Checkpoint { step, .. } => (*step, Open::Checkpointed),
             FromCoordinator::Restore { step, .. } => (*step, Open::Restored),
             FromCoordinator::Freeze { step } => (*step, Open::Frozen),
+            FromCoordinator::Judge { step } => (*step, Open::Judged { rows }),
             FromCoordinator::Finish { step } => (*step, Open::Finished),
             _ => return,
         };
@@ -303,10 +309,13 @@ impl PeerSession {
                 return Err(PeerError::Failed { step: expected, party: self.party.clone(), text });
             }
             (Open::Codes { rows }, FromParty::Codes { step, bytes }) if step == expected => {
-                let codes = PackedCodes::from_bytes(rows, self.bits, bytes);
-                let party = self.party.clone();
-                (step, Answer::Codes(codes.map_err(|source| PeerError::Codes { step, party, source })?))
+                (step, Answer::Codes(self.packed(rows, self.bits, bytes)?))
             }
+            (Open::Judged { rows }, FromParty::Judged { step, p_values }) if step == expected => {
+                let unpacked = |(grid, bytes): (Grid, _)| Ok((grid, self.packed(rows, grid.bits(), bytes)?));
+                (step, Answer::Judged(p_values.map(unpacked).transpose()?))
+            }
+            (Open::Judged { .. }, FromParty::Judged { step, .. }) => (step, Answer::Done),
             (Open::Codes { .. }, FromParty::Codes { step, .. }) => (step, Answer::Done),
             (Open::Checkpointed, FromParty::Checkpointed { step }) => (step, Answer::Done),
             (Open::Restored, FromParty::Restored { step }) => (step, Answer::Done),
@@ -319,6 +328,13 @@ impl PeerSession {
         }
         self.open = Open::Nothing;
         Ok(answer)
+    }
+
+    fn packed(&self, rows: usize, bits: usize, bytes: Vec<u8>) -> Result<PackedCodes, PeerError> {
+        PackedCodes::from_bytes(rows, bits, bytes).map_err(|source| {
+            let (step, party) = (self.step, self.party.clone());
+            PeerError::Codes { step, party, source }
+        })
     }
 }
 
@@ -416,6 +432,14 @@ mod tests {
         let mut drawing = PeerSession::new(name("a"), 4);
         drawing.requested(&FromCoordinator::Draw { step: 3, chunk: 0 }, 6);
         assert!(matches!(drawing.receive(codes(3, 4)), Err(PeerError::Codes { .. })));
+        let judged = |p_values| {
+            let mut judging = PeerSession::new(name("a"), 4);
+            judging.requested(&FromCoordinator::Judge { step: 3 }, 6);
+            judging.receive(FromParty::Judged { step: 3, p_values })
+        };
+        assert_eq!(judged(None), Ok(Answer::Judged(None)));
+        assert!(matches!(judged(Some((Grid::FINE, vec![0; 3]))), Ok(Answer::Judged(Some((Grid::FINE, _))))));
+        assert!(matches!(judged(Some((Grid::FINE, vec![0; 4]))), Err(PeerError::Codes { .. })));
         let mut peer = asked();
         peer.receive(codes(3, 3)).unwrap();
         assert!(matches!(peer.receive(codes(3, 3)), Err(PeerError::Unexpected { .. })), "an answer twice");

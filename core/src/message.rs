@@ -4,12 +4,13 @@ use crate::digest::Digest;
 use crate::gradient::Gradient;
 use crate::left_out::LeftOut;
 use crate::name::{PartyName, RunId};
+use crate::p_value::Grid;
 use crate::plan::Rows;
 use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
 /// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +62,13 @@ pub enum FromParty {
         step: u64,
         /// Digest of everything that turns columns into codes.
         encoder: Digest,
+    },
+    /// What its own detectors say of the calibration records that calibrate.
+    Judged {
+        /// The request's step.
+        step: u64,
+        /// Which p-values, and those packed, one a record; absent where the party sends none.
+        p_values: Option<(Grid, Vec<u8>)>,
     },
     /// The party has kept its model and leaves.
     Finished {
@@ -134,6 +142,11 @@ pub enum FromCoordinator {
         /// Number of this request.
         step: u64,
     },
+    /// Say what your own detectors make of the calibration records that calibrate, if you will say it of predicted records.
+    Judge {
+        /// Number of this request.
+        step: u64,
+    },
     /// Keep the model and leave.
     Finish {
         /// Number of this request.
@@ -170,6 +183,7 @@ impl FromParty {
             Self::Checkpointed { .. } => "Checkpointed",
             Self::Restored { .. } => "Restored",
             Self::Frozen { .. } => "Frozen",
+            Self::Judged { .. } => "Judged",
             Self::Finished { .. } => "Finished",
             Self::Failed { .. } => "Failed",
         }
@@ -190,6 +204,7 @@ impl FromCoordinator {
             Self::Restore { .. } => "Restore",
             Self::Draw { .. } => "Draw",
             Self::Freeze { .. } => "Freeze",
+            Self::Judge { .. } => "Judge",
             Self::Finish { .. } => "Finish",
         }
     }

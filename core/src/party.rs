@@ -5,7 +5,7 @@
 //!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
 //!                                                          ^ |  <-------------------  Gradient
 //!                                 Encode(chunk), Checkpoint| |
-//!                                                   Freeze +-+  Restore            Freeze
+//!                                      Freeze, Draw, Judge +-+  Restore            Freeze
 //!                                                            |\---------> Restored --------> Ready, frozen
 //!                                                            |   Finish
 //!                                                            \----------> Done
@@ -150,6 +150,11 @@ pub enum Work {
         /// The step.
         step: u64,
     },
+    /// Judge the calibration records that calibrate, and say what is to be said of it.
+    Judge {
+        /// The step.
+        step: u64,
+    },
     /// Keep the model, confirm, and leave.
     Finish {
         /// The step.
@@ -197,6 +202,7 @@ pub struct PartySession {
     next_chunk: BTreeMap<Part, u32>,
     next_drawn: u32,
     frozen: bool,
+    judged: bool,
 }
 
 impl PartySession {
@@ -213,6 +219,7 @@ impl PartySession {
             next_chunk,
             next_drawn: 0,
             frozen: false,
+            judged: false,
         }
     }
 
@@ -282,6 +289,7 @@ impl PartySession {
                 self.state = State::Ready;
                 Ok(Work::Freeze { step })
             }
+            (State::Ready, FromCoordinator::Judge { step }) => self.judge(step),
             (State::Ready, FromCoordinator::Finish { step }) => {
                 self.advance("Finish", step)?;
                 self.state = State::Done;
@@ -351,6 +359,21 @@ impl PartySession {
             }
         };
         Err(PartyError::Forbidden { what: "encode drawn inputs", when })
+    }
+
+    /// Calibration records are judged once.
+    fn judge(&mut self, step: u64) -> Result<Work, PartyError> {
+        self.advance("Judge", step)?;
+        let when = match self.plan.part(Part::Calibration) {
+            _ if !self.frozen => "after the freeze",
+            [] => "with run.calibration_share above 0",
+            _ if self.judged => "once",
+            _ => {
+                self.judged = true;
+                return Ok(Work::Judge { step });
+            }
+        };
+        Err(PartyError::Forbidden { what: "judge calibration records", when })
     }
 
     /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.

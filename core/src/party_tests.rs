@@ -58,20 +58,22 @@ fn a_run_in_order() {
     assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
 }
 
+/// A party with a calibration part of such a share, after step 1.
+fn frozen(calibration_share: f64) -> PartySession {
+    let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
+    let settings = RunSettings { calibration_share, ..new };
+    let plan = Plan::new(&settings, 400).unwrap();
+    let mut session = PartySession::new(settings, plan, LeftOut::default());
+    session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+    session.receive(FromCoordinator::Accepted).unwrap();
+    session.receive(begin(&[])).unwrap();
+    session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
+    session
+}
+
 #[test]
 fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
     let draw = |step, chunk| FromCoordinator::Draw { step, chunk };
-    let frozen = |calibration_share| {
-        let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
-        let settings = RunSettings { calibration_share, ..new };
-        let plan = Plan::new(&settings, 400).unwrap();
-        let mut session = PartySession::new(settings, plan, LeftOut::default());
-        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-        session.receive(FromCoordinator::Accepted).unwrap();
-        session.receive(begin(&[])).unwrap();
-        session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
-        session
-    };
     let refused = |mut session: PartySession, step, chunk| {
         let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
         error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
@@ -86,6 +88,20 @@ fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
     assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_share above 0"));
     assert!(refused(joined(), 1, 0).contains("after the freeze"));
     assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
+}
+
+#[test]
+fn calibration_records_are_judged_once_by_a_frozen_party() {
+    let judge = |step| FromCoordinator::Judge { step };
+    let refused = |mut session: PartySession, step| {
+        let error = session.receive(judge(step)).unwrap_err().to_string();
+        error.strip_prefix("the coordinator asked to judge calibration records, ").unwrap().to_string()
+    };
+    let mut session = frozen(0.3);
+    assert_eq!(session.receive(judge(2)), Ok(Work::Judge { step: 2 }));
+    assert!(refused(session, 3).contains("only once"));
+    assert!(refused(frozen(0.0), 2).contains("with run.calibration_share above 0"));
+    assert!(refused(joined(), 1).contains("after the freeze"));
 }
 
 #[test]
@@ -105,6 +121,7 @@ fn only_the_freeze_follows_a_restore() {
         chunk(4, Part::CohortValidation),
         chunk(4, Part::Test),
         FromCoordinator::Draw { step: 4, chunk: 0 },
+        FromCoordinator::Judge { step: 4 },
         FromCoordinator::Checkpoint { step: 4, label },
         FromCoordinator::Restore { step: 4, label },
         FromCoordinator::Finish { step: 4 },

@@ -2,7 +2,7 @@
 //!
 //! Coordinator and parties derive the same plan, so no request names a record, and a coordinator cannot ask
 //! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no
-//! part: a stratified order would tell them to the parties.
+//! part: a stratified order would tell them to the parties, which see each record's part (docs/threat-model.md).
 
 use serde::{Deserialize, Serialize};
 

@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use crate::batch::References;
 use crate::coordinator::CoordinatorDetector;
 use crate::error::DetectorError;
+use crate::evidence::Evidence;
 use crate::limits::MAX_FILE_BYTES;
-use crate::panel::Calibrated;
+use crate::panel::{Calibrated, Scaled};
 use crate::party::PartyDetector;
 
 /// The version that is written.
@@ -34,9 +35,15 @@ impl Stored for Calibrated<CoordinatorDetector> {
     }
 }
 
-impl Stored for Calibrated<PartyDetector> {
+impl Stored for Scaled<PartyDetector> {
     fn check_parts(&self) -> Result<(), DetectorError> {
         self.check(PartyDetector::check)
+    }
+}
+
+impl Stored for Evidence {
+    fn check_parts(&self) -> Result<(), DetectorError> {
+        self.check()
     }
 }
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A [`Detector`] gives scores without a scale. [`conformal`] turns a score into a p-value by comparing it with those
-//! of normal rows that fitted nothing, and [`Panel`] does both for a chosen set of detectors. [`drift`] watches
+//! of normal rows that fitted nothing, and [`Panel`] does both for a chosen set of detectors, [`evidence`] for those of
+//! several sides. [`drift`] watches
 //! p-values over time, [`screen`] judges training records, [`batch`] compares a batch of rows with itself.
 //!
 //! [`networks`] go through `hashvfl-learning`; all else computes here.
@@ -25,6 +26,7 @@ pub mod disagreement;
 pub mod distance;
 pub mod drift;
 pub mod error;
+pub mod evidence;
 pub mod file;
 pub mod gaussians;
 pub mod histogram;
@@ -46,8 +48,9 @@ pub use codes::Codes;
 pub use combine::Combination;
 pub use coordinator::{Beside, CoordinatorDetector, CoordinatorKind};
 pub use error::DetectorError;
+pub use evidence::Evidence;
 pub use networks::{Labelled, Told, label_p_values};
-pub use panel::{Calibrated, Panel};
+pub use panel::{Calibrated, Panel, Scaled};
 pub use party::{PartyDetector, PartyKind};
 pub use rows::{Local, Seen, Values};
 

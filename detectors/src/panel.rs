@@ -95,6 +95,45 @@ impl<D: Score<R>, R: ?Sized> Score<R> for Panel<D> {
     }
 }
 
+/// A panel whose combined score is brought to the scale of a single detector again: the share of normal rows that are as
+/// strange, which falls on beyond the last of them. It is no calibrated p-value.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scaled<D> {
+    panel: Panel<D>,
+    tail: Tail,
+}
+
+impl<D> Scaled<D> {
+    /// Learns the scale on the normal `rows` that gave `panel` its own.
+    ///
+    /// # Errors
+    /// If the rows are too few.
+    pub fn new<R: ?Sized>(panel: Panel<D>, rows: &R) -> Result<Self, DetectorError>
+    where
+        D: Score<R>,
+    {
+        Ok(Self { tail: Tail::new(panel.score(rows)?)?, panel })
+    }
+
+    /// The share of normal rows that are as strange as each of `rows`, above 0 and at most 1.
+    ///
+    /// # Errors
+    /// If the rows are of other lengths than those fitted on.
+    pub fn shares<R: ?Sized>(&self, rows: &R) -> Result<Vec<f64>, DetectorError>
+    where
+        D: Score<R>,
+    {
+        let share = |score: f64| self.tail.log_share(score).exp().max(f64::MIN_POSITIVE);
+        Ok(self.panel.score(rows)?.into_iter().map(share).collect())
+    }
+
+    /// Refuses stored parts that do not fit together; `check` judges a detector.
+    pub fn check(&self, check: impl Fn(&D) -> Result<(), DetectorError>) -> Result<(), DetectorError> {
+        self.panel.check(check)?;
+        self.tail.check()
+    }
+}
+
 /// A panel with its calibration: rows to p-values and flags.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated<D> {

@@ -1,6 +1,8 @@
 //! Which records of a run's calibration part (`run.calibration_share`) do what, at the coordinator and at a party alike:
 //! half of them fit detectors, a fifth puts their scores on one scale, the rest calibrates.
 
+use hashvfl_core::limits::MAX_BATCH_ROWS;
+
 use crate::conformal::rows_needed;
 use crate::error::DetectorError;
 
@@ -15,6 +17,13 @@ pub fn split(rows: &[u32]) -> [&[u32]; 3] {
     let (fit, rest) = rows.split_at(at(SHARES[0]));
     let (scale, calibrate) = rest.split_at(at(SHARES[1]).min(rest.len()));
     [fit, scale, calibrate]
+}
+
+/// The rows that calibrate, as many of them as p-values fit into one message: more tell no lower level that anybody asks
+/// for.
+pub fn calibrating(rows: &[u32]) -> &[u32] {
+    let [_, _, calibrate] = split(rows);
+    &calibrate[..calibrate.len().min(MAX_BATCH_ROWS)]
 }
 
 /// The fewest records that are enough to fit detectors, and with which a p-value can be `level` or less.
@@ -34,7 +43,15 @@ pub fn check(rows: &[u32], level: f64) -> Result<(), DetectorError> {
         let of_all = records_needed(level);
         return Err(DetectorError::Part { level, needed, found, records, of_all });
     }
-    DetectorError::rows("fitting detectors on run.calibration_share", LEAST, records)
+    check_fit(rows)
+}
+
+/// Refuses a calibration part that is too small to fit detectors on.
+///
+/// # Errors
+/// With the number of records that are needed.
+pub fn check_fit(rows: &[u32]) -> Result<(), DetectorError> {
+    DetectorError::rows("fitting detectors on run.calibration_share", LEAST, rows.len())
 }
 
 #[cfg(test)]

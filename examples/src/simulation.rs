@@ -8,8 +8,9 @@ use hashvfl_learning::course::{self, EpochReport, Progress, Released};
 use hashvfl_learning::cut::{Embedding, Parties};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{Cut, Encoder, EncoderConfig};
+use hashvfl_learning::evaluation::Evaluation;
 use hashvfl_learning::local::{LocalParties, LocalParty};
-use hashvfl_learning::loss::{Evaluation, Labels};
+use hashvfl_learning::loss::Labels;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::threads;
 use hashvfl_learning::{Classifier, TopConfig};
@@ -43,7 +44,7 @@ pub struct Simulated {
     pub without: Vec<Evaluation>,
     /// Bits that each party released of a record.
     pub released: Released,
-    /// Balance of each party's bits on the records that the simulation named; empty for floats.
+    /// Balance of each party's bits on the records that the simulation named; empty for floats and without such records.
     pub balance: Vec<Balance>,
 }
 
@@ -158,11 +159,11 @@ impl Simulation<'_> {
             outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
         };
         let test_rows = plan.part(Part::Test);
-        let parties = if test_rows.is_empty() { 0 } else { self.sides.len() };
-        let without =
-            (0..parties).map(|party| classifier.evaluate_without(party, &gather, test_rows)).collect();
+        let without = (0..self.sides.len())
+            .filter_map(|party| classifier.evaluate_without(party, &gather, test_rows))
+            .collect();
         if self.settings.refits() {
-            validation = Some(classifier.evaluate_stored(&gather, plan.part(Part::Validation)));
+            validation = classifier.evaluate_stored(&gather, plan.part(Part::Validation));
         }
         Ok(Simulated {
             epochs: outcome.curve,
@@ -188,7 +189,7 @@ impl Simulation<'_> {
             let batches = parties.encode(rows, count)?;
             signs.iter_mut().zip(batches).for_each(|(all, batch)| all.extend(batch.to_signs()));
         }
-        Ok(signs.iter().map(|signs| Balance::of(signs, self.settings.bits)).collect())
+        Ok(signs.iter().filter_map(|signs| Balance::of(signs, self.settings.bits)).collect())
     }
 }
 

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
+use crate::evaluation::Evaluation;
 use crate::gradients::Gradients;
 use crate::init::Init;
-use crate::loss::{Evaluation, Labels, Loss, LossConfig};
+use crate::loss::{Labels, Loss, LossConfig};
 use crate::predictor::Meaning;
 use crate::range::{RangeError, above_zero, at_least_zero, share};
 use crate::schedule::Rates;
@@ -30,7 +31,8 @@ pub struct TopConfig {
     pub loss: LossConfig,
     /// The optimiser; its learning rate is `run.learning_rate`.
     pub adam: AdamConfig,
-    /// Epochs without a better validation metric after which training stops; 0 never stops early.
+    /// Epochs without a better model on validation records ([`Evaluation::is_better_than`]) after which training stops;
+    /// 0 never stops early.
     pub patience: u32,
     /// Epochs of fitting on stored codes, where the run refits.
     pub refit_epochs: u32,
@@ -73,6 +75,22 @@ pub struct Step {
     pub gradients: Vec<Vec<f32>>,
 }
 
+/// How a fit on stored codes fails.
+#[derive(Debug, thiserror::Error)]
+pub enum RefitError {
+    /// The best model cannot be taken back.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Losses are no numbers any more.
+    #[error(
+        "epoch {epoch} of the fit on stored codes: the loss is not finite: lower top.refit_learning_rate"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+}
+
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
@@ -89,11 +107,13 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`.
+    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`. What it says before it has
+    /// learned is right on average over `train`: were it not, the first gradients would all point one way, which a party
+    /// cannot tell from a hijacker's.
     pub fn new(
         config: TopConfig,
         loss: Loss,
-        inputs: usize,
+        (train, inputs): (&[u32], usize),
         rates: Rates,
         seed: u64,
         device: &Device,
@@ -102,6 +122,7 @@ impl Classifier {
         let mut init = Init::new(stream(seed, "top weights", &[]), &device);
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
+        let model = model.with_output_bias(loss.prior(train), &device);
         let adam = Adam::new(config.adam);
         let party_dropout = 0.0;
         Ok(Self {
@@ -128,11 +149,12 @@ impl Classifier {
         seed: u64,
         device: &Device,
     ) -> Result<Self, BottomError> {
-        let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
+        let train = plan.part(Part::CohortTrain);
+        let loss = Loss::new(labels, train, config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
         let rates = Rates::of_run(settings, plan.updates());
         let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
-        let classifier = Self::new(config.clone(), loss, inputs, rates, seed, device)?;
+        let classifier = Self::new(config.clone(), loss, (train, inputs), rates, seed, device)?;
         Ok(Self { party_dropout, gradient_noise, ..classifier })
     }
 
@@ -242,26 +264,27 @@ impl Classifier {
         self.pull(parts, rows.len(), |outputs| self.loss.learn(outputs, rows).1)
     }
 
-    /// Measures outputs on `rows`.
-    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
+    /// Measures outputs on `rows`; `None` for no rows.
+    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Option<Evaluation> {
         self.loss.evaluate(outputs, rows)
     }
 
     /// Starts anew and fits on stored codes: `gather` brings all parties' codes of rows. The model of the
-    /// epoch that does best on `validation` is kept; returns that epoch (from 1).
+    /// epoch that does best on `validation` is kept ([`Evaluation::is_better_than`]), the last where that is empty;
+    /// returns that epoch (from 1).
     pub fn refit(
         &mut self,
         gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
         (train, validation): (&[u32], &[u32]),
         batch_rows: usize,
         task: Task,
-    ) -> Result<u32, SnapshotError> {
+    ) -> Result<u32, RefitError> {
         let batches = train.len().div_ceil(batch_rows).max(1);
         let mut init = Init::new(stream(self.seed, "refit weights", &[]), &self.device);
         let inputs = gather(&train[..1]).iter().map(Vec::len).sum();
         let hidden = self.config.hidden.clone();
         // Unwrap safety: the same sizes made a model before.
-        self.model =
+        let model =
             MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
         self.adam = Adam::new(self.config.adam);
         let updates = u64::from(self.config.refit_epochs) * batches as u64;
@@ -269,17 +292,20 @@ impl Classifier {
         if let Some(recall) = self.loss.recall() {
             recall.end_cycle();
         }
+        self.model = model.with_output_bias(self.loss.prior(train), &self.device);
         let mut order = train.to_vec();
-        let mut best: Option<(f64, u32, Snapshot)> = None;
+        let mut best: Option<(Evaluation, u32, Snapshot)> = None;
         for epoch in 1..=self.config.refit_epochs {
             shuffle(&mut order, &mut stream(self.seed, "refit batches", &[u64::from(epoch)]));
             for batch in 0..batches {
                 let rows = &order[order.len() * batch / batches..order.len() * (batch + 1) / batches];
-                self.step(&gather(rows), rows);
+                if !self.step(&gather(rows), rows).loss.is_finite() {
+                    return Err(RefitError::Diverged { epoch });
+                }
             }
-            let metric = self.evaluate_stored(gather, validation).metric(task);
-            if !validation.is_empty() && best.as_ref().is_none_or(|(most, ..)| metric > *most) {
-                best = Some((metric, epoch, self.snapshot()));
+            let Some(found) = self.evaluate_stored(gather, validation) else { continue };
+            if best.as_ref().is_none_or(|(best, ..)| found.is_better_than(best, task)) {
+                best = Some((found, epoch, self.snapshot()));
             }
         }
         let Some((_, epoch, snapshot)) = best else { return Ok(self.config.refit_epochs) };
@@ -287,8 +313,12 @@ impl Classifier {
         Ok(epoch)
     }
 
-    /// Measures on stored codes.
-    pub fn evaluate_stored(&self, gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>, rows: &[u32]) -> Evaluation {
+    /// Measures on stored codes; `None` for no rows.
+    pub fn evaluate_stored(
+        &self,
+        gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
+        rows: &[u32],
+    ) -> Option<Evaluation> {
         let outputs: Vec<f32> =
             rows.chunks(4096).flat_map(|chunk| self.predict(&gather(chunk), chunk.len())).collect();
         self.loss.evaluate(&outputs, rows)
@@ -300,7 +330,7 @@ impl Classifier {
         without: usize,
         gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
         rows: &[u32],
-    ) -> Evaluation {
+    ) -> Option<Evaluation> {
         let masked = |rows: &[u32]| {
             let mut parts = gather(rows);
             parts[without].fill(0.0);

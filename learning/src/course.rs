@@ -16,9 +16,9 @@ use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, Part, Plan, Rows, RunSettings};
 use serde::{Deserialize, Serialize};
 
-use crate::classifier::Classifier;
+use crate::classifier::{Classifier, RefitError};
 use crate::cut::{Embedding, Parties};
-use crate::loss::Evaluation;
+use crate::evaluation::Evaluation;
 use crate::snapshot::SnapshotError;
 
 /// One epoch of the joint phase.
@@ -115,6 +115,9 @@ pub enum CourseError<E> {
     /// The coordinator's own state.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The top model cannot be fitted on stored codes.
+    #[error(transparent)]
+    Refit(#[from] RefitError),
     /// Training records cannot be judged.
     #[error("screening of training records: {0}")]
     Screening(Box<dyn std::error::Error + Send + Sync>),
@@ -176,7 +179,10 @@ pub fn run<P: Parties>(
         refit(classifier, &gather, settings, plan)?;
     }
     let test_rows = plan.part(Part::Test);
-    let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
+    let test = classifier.evaluate_stored(&gather, test_rows);
+    if test.is_some_and(|test| !test.loss.is_finite()) {
+        return Err(CourseError::Diverged { epoch: joint.epochs_run });
+    }
     let released = released(settings, joint.epochs_run, joint.validations);
     Ok(Outcome { curve: joint.curve, best_epoch: joint.best_epoch, test, tables, drawn, encoders, released })
 }
@@ -188,16 +194,17 @@ fn refit(
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     settings: &RunSettings,
     plan: &Plan,
-) -> Result<(), SnapshotError> {
+) -> Result<(), RefitError> {
     let (train, validation) = (plan.part(Part::Train), plan.part(Part::Validation));
     let before = classifier.snapshot();
-    let old = classifier.evaluate_stored(gather, validation).metric(settings.task);
+    let old = classifier.evaluate_stored(gather, validation);
     classifier.refit(gather, (train, validation), settings.batch_rows, settings.task)?;
-    let new = classifier.evaluate_stored(gather, validation).metric(settings.task);
-    if !settings.encodes_once() && !validation.is_empty() && old >= new {
-        classifier.load(&before)
-    } else {
-        Ok(())
+    let new = classifier.evaluate_stored(gather, validation);
+    match (old, new) {
+        (Some(old), Some(new)) if !settings.encodes_once() && !new.is_better_than(&old, settings.task) => {
+            Ok(classifier.load(&before)?)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -217,7 +224,7 @@ fn learn_jointly<P: Parties>(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Joint, CourseError<P::Error>> {
     let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
-    let mut best: Option<(f64, crate::Snapshot)> = None;
+    let mut best: Option<(Evaluation, crate::Snapshot)> = None;
     let validates = !plan.part(Part::CohortValidation).is_empty();
     for epoch in 0..settings.epochs {
         classifier.begin_epoch(epoch % settings.cycle_epochs(), settings.cycle_epochs());
@@ -243,16 +250,19 @@ fn learn_jointly<P: Parties>(
             classifier.weigh(rows, &weights.map_err(CourseError::Screening)?);
         }
         if validates {
-            report.validation = Some(evaluate(parties, plan, classifier, Part::CohortValidation)?);
+            report.validation = evaluate(parties, plan, classifier, Part::CohortValidation)?;
             joint.validations += 1;
+            // The last update of an epoch is in no batch's loss.
+            if report.validation.is_some_and(|validation| !validation.loss.is_finite()) {
+                return Err(CourseError::Diverged { epoch: epoch + 1 });
+            }
         }
         watch(Progress::Epoch(&report));
         joint.curve.push(report);
         let in_last_cycle = epoch + settings.cycle_epochs() >= settings.epochs;
         let Some(validation) = report.validation.filter(|_| in_last_cycle) else { continue };
-        let metric = validation.metric(settings.task);
-        if best.as_ref().is_none_or(|(most, _)| metric > *most) {
-            best = Some((metric, classifier.snapshot()));
+        if best.as_ref().is_none_or(|(best, _)| validation.is_better_than(best, settings.task)) {
+            best = Some((validation, classifier.snapshot()));
             joint.best_epoch = epoch + 1;
             parties.checkpoint(CheckpointLabel::Best).map_err(CourseError::Parties)?;
         } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {
@@ -304,7 +314,7 @@ fn evaluate<P: Parties>(
     plan: &mut Plan,
     classifier: &Classifier,
     part: Part,
-) -> Result<Evaluation, CourseError<P::Error>> {
+) -> Result<Option<Evaluation>, CourseError<P::Error>> {
     let all = plan.part(part).to_vec();
     let mut outputs = Vec::new();
     for (chunk, rows) in all.chunks(CHUNK_ROWS).enumerate() {

@@ -16,6 +16,7 @@ pub mod course;
 pub mod cut;
 pub mod device;
 pub mod encoder;
+pub mod evaluation;
 pub mod front;
 pub mod gradients;
 pub mod hash;

@@ -1,10 +1,10 @@
 //! Labels and the loss on them, and the consistency term on codes.
 
-use hashvfl_core::settings::Task;
 use hashvfl_core::target::target_codes;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics;
+use crate::evaluation::Evaluation;
+use crate::metrics::{self, Undefined};
 use crate::predictor::Meaning;
 use crate::recall::Recall;
 
@@ -46,45 +46,6 @@ pub enum ClassWeights {
     None,
     /// Classes alike: a record weighs the reciprocal of its class's share in the training records.
     Balanced,
-}
-
-/// What was measured on some records.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Number of records.
-    pub rows: usize,
-    /// Mean loss, without the consistency term.
-    pub loss: f64,
-    /// Area under the ROC curve, for a binary task.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub auc: Option<f64>,
-    /// Share of right classes, for a task with classes.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub accuracy: Option<f64>,
-    /// Coefficient of determination, for a regression.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub r2: Option<f64>,
-}
-
-impl Evaluation {
-    /// The figure by which runs of `task` are compared; higher is better.
-    pub fn metric(&self, task: Task) -> f64 {
-        match task {
-            Task::Binary => self.auc,
-            Task::Multiclass => self.accuracy,
-            Task::Regression => self.r2,
-        }
-        .unwrap_or(f64::NEG_INFINITY)
-    }
-
-    /// The name of that figure.
-    pub fn metric_name(task: Task) -> &'static str {
-        match task {
-            Task::Binary => "AUC",
-            Task::Multiclass => "accuracy",
-            Task::Regression => "R2",
-        }
-    }
 }
 
 /// The loss of a run, fitted to its training records.
@@ -190,78 +151,123 @@ impl Loss {
         recall.keep(&said, rows);
     }
 
-    fn target(&self, row: u32, at: usize, label: f32) -> f32 {
-        self.recall.as_ref().map_or(label, |recall| recall.target(row, at, label))
+    /// The outputs that are right on average over `rows`, by their weights: what a model says best that knows nothing of
+    /// a record. A class that none of them has counts as half a record.
+    pub fn prior(&self, rows: &[u32]) -> Vec<f32> {
+        let (outputs, mut total) = (self.outputs(), 0.0_f64);
+        let mut sums = vec![0.0_f64; outputs];
+        for row in rows {
+            let weight = f64::from(self.weight(*row));
+            total += weight;
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum += weight * f64::from(self.label(*row, at));
+            }
+        }
+        let half = 0.5 / rows.len().max(1) as f64;
+        let mean = |sum: f64| if total > 0.0 { sum / total } else { 0.0 };
+        match &self.labels {
+            Labels::Classes { .. } => sums.iter().map(|sum| mean(*sum).max(half).ln() as f32).collect(),
+            Labels::Real(_) => sums.iter().map(|sum| mean(*sum) as f32).collect(),
+        }
     }
 
     fn record_weight(&self, row: u32) -> f32 {
         self.record_weights.get(row as usize).copied().unwrap_or(1.0)
     }
 
+    /// What a record weighs in the loss that is learned from, its class included.
+    fn weight(&self, row: u32) -> f32 {
+        let record = self.record_weight(row);
+        match &self.labels {
+            Labels::Classes { index, .. } => self.weights[index[row as usize] as usize] * record,
+            Labels::Real(_) => record,
+        }
+    }
+
+    /// The target of output `at` of a record, with what was said of it in earlier cycles.
+    fn label(&self, row: u32, at: usize) -> f32 {
+        let label = match &self.labels {
+            Labels::Classes { count, index } => {
+                let own = if at == index[row as usize] as usize { 1.0 - self.smoothing } else { 0.0 };
+                own + self.smoothing / *count as f32
+            }
+            Labels::Real(values) => (values[row as usize] - self.center) / self.spread,
+        };
+        self.recall.as_ref().map_or(label, |recall| recall.target(row, at, label))
+    }
+
     /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows by their weights, and its gradient.
     pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
         let mut loss = 0.0;
         let mut gradient = outputs.to_vec();
+        // Where no record of the batch weighs anything, nothing is learned.
+        let total = rows.iter().map(|row| self.weight(*row)).sum::<f32>().max(f32::MIN_POSITIVE);
         match &self.labels {
-            Labels::Classes { count, index } => {
-                let weight =
-                    |row: &u32| self.weights[index[*row as usize] as usize] * self.record_weight(*row);
-                // Where no record of the batch weighs anything, nothing is learned.
-                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+            Labels::Classes { count, .. } => {
                 for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
-                    let class = index[*row as usize] as usize;
-                    let weight = weight(row) / total;
+                    let weight = self.weight(*row) / total;
                     let logarithm = log_sum(values);
                     for (at, value) in values.iter_mut().enumerate() {
-                        let own = if at == class { 1.0 - self.smoothing } else { 0.0 };
-                        let target = self.target(*row, at, own + self.smoothing / *count as f32);
+                        let target = self.label(*row, at);
                         let log_share = *value - logarithm;
                         loss -= f64::from(weight * target * log_share);
                         *value = weight * (log_share.exp() - target);
                     }
                 }
             }
-            Labels::Real(values) => {
-                let weight = |row: &u32| self.record_weight(*row);
-                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+            Labels::Real(_) => {
                 for (value, row) in gradient.iter_mut().zip(rows) {
-                    let label = (values[*row as usize] - self.center) / self.spread;
-                    let error = *value - self.target(*row, 0, label);
-                    loss += f64::from(weight(row) * error * error / total);
-                    *value = weight(row) * 2.0 * error / total;
+                    let (weight, error) = (self.weight(*row), *value - self.label(*row, 0));
+                    loss += f64::from(weight * error * error / total);
+                    *value = weight * 2.0 * error / total;
                 }
             }
         }
         (loss, gradient)
     }
 
-    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
-    /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
+    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one party and
+    /// row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes. Less what all rows share of it:
+    /// a pull on all of them alike moves no code, since BatchNorm and thresholds keep bits balanced, and where most
+    /// records are of one class a party cannot tell it from a hijacker's.
     ///
     /// It shows labels to the party (docs/threat-model.md), hence its weight is 0 unless set.
     pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
         let Labels::Classes { index, .. } = &self.labels else { return };
-        if self.consistency <= 0.0 {
+        let weights: Vec<f32> = rows.iter().map(|row| self.record_weight(*row)).collect();
+        let total: f32 = weights.iter().sum();
+        if self.consistency <= 0.0 || total <= 0.0 {
             return;
         }
-        let bits = codes.len() / rows.len().max(1);
-        let batches = gradient.chunks_exact_mut(bits).zip(codes.chunks_exact(bits)).zip(rows);
-        for ((gradient, code), row) in batches {
+        let bits = codes.len() / rows.len();
+        let root = (bits as f32).sqrt();
+        let mut pulls = Vec::with_capacity(codes.len());
+        let mut shared = vec![0.0; bits];
+        for ((code, row), weight) in codes.chunks_exact(bits).zip(rows).zip(&weights) {
             let target = &self.targets[index[*row as usize] as usize];
             let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
-            let root = (bits as f32).sqrt();
             let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
-            let weight = self.record_weight(*row) * self.consistency / rows.len() as f32;
-            for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
-                *g -= weight * (o / (length * root) - cosine * h / (length * length));
-            }
+            let pull = |(h, o): (&f32, &f32)| o / (length * root) - cosine * h / (length * length);
+            pulls.extend(code.iter().zip(target).map(pull));
+            let own = &pulls[pulls.len() - bits..];
+            shared.iter_mut().zip(own).for_each(|(shared, pull)| *shared += weight * pull / total);
+        }
+        let scale = self.consistency / rows.len() as f32;
+        let each = gradient.chunks_exact_mut(bits).zip(pulls.chunks_exact(bits)).zip(&weights);
+        for ((gradient, pulls), weight) in each {
+            let values = gradient.iter_mut().zip(pulls).zip(&shared);
+            values.for_each(|((value, pull), shared)| *value -= weight * scale * (pull - shared));
         }
     }
 
-    /// Measures row-major `outputs` of the top model on `rows`.
-    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
-        let mut evaluation = Evaluation { rows: rows.len(), loss: 0.0, auc: None, accuracy: None, r2: None };
-        let count = rows.len().max(1) as f64;
+    /// Measures row-major `outputs` of the top model on `rows`; `None` for no rows.
+    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Option<Evaluation> {
+        if rows.is_empty() {
+            return None;
+        }
+        let count = rows.len() as f64;
+        let mut evaluation =
+            Evaluation { rows: rows.len(), loss: 0.0, auc: None, accuracy: None, r2: None, undefined: None };
         match &self.labels {
             Labels::Classes { count: classes, index } => {
                 let actual: Vec<u32> = rows.iter().map(|row| index[*row as usize]).collect();
@@ -273,11 +279,16 @@ impl Loss {
                     let sum: f64 = logits.iter().map(|v| (f64::from(*v) - top).exp()).sum();
                     evaluation.loss += (sum.ln() + top - f64::from(logits[*class as usize])) / count;
                 }
-                evaluation.accuracy = Some(metrics::accuracy(&predicted, &actual));
+                if outputs.iter().all(|logit| logit.is_finite()) {
+                    evaluation.accuracy = metrics::accuracy(&predicted, &actual).ok();
+                } else {
+                    evaluation.undefined = Some(Undefined::NotFinite);
+                }
                 if *classes == 2 {
                     let scores: Vec<f32> = outputs.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
                     let positive: Vec<bool> = actual.iter().map(|class| *class == 1).collect();
-                    evaluation.auc = Some(metrics::auc(&scores, &positive));
+                    let auc = metrics::auc(&scores, &positive);
+                    (evaluation.auc, evaluation.undefined) = (auc.ok(), auc.err());
                 }
             }
             Labels::Real(values) => {
@@ -286,10 +297,11 @@ impl Loss {
                 let scaled = |p: &f32, a: &f32| f64::from((p - a) / self.spread).powi(2);
                 evaluation.loss =
                     predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
-                evaluation.r2 = Some(metrics::r2(&predicted, &actual));
+                let r2 = metrics::r2(&predicted, &actual);
+                (evaluation.r2, evaluation.undefined) = (r2.ok(), r2.err());
             }
         }
-        evaluation
+        Some(evaluation)
     }
 }
 
@@ -373,7 +385,7 @@ mod tests {
         for (at, (loss, rows)) in losses.iter().enumerate() {
             let (value, gradient) = loss.learn(&outputs, rows);
             if at < 2 {
-                assert!((value - loss.evaluate(&outputs, rows).loss).abs() < 1e-5, "{at}: {value}");
+                assert!((value - loss.evaluate(&outputs, rows).unwrap().loss).abs() < 1e-5, "{at}: {value}");
             }
             for i in 0..outputs.len() {
                 let moved = |by: f32| {
@@ -388,26 +400,34 @@ mod tests {
     }
 
     #[test]
-    fn consistency_is_the_gradient_of_the_cosine() {
+    fn consistency_is_the_gradient_of_the_cosine_less_what_all_rows_share() {
         let loss = classes(0.7);
-        let rows = [2, 0];
-        let codes: Vec<f32> = (0..16).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
-        let mut gradient = vec![0.0; 16];
+        let rows = [2, 0, 3];
+        let codes: Vec<f32> = (0..24).map(|i| if i % 3 == 0 || i > 18 { 1.0 } else { -1.0 }).collect();
+        let mut gradient = vec![0.0; 24];
         loss.add_consistency(&mut gradient, &codes, &rows);
         let value = |codes: &[f32]| -> f64 {
-            let terms = codes.chunks(8).zip([2_usize, 0]).map(|(h, y)| {
+            let terms = codes.chunks(8).zip([2_usize, 0, 2]).map(|(h, y)| {
                 let dot: f64 = h.iter().zip(&loss.targets[y]).map(|(a, b)| f64::from(a * b)).sum();
                 let norm = h.iter().map(|a| f64::from(a * a)).sum::<f64>().sqrt() * 8.0_f64.sqrt();
-                0.7 * (1.0 - dot / norm) / 2.0
+                0.7 * (1.0 - dot / norm) / 3.0
             });
             terms.sum()
         };
-        for i in 0..16 {
+        let slope = |i: usize| {
             let mut moved = codes.clone();
             moved[i] += 1e-3;
-            let numeric = (value(&moved) - value(&codes)) / 1e-3;
+            (value(&moved) - value(&codes)) / 1e-3
+        };
+        for i in 0..24 {
+            let shared = [0, 8, 16].map(|row| slope(row + i % 8)).iter().sum::<f64>() / 3.0;
+            let numeric = slope(i) - shared;
             assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
         }
+        // Of one class alone, with the same code, nothing is pulled.
+        let mut alike = vec![0.0; 16];
+        loss.add_consistency(&mut alike, &codes[..8].repeat(2), &[2, 3]);
+        assert!(alike.iter().all(|value| value.abs() < 1e-7), "{alike:?}");
     }
 
     #[test]
@@ -422,9 +442,13 @@ mod tests {
             assert_eq!((dropped, &gradient[..2 * width]), (alone, &expected[..]));
             assert!(gradient[2 * width..].iter().all(|value| *value == 0.0));
             assert_eq!(loss.evaluate(&outputs[..3 * width], &[0, 1, 2]), measured);
-            let mut consistency = vec![0.0; 8];
-            loss.add_consistency(&mut consistency, &[1.0; 8], &[2]);
-            assert!(consistency.iter().all(|value| *value == 0.0));
+            let mut consistency = [vec![0.0; 16], vec![0.0; 24]];
+            let codes: Vec<f32> = (0..24).map(|i| if i % 5 < 2 { 1.0 } else { -1.0 }).collect();
+            loss.add_consistency(&mut consistency[0], &codes[..16], &[0, 1]);
+            loss.add_consistency(&mut consistency[1], &codes, &[0, 1, 2]);
+            assert!(consistency[1][16..].iter().all(|value| *value == 0.0));
+            let mut pairs = consistency[0].iter().zip(&consistency[1]);
+            assert!(pairs.all(|(alone, all)| (2.0 * alone - 3.0 * all).abs() < 1e-6));
             let (nothing, gradient) = loss.learn(&outputs[..width], &[2]);
             assert!(nothing == 0.0 && gradient.iter().all(|value| *value == 0.0));
         }
@@ -435,7 +459,46 @@ mod tests {
         let labels = Labels::Real(vec![10.0, 20.0, 30.0]);
         let loss = Loss::new(labels, &[0, 1, 2], LossConfig::default(), 8);
         let scaled: Vec<f32> = [10.0, 20.0, 30.0].iter().map(|v| (v - loss.center) / loss.spread).collect();
-        let evaluation = loss.evaluate(&scaled, &[0, 1, 2]);
+        let evaluation = loss.evaluate(&scaled, &[0, 1, 2]).unwrap();
         assert!(evaluation.r2.unwrap() > 0.9999 && evaluation.loss < 1e-9);
+    }
+
+    #[test]
+    fn what_records_cannot_tell_is_undefined_in_an_evaluation() {
+        let labels = Labels::Classes { count: 2, index: vec![0, 0, 1] };
+        let loss = Loss::new(labels, &[0, 1, 2], LossConfig::default(), 8);
+        let one_class = loss.evaluate(&[1.0, 0.0, 1.0, 0.0], &[0, 1]).unwrap();
+        assert_eq!((one_class.auc, one_class.accuracy), (None, Some(1.0)));
+        assert_eq!(one_class.undefined, Some(Undefined::OneClass));
+        assert!(loss.evaluate(&[], &[]).is_none(), "no records have no loss of 0");
+        let diverged = loss.evaluate(&[f32::NAN, 0.0, 1.0, 0.0], &[0, 2]).unwrap();
+        assert_eq!((diverged.auc, diverged.accuracy), (None, None));
+        assert_eq!(diverged.undefined, Some(Undefined::NotFinite));
+        let equal = Loss::new(Labels::Real(vec![2.0, 2.0, 5.0]), &[0, 1, 2], LossConfig::default(), 8);
+        let equal = equal.evaluate(&[0.0, 1.0], &[0, 1]).unwrap();
+        assert_eq!((equal.r2, equal.undefined), (None, Some(Undefined::OneValue)));
+        assert!(equal.loss.is_finite());
+    }
+
+    #[test]
+    fn the_prior_is_where_the_loss_of_a_constant_is_least() {
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 1, 1, 1, 1] };
+        let rows: Vec<u32> = (0..6).collect();
+        let balanced = LossConfig { class_weights: ClassWeights::Balanced, ..LossConfig::default() };
+        let smooth = LossConfig { label_smoothing: 0.3, ..LossConfig::default() };
+        for config in [LossConfig::default(), balanced, smooth] {
+            let mut loss = Loss::new(labels.clone(), &rows, config, 8);
+            loss.weigh(&[5], &[0.25]);
+            let slopes = |prior: &[f32]| {
+                let gradient = loss.learn(&prior.repeat(6), &rows).1;
+                (0..3).map(|class| gradient.iter().skip(class).step_by(3).sum::<f32>()).collect::<Vec<f32>>()
+            };
+            // The absent class counts as half a record where labels are not smoothed.
+            let most = if config.label_smoothing > 0.0 { 1e-5 } else { 0.1 };
+            let found = slopes(&loss.prior(&rows));
+            assert!(found.iter().all(|slope| slope.abs() < most), "{config:?}: {found:?}");
+        }
+        let real = Loss::new(Labels::Real(vec![3.0, -1.0, 10.0]), &[0, 1, 2], LossConfig::default(), 8);
+        assert!(real.prior(&[0, 1, 2])[0].abs() < 1e-6);
     }
 }

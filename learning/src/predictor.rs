@@ -179,7 +179,7 @@ mod tests {
                 &|rows| parts.iter().map(|part| part[..3 * rows.len()].to_vec()).collect(),
                 &rows,
             );
-            assert_eq!(without.rows, 100);
+            assert_eq!(without.unwrap().rows, 100);
         }
     }
 }

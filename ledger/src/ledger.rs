@@ -120,6 +120,11 @@ impl<S: Store> Ledger<S> {
         &self.terms.policy
     }
 
+    /// What one release costs from here on, in place of what is returned. Nothing may be reserved: see [`Self::settle`].
+    pub fn set_cost(&mut self, cost: Cost) -> Cost {
+        std::mem::replace(&mut self.terms.cost, cost)
+    }
+
     /// Number of records.
     pub fn records(&self) -> usize {
         self.places.len()

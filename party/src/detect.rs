@@ -1,13 +1,17 @@
-//! A party's own detectors of abnormal inputs: fitted and calibrated at the end of a run, on records that fitted neither
-//! bottom model nor top model, and judging records while predictions are served. At most a flag or a p-value of a few
-//! bits leaves, rounded up, beside a record's code.
+//! A party's own detectors of abnormal inputs: fitted at the end of a run, on records that fitted neither bottom model nor
+//! top model, and judging records while predictions are served. At most a flag or a p-value of a few bits leaves, rounded
+//! up, beside a record's code; and once the same of the run's calibration records, on which the coordinator calibrates
+//! what it makes of them.
+//!
+//! What leaves is no calibrated p-value: it is the share of other normal records that score as high, which falls on beyond
+//! the last of them. So records that no normal one is like still differ.
 
 use anyhow::{Context, ensure};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, PackedCodes, Part, Plan};
 use hashvfl_detectors::{
-    Calibrated, Combination, DetectorError, Local, Panel, PartyDetector, PartyKind, Values, file, split,
+    Combination, DetectorError, Local, Panel, PartyDetector, PartyKind, Scaled, Values, file, split,
 };
 use serde::Deserialize;
 
@@ -35,7 +39,7 @@ pub enum Send {
 pub struct DetectorsConfig {
     /// What leaves.
     pub send: Send,
-    /// The level that p-values must be able to be as low as, and of a flag.
+    /// The level of a flag.
     pub level: f64,
     /// Which detectors.
     pub kinds: Vec<PartyKind>,
@@ -66,39 +70,41 @@ impl DetectorsConfig {
             Send::PValue => Some(Grid::FINE),
         }
     }
-
-    /// The level that the calibration must be able to tell: a flag's is a power of two.
-    fn calibrated_level(&self) -> f64 {
-        match self.send {
-            Send::Flag => Grid::flag(self.level).map_or(self.level, Grid::least),
-            Send::Nothing | Send::PValue => self.level,
-        }
-    }
 }
 
-/// Whether the run has records to fit and calibrate the detectors on, enough for their level.
+/// Whether the run has records to fit the detectors on.
 pub fn check(config: &PartyConfig, plan: &Plan) -> anyhow::Result<()> {
-    let Some(detectors) = &config.detectors else { return Ok(()) };
+    if config.detectors.is_none() {
+        return Ok(());
+    }
     let rows = plan.part(Part::Calibration);
     ensure!(
         !rows.is_empty(),
-        "[detectors] needs run.calibration_share above 0: records on which detectors are fitted and calibrated"
+        "[detectors] needs run.calibration_share above 0: records on which detectors are fitted"
     );
-    Ok(split::check(rows, detectors.calibrated_level())?)
+    Ok(split::check_fit(rows)?)
 }
 
-/// Fits and calibrates the detectors of `config` on the calibration part of a run whose encoder is frozen.
-pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Calibrated<PartyDetector>> {
-    let rows = split::split(prepared.plan.part(Part::Calibration));
-    let [normal, scale, calibration] = rows.map(|rows| Rows::of(prepared, rows));
-    let (normal, scale, calibration) = (normal?, scale?, calibration?);
+/// Fits the detectors of `config` on the calibration part of a run whose encoder is frozen.
+pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Scaled<PartyDetector>> {
+    let [normal, scale, _] = split::split(prepared.plan.part(Part::Calibration));
+    let (normal, scale) = (Rows::of(prepared, normal)?, Rows::of(prepared, scale)?);
     let fitted = || -> Result<_, DetectorError> {
-        let (normal, scale) = (normal.local()?, scale.local()?);
-        let detectors = config.kinds.iter().map(|kind| kind.fit(&normal, prepared.seed()));
-        let panel = Panel::new(detectors.collect::<Result<_, _>>()?, config.combination, &scale)?;
-        Calibrated::new(panel, &scale, &calibration.local()?, None)
+        let detectors = config.kinds.iter().map(|kind| kind.fit(&normal.local()?, prepared.seed()));
+        let panel = Panel::new(detectors.collect::<Result<_, _>>()?, config.combination, &scale.local()?)?;
+        Scaled::new(panel, &scale.local()?)
     };
     fitted().context("this party's detectors of abnormal inputs ([detectors])")
+}
+
+/// What `detectors` say of the run's calibrating records, as it would be sent of predicted ones.
+pub fn judge_calibrating(
+    detectors: &Scaled<PartyDetector>,
+    grid: Grid,
+    prepared: &Prepared,
+) -> anyhow::Result<PackedCodes> {
+    let rows = Rows::of(prepared, split::calibrating(prepared.plan.part(Part::Calibration)))?;
+    Ok(grid.pack(&detectors.shares(&rows.local()?)?)?)
 }
 
 /// Records as detectors see them.
@@ -138,9 +144,8 @@ fn local<'a>(
 
 /// Detectors at work.
 pub struct Judge {
-    detectors: Calibrated<PartyDetector>,
+    detectors: Scaled<PartyDetector>,
     grid: Grid,
-    level: f64,
     widths: [usize; 2],
     digest: Digest,
 }
@@ -149,10 +154,9 @@ impl Judge {
     /// The detectors that a run has left; none where nothing of their judgement is to be sent.
     ///
     /// # Errors
-    /// If they are not there, damaged, of other columns or codes, or their calibration cannot tell the level.
+    /// If they are not there, damaged, or of other columns or codes.
     pub fn load(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Option<Self>> {
-        let Some((settings, grid)) = config.detectors.as_ref().and_then(|own| Some((own, own.grid()?)))
-        else {
+        let Some(grid) = config.detectors.as_ref().and_then(DetectorsConfig::grid) else {
             return Ok(None);
         };
         let path = config.detectors_path();
@@ -161,19 +165,22 @@ impl Judge {
             "{} is not there: a party fits its detectors when a run finishes, where its config has [detectors]",
             path.display()
         );
-        let (level, widths) = (settings.calibrated_level(), widths(prepared));
+        let widths = widths(prepared);
         let loaded = || -> Result<Self, DetectorError> {
             let bytes = file::read_bytes(&path)?;
-            let detectors: Calibrated<PartyDetector> = file::from_bytes(&bytes)?;
-            detectors.calibration().check_level(level)?;
+            let detectors: Scaled<PartyDetector> = file::from_bytes(&bytes)?;
             let (bits, step) = (grid.bits() as u8, grid.step() as u8);
             let digest = Digest::of_parts([bytes.as_slice(), &[bits, step]]);
-            let judge = Self { detectors, grid, level, widths, digest };
             // A record of each kind of size shows whether all detectors take them.
-            judge.p_values(&vec![0.0; widths[0]], &vec![0.0; widths[1]])?;
-            Ok(judge)
+            detectors.shares(&local(&vec![0.0; widths[0]], &vec![0.0; widths[1]], widths)?)?;
+            Ok(Self { detectors, grid, widths, digest })
         };
-        loaded().map(Some).with_context(|| format!("detectors in {}", path.display()))
+        loaded().map(Some).with_context(|| {
+            format!(
+                "detectors in {} (those of an earlier version are fitted anew by another run)",
+                path.display()
+            )
+        })
     }
 
     /// The p-values that are sent.
@@ -188,12 +195,6 @@ impl Judge {
 
     /// What is sent of records with these `columns` [rows, columns] and this `embedding` [rows, bits].
     pub fn judge(&self, columns: &[f32], embedding: &[f32]) -> anyhow::Result<PackedCodes> {
-        Ok(self.grid.pack(&self.p_values(columns, embedding)?)?)
-    }
-
-    fn p_values(&self, columns: &[f32], embedding: &[f32]) -> Result<Vec<f64>, DetectorError> {
-        let verdicts =
-            self.detectors.judge(&local(columns, embedding, self.widths)?, None, self.level, None)?;
-        Ok(verdicts.iter().map(|verdict| verdict.p_value).collect())
+        Ok(self.grid.pack(&self.detectors.shares(&local(columns, embedding, self.widths)?)?)?)
     }
 }

@@ -1,12 +1,14 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::response::DrawName;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
-    Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
+    Cost, Encoder, Epsilon, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
+    ReleaseDigest, Terms,
 };
 use tracing::warn;
 
@@ -229,6 +231,23 @@ impl Releases {
         };
         let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();
         Ok(self.ledger.release(rows, &self.encoder, &digests)?)
+    }
+
+    /// Before p-values of `rows` are sent by themselves, once all codes of a run have left: what was reserved for codes is
+    /// given back, and the p-values are charged. Where the policy refuses them nothing is, and its words are returned.
+    pub fn spend_p_values(&mut self, rows: &[u32], grid: Grid) -> anyhow::Result<Option<Refusal>> {
+        if let Err(refusal) = self.ledger.policy().check_batch(rows.len()) {
+            return Ok(Some(refusal));
+        }
+        self.ledger.settle()?;
+        let codes = self.ledger.set_cost(Cost { bits: grid.bits() as u32, epsilon: None });
+        let spent = self.ledger.spend(rows, (rows, 1));
+        self.ledger.set_cost(codes);
+        match spent {
+            Ok(()) => Ok(None),
+            Err(LedgerError::Refused(refusal)) => Ok(Some(refusal)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives back what was reserved and not sent.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
 use hashvfl_core::message::CheckpointLabel;
-use hashvfl_detectors::{Calibrated, PartyDetector, file};
+use hashvfl_detectors::{PartyDetector, Scaled, file};
 use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;
 
@@ -102,7 +102,7 @@ impl StateFolder {
     }
 
     /// Keeps this party's detectors.
-    pub fn keep_detectors(&self, detectors: &Calibrated<PartyDetector>) -> anyhow::Result<()> {
+    pub fn keep_detectors(&self, detectors: &Scaled<PartyDetector>) -> anyhow::Result<()> {
         Ok(file::write(&self.detectors, detectors)?)
     }
 

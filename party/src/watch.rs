@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use hashvfl_core::hijack::{Cause, Watch, looks_at};
-use hashvfl_core::{Gradient, GradientEncoding, PackedCodes, RunSettings};
+use hashvfl_core::{Gradient, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -46,9 +46,7 @@ pub struct Watchman {
 impl Watchman {
     /// A watch over a run.
     pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
-        let noisy = run.gradient_noise.is_some() || run.gradient == GradientEncoding::Sign;
-        let watch = if noisy { Watch::of_noisy(run.bits) } else { Watch::new(run.bits) };
-        Self { watch, on_alarm, batches: 0, sent: None, raised: false }
+        Self { watch: Watch::of_run(run), on_alarm, batches: 0, sent: None, raised: false }
     }
 
     /// Whether it looks at the next training batch.

@@ -2,12 +2,14 @@
 
 use anyhow::{Context, ensure};
 use hashvfl_core::message::{FromCoordinator, FromParty};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::party::{PartySession, Work};
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::response::Place;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{LeftOut, PackedCodes, Part, Rows, RunId, RunRecords, RunSettings};
+use hashvfl_detectors::{PartyDetector, Scaled, split};
 use tracing::{debug, info, warn};
 
 use crate::backlog::{Backlog, Made};
@@ -31,6 +33,7 @@ pub struct Worker<'a> {
     recorder: Option<Recorder>,
     watchman: Watchman,
     detectors: Option<DetectorsConfig>,
+    fitted: Option<Scaled<PartyDetector>>,
     backlog: Backlog,
     passes_ahead: u32,
     released_bits: u64,
@@ -70,6 +73,7 @@ impl<'a> Worker<'a> {
             recorder,
             watchman,
             detectors: config.detectors.clone(),
+            fitted: None,
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
@@ -160,10 +164,13 @@ impl<'a> Worker<'a> {
                 info!(step, encoder = encoder.short(), "bottom model frozen");
                 Some(FromParty::Frozen { step, encoder })
             }
+            Work::Judge { step } => Some(FromParty::Judged {
+                step,
+                p_values: self.judge().with_context(|| format!("step {step}"))?,
+            }),
             Work::Finish { step } => {
-                if let Some(config) = &self.detectors {
-                    self.state.keep_detectors(&detect::fit(config, &self.prepared)?)?;
-                    info!(step, "detectors of abnormal inputs fitted");
+                if let Some(detectors) = &self.fitted {
+                    self.state.keep_detectors(detectors)?;
                 }
                 let left_out = self.session.left_out().clone();
                 let records = RunRecords::new(self.run, &self.prepared.ids, left_out);
@@ -175,6 +182,23 @@ impl<'a> Worker<'a> {
             }
         };
         Ok(Done { answer, finished: false })
+    }
+
+    /// Fits this party's detectors, where it has any, and says of the run's calibrating records what it would say of
+    /// predicted ones, where it would and its policy allows it.
+    fn judge(&mut self) -> anyhow::Result<Option<(Grid, Vec<u8>)>> {
+        let Some(config) = &self.detectors else { return Ok(None) };
+        let detectors = self.fitted.insert(detect::fit(config, &self.prepared)?);
+        info!("detectors of abnormal inputs fitted");
+        let Some(grid) = config.grid() else { return Ok(None) };
+        let rows = split::calibrating(self.prepared.plan.part(Part::Calibration));
+        if let Some(refusal) = self.releases.spend_p_values(rows, grid)? {
+            warn!("{refusal}: the coordinator will not make use of what this party's detectors say");
+            return Ok(None);
+        }
+        let p_values = detect::judge_calibrating(detectors, grid, &self.prepared)?;
+        self.released_bits += (rows.len() * grid.bits()) as u64;
+        Ok(Some((grid, p_values.into_bytes())))
     }
 
     /// Takes the plan without records that this party or another leaves out.

@@ -1,10 +1,10 @@
 //! Generated messages to core's and back. A peer's message is checked for every limit here, before anything
 //! else sees it.
 
-use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_TEXT_BYTES};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty, Hello};
 use hashvfl_core::name::NameError;
-use hashvfl_core::p_value::GridError;
+use hashvfl_core::p_value::{Grid, GridError};
 use hashvfl_core::plan::{Part, Rows};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::PairsError;
@@ -86,9 +86,20 @@ impl TryFrom<v1::PartyMessage> for FromParty {
             Message::Frozen(frozen) => {
                 Self::Frozen { step: frozen.step, encoder: digest("encoder_sha256", &frozen.encoder_sha256)? }
             }
+            Message::Judged(judged) => {
+                limit("p-values", judged.p_values.len(), MAX_BATCH_ROWS * MAX_P_VALUE_BITS as usize / 8)?;
+                let grid = judged.announced.map(|grid| Grid::new(grid.bits, grid.step)).transpose()?;
+                Self::Judged { step: judged.step, p_values: grid.map(|grid| (grid, judged.p_values)) }
+            }
             Message::Finished(done) => Self::Finished { step: done.step },
             Message::Failed(failed) => Self::Failed { text: text(&failed.text) },
         })
+    }
+}
+
+impl From<Grid> for v1::PValues {
+    fn from(grid: Grid) -> Self {
+        Self { bits: grid.bits() as u32, step: grid.step() }
     }
 }
 
@@ -135,6 +146,10 @@ impl From<FromParty> for v1::PartyMessage {
             FromParty::Frozen { step, encoder } => {
                 Message::Frozen(v1::Frozen { step, encoder_sha256: encoder.0.to_vec() })
             }
+            FromParty::Judged { step, p_values } => {
+                let (announced, p_values) = p_values.map(|(grid, bytes)| (grid.into(), bytes)).unzip();
+                Message::Judged(v1::Judged { step, announced, p_values: p_values.unwrap_or_default() })
+            }
             FromParty::Finished { step } => Message::Finished(v1::Finished { step }),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
         };
@@ -164,6 +179,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Restore(asked) => Self::Restore { step: asked.step, label: label(asked.label)? },
             Message::Draw(asked) => Self::Draw { step: asked.step, chunk: asked.chunk },
             Message::Freeze(asked) => Self::Freeze { step: asked.step },
+            Message::Judge(asked) => Self::Judge { step: asked.step },
             Message::Finish(asked) => Self::Finish { step: asked.step },
         })
     }
@@ -193,6 +209,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             }
             FromCoordinator::Draw { step, chunk } => Message::Draw(v1::Draw { step, chunk }),
             FromCoordinator::Freeze { step } => Message::Freeze(v1::Freeze { step }),
+            FromCoordinator::Judge { step } => Message::Judge(v1::Judge { step }),
             FromCoordinator::Finish { step } => Message::Finish(v1::Finish { step }),
         };
         Self { message: Some(message) }
@@ -320,6 +337,8 @@ mod tests {
             FromParty::Checkpointed { step: 2 },
             FromParty::Restored { step: 3 },
             FromParty::Frozen { step: 4, encoder: Digest([1; 32]) },
+            FromParty::Judged { step: 5, p_values: None },
+            FromParty::Judged { step: 5, p_values: Some((Grid::FINE, vec![1, 2])) },
             FromParty::Finished { step: 5 },
             FromParty::Failed { text: "no disk left".into() },
         ]
@@ -338,6 +357,7 @@ mod tests {
             FromCoordinator::Checkpoint { step: 2, label: CheckpointLabel::Best },
             FromCoordinator::Restore { step: 3, label: CheckpointLabel::Latest },
             FromCoordinator::Draw { step: 5, chunk: 1 },
+            FromCoordinator::Judge { step: 6 },
             FromCoordinator::Freeze { step: 4 },
             FromCoordinator::Finish { step: 5 },
         ];

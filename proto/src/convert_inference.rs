@@ -55,9 +55,7 @@ impl From<FromServer> for v1::ServerMessage {
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
-                p_values: serving
-                    .p_values
-                    .map(|grid| v1::PValues { bits: grid.bits() as u32, step: grid.step() }),
+                p_values: serving.p_values.map(Into::into),
             }),
             FromServer::Granted { request, refused, reason } => {
                 Message::Granted(v1::Granted { request, refused, reason: text(&reason) })

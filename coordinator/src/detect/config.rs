@@ -4,6 +4,7 @@ use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, split};
 use serde::Deserialize;
+use tracing::warn;
 
 /// The `[detectors]` table.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +25,9 @@ pub struct DetectorsConfig {
     /// Records of a request that it needs, at least.
     pub batch_rows: usize,
 }
+
+/// Calibrating records that decide on flags below which that is told: the share that is flagged then varies by half of it.
+const DECIDING: usize = 5;
 
 /// The fewest records that may be asked for as [`DetectorsConfig::batch_rows`].
 const BATCH_ROWS: usize = 100;
@@ -75,6 +79,44 @@ pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        rows => Ok(split::check(rows, config.level_of_each(config.level))?),
+        rows => {
+            let level = config.level_of_each(config.level);
+            split::check(rows, level)?;
+            if let Some(warning) = resolution(level, split::calibrating(rows).len(), rows.len()) {
+                warn!("{warning}");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is to be said where few of the calibrating records decide on flags.
+fn resolution(level: f64, calibrating: usize, records: usize) -> Option<String> {
+    let least = 1.0 / (calibrating + 1) as f64;
+    // The shift keeps 0.01 * 100 from becoming 0 by rounding.
+    let deciding = (level / least + 1e-9).floor() as usize;
+    (deciding < DECIDING).then(|| {
+        format!(
+            "detectors: {calibrating} of {records} calibration records calibrate, by which no p-value is below \
+             {least:.4}: at level {level} flags hang on the {deciding} strangest of them, so the share that is flagged \
+             varies much from run to run; a larger run.calibration_share or level tells more"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_few_records_decide_on_is_told_with_what_they_can_tell() {
+        let told = resolution(0.01, 290, 968).unwrap();
+        assert!(told.contains("290 of 968 calibration records calibrate"), "{told}");
+        assert!(
+            told.contains("no p-value is below 0.0034: at level 0.01 flags hang on the 2 strangest"),
+            "{told}"
+        );
+        assert_eq!(resolution(0.01, 99, 330).map(|told| told.contains("the 1 strangest")), Some(true));
+        assert_eq!(resolution(0.05, 290, 968), None);
     }
 }

@@ -1,12 +1,17 @@
 //! While predictions are served: records are judged, and a monitor watches for drift.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use hashvfl_core::p_value::Grid;
+use hashvfl_detectors::conformal::{Calibration, Ties};
 use hashvfl_detectors::drift::{Monitor, State};
+use hashvfl_detectors::evidence::combined;
+use hashvfl_detectors::panel::Verdict;
+use hashvfl_detectors::tail::Tail;
 use hashvfl_detectors::{
-    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, DetectorError, References, file,
+    BatchKind, Calibrated, Codes, CoordinatorDetector, DetectorError, Evidence, References, file,
 };
 use tracing::warn;
 
@@ -32,6 +37,10 @@ pub struct Judge {
     detectors: Calibrated<CoordinatorDetector>,
     /// What compares the records of a request, and what with.
     batch: Option<(BatchKind, References)>,
+    /// What all sources said of calibration records, and the scale of the coordinator's own.
+    evidence: Option<(Evidence, Tail)>,
+    /// Calibrations of combined scores, by the parties whose p-values are in them: bit k stands for party k.
+    combined: Mutex<BTreeMap<u64, Arc<Calibration>>>,
     config: DetectorsConfig,
     width: usize,
     monitor: Mutex<Option<Monitor>>,
@@ -81,8 +90,21 @@ impl Judge {
             read.check_codes(lengths)?;
             anyhow::Ok((kind, read))
         });
-        let (batch, monitor) = (batch.transpose()?, Mutex::new(monitor.ok()));
-        Ok(Some(Self { detectors, batch, config: config.clone(), width, monitor }))
+        let evidence = state.evidence();
+        let evidence = evidence.exists().then(|| {
+            let read = || Ok((file::read(&evidence)?, Tail::new(detectors.reference().to_vec())?));
+            let read: Result<_, DetectorError> = read();
+            read.with_context(|| format!("evidence of several sources in {}", evidence.display()))
+        });
+        Ok(Some(Self {
+            batch: batch.transpose()?,
+            evidence: evidence.transpose()?,
+            detectors,
+            combined: Mutex::default(),
+            config: config.clone(),
+            width,
+            monitor: Mutex::new(monitor.ok()),
+        }))
     }
 
     /// The level.
@@ -90,52 +112,36 @@ impl Judge {
         self.config.level
     }
 
-    /// Warns where the p-values of `grids`, the parties' own, leave a source that can flag nothing by itself: by Bonferroni
-    /// it shall, by means no source can.
-    pub fn check_parties(&self, grids: &[Grid]) {
-        if grids.is_empty() || self.config.parties != Combination::Bonferroni {
-            return;
-        }
-        let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
-        if let Err(error) = self.detectors.calibration().check_level(self.config.level_of_each(level)) {
-            warn!("beside p-values of {} parties: {error}", grids.len());
-        }
-        let coarse = grids.iter().filter(|grid| grid.least() > level).count();
-        if coarse > 0 {
-            warn!(
-                "{coarse} parties send no p-value as low as {level}, which would flag a record by itself: a lower level \
-                 or send = \"p_value\" at them would"
-            );
-        }
+    /// Whether p-values that `party` sends by `grid` take part in flags: the run has calibrated such ones.
+    pub fn takes(&self, party: usize, grid: Grid) -> bool {
+        self.evidence.as_ref().is_some_and(|(evidence, _)| evidence.compares(party, grid))
     }
 
-    /// Judges records by their codes, classes and features, and by the p-values of each party that sends some; `whole`
-    /// says of which records all parties' bits are there.
+    /// Judges records by their codes, classes and features, and by p-values that parties sent beside codes, each with
+    /// the party's place; `whole` says of which records all parties' bits are there.
     pub fn judge(
         &self,
         codes: &[Vec<f32>],
         (classes, features): (&[u32], &[f32]),
-        parties: &[Vec<f64>],
+        parties: &[(usize, Vec<f64>)],
         whole: Vec<bool>,
     ) -> Result<Flags, DetectorError> {
         let rows = Rows::new(codes, classes.to_vec(), features.to_vec(), self.width)?;
-        let DetectorsConfig { level, per_class, combination, parties: rule, .. } = self.config;
+        let DetectorsConfig { level, per_class, combination, .. } = self.config;
         let by_class = per_class.then_some(classes);
         let verdicts = self.detectors.judge(&rows.seen()?, by_class, level, None)?;
+        let p_values = match parties {
+            [] => verdicts.iter().map(|verdict| verdict.p_value).collect(),
+            _ => self.combine(&verdicts, classes, parties)?,
+        };
         let mut of_batch = self.compare(&rows.codes, &whole)?.map(Vec::into_iter);
         let mut flags = Flags::default();
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut p_values = Vec::with_capacity(1 + parties.len());
-        for (row, (verdict, whole)) in verdicts.iter().zip(whole).enumerate() {
-            let own = match of_batch.as_mut().filter(|_| whole).and_then(Iterator::next) {
-                Some(p_value) => combination.of(&[verdict.p_value, p_value]),
-                None => verdict.p_value,
+        for ((verdict, p_value), whole) in verdicts.iter().zip(p_values).zip(whole) {
+            let p_value = match of_batch.as_mut().filter(|_| whole).and_then(Iterator::next) {
+                Some(of_batch) => combination.of(&[p_value, of_batch]),
+                None => p_value,
             };
-            p_values.clear();
-            p_values.push(own);
-            p_values.extend(parties.iter().map(|party| party[row]));
-            // Of one p-value nothing is to be combined.
-            let p_value = if parties.is_empty() { own } else { rule.of(&p_values) };
             flags.p_values.push(if whole { p_value as f32 } else { f32::NAN });
             flags.flagged.push(whole && p_value <= level);
             if let Some(monitor) = monitor.as_mut().filter(|_| whole) {
@@ -143,6 +149,40 @@ impl Judge {
             }
         }
         Ok(flags)
+    }
+
+    /// p-values of the coordinator's scores combined with what parties say, calibrated together.
+    fn combine(
+        &self,
+        verdicts: &[Verdict],
+        classes: &[u32],
+        parties: &[(usize, Vec<f64>)],
+    ) -> Result<Vec<f64>, DetectorError> {
+        // Parties that are not in the evidence do not come here: see `takes`.
+        let (evidence, scale) = self.evidence.as_ref().ok_or(DetectorError::Empty)?;
+        let rule = self.config.parties;
+        let own: Vec<f64> = verdicts.iter().map(|verdict| scale.log_share(verdict.score)).collect();
+        let said: Vec<&[f64]> = parties.iter().map(|(_, said)| said.as_slice()).collect();
+        let calibration = self.calibration(evidence, parties.iter().map(|(party, _)| *party).collect())?;
+        let scores = combined(rule, &own, &said);
+        let p_value = |(score, class): (f64, &u32)| calibration.p_value(score, *class, &mut Ties::Count);
+        Ok(scores.into_iter().zip(classes).map(p_value).collect())
+    }
+
+    /// The calibration of scores that are combined with what these parties say.
+    fn calibration(
+        &self,
+        evidence: &Evidence,
+        parties: Vec<usize>,
+    ) -> Result<Arc<Calibration>, DetectorError> {
+        let mut known = self.combined.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = parties.iter().fold(0, |bits, party| bits | 1_u64 << party);
+        if let Some(calibration) = known.get(&key) {
+            return Ok(Arc::clone(calibration));
+        }
+        let calibration = Arc::new(evidence.calibration(self.config.parties, &parties)?);
+        known.insert(key, Arc::clone(&calibration));
+        Ok(calibration)
     }
 
     /// The p-values of records of a request, compared with each other, where there are enough: of those whose parties'

@@ -9,7 +9,7 @@ use hashvfl_detectors::{Codes, DetectorError, Seen, Values};
 use hashvfl_learning::Classifier;
 
 pub use config::{DetectorsConfig, check};
-pub use fit::{Fitted, fit, measure};
+pub use fit::{Fitted, Left, fit, measure};
 pub use judge::{Flags, Judge};
 
 /// Records as detectors see them.

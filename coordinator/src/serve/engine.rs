@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::Predictor;
 use hashvfl_learning::predictor::Meaning;
 use hashvfl_ledger::StoreError;
+use tracing::warn;
 
 use super::index::RecordIndex;
 use super::known::Known;
@@ -149,12 +149,22 @@ impl Engine {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Warns where a party's p-values leave too little to each.
-    pub fn check_p_values(&self) {
-        if let Some(judge) = &self.judge {
-            let grids: Vec<Grid> = self.parties.iter().filter_map(|party| party.read().grid()).collect();
-            judge.check_parties(&grids);
+    /// Warns where a party's p-values cannot take part in flags.
+    pub fn check_p_values(&self, party: usize) {
+        let Party { name, .. } = &self.parties[party];
+        let known = self.parties[party].read();
+        if self.judge.is_some() && known.grid().is_some() && !self.takes(party, &known) {
+            warn!(
+                "p-values of {name} take no part in flags: the run has calibrated none of these; set the same \
+                 detectors.send at {name} before another run"
+            );
         }
+    }
+
+    /// Whether what is `known` of a party's p-values takes part in flags.
+    fn takes(&self, party: usize, known: &Known) -> bool {
+        let judge = self.judge.as_ref().zip(known.grid());
+        judge.is_some_and(|(judge, grid)| judge.takes(party, grid))
     }
 
     /// Predicts the records `ids`.
@@ -233,7 +243,12 @@ impl Engine {
             }
         }
         let codes: Vec<Vec<f32>> = known.iter().map(|known| known.signs_or_zeros(&predicted)).collect();
-        let p_values: Vec<Vec<f64>> = known.iter().filter_map(|known| known.p_values(&predicted)).collect();
+        let p_values: Vec<(usize, Vec<f64>)> = known
+            .iter()
+            .enumerate()
+            .filter(|(party, known)| self.takes(*party, known))
+            .filter_map(|(party, known)| Some((party, known.p_values(&predicted)?)))
+            .collect();
         drop(known);
         let (outputs, features) = match predicted.len() {
             0 => Default::default(),

@@ -113,7 +113,7 @@ pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>,
         }
     };
     engine.parties[party].known().serves(served);
-    engine.check_p_values();
+    engine.check_p_values(party);
     let (stream, asked) = engine.parties[party].door.open();
     engine.teller.joined(&engine.parties[party].name);
     let link = Link { engine: &engine, party, served, waiting: VecDeque::new() };

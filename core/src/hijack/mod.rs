@@ -29,6 +29,9 @@ mod sums;
 use ridge::ridge;
 use sums::Sums;
 
+use crate::gradient::GradientEncoding;
+use crate::settings::RunSettings;
+
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
 const MOST_PREDICTORS: usize = 64;
 /// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
@@ -85,6 +88,8 @@ pub struct Watch {
     sums: Sums,
     /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
     noisy: bool,
+    /// Whether gradients are signs alone: what is the same in all rows of a batch is no sign of anything then.
+    signs: bool,
     suspicion: f64,
     explained: f64,
     steps: u32,
@@ -101,6 +106,7 @@ impl Watch {
             predictors,
             sums: Sums::none(bits, predictors),
             noisy: false,
+            signs: false,
             suspicion: 0.0,
             explained: 0.0,
             steps: 0,
@@ -109,9 +115,15 @@ impl Watch {
         }
     }
 
-    /// The same where the run agreed on noise in gradients, or on signs alone.
-    pub fn of_noisy(bits: usize) -> Self {
-        Self { noisy: true, ..Self::new(bits) }
+    /// The watch over a run of these settings.
+    ///
+    /// Where the run agreed on noise in gradients, or on signs alone, they may point everywhere alike. The signs of a rare
+    /// class's gradients say that nearly all records are of another class, whatever the code: so signs are looked at
+    /// around their mean over the batch. A party loses little by that, since BatchNorm and thresholds take a pull on all
+    /// records alike out again.
+    pub fn of_run(run: &RunSettings) -> Self {
+        let signs = run.gradient == GradientEncoding::Sign;
+        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.bits) }
     }
 
     /// The alarm, once it is raised.
@@ -134,6 +146,13 @@ impl Watch {
         assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
         self.steps += 1;
         self.released_bits += codes.len() as u64;
+        let around_mean;
+        let gradient: &[f32] = if self.signs {
+            around_mean = around_mean_of_rows(gradient, self.bits);
+            &around_mean
+        } else {
+            gradient
+        };
         let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
@@ -207,6 +226,20 @@ impl Watch {
     }
 }
 
+/// `gradient` [rows, bits] less the mean of its rows; zeros where all rows are the same, which sums of f64 keep exact.
+fn around_mean_of_rows(gradient: &[f32], bits: usize) -> Vec<f32> {
+    let rows = gradient.len() / bits;
+    let mut sums = vec![0.0_f64; bits];
+    for row in gradient.chunks_exact(bits) {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let mut around = gradient.to_vec();
+    for row in around.chunks_exact_mut(bits) {
+        row.iter_mut().zip(&sums).for_each(|(value, sum)| *value -= (sum / rows as f64) as f32);
+    }
+    around
+}
+
 /// A look at one batch, compiled for the processor's vectors with all that it calls. No closure: the compiler does not
 /// promise to inline those.
 struct Look<'a> {
@@ -239,10 +272,43 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
 
     use super::*;
+    use crate::name::PartyName;
     use crate::random::stream;
+    use crate::settings::Task;
 
     const BITS: usize = 8;
     const ROWS: usize = 64;
+
+    fn run(gradient: GradientEncoding, gradient_noise: Option<f64>) -> RunSettings {
+        let parties = vec![PartyName::new("a").unwrap()];
+        RunSettings { gradient, gradient_noise, ..RunSettings::new(parties, Task::Binary, BITS, 1) }
+    }
+
+    #[test]
+    fn signs_that_say_what_most_labels_are_raise_no_alarm() {
+        // Of one record in fifty the gradient points the other way, whatever its code.
+        let seen = |gradient| {
+            let mut watch = Watch::of_run(&run(gradient, None));
+            let mut rng = stream(8, "watch test", &[]);
+            (0..100).find_map(|_| {
+                let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
+                let direction = |rng: &mut ChaCha8Rng| if rng.next_u32() % 50 == 0 { -1.0 } else { 1.0 };
+                let sent: Vec<f32> = (0..ROWS).flat_map(|_| [direction(&mut rng); BITS]).collect();
+                watch.see(&codes, &codes, &sent, ROWS)
+            })
+        };
+        assert_eq!(seen(GradientEncoding::Sign), None);
+        assert_eq!(seen(GradientEncoding::F32).map(|alarm| alarm.cause), Some(Cause::Predictable));
+        // What follows from the code is noticed in signs, too.
+        let mut watch = Watch::of_run(&run(GradientEncoding::Sign, None));
+        let mut rng = stream(9, "watch test", &[]);
+        let alarm = (0..100).find_map(|_| {
+            let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
+            let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| code.iter().rev().map(|h| -h)).collect();
+            watch.see(&codes, &codes, &sent, ROWS)
+        });
+        assert_eq!(alarm.map(|alarm| alarm.cause), Some(Cause::Predictable));
+    }
 
     fn sign(rng: &mut ChaCha8Rng) -> f32 {
         if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }
@@ -314,7 +380,7 @@ mod tests {
     fn noise_is_noticed() {
         let alarm = watched(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
         assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
-        let mut watch = Watch::of_noisy(BITS);
+        let mut watch = Watch::of_run(&run(GradientEncoding::F32, Some(1.0)));
         let mut rng = stream(6, "watch test", &[]);
         for _ in 0..100 {
             let [codes, sent] =

@@ -60,9 +60,10 @@ fn p_values_are_part_of_the_flags_and_counted_with_the_codes() {
     assert!(normal.iter().filter(|(_, flagged)| *flagged).count() < RECORDS / 5);
     stop(&mut parties, &mut coordinator);
     // 80 training and 32 validation records in 4 epochs, test and calibration records once; then codes of 8 bits with 4
-    // or 1 more.
-    assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(44, 112), (20, 288)]));
-    assert_eq!(counted(&fixture, "telecom"), BTreeMap::from([(41, 112), (17, 288)]));
+    // or 1 more, which have left of 62 calibrating records before.
+    let of_bank = BTreeMap::from([(44, 112), (20, 226), (24, 62)]);
+    assert_eq!(counted(&fixture, "bank"), of_bank);
+    assert_eq!(counted(&fixture, "telecom"), BTreeMap::from([(41, 112), (17, 226), (18, 62)]));
 
     // What is known outlasts the coordinator, p-values as well as codes: nobody is there to ask.
     let (mut coordinator, address) = fixture.serve();
@@ -81,7 +82,7 @@ fn p_values_are_part_of_the_flags_and_counted_with_the_codes() {
     predict(&fixture, &address, &all);
     assert_eq!(judged(&fixture), normal);
     stop(&mut parties, &mut coordinator);
-    assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(44, 112), (20, 288)]));
+    assert_eq!(counted(&fixture, "bank"), of_bank);
 
     // Rows of a broken sensor at bank: their codes are those of very large values, which the coordinator knows, and
     // bank's own detectors see that no record was like that.
@@ -143,7 +144,7 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
     assert!(error.contains("detectors.hashvfl is not there: a party fits its detectors when"), "{error}");
     drop(coordinator);
 
-    // Before a run: too few records for the level, or none at all.
+    // Before a run: too few records to fit on, or none at all.
     let check = |fixture: &Fixture| {
         let config = fixture.party_config("telecom", "127.0.0.1:1").display().to_string();
         command(&["party", "--check", "--config", &config]).2
@@ -155,10 +156,37 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
         "{}",
         check(&fixture)
     );
-    fixture.settings.calibration_share = 0.65;
-    assert!(
-        check(&fixture).contains("needs 99 calibration records, and 62 of the 208"),
-        "{}",
-        check(&fixture)
-    );
+    fixture.settings.calibration_share = 0.3;
+    assert!(check(&fixture).contains("fitting detectors on run.calibration_share"), "{}", check(&fixture));
+    // What level they tell is the coordinator's affair.
+    let check = |level: f64| {
+        let line = format!("detectors = {{ level = {level} }}");
+        let mut fixture = Fixture::new();
+        fixture.settings.calibration_share = 0.65;
+        fixture.extra.push(("coordinator", line));
+        let config = fixture.coordinator_config().display().to_string();
+        command(&["coordinator", "--check", "--config", &config])
+    };
+    let (good, _, errors) = check(0.01);
+    assert!(!good && errors.contains("needs 99 calibration records, and 62 of the 208"), "{errors}");
+    let (good, _, errors) = check(0.05);
+    assert!(good && errors.contains("at level 0.05 flags hang on the 3 strangest of them"), "{errors}");
+}
+
+#[test]
+fn p_values_that_no_run_has_calibrated_take_no_part_in_flags() {
+    let mut fixture = trained();
+    // Fitted, and kept to itself until now: nothing tells what its flags of normal records are.
+    fixture.extra.retain(|(name, _)| *name != "telecom");
+    fixture.extra.push(("telecom", "detectors = { send = \"p_value\" }".into()));
+    let (mut coordinator, address) = fixture.serve();
+    let mut parties = serving(&fixture, &coordinator, &address);
+    let (answer, errors) = predict(&fixture, &address, &ids("r", RECORDS));
+    assert!(all_by(&answer, "bank+telecom") && errors.is_empty(), "{errors}");
+    assert!(judged(&fixture).iter().any(|(_, flagged)| *flagged), "bank's still do");
+    parties.iter_mut().for_each(Role::terminate);
+    coordinator.terminate();
+    let (good, log) = coordinator.ends();
+    assert!(good && log.contains("p-values of telecom take no part in flags"), "{log}");
+    assert!(!log.contains("p-values of bank"), "{log}");
 }

@@ -1,6 +1,7 @@
 //! A party that keeps to nothing: the coordinator says what was wrong and ends, the honest party hears why.
 
 use hashvfl_core::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, LeftOut, PartyName, Plan, RunId};
@@ -82,6 +83,7 @@ fn answers(
                 FromCoordinator::Freeze { step } => {
                     (step, FromParty::Frozen { step, encoder: Digest([7; 32]) })
                 }
+                FromCoordinator::Judge { step } => (step, FromParty::Judged { step, p_values: None }),
                 FromCoordinator::Finish { step } => (step, FromParty::Finished { step }),
                 FromCoordinator::Refused { text } => panic!("{text}"),
             };
@@ -121,7 +123,7 @@ fn wrong_answers_end_the_run_with_their_reason() {
 
 #[test]
 fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
-    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Finish"] {
+    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Judge", "Finish"] {
         let mut fixture = Fixture::new();
         fixture.settings.calibration_share = 0.65;
         fixture.extra.push(("coordinator", "transcript = true".into()));
@@ -144,6 +146,17 @@ fn drawn_inputs_of_a_wrong_number_end_the_run() {
     let (coordinator, _) =
         answers(&fixture, "Draw", |step| Some(FromParty::Codes { step, bytes: vec![0; 3] }));
     assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
+}
+
+#[test]
+fn p_values_of_a_wrong_number_end_the_run() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_share = 0.65;
+    fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+    let p_values = Some((Grid::FINE, vec![0; 3]));
+    let (coordinator, _) =
+        answers(&fixture, "Judge", |step| Some(FromParty::Judged { step, p_values: p_values.clone() }));
+    assert!(coordinator.contains("62 records x 4 bits take 31 bytes, but 3 came"), "{coordinator}");
 }
 
 #[test]

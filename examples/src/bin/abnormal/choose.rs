@@ -34,11 +34,11 @@ pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow
     let members: Vec<(&str, usize)> =
         CoordinatorKind::ALL.iter().map(|kind| (kind.name(), place(kind))).collect();
     println!("\nvalidation codes that were re-paired, flipped, random");
-    rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
+    rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members)?;
     let members: Vec<(&str, usize)> =
         PartyKind::ALL.iter().map(|kind| (kind.name(), places(kind)[WRONG])).collect();
     println!("\n{SPOILED_COLUMNS}");
-    rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members);
+    rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members)?;
     Ok(())
 }
 
@@ -105,7 +105,11 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f32 {
 }
 
 /// Prints the combinations of `members`, which are names and places among the scores.
-pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
+pub fn rank(
+    of_normal: &[Vec<f64>],
+    of_spoiled: &[Vec<Vec<f64>>],
+    members: &[(&str, usize)],
+) -> anyhow::Result<()> {
     let mut ranked: Vec<(Vec<f64>, String)> = Vec::new();
     for set in 1_u32..1 << members.len() {
         let chosen: Vec<(&str, usize)> =
@@ -125,7 +129,7 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
                 hashvfl_learning::metrics::auc(&[a, b].concat(), &positive)
             });
             let names: Vec<&str> = chosen.iter().map(|(name, _)| *name).collect();
-            ranked.push((areas.collect(), format!("{rule:?} of {}", names.join(", "))));
+            ranked.push((areas.collect::<Result<_, _>>()?, format!("{rule:?} of {}", names.join(", "))));
             if chosen.len() == 1 {
                 break;
             }
@@ -137,4 +141,5 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
     for (areas, name) in &ranked {
         println!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
     }
+    Ok(())
 }

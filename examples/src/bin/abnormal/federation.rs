@@ -94,7 +94,7 @@ impl<'a> Federation<'a> {
             _ => {
                 let (simulated, models) = simulation.train(&mut |_| {})?;
                 if let Some(test) = simulated.test {
-                    println!("  trained; test metric {:.4}", test.metric(set.settings.task));
+                    println!("  trained; test {}", test.describe(set.settings.task));
                 }
                 keep.map_or(Ok(()), |folder| put(&models, folder))?;
                 models

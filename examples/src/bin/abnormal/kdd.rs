@@ -171,7 +171,7 @@ pub fn choose(folder: &Path, seed: u64) -> anyhow::Result<()> {
     let members: Vec<(&str, usize)> =
         PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
     println!("{}", choose::SPOILED_COLUMNS);
-    choose::rank(&scores(normal)?, &of_spoiled, &members);
+    choose::rank(&scores(normal)?, &of_spoiled, &members)?;
     Ok(())
 }
 
@@ -261,7 +261,8 @@ fn figures(
             .map(|s| s as f32)
             .collect();
         let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
-        sum += hashvfl_learning::metrics::auc(&scores, &positive);
+        sum +=
+            hashvfl_learning::metrics::auc(&scores, &positive).with_context(|| format!("AUROC of {kind}"))?;
     }
     let mean_over_types = sum / types.len() as f64;
     Ok(Found { name, all, distinct, mean_over_types, types: types.len(), micros: 0.0 })

@@ -15,6 +15,7 @@ mod kdd;
 mod kinds;
 mod measure;
 mod scores;
+mod sources;
 mod table;
 
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ struct Arguments {
     /// Leaves out the poisoned federation, which is trained apart.
     #[arg(long)]
     no_backdoor: bool,
+    /// Shows what several sources find together where so few rows calibrate, and stops
+    #[arg(long, value_name = "ROWS")]
+    few: Option<usize>,
     /// Shows how the default combinations are chosen, on normal records alone, and stops.
     #[arg(long)]
     choose: bool,
@@ -92,7 +96,7 @@ fn main() -> anyhow::Result<()> {
         Name::Kdd99 => connections(&arguments)?,
         _ => federations(&arguments)?,
     };
-    if arguments.choose {
+    if arguments.choose || arguments.few.is_some() {
         return Ok(());
     }
     std::fs::create_dir_all(&arguments.out)
@@ -172,6 +176,10 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
             continue;
         }
         let bench = Bench::fit(&federation, seed, arguments.fit_rows)?;
+        if let Some(few) = arguments.few {
+            bench.sources(arguments, few)?;
+            continue;
+        }
         alarms += &bench.false_alarms(arguments, seed)?;
         if seed > arguments.seed {
             continue;
@@ -265,6 +273,24 @@ impl<'a> Bench<'a> {
             sections.push((kind.name.to_string(), table::section(&kind.about, &rows)));
         }
         Ok(sections)
+    }
+
+    /// The share of each kind that is flagged by few calibration rows.
+    fn sources(&self, arguments: &Arguments, few: usize) -> anyhow::Result<()> {
+        let line = self.fitted.default(DEFAULTS[2]);
+        let [calibration, test] = self.scores.each_ref().map(|scores| line.of_each(scores));
+        let base = &self.federation.test[..self.federation.test.len().min(arguments.rows)];
+        let mut kinds = vec![("normal rows", test)];
+        for kind in Maker::new(self.federation, &self.normal, self.seed).all(base, None)? {
+            kinds.push((kind.name, line.of_each(&self.fitted.score(&kind.view)?.0)));
+        }
+        for (name, rows) in kinds {
+            println!("{name}, flagged at 1 % by {few} calibration rows, %");
+            for (source, share) in sources::flagged(&calibration, &rows, few)? {
+                println!("  {source:<28} {:>5.1}", 100.0 * share);
+            }
+        }
+        Ok(())
     }
 
     fn measure(&self, kind: &Kind, strange: f64) -> anyhow::Result<Vec<Row>> {

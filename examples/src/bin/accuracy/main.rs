@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Parser;
 use hashvfl_examples::dataset::{self, Dataset, Split};
 use hashvfl_learning::encoder::Cut;
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::evaluation::Evaluation;
 
 use crate::args::{Benchmark, Cli, How, Overrides};
 use crate::recipe::Recipe;

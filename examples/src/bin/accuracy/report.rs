@@ -33,10 +33,10 @@ pub fn print_line(entry: &Entry, metric: &str) {
     let Entry { group, split, seed, cut, measured } = entry;
     let test = measured.test.map(|test| format!(", test {test:.4}")).unwrap_or_default();
     println!(
-        "{group}: {split}, seed {seed}, {:<5} {metric} validation {:.4} (last epoch {:.4}){test}, epoch {} kept, {:.1} s",
+        "{group}: {split}, seed {seed}, {:<5} {metric} validation {} (last epoch {}){test}, epoch {} kept, {:.1} s",
         cut_name(*cut),
-        measured.validation,
-        measured.last_validation,
+        figure(measured.validation),
+        figure(measured.last_validation),
         measured.best_epoch,
         measured.seconds,
     );
@@ -45,10 +45,17 @@ pub fn print_line(entry: &Entry, metric: &str) {
     }
 }
 
+fn figure(found: Option<f64>) -> String {
+    found.map_or("undefined".to_string(), |found| format!("{found:.4}"))
+}
+
 fn describe(balance: &Balance) -> String {
+    let correlation = balance.mean_abs_correlation;
     format!(
-        "|bit mean| {:.4} on average, {:.4} at most; |correlation| of bits {:.3} on average",
-        balance.mean_abs_bit_mean, balance.max_abs_bit_mean, balance.mean_abs_correlation
+        "|bit mean| {:.4} on average, {:.4} at most; |correlation| of bits {} on average",
+        balance.mean_abs_bit_mean,
+        balance.max_abs_bit_mean,
+        correlation.map_or("undefined".to_string(), |found| format!("{found:.3}"))
     )
 }
 
@@ -101,8 +108,8 @@ pub fn print_summary(entries: &[Entry], metric: &str) {
         };
         let (floats, hashes) = (of(Cut::SimulatedFloat), of(Cut::Hash));
         println!("{group}");
-        print_figures("validation", &floats, &hashes, &|measured| Some(measured.validation));
-        print_figures("last epoch", &floats, &hashes, &|measured| Some(measured.last_validation));
+        print_figures("validation", &floats, &hashes, &|measured| measured.validation);
+        print_figures("last epoch", &floats, &hashes, &|measured| measured.last_validation);
         print_figures("test", &floats, &hashes, &|measured| measured.test);
         print_balance(&hashes);
         if let Some(entry) = hashes.first() {
@@ -123,7 +130,7 @@ pub fn print_difference(entries: &[Entry], one: &str, other: &str) {
     };
     println!("{one} - {other}, hash");
     let figures: [(&str, &dyn Fn(&Measured) -> Option<f64>); 2] =
-        [("validation", &|measured| Some(measured.validation)), ("test", &|measured| measured.test)];
+        [("validation", &|measured| measured.validation), ("test", &|measured| measured.test)];
     for (name, figure) in figures {
         if let Some(summary) = Summary::of(&pairs(&of(one), &of(other), figure)) {
             println!("  {name:<11} {summary}");
@@ -160,12 +167,14 @@ fn print_balance(hashes: &[&Entry]) {
     let Some(first) = hashes.first() else { return };
     for (index, (party, _)) in first.measured.balance.iter().enumerate() {
         let all: Vec<&Balance> = hashes.iter().map(|entry| &entry.measured.balance[index].1).collect();
-        let mean =
-            |figure: fn(&Balance) -> f64| all.iter().map(|b| figure(b)).sum::<f64>() / all.len() as f64;
+        let mean = |figures: Vec<f64>| Summary::of(&figures).map(|summary| summary.mean);
+        let Some(mean_abs_bit_mean) = mean(all.iter().map(|b| b.mean_abs_bit_mean).collect()) else {
+            continue;
+        };
         let over_runs = Balance {
-            mean_abs_bit_mean: mean(|b| b.mean_abs_bit_mean),
+            mean_abs_bit_mean,
             max_abs_bit_mean: all.iter().map(|b| b.max_abs_bit_mean).fold(0.0, f64::max),
-            mean_abs_correlation: mean(|b| b.mean_abs_correlation),
+            mean_abs_correlation: mean(all.iter().filter_map(|b| b.mean_abs_correlation).collect()),
         };
         println!("  balance     {party}: {}", describe(&over_runs));
     }

@@ -12,7 +12,7 @@ use hashvfl_examples::dataset::{Dataset, Split};
 use hashvfl_examples::simulation::{Side, Simulation};
 use hashvfl_learning::course::{Progress, Released};
 use hashvfl_learning::encoder::Cut;
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::evaluation::Evaluation;
 use hashvfl_learning::metrics::Balance;
 use rand::Rng;
 
@@ -44,11 +44,11 @@ pub struct Trial<'a> {
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// Metric on validation records, of the models that were kept.
-    pub validation: f64,
+    /// Metric on validation records, of the models that were kept; absent where it is undefined.
+    pub validation: Option<f64>,
     /// The same at the end of the last epoch, whichever was kept.
-    pub last_validation: f64,
-    /// Metric on test records; absent where it must not be seen yet.
+    pub last_validation: Option<f64>,
+    /// Metric on test records; absent where it is undefined or must not be seen yet.
     pub test: Option<f64>,
     /// Balance of each party's bits.
     pub balance: Vec<(&'static str, Balance)>,
@@ -94,14 +94,12 @@ impl Trial<'_> {
             balance: if self.validation_only { Part::Validation } else { Part::Test },
         };
         let (task, start) = (settings.task, Instant::now());
-        let metric = |evaluation: Option<Evaluation>| evaluation.map_or(f64::NAN, |found| found.metric(task));
+        let metric = |evaluation: Option<Evaluation>| evaluation?.metric(task);
         let simulated = simulation.run(&mut |progress| {
             if let (true, Progress::Epoch(report)) = (self.curve, progress) {
                 let (epoch, loss) = (report.epoch, report.train_loss);
-                println!(
-                    "    epoch {epoch:>3}: train loss {loss:.4}, validation {:.4}",
-                    metric(report.validation)
-                );
+                let found = report.validation.map_or("none".to_string(), |found| found.describe(task));
+                println!("    epoch {epoch:>3}: train loss {loss:.4}, validation {found}");
             }
         })?;
         let last = simulated.epochs.last().and_then(|report| report.validation);
@@ -109,7 +107,7 @@ impl Trial<'_> {
         Ok(Measured {
             validation: metric(simulated.validation),
             last_validation: metric(if settings.refits() { simulated.validation } else { last }),
-            test: simulated.test.filter(|_| !self.validation_only).map(|test| test.metric(task)),
+            test: metric(simulated.test.filter(|_| !self.validation_only)),
             balance: names.zip(simulated.balance).collect(),
             best_epoch: simulated.best_epoch,
             released: simulated.released,

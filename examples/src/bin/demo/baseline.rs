@@ -8,7 +8,7 @@ use hashvfl_examples::simulation::{Side, Simulated, simulate};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
 use hashvfl_learning::encoder::{Cut, EncoderConfig};
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::evaluation::Evaluation;
 
 use crate::files::PARTIES;
 use hashvfl_examples::digits::Digits;
@@ -76,12 +76,12 @@ pub fn party_seed(seed: u64, party: usize) -> u64 {
 /// Tries all rates for all models; `tick` after each try.
 pub fn tune(digits: &Digits, bits: usize, seed: u64, tick: &mut dyn FnMut()) -> anyhow::Result<Tuned> {
     let mut best = |model| {
-        let mut best: Option<(f64, f64, Simulated)> = None;
+        let mut best: Option<(Evaluation, f64, Simulated)> = None;
         for rate in RATES {
             let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
-            let metric = simulated.validation.map_or(0.0, |validation| validation.metric(Task::Multiclass));
-            if best.as_ref().is_none_or(|(most, ..)| metric > *most) {
-                best = Some((metric, rate, simulated));
+            let found = simulated.validation.ok_or_else(|| anyhow::anyhow!("no validation records"))?;
+            if best.as_ref().is_none_or(|(best, ..)| found.is_better_than(best, Task::Multiclass)) {
+                best = Some((found, rate, simulated));
             }
             tick();
         }

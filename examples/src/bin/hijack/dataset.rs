@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use hashvfl_core::Task;
+use hashvfl_core::normal::add_noise;
+use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{
     ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, LabelsSource, Matrix, Preprocessing,
     Target, load, load_labels,
@@ -33,6 +35,10 @@ pub enum Name {
     Mnist,
     /// Network connections of KDD Cup 1999, a twentieth of them, classes of very different size.
     Kdd99,
+    /// Drawn columns, two classes by a weighted sum of them, some noise.
+    Drawn,
+    /// Drawn columns and a value, a weighted sum of them with some noise.
+    DrawnValues,
 }
 
 impl Name {
@@ -82,8 +88,73 @@ impl Dataset {
                 listed(name, GzDecoder::new(file), (20, 50), Task::Multiclass)
             }
             Name::Mnist => mnist(&folder.join("mnist")),
+            Name::Drawn => drawn(name, Task::Binary),
+            Name::DrawnValues => drawn(name, Task::Regression),
         }
     }
+
+    /// The records with the rarest class thinned out until there are `ratio` others for each of it, drawn by `seed`; all
+    /// of them where it is as rare already, or labels are values.
+    pub fn unbalanced(&self, ratio: usize, seed: u64) -> anyhow::Result<Self> {
+        let Labels::Classes { count, index } = &self.labels else { return self.of_records(None) };
+        let of = |class: u32| index.iter().filter(|other| **other == class).count();
+        let rarest = (0..*count as u32).filter(|class| of(*class) > 0).min_by_key(|class| of(*class));
+        let rarest = rarest.context("no records")?;
+        let mut rare: Vec<u32> =
+            (0..index.len() as u32).filter(|record| index[*record as usize] == rarest).collect();
+        shuffle(&mut rare, &mut stream(seed, "thinned", &[]));
+        rare.truncate(((index.len() - rare.len()) / ratio).max(10));
+        rare.sort_unstable();
+        let kept = |record: &u32| index[*record as usize] != rarest || rare.binary_search(record).is_ok();
+        self.of_records(Some((0..index.len() as u32).filter(kept).collect()))
+    }
+
+    /// The same of some records, or of all.
+    fn of_records(&self, records: Option<Vec<u32>>) -> anyhow::Result<Self> {
+        let records = records.unwrap_or_else(|| (0..self.labels.len() as u32).collect());
+        let pick = |columns: &Matrix| Matrix::new(records.len(), columns.cols(), columns.gather(&records));
+        let labels = match &self.labels {
+            Labels::Classes { count, index } => Labels::Classes {
+                count: *count,
+                index: records.iter().map(|record| index[*record as usize]).collect(),
+            },
+            Labels::Real(values) => {
+                Labels::Real(records.iter().map(|record| values[*record as usize]).collect())
+            }
+        };
+        Ok(Self { columns: [pick(&self.columns[0])?, pick(&self.columns[1])?], labels, ..*self })
+    }
+}
+
+/// Records of normal columns at two parties. What is predicted is a sum of all with weights that fall, and of noise.
+fn drawn(name: Name, task: Task) -> anyhow::Result<Dataset> {
+    const RECORDS: usize = 6000;
+    const COLUMNS: usize = 6;
+    let mut rng = stream(1, "drawn records", &[]);
+    let mut normal = |count: usize| {
+        let mut values = vec![0.0; count];
+        add_noise(&mut values, 1.0, &mut rng);
+        values
+    };
+    let columns = [normal(RECORDS * COLUMNS), normal(RECORDS * COLUMNS)];
+    let noise = normal(RECORDS);
+    let value = |record: usize| {
+        let of = |columns: &Vec<f32>| -> f32 {
+            (0..COLUMNS).map(|at| columns[record * COLUMNS + at] / (1 + at) as f32).sum()
+        };
+        of(&columns[0]) - of(&columns[1]) + 0.3 * noise[record]
+    };
+    let values: Vec<f32> = (0..RECORDS).map(value).collect();
+    let labels = match task {
+        Task::Regression => Labels::Real(values),
+        _ => {
+            Labels::Classes { count: 2, index: values.iter().map(|value| u32::from(*value > 0.0)).collect() }
+        }
+    };
+    let matrix = |values: Vec<f32>| Matrix::new(RECORDS, COLUMNS, values);
+    let [one, other] = columns;
+    let columns = [matrix(one)?, matrix(other)?];
+    Ok(Dataset { name, columns, image: None, preprocessing: Preprocessing::Quantile, labels, task })
 }
 
 /// A pair of files as the FATE project prepares them.

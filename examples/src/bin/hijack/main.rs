@@ -27,6 +27,8 @@ use crate::trial::{Tally, alarm, trace};
 enum Part {
     /// False alarms of honest runs.
     Honest,
+    /// The same of runs with anything that a config allows, on tables of any imbalance.
+    Any,
     /// Alarms of hijacked runs.
     Hijacked,
     /// Alarms where a hijacker mixes in something else.
@@ -79,6 +81,7 @@ fn main() -> anyhow::Result<()> {
     for part in &bench.arguments.parts {
         match part {
             Part::Honest => bench.honest()?,
+            Part::Any => bench.any()?,
             Part::Hijacked => bench.hijacked()?,
             Part::Adaptive => bench.adaptive()?,
             Part::Gains => bench.gains()?,
@@ -103,6 +106,34 @@ impl Bench {
             for seed in seeds.map(|run| self.arguments.seed + run) {
                 let recipe = Recipe::draw(set, seed)?;
                 let raised = alarm(set, &recipe, &Sender::Honest, self.arguments.honest_steps)?;
+                tally.add(raised);
+                all.add(raised);
+            }
+            println!("  {:<18} {tally}", format!("{:?}", set.name));
+        }
+        println!("  {:<18} {all}", "all");
+        Ok(())
+    }
+
+    /// Honest runs of any config, each with an alarm named by its recipe.
+    fn any(&self) -> anyhow::Result<()> {
+        println!("False alarms of honest runs of any config, within {} steps", self.arguments.honest_steps);
+        let mut all = Tally::default();
+        for set in &self.sets {
+            let mut tally = Tally::default();
+            for run in 0..self.arguments.honest / self.sets.len() as u64 {
+                let seed = self.arguments.seed + run;
+                let ratio = RATIOS[run as usize % RATIOS.len()];
+                let table = set.unbalanced(ratio, seed)?;
+                let recipe = Recipe::draw_any(&table, seed)?;
+                let raised = alarm(&table, &recipe, &Sender::Honest, self.arguments.honest_steps)?;
+                if let Some(step) = raised {
+                    println!(
+                        "    {:?}, seed {seed}, 1:{ratio}, step {step}: {}",
+                        set.name,
+                        recipe.describe()
+                    );
+                }
                 tally.add(raised);
                 all.add(raised);
             }
@@ -233,6 +264,8 @@ impl Bench {
     }
 }
 
+/// Records of other classes for each of the rarest.
+const RATIOS: [usize; 5] = [1, 3, 10, 30, 100];
 /// Runs of each hijacker, data set and mixture.
 const ADAPTIVE_RUNS: u64 = 4;
 /// Seeds over which the decoder's skill is told.

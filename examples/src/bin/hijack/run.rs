@@ -14,8 +14,6 @@ use hashvfl_learning::cut::{Embedding, Parties};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Cut;
 use hashvfl_learning::local::{LocalParties, LocalParty};
-use hashvfl_learning::loss::Loss;
-use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
@@ -69,12 +67,9 @@ pub fn run(
         parties.push(LocalParty { encoder, gather: Box::new(|rows| matrix.gather(rows)), response: None });
     }
     let mut parties = LocalParties::hashed(parties, plan.clone());
-    let loss =
-        Loss::new(dataset.labels.clone(), plan.part(Part::CohortTrain), recipe.top.loss, settings.bits);
-    let rates = Rates::of_run(settings, plan.updates());
-    let inputs = 2 * settings.bits;
+    let labels = dataset.labels.clone();
     let mut classifier =
-        Classifier::new(recipe.top.clone(), loss, inputs, rates, settings.seed + 9, &device)?;
+        Classifier::of_run(&recipe.top, labels, settings, &plan, settings.seed + 9, &device)?;
     let mut hijacker = match sender {
         Sender::Hijacker { config, .. } => {
             let values = columns[VICTIM].gather(&auxiliary(&plan));
@@ -86,6 +81,9 @@ pub fn run(
     let batches = plan.batches();
     for step in 0..steps.min(plan.updates() as u32) {
         let rows = Rows::Batch { epoch: step / batches, batch: step % batches };
+        if step % batches == 0 {
+            classifier.begin_epoch(step / batches % settings.cycle_epochs(), settings.cycle_epochs());
+        }
         let numbers = plan.rows(rows)?;
         let parts: Vec<Vec<f32>> =
             parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();

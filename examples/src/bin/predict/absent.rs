@@ -1,6 +1,7 @@
 //! What a party that is away costs: the test metric with all parties' codes and without each one's, for top models that
 //! were trained with and without party dropout.
 
+use anyhow::Context;
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{Matrix, Preprocessing};
@@ -54,8 +55,9 @@ fn table(
             };
             let sides: Vec<Side> = (1..).zip(columns).map(side).collect();
             let found = simulate(&sides, labels, &settings, (&TopConfig::default(), seed), Cut::Hash)?;
-            let metrics = found.test.iter().chain(&found.without).map(|test| test.metric(settings.task));
-            sums.iter_mut().zip(metrics).for_each(|(sum, metric)| *sum += metric);
+            for (sum, test) in sums.iter_mut().zip(found.test.iter().chain(&found.without)) {
+                *sum += test.metric(settings.task).with_context(|| test.describe(settings.task))?;
+            }
         }
         let [all, first, second] = sums.map(|sum| sum / seeds as f64);
         println!("  party_dropout {rate:.1}: {all:.4} {first:.4} {second:.4}");

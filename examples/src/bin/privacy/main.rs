@@ -80,7 +80,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         }
     })?;
     if let Some(test) = summary.test {
-        println!("test {} {:.4}\n", summary.metric, test.metric(sides.run.task));
+        println!("test {}\n", test.describe(sides.run.task));
     }
 
     let manifest = out.join("manifest.toml");
