@@ -1,7 +1,7 @@
 //! Labels for the run.
 
 use hashvfl_data::{Order, Target, fingerprint, load_labels};
-use hashvfl_learning::loss::Labels;
+use hashvfl_learning::top::loss::Labels;
 
 use crate::config::CoordinatorConfig;
 

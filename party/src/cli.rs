@@ -10,12 +10,13 @@ use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::Part;
 
+use crate::commands::ledger::LedgerCommand;
+use crate::commands::{align, encode, erase, init, inspect, ledger};
 use crate::config::PartyConfig;
-use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::{self, Releases};
 use crate::state::StateFolder;
-use crate::{align, client, detect, encode, erase, init, inspect, ledger, secret, serve};
+use crate::{detectors, response_key, serving, training};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -154,7 +155,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
-        Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
+        Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
         Some(Command::Align { config }) => align::run(&PartyConfig::read(&config)?),
         Some(Command::Keygen { out }) => {
             println!("{}", SecretKey::create(&out)?.public());
@@ -167,17 +168,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let config = PartyConfig::read(&path)?;
             if arguments.check {
                 let prepared = Prepared::load(&config)?;
-                detect::check(&config, &prepared.plan)?;
+                detectors::check(&config, &prepared.plan)?;
                 releases::policy(&config, &prepared.plan)?;
                 println!("{} is in order: {}", path.display(), prepared.describe());
                 return Ok(());
             }
             let state = StateFolder::open(&config)?;
-            secret::keep(&config)?;
+            response_key::keep(&config)?;
             let prepared = Prepared::load(&config)?;
-            detect::check(&config, &prepared.plan)?;
+            detectors::check(&config, &prepared.plan)?;
             let releases = Releases::open(&config, &prepared)?;
-            client::join(&config, prepared, &state, releases)
+            training::join(&config, prepared, &state, releases)
         }
     }
 }

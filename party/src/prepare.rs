@@ -3,20 +3,20 @@
 use std::cell::RefCell;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::codes::randomised_response::Response;
 use hashvfl_core::random::stream;
-use hashvfl_core::response::Response;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Part, Plan, RunSettings};
-use hashvfl_data::{Columns, Embedded, Encoding, Ranges, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Ranges, RecordStore, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
-use hashvfl_learning::encoder::{Cut, Encoder};
+use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::threads;
 use rand::TryRng;
 
 use crate::config::{PartyConfig, Source};
-use crate::secret;
+use crate::response_key;
 
 /// A party's records, its plan and its encoder.
 pub struct Prepared {
@@ -50,8 +50,11 @@ impl Prepared {
                 rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?
             }
         };
-        let response =
-            config.run.randomised_response.map(|epsilon| secret::for_run(config, epsilon)).transpose()?;
+        let response = config
+            .run
+            .randomised_response
+            .map(|epsilon| response_key::for_run(config, epsilon))
+            .transpose()?;
         Self::assemble(config, records, plan, (encoding, &treatment), (seed, response))
     }
 
@@ -83,7 +86,7 @@ impl Prepared {
             load(source, &treatment).context("the table is read as the one that the model was trained on")?;
         let plan = plan(records.ids().len())?;
         let response =
-            config.run.randomised_response.map(|epsilon| secret::kept(config, epsilon)).transpose()?;
+            config.run.randomised_response.map(|epsilon| response_key::kept(config, epsilon)).transpose()?;
         let seed = (trained.seed, response);
         let mut prepared = Self::assemble(config, records, plan, (trained.encoding, &treatment), seed)?;
         prepared.encoder.load(model)?;
@@ -92,7 +95,7 @@ impl Prepared {
 
     fn assemble(
         config: &PartyConfig,
-        records: Records,
+        records: RecordStore,
         plan: Plan,
         (encoding, treatment): (Encoding, &Treatment),
         (seed, response): (u64, Option<Response>),
@@ -106,9 +109,9 @@ impl Prepared {
         let input = InputShape { columns: columns.cols(), image, categories: categories(&encoding) };
         let updates = plan.updates();
         let mut encoder =
-            Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
-        if config.on_alarm.watches() {
-            encoder.expect_watch();
+            Encoder::new(config.encoder.clone(), CutLayer::Hash, input, &config.run, updates, seed, &device)?;
+        if config.on_alarm.monitors() {
+            encoder.expect_monitoring();
         }
         if let Some(response) = response {
             encoder.respond_with(response);
@@ -214,8 +217,8 @@ impl Prepared {
     }
 }
 
-fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<Records> {
-    Ok(Records::load(source.columns, source.order, treatment, source.cache.as_deref())?)
+fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {
+    Ok(RecordStore::load(source.columns, source.order, treatment, source.cache.as_deref())?)
 }
 
 /// The columns of `encoding` that hold positions, as a model takes them.

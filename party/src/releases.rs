@@ -1,16 +1,16 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
-use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, Plan};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
-    Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
+    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
 };
 use tracing::warn;
 
 use crate::config::PartyConfig;
-use crate::detect::Judge;
+use crate::detectors::AnomalyScorer;
 use crate::prepare::Prepared;
 
 /// The policy of `config`, which admits its run and its smallest answer.
@@ -54,7 +54,7 @@ fn smallest_answer(plan: &Plan) -> usize {
 /// The party's ledger at work, and the name of the encoder that it counts for.
 pub struct Releases {
     ledger: Ledger<RedbStore>,
-    encoder: Encoder,
+    encoder: EncoderIdentity,
     context: Digest,
 }
 
@@ -64,18 +64,18 @@ impl Releases {
         Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)
     }
 
-    /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `judge`, or
+    /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `scorer`, or
     /// makes it. A code and its p-value are one release.
     pub fn open_to_serve(
         config: &PartyConfig,
         prepared: &Prepared,
-        judge: Option<&Judge>,
+        scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Self> {
         let policy = serving_policy(config, prepared.ids.len())?;
         let mut releases = Self::open_under(policy, config, prepared, config.p_value_bits())?;
         let encoder = prepared.digest();
-        releases.freeze(match judge {
-            Some(judge) => Digest::of_parts([encoder.0.as_slice(), &judge.digest().0]),
+        releases.freeze(match scorer {
+            Some(scorer) => Digest::of_parts([encoder.0.as_slice(), &scorer.digest().0]),
             None => encoder,
         });
         Ok(releases)
@@ -92,14 +92,14 @@ impl Releases {
         let epsilon = run.randomised_response.filter(|_| p_value_bits == 0);
         let epsilon = epsilon.map(|epsilon| epsilon * run.bits as f64).and_then(Epsilon::new);
         let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
-        let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
+        let flows = vec![Flow::new(config.run_id.as_str(), FlowKind::Codes)];
         let store = RedbStore::open_or_create(&config.ledger)?;
         let ids = prepared.ids.iter().map(String::as_str);
         let ledger = Ledger::open(store, ids, Terms { policy, cost, flows })?;
         let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         let context = Digest::of_parts([run.to_settings().digest().0.as_slice(), &own, version]);
-        let encoder = Encoder { digest: context, frozen: false };
+        let encoder = EncoderIdentity { digest: context, frozen: false };
         let mut releases = Self { ledger, encoder, context };
         releases.learns(prepared);
         Ok(releases)
@@ -108,7 +108,7 @@ impl Releases {
     /// The encoder of `prepared` learns from here on: named by all that it is.
     pub fn learns(&mut self, prepared: &Prepared) {
         let digest = Digest::of_parts([self.context.0.as_slice(), &prepared.learning_digest().0]);
-        self.encoder = Encoder { digest, frozen: false };
+        self.encoder = EncoderIdentity { digest, frozen: false };
     }
 
     /// The encoder has learned from `gradient`. What it is now follows from what it was and the gradient, so that
@@ -119,13 +119,13 @@ impl Releases {
 
     /// The encoder is frozen for good.
     pub fn freeze(&mut self, digest: Digest) {
-        self.encoder = Encoder { digest, frozen: true };
+        self.encoder = EncoderIdentity { digest, frozen: true };
     }
 
     /// Records that the policy does not allow all of `plan` for.
-    pub fn left_out(&self, plan: &Plan) -> LeftOut {
+    pub fn excluded(&self, plan: &Plan) -> ExcludedRecords {
         let beyond = plan.releases().into_iter().flat_map(|(rows, times)| self.ledger.beyond(rows, times));
-        LeftOut::of(&beyond.collect::<Vec<_>>(), plan.records())
+        ExcludedRecords::of(&beyond.collect::<Vec<_>>(), plan.records())
     }
 
     /// Whether the policy admits the smallest answer of `plan`.

@@ -1,0 +1,104 @@
+//! The evaluation manifest: which files bring the truth, the models and the baselines, each by its SHA-256.
+//!
+//! Whoever evaluates has all of it; an attack is handed only what it declares to know.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use hashvfl_coordinator::{CoordinatorConfig, top_file};
+use hashvfl_core::Digest;
+use hashvfl_data::fingerprint;
+use hashvfl_files::write_whole;
+use hashvfl_party::PartyConfig;
+use serde::{Deserialize, Serialize};
+
+/// What `manifest.toml` holds. Relative paths start at the file's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The coordinator's config.
+    pub coordinator: PathBuf,
+    /// The parties' configs, in the run's order.
+    pub parties: Vec<PathBuf>,
+    /// SHA-256 of every file that is read: configs, tables, models.
+    pub sha256: BTreeMap<PathBuf, String>,
+}
+
+impl Manifest {
+    /// A manifest of a run that has finished, with the digests of its files as they are now.
+    pub fn of(coordinator: &Path, parties: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut manifest = Self {
+            coordinator: absolute(coordinator)?,
+            parties: parties.iter().map(|path| absolute(path)).collect::<anyhow::Result<_>>()?,
+            sha256: BTreeMap::new(),
+        };
+        for path in manifest.files()? {
+            manifest.sha256.insert(path.clone(), digest(&path)?);
+        }
+        Ok(manifest)
+    }
+
+    /// Reads a manifest and checks every file against its digest.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the manifest {}", path.display()))?;
+        let mut manifest: Self =
+            toml::from_str(&text).with_context(|| format!("manifest {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        manifest.coordinator = absolute(&folder.join(&manifest.coordinator))?;
+        manifest.parties = manifest
+            .parties
+            .iter()
+            .map(|party| absolute(&folder.join(party)))
+            .collect::<anyhow::Result<_>>()?;
+        let known = std::mem::take(&mut manifest.sha256);
+        for (file, digest) in known {
+            manifest.sha256.insert(absolute(&folder.join(file))?, digest);
+        }
+        for file in manifest.files()? {
+            let expected = manifest.sha256.get(&file);
+            let expected = expected.with_context(|| {
+                format!("the manifest names no SHA-256 of {}: write it anew", file.display())
+            })?;
+            ensure!(
+                digest(&file)? == *expected,
+                "{} is not the file that the manifest names: its SHA-256 differs",
+                file.display()
+            );
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        Ok(write_whole(path, toml::to_string_pretty(self)?.as_bytes())?)
+    }
+
+    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = vec![self.coordinator.clone()];
+        let coordinator = CoordinatorConfig::read(&self.coordinator)?;
+        files.extend_from_slice(coordinator.labels.files());
+        files.push(top_file::path(&coordinator));
+        for path in &self.parties {
+            let party = PartyConfig::read(path)?;
+            files.push(path.clone());
+            files.push(party.model_path());
+            files.extend_from_slice(party.columns.files());
+        }
+        files.iter().map(|file| absolute(file)).collect()
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))
+}
+
+fn digest(path: &Path) -> anyhow::Result<String> {
+    if path.is_dir() {
+        return Ok(fingerprint(&[path.to_path_buf()])?.to_string()); // a folder of images
+    }
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Digest::of(&bytes).to_string())
+}

@@ -1,0 +1,34 @@
+//! The ledger of what left this side about every record, and the policy that bounds it.
+//!
+//! ```text
+//!             before anything is computed                  before anything is sent
+//!  request -> reserve: policy, charge a whole block -> compute -> release: free, reserved, or charged -> send
+//!                      `-- durable write                                                `-- durable write
+//! ```
+//!
+//! What is charged is durable before a byte of it is sent, so a crash may over-count and never under-count.
+//! Nothing here knows a network or a model; the store is an argument.
+
+mod account;
+mod alignments;
+mod epsilon;
+mod error;
+mod flow;
+mod key;
+mod ledger;
+mod policy;
+mod redb_store;
+mod report;
+mod store;
+
+pub use account::{Account, Cost, EncoderIdentity, ReleaseDigest};
+pub use alignments::count_alignment;
+pub use epsilon::Epsilon;
+pub use error::LedgerError;
+pub use flow::{Flow, FlowKind, Volume};
+pub use key::{RecordKey, Salt};
+pub use ledger::{Ledger, Refused, Terms};
+pub use policy::{AlignmentPolicy, Policy, PolicyError, Refusal, Rule};
+pub use redb_store::RedbStore;
+pub use report::{MEANING, Report, explain_account, export};
+pub use store::{MemoryStore, Store, StoreError};
