@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_config::ConfigCommand;
 use hashvfl_core::{PartyName, Plan};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
@@ -114,6 +115,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Work on config files.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
 }
 
 fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
@@ -177,6 +184,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Retrain { config, out }) => evaluate::retrain(&CoordinatorConfig::read(&config)?, &out),
+        Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;

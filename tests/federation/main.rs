@@ -11,6 +11,7 @@ mod hijacked;
 mod honest;
 mod ledger;
 mod logs;
+mod migrated;
 mod misconfigured;
 mod own_detectors;
 mod predict;
