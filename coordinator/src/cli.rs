@@ -12,9 +12,10 @@ use hashvfl_core::{PartyName, Plan};
 use hashvfl_files::{complain, say};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
+use crate::commands::{align, erase, evaluate, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
-use crate::{align, erase, evaluate, init, labels, predict, run, serve};
+use crate::{labels, serving, training};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -178,7 +179,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
-        Some(Command::Serve { config, json }) => serve::serve(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Align { config, json }) => align::run(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Keygen { out }) => {
@@ -200,12 +201,12 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
                 let labels = labels::load(&config)?;
-                run::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
+                training::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
                 say!("{} is in order: labels of {} records", path.display(), labels.ids.len());
                 say!("read: {}", labels.reading);
                 return Ok(());
             }
-            run::run(&config, arguments.json)
+            training::run(&config, arguments.json)
         }
     }
 }

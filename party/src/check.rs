@@ -9,15 +9,15 @@ use tracing::warn;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::{detect, releases, secret};
+use crate::{detectors, releases, response_key};
 
 /// Checks the config at `path`.
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<()> {
     let prepared = Prepared::load(config)?;
-    detect::check(config, &prepared.plan)?;
+    detectors::check(config, &prepared.plan)?;
     releases::policy(config, &prepared.plan)?;
     if config.response_key.exists() {
-        secret::response(config)?;
+        response_key::response(config)?;
     }
     let respelt = prepared.table_ids().respelt();
     if respelt > 0 {

@@ -1,0 +1,6 @@
+//! What an alignment keeps on disk.
+
+pub(crate) mod files;
+pub(crate) mod folder;
+pub(crate) mod sort;
+pub(crate) mod spool;
