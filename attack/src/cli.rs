@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+use hashvfl_config::ConfigCommand;
 use hashvfl_core::Digest;
 use hashvfl_files::{complain, say};
 use hashvfl_transcript::Recording;
@@ -52,6 +53,12 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
+    /// Work on config files.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
 }
 
 /// Runs the command line; `arguments` start with the program's name.
@@ -79,6 +86,7 @@ where
 
 fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Config { command } => Ok(command.run()?),
         Command::Manifest { coordinator, parties, out } => {
             Manifest::of(&coordinator, &parties)?.write(&out)?;
             say!("{} names the run's files and their SHA-256", out.display());

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_config::ConfigCommand;
 use hashvfl_core::{PartyName, Plan};
 use hashvfl_files::{complain, say};
 use hashvfl_ledger::{Policy, RedbStore, Report};
@@ -122,6 +123,12 @@ enum Command {
         #[arg(long)]
         accept_changed_labels: bool,
     },
+    /// Work on config files.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
 }
 
 fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
@@ -195,6 +202,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&config)?;
             evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))
         }
+        Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;

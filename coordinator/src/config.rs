@@ -147,6 +147,7 @@ impl CoordinatorConfig {
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
+        hashvfl_config::check_words(text)?;
         let mut config: Self = toml::from_str(text).map_err(|error| {
             let place =
                 error.to_string().lines().next().unwrap_or_default().trim().trim_end_matches(':').to_string();

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_config::ConfigCommand;
 use hashvfl_core::Part;
 
 use crate::commands::ledger::LedgerCommand;
@@ -100,6 +101,12 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Work on config files.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
 }
 
 fn parse_part(text: &str) -> Result<Part, String> {
@@ -165,6 +172,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Ledger { command }) => ledger::run(&command),
+        Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;

@@ -234,6 +234,7 @@ impl PartyConfig {
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
+        hashvfl_config::check_words(text)?;
         let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
         config.columns.resolve(folder);
         if let Some(columns) = &mut config.serve.columns {

@@ -15,6 +15,7 @@ mod honest;
 mod ledger;
 mod logs;
 mod lossless;
+mod migrated;
 mod misconfigured;
 mod own_detectors;
 mod predict;

@@ -285,7 +285,8 @@ impl RunSettings {
         self.refit || self.encodes_once()
     }
 
-    /// The settings as canonical pairs: sorted keys, shortest exact numbers.
+    /// The settings as canonical pairs: sorted keys, shortest exact numbers. Both sides digest the pairs, so their keys
+    /// stay what they were when config files got other words ([`CONFIG_WORDS`]).
     pub fn to_settings(&self) -> Settings {
         let names: Vec<&str> = self.parties.iter().map(PartyName::as_str).collect();
         let pairs = [
@@ -366,10 +367,18 @@ pub enum PairsError {
     Duplicate,
 }
 
+/// Keys of the canonical pairs that config files write otherwise.
+const CONFIG_WORDS: [(&str, &str); 4] = [
+    ("run.test_share", "run.test_fraction"),
+    ("run.validation_share", "run.validation_fraction"),
+    ("run.cohort_share", "run.cohort_fraction"),
+    ("run.calibration_share", "run.calibration_fraction"),
+];
+
 /// The first key on which two sides' settings differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The key.
+    /// The key, as config files write it.
     pub key: String,
     /// This side's value, "(absent)" where it has none.
     pub ours: String,
@@ -410,7 +419,11 @@ impl Settings {
         let absent = || "(absent)".to_string();
         let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(theirs.0.keys()).collect();
         keys.into_iter().find(|key| self.0.get(*key) != theirs.0.get(*key)).map(|key| Difference {
-            key: key.clone(),
+            key: CONFIG_WORDS
+                .iter()
+                .find(|(wire, _)| wire == key)
+                .map_or(key.as_str(), |(_, word)| word)
+                .to_string(),
             ours: self.0.get(key).cloned().unwrap_or_else(absent),
             theirs: theirs.0.get(key).cloned().unwrap_or_else(absent),
         })
@@ -434,6 +447,8 @@ mod tests {
         assert_ne!(ours.digest(), theirs.digest());
         let difference = ours.difference(&theirs).unwrap();
         assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
+        let theirs = RunSettings { cohort_fraction: 0.5, ..settings() }.to_settings();
+        assert_eq!(ours.difference(&theirs).unwrap().key, "run.cohort_fraction");
         let absent = ours.difference(&Settings::default()).unwrap();
         assert_eq!(absent.theirs, "(absent)");
     }
@@ -454,6 +469,34 @@ mod tests {
         let difference = noisy.to_settings().difference(&before).unwrap();
         let told = (difference.key.as_str(), difference.ours.as_str(), difference.theirs.as_str());
         assert_eq!(told, (RESPONSE_DRAW, "per-request", "(absent)"));
+    }
+
+    #[test]
+    fn the_keys_that_peers_digest_are_what_they_were() {
+        let keys: Vec<String> = settings().to_settings().pairs().map(|(key, _)| key.to_string()).collect();
+        let expected = [
+            "batch_rows",
+            "bits",
+            "calibration_share",
+            "cohort_share",
+            "cycles",
+            "epochs",
+            "gradient",
+            "gradient_noise",
+            "learning_rate",
+            "on_refusal",
+            "parties",
+            "party_dropout",
+            "randomised_response",
+            "refit",
+            "row_order",
+            "schedule",
+            "seed",
+            "task",
+            "test_share",
+            "validation_share",
+        ];
+        assert_eq!(keys, expected.map(|key| format!("run.{key}")));
     }
 
     #[test]

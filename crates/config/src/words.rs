@@ -1,0 +1,64 @@
+//! The table of renamed words, old to new.
+
+/// A key that was renamed. The path starts at the file's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its table: "" for the file's root.
+    pub table: &'static str,
+    /// Its name before.
+    pub old: &'static str,
+    /// Its name now.
+    pub new: &'static str,
+}
+
+const fn key(table: &'static str, old: &'static str, new: &'static str) -> Key {
+    Key { table, old, new }
+}
+
+/// Every renamed key.
+pub const KEYS: [Key; 11] = [
+    key("run", "test_share", "test_fraction"),
+    key("run", "validation_share", "validation_fraction"),
+    key("run", "cohort_share", "cohort_fraction"),
+    key("run", "calibration_share", "calibration_fraction"),
+    key("", "wait", "timeouts"),
+    key("", "nulls", "null_values"),
+    key("columns", "wait_s", "timeout_s"),
+    key("serve.columns", "wait_s", "timeout_s"),
+    key("alignment", "wait_s", "timeout_s"),
+    key("serve", "absent_s", "absent_timeout_s"),
+    key("", "auxiliary_shares", "auxiliary_fractions"),
+];
+
+/// A list of words, some of which were renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values {
+    /// The path of the list.
+    pub list: &'static str,
+    /// Old and new words.
+    pub words: &'static [(&'static str, &'static str)],
+}
+
+/// Every list with renamed words.
+pub const VALUES: [Values; 1] = [Values {
+    list: "detectors.kinds",
+    words: &[
+        ("distance", "hamming-distance"),
+        ("rarity", "chow-liu"),
+        ("neighbours", "knn"),
+        ("gaussians", "mahalanobis"),
+        ("components", "pca"),
+        ("mismatch", "density-ratio"),
+    ],
+}];
+
+/// The new word for an old one in the list at `path`.
+pub(crate) fn new_value(path: &str, word: &str) -> Option<&'static str> {
+    let values = VALUES.iter().find(|values| values.list == path)?;
+    values.words.iter().find(|(old, _)| *old == word).map(|(_, new)| *new)
+}
+
+/// The new name for an old key in the table at `path`.
+pub(crate) fn new_key(path: &str, name: &str) -> Option<&'static str> {
+    KEYS.iter().find(|key| key.table == path && key.old == name).map(|key| key.new)
+}
