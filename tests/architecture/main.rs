@@ -1,3 +1,4 @@
 //! What ARCHITECTURE.md promises, read from the sources.
 
 mod dependencies;
+mod words;
