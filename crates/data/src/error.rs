@@ -2,30 +2,57 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::csv_text::CsvFault;
-use crate::ids::list::WAYS_OF_WRITING;
+use crate::cell::CellFault;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
-use crate::source::idx::format::IdxError;
-use crate::source::images::ImageError;
-use crate::source::npy::format::NpyError;
-use crate::source::number::CellFault;
-use crate::source::png::folder::PngError;
-use crate::source::sql::SqlError;
 
-/// A line of a text file.
+/// How two ids that look alike can differ, in a few words for a person.
+pub const WAYS_OF_WRITING: &str =
+    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
+
+/// How the records of a file are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// By the line on which a record begins; the header is line 1.
+    Line,
+    /// By its number among the file's records, from 1.
+    Record,
+}
+
+/// Where a record is in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub path: PathBuf,
-    /// The line on which the record begins; the header is line 1.
-    pub line: u64,
+    /// What is counted.
+    pub counted: Counted,
+    /// The line or record, from 1.
+    pub number: u64,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}", self.path.display(), self.line)
+        let counted = match self.counted {
+            Counted::Line => "line",
+            Counted::Record => "record",
+        };
+        write!(f, "{}, {counted} {}", self.path.display(), self.number)
+    }
+}
+
+/// The same without a copy of the path, for each record that is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) counted: Counted,
+    pub(crate) number: u64,
+}
+
+impl Spot<'_> {
+    /// As an error carries it.
+    pub(crate) fn place(self) -> Place {
+        Place { path: self.path.to_owned(), counted: self.counted, number: self.number }
     }
 }
 
@@ -50,14 +77,6 @@ pub enum TableError {
         path: PathBuf,
         /// The operating system's or decompressor's reason.
         reason: io::Error,
-    },
-    /// The text of a CSV file is not as RFC 4180 has it.
-    #[error("{place}: {fault}")]
-    Csv {
-        /// Where.
-        place: Place,
-        /// What is wrong.
-        fault: CsvFault,
     },
     /// The file is UTF-16, as spreadsheets write "Unicode text".
     #[error("{} is UTF-16, expected UTF-8; save it as UTF-8", path.display())]
@@ -319,7 +338,7 @@ pub enum TableError {
     },
     /// A source that no cache holds.
     #[error(
-        "cache is for tables of format \"csv\" and \"sql\"; images and arrays are read into memory: leave it out"
+        "cache is for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into memory: leave it out"
     )]
     NotCached,
     /// `image` does not fit the columns.
@@ -337,27 +356,10 @@ pub enum TableError {
         /// Columns that are loaded.
         columns: usize,
     },
-    /// A Parquet file is not what it should be.
-    #[error("{}: {reason}; check `paths`, or write the file again", path.display())]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Images do not fit together, or not what is asked of them.
+    /// What the reader of one format found wrong.
     #[error(transparent)]
-    Image(#[from] ImageError),
-    /// A NumPy file is not what it should be.
-    #[error(transparent)]
-    Npy(#[from] NpyError),
-    /// A folder of PNG images is not what it should be.
-    #[error(transparent)]
-    Png(#[from] PngError),
-    /// An IDX file is not what it should be.
-    #[error(transparent)]
-    Idx(#[from] IdxError),
-    /// A query gave no table.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
+    Format(Box<dyn std::error::Error + Send + Sync>),
+    /// Whoever takes the records wants no more of them. It stops a reader, and nobody gets to see it.
+    #[error("the reading was stopped")]
+    Stopped,
 }

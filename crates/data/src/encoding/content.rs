@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
-use crate::error::TableError;
+use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
-use crate::source::number::{CellFault, category_text, check_number, parse_number, parse_text};
+use crate::cell::{CellFault, category_text, check_number, parse_number, parse_text};
 
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;
@@ -69,7 +69,6 @@ impl Column {
     }
 
     /// A column whose type is `kind`, unless another one is declared.
-    #[cfg(feature = "sql")]
     pub(crate) fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
         let mut column = Self::new(name, treatment);
         column.content.get_or_insert_with(|| Building::of(kind));
@@ -81,7 +80,6 @@ impl Column {
     }
 
     /// What the column holds, where that is decided.
-    #[cfg(feature = "sql")]
     pub(crate) fn kind(&self) -> Option<ColumnType> {
         self.content.as_ref().map(|content| match content {
             Building::Number(_) => ColumnType::Number,
@@ -95,6 +93,11 @@ impl Column {
             Some(Building::Category(_)) => "a category",
             Some(Building::Number(_)) | None => "a number",
         }
+    }
+
+    /// The error about a cell of the column at `place`.
+    pub(crate) fn fault_at(&self, place: Place, fault: CellFault) -> TableError {
+        TableError::Cell { place, column: self.name.clone(), expected: self.expected(), fault }
     }
 
     /// A cell of text as a value of the matrix.

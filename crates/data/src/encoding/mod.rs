@@ -5,6 +5,9 @@
 //! embedding the model learns (Guo and Berkhahn 2016). Position 0, or all 0, is every rare or new category.
 
 pub(crate) mod content;
+pub(crate) mod error;
+pub(crate) mod fit;
+pub(crate) mod fitted;
 pub(crate) mod preprocess;
 pub(crate) mod quantile;
 pub(crate) mod ranges;
@@ -12,7 +15,6 @@ pub(crate) mod row_encoder;
 pub(crate) mod scale;
 pub(crate) mod treatment;
 
-use std::collections::HashMap;
 use std::fmt;
 
 use hashvfl_core::random::{below, uniform};
@@ -20,22 +22,18 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::content::Content;
-use crate::encoding::preprocess::{PreprocessError, Preprocessing};
+use crate::encoding::error::PreprocessError;
+use crate::encoding::fit::Fit;
+use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs};
 use crate::encoding::ranges::Ranges;
-use crate::encoding::row_encoder::RowEncoder;
-use crate::encoding::scale::{Scale, Scaler};
-use crate::encoding::treatment::{ColumnRules, ColumnType, Fill, Missing, Treatment, Types};
+use crate::encoding::row_encoder::{Noted, RowEncoder};
+use crate::encoding::treatment::{ColumnRules, Treatment, Types};
 use crate::limits::MAX_COLUMNS;
-use crate::source::Table;
-use crate::source::number::category_text;
-use crate::store::matrix::Matrix;
+use crate::table::Table;
+use crate::table::matrix::Matrix;
 
-/// Most categories that become one column each, where the type does not say otherwise.
-pub const ONE_HOT_MOST: usize = 32;
-/// Width of an embedding, where the type does not say.
-const EMBEDDING: usize = 8;
-/// A column of more categories than this, and of one for every second row, is no column of categories.
-const FEW_CATEGORIES: usize = 100;
+/// Columns whose numbers of categories are told, at most.
+const MOST_COUNTS: usize = 20;
 
 /// What was fitted on every column.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -52,53 +50,6 @@ pub struct Embedded {
     pub count: usize,
     /// Floats that the model learns for each.
     pub width: usize,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FittedColumn {
-    pub(crate) name: String,
-    pub(crate) fitted: Fitted,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Fitted {
-    Number {
-        /// What stands in for a missing value, raw; absent where nothing was measured.
-        fill: Option<f32>,
-        /// Whether training rows missed values.
-        missed: bool,
-        scaler: Scaler,
-    },
-    Category {
-        /// Those with a position of their own, sorted.
-        names: Vec<String>,
-        /// Those that training rows had too rarely, sorted.
-        rare: Vec<String>,
-        /// Whether training rows missed values: then that is the last category.
-        missed: bool,
-        /// Width of the embedding; absent: one column a category.
-        embedding: Option<usize>,
-    },
-}
-
-impl Fitted {
-    pub(crate) fn kind(&self) -> ColumnType {
-        match self {
-            Self::Number { .. } => ColumnType::Number,
-            Self::Category { .. } => ColumnType::Category,
-        }
-    }
-
-    /// Columns of the encoded matrix.
-    pub(crate) fn width(&self) -> usize {
-        match self {
-            Self::Number { missed, .. } => 1 + usize::from(*missed),
-            Self::Category { embedding: Some(_), .. } => 1,
-            Self::Category { names, missed, .. } => names.len() + usize::from(*missed),
-        }
-    }
 }
 
 impl Encoding {
@@ -173,7 +124,7 @@ impl Encoding {
         noted: &mut Noted,
     ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
-        let encoder = RowEncoder::new(self, &names, &contents, treatment)?;
+        let encoder = RowEncoder::new(&self.columns, &names, &contents, treatment)?;
         if encoder.width() == matrix.cols() {
             if encoder.is_identity() && matrix.values().iter().all(|value| value.is_finite()) {
                 return Ok(matrix);
@@ -289,122 +240,6 @@ impl Encoding {
         let width = self.width();
         if width as u64 <= MAX_COLUMNS { Ok(self) } else { Err(PreprocessError::TooWide { width }) }
     }
-}
-
-/// The column's type is another than at training.
-pub(crate) fn kind_differs(name: &str, expected: ColumnType, found: ColumnType) -> PreprocessError {
-    let word = |kind| match kind {
-        ColumnType::Number => "numbers",
-        ColumnType::Category => "categories",
-    };
-    PreprocessError::ColumnType { column: name.to_owned(), expected: word(expected), found: word(found) }
-}
-
-/// The fitting of a table's columns.
-struct Fit<'a> {
-    rows: usize,
-    scale: Scale,
-    treatment: &'a Treatment,
-}
-
-/// What became of values that are none of those at training.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Noted {
-    /// Rows, ascending, that could not be encoded and are zeros, where faults are marked.
-    pub faulty: Vec<u32>,
-    /// Values of other rows that no training row had, and that were taken for no category or filled in.
-    pub unseen: u64,
-}
-
-/// Columns whose numbers of categories are told, at most.
-const MOST_COUNTS: usize = 20;
-
-/// Brings a column's values at the training rows.
-type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;
-
-impl<'a> Fit<'a> {
-    fn new(rows: usize, treatment: &'a Treatment) -> Result<Self, PreprocessError> {
-        let Treatment { preprocessing, clip, clip_quantile, .. } = *treatment;
-        let scale = Scale { preprocessing, clip, clip_quantile };
-        scale.check()?;
-        if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(Self { rows, scale, treatment }) }
-    }
-
-    fn column(&self, name: &str, content: &Content, values: Values<'_>) -> Result<Fitted, PreprocessError> {
-        let rules = self.treatment.types.get(name);
-        match content {
-            Content::Number => self.number(name, rules.map_or(Fill::default(), |rules| rules.fill), values),
-            Content::Category(names) => self.category(name, rules, names, &values()?),
-        }
-    }
-
-    fn number(&self, name: &str, fill: Fill, values: Values<'_>) -> Result<Fitted, PreprocessError> {
-        let as_is = self.scale.preprocessing == Preprocessing::None && self.scale.clip_quantile.is_none();
-        if as_is && self.treatment.missing(name) == Missing::Error {
-            return Ok(Fitted::Number { fill: None, missed: false, scaler: Scaler::identity() });
-        }
-        let mut values = values()?;
-        values.retain(|value| !value.is_nan());
-        if values.is_empty() {
-            return Err(PreprocessError::AllMissing { column: name.to_owned() });
-        }
-        let fill = match fill {
-            Fill::Mean => {
-                (values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64) as f32
-            }
-            Fill::Median => {
-                let middle = values.len() / 2;
-                *values.clone().select_nth_unstable_by(middle, f32::total_cmp).1
-            }
-        };
-        let missed = values.len() < self.rows;
-        Ok(Fitted::Number { fill: Some(fill), missed, scaler: self.scale.fit(values) })
-    }
-
-    fn category(
-        &self,
-        name: &str,
-        rules: Option<&ColumnRules>,
-        names: &[String],
-        values: &[f32],
-    ) -> Result<Fitted, PreprocessError> {
-        let mut counts = vec![0_usize; names.len()];
-        let present = values.iter().filter(|value| !value.is_nan());
-        present.clone().for_each(|value| counts[*value as usize] += 1);
-        let missed = present.count() < values.len();
-        let least = rules.map_or(1, |rules| rules.min_count).max(1);
-        let sorted = |chosen: &dyn Fn(usize) -> bool| {
-            let chosen = names.iter().zip(&counts).filter(|(_, count)| chosen(**count));
-            let mut names: Vec<String> = chosen.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
-        };
-        let rare = sorted(&|count| count > 0 && count < least);
-        let names = sorted(&|count| count >= least);
-        let column = || name.to_owned();
-        if names.len() > FEW_CATEGORIES && names.len() > self.rows / 2 {
-            return Err(PreprocessError::NearlyUnique {
-                column: column(),
-                categories: names.len(),
-                rows: self.rows,
-            });
-        }
-        let count = names.len() + usize::from(missed);
-        if count == 0 {
-            return Err(PreprocessError::AllMissing { column: column() });
-        }
-        let embedding = match rules.and_then(|rules| rules.embedding) {
-            Some(0) => None,
-            Some(width) => Some(width),
-            None => (count > ONE_HOT_MOST).then_some(EMBEDDING),
-        };
-        Ok(Fitted::Category { names, rare, missed, embedding })
-    }
-}
-
-/// Positions of `names`, which older models may hold as their tables wrote them.
-pub(crate) fn positions(names: &[String]) -> HashMap<&str, u32> {
-    names.iter().map(|name| category_text(name)).zip(0..).collect()
 }
 
 /// Shows sizes only: what was fitted are statistics and categories of private data.

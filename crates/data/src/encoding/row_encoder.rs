@@ -1,13 +1,22 @@
-//! One row of a table to one row of numbers, as an [`Encoding`] says.
+//! One row of a table to one row of numbers, as an [`Encoding`](crate::Encoding) says.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::encoding::content::{Content, is_faulty};
-use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::error::PreprocessError;
+use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs, positions};
 use crate::encoding::scale::Scaler;
 use crate::encoding::treatment::{Faulty, Treatment, Unseen};
-use crate::encoding::{Encoding, Fitted, FittedColumn, Noted, kind_differs, positions};
-use crate::source::number::category_text;
+use crate::cell::category_text;
+
+/// What became of values that are none of those at training.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Rows, ascending, that could not be encoded and are zeros, where faults are marked.
+    pub faulty: Vec<u32>,
+    /// Values of other rows that no training row had, and that were taken for no category or filled in.
+    pub unseen: u64,
+}
 
 /// An encoding made ready for the dictionaries of one table.
 pub(crate) struct RowEncoder<'a> {
@@ -49,20 +58,20 @@ enum Slot {
 
 impl<'a> RowEncoder<'a> {
     pub(crate) fn new(
-        encoding: &'a Encoding,
+        fitted: &'a [FittedColumn],
         names: &[String],
         contents: &[Content],
         treatment: &Treatment,
     ) -> Result<Self, PreprocessError> {
-        check_names(&encoding.columns, names)?;
-        let step = |(FittedColumn { name, fitted }, content): (&'a FittedColumn, &Content)| {
+        check_names(fitted, names)?;
+        let mut steps = Vec::with_capacity(fitted.len());
+        for (FittedColumn { name, fitted }, content) in fitted.iter().zip(contents) {
             let kind = StepKind::of(fitted, content)
                 .ok_or_else(|| kind_differs(name, fitted.kind(), content.kind()))?;
-            Ok(Step { name, unseen: treatment.unseen(name), kind })
-        };
-        let steps =
-            encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
-        Ok(Self { steps, width: encoding.width(), faulty: treatment.faulty })
+            steps.push(Step { name, unseen: treatment.unseen(name), kind });
+        }
+        let width = fitted.iter().map(|column| column.fitted.width()).sum();
+        Ok(Self { steps, width, faulty: treatment.faulty })
     }
 
     /// Columns of the result.

@@ -4,8 +4,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::preprocess::{PreprocessError, Preprocessing};
+use crate::encoding::error::PreprocessError;
 use crate::encoding::quantile::Curve;
+
+/// What is done to columns of numbers before training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preprocessing {
+    /// Nothing: the columns have a common scale already, as pixels have.
+    None,
+    /// Each column gets mean 0 and deviation 1 over the training rows.
+    #[default]
+    Standardize,
+    /// Each value becomes the normal score of its rank among the training rows, standardised then.
+    Quantile,
+}
 
 /// What was fitted on one column's training rows, to be done to all its values.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::encoding::preprocess::Preprocessing;
+use crate::encoding::scale::Preprocessing;
 
 /// Types of columns by their names; a column that is not there gets its type from its first value.
 pub type Types = BTreeMap<String, ColumnRules>;
@@ -88,14 +88,14 @@ pub enum Fill {
 /// The type of one column, as a word or as a table.
 ///
 /// ```
-/// use hashvfl_data::{Kind, Types};
+/// use hashvfl_data::{ColumnType, Types};
 ///
 /// let types: Types = toml::from_str(r#"
 ///     age = "number"
 ///     income = { kind = "number", missing = "fill", fill = "median" }
 ///     postcode = { kind = "category", embedding = 8, min_count = 10 }
 /// "#).unwrap();
-/// assert_eq!(types["postcode"].kind, Kind::Category);
+/// assert_eq!(types["postcode"].kind, ColumnType::Category);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnRules {

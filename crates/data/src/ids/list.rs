@@ -3,12 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Place, TableError};
+use crate::error::{Counted, Place, TableError};
 use crate::source::input::open_text;
 
-/// How texts of one number or word can differ, in a few words for a person.
-pub const WAYS_OF_WRITING: &str =
-    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
 /// Most digits that an id is filled up to with zeros.
 const MOST_DIGITS: usize = 16;
 
@@ -30,7 +27,11 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
             None => {
                 unknown += 1;
                 otherwise += u64::from(written_otherwise(id).iter().any(|id| find(id).is_some()));
-                first.get_or_insert(Place { path: path.to_path_buf(), line: line as u64 + 1 });
+                first.get_or_insert(Place {
+                    path: path.to_path_buf(),
+                    counted: Counted::Line,
+                    number: line as u64 + 1,
+                });
             }
         }
     }

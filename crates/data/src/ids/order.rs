@@ -3,23 +3,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hashvfl_core::records::order::{self, OrderText};
 use hashvfl_core::{Digest, TableRow};
-use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use crate::csv_text::check_text;
 use crate::error::TableError;
 use crate::labels::LabelTable;
 use crate::labels::target::Target;
-use crate::source::Table;
+use crate::source::csv::text::check_text;
 use crate::source::input;
-use crate::source::png::folder;
-use crate::store::matrix::Matrix;
-
-const BUFFER_BYTES: usize = 1 << 16;
+use crate::table::Table;
+use crate::table::matrix::Matrix;
 
 /// Record ids in the order that all holders agreed on.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +24,7 @@ pub struct Order {
     pub ids: Vec<String>,
     /// The same records' ids in this holder's table, which may be written otherwise.
     pub own: Vec<String>,
-    /// Of the files that held the records when the order was agreed on, see [`fingerprint`].
+    /// Of the files that held the records when the order was agreed on, see [`fingerprint`](crate::fingerprint).
     pub fingerprint: Option<Digest>,
 }
 
@@ -188,36 +184,6 @@ impl LabelTable {
     }
 }
 
-/// SHA-256 over the bytes of all files of a source, in their order; of folders of images over names and files.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn fingerprint(paths: &[PathBuf]) -> Result<Digest, TableError> {
-    let of = |path: &PathBuf| if path.is_dir() { digest_of_folder(path) } else { digest_of(path) };
-    let digests = paths.iter().map(of).collect::<Result<Vec<Digest>, _>>()?;
-    Ok(Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice())))
-}
-
-fn digest_of_folder(path: &PathBuf) -> Result<Digest, TableError> {
-    let mut parts = Vec::new();
-    for file in folder::list(std::slice::from_ref(path))? {
-        parts.extend([file.id.as_bytes().to_vec(), digest_of(&file.path)?.0.to_vec()]);
-    }
-    Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
-}
-
-fn digest_of(path: &Path) -> Result<Digest, TableError> {
-    let mut file =
-        std::fs::File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER_BYTES]);
-    loop {
-        match file.read(&mut buffer).map_err(|reason| input::read_error(path, reason))? {
-            0 => return Ok(Digest(hasher.finalize().into())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
 /// Shows no id.
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,7 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ColumnsSource, load};
+    use crate::{ColumnsSource, fingerprint, load};
 
     fn ids(ids: &[&str]) -> Vec<String> {
         ids.iter().map(|id| (*id).to_owned()).collect()

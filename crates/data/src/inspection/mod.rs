@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::encoding::content::Content;
 use crate::encoding::treatment::{ColumnType, Missing, Treatment};
-use crate::source::{ImageShape, Table};
+use crate::table::{ImageShape, Table};
 
 /// Bars of a histogram.
 const BARS: usize = 24;

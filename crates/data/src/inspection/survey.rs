@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use csv::ByteRecord;
 
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
-use crate::error::TableError;
+use crate::error::{Spot, TableError};
 use crate::resolution::Resolution;
-use crate::source::csv::file::{CsvFiles, Spot};
+use crate::source::csv::file::CsvFiles;
 use crate::source::csv::header::{Header, header_of, names_an_id};
-use crate::source::number::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::source::selection::check_names_differ;
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 
 /// Distinct values of a column are counted up to here.
 pub const MOST_DISTINCT: usize = 10_000;
@@ -93,7 +94,7 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     let paths: [PathBuf; 1] = [path.to_owned()];
     let files = CsvFiles::open(&paths)?;
     let header = header_of(path, files.names().to_vec())?;
-    files.check_names_differ()?;
+    check_names_differ(path, files.names())?;
     let mut tallies: Vec<Tally> = files.names().iter().map(|_| Tally::default()).collect();
     let mut records = 0;
     files.visit(|spot, record| {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::limits::MAX_CLASSES;
-use crate::source::number::{WHOLE, parse_number};
+use crate::cell::{WHOLE, parse_number};
 
 /// Collects each record's class; indices are by first appearance until [`Self::finish`].
 #[derive(Default)]

@@ -7,7 +7,7 @@ use hashvfl_core::Task;
 
 use crate::labels::LabelError;
 use crate::resolution::Resolution;
-use crate::source::number::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 
 /// One target for each record.
 #[derive(Clone, PartialEq)]

@@ -1,24 +1,26 @@
 //! A party's records on their way from the source to batches: in memory, or in a cache on disk.
 
 pub(crate) mod cache;
-pub(crate) mod matrix;
-pub(crate) mod sink;
+mod contents;
 
 use std::path::Path;
 
 use hashvfl_core::{Digest, TableRow};
 
-use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::error::PreprocessError;
 use crate::encoding::treatment::{Faulty, Treatment};
-use crate::encoding::{Encoding, Noted};
+use crate::encoding::Encoding;
+use crate::encoding::row_encoder::Noted;
 use crate::error::TableError;
-use crate::ids::order::{Order, fingerprint};
+use crate::ids::order::Order;
 use crate::limits::reserve_values;
-use crate::source::{ColumnsSource, ImageShape, Table, load_as, load_fingerprinted, read_into};
+use crate::source::fingerprint::fingerprint;
+use crate::source::row_source::{RowSource, load_as, load_fingerprinted};
 use crate::store::cache::file::{Reader, Writer, cache_error};
 use crate::store::cache::rows::RowFile;
-use crate::store::matrix::{Matrix, check_rows};
-use crate::store::sink::Frame;
+use crate::table::matrix::{Matrix, check_rows};
+use crate::table::sink::Frame;
+use crate::table::{ImageShape, Table};
 
 /// Rows that are read at once.
 const READ_ROWS: usize = 1 << 12;
@@ -58,7 +60,7 @@ impl RecordStore {
     /// # Errors
     /// As [`load_in_order`]; when the cache cannot be written.
     pub fn load(
-        source: &ColumnsSource,
+        source: &dyn RowSource,
         order: Option<&Path>,
         treatment: &Treatment,
         cache: Option<&Path>,
@@ -151,7 +153,7 @@ impl RecordStore {
 /// # Errors
 /// As [`load_as`]; when the source has changed since the order was agreed on, or lacks records of it.
 pub fn load_in_order(
-    source: &ColumnsSource,
+    source: &dyn RowSource,
     order: Option<&Path>,
     treatment: &Treatment,
 ) -> Result<Table, TableError> {
@@ -163,40 +165,53 @@ pub fn load_in_order(
 }
 
 /// The file of what `source` holds, filled if it is not yet, and the source's fingerprint.
-fn fill(source: &ColumnsSource, treatment: &Treatment, cache: &Path) -> Result<(Reader, Digest), TableError> {
-    let open = |found: Digest| -> Result<Option<Reader>, TableError> {
-        let reader = Reader::open(cache).map_err(|reason| cache_error(cache, &reason))?;
-        let same = |reader: &Reader| {
-            key(source, treatment, &reader.frame, found).is_some_and(|key| key.to_string() == reader.key)
-        };
-        Ok(reader.filter(same))
-    };
+fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(Reader, Digest), TableError> {
+    if !source.is_cacheable() {
+        return Err(TableError::NotCached);
+    }
     // Of a query only its result tells what it holds.
     let known = if source.files().is_empty() { None } else { Some(fingerprint(source.files())?) };
     if let Some(found) = known
-        && let Some(reader) = open(found)?
+        && let Some(reader) = open_filled(source, treatment, cache, found)?
     {
         return Ok((reader, found));
     }
     let mut writer = Writer::create(cache)?;
-    let (frame, of_result) = read_into(source, treatment, &mut writer)?;
-    let found = match of_result {
-        Some(found) => found,
-        None => fingerprint(source.files())?,
-    };
+    let (frame, of_records) = source.read(treatment, &mut writer)?;
+    let found = source.fingerprint(of_records)?;
     if known.is_some_and(|known| known != found) {
         return Err(TableError::ChangedWhileRead { path: source.files()[0].clone() });
     }
-    let unlike = |reason: &str| cache_error(cache, &std::io::Error::other(reason.to_owned()));
-    let key = key(source, treatment, &frame, found);
-    writer.finish(frame, key.ok_or_else(|| unlike("types differ from those declared"))?)?;
-    let reader = open(found)?.ok_or_else(|| unlike("it was written and is not whole"))?;
-    Ok((reader, found))
+    let Some(key) = key(source, treatment, &frame, found) else {
+        return Err(unusable(cache, "types differ from those declared"));
+    };
+    writer.finish(frame, key)?;
+    match open_filled(source, treatment, cache, found)? {
+        Some(reader) => Ok((reader, found)),
+        None => Err(unusable(cache, "it was written and is not whole")),
+    }
+}
+
+/// The cache, where it is whole and holds what `source` does, whose fingerprint is `found`.
+fn open_filled(
+    source: &dyn RowSource,
+    treatment: &Treatment,
+    cache: &Path,
+    found: Digest,
+) -> Result<Option<Reader>, TableError> {
+    let reader = Reader::open(cache).map_err(|reason| cache_error(cache, &reason))?;
+    Ok(reader.filter(|reader| {
+        key(source, treatment, &reader.frame, found).is_some_and(|key| key.to_string() == reader.key)
+    }))
+}
+
+fn unusable(cache: &Path, reason: &str) -> TableError {
+    cache_error(cache, &std::io::Error::other(reason.to_owned()))
 }
 
 /// Names the source's content and all settings that decide what its cells become; `None` where a column is declared to
 /// hold something else than it does in `frame`.
-fn key(source: &ColumnsSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
+fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
     let mut settings = format!("{source:?} {:?}", treatment.null_values);
     if treatment.faulty == Faulty::Mark {
         settings += " marked";

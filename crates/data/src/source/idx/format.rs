@@ -62,6 +62,12 @@ pub enum IdxError {
     },
 }
 
+impl From<IdxError> for TableError {
+    fn from(error: IdxError) -> Self {
+        Self::Format(Box::new(error))
+    }
+}
+
 /// An open IDX file of unsigned bytes, past its header.
 pub(crate) struct IdxFile<'a> {
     path: &'a Path,
@@ -79,14 +85,11 @@ impl<'a> IdxFile<'a> {
         let mut magic = [0; 4];
         file.read(&mut magic)?;
         let [0, 0, UNSIGNED_BYTE, found] = magic else {
-            return Err(TableError::Idx(IdxError::NotIdx { path: path.to_owned() }));
+            return Err(IdxError::NotIdx { path: path.to_owned() }.into());
         };
         if usize::from(found) != dimensions {
-            return Err(TableError::Idx(IdxError::Dimensions {
-                path: path.to_owned(),
-                expected: dimensions,
-                found: usize::from(found),
-            }));
+            let (path, found) = (path.to_owned(), usize::from(found));
+            return Err(IdxError::Dimensions { path, expected: dimensions, found }.into());
         }
         let mut sizes = Vec::with_capacity(dimensions);
         for _ in 0..dimensions {
@@ -117,10 +120,7 @@ impl<'a> IdxFile<'a> {
             return Ok(true);
         }
         match self.bytes.read_exact(&mut [0]) {
-            Ok(()) => Err(TableError::Idx(IdxError::Trailing {
-                path: self.path.to_owned(),
-                expected: self.records,
-            })),
+            Ok(()) => Err(IdxError::Trailing { path: self.path.to_owned(), expected: self.records }.into()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(input::read_error(self.path, error)),
         }
@@ -130,11 +130,8 @@ impl<'a> IdxFile<'a> {
         match self.bytes.read_exact(into) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(TableError::Idx(IdxError::Truncated {
-                    path: self.path.to_owned(),
-                    expected: self.records,
-                    found: self.records_read,
-                }))
+                let (path, expected) = (self.path.to_owned(), self.records);
+                Err(IdxError::Truncated { path, expected, found: self.records_read }.into())
             }
             Err(error) => Err(input::read_error(self.path, error)),
         }

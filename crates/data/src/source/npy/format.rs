@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::TableError;
 use crate::source::input;
-use crate::source::number::CellFault;
+use crate::cell::CellFault;
 
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 /// Longest header that is read; one of numbers takes some hundred bytes.
@@ -113,6 +113,12 @@ pub enum NpyError {
         /// Records in the header.
         expected: u64,
     },
+}
+
+impl From<NpyError> for TableError {
+    fn from(error: NpyError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 /// An open NumPy file, past its header.

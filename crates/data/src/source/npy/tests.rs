@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::encoding::content::Content;
 use crate::encoding::treatment::{Missing, Treatment};
-use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load_as};
+use crate::{ColumnsSource, Crop, NpyColumns, Table, load_as};
 
 /// A file of version 1, its header padded to 64 bytes.
 fn npy(number: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ fn load_files(files: &[Vec<u8>], crop: Option<Crop>, treatment: &Treatment) -> R
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..files.len()).map(|at| folder.path().join(format!("{at}.npy"))).collect();
     paths.iter().zip(files).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
-    load_as(&ColumnsSource::Npy(ImageColumns { paths, crop }), treatment).map_err(|error| error.to_string())
+    load_as(&ColumnsSource::Npy(NpyColumns { paths, crop }), treatment).map_err(|error| error.to_string())
 }
 
 fn load_one(bytes: Vec<u8>) -> Result<Table, String> {

@@ -10,8 +10,8 @@ use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use crate::error::TableError;
 use crate::limits::check_size;
-use crate::source::ImageShape;
 use crate::source::input;
+use crate::table::ImageShape;
 
 /// Folders below a folder, at most.
 const MAX_DEPTH: usize = 16;
@@ -68,6 +68,12 @@ pub enum PngError {
         /// The folder, as configured.
         folder: PathBuf,
     },
+}
+
+impl From<PngError> for TableError {
+    fn from(error: PngError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 /// One image of a folder.

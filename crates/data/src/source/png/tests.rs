@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
 
-use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load};
+use crate::{ColumnsSource, Crop, PngColumns, Table, load};
 use crate::{TableError, fingerprint};
 
 fn write(path: &Path, (width, height): (u32, u32), (color, depth): (ColorType, BitDepth), bytes: &[u8]) {
@@ -22,7 +22,7 @@ fn write(path: &Path, (width, height): (u32, u32), (color, depth): (ColorType, B
 const GREY: (ColorType, BitDepth) = (ColorType::Grayscale, BitDepth::Eight);
 
 fn source(paths: &[&Path], crop: Option<Crop>) -> ColumnsSource {
-    ColumnsSource::Png(ImageColumns { paths: paths.iter().map(PathBuf::from).collect(), crop })
+    ColumnsSource::Png(PngColumns { paths: paths.iter().map(PathBuf::from).collect(), crop })
 }
 
 fn load_folder(folder: &Path, crop: Option<Crop>) -> Result<Table, String> {

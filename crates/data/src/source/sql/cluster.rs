@@ -11,7 +11,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::engine::reading;
+use super::session::reading;
 use super::{ClusterAddress, SqlColumns, SqlError, failure};
 
 /// Within which a scheduler has to answer at all.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{ClusterAddress, ClusterTls};
 use crate::ids::key_columns::KeyColumns;
-use crate::source::ImageShape;
+use crate::table::ImageShape;
 
 /// Least and most memory for a query, in MiB.
 const MEMORY_MIB: std::ops::RangeInclusive<u64> = 64..=1 << 24;
@@ -133,7 +133,7 @@ impl SqlColumns {
     }
 
     /// Makes relative locations relative to `folder`.
-    pub(crate) fn resolve(&mut self, folder: &Path) {
+    pub(crate) fn resolve_locations(&mut self, folder: &Path) {
         for table in self.tables.values_mut().filter(|table| !table.location.contains("://")) {
             let is_folder = table.location.ends_with('/');
             let location = folder.join(&table.location).display().to_string();

@@ -1,6 +1,5 @@
 //! One query on an engine of its own: read-only, within its memory, sorted by record id.
 
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -10,15 +9,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, SortExpr, cast};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::prelude::SQLOptions;
 use futures_util::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{SqlColumns, SqlError, cluster, failure, records, tables};
+use super::{SqlColumns, SqlError, cluster, columns, failure, session, tables};
 use crate::error::TableError;
 
 /// Batches that wait for their reader.
@@ -45,7 +41,7 @@ pub(super) fn visit<E: From<TableError>>(
 }
 
 /// The number of records that the query returns.
-pub(super) fn count(source: &SqlColumns) -> Result<u64, TableError> {
+pub(crate) fn count(source: &SqlColumns) -> Result<u64, TableError> {
     let counting = || {
         runtime(source)?.block_on(async {
             let result = query(source).await?;
@@ -97,7 +93,7 @@ async fn limited<T>(
 async fn query(source: &SqlColumns) -> Result<DataFrame, SqlError> {
     let session = match &source.engine {
         Some(address) => cluster::session(source, address).await?,
-        None => session(source)?,
+        None => session::local(source)?,
     };
     for (name, table) in &source.tables {
         tables::register(&session, name, table).await?;
@@ -113,7 +109,7 @@ fn joined(result: DataFrame, source: &SqlColumns) -> Result<DataFrame, SqlError>
     let [_, _, ..] = names[..] else { return Ok(result) };
     let mut parts = Vec::new();
     for name in &names {
-        records::check(result.schema().as_arrow(), name)?;
+        columns::check(result.schema().as_arrow(), name)?;
         let text = format!("CAST(\"{}\" AS VARCHAR)", name.replace('"', "\"\""));
         parts.push(format!(
             "CASE WHEN btrim({text}) = '' THEN NULL ELSE CAST(octet_length({text}) AS VARCHAR) || ':' || {text} END"
@@ -127,36 +123,11 @@ fn joined(result: DataFrame, source: &SqlColumns) -> Result<DataFrame, SqlError>
 /// The same records in the order of their ids, as bytes of UTF-8.
 fn sorted(result: DataFrame, source: &SqlColumns) -> Result<DataFrame, SqlError> {
     let result = joined(result, source)?;
-    let at = records::check(result.schema().as_arrow(), &source.key())?;
+    let at = columns::check(result.schema().as_arrow(), &source.key())?;
     let (table, field) = result.schema().qualified_field(at);
     let id = Expr::Column(Column::new(table.cloned(), field.name()));
     let by_text = SortExpr::new(cast(id, DataType::Utf8), true, true);
     result.sort(vec![by_text]).map_err(|error| failure::planning(&error))
-}
-
-fn session(source: &SqlColumns) -> Result<SessionContext, SqlError> {
-    let started = |error: DataFusionError| SqlError::Start { reason: failure::text(&error) };
-    let memory = usize::try_from(source.memory_mib << 20).unwrap_or(usize::MAX);
-    let mut environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
-    if let Some(folder) = &source.spill {
-        std::fs::create_dir_all(folder).map_err(|reason| SqlError::Start {
-            reason: format!("spill = {}: {reason}", folder.display()),
-        })?;
-        let disk =
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder.clone()]));
-        environment = environment.with_disk_manager_builder(disk);
-    }
-    let environment = environment.build_arc().map_err(started)?;
-    let config = reading(SessionConfig::new()).with_target_partitions(source.threads.get());
-    Ok(SessionContext::new_with_config_rt(config, environment))
-}
-
-/// Settings of every session: names as they are written, and results by what tables hold.
-pub(super) fn reading(config: SessionConfig) -> SessionConfig {
-    // Statistics know nothing of NaN: by them the engine takes a column of 1 and NaN for one of 1 alone.
-    let mut config = config.with_collect_statistics(false);
-    config.options_mut().sql_parser.enable_ident_normalization = false;
-    config
 }
 
 fn runtime(source: &SqlColumns) -> Result<Runtime, SqlError> {

@@ -1,6 +1,7 @@
 //! Why a query gave no table. Messages name tables, columns and types, never values or ids.
 
-use crate::source::number::CellFault;
+use crate::cell::CellFault;
+use crate::error::TableError;
 
 /// Why a query gave no table.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +154,12 @@ pub enum SqlError {
         /// What is wrong with the value.
         fault: CellFault,
     },
+}
+
+impl From<SqlError> for TableError {
+    fn from(error: SqlError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 fn ending(extension: &str) -> String {

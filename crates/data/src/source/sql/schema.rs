@@ -44,7 +44,8 @@ pub(super) async fn files(
 pub(super) async fn of(
     session: &SessionContext,
     name: &str,
-    (url, files): (&ListingTableUrl, Vec<ObjectMeta>),
+    url: &ListingTableUrl,
+    files: Vec<ObjectMeta>,
     options: &ListingOptions,
 ) -> Result<SchemaRef, SqlError> {
     let failed = |error: DataFusionError| SqlError::Table {

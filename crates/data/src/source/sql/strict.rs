@@ -7,7 +7,7 @@ use datafusion::object_store::{GetOptions, ObjectMeta, ObjectStore};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{SqlError, failure};
-use crate::csv_text::{Broken, Check};
+use crate::source::csv::text::{Broken, Check};
 use crate::source::input::UTF_8_MARK;
 
 /// Reads the CSV file `file` of table `name` once, and fails where it is not as RFC 4180 has it. True where a cell has
@@ -16,7 +16,8 @@ pub(super) async fn check(
     name: &str,
     store: &dyn ObjectStore,
     file: &ObjectMeta,
-    (delimiter, compression): (u8, FileCompressionType),
+    delimiter: u8,
+    compression: FileCompressionType,
 ) -> Result<bool, SqlError> {
     let failed = |error: DataFusionError| SqlError::Table {
         table: name.to_owned(),

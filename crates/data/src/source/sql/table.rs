@@ -7,29 +7,35 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use hashvfl_core::Digest;
 
-use super::records::{QueryRecords, RESULT, check, failed, kind, texts};
+use super::columns::{RESULT, check, failed, kind, texts};
+use super::records::QueryRecords;
 use super::{SqlColumns, SqlError, engine};
+use crate::cell::{CellFault, WHOLE};
 use crate::encoding::content::Column;
 use crate::encoding::treatment::{ColumnType, Treatment};
 use crate::error::TableError;
 use crate::names;
-use crate::source::Table;
-use crate::source::csv::check_image;
-use crate::source::number::{CellFault, WHOLE};
-use crate::store::sink::{Frame, Sink};
+use crate::source::selection::check_image;
+use crate::table::sink::{Frame, RowSink};
 
-/// Loads what the query returns, sorted by the bytes of the ids' text, with its fingerprint.
-pub(crate) fn load(source: &SqlColumns, treatment: &Treatment) -> Result<(Table, Digest), TableError> {
-    let mut values = Vec::new();
-    let (frame, fingerprint) = read(source, treatment, &mut values)?;
-    Ok((frame.with(values), fingerprint))
+/// Hands every id to `each`, sorted, and returns the fingerprint of all that the query returned.
+pub(crate) fn visit_ids(
+    source: &SqlColumns,
+    each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+) -> Result<Digest, TableError> {
+    let mut records = QueryRecords::new(source.key());
+    engine::visit(source, |batch| {
+        // Ids that are missing or repeated fail at the end, with their count.
+        records.push(batch)?.iter().flatten().try_for_each(&mut *each)
+    })?;
+    records.finish()
 }
 
 /// Hands the values of what the query returns to `sink`, row by row, in the same order.
 pub(crate) fn read(
     source: &SqlColumns,
     treatment: &Treatment,
-    sink: &mut dyn Sink,
+    sink: &mut dyn RowSink,
 ) -> Result<(Frame, Digest), TableError> {
     let mut records = QueryRecords::new(source.key());
     let mut building: Option<Building> = None;
@@ -93,7 +99,7 @@ impl Building {
         &mut self,
         batch: &RecordBatch,
         treatment: &Treatment,
-        sink: &mut dyn Sink,
+        sink: &mut dyn RowSink,
     ) -> Result<(), TableError> {
         let width = self.columns.len();
         sink.check(Path::new(RESULT), self.ids.len() as u64, width)?;

@@ -34,13 +34,13 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     if is_csv {
         let store = session.runtime_env().object_store(&url).map_err(failed)?;
         for file in &files {
-            let reading = (delimiter(name, table)?, compression);
-            cells_of_lines |= strict::check(name, store.as_ref(), file, reading).await?;
+            let delimiter = delimiter(name, table)?;
+            cells_of_lines |= strict::check(name, store.as_ref(), file, delimiter, compression).await?;
         }
     }
-    let options = ListingOptions::new(reader(name, table, format, (compression, cells_of_lines))?)
+    let options = ListingOptions::new(reader(name, table, format, compression, cells_of_lines)?)
         .with_file_extension(extension);
-    let schema = schema::of(session, name, (&url, files), &options).await?;
+    let schema = schema::of(session, name, &url, files, &options).await?;
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     // Without a header the "names" are cells, which no error may show.
     if is_csv && names::looks_like_data(&columns) {
@@ -110,7 +110,8 @@ fn reader(
     name: &str,
     table: &SqlTable,
     format: SqlFormat,
-    (compression, cells_of_lines): (FileCompressionType, bool),
+    compression: FileCompressionType,
+    cells_of_lines: bool,
 ) -> Result<Arc<dyn FileFormat>, SqlError> {
     let rows = table.infer_rows.get();
     Ok(match format {

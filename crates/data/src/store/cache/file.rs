@@ -15,8 +15,8 @@ use super::{floats, read_at};
 use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::limits::check_size_within;
-use crate::source::ImageShape;
-use crate::store::sink::{Frame, Sink};
+use crate::table::ImageShape;
+use crate::table::sink::{Frame, RowSink};
 
 const LAST_LINE: &[u8; 16] = b"hashvfl cache 2\n";
 /// Values of a group of rows, at most: 16 MiB.
@@ -114,7 +114,7 @@ impl Writer {
     }
 }
 
-impl Sink for Writer {
+impl RowSink for Writer {
     fn start(
         &mut self,
         columns: usize,

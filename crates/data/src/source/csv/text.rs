@@ -7,7 +7,7 @@ use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
-use crate::error::{Place, TableError};
+use crate::error::{Counted, Place, TableError};
 use crate::source::input;
 
 /// Most lines of a quoted cell: memory holds a cell whole.
@@ -72,8 +72,19 @@ pub(crate) struct Broken {
 
 impl Broken {
     fn of(self, path: &Path) -> TableError {
-        TableError::Csv { place: Place { path: path.to_owned(), line: self.line }, fault: self.fault }
+        let place = Place { path: path.to_owned(), counted: Counted::Line, number: self.line };
+        TableError::Format(Box::new(CsvTextError { place, fault: self.fault }))
     }
+}
+
+/// The text of a CSV file is not as RFC 4180 has it.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {fault}")]
+pub struct CsvTextError {
+    /// Where.
+    pub place: Place,
+    /// What is wrong.
+    pub fault: CsvFault,
 }
 
 impl fmt::Display for Broken {
@@ -301,5 +312,5 @@ impl Check {
 }
 
 #[cfg(test)]
-#[path = "csv_text_tests.rs"]
+#[path = "text_tests.rs"]
 mod tests;
