@@ -20,4 +20,5 @@ mod misconfigured;
 mod own_detectors;
 mod predict;
 mod rogue;
+mod rogue_server;
 mod screened;
