@@ -18,5 +18,7 @@ mod lossless;
 mod misconfigured;
 mod own_detectors;
 mod predict;
+mod recorder;
+mod reference;
 mod rogue;
 mod screened;

@@ -22,11 +22,11 @@ use crate::ledger::counted;
 /// A line of a file of predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    id: String,
-    outcome: String,
+    pub id: String,
+    pub outcome: String,
     class: String,
     /// Of class 1.
-    probability: f32,
+    pub probability: f32,
     parties: String,
 }
 
@@ -76,7 +76,7 @@ fn rows(text: &str) -> Vec<Row> {
     lines.map(row).collect()
 }
 
-fn ids(rows: impl IntoIterator<Item = usize>) -> Vec<String> {
+pub fn ids(rows: impl IntoIterator<Item = usize>) -> Vec<String> {
     rows.into_iter().map(|row| format!("r{row}")).collect()
 }
 
