@@ -126,7 +126,7 @@ fn of_coordinator(message: &mut CoordinatorMessage) {
 
 fn of_serving_party(message: &mut ServerMessage) {
     if let Some(server_message::Message::Serving(serving)) = &mut message.message {
-        // A keyed digest of the table, under a key of this installation.
+        // A random number, drawn anew for each state of a table.
         serving.revision.clear();
         serving.records.iter_mut().for_each(|records| records.salted_sha256.clear());
     }
