@@ -3,18 +3,12 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use hashvfl_core::p_value::Grid;
-use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
-use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
-use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{Digest, Part, PartyName, Plan, RunId};
+use hashvfl_core::{Part, Plan};
 use hashvfl_learning::metrics;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::predict_response::Message;
-use hashvfl_proto::v1::{Outcome, PredictRequest, ServerMessage, ServerRequest};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Streaming};
+use hashvfl_proto::v1::{Outcome, PredictRequest};
+use tonic::Code;
 
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, command_with};
 use crate::ledger::counted;
@@ -22,11 +16,11 @@ use crate::ledger::counted;
 /// A line of a file of predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    id: String,
-    outcome: String,
+    pub id: String,
+    pub outcome: String,
     class: String,
     /// Of class 1.
-    probability: f32,
+    pub probability: f32,
     parties: String,
 }
 

@@ -1,5 +1,6 @@
 //! A serving party that keeps to nothing: it is sent away, and the coordinator serves on.
 
+use std::collections::BTreeMap;
 use std::thread;
 
 use hashvfl_core::p_value::Grid;
