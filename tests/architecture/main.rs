@@ -1,4 +1,6 @@
 //! What ARCHITECTURE.md promises, read from the sources.
 
 mod dependencies;
+mod sizes;
+mod sources;
 mod words;

@@ -19,5 +19,8 @@ mod migrated;
 mod misconfigured;
 mod own_detectors;
 mod predict;
+mod recorder;
+mod reference;
 mod rogue;
+mod rogue_server;
 mod screened;

@@ -1,14 +1,13 @@
 //! What a run's coordinator and parties agree on, typed and as canonical key/value pairs.
 
-use std::collections::BTreeMap;
+mod canonical;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+pub use canonical::{Difference, OtherSettings, PairsError, Settings};
+
 use crate::gradient::GradientEncoding;
-use crate::limits::{
-    MAX_BATCH_ROWS, MAX_BITS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SETTINGS, MAX_VALUE_BYTES,
-};
+use crate::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_VALUE_BYTES};
 use crate::name::PartyName;
 
 /// What the model predicts.
@@ -284,219 +283,15 @@ impl RunSettings {
     pub fn refits(&self) -> bool {
         self.refit || self.encodes_once()
     }
-
-    /// The settings as canonical pairs: sorted keys, shortest exact numbers. Both sides digest the pairs, so their keys
-    /// stay what they were when config files got other words ([`CONFIG_WORDS`]).
-    pub fn to_settings(&self) -> Settings {
-        let names: Vec<&str> = self.parties.iter().map(PartyName::as_str).collect();
-        let pairs = [
-            ("parties", names.join(",")),
-            ("task", self.task.to_string()),
-            ("bits", self.bits.to_string()),
-            ("epochs", self.epochs.to_string()),
-            ("batch_rows", self.batch_rows.to_string()),
-            ("learning_rate", self.learning_rate.to_string()),
-            ("schedule", self.schedule.to_string()),
-            ("cycles", self.cycles.to_string()),
-            ("gradient", self.gradient.to_string()),
-            (
-                "gradient_noise",
-                self.gradient_noise.map_or_else(|| "none".to_string(), |noise| noise.to_string()),
-            ),
-            ("seed", self.seed.to_string()),
-            ("row_order", self.row_order.to_string()),
-            ("test_share", self.test_fraction.to_string()),
-            ("validation_share", self.validation_fraction.to_string()),
-            ("cohort_share", self.cohort_fraction.to_string()),
-            ("refit", self.refit.to_string()),
-            (
-                "randomised_response",
-                self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
-            ),
-            ("calibration_share", self.calibration_fraction.to_string()),
-            ("party_dropout", self.party_dropout.to_string()),
-            ("on_refusal", self.on_refusal.to_string()),
-        ];
-        let mut settings: BTreeMap<String, String> =
-            pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect();
-        if self.randomised_response.is_some() {
-            settings.insert(RESPONSE_DRAW.to_string(), "per-request".to_string());
-        }
-        Settings(settings)
-    }
-
-    /// Whether `digest` is that of these settings, in hex, as models, top models and transcripts keep it.
-    pub fn check_digest(&self, digest: &str) -> Result<(), OtherSettings> {
-        let mut settings = self.to_settings();
-        if settings.digest().to_string() == digest {
-            return Ok(());
-        }
-        let had_draw = settings.0.remove(RESPONSE_DRAW).is_some();
-        let of_before = had_draw && settings.digest().to_string() == digest;
-        Err(if of_before { OtherSettings::DrawnFromContent } else { OtherSettings::Unlike })
-    }
-}
-
-/// The canonical key that says how flips of randomised response are drawn. It is there only with them, so that a peer of
-/// before is refused by it and runs without flips are what they were.
-const RESPONSE_DRAW: &str = "run.randomised_response_draw";
-
-/// Why what a run left behind is not of the settings at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OtherSettings {
-    /// They differ.
-    #[error("it is of a run under other settings than those of the config: restore the config of that run")]
-    Unlike,
-    /// They are the same, and its flips are those of before.
-    #[error("this run's flips were drawn from content alone, which bounds nothing: train it again")]
-    DrawnFromContent,
-}
-
-/// Canonical key/value pairs, as a handshake carries them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Settings(BTreeMap<String, String>);
-
-/// Why a peer's pairs are no settings.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PairsError {
-    /// Too many pairs, or a key or value that is too long.
-    #[error("settings are at most {MAX_SETTINGS} pairs of {MAX_KEY_BYTES} and {MAX_VALUE_BYTES} bytes")]
-    Size,
-    /// A key stands twice.
-    #[error("a key stands twice in the settings")]
-    Duplicate,
-}
-
-/// Keys of the canonical pairs that config files write otherwise.
-const CONFIG_WORDS: [(&str, &str); 4] = [
-    ("run.test_share", "run.test_fraction"),
-    ("run.validation_share", "run.validation_fraction"),
-    ("run.cohort_share", "run.cohort_fraction"),
-    ("run.calibration_share", "run.calibration_fraction"),
-];
-
-/// The first key on which two sides' settings differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// The key, as config files write it.
-    pub key: String,
-    /// This side's value, "(absent)" where it has none.
-    pub ours: String,
-    /// The other side's value, "(absent)" where it has none.
-    pub theirs: String,
-}
-
-impl Settings {
-    /// Takes a peer's pairs.
-    pub fn from_pairs(pairs: impl ExactSizeIterator<Item = (String, String)>) -> Result<Self, PairsError> {
-        if pairs.len() > MAX_SETTINGS {
-            return Err(PairsError::Size);
-        }
-        let mut map = BTreeMap::new();
-        for (key, value) in pairs {
-            if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-                return Err(PairsError::Size);
-            }
-            if map.insert(key, value).is_some() {
-                return Err(PairsError::Duplicate);
-            }
-        }
-        Ok(Self(map))
-    }
-
-    /// The pairs, sorted by key.
-    pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// SHA-256 over the length-prefixed keys and values in key order.
-    pub fn digest(&self) -> Digest {
-        Digest::of_parts(self.0.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
-    }
-
-    /// The first key, in order, whose value is not `theirs`.
-    pub fn difference(&self, theirs: &Self) -> Option<Difference> {
-        let absent = || "(absent)".to_string();
-        let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(theirs.0.keys()).collect();
-        keys.into_iter().find(|key| self.0.get(*key) != theirs.0.get(*key)).map(|key| Difference {
-            key: CONFIG_WORDS
-                .iter()
-                .find(|(wire, _)| wire == key)
-                .map_or(key.as_str(), |(_, word)| word)
-                .to_string(),
-            ours: self.0.get(key).cloned().unwrap_or_else(absent),
-            theirs: theirs.0.get(key).cloned().unwrap_or_else(absent),
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings() -> RunSettings {
+    pub(super) fn settings() -> RunSettings {
         let parties = ["bank", "telecom"].map(|name| PartyName::new(name).unwrap());
         RunSettings::new(parties.to_vec(), Task::Binary, 16, 30)
-    }
-
-    #[test]
-    fn a_difference_names_key_and_values() {
-        let ours = settings().to_settings();
-        assert_eq!(ours.difference(&ours), None);
-        let theirs = RunSettings { bits: 8, ..settings() }.to_settings();
-        assert_ne!(ours.digest(), theirs.digest());
-        let difference = ours.difference(&theirs).unwrap();
-        assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
-        let theirs = RunSettings { cohort_fraction: 0.5, ..settings() }.to_settings();
-        assert_eq!(ours.difference(&theirs).unwrap().key, "run.cohort_fraction");
-        let absent = ours.difference(&Settings::default()).unwrap();
-        assert_eq!(absent.theirs, "(absent)");
-    }
-
-    #[test]
-    fn a_run_whose_flips_were_drawn_from_content_is_told_from_another_run() {
-        let plain = settings();
-        let noisy = RunSettings { randomised_response: Some(2.0), ..settings() };
-        let digest = |settings: &RunSettings| settings.to_settings().digest().to_string();
-        assert!(plain.to_settings().pairs().all(|(key, _)| key != RESPONSE_DRAW));
-        let mut before = noisy.to_settings();
-        before.0.remove(RESPONSE_DRAW);
-        assert_eq!(noisy.check_digest(&digest(&noisy)), Ok(()));
-        let old = noisy.check_digest(&before.digest().to_string());
-        assert_eq!(old, Err(OtherSettings::DrawnFromContent));
-        assert_eq!(noisy.check_digest(&digest(&plain)), Err(OtherSettings::Unlike));
-        assert_eq!(plain.check_digest(&digest(&noisy)), Err(OtherSettings::Unlike));
-        let difference = noisy.to_settings().difference(&before).unwrap();
-        let told = (difference.key.as_str(), difference.ours.as_str(), difference.theirs.as_str());
-        assert_eq!(told, (RESPONSE_DRAW, "per-request", "(absent)"));
-    }
-
-    #[test]
-    fn the_keys_that_peers_digest_are_what_they_were() {
-        let keys: Vec<String> = settings().to_settings().pairs().map(|(key, _)| key.to_string()).collect();
-        let expected = [
-            "batch_rows",
-            "bits",
-            "calibration_share",
-            "cohort_share",
-            "cycles",
-            "epochs",
-            "gradient",
-            "gradient_noise",
-            "learning_rate",
-            "on_refusal",
-            "parties",
-            "party_dropout",
-            "randomised_response",
-            "refit",
-            "row_order",
-            "schedule",
-            "seed",
-            "task",
-            "test_share",
-            "validation_share",
-        ];
-        assert_eq!(keys, expected.map(|key| format!("run.{key}")));
     }
 
     #[test]
@@ -527,13 +322,5 @@ mod tests {
         for settings in bad {
             assert!(settings.check().is_err(), "{settings:?}");
         }
-    }
-
-    #[test]
-    fn pairs_from_a_peer_have_limits() {
-        let many = (0..MAX_SETTINGS + 1).map(|i| (i.to_string(), String::new())).collect::<Vec<_>>();
-        assert_eq!(Settings::from_pairs(many.into_iter()), Err(PairsError::Size));
-        let twice = vec![("a".to_string(), "1".to_string()), ("a".to_string(), "2".to_string())];
-        assert_eq!(Settings::from_pairs(twice.into_iter()), Err(PairsError::Duplicate));
     }
 }
