@@ -134,6 +134,8 @@ impl RecordIndex {
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_data::IdsSource;
+
     use super::*;
 
     #[test]

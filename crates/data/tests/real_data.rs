@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, IdxColumns, LabelsSource, Preprocessing, Target,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Preprocessing, Target,
     load, load_labels,
 };
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, IdxColumns, LabelsSource, Matrix, Table, Target,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Matrix, Table, Target,
     load, load_labels,
 };
 use hashvfl_learning::top::loss::Labels;

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, IdxColumns, LabelsSource, Matrix, Preprocessing,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Matrix, Preprocessing,
     Target, load, load_labels,
 };
 use hashvfl_learning::top::loss::Labels;

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use hashvfl_core::settings::{RowOrder, RunSettings, Task};
 use hashvfl_core::{GradientEncoding, PartyName};
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, IdxColumns, ImageShape, LabelsSource,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, ImageShape, LabelsSource,
     Preprocessing,
 };
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};

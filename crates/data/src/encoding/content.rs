@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::cell::{CellFault, category_text, check_number, parse_number, parse_text};
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
-use crate::cell::{CellFault, category_text, check_number, parse_number, parse_text};
 
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;

@@ -32,7 +32,12 @@ impl<'a> Fit<'a> {
     }
 
     /// What becomes of the column `name`.
-    pub(crate) fn column(&self, name: &str, content: &Content, values: Values<'_>) -> Result<Fitted, PreprocessError> {
+    pub(crate) fn column(
+        &self,
+        name: &str,
+        content: &Content,
+        values: Values<'_>,
+    ) -> Result<Fitted, PreprocessError> {
         let rules = self.treatment.types.get(name);
         match content {
             Content::Number => self.number(name, rules.map_or(Fill::default(), |rules| rules.fill), values),

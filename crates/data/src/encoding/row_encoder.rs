@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::cell::category_text;
 use crate::encoding::content::{Content, is_faulty};
 use crate::encoding::error::PreprocessError;
 use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs, positions};
 use crate::encoding::scale::Scaler;
 use crate::encoding::treatment::{Faulty, Treatment, Unseen};
-use crate::cell::category_text;
 
 /// What became of values that are none of those at training.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

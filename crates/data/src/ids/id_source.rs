@@ -57,7 +57,7 @@ impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
     }
 }
 
-impl dyn IdSource {
+impl dyn IdSource + '_ {
     /// Hands every id to `each`, in order, whose errors are of any type.
     ///
     /// # Errors

@@ -96,7 +96,6 @@ impl<'de> Deserialize<'de> for KeyColumns {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{ColumnsSource, IdSource, IdsSource, LabelsSource, TableError, load, load_labels};
 
     #[test]

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
 use crate::error::{Spot, TableError};
 use crate::resolution::Resolution;
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::header::{Header, header_of, names_an_id};
 use crate::source::selection::check_names_differ;
-use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 
 /// Distinct values of a column are counted up to here.
 pub const MOST_DISTINCT: usize = 10_000;

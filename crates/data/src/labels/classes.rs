@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::limits::MAX_CLASSES;
 use crate::cell::{WHOLE, parse_number};
+use crate::limits::MAX_CLASSES;
 
 /// Collects each record's class; indices are by first appearance until [`Self::finish`].
 #[derive(Default)]

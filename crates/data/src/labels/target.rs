@@ -5,9 +5,9 @@ use std::fmt;
 use crate::labels::classes::ClassColumn;
 use hashvfl_core::Task;
 
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 use crate::labels::LabelError;
 use crate::resolution::Resolution;
-use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 
 /// One target for each record.
 #[derive(Clone, PartialEq)]

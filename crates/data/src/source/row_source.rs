@@ -91,7 +91,7 @@ impl<S: DerefMut<Target = dyn RowSource> + Debug> RowSource for S {
     }
 }
 
-impl dyn RowSource {
+impl dyn RowSource + '_ {
     /// Columns that are neither ids nor among the `loaded` ones; none where the source has no such columns.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use hashvfl_core::{Digest, TableRow};
 
-use crate::encoding::error::PreprocessError;
-use crate::encoding::treatment::{Faulty, Treatment};
 use crate::encoding::Encoding;
+use crate::encoding::error::PreprocessError;
 use crate::encoding::row_encoder::Noted;
+use crate::encoding::treatment::{Faulty, Treatment};
 use crate::error::TableError;
 use crate::ids::order::Order;
 use crate::limits::reserve_values;

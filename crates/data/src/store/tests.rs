@@ -3,8 +3,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ColumnsSource, CsvColumns};
 use crate::encoding::treatment::{Missing, Unseen};
+use crate::{ColumnsSource, CsvColumns};
 
 const ROWS: u32 = 300;
 

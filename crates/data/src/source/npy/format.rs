@@ -4,9 +4,9 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use crate::cell::CellFault;
 use crate::error::TableError;
 use crate::source::input;
-use crate::cell::CellFault;
 
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 /// Longest header that is read; one of numbers takes some hundred bytes.

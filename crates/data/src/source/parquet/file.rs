@@ -141,11 +141,7 @@ impl<'a> ParquetFile<'a> {
     }
 
     /// Reads on in every column: the number of records that are there now, the same in each.
-    fn fill(
-        &self,
-        readers: &mut [Box<dyn CellReader>],
-        most: usize,
-    ) -> Result<Option<usize>, TableError> {
+    fn fill(&self, readers: &mut [Box<dyn CellReader>], most: usize) -> Result<Option<usize>, TableError> {
         let mut records = None;
         for reader in readers {
             let found = reader.fill(most).map_err(|error| self.failed(&error))?;

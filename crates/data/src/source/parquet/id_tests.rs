@@ -26,8 +26,7 @@ fn ids(source: &IdsSource) -> Result<Vec<String>, TableError> {
 fn parquet<T: DataType>(path: &Path, schema: &str, groups: &[&[T::T]], levels: Option<&[i16]>) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let file = File::create(path).unwrap();
-    let mut writer =
-        SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
     for values in groups {
         let mut group = writer.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
@@ -100,7 +99,10 @@ fn what_is_no_column_of_ids_is_an_error() {
     let path = |name: &str| folder.path().join(name);
     parquet::<Int64Type>(&path("a.parquet"), "message m { OPTIONAL INT64 id; }", &[&[7]], Some(&[1, 0]));
     let error = |file: &str, id: &str| ids(&IdsSource::of_file(&path(file), id)).unwrap_err().to_string();
-    assert!(error("a.parquet", "id").contains("a.parquet, record 2, column \"id\": expected a record id, found an empty cell"));
+    assert!(
+        error("a.parquet", "id")
+            .contains("a.parquet, record 2, column \"id\": expected a record id, found an empty cell")
+    );
     assert!(error("a.parquet", "ID").contains("has no column"));
     std::fs::write(path("b.parquet"), "id\nr1\n").unwrap();
     assert!(error("b.parquet", "id").contains("b.parquet"));
@@ -166,7 +168,10 @@ fn blank_ids_and_ids_of_several_lines_are_none() {
         let schema = "message m { REQUIRED BYTE_ARRAY id (STRING); }";
         parquet::<ByteArrayType>(&path, schema, &[&[ByteArray::from(text)]], None);
         let message = ids(&IdsSource::of_file(&path, "id")).unwrap_err().to_string();
-        assert!(message.contains("record 1, column \"id\": expected a record id") && !message.contains("secret"), "{message}");
+        assert!(
+            message.contains("record 1, column \"id\": expected a record id") && !message.contains("secret"),
+            "{message}"
+        );
     }
 }
 

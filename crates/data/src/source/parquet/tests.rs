@@ -203,7 +203,8 @@ fn other_types_are_refused_by_name_unless_they_are_left_out() {
         ("REQUIRED FIXED_LEN_BYTE_ARRAY (3) a", bytes(3), "FIXED_LEN_BYTE_ARRAY"),
         ("REQUIRED GROUP a { REQUIRED INT32 b; }", Values::Ints(vec![1, 2, 3]), "nested"),
     ] {
-        let columns = |stored| vec![full(schema, stored), full("REQUIRED INT32 c", Values::Ints(vec![1, 2, 3]))];
+        let columns =
+            |stored| vec![full(schema, stored), full("REQUIRED INT32 c", Values::Ints(vec![1, 2, 3]))];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
         let all: Vec<Column> = std::iter::once(ids()).chain(columns(stored)).collect();
@@ -282,10 +283,14 @@ fn faults_of_files_are_named() {
     write(&path("a.parquet"), &[ids(), number("REQUIRED INT32 a")], 1);
     write(&path("b.parquet"), &[ids(), number("REQUIRED INT32 b")], 1);
     write(&path("none.parquet"), &[ids(), number("REQUIRED INT32 a")], 0);
-    write(&path("gap.parquet"), &[
-        Column("OPTIONAL BYTE_ARRAY id", Values::Texts(vec!["secret", "x"]), vec![1, 0, 1]),
-        number("REQUIRED INT32 a"),
-    ], 1);
+    write(
+        &path("gap.parquet"),
+        &[
+            Column("OPTIONAL BYTE_ARRAY id", Values::Texts(vec!["secret", "x"]), vec![1, 0, 1]),
+            number("REQUIRED INT32 a"),
+        ],
+        1,
+    );
     std::fs::write(path("text.parquet"), "id,a\nsecret,1\n").unwrap();
     let message = |names: &[&str], settings: &str| {
         let paths: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
@@ -299,7 +304,11 @@ fn faults_of_files_are_named() {
         (&["text.parquet"], "", "text.parquet: "),
         (&["none.parquet"], "", "none.parquet holds no records"),
         (&["a.parquet", "b.parquet"], "", "b.parquet is not that of"),
-        (&["gap.parquet"], "", "gap.parquet, record 2, column \"id\": expected a record id, found an empty cell"),
+        (
+            &["gap.parquet"],
+            "",
+            "gap.parquet, record 2, column \"id\": expected a record id, found an empty cell",
+        ),
         (&["a.parquet"], "ignore = [\"b\"]", "no column \"b\", which `ignore` names"),
         (&["a.parquet"], "columns = [\"id\"]", "named by `id` and by `columns`"),
         (&["a.parquet"], "image = { channels = 1, height = 2, width = 2 }", "1 channels of 2 x 2"),
@@ -331,10 +340,7 @@ fn labels_are_classes_or_numbers() {
     let truths = full("REQUIRED BOOLEAN y", Values::Bools(vec![true, false, false]));
     assert_eq!(labels(truths, Task::Binary).unwrap().target, classes(&["false", "true"], &[1, 0, 0]));
     let numbers = || full("REQUIRED DOUBLE y", Values::Doubles(vec![10.0, 9.0, 1.5]));
-    assert_eq!(
-        labels(numbers(), Task::Multiclass).unwrap().target,
-        classes(&["1.5", "9", "10"], &[2, 1, 0])
-    );
+    assert_eq!(labels(numbers(), Task::Multiclass).unwrap().target, classes(&["1.5", "9", "10"], &[2, 1, 0]));
     assert_eq!(labels(numbers(), Task::Regression).unwrap().target, Target::Real(vec![10.0, 9.0, 1.5]));
     let large = full("REQUIRED DOUBLE y", Values::Doubles(vec![1.152921504606847e18, 0.0, 1.0]));
     assert_eq!(

@@ -141,9 +141,9 @@ impl Stored for FixedLenByteArray {
     fn value(&self, meaning: Meaning) -> Value<'_> {
         let bytes = self.data();
         let is_negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
-        let units = bytes.iter().fold(if is_negative { -1 } else { 0 }, |units: i128, byte| {
-            (units << 8) | i128::from(*byte)
-        });
+        let units = bytes
+            .iter()
+            .fold(if is_negative { -1 } else { 0 }, |units: i128, byte| (units << 8) | i128::from(*byte));
         whole(units, meaning)
     }
 }

@@ -7,7 +7,11 @@ use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::table::sink::{Frame, RowSink};
 
-pub(crate) fn read(_: &SqlColumns, _: &Treatment, _: &mut dyn RowSink) -> Result<(Frame, Digest), TableError> {
+pub(crate) fn read(
+    _: &SqlColumns,
+    _: &Treatment,
+    _: &mut dyn RowSink,
+) -> Result<(Frame, Digest), TableError> {
     Err(SqlError::NotBuilt.into())
 }
 

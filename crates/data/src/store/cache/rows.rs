@@ -9,10 +9,10 @@ use hashvfl_files::owner_only;
 
 use super::file::{Reader, cache_error};
 use super::{beside, floats, read_at};
+use crate::encoding::Encoding;
 use crate::encoding::error::PreprocessError;
 use crate::encoding::row_encoder::{Noted, RowEncoder};
 use crate::encoding::treatment::Treatment;
-use crate::encoding::Encoding;
 use crate::error::TableError;
 
 /// Encoded columns on disk.
@@ -36,7 +36,8 @@ impl RowFile {
     ) -> Result<Self, PreprocessError> {
         let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
-        let encoder = RowEncoder::new(&encoding.columns, &cache.frame.names, &cache.frame.contents, treatment)?;
+        let encoder =
+            RowEncoder::new(&encoding.columns, &cache.frame.names, &cache.frame.contents, treatment)?;
         let mut record_of = vec![u32::MAX; cache.rows];
         order.iter().zip(0..).for_each(|(row, record)| record_of[row.number() as usize] = record);
         let mut places = vec![0; order.len()];
