@@ -23,7 +23,7 @@ mod store;
 mod table;
 
 pub use cell::CellFault;
-pub use encoding::content::{Content, MAX_CATEGORIES};
+pub use encoding::content::{ColumnBuilder, Content, MAX_CATEGORIES};
 pub use encoding::error::PreprocessError;
 pub use encoding::fit::ONE_HOT_MOST;
 pub use encoding::preprocess::Preprocessor;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::Column;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
@@ -90,8 +90,8 @@ impl RowSource for CsvColumns {
         sink.check(path, 0, columns_at.len())?;
         selection.check(path, names, &columns_at, treatment)?;
 
-        let mut columns: Vec<Column> =
-            columns_at.iter().map(|&at| Column::new(&names[at], treatment)).collect();
+        let mut columns: Vec<ColumnBuilder> =
+            columns_at.iter().map(|&at| ColumnBuilder::new(&names[at], treatment)).collect();
         sink.start(columns.len(), &mut || files.records_at_most())?;
         let mut ids = IdColumn::default();
         let (mut rows, mut row) = (0, Vec::with_capacity(columns.len()));
@@ -111,7 +111,7 @@ impl RowSource for CsvColumns {
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
-            contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
+            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: self.image,
         };
         Ok((frame, None))

@@ -9,7 +9,7 @@ use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::CellFault;
-use crate::encoding::content::Column;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::id_source::{IdSource, read_numbers};
@@ -114,7 +114,8 @@ impl NpyColumns {
         for name in treatment.types.keys() {
             names::find(first_path, &names, "types", name)?;
         }
-        let mut columns: Vec<Column> = names.iter().map(|name| Column::new(name, treatment)).collect();
+        let mut columns: Vec<ColumnBuilder> =
+            names.iter().map(|name| ColumnBuilder::new(name, treatment)).collect();
         sink.start(width, &mut || Ok(rows))?;
         let mut row = Vec::with_capacity(width);
         self.visit(width, |path, record, _, cells| {
@@ -128,7 +129,7 @@ impl NpyColumns {
         Ok(Frame {
             ids: (0..rows).map(|row| row.to_string()).collect(),
             names,
-            contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
+            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: None,
         })
     }

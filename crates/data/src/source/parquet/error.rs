@@ -20,7 +20,7 @@ pub enum ParquetFileError {
     /// The file's compression is one that this program cannot undo.
     #[error(
         "{}: its compression needs a feature that this program was built without ({reason}); write the file with Snappy \
-         compression or none, or build `party` with its default features", path.display()
+         compression or none (a `party` with its feature `sql` reads others, too)", path.display()
     )]
     Compression {
         /// The file.

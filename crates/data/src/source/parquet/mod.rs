@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::Column;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
@@ -109,7 +109,7 @@ impl RowSource for ParquetColumns {
         key.find(&first)?;
         let mut columns = Vec::with_capacity(width);
         for &at in &columns_at {
-            columns.push(Column::of_kind(&names[at], first.column(at)?.meaning.kind(), treatment));
+            columns.push(ColumnBuilder::of_kind(&names[at], first.column(at)?.meaning.kind(), treatment));
         }
         sink.start(width, &mut || count_records(&self.paths))?;
         let (mut ids, mut block, mut rows) = (IdColumn::default(), Block::default(), 0);
@@ -136,7 +136,7 @@ impl RowSource for ParquetColumns {
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
-            contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
+            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: self.image,
         };
         Ok((frame, None))
@@ -157,7 +157,7 @@ impl Block {
         &mut self,
         batch: &Batch<'_>,
         first: usize,
-        columns: &mut [Column],
+        columns: &mut [ColumnBuilder],
         treatment: &Treatment,
     ) -> Result<(), TableError> {
         let width = columns.len();

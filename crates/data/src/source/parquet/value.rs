@@ -5,7 +5,7 @@ use std::fmt::Write;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
 
 use crate::cell::{CellFault, WHOLE, parse_id};
-use crate::encoding::content::Column;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::{ColumnType, Treatment};
 use crate::source::parquet::meaning::Meaning;
 
@@ -59,7 +59,7 @@ impl Value<'_> {
     /// The value in the matrix, that of a record of `column`.
     pub(crate) fn push(
         &self,
-        column: &mut Column,
+        column: &mut ColumnBuilder,
         treatment: &Treatment,
         buffer: &mut String,
     ) -> Result<f32, CellFault> {

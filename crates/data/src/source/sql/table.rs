@@ -11,7 +11,7 @@ use super::columns::{RESULT, check, failed, kind, texts};
 use super::records::QueryRecords;
 use super::{SqlColumns, SqlError, engine};
 use crate::cell::{CellFault, WHOLE};
-use crate::encoding::content::Column;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::{ColumnType, Treatment};
 use crate::error::TableError;
 use crate::names;
@@ -67,7 +67,7 @@ pub(crate) fn read(
 struct Building {
     ids: Vec<String>,
     /// The columns, each with its place in the query's result.
-    columns: Vec<(usize, Column)>,
+    columns: Vec<(usize, ColumnBuilder)>,
     /// Of one batch: [rows, columns].
     values: Vec<f32>,
 }
@@ -83,9 +83,9 @@ impl Building {
             }
         }
         let fields = schema.fields().iter().enumerate().filter(|(at, _)| *at != id_at);
-        let columns: Vec<(usize, Column)> = fields
+        let columns: Vec<(usize, ColumnBuilder)> = fields
             .filter_map(|(at, field)| {
-                Some((at, Column::of_kind(field.name(), kind(field.data_type())?, treatment)))
+                Some((at, ColumnBuilder::of_kind(field.name(), kind(field.data_type())?, treatment)))
             })
             .collect();
         if columns.is_empty() {
@@ -116,7 +116,7 @@ impl Building {
 /// Puts a column's values into `cells`.
 fn read_column<'a>(
     values: &ArrayRef,
-    column: &mut Column,
+    column: &mut ColumnBuilder,
     treatment: &Treatment,
     cells: impl Iterator<Item = &'a mut f32>,
 ) -> Result<(), TableError> {
