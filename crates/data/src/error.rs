@@ -50,7 +50,7 @@ pub(crate) struct Spot<'a> {
 }
 
 impl Spot<'_> {
-    /// As an error carries it.
+    /// The place, for an error.
     pub(crate) fn place(self) -> Place {
         Place { path: self.path.to_owned(), counted: self.counted, number: self.number }
     }
@@ -84,8 +84,8 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
-    /// The header stands among the records.
-    #[error("{place}: the header again, as where files were put together; remove this line")]
+    /// The header is repeated among the records.
+    #[error("{place}: the header is repeated, as when files are concatenated; remove this line")]
     HeaderAgain {
         /// Where.
         place: Place,
@@ -214,7 +214,7 @@ pub enum TableError {
         /// Cells in the record.
         found: usize,
     },
-    /// A cell is no value of its column's type.
+    /// A cell is not a value of its column's type.
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; {}", fault.remedy())]
     Cell {
         /// Where.
@@ -228,7 +228,7 @@ pub enum TableError {
     },
     /// Numbers of a column are too close together for 32 bits.
     #[error(
-        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as those of identifiers and time stamps; subtract \
+        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as identifiers and time stamps do; subtract \
          a constant from them, declare the column a category in [types], or list it in `ignore`"
     )]
     Collapsed {
@@ -249,10 +249,10 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
-    /// A list names records that nothing is known of.
+    /// A list names records that are unknown.
     #[error(
-        "{count} ids name no record that anything is kept of, the first at {first}; {otherwise} of them are there in another \
-         way of writing ({WAYS_OF_WRITING}); correct the list, nothing was done"
+        "{count} ids are not those of any known record, the first at {first}; {otherwise} of them are known in another \
+         spelling ({WAYS_OF_WRITING}); correct the list: nothing was done"
     )]
     UnknownIds {
         /// How many.
@@ -275,8 +275,8 @@ pub enum TableError {
         /// Where it occurs again.
         second: Place,
     },
-    /// An order file is none, or damaged.
-    #[error("{} is no order file: {reason}; restore a copy of it, or align again", path.display())]
+    /// A file is not an order file, or is damaged.
+    #[error("{} is not a valid order file: {reason}; restore a copy of it, or align again", path.display())]
     Order {
         /// The file.
         path: PathBuf,
@@ -285,7 +285,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "what `columns` names has changed since {} was written; align again, or restore it",
+        "the records that `columns` names have changed since {} was written; align again, or restore them",
         order.display()
     )]
     ChangedSince {
@@ -316,7 +316,7 @@ pub enum TableError {
         /// Columns to load.
         columns: u64,
     },
-    /// The machine has no room for the table.
+    /// Memory does not hold the table.
     #[error("no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns")]
     OutOfMemory {
         /// Values asked for.
@@ -336,7 +336,7 @@ pub enum TableError {
         /// The first file.
         path: PathBuf,
     },
-    /// A source that no cache holds.
+    /// `cache` is set for a source that cannot be cached.
     #[error(
         "cache is for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into memory: leave it out"
     )]
@@ -356,10 +356,10 @@ pub enum TableError {
         /// Columns that are loaded.
         columns: usize,
     },
-    /// What the reader of one format found wrong.
+    /// An error of one format's reader, such as [`SqlError`](crate::SqlError) or [`NpyError`](crate::NpyError).
     #[error(transparent)]
     Format(Box<dyn std::error::Error + Send + Sync>),
-    /// Whoever takes the records wants no more of them. It stops a reader, and nobody gets to see it.
+    /// Stops the reading of records, since their receiver wants no more of them. No caller sees it.
     #[error("the reading was stopped")]
     Stopped,
 }

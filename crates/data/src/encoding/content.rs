@@ -11,11 +11,11 @@ use crate::resolution::Resolution;
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;
 
-/// What stands in a table's matrix for a cell that is no value of its column, where its record alone is to be refused: a
-/// NaN that is no missing value.
+/// Stands in a table's matrix for a cell that is not a value of its column, if only its record is to be refused. It is a
+/// NaN with bits of its own, so it is not taken for a missing value.
 const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
 
-/// Whether a value of a table's matrix is none at all, not even a missing one.
+/// Whether a value of a table's matrix stands for such a cell.
 pub(crate) fn is_faulty(value: f32) -> bool {
     value.to_bits() == FAULTY.to_bits()
 }
@@ -30,7 +30,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// In a word.
+    /// The type of the column.
     pub fn kind(&self) -> ColumnType {
         match self {
             Self::Number => ColumnType::Number,
@@ -39,7 +39,7 @@ impl Content {
     }
 }
 
-/// A column while its records are read, for a [`RowSource`](crate::RowSource): what comes of each cell. Its type is declared, or
+/// Turns the cells of a column into values of a matrix, for a [`RowSource`](crate::RowSource). The column's type is declared, or
 /// decided by its first value and then fixed.
 ///
 /// ```
@@ -92,7 +92,7 @@ impl ColumnBuilder {
         &self.name
     }
 
-    /// What the column holds, where that is decided.
+    /// What the column holds; `None` before that is decided.
     pub fn kind(&self) -> Option<ColumnType> {
         self.content.as_ref().map(|content| match content {
             Building::Number(_) => ColumnType::Number,
@@ -155,7 +155,7 @@ impl ColumnBuilder {
         self.or_mark(self.missing())
     }
 
-    /// What a fault is, where it stops its record alone.
+    /// The value, or for a fault the mark of a record that is to be refused, if faults are marked.
     fn or_mark(&self, value: Result<f32, CellFault>) -> Result<f32, CellFault> {
         match self.faulty {
             Faulty::Refuse => value,
@@ -213,10 +213,10 @@ impl ColumnBuilder {
         }
     }
 
-    /// What the column came to hold; a column without any value is one of numbers.
+    /// What the column holds. A column without any value holds numbers.
     ///
     /// # Errors
-    /// When many of its numbers fall together in 32 bits, and faults are refused.
+    /// When many of its numbers become equal in 32 bits, and faults are refused.
     pub fn finish(self) -> Result<Content, TableError> {
         match self.content {
             Some(Building::Category(seen)) => {

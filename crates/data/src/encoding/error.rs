@@ -1,9 +1,9 @@
-//! Why columns could not be brought to numbers.
+//! Why columns could not be encoded.
 
 use crate::limits::MAX_COLUMNS;
 use crate::table::matrix::MatrixError;
 
-/// Why columns could not be brought to numbers. Messages name columns and records' numbers, never values.
+/// Why columns could not be encoded. Messages name columns and numbers of records, never values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
     /// There is nothing to fit on.
@@ -78,7 +78,7 @@ pub enum PreprocessError {
         /// The record's number in the table, from 1.
         record: usize,
     },
-    /// `clip` is no distance.
+    /// `clip` is out of range.
     #[error("clip = {clip}, expected a finite number above 0; 10 is usual")]
     Clip {
         /// The setting.
@@ -90,7 +90,7 @@ pub enum PreprocessError {
          deviations; remove one of the two"
     )]
     ClipWithoutScale,
-    /// `clip_quantile` is no share.
+    /// `clip_quantile` is out of range.
     #[error("clip_quantile = {share}, expected a number above 0 and below 0.5; 0.001 is usual")]
     ClipQuantile {
         /// The setting.

@@ -1,4 +1,6 @@
-//! Fits what becomes of a column on its values at the training rows.
+//! Fits the encoding of a column on its values at the training rows.
+
+use std::ops::Range;
 
 use crate::encoding::content::Content;
 use crate::encoding::error::PreprocessError;
@@ -6,11 +8,11 @@ use crate::encoding::fitted::Fitted;
 use crate::encoding::scale::{Preprocessing, Scale, Scaler};
 use crate::encoding::treatment::{ColumnRules, Fill, Missing, Treatment};
 
-/// Most categories that become one column each, where the type does not say otherwise.
+/// The most categories that become one column each, unless the type says otherwise.
 pub const ONE_HOT_MOST: usize = 32;
-/// Width of an embedding, where the type does not say.
+/// The width of an embedding, unless the type says otherwise.
 const EMBEDDING: usize = 8;
-/// A column of more categories than this, and of one for every second row, is no column of categories.
+/// A column of more categories than this, and of more than one for every second row, is refused.
 const FEW_CATEGORIES: usize = 100;
 
 /// The fitting of a table's columns.
@@ -20,7 +22,7 @@ pub(crate) struct Fit<'a> {
     treatment: &'a Treatment,
 }
 
-/// Brings a column's values at the training rows.
+/// Returns a column's values at the training rows.
 type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;
 
 impl<'a> Fit<'a> {
@@ -31,7 +33,7 @@ impl<'a> Fit<'a> {
         if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(Self { rows, scale, treatment }) }
     }
 
-    /// What becomes of the column `name`.
+    /// Fits the column `name`.
     pub(crate) fn column(
         &self,
         name: &str,
@@ -75,30 +77,24 @@ impl<'a> Fit<'a> {
         names: &[String],
         values: &[f32],
     ) -> Result<Fitted, PreprocessError> {
-        let mut counts = vec![0_usize; names.len()];
-        let present = values.iter().filter(|value| !value.is_nan());
-        present.clone().for_each(|value| counts[*value as usize] += 1);
-        let missed = present.count() < values.len();
+        let (mut counts, mut missed) = (vec![0_usize; names.len()], false);
+        for value in values {
+            if value.is_nan() {
+                missed = true;
+            } else {
+                counts[*value as usize] += 1;
+            }
+        }
         let least = rules.map_or(1, |rules| rules.min_count).max(1);
-        let sorted = |chosen: &dyn Fn(usize) -> bool| {
-            let chosen = names.iter().zip(&counts).filter(|(_, count)| chosen(**count));
-            let mut names: Vec<String> = chosen.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
-        };
-        let rare = sorted(&|count| count > 0 && count < least);
-        let names = sorted(&|count| count >= least);
-        let column = || name.to_owned();
+        let rare = sorted_names(names, &counts, 1..least);
+        let names = sorted_names(names, &counts, least..usize::MAX);
         if names.len() > FEW_CATEGORIES && names.len() > self.rows / 2 {
-            return Err(PreprocessError::NearlyUnique {
-                column: column(),
-                categories: names.len(),
-                rows: self.rows,
-            });
+            let (column, categories, rows) = (name.to_owned(), names.len(), self.rows);
+            return Err(PreprocessError::NearlyUnique { column, categories, rows });
         }
         let count = names.len() + usize::from(missed);
         if count == 0 {
-            return Err(PreprocessError::AllMissing { column: column() });
+            return Err(PreprocessError::AllMissing { column: name.to_owned() });
         }
         let embedding = match rules.and_then(|rules| rules.embedding) {
             Some(0) => None,
@@ -107,4 +103,16 @@ impl<'a> Fit<'a> {
         };
         Ok(Fitted::Category { names, rare, missed, embedding })
     }
+}
+
+/// The names whose count is within `range`, sorted.
+fn sorted_names(names: &[String], counts: &[usize], range: Range<usize>) -> Vec<String> {
+    let mut chosen = Vec::new();
+    for (name, count) in names.iter().zip(counts) {
+        if range.contains(count) {
+            chosen.push(name.clone());
+        }
+    }
+    chosen.sort_unstable();
+    chosen
 }

@@ -1,8 +1,9 @@
-//! From what columns hold to numbers that a model takes, fitted on the training rows alone and kept with the model.
+//! Turns columns into the numbers that a model takes. The encoding is fitted on the training rows alone and kept with the model.
 //!
-//! A column of numbers becomes one on a common scale, and one of 0 and 1 where training rows missed a value. A column
-//! of categories becomes one of 0 and 1 a category, or, where there are many, one of positions in a dictionary, whose
-//! embedding the model learns (Guo and Berkhahn 2016). Position 0, or all 0, is every rare or new category.
+//! A column of numbers is brought to a common scale. If training rows miss values of it, a column of 0 and 1 says which. A
+//! column of categories becomes one column of 0 and 1 per category (one-hot). If there are many, it becomes one column of
+//! positions in a dictionary, whose embedding the model learns (Guo and Berkhahn 2016). Position 0, or all 0, stands for every
+//! rare or new category.
 
 pub(crate) mod content;
 pub(crate) mod error;
@@ -32,7 +33,7 @@ use crate::limits::MAX_COLUMNS;
 use crate::table::Table;
 use crate::table::matrix::Matrix;
 
-/// Columns whose numbers of categories are told, at most.
+/// For at most this many columns the number of categories is shown.
 const MOST_COUNTS: usize = 20;
 
 /// What was fitted on every column.
@@ -46,9 +47,9 @@ pub struct Encoding {
 pub struct Embedded {
     /// The column.
     pub column: usize,
-    /// Number of positions, with 0 for categories without a name.
+    /// Number of positions, including 0, which stands for rare and new categories.
     pub count: usize,
-    /// Floats that the model learns for each.
+    /// Floats that the model learns per position.
     pub width: usize,
 }
 
@@ -64,7 +65,7 @@ impl Encoding {
         })
     }
 
-    /// Fits columns whose values at the `rows` training rows `values` brings, one column at a time.
+    /// Fits columns one at a time. `values` returns a column's values at the training rows, of which there are `rows`.
     pub(crate) fn fit_columns(
         names: &[String],
         contents: &[Content],
@@ -81,12 +82,12 @@ impl Encoding {
         Self { columns }.within_limits()
     }
 
-    /// Appends a row of the encoded matrix that is no record: numbers drawn evenly between the least and the largest raw value
-    /// of training rows, after `clip_quantile`, all of which lie within `ranges` once encoded; any category as likely as
-    /// another; nothing missing.
+    /// Appends a synthetic row of the encoded matrix. Numbers are drawn uniformly between the least and the largest raw value of
+    /// training rows, after `clip_quantile`; `ranges` are the ranges of these values once encoded. Every category is as likely
+    /// as another, and nothing is missing.
     ///
     /// # Panics
-    /// If the ranges are not of as many columns.
+    /// If `ranges` has another number of columns.
     pub fn draw(&self, ranges: &Ranges, rng: &mut ChaCha8Rng, into: &mut Vec<f32>) {
         assert_eq!(ranges.0.len(), self.width(), "as many columns as were encoded");
         let start = into.len();
@@ -116,7 +117,7 @@ impl Encoding {
         self.encode_noting(table, treatment, &mut Noted::default())
     }
 
-    /// The same, noting what was taken for something else.
+    /// The same, counting values that no training row had in `noted`.
     pub(crate) fn encode_noting(
         &self,
         table: Table,
@@ -154,7 +155,7 @@ impl Encoding {
         self.columns.len()
     }
 
-    /// What they hold, in numbers for a person: how many are numbers, how many categories, and of how many distinct ones.
+    /// A summary for a person: how many columns hold numbers, how many hold categories, and how many distinct ones.
     pub fn describe(&self) -> String {
         let (mut numbers, mut missed_by, mut distinct) = (0, 0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
@@ -181,18 +182,20 @@ impl Encoding {
         text
     }
 
-    /// A name for each of them: that of the table's column, numbered where it became several. No category is in it.
+    /// A name for each column of the encoded matrix: that of the table's column, numbered if it became several. No name
+    /// shows a category.
     pub fn names(&self) -> Vec<String> {
-        let named = |FittedColumn { name, fitted }: &FittedColumn| -> Vec<String> {
+        let mut names = Vec::with_capacity(self.width());
+        for FittedColumn { name, fitted } in &self.columns {
             match fitted.width() {
-                1 => vec![name.clone()],
-                width => (1..=width).map(|part| format!("{name} ({part} of {width})")).collect(),
+                1 => names.push(name.clone()),
+                width => names.extend((1..=width).map(|part| format!("{name} ({part} of {width})"))),
             }
-        };
-        self.columns.iter().flat_map(named).collect()
+        }
+        names
     }
 
-    /// Those of them that hold positions of categories.
+    /// The columns of the encoded matrix that hold positions of categories.
     pub fn embedded(&self) -> Vec<Embedded> {
         let (mut at, mut found) = (0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
@@ -206,24 +209,28 @@ impl Encoding {
     }
 
     /// The types of the columns, as they were fixed in training: later records are read as these.
+    ///
+    /// # Errors
+    /// When a column is declared to be of another type than in training.
     pub fn types(&self, declared: &Types) -> Result<Types, PreprocessError> {
-        let fixed = |FittedColumn { name, fitted }: &FittedColumn| {
+        let mut types = Types::new();
+        for FittedColumn { name, fitted } in &self.columns {
             let rules = declared.get(name).cloned().unwrap_or_else(|| ColumnRules::from(fitted.kind()));
             if rules.kind != fitted.kind() {
                 return Err(kind_differs(name, fitted.kind(), rules.kind));
             }
-            Ok((name.clone(), rules))
-        };
-        self.columns.iter().map(fixed).collect()
+            types.insert(name.clone(), rules);
+        }
+        Ok(types)
     }
 
-    /// As text, to be kept with a model.
+    /// The encoding as text, to be kept with a model.
     pub fn to_text(&self) -> String {
         // Unwrap safety: a list of names, numbers and texts.
         serde_json::to_string(self).expect("plain data")
     }
 
-    /// From what [`Self::to_text`] gave.
+    /// Reads the text that [`Self::to_text`] returned.
     ///
     /// # Errors
     /// When the text is damaged.

@@ -1,4 +1,4 @@
-//! Columns on a common scale, fitted on the training rows alone, so that nothing of the test rows flows into training.
+//! Brings columns to a common scale, fitted on the training rows alone, so that no information of test rows leaks into training.
 
 use hashvfl_core::random::uniform;
 use rand::rngs::ChaCha8Rng;
@@ -8,12 +8,12 @@ use crate::encoding::ranges::Ranges;
 use crate::encoding::scale::{Preprocessing, Scale, Scaler};
 use crate::table::matrix::Matrix;
 
-/// What was fitted on the training rows of a matrix of numbers, one scaler a column.
+/// What was fitted on the training rows of a matrix of numbers: one scaler per column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessor(Vec<Scaler>);
 
 impl Preprocessor {
-    /// Does it to all rows of `matrix`, in place.
+    /// Scales all rows of `matrix`, in place.
     ///
     /// # Panics
     /// If `matrix` has another number of columns than the one that was fitted.
@@ -24,8 +24,8 @@ impl Preprocessor {
         }
     }
 
-    /// Appends a row that is drawn evenly over the raw values of training rows, which lie within `ranges` after
-    /// preprocessing.
+    /// Appends a row that is drawn uniformly over the range of raw values of training rows. `ranges` are the ranges of these
+    /// values after preprocessing.
     ///
     /// # Panics
     /// If there are not as many ranges as columns were fitted.
@@ -36,7 +36,7 @@ impl Preprocessor {
 }
 
 impl Preprocessing {
-    /// Fits what is to be done on the training `rows` of a matrix of numbers; `None` where nothing is.
+    /// Fits a scaler per column on the training `rows` of a matrix of numbers; `None` for [`Preprocessing::None`].
     ///
     /// `clip`, in standard deviations, bounds the values after standardisation.
     ///
@@ -58,11 +58,14 @@ impl Preprocessing {
         if rows.is_empty() {
             return Err(PreprocessError::NoRows);
         }
-        let fit = |column| scale.fit(rows.iter().map(|&row| matrix.row(row as usize)[column]).collect());
-        Ok(Some(Preprocessor((0..matrix.cols()).map(fit).collect())))
+        let mut scalers = Vec::with_capacity(matrix.cols());
+        for column in 0..matrix.cols() {
+            scalers.push(scale.fit(rows.iter().map(|&row| matrix.row(row as usize)[column]).collect()));
+        }
+        Ok(Some(Preprocessor(scalers)))
     }
 
-    /// Fits it and does it to all rows, in place.
+    /// Fits the scalers and applies them to all rows, in place.
     ///
     /// # Errors
     /// As [`Self::fit`].

@@ -1,4 +1,4 @@
-//! Record ids alone: of the records that are served, and of those that a client asks about.
+//! Sources of record ids without values: of records that are served, and of those that a client asks about.
 
 use std::fmt::Debug;
 use std::ops::DerefMut;
@@ -25,7 +25,7 @@ pub trait IdSource: Debug {
     /// Hands every id to `each`, in order. An id may come more than once: only its reader knows whether that is wrong. An
     /// error of `each` ends the reading and is returned.
     ///
-    /// Returns a digest of all records where no file tells what they are, as for a query; otherwise none.
+    /// Returns a digest of all records if the source has no files, as a query has none; otherwise `None`.
     ///
     /// # Errors
     /// When a file cannot be read, a column is not there, or a record has no id. No error shows an id.
@@ -35,7 +35,7 @@ pub trait IdSource: Debug {
     ) -> Result<Option<Digest>, TableError>;
 }
 
-/// What stands for a source is one, as a configuration and a box do.
+/// A configuration or a box of a source is itself a source.
 impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
     fn key_columns(&self) -> usize {
         self.deref().key_columns()
@@ -58,7 +58,7 @@ impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
 }
 
 impl dyn IdSource + '_ {
-    /// Hands every id to `each`, in order, whose errors are of any type.
+    /// Hands every id to `each`, in order. The errors of `each` may be of any type.
     ///
     /// # Errors
     /// As [`IdSource::read`], and the first error of `each`.
@@ -66,7 +66,7 @@ impl dyn IdSource + '_ {
         self.visit_all(each).map(drop)
     }
 
-    /// The same, with what [`IdSource::read`] returns.
+    /// The same; returns what [`IdSource::read`] returns.
     pub(crate) fn visit_all<E: From<TableError>>(
         &self,
         mut each: impl FnMut(&str) -> Result<(), E>,

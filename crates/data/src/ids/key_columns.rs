@@ -1,5 +1,5 @@
-//! Which columns are a record's id, and the id that they make: of several columns one text, as [`hashvfl_core::records::composite_id`]
-//! joins them, in tables, labels and lists of ids alike.
+//! Which columns are a record's id. Several columns are joined to one text by [`hashvfl_core::records::composite_id`], in
+//! tables, labels and lists of ids alike.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use hashvfl_core::records::composite_id;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Most columns of an id.
+/// The most columns of an id.
 const MAX_KEY_COLUMNS: usize = 16;
 
 /// Names of the columns that are a record's id together: a name, or a list of names.
@@ -45,7 +45,7 @@ impl KeyColumns {
         &self.0
     }
 
-    /// One id of a record's cells, one a column.
+    /// Joins a record's cells, one per column, to one id.
     pub(crate) fn join<'a>(parts: &[&'a str]) -> Cow<'a, str> {
         composite_id::join(parts)
     }

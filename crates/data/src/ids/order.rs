@@ -24,7 +24,8 @@ pub struct Order {
     pub ids: Vec<String>,
     /// The same records' ids in this holder's table, which may be written otherwise.
     pub own: Vec<String>,
-    /// Of the files that held the records when the order was agreed on, see [`fingerprint`](crate::fingerprint).
+    /// The fingerprint of the files that held the records when the order was agreed on, see
+    /// [`fingerprint`](crate::fingerprint).
     pub fingerprint: Option<Digest>,
 }
 
@@ -34,11 +35,11 @@ impl Order {
         Self { own: ids.clone(), ids, fingerprint }
     }
 
-    /// Reads an order file, of the form that [`hashvfl_core::records::order`] describes. One that was written before they had a
-    /// digest is read with a warning: to align again would cost every holder a release.
+    /// Reads an order file, whose form [`hashvfl_core::records::order`] describes. A file of the older form without a digest is
+    /// read with a warning, since aligning again would cost every holder a release.
     ///
     /// # Errors
-    /// When the file is missing, no order file, or damaged.
+    /// When the file is missing, is not an order file, or is damaged.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let damaged = |reason| TableError::Order { path: path.to_owned(), reason };
         let mut file = Vec::new();
@@ -50,7 +51,7 @@ impl Order {
                     "{} was written before order files carried a digest: damage to it would go unnoticed",
                     path.display()
                 );
-                // No digest would tell of a quote that swallows records.
+                // Without a digest nothing else would find a quote that swallows records.
                 check_text(path, &file)?;
                 &file
             }
@@ -85,7 +86,7 @@ impl Order {
         file.into_bytes()
     }
 
-    /// Fails when the files, of this fingerprint now, are not those that the order of `path` was agreed on.
+    /// Fails if the files, whose fingerprint is now `found`, are not those on which the order of `path` was agreed.
     ///
     /// # Errors
     /// When they differ.
@@ -121,12 +122,12 @@ impl Order {
     }
 }
 
-/// How a list may name records: as this holder's table writes their ids, or as all holders agreed.
+/// Both names that a list may use for a record: the id in this holder's table, and the agreed id.
 #[derive(Default)]
 pub struct Names(HashMap<String, String>);
 
 impl Names {
-    /// Of the records of the order file `path`, where there is one.
+    /// Reads those of the order file `path`, if there is one.
     ///
     /// # Errors
     /// As [`Order::read`].

@@ -24,7 +24,7 @@ impl<'a> LabelColumn<'a> {
         Self { name, task, ids, target, missing: 0, first_missing: None }
     }
 
-    /// Adds one record's id and label. A missing label is no error yet: all of them are counted.
+    /// Adds one record's id and label. Missing labels are counted, and reported by [`Self::finish`].
     pub(crate) fn push(&mut self, spot: Spot<'_>, id: &str, cell: &[u8]) -> Result<(), LabelError> {
         self.ids.push(spot, id);
         match self.target.push(cell) {
@@ -46,7 +46,7 @@ impl<'a> LabelColumn<'a> {
         }
     }
 
-    /// All of them, where no label is missing.
+    /// The labels, if none is missing.
     pub(crate) fn finish(self) -> Result<LabelTable, LabelError> {
         if let Some(first) = self.first_missing {
             let column = self.name.to_owned();

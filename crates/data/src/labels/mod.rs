@@ -23,7 +23,7 @@ pub trait LabelSource: Debug {
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     fn resolve(&mut self, folder: &Path);
 
-    /// Lines of the text files, their headers and empty ones among them; none of other files.
+    /// The number of lines of text files, including headers and empty lines; `None` for other files.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -49,20 +49,20 @@ pub struct LabelTable {
     pub ids: Vec<String>,
     /// One target for each id.
     pub target: Target,
-    /// What a person is to be told of how they were read.
+    /// A remark for a person on how they were read.
     pub note: Option<String>,
 }
 
 /// Why labels could not be loaded. Messages name places and columns, never labels or ids.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
-    /// A file or its header, ids or shape are at fault.
+    /// A file, its header, its ids or its shape is at fault.
     #[error(transparent)]
     Table(#[from] TableError),
     /// Records have no label.
     #[error(
         "{count} records have no label in column {column:?}, the first at {first}: an empty cell, or a text that stands for a \
-         missing value, as NA, None and ? do; remove these records, or give a class of that name another one"
+         missing value, as NA, None and ? do; remove these records, or rename a class that is called so"
     )]
     Missing {
         /// How many.
@@ -74,7 +74,7 @@ pub enum LabelError {
     },
     /// The numbers to predict are too close together for 32 bits.
     #[error(
-        "the labels: {distinct} distinct numbers become {left} in 32 bits, as those of time stamps and far from zero; subtract \
+        "the labels: {distinct} distinct numbers become {left} in 32 bits, as time stamps and numbers far from zero do; subtract \
          a constant from them in the file"
     )]
     Collapsed {
@@ -83,7 +83,7 @@ pub enum LabelError {
         /// How many of them are left.
         left: usize,
     },
-    /// A label is no number.
+    /// A label does not fit the task.
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; correct the file, or `task`")]
     Value {
         /// Where.
@@ -95,7 +95,7 @@ pub enum LabelError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
-    /// There are more classes than a model here can have.
+    /// There are more than [`MAX_CLASSES`] classes.
     #[error(
         "{place}, column {column:?}: more than {MAX_CLASSES} classes; if the label is a number to \
          predict, set task = \"regression\""

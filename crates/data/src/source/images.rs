@@ -1,4 +1,4 @@
-//! What sources of images share: parts of images, names of their pixels, and sizes that do not fit.
+//! What formats of images share: parts of images, names of their pixels, and errors about sizes.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub struct Crop {
     pub width: usize,
 }
 
-/// Why images do not make a table.
+/// Why images cannot be a table.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Images of two sizes.

@@ -23,14 +23,14 @@ pub trait RowSource: Debug {
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     fn resolve(&mut self, folder: &Path);
 
-    /// The names of all columns in the files, ids among them, whether they are loaded or not; none where the source has no
-    /// others than those that it loads.
+    /// The names of all columns in the files, including ids and columns that are not loaded. `None` if the source loads all
+    /// that it has.
     ///
     /// # Errors
     /// When a file cannot be read.
     fn schema(&self) -> Result<Option<Vec<String>>, TableError>;
 
-    /// Lines of the text files, their headers and empty ones among them; none of other sources.
+    /// The number of lines of text files, including headers and empty lines; `None` for other sources.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -44,7 +44,7 @@ pub trait RowSource: Debug {
 
     /// Reads all records, whose values go into `sink`, row by row.
     ///
-    /// Returns the rest of the table, and a digest of all records where no file tells what they are.
+    /// Returns the rest of the table, and a digest of all records if the source has no files.
     ///
     /// # Errors
     /// When a file is missing, damaged or beyond the limits, a setting names a column that is not there, a cell is missing
@@ -56,7 +56,7 @@ pub trait RowSource: Debug {
     ) -> Result<(Frame, Option<Digest>), TableError>;
 }
 
-/// What stands for a source is one, as a configuration and a box do.
+/// A configuration or a box of a source is itself a source.
 impl<S: DerefMut<Target = dyn RowSource> + Debug> RowSource for S {
     fn files(&self) -> &[PathBuf] {
         self.deref().files()
@@ -92,7 +92,7 @@ impl<S: DerefMut<Target = dyn RowSource> + Debug> RowSource for S {
 }
 
 impl dyn RowSource + '_ {
-    /// Columns that are neither ids nor among the `loaded` ones; none where the source has no such columns.
+    /// The number of columns that are neither ids nor among the `loaded` ones; `None` if the source loads all that it has.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -114,7 +114,7 @@ impl dyn RowSource + '_ {
         Ok(self.fingerprint(of_records)?)
     }
 
-    /// The fingerprint of what was read, where reading gave `of_records`.
+    /// The fingerprint of what was read: `of_records` if reading gave it, otherwise that of the files.
     pub(crate) fn fingerprint(&self, of_records: Option<Digest>) -> Result<Digest, TableError> {
         match of_records {
             Some(digest) => Ok(digest),

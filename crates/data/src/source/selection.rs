@@ -18,8 +18,7 @@ pub(crate) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// The positions of the columns to load among `names`, those of the file at `path`, in the order in which they are to
-    /// be loaded.
+    /// The positions of the columns to load, in the order of loading. `names` are those of all columns of the file at `path`.
     pub(crate) fn find(&self, path: &Path, names: &[String]) -> Result<Vec<usize>, TableError> {
         let key = find_key(path, names, self.id)?;
         check_names_differ(path, names)?;
@@ -44,7 +43,7 @@ impl Selection<'_> {
         }
     }
 
-    /// Fails where `image` is not the product of the columns `selected`, or [types] name another column than those.
+    /// Fails if the `selected` columns cannot be the pixels of `image`, or [types] names another column.
     pub(crate) fn check(
         &self,
         path: &Path,

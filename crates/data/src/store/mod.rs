@@ -1,4 +1,4 @@
-//! A party's records on their way from the source to batches: in memory, or in a cache on disk.
+//! Holds a party's records between its source and its batches, in memory or in a cache on disk.
 
 pub(crate) mod cache;
 mod contents;
@@ -54,8 +54,8 @@ impl Cached {
 }
 
 impl RecordStore {
-    /// Loads the records of `source` in the order of the file `order`, where there is one; into the file `cache`, where it
-    /// is to hold them and does not yet.
+    /// Loads the records of `source`, in the order of the file `order` if there is one. With `cache`, they are kept in this file,
+    /// which is written unless it holds them already.
     ///
     /// # Errors
     /// As [`load_in_order`]; when the cache cannot be written.
@@ -83,7 +83,7 @@ impl RecordStore {
         Ok(Self::Cached(Cached { reader, ids, rows }))
     }
 
-    /// Their ids, as agreed.
+    /// The records' agreed ids.
     pub fn ids(&self) -> &[String] {
         match self {
             Self::Held(table) => &table.ids,
@@ -119,7 +119,7 @@ impl RecordStore {
         })
     }
 
-    /// Encodes all of them.
+    /// Encodes all records.
     ///
     /// # Errors
     /// As [`Encoding::encode`]; when the cache cannot be read or written.
@@ -127,7 +127,7 @@ impl RecordStore {
         Ok(self.encode_noting(encoding, treatment)?.0)
     }
 
-    /// The same, with what was taken for something else.
+    /// The same, with counts of values that no training row had.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -148,7 +148,7 @@ impl RecordStore {
     }
 }
 
-/// Loads the records of `source` into memory, in the order of the file `order`, where there is one.
+/// Loads the records of `source` into memory, in the order of the file `order` if there is one.
 ///
 /// # Errors
 /// As [`load_as`]; when the source has changed since the order was agreed on, or lacks records of it.
@@ -164,12 +164,12 @@ pub fn load_in_order(
     table.in_order(&order)
 }
 
-/// The file of what `source` holds, filled if it is not yet, and the source's fingerprint.
+/// Opens the cache of `source`, which is filled unless it is already, and returns it with the source's fingerprint.
 fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(Reader, Digest), TableError> {
     if !source.is_cacheable() {
         return Err(TableError::NotCached);
     }
-    // Of a query only its result tells what it holds.
+    // What a query holds is known only from its result.
     let known = if source.files().is_empty() { None } else { Some(fingerprint(source.files())?) };
     if let Some(found) = known
         && let Some(reader) = open_filled(source, treatment, cache, found)?
@@ -192,7 +192,7 @@ fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(
     }
 }
 
-/// The cache, where it is whole and holds what `source` does, whose fingerprint is `found`.
+/// The cache, if it is complete and holds what `source` does, whose fingerprint is `found`.
 fn open_filled(
     source: &dyn RowSource,
     treatment: &Treatment,
@@ -209,8 +209,8 @@ fn unusable(cache: &Path, reason: &str) -> TableError {
     cache_error(cache, &std::io::Error::other(reason.to_owned()))
 }
 
-/// Names the source's content and all settings that decide what its cells become; `None` where a column is declared to
-/// hold something else than it does in `frame`.
+/// A digest of the source's content and of all settings that decide what its cells become. `None` if a column is declared to be
+/// of another type than in `frame`.
 fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
     let mut settings = format!("{source:?} {:?}", treatment.null_values);
     if treatment.faulty == Faulty::Mark {
@@ -223,7 +223,7 @@ fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Dige
     Some(Digest::of_parts([settings.as_bytes(), &found.0]))
 }
 
-/// Encoded records: [rows, cols].
+/// Encoded records: `[rows, cols]`.
 pub enum Columns {
     /// In memory.
     Held(Matrix),
@@ -232,7 +232,7 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Records.
+    /// The number of records.
     pub fn rows(&self) -> usize {
         match self {
             Self::Held(matrix) => matrix.rows(),
@@ -240,7 +240,7 @@ impl Columns {
         }
     }
 
-    /// Columns of numbers.
+    /// The number of columns.
     pub fn cols(&self) -> usize {
         match self {
             Self::Held(matrix) => matrix.cols(),
@@ -248,7 +248,7 @@ impl Columns {
         }
     }
 
-    /// All of them in memory.
+    /// All encoded records, in memory.
     ///
     /// # Errors
     /// When the cache cannot be read, or memory does not hold them.
@@ -266,7 +266,7 @@ impl Columns {
         }
     }
 
-    /// Rows of these `records`, one after the other: [records.len(), cols].
+    /// The rows of these `records`, one after the other: `[records.len(), cols]`.
     ///
     /// # Errors
     /// When the cache cannot be read.

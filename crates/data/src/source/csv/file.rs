@@ -1,4 +1,4 @@
-//! CSV files that share one header, record by record, each with the line it begins on.
+//! Reads CSV files that share one header, record by record, each with the line on which it begins.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl<'a> CsvFiles<'a> {
         Ok(Self { paths, names })
     }
 
-    /// The file whose header counts.
+    /// The first file, with which all others have to agree.
     pub(crate) fn first_path(&self) -> &'a Path {
         &self.paths[0] // `open` has refused an empty list
     }
@@ -80,7 +80,7 @@ impl<'a> CsvFiles<'a> {
         Ok(())
     }
 
-    /// Whether a record is the header once more, as where files were put together.
+    /// Whether a record repeats the header, as happens when files are concatenated.
     fn repeats_header(&self, record: &ByteRecord) -> bool {
         let cells = record.iter().map(|cell| cell.trim_ascii());
         record.len() == self.names.len() && cells.eq(self.names.iter().map(String::as_bytes))
@@ -173,7 +173,7 @@ mod tests {
         std::fs::write(&paths[0], "id,a\n1,2\nid, a\n3,4\n").unwrap();
         let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
         let message = read.unwrap_err().to_string();
-        assert!(message.contains("line 3") && message.contains("header again"), "{message}");
+        assert!(message.contains("line 3") && message.contains("header is repeated"), "{message}");
     }
 
     #[test]

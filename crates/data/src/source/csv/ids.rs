@@ -49,14 +49,14 @@ impl IdSource for CsvIds {
     }
 }
 
-/// A key's columns in files with a header.
+/// The columns of ids in files with a header.
 pub(crate) struct CsvKey<'a> {
     names: &'a [String],
     at: Vec<usize>,
 }
 
 impl<'a> CsvKey<'a> {
-    /// Where the columns of `id` are.
+    /// Finds the columns of `id`.
     pub(crate) fn find(id: &'a KeyColumns, files: &CsvFiles<'_>) -> Result<Self, TableError> {
         Ok(Self { names: id.names(), at: find_key(files.first_path(), files.names(), id)? })
     }

@@ -1,4 +1,4 @@
-//! CSV files to a table: which columns to load, then every record's cells as numbers.
+//! Reads CSV files into a table: which columns to load, then every record's cells as numbers.
 
 pub(crate) mod file;
 pub(crate) mod header;

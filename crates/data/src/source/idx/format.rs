@@ -1,4 +1,4 @@
-//! The IDX format: a header with the sizes, then one byte a value, record after record.
+//! The IDX format: a header with the sizes, then one byte per value, record after record.
 //!
 //! Two zero bytes, the type of the values (8 is an unsigned byte), the number of dimensions and
 //! each dimension as four bytes, big-endian; the first dimension counts the records.
@@ -23,7 +23,7 @@ pub enum IdxError {
         /// The file.
         path: PathBuf,
     },
-    /// Images where labels belong, or the other way round.
+    /// Images in place of labels, or the other way round.
     #[error(
         "{} has {found} dimensions, expected {expected} (images have 3, labels 1); check that \
          images and labels are not swapped", path.display()
@@ -102,7 +102,7 @@ impl<'a> IdxFile<'a> {
         Ok(file)
     }
 
-    /// The records that the header promises.
+    /// The number of records in the header.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }

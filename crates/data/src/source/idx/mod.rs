@@ -1,4 +1,4 @@
-//! IDX files: images to a table with one column per pixel, 0 to 1, cropped to a party's part of the image; labels of one
+//! Reads IDX files: images into a table with one column per pixel, 0 to 1, cropped to a party's part of the image; labels of one
 //! byte; and ids, which are the records' numbers.
 
 pub(crate) mod format;
@@ -49,7 +49,7 @@ pub struct IdxLabels {
 pub struct IdxIds {
     /// The files.
     pub paths: Vec<PathBuf>,
-    /// Dimensions that they have, the records counted as one: those of labels, unless images have them.
+    /// Their number of dimensions, of which the records are one: 1 for labels, 3 for images.
     #[serde(skip, default = "label_dimensions")]
     pub(crate) dimensions: usize,
 }

@@ -1,5 +1,5 @@
-//! Arrays of NumPy to a table: columns of `[records, columns]`, or pixels of images, cropped to a party's part. A record's
-//! id is its number.
+//! Reads arrays of NumPy into a table: columns of `[records, columns]`, or pixels of images, cropped to a party's part. A
+//! record's id is its number.
 
 pub(crate) mod format;
 
@@ -134,7 +134,7 @@ impl NpyColumns {
         })
     }
 
-    /// The records of all files, each of which `check` has to accept.
+    /// Counts the records of all files, each of which `check` has to accept.
     fn count_records(
         &self,
         columns: usize,
@@ -214,7 +214,7 @@ fn image(file: &NpyFile<'_>) -> Option<ImageShape> {
     }
 }
 
-/// What does not fit into memory is beyond every limit.
+/// A size; one that does not fit into memory becomes the largest, which is beyond every limit.
 fn size(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }

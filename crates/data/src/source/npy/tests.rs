@@ -106,15 +106,15 @@ fn damaged_files_are_named_with_what_is_wrong() {
     let mut version = good.clone();
     version[6] = 4;
     for (bytes, expected) in [
-        (b"PK\x03\x04 an archive".to_vec(), "is no .npy file"),
-        (version, "is no .npy file"),
+        (b"PK\x03\x04 an archive".to_vec(), "is not a .npy file"),
+        (version, "is not a .npy file"),
         (good[..9].to_vec(), "ends after 0 of the 0 records"),
         (good[..40].to_vec(), "ends after 0 of the 0 records"),
         (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),
         (longer, "goes on after the 2 records"),
         (with("False", "True "), "Fortran order"),
-        (with("|u1", "<f2"), "none of bool, whole numbers"),
-        (with("shape", "shade"), "not that of an array of numbers"),
+        (with("|u1", "<f2"), "not one of bool, whole numbers"),
+        (with("shape", "shade"), "does not describe an array of numbers"),
         (npy("|u1", "4", &[1, 2, 3, 4]), "an array of 1 dimensions"),
         (npy("|u1", "1, 1, 1, 2, 2", &[1, 2, 3, 4]), "an array of 5 dimensions"),
         (npy("|u1", "0, 2", &[]), "holds no records"),

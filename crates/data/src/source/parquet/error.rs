@@ -9,7 +9,7 @@ use crate::error::TableError;
 /// Why a Parquet file could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetFileError {
-    /// The file is none, or damaged.
+    /// The file is not Parquet, or damaged.
     #[error("{}: {reason}; check `paths`, or write the file again", path.display())]
     Damaged {
         /// The file.
@@ -57,7 +57,7 @@ pub enum ParquetFileError {
 }
 
 impl ParquetFileError {
-    /// What the parquet crate says of the file at `path`.
+    /// The parquet crate's error about the file at `path`.
     pub(crate) fn of(path: &Path, error: &ParquetError) -> Self {
         let (path, reason) = (path.to_owned(), error.to_string());
         if reason.contains("Disabled feature") {

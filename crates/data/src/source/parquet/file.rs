@@ -1,5 +1,5 @@
-//! A Parquet file, batch by batch: its flat columns and their values. It is read through the parquet crate's column readers,
-//! which need no query engine.
+//! Reads the flat columns of a Parquet file batch by batch, by the column readers of the parquet crate, which need no query
+//! engine.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::source::parquet::error::ParquetFileError;
 use crate::source::parquet::meaning::{Meaning, describe};
 use crate::source::parquet::value::{Stored, Value};
 
-/// Records that are read at once, at most.
+/// The most records that are read at once.
 const BATCH_RECORDS: usize = 1 << 14;
-/// Values that are read at once, about.
+/// About how many values are read at once, over all columns.
 const BATCH_VALUES: usize = 1 << 20;
 
 /// An open Parquet file.
@@ -24,7 +24,7 @@ pub(crate) struct ParquetFile<'a> {
     path: &'a Path,
     reader: SerializedFileReader<File>,
     names: Vec<String>,
-    /// For each column the first of its leaves; a nested one has several, or none.
+    /// The first leaf of each column. A nested column has several, or none.
     leaves: Vec<Option<usize>>,
 }
 
@@ -63,7 +63,7 @@ impl<'a> ParquetFile<'a> {
         u64::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// The column at `at`, of values that can be loaded.
+    /// The column at `at`, whose values can be loaded.
     pub(crate) fn column(&self, at: usize) -> Result<FlatColumn, TableError> {
         self.flat(at).map_err(|found| {
             let (path, column) = (self.path.to_owned(), self.names[at].clone());
@@ -71,7 +71,7 @@ impl<'a> ParquetFile<'a> {
         })
     }
 
-    /// The column at `at`, of values that can be ids.
+    /// The column at `at`, whose values can be ids.
     pub(crate) fn id_column(&self, at: usize) -> Result<FlatColumn, TableError> {
         self.flat(at)
             .and_then(|column| if column.meaning.is_id() { Ok(column) } else { Err(self.describe(column)) })
@@ -81,7 +81,7 @@ impl<'a> ParquetFile<'a> {
             })
     }
 
-    /// The column at `at`, or of which type it is.
+    /// The column at `at`, or the name of its type if it cannot be loaded.
     fn flat(&self, at: usize) -> Result<FlatColumn, String> {
         let schema = self.reader.metadata().file_metadata().schema_descr();
         let leaf = self.leaves[at].filter(|leaf| {
@@ -140,7 +140,7 @@ impl<'a> ParquetFile<'a> {
         })
     }
 
-    /// Reads on in every column: the number of records that are there now, the same in each.
+    /// Reads the next records of every column, and returns their number, which is the same in each.
     fn fill(&self, readers: &mut [Box<dyn CellReader>], most: usize) -> Result<Option<usize>, TableError> {
         let mut records = None;
         for reader in readers {
@@ -162,7 +162,7 @@ impl<'a> ParquetFile<'a> {
     }
 }
 
-/// The records of all files.
+/// The number of records in all files.
 pub(crate) fn count_records(paths: &[PathBuf]) -> Result<u64, TableError> {
     let mut records: u64 = 0;
     for path in paths {
@@ -198,21 +198,21 @@ impl<'b> Batch<'b> {
 
 /// A column of a row group, some records at a time.
 trait CellReader {
-    /// Reads the next records, at most so many: how many there were.
+    /// Reads the next records, `most` at most, and returns their number.
     fn fill(&mut self, most: usize) -> Result<usize, ParquetError>;
 
-    /// The value of record `at` of those.
+    /// The value of record `at` among them.
     fn value(&self, at: usize) -> Value<'_>;
 }
 
 struct Cells<T: DataType> {
     reader: ColumnReaderImpl<T>,
     meaning: Meaning,
-    /// Those that are there.
+    /// The values that are not null.
     values: Vec<T::T>,
-    /// For each record 1 where its value is there, unless all values have to be.
+    /// One per record: above 0 if its value is there. Empty for a column without nulls.
     levels: Vec<i16>,
-    /// For each record the place of its value, where it is there.
+    /// One per record: where its value is among `values`.
     places: Vec<Option<u32>>,
 }
 

@@ -1,12 +1,12 @@
-//! What the values of a column mean. How a value is stored does not tell: an unsigned number, a decimal, a date and a time
-//! stamp are all stored as whole numbers, and the column's logical type says which. What is not known here is not loaded.
+//! What the values of a column mean. Unsigned numbers, decimals, dates and time stamps are all stored as whole numbers; the
+//! column's logical type says which they are. A type that is not known here is refused.
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::encoding::treatment::ColumnType;
 
-/// Bytes of a decimal, at most: 38 digits.
+/// The most bytes of a decimal, enough for 38 digits.
 const MAX_DECIMAL_BYTES: i32 = 16;
 
 /// What values of a column mean.
@@ -16,7 +16,7 @@ pub(crate) enum Meaning {
     Truth,
     /// Whole numbers.
     Signed,
-    /// Whole numbers from 0, of which the stored value is the bit pattern.
+    /// Whole numbers from 0, stored as the signed number of the same bits.
     Unsigned,
     /// Whole numbers of this many digits behind the decimal point.
     Decimal(u32),
@@ -24,15 +24,15 @@ pub(crate) enum Meaning {
     Real,
     /// UTF-8 text.
     Text,
-    /// Nothing: every value is missing.
+    /// Nulls only.
     Nothing,
 }
 
 impl Meaning {
-    /// `None` where the column holds something else.
+    /// The meaning of a column's values; `None` if they cannot be loaded.
     pub(crate) fn of(column: &ColumnDescriptor) -> Option<Self> {
         let Some(logical) = column.logical_type_ref() else {
-            // Files of older writers have this alone.
+            // Older writers set the converted type only.
             return Self::of_converted(column);
         };
         match (logical, column.physical_type()) {

@@ -1,4 +1,4 @@
-//! Parquet files to a table, without a query engine: which columns to load, then every record's values as numbers.
+//! Reads Parquet files into a table, without a query engine: which columns to load, then every record's values as numbers.
 
 pub(crate) mod error;
 pub(crate) mod file;

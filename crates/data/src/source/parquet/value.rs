@@ -15,7 +15,7 @@ pub(crate) enum Value<'a> {
     Missing,
     Truth(bool),
     Whole(i128),
-    /// So many of the units of the last decimal place.
+    /// `units` of the last one of `scale` decimal places.
     Decimal {
         units: i128,
         scale: u32,
@@ -26,7 +26,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The number, where 64 bits of a float hold it for certain.
+    /// The number, if 64 bits of a float certainly hold it.
     fn number(self) -> Option<f64> {
         match self {
             Self::Truth(truth) => Some(f64::from(u8::from(truth))),
@@ -37,7 +37,7 @@ impl Value<'_> {
         }
     }
 
-    /// The text as a CSV file has it; empty where the value is missing. `buffer` is for texts of numbers.
+    /// The text as in a CSV file; empty if the value is missing. `buffer` is for texts of numbers.
     pub(crate) fn text<'t>(&'t self, buffer: &'t mut String) -> &'t [u8] {
         buffer.clear();
         let written = match *self {
@@ -46,7 +46,7 @@ impl Value<'_> {
             Self::Truth(truth) => write!(buffer, "{truth}"),
             Self::Whole(whole) => write!(buffer, "{whole}"),
             Self::Decimal { units, scale } => write_decimal(buffer, units, scale),
-            // With an exponent where digits would seem to be exact that are not.
+            // With an exponent, since its digits would look like an exact whole number.
             Self::Float(number) if f64::from(number).abs() < WHOLE => write!(buffer, "{number}"),
             Self::Float(number) => write!(buffer, "{number:e}"),
             Self::Double(number) if number.abs() < WHOLE => write!(buffer, "{number}"),
@@ -56,7 +56,7 @@ impl Value<'_> {
         buffer.as_bytes()
     }
 
-    /// The value in the matrix, that of a record of `column`.
+    /// Adds the value to `column`, and returns what stands for it in the matrix.
     pub(crate) fn push(
         &self,
         column: &mut ColumnBuilder,

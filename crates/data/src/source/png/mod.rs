@@ -1,4 +1,4 @@
-//! Folders of PNG images to a table: one column per pixel and channel, 0 to 1, cropped to a party's part of the image. A
+//! Reads folders of PNG images into a table: one column per pixel and channel, 0 to 1, cropped to a party's part of the image. A
 //! record's id is its file's path below the folder, without `.png`.
 
 pub(crate) mod folder;

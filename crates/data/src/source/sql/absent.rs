@@ -1,4 +1,4 @@
-//! What a program without the feature `sql` says.
+//! Stands for the engine in a program without the feature `sql`: says so.
 
 use hashvfl_core::Digest;
 

@@ -12,10 +12,10 @@ use super::SqlError;
 use crate::encoding::treatment::ColumnType;
 use crate::names;
 
-/// Where errors that name a file say that columns are missing or too many.
+/// Stands for the file in errors about columns.
 pub(super) const RESULT: &str = "the query's result";
 
-/// Checks the columns of a result; the position of the ids.
+/// Checks the types of all columns of a result, and returns the position of the ids.
 pub(super) fn check(schema: &Schema, id: &str) -> Result<usize, SqlError> {
     let mut seen = HashSet::new();
     if !schema.fields().iter().all(|field| seen.insert(field.name())) {
@@ -37,7 +37,7 @@ pub(super) fn check(schema: &Schema, id: &str) -> Result<usize, SqlError> {
     Ok(at)
 }
 
-/// What a column of this type holds; none where it is neither numbers nor texts.
+/// What a column of this type holds; `None` if neither numbers nor texts.
 pub(super) fn kind(data_type: &DataType) -> Option<ColumnType> {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(ColumnType::Category),
@@ -61,7 +61,7 @@ pub(super) fn texts(column: &ArrayRef) -> Result<StringArray, SqlError> {
     Ok(StringArray::from(texts.to_data()))
 }
 
-/// A failure of arrow's, whose words may hold values.
+/// An error of arrow, without its words, which may hold values.
 pub(super) fn failed(_: &ArrowError) -> SqlError {
     SqlError::Run { reason: "a value could not be brought to the form of its column".to_owned() }
 }

@@ -1,8 +1,8 @@
 //! Columns by a SQL query, run in this process by Apache DataFusion: over CSV, Parquet and JSON lines, in files,
 //! folders and object stores. With the feature `cluster` and an `engine`, a Ballista cluster runs it.
 //!
-//! SQL has no order. Records are therefore sorted by the bytes of their ids' text, and the agreed order, where there
-//! is one, is put on top of that by id. One pass over the query's records checks ids, takes the [fingerprint] and
+//! SQL has no order. Records are therefore sorted by the bytes of their ids' text. An agreed order, if there is one, is then
+//! applied by id. One pass over the query's records checks ids, takes the [fingerprint] and
 //! hands on ids or values.
 //!
 //! [fingerprint]: crate::source::row_source::RowSource

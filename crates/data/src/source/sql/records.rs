@@ -27,7 +27,7 @@ impl QueryRecords {
         Self { id, last: None, count: 0, missing: 0, repeated: 0, rows: None, hasher: Sha256::new() }
     }
 
-    /// Takes a batch in; its ids.
+    /// Adds a batch, and returns its ids.
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<StringArray, TableError> {
         let at = check(&batch.schema(), &self.id)?;
         self.hash(batch).map_err(|error| failed(&error))?;
@@ -43,7 +43,7 @@ impl QueryRecords {
         Ok(ids)
     }
 
-    /// Adds the records' canonical bytes: arrow's row format, which is the same however texts are held.
+    /// Hashes the records in arrow's row format, which does not depend on how texts are stored.
     fn hash(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         if self.rows.is_none() {
             let schema = batch.schema();

@@ -27,9 +27,9 @@ pub(super) fn local(source: &SqlColumns) -> Result<SessionContext, SqlError> {
     Ok(SessionContext::new_with_config_rt(config, environment))
 }
 
-/// Settings of every session: names as they are written, and results by what tables hold.
+/// Sets what every session needs: names as they are written, and no use of statistics.
 pub(super) fn reading(config: SessionConfig) -> SessionConfig {
-    // Statistics know nothing of NaN: by them the engine takes a column of 1 and NaN for one of 1 alone.
+    // Statistics ignore NaN: with them the engine would take a column of 1 and NaN for one that holds only 1.
     let mut config = config.with_collect_statistics(false);
     config.options_mut().sql_parser.enable_ident_normalization = false;
     config

@@ -1,4 +1,4 @@
-//! A query's records as a table: numbers as they are, texts as categories, what is null as missing.
+//! Reads a query's records into a table: numbers stay, texts become categories, nulls are missing values.
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ struct Building {
     ids: Vec<String>,
     /// The columns, each with its place in the query's result.
     columns: Vec<(usize, ColumnBuilder)>,
-    /// Of one batch: [rows, columns].
+    /// The values of one batch: `[rows, columns]`.
     values: Vec<f32>,
 }
 
@@ -133,7 +133,7 @@ fn read_column<'a>(
     outcome.map_err(|fault| SqlError::Cell { column: column.name().to_owned(), expected, fault }.into())
 }
 
-/// The numbers of a column; none where whole ones among them may not be exact in 64 bits of a float.
+/// The numbers of a column; `None` if a whole number among them may not be exact in 64 bits of a float.
 fn exact_numbers(values: &ArrayRef) -> Result<Option<Float64Array>, TableError> {
     let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
     let numbers = Float64Array::from(numbers.to_data());
