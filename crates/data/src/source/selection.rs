@@ -43,7 +43,7 @@ impl Selection<'_> {
         }
     }
 
-    /// Fails if the `selected` columns cannot be the pixels of `image`, or [types] names another column.
+    /// Fails if the `selected` columns cannot be the pixels of `image`, or `[types]` names another column.
     pub(crate) fn check(
         &self,
         path: &Path,
