@@ -6,6 +6,7 @@ mod attacked;
 mod broken;
 mod cached;
 mod changed_tables;
+mod client;
 mod damaged;
 mod erased;
 mod fixture;
