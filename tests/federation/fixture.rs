@@ -82,7 +82,7 @@ impl Fixture {
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
             "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\nwait = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
             self.run_id,
