@@ -1,4 +1,5 @@
 //! What ARCHITECTURE.md promises, read from the sources.
 
 mod dependencies;
+mod pages;
 mod words;
