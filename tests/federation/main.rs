@@ -21,3 +21,4 @@ mod own_detectors;
 mod predict;
 mod rogue;
 mod screened;
+mod tutorial;
