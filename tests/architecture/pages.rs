@@ -1,5 +1,6 @@
 //! Links between pages lead somewhere, and pages that sources name exist.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,9 +75,20 @@ fn anchor(heading: &str) -> String {
     anchor
 }
 
+/// Whether a page has a heading with this anchor. Where a heading comes again, its anchor gets a number: `-1`, `-2`.
 fn has_anchor(page: &Path, wanted: &str) -> bool {
     let text = fs::read_to_string(page).unwrap();
-    prose(&text).lines().any(|line| line.starts_with('#') && anchor(line) == wanted)
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for heading in prose(&text).lines().filter(|line| line.starts_with('#')) {
+        let name = anchor(heading);
+        let before = seen.entry(name.clone()).or_default();
+        let numbered = if *before == 0 { name } else { format!("{name}-{before}") };
+        *before += 1;
+        if numbered == wanted {
+            return true;
+        }
+    }
+    false
 }
 
 #[test]
