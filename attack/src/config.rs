@@ -1,9 +1,8 @@
 //! `attack.toml`: what is attacked, and what the adversary is granted.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hashvfl_core::PartyName;
 use serde::Deserialize;
 
@@ -92,19 +91,12 @@ impl AttackConfig {
 
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+        hashvfl_cli::config::read(path, Self::parse)
     }
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
-        hashvfl_config::check_words(text)?;
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
-            anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
-        })?;
+        let mut config: Self = hashvfl_cli::config::parse(text, &[])?;
         config.manifest = folder.join(&config.manifest);
         let fits = |share: &f64| *share > 0.0 && *share <= 0.5;
         ensure!(

@@ -2,4 +2,6 @@
 
 mod dependencies;
 mod pages;
+mod sizes;
+mod sources;
 mod words;

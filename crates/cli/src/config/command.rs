@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::migrate::{MigrateError, migrate_file};
+use crate::config::migrate::{MigrateError, migrate_file};
 
 /// What `party config`, `coordinator config` and `attack config` do.
 #[derive(Debug, Subcommand)]

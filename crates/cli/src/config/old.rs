@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::words::{new_key, new_value};
+use crate::config::words::{new_key, new_value};
 
 /// A word of before, where a config file uses it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +72,7 @@ fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<OldWord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::{KEYS, VALUES};
+    use crate::config::words::{KEYS, VALUES};
 
     #[test]
     fn every_word_of_before_is_refused_with_its_new_name() {
@@ -106,5 +106,5 @@ mod tests {
         check_words("not = toml = at all").unwrap();
     }
 
-    use crate::words::Values;
+    use crate::config::words::Values;
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_files::{WriteError, write_whole};
 use toml::de::DeTable;
 
-use crate::old::first_in_table;
+use crate::config::old::first_in_table;
 
 /// Why a config file cannot be migrated.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub fn migrate_file(old: &Path, new: &Path) -> Result<usize, MigrateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check_words;
+    use crate::config::check_words;
 
     const BEFORE: &str = r#"# The bank's config.
 nulls = ["NA"]   # what the export writes
