@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod pages;
+mod presets;
 mod sizes;
 mod sources;
 mod words;
