@@ -56,6 +56,12 @@ fn prose(page: &str) -> String {
     prose
 }
 
+/// The fenced blocks of a page in one language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("\n```{language}\n");
+    page.split(start.as_str()).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
 /// Targets of the links in a page.
 fn links(prose: &str) -> Vec<&str> {
     prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect()
@@ -130,4 +136,24 @@ fn pages_that_texts_name_exist() {
         }
     }
     assert!(looked_at > 40, "{looked_at} names were looked at");
+}
+
+#[test]
+fn pages_quote_examples_to_the_letter() {
+    let texts = texts();
+    let is_example = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("examples"));
+    let examples: Vec<&String> =
+        texts.iter().filter(|(path, _)| is_example(path)).map(|(_, text)| text).collect();
+    let mut looked_at = 0;
+    for (path, text) in &texts {
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        for block in blocks(text, "rust") {
+            looked_at += 1;
+            let quoted = examples.iter().any(|example| example.contains(block));
+            assert!(quoted, "{}: no example has these lines:\n{block}", path.display());
+        }
+    }
+    assert!(looked_at >= 3, "{looked_at} quotations were looked at");
 }
