@@ -67,7 +67,7 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// The commands of a block, one a line. Cargo has built already what the page installs.
+/// The commands of a block, one per line. Cargo has built already what the page installs.
 fn commands(block: &[&str]) -> impl Iterator<Item = String> {
     block.iter().filter(|line| !line.starts_with("cargo install ")).map(ToString::to_string)
 }
