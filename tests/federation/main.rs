@@ -25,3 +25,4 @@ mod reference;
 mod rogue;
 mod rogue_server;
 mod screened;
+mod tutorial;

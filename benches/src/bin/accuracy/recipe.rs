@@ -1,6 +1,6 @@
 //! The recipes, one a data set and cut, chosen on validation records with the same budget for both cuts.
 //!
-//! `docs/recipe.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
+//! `docs/research/accuracy.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
 
 use hashvfl_core::settings::{RunSettings, Schedule};
 use hashvfl_core::{GradientEncoding, PartyName, Task};
