@@ -1,4 +1,4 @@
-//! One name for one thing: words of before stay out of the code. docs/glossary.md has the words of today.
+//! One name for one thing: words of before stay out of the code. docs/reference/glossary.md has the words of today.
 
 use std::path::{Path, PathBuf};
 
@@ -139,7 +139,7 @@ fn words_of_before_stay_out_of_the_code() {
         }
         for word in identifiers(code) {
             let banned = BANNED.iter().find(|(old, _)| *old == word);
-            assert!(banned.is_none(), "{} names {banned:?}: see docs/glossary.md", path.display());
+            assert!(banned.is_none(), "{} names {banned:?}: see docs/reference/glossary.md", path.display());
         }
     }
 }
