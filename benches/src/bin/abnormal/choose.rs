@@ -7,7 +7,7 @@
 
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
-use hashvfl_detectors::{Combination, CoordinatorKind, PartyKind};
+use hashvfl_detectors::{Combination, CoordinatorKind, DetectorKind, PartyKind};
 use hashvfl_files::say;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
@@ -114,7 +114,7 @@ pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&s
         if chosen.len() > MEMBERS {
             continue;
         }
-        for rule in [Combination::Bonferroni, Combination::TwiceMean, Combination::GeometricMean] {
+        for rule in Combination::ALL.iter().copied() {
             let areas = of_spoiled.iter().map(|spoiled| {
                 let of = |scores: &[Vec<f64>]| -> Vec<f32> {
                     let row =

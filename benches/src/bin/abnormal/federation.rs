@@ -33,7 +33,7 @@ pub struct View {
 
 impl View {
     /// As the coordinator sees them.
-    pub fn seen(&self) -> anyhow::Result<CoordinatorRows<'_>> {
+    pub fn at_coordinator(&self) -> anyhow::Result<CoordinatorRows<'_>> {
         Ok(CoordinatorRows::new(
             &self.codes,
             &self.classes,
@@ -42,7 +42,7 @@ impl View {
     }
 
     /// As a party sees them.
-    pub fn local(&self, party: usize) -> anyhow::Result<PartyRows<'_>> {
+    pub fn at_party(&self, party: usize) -> anyhow::Result<PartyRows<'_>> {
         let rows = self.classes.len();
         let (columns, embedding) = (&self.columns[party], &self.embedding[party]);
         let columns = Values::new("columns", columns, columns.len() / rows.max(1))?;

@@ -4,16 +4,17 @@
 //! Categories become one column each; numbers are standardised. Both are fitted on normal training rows only.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use flate2::read::GzDecoder;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
-use hashvfl_detectors::{Combination, Panel, PartyDetector, PartyKind, PartyRows, Score, Values};
+use hashvfl_detectors::{
+    Combination, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, Score, Values,
+};
+
+use hashvfl_testbed::dataset::read_cells;
 
 use crate::choose;
 use crate::measure::{Figures, measure};
@@ -49,12 +50,12 @@ struct Lines {
 }
 
 fn read(path: &Path) -> anyhow::Result<Lines> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut cells = Vec::new();
-    for line in BufReader::new(GzDecoder::new(file)).lines() {
-        let row: Vec<String> = line?.trim_end_matches('.').split(',').map(str::to_string).collect();
+    let mut cells = read_cells(path, 1)?;
+    for row in &mut cells {
         ensure!(row.len() == COLUMNS + 1, "{}: a line has {} cells, expected 42", path.display(), row.len());
-        cells.push(row);
+        // Classes end with a full stop.
+        let class = row[COLUMNS].trim_end_matches('.').to_string();
+        row[COLUMNS] = class;
     }
     Ok(Lines { cells })
 }
