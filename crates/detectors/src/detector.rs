@@ -18,6 +18,12 @@ pub trait Score<Rows: ?Sized> {
     fn score(&self, rows: &Rows) -> Result<Vec<f64>, DetectorError>;
 }
 
+impl<Rows: ?Sized, S: Score<Rows> + ?Sized> Score<Rows> for Box<S> {
+    fn score(&self, rows: &Rows) -> Result<Vec<f64>, DetectorError> {
+        (**self).score(rows)
+    }
+}
+
 /// What of a row a detector looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
