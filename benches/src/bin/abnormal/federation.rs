@@ -182,11 +182,7 @@ impl<'a> Federation<'a> {
         let codes = Codes::of_values(&parts, rows)?;
         let (outputs, features) = self.models.classifier.predict_with_features(&signs, rows);
         let count = outputs.len() / rows.max(1);
-        let most = |row: &[f32]| {
-            let place = (0..count).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-            place.unwrap_or(0) as u32
-        };
-        let classes = outputs.chunks_exact(count).map(most).collect();
+        let classes = outputs.chunks_exact(count).map(likeliest).collect();
         Ok(View {
             columns,
             embedding,
@@ -196,6 +192,11 @@ impl<'a> Federation<'a> {
             width: self.models.classifier.feature_count(),
         })
     }
+}
+
+/// The class of the largest output.
+fn likeliest(outputs: &[f32]) -> u32 {
+    (0..outputs.len()).max_by(|a, b| outputs[*a].total_cmp(&outputs[*b])).unwrap_or(0) as u32
 }
 
 fn put(models: &Models, folder: &Path) -> anyhow::Result<()> {

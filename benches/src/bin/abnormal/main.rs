@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data -> federation (trained here) -> what each side sees of training, calibration and test rows
-//!                                        fit detectors    p-values      normal, and one set a kind of abnormal
+//!                                        fit detectors    p-values      normal, and one set per kind of abnormal
 //! ```
 //!
 //! Detectors and their default combination see normal rows alone; the same serve all kinds.
@@ -28,6 +28,7 @@ use crate::backdoor::Poisoned;
 use crate::benchmark::DetectorBenchmark;
 use crate::data::{Name, Set};
 use crate::federation::Federation;
+use crate::kdd::DetectorFigures;
 use crate::scores::Fitted;
 use crate::table::Row;
 use hashvfl_files::say;
@@ -54,13 +55,13 @@ struct Arguments {
     /// Bits of each party's code.
     #[arg(long, default_value_t = 16)]
     bits: usize,
-    /// Abnormal rows of a kind, at most.
+    /// The most abnormal rows of a kind.
     #[arg(long, default_value_t = 2000)]
     rows: usize,
-    /// Training rows that detectors are fitted on, at most. A run fits them on half of its calibration records
+    /// The most training rows that detectors are fitted on. A run fits them on half of its calibration records
     #[arg(long, default_value_t = 20_000, value_name = "ROWS")]
     fit_rows: usize,
-    /// Abnormal rows in a batch that is compared with itself, as a share of its normal rows.
+    /// Abnormal rows in a batch that is compared with itself, as a fraction of its normal rows.
     #[arg(long, default_value_t = 0.1)]
     strange: f64,
     /// Seeds, from --seed on, for which false alarms are counted; each trains a federation of its own.
@@ -78,6 +79,18 @@ struct Arguments {
     /// Seed of splits, weights, detectors and abnormal rows.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+}
+
+impl Arguments {
+    fn load(&self, seed: u64) -> anyhow::Result<Set> {
+        Set::load(self.dataset, self.data.as_deref(), self.bits, seed)
+    }
+
+    /// The folder in which trained models are kept.
+    fn kept(&self, seed: u64, what: &str) -> Option<PathBuf> {
+        let name = format!("{:?}-{}-{seed}{what}", self.dataset, self.bits).to_lowercase();
+        self.keep.as_ref().map(|folder| folder.join(name))
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -118,14 +131,12 @@ fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
         return Ok(Vec::new());
     }
     let found = kdd::run(folder, arguments.seed)?;
-    let row = |found: &kdd::DetectorFigures, figures: &measure::Figures| Row {
-        name: found.name.into(),
-        side: "parties",
-        figures: figures.clone(),
-        micros: found.micros,
-    };
-    let all: Vec<Row> = found.iter().map(|found| row(found, &found.all)).collect();
-    let distinct: Vec<Row> = found.iter().map(|found| row(found, &found.distinct)).collect();
+    let (mut all, mut distinct) = (Vec::new(), Vec::new());
+    for DetectorFigures { name, all: of_all, distinct: of_distinct, micros, .. } in &found {
+        let (name, side, micros) = (name.to_string(), "parties", *micros);
+        all.push(Row { name: name.clone(), side, figures: of_all.clone(), micros });
+        distinct.push(Row { name, side, figures: of_distinct.clone(), micros });
+    }
     table::print("attacks, all test rows", &all);
     table::print("attacks, test rows without duplicates", &distinct);
     let mut means = String::from("<table><tbody>");
@@ -156,13 +167,8 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
     let mut alarms = String::new();
     for seed in arguments.seed..arguments.seed + arguments.seeds {
         say!("seed {seed}");
-        let load = || Set::load(arguments.dataset, arguments.data.as_deref(), arguments.bits, seed);
-        let set = load()?;
-        let keep = |what: &str| {
-            let name = format!("{:?}-{}-{seed}{what}", arguments.dataset, arguments.bits).to_lowercase();
-            arguments.keep.as_ref().map(|folder| folder.join(name))
-        };
-        let federation = Federation::train(&set, seed, keep("").as_deref())?;
+        let set = arguments.load(seed)?;
+        let federation = Federation::train(&set, seed, arguments.kept(seed, "").as_deref())?;
         if arguments.choose {
             choose::choose(&federation, &Fitted::fit(&federation, seed, arguments.fit_rows)?.0, seed)?;
             continue;
@@ -176,8 +182,9 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
         sections.push(("Slow drift".into(), benchmark.drift()?));
         sections.push(("Cost".into(), benchmark.cost()?));
         if !arguments.no_backdoor {
-            let poisoned = Poisoned::new(load()?, seed)?;
-            let federation = Federation::train(&poisoned.set, seed, keep("-poisoned").as_deref())?;
+            let poisoned = Poisoned::new(arguments.load(seed)?, seed)?;
+            let federation =
+                Federation::train(&poisoned.set, seed, arguments.kept(seed, "-poisoned").as_deref())?;
             let benchmark = DetectorBenchmark::fit(&federation, seed, arguments.fit_rows)?;
             let html = screening::measure(&benchmark, &poisoned, &set, arguments.rows, arguments.strange)?;
             sections.push(("Backdoor".into(), html));

@@ -1,8 +1,8 @@
 //! Fitted detectors: what each says of rows, and what the combinations of each side say.
 //!
-//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. Those of one
-//! side's default are combined by its rule and brought to that scale again. The largest of several such scores is then
-//! their combination by Bonferroni, up to a constant.
+//! A panel of its own brings every detector's score to minus the logarithm of the fraction of normal rows that score as high.
+//! The scores of one side's default detectors are combined by its rule and brought to that scale again. The largest of several
+//! such scores is then their combination by Bonferroni, up to a constant.
 
 use std::time::Instant;
 
@@ -34,7 +34,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// Of the detectors at the places `members`, on `scores` of the rows that gave them their scale.
+    /// A single detector, at the place `member`.
+    fn single(member: usize) -> Self {
+        Self { members: vec![member], rule: Combination::Bonferroni, tail: None }
+    }
+
+    /// The detectors at the places `members`, on `scores` of the rows that gave them their scale.
     pub fn fit(members: Vec<usize>, rule: Combination, scores: &[Vec<f64>]) -> anyhow::Result<Self> {
         let mut group = Self { members, rule, tail: None };
         if group.members.len() > 1 {
@@ -45,14 +50,15 @@ impl Group {
 
     /// Its scores, from those of each detector.
     pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
-        let combined = |row: usize| {
+        let mut found = Vec::with_capacity(scores[0].len());
+        for row in 0..scores[0].len() {
             let score = match self.members[..] {
                 [single] => scores[single][row],
                 _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
             };
-            self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score))
-        };
-        (0..scores[0].len()).map(combined).collect()
+            found.push(self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score)));
+        }
+        found
     }
 }
 
@@ -173,24 +179,23 @@ pub fn places(kind: &PartyKind) -> [usize; 2] {
 
 /// What is reported; `scale` are scores of the rows that gave each detector its scale.
 fn lines(scale: &[Vec<f64>]) -> anyhow::Result<Vec<Line>> {
-    let single = |at: usize| Group { members: vec![at], rule: Combination::Bonferroni, tail: None };
-    let mut lines: Vec<Line> = CoordinatorKind::ALL
-        .iter()
-        .map(|kind| Line { name: kind.name().into(), side: "coordinator", groups: vec![single(place(kind))] })
-        .collect();
+    let mut lines = Vec::new();
+    for kind in CoordinatorKind::ALL {
+        let groups = vec![Group::single(place(kind))];
+        lines.push(Line { name: kind.name().into(), side: "coordinator", groups });
+    }
     let codes = CoordinatorKind::DEFAULT.iter().map(place).collect();
     let codes = Group::fit(codes, CoordinatorKind::COMBINATION, scale)?;
     lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", groups: vec![codes.clone()] });
-    lines.extend(PartyKind::ALL.iter().map(|kind| Line {
-        name: kind.name().into(),
-        side: "parties",
-        groups: places(kind).map(single).to_vec(),
-    }));
-    let party = |party: usize| {
+    for kind in PartyKind::ALL {
+        let groups = places(kind).map(Group::single).to_vec();
+        lines.push(Line { name: kind.name().into(), side: "parties", groups });
+    }
+    let [first, second] = [0, 1].map(|party| {
         let members = PartyKind::DEFAULT.iter().map(|kind| places(kind)[party]).collect();
         Group::fit(members, PartyKind::COMBINATION, scale)
-    };
-    let parties = [party(0)?, party(1)?];
+    });
+    let parties = [first?, second?];
     let own = vec![parties[WRONG].clone()];
     lines.push(Line { name: DEFAULTS[1].into(), side: "parties", groups: parties.to_vec() });
     lines.push(Line { name: "default, second party alone".into(), side: "party", groups: own });
