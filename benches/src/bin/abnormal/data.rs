@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RowOrder, RunSettings};
-use hashvfl_data::{ColumnsSource, ImageColumns, Matrix, Preprocessing, load};
+use hashvfl_data::{ColumnsSource, IdxColumns, Matrix, Preprocessing, load};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::{EncoderConfig, TopConfig};
@@ -142,7 +142,7 @@ fn digits() -> anyhow::Result<Dataset> {
 
 /// Left and right halves of the images of an IDX file, 28 x 28 pixels each: one row-major vector a party.
 pub fn unlike(file: &Path) -> anyhow::Result<[Vec<f32>; 2]> {
-    let source = ImageColumns { paths: vec![file.to_path_buf()], crop: None };
+    let source = IdxColumns { paths: vec![file.to_path_buf()], crop: None };
     let table = load(&ColumnsSource::Idx(source))?;
     ensure!(table.matrix.cols() == 28 * 28, "{}: images must have 28 x 28 pixels", file.display());
     let lines = table.matrix.values().chunks_exact(28);

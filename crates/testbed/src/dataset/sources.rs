@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, LabelsSource, Target, load,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Target, load,
     load_labels,
 };
 
@@ -133,7 +133,7 @@ fn halves(folder: &Path, parts: &[&str]) -> anyhow::Result<Sources> {
 
 fn half(images: &[PathBuf], left: usize) -> ColumnsSource {
     let crop = Some(Crop { top: 0, left, height: 28, width: 14 });
-    ColumnsSource::Idx(ImageColumns { paths: images.to_vec(), crop })
+    ColumnsSource::Idx(IdxColumns { paths: images.to_vec(), crop })
 }
 
 fn idx(folder: &Path, parts: &[&str], kind: &str) -> anyhow::Result<Vec<PathBuf>> {
