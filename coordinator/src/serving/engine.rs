@@ -21,7 +21,7 @@ use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection};
 use crate::config::{Absent, CoordinatorConfig};
-use crate::detectors::{AnomalyScorer, Flags};
+use crate::detectors::{AnomalyScorer, Flags, Predicted};
 use crate::label_ledger::PredictionLedger;
 use crate::progress::ProgressReporter;
 use crate::top_file::TopFile;
@@ -254,12 +254,14 @@ impl Engine {
             count => self.predictor.lock().unwrap_or_else(PoisonError::into_inner).predict(&codes, count),
         };
         let began = Instant::now();
-        let whole = took_part.iter().map(|bits| *bits == everybody);
         let flags = match &self.scorer {
-            Some(scorer) if !predicted.is_empty() => {
-                let seen = (self.meaning.classes(&outputs), features);
-                Some(scorer.judge(&codes, (&seen.0, &seen.1), &p_values, whole.collect())?)
-            }
+            Some(scorer) if !predicted.is_empty() => Some(scorer.judge(Predicted {
+                codes: &codes,
+                classes: self.meaning.classes(&outputs),
+                features,
+                p_values: &p_values,
+                complete: took_part.iter().map(|bits| *bits == everybody).collect(),
+            })?),
             _ => None,
         };
         let judging = began.elapsed();
