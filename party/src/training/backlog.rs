@@ -61,12 +61,12 @@ impl Backlog {
     ///
     /// # Errors
     /// If it raises an alarm that is to stop the party.
-    pub fn monitor(&mut self, watchman: &mut GradientGuard, released_bits: u64) -> anyhow::Result<()> {
+    pub fn monitor(&mut self, guard: &mut GradientGuard, released_bits: u64) -> anyhow::Result<()> {
         if let Some(gradient) = self.counted.0.take() {
-            watchman.answered(&gradient, released_bits)?;
+            guard.answered(&gradient, released_bits)?;
         }
         if let Some(sent) = self.counted.1.take() {
-            watchman.sent(sent);
+            guard.sent(sent);
         }
         Ok(())
     }

@@ -32,36 +32,38 @@ pub struct Serving {
     pub p_values: Option<Grid>,
 }
 
-/// What a serving party says. No field is a float.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FromServingParty {
-    /// It wants to serve.
-    Hello(Hello),
-    /// What it serves, in answer to [`ToServingParty::Welcome`].
-    Serving(Serving),
-    /// What of a request is allowed.
-    Granted {
-        /// The request.
-        request: u64,
-        /// Positions in the request of the rows that are refused, in order.
-        refused: Vec<u32>,
-        /// By which rule, for a person; empty where nothing is refused.
-        reason: String,
-    },
-    /// Codes of the next rows that were granted.
-    Codes {
-        /// The request.
-        request: u64,
-        /// The packed bits; their number follows from the request.
-        bytes: Vec<u8>,
-        /// The packed p-values of the same records; empty where none are announced.
-        p_values: Vec<u8>,
-    },
-    /// The party cannot go on.
-    Failed {
-        /// One line for a person. Never a raw value.
-        text: String,
-    },
+messages! {
+    /// What a serving party says. No field is a float.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum FromServingParty {
+        /// It wants to serve.
+        Hello(Hello),
+        /// What it serves, in answer to [`ToServingParty::Welcome`].
+        Serving(Serving),
+        /// What of a request is allowed.
+        Granted {
+            /// The request.
+            request: u64,
+            /// Positions in the request of the rows that are refused, in order.
+            refused: Vec<u32>,
+            /// By which rule, for a person; empty where nothing is refused.
+            reason: String,
+        },
+        /// Codes of the next rows that were granted.
+        Codes {
+            /// The request.
+            request: u64,
+            /// The packed bits; their number follows from the request.
+            bytes: Vec<u8>,
+            /// The packed p-values of the same records; empty where none are announced.
+            p_values: Vec<u8>,
+        },
+        /// The party cannot go on.
+        Failed {
+            /// One line for a person. Never a raw value.
+            text: String,
+        },
+    }
 }
 
 /// What the coordinator says to it.
@@ -86,19 +88,6 @@ pub enum ToServingParty {
         /// Ascending, each once.
         rows: Vec<u32>,
     },
-}
-
-impl FromServingParty {
-    /// The kind of message, for errors and logs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "Hello",
-            Self::Serving(_) => "Serving",
-            Self::Granted { .. } => "Granted",
-            Self::Codes { .. } => "Codes",
-            Self::Failed { .. } => "Failed",
-        }
-    }
 }
 
 /// For `retain` on a request's rows: keeps those whose positions are not among `refused`, which ascend.

@@ -15,7 +15,7 @@ pub mod schedule;
 
 use std::time::Instant;
 
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::{CheckpointLabel, Command};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, Part, Plan, RowSelection, RunSettings};
 use serde::{Deserialize, Serialize};
@@ -266,7 +266,7 @@ fn learn_jointly<P: PartyBackend>(
         if best.as_ref().is_none_or(|(most, _)| metric > *most) {
             best = Some((metric, classifier.snapshot()));
             joint.best_epoch = epoch + 1;
-            parties.checkpoint(CheckpointLabel::Best).map_err(TrainingError::Parties)?;
+            parties.carry_out(Command::Checkpoint(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
         } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {
             break;
         }
@@ -274,7 +274,7 @@ fn learn_jointly<P: PartyBackend>(
     match best {
         Some((_, snapshot)) if joint.best_epoch < joint.epochs_run => {
             classifier.load(&snapshot)?;
-            parties.restore(CheckpointLabel::Best).map_err(TrainingError::Parties)?;
+            parties.carry_out(Command::Restore(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
         }
         Some(_) => {}
         None => joint.best_epoch = joint.epochs_run,
