@@ -93,9 +93,10 @@ impl<'a> Screener<'a> {
     ) -> Result<Vec<f32>, Box<dyn Error + Send + Sync>> {
         let settings = self.config.settings();
         let screened = settings.run::<DetectorError>(rows.len(), self.seed, |fold| {
-            let pick = |places: &[u32]| Picked::of(&self.labels, rows, parts, places);
-            let picked = [pick(&fold.fit)?, pick(&fold.scale)?, pick(&fold.calibrate)?, pick(&fold.judged)?];
-            let [fit, scale, calibrate, judged] = &picked;
+            let fit = Picked::of(&self.labels, rows, parts, &fold.fit)?;
+            let scale = Picked::of(&self.labels, rows, parts, &fold.scale)?;
+            let calibrate = Picked::of(&self.labels, rows, parts, &fold.calibrate)?;
+            let judged = Picked::of(&self.labels, rows, parts, &fold.judged)?;
             let labelled = [fit.labelled()?, scale.labelled()?, calibrate.labelled()?, judged.labelled()?];
             label_p_values(labelled.each_ref(), settings.level, self.seed)
         })?;
@@ -107,21 +108,23 @@ impl<'a> Screener<'a> {
 
     /// What was found, for the summary.
     pub fn summary(&self) -> Vec<summary::Screening> {
-        let of = |Found { at, rows, screened }: &Found| {
-            let weight = screened.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
-            summary::Screening {
-                after: match at {
-                    ScreeningPoint::Epoch(epoch) => format!("epoch {epoch}"),
-                    ScreeningPoint::Refit => "freeze".to_string(),
-                },
-                action: self.config.action,
-                level: self.config.level,
-                judged: rows.len(),
-                flagged: screened.flagged,
-                weighted_fraction: weight / rows.len().max(1) as f64,
-            }
-        };
-        self.found.iter().map(of).collect()
+        self.found.iter().map(|found| self.summary_of(found)).collect()
+    }
+
+    fn summary_of(&self, found: &Found) -> summary::Screening {
+        let Found { at, rows, screened } = found;
+        let weight = screened.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
+        summary::Screening {
+            after: match at {
+                ScreeningPoint::Epoch(epoch) => format!("epoch {epoch}"),
+                ScreeningPoint::Refit => "freeze".to_string(),
+            },
+            action: self.config.action,
+            level: self.config.level,
+            judged: rows.len(),
+            flagged: screened.flagged,
+            weighted_fraction: weight / rows.len().max(1) as f64,
+        }
     }
 
     /// The flagged records of the last time, the strangest first, as CSV; `None` where none were judged.
@@ -168,12 +171,16 @@ struct Picked {
 
 impl Picked {
     fn of(labels: &Labels, rows: &[u32], parts: &[Vec<f32>], places: &[u32]) -> Result<Self, DetectorError> {
-        let pick = |part: &Vec<f32>| -> Vec<f32> {
+        let mut picked = Vec::with_capacity(parts.len());
+        for part in parts {
             let bits = part.len() / rows.len().max(1);
-            places.iter().flat_map(|at| part[*at as usize * bits..][..bits].iter().copied()).collect()
-        };
-        let parts: Vec<Vec<f32>> = parts.iter().map(pick).collect();
-        let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+            let mut values = Vec::with_capacity(places.len() * bits);
+            for at in places {
+                values.extend_from_slice(&part[*at as usize * bits..][..bits]);
+            }
+            picked.push(values);
+        }
+        let parts: Vec<&[f32]> = picked.iter().map(Vec::as_slice).collect();
         let codes = Codes::of_values(&parts, places.len())?;
         let numbers = places.iter().map(|at| rows[*at as usize] as usize);
         let (classes, values, count) = match labels {

@@ -254,10 +254,14 @@ impl Server<'_> {
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
     fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
-        let is_faulty = |row: &u32| self.prepared.noted.faulty.binary_search(row).is_ok();
-        let (faulty, usable): (Vec<u32>, Vec<u32>) =
-            (0..rows.len() as u32).partition(|position| is_faulty(&rows[*position as usize]));
-        let asked: Vec<u32> = usable.iter().map(|position| rows[*position as usize]).collect();
+        let (mut faulty, mut usable) = (Vec::new(), Vec::new());
+        for (position, row) in (0..).zip(rows) {
+            match self.prepared.noted.faulty.binary_search(row) {
+                Ok(_) => faulty.push(position),
+                Err(_) => usable.push(position),
+            }
+        }
+        let asked: Vec<u32> = usable.iter().map(|position: &u32| rows[*position as usize]).collect();
         // Nothing asked for is no batch that could be too small.
         let refused = match asked.as_slice() {
             [] => Refused::default(),

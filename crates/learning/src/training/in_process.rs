@@ -163,8 +163,9 @@ impl<E: Embedding> PartyBackend for InProcessParties<'_, E> {
 
     fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
         let rows = self.plan.part(Part::CohortTrain);
-        let freeze = |party: &mut InProcessParty| party.encoder.freeze(rows, &party.gather);
-        threads::for_each(&self.threads, &mut self.parties, freeze);
+        threads::for_each(&self.threads, &mut self.parties, |party| {
+            party.encoder.freeze(rows, &party.gather);
+        });
         Ok(self.parties.iter().map(|party| party.encoder.digest()).collect())
     }
 }
