@@ -1,8 +1,8 @@
 //! From record ids to predictions.
 //!
 //! ```text
-//! ids -> rows -> of each party, codes that are not known yet -> its connection -> known codes
-//!          `-> rows whose codes are there (or may be left out) -> top model -> answer
+//! ids -> rows -> codes of each party that are not known yet -> its connection -> known codes
+//!          `-> rows whose codes are known (or may be missing) -> top model -> answer
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -60,17 +60,17 @@ impl Party {
     }
 }
 
-/// All that answers a request.
+/// Everything that it takes to answer a request.
 pub struct Engine {
     /// The config.
     pub config: CoordinatorConfig,
     /// The served records.
     pub index: RecordIndex,
-    /// The top model's file, without its weights' use.
+    /// The top model's file, for its classes and encoders; `predictor` holds its weights.
     pub top: TopFile,
     /// The parties, in the settings' order.
     pub parties: Vec<Party>,
-    /// Tells what happens.
+    /// Reports what happens.
     pub reporter: ProgressReporter,
     /// Detectors of abnormal inputs, where the run has them.
     pub scorer: Option<AnomalyScorer>,
@@ -86,7 +86,7 @@ pub enum Outcome {
     Predicted,
     /// Its id is none of the served records'. No party heard of it.
     UnknownId,
-    /// Its id came before in the same request.
+    /// Its id occurs earlier in the same request.
     RepeatedId,
     /// A party's policy refuses it.
     Refused,
@@ -96,18 +96,18 @@ pub enum Outcome {
 
 /// The answer to a request.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct PredictionAnswer {
     /// One for each id.
     pub outcomes: Vec<Outcome>,
     /// For each predicted record, row by row: probabilities of classes, or the value.
     pub outputs: Vec<f32>,
-    /// For each predicted record, whose bits are in it: bit k stands for party k.
+    /// For each predicted record, which parties' codes are in it: bit k stands for party k.
     pub took_part: Vec<u64>,
     /// What detectors say, where there are any.
     pub flags: Option<Flags>,
     /// Why records were refused, for a person.
     pub text: String,
-    /// Until rows were known; codes were known; all was predicted; all was judged.
+    /// How long it took to look rows up, to get codes, to predict, and to judge.
     pub times: [Duration; 4],
 }
 
@@ -206,7 +206,7 @@ impl Engine {
     ///
     /// # Errors
     /// If predictions cannot be counted, or inputs cannot be judged.
-    pub async fn answer(self: Arc<Self>, ids: Vec<String>) -> Result<Answer, ComputeError> {
+    pub async fn answer(self: Arc<Self>, ids: Vec<String>) -> Result<PredictionAnswer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
         let engine = Arc::clone(&self);
         let asked = compute(count, move || engine.look_up(&ids)).await;
@@ -218,7 +218,7 @@ impl Engine {
         let [_, _, _, judging] = answer.times;
         let predicting = (began.elapsed() - reached).saturating_sub(judging);
         let times = [looked_up, reached - looked_up, predicting, judging];
-        Ok(Answer { times, ..answer })
+        Ok(PredictionAnswer { times, ..answer })
     }
 
     fn look_up(&self, ids: &[String]) -> ResolvedIds {
@@ -269,7 +269,11 @@ impl Engine {
         party.connection.ask(&missing, patience).await
     }
 
-    fn compute(&self, asked: ResolvedIds, answered: &[Option<CodeResponse>]) -> Result<Answer, ComputeError> {
+    fn compute(
+        &self,
+        asked: ResolvedIds,
+        answered: &[Option<CodeResponse>],
+    ) -> Result<PredictionAnswer, ComputeError> {
         let ResolvedIds { mut outcomes, rows, otherwise, .. } = asked;
         let known: Vec<_> = self.parties.iter().map(Party::read).collect();
         let mut predicted = Vec::with_capacity(rows.len());
@@ -316,7 +320,7 @@ impl Engine {
         self.ledger().count(predicted.len())?;
         let times = [Duration::ZERO, Duration::ZERO, Duration::ZERO, judging];
         let text = self.explain(answered, otherwise);
-        Ok(Answer { text, outcomes, outputs, took_part, flags, times })
+        Ok(PredictionAnswer { text, outcomes, outputs, took_part, flags, times })
     }
 
     /// Why records have no prediction, for a person. `otherwise`: whether an unknown id is served in another way of

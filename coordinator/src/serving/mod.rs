@@ -1,7 +1,7 @@
 //! `coordinator serve`: predictions with the trained top model, from codes that parties send when they are asked.
 //!
-//! A client names records by id; only the coordinator knows which row an id is, and a party hears rows alone. An id
-//! that is none of the served records' is refused before any party hears of it. Codes that are known are kept.
+//! A client names records by id. Only the coordinator knows the row of each id; parties receive rows alone. An id that is
+//! not among the served records is refused before any party is asked. Codes that have come are kept.
 
 mod engine;
 mod index;

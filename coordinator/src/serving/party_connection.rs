@@ -1,5 +1,5 @@
 //! The way to one party: its handshake, then requests for codes and their answers. The latest stream under a name
-//! counts, so that a party that died and came back is not taken for its own double.
+//! counts, so that a party that died and came back is not refused as a duplicate.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::known_codes::ServedEncoder;
 /// Requests that a party may have open: the next one is on its way while it works.
 const OPEN_REQUESTS: usize = 4;
 
-/// Numbers streams, so that a party's latest is told from those before.
+/// Numbers streams, so that a party's latest stream can be told from earlier ones.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
 /// A request for codes of rows, and where the answer goes. Nobody answers if the party leaves.

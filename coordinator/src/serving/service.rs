@@ -7,7 +7,7 @@ use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_proto::v1;
 use hashvfl_transport::listen::{Predictions, Rejection};
 
-use super::engine::{Answer, Engine, Outcome};
+use super::engine::{Engine, Outcome, PredictionAnswer};
 use crate::detectors::{AnomalyScorer, Flags};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
@@ -64,7 +64,7 @@ fn outcome(outcome: &Outcome) -> i32 {
     }
 }
 
-fn predictions(answer: Answer, meaning: OutputKind) -> v1::Predictions {
+fn predictions(answer: PredictionAnswer, meaning: OutputKind) -> v1::Predictions {
     let outcomes = answer.outcomes.iter().map(outcome).collect();
     let (classes, probabilities, values) = match meaning {
         OutputKind::Classes(_) => (meaning.classes(&answer.outputs), answer.outputs, Vec::new()),

@@ -6,7 +6,7 @@
 //!               `--------- Refused ----------'                         `- left: the name is free again
 //! ```
 //!
-//! It goes on for the whole run, so that who comes late or twice gets a refusal and not silence.
+//! It goes on for the whole run, so that a party that comes late or twice is refused and does not wait in vain.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

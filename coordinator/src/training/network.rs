@@ -32,7 +32,7 @@ pub enum NetworkError {
     /// A party's message is not the answer.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// A party's message is none.
+    /// A party's message is not valid.
     #[error("step {step}: {party} sent an unusable message: {source}")]
     Wire {
         /// The step.

@@ -1,8 +1,8 @@
-//! Screening of training records: those whose codes and labels do not go together are reported, weighed down or dropped.
+//! Screening of training records: those whose labels do not fit their codes are reported, weighed down or dropped.
 //!
-//! It acts after some epochs, on the codes that parties sent in the last of them anyway, and again before a fit on stored
-//! codes. No record is judged by detectors that it fitted ([`hashvfl_detectors::screen`]). What parties send does not
-//! depend on it; a record that weighs nothing gets a gradient of zeros.
+//! It acts after some epochs, on the codes that parties sent in the last of them, and again before the top model is fitted on
+//! stored codes. No detector judges a record on which it was fitted ([`hashvfl_detectors::screen`]). What parties send does
+//! not depend on screening. A record of weight 0 gets a gradient of zeros.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -29,7 +29,7 @@ pub struct ScreeningConfig {
     pub action: Action,
     /// It is flagged where its p-value is this or less.
     pub level: f64,
-    /// Folds: records of one are judged by what the others say.
+    /// Folds: the records of each are judged by detectors that are fitted on the others.
     pub folds: usize,
     /// Epochs after which the records are judged first.
     pub after_epochs: u32,
@@ -127,7 +127,7 @@ impl<'a> Screener<'a> {
         }
     }
 
-    /// The flagged records of the last time, the strangest first, as CSV; `None` where none were judged.
+    /// The records that were flagged last, the least likely first, as CSV; `None` where none were judged.
     pub fn table(&self, ids: &[String]) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(Found { rows, screened, .. }) = self.found.last() else { return Ok(None) };
         let mut flagged: Vec<usize> =

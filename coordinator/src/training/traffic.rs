@@ -12,7 +12,7 @@ pub struct Traffic {
     pub up_bytes: u64,
     /// To parties, in all.
     pub down_bytes: u64,
-    /// Records times parties of all training batches.
+    /// Records of all training batches, counted once per party.
     pub training_records: u64,
     training_up_bytes: u64,
     training_down_bytes: u64,

@@ -1,5 +1,5 @@
-//! `party serve`: codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
-//! told to stop. A coordinator that goes away is dialled again.
+//! `party serve`: sends codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
+//! told to stop. If the coordinator goes away, the party dials again.
 
 pub(crate) mod revision;
 
@@ -59,7 +59,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     info!("read: {}", prepared.reading(&config.served())?);
     check_faulty(config, &prepared)?;
     if let Some(scorer) = &scorer {
-        info!("with each code leave {} bits of this party's detectors", scorer.grid().bits());
+        info!("each code leaves with {} bits of this party's detectors", scorer.grid().bits());
     }
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -107,7 +107,7 @@ struct Server<'a> {
     releases: Releases,
     encoder: Digest,
     revision: Digest,
-    /// Drawn anew by each process: its draws of flips are none of another's.
+    /// Drawn anew by each process, so that no two processes flip bits alike.
     process: [u8; 32],
     /// Answers so far, over all streams.
     answered: u64,

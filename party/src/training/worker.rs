@@ -93,7 +93,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The end, good or bad: gives back what was reserved and not sent.
+    /// Ends the run, whether it went well or not: gives back what was reserved and not sent.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
     pub fn settle(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
         self.releases.settle()
@@ -104,10 +107,10 @@ impl<'a> Worker<'a> {
         self.session.step()
     }
 
-    /// Does what the last step has left to do; to be called when its answer is on its way.
+    /// Does what the last step has left to do. Call it when the step's answer is on its way.
     ///
     /// # Errors
-    /// If the gradients that this party was sent look like a hijack's, and it is to stop then.
+    /// If the ledger cannot be written, or the gradients look like those of a hijacker and the party is to stop then.
     pub fn work_off(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
         let watched = self.backlog.monitor(&mut self.guard, self.released_bits);
@@ -226,7 +229,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Passes over a part that are reserved at once: parts that are asked for in each epoch, several.
+    /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
     fn passes(&self, part: Part) -> u32 {
         match part {
             Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),

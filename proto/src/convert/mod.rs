@@ -48,7 +48,7 @@ macro_rules! wire_message {
 }
 pub(crate) use wire_message;
 
-/// Why bytes that came over the wire are no message.
+/// Why bytes from the wire are not a valid message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// A field is absent, or holds a value of a later version.
@@ -65,13 +65,13 @@ pub enum WireError {
         /// The limit.
         limit: usize,
     },
-    /// A name that is none.
+    /// A malformed name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Pairs that are no settings.
+    /// Malformed settings.
     #[error(transparent)]
     Settings(#[from] PairsError),
-    /// p-values that there are none of.
+    /// p-values of a grid that does not exist.
     #[error(transparent)]
     PValues(#[from] GridError),
 }

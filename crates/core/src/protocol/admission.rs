@@ -29,7 +29,7 @@ pub enum Refusal {
         /// The coordinator's.
         coordinator: RunId,
     },
-    /// A name that the run does not have.
+    /// The run has no party of that name.
     #[error("{party} is not among run.parties of run {run}: correct `name`, or add it on all sides")]
     Unknown {
         /// The name.
@@ -37,7 +37,7 @@ pub enum Refusal {
         /// The run.
         run: RunId,
     },
-    /// A name that is taken.
+    /// A party of that name has joined already.
     #[error(
         "a party named {party} has joined run {run} already: each party joins once, under a name of its own"
     )]
@@ -47,7 +47,7 @@ pub enum Refusal {
         /// The run.
         run: RunId,
     },
-    /// Settings whose digest is not that of the pairs.
+    /// The digest of the settings does not fit their pairs.
     #[error("the digest of the settings does not fit their pairs: the message was damaged or forged")]
     SettingsDigest,
     /// Settings that differ.
@@ -82,7 +82,7 @@ pub enum Refusal {
         /// The party.
         party: PartyName,
     },
-    /// It leaves out records, where the run does not go on without any, or in a form that is none.
+    /// It excludes records although the run allows none to be excluded, or names them in a malformed way.
     #[error("{party} cannot leave out records: {reason}")]
     ExcludedRecords {
         /// The party.
@@ -108,6 +108,9 @@ impl Admission {
     }
 
     /// Checks a greeting and, if it is right, takes the name.
+    ///
+    /// # Errors
+    /// If version, run, name or settings are not the coordinator's, or the name is taken.
     pub fn greet(&mut self, hello: &Hello) -> Result<(), Refusal> {
         if hello.protocol != PROTOCOL_VERSION {
             return Err(Refusal::Version { party: hello.protocol, coordinator: PROTOCOL_VERSION });
@@ -149,6 +152,9 @@ impl Admission {
 }
 
 /// Compares a party's records with the label holder's.
+///
+/// # Errors
+/// If there are more or fewer of them, or they are others, or in another order.
 pub fn check_records(party: &PartyName, ours: RecordsDigest, theirs: RecordsDigest) -> Result<(), Refusal> {
     if theirs.count != ours.count {
         return Err(Refusal::RecordCount { party: party.clone(), found: theirs.count, expected: ours.count });
@@ -156,7 +162,10 @@ pub fn check_records(party: &PartyName, ours: RecordsDigest, theirs: RecordsDige
     if theirs.digest != ours.digest { Err(Refusal::RecordOrder { party: party.clone() }) } else { Ok(()) }
 }
 
-/// Whether a party may leave out these records of `records`.
+/// Whether a party may exclude these of the run's `records` records.
+///
+/// # Errors
+/// If `on_refusal` allows none to be excluded, or `excluded` is malformed.
 pub fn check_excluded(
     party: &PartyName,
     excluded: &ExcludedRecords,

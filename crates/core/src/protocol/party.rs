@@ -11,12 +11,16 @@
 //!                                                            \----------> Done
 //! ```
 //!
-//! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
-//! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
-//! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
-//! changes any more; and a bottom model goes back to a checkpoint at most once, to be frozen next, so that no state of it is
-//! held over batches. So the bits that a record releases are known before the run. Where the run goes on without
-//! records that a policy does not allow it for, nothing is asked about those that this party has named.
+//! These rules bind even a malicious coordinator:
+//!
+//! - Steps count up by one.
+//! - Batches come from the plan, and only while the bottom model learns. Each batch of an epoch is encoded once, in order.
+//! - The cohort's validation records are encoded at most once per epoch. All other records are encoded at most once, and
+//!   only by a frozen bottom model, which nothing changes any more.
+//! - The bottom model goes back to a checkpoint at most once, and is frozen next: no state of it is held over batches.
+//! - Where the run goes on without records that a policy refuses, no request is about those that this party has named.
+//!
+//! So the number of bits that leave about each record is known before the run.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +68,7 @@ pub enum PartyError {
         /// The chunk asked for.
         chunk: u32,
     },
-    /// A request that the agreed way to train does not hold.
+    /// A request that the run's settings do not allow at this point.
     #[error("the coordinator asked to {what}, which this run allows only {when}")]
     Forbidden {
         /// The request.
@@ -101,14 +105,14 @@ pub enum Work {
     SendRecords([u8; SALT_BYTES]),
     /// Nothing: the party is in.
     Joined,
-    /// Take the session's plan, from which so many records were left out: the run begins.
+    /// The run begins: take the session's plan, which is now without the excluded records.
     Begin {
-        /// Records that the run goes on without.
+        /// How many records the run goes on without.
         excluded: usize,
     },
     /// Encode rows and send the codes.
     Encode(EncodeWork),
-    /// Encode inputs that are drawn, and send the codes.
+    /// Encode synthetic inputs and send the codes.
     EncodeSynthetic {
         /// The step.
         step: u64,
@@ -148,7 +152,7 @@ pub struct EncodeWork {
     pub selection: RowSelection,
     /// Its rows, in order.
     pub rows: Vec<u32>,
-    /// The part of the records that they belong to, and that is passed over in such requests.
+    /// The part of the records that they belong to: such requests go through all of it, chunk by chunk.
     pub part: Part,
     /// Whether a gradient will follow: batch statistics then, running ones otherwise.
     pub learn: bool,
@@ -197,7 +201,7 @@ pub struct PartySession {
 }
 
 impl PartySession {
-    /// A party that is about to send its `Hello`, and does not allow the run for the records `excluded`.
+    /// A party that is about to send its `Hello`, and whose policy does not allow the run for the records `excluded`.
     pub fn new(settings: RunSettings, plan: Plan, excluded: ExcludedRecords) -> Self {
         let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
         Self {
@@ -225,7 +229,7 @@ impl PartySession {
         self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
     }
 
-    /// Records that this party does not allow the run for; once it has begun, those that it goes on without.
+    /// Before the run begins, the records that this party's policy refuses; after that, those that the run goes on without.
     pub fn excluded(&self) -> &ExcludedRecords {
         &self.excluded
     }
@@ -235,7 +239,10 @@ impl PartySession {
         &self.plan
     }
 
-    /// What `message` asks for. After an error the session must not be used again.
+    /// What `message` asks for.
+    ///
+    /// # Errors
+    /// If the protocol does not allow the message now. The session must not be used again then.
     pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
         let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
         match (&self.state, message) {
@@ -358,7 +365,7 @@ impl PartySession {
         Ok(Work::EncodeSynthetic { step, chunk })
     }
 
-    /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
+    /// Batches go in order, each once. Nothing goes back to an epoch that early stopping has cut short.
     fn take_batch(&mut self, epoch: u32, batch: u32) -> Result<(), PartyError> {
         if (epoch, batch) != self.next_batch {
             return Err(PartyError::Order { epoch, batch });
@@ -370,7 +377,7 @@ impl PartySession {
         Ok(())
     }
 
-    /// Chunks of a part go in order, each once; of the cohort's validation records, once an epoch.
+    /// Chunks of a part go in order, each once; of the cohort's validation records, once per epoch.
     fn take_chunk(&mut self, part: Part, chunk: u32) -> Result<(), PartyError> {
         let next = self.next_chunk.entry(part).or_insert(0);
         if chunk != *next {

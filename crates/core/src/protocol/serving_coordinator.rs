@@ -32,7 +32,7 @@ pub enum ServingCoordinatorError {
         /// The oldest open request.
         expected: u64,
     },
-    /// Refused positions that are none.
+    /// Refused positions that are outside the request, or out of order.
     #[error("request {request}: {party} refuses records that it was not asked for")]
     Refused {
         /// The party.
@@ -50,7 +50,7 @@ pub enum ServingCoordinatorError {
         /// What is wrong with them.
         source: CodeError,
     },
-    /// p-values that were not announced.
+    /// p-values that `Serving` did not announce.
     #[error("request {request}: {party} sent p-values with its codes, which it did not announce in Serving")]
     Unannounced {
         /// The party.

@@ -1,17 +1,16 @@
-//! What a run's training loop needs of parties and of what they send, whether they are across a network or in this
-//! process.
+//! What the training loop needs of parties and of what they send, whether they are across a network or in this process.
 
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CodeTable, Digest, Gradient, PackedCodes, RowSelection};
 
-/// What a party sends of a batch of records.
+/// What a party sends for a batch of records.
 pub trait Embedding {
     /// Embeddings kept by record.
     type Table;
 
     /// An empty table for `records` records of `bits` values.
     fn table(records: usize, bits: usize) -> Self::Table;
-    /// Keeps this batch, which is of `rows`.
+    /// Keeps this batch, whose records are `rows`.
     fn keep(&self, table: &mut Self::Table, rows: &[u32]);
     /// Kept values of `rows`, row-major; `None` where one is not there.
     fn gather(table: &Self::Table, rows: &[u32]) -> Option<Vec<f32>>;
@@ -39,7 +38,7 @@ impl Embedding for PackedCodes {
     }
 }
 
-/// Float embeddings of a baseline; these have no wire type.
+/// Float embeddings of a baseline in one process. They have no form on the wire.
 pub struct SimulatedFloats(pub Vec<f32>);
 
 impl Embedding for SimulatedFloats {
