@@ -124,8 +124,9 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config_and_mistakes_are_named() {
-        let docs = include_str!("../../docs/privacy.md");
-        let start = docs.find("```toml\n# attack.toml").expect("a sample in docs/privacy.md") + 8;
+        let docs = include_str!("../../docs/how-to/measure-privacy.md");
+        let start =
+            docs.find("```toml\n# attack.toml").expect("a sample in docs/how-to/measure-privacy.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         let config = AttackConfig::parse(sample, Path::new("/audit")).unwrap();
         assert_eq!(config.manifest, Path::new("/audit/manifest.toml"));

@@ -239,8 +239,9 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config() {
-        let docs = include_str!("../../docs/config.md");
-        let start = docs.find("```toml\n# coordinator.toml").expect("a sample in docs/config.md") + 8;
+        let docs = include_str!("../../docs/reference/config.md");
+        let start =
+            docs.find("```toml\n# coordinator.toml").expect("a sample in docs/reference/config.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         CoordinatorConfig::parse(sample, Path::new(".")).unwrap();
     }

@@ -11,12 +11,9 @@ use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
 
 use crate::commands::ledger::LedgerCommand;
-use crate::commands::{align, encode, erase, init, inspect, ledger};
+use crate::commands::{align, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
-use crate::prepare::Prepared;
-use crate::releases::Releases;
-use crate::state::StateFolder;
-use crate::{check, detectors, response_key, serving, training};
+use crate::{check, serving};
 use hashvfl_files::say;
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
@@ -156,12 +153,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             if arguments.check {
                 return check::check(&config, &path);
             }
-            let state = StateFolder::open(&config)?;
-            response_key::keep(&config)?;
-            let prepared = Prepared::load(&config)?;
-            detectors::check(&config, &prepared.plan)?;
-            let releases = Releases::open(&config, &prepared)?;
-            training::join(&config, prepared, &state, releases)
+            train::train(&config)
         }
     }
 }

@@ -331,8 +331,8 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config() {
-        let docs = include_str!("../../docs/config.md");
-        let start = docs.find("```toml\n# party.toml").expect("a sample in docs/config.md") + 8;
+        let docs = include_str!("../../docs/reference/config.md");
+        let start = docs.find("```toml\n# party.toml").expect("a sample in docs/reference/config.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         PartyConfig::parse(sample, Path::new(".")).unwrap();
     }

@@ -27,4 +27,5 @@ mod state;
 mod training;
 
 pub use cli::entry;
+pub use commands::train::train;
 pub use config::PartyConfig;

@@ -188,7 +188,7 @@ pub fn evaluate(
 /// What a reader must not take for covered, whatever the config.
 const NOT_TRIED: [&str; 7] = [
     "PCAT, SDAR: substitutes that learn along with the run",
-    "feature-space hijacking of this very run (docs/hijack.md tries FSHA and a watch against it)",
+    "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a watch against it)",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "boosted trees as regressions, generative priors as penalties",
     "membership inference by shadow models of the whole run (LiRA)",

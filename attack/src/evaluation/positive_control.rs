@@ -153,7 +153,7 @@ mod tests {
         };
         let untrained = error(&front(2));
         let found = error(&substitute(front(2), (&gather, &auxiliary), (&seen, rows), (0, 600)));
-        // For so few images and updates this is no reconstruction yet; docs/privacy.md has that of MNIST.
+        // For so few images and updates this is no reconstruction yet; docs/research/privacy.md has that of MNIST.
         assert!(found < 0.6 * untrained, "{found}, untrained {untrained}");
     }
 }

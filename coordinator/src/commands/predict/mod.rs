@@ -46,7 +46,7 @@ pub struct Arguments {
     out: PathBuf,
     /// Longest wait for the coordinator to be there, and for each of its answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    wait_s: u64,
+    timeout_s: u64,
     /// Record ids of a request, at most; without it as many as the coordinator takes.
     #[arg(long, value_name = "COUNT")]
     request_ids: Option<usize>,
@@ -77,7 +77,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server: Address = arguments.server.parse().context("--server")?;
-    let (requests, mut responses) = open(&runtime, &server, arguments.wait_s)?;
+    let (requests, mut responses) = open(&runtime, &server, arguments.timeout_s)?;
     let model = responses.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
@@ -220,16 +220,16 @@ fn ask(requests: &Outgoing<PredictRequest>, asked: &SyncSender<Arc<Vec<String>>>
 struct Responses<'a> {
     runtime: &'a Runtime,
     incoming: Incoming<PredictResponse>,
-    wait_s: u64,
+    timeout_s: u64,
 }
 
 impl Responses<'_> {
     fn next(&mut self) -> anyhow::Result<Message> {
-        let limit = Duration::from_secs(self.wait_s);
+        let limit = Duration::from_secs(self.timeout_s);
         let received = match self.runtime.block_on(self.incoming.next_within(limit)) {
             Ok(received) => received,
             Err(StreamError::TimedOut(_)) => {
-                bail!("waited {} s (--wait-s) for the coordinator", self.wait_s)
+                bail!("waited {} s (--timeout-s) for the coordinator", self.timeout_s)
             }
             Err(StreamError::Closed) => bail!("the coordinator closed the stream before its last answer"),
             Err(error) => return Err(error.into()),
@@ -250,19 +250,19 @@ impl Responses<'_> {
 fn open<'a>(
     runtime: &'a Runtime,
     server: &Address,
-    wait_s: u64,
+    timeout_s: u64,
 ) -> anyhow::Result<(Outgoing<PredictRequest>, Responses<'a>)> {
-    let dialled = runtime.block_on(Dialer::new(server.clone(), wait_s).predictions());
+    let dialled = runtime.block_on(Dialer::new(server.clone(), timeout_s).predictions());
     let stream = match dialled {
         Ok(stream) => stream,
         Err(DialError::Absent { cause, .. }) => {
             bail!("no coordinator at {server}: does `coordinator serve` run there? ({cause})")
         }
-        Err(DialError::Silent { limit_s }) => bail!("waited {limit_s} s (--wait-s) for the coordinator"),
+        Err(DialError::Silent { limit_s }) => bail!("waited {limit_s} s (--timeout-s) for the coordinator"),
         Err(error) => return Err(error.into()),
     };
     let (outgoing, incoming) = stream.split();
-    Ok((outgoing, Responses { runtime, incoming, wait_s }))
+    Ok((outgoing, Responses { runtime, incoming, timeout_s }))
 }
 
 /// A progress bar; hidden where standard error is no terminal.
