@@ -117,10 +117,14 @@ impl Relay for RelayConnection<'_> {
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         let message = FromHolder::Envelope(Envelope { holder: to.clone(), sealed: frame });
-        // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
-        let limit = Duration::from_secs(self.config.timeouts.step_s);
-        let _ = self.runtime.block_on(self.stream.send(message, limit));
-        Ok(())
+        let limit_s = self.config.timeouts.step_s;
+        match self.runtime.block_on(self.stream.send(message, Duration::from_secs(limit_s))) {
+            Err(StreamError::TimedOut(_)) => Err(RelayError(format!(
+                "the relay took no frame for {limit_s} s (timeouts.step_s): is it overloaded, or the network broken?"
+            ))),
+            // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 

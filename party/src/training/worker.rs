@@ -144,9 +144,7 @@ impl<'a> Worker<'a> {
             }
             Work::Encode(work) => (work.step, self.encode(&work)),
             Work::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
-            Work::Command { step, command } => {
-                (step, self.carry_out(command).map(|confirmation| confirmation.into()))
-            }
+            Work::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
             Work::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
             Work::Finish { step } => {
                 self.finish(step).with_context(|| format!("step {step}"))?;
