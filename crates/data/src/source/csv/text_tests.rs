@@ -39,22 +39,19 @@ fn what_rfc_4180_does_not_know_is_placed_and_not_shown() {
     for (text, expected) in [
         (
             "id,a\nk1,2\nk2,\"secret\nk3,4\n",
-            "line 3: a quoted cell begins here and goes on over lines that look like",
+            "line 3: a quoted cell begins here and spans lines that look like",
         ),
         ("id,a\nk1,\"secret", "line 2: a quoted cell begins here and never ends"),
-        ("id,a\nk1,5\" secret\n", "line 2: a quote within a cell"),
-        ("id,a\nk1, \"secret\"\n", "line 2: a quote within a cell"),
-        ("id,a\nk1,\"sec\"ret\"\n", "line 2: a quoted cell goes on"),
-        ("id,a\nk1,\"sec\" \"ret\"\n", "line 2: a quoted cell goes on"),
-        ("id,\"a\nk1,2\n", "line 1: a column's name goes on"),
+        ("id,a\nk1,5\" secret\n", "line 2: a quote in a cell"),
+        ("id,a\nk1, \"secret\"\n", "line 2: a quote in a cell"),
+        ("id,a\nk1,\"sec\"ret\"\n", "line 2: text after the closing quote"),
+        ("id,a\nk1,\"sec\" \"ret\"\n", "line 2: text after the closing quote"),
+        ("id,\"a\nk1,2\n", "line 1: a column's name spans"),
         ("id,a\rk1,2\r", "line 1: a carriage return"),
         ("i\0d\0\n\0", "line 1: a zero byte"),
-        (
-            "id,a\nk1,\"secret\nk2,3\"\n",
-            "line 2: a quoted cell begins here and goes on over lines that look like",
-        ),
-        ("id,a,b\nk1,\"secret,3\nk2,3\",4\n", "line 2: a quoted cell begins here and goes on over"),
-        ("id\n\"secret\nk2\"\n", "line 2: a quoted cell begins here and goes on over"),
+        ("id,a\nk1,\"secret\nk2,3\"\n", "line 2: a quoted cell begins here and spans lines that look like"),
+        ("id,a,b\nk1,\"secret,3\nk2,3\",4\n", "line 2: a quoted cell begins here and spans"),
+        ("id\n\"secret\nk2\"\n", "line 2: a quoted cell begins here and spans"),
     ] {
         let message = fault(text);
         assert!(message.contains(&format!("a.csv, {expected}")), "{text:?}: {message}");

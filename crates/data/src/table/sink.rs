@@ -1,31 +1,40 @@
-//! Where a table's rows go while they are read: into memory, or into a cache on disk.
+//! Where a table's rows go while a source is read: into memory, or into a cache on disk.
 
 use std::path::Path;
 
 use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::limits::{check_size, reserve_values};
-use crate::source::{ImageShape, Table};
-use crate::store::matrix::Matrix;
+use crate::table::matrix::Matrix;
+use crate::table::{ImageShape, Table};
 
-/// Takes rows.
-pub(crate) trait Sink {
-    /// Before the first row: how many columns there are, and about how many rows, if that is of use.
+/// Takes rows of values.
+pub trait RowSink {
+    /// Is called once before the first row. `rows` counts the rows, or slightly more; it is called only if that is of use.
+    ///
+    /// # Errors
+    /// When there is no room for the rows, or they cannot be counted.
     fn start(
         &mut self,
         columns: usize,
         rows: &mut dyn FnMut() -> Result<u64, TableError>,
     ) -> Result<(), TableError>;
 
-    /// Whether so many rows are within its limits; `path` is named where they are not.
+    /// Checks that so many rows and columns are within the limits.
+    ///
+    /// # Errors
+    /// When they are not; the error names `path`.
     fn check(&self, path: &Path, rows: u64, columns: usize) -> Result<(), TableError>;
 
-    /// Takes one row.
+    /// Takes one row, a value per column. NaN stands for a missing value.
+    ///
+    /// # Errors
+    /// When there is no room for it.
     fn push(&mut self, row: &[f32]) -> Result<(), TableError>;
 }
 
-/// In memory: row by row.
-impl Sink for Vec<f32> {
+/// In memory, row by row.
+impl RowSink for Vec<f32> {
     fn start(
         &mut self,
         columns: usize,
@@ -42,8 +51,7 @@ impl Sink for Vec<f32> {
     fn push(&mut self, row: &[f32]) -> Result<(), TableError> {
         if self.capacity() - self.len() < row.len() {
             let values = (self.len() + row.len()) as u64;
-            let no_room = |_| TableError::OutOfMemory { values };
-            self.try_reserve(row.len()).map_err(no_room)?;
+            self.try_reserve(row.len()).map_err(|_| TableError::OutOfMemory { values })?;
         }
         self.extend_from_slice(row);
         Ok(())
@@ -51,15 +59,19 @@ impl Sink for Vec<f32> {
 }
 
 /// All of a table but its values.
-pub(crate) struct Frame {
-    pub(crate) ids: Vec<String>,
-    pub(crate) names: Vec<String>,
-    pub(crate) contents: Vec<Content>,
-    pub(crate) image: Option<ImageShape>,
+pub struct Frame {
+    /// The record ids, one per row, each once.
+    pub ids: Vec<String>,
+    /// The columns' names.
+    pub names: Vec<String>,
+    /// What each column holds.
+    pub contents: Vec<Content>,
+    /// Set when the columns are an image's pixels.
+    pub image: Option<ImageShape>,
 }
 
 impl Frame {
-    /// With the values: [rows, columns].
+    /// The table with these values: `[rows, columns]`.
     pub(crate) fn with(self, values: Vec<f32>) -> Table {
         let Self { ids, names, contents, image } = self;
         let matrix = Matrix::from_checked(names.len(), values);

@@ -1,4 +1,4 @@
-//! What a table holds of each record, as one digest: equal where two records have the same cells.
+//! A digest of each record's cells, which is the same for two records with the same cells.
 
 use hashvfl_core::Digest;
 
@@ -8,8 +8,8 @@ use crate::store::RecordStore;
 use crate::store::cache::file::cache_error;
 
 impl RecordStore {
-    /// Of each record a digest of its cells as they were read, before anything is fitted: names of columns, numbers, and
-    /// categories by their names. It tells whether guessed cells are right, so it stays with the party.
+    /// For each record a digest of its cells as they were read: names of columns, numbers, and names of categories. Whoever has
+    /// it can check guesses of the cells, so it stays with the party.
     ///
     /// # Errors
     /// When the cache cannot be read.
@@ -36,10 +36,10 @@ impl RecordStore {
     }
 }
 
-/// What the cells of a row stand for.
+/// What the cells of each row stand for.
 struct Cells<'a> {
     contents: &'a [Content],
-    /// Of the columns' names and kinds.
+    /// A digest of the columns' names and types.
     header: Digest,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Cells<'a> {
         for (content, value) in self.contents.iter().zip(row) {
             match content {
                 Content::Number => {
-                    // One NaN for all that is missing, whatever its bits.
+                    // Missing values are the same whatever the bits of their NaN.
                     let value = if value.is_nan() { f32::NAN } else { *value };
                     bytes.extend(value.to_le_bytes());
                 }

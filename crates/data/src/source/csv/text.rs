@@ -1,5 +1,5 @@
-//! The text of CSV files, checked against RFC 4180 on its way to the parser. The parser itself takes whatever comes: a
-//! quote that is never closed would swallow every record behind it without a word.
+//! Checks the text of CSV files against RFC 4180 on its way to the parser. The parser itself accepts anything: a quote that
+//! is never closed would silently swallow every record after it.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
-use crate::error::{Place, TableError};
+use crate::error::{Counted, Place, TableError};
 use crate::source::input;
 
-/// Most lines of a quoted cell: memory holds a cell whole.
+/// The most lines of a quoted cell, which memory has to hold.
 const MAX_CELL_LINES: u64 = 1000;
 
 /// What is wrong with the text of a CSV file.
@@ -18,13 +18,13 @@ const MAX_CELL_LINES: u64 = 1000;
 pub enum CsvFault {
     /// A quote within a cell that does not begin with one.
     QuoteInCell,
-    /// A quoted cell that goes on behind its closing quote.
+    /// Text after the closing quote of a cell.
     TextBehindQuote,
-    /// A quoted cell that the file ends in.
+    /// A quoted cell that is still open at the end of the file.
     NeverClosed,
-    /// A quoted cell over lines of which each could be a record.
+    /// A quoted cell over several lines, each of which could be a record.
     OverRecords,
-    /// A quoted cell of very many lines.
+    /// A quoted cell of more than 1000 lines.
     ManyLines,
     /// A name of a column with a line break.
     NameOfLines,
@@ -38,27 +38,27 @@ impl fmt::Display for CsvFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QuoteInCell => {
-                "a quote within a cell that does not begin with one; quote the whole cell and write each quote in it twice"
+                "a quote in a cell that does not begin with one; quote the whole cell and write each quote in it twice"
             }
             Self::TextBehindQuote => {
-                "a quoted cell goes on behind its closing quote; write each quote within a cell twice"
+                "text after the closing quote of a cell; write each quote within a cell twice"
             }
             Self::NeverClosed => {
                 "a quoted cell begins here and never ends; close its quote, or write a quote that is text twice in a quoted cell"
             }
             Self::OverRecords => {
-                "a quoted cell begins here and goes on over lines that look like records; close its quote, or take line breaks out of the cell"
+                "a quoted cell begins here and spans lines that look like records; close its quote, or take line breaks out of the cell"
             }
             Self::ManyLines => {
                 "a quoted cell begins here and has more than 1000 lines; close its quote, or take line breaks out of the cell"
             }
             Self::NameOfLines => {
-                "a column's name goes on over several lines; close its quote, or write the header in one line"
+                "a column's name spans several lines; close its quote, or write the header in one line"
             }
             Self::LoneReturn => {
-                "a carriage return that no line feed follows; save the file with line feeds"
+                "a carriage return without a line feed; save the file with line feeds"
             }
-            Self::ZeroByte => "a zero byte; the file is no text, or not UTF-8: save it as UTF-8",
+            Self::ZeroByte => "a zero byte, so the file is not UTF-8 text; save it as UTF-8",
         })
     }
 }
@@ -72,8 +72,19 @@ pub(crate) struct Broken {
 
 impl Broken {
     fn of(self, path: &Path) -> TableError {
-        TableError::Csv { place: Place { path: path.to_owned(), line: self.line }, fault: self.fault }
+        let place = Place { path: path.to_owned(), counted: Counted::Line, number: self.line };
+        TableError::Format(Box::new(CsvTextError { place, fault: self.fault }))
     }
+}
+
+/// The text of a CSV file violates RFC 4180.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {fault}")]
+pub struct CsvTextError {
+    /// Where.
+    pub place: Place,
+    /// What is wrong.
+    pub fault: CsvFault,
 }
 
 impl fmt::Display for Broken {
@@ -84,14 +95,14 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A reader of records of a CSV file, the header among them, that refuses what RFC 4180 does not know. Records may have
-/// different numbers of cells.
+/// Opens a CSV file for reading its records, of which the header is the first. Text that violates RFC 4180 is an error.
+/// Records may have different numbers of cells.
 ///
 /// # Errors
-/// When the file cannot be opened. Its reading errors become ours by [`csv_error`].
+/// When the file cannot be opened. Turn errors of the reader into ours by [`csv_error`].
 pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
-    // A last line break is added (an empty line means nothing), so that every record ends in one and its line can be told
-    // from the reader's. `\r` is trimmed off the cells: as part of the terminator it would make that line wrong.
+    // A last line break is added (an empty line is ignored), so that every record ends in one and the reader's line tells
+    // where it begins. `\r` is trimmed off the cells, since as part of the terminator it would make that line wrong.
     let bytes = input::open_text(path)?.chain(Cursor::new(b"\n"));
     let bytes: Box<dyn Read> = Box::new(Checked { bytes, check: Check::new(b',') });
     let mut builder = ReaderBuilder::new();
@@ -101,7 +112,7 @@ pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
 
 /// Why reading the file at `path` failed.
 pub fn csv_error(path: &Path, error: csv::Error) -> TableError {
-    // The parser passes on what the bytes' reader says within an error of its own.
+    // The parser wraps an error of the bytes' reader in its own.
     let inner = match error.kind() {
         ErrorKind::Io(error) => error.get_ref(),
         _ => None,
@@ -112,7 +123,7 @@ pub fn csv_error(path: &Path, error: csv::Error) -> TableError {
     }
 }
 
-/// Refuses a whole text, that of the file at `path`, where [`open_csv`] would.
+/// Checks a whole text, that of the file at `path`, as [`open_csv`] does.
 pub(crate) fn check_text(path: &Path, text: &[u8]) -> Result<(), TableError> {
     let mut check = Check::new(b',');
     check.take(text).and_then(|()| check.finish()).map_err(|broken| broken.of(path))
@@ -137,23 +148,23 @@ impl<R: Read> Read for Checked<R> {
     }
 }
 
-/// Where in a cell the text is.
+/// Where the next byte is in relation to a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     Start,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted cell: it closes the cell, or is the first of two.
+    /// After a quote in a quoted cell, which closes the cell or is the first of two.
     Quote,
-    /// Behind the closing quote and blanks.
+    /// After the closing quote, and perhaps blanks.
     Behind,
 }
 
-/// Follows the text of a CSV file.
+/// The state of a check of a CSV file's text.
 pub(crate) struct Check {
     delimiter: u8,
     at: At,
-    /// Behind a carriage return.
+    /// Whether the last byte was a carriage return.
     returned: bool,
     line: u64,
     /// The line on which the record begins.
@@ -164,7 +175,7 @@ pub(crate) struct Check {
     cuts: usize,
     /// Delimiters of this line in the quoted cell.
     quoted_cuts: usize,
-    /// Delimiters of the header; none before its end.
+    /// Delimiters of the header; `None` before its end.
     header: Option<usize>,
     /// Whether the first line of this record alone could be one.
     could_be_record: bool,
@@ -194,12 +205,12 @@ impl Check {
         self.cells_of_lines
     }
 
-    /// Follows the next bytes.
+    /// Checks the next bytes.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         bytes.iter().try_for_each(|&byte| self.step(byte))
     }
 
-    /// The end of the file.
+    /// Checks that the file may end here.
     pub(crate) fn finish(&self) -> Result<(), Broken> {
         if self.at == At::Quoted { Err(self.of_cell(CsvFault::NeverClosed)) } else { Ok(()) }
     }
@@ -250,7 +261,7 @@ impl Check {
         }
     }
 
-    /// The end of a cell. One that began on this line keeps its delimiters to itself.
+    /// Ends a cell. Delimiters within one that began on this line do not count.
     fn close(&mut self) {
         if matches!(self.at, At::Quote | At::Behind) && self.opened < self.line {
             self.cuts += self.quoted_cuts;
@@ -301,5 +312,5 @@ impl Check {
 }
 
 #[cfg(test)]
-#[path = "csv_text_tests.rs"]
+#[path = "text_tests.rs"]
 mod tests;

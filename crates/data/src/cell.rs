@@ -1,4 +1,4 @@
-//! One cell of text to one number that is finite in 32 bits.
+//! Turns a cell of text into a number that is finite in 32 bits, an id or a category.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ const MISSING: [&str; 14] =
 /// What is wrong with a cell. It says the kind of fault, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CellFault {
-    /// A missing value: no text, only spaces, or what stands for it.
+    /// A missing value: no text, only spaces, or a text that stands for one.
     Empty,
-    /// Text that is no number; a marker of a missing value such as `NA` is one.
+    /// Text that is not a number, such as the marker `NA` of a missing value.
     NotANumber,
     /// NaN, infinite, or too large for 32 bits.
     NotFinite,
@@ -21,9 +21,9 @@ pub enum CellFault {
     TooManyDigits,
     /// A text that holds a line break or another control character, where an id belongs.
     ControlCharacter,
-    /// Bytes that are no UTF-8 text.
+    /// Bytes that are not UTF-8 text.
     NotUtf8,
-    /// One category more than a column may have.
+    /// More categories than a column may have.
     TooManyCategories,
     /// A value of a type that is neither number nor text.
     OtherType,
@@ -72,10 +72,10 @@ pub(crate) fn parse_text(cell: &[u8]) -> Result<&str, CellFault> {
     Ok(text)
 }
 
-/// The text of an id's cell: one that a line of a list can hold.
+/// The text of an id's cell, which has to fit in one line of a list.
 pub(crate) fn parse_id(cell: &[u8]) -> Result<&str, CellFault> {
     let text = parse_text(cell)?;
-    // A byte-order mark is no control character, and as invisible.
+    // A byte-order mark is not a control character, but as invisible.
     if text.contains(|letter: char| letter.is_control() || letter == '\u{feff}') {
         return Err(CellFault::ControlCharacter);
     }
