@@ -1,6 +1,6 @@
 //! Records what parties in this process send, in the format of a networked run's transcript.
 
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
@@ -92,6 +92,10 @@ where
         Ok(batches)
     }
 
+    fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Vec<P::Embedding>> {
+        Ok(self.parties.encode_synthetic(chunk)?)
+    }
+
     fn learn(&mut self, mut gradients: Vec<Gradient>) -> anyhow::Result<()> {
         if let Some(steer) = &mut self.steer {
             let honest = &mut gradients[steer.victim()];
@@ -106,14 +110,9 @@ where
         Ok(self.parties.learn(gradients)?)
     }
 
-    fn checkpoint(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
+    fn carry_out(&mut self, command: Command) -> anyhow::Result<()> {
         self.step += 1;
-        Ok(self.parties.checkpoint(label)?)
-    }
-
-    fn restore(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
-        self.step += 1;
-        Ok(self.parties.restore(label)?)
+        Ok(self.parties.carry_out(command)?)
     }
 
     fn freeze(&mut self) -> anyhow::Result<Vec<Digest>> {

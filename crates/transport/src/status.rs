@@ -1,4 +1,4 @@
-//! How errors of a stream look to a person: one line, without the noise of the transport.
+//! How an error of a stream reads to a person: in one line, without the transport's details.
 
 use tonic::{Code, Status};
 

@@ -1,12 +1,15 @@
-//! Messages of prediction to core's and back, with the limits of what a peer sends.
+//! The messages of the service `Inference` between a serving party and the coordinator, in both directions.
 
 use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_REQUEST_ROWS};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
 
-use crate::convert::{Result, WireError, digest, limit, text};
+use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message};
 use crate::v1;
+
+wire_message!(FromServingParty, v1::ServerMessage);
+wire_message!(ToServingParty, v1::ServerRequest);
 
 impl TryFrom<v1::ServerMessage> for FromServingParty {
     type Error = WireError;
@@ -77,7 +80,7 @@ impl TryFrom<v1::ServerRequest> for ToServingParty {
     fn try_from(message: v1::ServerRequest) -> Result<Self> {
         use v1::server_request::Message;
         Ok(match message.message.ok_or(WireError::Missing("its content"))? {
-            Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
+            Message::Welcome(welcome) => Self::Welcome { salt: salt(&welcome.salt)? },
             Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
             Message::Accepted(v1::Accepted {}) => Self::Accepted,
             Message::Encode(encode) => {
@@ -111,12 +114,13 @@ fn to_gaps(rows: Vec<u32>) -> Vec<u32> {
 
 fn from_gaps(gaps: Vec<u32>) -> Result<Vec<u32>> {
     let mut row = 0_u32;
-    let next = |gap: u32| {
-        row = row.checked_add(gap)?;
-        Some(row)
-    };
-    let rows: Option<Vec<u32>> = gaps.into_iter().map(next).collect();
-    rows.ok_or(WireError::Limit { what: "a row", limit: u32::MAX as usize })
+    let mut rows = Vec::with_capacity(gaps.len());
+    for gap in gaps {
+        let too_far = WireError::Limit { what: "a row", limit: u32::MAX as usize };
+        row = row.checked_add(gap).ok_or(too_far)?;
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -172,7 +176,7 @@ mod tests {
 
     /// Consecutive rows cost a byte each on the way to a party.
     #[test]
-    fn bytes_a_record_asked_for() {
+    fn bytes_per_record_asked_for() {
         let encode = ToServingParty::Encode { request: 1000, rows: (0..100_000).collect() };
         let bytes = v1::ServerRequest::from(encode).encoded_len();
         assert!(bytes < 100_020, "{bytes}");

@@ -1,121 +1,44 @@
-//! Generated messages to core's and back. A peer's message is checked for every limit here, before anything
-//! else sees it.
+//! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
 
-use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_TEXT_BYTES};
-use hashvfl_core::name::NameError;
-use hashvfl_core::p_value::GridError;
-use hashvfl_core::protocol::message::{CheckpointLabel, FromCoordinator, FromParty, Hello};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS};
+use hashvfl_core::protocol::message::{
+    Answer, CheckpointLabel, Command, Confirmation, FromCoordinator, FromParty, Request,
+};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::{Part, RowSelection};
-use hashvfl_core::settings::PairsError;
-use hashvfl_core::{Digest, ExcludedRecords, Gradient, PartyName, RunId, Settings};
+use hashvfl_core::{ExcludedRecords, Gradient};
 
+use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message};
 use crate::v1;
 
-/// Why bytes that came over the wire are no message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// A field is absent, or holds a value of a later version.
-    #[error("a message lacks {0}, or holds a value of another version")]
-    Missing(&'static str),
-    /// A digest or salt of a wrong length.
-    #[error("{0} must be 32 bytes")]
-    Digest(&'static str),
-    /// Over a limit.
-    #[error("{what} is over its limit of {limit}")]
-    Limit {
-        /// What.
-        what: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// A name that is none.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// Pairs that are no settings.
-    #[error(transparent)]
-    Settings(#[from] PairsError),
-    /// p-values that there are none of.
-    #[error(transparent)]
-    PValues(#[from] GridError),
-}
-
-pub(crate) type Result<T> = std::result::Result<T, WireError>;
-
-pub(crate) fn digest(what: &'static str, bytes: &[u8]) -> Result<Digest> {
-    Digest::from_slice(bytes).ok_or(WireError::Digest(what))
-}
-
-pub(crate) fn limit(what: &'static str, found: usize, limit: usize) -> Result<()> {
-    if found <= limit { Ok(()) } else { Err(WireError::Limit { what, limit }) }
-}
-
-/// A peer's text, cut to its limit and to one line.
-pub(crate) fn text(text: &str) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line = String::new();
-    for c in text.chars().map(clean) {
-        if line.len() + c.len_utf8() > MAX_TEXT_BYTES {
-            break;
-        }
-        line.push(c);
-    }
-    line
-}
+wire_message!(FromParty, v1::PartyMessage);
+wire_message!(FromCoordinator, v1::CoordinatorMessage);
 
 impl TryFrom<v1::PartyMessage> for FromParty {
     type Error = WireError;
 
     fn try_from(message: v1::PartyMessage) -> Result<Self> {
         use v1::party_message::Message;
-        Ok(match message.message.ok_or(WireError::Missing("its content"))? {
-            Message::Hello(hello) => Self::Hello(hello.try_into()?),
-            Message::Records(records) => Self::Records {
-                digest: RecordsDigest {
-                    count: records.count,
-                    digest: digest("salted_sha256", &records.salted_sha256)?,
-                },
-                excluded: ExcludedRecords::from_bytes(records.left_out),
-            },
+        let (step, answer) = match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Hello(hello) => return Ok(Self::Hello(hello.try_into()?)),
+            Message::Records(records) => {
+                let digest = digest("salted_sha256", &records.salted_sha256)?;
+                let digest = RecordsDigest { count: records.count, digest };
+                return Ok(Self::Records { digest, excluded: ExcludedRecords::from_bytes(records.left_out) });
+            }
+            Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
             Message::Codes(codes) => {
                 limit("codes", codes.bits.len(), MAX_BATCH_ROWS * MAX_BITS / 8)?;
-                Self::Codes { step: codes.step, bytes: codes.bits }
+                (codes.step, Answer::Codes(codes.bits))
             }
-            Message::Checkpointed(done) => Self::Checkpointed { step: done.step },
-            Message::Restored(done) => Self::Restored { step: done.step },
             Message::Frozen(frozen) => {
-                Self::Frozen { step: frozen.step, encoder: digest("encoder_sha256", &frozen.encoder_sha256)? }
+                (frozen.step, Answer::Frozen(digest("encoder_sha256", &frozen.encoder_sha256)?))
             }
-            Message::Finished(done) => Self::Finished { step: done.step },
-            Message::Failed(failed) => Self::Failed { text: text(&failed.text) },
-        })
-    }
-}
-
-impl TryFrom<v1::Hello> for Hello {
-    type Error = WireError;
-
-    fn try_from(hello: v1::Hello) -> Result<Self> {
-        Ok(Self {
-            protocol: hello.protocol_version,
-            run: RunId::new(hello.run_id)?,
-            party: PartyName::new(hello.party)?,
-            settings: Settings::from_pairs(hello.settings.into_iter().map(|pair| (pair.key, pair.value)))?,
-            settings_digest: digest("settings_sha256", &hello.settings_sha256)?,
-        })
-    }
-}
-
-impl From<Hello> for v1::Hello {
-    fn from(hello: Hello) -> Self {
-        let pair = |(key, value): (&str, &str)| v1::Setting { key: key.into(), value: value.into() };
-        Self {
-            protocol_version: hello.protocol,
-            run_id: hello.run.into(),
-            party: hello.party.into(),
-            settings: hello.settings.pairs().map(pair).collect(),
-            settings_sha256: hello.settings_digest.0.to_vec(),
-        }
+            Message::Checkpointed(done) => (done.step, Confirmation::Checkpointed.into()),
+            Message::Restored(done) => (done.step, Confirmation::Restored.into()),
+            Message::Finished(done) => (done.step, Confirmation::Finished.into()),
+        };
+        Ok(Self::Answer(step, answer))
     }
 }
 
@@ -129,14 +52,18 @@ impl From<FromParty> for v1::PartyMessage {
                 salted_sha256: digest.digest.0.to_vec(),
                 left_out: excluded.as_bytes().to_vec(),
             }),
-            FromParty::Codes { step, bytes } => Message::Codes(v1::Codes { step, bits: bytes }),
-            FromParty::Checkpointed { step } => Message::Checkpointed(v1::Checkpointed { step }),
-            FromParty::Restored { step } => Message::Restored(v1::Restored { step }),
-            FromParty::Frozen { step, encoder } => {
-                Message::Frozen(v1::Frozen { step, encoder_sha256: encoder.0.to_vec() })
-            }
-            FromParty::Finished { step } => Message::Finished(v1::Finished { step }),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
+            FromParty::Answer(step, answer) => match answer {
+                Answer::Codes(bits) => Message::Codes(v1::Codes { step, bits }),
+                Answer::Frozen(encoder) => {
+                    Message::Frozen(v1::Frozen { step, encoder_sha256: encoder.0.to_vec() })
+                }
+                Answer::Confirmed(confirmation) => match confirmation {
+                    Confirmation::Checkpointed => Message::Checkpointed(v1::Checkpointed { step }),
+                    Confirmation::Restored => Message::Restored(v1::Restored { step }),
+                    Confirmation::Finished => Message::Finished(v1::Finished { step }),
+                },
+            },
         };
         Self { message: Some(message) }
     }
@@ -147,25 +74,27 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
 
     fn try_from(message: v1::CoordinatorMessage) -> Result<Self> {
         use v1::coordinator_message::Message;
-        Ok(match message.message.ok_or(WireError::Missing("its content"))? {
-            Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
-            Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
-            Message::Accepted(v1::Accepted {}) => Self::Accepted,
-            Message::Begin(begin) => Self::Begin { excluded: ExcludedRecords::from_bytes(begin.left_out) },
-            Message::Encode(encode) => Self::Encode {
-                step: encode.step,
-                rows: encode.rows.ok_or(WireError::Missing("rows"))?.try_into()?,
-            },
+        let (step, request) = match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Welcome(welcome) => return Ok(Self::Welcome { salt: salt(&welcome.salt)? }),
+            Message::Refused(refused) => return Ok(Self::Refused { text: text(&refused.text) }),
+            Message::Accepted(v1::Accepted {}) => return Ok(Self::Accepted),
+            Message::Begin(begin) => {
+                return Ok(Self::Begin { excluded: ExcludedRecords::from_bytes(begin.left_out) });
+            }
             Message::Gradient(gradient) => {
                 let values = gradient.values.ok_or(WireError::Missing("a gradient's values"))?;
-                Self::Gradient { step: gradient.step, gradient: values.try_into()? }
+                return Ok(Self::Gradient { step: gradient.step, gradient: values.try_into()? });
             }
-            Message::Checkpoint(asked) => Self::Checkpoint { step: asked.step, label: label(asked.label)? },
-            Message::Restore(asked) => Self::Restore { step: asked.step, label: label(asked.label)? },
-            Message::Draw(asked) => Self::EncodeSynthetic { step: asked.step, chunk: asked.chunk },
-            Message::Freeze(asked) => Self::Freeze { step: asked.step },
-            Message::Finish(asked) => Self::Finish { step: asked.step },
-        })
+            Message::Encode(asked) => {
+                (asked.step, Request::Encode(asked.rows.ok_or(WireError::Missing("rows"))?.try_into()?))
+            }
+            Message::Draw(asked) => (asked.step, Request::EncodeSynthetic { chunk: asked.chunk }),
+            Message::Checkpoint(asked) => (asked.step, Command::Checkpoint(label(asked.label)?).into()),
+            Message::Restore(asked) => (asked.step, Command::Restore(label(asked.label)?).into()),
+            Message::Freeze(asked) => (asked.step, Request::Freeze),
+            Message::Finish(asked) => (asked.step, Request::Finish),
+        };
+        Ok(Self::Request(step, request))
     }
 }
 
@@ -179,21 +108,23 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Begin { excluded } => {
                 Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec() })
             }
-            FromCoordinator::Encode { step, rows } => {
-                Message::Encode(v1::Encode { step, rows: Some(rows.into()) })
-            }
             FromCoordinator::Gradient { step, gradient } => {
                 Message::Gradient(v1::Gradient { step, values: Some(gradient.into()) })
             }
-            FromCoordinator::Checkpoint { step, label } => {
-                Message::Checkpoint(v1::Checkpoint { step, label: v1::Label::from(label).into() })
-            }
-            FromCoordinator::Restore { step, label } => {
-                Message::Restore(v1::Restore { step, label: v1::Label::from(label).into() })
-            }
-            FromCoordinator::EncodeSynthetic { step, chunk } => Message::Draw(v1::Draw { step, chunk }),
-            FromCoordinator::Freeze { step } => Message::Freeze(v1::Freeze { step }),
-            FromCoordinator::Finish { step } => Message::Finish(v1::Finish { step }),
+            FromCoordinator::Request(step, request) => match request {
+                Request::Encode(rows) => Message::Encode(v1::Encode { step, rows: Some(rows.into()) }),
+                Request::EncodeSynthetic { chunk } => Message::Draw(v1::Draw { step, chunk }),
+                Request::Command(command) => match command {
+                    Command::Checkpoint(label) => {
+                        Message::Checkpoint(v1::Checkpoint { step, label: v1::Label::from(label).into() })
+                    }
+                    Command::Restore(label) => {
+                        Message::Restore(v1::Restore { step, label: v1::Label::from(label).into() })
+                    }
+                },
+                Request::Freeze => Message::Freeze(v1::Freeze { step }),
+                Request::Finish => Message::Finish(v1::Finish { step }),
+            },
         };
         Self { message: Some(message) }
     }
@@ -291,9 +222,10 @@ impl From<CheckpointLabel> for v1::Label {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_core::GradientEncoding;
-    use hashvfl_core::protocol::message::PROTOCOL_VERSION;
+    use hashvfl_core::limits::MAX_TEXT_BYTES;
+    use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
     use hashvfl_core::settings::{RunSettings, Task};
+    use hashvfl_core::{Digest, GradientEncoding, PartyName, RunId};
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -316,11 +248,11 @@ mod tests {
                 digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
                 excluded: ExcludedRecords::of(&[2], 7),
             },
-            FromParty::Codes { step: 1, bytes: vec![1, 2, 3] },
-            FromParty::Checkpointed { step: 2 },
-            FromParty::Restored { step: 3 },
-            FromParty::Frozen { step: 4, encoder: Digest([1; 32]) },
-            FromParty::Finished { step: 5 },
+            FromParty::Answer(1, Answer::Codes(vec![1, 2, 3])),
+            FromParty::Answer(2, Confirmation::Checkpointed.into()),
+            FromParty::Answer(3, Confirmation::Restored.into()),
+            FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
+            FromParty::Answer(5, Confirmation::Finished.into()),
             FromParty::Failed { text: "no disk left".into() },
         ]
     }
@@ -332,20 +264,20 @@ mod tests {
             FromCoordinator::Refused { text: "no".into() },
             FromCoordinator::Accepted,
             FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7) },
-            FromCoordinator::Encode { step: 1, rows: RowSelection::Batch { epoch: 2, batch: 3 } },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
-            FromCoordinator::Checkpoint { step: 2, label: CheckpointLabel::Best },
-            FromCoordinator::Restore { step: 3, label: CheckpointLabel::Latest },
-            FromCoordinator::EncodeSynthetic { step: 5, chunk: 1 },
-            FromCoordinator::Freeze { step: 4 },
-            FromCoordinator::Finish { step: 5 },
         ];
+        let mut requests = vec![
+            Request::Encode(RowSelection::Batch { epoch: 2, batch: 3 }),
+            Command::Checkpoint(CheckpointLabel::Best).into(),
+            Command::Restore(CheckpointLabel::Latest).into(),
+            Request::EncodeSynthetic { chunk: 1 },
+            Request::Freeze,
+            Request::Finish,
+        ];
+        requests.extend(Part::ALL.map(|part| Request::Encode(RowSelection::Chunk { part, chunk: 1 })));
         messages.extend(
-            Part::ALL.map(|part| FromCoordinator::Encode {
-                step: 6,
-                rows: RowSelection::Chunk { part, chunk: 1 },
-            }),
+            requests.into_iter().zip(1..).map(|(request, step)| FromCoordinator::Request(step, request)),
         );
         messages
     }
@@ -364,21 +296,21 @@ mod tests {
         }
     }
 
-    /// What the README states for d = 64 and a batch of 256: at most 10 bytes a record up, 72 down.
+    /// What the README states for d = 64 and a batch of 256: at most 10 bytes per record up, 72 down.
     #[test]
-    fn bytes_a_record_and_step_at_64_bits() {
+    fn bytes_per_record_and_step_at_64_bits() {
         let (rows, bits) = (256, 64);
-        let up = FromParty::Codes { step: 1_000_000, bytes: vec![0; rows * bits / 8] };
+        let up = FromParty::Answer(1_000_000, Answer::Codes(vec![0; rows * bits / 8]));
         let up = v1::PartyMessage::from(up).encoded_len() as f64 / rows as f64;
-        let encode =
-            FromCoordinator::Encode { step: 1_000_000, rows: RowSelection::Batch { epoch: 300, batch: 300 } };
+        let encode = Request::Encode(RowSelection::Batch { epoch: 300, batch: 300 });
+        let encode = FromCoordinator::Request(1_000_000, encode);
         let gradient = Gradient::encode(vec![0.1; rows * bits], bits, GradientEncoding::Int8);
         let gradient = FromCoordinator::Gradient { step: 1_000_000, gradient };
         let down: usize =
             [encode, gradient].into_iter().map(|m| v1::CoordinatorMessage::from(m).encoded_len()).sum();
         let down = down as f64 / rows as f64;
-        assert!(up <= 10.0, "{up} bytes a record up");
-        assert!(down <= 72.0, "{down} bytes a record down");
+        assert!(up <= 10.0, "{up} bytes per record up");
+        assert!(down <= 72.0, "{down} bytes per record down");
     }
 
     #[test]

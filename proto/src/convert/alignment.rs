@@ -3,8 +3,11 @@
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::{Digest, PartyName, Settings};
 
-use crate::convert::{WireError, digest, limit, text};
+use crate::convert::{WireError, digest, limit, pairs, settings, text, wire_message};
 use crate::v1;
+
+wire_message!(FromHolder, v1::HolderMessage);
+wire_message!(FromRelay, v1::RelayMessage);
 
 /// A frame that goes from one holder to another.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,9 +77,7 @@ impl TryFrom<v1::HolderMessage> for FromHolder {
             Message::Enrol(enrol) => Self::Enrol {
                 protocol: enrol.protocol_version,
                 holder: PartyName::new(enrol.holder)?,
-                settings: Settings::from_pairs(
-                    enrol.settings.into_iter().map(|pair| (pair.key, pair.value)),
-                )?,
+                settings: settings(enrol.settings)?,
                 settings_digest: digest("settings_sha256", &enrol.settings_sha256)?,
             },
             Message::Envelope(envelope) => Self::Envelope(envelope.try_into()?),
@@ -88,15 +89,12 @@ impl From<FromHolder> for v1::HolderMessage {
     fn from(message: FromHolder) -> Self {
         use v1::holder_message::Message;
         let message = match message {
-            FromHolder::Enrol { protocol, holder, settings, settings_digest } => {
-                let pair = |(key, value): (&str, &str)| v1::Setting { key: key.into(), value: value.into() };
-                Message::Enrol(v1::Enrol {
-                    protocol_version: protocol,
-                    holder: holder.into(),
-                    settings: settings.pairs().map(pair).collect(),
-                    settings_sha256: settings_digest.0.to_vec(),
-                })
-            }
+            FromHolder::Enrol { protocol, holder, settings, settings_digest } => Message::Enrol(v1::Enrol {
+                protocol_version: protocol,
+                holder: holder.into(),
+                settings: pairs(&settings),
+                settings_sha256: settings_digest.0.to_vec(),
+            }),
             FromHolder::Envelope(envelope) => Message::Envelope(envelope.into()),
         };
         Self { message: Some(message) }

@@ -1,8 +1,8 @@
 //! The network of a process whose main thread computes.
 //!
-//! A step of a run is short, and handing a message from a network thread to the computing one costs about as much
-//! as a small model's forward pass. So the thread that waits for a message drives the network itself. Where it
-//! computes for longer, a keeper thread does, so that keepalives are answered and newcomers are greeted.
+//! A step of a run is short. Handing a message from a network thread to the computing thread costs about as much as the
+//! forward pass of a small model. So the thread that waits for a message drives the network itself. While it computes for
+//! longer, a keeper thread drives it, so that keepalives are answered and new peers are greeted.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-/// How long the network may rest before the keeper takes over.
+/// How long nobody may drive the network before the keeper takes over.
 const REST: Duration = Duration::from_millis(500);
 
 struct Shared {
@@ -61,9 +61,9 @@ impl Driver {
         output
     }
 
-    /// Lets what was sent leave before this thread computes: otherwise it lies in a queue until the next wait.
+    /// Lets messages that were sent leave before this thread computes. Otherwise they stay in a queue until the next wait.
     pub fn flush(&self) {
-        // Tasks that are ready run before this one is asked again, and those that they wake after them.
+        // Tasks that are ready run before this one resumes, and so do the tasks that they wake.
         self.wait(tokio::task::yield_now());
     }
 }

@@ -1,4 +1,4 @@
-//! How a process that serves hears that it should end.
+//! How a process that serves learns that it should end.
 
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ impl Stop {
         Self(told)
     }
 
-    /// Until that happens.
+    /// Waits until that happens.
     pub async fn stopped(&mut self) {
         let _ = self.0.wait_for(|stopped| *stopped).await;
     }
