@@ -10,8 +10,8 @@ use crate::evaluation::score::{Scored, Scorer, moments};
 use crate::evaluation::victim::CANDIDATES;
 use crate::evidence::knowledge::{Fact, Features, Sources, names};
 use crate::metrics::{Bootstrap, reidentify};
-use crate::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
-use crate::reconstruction::regression::{Examples, Regression, column_means};
+use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
+use crate::attacks::reconstruction::regression::{Examples, Regression, column_means};
 use crate::report::{AttackResult, CutKind, Estimate, names as figures};
 
 /// One cut under attack.

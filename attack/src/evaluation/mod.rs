@@ -28,8 +28,8 @@ use crate::evidence::Evidence;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::inference::label_defences::LabelFindings;
-use crate::reconstruction::inversion::Matching;
+use crate::attacks::inference::label_defences::LabelFindings;
+use crate::attacks::reconstruction::inversion::Matching;
 use crate::report::{CutKind, NONE_PROVEN, Report, VERSION};
 
 /// Evaluates the run of `recording`.

@@ -6,7 +6,7 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::metrics::{Bootstrap, attribute, error, image, reidentify, worst};
-use crate::reconstruction::regression::column_means;
+use crate::attacks::reconstruction::regression::column_means;
 use crate::report::{Estimate, names};
 
 /// Most records among which one is looked for again.

@@ -15,7 +15,7 @@ use crate::evidence::simulation::Simulated;
 use crate::evidence::split::Split;
 use crate::evidence::{Evidence, PartyData};
 use crate::metrics::{Bootstrap, dcs};
-use crate::reconstruction::inversion::Matching;
+use crate::attacks::reconstruction::inversion::Matching;
 use crate::report::{CutKind, Estimate, Report, UtilityPoint, baseline_of, names};
 
 /// Records among which one is looked for.

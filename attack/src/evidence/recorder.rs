@@ -5,7 +5,7 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection}
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 
-use crate::active::steering_server::Steer;
+use crate::attacks::active::steering_server::Steer;
 
 /// Something that can be recorded.
 pub trait Recorded: Embedding + Sized {

@@ -20,7 +20,7 @@ use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, L
 use hashvfl_transcript::{Header, Recording, Transcript};
 use rand::Rng;
 
-use crate::active::steering_server::Steer;
+use crate::attacks::active::steering_server::Steer;
 use crate::evidence::observed::Observed;
 use crate::evidence::recorder::{Recorded, Recorder};
 use crate::evidence::{Evidence, PartyData};

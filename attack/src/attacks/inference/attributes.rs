@@ -12,7 +12,7 @@ use crate::evaluation::victim::{AttackSurface, Findings, TEST, VictimContext};
 use crate::evidence::knowledge::{Fact, names as known};
 use crate::metrics::attribute::levels;
 use crate::metrics::error::column;
-use crate::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::report::names;
 
 /// Added to shares: a value that hardly occurs must not be guessed all the time.

@@ -16,7 +16,7 @@ use hashvfl_learning::top::loss::Labels;
 use crate::evaluation::victim::{AttackSurface, Findings, VictimContext};
 use crate::evidence::knowledge::{Fact, names as known};
 use crate::metrics::{Bootstrap, label};
-use crate::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::report::{CutKind, names};
 
 /// Members, then as many others.

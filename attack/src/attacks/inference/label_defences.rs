@@ -9,7 +9,7 @@ use hashvfl_learning::top::loss::{Evaluation, Labels};
 
 use crate::evaluation::victim::{TRAINING, VictimContext};
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::inference::labels::{Inference, Insider};
+use crate::attacks::inference::labels::{Inference, Insider};
 use crate::report::{AttackResult, Chart, Curve, Estimate, UtilityPoint, names, strongest};
 
 /// Share of the records from which labelled ones and the shares of classes are drawn.

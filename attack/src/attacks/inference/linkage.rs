@@ -12,7 +12,7 @@ use crate::evidence::knowledge::{Fact, names as known};
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::metrics::{Bootstrap, reidentify};
-use crate::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::report::{CutKind, Spread, names};
 
 impl VictimContext<'_> {

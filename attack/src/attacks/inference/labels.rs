@@ -18,7 +18,7 @@ use hashvfl_core::random::{shuffle, stream};
 
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::metrics::{Bootstrap, label};
-use crate::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::report::{AttackResult, CutKind, Estimate, names};
 
 /// Labelled records of each class that the party has.

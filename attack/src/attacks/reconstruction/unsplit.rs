@@ -7,8 +7,8 @@ use std::time::Instant;
 use crate::evaluation::context::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
-use crate::reconstruction::inversion::{Inversion, Matching, Through};
-use crate::reconstruction::substitute::Batches;
+use crate::attacks::reconstruction::inversion::{Inversion, Matching, Through};
+use crate::attacks::reconstruction::substitute::Batches;
 use crate::report::CutKind;
 
 /// Turns, and in each the steps on columns and the updates of the clone. The authors take 1,000 turns of 100 and 100.

@@ -16,8 +16,8 @@ use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
-use crate::active::critic::Critic;
-pub use crate::active::critic::{CriticConfig, Objective};
+use crate::attacks::critic::Critic;
+pub use crate::attacks::critic::{CriticConfig, Objective};
 
 /// A hijacker's choices.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use hashvfl_core::gradient_monitor::Cause;
 use hashvfl_learning::encoder::CutLayer;
 
-use crate::active::steering_server::Steer;
+use crate::attacks::active::steering_server::Steer;
 use crate::evaluation::victim::{AttackSurface, Findings, TEST, VictimContext};
 use crate::evidence::knowledge::Fact;
 use crate::evidence::simulation::{RunVariant, steered};

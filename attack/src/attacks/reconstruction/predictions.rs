@@ -25,8 +25,8 @@ use crate::evaluation::score::moments;
 use crate::evaluation::victim::{AttackSurface, Findings, VictimContext};
 use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
-use crate::reconstruction::regression::{Examples, Regression};
-use crate::reconstruction::substitute::Batches;
+use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::substitute::Batches;
 use crate::report::{CutKind, names};
 
 /// Values of noise that the generator is given, and its draws whose mean is the guess.

@@ -16,12 +16,12 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::init::Init;
 
-use crate::active::critic::{Critic, CriticConfig, Objective};
+use crate::attacks::critic::{Critic, CriticConfig, Objective};
 use crate::evaluation::context::{AttackContext, AttackOutcome};
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
-use crate::reconstruction::regression::{Examples, Regression};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::report::CutKind;
 
 /// Records of a batch.

@@ -8,9 +8,9 @@ use hashvfl_learning::encoder::Encoder;
 
 use crate::evaluation::context::{AttackContext, AttackOutcome, victims};
 use crate::evaluation::score::moments;
-use crate::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
-use crate::reconstruction::regression::{ConvolutionalRegression, Maps};
-use crate::reconstruction::substitute::Drawing;
+use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
+use crate::attacks::reconstruction::regression::{ConvolutionalRegression, Maps};
+use crate::attacks::reconstruction::substitute::Drawing;
 
 /// Prior weights among which the search chooses: features say more than a code, and count for more.
 const PRIORS: [f32; 3] = [1e-5, 1e-4, 1e-3];
