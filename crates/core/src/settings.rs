@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::gradient::GradientEncoding;
@@ -288,37 +289,15 @@ impl RunSettings {
     /// The settings as canonical pairs: sorted keys, shortest exact numbers. Both sides digest the pairs, so their keys
     /// stay what they were when config files got other words ([`CONFIG_WORDS`]).
     pub fn to_settings(&self) -> Settings {
-        let names: Vec<&str> = self.parties.iter().map(PartyName::as_str).collect();
-        let pairs = [
-            ("parties", names.join(",")),
-            ("task", self.task.to_string()),
-            ("bits", self.bits.to_string()),
-            ("epochs", self.epochs.to_string()),
-            ("batch_rows", self.batch_rows.to_string()),
-            ("learning_rate", self.learning_rate.to_string()),
-            ("schedule", self.schedule.to_string()),
-            ("cycles", self.cycles.to_string()),
-            ("gradient", self.gradient.to_string()),
-            (
-                "gradient_noise",
-                self.gradient_noise.map_or_else(|| "none".to_string(), |noise| noise.to_string()),
-            ),
-            ("seed", self.seed.to_string()),
-            ("row_order", self.row_order.to_string()),
-            ("test_share", self.test_fraction.to_string()),
-            ("validation_share", self.validation_fraction.to_string()),
-            ("cohort_share", self.cohort_fraction.to_string()),
-            ("refit", self.refit.to_string()),
-            (
-                "randomised_response",
-                self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
-            ),
-            ("calibration_share", self.calibration_fraction.to_string()),
-            ("party_dropout", self.party_dropout.to_string()),
-            ("on_refusal", self.on_refusal.to_string()),
-        ];
-        let mut settings: BTreeMap<String, String> =
-            pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect();
+        // Unwrap safety: a struct of scalars, names and lists of names has a form in JSON.
+        let Ok(Value::Object(fields)) = serde_json::to_value(self) else {
+            unreachable!("settings are a table")
+        };
+        let mut settings: BTreeMap<String, String> = OPTIONAL
+            .iter()
+            .map(|key| (format!("run.{key}"), "none".to_string()))
+            .chain(fields.iter().map(|(key, value)| (wire_key(key), canonical(value))))
+            .collect();
         if self.randomised_response.is_some() {
             settings.insert(RESPONSE_DRAW.to_string(), "per-request".to_string());
         }
@@ -365,6 +344,29 @@ pub enum PairsError {
     /// A key stands twice.
     #[error("a key stands twice in the settings")]
     Duplicate,
+}
+
+/// Keys that a config file may lack and that have no default: "none" among the canonical pairs.
+const OPTIONAL: [&str; 2] = ["gradient_noise", "randomised_response"];
+
+/// The canonical key of a field.
+fn wire_key(field: &str) -> String {
+    let key = format!("run.{field}");
+    let other = CONFIG_WORDS.iter().find(|(_, word)| *word == key);
+    other.map_or(key, |(wire, _)| wire.to_string())
+}
+
+/// The canonical text of a value: numbers as Rust writes them, lists with commas.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string(),
+            _ => number.to_string(),
+        },
+        Value::Array(items) => items.iter().map(canonical).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
 }
 
 /// Keys of the canonical pairs that config files write otherwise.
@@ -472,31 +474,34 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_that_peers_digest_are_what_they_were() {
-        let keys: Vec<String> = settings().to_settings().pairs().map(|(key, _)| key.to_string()).collect();
+    fn the_pairs_that_peers_digest_are_what_they_were() {
+        let settings =
+            RunSettings { gradient_noise: Some(1e-7), learning_rate: 0.00002, seed: u64::MAX, ..settings() };
+        let pairs: Vec<String> =
+            settings.to_settings().pairs().map(|(key, value)| format!("{key} = {value}")).collect();
         let expected = [
-            "batch_rows",
-            "bits",
-            "calibration_share",
-            "cohort_share",
-            "cycles",
-            "epochs",
-            "gradient",
-            "gradient_noise",
-            "learning_rate",
-            "on_refusal",
-            "parties",
-            "party_dropout",
-            "randomised_response",
-            "refit",
-            "row_order",
-            "schedule",
-            "seed",
-            "task",
-            "test_share",
-            "validation_share",
+            "batch_rows = 256",
+            "bits = 16",
+            "calibration_share = 0",
+            "cohort_share = 1",
+            "cycles = 1",
+            "epochs = 30",
+            "gradient = int8",
+            "gradient_noise = 0.0000001",
+            "learning_rate = 0.00002",
+            "on_refusal = end",
+            "parties = bank,telecom",
+            "party_dropout = 0",
+            "randomised_response = none",
+            "refit = false",
+            "row_order = shuffled",
+            "schedule = one-cycle",
+            "seed = 18446744073709551615",
+            "task = binary",
+            "test_share = 0.2",
+            "validation_share = 0.1",
         ];
-        assert_eq!(keys, expected.map(|key| format!("run.{key}")));
+        assert_eq!(pairs, expected.map(|pair| format!("run.{pair}")));
     }
 
     #[test]

@@ -1,9 +1,7 @@
-//! Which device computes: wgpu where there is an adapter, burn-flex on the CPU otherwise.
-
-use std::sync::OnceLock;
+//! Which device computes: wgpu where there is an adapter, burn-flex on the CPU otherwise. Without the feature `wgpu` it is
+//! always the CPU.
 
 pub use burn::tensor::Device;
-use burn::tensor::wgpu::wgpu::DeviceType;
 use serde::{Deserialize, Serialize};
 
 /// The `device` setting.
@@ -30,11 +28,20 @@ pub struct Opened {
 
 /// A device that was asked for and cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "device = \"wgpu\" was asked for, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver (software: Debian's mesa-vulkan-drivers), or set device = \"cpu\""
-)]
-pub struct DeviceError {
-    reason: String,
+pub enum DeviceError {
+    /// There is no adapter, or it does not open.
+    #[error(
+        "device = \"wgpu\" was asked for, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver (software: Debian's mesa-vulkan-drivers), or set device = \"cpu\""
+    )]
+    NoAdapter {
+        /// What the driver said.
+        reason: String,
+    },
+    /// The program was built without the feature `wgpu`.
+    #[error(
+        "device = \"wgpu\" was asked for, but this program was built without wgpu: build it with `--features wgpu`, or set device = \"cpu\""
+    )]
+    NotBuilt,
 }
 
 #[derive(Clone)]
@@ -46,12 +53,12 @@ struct Adapter {
 /// Opens the device of a choice.
 ///
 /// # Errors
-/// If wgpu was asked for by name and no adapter can be opened.
+/// If wgpu was asked for by name and no adapter can be opened, or the program was built without wgpu.
 pub fn open(choice: DeviceChoice) -> Result<Opened, DeviceError> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu()),
-        DeviceChoice::Wgpu => adapter().map(|adapter| adapter.opened),
-        DeviceChoice::Auto => match adapter() {
+        DeviceChoice::Wgpu => gpu::adapter().map(|adapter| adapter.opened),
+        DeviceChoice::Auto => match gpu::adapter() {
             Ok(adapter) if !adapter.software => Ok(adapter.opened),
             Ok(_) | Err(_) => Ok(cpu()),
         },
@@ -67,15 +74,36 @@ fn cpu() -> Opened {
     Opened { device: Device::flex(), name: "CPU (burn-flex)".to_string() }
 }
 
-/// The process's adapter, opened once: burn registers one runtime a process.
-fn adapter() -> Result<Adapter, DeviceError> {
-    static ADAPTER: OnceLock<Result<Adapter, DeviceError>> = OnceLock::new();
-    let open = || {
+/// Opens adapters.
+#[cfg(feature = "wgpu")]
+mod gpu {
+    use std::sync::OnceLock;
+
+    use burn::tensor::wgpu::wgpu::DeviceType;
+
+    use super::{Adapter, Device, DeviceError, Opened};
+
+    /// The process's adapter, opened once: burn registers one runtime per process.
+    pub(super) fn adapter() -> Result<Adapter, DeviceError> {
+        static ADAPTER: OnceLock<Result<Adapter, DeviceError>> = OnceLock::new();
+        ADAPTER.get_or_init(open).clone()
+    }
+
+    fn open() -> Result<Adapter, DeviceError> {
         let opened = Device::wgpu_options().init_with_setup();
-        let (device, setup) = opened.map_err(|error| DeviceError { reason: error.to_string() })?;
+        let (device, setup) = opened.map_err(|error| DeviceError::NoAdapter { reason: error.to_string() })?;
         let info = setup.adapter.get_info();
         let name = format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type);
         Ok(Adapter { opened: Opened { device, name }, software: info.device_type == DeviceType::Cpu })
-    };
-    ADAPTER.get_or_init(open).clone()
+    }
+}
+
+/// The same without the feature `wgpu`.
+#[cfg(not(feature = "wgpu"))]
+mod gpu {
+    use super::{Adapter, DeviceError};
+
+    pub(super) fn adapter() -> Result<Adapter, DeviceError> {
+        Err(DeviceError::NotBuilt)
+    }
 }

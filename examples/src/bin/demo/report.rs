@@ -42,35 +42,14 @@ impl Report {
         Self { federation, baselines, demo_seconds }
     }
 
-    /// Prints the table.
+    /// Prints how well the federation predicts, beside what it is compared with.
     pub fn print(&self) {
-        let percent = |evaluation: &Evaluation| {
-            evaluation.accuracy.map_or("none".to_string(), |accuracy| format!("{:.1} %", accuracy * 100.0))
-        };
-        let federation = self.federation.test.as_ref().map_or("none".to_string(), percent);
-        let (bytes, released) = (&self.federation.bytes, &self.federation.bits_released_per_record);
-        let without = |party: &str| {
-            let mut found = self.federation.without.iter().filter(|(name, _)| name.as_str() == party);
-            found.next().map_or("none".to_string(), |(_, evaluation)| percent(evaluation))
-        };
-        let rows = [
-            ("test accuracy, federation on hash codes", federation),
-            ("  the same without the left party's codes", without("left")),
-            ("  the same without the right party's codes", without("right")),
-            ("  left party alone", percent(&self.baselines.left_alone)),
-            ("  right party alone", percent(&self.baselines.right_alone)),
-            ("  same network, all columns, no hashing", percent(&self.baselines.joined_without_hashing)),
-            ("bytes up, a record, step and party", format!("{:.2}", bytes.up_per_record_and_step)),
-            ("bytes down, a record, step and party", format!("{:.2}", bytes.down_per_record_and_step)),
-            ("bits released by a party, training record", released.cohort_train.to_string()),
-            ("bits released by a party, test record", released.test.to_string()),
-            ("seconds, federation of three processes", format!("{:.1}", self.federation.seconds.run)),
-            ("seconds, with tuning, baselines and attacks", format!("{:.1}", self.demo_seconds)),
-        ];
-        say!("");
-        for (name, value) in rows {
-            say!("  {name:<44} {value:>10}");
-        }
+        let accuracy = |evaluation: &Evaluation| evaluation.accuracy.unwrap_or(0.0);
+        say!("\nCorrect on test digits");
+        bar("federation, hash codes only", self.federation.test.as_ref().map_or(0.0, accuracy));
+        bar("left half alone", accuracy(&self.baselines.left_alone));
+        bar("right half alone", accuracy(&self.baselines.right_alone));
+        bar("both halves in one place", accuracy(&self.baselines.joined_without_hashing));
     }
 
     /// Writes the JSON.
@@ -78,4 +57,13 @@ impl Report {
         let text = serde_json::to_vec_pretty(self)?;
         Ok(hashvfl_files::write_whole(path, &text)?)
     }
+}
+
+/// Cells of a full bar.
+const WIDTH: f64 = 30.0;
+
+/// Prints one bar of a chart; `fraction` is from 0 to 1, what lies below is drawn as 0.
+pub fn bar(name: &str, fraction: f64) {
+    let cells = "█".repeat((fraction.clamp(0.0, 1.0) * WIDTH).round() as usize);
+    say!("  {name:<42} {:>5.1} %  {cells}", fraction * 100.0);
 }
