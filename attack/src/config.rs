@@ -18,15 +18,15 @@ pub struct AttackConfig {
     /// The party of the coordinator's own organisation, whose columns the adversary has; absent: it has none.
     #[serde(default)]
     pub own: Option<PartyName>,
-    /// Shares of the records that the adversary has as auxiliary ones, each at most 0.5. The last is used where one
-    /// share must do.
+    /// Fractions of the records that the adversary has as auxiliary ones, each at most 0.5, rising. The last is used where
+    /// one must do.
     #[serde(default = "default_fractions")]
     pub auxiliary_fractions: Vec<f64>,
     /// Code lengths at which the run is repeated in this process; may be empty.
     #[serde(default)]
     pub bits: Vec<usize>,
-    /// Epsilons a bit of randomised response at which the run is repeated in this process; may be empty. A draw of a code
-    /// costs `run.bits` times as much, and draws add up.
+    /// Epsilons per bit of randomised response at which the run is repeated in this process; may be empty. A draw of a
+    /// code costs `run.bits` times as much, and draws add up.
     #[serde(default)]
     pub randomised_response: Vec<f64>,
     /// Whether the run is repeated in this process with encode-once training, to compare.
@@ -106,10 +106,10 @@ impl AttackConfig {
             anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
         })?;
         config.manifest = folder.join(&config.manifest);
-        let fits = |share: &f64| *share > 0.0 && *share <= 0.5;
+        let fits = |fraction: &f64| *fraction > 0.0 && *fraction <= 0.5;
         ensure!(
             !config.auxiliary_fractions.is_empty() && config.auxiliary_fractions.iter().all(fits),
-            "auxiliary_fractions must be one or more shares above 0 and at most 0.5"
+            "auxiliary_fractions must be one or more fractions above 0 and at most 0.5"
         );
         ensure!(
             config.auxiliary_fractions.is_sorted_by(|a, b| a < b),
@@ -120,8 +120,8 @@ impl AttackConfig {
         Ok(config)
     }
 
-    /// The largest share.
-    pub fn share(&self) -> f64 {
+    /// The largest fraction of auxiliary records.
+    pub fn auxiliary_fraction(&self) -> f64 {
         self.auxiliary_fractions.last().copied().unwrap_or(0.5)
     }
 }

@@ -92,6 +92,11 @@ where
         Ok(batches)
     }
 
+    /// None: no simulated run fits detectors, which alone need them.
+    fn encode_synthetic(&mut self, _chunk: u32) -> anyhow::Result<Vec<P::Embedding>> {
+        Ok(Vec::new())
+    }
+
     fn learn(&mut self, mut gradients: Vec<Gradient>) -> anyhow::Result<()> {
         if let Some(steer) = &mut self.steer {
             let honest = &mut gradients[steer.victim()];

@@ -76,19 +76,13 @@ impl Metric {
         format!("{} to {}", self.number(estimate.low), self.number(estimate.high))
     }
 
-    /// A figure with its unit: "12.0 %".
-    pub fn value(self, estimate: Estimate) -> String {
-        format!("{}{}", self.number(estimate.value), self.per_cent())
-    }
-
-    /// A figure with its interval in a sentence: "12.0 % (95 % interval 10.1 to 14.2 %)".
+    /// A figure with its interval in a sentence: "12.0 % (10.1 to 14.2)".
     pub fn phrase(self, estimate: Estimate) -> String {
-        let unit = self.per_cent();
-        format!("{}{unit} (95 % interval {}{unit})", self.number(estimate.value), self.range(estimate))
+        format!("{}{} ({})", self.number(estimate.value), self.per_cent(), self.range(estimate))
     }
 
     /// The unit behind a figure: " %" or nothing.
-    pub fn per_cent(self) -> &'static str {
+    fn per_cent(self) -> &'static str {
         if self.is_fraction() { " %" } else { "" }
     }
 }
@@ -192,8 +186,8 @@ mod tests {
     #[test]
     fn fractions_are_in_per_cent_and_zero_has_no_sign() {
         let estimate = Estimate { value: 0.1204, low: -0.0001, high: 0.25 };
-        assert_eq!(Metric::Skill.phrase(estimate), "12.0 % (95 % interval 0.0 to 25.0 %)");
-        assert_eq!(Metric::Auc.phrase(estimate), "0.120 (95 % interval 0.000 to 0.250)");
+        assert_eq!(Metric::Skill.phrase(estimate), "12.0 % (0.0 to 25.0)");
+        assert_eq!(Metric::Auc.phrase(estimate), "0.120 (0.000 to 0.250)");
         assert_eq!(Metric::Skill.number(-0.5), "\u{2212}50.0");
         assert_eq!(Quantity::of_task(Task::Multiclass).number(0.5), "50.0");
         assert_eq!(Quantity::from("found").number(0.5), "0.500");

@@ -178,11 +178,32 @@ pub struct Grid {
     pub rows: Vec<PictureRow>,
 }
 
-/// A check on the harness itself.
+/// What is checked of the evaluation itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckId {
+    /// An attack with more to learn from must do better.
+    MoreRecordsHelp,
+    /// An attack on codes that were dealt out anew must fall to what it knows without codes.
+    ShuffledCodes,
+    /// The manifest's model must give the very codes of the transcript.
+    SameCodes,
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MoreRecordsHelp => "more auxiliary records make the attack stronger",
+            Self::ShuffledCodes => "on shuffled codes the attack falls to the one without codes",
+            Self::SameCodes => "the manifest's model and columns give the transcript's codes",
+        })
+    }
+}
+
+/// A check on the evaluation itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// What was checked.
-    pub name: String,
+    pub name: CheckId,
     /// Whether it held.
     pub held: bool,
     /// The figures behind it.
@@ -220,7 +241,7 @@ pub struct Report {
     pub utility_metric: String,
     /// Pictures.
     pub grids: Vec<Grid>,
-    /// Checks on the harness.
+    /// Checks on the evaluation itself.
     pub checks: Vec<Check>,
     /// A lower bound on what leaks, or [`NONE_PROVEN`].
     pub lower_bound: String,

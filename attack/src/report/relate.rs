@@ -82,7 +82,8 @@ impl Report {
                 && (other.cut, other.releases) == (result.cut, result.releases)
                 && other.defence == result.defence
         };
-        let above = |other: &&AttackResult| other.metrics.get(&metric).is_some_and(|f| f.value > estimate.high);
+        let above =
+            |other: &&AttackResult| other.metrics.get(&metric).is_some_and(|f| f.value > estimate.high);
         strongest(self.results.iter().filter(|other| !other.is_baseline()).filter(alike).filter(above))
     }
 

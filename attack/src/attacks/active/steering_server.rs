@@ -19,7 +19,7 @@ use crate::evaluation::score::moments;
 /// Units of the decoder's hidden layers, and its rate.
 const DECODER: &[usize] = &[128];
 const RATE: f64 = 3e-3;
-/// Batches that the victim's watch looks at.
+/// Batches that the victim's gradient monitor looks at.
 const WATCHED: u32 = 500;
 
 /// Who steers one party of a run.
@@ -38,14 +38,15 @@ pub struct Steer<'a> {
     waiting: Option<(Vec<u32>, Vec<f32>, Option<Vec<f32>>)>,
     monitor: GradientMonitor,
     steps: u32,
-    /// What the victim's own watch says of it.
+    /// What the victim's own gradient monitor says of it.
     pub alarm: Option<Alarm>,
 }
 
 impl<'a> Steer<'a> {
     /// A coordinator that knows the `columns` of `known` records of the party at `victim`.
     pub fn new(
-        (victim, columns): (usize, &'a Matrix),
+        victim: usize,
+        columns: &'a Matrix,
         known: &[u32],
         weight: f32,
         settings: &RunSettings,

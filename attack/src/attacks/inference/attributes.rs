@@ -1,22 +1,23 @@
 //! Attribute inference: the values of columns that take few, from a code.
 //!
 //! A regression on what is known says how likely each value is; the guess is the value whose likelihood is raised most
-//! over its share among auxiliary records, which is what balanced accuracy rewards.
+//! over its fraction among auxiliary records, which is what balanced accuracy rewards.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
-use crate::evaluation::context::AttackContext;
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::FEW_VALUES;
-use crate::evaluation::victim::{AttackSurface, Findings, TEST, VictimContext};
-use crate::evidence::knowledge::{Fact, names as known};
+use crate::evaluation::victim::VictimContext;
+use crate::evidence::knowledge::{Fact, known};
 use crate::metrics::attribute::levels;
 use crate::metrics::error::column;
-use crate::attacks::reconstruction::regression::{Examples, Regression};
-use crate::report::names;
+use crate::report::{Knowledge, Metric, Metrics, Population, Victim};
 
-/// Added to shares: a value that hardly occurs must not be guessed all the time.
-const SHARE: f32 = 0.01;
+/// Added to fractions: a value that hardly occurs must not be guessed all the time.
+const LEAST_FRACTION: f32 = 0.01;
 
 /// A column and the values that it takes among auxiliary records.
 struct Attribute {
@@ -24,57 +25,81 @@ struct Attribute {
     levels: Vec<f32>,
 }
 
-impl VictimContext<'_> {
-    /// Infers each column that takes few values from one code of test records, at each of `cuts`, beside the same
-    /// adversary without codes.
-    pub fn attributes(&self, cuts: &[&AttackSurface], findings: &mut Findings) -> anyhow::Result<()> {
-        let Some(first) = cuts.first().filter(|_| self.owner.image.is_none()) else { return Ok(()) };
-        let began = Instant::now();
+/// Infers each column that takes few values from one code of test records, beside the same adversary without codes.
+pub struct AttributeInference;
+
+impl Attack for AttributeInference {
+    fn title(&self) -> &'static str {
+        "attribute inference"
+    }
+
+    fn knows(&self) -> &'static [Knowledge] {
+        &[Knowledge::Labels, Knowledge::OwnColumns]
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::FurtherAttacks, Need::Table]
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let mut facts = vec![Fact::Label];
-        facts.extend(self.own.map(|_| Fact::OwnColumns));
-        let attack_context = self.frozen_context(first);
-        let attributes = attack_context.attributes();
+        facts.extend(victim.own.map(|_| Fact::OwnColumns));
+        let knowledge = known(&facts);
+        let context = victim.test_context(&surfaces.codes);
+        let attributes = context.attributes();
         if attributes.is_empty() {
             return Ok(());
         }
-        let bare = attack_context.guess(&facts, &attributes)?;
-        let knowledge = known(&facts);
-        let mut tell = |attack_context: &AttackContext,
-                        attack: &str,
-                        releases: u64,
-                        began: Instant,
-                        guesses: &[Vec<f32>]| {
-            for ((attribute, guess), bare) in attributes.iter().zip(guesses).zip(&bare) {
-                let Some(reached) = attack_context.scorer.balanced(attribute.column, guess, None) else {
-                    continue;
-                };
-                let mut metrics = BTreeMap::from([(names::BALANCED.to_string(), reached)]);
-                if releases > 0 {
-                    let gain = attack_context.scorer.balanced(attribute.column, guess, Some(bare));
-                    metrics.extend(gain.map(|gain| (names::ADDED.to_string(), gain)));
-                }
-                let name = self.owner.names.get(attribute.column).map_or("", String::as_str);
-                let victim = format!("{}'s column {name} ({TEST})", self.config.victim);
-                let note = format!("one of {} values", attribute.levels.len());
-                let scored = (self.frozen.targets.len(), metrics);
-                findings.keep(attack_context.told(
-                    attack,
-                    &victim,
-                    (knowledge.clone(), releases),
-                    scored,
-                    note,
-                    began,
-                ));
-            }
-        };
-        tell(&attack_context, names::NO_CODE, 0, began, &bare);
+        let bare = context.guess_attributes(&facts, &attributes)?;
+        for (attribute, guess) in attributes.iter().zip(&bare) {
+            let attempt = Attempt::begin(AttackId::NoCode, &knowledge, 0);
+            let attacked = attribute.outcome(victim, &context, attempt, guess, None);
+            attacked.into_iter().for_each(|attacked| evaluation.keep(attacked));
+        }
         facts.push(Fact::Code);
-        for cut in cuts {
-            let (attack_context, began) = (self.frozen_context(cut), Instant::now());
-            let guesses = attack_context.guess(&facts, &attributes)?;
-            tell(&attack_context, "attribute inference", 1, began, &guesses);
+        for surface in surfaces.all() {
+            let context = victim.test_context(surface);
+            let guesses = context.guess_attributes(&facts, &attributes)?;
+            for ((attribute, guess), bare) in attributes.iter().zip(&guesses).zip(&bare) {
+                let attempt = Attempt::begin(AttackId::AttributeInference, &knowledge, 1);
+                let attacked = attribute.outcome(victim, &context, attempt, guess, Some(bare));
+                attacked.into_iter().for_each(|attacked| evaluation.keep(attacked));
+            }
         }
         Ok(())
+    }
+}
+
+impl Attribute {
+    /// What a `guess` [targets] reaches, and what it gains over that of the `bare` adversary; nothing for a column that
+    /// is not scored.
+    fn outcome(
+        &self,
+        victim: &VictimContext,
+        context: &AttackContext,
+        attempt: Attempt,
+        guess: &[f32],
+        bare: Option<&[f32]>,
+    ) -> Option<AttackOutcome> {
+        let reached = context.scorer.balanced(self.column, guess, None)?;
+        let mut metrics = Metrics::from([(Metric::Balanced, reached)]);
+        if bare.is_some() {
+            let gain = context.scorer.balanced(self.column, guess, bare);
+            metrics.extend(gain.map(|gain| (Metric::Added, gain)));
+        }
+        let column = victim.owner.names.get(self.column).cloned().unwrap_or_default();
+        let party = context.party.clone();
+        let victim = Victim::Column { party, column, of: Population::Test };
+        let attempt = attempt.noted(format!("one of {} values", self.levels.len()));
+        Some(context.outcome(attempt, victim, context.targets.len(), metrics))
+    }
+
+    /// The value that `likely` [levels] raises most over its fraction among auxiliary records.
+    fn best(&self, likely: &[f32], fractions: &[f32]) -> f32 {
+        let raised = |level: usize| likely[level] / (fractions[level] + LEAST_FRACTION);
+        let order = |a: &usize, b: &usize| raised(*a).total_cmp(&raised(*b));
+        self.levels[(0..self.levels.len()).max_by(order).unwrap_or(0)]
     }
 }
 
@@ -87,36 +112,27 @@ impl AttackContext<'_> {
     }
 
     /// Guesses [attributes][targets] of their values.
-    fn guess(&self, facts: &[Fact], attributes: &[Attribute]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn guess_attributes(&self, facts: &[Fact], attributes: &[Attribute]) -> anyhow::Result<Vec<Vec<f32>>> {
         let examples = self.examples(facts, self.auxiliary)?;
-        let width = self.columns.cols();
-        let outputs: Vec<f32> = examples
-            .outputs
-            .chunks_exact(width)
-            .flat_map(|row| {
-                attributes.iter().flat_map(|Attribute { column, levels }| {
-                    levels.iter().map(|level| f32::from(u8::from(row[*column] == *level)))
-                })
-            })
-            .collect();
+        let mut outputs = Vec::new();
+        for row in examples.outputs.chunks_exact(self.columns.cols()) {
+            for Attribute { column, levels } in attributes {
+                outputs.extend(levels.iter().map(|level| f32::from(u8::from(row[*column] == *level))));
+            }
+        }
         let examples = Examples { outputs, ..examples };
-        let shares = examples.output_means();
+        let fractions = examples.output_means();
         let regression = Regression::fit(&examples, self.seed);
         let likely = self.predict(&regression, facts, self.targets)?;
+        let mut guesses = Vec::new();
         let mut start = 0;
-        let guess = |Attribute { levels, .. }: &Attribute| {
-            let place = start..start + levels.len();
+        for attribute in attributes {
+            let place = start..start + attribute.levels.len();
             start = place.end;
-            let raised = |row: &[f32], level: usize| {
-                let at = place.start + level;
-                row[at] / (shares[at] + SHARE)
-            };
-            let best = |row: &[f32]| {
-                let order = |a: &usize, b: &usize| raised(row, *a).total_cmp(&raised(row, *b));
-                levels[(0..levels.len()).max_by(order).unwrap_or(0)]
-            };
-            likely.chunks_exact(shares.len()).map(best).collect()
-        };
-        Ok(attributes.iter().map(guess).collect())
+            let rows = likely.chunks_exact(fractions.len());
+            let guess = rows.map(|row| attribute.best(&row[place.clone()], &fractions[place.clone()]));
+            guesses.push(guess.collect());
+        }
+        Ok(guesses)
     }
 }

@@ -11,39 +11,44 @@
 //!
 //! The labelled records are never scored.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hashvfl_core::random::{shuffle, stream};
 
+use crate::attacks::AttackId;
+use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
+use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::evaluation::findings::AttackOutcome;
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::metrics::{Bootstrap, label};
-use crate::attacks::reconstruction::regression::{Examples, Regression};
-use crate::report::{AttackResult, CutKind, Estimate, names};
+use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metric, Metrics, Victim};
 
 /// Labelled records of each class that the party has.
-const SHOTS: usize = 4;
-/// Rounds of k-means.
-const ROUNDS: usize = 20;
+pub const SHOTS: usize = 4;
 /// Clusters for each class.
 const CLUSTERS: usize = 2;
 
-/// A party or several that pool what they got, and the records that they look at.
-pub struct Insider<'a> {
+/// What a party, or several that pool what they got, see of a run.
+#[derive(Clone)]
+pub struct Sight<'a> {
     /// What crossed the cut, gradients among it.
     pub observed: &'a Observed,
     /// The parties.
     pub parties: &'a [usize],
-    /// Class of each record of the run.
-    pub classes: &'a [u32],
-    /// Number of classes.
-    pub class_count: usize,
-    /// The parties' name in the report.
-    pub name: String,
+    /// Which gradients these are, as the report says it.
+    pub gradients: Knowledge,
     /// The defence and its setting.
-    pub defence: String,
+    pub defence: Defence,
+    /// What a reader must know of the run.
+    pub note: String,
+}
+
+/// A party or several, and the records that they look at.
+pub struct Insider<'a> {
+    sight: Sight<'a>,
+    classes: Classes<'a>,
     /// Seed of the labelled records and of models.
-    pub seed: u64,
+    seed: u64,
     /// Labelled records.
     shots: Vec<u32>,
     /// Records that are scored.
@@ -68,63 +73,70 @@ pub enum Inference {
 impl Inference {
     const ALL: [Self; 5] = [Self::Norm, Self::Direction, Self::Clusters, Self::Completion, Self::CodeAlone];
 
-    /// As a report says it.
-    pub fn name(self) -> &'static str {
+    /// Which attack it is.
+    pub fn id(self) -> AttackId {
         match self {
-            Self::Norm => "gradient norm",
-            Self::Direction => "gradient direction",
-            Self::Clusters => "gradient clusters",
-            Self::Completion => "model completion",
-            Self::CodeAlone => "model completion, codes alone",
+            Self::Norm => AttackId::GradientNorm,
+            Self::Direction => AttackId::GradientDirection,
+            Self::Clusters => AttackId::GradientClusters,
+            Self::Completion => AttackId::ModelCompletion,
+            Self::CodeAlone => AttackId::CodesAlone,
         }
     }
 }
 
+/// The classes of a run's records.
+#[derive(Clone, Copy)]
+pub struct Classes<'a> {
+    /// Class of each record.
+    pub of_record: &'a [u32],
+    /// Their number.
+    pub count: usize,
+}
+
 impl<'a> Insider<'a> {
-    /// An insider that draws its labelled records from `pool`.
-    pub fn new(
-        observed: &'a Observed,
-        parties: &'a [usize],
-        (classes, class_count): (&'a [u32], usize),
-        (pool, targets): (&[u32], &'a [u32]),
-        (name, defence): (String, String),
-        seed: u64,
-    ) -> Self {
+    /// An insider that draws its labelled records from `pool` and is scored on `targets`.
+    pub fn new(sight: Sight<'a>, classes: Classes<'a>, pool: &[u32], targets: &'a [u32], seed: u64) -> Self {
         let mut order = pool.to_vec();
         shuffle(&mut order, &mut stream(seed, "labelled records", &[]));
-        let of_class = |class| order.iter().filter(move |record| classes[**record as usize] == class);
-        let shots = (0..class_count as u32).flat_map(|class| of_class(class).take(SHOTS)).copied().collect();
-        Self { observed, parties, classes, class_count, name, defence, seed, shots, targets }
+        let of_class =
+            |class| order.iter().filter(move |record| classes.of_record[**record as usize] == class);
+        let shots =
+            (0..classes.count as u32).flat_map(|class| of_class(class).take(SHOTS)).copied().collect();
+        Self { sight, classes, seed, shots, targets }
     }
 
     /// The ways that fit the number of classes.
     pub fn ways(&self) -> impl Iterator<Item = Inference> + use<> {
-        let binary = self.class_count == 2;
+        let binary = self.classes.count == 2;
         Inference::ALL.into_iter().filter(move |way| binary || *way != Inference::Norm)
     }
 
-    /// The figure by which labels are told: AUC of two classes, accuracy of more.
-    pub fn figure(&self) -> &'static str {
-        if self.class_count == 2 { names::AUC } else { names::ACCURACY }
+    /// What labels are scored by: AUC of two classes, accuracy of more.
+    pub fn metric(&self) -> Metric {
+        metric(self.classes.count)
     }
 
     /// The baseline: the most common class of `pool`, guessed for every record.
-    pub fn majority(&self, pool: &[u32]) -> AttackResult {
+    pub fn majority(&self, pool: &[u32]) -> AttackOutcome {
         let labels: Vec<u32> = pool.iter().map(|record| self.class(*record)).collect();
         let most = label::majority(&labels).unwrap_or(0);
-        let one_hot = |_| (0..self.class_count as u32).map(|class| f64::from(u8::from(class == most)));
+        let one_hot = |_| (0..self.classes.count as u32).map(|class| f64::from(u8::from(class == most)));
         let scores: Vec<f64> = (0..self.targets.len()).flat_map(one_hot).collect();
-        let known = vec![self.known_labels()];
-        let result = self.result("majority class", known, (0, 0), self.score(&scores), 0.0);
-        AttackResult { note: Some("granted the shares of classes".into()), ..result }
+        let result = AttackResult {
+            knowledge: vec![Knowledge::FewLabels],
+            note: Some("granted the fractions of classes".into()),
+            ..self.result(AttackId::MajorityClass, self.score(&scores))
+        };
+        outcome(result)
     }
 
     /// Infers labels from the gradients (and codes) of `epochs`.
     ///
     /// # Errors
     /// If the transcript lacks gradients or codes of these records.
-    pub fn infer(&self, way: Inference, epochs: std::ops::Range<u32>) -> anyhow::Result<AttackResult> {
-        let start = Instant::now();
+    pub fn infer(&self, way: Inference, epochs: std::ops::Range<u32>) -> anyhow::Result<AttackOutcome> {
+        let began = Instant::now();
         let known = self.features(way, epochs.clone(), &self.shots)?;
         let asked = self.features(way, epochs.clone(), self.targets)?;
         let scores = match way {
@@ -134,23 +146,23 @@ impl<'a> Insider<'a> {
             Inference::Completion | Inference::CodeAlone => self.by_model(&known, &asked),
         };
         let releases = u64::from(epochs.end - epochs.start);
-        let value_bits = if way == Inference::CodeAlone { 1 } else { 32 };
-        let bits = releases * (self.observed.width * self.parties.len()) as u64 * value_bits;
-        let knowledge = vec![self.known_labels(), self.name.clone()];
-        let seconds = start.elapsed().as_secs_f64();
-        let mut result = self.result(way.name(), knowledge, (releases, bits), self.score(&scores), seconds);
-        if way == Inference::CodeAlone {
-            result.cut = CutKind::Codes;
-        }
-        Ok(result)
-    }
-
-    fn known_labels(&self) -> String {
-        format!("{SHOTS} labels a class")
+        let (cut, value_bits) = match way {
+            Inference::CodeAlone => (CutKind::Codes, 1),
+            _ => (CutKind::Gradients, 32),
+        };
+        let values = (self.sight.observed.width * self.sight.parties.len()) as u64;
+        let metrics = self.score(&scores);
+        Ok(outcome(AttackResult {
+            releases,
+            bits: releases * values * value_bits,
+            cut,
+            seconds: began.elapsed().as_secs_f64(),
+            ..self.result(way.id(), metrics)
+        }))
     }
 
     fn class(&self, record: u32) -> u32 {
-        self.classes[record as usize]
+        self.classes.of_record[record as usize]
     }
 
     /// What a way looks at, [records][values].
@@ -160,12 +172,12 @@ impl<'a> Insider<'a> {
         epochs: std::ops::Range<u32>,
         records: &[u32],
     ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let width = self.observed.width;
+        let width = self.sight.observed.width;
         let mut features = vec![Vec::new(); records.len()];
         for epoch in epochs {
-            for party in self.parties {
+            for party in self.sight.parties {
                 let mut add = |moment, unit: bool| -> anyhow::Result<()> {
-                    let values = self.observed.gather(*party, moment, records)?;
+                    let values = self.sight.observed.gather(*party, moment, records)?;
                     for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
                         let length = if unit { norm(row).max(1e-20) } else { 1.0 };
                         features.extend(row.iter().map(|v| v / length));
@@ -189,7 +201,7 @@ impl<'a> Insider<'a> {
     /// The mean of the labelled records' values, class by class.
     fn centres(&self, known: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let width = known.first().map_or(0, Vec::len);
-        let mut centres = vec![vec![0.0; width]; self.class_count];
+        let mut centres = vec![vec![0.0; width]; self.classes.count];
         for (record, values) in self.shots.iter().zip(known) {
             let centre = &mut centres[self.class(*record) as usize];
             centre.iter_mut().zip(values).for_each(|(sum, v)| *sum += v / SHOTS as f32);
@@ -212,10 +224,10 @@ impl<'a> Insider<'a> {
     }
 
     fn by_clusters(&self, known: &[Vec<f32>], asked: &[Vec<f32>]) -> Vec<f64> {
-        let means = k_means(asked, CLUSTERS * self.class_count, self.seed);
+        let means = k_means(asked, CLUSTERS * self.classes.count, self.seed);
         let of_class = |cluster: &Vec<f32>| -> Vec<f64> {
             let near = |record: &Vec<f32>| cosine(record, cluster);
-            let mut best = vec![f64::NEG_INFINITY; self.class_count];
+            let mut best = vec![f64::NEG_INFINITY; self.classes.count];
             for (record, values) in self.shots.iter().zip(known) {
                 let best = &mut best[self.class(*record) as usize];
                 *best = best.max(near(values));
@@ -229,7 +241,7 @@ impl<'a> Insider<'a> {
     fn by_model(&self, known: &[Vec<f32>], asked: &[Vec<f32>]) -> Vec<f64> {
         let one_hot = |record: &u32| {
             let class = self.class(*record);
-            (0..self.class_count as u32).map(move |other| f32::from(u8::from(other == class)))
+            (0..self.classes.count as u32).map(move |other| f32::from(u8::from(other == class)))
         };
         let examples = Examples {
             inputs: known.concat(),
@@ -242,11 +254,11 @@ impl<'a> Insider<'a> {
     }
 
     /// Figures of `scores` [targets, classes].
-    fn score(&self, scores: &[f64]) -> BTreeMap<String, Estimate> {
+    fn score(&self, scores: &[f64]) -> Metrics {
         let bootstrap = Bootstrap::new(self.seed);
         let truth: Vec<u32> = self.targets.iter().map(|record| self.class(*record)).collect();
-        let rows = scores.chunks_exact(self.class_count);
-        if self.class_count == 2 {
+        let rows = scores.chunks_exact(self.classes.count);
+        if self.classes.count == 2 {
             let positive: Vec<bool> = truth.iter().map(|class| *class == 1).collect();
             let margins: Vec<f64> = rows.map(|row| row[1] - row[0]).collect();
             let area = |rows: &[usize]| {
@@ -254,94 +266,39 @@ impl<'a> Insider<'a> {
                 let margins: Vec<f64> = rows.iter().map(|row| margins[*row]).collect();
                 label::auc(&positive, &margins).unwrap_or(f64::NAN)
             };
-            return BTreeMap::from([(names::AUC.to_string(), bootstrap.estimate(truth.len(), area))]);
+            return Metrics::from([(Metric::Auc, bootstrap.estimate(truth.len(), area))]);
         }
         let best =
             |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0) as u32;
         let guess: Vec<u32> = rows.map(best).collect();
-        BTreeMap::from([(names::ACCURACY.to_string(), bootstrap.mean(&label::hits(&truth, &guess)))])
+        Metrics::from([(Metric::Accuracy, bootstrap.mean(&label::hits(&truth, &guess)))])
     }
 
-    fn result(
-        &self,
-        attack: &str,
-        knowledge: Vec<String>,
-        (releases, bits): (u64, u64),
-        metrics: BTreeMap<String, Estimate>,
-        seconds: f64,
-    ) -> AttackResult {
+    /// A result by an insider that knows what it was sent; what it saw and how long it took is the caller's to say.
+    fn result(&self, attack: AttackId, metrics: Metrics) -> AttackResult {
         AttackResult {
-            attack: attack.to_string(),
-            victim: "the labels".into(),
-            knowledge,
-            releases,
+            attack,
+            victim: Victim::Labels,
+            knowledge: vec![Knowledge::FewLabels, self.sight.gradients],
+            releases: 0,
             cut: CutKind::Gradients,
-            defence: self.defence.clone(),
-            bits,
+            defence: self.sight.defence.clone(),
+            bits: 0,
             auxiliary_rows: self.shots.len(),
             target_rows: self.targets.len(),
             metrics,
-            note: None,
-            seconds,
+            note: Some(self.sight.note.clone()),
+            seconds: 0.0,
         }
     }
 }
 
-fn norm(values: &[f32]) -> f32 {
-    values.iter().map(|v| v * v).sum::<f32>().sqrt()
+/// What labels of so many classes are scored by.
+pub fn metric(classes: usize) -> Metric {
+    if classes == 2 { Metric::Auc } else { Metric::Accuracy }
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-    f64::from(dot / (norm(a) * norm(b)).max(1e-20))
-}
-
-fn nearest(values: &[f32], means: &[Vec<f32>]) -> usize {
-    let near = |mean: &Vec<f32>| cosine(values, mean);
-    (0..means.len()).max_by(|a, b| near(&means[*a]).total_cmp(&near(&means[*b]))).unwrap_or(0)
-}
-
-/// Means of `count` clusters by cosine (Lloyd 1982), each start as far from the others as can be.
-fn k_means(records: &[Vec<f32>], count: usize, seed: u64) -> Vec<Vec<f32>> {
-    let mut order: Vec<u32> = (0..records.len() as u32).collect();
-    shuffle(&mut order, &mut stream(seed, "clusters", &[]));
-    let mut means: Vec<Vec<f32>> =
-        order.first().map(|row| records[*row as usize].clone()).into_iter().collect();
-    while !means.is_empty() && means.len() < count {
-        let near = |row: &u32| {
-            let values = &records[*row as usize];
-            cosine(values, &means[nearest(values, &means)])
-        };
-        // A few hundred records tell where there is no cluster yet.
-        let farthest = order.iter().take(500).min_by(|a, b| near(a).total_cmp(&near(b)));
-        means.extend(farthest.map(|row| records[*row as usize].clone()));
-    }
-    for _ in 0..ROUNDS {
-        let mut sums = vec![vec![0.0; records.first().map_or(0, Vec::len)]; means.len()];
-        for values in records {
-            let sum = &mut sums[nearest(values, &means)];
-            sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
-        }
-        means = sums;
-    }
-    means
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clusters_are_found() {
-        let records: Vec<Vec<f32>> = (0..60)
-            .map(|row| {
-                let near = (row / 3) as f32 * 0.01;
-                [vec![1.0, near, 0.0], vec![-1.0, near, 0.1], vec![0.0, near, -1.0]][row % 3].clone()
-            })
-            .collect();
-        let means = k_means(&records, 3, 7);
-        let places: Vec<usize> = records.iter().map(|values| nearest(values, &means)).collect();
-        assert!(places.iter().zip(&places[3..]).all(|(a, b)| a == b), "{places:?}");
-        assert!(places[0] != places[1] && places[1] != places[2] && places[0] != places[2]);
-    }
+/// A result that is no guess of columns.
+fn outcome(result: AttackResult) -> AttackOutcome {
+    AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new() }
 }

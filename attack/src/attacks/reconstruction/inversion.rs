@@ -11,7 +11,7 @@ use hashvfl_learning::encoder::Encoder;
 use hashvfl_learning::snapshot::to_host;
 
 /// What the search makes agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Matching {
     /// Each value on its bit's side of the threshold by a margin.
     Hinge,
@@ -26,16 +26,6 @@ pub enum Matching {
 impl Matching {
     /// The ways to match a code.
     pub const OF_CODES: [Self; 3] = [Self::Hinge, Self::AnnealedTanh, Self::StraightThrough];
-
-    /// As a report says it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hinge => "hinge",
-            Self::AnnealedTanh => "annealed tanh",
-            Self::StraightThrough => "straight-through",
-            Self::Value => "value",
-        }
-    }
 }
 
 /// Distance beyond the threshold at which a bit counts as matched, in standard deviations of the value.

@@ -2,31 +2,50 @@
 
 use hashvfl_learning::top::loss::Labels;
 
-use crate::evaluation::victim::{AttackSurface, Findings, VictimContext};
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{Attack, Need};
 use crate::evidence::knowledge::Fact;
+use crate::report::{CutKind, Knowledge};
 
-impl VictimContext<'_> {
-    /// The conditional mean of one code of test records of all classes, where the adversary has records of the first
-    /// half of the classes alone; nothing where labels are no classes.
-    pub fn shifted(&self, cuts: &[&AttackSurface], findings: &mut Findings) -> anyhow::Result<()> {
-        let Labels::Classes { count, index } = &self.evidence.labels else { return Ok(()) };
+/// Fewest auxiliary records of these classes.
+const LEAST: usize = 20;
+
+/// The conditional mean of one code of test records of all classes, where the adversary has records of the first half of
+/// the classes alone.
+pub struct OtherClasses;
+
+const KNOWS: &[Knowledge] = &[Knowledge::HalfOfClasses];
+
+impl Attack for OtherClasses {
+    fn title(&self) -> &'static str {
+        "auxiliary records of other classes"
+    }
+
+    fn knows(&self) -> &'static [Knowledge] {
+        KNOWS
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::FurtherAttacks, Need::Classes]
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        let Labels::Classes { count, index } = &victim.evidence.labels else { return Ok(()) };
         let half = count.div_ceil(2);
-        let all = self.frozen.auxiliary(self.config.share());
+        let all = victim.test.split.auxiliary(victim.config.auxiliary_fraction());
         let of_half = |record: &&u32| (index[**record as usize] as usize) < half;
         let known: Vec<u32> = all.iter().filter(of_half).copied().collect();
-        if known.len() < 20 {
+        if known.len() < LEAST {
             return Ok(());
         }
-        for (place, cut) in cuts.iter().enumerate() {
-            let mut attack_context = self.frozen_context(cut);
-            attack_context.auxiliary = &known;
-            let sets: &[&[Fact]] = if place == 0 { &[&[], &[Fact::Code]] } else { &[&[Fact::Code]] };
-            for facts in sets {
-                let mut attacked = attack_context.conditional_mean(facts)?;
-                let have = format!("auxiliary records of {half} of {count} classes alone");
-                attacked.result.knowledge.push(have);
-                findings.keep(attacked);
+        for surface in surfaces.all() {
+            let mut context = victim.test_context(surface);
+            context.auxiliary = &known;
+            if surface.cut == CutKind::Codes {
+                evaluation.keep(context.conditional_mean_as(&[], KNOWS.to_vec())?);
             }
+            evaluation.keep(context.conditional_mean_as(&[Fact::Code], KNOWS.to_vec())?);
         }
         Ok(())
     }

@@ -159,6 +159,11 @@ impl Regression {
         Self { predictor: Box::new(network), ranges: examples.output_ranges(), kind }
     }
 
+    /// How it came to be, for the report.
+    pub fn chosen(&self) -> String {
+        format!("regression chosen on held-out auxiliary records: {}", self.kind)
+    }
+
     /// Outputs [rows, outputs] for inputs [rows, inputs].
     pub fn predict(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
         let mut guess = self.predictor.predict(inputs, rows);
