@@ -32,18 +32,18 @@ pub struct AttackConfig {
     /// Whether the run is repeated in this process with encode-once training, to compare.
     #[serde(default)]
     pub encode_once: bool,
-    /// Whether a party's inference of labels from its gradients is tried, on the run repeated in this process.
+    /// Whether a party tries to infer labels from its gradients, on the run repeated in this process.
     #[serde(default)]
     pub label_inference: bool,
     /// With label inference, noise on gradients with which the run is repeated as well (`run.gradient_noise`).
     #[serde(default)]
     pub gradient_noise: Vec<f64>,
-    /// Whether more is tried than reconstruction with codes and columns of the same records: attributes, membership,
+    /// Whether more is tried than reconstruction from codes with columns of the same records: attributes, membership,
     /// substitutes of the bottom model that need no query, auxiliary records of other classes, predictions alone.
     #[serde(default)]
     pub further_attacks: bool,
-    /// How often the run is trained, its own training counted: how far figures move with first weights, and whether a
-    /// record can be followed from one run to another. At 1, neither is told.
+    /// How often the run is trained, its own training counted. Above 1, the report says how far figures move with first
+    /// weights, and whether a record can be followed from one run to another.
     #[serde(default = "once")]
     pub trainings: u32,
     /// Whether the adversary is granted the victim's weights as well.

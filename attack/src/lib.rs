@@ -1,4 +1,4 @@
-//! Attacks on what a HashVFL run really sent: how much of the columns and labels can be had back.
+//! Attacks on what a HashVFL run really sent: how much of the columns and labels they reconstruct.
 //!
 //! ```text
 //! transcript -> evidence::observed --.                                   .-> score (holds the truth of targets)

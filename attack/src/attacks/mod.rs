@@ -1,5 +1,8 @@
-//! The registry: every attack, in the order in which it is run. ARCHITECTURE.md and docs/privacy.md say how to add one:
-//! a file in one of the folders, and here its module, its id with its name, and a line of [`ALL`].
+//! The registry: every attack, in the order in which it is run.
+//!
+//! To add one, write a file in one of the folders that implements [`Attack`]. Then name it here: its module, its id with
+//! the name that people read, and its line of [`ALL`]. Last, add its row to the table in docs/privacy.md.
+//! `tests/extensions/attack.patch` is an example.
 
 use std::fmt;
 
@@ -15,7 +18,7 @@ use sweeps::{auxiliary_fraction, code_length, encode_once, epochs, randomised_re
 
 mod critic;
 
-/// Attacks that get columns back.
+/// Attacks that reconstruct columns.
 pub(crate) mod reconstruction {
     pub(crate) mod batches;
     pub(crate) mod conditional_mean;

@@ -6,17 +6,22 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::victim::VictimContext;
 use crate::report::Knowledge;
 
+/// What an attack says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What is tried, in a few words: for progress, and for what was not tried.
+    pub title: &'static str,
+    /// All that its adversary may know beside auxiliary records and what crossed the cut. A result says what it knew of
+    /// this; a result that knew more ends the evaluation with an error.
+    pub knows: &'static [Knowledge],
+    /// What the evaluation must have. Without it the attack is not run, and the report says why.
+    pub needs: &'static [Need],
+}
+
 /// An attack, or a series of one over some setting. [`ALL`](crate::attacks::ALL) lists them.
 pub trait Attack: Sync {
-    /// What is tried, in a few words: for progress, and for what was not tried.
-    fn title(&self) -> &'static str;
-
-    /// All that its adversary may know beside auxiliary records and what crossed the cut. A result says what it knew
-    /// of this; a result that knew more ends the evaluation with an error.
-    fn knows(&self) -> &'static [Knowledge];
-
-    /// What the evaluation must have. Without it the attack is not run, and the report says why.
-    fn needs(&self) -> &'static [Need];
+    /// What it is, knows and needs.
+    fn about(&self) -> About;
 
     /// Tries it at every cut where it can be tried, and keeps what it found in `evaluation.findings`.
     ///
@@ -81,8 +86,8 @@ impl Need {
     }
 }
 
-/// Why `attack` cannot be tried, as the report says it; `None` if it can.
-pub fn not_tried(attack: &dyn Attack, victim: &VictimContext) -> Option<String> {
-    let reason = attack.needs().iter().find_map(|need| need.missing(victim))?;
-    Some(format!("{}, since {reason}", attack.title()))
+/// Why an attack cannot be tried, as the report says it; `None` if it can.
+pub fn not_tried(about: &About, victim: &VictimContext) -> Option<String> {
+    let reason = about.needs.iter().find_map(|need| need.missing(victim))?;
+    Some(format!("{}, since {reason}", about.title))
 }

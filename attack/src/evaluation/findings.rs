@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::ensure;
 
 use crate::attacks::AttackId;
-use crate::evaluation::attack::Attack;
+use crate::evaluation::attack::About;
 use crate::evidence::knowledge::Fact;
 use crate::metrics::Bootstrap;
 use crate::report::{
@@ -93,13 +93,13 @@ impl Findings {
         })
     }
 
-    /// Refuses results from place `first` on that knew more than `attack` says.
+    /// Refuses results from place `first` on that knew more than their attack says.
     ///
     /// # Errors
     /// If there is one.
-    pub fn check_knowledge(&self, attack: &dyn Attack, first: usize) -> anyhow::Result<()> {
+    pub fn check_knowledge(&self, about: &About, first: usize) -> anyhow::Result<()> {
         for AttackOutcome { result, .. } in &self.attacked[first..] {
-            let more = result.knowledge.iter().find(|known| !attack.knows().contains(known));
+            let more = result.knowledge.iter().find(|known| !about.knows.contains(known));
             ensure!(
                 more.is_none(),
                 "{} used {more:?}, which the attack does not declare: add it to what it knows",

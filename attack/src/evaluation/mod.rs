@@ -86,14 +86,15 @@ impl PrivacyEvaluation<'_> {
     /// Runs every attack of the registry whose needs are met.
     fn run_all(&mut self) -> anyhow::Result<()> {
         for attack in attacks::ALL {
-            if let Some(reason) = not_tried(*attack, self.victim) {
+            let about = attack.about();
+            if let Some(reason) = not_tried(&about, self.victim) {
                 self.not_tried.push(reason);
                 continue;
             }
-            self.say(attack.title());
+            self.say(about.title);
             let before = self.findings.attacked.len();
-            attack.run(self).with_context(|| attack.title())?;
-            self.findings.check_knowledge(*attack, before)?;
+            attack.run(self).with_context(|| about.title)?;
+            self.findings.check_knowledge(&about, before)?;
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ impl Scorer {
         let few = errors.len().min(reidentify::CANDIDATES) * self.kept.len();
         let hits = reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len());
         let worst = |rows: &[usize]| {
-            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::SHARE)
+            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::FRACTION)
         };
         let mut metrics = Metrics::from([
             (Metric::Mse, self.bootstrap.mean(&errors)),
@@ -188,7 +188,7 @@ impl Scorer {
         self.scaled(pixels, pixels.len()).into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
     }
 
-    /// For tables: R2 of the column that is had back best, and balanced accuracy over columns with few values.
+    /// For tables: R2 of the column that is reconstructed best, and balanced accuracy over columns with few values.
     fn put_columns(&self, guess: &[f32], metrics: &mut Metrics) {
         let width = self.kept.len();
         let records = self.truth.len() / width;

@@ -229,7 +229,7 @@ pub struct Report {
     pub reproduce: Vec<String>,
     /// The attacks.
     pub results: Vec<AttackResult>,
-    /// Charts: over epochs, over d, over the auxiliary share.
+    /// Charts: over epochs, over d, over the auxiliary fraction.
     pub charts: Vec<Chart>,
     /// Privacy against utility.
     pub utility: Vec<UtilityPoint>,

@@ -6,7 +6,7 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::AttackId;
 use crate::attacks::active::steering_server::Steer;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
@@ -23,16 +23,8 @@ pub struct Steering;
 const KNOWS: &[Knowledge] = &[Knowledge::TrainingColumns];
 
 impl Attack for Steering {
-    fn title(&self) -> &'static str {
-        "gradients that steer the bottom model"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks]
+    fn about(&self) -> About {
+        About { title: "gradients that steer the bottom model", knows: KNOWS, needs: &[Need::FurtherAttacks] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::FEW_VALUES;
@@ -29,16 +29,12 @@ struct Attribute {
 pub struct AttributeInference;
 
 impl Attack for AttributeInference {
-    fn title(&self) -> &'static str {
-        "attribute inference"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks, Need::Table]
+    fn about(&self) -> About {
+        About {
+            title: "attribute inference",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[Need::FurtherAttacks, Need::Table],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use hashvfl_learning::top::loss::{Evaluation as TaskMetrics, Labels};
 use crate::attacks::AttackId;
 use crate::attacks::inference::labels::{Classes, Inference, Insider, Sight, metric};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::{AttackOutcome, ChartId};
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::report::{
@@ -25,16 +25,12 @@ const CONSISTENCY: [f32; 2] = [0.0, 0.1];
 pub struct LabelInference;
 
 impl Attack for LabelInference {
-    fn title(&self) -> &'static str {
-        "inference of labels from a party's gradients"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::FewLabels, Knowledge::OwnGradients, Knowledge::AllGradients]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::LabelInference]
+    fn about(&self) -> About {
+        About {
+            title: "inference of labels from a party's gradients",
+            knows: &[Knowledge::FewLabels, Knowledge::OwnGradients, Knowledge::AllGradients],
+            needs: &[Need::LabelInference],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use hashvfl_learning::top::loss::Labels;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
@@ -25,16 +25,12 @@ use crate::report::{CutKind, Knowledge, Metric, Metrics, Victim};
 pub struct Membership;
 
 impl Attack for Membership {
-    fn title(&self) -> &'static str {
-        "membership inference"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::Members, Knowledge::TopModel]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks]
+    fn about(&self) -> About {
+        About {
+            title: "membership inference",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::Members, Knowledge::TopModel],
+            needs: &[Need::FurtherAttacks],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

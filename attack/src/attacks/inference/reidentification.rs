@@ -2,7 +2,7 @@
 
 use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evidence::knowledge::Fact;
 use crate::metrics::reidentify::CANDIDATES;
@@ -15,16 +15,8 @@ pub struct Reidentification;
 const KNOWS: &[Knowledge] = &[Knowledge::QueryAccess, Knowledge::CandidateColumns];
 
 impl Attack for Reidentification {
-    fn title(&self) -> &'static str {
-        "re-identification"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Weights]
+    fn about(&self) -> About {
+        About { title: "re-identification", knows: KNOWS, needs: &[Need::Weights] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

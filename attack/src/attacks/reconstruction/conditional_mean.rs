@@ -3,7 +3,7 @@
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::Regression;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::VictimContext;
@@ -49,16 +49,12 @@ impl NoCode {
 }
 
 impl Attack for NoCode {
-    fn title(&self) -> &'static str {
-        "the baseline without codes"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
+    fn about(&self) -> About {
+        About {
+            title: "the baseline without codes",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
@@ -90,16 +86,12 @@ impl ConditionalMean {
 }
 
 impl Attack for ConditionalMean {
-    fn title(&self) -> &'static str {
-        "the conditional mean of codes"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
+    fn about(&self) -> About {
+        About {
+            title: "the conditional mean of codes",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

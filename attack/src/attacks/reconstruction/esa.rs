@@ -10,7 +10,7 @@ use crate::attacks::AttackId;
 use crate::attacks::reconstruction::predictions::{probabilities, scored};
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
@@ -28,21 +28,17 @@ pub const ROUNDED: f32 = 0.01;
 pub struct Esa;
 
 impl Attack for Esa {
-    fn title(&self) -> &'static str {
-        "ESA: a linear top model's equations"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[
-            Knowledge::OwnColumns,
-            Knowledge::TopModel,
-            Knowledge::ExactPredictions,
-            Knowledge::RoundedPredictions,
-        ]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks, Need::OwnColumns]
+    fn about(&self) -> About {
+        About {
+            title: "ESA: a linear top model's equations",
+            knows: &[
+                Knowledge::OwnColumns,
+                Knowledge::TopModel,
+                Knowledge::ExactPredictions,
+                Knowledge::RoundedPredictions,
+            ],
+            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

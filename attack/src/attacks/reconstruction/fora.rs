@@ -12,7 +12,7 @@ use crate::attacks::critic::{Critic, CriticConfig, Objective};
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::substitute::{BATCH, Substitute, UPDATES};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
@@ -28,16 +28,8 @@ pub struct Fora;
 const KNOWS: &[Knowledge] = &[Knowledge::Architecture];
 
 impl Attack for Fora {
-    fn title(&self) -> &'static str {
-        "FORA's substitute of the bottom model"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks]
+    fn about(&self) -> About {
+        About { title: "FORA's substitute of the bottom model", knows: KNOWS, needs: &[Need::FurtherAttacks] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use crate::attacks::AttackId;
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::predictions::{predictions, probabilities, scored};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::score::moments;
 use crate::evidence::observed::ObservedAt;
@@ -41,16 +41,12 @@ pub struct Grna;
 const KNOWS: &[Knowledge] = &[Knowledge::OwnColumns, Knowledge::Weights, Knowledge::TopModel];
 
 impl Attack for Grna {
-    fn title(&self) -> &'static str {
-        "GRNA: a generator through both models"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks, Need::OwnColumns]
+    fn about(&self) -> About {
+        About {
+            title: "GRNA: a generator through both models",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

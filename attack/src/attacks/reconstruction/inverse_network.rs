@@ -4,25 +4,16 @@
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::Regression;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::Attempt;
 use crate::evidence::knowledge::Fact;
-use crate::report::Knowledge;
 
 /// The inverse network.
 pub struct InverseNetwork;
 
 impl Attack for InverseNetwork {
-    fn title(&self) -> &'static str {
-        "the inverse network"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
+    fn about(&self) -> About {
+        About { title: "the inverse network", knows: &[], needs: &[] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

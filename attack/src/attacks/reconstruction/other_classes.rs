@@ -3,7 +3,7 @@
 use hashvfl_learning::top::loss::Labels;
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evidence::knowledge::Fact;
 use crate::report::{CutKind, Knowledge};
 
@@ -17,16 +17,12 @@ pub struct OtherClasses;
 const KNOWS: &[Knowledge] = &[Knowledge::HalfOfClasses];
 
 impl Attack for OtherClasses {
-    fn title(&self) -> &'static str {
-        "auxiliary records of other classes"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks, Need::Classes]
+    fn about(&self) -> About {
+        About {
+            title: "auxiliary records of other classes",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::Classes],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

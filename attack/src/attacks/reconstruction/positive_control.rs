@@ -9,7 +9,7 @@ use crate::attacks::reconstruction::fora::Alignment;
 use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
 use crate::attacks::reconstruction::regression::{ConvolutionalRegression, Maps};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
@@ -29,16 +29,12 @@ const BATCH: usize = 64;
 pub struct PositiveControl;
 
 impl Attack for PositiveControl {
-    fn title(&self) -> &'static str {
-        "the positive control: features of a float cnn"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::QueryAccess, Knowledge::Architecture, Knowledge::Weights]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Image]
+    fn about(&self) -> About {
+        About {
+            title: "the positive control: features of a float cnn",
+            knows: &[Knowledge::QueryAccess, Knowledge::Architecture, Knowledge::Weights],
+            needs: &[Need::Image],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

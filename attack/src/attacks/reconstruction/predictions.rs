@@ -1,4 +1,4 @@
-//! Columns from predictions: what one who is given them, and not the codes, gets back (Luo et al. 2021, "Feature
+//! Columns from predictions: what somebody who is given them, and not the codes, reconstructs (Luo et al. 2021, "Feature
 //! inference attack on model predictions in vertical federated learning"). The adversary is the organisation with columns
 //! of its own, which knows its own code. Here: the conditional mean given its own columns and the predictions.
 
@@ -8,7 +8,7 @@ use hashvfl_learning::Classifier;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::AttackSurface;
@@ -22,16 +22,12 @@ pub struct PredictionMean;
 const KNOWS: &[Knowledge] = &[Knowledge::OwnColumns];
 
 impl Attack for PredictionMean {
-    fn title(&self) -> &'static str {
-        "the conditional mean of predictions"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks, Need::OwnColumns]
+    fn about(&self) -> About {
+        About {
+            title: "the conditional mean of predictions",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use crate::attacks::AttackId;
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::substitute::{BATCH, Substitute, UPDATES};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
@@ -19,16 +19,12 @@ pub struct QueryFree;
 const KNOWS: &[Knowledge] = &[Knowledge::Labels, Knowledge::TopModel, Knowledge::Architecture];
 
 impl Attack for QueryFree {
-    fn title(&self) -> &'static str {
-        "a query-free substitute of the bottom model"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks]
+    fn about(&self) -> About {
+        About {
+            title: "a query-free substitute of the bottom model",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::inversion::{Inversion, Matching, Through};
 use crate::attacks::reconstruction::substitute::{BATCH, untrained};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
@@ -31,16 +31,8 @@ pub struct UnSplit;
 const KNOWS: &[Knowledge] = &[Knowledge::Architecture];
 
 impl Attack for UnSplit {
-    fn title(&self) -> &'static str {
-        "UnSplit"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        KNOWS
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FurtherAttacks]
+    fn about(&self) -> About {
+        About { title: "UnSplit", knows: KNOWS, needs: &[Need::FurtherAttacks] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

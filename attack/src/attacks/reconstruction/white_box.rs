@@ -6,7 +6,7 @@ use crate::attacks::AttackId;
 use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
 use crate::attacks::reconstruction::regression::{Regression, column_means};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
@@ -42,16 +42,8 @@ const TRIED: usize = 200;
 pub struct WhiteBox;
 
 impl Attack for WhiteBox {
-    fn title(&self) -> &'static str {
-        "white-box inversion"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Weights]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Weights]
+    fn about(&self) -> About {
+        About { title: "white-box inversion", knows: &[Knowledge::Weights], needs: &[Need::Weights] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! How much the adversary's own records help it.
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evidence::knowledge::Fact;
 use crate::report::{Chart, Check, CheckId, Curve, Knowledge, Metric};
@@ -10,16 +10,8 @@ use crate::report::{Chart, Check, CheckId, Curve, Knowledge, Metric};
 pub struct OverAuxiliaryFraction;
 
 impl Attack for OverAuxiliaryFraction {
-    fn title(&self) -> &'static str {
-        "leakage over the auxiliary fraction"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
+    fn about(&self) -> About {
+        About { title: "leakage over the auxiliary fraction", knows: &[Knowledge::Labels], needs: &[] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use hashvfl_core::RunSettings;
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::{AttackOutcome, ChartId};
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::{Fact, known};
@@ -15,16 +15,12 @@ use crate::report::{Chart, Curve, Defence, Estimate, Knowledge, Metric, Populati
 pub struct OverCodeLengths;
 
 impl Attack for OverCodeLengths {
-    fn title(&self) -> &'static str {
-        "leakage over the code's length"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::CodeLengths]
+    fn about(&self) -> About {
+        About {
+            title: "leakage over the code's length",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[Need::CodeLengths],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use hashvfl_core::RunSettings;
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::victim::{AttackSurface, Records};
 use crate::evidence::knowledge::Fact;
@@ -18,16 +18,12 @@ const COHORT: f64 = 0.2;
 pub struct EncodeOnce;
 
 impl Attack for EncodeOnce {
-    fn title(&self) -> &'static str {
-        "simulating encode-once training"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::EncodeOnce]
+    fn about(&self) -> About {
+        About {
+            title: "simulating encode-once training",
+            knows: &[Knowledge::Labels],
+            needs: &[Need::EncodeOnce],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! The codes of several epochs of one record: each says something that the others do not.
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evidence::knowledge::Fact;
 use crate::report::{Chart, Curve, Knowledge, Metric};
@@ -10,16 +10,8 @@ use crate::report::{Chart, Curve, Knowledge, Metric};
 pub struct OverEpochs;
 
 impl Attack for OverEpochs {
-    fn title(&self) -> &'static str {
-        "leakage over epochs"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
+    fn about(&self) -> About {
+        About { title: "leakage over epochs", knows: &[Knowledge::Labels], needs: &[] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use hashvfl_core::codes::randomised_response::cost_in_words;
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
 use crate::evidence::simulation::{RunVariant, simulate};
@@ -15,16 +15,12 @@ use crate::report::{Defence, Knowledge, Population, Sent};
 pub struct OverEpsilons;
 
 impl Attack for OverEpsilons {
-    fn title(&self) -> &'static str {
-        "randomised response"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::RandomisedResponse]
+    fn about(&self) -> About {
+        About {
+            title: "randomised response",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[Need::RandomisedResponse],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::attack::{Attack, Need};
+use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::{Fact, known};
 use crate::evidence::simulation::{RunVariant, simulate};
@@ -16,16 +16,12 @@ use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
 pub struct OtherTrainings;
 
 impl Attack for OtherTrainings {
-    fn title(&self) -> &'static str {
-        "other first weights, and linkage of records across runs"
-    }
-
-    fn knows(&self) -> &'static [Knowledge] {
-        &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::CodesInBothRuns]
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Trainings]
+    fn about(&self) -> About {
+        About {
+            title: "other first weights, and linkage of records across runs",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::CodesInBothRuns],
+            needs: &[Need::Trainings],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -65,11 +65,11 @@ impl Axis {
 
     /// Where `value` lies, in pixels.
     pub fn place(&self, value: f64) -> f64 {
-        let share = match self.log {
+        let fraction = match self.log {
             true => (value / self.low).ln() / (self.high / self.low).ln(),
             false => (value - self.low) / (self.high - self.low),
         };
-        self.from + share * (self.to - self.from)
+        self.from + fraction * (self.to - self.from)
     }
 }
 
