@@ -73,7 +73,7 @@ impl SteeredRun {
             "{} records steer, test metric {:.4}; {}",
             known.len(),
             simulated.utility,
-            heard(steer.alarm)
+            monitor_says(steer.alarm)
         );
         Ok(Self { simulated, note })
     }
@@ -89,7 +89,7 @@ impl SteeredRun {
 }
 
 /// What the party's gradient monitor says of it.
-fn heard(alarm: Option<Alarm>) -> String {
+fn monitor_says(alarm: Option<Alarm>) -> String {
     let Some(alarm) = alarm else { return "the party's gradient monitor does not notice".to_string() };
     let cause = if alarm.cause == Cause::Predictable { "predictable" } else { "featureless" };
     format!("the party's gradient monitor raises an alarm at step {} ({cause})", alarm.steps)

@@ -6,7 +6,7 @@ use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::top::loss::{Evaluation as TaskMetrics, Labels};
 
 use crate::attacks::AttackId;
-use crate::attacks::inference::labels::{Classes, Inference, Insider, Sight, metric};
+use crate::attacks::inference::labels::{Classes, Inference, Insider, PartyView, metric};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::{AttackOutcome, ChartId};
@@ -124,14 +124,14 @@ fn infer(
     for (parties, gradients) in
         [(&[victim.place][..], Knowledge::OwnGradients), (&all_parties[..], Knowledge::AllGradients)]
     {
-        let sight = Sight {
+        let view = PartyView {
             observed: &simulated.observed,
             parties,
             gradients,
             defence: variant.sent(),
             note: note.clone(),
         };
-        let insider = Insider::new(sight, classes, pool, targets, victim.config.seed);
+        let insider = Insider::new(view, classes, pool, targets, victim.config.seed);
         if place == 0 && gradients == Knowledge::OwnGradients {
             evaluation.keep(insider.majority(pool));
         }

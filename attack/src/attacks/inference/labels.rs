@@ -30,7 +30,7 @@ const CLUSTERS: usize = 2;
 
 /// What a party, or several that pool what they got, see of a run.
 #[derive(Clone)]
-pub struct Sight<'a> {
+pub struct PartyView<'a> {
     /// What crossed the cut, gradients among it.
     pub observed: &'a Observed,
     /// The parties.
@@ -45,7 +45,7 @@ pub struct Sight<'a> {
 
 /// A party or several, and the records that they look at.
 pub struct Insider<'a> {
-    sight: Sight<'a>,
+    view: PartyView<'a>,
     classes: Classes<'a>,
     /// Seed of the labelled records and of models.
     seed: u64,
@@ -96,14 +96,20 @@ pub struct Classes<'a> {
 
 impl<'a> Insider<'a> {
     /// An insider that draws its labelled records from `pool` and is scored on `targets`.
-    pub fn new(sight: Sight<'a>, classes: Classes<'a>, pool: &[u32], targets: &'a [u32], seed: u64) -> Self {
+    pub fn new(
+        view: PartyView<'a>,
+        classes: Classes<'a>,
+        pool: &[u32],
+        targets: &'a [u32],
+        seed: u64,
+    ) -> Self {
         let mut order = pool.to_vec();
         shuffle(&mut order, &mut stream(seed, "labelled records", &[]));
         let of_class =
             |class| order.iter().filter(move |record| classes.of_record[**record as usize] == class);
         let shots =
             (0..classes.count as u32).flat_map(|class| of_class(class).take(SHOTS)).copied().collect();
-        Self { sight, classes, seed, shots, targets }
+        Self { view, classes, seed, shots, targets }
     }
 
     /// The ways that fit the number of classes.
@@ -150,7 +156,7 @@ impl<'a> Insider<'a> {
             Inference::CodeAlone => (CutKind::Codes, 1),
             _ => (CutKind::Gradients, 32),
         };
-        let values = (self.sight.observed.width * self.sight.parties.len()) as u64;
+        let values = (self.view.observed.width * self.view.parties.len()) as u64;
         let metrics = self.score(&scores);
         Ok(outcome(AttackResult {
             releases,
@@ -172,12 +178,12 @@ impl<'a> Insider<'a> {
         epochs: std::ops::Range<u32>,
         records: &[u32],
     ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let width = self.sight.observed.width;
+        let width = self.view.observed.width;
         let mut features = vec![Vec::new(); records.len()];
         for epoch in epochs {
-            for party in self.sight.parties {
+            for party in self.view.parties {
                 let mut add = |moment, unit: bool| -> anyhow::Result<()> {
-                    let values = self.sight.observed.gather(*party, moment, records)?;
+                    let values = self.view.observed.gather(*party, moment, records)?;
                     for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
                         let length = if unit { norm(row).max(1e-20) } else { 1.0 };
                         features.extend(row.iter().map(|v| v / length));
@@ -279,15 +285,15 @@ impl<'a> Insider<'a> {
         AttackResult {
             attack,
             victim: Victim::Labels,
-            knowledge: vec![Knowledge::FewLabels, self.sight.gradients],
+            knowledge: vec![Knowledge::FewLabels, self.view.gradients],
             releases: 0,
             cut: CutKind::Gradients,
-            defence: self.sight.defence.clone(),
+            defence: self.view.defence.clone(),
             bits: 0,
             auxiliary_rows: self.shots.len(),
             target_rows: self.targets.len(),
             metrics,
-            note: Some(self.sight.note.clone()),
+            note: Some(self.view.note.clone()),
             seconds: 0.0,
         }
     }
