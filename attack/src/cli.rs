@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use hashvfl_config::ConfigCommand;
+use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Digest;
 use hashvfl_files::{complain, say};
 use hashvfl_transcript::Recording;
@@ -67,25 +67,11 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    match carry_out(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    hashvfl_cli::entry(arguments, run_command)
 }
 
-fn carry_out(command: Command) -> anyhow::Result<()> {
-    match command {
+fn run_command(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
         Command::Config { command } => Ok(command.run()?),
         Command::Manifest { coordinator, parties, out } => {
             Manifest::of(&coordinator, &parties)?.write(&out)?;

@@ -1,9 +1,8 @@
 //! `attack.toml`: what is attacked, and what the adversary is granted.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hashvfl_core::PartyName;
 use serde::Deserialize;
 
@@ -92,19 +91,12 @@ impl AttackConfig {
 
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+        hashvfl_cli::config::read(path, Self::parse)
     }
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
-        hashvfl_config::check_words(text)?;
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
-            anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
-        })?;
+        let mut config: Self = hashvfl_cli::config::parse(text, &[])?;
         config.manifest = folder.join(&config.manifest);
         let fits = |fraction: &f64| *fraction > 0.0 && *fraction <= 0.5;
         ensure!(
@@ -132,8 +124,9 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config_and_mistakes_are_named() {
-        let docs = include_str!("../../docs/privacy.md");
-        let start = docs.find("```toml\n# attack.toml").expect("a sample in docs/privacy.md") + 8;
+        let docs = include_str!("../../docs/how-to/measure-privacy.md");
+        let start =
+            docs.find("```toml\n# attack.toml").expect("a sample in docs/how-to/measure-privacy.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         let config = AttackConfig::parse(sample, Path::new("/audit")).unwrap();
         assert_eq!(config.manifest, Path::new("/audit/manifest.toml"));

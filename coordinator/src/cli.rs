@@ -1,16 +1,15 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
-use hashvfl_config::ConfigCommand;
+use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::{PartyName, Plan};
-use hashvfl_files::{complain, say};
+use hashvfl_files::say;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::commands::{align, erase, evaluate, init, predict};
@@ -146,34 +145,11 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A line of the log that nobody can read is no reason to stop.
-        .log_internal_errors(false)
-        .try_init();
-    match execute(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    hashvfl_cli::entry(arguments, execute)
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    hashvfl_cli::init_logging();
     match arguments.command {
         Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
         Some(Command::Evaluate { config, codes, top, accept_changed_labels }) => {

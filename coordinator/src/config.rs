@@ -1,11 +1,11 @@
 //! The coordinator's config file.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_alignment::AlignmentConfig;
+use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
@@ -139,20 +139,12 @@ fn default_ledger() -> PathBuf {
 impl CoordinatorConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+        hashvfl_cli::config::read(path, Self::parse)
     }
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
-        hashvfl_config::check_words(text)?;
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let place =
-                error.to_string().lines().next().unwrap_or_default().trim().trim_end_matches(':').to_string();
-            anyhow::anyhow!("{place}: {}", error.message())
-        })?;
+        let mut config: Self = hashvfl_cli::config::parse(text, &COORDINATOR_PRESETS)?;
         config.labels.resolve(folder);
         if let Some(records) = &mut config.serve.records {
             records.resolve(folder);
@@ -247,8 +239,9 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config() {
-        let docs = include_str!("../../docs/config.md");
-        let start = docs.find("```toml\n# coordinator.toml").expect("a sample in docs/config.md") + 8;
+        let docs = include_str!("../../docs/reference/config.md");
+        let start =
+            docs.find("```toml\n# coordinator.toml").expect("a sample in docs/reference/config.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         CoordinatorConfig::parse(sample, Path::new(".")).unwrap();
     }

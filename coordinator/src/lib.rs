@@ -20,4 +20,5 @@ pub mod top_file;
 mod training;
 
 pub use cli::entry;
+pub use commands::train::train;
 pub use config::CoordinatorConfig;

@@ -1,4 +1,4 @@
-//! `summary.json`: what a run gave, for people and programs. Every field is described in docs/summary.md, and a
+//! `summary.json`: what a run gave, for people and programs. Every field is described in docs/reference/summary.md, and a
 //! test keeps that list complete.
 
 use std::collections::BTreeMap;

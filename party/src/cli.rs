@@ -1,24 +1,20 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::identity::SecretKey;
-use hashvfl_config::ConfigCommand;
+use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
 
 use crate::commands::ledger::LedgerCommand;
-use crate::commands::{align, encode, erase, init, inspect, ledger};
+use crate::commands::{align, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
-use crate::prepare::Prepared;
-use crate::releases::Releases;
-use crate::state::StateFolder;
-use crate::{check, detectors, response_key, serving, training};
-use hashvfl_files::{complain, say};
+use crate::{check, serving};
+use hashvfl_files::say;
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
 ///
@@ -124,34 +120,11 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HASHVFL_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A line of the log that nobody can read is no reason to stop.
-        .log_internal_errors(false)
-        .try_init();
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    hashvfl_cli::entry(arguments, run)
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    hashvfl_cli::init_logging();
     match arguments.command {
         Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
@@ -180,12 +153,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             if arguments.check {
                 return check::check(&config, &path);
             }
-            let state = StateFolder::open(&config)?;
-            response_key::keep(&config)?;
-            let prepared = Prepared::load(&config)?;
-            detectors::check(&config, &prepared.plan)?;
-            let releases = Releases::open(&config, &prepared)?;
-            training::join(&config, prepared, &state, releases)
+            train::train(&config)
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The party's config file.
 
-use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
+use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
@@ -163,10 +163,7 @@ pub struct Source<'a> {
 impl PartyConfig {
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read the config {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).with_context(|| format!("config {}", path.display()))
+        hashvfl_cli::config::read(path, Self::parse)
     }
 
     /// Where the transcript is kept.
@@ -234,8 +231,7 @@ impl PartyConfig {
 
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
-        hashvfl_config::check_words(text)?;
-        let mut config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
+        let mut config: Self = hashvfl_cli::config::parse(text, &PARTY_PRESETS)?;
         config.columns.resolve(folder);
         if let Some(columns) = &mut config.serve.columns {
             columns.resolve(folder);
@@ -278,13 +274,6 @@ impl PartyConfig {
         );
         Ok(config)
     }
-}
-
-/// A TOML error as one line that names the place.
-fn one_line(error: &toml::de::Error) -> anyhow::Error {
-    let text = error.to_string();
-    let place = text.lines().next().unwrap_or_default().trim().to_string();
-    anyhow::anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
 }
 
 #[cfg(test)]
@@ -342,8 +331,8 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_config() {
-        let docs = include_str!("../../docs/config.md");
-        let start = docs.find("```toml\n# party.toml").expect("a sample in docs/config.md") + 8;
+        let docs = include_str!("../../docs/reference/config.md");
+        let start = docs.find("```toml\n# party.toml").expect("a sample in docs/reference/config.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         PartyConfig::parse(sample, Path::new(".")).unwrap();
     }

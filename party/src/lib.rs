@@ -26,4 +26,5 @@ mod state;
 mod training;
 
 pub use cli::entry;
+pub use commands::train::train;
 pub use config::PartyConfig;

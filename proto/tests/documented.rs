@@ -1,4 +1,4 @@
-//! `docs/wire.md` lists every message, field and enum value of the .proto file, with its type, and nothing else;
+//! `docs/reference/wire.md` lists every message, field and enum value of the .proto file, with its type, and nothing else;
 //! and nothing that a party can say holds a float.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,20 +20,23 @@ fn the_wire_reference_is_complete_and_true() {
         .map(str::to_string)
         .collect();
     let missing: Vec<_> = sections.difference(&headings).collect();
-    assert!(missing.is_empty(), "docs/wire.md has no section \"### `NAME`\" for {missing:?}");
+    assert!(missing.is_empty(), "docs/reference/wire.md has no section \"### `NAME`\" for {missing:?}");
     let gone: Vec<_> = headings.difference(&sections).collect();
-    assert!(gone.is_empty(), "docs/wire.md has sections for {gone:?}, which the .proto file does not define");
+    assert!(
+        gone.is_empty(),
+        "docs/reference/wire.md has sections for {gone:?}, which the .proto file does not define"
+    );
 
     let missing: Vec<_> = members.keys().filter(|name| !rows.contains_key(*name)).collect();
-    assert!(missing.is_empty(), "docs/wire.md has no table row for {missing:?}");
+    assert!(missing.is_empty(), "docs/reference/wire.md has no table row for {missing:?}");
     let gone: Vec<_> =
         text.split('`').filter(|word| is_member(word) && !members.contains_key(*word)).collect();
-    assert!(gone.is_empty(), "docs/wire.md names {gone:?}, which the .proto file does not define");
+    assert!(gone.is_empty(), "docs/reference/wire.md names {gone:?}, which the .proto file does not define");
     for (name, expected) in &members {
         let found = &rows[name];
         assert!(
             found == expected,
-            "docs/wire.md says that {name} is {found:?}, the .proto file {expected:?}"
+            "docs/reference/wire.md says that {name} is {found:?}, the .proto file {expected:?}"
         );
     }
 }
@@ -78,15 +81,15 @@ fn the_limits_are_those_of_core() {
     ];
     for (name, limit) in limits {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/wire.md has no table row for {name}"));
+        let row = row.unwrap_or_else(|| panic!("docs/reference/wire.md has no table row for {name}"));
         let found = row.split('|').nth(2).unwrap_or_default().trim().replace(',', "");
-        assert_eq!(found, limit.to_string(), "docs/wire.md on {name}");
+        assert_eq!(found, limit.to_string(), "docs/reference/wire.md on {name}");
     }
 }
 
 fn reference() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/wire.md");
-    fs::read_to_string(path).expect("docs/wire.md")
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/wire.md");
+    fs::read_to_string(path).expect("docs/reference/wire.md")
 }
 
 fn pool() -> DescriptorPool {

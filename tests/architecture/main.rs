@@ -1,4 +1,8 @@
 //! What ARCHITECTURE.md promises, read from the sources.
 
 mod dependencies;
+mod pages;
+mod presets;
+mod sizes;
+mod sources;
 mod words;

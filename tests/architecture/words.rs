@@ -1,7 +1,8 @@
-//! One name for one thing: words of before stay out of the code. docs/glossary.md has the words of today.
+//! One name for one thing: words of before stay out of the code. docs/reference/glossary.md has the words of today.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::sources::sources;
 
 /// Identifiers that must not come back, each with the word of today.
 const BANNED: [(&str, &str); 35] = [
@@ -62,26 +63,9 @@ const NEVER: [&str; 2] = ["Rows", "Kind"];
 /// Where the wire's and the generated code's own names stand.
 const WIRE: [&str; 2] = ["proto/src/generated", "proto/src/convert"];
 
-fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut waiting: Vec<PathBuf> =
-        ["proto", "party", "coordinator", "attack", "examples", "crates", "tests", "benches"]
-            .iter()
-            .map(|folder| root.join(folder))
-            .collect();
-    let mut found = Vec::new();
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            if path.file_name().is_some_and(|name| name == "target") {
-                continue;
-            }
-            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let code = code_of(&fs::read_to_string(&path).unwrap());
-            found.push((path, code));
-        }
-    }
-    found
+/// Sources as code alone.
+fn code() -> Vec<(PathBuf, String)> {
+    sources().into_iter().map(|(path, text)| (path, code_of(&text))).collect()
 }
 
 /// A source without comments, strings and characters.
@@ -147,7 +131,7 @@ fn identifiers(code: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn words_of_before_stay_out_of_the_code() {
-    let sources = sources();
+    let sources = code();
     assert!(sources.len() > 300, "{} files were looked at", sources.len());
     for (path, code) in &sources {
         if WIRE.iter().any(|wire| path.to_string_lossy().contains(wire)) {
@@ -155,7 +139,7 @@ fn words_of_before_stay_out_of_the_code() {
         }
         for word in identifiers(code) {
             let banned = BANNED.iter().find(|(old, _)| *old == word);
-            assert!(banned.is_none(), "{} names {banned:?}: see docs/glossary.md", path.display());
+            assert!(banned.is_none(), "{} names {banned:?}: see docs/reference/glossary.md", path.display());
         }
     }
 }
@@ -176,7 +160,7 @@ fn definitions<'a>(sources: &'a [(PathBuf, String)], name: &str) -> Vec<&'a Path
 
 #[test]
 fn a_name_is_defined_once() {
-    let sources = sources();
+    let sources = code();
     for (name, count) in ONCE.map(|name| (name, 1)).into_iter().chain(NEVER.map(|name| (name, 0))) {
         let found: Vec<&Path> = definitions(&sources, name);
         assert_eq!(found.len(), count, "{name} is defined in {found:?}");

@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, PARTIES, Role, command};
 use crate::predict::{all_by, predict, serving};
 
 /// A fixture whose tables miss different records, in different orders, with keys pinned in policies.
-fn unordered(most: u32) -> Fixture {
+pub fn unordered(most: u32) -> Fixture {
     let mut fixture = Fixture::new();
     let mut keys = Vec::new();
     for name in ["bank", "telecom", "labels"] {
@@ -73,6 +73,17 @@ fn party(config: &Path) -> Role {
     Role::start(&["party", "align", "--config"], config, "info")
 }
 
+/// Aligns the tables of a fixture, whose configs then name their orders.
+pub fn align(fixture: &mut Fixture) {
+    let (mut relay, address) = coordinator(fixture);
+    let mut parties = PARTIES.map(|name| party(&fixture.party_config(name, &address)));
+    parties.iter_mut().for_each(Role::succeeds);
+    relay.succeeds();
+    for (config, name) in [("bank", "bank"), ("telecom", "telecom"), ("coordinator", "labels")] {
+        fixture.extra.push((config, format!("order = \"{name}-align/order.csv\"")));
+    }
+}
+
 fn check(fixture: &Fixture) {
     let sets: Vec<BTreeSet<String>> = ["bank.csv", "telecom.csv", "labels.csv"]
         .map(|file| ids(fixture, file).into_iter().collect())
@@ -89,13 +100,7 @@ fn check(fixture: &Fixture) {
 #[test]
 fn what_was_aligned_is_trained_on_and_a_table_that_changed_since_is_refused() {
     let mut fixture = unordered(1);
-    let (mut relay, address) = coordinator(&fixture);
-    let mut parties = PARTIES.map(|name| party(&fixture.party_config(name, &address)));
-    parties.iter_mut().for_each(Role::succeeds);
-    relay.succeeds();
-    for (config, name) in [("bank", "bank"), ("telecom", "telecom"), ("coordinator", "labels")] {
-        fixture.extra.push((config, format!("order = \"{name}-align/order.csv\"")));
-    }
+    align(&mut fixture);
     fixture.run();
     let auc = fixture.summary()["test"]["auc"].as_f64().unwrap();
     assert!(auc > 0.75, "rows of one record must meet: {auc}");

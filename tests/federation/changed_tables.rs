@@ -203,7 +203,9 @@ fn with_an_agreed_order_and_missing_values_the_named_record_is_erased_and_export
         };
         lines.iter().enumerate().map(line).collect()
     });
-    fixture.extra.push(("bank", "order = \"bank-order.csv\"\nnulls = [\"n/a\"]\nmissing = \"fill\"".into()));
+    fixture
+        .extra
+        .push(("bank", "order = \"bank-order.csv\"\nnull_values = [\"n/a\"]\nmissing = \"fill\"".into()));
     fixture.extra.push(("bank", "types = { c = \"category\" }".into()));
     fixture.extra.push(("telecom", "order = \"order.csv\"".into()));
     fixture.extra.push(("coordinator", "order = \"order.csv\"".into()));

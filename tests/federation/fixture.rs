@@ -82,7 +82,7 @@ impl Fixture {
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
             "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\nwait = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
             self.run_id,
@@ -146,16 +146,16 @@ impl Fixture {
         parties.iter_mut().for_each(Role::succeeds);
     }
 
-    /// Fails when a field of `value` is not in docs/summary.md; a party's name there is PARTY.
+    /// Fails when a field of `value` is not in docs/reference/summary.md; a party's name there is PARTY.
     pub fn check_documented(value: &serde_json::Value, parties: &[&str]) {
-        let docs = include_str!("../../docs/summary.md");
+        let docs = include_str!("../../docs/reference/summary.md");
         let mut missing = Vec::new();
         collect(value, String::new(), parties, &mut |path| {
             if !docs.contains(&format!("`{path}`")) {
                 missing.push(path.to_string());
             }
         });
-        assert!(missing.is_empty(), "docs/summary.md lacks {missing:?}");
+        assert!(missing.is_empty(), "docs/reference/summary.md lacks {missing:?}");
     }
 
     /// Files in the folder and below that are half-written, or that only a finished run has.
@@ -181,7 +181,7 @@ impl Fixture {
     }
 }
 
-/// Paths of all leaves of `value`, as docs/summary.md writes them.
+/// Paths of all leaves of `value`, as docs/reference/summary.md writes them.
 fn collect(value: &serde_json::Value, path: String, parties: &[&str], found: &mut dyn FnMut(&str)) {
     // One row of the docs stands for what these hold.
     let whole = ["settings", "encoders_sha256", "epochs[].validation", "federation"];

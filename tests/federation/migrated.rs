@@ -29,7 +29,7 @@ fn samples_of_before_are_refused_and_can_be_migrated() {
     let refused = AttackConfig::parse(ATTACK, here).unwrap_err().to_string();
     assert!(refused.starts_with("auxiliary_shares is now auxiliary_fractions"), "{refused}");
 
-    let migrated = |text: &str| hashvfl_config::migrate(text).unwrap().0;
+    let migrated = |text: &str| hashvfl_cli::config::migrate(text).unwrap().0;
     let (party, coordinator) = (migrated(PARTY), migrated(COORDINATOR));
     let party = PartyConfig::parse(&party, here).unwrap();
     let coordinator = CoordinatorConfig::parse(&coordinator, here).unwrap();

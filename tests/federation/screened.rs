@@ -81,7 +81,7 @@ fn wrong_labels_are_found_and_left_out() {
     let share = caught / wrong.len() as f64;
     assert!(share > 3.0 * chance && share > 0.4, "{share} of {} caught, by chance {chance}", wrong.len());
     let accuracy = |summary: &serde_json::Value| summary["test"]["accuracy"].as_f64().unwrap();
-    // Of 359 test records; over eight seeds the mean is 0.002 higher (docs/detectors.md).
+    // Of 359 test records; over eight seeds the mean is 0.002 higher (docs/research/detectors.md).
     assert!(accuracy(&dropped) >= accuracy(&plain) - 0.05, "{} {}", accuracy(&dropped), accuracy(&plain));
 
     // The same seed gives the same run, to the bit.
@@ -100,7 +100,7 @@ fn wrong_labels_are_found_and_left_out() {
     assert!(left.lines().skip(1).all(|line| line.split_once(',').unwrap().0 != flagged[0]));
 }
 
-/// Prints the figures of docs/detectors.md.
+/// Prints the figures of docs/research/detectors.md.
 #[test]
 #[ignore = "slow: eight seeds, three runs each"]
 fn screening_over_seeds() {

@@ -1,7 +1,7 @@
 //! The registry: every attack, in the order in which it is run.
 //!
 //! To add one, write a file in one of the folders that implements [`Attack`]. Then name it here: its module, its id with
-//! the name that people read, and its line of [`ALL`]. Last, add its row to the table in docs/privacy.md.
+//! the name that people read, and its line of [`ALL`]. Last, add its row to the table in docs/explanation/privacy.md.
 //! `tests/extensions/attack.patch` is an example.
 
 use std::fmt;
@@ -97,7 +97,7 @@ pub static ALL: &[&dyn Attack] = &[
 /// What a reader must not take for covered: attacks that are known and not among [`ALL`].
 pub const BEYOND: &[&str] = &[
     "PCAT, SDAR: substitutes that learn along with the run",
-    "feature-space hijacking of this very run (docs/hijack.md tries FSHA and a gradient monitor against it)",
+    "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a gradient monitor against it)",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "boosted trees as regressions, generative priors as penalties",
     "membership inference by shadow models of the whole run (LiRA)",

@@ -17,8 +17,10 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// Relays until all holders are through; takes part where `[alignment] name` is a holder.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
-    let alignment =
-        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
+    let alignment = config
+        .alignment
+        .as_ref()
+        .context("the config has no [alignment] table: see docs/reference/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let reporter = ProgressReporter::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

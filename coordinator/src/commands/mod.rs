@@ -5,3 +5,4 @@ pub(crate) mod erase;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod predict;
+pub(crate) mod train;

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{bail, ensure};
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{Digest, ServedRow};
-use hashvfl_data::{IdsSource, Order, TableError};
+use hashvfl_data::{IdSource, Order, TableError};
 
 use super::known_codes::ServedList;
 use crate::config::CoordinatorConfig;
@@ -26,7 +26,7 @@ impl RecordIndex {
     ///
     /// # Errors
     /// If they cannot be read, there are none, or one comes twice.
-    pub fn load(source: &IdsSource) -> anyhow::Result<Self> {
+    pub fn load(source: &dyn IdSource) -> anyhow::Result<Self> {
         let mut index = Self::empty();
         source.visit(|id| {
             index.push(id);
@@ -134,6 +134,8 @@ impl RecordIndex {
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_data::IdsSource;
+
     use super::*;
 
     #[test]

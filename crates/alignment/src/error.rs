@@ -93,7 +93,7 @@ pub enum AlignmentError {
     },
     /// The relay gave up.
     #[error("{0}")]
-    Relay(#[from] crate::protocol::holder::RelayError),
+    Relay(#[from] crate::protocol::relay::RelayError),
 }
 
 /// What is wrong with what came under a peer's name.

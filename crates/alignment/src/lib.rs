@@ -3,7 +3,7 @@
 //! Elliptic-curve Diffie-Hellman private set intersection over ristretto255. Every holder has a secret scalar; each
 //! holder's set of hashed ids passes through every holder's scalar, in a ring, sorted anew by each; one holder
 //! compares the sets that all scalars have blinded, and its verdict goes back the way that each set came.
-//! `docs/alignment.md` describes the protocol and what each side learns.
+//! `docs/explanation/alignment.md` describes the protocol and what each side learns.
 //!
 //! ```text
 //!  ids -> key (normalise) -> spool (digests, sorted) -> curve (hash, blind) --.
@@ -27,7 +27,8 @@ mod storage;
 pub use error::AlignmentError;
 pub use local::{AlignmentConfig, Owner, align};
 pub use progress_bar::Bar;
-pub use protocol::holder::{Event, Holder, Progress, Relay, RelayError};
+pub use protocol::holder::{Holder, Progress};
+pub use protocol::relay::{Event, Relay, RelayError};
 pub use settings::{AlignmentSettings, Case, Unicode};
 pub use storage::folder::{Folder, Outcome};
 pub use storage::spool::Spool;

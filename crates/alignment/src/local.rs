@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::error::AlignmentError;
 use crate::identity::{PublicKey, SecretKey};
-use crate::protocol::holder::{Holder, Progress, Relay};
+use crate::protocol::holder::{Holder, Progress};
+use crate::protocol::relay::Relay;
 use crate::settings::AlignmentSettings;
 use crate::storage::folder::{Folder, Outcome};
 use crate::storage::spool::Spool;

@@ -2,30 +2,57 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::csv_text::CsvFault;
-use crate::ids::list::WAYS_OF_WRITING;
+use crate::cell::CellFault;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
-use crate::source::idx::format::IdxError;
-use crate::source::images::ImageError;
-use crate::source::npy::format::NpyError;
-use crate::source::number::CellFault;
-use crate::source::png::folder::PngError;
-use crate::source::sql::SqlError;
 
-/// A line of a text file.
+/// How two ids that look alike can differ, in a few words for a person.
+pub const WAYS_OF_WRITING: &str =
+    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
+
+/// How the records of a file are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// By the line on which a record begins; the header is line 1.
+    Line,
+    /// By its number among the file's records, from 1.
+    Record,
+}
+
+/// Where a record is in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub path: PathBuf,
-    /// The line on which the record begins; the header is line 1.
-    pub line: u64,
+    /// What is counted.
+    pub counted: Counted,
+    /// The line or record, from 1.
+    pub number: u64,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}", self.path.display(), self.line)
+        let counted = match self.counted {
+            Counted::Line => "line",
+            Counted::Record => "record",
+        };
+        write!(f, "{}, {counted} {}", self.path.display(), self.number)
+    }
+}
+
+/// The same without a copy of the path, for each record that is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) counted: Counted,
+    pub(crate) number: u64,
+}
+
+impl Spot<'_> {
+    /// The place, for an error.
+    pub(crate) fn place(self) -> Place {
+        Place { path: self.path.to_owned(), counted: self.counted, number: self.number }
     }
 }
 
@@ -51,22 +78,14 @@ pub enum TableError {
         /// The operating system's or decompressor's reason.
         reason: io::Error,
     },
-    /// The text of a CSV file is not as RFC 4180 has it.
-    #[error("{place}: {fault}")]
-    Csv {
-        /// Where.
-        place: Place,
-        /// What is wrong.
-        fault: CsvFault,
-    },
     /// The file is UTF-16, as spreadsheets write "Unicode text".
     #[error("{} is UTF-16, expected UTF-8; save it as UTF-8", path.display())]
     Utf16 {
         /// The file.
         path: PathBuf,
     },
-    /// The header stands among the records.
-    #[error("{place}: the header again, as where files were put together; remove this line")]
+    /// The header is repeated among the records.
+    #[error("{place}: the header is repeated, as when files are concatenated; remove this line")]
     HeaderAgain {
         /// Where.
         place: Place,
@@ -195,7 +214,7 @@ pub enum TableError {
         /// Cells in the record.
         found: usize,
     },
-    /// A cell is no value of its column's type.
+    /// A cell is not a value of its column's type.
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; {}", fault.remedy())]
     Cell {
         /// Where.
@@ -209,7 +228,7 @@ pub enum TableError {
     },
     /// Numbers of a column are too close together for 32 bits.
     #[error(
-        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as those of identifiers and time stamps; subtract \
+        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as identifiers and time stamps do; subtract \
          a constant from them, declare the column a category in [types], or list it in `ignore`"
     )]
     Collapsed {
@@ -230,10 +249,10 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
-    /// A list names records that nothing is known of.
+    /// A list names records that are unknown.
     #[error(
-        "{count} ids name no record that anything is kept of, the first at {first}; {otherwise} of them are there in another \
-         way of writing ({WAYS_OF_WRITING}); correct the list, nothing was done"
+        "{count} ids are not those of any known record, the first at {first}; {otherwise} of them are known in another \
+         spelling ({WAYS_OF_WRITING}); correct the list: nothing was done"
     )]
     UnknownIds {
         /// How many.
@@ -256,8 +275,8 @@ pub enum TableError {
         /// Where it occurs again.
         second: Place,
     },
-    /// An order file is none, or damaged.
-    #[error("{} is no order file: {reason}; restore a copy of it, or align again", path.display())]
+    /// A file is not an order file, or is damaged.
+    #[error("{} is not a valid order file: {reason}; restore a copy of it, or align again", path.display())]
     Order {
         /// The file.
         path: PathBuf,
@@ -266,7 +285,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "what `columns` names has changed since {} was written; align again, or restore it",
+        "the records that `columns` names have changed since {} was written; align again, or restore them",
         order.display()
     )]
     ChangedSince {
@@ -297,7 +316,7 @@ pub enum TableError {
         /// Columns to load.
         columns: u64,
     },
-    /// The machine has no room for the table.
+    /// Memory does not hold the table.
     #[error("no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns")]
     OutOfMemory {
         /// Values asked for.
@@ -317,9 +336,9 @@ pub enum TableError {
         /// The first file.
         path: PathBuf,
     },
-    /// A source that no cache holds.
+    /// `cache` is set for a source that cannot be cached.
     #[error(
-        "cache is for tables of format \"csv\" and \"sql\"; images and arrays are read into memory: leave it out"
+        "cache is for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into memory: leave it out"
     )]
     NotCached,
     /// `image` does not fit the columns.
@@ -337,27 +356,10 @@ pub enum TableError {
         /// Columns that are loaded.
         columns: usize,
     },
-    /// A Parquet file is not what it should be.
-    #[error("{}: {reason}; check `paths`, or write the file again", path.display())]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Images do not fit together, or not what is asked of them.
+    /// An error of one format's reader, such as [`SqlError`](crate::SqlError) or [`NpyError`](crate::NpyError).
     #[error(transparent)]
-    Image(#[from] ImageError),
-    /// A NumPy file is not what it should be.
-    #[error(transparent)]
-    Npy(#[from] NpyError),
-    /// A folder of PNG images is not what it should be.
-    #[error(transparent)]
-    Png(#[from] PngError),
-    /// An IDX file is not what it should be.
-    #[error(transparent)]
-    Idx(#[from] IdxError),
-    /// A query gave no table.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
+    Format(Box<dyn std::error::Error + Send + Sync>),
+    /// Stops the reading of records, since their receiver wants no more of them. No caller sees it.
+    #[error("the reading was stopped")]
+    Stopped,
 }

@@ -1,15 +1,15 @@
 //! From files to numbers: what a party or the coordinator reads before training.
 //!
-//! A party loads a [`Table`] (record ids and an f32 [`Matrix`] of numbers and categories) from the files that a
-//! [`ColumnsSource`] names; the coordinator loads [`LabelTable`] from a [`LabelsSource`]. An [`Encoding`], fitted on
-//! training rows only, then fills in what is missing, brings numbers to a common scale and categories to numbers.
+//! A party loads a [`Table`] (record ids and an f32 [`Matrix`] of numbers and categories) from a [`RowSource`]; the
+//! coordinator loads a [`LabelTable`] from a [`LabelSource`]. A configuration names one of those that are built in, as a
+//! [`ColumnsSource`] or [`LabelsSource`]. An [`Encoding`], fitted on training rows only, then fills in what is missing, brings
+//! numbers to a common scale and categories to numbers.
 //!
 //! This crate knows nothing of models, peers or the network. Nothing it loads may leave it in
 //! words: no error message and no `Debug` output holds a cell, a record id or a label; errors
 //! name the file, the line and the column instead.
 
-mod contents;
-mod csv_text;
+mod cell;
 mod encoding;
 mod error;
 mod ids;
@@ -17,35 +17,53 @@ mod inspection;
 mod labels;
 mod limits;
 mod names;
-mod parquet_ids;
 mod resolution;
 mod source;
 mod store;
+mod table;
 
-pub use csv_text::{CsvFault, csv_error, open_csv};
-pub use encoding::content::{Content, MAX_CATEGORIES};
-pub use encoding::preprocess::{PreprocessError, Preprocessing, Preprocessor};
+pub use cell::CellFault;
+pub use encoding::content::{ColumnBuilder, Content, MAX_CATEGORIES};
+pub use encoding::error::PreprocessError;
+pub use encoding::fit::ONE_HOT_MOST;
+pub use encoding::preprocess::Preprocessor;
 pub use encoding::ranges::Ranges;
+pub use encoding::row_encoder::Noted;
+pub use encoding::scale::Preprocessing;
 pub use encoding::treatment::{ColumnRules, ColumnType, Faulty, Fill, Missing, Treatment, Types, Unseen};
-pub use encoding::{Embedded, Encoding, Noted, ONE_HOT_MOST};
-pub use error::{Place, TableError};
+pub use encoding::{Embedded, Encoding};
+pub use error::{Counted, Place, TableError, WAYS_OF_WRITING};
+pub use ids::id_source::IdSource;
 pub use ids::key_columns::KeyColumns;
-pub use ids::list::{WAYS_OF_WRITING, read_found, written_otherwise};
-pub use ids::order::{Names, Order, fingerprint};
-pub use ids::source::IdsSource;
+pub use ids::list::{read_found, written_otherwise};
+pub use ids::order::{Names, Order};
 pub use inspection::survey::{MOST_DISTINCT, Survey, Surveyed, survey};
 pub use inspection::{Figures, Inspected, Inspection, Pixels, Spread};
 pub use labels::target::Target;
-pub use labels::{CsvLabels, IdxLabels, LabelError, LabelTable, LabelsSource, load_labels};
+pub use labels::{LabelError, LabelSource, LabelTable};
 pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
+pub use source::csv::CsvColumns;
 pub use source::csv::header::{Header, describe};
+pub use source::csv::ids::CsvIds;
+pub use source::csv::labels::CsvLabels;
+pub use source::csv::text::{CsvFault, CsvTextError, csv_error, open_csv};
+pub use source::fingerprint::fingerprint;
 pub use source::idx::format::IdxError;
-pub use source::images::ImageError;
+pub use source::idx::{IdxColumns, IdxIds, IdxLabels};
+pub use source::images::{Crop, ImageError};
+pub use source::npy::NpyColumns;
 pub use source::npy::format::NpyError;
-pub use source::number::CellFault;
+pub use source::parquet::ParquetColumns;
+pub use source::parquet::error::ParquetFileError;
+pub use source::parquet::ids::ParquetIds;
+pub use source::parquet::labels::ParquetLabels;
+pub use source::png::PngColumns;
 pub use source::png::folder::PngError;
+pub use source::row_source::{RowSource, load, load_as};
 pub use source::sql::{ClusterAddress, ClusterTls, SqlColumns, SqlError, SqlFormat, SqlTable};
-pub use source::{ColumnsSource, Crop, CsvColumns, ImageColumns, ImageShape, Table, load, load_as};
+pub use source::{ColumnsSource, IdsSource, LabelsSource, load_labels};
 pub use store::cache::beside;
-pub use store::matrix::{Matrix, MatrixError};
 pub use store::{Cached, Columns, RecordStore, load_in_order};
+pub use table::matrix::{Matrix, MatrixError};
+pub use table::sink::{Frame, RowSink};
+pub use table::{ImageShape, Table};

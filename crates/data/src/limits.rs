@@ -4,16 +4,16 @@ use std::path::Path;
 
 use crate::error::TableError;
 
-/// Most values (rows x columns) in one table: 2^30 f32, that is 4 GiB.
+/// The most values (rows x columns) in one table: 2^30 f32, that is 4 GiB.
 pub const MAX_VALUES: u64 = 1 << 30;
 
-/// Most rows in one table or label file, so that a row number always fits a `u32`.
+/// The most rows in one table or label file, so that a row number always fits a `u32`.
 pub const MAX_ROWS: u64 = u32::MAX as u64;
 
-/// Most columns in one table (an image of 256 x 256 has as many).
+/// The most columns in one table (an image of 256 x 256 has as many).
 pub const MAX_COLUMNS: u64 = 1 << 16;
 
-/// Most classes that a label may have.
+/// The most classes of labels.
 pub const MAX_CLASSES: usize = 10_000;
 
 /// Fails when `rows` x `columns` is beyond what this crate loads into memory.
@@ -33,7 +33,7 @@ pub(crate) fn check_size_within(path: &Path, rows: u64, columns: u64, most: u64)
 
 /// An empty vector with room for `rows` x `columns` values, so that filling it copies nothing.
 ///
-/// `rows` may be an estimate that is too high: what lies beyond [`MAX_VALUES`] is not reserved.
+/// `rows` may be an estimate that is too high; no more than [`MAX_VALUES`] are reserved.
 pub(crate) fn reserve_values(rows: u64, columns: u64) -> Result<Vec<f32>, TableError> {
     let count = rows.saturating_mul(columns).min(MAX_VALUES);
     let no_room = || TableError::OutOfMemory { values: count };

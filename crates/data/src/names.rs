@@ -1,7 +1,9 @@
-//! Names of columns: finding them, pointing at close ones, and telling a header from a record. Nothing here shows a name
-//! that is a file's and not the configuration's: without a header it would be a cell.
+//! Names of columns: finding them, pointing at similar ones, and telling a header from a record. Errors show only names from
+//! the configuration, never names from a file, since in a file without a header these are cells.
 
 use std::path::Path;
+
+use strsim::levenshtein;
 
 use crate::error::TableError;
 
@@ -29,8 +31,8 @@ pub(crate) fn find(
     })
 }
 
-/// Whether a first line is a record rather than names: it holds numbers, and not as a run of
-/// whole numbers (`0,1,2,...` are common names of pixels, years are common, and 0 or 1 may stand alone).
+/// Whether a first line is a record rather than a header: it holds numbers other than consecutive whole numbers (`0,1,2,...`
+/// are common names of pixels, years are common, and 0 or 1 may stand alone).
 pub(crate) fn looks_like_data(names: &[String]) -> bool {
     let numbers: Vec<&String> = names.iter().filter(|name| name.parse::<f64>().is_ok()).collect();
     let mut whole = Vec::new();
@@ -46,7 +48,7 @@ pub(crate) fn looks_like_data(names: &[String]) -> bool {
     }
 }
 
-/// Where names are that are close to the wanted one.
+/// Says which columns have names similar to the wanted one.
 fn help(names: &[String], wanted: &str) -> String {
     let close = names.iter().zip(1..).filter(|(name, _)| is_close(name, wanted));
     let close: Vec<String> = close.take(MAX_SHOWN).map(|(_, at): (_, usize)| at.to_string()).collect();
@@ -65,23 +67,7 @@ fn help(names: &[String], wanted: &str) -> String {
 fn is_close(name: &str, wanted: &str) -> bool {
     let (name, wanted) = (name.to_lowercase(), wanted.to_lowercase());
     let allowed = if wanted.chars().count() < 4 { 1 } else { 2 };
-    name == wanted || edits(&name, &wanted) <= allowed
-}
-
-/// Letters to insert, delete or replace to get from `from` to `to` (Levenshtein distance).
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut costs: Vec<usize> = (0..=to.len()).collect();
-    for (row, letter) in from.chars().enumerate() {
-        let mut diagonal = costs[0];
-        costs[0] = row + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = costs[column + 1];
-            costs[column + 1] = replaced.min(costs[column] + 1).min(diagonal + 1);
-        }
-    }
-    costs[to.len()]
+    levenshtein(&name, &wanted) <= allowed
 }
 
 #[cfg(test)]
@@ -90,19 +76,6 @@ mod tests {
 
     fn names(line: &str) -> Vec<String> {
         line.split(',').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn edits_count_letters() {
-        for (from, to, expected) in [
-            ("", "", 0),
-            ("income", "income", 0),
-            ("incme", "income", 1),
-            ("kitten", "sitting", 3),
-            ("", "abc", 3),
-        ] {
-            assert_eq!(edits(from, to), expected, "{from} {to}");
-        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Whether the numbers of a column stay apart in 32 bits, which is how a model takes them: those of identifiers, of time
-//! stamps, or far from zero, may not.
+//! Whether the numbers of a column stay distinct in 32 bits, which is how a model takes them. Identifiers, time stamps and
+//! numbers far from zero may not.
 
 use std::collections::HashSet;
 
-/// Distinct values in 32 bits that are enough for any column: what falls together beside so many is close on its scale.
+/// Distinct values in 32 bits that are enough for any column. With so many, values that become equal are close on its scale.
 const ENOUGH: usize = 1 << 10;
 /// Whole numbers up to here are exact in 32 bits.
 const EXACT: f64 = (1 << 24) as f64;
-/// Last bits of a fraction that are no difference: 0.1 + 0.2 is 0.3.
+/// Last bits of a fraction, whose differences are ignored: 0.1 + 0.2 counts as 0.3.
 const NOISE: u64 = (1 << 8) - 1;
 
 /// The distinct numbers of a column, as they are and in 32 bits.
@@ -18,7 +18,7 @@ pub(crate) struct Resolution {
 }
 
 impl Resolution {
-    /// Takes one number in.
+    /// Adds one number.
     pub(crate) fn see(&mut self, number: f64) {
         let whole = number.fract() == 0.0;
         if self.narrow.len() > ENOUGH || whole && number.abs() <= EXACT {
@@ -26,14 +26,14 @@ impl Resolution {
         }
         let bits = number.to_bits();
         self.narrow.insert((number as f32).to_bits());
-        // Beyond this it is clear that most fall together.
+        // With more than this it is clear that most become equal.
         if self.wide.len() <= 4 * ENOUGH {
             self.wide.insert(if whole { bits } else { bits.saturating_add(NOISE / 2) & !NOISE });
         }
     }
 
-    /// Distinct numbers, and how many of them are left in 32 bits, where more than one in a hundred falls together with
-    /// another.
+    /// The count of distinct numbers, and how many of them are left in 32 bits. `None` unless more than one in a hundred
+    /// becomes equal to another.
     pub(crate) fn lost(&self) -> Option<(usize, usize)> {
         let (wide, narrow) = (self.wide.len(), self.narrow.len());
         let lost = wide.saturating_sub(narrow);

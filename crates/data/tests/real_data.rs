@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, LabelsSource, Preprocessing, Target,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Preprocessing, Target,
     load, load_labels,
 };
 
@@ -57,7 +57,7 @@ fn mnist() {
     let (Some(images), Some(labels)) = (images, labels) else {
         return;
     };
-    let table = load(&ColumnsSource::Idx(ImageColumns {
+    let table = load(&ColumnsSource::Idx(IdxColumns {
         paths: vec![images],
         crop: Some(Crop { top: 0, left: 14, height: 28, width: 14 }),
     }))

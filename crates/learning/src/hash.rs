@@ -26,7 +26,7 @@ pub enum Surrogate {
     Bell,
 }
 
-/// The `[hash]` table of a party. The defaults are the recipe of `docs/recipe.md`.
+/// The `[hash]` table of a party. The defaults are the recipe of `docs/research/accuracy.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashConfig {

@@ -80,7 +80,7 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// It is no policy.
-    #[error("policy {path}: {reason} (docs/ledger.md explains every key)")]
+    #[error("policy {path}: {reason} (docs/reference/ledger.md explains every key)")]
     Format {
         /// The file.
         path: PathBuf,
@@ -272,8 +272,8 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_docs_is_a_policy() {
-        let docs = include_str!("../../../docs/ledger.md");
-        let start = docs.find("```toml\n# policy.toml").expect("a sample in docs/ledger.md") + 8;
+        let docs = include_str!("../../../docs/reference/ledger.md");
+        let start = docs.find("```toml\n# policy.toml").expect("a sample in docs/reference/ledger.md") + 8;
         let sample = &docs[start..start + docs[start..].find("```").unwrap()];
         let policy = Policy::parse(sample).unwrap();
         assert!(policy.bits_per_record.is_some() && policy.min_batch > 1);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, LabelsSource, Matrix, Table, Target,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Matrix, Table, Target,
     load, load_labels,
 };
 use hashvfl_learning::top::loss::Labels;
@@ -153,7 +153,7 @@ pub fn mnist(folder: &Path) -> anyhow::Result<Dataset> {
     let images = both("images-idx3")?;
     let half = |name, left| -> anyhow::Result<Columns> {
         let crop = Some(Crop { top: 0, left, height: 28, width: 14 });
-        let table = load(&ColumnsSource::Idx(ImageColumns { paths: images.clone(), crop }))?;
+        let table = load(&ColumnsSource::Idx(IdxColumns { paths: images.clone(), crop }))?;
         Ok(Columns { name, matrix: table.matrix, image: Some([1, 28, 14]) })
     };
     let parties = vec![half("left", 0)?, half("right", 14)?];

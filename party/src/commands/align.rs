@@ -29,8 +29,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Aligns, or goes on with it.
 pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
-    let alignment =
-        config.alignment.as_ref().context("the config has no [alignment] table: see docs/config.md")?;
+    let alignment = config
+        .alignment
+        .as_ref()
+        .context("the config has no [alignment] table: see docs/reference/config.md")?;
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ids = config.columns.ids();

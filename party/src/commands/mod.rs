@@ -6,3 +6,4 @@ pub(crate) mod erase;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod ledger;
+pub(crate) mod train;

@@ -222,7 +222,7 @@ mod tests {
         let untrained = error(&front(2));
         let substitute = Substitute { images: &gather, auxiliary: &auxiliary, seed: 0 };
         let found = error(&substitute.learn(front(2), &seen, rows, 600));
-        // For so few images and updates this is no reconstruction yet; docs/privacy.md has that of MNIST.
+        // For so few images and updates this is no reconstruction yet; docs/research/privacy.md has that of MNIST.
         assert!(found < 0.6 * untrained, "{found}, untrained {untrained}");
     }
 }

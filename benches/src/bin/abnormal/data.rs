@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use hashvfl_core::settings::{RowOrder, RunSettings};
 use hashvfl_core::{PartyName, Task};
-use hashvfl_data::{ColumnsSource, ImageColumns, Matrix, Preprocessing, load};
+use hashvfl_data::{ColumnsSource, IdxColumns, Matrix, Preprocessing, load};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::{EncoderConfig, TopConfig};
@@ -131,7 +131,7 @@ fn digits() -> Dataset {
 
 /// Left and right halves of the images of an IDX file, 28 x 28 pixels each: one row-major vector a party.
 pub fn unlike(file: &Path) -> anyhow::Result<[Vec<f32>; 2]> {
-    let source = ImageColumns { paths: vec![file.to_path_buf()], crop: None };
+    let source = IdxColumns { paths: vec![file.to_path_buf()], crop: None };
     let table = load(&ColumnsSource::Idx(source))?;
     ensure!(table.matrix.cols() == 28 * 28, "{}: images must have 28 x 28 pixels", file.display());
     let half = |start: usize| -> Vec<f32> {

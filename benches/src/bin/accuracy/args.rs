@@ -11,7 +11,7 @@ use hashvfl_learning::hash::Surrogate;
 
 use crate::recipe::Recipe;
 
-/// Hash codes against floats: the accuracy benchmark of docs/benchmarks.md.
+/// Hash codes against floats: the accuracy benchmark of docs/reference/benchmarks.md.
 ///
 /// All parties run in this process; a networked run with the same seeds gives the same bits.
 #[derive(Debug, Parser)]

@@ -1,6 +1,6 @@
 //! The recipes, one a data set and cut, chosen on validation records with the same budget for both cuts.
 //!
-//! `docs/recipe.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
+//! `docs/research/accuracy.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
 
 use hashvfl_core::settings::{RunSettings, Schedule};
 use hashvfl_core::{GradientEncoding, PartyName, Task};
@@ -124,5 +124,42 @@ impl Recipe {
             refit: self.refit,
             ..RunSettings::new(parties, task, bits, self.epochs)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use hashvfl_coordinator::CoordinatorConfig;
+    use hashvfl_party::PartyConfig;
+
+    use super::*;
+
+    /// A preset's configs hold what the recipe of its benchmark holds.
+    fn check(preset: &str, recipe: &Recipe, task: Task, bits: usize) {
+        let common = format!("preset = \"{preset}\"\nrun_id = \"r\"\nstate = \"s\"\n");
+        let run = format!("run = {{ parties = [\"a\", \"b\"], task = \"{task}\" }}\n");
+        let party = format!(
+            "{common}name = \"a\"\ncoordinator = \"http://localhost:1\"\n{run}\
+             columns = {{ format = \"csv\", paths = [\"a.csv\"], id = \"id\" }}\n"
+        );
+        let party = PartyConfig::parse(&party, Path::new(".")).unwrap();
+        let coordinator = format!(
+            "{common}listen = \"127.0.0.1:0\"\n{run}\
+             labels = {{ format = \"csv\", paths = [\"l.csv\"], id = \"id\", column = \"y\" }}\n"
+        );
+        let coordinator = CoordinatorConfig::parse(&coordinator, Path::new(".")).unwrap();
+        let settings = recipe.settings(party.run.parties.clone(), task, bits);
+        assert_eq!((&party.run, &coordinator.run), (&settings, &settings));
+        assert_eq!(party.preprocessing, recipe.preprocessing);
+        assert_eq!(format!("{:?}", party.encoder), format!("{:?}", recipe.encoder));
+        assert_eq!(format!("{:?}", coordinator.top), format!("{:?}", recipe.top));
+    }
+
+    #[test]
+    fn presets_are_the_recipes_of_the_benchmarks() {
+        check("tabular", &Recipe::credit_default(CutLayer::Hash), Task::Binary, 16);
+        check("image", &Recipe::mnist(CutLayer::Hash), Task::Multiclass, 32);
     }
 }

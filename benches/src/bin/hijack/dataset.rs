@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use hashvfl_core::Task;
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, LabelsSource, Matrix, Preprocessing,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, LabelsSource, Matrix, Preprocessing,
     Target, load, load_labels,
 };
 use hashvfl_learning::top::loss::Labels;
@@ -109,7 +109,7 @@ fn mnist(folder: &Path) -> anyhow::Result<Dataset> {
     let half = |left| {
         let crop = Some(Crop { top: 0, left, height: 28, width: 14 });
         let paths = vec![folder.join("t10k-images-idx3-ubyte.gz")];
-        load(&ColumnsSource::Idx(ImageColumns { paths, crop })).map(|table| table.matrix)
+        load(&ColumnsSource::Idx(IdxColumns { paths, crop })).map(|table| table.matrix)
     };
     let source = IdxLabels { paths: vec![folder.join("t10k-labels-idx1-ubyte.gz")] };
     let labels = load_labels(&LabelsSource::Idx(source), Task::Multiclass)?.target;

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use hashvfl_core::settings::{RowOrder, RunSettings, Task};
 use hashvfl_core::{GradientEncoding, PartyName};
 use hashvfl_data::{
-    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxLabels, ImageColumns, ImageShape, LabelsSource,
+    ColumnsSource, Crop, CsvColumns, CsvLabels, IdxColumns, IdxLabels, ImageShape, LabelsSource,
     Preprocessing,
 };
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
@@ -142,7 +142,7 @@ impl Dataset {
                 };
                 let images = paths("images-idx3")?;
                 let side = |left: usize, seed| PartySide {
-                    columns: ColumnsSource::Idx(ImageColumns {
+                    columns: ColumnsSource::Idx(IdxColumns {
                         paths: images.clone(),
                         crop: Some(Crop { top: 0, left, height: 28, width: 14 }),
                     }),

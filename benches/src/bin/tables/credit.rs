@@ -11,7 +11,7 @@ use crate::files::{Files, PARTIES, Raw};
 use hashvfl_files::say;
 
 const BITS: usize = 16;
-/// The recipe of the accuracy benchmark for the same columns as numbers, see `docs/recipe.md`.
+/// The recipe of the accuracy benchmark for the same columns as numbers, see `docs/research/accuracy.md`.
 const ENCODER: &str = "[encoder]\ndropout = 0.1\n[encoder.model]\nkind = \"mlp\"\nhidden = [128]\n";
 const TOP: &str = "[top]\ndropout = 0.3\n";
 

@@ -53,7 +53,7 @@ pub struct Arguments {
     out: PathBuf,
     /// Longest wait for the coordinator to be there, and for each of its answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    wait_s: u64,
+    timeout_s: u64,
     /// Record ids of a request, at most; without it as many as the coordinator takes.
     #[arg(long, value_name = "COUNT")]
     request_ids: Option<usize>,
@@ -84,8 +84,8 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server: Address = arguments.server.parse().context("--server")?;
-    let client = runtime.block_on(connect(&server, arguments.wait_s))?;
-    let mut stream = Responses::open(&runtime, client, arguments.wait_s)?;
+    let client = runtime.block_on(connect(&server, arguments.timeout_s))?;
+    let mut stream = Responses::open(&runtime, client, arguments.timeout_s)?;
     let model = stream.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
@@ -231,20 +231,24 @@ struct Responses<'a> {
     runtime: &'a Runtime,
     stream: Streaming<PredictResponse>,
     requests: Option<mpsc::Sender<PredictRequest>>,
-    wait_s: u64,
+    timeout_s: u64,
 }
 
 impl<'a> Responses<'a> {
-    fn open(runtime: &'a Runtime, mut client: InferenceClient<Channel>, wait_s: u64) -> anyhow::Result<Self> {
+    fn open(
+        runtime: &'a Runtime,
+        mut client: InferenceClient<Channel>,
+        timeout_s: u64,
+    ) -> anyhow::Result<Self> {
         let (requests, outbound) = mpsc::channel(1);
         let opening = async { client.predict(ReceiverStream::new(outbound)).await };
-        let opened = runtime.block_on(limited(wait_s, opening))?;
+        let opened = runtime.block_on(limited(timeout_s, opening))?;
         let stream = opened.map_err(|status| anyhow!("{}", describe(&status)))?.into_inner();
-        Ok(Self { runtime, stream, requests: Some(requests), wait_s })
+        Ok(Self { runtime, stream, requests: Some(requests), timeout_s })
     }
 
     fn next(&mut self) -> anyhow::Result<Message> {
-        let received = self.runtime.block_on(limited(self.wait_s, self.stream.message()))?;
+        let received = self.runtime.block_on(limited(self.timeout_s, self.stream.message()))?;
         let message = received.map_err(|status| anyhow!("{}", describe(&status)))?;
         let message = message.context("the coordinator closed the stream before its last answer")?;
         message.message.context("the coordinator sent an empty message: is it of another version?")
@@ -262,16 +266,16 @@ impl<'a> Responses<'a> {
 
 async fn limited<T>(limit_s: u64, future: impl Future<Output = T>) -> anyhow::Result<T> {
     let limited = tokio::time::timeout(Duration::from_secs(limit_s), future).await;
-    limited.map_err(|_| anyhow!("waited {limit_s} s (--wait-s) for the coordinator"))
+    limited.map_err(|_| anyhow!("waited {limit_s} s (--timeout-s) for the coordinator"))
 }
 
-async fn connect(server: &Address, wait_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
+async fn connect(server: &Address, timeout_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
     let endpoint = Endpoint::from_shared(server.to_string())
         .with_context(|| format!("--server {server} is no address: say http://HOST:PORT"))?
         .tcp_nodelay(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
-    let channel = limited(wait_s, endpoint.connect()).await?;
+    let channel = limited(timeout_s, endpoint.connect()).await?;
     let channel = channel
         .with_context(|| format!("no coordinator at {server}: does `coordinator serve` run there?"))?;
     Ok(InferenceClient::new(channel)

@@ -20,7 +20,7 @@
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
-//! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/hijack.md` has
+//! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/research/gradient-monitor.md` has
 //! the curve); and noise itself where codes have fewer than eight bits.
 
 mod ridge;

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::cell::{CellFault, category_text, check_number, parse_number, parse_text};
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
-use crate::error::TableError;
+use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
-use crate::source::number::{CellFault, category_text, check_number, parse_number, parse_text};
 
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;
 
-/// What stands in a table's matrix for a cell that is no value of its column, where its record alone is to be refused: a
-/// NaN that is no missing value.
+/// Stands in a table's matrix for a cell that is not a value of its column, if only its record is to be refused. It is a
+/// NaN with bits of its own, so it is not taken for a missing value.
 const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
 
-/// Whether a value of a table's matrix is none at all, not even a missing one.
+/// Whether a value of a table's matrix stands for such a cell.
 pub(crate) fn is_faulty(value: f32) -> bool {
     value.to_bits() == FAULTY.to_bits()
 }
@@ -30,7 +30,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// In a word.
+    /// The type of the column.
     pub fn kind(&self) -> ColumnType {
         match self {
             Self::Number => ColumnType::Number,
@@ -39,8 +39,19 @@ impl Content {
     }
 }
 
-/// A column in the making: its type is declared, or decided by its first value and then fixed.
-pub(crate) struct Column {
+/// Turns the cells of a column into values of a matrix, for a [`RowSource`](crate::RowSource). The column's type is declared, or
+/// decided by its first value and then fixed.
+///
+/// ```
+/// use hashvfl_data::{ColumnBuilder, Content, Treatment};
+///
+/// let treatment = Treatment::default();
+/// let mut job = ColumnBuilder::new("job", &treatment);
+/// assert_eq!(job.push_cell(b"clerk", &treatment), Ok(0.0));
+/// assert_eq!(job.push_cell(b"cook", &treatment), Ok(1.0));
+/// assert_eq!(job.finish().unwrap(), Content::Category(vec!["clerk".into(), "cook".into()]));
+/// ```
+pub struct ColumnBuilder {
     name: String,
     missing: Missing,
     faulty: Faulty,
@@ -61,28 +72,28 @@ impl Building {
     }
 }
 
-impl Column {
-    pub(crate) fn new(name: &str, treatment: &Treatment) -> Self {
+impl ColumnBuilder {
+    /// A column of this name, whose type is that of its first value, unless one is declared.
+    pub fn new(name: &str, treatment: &Treatment) -> Self {
         let content = treatment.kind(name).map(Building::of);
         let (missing, faulty) = (treatment.missing(name), treatment.faulty);
         Self { name: name.to_owned(), missing, faulty, content }
     }
 
     /// A column whose type is `kind`, unless another one is declared.
-    #[cfg(feature = "sql")]
-    pub(crate) fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
+    pub fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
         let mut column = Self::new(name, treatment);
         column.content.get_or_insert_with(|| Building::of(kind));
         column
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the column holds, where that is decided.
-    #[cfg(feature = "sql")]
-    pub(crate) fn kind(&self) -> Option<ColumnType> {
+    /// What the column holds; `None` before that is decided.
+    pub fn kind(&self) -> Option<ColumnType> {
         self.content.as_ref().map(|content| match content {
             Building::Number(_) => ColumnType::Number,
             Building::Category(_) => ColumnType::Category,
@@ -90,21 +101,32 @@ impl Column {
     }
 
     /// What the column holds, in words for an error.
-    pub(crate) fn expected(&self) -> &'static str {
+    pub fn expected(&self) -> &'static str {
         match self.content {
             Some(Building::Category(_)) => "a category",
             Some(Building::Number(_)) | None => "a number",
         }
     }
 
-    /// A cell of text as a value of the matrix.
-    pub(crate) fn push_cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
+    /// The error about a cell of the column, whose record is at `place`.
+    pub fn fault_at(&self, place: Place, fault: CellFault) -> TableError {
+        TableError::Cell { place, column: self.name.clone(), expected: self.expected(), fault }
+    }
+
+    /// A cell of text as a value of the matrix; an empty one is missing.
+    ///
+    /// # Errors
+    /// When it is no value of the column, and faults are refused.
+    pub fn push_cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
         let value = self.cell(cell.trim_ascii(), treatment);
         self.or_mark(value)
     }
 
-    /// A number; in a column of categories its text is one.
-    pub(crate) fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
+    /// A number as a value of the matrix; in a column of categories its text is one.
+    ///
+    /// # Errors
+    /// When it is not finite in 32 bits, and faults are refused.
+    pub fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
         let value = match self.content.get_or_insert_with(|| Building::of(ColumnType::Number)) {
             Building::Category(_) => self.category(&number.to_string()),
             Building::Number(_) => self.number(number),
@@ -126,11 +148,14 @@ impl Column {
     }
 
     /// A missing value.
-    pub(crate) fn push_missing(&self) -> Result<f32, CellFault> {
+    ///
+    /// # Errors
+    /// Where the column may miss none.
+    pub fn push_missing(&self) -> Result<f32, CellFault> {
         self.or_mark(self.missing())
     }
 
-    /// What a fault is, where it stops its record alone.
+    /// The value, or for a fault the mark of a record that is to be refused, if faults are marked.
     fn or_mark(&self, value: Result<f32, CellFault>) -> Result<f32, CellFault> {
         match self.faulty {
             Faulty::Refuse => value,
@@ -188,11 +213,11 @@ impl Column {
         }
     }
 
-    /// What the column came to hold; a column without any value is one of numbers.
+    /// What the column holds. A column without any value holds numbers.
     ///
     /// # Errors
-    /// When many of its numbers fall together in 32 bits, and faults are refused.
-    pub(crate) fn finish(self) -> Result<Content, TableError> {
+    /// When many of its numbers become equal in 32 bits, and faults are refused.
+    pub fn finish(self) -> Result<Content, TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
                 let mut names = vec![String::new(); seen.len()];
@@ -225,7 +250,7 @@ mod tests {
     use super::*;
 
     fn column(treatment: &Treatment, cells: &[&str]) -> (Result<Vec<f32>, CellFault>, Content) {
-        let mut column = Column::new("a", treatment);
+        let mut column = ColumnBuilder::new("a", treatment);
         let values = cells.iter().map(|cell| column.push_cell(cell.as_bytes(), treatment)).collect();
         (values, column.finish().unwrap())
     }
@@ -258,7 +283,7 @@ mod tests {
     fn numbers_that_fall_together_in_32_bits_are_refused_and_named() {
         let treatment = Treatment::default();
         let pushed = |from: f64, treatment: &Treatment| {
-            let mut column = Column::new("since", treatment);
+            let mut column = ColumnBuilder::new("since", treatment);
             for second in 0..100 {
                 let cell = (from + f64::from(second)).to_string();
                 column.push_cell(cell.as_bytes(), treatment).unwrap();

@@ -1,10 +1,14 @@
-//! From what columns hold to numbers that a model takes, fitted on the training rows alone and kept with the model.
+//! Turns columns into the numbers that a model takes. The encoding is fitted on the training rows alone and kept with the model.
 //!
-//! A column of numbers becomes one on a common scale, and one of 0 and 1 where training rows missed a value. A column
-//! of categories becomes one of 0 and 1 a category, or, where there are many, one of positions in a dictionary, whose
-//! embedding the model learns (Guo and Berkhahn 2016). Position 0, or all 0, is every rare or new category.
+//! A column of numbers is brought to a common scale. If training rows miss values of it, a column of 0 and 1 says which. A
+//! column of categories becomes one column of 0 and 1 per category (one-hot). If there are many, it becomes one column of
+//! positions in a dictionary, whose embedding the model learns (Guo and Berkhahn 2016). Position 0, or all 0, stands for every
+//! rare or new category.
 
 pub(crate) mod content;
+pub(crate) mod error;
+pub(crate) mod fit;
+pub(crate) mod fitted;
 pub(crate) mod preprocess;
 pub(crate) mod quantile;
 pub(crate) mod ranges;
@@ -12,7 +16,6 @@ pub(crate) mod row_encoder;
 pub(crate) mod scale;
 pub(crate) mod treatment;
 
-use std::collections::HashMap;
 use std::fmt;
 
 use hashvfl_core::random::{below, uniform};
@@ -20,22 +23,18 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::content::Content;
-use crate::encoding::preprocess::{PreprocessError, Preprocessing};
+use crate::encoding::error::PreprocessError;
+use crate::encoding::fit::Fit;
+use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs};
 use crate::encoding::ranges::Ranges;
-use crate::encoding::row_encoder::RowEncoder;
-use crate::encoding::scale::{Scale, Scaler};
-use crate::encoding::treatment::{ColumnRules, ColumnType, Fill, Missing, Treatment, Types};
+use crate::encoding::row_encoder::{Noted, RowEncoder};
+use crate::encoding::treatment::{ColumnRules, Treatment, Types};
 use crate::limits::MAX_COLUMNS;
-use crate::source::Table;
-use crate::source::number::category_text;
-use crate::store::matrix::Matrix;
+use crate::table::Table;
+use crate::table::matrix::Matrix;
 
-/// Most categories that become one column each, where the type does not say otherwise.
-pub const ONE_HOT_MOST: usize = 32;
-/// Width of an embedding, where the type does not say.
-const EMBEDDING: usize = 8;
-/// A column of more categories than this, and of one for every second row, is no column of categories.
-const FEW_CATEGORIES: usize = 100;
+/// For at most this many columns the number of categories is shown.
+const MOST_COUNTS: usize = 20;
 
 /// What was fitted on every column.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -48,57 +47,10 @@ pub struct Encoding {
 pub struct Embedded {
     /// The column.
     pub column: usize,
-    /// Number of positions, with 0 for categories without a name.
+    /// Number of positions, including 0, which stands for rare and new categories.
     pub count: usize,
-    /// Floats that the model learns for each.
+    /// Floats that the model learns per position.
     pub width: usize,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FittedColumn {
-    pub(crate) name: String,
-    pub(crate) fitted: Fitted,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Fitted {
-    Number {
-        /// What stands in for a missing value, raw; absent where nothing was measured.
-        fill: Option<f32>,
-        /// Whether training rows missed values.
-        missed: bool,
-        scaler: Scaler,
-    },
-    Category {
-        /// Those with a position of their own, sorted.
-        names: Vec<String>,
-        /// Those that training rows had too rarely, sorted.
-        rare: Vec<String>,
-        /// Whether training rows missed values: then that is the last category.
-        missed: bool,
-        /// Width of the embedding; absent: one column a category.
-        embedding: Option<usize>,
-    },
-}
-
-impl Fitted {
-    pub(crate) fn kind(&self) -> ColumnType {
-        match self {
-            Self::Number { .. } => ColumnType::Number,
-            Self::Category { .. } => ColumnType::Category,
-        }
-    }
-
-    /// Columns of the encoded matrix.
-    pub(crate) fn width(&self) -> usize {
-        match self {
-            Self::Number { missed, .. } => 1 + usize::from(*missed),
-            Self::Category { embedding: Some(_), .. } => 1,
-            Self::Category { names, missed, .. } => names.len() + usize::from(*missed),
-        }
-    }
 }
 
 impl Encoding {
@@ -113,7 +65,7 @@ impl Encoding {
         })
     }
 
-    /// Fits columns whose values at the `rows` training rows `values` brings, one column at a time.
+    /// Fits columns one at a time. `values` returns a column's values at the training rows, of which there are `rows`.
     pub(crate) fn fit_columns(
         names: &[String],
         contents: &[Content],
@@ -130,12 +82,12 @@ impl Encoding {
         Self { columns }.within_limits()
     }
 
-    /// Appends a row of the encoded matrix that is no record: numbers drawn evenly between the least and the largest raw value
-    /// of training rows, after `clip_quantile`, all of which lie within `ranges` once encoded; any category as likely as
-    /// another; nothing missing.
+    /// Appends a synthetic row of the encoded matrix. Numbers are drawn uniformly between the least and the largest raw value of
+    /// training rows, after `clip_quantile`; `ranges` are the ranges of these values once encoded. Every category is as likely
+    /// as another, and nothing is missing.
     ///
     /// # Panics
-    /// If the ranges are not of as many columns.
+    /// If `ranges` has another number of columns.
     pub fn draw(&self, ranges: &Ranges, rng: &mut ChaCha8Rng, into: &mut Vec<f32>) {
         assert_eq!(ranges.0.len(), self.width(), "as many columns as were encoded");
         let start = into.len();
@@ -165,7 +117,7 @@ impl Encoding {
         self.encode_noting(table, treatment, &mut Noted::default())
     }
 
-    /// The same, noting what was taken for something else.
+    /// The same, counting values that no training row had in `noted`.
     pub(crate) fn encode_noting(
         &self,
         table: Table,
@@ -173,7 +125,7 @@ impl Encoding {
         noted: &mut Noted,
     ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
-        let encoder = RowEncoder::new(self, &names, &contents, treatment)?;
+        let encoder = RowEncoder::new(&self.columns, &names, &contents, treatment)?;
         if encoder.width() == matrix.cols() {
             if encoder.is_identity() && matrix.values().iter().all(|value| value.is_finite()) {
                 return Ok(matrix);
@@ -203,7 +155,7 @@ impl Encoding {
         self.columns.len()
     }
 
-    /// What they hold, in numbers for a person: how many are numbers, how many categories, and of how many distinct ones.
+    /// A summary for a person: how many columns hold numbers, how many hold categories, and how many distinct ones.
     pub fn describe(&self) -> String {
         let (mut numbers, mut missed_by, mut distinct) = (0, 0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
@@ -230,18 +182,20 @@ impl Encoding {
         text
     }
 
-    /// A name for each of them: that of the table's column, numbered where it became several. No category is in it.
+    /// A name for each column of the encoded matrix: that of the table's column, numbered if it became several. No name
+    /// shows a category.
     pub fn names(&self) -> Vec<String> {
-        let named = |FittedColumn { name, fitted }: &FittedColumn| -> Vec<String> {
+        let mut names = Vec::with_capacity(self.width());
+        for FittedColumn { name, fitted } in &self.columns {
             match fitted.width() {
-                1 => vec![name.clone()],
-                width => (1..=width).map(|part| format!("{name} ({part} of {width})")).collect(),
+                1 => names.push(name.clone()),
+                width => names.extend((1..=width).map(|part| format!("{name} ({part} of {width})"))),
             }
-        };
-        self.columns.iter().flat_map(named).collect()
+        }
+        names
     }
 
-    /// Those of them that hold positions of categories.
+    /// The columns of the encoded matrix that hold positions of categories.
     pub fn embedded(&self) -> Vec<Embedded> {
         let (mut at, mut found) = (0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
@@ -255,24 +209,28 @@ impl Encoding {
     }
 
     /// The types of the columns, as they were fixed in training: later records are read as these.
+    ///
+    /// # Errors
+    /// When a column is declared to be of another type than in training.
     pub fn types(&self, declared: &Types) -> Result<Types, PreprocessError> {
-        let fixed = |FittedColumn { name, fitted }: &FittedColumn| {
+        let mut types = Types::new();
+        for FittedColumn { name, fitted } in &self.columns {
             let rules = declared.get(name).cloned().unwrap_or_else(|| ColumnRules::from(fitted.kind()));
             if rules.kind != fitted.kind() {
                 return Err(kind_differs(name, fitted.kind(), rules.kind));
             }
-            Ok((name.clone(), rules))
-        };
-        self.columns.iter().map(fixed).collect()
+            types.insert(name.clone(), rules);
+        }
+        Ok(types)
     }
 
-    /// As text, to be kept with a model.
+    /// The encoding as text, to be kept with a model.
     pub fn to_text(&self) -> String {
         // Unwrap safety: a list of names, numbers and texts.
         serde_json::to_string(self).expect("plain data")
     }
 
-    /// From what [`Self::to_text`] gave.
+    /// Reads the text that [`Self::to_text`] returned.
     ///
     /// # Errors
     /// When the text is damaged.
@@ -289,122 +247,6 @@ impl Encoding {
         let width = self.width();
         if width as u64 <= MAX_COLUMNS { Ok(self) } else { Err(PreprocessError::TooWide { width }) }
     }
-}
-
-/// The column's type is another than at training.
-pub(crate) fn kind_differs(name: &str, expected: ColumnType, found: ColumnType) -> PreprocessError {
-    let word = |kind| match kind {
-        ColumnType::Number => "numbers",
-        ColumnType::Category => "categories",
-    };
-    PreprocessError::ColumnType { column: name.to_owned(), expected: word(expected), found: word(found) }
-}
-
-/// The fitting of a table's columns.
-struct Fit<'a> {
-    rows: usize,
-    scale: Scale,
-    treatment: &'a Treatment,
-}
-
-/// What became of values that are none of those at training.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Noted {
-    /// Rows, ascending, that could not be encoded and are zeros, where faults are marked.
-    pub faulty: Vec<u32>,
-    /// Values of other rows that no training row had, and that were taken for no category or filled in.
-    pub unseen: u64,
-}
-
-/// Columns whose numbers of categories are told, at most.
-const MOST_COUNTS: usize = 20;
-
-/// Brings a column's values at the training rows.
-type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;
-
-impl<'a> Fit<'a> {
-    fn new(rows: usize, treatment: &'a Treatment) -> Result<Self, PreprocessError> {
-        let Treatment { preprocessing, clip, clip_quantile, .. } = *treatment;
-        let scale = Scale { preprocessing, clip, clip_quantile };
-        scale.check()?;
-        if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(Self { rows, scale, treatment }) }
-    }
-
-    fn column(&self, name: &str, content: &Content, values: Values<'_>) -> Result<Fitted, PreprocessError> {
-        let rules = self.treatment.types.get(name);
-        match content {
-            Content::Number => self.number(name, rules.map_or(Fill::default(), |rules| rules.fill), values),
-            Content::Category(names) => self.category(name, rules, names, &values()?),
-        }
-    }
-
-    fn number(&self, name: &str, fill: Fill, values: Values<'_>) -> Result<Fitted, PreprocessError> {
-        let as_is = self.scale.preprocessing == Preprocessing::None && self.scale.clip_quantile.is_none();
-        if as_is && self.treatment.missing(name) == Missing::Error {
-            return Ok(Fitted::Number { fill: None, missed: false, scaler: Scaler::identity() });
-        }
-        let mut values = values()?;
-        values.retain(|value| !value.is_nan());
-        if values.is_empty() {
-            return Err(PreprocessError::AllMissing { column: name.to_owned() });
-        }
-        let fill = match fill {
-            Fill::Mean => {
-                (values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64) as f32
-            }
-            Fill::Median => {
-                let middle = values.len() / 2;
-                *values.clone().select_nth_unstable_by(middle, f32::total_cmp).1
-            }
-        };
-        let missed = values.len() < self.rows;
-        Ok(Fitted::Number { fill: Some(fill), missed, scaler: self.scale.fit(values) })
-    }
-
-    fn category(
-        &self,
-        name: &str,
-        rules: Option<&ColumnRules>,
-        names: &[String],
-        values: &[f32],
-    ) -> Result<Fitted, PreprocessError> {
-        let mut counts = vec![0_usize; names.len()];
-        let present = values.iter().filter(|value| !value.is_nan());
-        present.clone().for_each(|value| counts[*value as usize] += 1);
-        let missed = present.count() < values.len();
-        let least = rules.map_or(1, |rules| rules.min_count).max(1);
-        let sorted = |chosen: &dyn Fn(usize) -> bool| {
-            let chosen = names.iter().zip(&counts).filter(|(_, count)| chosen(**count));
-            let mut names: Vec<String> = chosen.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
-        };
-        let rare = sorted(&|count| count > 0 && count < least);
-        let names = sorted(&|count| count >= least);
-        let column = || name.to_owned();
-        if names.len() > FEW_CATEGORIES && names.len() > self.rows / 2 {
-            return Err(PreprocessError::NearlyUnique {
-                column: column(),
-                categories: names.len(),
-                rows: self.rows,
-            });
-        }
-        let count = names.len() + usize::from(missed);
-        if count == 0 {
-            return Err(PreprocessError::AllMissing { column: column() });
-        }
-        let embedding = match rules.and_then(|rules| rules.embedding) {
-            Some(0) => None,
-            Some(width) => Some(width),
-            None => (count > ONE_HOT_MOST).then_some(EMBEDDING),
-        };
-        Ok(Fitted::Category { names, rare, missed, embedding })
-    }
-}
-
-/// Positions of `names`, which older models may hold as their tables wrote them.
-pub(crate) fn positions(names: &[String]) -> HashMap<&str, u32> {
-    names.iter().map(|name| category_text(name)).zip(0..).collect()
 }
 
 /// Shows sizes only: what was fitted are statistics and categories of private data.

@@ -1,134 +1,19 @@
-//! Columns on a common scale, fitted on the training rows alone, so that nothing of the test rows flows into training.
+//! Brings columns to a common scale, fitted on the training rows alone, so that no information of test rows leaks into training.
 
 use hashvfl_core::random::uniform;
 use rand::rngs::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
+use crate::encoding::error::PreprocessError;
 use crate::encoding::ranges::Ranges;
-use crate::encoding::scale::{Scale, Scaler};
-use crate::limits::MAX_COLUMNS;
-use crate::store::matrix::{Matrix, MatrixError};
+use crate::encoding::scale::{Preprocessing, Scale, Scaler};
+use crate::table::matrix::Matrix;
 
-/// What is done to columns of numbers before training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preprocessing {
-    /// Nothing: the columns have a common scale already, as pixels have.
-    None,
-    /// Each column gets mean 0 and deviation 1 over the training rows.
-    #[default]
-    Standardize,
-    /// Each value becomes the normal score of its rank among the training rows, standardised then.
-    Quantile,
-}
-
-/// Why columns could not be brought to numbers. Messages name columns and records' numbers, never values.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PreprocessError {
-    /// There is nothing to fit on.
-    #[error("no training rows to fit on, expected at least one; check the split")]
-    NoRows,
-    /// A training row does not exist.
-    #[error(transparent)]
-    Rows(#[from] MatrixError),
-    /// The table lacks columns that were fitted on, or has others.
-    #[error(
-        "the table's columns are not those of training: {problem}; load the same columns as for training"
-    )]
-    Columns {
-        /// Which columns, by name.
-        problem: String,
-    },
-    /// A column holds another type than at training.
-    #[error(
-        "column {column:?} holds {found}, at training it held {expected}; load the same columns as for training"
-    )]
-    ColumnType {
-        /// The column's name.
-        column: String,
-        /// What it held.
-        expected: &'static str,
-        /// What it holds.
-        found: &'static str,
-    },
-    /// Every training row misses its value.
-    #[error("column {column:?} has no value in any training record; leave the column out")]
-    AllMissing {
-        /// The column's name.
-        column: String,
-    },
-    /// Nearly every training row has a category of its own.
-    #[error(
-        "column {column:?} has {categories} categories in {rows} training records: that is an id or free text; leave the column out, or set min_count in its type"
-    )]
-    NearlyUnique {
-        /// The column's name.
-        column: String,
-        /// Distinct values.
-        categories: usize,
-        /// Training rows.
-        rows: usize,
-    },
-    /// The encoded table would be too wide.
-    #[error(
-        "the columns become {width} columns of numbers, expected at most {MAX_COLUMNS}; leave embedding away in the types of columns with many categories"
-    )]
-    TooWide {
-        /// Columns of numbers.
-        width: usize,
-    },
-    /// A category that no training row had.
-    #[error(
-        "column {column:?}, record {record}: a category that no training record had, and unseen = \"error\"; check the record, or set unseen = \"accept\""
-    )]
-    NewCategory {
-        /// The column's name.
-        column: String,
-        /// The record's number in the table, from 1.
-        record: usize,
-    },
-    /// A missing value in a column that missed none in training.
-    #[error(
-        "column {column:?}, record {record}: a missing value where no training record missed one, and unseen = \"error\"; check the record, or set unseen = \"accept\""
-    )]
-    NewMissing {
-        /// The column's name.
-        column: String,
-        /// The record's number in the table, from 1.
-        record: usize,
-    },
-    /// `clip` is no distance.
-    #[error("clip = {clip}, expected a finite number above 0; 10 is usual")]
-    Clip {
-        /// The setting.
-        clip: f32,
-    },
-    /// `clip` is set and nothing is standardised.
-    #[error(
-        "clip is set but preprocessing is \"none\", expected \"standardize\": clip counts standard \
-         deviations; remove one of the two"
-    )]
-    ClipWithoutScale,
-    /// `clip_quantile` is no share.
-    #[error("clip_quantile = {share}, expected a number above 0 and below 0.5; 0.001 is usual")]
-    ClipQuantile {
-        /// The setting.
-        share: f64,
-    },
-    /// The cache on disk cannot be used.
-    #[error("{0}")]
-    Cache(String),
-    /// What was stored with the model is damaged.
-    #[error("the model file's preprocessing is damaged; restore the file from a checkpoint")]
-    Stored,
-}
-
-/// What was fitted on the training rows of a matrix of numbers, one scaler a column.
+/// What was fitted on the training rows of a matrix of numbers: one scaler per column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessor(Vec<Scaler>);
 
 impl Preprocessor {
-    /// Does it to all rows of `matrix`, in place.
+    /// Scales all rows of `matrix`, in place.
     ///
     /// # Panics
     /// If `matrix` has another number of columns than the one that was fitted.
@@ -139,8 +24,8 @@ impl Preprocessor {
         }
     }
 
-    /// Appends a row that is drawn evenly over the raw values of training rows, which lie within `ranges` after
-    /// preprocessing.
+    /// Appends a row that is drawn uniformly over the range of raw values of training rows. `ranges` are the ranges of these
+    /// values after preprocessing.
     ///
     /// # Panics
     /// If there are not as many ranges as columns were fitted.
@@ -151,7 +36,7 @@ impl Preprocessor {
 }
 
 impl Preprocessing {
-    /// Fits what is to be done on the training `rows` of a matrix of numbers; `None` where nothing is.
+    /// Fits a scaler per column on the training `rows` of a matrix of numbers; `None` for [`Preprocessing::None`].
     ///
     /// `clip`, in standard deviations, bounds the values after standardisation.
     ///
@@ -173,11 +58,14 @@ impl Preprocessing {
         if rows.is_empty() {
             return Err(PreprocessError::NoRows);
         }
-        let fit = |column| scale.fit(rows.iter().map(|&row| matrix.row(row as usize)[column]).collect());
-        Ok(Some(Preprocessor((0..matrix.cols()).map(fit).collect())))
+        let mut scalers = Vec::with_capacity(matrix.cols());
+        for column in 0..matrix.cols() {
+            scalers.push(scale.fit(rows.iter().map(|&row| matrix.row(row as usize)[column]).collect()));
+        }
+        Ok(Some(Preprocessor(scalers)))
     }
 
-    /// Fits it and does it to all rows, in place.
+    /// Fits the scalers and applies them to all rows, in place.
     ///
     /// # Errors
     /// As [`Self::fit`].

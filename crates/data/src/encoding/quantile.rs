@@ -1,28 +1,29 @@
-//! Columns on the scale of their ranks: a value becomes the normal score of its rank among the training rows.
+//! Scales columns by rank: a value becomes the normal score of its rank among the training rows.
 //!
-//! Sums of money span orders of magnitude, and a few rows then set the scale of all. Ranks do not care. Ties get
-//! their middle rank, so that a column of few values keeps them apart. (Conover 1999, section 5.10, normal scores.)
+//! Sums of money span orders of magnitude, and a few rows then set the scale of all. Ranks are not
+//! affected. Tied values get their middle rank, so that a column of few values keeps them apart (Conover 1999, section 5.10,
+//! normal scores).
 
 use hashvfl_core::normal::normal_score;
 use serde::{Deserialize, Serialize};
 
-/// Points of a column's curve from value to score, at most; between them it is straight.
+/// The most points of a column's curve from value to score, which is linear between them.
 const KNOTS: usize = 256;
-/// Scores end at the ranks of this share and its complement, about 3.1 deviations.
+/// Scores end at the quantiles of this share and its complement, about 3.1 deviations.
 const TAIL: f64 = 1e-3;
 
 /// One column's curve from values to scores.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Curve {
-    /// Rising.
+    /// In ascending order.
     values: Vec<f32>,
-    /// One score a value.
+    /// One score per value.
     scores: Vec<f32>,
 }
 
 impl Curve {
-    /// Fits the curve on a column's training rows, of which there is at least one.
+    /// Fits the curve on a column's values at training rows. There has to be at least one.
     pub(crate) fn fit(column: &[f32]) -> Self {
         let mut sorted = column.to_vec();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -30,7 +31,7 @@ impl Curve {
         Self { values, scores }
     }
 
-    /// Whether a stored curve can have been fitted.
+    /// Whether the values of a stored curve are possible ones.
     pub(crate) fn is_sound(&self) -> bool {
         let finite = self.values.iter().chain(&self.scores).all(|value| value.is_finite());
         finite && !self.values.is_empty() && self.values.len() == self.scores.len() && self.values.is_sorted()
@@ -63,7 +64,7 @@ fn knots(sorted: &[f32]) -> Vec<(f32, f32)> {
     if distinct.len() <= KNOTS {
         return distinct;
     }
-    // Those nearest to evenly spread ranks, the first and the last among them.
+    // Those nearest to evenly spread ranks, including the first and the last.
     let mut chosen: Vec<(f32, f32)> = (0..KNOTS)
         .map(|knot| {
             let rank = knot * (sorted.len() - 1) / (KNOTS - 1);

@@ -1,4 +1,4 @@
-//! Between which values columns lie, so that inputs can be drawn that are no records.
+//! The ranges of columns, from which synthetic inputs are drawn.
 
 use hashvfl_core::random::uniform;
 use rand::rngs::ChaCha8Rng;
@@ -7,12 +7,12 @@ use rand::rngs::ChaCha8Rng;
 pub struct Ranges(pub(crate) Vec<(f32, f32)>);
 
 impl Ranges {
-    /// Of no rows and `width` columns.
+    /// Ranges of `width` columns over no rows.
     pub fn new(width: usize) -> Self {
         Self(vec![(f32::INFINITY, f32::NEG_INFINITY); width])
     }
 
-    /// Takes in rows, row-major.
+    /// Widens the ranges to hold these rows, row-major.
     pub fn widen(&mut self, rows: &[f32]) {
         for row in rows.chunks_exact(self.0.len().max(1)) {
             for (range, value) in self.0.iter_mut().zip(row) {
@@ -21,7 +21,7 @@ impl Ranges {
         }
     }
 
-    /// Appends a row that is drawn evenly between them.
+    /// Appends a row of values, each drawn uniformly from its column's range.
     pub fn draw(&self, rng: &mut ChaCha8Rng, into: &mut Vec<f32>) {
         into.extend(self.0.iter().map(|(low, high)| low + uniform(rng) * (high - low)));
     }

@@ -1,13 +1,22 @@
-//! One row of a table to one row of numbers, as an [`Encoding`] says.
+//! Turns a row of a table into a row of numbers, as an [`Encoding`](crate::Encoding) says.
 
 use std::collections::{HashMap, HashSet};
 
+use crate::cell::category_text;
 use crate::encoding::content::{Content, is_faulty};
-use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::error::PreprocessError;
+use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs, positions};
 use crate::encoding::scale::Scaler;
 use crate::encoding::treatment::{Faulty, Treatment, Unseen};
-use crate::encoding::{Encoding, Fitted, FittedColumn, Noted, kind_differs, positions};
-use crate::source::number::category_text;
+
+/// Counts values that no training row had.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Rows, ascending, that could not be encoded and are all zeros, if faults are marked.
+    pub faulty: Vec<u32>,
+    /// Values of other rows that no training row had. Such a category counts as none, such a missing number was filled in.
+    pub unseen: u64,
+}
 
 /// An encoding made ready for the dictionaries of one table.
 pub(crate) struct RowEncoder<'a> {
@@ -28,7 +37,8 @@ enum StepKind<'a> {
         fill: Option<f32>,
         missed: bool,
     },
-    /// What becomes of each category of the table's dictionary, and of a missing one; one column a category, or none.
+    /// What becomes of each category of the table's dictionary, and of a missing one. `one_hot` is the number of columns if
+    /// each category has its own.
     Category {
         slots: Vec<Slot>,
         missing: Slot,
@@ -41,7 +51,7 @@ enum StepKind<'a> {
 enum Slot {
     /// A position of its own.
     At(u32),
-    /// Too rare in training for one.
+    /// Too rare in training for a position.
     Rare,
     /// No training row had it.
     New,
@@ -49,20 +59,20 @@ enum Slot {
 
 impl<'a> RowEncoder<'a> {
     pub(crate) fn new(
-        encoding: &'a Encoding,
+        fitted: &'a [FittedColumn],
         names: &[String],
         contents: &[Content],
         treatment: &Treatment,
     ) -> Result<Self, PreprocessError> {
-        check_names(&encoding.columns, names)?;
-        let step = |(FittedColumn { name, fitted }, content): (&'a FittedColumn, &Content)| {
+        check_names(fitted, names)?;
+        let mut steps = Vec::with_capacity(fitted.len());
+        for (FittedColumn { name, fitted }, content) in fitted.iter().zip(contents) {
             let kind = StepKind::of(fitted, content)
                 .ok_or_else(|| kind_differs(name, fitted.kind(), content.kind()))?;
-            Ok(Step { name, unseen: treatment.unseen(name), kind })
-        };
-        let steps =
-            encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
-        Ok(Self { steps, width: encoding.width(), faulty: treatment.faulty })
+            steps.push(Step { name, unseen: treatment.unseen(name), kind });
+        }
+        let width = fitted.iter().map(|column| column.fitted.width()).sum();
+        Ok(Self { steps, width, faulty: treatment.faulty })
     }
 
     /// Columns of the result.
@@ -72,11 +82,10 @@ impl<'a> RowEncoder<'a> {
 
     /// Whether rows without missing values stay as they are.
     pub(crate) fn is_identity(&self) -> bool {
-        let same = |step: &Step| matches!(step.kind, StepKind::Number { scaler, missed: false, .. } if scaler.is_identity());
-        self.steps.iter().all(same)
+        self.steps.iter().all(Step::is_identity)
     }
 
-    /// Appends the row of this `number`, from 0. One that cannot be encoded is an error, or zeros and noted.
+    /// Appends the row of this `number`, from 0. A row that cannot be encoded is an error, or becomes zeros and is noted.
     pub(crate) fn row(
         &self,
         number: usize,
@@ -96,7 +105,7 @@ impl<'a> RowEncoder<'a> {
         Ok(())
     }
 
-    /// How many of the row's values no training row had.
+    /// Appends the row, and returns how many of its values no training row had.
     fn append(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<u64, PreprocessError> {
         let mut unseen = 0;
         for (step, &value) in self.steps.iter().zip(raw) {
@@ -106,14 +115,14 @@ impl<'a> RowEncoder<'a> {
             match &step.kind {
                 StepKind::Number { scaler, fill, missed } => {
                     let missing = value.is_nan();
-                    let refused = || step.refused(number, true);
                     if missing && !missed {
                         if step.unseen == Unseen::Error {
-                            return Err(refused());
+                            return Err(step.refused(number, true));
                         }
                         unseen += 1;
                     }
-                    let value = if missing { fill.ok_or_else(refused)? } else { value };
+                    let filled = if missing { *fill } else { Some(value) };
+                    let value = filled.ok_or_else(|| step.refused(number, true))?;
                     into.push(scaler.apply(value));
                     if *missed {
                         into.push(f32::from(u8::from(missing)));
@@ -144,6 +153,12 @@ impl<'a> RowEncoder<'a> {
 }
 
 impl Step<'_> {
+    /// Whether numbers stay as they are.
+    fn is_identity(&self) -> bool {
+        matches!(self.kind, StepKind::Number { scaler, missed: false, .. } if scaler.is_identity())
+    }
+
+    /// The error for a value that no training row had.
     fn refused(&self, number: usize, missing: bool) -> PreprocessError {
         let (column, record) = (self.name.to_owned(), number + 1);
         if missing {
@@ -183,7 +198,7 @@ impl Slot {
     }
 }
 
-/// The same columns in the same order.
+/// Fails unless the columns are the same in the same order.
 fn check_names(fitted: &[FittedColumn], found: &[String]) -> Result<(), PreprocessError> {
     let expected: Vec<&str> = fitted.iter().map(|column| column.name.as_str()).collect();
     if expected.iter().eq(found.iter()) {

@@ -1,20 +1,34 @@
-//! One column's way to a common scale, fitted on training rows: cut off, ranked, standardised, clipped.
+//! Brings one column to a common scale, fitted on training rows. In this order values are cut off at quantiles, ranked,
+//! standardised and clipped.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::preprocess::{PreprocessError, Preprocessing};
+use crate::encoding::error::PreprocessError;
 use crate::encoding::quantile::Curve;
 
-/// What was fitted on one column's training rows, to be done to all its values.
+/// What is done to columns of numbers before training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preprocessing {
+    /// Nothing, for columns that have a common scale already, as pixels do.
+    None,
+    /// Each column gets mean 0 and deviation 1 over the training rows.
+    #[default]
+    Standardize,
+    /// Each value becomes the normal score of its rank among the training rows, and is then standardised.
+    Quantile,
+}
+
+/// What was fitted on one column's training rows; applies to all its values.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaler {
     /// Where raw values are cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bounds: Option<(f32, f32)>,
-    /// From values to scores, for [`Preprocessing::Quantile`].
+    /// Maps values to scores, for [`Preprocessing::Quantile`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     curve: Option<Curve>,
     mean: f32,
@@ -33,7 +47,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Fails where the settings are no distance, no share, or contradict each other.
+    /// Fails if a setting is out of range, or settings contradict each other.
     pub(crate) fn check(self) -> Result<(), PreprocessError> {
         match self.clip {
             Some(clip) if !(clip.is_finite() && clip > 0.0) => return Err(PreprocessError::Clip { clip }),
@@ -48,7 +62,7 @@ impl Scale {
         }
     }
 
-    /// Fits a column on its `values` at training rows, of which there is at least one, in the order of the rows.
+    /// Fits a column on its `values` at training rows, in the order of the rows. There has to be at least one.
     pub(crate) fn fit(self, mut values: Vec<f32>) -> Scaler {
         let bounds = self.clip_quantile.map(|share| quantiles(&values, share));
         if let Some((low, high)) = bounds {
@@ -67,7 +81,7 @@ impl Scale {
 }
 
 impl Scaler {
-    /// Values stay as they are.
+    /// A scaler that leaves values as they are.
     pub(crate) fn identity() -> Self {
         Self { bounds: None, curve: None, mean: 0.0, scale: 1.0, clip: None }
     }
@@ -77,18 +91,18 @@ impl Scaler {
         *self == Self::identity()
     }
 
-    /// A raw value on the common scale; finite for a finite value.
+    /// Brings a raw value to the common scale. The result is finite for a finite value.
     pub(crate) fn apply(&self, value: f32) -> f32 {
         let value = self.bounds.map_or(value, |(low, high)| value.clamp(low, high));
         let value = self.curve.as_ref().map_or(value, |curve| curve.score(value));
-        // Without a clip only what f32 can hold bounds a value far from a narrow column's mean.
+        // Without a clip, a value far from the mean of a narrow column could go beyond what f32 holds.
         let bound = self.clip.unwrap_or(f32::MAX);
         let standard = (f64::from(value) - f64::from(self.mean)) / f64::from(self.scale);
         (standard as f32).clamp(-bound, bound)
     }
 
-    /// A value on the common scale, drawn evenly over the raw values that training rows had; `share` from 0 to 1 is the
-    /// draw. `range` is theirs on the common scale: where that is straight, it is as even there.
+    /// A value on the common scale, drawn uniformly over the range of raw values that training rows had. `share`, from 0 to 1,
+    /// is the draw, and `range` is that range on the common scale.
     pub(crate) fn draw(&self, range: (f32, f32), share: f32) -> f32 {
         match self.curve.as_ref().map(Curve::range) {
             Some((low, high)) => self.apply(low + share * (high - low)),
@@ -96,7 +110,7 @@ impl Scaler {
         }
     }
 
-    /// Whether a stored scaler can have been fitted.
+    /// Whether the values of a stored scaler are possible ones.
     pub(crate) fn is_sound(&self) -> bool {
         let bounds = self.bounds.is_none_or(|(low, high)| low.is_finite() && high.is_finite() && low <= high);
         let clip = self.clip.is_none_or(|clip| clip.is_finite() && clip > 0.0);
@@ -105,7 +119,7 @@ impl Scaler {
     }
 }
 
-/// The values at `share` and its complement of the ranks.
+/// The quantiles `share` and 1 - `share` of the values.
 fn quantiles(values: &[f32], share: f64) -> (f32, f32) {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -114,7 +128,7 @@ fn quantiles(values: &[f32], share: f64) -> (f32, f32) {
     (sorted[rank], sorted[last - rank])
 }
 
-/// Mean and deviation, with sums in f64; 1 for the deviation where it is no more than the rounding of the values.
+/// Mean and standard deviation, with sums in f64. A deviation within rounding errors of the values becomes 1.
 fn moments(values: &[f32]) -> (f32, f32) {
     let count = values.len() as f64;
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;

@@ -1,14 +1,16 @@
 //! Encoding: numbers, missing values, categories, what is new later, storage, and every fault.
 
 use super::*;
-use crate::encoding::treatment::{Missing, Unseen};
+use crate::encoding::treatment::{ColumnType, Missing, Unseen};
+use crate::{ColumnsSource, Preprocessing};
 
 /// A table of CSV text, read with these settings.
 fn table(text: &str, treatment: &Treatment) -> Table {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
     std::fs::write(&path, text).unwrap();
-    let source = toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
+    let source: ColumnsSource =
+        toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
     crate::load_as(&source, treatment).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! How a party's columns become numbers: its own settings, beside where the columns are.
+//! A party's settings for turning its columns into numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,29 +6,29 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::encoding::preprocess::Preprocessing;
+use crate::encoding::scale::Preprocessing;
 
-/// Types of columns by their names; a column that is not there gets its type from its first value.
+/// Types of columns by name. A column without an entry gets its type from its first value.
 pub type Types = BTreeMap<String, ColumnRules>;
 
-/// What is done to columns on their way to numbers.
+/// How columns are turned into numbers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Treatment {
-    /// To what scale columns of numbers are brought.
+    /// How columns of numbers are scaled.
     pub preprocessing: Preprocessing,
     /// Scaled values beyond this many standard deviations are cut off there.
     pub clip: Option<f32>,
     /// Values below this quantile of the training rows, or above its complement, are cut off there, before scaling.
     pub clip_quantile: Option<f64>,
-    /// Texts that stand for a missing value, beside an empty cell.
+    /// Texts that stand for a missing value, as an empty cell does.
     pub null_values: Vec<String>,
-    /// What a missing value is.
+    /// How a missing value is treated.
     pub missing: Missing,
-    /// What becomes of what no training row had.
+    /// How values are treated that no training row had.
     pub unseen: Unseen,
     /// Types of columns, and what differs for one of them.
     pub types: Types,
-    /// What a cell is that is no value of its column.
+    /// How a cell is treated that is not a value of its column.
     pub faulty: Faulty,
 }
 
@@ -42,34 +42,34 @@ pub enum ColumnType {
     Category,
 }
 
-/// What a missing value is.
+/// How a missing value is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {
-    /// An error that names its place.
+    /// It is an error that names its place.
     #[default]
     Error,
-    /// A number is filled in and flagged in a column of its own; among categories it is one more.
+    /// A missing number is filled in and flagged in a column of its own. A missing category is one more category.
     Fill,
 }
 
-/// What a cell is that is no value of its column.
+/// How a cell is treated that is not a value of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Faulty {
-    /// An error that names its place.
+    /// It is an error that names its place.
     #[default]
     Refuse,
-    /// A mark at its record, which alone cannot be used.
+    /// Its record is marked, and is the only one that cannot be used.
     Mark,
 }
 
-/// What becomes of a category that no training row had, or of a missing value in a column that missed none there.
+/// How a category is treated that no training row had, or a missing value in a column that missed none in training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unseen {
     /// An error.
     Error,
-    /// No category at all, together with rare ones; the number that is filled in.
+    /// A category counts as none, as rare ones do. A missing number is filled in.
     #[default]
     Accept,
 }
@@ -88,29 +88,29 @@ pub enum Fill {
 /// The type of one column, as a word or as a table.
 ///
 /// ```
-/// use hashvfl_data::{Kind, Types};
+/// use hashvfl_data::{ColumnType, Types};
 ///
 /// let types: Types = toml::from_str(r#"
 ///     age = "number"
 ///     income = { kind = "number", missing = "fill", fill = "median" }
 ///     postcode = { kind = "category", embedding = 8, min_count = 10 }
 /// "#).unwrap();
-/// assert_eq!(types["postcode"].kind, Kind::Category);
+/// assert_eq!(types["postcode"].kind, ColumnType::Category);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnRules {
     /// What the column holds.
     pub kind: ColumnType,
-    /// What a missing value is, where this column differs.
+    /// How a missing value is treated, if this column differs.
     pub missing: Option<Missing>,
-    /// What becomes of what no training row had, where this column differs.
+    /// How values are treated that no training row had, if this column differs.
     pub unseen: Option<Unseen>,
     /// What is filled in for a missing number.
     pub fill: Fill,
-    /// Width of the learned embedding of categories: 0 for one column of 0 and 1 a category; absent: that up to
-    /// [`ONE_HOT_MOST`](crate::ONE_HOT_MOST) categories, else 8.
+    /// Width of the learned embedding of categories. 0 stands for one column of 0 and 1 per category. If absent, it is 0 for up
+    /// to [`ONE_HOT_MOST`](crate::ONE_HOT_MOST) categories, otherwise 8.
     pub embedding: Option<usize>,
-    /// Categories of fewer training rows count as one without a name.
+    /// Categories with fewer training rows count as rare.
     pub min_count: usize,
 }
 
@@ -121,19 +121,19 @@ impl From<ColumnType> for ColumnRules {
 }
 
 impl Treatment {
-    /// What a missing value of column `name` is.
+    /// How a missing value of column `name` is treated.
     pub fn missing(&self, name: &str) -> Missing {
         self.types.get(name).and_then(|rules| rules.missing).unwrap_or(self.missing)
     }
 
-    /// The same, with every missing value filled in.
+    /// The same treatment, but with every missing value filled in.
     pub fn accepting_missing(&self) -> Self {
         let mut treatment = Self { missing: Missing::Fill, ..self.clone() };
         treatment.types.values_mut().for_each(|rules| rules.missing = None);
         treatment
     }
 
-    /// What becomes of what no training row of column `name` had.
+    /// How values are treated that no training row of column `name` had.
     pub(crate) fn unseen(&self, name: &str) -> Unseen {
         self.types.get(name).and_then(|rules| rules.unseen).unwrap_or(self.unseen)
     }

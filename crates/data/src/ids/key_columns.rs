@@ -1,20 +1,14 @@
-//! Which columns are a record's id, and the id that they make: of several columns one text, as [`hashvfl_core::records::composite_id`]
-//! joins them, in tables, labels and lists of ids alike.
+//! Which columns are a record's id. Several columns are joined to one text by [`hashvfl_core::records::composite_id`], in
+//! tables, labels and lists of ids alike.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use csv::ByteRecord;
 use hashvfl_core::records::composite_id;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::TableError;
-use crate::names;
-use crate::source::csv::file::{CsvFiles, Spot};
-use crate::source::number::parse_id;
-
-/// Most columns of an id.
+/// The most columns of an id.
 const MAX_KEY_COLUMNS: usize = 16;
 
 /// Names of the columns that are a record's id together: a name, or a list of names.
@@ -51,54 +45,15 @@ impl KeyColumns {
         &self.0
     }
 
-    /// One id of a record's cells, one a column.
+    /// Joins a record's cells, one per column, to one id.
     pub(crate) fn join<'a>(parts: &[&'a str]) -> Cow<'a, str> {
         composite_id::join(parts)
-    }
-
-    /// Where the columns are in files with a header.
-    pub(crate) fn find(&self, files: &CsvFiles<'_>) -> Result<CsvKey<'_>, TableError> {
-        let find = |name: &String| names::find(files.first_path(), files.names(), "id", name);
-        Ok(CsvKey { names: &self.0, at: self.0.iter().map(find).collect::<Result<_, _>>()? })
     }
 }
 
 impl From<&str> for KeyColumns {
     fn from(name: &str) -> Self {
         Self(vec![name.to_owned()])
-    }
-}
-
-/// A key's columns in files with a header.
-pub(crate) struct CsvKey<'a> {
-    names: &'a [String],
-    at: Vec<usize>,
-}
-
-impl CsvKey<'_> {
-    /// Whether the column at `at` is one of them.
-    pub(crate) fn holds(&self, at: usize) -> bool {
-        self.at.contains(&at)
-    }
-
-    /// A record's id. Every column needs a text.
-    pub(crate) fn read<'r>(
-        &self,
-        spot: Spot<'_>,
-        record: &'r ByteRecord,
-    ) -> Result<Cow<'r, str>, TableError> {
-        let part = |(name, &at): (&String, &usize)| {
-            parse_id(&record[at]).map_err(|fault| TableError::BadId {
-                place: spot.place(),
-                column: name.clone(),
-                fault,
-            })
-        };
-        if let ([name], [at]) = (self.names, self.at.as_slice()) {
-            return part((name, at)).map(Cow::Borrowed); // without a list of parts
-        }
-        let parts: Vec<&str> = self.names.iter().zip(&self.at).map(part).collect::<Result<_, _>>()?;
-        Ok(KeyColumns::join(&parts))
     }
 }
 
@@ -141,8 +96,7 @@ impl<'de> Deserialize<'de> for KeyColumns {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{ColumnsSource, IdsSource, LabelsSource, load, load_labels};
+    use crate::{ColumnsSource, IdSource, IdsSource, LabelsSource, TableError, load, load_labels};
 
     #[test]
     fn a_key_is_a_name_or_a_list_of_them() {
@@ -181,6 +135,7 @@ mod tests {
         let labels: LabelsSource = toml::from_str(&format!("{source}column = \"y\"")).unwrap();
         assert_eq!(load_labels(&labels, hashvfl_core::Task::Binary).unwrap().ids, expected);
         let list: IdsSource = toml::from_str(&source).unwrap();
+        let list: Box<dyn IdSource> = Box::new(list);
         for ids in [list, table.ids(), labels.ids()] {
             let mut found = Vec::new();
             ids.visit(|id| {
@@ -193,7 +148,8 @@ mod tests {
 
         let refused = |rows: &str, more: &str| {
             let text = format!("{}{more}", keyed(&format!("{head}{rows}")));
-            let message = load(&toml::from_str(&text).unwrap()).unwrap_err().to_string();
+            let source: ColumnsSource = toml::from_str(&text).unwrap();
+            let message = load(&source).unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");
             message
         };

@@ -1,18 +1,16 @@
-//! A list of records: a text file of one id a line.
+//! Reads a list of records: a text file with one id per line.
 
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Place, TableError};
+use crate::error::{Counted, Place, TableError};
 use crate::source::input::open_text;
 
-/// How texts of one number or word can differ, in a few words for a person.
-pub const WAYS_OF_WRITING: &str =
-    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
-/// Most digits that an id is filled up to with zeros.
+/// The most digits to which an id is padded with zeros.
 const MOST_DIGITS: usize = 16;
 
-/// What `find` finds for each id of the file at `path`, one id a line, in the file's order; empty lines are passed over.
+/// Returns what `find` finds for each id of the file at `path`, which has one id per line, in the file's order. Empty lines are
+/// ignored.
 ///
 /// # Errors
 /// When the file cannot be read, or nothing is found for an id: how many, and on which line the first is.
@@ -30,7 +28,11 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
             None => {
                 unknown += 1;
                 otherwise += u64::from(written_otherwise(id).iter().any(|id| find(id).is_some()));
-                first.get_or_insert(Place { path: path.to_path_buf(), line: line as u64 + 1 });
+                first.get_or_insert(Place {
+                    path: path.to_path_buf(),
+                    counted: Counted::Line,
+                    number: line as u64 + 1,
+                });
             }
         }
     }
@@ -96,8 +98,8 @@ mod tests {
         let find = |id: &str| ["7", "008", "9.0", "K1", "a b"].iter().position(|known| *known == id);
         fs::write(&path, "7.0\n8\n09\nk1\n\"7\"\nnowhere\n").unwrap();
         let message = read_found(&path, find).unwrap_err().to_string();
-        assert!(message.starts_with("6 ids name no record that anything is kept of"), "{message}");
-        assert!(message.contains("5 of them are there in another way of writing"), "{message}");
+        assert!(message.starts_with("6 ids are not those of any known record"), "{message}");
+        assert!(message.contains("5 of them are known in another spelling"), "{message}");
         assert!(!message.contains("nowhere"), "{message}");
     }
 

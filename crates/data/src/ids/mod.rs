@@ -1,33 +1,41 @@
 //! The record ids of a table: present, text, and each only once.
 
+pub(crate) mod id_source;
 pub(crate) mod key_columns;
 pub(crate) mod list;
 pub(crate) mod order;
-pub(crate) mod source;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::error::{Place, TableError};
-use crate::source::csv::file::Spot;
+use crate::error::{Counted, Place, Spot, TableError};
 
 /// Collects ids in the order of the records, and where each was read.
 #[derive(Default)]
 pub(crate) struct IdColumn {
     ids: Vec<String>,
-    lines: Vec<u64>,
-    /// Each file with the number of its first record.
-    files: Vec<(usize, PathBuf)>,
+    /// The line or number of each record in its file.
+    numbers: Vec<u64>,
+    files: Vec<FileOfIds>,
+}
+
+/// A file that ids were read from.
+struct FileOfIds {
+    path: PathBuf,
+    counted: Counted,
+    /// Which of all ids is the first one of this file, from 0.
+    first: usize,
 }
 
 impl IdColumn {
     /// Adds one record's id.
     pub(crate) fn push(&mut self, spot: Spot<'_>, id: &str) {
-        if self.files.last().is_none_or(|(_, path)| path != spot.path) {
-            self.files.push((self.ids.len(), spot.path.to_owned()));
+        if self.files.last().is_none_or(|file| file.path != spot.path) {
+            let (path, counted, first) = (spot.path.to_owned(), spot.counted, self.ids.len());
+            self.files.push(FileOfIds { path, counted, first });
         }
         self.ids.push(id.to_owned());
-        self.lines.push(spot.line);
+        self.numbers.push(spot.number);
     }
 
     /// The ids, in the order of the records.
@@ -54,8 +62,10 @@ impl IdColumn {
     }
 
     fn place(&self, row: usize) -> Place {
-        let file = self.files.iter().rev().find(|(start, _)| *start <= row);
-        Place { path: file.map(|(_, path)| path.clone()).unwrap_or_default(), line: self.lines[row] }
+        let file = self.files.iter().rev().find(|file| file.first <= row);
+        let (path, counted) =
+            file.map_or((PathBuf::new(), Counted::Record), |file| (file.path.clone(), file.counted));
+        Place { path, counted, number: self.numbers[row] }
     }
 }
 
@@ -68,14 +78,13 @@ mod tests {
     #[test]
     fn repeated_ids_are_counted_and_placed_but_not_shown() {
         let mut ids = IdColumn::default();
-        for (path, line, id) in [
+        for (path, number, id) in [
             ("a.csv", 2, "secret-1"),
             ("a.csv", 3, "secret-2"),
             ("b.csv", 2, "secret-1"),
             ("b.csv", 3, "secret-1"),
         ] {
-            let spot = Spot { path: Path::new(path), line };
-            ids.push(spot, id);
+            ids.push(Spot { path: Path::new(path), counted: Counted::Line, number }, id);
         }
         let message = ids.finish().unwrap_err().to_string();
         assert!(message.starts_with("2 records"), "{message}");

@@ -3,23 +3,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hashvfl_core::records::order::{self, OrderText};
 use hashvfl_core::{Digest, TableRow};
-use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use crate::csv_text::check_text;
 use crate::error::TableError;
 use crate::labels::LabelTable;
 use crate::labels::target::Target;
-use crate::source::Table;
+use crate::source::csv::text::check_text;
 use crate::source::input;
-use crate::source::png::folder;
-use crate::store::matrix::Matrix;
-
-const BUFFER_BYTES: usize = 1 << 16;
+use crate::table::Table;
+use crate::table::matrix::Matrix;
 
 /// Record ids in the order that all holders agreed on.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +24,8 @@ pub struct Order {
     pub ids: Vec<String>,
     /// The same records' ids in this holder's table, which may be written otherwise.
     pub own: Vec<String>,
-    /// Of the files that held the records when the order was agreed on, see [`fingerprint`].
+    /// The fingerprint of the files that held the records when the order was agreed on, see
+    /// [`fingerprint`](crate::fingerprint).
     pub fingerprint: Option<Digest>,
 }
 
@@ -38,11 +35,11 @@ impl Order {
         Self { own: ids.clone(), ids, fingerprint }
     }
 
-    /// Reads an order file, of the form that [`hashvfl_core::records::order`] describes. One that was written before they had a
-    /// digest is read with a warning: to align again would cost every holder a release.
+    /// Reads an order file, whose form [`hashvfl_core::records::order`] describes. A file of the older form without a digest is
+    /// read with a warning, since aligning again would cost every holder a release.
     ///
     /// # Errors
-    /// When the file is missing, no order file, or damaged.
+    /// When the file is missing, is not an order file, or is damaged.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let damaged = |reason| TableError::Order { path: path.to_owned(), reason };
         let mut file = Vec::new();
@@ -54,7 +51,7 @@ impl Order {
                     "{} was written before order files carried a digest: damage to it would go unnoticed",
                     path.display()
                 );
-                // No digest would tell of a quote that swallows records.
+                // Without a digest nothing else would find a quote that swallows records.
                 check_text(path, &file)?;
                 &file
             }
@@ -89,7 +86,7 @@ impl Order {
         file.into_bytes()
     }
 
-    /// Fails when the files, of this fingerprint now, are not those that the order of `path` was agreed on.
+    /// Fails if the files, whose fingerprint is now `found`, are not those on which the order of `path` was agreed.
     ///
     /// # Errors
     /// When they differ.
@@ -125,12 +122,12 @@ impl Order {
     }
 }
 
-/// How a list may name records: as this holder's table writes their ids, or as all holders agreed.
+/// Both names that a list may use for a record: the id in this holder's table, and the agreed id.
 #[derive(Default)]
 pub struct Names(HashMap<String, String>);
 
 impl Names {
-    /// Of the records of the order file `path`, where there is one.
+    /// Reads those of the order file `path`, if there is one.
     ///
     /// # Errors
     /// As [`Order::read`].
@@ -188,36 +185,6 @@ impl LabelTable {
     }
 }
 
-/// SHA-256 over the bytes of all files of a source, in their order; of folders of images over names and files.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn fingerprint(paths: &[PathBuf]) -> Result<Digest, TableError> {
-    let of = |path: &PathBuf| if path.is_dir() { digest_of_folder(path) } else { digest_of(path) };
-    let digests = paths.iter().map(of).collect::<Result<Vec<Digest>, _>>()?;
-    Ok(Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice())))
-}
-
-fn digest_of_folder(path: &PathBuf) -> Result<Digest, TableError> {
-    let mut parts = Vec::new();
-    for file in folder::list(std::slice::from_ref(path))? {
-        parts.extend([file.id.as_bytes().to_vec(), digest_of(&file.path)?.0.to_vec()]);
-    }
-    Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
-}
-
-fn digest_of(path: &Path) -> Result<Digest, TableError> {
-    let mut file =
-        std::fs::File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER_BYTES]);
-    loop {
-        match file.read(&mut buffer).map_err(|reason| input::read_error(path, reason))? {
-            0 => return Ok(Digest(hasher.finalize().into())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
 /// Shows no id.
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ColumnsSource, load};
+    use crate::{ColumnsSource, fingerprint, load};
 
     fn ids(ids: &[&str]) -> Vec<String> {
         ids.iter().map(|id| (*id).to_owned()).collect()

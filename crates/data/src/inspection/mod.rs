@@ -1,6 +1,6 @@
-//! What a table holds, in figures for its owner: types, missing values, quartiles and histograms.
+//! Figures of a table for its owner: types, missing values, quartiles and histograms.
 //!
-//! Figures tell values and names of categories: they are for the owner's own screen, never for a log.
+//! Figures show values and names of categories, so they belong on the owner's own screen and never in a log.
 
 pub(crate) mod survey;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::encoding::content::Content;
 use crate::encoding::treatment::{ColumnType, Missing, Treatment};
-use crate::source::{ImageShape, Table};
+use crate::table::{ImageShape, Table};
 
 /// Bars of a histogram.
 const BARS: usize = 24;
@@ -102,7 +102,7 @@ impl Inspection {
     /// Of a table that was loaded with missing values filled in; `treatment` is the one that training has. `names` asks
     /// for names of categories.
     ///
-    /// Beside the table it holds one column.
+    /// It needs memory for one column, in addition to the table.
     pub fn of(table: &Table, treatment: &Treatment, names: bool) -> Self {
         let records = table.ids.len();
         if let Some(shape) = table.image {
@@ -159,7 +159,7 @@ impl Figures {
 impl Spread {
     /// Of sorted values, of which there is at least one.
     fn of(sorted: &[f32]) -> Self {
-        // The least value that so many quarters do not go beyond.
+        // The least value that so many quarters of all do not exceed.
         let quartile = |quarters: usize| sorted[(sorted.len() * quarters).div_ceil(4).max(1) - 1];
         let (minimum, maximum) = (sorted[0], sorted[sorted.len() - 1]);
         Self {

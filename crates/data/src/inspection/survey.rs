@@ -1,5 +1,5 @@
-//! A look at every record of a CSV file: the types of its columns, and where values are missing, from which
-//! `party init` writes a first configuration.
+//! Surveys every record of a CSV file: the types of its columns and their missing values. `party init` writes a first
+//! configuration from it.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
-use crate::error::TableError;
+use crate::error::{Spot, TableError};
 use crate::resolution::Resolution;
-use crate::source::csv::file::{CsvFiles, Spot};
+use crate::source::csv::file::CsvFiles;
 use crate::source::csv::header::{Header, header_of, names_an_id};
-use crate::source::number::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::source::selection::check_names_differ;
 
-/// Distinct values of a column are counted up to here.
+/// Distinct values of a column are counted up to this number.
 pub const MOST_DISTINCT: usize = 10_000;
 /// A column of more categories than this, and of one for every second record, is an id or free text.
 const FEW_CATEGORIES: usize = 100;
@@ -48,18 +49,18 @@ pub struct Surveyed {
     pub distinct: Option<usize>,
     /// Whether every value is a whole number.
     pub whole: bool,
-    /// Whether they are numbers of which many fall together in 32 bits.
+    /// Whether many of its numbers become equal in 32 bits.
     pub collapses: bool,
 }
 
 impl Surveyed {
-    /// Why a column is not to be trained on, in a few words; `None` where it may be.
+    /// Why a column should be left out, in a few words; `None` if it can be trained on.
     pub fn unfit(&self, records: u64) -> Option<&'static str> {
         let with_value = records - self.missing;
         match (self.kind, self.distinct) {
             _ if with_value == 0 => Some("no value"),
             (_, Some(1)) if self.missing == 0 => Some("the same in every record"),
-            _ if self.collapses => Some("numbers that fall together in 32 bits, as ids or time stamps"),
+            _ if self.collapses => Some("numbers that become equal in 32 bits, as ids and time stamps do"),
             (ColumnType::Category, None) => Some("an id or free text"),
             (ColumnType::Category, Some(distinct))
                 if distinct > FEW_CATEGORIES && distinct as u64 > with_value / 2 =>
@@ -74,9 +75,9 @@ impl Surveyed {
 impl Survey {
     /// The treatment under which every column loads: types as found, missing values filled in.
     pub fn treatment(&self) -> Treatment {
-        let rules = |column: &Surveyed| (column.name.clone(), ColumnRules::from(column.kind));
+        let columns = self.columns.iter();
         Treatment {
-            types: self.columns.iter().map(rules).collect(),
+            types: columns.map(|column| (column.name.clone(), ColumnRules::from(column.kind))).collect(),
             null_values: self.null_values.clone(),
             missing: Missing::Fill,
             ..Treatment::default()
@@ -93,7 +94,7 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     let paths: [PathBuf; 1] = [path.to_owned()];
     let files = CsvFiles::open(&paths)?;
     let header = header_of(path, files.names().to_vec())?;
-    files.check_names_differ()?;
+    check_names_differ(path, files.names())?;
     let mut tallies: Vec<Tally> = files.names().iter().map(|_| Tally::default()).collect();
     let mut records = 0;
     files.visit(|spot, record| {
@@ -104,8 +105,10 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     if !names_are_evident(files.names(), &tallies) {
         return Err(TableError::HeaderUnclear { path: path.to_owned() });
     }
-    let used = |marker: usize| tallies.iter().any(|tally| tally.is_numbers_but(marker));
-    let null_values: Vec<bool> = (0..MARKERS.len()).map(used).collect();
+    let mut null_values = Vec::with_capacity(MARKERS.len());
+    for marker in 0..MARKERS.len() {
+        null_values.push(tallies.iter().any(|tally| tally.is_numbers_but(marker)));
+    }
     let columns = files.names().iter().zip(&tallies).filter(|(name, _)| **name != header.id);
     let columns = columns.map(|(name, tally)| tally.column(name, &null_values)).collect();
     let null_values = MARKERS
@@ -117,15 +120,19 @@ pub fn survey(path: &Path) -> Result<Survey, TableError> {
     Ok(Survey { header, records, columns, null_values })
 }
 
-/// Whether the first line cannot be a record: a name is one of an id, or it is a word and stands over numbers.
+/// Whether the first line can only be a header: a name is that of an id, or is a word above numbers.
 fn names_are_evident(names: &[String], tallies: &[Tally]) -> bool {
-    let word = |name: &str| {
-        !name.is_empty()
-            && parse_number(name.as_bytes()) == Err(CellFault::NotANumber)
-            && !stands_for_missing(name)
-    };
-    let over_numbers = |(name, tally): (&String, &Tally)| word(name) && tally.numbers > 0 && tally.texts == 0;
-    names.iter().any(|name| names_an_id(name)) || names.iter().zip(tallies).any(over_numbers)
+    names
+        .iter()
+        .zip(tallies)
+        .any(|(name, tally)| names_an_id(name) || is_word(name) && tally.numbers > 0 && tally.texts == 0)
+}
+
+/// Whether a name is neither a number nor a text that stands for a missing value.
+fn is_word(name: &str) -> bool {
+    !name.is_empty()
+        && parse_number(name.as_bytes()) == Err(CellFault::NotANumber)
+        && !stands_for_missing(name)
 }
 
 fn count(tallies: &mut [Tally], spot: Spot<'_>, record: &ByteRecord) -> Result<(), TableError> {
@@ -168,7 +175,7 @@ impl Tally {
                 self.fractions |= number.fract() != 0.0;
                 self.resolution.see(number);
             }
-            // What is not finite is a number to be complained of when the table is loaded.
+            // A number that is not finite is refused when the table is loaded.
             Err(fault) => {
                 self.numbers += 1;
                 self.too_long |= fault == CellFault::TooManyDigits;
@@ -182,15 +189,20 @@ impl Tally {
         Ok(())
     }
 
-    /// Whether the column holds this marker and, beside such, numbers alone.
+    /// Whether the column holds this marker and, apart from markers, only numbers.
     fn is_numbers_but(&self, marker: usize) -> bool {
         self.markers[marker] > 0 && self.numbers > 0 && self.texts == 0
     }
 
     fn column(&self, name: &str, null_values: &[bool]) -> Surveyed {
-        let of = |null: bool| self.markers.iter().zip(null_values).filter(move |(_, is)| **is == null);
-        let missing = self.empty + of(true).map(|(count, _)| count).sum::<u64>();
-        let categories = of(false).filter(|(count, _)| **count > 0).count();
+        let (mut missing, mut categories) = (self.empty, 0);
+        for (count, is_null) in self.markers.iter().zip(null_values) {
+            if *is_null {
+                missing += count;
+            } else if *count > 0 {
+                categories += 1;
+            }
+        }
         let distinct = self.seen.len() + categories;
         let kind = if self.texts == 0 && categories == 0 { ColumnType::Number } else { ColumnType::Category };
         Surveyed {

@@ -3,22 +3,22 @@
 
 use std::collections::HashMap;
 
+use crate::cell::{WHOLE, parse_number};
 use crate::limits::MAX_CLASSES;
-use crate::source::number::{WHOLE, parse_number};
 
 /// Collects each record's class; indices are by first appearance until [`Self::finish`].
 #[derive(Default)]
 pub(crate) struct ClassColumn {
-    /// The class of each way of writing.
+    /// The class of each spelling.
     written: HashMap<String, u32>,
     numbers: HashMap<u64, u32>,
-    /// Of each class, the shortest way of writing, and of several the first by letters.
+    /// The shortest spelling of each class, and the first in the order of letters among several.
     names: Vec<String>,
     index: Vec<u32>,
 }
 
 impl ClassColumn {
-    /// Adds one record's class; false, and nothing is added, when it is one class too many.
+    /// Adds one record's class. Returns false, and adds nothing, if it is one class too many.
     pub(crate) fn push(&mut self, name: &str) -> bool {
         let class = match self.written.get(name) {
             Some(&class) => class,
@@ -45,12 +45,12 @@ impl ClassColumn {
         true
     }
 
-    /// Classes so far.
+    /// The number of classes so far.
     pub(crate) fn distinct(&self) -> usize {
         self.names.len()
     }
 
-    /// Ways of writing, of all classes.
+    /// The number of spellings of all classes.
     pub(crate) fn written(&self) -> usize {
         self.written.len()
     }
@@ -77,7 +77,7 @@ impl ClassColumn {
     }
 }
 
-/// The number that a name writes; none where 64 bits do not hold it for certain.
+/// The number that a name stands for; `None` if 64 bits may not hold it.
 fn value(name: &str) -> Option<f64> {
     let number = parse_number(name.as_bytes()).ok()?;
     // Zero is one class, with whatever sign.

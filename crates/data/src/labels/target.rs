@@ -5,9 +5,9 @@ use std::fmt;
 use crate::labels::classes::ClassColumn;
 use hashvfl_core::Task;
 
+use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
 use crate::labels::LabelError;
 use crate::resolution::Resolution;
-use crate::source::number::{CellFault, parse_number, parse_text, stands_for_missing};
 
 /// One target for each record.
 #[derive(Clone, PartialEq)]
@@ -38,7 +38,7 @@ impl Target {
     }
 }
 
-/// A target in the making.
+/// Collects the target of each record.
 pub(crate) enum TargetColumn {
     Classes(ClassColumn),
     Real(Vec<f32>, Resolution),
@@ -59,7 +59,8 @@ impl TargetColumn {
         }
     }
 
-    /// Adds one record's label; false when it is one class too many. What stands for a missing value is an empty cell.
+    /// Adds one record's label. Returns false if it is one class too many. A text that stands for a missing value counts as an
+    /// empty cell.
     pub(crate) fn push(&mut self, cell: &[u8]) -> Result<bool, CellFault> {
         let text = parse_text(cell)?;
         if stands_for_missing(text) {
@@ -76,7 +77,7 @@ impl TargetColumn {
         }
     }
 
-    /// Adds one record's label; a byte has too few values for too many classes.
+    /// Adds one record's label. Bytes never make too many classes.
     pub(crate) fn push_byte(&mut self, label: u8) {
         match self {
             Self::Classes(classes) => {
@@ -86,7 +87,7 @@ impl TargetColumn {
         }
     }
 
-    /// What a person is to be told of ways of writing that were taken for one class.
+    /// A remark for a person if different spellings were taken for one class.
     pub(crate) fn note(&self) -> Option<String> {
         let Self::Classes(classes) = self else { return None };
         let (written, distinct) = (classes.written(), classes.distinct());

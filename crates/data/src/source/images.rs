@@ -1,12 +1,30 @@
-//! What sources of images share: parts of images, names of their pixels, and sizes that do not fit.
+//! What formats of images share: parts of images, names of their pixels, and errors about sizes.
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::limits::check_size;
-use crate::source::{Crop, ImageShape};
+use crate::table::ImageShape;
+use crate::table::sink::Frame;
 
-/// Why images do not make a table.
+/// A rectangle of an image, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// Rows of pixels above it.
+    pub top: usize,
+    /// Pixels to the left of it.
+    pub left: usize,
+    /// Rows of pixels in it.
+    pub height: usize,
+    /// Pixels in each of its rows.
+    pub width: usize,
+}
+
+/// Why images cannot be a table.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Images of two sizes.
@@ -37,6 +55,12 @@ pub enum ImageError {
         /// Pixels in a row of an image.
         width: usize,
     },
+}
+
+impl From<ImageError> for TableError {
+    fn from(error: ImageError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 fn size(shape: &ImageShape) -> String {
@@ -104,6 +128,12 @@ impl Window {
                 into.extend(part.iter().map(|&pixel| value(pixel)));
             }
         }
+    }
+
+    /// The table of the parts of images with these ids, but its values.
+    pub(crate) fn frame(&self, ids: Vec<String>) -> Frame {
+        let contents = vec![Content::Number; self.columns()];
+        Frame { ids, names: self.names(), contents, image: Some(self.shape()) }
     }
 
     /// `pixel_ROW_COLUMN` of grey images, `pixel_CHANNEL_ROW_COLUMN` of others, counted from 0 in the whole image.

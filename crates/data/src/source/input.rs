@@ -1,4 +1,4 @@
-//! Files as streams of bytes, decompressed on the way when they are gzip.
+//! Opens files as streams of bytes; gzip is decompressed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
@@ -13,7 +13,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(crate) const UTF_8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 const UTF_16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
-/// Opens a file; it is gzip when it begins like gzip or its name ends in `.gz`.
+/// Opens a file, and decompresses it if it begins like gzip or its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
     let file = File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
     let mut bytes = BufReader::with_capacity(BUFFER_BYTES, file);
@@ -40,7 +40,7 @@ pub(crate) fn open_text(path: &Path) -> Result<Box<dyn Read>, TableError> {
     Ok(Box::new(Cursor::new(start).chain(bytes)))
 }
 
-/// Counts the lines of a file; a last one without a line break is one, too.
+/// Counts the lines of a file; a last one without a line break counts.
 pub(crate) fn count_lines(path: &Path) -> Result<u64, TableError> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path)?);
     let (mut lines, mut last) = (0, b'\n');
@@ -61,7 +61,7 @@ pub(crate) fn count_all_lines(paths: &[PathBuf]) -> Result<u64, TableError> {
     paths.iter().map(|path| count_lines(path)).sum()
 }
 
-/// A failure after the file was opened.
+/// The error for a file that failed after it was opened.
 pub(crate) fn read_error(path: &Path, reason: std::io::Error) -> TableError {
     TableError::Read { path: path.to_owned(), reason }
 }

@@ -1,24 +1,26 @@
-//! A party's records on their way from the source to batches: in memory, or in a cache on disk.
+//! Holds a party's records between its source and its batches, in memory or in a cache on disk.
 
 pub(crate) mod cache;
-pub(crate) mod matrix;
-pub(crate) mod sink;
+mod contents;
 
 use std::path::Path;
 
 use hashvfl_core::{Digest, TableRow};
 
-use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::Encoding;
+use crate::encoding::error::PreprocessError;
+use crate::encoding::row_encoder::Noted;
 use crate::encoding::treatment::{Faulty, Treatment};
-use crate::encoding::{Encoding, Noted};
 use crate::error::TableError;
-use crate::ids::order::{Order, fingerprint};
+use crate::ids::order::Order;
 use crate::limits::reserve_values;
-use crate::source::{ColumnsSource, ImageShape, Table, load_as, load_fingerprinted, read_into};
+use crate::source::fingerprint::fingerprint;
+use crate::source::row_source::{RowSource, load_as, load_fingerprinted};
 use crate::store::cache::file::{Reader, Writer, cache_error};
 use crate::store::cache::rows::RowFile;
-use crate::store::matrix::{Matrix, check_rows};
-use crate::store::sink::Frame;
+use crate::table::matrix::{Matrix, check_rows};
+use crate::table::sink::Frame;
+use crate::table::{ImageShape, Table};
 
 /// Rows that are read at once.
 const READ_ROWS: usize = 1 << 12;
@@ -52,13 +54,13 @@ impl Cached {
 }
 
 impl RecordStore {
-    /// Loads the records of `source` in the order of the file `order`, where there is one; into the file `cache`, where it
-    /// is to hold them and does not yet.
+    /// Loads the records of `source`, in the order of the file `order` if there is one. With `cache`, they are kept in this file,
+    /// which is written unless it holds them already.
     ///
     /// # Errors
     /// As [`load_in_order`]; when the cache cannot be written.
     pub fn load(
-        source: &ColumnsSource,
+        source: &dyn RowSource,
         order: Option<&Path>,
         treatment: &Treatment,
         cache: Option<&Path>,
@@ -81,7 +83,7 @@ impl RecordStore {
         Ok(Self::Cached(Cached { reader, ids, rows }))
     }
 
-    /// Their ids, as agreed.
+    /// The records' agreed ids.
     pub fn ids(&self) -> &[String] {
         match self {
             Self::Held(table) => &table.ids,
@@ -117,7 +119,7 @@ impl RecordStore {
         })
     }
 
-    /// Encodes all of them.
+    /// Encodes all records.
     ///
     /// # Errors
     /// As [`Encoding::encode`]; when the cache cannot be read or written.
@@ -125,7 +127,7 @@ impl RecordStore {
         Ok(self.encode_noting(encoding, treatment)?.0)
     }
 
-    /// The same, with what was taken for something else.
+    /// The same, with counts of values that no training row had.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -146,12 +148,12 @@ impl RecordStore {
     }
 }
 
-/// Loads the records of `source` into memory, in the order of the file `order`, where there is one.
+/// Loads the records of `source` into memory, in the order of the file `order` if there is one.
 ///
 /// # Errors
 /// As [`load_as`]; when the source has changed since the order was agreed on, or lacks records of it.
 pub fn load_in_order(
-    source: &ColumnsSource,
+    source: &dyn RowSource,
     order: Option<&Path>,
     treatment: &Treatment,
 ) -> Result<Table, TableError> {
@@ -162,41 +164,54 @@ pub fn load_in_order(
     table.in_order(&order)
 }
 
-/// The file of what `source` holds, filled if it is not yet, and the source's fingerprint.
-fn fill(source: &ColumnsSource, treatment: &Treatment, cache: &Path) -> Result<(Reader, Digest), TableError> {
-    let open = |found: Digest| -> Result<Option<Reader>, TableError> {
-        let reader = Reader::open(cache).map_err(|reason| cache_error(cache, &reason))?;
-        let same = |reader: &Reader| {
-            key(source, treatment, &reader.frame, found).is_some_and(|key| key.to_string() == reader.key)
-        };
-        Ok(reader.filter(same))
-    };
-    // Of a query only its result tells what it holds.
+/// Opens the cache of `source`, which is filled unless it is already, and returns it with the source's fingerprint.
+fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(Reader, Digest), TableError> {
+    if !source.is_cacheable() {
+        return Err(TableError::NotCached);
+    }
+    // What a query holds is known only from its result.
     let known = if source.files().is_empty() { None } else { Some(fingerprint(source.files())?) };
     if let Some(found) = known
-        && let Some(reader) = open(found)?
+        && let Some(reader) = open_filled(source, treatment, cache, found)?
     {
         return Ok((reader, found));
     }
     let mut writer = Writer::create(cache)?;
-    let (frame, of_result) = read_into(source, treatment, &mut writer)?;
-    let found = match of_result {
-        Some(found) => found,
-        None => fingerprint(source.files())?,
-    };
+    let (frame, of_records) = source.read(treatment, &mut writer)?;
+    let found = source.fingerprint(of_records)?;
     if known.is_some_and(|known| known != found) {
         return Err(TableError::ChangedWhileRead { path: source.files()[0].clone() });
     }
-    let unlike = |reason: &str| cache_error(cache, &std::io::Error::other(reason.to_owned()));
-    let key = key(source, treatment, &frame, found);
-    writer.finish(frame, key.ok_or_else(|| unlike("types differ from those declared"))?)?;
-    let reader = open(found)?.ok_or_else(|| unlike("it was written and is not whole"))?;
-    Ok((reader, found))
+    let Some(key) = key(source, treatment, &frame, found) else {
+        return Err(unusable(cache, "types differ from those declared"));
+    };
+    writer.finish(frame, key)?;
+    match open_filled(source, treatment, cache, found)? {
+        Some(reader) => Ok((reader, found)),
+        None => Err(unusable(cache, "it was written and is not whole")),
+    }
 }
 
-/// Names the source's content and all settings that decide what its cells become; `None` where a column is declared to
-/// hold something else than it does in `frame`.
-fn key(source: &ColumnsSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
+/// The cache, if it is complete and holds what `source` does, whose fingerprint is `found`.
+fn open_filled(
+    source: &dyn RowSource,
+    treatment: &Treatment,
+    cache: &Path,
+    found: Digest,
+) -> Result<Option<Reader>, TableError> {
+    let reader = Reader::open(cache).map_err(|reason| cache_error(cache, &reason))?;
+    Ok(reader.filter(|reader| {
+        key(source, treatment, &reader.frame, found).is_some_and(|key| key.to_string() == reader.key)
+    }))
+}
+
+fn unusable(cache: &Path, reason: &str) -> TableError {
+    cache_error(cache, &std::io::Error::other(reason.to_owned()))
+}
+
+/// A digest of the source's content and of all settings that decide what its cells become. `None` if a column is declared to be
+/// of another type than in `frame`.
+fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
     let mut settings = format!("{source:?} {:?}", treatment.null_values);
     if treatment.faulty == Faulty::Mark {
         settings += " marked";
@@ -208,7 +223,7 @@ fn key(source: &ColumnsSource, treatment: &Treatment, frame: &Frame, found: Dige
     Some(Digest::of_parts([settings.as_bytes(), &found.0]))
 }
 
-/// Encoded records: [rows, cols].
+/// Encoded records: `[rows, cols]`.
 pub enum Columns {
     /// In memory.
     Held(Matrix),
@@ -217,7 +232,7 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Records.
+    /// The number of records.
     pub fn rows(&self) -> usize {
         match self {
             Self::Held(matrix) => matrix.rows(),
@@ -225,7 +240,7 @@ impl Columns {
         }
     }
 
-    /// Columns of numbers.
+    /// The number of columns.
     pub fn cols(&self) -> usize {
         match self {
             Self::Held(matrix) => matrix.cols(),
@@ -233,7 +248,7 @@ impl Columns {
         }
     }
 
-    /// All of them in memory.
+    /// All encoded records, in memory.
     ///
     /// # Errors
     /// When the cache cannot be read, or memory does not hold them.
@@ -251,7 +266,7 @@ impl Columns {
         }
     }
 
-    /// Rows of these `records`, one after the other: [records.len(), cols].
+    /// The rows of these `records`, one after the other: `[records.len(), cols]`.
     ///
     /// # Errors
     /// When the cache cannot be read.

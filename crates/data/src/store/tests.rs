@@ -3,8 +3,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::CsvColumns;
 use crate::encoding::treatment::{Missing, Unseen};
+use crate::{ColumnsSource, CsvColumns};
 
 const ROWS: u32 = 300;
 
@@ -130,7 +130,7 @@ fn faults_are_those_of_a_table_in_memory() {
     let folder = folder.path().join("nowhere/bank.cache");
     let error = RecordStore::load(&source, None, &filled(), Some(&folder)).err().unwrap().to_string();
     assert!(error.starts_with("the cache ") && error.contains("room on its disk"), "{error}");
-    let images = ColumnsSource::Npy(crate::ImageColumns { paths: vec!["a.npy".into()], crop: None });
+    let images = ColumnsSource::Npy(crate::NpyColumns { paths: vec!["a.npy".into()], crop: None });
     assert!(RecordStore::load(&images, None, &filled(), Some(&cache)).is_err());
 }
 

@@ -18,7 +18,7 @@ use crate::top::loss::{Evaluation, Labels, Loss, LossConfig};
 use crate::top::predictor::OutputKind;
 use crate::training::schedule::Rates;
 
-/// The `[top]` table of the coordinator. The defaults are the recipe of `docs/recipe.md`.
+/// The `[top]` table of the coordinator. The defaults are the recipe of `docs/research/accuracy.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopConfig {

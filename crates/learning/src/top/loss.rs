@@ -245,7 +245,7 @@ impl Loss {
     /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
     /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
     ///
-    /// It shows labels to the party (docs/threat-model.md), hence its weight is 0 unless set.
+    /// It shows labels to the party (docs/explanation/threat-model.md), hence its weight is 0 unless set.
     pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
         let Labels::Classes { index, .. } = &self.labels else { return };
         if self.consistency <= 0.0 {

@@ -109,7 +109,7 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     say!("\n{leaked}");
     chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
     say!(
-        "\nWritten: {0}/summary.json (fields: docs/summary.md), {0}/curve.svg, {0}/attacks/report.html (docs/privacy.md); logs and configs beside them.",
+        "\nWritten: {0}/summary.json (fields: docs/reference/summary.md), {0}/curve.svg, {0}/attacks/report.html (docs/explanation/privacy.md); logs and configs beside them.",
         out.display()
     );
     Ok(())

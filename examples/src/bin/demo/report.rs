@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::baseline::Tuned;
 
-/// The demo's `summary.json`; its fields are described in docs/summary.md.
+/// The demo's `summary.json`; its fields are described in docs/reference/summary.md.
 #[derive(Serialize)]
 pub struct Report {
     /// The federation's own summary, as its coordinator wrote it.

@@ -1,28 +1,15 @@
-//! CSV files that share one header, record by record, each with the line it begins on.
+//! Reads CSV files that share one header, record by record, each with the line on which it begins.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader};
 
-use crate::csv_text::{csv_error, open_csv};
-use crate::error::{Place, TableError};
+use crate::error::{Counted, Spot, TableError};
 use crate::limits::check_size;
+use crate::source::csv::text::{csv_error, open_csv};
 use crate::source::input;
-
-/// Where a record begins; cheap, and made a [`Place`] only for an error.
-#[derive(Clone, Copy)]
-pub(crate) struct Spot<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) line: u64,
-}
-
-impl Spot<'_> {
-    pub(crate) fn place(&self) -> Place {
-        Place { path: self.path.to_owned(), line: self.line }
-    }
-}
+use crate::source::selection::check_names_agree;
 
 /// One or more CSV files with the same header.
 pub(crate) struct CsvFiles<'a> {
@@ -38,7 +25,7 @@ impl<'a> CsvFiles<'a> {
         Ok(Self { paths, names })
     }
 
-    /// The file whose header counts.
+    /// The first file, with which all others have to agree.
     pub(crate) fn first_path(&self) -> &'a Path {
         &self.paths[0] // `open` has refused an empty list
     }
@@ -53,21 +40,6 @@ impl<'a> CsvFiles<'a> {
         input::count_all_lines(self.paths)
     }
 
-    /// Fails when a name occurs twice.
-    pub(crate) fn check_names_differ(&self) -> Result<(), TableError> {
-        let mut seen = HashMap::new();
-        for (position, name) in self.names.iter().enumerate() {
-            if let Some(earlier) = seen.insert(name, position) {
-                return Err(TableError::DuplicateColumn {
-                    path: self.first_path().to_owned(),
-                    first: earlier + 1,
-                    second: position + 1,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Hands every record of every file to `visit`, in order; each has a cell for each name.
     pub(crate) fn visit<E: From<TableError>>(
         &self,
@@ -77,7 +49,7 @@ impl<'a> CsvFiles<'a> {
         let mut records: u64 = 0;
         for path in self.paths {
             let mut reader = open_csv(path)?;
-            self.check_header(path, &read_header(path, &mut reader)?)?;
+            check_names_agree(path, &read_header(path, &mut reader)?, self.first_path(), &self.names)?;
             loop {
                 let next_line = reader.position().line();
                 if !read_record(path, &mut reader, &mut record)? {
@@ -86,7 +58,7 @@ impl<'a> CsvFiles<'a> {
                 // The terminator has been consumed; line breaks inside quoted cells count too.
                 let after = reader.position().line();
                 let line = after.saturating_sub(1 + count_breaks(&record));
-                let spot = Spot { path, line: line.max(next_line) };
+                let spot = Spot { path, counted: Counted::Line, number: line.max(next_line) };
                 if self.repeats_header(&record) {
                     return Err(E::from(TableError::HeaderAgain { place: spot.place() }));
                 }
@@ -108,24 +80,10 @@ impl<'a> CsvFiles<'a> {
         Ok(())
     }
 
-    /// Whether a record is the header once more, as where files were put together.
+    /// Whether a record repeats the header, as happens when files are concatenated.
     fn repeats_header(&self, record: &ByteRecord) -> bool {
         let cells = record.iter().map(|cell| cell.trim_ascii());
         record.len() == self.names.len() && cells.eq(self.names.iter().map(String::as_bytes))
-    }
-
-    fn check_header(&self, path: &Path, found: &[String]) -> Result<(), TableError> {
-        if found == self.names {
-            return Ok(());
-        }
-        let same = self.names.iter().zip(found).take_while(|(a, b)| a == b);
-        Err(TableError::HeaderDiffers {
-            path: path.to_owned(),
-            first: self.first_path().to_owned(),
-            number: same.count() + 1,
-            expected: self.names.len(),
-            found: found.len(),
-        })
     }
 }
 
@@ -176,7 +134,7 @@ mod tests {
         let files = CsvFiles::open(&paths).unwrap();
         files
             .visit::<TableError>(|spot, _| {
-                lines.push(spot.line);
+                lines.push(spot.number);
                 Ok(())
             })
             .unwrap();
@@ -215,7 +173,7 @@ mod tests {
         std::fs::write(&paths[0], "id,a\n1,2\nid, a\n3,4\n").unwrap();
         let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
         let message = read.unwrap_err().to_string();
-        assert!(message.contains("line 3") && message.contains("header again"), "{message}");
+        assert!(message.contains("line 3") && message.contains("header is repeated"), "{message}");
     }
 
     #[test]

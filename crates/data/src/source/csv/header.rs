@@ -11,7 +11,7 @@ use crate::source::csv::file::CsvFiles;
 pub struct Header {
     /// The names of all columns, in the file's order.
     pub columns: Vec<String>,
-    /// A guess of the id column: `id`, else the first that ends in `_id`, else the first.
+    /// The likely column of ids: `id`, otherwise the first that ends in `_id`, otherwise the first.
     pub id: String,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn header_of(path: &Path, columns: Vec<String>) -> Result<Header, Tab
     Ok(Header { id: columns.get(guess_id(&columns)).cloned().unwrap_or_default(), columns })
 }
 
-/// Whether a name says by itself that it is one: of an id.
+/// Whether a name can only be that of a column of ids.
 pub(crate) fn names_an_id(name: &str) -> bool {
     let name = name.to_lowercase();
     name == "id" || name.ends_with("_id")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::source::{ColumnsSource, Table, load};
+use crate::{ColumnsSource, Table, TableError, load};
 
 /// Writes each text as `0.csv`, `1.csv`, ... and loads them with these settings.
 fn load_texts(texts: &[&str], settings: &str) -> Result<Table, String> {
@@ -173,4 +173,26 @@ fn bytes_that_are_not_text_are_faults() {
     }
     std::fs::write(&path, b"id,a,note\nk,1,\xff\n").unwrap();
     assert!(load(&source).is_ok(), "an ignored column may hold anything");
+}
+
+#[test]
+fn ids_come_in_the_order_of_the_table_and_a_missing_one_is_placed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let source: ColumnsSource =
+        toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let mut ids = Vec::new();
+        source
+            .ids()
+            .visit(|id| {
+                ids.push(id.to_string());
+                Ok::<(), TableError>(())
+            })
+            .map(|()| ids)
+    };
+    assert_eq!(read("a,id\n1,x\n2, y \nz,x\n").unwrap(), ["x", "y", "x"]);
+    let error = read("a,id\n1,x\n2,\n").unwrap_err().to_string();
+    assert!(error.contains("a.csv, line 3") && error.contains("record id"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The IDX format: a header with the sizes, then one byte a value, record after record.
+//! The IDX format: a header with the sizes, then one byte per value, record after record.
 //!
 //! Two zero bytes, the type of the values (8 is an unsigned byte), the number of dimensions and
 //! each dimension as four bytes, big-endian; the first dimension counts the records.
@@ -23,7 +23,7 @@ pub enum IdxError {
         /// The file.
         path: PathBuf,
     },
-    /// Images where labels belong, or the other way round.
+    /// Images in place of labels, or the other way round.
     #[error(
         "{} has {found} dimensions, expected {expected} (images have 3, labels 1); check that \
          images and labels are not swapped", path.display()
@@ -62,6 +62,12 @@ pub enum IdxError {
     },
 }
 
+impl From<IdxError> for TableError {
+    fn from(error: IdxError) -> Self {
+        Self::Format(Box::new(error))
+    }
+}
+
 /// An open IDX file of unsigned bytes, past its header.
 pub(crate) struct IdxFile<'a> {
     path: &'a Path,
@@ -79,14 +85,11 @@ impl<'a> IdxFile<'a> {
         let mut magic = [0; 4];
         file.read(&mut magic)?;
         let [0, 0, UNSIGNED_BYTE, found] = magic else {
-            return Err(TableError::Idx(IdxError::NotIdx { path: path.to_owned() }));
+            return Err(IdxError::NotIdx { path: path.to_owned() }.into());
         };
         if usize::from(found) != dimensions {
-            return Err(TableError::Idx(IdxError::Dimensions {
-                path: path.to_owned(),
-                expected: dimensions,
-                found: usize::from(found),
-            }));
+            let (path, found) = (path.to_owned(), usize::from(found));
+            return Err(IdxError::Dimensions { path, expected: dimensions, found }.into());
         }
         let mut sizes = Vec::with_capacity(dimensions);
         for _ in 0..dimensions {
@@ -99,7 +102,7 @@ impl<'a> IdxFile<'a> {
         Ok(file)
     }
 
-    /// The records that the header promises.
+    /// The number of records in the header.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
@@ -117,10 +120,7 @@ impl<'a> IdxFile<'a> {
             return Ok(true);
         }
         match self.bytes.read_exact(&mut [0]) {
-            Ok(()) => Err(TableError::Idx(IdxError::Trailing {
-                path: self.path.to_owned(),
-                expected: self.records,
-            })),
+            Ok(()) => Err(IdxError::Trailing { path: self.path.to_owned(), expected: self.records }.into()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(input::read_error(self.path, error)),
         }
@@ -130,11 +130,8 @@ impl<'a> IdxFile<'a> {
         match self.bytes.read_exact(into) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(TableError::Idx(IdxError::Truncated {
-                    path: self.path.to_owned(),
-                    expected: self.records,
-                    found: self.records_read,
-                }))
+                let (path, expected) = (self.path.to_owned(), self.records);
+                Err(IdxError::Truncated { path, expected, found: self.records_read }.into())
             }
             Err(error) => Err(input::read_error(self.path, error)),
         }

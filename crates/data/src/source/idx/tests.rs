@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
-use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load};
+use crate::{ColumnsSource, Crop, IdxColumns, Table, load};
 
 /// An IDX file of `count` images of 2 x 3 whose bytes count up: 0, 51, 102, ... (a fifth each).
 fn images(count: u32) -> Vec<u8> {
@@ -21,7 +21,7 @@ fn images(count: u32) -> Vec<u8> {
 }
 
 fn load_paths(paths: &[&Path], crop: Option<Crop>) -> Result<Table, String> {
-    let source = ColumnsSource::Idx(ImageColumns { paths: paths.iter().map(PathBuf::from).collect(), crop });
+    let source = ColumnsSource::Idx(IdxColumns { paths: paths.iter().map(PathBuf::from).collect(), crop });
     load(&source).map_err(|error| error.to_string())
 }
 

@@ -1,18 +1,18 @@
 //! The NPY format of NumPy, versions 1 to 3: a header that tells type and shape, then the values (NumPy Enhancement
-//! Proposal 1). Only what a table can be of is read: numbers in rows, the last dimension running fastest.
+//! Proposal 1). Only arrays of numbers with the last dimension running fastest are read.
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use crate::cell::CellFault;
 use crate::error::TableError;
 use crate::source::input;
-use crate::source::number::CellFault;
 
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
-/// Longest header that is read; one of numbers takes some hundred bytes.
+/// The longest header that is read, in bytes; that of an array of numbers has about a hundred.
 const MAX_HEADER_BYTES: usize = 1 << 16;
 
-/// Channels of usual images, at most: grey, colours and opacity.
+/// The most channels that usual images have: three colours and opacity.
 const MOST_CHANNELS: u64 = 4;
 
 /// Why a NumPy file could not be loaded.
@@ -20,14 +20,14 @@ const MOST_CHANNELS: u64 = 4;
 pub enum NpyError {
     /// The file does not begin like a NumPy file.
     #[error(
-        "{} is no .npy file of version 1 to 3; check `paths` and `format` (an .npz file holds several: save one array \
+        "{} is not a .npy file of version 1 to 3; check `paths` and `format` (an .npz file holds several: save one array \
          by numpy.save)", path.display()
     )]
     NotNpy {
         /// The file.
         path: PathBuf,
     },
-    /// The header is damaged or tells of something else than numbers.
+    /// The header is damaged, or the array holds something other than numbers.
     #[error("the header of {}: {reason}", path.display())]
     Header {
         /// The file.
@@ -71,13 +71,13 @@ pub enum NpyError {
         /// The last dimension.
         channels: u64,
     },
-    /// A crop of what is no image.
+    /// `crop` is set and the records are not images.
     #[error("`crop` is for images, {} holds [records, columns]; remove it, or reshape the array", path.display())]
     NoImage {
         /// The file.
         path: PathBuf,
     },
-    /// A value is no finite number.
+    /// A value is not a finite number.
     #[error("{}, record {record} (from 0), {column:?}: {fault}", path.display())]
     Value {
         /// The file.
@@ -115,6 +115,12 @@ pub enum NpyError {
     },
 }
 
+impl From<NpyError> for TableError {
+    fn from(error: NpyError) -> Self {
+        Self::Format(Box::new(error))
+    }
+}
+
 /// An open NumPy file, past its header.
 pub(crate) struct NpyFile<'a> {
     path: &'a Path,
@@ -147,12 +153,12 @@ impl<'a> NpyFile<'a> {
         let text = std::str::from_utf8(&text).ok();
         let Header { number, column_major, shape } = text
             .and_then(Header::parse)
-            .ok_or_else(|| file.header("it is not that of an array of numbers; save one by numpy.save"))?;
+            .ok_or_else(|| file.header("it does not describe an array of numbers; save one by numpy.save"))?;
         if column_major {
             return Err(file.header("the array is in Fortran order; save numpy.ascontiguousarray of it"));
         }
         file.number = NumberType::parse(&number).ok_or_else(|| {
-            file.header("its type is none of bool, whole numbers, float32 and float64; convert by astype")
+            file.header("its type is not one of bool, whole numbers, float32 and float64; convert by astype")
         })?;
         let Some((records, record_shape)) = shape.split_first().filter(|_| (2..=4).contains(&shape.len()))
         else {
@@ -172,12 +178,12 @@ impl<'a> NpyFile<'a> {
         NpyError::Header { path: self.path.to_owned(), reason }.into()
     }
 
-    /// The records that the header promises.
+    /// The number of records in the header.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    /// The sizes of one record: columns, or an image's height and width behind channels, if there are any.
+    /// The sizes of one record: `[columns]`, `[height, width]` or `[channels, height, width]`.
     pub(crate) fn record_shape(&self) -> &[u64] {
         &self.record_shape
     }
@@ -236,7 +242,7 @@ impl<'a> NpyFile<'a> {
     }
 }
 
-/// How one number lies in a file.
+/// How a number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NumberType {
     kind: u8,
@@ -245,7 +251,7 @@ struct NumberType {
 }
 
 impl NumberType {
-    /// As in `<f4`.
+    /// From a text such as `<f4`; `None` if the type is not supported.
     fn parse(text: &str) -> Option<Self> {
         let &[order, kind, size] = text.as_bytes() else { return None };
         let known = matches!(
@@ -256,7 +262,7 @@ impl NumberType {
         (known && ordered).then_some(Self { kind, size: usize::from(size - b'0'), big_endian: order == b'>' })
     }
 
-    /// The number in so many bytes; none where 64 bits of a float do not hold it.
+    /// The number that these bytes hold; `None` if 64 bits of a float do not hold it.
     fn value(self, cell: &[u8]) -> Option<f64> {
         let mut bytes = [0; 8];
         bytes[..self.size].copy_from_slice(cell);
@@ -278,7 +284,7 @@ impl NumberType {
     }
 }
 
-/// What a header says: a Python dictionary of three keys.
+/// The contents of a header, which is a Python dictionary of three keys.
 struct Header {
     number: String,
     column_major: bool,
@@ -328,7 +334,7 @@ impl Header {
     }
 }
 
-/// A text in quotes, and what follows.
+/// The text in quotes, and the rest behind it.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let quote = text.chars().next().filter(|first| matches!(first, '\'' | '"'))?;
     text[1..].split_once(quote)

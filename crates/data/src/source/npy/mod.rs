@@ -1,34 +1,210 @@
-//! Arrays of NumPy to a table: columns of `[records, columns]`, or pixels of images, cropped to a party's part.
+//! Reads arrays of NumPy into a table: columns of `[records, columns]`, or pixels of images, cropped to a party's part. A
+//! record's id is its number.
 
 pub(crate) mod format;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::encoding::content::{Column, Content};
+use hashvfl_core::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::cell::CellFault;
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
-use crate::limits::{check_size, reserve_values};
+use crate::ids::id_source::{IdSource, read_numbers};
+use crate::limits::check_size;
 use crate::names;
-use crate::source::images::Window;
+use crate::source::images::{Crop, Window};
 use crate::source::npy::format::{NpyError, NpyFile};
-use crate::source::number::CellFault;
-use crate::source::{ImageColumns, ImageShape, Table};
-use crate::store::matrix::Matrix;
+use crate::source::resolve;
+use crate::source::row_source::RowSource;
+use crate::table::ImageShape;
+use crate::table::sink::{Frame, RowSink};
 
-pub(crate) fn load(source: &ImageColumns, treatment: &Treatment) -> Result<Table, TableError> {
-    let first_path = source.paths.first().ok_or(TableError::NoPaths)?;
-    let first = NpyFile::open(first_path)?;
-    match image(&first) {
-        Some(shape) => load_images(source, Window::new(first_path, shape, source.crop)?),
-        None if source.crop.is_some() => Err(NpyError::NoImage { path: first_path.clone() }.into()),
-        None => load_columns(source, first.record_shape()[0], treatment),
+/// Arrays in NumPy files: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NpyColumns {
+    /// The files, read one after the other; all hold records of the same shape.
+    pub paths: Vec<PathBuf>,
+    /// The part of each image to load; without it the whole image. Only where records are images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
+}
+
+impl RowSource for NpyColumns {
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        resolve(&mut self.paths, folder);
+    }
+
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn is_cacheable(&self) -> bool {
+        false
+    }
+
+    fn ids(&self) -> Box<dyn IdSource> {
+        Box::new(NpyIds { paths: self.paths.clone() })
+    }
+
+    fn read(
+        &self,
+        treatment: &Treatment,
+        sink: &mut dyn RowSink,
+    ) -> Result<(Frame, Option<Digest>), TableError> {
+        let first_path = self.paths.first().ok_or(TableError::NoPaths)?;
+        let first = NpyFile::open(first_path)?;
+        let frame = match image(&first) {
+            Some(shape) => self.read_images(&Window::new(first_path, shape, self.crop)?, sink)?,
+            None if self.crop.is_some() => {
+                return Err(NpyError::NoImage { path: first_path.clone() }.into());
+            }
+            None => self.read_columns(first_path, first.record_shape()[0], treatment, sink)?,
+        };
+        Ok((frame, None))
+    }
+}
+
+impl NpyColumns {
+    fn read_images(&self, window: &Window, sink: &mut dyn RowSink) -> Result<Frame, TableError> {
+        let rows = self.count_records(window.columns(), |path, file| match image(file) {
+            Some(shape) => window.check(path.display(), shape),
+            None => Err(NpyError::Dimensions { path: path.to_owned(), found: 2 }.into()),
+        })?;
+        let names = window.names();
+        sink.start(window.columns(), &mut || Ok(rows))?;
+        let mut row = Vec::with_capacity(window.columns());
+        self.visit(window.whole_values(), |path, record, bytes, image| {
+            let scale = if bytes { 255.0 } else { 1.0 };
+            row.clear();
+            window.take(image, &mut row, |value| (value / scale) as f32);
+            match row.iter().position(|value| !value.is_finite()) {
+                Some(at) => Err(fault(path, record, &names[at], CellFault::NotFinite)),
+                None => sink.push(&row),
+            }
+        })?;
+        Ok(window.frame((0..rows).map(|row| row.to_string()).collect()))
+    }
+
+    fn read_columns(
+        &self,
+        first_path: &Path,
+        columns: u64,
+        treatment: &Treatment,
+        sink: &mut dyn RowSink,
+    ) -> Result<Frame, TableError> {
+        check_size(first_path, 0, columns)?;
+        let width = columns as usize; // below MAX_COLUMNS
+        if width == 0 {
+            return Err(TableError::NoColumns { path: first_path.to_owned() });
+        }
+        let rows = self.count_records(width, |path, file| check_columns(path, file, columns))?;
+        let names: Vec<String> = (0..width).map(|column| format!("column_{column}")).collect();
+        for name in treatment.types.keys() {
+            names::find(first_path, &names, "types", name)?;
+        }
+        let mut columns: Vec<ColumnBuilder> =
+            names.iter().map(|name| ColumnBuilder::new(name, treatment)).collect();
+        sink.start(width, &mut || Ok(rows))?;
+        let mut row = Vec::with_capacity(width);
+        self.visit(width, |path, record, _, cells| {
+            row.clear();
+            for (column, &cell) in columns.iter_mut().zip(cells) {
+                let value = if cell.is_nan() { column.push_missing() } else { column.push_number(cell) };
+                row.push(value.map_err(|what| fault(path, record, column.name(), what))?);
+            }
+            sink.push(&row)
+        })?;
+        Ok(Frame {
+            ids: (0..rows).map(|row| row.to_string()).collect(),
+            names,
+            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
+            image: None,
+        })
+    }
+
+    /// Counts the records of all files, each of which `check` has to accept.
+    fn count_records(
+        &self,
+        columns: usize,
+        check: impl Fn(&Path, &NpyFile<'_>) -> Result<(), TableError>,
+    ) -> Result<u64, TableError> {
+        let mut rows: u64 = 0;
+        for path in &self.paths {
+            let file = NpyFile::open(path)?;
+            check(path, &file)?;
+            rows = rows.saturating_add(file.records());
+            check_size(path, rows, columns as u64)?;
+        }
+        if rows == 0 {
+            return Err(TableError::Empty { path: self.paths[0].clone() });
+        }
+        Ok(rows)
+    }
+
+    /// Hands every record to `each`: its file, its number there, whether its values are bytes, and its values.
+    fn visit(
+        &self,
+        width: usize,
+        mut each: impl FnMut(&Path, u64, bool, &[f64]) -> Result<(), TableError>,
+    ) -> Result<(), TableError> {
+        let (mut values, mut buffer) = (vec![0.0; width], Vec::new());
+        for path in &self.paths {
+            let mut file = NpyFile::open(path)?;
+            let (mut record, bytes) = (0, file.is_bytes());
+            while file.next_record(&mut values, &mut buffer)? {
+                each(path, record, bytes, &values)?;
+                record += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ids of NumPy files.
+#[derive(Debug)]
+struct NpyIds {
+    paths: Vec<PathBuf>,
+}
+
+impl IdSource for NpyIds {
+    fn key_columns(&self) -> usize {
+        1
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        resolve(&mut self.paths, folder);
+    }
+
+    fn count_at_most(&self) -> Result<u64, TableError> {
+        let mut records = 0;
+        for path in &self.paths {
+            records += NpyFile::open(path)?.records();
+        }
+        Ok(records)
+    }
+
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    ) -> Result<Option<Digest>, TableError> {
+        read_numbers(self.count_at_most()?, each)
     }
 }
 
 /// The shape of a record, where it is an image.
 fn image(file: &NpyFile<'_>) -> Option<ImageShape> {
-    // What does not fit into memory is beyond every limit.
-    let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     match *file.record_shape() {
         [height, width] => Some(ImageShape { channels: 1, height: size(height), width: size(width) }),
         [channels, height, width] => {
@@ -38,102 +214,21 @@ fn image(file: &NpyFile<'_>) -> Option<ImageShape> {
     }
 }
 
-fn load_images(source: &ImageColumns, window: Window) -> Result<Table, TableError> {
-    let columns = window.columns();
-    let rows = count_records(source, columns, |path, file| match image(file) {
-        Some(shape) => window.check(path.display(), shape),
-        None => Err(NpyError::Dimensions { path: path.to_owned(), found: 2 }.into()),
-    })?;
-    let names = window.names();
-    let mut values = reserve_values(rows, columns as u64)?;
-    visit(source, window.whole_values(), |path, record, bytes, image| {
-        let (scale, start) = (if bytes { 255.0 } else { 1.0 }, values.len());
-        window.take(image, &mut values, |value| (value / scale) as f32);
-        match values[start..].iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(fault(path, record, &names[at], CellFault::NotFinite)),
-            None => Ok(()),
-        }
-    })?;
-    Ok(Table {
-        ids: (0..rows).map(|row| row.to_string()).collect(),
-        names,
-        contents: vec![Content::Number; columns],
-        matrix: Matrix::from_checked(columns, values),
-        image: Some(window.shape()),
-    })
+/// A size; one that does not fit into memory becomes the largest, which is beyond every limit.
+fn size(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
 }
 
-fn load_columns(source: &ImageColumns, columns: u64, treatment: &Treatment) -> Result<Table, TableError> {
-    check_size(&source.paths[0], 0, columns)?;
-    let width = columns as usize; // below MAX_COLUMNS
-    if width == 0 {
-        return Err(TableError::NoColumns { path: source.paths[0].clone() });
-    }
-    let rows = count_records(source, width, |path, file| match *file.record_shape() {
+/// Fails unless the file's records are of so many `columns`.
+fn check_columns(path: &Path, file: &NpyFile<'_>, columns: u64) -> Result<(), TableError> {
+    match *file.record_shape() {
         [found] if found == columns => Ok(()),
         [found] => {
-            let found = usize::try_from(found).unwrap_or(usize::MAX);
-            Err(NpyError::Columns { path: path.to_owned(), expected: width, found }.into())
+            let (expected, found) = (size(columns), size(found));
+            Err(NpyError::Columns { path: path.to_owned(), expected, found }.into())
         }
         ref shape => Err(NpyError::Dimensions { path: path.to_owned(), found: shape.len() + 1 }.into()),
-    })?;
-    let names: Vec<String> = (0..width).map(|column| format!("column_{column}")).collect();
-    for name in treatment.types.keys() {
-        names::find(&source.paths[0], &names, "types", name)?;
     }
-    let mut columns: Vec<Column> = names.iter().map(|name| Column::new(name, treatment)).collect();
-    let mut values = reserve_values(rows, width as u64)?;
-    visit(source, width, |path, record, _, cells| {
-        for (column, &cell) in columns.iter_mut().zip(cells) {
-            let value = if cell.is_nan() { column.push_missing() } else { column.push_number(cell) };
-            values.push(value.map_err(|what| fault(path, record, column.name(), what))?);
-        }
-        Ok(())
-    })?;
-    Ok(Table {
-        ids: (0..rows).map(|row| row.to_string()).collect(),
-        names,
-        contents: columns.into_iter().map(Column::finish).collect::<Result<_, _>>()?,
-        matrix: Matrix::from_checked(width, values),
-        image: None,
-    })
-}
-
-/// The records of all files, each of which `check` has to accept.
-fn count_records(
-    source: &ImageColumns,
-    columns: usize,
-    check: impl Fn(&Path, &NpyFile<'_>) -> Result<(), TableError>,
-) -> Result<u64, TableError> {
-    let mut rows: u64 = 0;
-    for path in &source.paths {
-        let file = NpyFile::open(path)?;
-        check(path, &file)?;
-        rows = rows.saturating_add(file.records());
-        check_size(path, rows, columns as u64)?;
-    }
-    if rows == 0 {
-        return Err(TableError::Empty { path: source.paths[0].clone() });
-    }
-    Ok(rows)
-}
-
-/// Hands every record to `each`: its file, its number there, whether its values are bytes, and they.
-fn visit(
-    source: &ImageColumns,
-    width: usize,
-    mut each: impl FnMut(&Path, u64, bool, &[f64]) -> Result<(), TableError>,
-) -> Result<(), TableError> {
-    let (mut values, mut buffer) = (vec![0.0; width], Vec::new());
-    for path in &source.paths {
-        let mut file = NpyFile::open(path)?;
-        let (mut record, bytes) = (0, file.is_bytes());
-        while file.next_record(&mut values, &mut buffer)? {
-            each(path, record, bytes, &values)?;
-            record += 1;
-        }
-    }
-    Ok(())
 }
 
 fn fault(path: &Path, record: u64, column: &str, what: CellFault) -> TableError {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::encoding::content::Content;
 use crate::encoding::treatment::{Missing, Treatment};
-use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load_as};
+use crate::{ColumnsSource, Crop, NpyColumns, Table, load_as};
 
 /// A file of version 1, its header padded to 64 bytes.
 fn npy(number: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ fn load_files(files: &[Vec<u8>], crop: Option<Crop>, treatment: &Treatment) -> R
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..files.len()).map(|at| folder.path().join(format!("{at}.npy"))).collect();
     paths.iter().zip(files).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
-    load_as(&ColumnsSource::Npy(ImageColumns { paths, crop }), treatment).map_err(|error| error.to_string())
+    load_as(&ColumnsSource::Npy(NpyColumns { paths, crop }), treatment).map_err(|error| error.to_string())
 }
 
 fn load_one(bytes: Vec<u8>) -> Result<Table, String> {
@@ -106,15 +106,15 @@ fn damaged_files_are_named_with_what_is_wrong() {
     let mut version = good.clone();
     version[6] = 4;
     for (bytes, expected) in [
-        (b"PK\x03\x04 an archive".to_vec(), "is no .npy file"),
-        (version, "is no .npy file"),
+        (b"PK\x03\x04 an archive".to_vec(), "is not a .npy file"),
+        (version, "is not a .npy file"),
         (good[..9].to_vec(), "ends after 0 of the 0 records"),
         (good[..40].to_vec(), "ends after 0 of the 0 records"),
         (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),
         (longer, "goes on after the 2 records"),
         (with("False", "True "), "Fortran order"),
-        (with("|u1", "<f2"), "none of bool, whole numbers"),
-        (with("shape", "shade"), "not that of an array of numbers"),
+        (with("|u1", "<f2"), "not one of bool, whole numbers"),
+        (with("shape", "shade"), "does not describe an array of numbers"),
         (npy("|u1", "4", &[1, 2, 3, 4]), "an array of 1 dimensions"),
         (npy("|u1", "1, 1, 1, 2, 2", &[1, 2, 3, 4]), "an array of 5 dimensions"),
         (npy("|u1", "0, 2", &[]), "holds no records"),

@@ -1,5 +1,5 @@
-//! Folders of PNG images: which files they hold, and one file's pixels. A file's name is a record's id, so that errors
-//! place an image by its number in the order of names.
+//! Folders of PNG images: which files they hold, and one file's pixels. A file's name is a record's id, which no error may
+//! show, so errors name an image by its number in the order of names.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -10,20 +10,20 @@ use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use crate::error::TableError;
 use crate::limits::check_size;
-use crate::source::ImageShape;
 use crate::source::input;
+use crate::table::ImageShape;
 
-/// Folders below a folder, at most.
+/// The most levels of folders below a folder.
 const MAX_DEPTH: usize = 16;
-/// What decoding one image may take beside its pixels.
+/// The most memory that decoding one image may take in addition to its pixels.
 const DECODER_BYTES: usize = 16 << 20;
 
 /// Why a folder of PNG images could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PngError {
-    /// A file is no whole PNG image.
+    /// A file is not a complete PNG image.
     #[error(
-        "image {number} of {} (in the order of names, from 1) is no whole PNG image: {reason}; get the file again",
+        "image {number} of {} (in the order of names, from 1) is not a complete PNG image: {reason}; get the file again",
         folder.display()
     )]
     Damaged {
@@ -51,7 +51,7 @@ pub enum PngError {
         /// The folder.
         folder: PathBuf,
     },
-    /// Two files have one name but for their folders or endings.
+    /// Names of files repeat, apart from their folders or endings.
     #[error(
         "{count} images repeat the name of an earlier one, the first in {}; names without their ending are record ids: \
          rename them", folder.display()
@@ -62,12 +62,18 @@ pub enum PngError {
         /// The folder of the first.
         folder: PathBuf,
     },
-    /// Folders within folders, too many.
+    /// Folders are nested too deeply.
     #[error("{} holds folders more than {MAX_DEPTH} deep; check `paths`", folder.display())]
     Deep {
         /// The folder, as configured.
         folder: PathBuf,
     },
+}
+
+impl From<PngError> for TableError {
+    fn from(error: PngError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 /// One image of a folder.
@@ -79,7 +85,7 @@ pub(crate) struct Listed<'a> {
     number: usize,
 }
 
-/// All images of all folders: folder by folder, each in the order of names. Other files are passed over.
+/// All images of all folders: folder by folder, each in the order of names. Other files are ignored.
 pub(crate) fn list(folders: &[PathBuf]) -> Result<Vec<Listed<'_>>, TableError> {
     let first = folders.first().ok_or(TableError::NoPaths)?;
     let mut files = Vec::new();
@@ -111,19 +117,18 @@ fn walk<'a>(
     if depth > MAX_DEPTH {
         return Err(PngError::Deep { folder: folder.to_owned() }.into());
     }
-    // Below the folder names are ids: errors tell the folder alone.
-    let failed = |reason| input::read_error(folder, reason);
+    // Names below the folder are ids, so errors name the folder only.
     let entries = fs::read_dir(at).map_err(|reason| match depth {
         0 => TableError::Open { path: at.to_owned(), reason },
-        _ => failed(reason),
+        _ => input::read_error(folder, reason),
     })?;
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = entry.map_err(|reason| input::read_error(folder, reason))?;
         let name = entry.file_name();
         let name = name.to_str().ok_or_else(|| PngError::Name { folder: folder.to_owned() })?;
         let path = entry.path();
-        // A link to a folder is not followed: it may lead round in a circle.
-        if entry.file_type().map_err(failed)?.is_dir() {
+        // A link to a folder is not followed, since it may lead in a circle.
+        if entry.file_type().map_err(|reason| input::read_error(folder, reason))?.is_dir() {
             walk(folder, &path, &format!("{below}{name}/"), depth + 1, files)?;
         } else if let Some((stem, ending)) = name.rsplit_once('.')
             && ending.eq_ignore_ascii_case("png")
@@ -147,17 +152,11 @@ impl Listed<'_> {
         &self,
         check: impl FnOnce(ImageShape) -> Result<(), TableError>,
     ) -> Result<(ImageShape, Vec<f32>), TableError> {
-        let damaged = |reason: String| PngError::Damaged {
-            folder: self.folder.to_owned(),
-            number: self.number,
-            reason,
-        };
-        let broken = |error: DecodingError| damaged(error.to_string());
-        let file = File::open(&self.path).map_err(|reason| damaged(reason.to_string()))?;
+        let file = File::open(&self.path).map_err(|reason| self.damaged(reason.to_string()))?;
         let mut decoder = Decoder::new_with_limits(BufReader::new(file), Limits { bytes: DECODER_BYTES });
         decoder.set_ignore_text_chunk(true);
         decoder.set_transformations(Transformations::EXPAND);
-        let mut reader = decoder.read_info().map_err(broken)?;
+        let mut reader = decoder.read_info().map_err(|error| self.broken(&error))?;
         let (color, depth) = reader.output_color_type();
         let channels = match color {
             ColorType::Grayscale => 1,
@@ -167,11 +166,19 @@ impl Listed<'_> {
         let (width, height) = (reader.info().width as usize, reader.info().height as usize);
         let shape = ImageShape { channels, height, width };
         check(shape)?;
-        let size = reader.output_buffer_size().ok_or_else(|| damaged("it is too large".to_owned()))?;
+        let size = reader.output_buffer_size().ok_or_else(|| self.damaged("it is too large".to_owned()))?;
         let mut bytes = vec![0; size];
-        reader.next_frame(&mut bytes).map_err(broken)?;
-        reader.finish().map_err(broken)?;
+        reader.next_frame(&mut bytes).map_err(|error| self.broken(&error))?;
+        reader.finish().map_err(|error| self.broken(&error))?;
         Ok((shape, planes(&bytes, depth, shape)))
+    }
+
+    fn broken(&self, error: &DecodingError) -> PngError {
+        self.damaged(error.to_string())
+    }
+
+    fn damaged(&self, reason: String) -> PngError {
+        PngError::Damaged { folder: self.folder.to_owned(), number: self.number, reason }
     }
 }
 
@@ -184,6 +191,9 @@ fn planes(bytes: &[u8], depth: BitDepth, shape: ImageShape) -> Vec<f32> {
         }
         _ => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
     };
-    let channel = |channel| values.iter().skip(channel).step_by(shape.channels).copied();
-    (0..shape.channels).flat_map(channel).collect()
+    let mut planes = Vec::with_capacity(values.len());
+    for channel in 0..shape.channels {
+        planes.extend(values.iter().skip(channel).step_by(shape.channels));
+    }
+    planes
 }

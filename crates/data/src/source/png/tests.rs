@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
 
-use crate::source::{ColumnsSource, Crop, ImageColumns, Table, load};
+use crate::{ColumnsSource, Crop, PngColumns, Table, load};
 use crate::{TableError, fingerprint};
 
 fn write(path: &Path, (width, height): (u32, u32), (color, depth): (ColorType, BitDepth), bytes: &[u8]) {
@@ -22,7 +22,7 @@ fn write(path: &Path, (width, height): (u32, u32), (color, depth): (ColorType, B
 const GREY: (ColorType, BitDepth) = (ColorType::Grayscale, BitDepth::Eight);
 
 fn source(paths: &[&Path], crop: Option<Crop>) -> ColumnsSource {
-    ColumnsSource::Png(ImageColumns { paths: paths.iter().map(PathBuf::from).collect(), crop })
+    ColumnsSource::Png(PngColumns { paths: paths.iter().map(PathBuf::from).collect(), crop })
 }
 
 fn load_folder(folder: &Path, crop: Option<Crop>) -> Result<Table, String> {
@@ -108,13 +108,13 @@ fn faults_are_placed_by_number_and_no_name_is_shown() {
     let twice = refused(&|at| write(&at.join("a.PNG"), (3, 2), GREY, &[7; 6]));
     assert!(twice.starts_with("1 images repeat the name"), "{twice}");
     let text = refused(&|at| fs::write(at.join("secret.png"), "no image").unwrap());
-    assert!(text.contains("image 2 of") && text.contains("no whole PNG image"), "{text}");
+    assert!(text.contains("image 2 of") && text.contains("not a complete PNG image"), "{text}");
     for cut in 1..67 {
         let cut_off = refused(&|at| {
             let bytes = fs::read(at.join("a.png")).unwrap();
             fs::write(at.join("secret.png"), &bytes[..bytes.len().saturating_sub(cut)]).unwrap();
         });
-        assert!(cut_off.contains("no whole PNG image"), "{cut}: {cut_off}");
+        assert!(cut_off.contains("not a complete PNG image"), "{cut}: {cut_off}");
     }
     let flipped = refused(&|at| {
         let mut bytes = fs::read(at.join("a.png")).unwrap();
@@ -122,7 +122,7 @@ fn faults_are_placed_by_number_and_no_name_is_shown() {
         bytes[at_checksum] ^= 1;
         fs::write(at.join("secret.png"), bytes).unwrap();
     });
-    assert!(flipped.contains("no whole PNG image"), "{flipped}");
+    assert!(flipped.contains("not a complete PNG image"), "{flipped}");
 
     let folder = tempfile::tempdir().unwrap();
     assert!(load_folder(folder.path(), None).unwrap_err().contains("holds no records"));

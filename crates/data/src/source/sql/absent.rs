@@ -1,26 +1,25 @@
-//! What a program without the feature `sql` says.
+//! Stands for the engine in a program without the feature `sql`: says so.
 
 use hashvfl_core::Digest;
 
 use super::{SqlColumns, SqlError};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
-use crate::source::Table;
-use crate::store::sink::{Frame, Sink};
+use crate::table::sink::{Frame, RowSink};
 
-pub(crate) fn load(_: &SqlColumns, _: &Treatment) -> Result<(Table, Digest), TableError> {
-    Err(SqlError::NotBuilt.into())
-}
-
-pub(crate) fn read(_: &SqlColumns, _: &Treatment, _: &mut dyn Sink) -> Result<(Frame, Digest), TableError> {
-    Err(SqlError::NotBuilt.into())
-}
-
-pub(crate) fn visit_ids<E: From<TableError>>(
+pub(crate) fn read(
     _: &SqlColumns,
-    _: impl FnMut(&str) -> Result<(), E>,
-) -> Result<Digest, E> {
-    Err(TableError::from(SqlError::NotBuilt).into())
+    _: &Treatment,
+    _: &mut dyn RowSink,
+) -> Result<(Frame, Digest), TableError> {
+    Err(SqlError::NotBuilt.into())
+}
+
+pub(crate) fn visit_ids(
+    _: &SqlColumns,
+    _: &mut dyn FnMut(&str) -> Result<(), TableError>,
+) -> Result<Digest, TableError> {
+    Err(SqlError::NotBuilt.into())
 }
 
 pub(crate) fn count(_: &SqlColumns) -> Result<u64, TableError> {

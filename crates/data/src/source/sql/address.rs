@@ -1,4 +1,4 @@
-//! Where a query runs, and how a cluster is known.
+//! The address of a cluster that runs a query, and the certificates of both sides.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub struct ClusterAddress {
     authority: String,
 }
 
-/// The port of a scheduler where an address has none.
+/// The port of a scheduler if the address names none.
 const PORT: u16 = 50050;
 const SCHEME: &str = "ballista://";
 const EXPECTED: &str = "engine must be \"ballista://HOST:PORT\"";
@@ -23,7 +23,7 @@ impl ClusterAddress {
         &self.authority
     }
 
-    /// The host alone, which the scheduler's certificate has to name.
+    /// The host without the port; the scheduler's certificate has to name it.
     pub fn host(&self) -> &str {
         let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
@@ -67,11 +67,11 @@ impl fmt::Display for ClusterAddress {
     }
 }
 
-/// Whom a party believes to be its cluster, and how it shows who it is. PEM files.
+/// How a party and its cluster prove to each other who they are: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterTls {
-    /// The certificate authority that signs scheduler's and executors' certificates; no other is believed.
+    /// The certificate authority that signs the certificates of scheduler and executors; no other is trusted.
     pub ca: PathBuf,
     /// The party's own certificate.
     pub certificate: PathBuf,

@@ -1,5 +1,5 @@
-//! A query on a Ballista cluster: the same session, whose plans a scheduler and its executors carry out. TLS alone, with
-//! a certificate on either side.
+//! A query on a Ballista cluster: the same session, whose plans a scheduler and its executors carry out. Connections use TLS
+//! with a certificate on either side.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::engine::reading;
+use super::session::reading;
 use super::{ClusterAddress, SqlColumns, SqlError, failure};
 
-/// Within which a scheduler has to answer at all.
+/// The longest wait for a first answer of the scheduler.
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// A session whose queries run on the cluster at `address`.
@@ -51,7 +51,7 @@ fn identify(source: &SqlColumns) -> Result<ClientTlsConfig, String> {
         .identity(Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?)))
 }
 
-/// Whether the scheduler is there and is what it says: a query's own failure to connect would not tell.
+/// Connects once, to tell why a scheduler cannot be reached. The failure of a query would not say.
 async fn greet(url: &str, tls: &ClientTlsConfig) -> Result<(), String> {
     let endpoint =
         Endpoint::from_shared(url.to_owned()).and_then(|endpoint| endpoint.tls_config(tls.clone()));

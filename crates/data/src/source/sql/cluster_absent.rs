@@ -1,4 +1,4 @@
-//! What a program without the feature `cluster` says.
+//! Stands for `cluster` in a program without that feature: says so.
 
 use datafusion::prelude::SessionContext;
 

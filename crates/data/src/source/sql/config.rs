@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{ClusterAddress, ClusterTls};
 use crate::ids::key_columns::KeyColumns;
-use crate::source::ImageShape;
+use crate::table::ImageShape;
 
 /// Least and most memory for a query, in MiB.
 const MEMORY_MIB: std::ops::RangeInclusive<u64> = 64..=1 << 24;
@@ -49,10 +49,10 @@ pub struct SqlColumns {
     /// Certificates, which a cluster needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClusterTls>,
-    /// Most seconds until a cluster's first records, and between any two batches of them.
+    /// The longest wait for a cluster's first records, and between any two batches of them, in seconds.
     #[serde(default = "timeout_s")]
     pub timeout_s: NonZeroU64,
-    /// Most memory of the query, beside the table that it returns; what goes beyond is put on disk where it can be.
+    /// The most memory of the query, in MiB, not counting the table that it returns. What needs more goes to disk if it can.
     #[serde(default = "memory_mib", deserialize_with = "checked_memory")]
     pub memory_mib: u64,
     /// Parts of the query that run at once. With one, sums of floating-point numbers are the same to the bit each time.
@@ -76,17 +76,17 @@ pub struct SqlTable {
     /// The files' format; without it that of a file's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<SqlFormat>,
-    /// How the names of a folder's files end, others being left out: without it `csv`, `parquet` or `json`. With
-    /// `.gz` at its end, or at that of a file's name, text is decompressed.
+    /// The ending of names of a folder's files; others are left out. Without it `csv`, `parquet` or `json`. Text is
+    /// decompressed if the ending, or a file's name, ends in `.gz`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
-    /// Columns of CSV that are texts, whatever they look like: ids with leading zeros are numbers otherwise.
+    /// Columns of CSV that are texts, whatever they look like. Ids with leading zeros would otherwise be numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text: Vec<String>,
-    /// What stands between cells of CSV.
+    /// What separates cells of CSV.
     #[serde(default = "delimiter")]
     pub delimiter: char,
-    /// First records by which the types of a text format's columns are decided.
+    /// How many records decide the types of a text format's columns.
     #[serde(default = "infer_rows")]
     pub infer_rows: NonZeroUsize,
 }
@@ -99,7 +99,7 @@ pub enum SqlFormat {
     Csv,
     /// Parquet.
     Parquet,
-    /// One JSON object a line; gzip where the name ends in `.gz`.
+    /// One JSON object per line; gzip where the name ends in `.gz`.
     Json,
 }
 
@@ -133,7 +133,7 @@ impl SqlColumns {
     }
 
     /// Makes relative locations relative to `folder`.
-    pub(crate) fn resolve(&mut self, folder: &Path) {
+    pub(crate) fn resolve_locations(&mut self, folder: &Path) {
         for table in self.tables.values_mut().filter(|table| !table.location.contains("://")) {
             let is_folder = table.location.ends_with('/');
             let location = folder.join(&table.location).display().to_string();

@@ -1,17 +1,18 @@
 //! Why a query gave no table. Messages name tables, columns and types, never values or ids.
 
-use crate::source::number::CellFault;
+use crate::cell::CellFault;
+use crate::error::TableError;
 
 /// Why a query gave no table.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
-    /// The program lacks DataFusion.
+    /// The program was built without DataFusion.
     #[error(
         "format = \"sql\" needs the feature `sql`, which this program was built without; build `party` with its \
          default features"
     )]
     NotBuilt,
-    /// The program has no way to a cluster.
+    /// The program was built without support for clusters.
     #[error(
         "engine = \"ballista://...\" needs the feature `cluster`, which this program was built without; build it with \
          `cargo build --release -p hashvfl-party --features cluster`"
@@ -31,7 +32,7 @@ pub enum SqlError {
         /// Why.
         reason: String,
     },
-    /// A table's location is no place that can be read.
+    /// A table's location cannot be read.
     #[error("tables.{table}.location: {reason}")]
     Location {
         /// The table.
@@ -65,7 +66,7 @@ pub enum SqlError {
         /// How names of files have to end; empty for one file.
         extension: String,
     },
-    /// A table's columns could not be told.
+    /// A table cannot be read, or its columns are not usable.
     #[error("tables.{table}: {reason}")]
     Table {
         /// The table.
@@ -73,7 +74,7 @@ pub enum SqlError {
         /// Why.
         reason: String,
     },
-    /// The query is no query over the declared tables.
+    /// The query is not valid over the declared tables.
     #[error("the query: {reason}")]
     Query {
         /// The engine's reason.
@@ -85,7 +86,7 @@ pub enum SqlError {
         /// The setting.
         memory_mib: u64,
     },
-    /// The query failed on its way.
+    /// The query failed while it ran.
     #[error("the query failed while it ran: {reason}")]
     Run {
         /// Why.
@@ -143,7 +144,7 @@ pub enum SqlError {
         /// How many records repeat one.
         count: u64,
     },
-    /// A value is none of its column's kind.
+    /// A value does not fit its column.
     #[error("the query's column {column:?}: expected {expected}, found {fault}; {}", remedy(.fault))]
     Cell {
         /// The column.
@@ -153,6 +154,12 @@ pub enum SqlError {
         /// What is wrong with the value.
         fault: CellFault,
     },
+}
+
+impl From<SqlError> for TableError {
+    fn from(error: SqlError) -> Self {
+        Self::Format(Box::new(error))
+    }
 }
 
 fn ending(extension: &str) -> String {

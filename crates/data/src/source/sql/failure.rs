@@ -1,5 +1,5 @@
-//! The engine's errors as ours. What it says before it reads records is passed on; what it says about records may hold
-//! their values, so only its kind is.
+//! Turns the engine's errors into ours. Errors from before it reads records are passed on in its words. Later ones may hold
+//! values of records, so only their kind is passed on.
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
@@ -10,7 +10,7 @@ use super::{SqlColumns, SqlError};
 /// An error about the query alone.
 pub(super) fn planning(error: &DataFusionError) -> SqlError {
     match error.find_root() {
-        // Names of columns are cells where a file has no header: only those of the query are shown.
+        // Without a header the names of columns are cells, so only names that the query uses are shown.
         DataFusionError::SchemaError(error, _) => SqlError::Query { reason: without_names(error) },
         // Constants are computed while the query is planned; files may be opened.
         root @ (DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::NotImplemented(_)) => {
@@ -57,7 +57,12 @@ pub(super) fn running(error: &DataFusionError, source: &SqlColumns) -> SqlError 
     }
 }
 
-/// What an error says where it may have seen records.
+/// An error about the files of the table `name`.
+pub(super) fn of_table(name: &str, error: &DataFusionError) -> SqlError {
+    SqlError::Table { table: name.to_owned(), reason: without_values(error.find_root(), "") }
+}
+
+/// The kind of an error that may hold values of records.
 pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
     match root {
         DataFusionError::ObjectStore(error) => one_line(&error.to_string()),
@@ -102,8 +107,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The number of the column in arrow's message about a cell of CSV, from 1. The message holds the cell and its record as
-/// well: where one of them looks like the part with the number, there is none.
+/// The number of the column in arrow's message about a cell of CSV, from 1. The message also holds the cell and its record;
+/// `None` if one of them looks like the part with the number.
 fn csv_column(text: &str) -> Option<usize> {
     let mut parts = text.split("' for column ");
     let number = parts.nth(1)?.split(' ').next()?.parse::<usize>().ok()?;

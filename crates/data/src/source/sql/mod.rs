@@ -1,11 +1,11 @@
 //! Columns by a SQL query, run in this process by Apache DataFusion: over CSV, Parquet and JSON lines, in files,
 //! folders and object stores. With the feature `cluster` and an `engine`, a Ballista cluster runs it.
 //!
-//! SQL has no order. Records are therefore sorted by the bytes of their ids' text, and the agreed order, where there
-//! is one, is put on top of that by id. One pass over the query's records checks ids, takes the [fingerprint] and
+//! SQL has no order. Records are therefore sorted by the bytes of their ids' text. An agreed order, if there is one, is then
+//! applied by id. One pass over the query's records checks ids, takes the [fingerprint] and
 //! hands on ids or values.
 //!
-//! [fingerprint]: crate::ColumnsSource::visit_ids
+//! [fingerprint]: crate::source::row_source::RowSource
 
 mod address;
 mod config;
@@ -15,6 +15,8 @@ mod error;
 #[cfg_attr(not(feature = "cluster"), path = "cluster_absent.rs")]
 mod cluster;
 #[cfg(feature = "sql")]
+mod columns;
+#[cfg(feature = "sql")]
 mod engine;
 #[cfg(feature = "sql")]
 mod failure;
@@ -23,25 +25,92 @@ mod records;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
+mod session;
+#[cfg(feature = "sql")]
 mod strict;
 #[cfg(feature = "sql")]
 mod table;
 #[cfg(feature = "sql")]
 mod tables;
 
+#[cfg(not(feature = "sql"))]
+mod absent;
+#[cfg(not(feature = "sql"))]
+use absent::{count, read, visit_ids};
+#[cfg(feature = "sql")]
+use engine::count;
+#[cfg(feature = "sql")]
+use table::{read, visit_ids};
+
+use std::path::{Path, PathBuf};
+
+use hashvfl_core::Digest;
+
 pub use address::{ClusterAddress, ClusterTls};
 pub use config::{SqlColumns, SqlFormat, SqlTable};
 pub use error::SqlError;
 
-#[cfg(feature = "sql")]
-pub(crate) use records::{count, visit_ids};
-#[cfg(feature = "sql")]
-pub(crate) use table::{load, read};
+use crate::encoding::treatment::Treatment;
+use crate::error::TableError;
+use crate::ids::id_source::IdSource;
+use crate::source::row_source::RowSource;
+use crate::table::sink::{Frame, RowSink};
 
-#[cfg(not(feature = "sql"))]
-mod absent;
-#[cfg(not(feature = "sql"))]
-pub(crate) use absent::{count, load, read, visit_ids};
+impl RowSource for SqlColumns {
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        self.resolve_locations(folder);
+    }
+
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn is_cacheable(&self) -> bool {
+        true
+    }
+
+    fn ids(&self) -> Box<dyn IdSource> {
+        Box::new(self.clone())
+    }
+
+    fn read(
+        &self,
+        treatment: &Treatment,
+        sink: &mut dyn RowSink,
+    ) -> Result<(Frame, Option<Digest>), TableError> {
+        let (frame, fingerprint) = read(self, treatment, sink)?;
+        Ok((frame, Some(fingerprint)))
+    }
+}
+
+impl IdSource for SqlColumns {
+    fn key_columns(&self) -> usize {
+        self.id.names().len()
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        self.resolve_locations(folder);
+    }
+
+    fn count_at_most(&self) -> Result<u64, TableError> {
+        count(self)
+    }
+
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    ) -> Result<Option<Digest>, TableError> {
+        visit_ids(self, each).map(Some)
+    }
+}
 
 #[cfg(all(test, feature = "sql"))]
 mod tests;

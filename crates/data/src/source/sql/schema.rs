@@ -1,10 +1,9 @@
-//! The columns of a table of several files: those of all of them, in types that hold the values of each.
+//! The columns of a table of several files: the union of theirs, each of a type that holds the values of all files.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::datasource::listing::{ListingOptions, ListingTableUrl};
-use datafusion::error::DataFusionError;
 use datafusion::logical_expr::binary::type_union_resolution;
 use datafusion::object_store::ObjectMeta;
 use datafusion::prelude::SessionContext;
@@ -19,14 +18,14 @@ pub(super) async fn files(
     url: &ListingTableUrl,
     extension: &str,
 ) -> Result<Vec<ObjectMeta>, SqlError> {
-    let failed = |error: DataFusionError| SqlError::Table {
-        table: name.to_owned(),
-        reason: failure::without_values(error.find_root(), ""),
-    };
-    let store = session.runtime_env().object_store(url).map_err(failed)?;
+    let store = session.runtime_env().object_store(url).map_err(|error| failure::of_table(name, &error))?;
     let state = session.state();
-    let listed = url.list_all_files(&state, store.as_ref(), extension).await.map_err(failed)?;
-    let files: Vec<ObjectMeta> = listed.try_collect().await.map_err(failed)?;
+    let listed = url
+        .list_all_files(&state, store.as_ref(), extension)
+        .await
+        .map_err(|error| failure::of_table(name, &error))?;
+    let files: Vec<ObjectMeta> =
+        listed.try_collect().await.map_err(|error| failure::of_table(name, &error))?;
     if files.is_empty() {
         return Err(SqlError::NoFiles {
             table: name.to_owned(),
@@ -40,24 +39,25 @@ pub(super) async fn files(
 /// The columns of `files`, which lie at `url`.
 ///
 /// Whole numbers in one file of JSON or Parquet and fractions in another make a column of fractions; the engine alone
-/// would refuse them. CSV files are looked at together, as the engine does it.
+/// would refuse them. CSV files are inspected together, as the engine does it.
 pub(super) async fn of(
     session: &SessionContext,
     name: &str,
-    (url, files): (&ListingTableUrl, Vec<ObjectMeta>),
+    url: &ListingTableUrl,
+    files: Vec<ObjectMeta>,
     options: &ListingOptions,
 ) -> Result<SchemaRef, SqlError> {
-    let failed = |error: DataFusionError| SqlError::Table {
-        table: name.to_owned(),
-        reason: failure::without_values(error.find_root(), ""),
-    };
     let state = session.state();
-    let store = session.runtime_env().object_store(url).map_err(failed)?;
+    let store = session.runtime_env().object_store(url).map_err(|error| failure::of_table(name, &error))?;
     let files: Vec<ObjectMeta> = files.into_iter().filter(|file| file.size > 0).collect();
     let together = options.format.get_ext() == "csv";
     let mut merged: Option<Schema> = None;
     for group in files.chunks(if together { files.len().max(1) } else { 1 }) {
-        let found = options.format.infer_schema(&state, &store, group).await.map_err(failed)?;
+        let found = options
+            .format
+            .infer_schema(&state, &store, group)
+            .await
+            .map_err(|error| failure::of_table(name, &error))?;
         merged = Some(match merged {
             None => found.as_ref().clone(),
             Some(so_far) => union(name, &so_far, &found)?,
@@ -66,7 +66,7 @@ pub(super) async fn of(
     Ok(Arc::new(merged.unwrap_or_else(Schema::empty)))
 }
 
-/// The same with these columns as texts.
+/// The same schema with these columns as texts.
 pub(super) fn with_texts(table: &str, schema: SchemaRef, texts: &[String]) -> Result<SchemaRef, SqlError> {
     let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
     for name in texts {
@@ -80,7 +80,7 @@ pub(super) fn with_texts(table: &str, schema: SchemaRef, texts: &[String]) -> Re
     Ok(Arc::new(Schema::new(Fields::from(fields))))
 }
 
-/// The columns of both, by name.
+/// The columns of both schemas, by name.
 fn union(table: &str, first: &Schema, second: &Schema) -> Result<Schema, SqlError> {
     let mut fields: Vec<Arc<Field>> = first.fields().iter().cloned().collect();
     for field in second.fields() {

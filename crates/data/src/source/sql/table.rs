@@ -1,4 +1,4 @@
-//! A query's records as a table: numbers as they are, texts as categories, what is null as missing.
+//! Reads a query's records into a table: numbers stay, texts become categories, nulls are missing values.
 
 use std::path::Path;
 
@@ -7,29 +7,35 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use hashvfl_core::Digest;
 
-use super::records::{QueryRecords, RESULT, check, failed, kind, texts};
+use super::columns::{RESULT, check, failed, kind, texts};
+use super::records::QueryRecords;
 use super::{SqlColumns, SqlError, engine};
-use crate::encoding::content::Column;
+use crate::cell::{CellFault, WHOLE};
+use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::{ColumnType, Treatment};
 use crate::error::TableError;
 use crate::names;
-use crate::source::Table;
-use crate::source::csv::check_image;
-use crate::source::number::{CellFault, WHOLE};
-use crate::store::sink::{Frame, Sink};
+use crate::source::selection::check_image;
+use crate::table::sink::{Frame, RowSink};
 
-/// Loads what the query returns, sorted by the bytes of the ids' text, with its fingerprint.
-pub(crate) fn load(source: &SqlColumns, treatment: &Treatment) -> Result<(Table, Digest), TableError> {
-    let mut values = Vec::new();
-    let (frame, fingerprint) = read(source, treatment, &mut values)?;
-    Ok((frame.with(values), fingerprint))
+/// Hands every id to `each`, sorted, and returns the fingerprint of all that the query returned.
+pub(crate) fn visit_ids(
+    source: &SqlColumns,
+    each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+) -> Result<Digest, TableError> {
+    let mut records = QueryRecords::new(source.key());
+    engine::visit(source, |batch| {
+        // Ids that are missing or repeated fail at the end, with their count.
+        records.push(batch)?.iter().flatten().try_for_each(&mut *each)
+    })?;
+    records.finish()
 }
 
 /// Hands the values of what the query returns to `sink`, row by row, in the same order.
 pub(crate) fn read(
     source: &SqlColumns,
     treatment: &Treatment,
-    sink: &mut dyn Sink,
+    sink: &mut dyn RowSink,
 ) -> Result<(Frame, Digest), TableError> {
     let mut records = QueryRecords::new(source.key());
     let mut building: Option<Building> = None;
@@ -61,8 +67,8 @@ pub(crate) fn read(
 struct Building {
     ids: Vec<String>,
     /// The columns, each with its place in the query's result.
-    columns: Vec<(usize, Column)>,
-    /// Of one batch: [rows, columns].
+    columns: Vec<(usize, ColumnBuilder)>,
+    /// The values of one batch: `[rows, columns]`.
     values: Vec<f32>,
 }
 
@@ -77,9 +83,9 @@ impl Building {
             }
         }
         let fields = schema.fields().iter().enumerate().filter(|(at, _)| *at != id_at);
-        let columns: Vec<(usize, Column)> = fields
+        let columns: Vec<(usize, ColumnBuilder)> = fields
             .filter_map(|(at, field)| {
-                Some((at, Column::of_kind(field.name(), kind(field.data_type())?, treatment)))
+                Some((at, ColumnBuilder::of_kind(field.name(), kind(field.data_type())?, treatment)))
             })
             .collect();
         if columns.is_empty() {
@@ -93,7 +99,7 @@ impl Building {
         &mut self,
         batch: &RecordBatch,
         treatment: &Treatment,
-        sink: &mut dyn Sink,
+        sink: &mut dyn RowSink,
     ) -> Result<(), TableError> {
         let width = self.columns.len();
         sink.check(Path::new(RESULT), self.ids.len() as u64, width)?;
@@ -110,7 +116,7 @@ impl Building {
 /// Puts a column's values into `cells`.
 fn read_column<'a>(
     values: &ArrayRef,
-    column: &mut Column,
+    column: &mut ColumnBuilder,
     treatment: &Treatment,
     cells: impl Iterator<Item = &'a mut f32>,
 ) -> Result<(), TableError> {
@@ -127,7 +133,7 @@ fn read_column<'a>(
     outcome.map_err(|fault| SqlError::Cell { column: column.name().to_owned(), expected, fault }.into())
 }
 
-/// The numbers of a column; none where whole ones among them may not be exact in 64 bits of a float.
+/// The numbers of a column; `None` if a whole number among them may not be exact in 64 bits of a float.
 fn exact_numbers(values: &ArrayRef) -> Result<Option<Float64Array>, TableError> {
     let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
     let numbers = Float64Array::from(numbers.to_data());

@@ -1,4 +1,4 @@
-//! A declared table as one that the engine can read.
+//! Makes a declared table known to the engine.
 
 use std::sync::Arc;
 
@@ -9,22 +9,17 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use super::{SqlError, SqlFormat, SqlTable, failure, schema, strict};
 use crate::names;
 
-/// Environment variables that object stores are configured by.
+/// How names of environment variables that configure object stores begin.
 const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 /// Makes `table` known to the query as `name`.
 pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTable) -> Result<(), SqlError> {
     let url = locate(session, name, table)?;
-    let failed = |error: DataFusionError| SqlError::Table {
-        table: name.to_owned(),
-        reason: failure::without_values(error.find_root(), ""),
-    };
     let (format, ending) = format(name, table, url.is_collection())?;
     let is_csv = format == SqlFormat::Csv;
     let compression = compression(&ending);
@@ -32,15 +27,16 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     let files = schema::files(session, name, &url, &extension).await?;
     let mut cells_of_lines = false;
     if is_csv {
-        let store = session.runtime_env().object_store(&url).map_err(failed)?;
+        let store =
+            session.runtime_env().object_store(&url).map_err(|error| failure::of_table(name, &error))?;
         for file in &files {
-            let reading = (delimiter(name, table)?, compression);
-            cells_of_lines |= strict::check(name, store.as_ref(), file, reading).await?;
+            let delimiter = delimiter(name, table)?;
+            cells_of_lines |= strict::check(name, store.as_ref(), file, delimiter, compression).await?;
         }
     }
-    let options = ListingOptions::new(reader(name, table, format, (compression, cells_of_lines))?)
+    let options = ListingOptions::new(reader(name, table, format, compression, cells_of_lines)?)
         .with_file_extension(extension);
-    let schema = schema::of(session, name, (&url, files), &options).await?;
+    let schema = schema::of(session, name, &url, files, &options).await?;
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     // Without a header the "names" are cells, which no error may show.
     if is_csv && names::looks_like_data(&columns) {
@@ -53,8 +49,10 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     }
     let schema = schema::with_texts(name, schema, &table.text)?;
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    let provider = ListingTable::try_new(listing).map_err(failed)?;
-    session.register_table(TableReference::bare(name), Arc::new(provider)).map_err(failed)?;
+    let provider = ListingTable::try_new(listing).map_err(|error| failure::of_table(name, &error))?;
+    session
+        .register_table(TableReference::bare(name), Arc::new(provider))
+        .map_err(|error| failure::of_table(name, &error))?;
     Ok(())
 }
 
@@ -63,7 +61,7 @@ fn locate(session: &SessionContext, name: &str, table: &SqlTable) -> Result<List
     let wrong = |reason: String| SqlError::Location { table: name.to_owned(), reason };
     let credentials = "it holds a user, a password or a signature; give credentials in the environment";
     let authority = table.location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
-    // What is no URL is shown by its error, a password with it.
+    // The error about an invalid URL would show it with its password.
     if authority.is_some_and(|authority| authority.contains('@')) {
         return Err(wrong(credentials.to_owned()));
     }
@@ -95,7 +93,7 @@ fn format(name: &str, table: &SqlTable, is_folder: bool) -> Result<(SqlFormat, S
     Ok((format, if is_folder { format!(".{ending}") } else { ending }))
 }
 
-/// How files whose names end so are compressed.
+/// The compression of files whose names end with `ending`.
 fn compression(ending: &str) -> FileCompressionType {
     let gzip = ending.to_ascii_lowercase().ends_with(".gz");
     if gzip { FileCompressionType::GZIP } else { FileCompressionType::UNCOMPRESSED }
@@ -110,13 +108,14 @@ fn reader(
     name: &str,
     table: &SqlTable,
     format: SqlFormat,
-    (compression, cells_of_lines): (FileCompressionType, bool),
+    compression: FileCompressionType,
+    cells_of_lines: bool,
 ) -> Result<Arc<dyn FileFormat>, SqlError> {
     let rows = table.infer_rows.get();
     Ok(match format {
         SqlFormat::Csv => {
             let csv = CsvFormat::default().with_has_header(true).with_delimiter(delimiter(name, table)?);
-            // Where a file is read in parts, these must not begin within a cell.
+            // If a file is read in parts, these must not begin within a cell.
             let csv = csv.with_newlines_in_values(cells_of_lines);
             Arc::new(csv.with_file_compression_type(compression).with_schema_infer_max_rec(rows))
         }

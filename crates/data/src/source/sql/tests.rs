@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     ColumnsSource, Content, KeyColumns, Order, Table, TableError, Treatment, Types, load_as,
-    source::load_fingerprinted,
+    source::row_source::load_fingerprinted,
 };
 
 #[path = "tests_lossless.rs"]

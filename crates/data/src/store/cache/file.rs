@@ -1,6 +1,6 @@
-//! The columnar file: groups of rows, in each one column after the other as little-endian f32; then the ids, a header in
-//! JSON, its length and the SHA-256 of ids and header, and a last line. The header holds that of the values. A file
-//! without its end, or of which a bit has changed, is none.
+//! The columnar file. It begins with groups of rows, each of them column by column as little-endian f32. Then come the ids, a
+//! header in JSON with the SHA-256 of the values, the header's length, the SHA-256 of ids and header, and a last line. A file
+//! that lacks its end, or of which a bit has changed, counts as absent.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -15,17 +15,17 @@ use super::{floats, read_at};
 use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::limits::check_size_within;
-use crate::source::ImageShape;
-use crate::store::sink::{Frame, Sink};
+use crate::table::ImageShape;
+use crate::table::sink::{Frame, RowSink};
 
 const LAST_LINE: &[u8; 16] = b"hashvfl cache 2\n";
-/// Values of a group of rows, at most: 16 MiB.
+/// The most values of a group of rows: 16 MiB.
 const GROUP_VALUES: usize = 1 << 22;
-/// Rows of a group, at most.
+/// The most rows of a group.
 const GROUP_ROWS: usize = 1 << 16;
 /// Bytes of values that are read at once to compare their digest.
 const READ_BYTES: usize = 1 << 20;
-/// Largest header and list of ids that are read.
+/// The largest header that is read, in bytes.
 const MAX_HEADER_BYTES: u64 = 1 << 30;
 
 #[derive(Serialize, Deserialize)]
@@ -36,12 +36,12 @@ struct Header {
     values_sha256: String,
     ids_bytes: u64,
     names: Vec<String>,
-    /// The dictionary of a column of categories.
+    /// The dictionary of each column of categories.
     categories: Vec<Option<Vec<String>>>,
     image: Option<ImageShape>,
 }
 
-/// A file in the making. It gets its name when it is whole.
+/// Writes a file, which gets its name when it is complete.
 pub(crate) struct Writer {
     path: PathBuf,
     file: BufWriter<WholeFile>,
@@ -50,13 +50,13 @@ pub(crate) struct Writer {
     /// Rows of the group that is not written yet.
     group: Vec<f32>,
     bytes: Vec<u8>,
-    /// Of the values that are written.
+    /// The hash of the values that are written.
     values: Sha256,
     rows: u64,
 }
 
 impl Writer {
-    /// A file that will be at `path`.
+    /// Begins a file that will be at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, TableError> {
         let file = BufWriter::new(WholeFile::create(path).map_err(whole_error)?);
         let (group, bytes, values) = (Vec::new(), Vec::new(), Sha256::new());
@@ -68,7 +68,7 @@ impl Writer {
         move |reason| cache_error(&path, &reason)
     }
 
-    /// Writes the rows that wait, column by column.
+    /// Writes the rows of the group, column by column.
     fn flush(&mut self) -> Result<(), TableError> {
         self.bytes.clear();
         for column in 0..self.columns {
@@ -114,7 +114,7 @@ impl Writer {
     }
 }
 
-impl Sink for Writer {
+impl RowSink for Writer {
     fn start(
         &mut self,
         columns: usize,
@@ -136,11 +136,11 @@ impl Sink for Writer {
     }
 }
 
-/// A whole file.
+/// A complete file, open for reading.
 pub(crate) struct Reader {
     pub(crate) path: PathBuf,
     pub(crate) frame: Frame,
-    /// Of the source and all that decides what its cells become.
+    /// A digest of the source and of all settings that decide what its cells become.
     pub(crate) key: String,
     file: File,
     pub(super) rows: usize,
@@ -148,7 +148,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Opens the file at `path`, if there is one and it is whole.
+    /// Opens the file at `path`; `None` if it is absent, incomplete or damaged.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -191,7 +191,7 @@ impl Reader {
         Ok(Some(Self { path, frame, key, file, rows, group_rows }))
     }
 
-    /// Rows of each group.
+    /// The rows of each group.
     pub(crate) fn groups(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let (rows, step) = (self.rows, self.group_rows);
         (0..rows).step_by(step).map(move |start| start..(start + step).min(rows))
@@ -219,7 +219,7 @@ impl Reader {
     }
 }
 
-/// Of the first `length` bytes.
+/// The digest of the first `length` bytes.
 fn digest_of_first(file: &File, length: u64) -> io::Result<Digest> {
     let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; READ_BYTES], 0);
     while at < length {
@@ -231,7 +231,7 @@ fn digest_of_first(file: &File, length: u64) -> io::Result<Digest> {
     Ok(Digest(hasher.finalize().into()))
 }
 
-/// The ids that stand behind their lengths.
+/// Splits the ids, each of which follows its length.
 fn split(mut bytes: &[u8]) -> Option<Vec<String>> {
     let mut ids = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
@@ -246,7 +246,7 @@ fn whole_error(error: WriteError) -> TableError {
     cache_error(&error.path, &error.reason)
 }
 
-/// Why a cache cannot be used.
+/// The error for a cache that cannot be used.
 pub(crate) fn cache_error(path: &Path, reason: &io::Error) -> TableError {
     TableError::Cache { path: path.to_owned(), reason: reason.to_string() }
 }

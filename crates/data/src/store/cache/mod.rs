@@ -1,9 +1,9 @@
-//! A table on the party's own disk, for more rows than memory holds.
+//! Keeps a table on the party's own disk, for more rows than memory holds.
 //!
 //! The source is read once, in a stream, into a columnar file ([`file`]): groups of rows, column by column, as they were
-//! read. An encoding is fitted on that column by column. Then all records of the agreed order are encoded, group by group,
+//! read. An encoding is fitted on this file column by column. Then all records of the agreed order are encoded, group by group,
 //! into a file of rows ([`rows`]), since a batch's records are drawn at random and a record's numbers should lie together.
-//! In memory are the ids, a number of 4 bytes a record, and a group or a column.
+//! Memory holds the ids, a number of 4 bytes per record, and a group or a column.
 
 pub(crate) mod file;
 pub(crate) mod rows;
@@ -26,7 +26,7 @@ pub(crate) fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Res
     file.read_exact(bytes)
 }
 
-/// The file of the same name with `ending` behind it.
+/// The path with `ending` appended to the file's name.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);

@@ -1,4 +1,4 @@
-//! Encoded records, one row after the other, in a file without a name: it is gone with its process.
+//! Encoded records, row by row, in a file without a name, which is gone when its process ends.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -9,10 +9,10 @@ use hashvfl_files::owner_only;
 
 use super::file::{Reader, cache_error};
 use super::{beside, floats, read_at};
-use crate::encoding::preprocess::PreprocessError;
-use crate::encoding::row_encoder::RowEncoder;
+use crate::encoding::Encoding;
+use crate::encoding::error::PreprocessError;
+use crate::encoding::row_encoder::{Noted, RowEncoder};
 use crate::encoding::treatment::Treatment;
-use crate::encoding::{Encoding, Noted};
 use crate::error::TableError;
 
 /// Encoded columns on disk.
@@ -20,13 +20,13 @@ pub struct RowFile {
     path: PathBuf,
     file: File,
     columns: usize,
-    /// Where the row of each record is, counted in rows.
+    /// The position of each record's row in the file, counted in rows.
     places: Vec<u32>,
 }
 
 impl RowFile {
-    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order. What was taken
-    /// for something else is noted.
+    /// Encodes records of `cache`. `order` holds the row of the cache of each record. Values that no training row had are counted
+    /// in `noted`.
     pub(crate) fn encode(
         cache: &Reader,
         order: &[TableRow],
@@ -36,7 +36,8 @@ impl RowFile {
     ) -> Result<Self, PreprocessError> {
         let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
-        let encoder = RowEncoder::new(encoding, &cache.frame.names, &cache.frame.contents, treatment)?;
+        let encoder =
+            RowEncoder::new(&encoding.columns, &cache.frame.names, &cache.frame.contents, treatment)?;
         let mut record_of = vec![u32::MAX; cache.rows];
         order.iter().zip(0..).for_each(|(row, record)| record_of[row.number() as usize] = record);
         let mut places = vec![0; order.len()];
@@ -63,17 +64,17 @@ impl RowFile {
         Ok(Self { file, columns: encoder.width(), places, path })
     }
 
-    /// Records.
+    /// The number of records.
     pub(crate) fn rows(&self) -> usize {
         self.places.len()
     }
 
-    /// Columns of numbers.
+    /// The number of columns.
     pub(crate) fn cols(&self) -> usize {
         self.columns
     }
 
-    /// Rows of these records, one after the other.
+    /// The rows of these records, one after the other.
     pub(crate) fn gather(&self, records: &[u32]) -> Result<Vec<f32>, TableError> {
         let width = 4 * self.columns;
         let mut bytes = vec![0; records.len() * width];
@@ -86,7 +87,7 @@ impl RowFile {
     }
 }
 
-/// Takes the file's name away, where an open file can be without one.
+/// Removes the file's name, on systems where an open file needs none.
 fn unlink(path: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::remove_file(path) } else { Ok(()) }
 }

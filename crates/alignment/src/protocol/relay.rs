@@ -1,0 +1,30 @@
+//! What carries frames between holders.
+
+use std::time::Duration;
+
+use hashvfl_core::PartyName;
+
+/// What a relay brings.
+#[derive(Debug)]
+pub enum Event {
+    /// A holder is there, or there again.
+    Arrived(PartyName),
+    /// A holder has left.
+    Left(PartyName),
+    /// A frame under a holder's name.
+    Frame(PartyName, Vec<u8>),
+}
+
+/// Why a relay cannot be used any more; one line for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RelayError(pub String);
+
+/// Carries frames between holders. It is not trusted: it may lose, repeat, alter and invent them.
+pub trait Relay {
+    /// The next event; `None` when none came in time.
+    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError>;
+
+    /// Passes a frame on. A holder that is not there does not get it.
+    fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError>;
+}

@@ -1,0 +1,34 @@
+//! The subcommand `config` of every role.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::config::migrate::{MigrateError, migrate_file};
+
+/// What `party config`, `coordinator config` and `attack config` do.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a config file of before anew, with today's words for its keys; comments and layout stay.
+    Migrate {
+        /// The config file of before; it stays as it is.
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The file to write; it must not exist.
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+    },
+}
+
+impl ConfigCommand {
+    /// Does it, and says on standard output what was done.
+    ///
+    /// # Errors
+    /// If a file cannot be read, migrated or written.
+    pub fn run(&self) -> Result<(), MigrateError> {
+        let Self::Migrate { old, new } = self;
+        let replaced = migrate_file(old, new)?;
+        println!("{} is written: {replaced} words are those of today", new.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Rewriting a config file: words of before become those of today, and all else stays as it was typed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hashvfl_files::{WriteError, write_whole};
+use toml::de::DeTable;
+
+use crate::config::old::first_in_table;
+
+/// Why a config file cannot be migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// It cannot be read.
+    #[error("cannot read the config {}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// It is no TOML.
+    #[error("the config is no TOML: {0}")]
+    Toml(String),
+    /// Both names of one key are there.
+    #[error("the config has both the old and the new name of a key: {0}; remove one of them")]
+    Both(String),
+    /// There is a file of the new name.
+    #[error("{} is there already: name another file, nothing is overwritten", .0.display())]
+    Exists(PathBuf),
+    /// The new file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// The text with today's words, and how many were replaced. Comments, order and layout stay.
+///
+/// # Errors
+/// If the text is no TOML, or holds a key under both its names.
+pub fn migrate(text: &str) -> Result<(String, usize), MigrateError> {
+    let mut text = text.to_string();
+    let mut replaced = 0;
+    // One word at a time: a key that stands in several dotted lines has a place for each of them only after the first
+    // is gone.
+    loop {
+        let root = DeTable::parse(&text).map_err(|error| match replaced {
+            0 => MigrateError::Toml(error.message().to_string()),
+            // The text was TOML before its last word was replaced.
+            _ => MigrateError::Both(error.message().to_string()),
+        })?;
+        let Some(old) = first_in_table("", root.get_ref()) else { break };
+        text.replace_range(old.place, &old.replacement);
+        replaced += 1;
+    }
+    Ok((text, replaced))
+}
+
+/// Reads the config `old` and writes it with today's words to `new`, which must not exist. The number of words that were
+/// replaced.
+///
+/// # Errors
+/// If a file cannot be read or written, or is no config that can be migrated.
+pub fn migrate_file(old: &Path, new: &Path) -> Result<usize, MigrateError> {
+    let read = std::fs::read_to_string(old);
+    let text = read.map_err(|reason| MigrateError::Read { path: old.to_path_buf(), reason })?;
+    if new.exists() {
+        return Err(MigrateError::Exists(new.to_path_buf()));
+    }
+    let (text, replaced) = migrate(&text)?;
+    write_whole(new, text.as_bytes())?;
+    Ok(replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check_words;
+
+    const BEFORE: &str = r#"# The bank's config.
+nulls = ["NA"]   # what the export writes
+
+[wait]
+step_s = 30      # seconds
+
+[run]
+parties = ["bank", "telecom"]
+test_share    = 0.25
+"cohort_share" = 0.5
+
+[serve]
+absent = "wait"
+absent_s = 3
+columns = { format = "sql", query = "SELECT wait_s FROM t", wait_s = 4 }
+
+[detectors]
+kinds = [
+    "rarity",    # by trees
+    'mismatch', "disagreement",
+]
+"#;
+
+    const AFTER: &str = r#"# The bank's config.
+null_values = ["NA"]   # what the export writes
+
+[timeouts]
+step_s = 30      # seconds
+
+[run]
+parties = ["bank", "telecom"]
+test_fraction    = 0.25
+cohort_fraction = 0.5
+
+[serve]
+absent = "wait"
+absent_timeout_s = 3
+columns = { format = "sql", query = "SELECT wait_s FROM t", timeout_s = 4 }
+
+[detectors]
+kinds = [
+    "chow-liu",    # by trees
+    "density-ratio", "disagreement",
+]
+"#;
+
+    #[test]
+    fn words_of_before_are_replaced_and_all_else_stays() {
+        let (text, replaced) = migrate(BEFORE).unwrap();
+        assert_eq!((text.as_str(), replaced), (AFTER, 8));
+        check_words(&text).unwrap();
+        assert_eq!(migrate(AFTER).unwrap(), (AFTER.to_string(), 0));
+    }
+
+    #[test]
+    fn a_key_in_several_dotted_lines_is_replaced_in_each() {
+        let (text, _) =
+            migrate("wait.step_s = 1\nwait.join_s = 2\nrun.test_share = 0.1\nrun.cohort_share = 1.0\n")
+                .unwrap();
+        let expected =
+            "timeouts.step_s = 1\ntimeouts.join_s = 2\nrun.test_fraction = 0.1\nrun.cohort_fraction = 1.0\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_migrated_is_refused() {
+        assert!(matches!(migrate("run = {"), Err(MigrateError::Toml(_))));
+        let both = migrate("[run]\ntest_share = 0.1\ntest_fraction = 0.2\n").unwrap_err();
+        assert!(both.to_string().contains("both the old and the new name"), "{both}");
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old.toml"), folder.path().join("new.toml"));
+        assert!(matches!(migrate_file(&old, &new), Err(MigrateError::Read { .. })));
+        std::fs::write(&old, BEFORE).unwrap();
+        assert_eq!(migrate_file(&old, &new).unwrap(), 8);
+        assert_eq!(std::fs::read_to_string(&new).unwrap(), AFTER);
+        assert!(matches!(migrate_file(&old, &new), Err(MigrateError::Exists(_))));
+        assert!(matches!(migrate_file(&old, &old), Err(MigrateError::Exists(_))));
+    }
+}

@@ -1,0 +1,55 @@
+//! Config files: reading them with errors that name the place, presets, and words that had another name before.
+//!
+//! One table, [`words::KEYS`] and [`words::VALUES`], serves the party's, the coordinator's and the attack's files.
+
+mod command;
+mod migrate;
+mod old;
+mod presets;
+pub mod words;
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use serde::de::DeserializeOwned;
+
+pub use command::ConfigCommand;
+pub use migrate::{MigrateError, migrate, migrate_file};
+pub use old::{OldWord, check_words};
+pub use presets::{COORDINATOR_PRESETS, PARTY_PRESETS, Preset};
+
+/// Reads a config file with `parse`, which is given the text and the file's folder.
+///
+/// # Errors
+/// If the file cannot be read, or whatever `parse` finds, with the file's name.
+pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the config {}", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&text, folder).with_context(|| format!("config {}", path.display()))
+}
+
+/// Parses the text of a config file. Where it has `preset = "NAME"`, the keys that it lacks are those of the preset.
+///
+/// # Errors
+/// One line that names the place: no TOML, an old word, an unknown preset or key, a missing key, a wrong type.
+pub fn parse<T: DeserializeOwned>(text: &str, presets: &[Preset]) -> anyhow::Result<T> {
+    check_words(text)?;
+    let Some((table, text)) = presets::complete(text, presets)? else {
+        return toml::from_str(text).map_err(|error| one_line(&error));
+    };
+    table.try_into().map_err(|error: toml::de::Error| {
+        // A merged table has no lines; the same error in the text has.
+        match toml::from_str::<T>(&text) {
+            Err(placed) if placed.message() == error.message() => one_line(&placed),
+            _ => anyhow!("{}", error.message()),
+        }
+    })
+}
+
+/// A TOML error as one line that names the place.
+fn one_line(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let place = text.lines().next().unwrap_or_default().trim().to_string();
+    anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
+}

@@ -1,0 +1,134 @@
+//! Presets: recipes that a config file names by one word. A key of the file goes before the preset's.
+
+use anyhow::{anyhow, bail};
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+/// A recipe for one role's config file.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// What the key `preset` says.
+    pub name: &'static str,
+    /// Config texts that complete a file: the `[run]` table that all roles share, and the role's own.
+    texts: [&'static str; 2],
+}
+
+/// Presets of a party's config.
+pub const PARTY_PRESETS: [Preset; 2] = [
+    Preset {
+        name: "tabular",
+        texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-party.toml")],
+    },
+    Preset {
+        name: "image",
+        texts: [include_str!("presets/image-run.toml"), include_str!("presets/image-party.toml")],
+    },
+];
+
+/// Presets of a coordinator's config.
+pub const COORDINATOR_PRESETS: [Preset; 2] = [
+    Preset {
+        name: "tabular",
+        texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-coordinator.toml")],
+    },
+    Preset {
+        name: "image",
+        texts: [include_str!("presets/image-run.toml"), include_str!("presets/image-coordinator.toml")],
+    },
+];
+
+/// The file's table completed by the preset that it names, and its text with spaces where the preset stood; `None` where
+/// it names none.
+pub(super) fn complete(text: &str, presets: &[Preset]) -> anyhow::Result<Option<(Table, String)>> {
+    // Who has no presets refuses the key as unknown; a text that is no TOML is refused by whoever parses it.
+    let (false, Ok(root)) = (presets.is_empty(), DeTable::parse(text)) else { return Ok(None) };
+    let Some((key, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "preset") else {
+        return Ok(None);
+    };
+    let line = text[..key.span().start].matches('\n').count() + 1;
+    let names: Vec<String> = presets.iter().map(|preset| format!("\"{}\"", preset.name)).collect();
+    let found = value.get_ref().as_str().and_then(|name| presets.iter().find(|preset| preset.name == name));
+    let Some(preset) = found else {
+        bail!("line {line}: preset must be one of {}", names.join(", "));
+    };
+    let blanked = [
+        &text[..key.span().start],
+        &" ".repeat(value.span().end - key.span().start),
+        &text[value.span().end..],
+    ];
+    let blanked = blanked.concat();
+    let mut table: Table = toml::from_str(&blanked).map_err(|error| anyhow!("{}", error.message()))?;
+    for text in preset.texts {
+        // Unwrap safety: the texts are constants, and a test parses each.
+        let preset: Table = toml::from_str(text).map_err(|error| anyhow!("{}", error.message()))?;
+        fill(&mut table, preset);
+    }
+    Ok(Some((table, blanked)))
+}
+
+/// Adds what `table` lacks. A table of another `kind` is left alone: the preset's keys are none of its.
+fn fill(table: &mut Table, preset: Table) {
+    let kind = |table: &Table| table.get("kind").cloned();
+    if let (Some(own), Some(other)) = (kind(table), kind(&preset))
+        && own != other
+    {
+        return;
+    }
+    for (key, value) in preset {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => fill(inner, value),
+            (Some(_), _) => {}
+            (None, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn completed(text: &str) -> Table {
+        parse(text, &PARTY_PRESETS).unwrap()
+    }
+
+    #[test]
+    fn a_preset_completes_a_file_and_the_files_own_keys_stay() {
+        let table = completed("preset = \"tabular\"\n[run]\nepochs = 6\n[encoder]\ndropout = 0.5\n");
+        assert_eq!(table["run"]["epochs"].as_integer(), Some(6));
+        assert_eq!(table["run"]["batch_rows"].as_integer(), Some(128));
+        assert_eq!(table["encoder"]["dropout"].as_float(), Some(0.5));
+        assert_eq!(table["encoder"]["model"]["kind"].as_str(), Some("mlp"));
+        assert!(!table.contains_key("preset"));
+        assert_eq!(completed("name = \"bank\"").len(), 1, "no preset, no keys");
+    }
+
+    #[test]
+    fn a_model_of_another_kind_takes_nothing_from_the_preset() {
+        let table = completed("encoder.model.kind = \"cnn\"\npreset = \"tabular\" # as the recipe says\n");
+        assert_eq!(table["encoder"]["model"].as_table().map(Table::len), Some(1));
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let refused = |text: &str| parse::<Table>(text, &PARTY_PRESETS).unwrap_err().to_string();
+        assert_eq!(
+            refused("a = 1\npreset = \"sound\""),
+            "line 2: preset must be one of \"tabular\", \"image\""
+        );
+        assert_eq!(refused("preset = 3"), "line 1: preset must be one of \"tabular\", \"image\"");
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Other {
+            #[expect(dead_code, reason = "only its errors are looked at")]
+            run: Table,
+        }
+        let presets = [Preset { name: "run", texts: ["[run]\nepochs = 1", ""] }];
+        let error = parse::<Other>("preset = \"run\"\nother = 1\n", &presets).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("unknown field `other`"), "{error}");
+        let unknown = parse::<Other>("preset = \"run\"\nrun = { }", &[]).unwrap_err().to_string();
+        assert!(unknown.contains("unknown field `preset`"), "{unknown}");
+    }
+}

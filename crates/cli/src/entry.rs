@@ -1,0 +1,47 @@
+//! From a program's arguments to its exit code.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hashvfl_files::complain;
+use tracing_subscriber::EnvFilter;
+
+/// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
+/// and a non-zero exit code.
+pub fn entry<A, I, T>(arguments: I, run: fn(A) -> anyhow::Result<()>) -> ExitCode
+where
+    A: Parser,
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = match A::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; a closed pipe is nobody's error.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends logs to standard error, as much as `HASHVFL_LOG` asks for, `info` where it is absent.
+pub fn init_logging() {
+    let filter = EnvFilter::try_from_env("HASHVFL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        // A line of the log that nobody can read is no reason to stop.
+        .log_internal_errors(false)
+        .try_init();
+}

@@ -1,0 +1,97 @@
+//! Sources of record ids without values: of records that are served, and of those that a client asks about.
+
+use std::fmt::Debug;
+use std::ops::DerefMut;
+use std::path::Path;
+
+use hashvfl_core::Digest;
+
+use crate::error::TableError;
+
+/// A source of record ids. They are handed on one by one, so that a file of any length needs little memory.
+pub trait IdSource: Debug {
+    /// How many columns are an id together.
+    fn key_columns(&self) -> usize;
+
+    /// Makes relative paths relative to `folder`, usually that of the configuration file.
+    fn resolve(&mut self, folder: &Path);
+
+    /// At least the number of ids; exact but for text files, whose lines are counted.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn count_at_most(&self) -> Result<u64, TableError>;
+
+    /// Hands every id to `each`, in order. An id may come more than once: only its reader knows whether that is wrong. An
+    /// error of `each` ends the reading and is returned.
+    ///
+    /// Returns a digest of all records if the source has no files, as a query has none; otherwise `None`.
+    ///
+    /// # Errors
+    /// When a file cannot be read, a column is not there, or a record has no id. No error shows an id.
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    ) -> Result<Option<Digest>, TableError>;
+}
+
+/// A configuration or a box of a source is itself a source.
+impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
+    fn key_columns(&self) -> usize {
+        self.deref().key_columns()
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        self.deref_mut().resolve(folder);
+    }
+
+    fn count_at_most(&self) -> Result<u64, TableError> {
+        self.deref().count_at_most()
+    }
+
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    ) -> Result<Option<Digest>, TableError> {
+        self.deref().read(each)
+    }
+}
+
+impl dyn IdSource + '_ {
+    /// Hands every id to `each`, in order. The errors of `each` may be of any type.
+    ///
+    /// # Errors
+    /// As [`IdSource::read`], and the first error of `each`.
+    pub fn visit<E: From<TableError>>(&self, each: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        self.visit_all(each).map(drop)
+    }
+
+    /// The same; returns what [`IdSource::read`] returns.
+    pub(crate) fn visit_all<E: From<TableError>>(
+        &self,
+        mut each: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<Option<Digest>, E> {
+        let mut stopped_by = None;
+        let outcome = self.read(&mut |id| {
+            each(id).map_err(|error| {
+                stopped_by = Some(error);
+                TableError::Stopped
+            })
+        });
+        match stopped_by {
+            Some(error) => Err(error),
+            None => Ok(outcome?),
+        }
+    }
+}
+
+/// Hands on the ids of records that are known by their numbers, from "0".
+pub(crate) fn read_numbers(
+    records: u64,
+    each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+) -> Result<Option<Digest>, TableError> {
+    for number in 0..records {
+        each(&number.to_string())?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,80 @@
+//! Where a table's rows go while a source is read: into memory, or into a cache on disk.
+
+use std::path::Path;
+
+use crate::encoding::content::Content;
+use crate::error::TableError;
+use crate::limits::{check_size, reserve_values};
+use crate::table::matrix::Matrix;
+use crate::table::{ImageShape, Table};
+
+/// Takes rows of values.
+pub trait RowSink {
+    /// Is called once before the first row. `rows` counts the rows, or slightly more; it is called only if that is of use.
+    ///
+    /// # Errors
+    /// When there is no room for the rows, or they cannot be counted.
+    fn start(
+        &mut self,
+        columns: usize,
+        rows: &mut dyn FnMut() -> Result<u64, TableError>,
+    ) -> Result<(), TableError>;
+
+    /// Checks that so many rows and columns are within the limits.
+    ///
+    /// # Errors
+    /// When they are not; the error names `path`.
+    fn check(&self, path: &Path, rows: u64, columns: usize) -> Result<(), TableError>;
+
+    /// Takes one row, a value per column. NaN stands for a missing value.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    fn push(&mut self, row: &[f32]) -> Result<(), TableError>;
+}
+
+/// In memory, row by row.
+impl RowSink for Vec<f32> {
+    fn start(
+        &mut self,
+        columns: usize,
+        rows: &mut dyn FnMut() -> Result<u64, TableError>,
+    ) -> Result<(), TableError> {
+        *self = reserve_values(rows()?, columns as u64)?;
+        Ok(())
+    }
+
+    fn check(&self, path: &Path, rows: u64, columns: usize) -> Result<(), TableError> {
+        check_size(path, rows, columns as u64)
+    }
+
+    fn push(&mut self, row: &[f32]) -> Result<(), TableError> {
+        if self.capacity() - self.len() < row.len() {
+            let values = (self.len() + row.len()) as u64;
+            self.try_reserve(row.len()).map_err(|_| TableError::OutOfMemory { values })?;
+        }
+        self.extend_from_slice(row);
+        Ok(())
+    }
+}
+
+/// All of a table but its values.
+pub struct Frame {
+    /// The record ids, one per row, each once.
+    pub ids: Vec<String>,
+    /// The columns' names.
+    pub names: Vec<String>,
+    /// What each column holds.
+    pub contents: Vec<Content>,
+    /// Set when the columns are an image's pixels.
+    pub image: Option<ImageShape>,
+}
+
+impl Frame {
+    /// The table with these values: `[rows, columns]`.
+    pub(crate) fn with(self, values: Vec<f32>) -> Table {
+        let Self { ids, names, contents, image } = self;
+        let matrix = Matrix::from_checked(names.len(), values);
+        Table { ids, names, contents, matrix, image }
+    }
+}

@@ -1,0 +1,21 @@
+//! Training: what a party does without a command.
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::releases::Releases;
+use crate::state::StateFolder;
+use crate::{detectors, response_key, training};
+
+/// Joins the run of a config, and works until the coordinator ends it. What was learned is in the state folder then.
+///
+/// # Errors
+/// If the data do not fit the config, another process has the state folder or the ledger open, the policy does not allow
+/// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
+pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
+    let state = StateFolder::open(config)?;
+    response_key::keep(config)?;
+    let prepared = Prepared::load(config)?;
+    detectors::check(config, &prepared.plan)?;
+    let releases = Releases::open(config, &prepared)?;
+    training::join(config, prepared, &state, releases)
+}
