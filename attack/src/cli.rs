@@ -16,10 +16,10 @@ use crate::evaluation;
 use crate::evidence::manifest::Manifest;
 use crate::report::{Report, text, write};
 
-/// Attacks what a run really sent, and says how much of the columns can be had back.
+/// Attack what a run really sent, and say how much of the columns can be reconstructed.
 ///
-/// Works on the transcript that the coordinator kept (`transcript = true` in its config) and on a manifest that
-/// names the truth, which only whoever evaluates has. Run it inside the trust boundary of all that take part.
+/// It reads the transcript that the coordinator kept (`transcript = true` in its config) and a manifest that names the
+/// true columns and labels, which only the evaluator has. Run it inside the trust boundary of all organisations.
 #[derive(Debug, Parser)]
 #[command(name = "attack", version)]
 struct Arguments {
@@ -29,27 +29,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a manifest: configs, tables and models of a finished run, each with its SHA-256.
+    /// Write a manifest: the configs, tables and models of a finished run, each with its SHA-256.
     Manifest {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
         coordinator: PathBuf,
-        /// A party's config file; once for each party, in the run's order.
+        /// A party's config file. Repeat it for each party, in the run's order.
         #[arg(long = "party", value_name = "FILE", required = true)]
         parties: Vec<PathBuf>,
         /// The file to write.
         #[arg(long, value_name = "FILE", default_value = "manifest.toml")]
         out: PathBuf,
     },
-    /// Carry out the attacks and write `report.html` and `report.json`.
+    /// Run the attacks and write `report.html` and `report.json`.
     Run {
-        /// What the coordinator recorded.
+        /// The transcript that the coordinator recorded.
         #[arg(long, value_name = "FILE")]
         transcript: PathBuf,
-        /// What is attacked and what the adversary is granted.
+        /// The config of the attacks: whose columns, and what the adversary is granted.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Folder for the report and the transcripts of simulated baselines; made if need be.
+        /// Folder for the report and the transcripts of simulated baselines. It is created if it does not exist.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },

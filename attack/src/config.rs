@@ -17,32 +17,32 @@ pub struct AttackConfig {
     /// The party of the coordinator's own organisation, whose columns the adversary has; absent: it has none.
     #[serde(default)]
     pub own: Option<PartyName>,
-    /// Shares of the records that the adversary has as auxiliary ones, each at most 0.5. The last is used where one
-    /// share must do.
+    /// Fractions of the records that the adversary has as auxiliary ones, each at most 0.5, rising. The last is used where
+    /// one must do.
     #[serde(default = "default_fractions")]
     pub auxiliary_fractions: Vec<f64>,
     /// Code lengths at which the run is repeated in this process; may be empty.
     #[serde(default)]
     pub bits: Vec<usize>,
-    /// Epsilons a bit of randomised response at which the run is repeated in this process; may be empty. A draw of a code
-    /// costs `run.bits` times as much, and draws add up.
+    /// Epsilons per bit of randomised response at which the run is repeated in this process; may be empty. A draw of a
+    /// code costs `run.bits` times as much, and draws add up.
     #[serde(default)]
     pub randomised_response: Vec<f64>,
     /// Whether the run is repeated in this process with encode-once training, to compare.
     #[serde(default)]
     pub encode_once: bool,
-    /// Whether a party's inference of labels from its gradients is tried, on the run repeated in this process.
+    /// Whether a party tries to infer labels from its gradients, on the run repeated in this process.
     #[serde(default)]
     pub label_inference: bool,
     /// With label inference, noise on gradients with which the run is repeated as well (`run.gradient_noise`).
     #[serde(default)]
     pub gradient_noise: Vec<f64>,
-    /// Whether more is tried than reconstruction with codes and columns of the same records: attributes, membership,
+    /// Whether more is tried than reconstruction from codes with columns of the same records: attributes, membership,
     /// substitutes of the bottom model that need no query, auxiliary records of other classes, predictions alone.
     #[serde(default)]
     pub further_attacks: bool,
-    /// How often the run is trained, its own training counted: how far figures move with first weights, and whether a
-    /// record can be followed from one run to another. At 1, neither is told.
+    /// How often the run is trained, its own training counted. Above 1, the report says how far figures move with first
+    /// weights, and whether a record can be followed from one run to another.
     #[serde(default = "once")]
     pub trainings: u32,
     /// Whether the adversary is granted the victim's weights as well.
@@ -98,10 +98,10 @@ impl AttackConfig {
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = hashvfl_cli::config::parse(text, &[])?;
         config.manifest = folder.join(&config.manifest);
-        let fits = |share: &f64| *share > 0.0 && *share <= 0.5;
+        let fits = |fraction: &f64| *fraction > 0.0 && *fraction <= 0.5;
         ensure!(
             !config.auxiliary_fractions.is_empty() && config.auxiliary_fractions.iter().all(fits),
-            "auxiliary_fractions must be one or more shares above 0 and at most 0.5"
+            "auxiliary_fractions must be one or more fractions above 0 and at most 0.5"
         );
         ensure!(
             config.auxiliary_fractions.is_sorted_by(|a, b| a < b),
@@ -112,8 +112,8 @@ impl AttackConfig {
         Ok(config)
     }
 
-    /// The largest share.
-    pub fn share(&self) -> f64 {
+    /// The largest fraction of auxiliary records.
+    pub fn auxiliary_fraction(&self) -> f64 {
         self.auxiliary_fractions.last().copied().unwrap_or(0.5)
     }
 }

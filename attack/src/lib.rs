@@ -1,24 +1,23 @@
-//! Attacks on what a HashVFL run really sent: how much of the columns and labels can be had back.
+//! Attacks on what a HashVFL run really sent: how much of the columns and labels they reconstruct.
 //!
 //! ```text
-//! transcript -> observed --.                         .-> score (holds the truth of targets)
-//! manifest -> evidence -----+-> scene -> attacks ----+
-//! simulate (floats, other d) '   (auxiliary records) '-> report (HTML, JSON)
+//! transcript -> evidence::observed --.                                   .-> score (holds the truth of targets)
+//! manifest -> evidence --------------+-> attacks, one after the other ---+
+//! evidence::simulation (floats, ...) '   (auxiliary records)             '-> report (HTML, JSON)
 //! ```
 //!
-//! An attack is handed what it declares to know: facts of `knowledge` and auxiliary records. Truth of target
-//! records reaches `score` alone.
+//! `attacks` lists all attacks. Each is handed what it declares to know: facts of `evidence::knowledge` and auxiliary
+//! records. Truth of target records reaches `evaluation::score` alone.
 
-pub mod active;
+mod attacks;
 mod cli;
 mod config;
 mod evaluation;
 mod evidence;
-mod inference;
 pub mod metrics;
-mod reconstruction;
 pub mod report;
 
+pub use attacks::{AttackId, active};
 pub use cli::{entry, run};
 pub use config::AttackConfig;
 pub use evidence::manifest::Manifest;

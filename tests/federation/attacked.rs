@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hashvfl_attack::report::{AttackResult, CutKind, Report, names};
-use hashvfl_attack::{AttackConfig, Manifest};
+use hashvfl_attack::report::{
+    AttackResult, Change, CheckId, CutKind, Knowledge, Metric, Population, Report, Victim,
+};
+use hashvfl_attack::{AttackConfig, AttackId, Manifest};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_transcript::{RecordedKind, Recording, Step, ValueEncoding};
@@ -33,7 +35,7 @@ fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
 
 fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
     let result = report.results.iter().find(|result| wanted(result)).expect("an attack");
-    result.metrics[names::SKILL].value
+    result.metrics[&Metric::Skill].value
 }
 
 #[test]
@@ -53,7 +55,8 @@ fn a_run_without_some_records_is_attacked_without_them() {
     let config = AttackConfig { further_attacks: false, trainings: 1, ..config };
     let out = fixture.path("attacks");
     let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
-    let trained = |result: &AttackResult| result.victim.contains("training records");
+    let columns = Victim::Columns { party: config.victim.clone(), of: Population::Training };
+    let trained = |result: &AttackResult| result.victim == columns;
     let rows = |result: &AttackResult| (result.auxiliary_rows + result.target_rows) as u64;
     let most = report.results.iter().filter(|result| trained(result)).map(rows).max();
     // Half of 400 records are the test's.
@@ -82,7 +85,7 @@ fn codes_are_attacked_beside_their_baselines() {
     }
     let mean = |cut: CutKind| {
         skill(&report, |result| {
-            (result.attack.as_str(), result.cut, result.releases) == (names::CONDITIONAL_MEAN, cut, 1)
+            (result.attack, result.cut, result.releases) == (AttackId::ConditionalMean, cut, 1)
                 && result.knowledge.is_empty()
         })
     };
@@ -90,56 +93,54 @@ fn codes_are_attacked_beside_their_baselines() {
     // Eight bits and eight floats of three columns: the floats give nearly all of them away.
     assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
     assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
-    let found = |attack: &str, cut: CutKind| {
+    let found = |attack: AttackId, cut: CutKind| {
         let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
         of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
     };
     // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
-    let query_free = |cut| found("query-free", cut).metrics[names::SKILL].value;
+    let query_free = |cut| found(AttackId::QueryFree, cut).metrics[&Metric::Skill].value;
     assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
     assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
-    found("FORA", CutKind::Codes);
+    found(AttackId::Fora, CutKind::Codes);
     for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
-        let added = found("linkage across runs", cut).metrics[names::ADDED];
+        let added = found(AttackId::Linkage, cut).metrics[&Metric::Added];
         assert!(added.value > 0.02, "a record is followed from one run to another: {added:?}");
-        let area = found("membership by the top model's loss", cut).metrics[names::AUC].value;
+        let area = found(AttackId::MembershipByLoss, cut).metrics[&Metric::Auc].value;
         assert!((0.35..0.95).contains(&area), "{area}");
     }
-    let attribute = found("attribute inference", CutKind::SimulatedFloats);
-    assert!(attribute.victim.contains("telecom's column c"), "{}", attribute.victim);
-    let (reached, added) = (attribute.metrics[names::BALANCED], attribute.metrics[names::ADDED]);
+    let attribute = found(AttackId::AttributeInference, CutKind::SimulatedFloats);
+    assert!(
+        matches!(&attribute.victim, Victim::Column { party, column, .. } if *party == config.victim && column.starts_with('c')),
+        "{}",
+        attribute.victim
+    );
+    let (reached, added) = (attribute.metrics[&Metric::Balanced], attribute.metrics[&Metric::Added]);
     assert!(reached.value > 0.8 && added.low > 0.1, "{reached:?} {added:?}");
     // Gradients from a decoder put more of the columns into the code.
     let steered = skill(&report, |result| {
-        result.attack.contains("steered")
-            && result.defence.ends_with("weight 10")
+        result.attack == AttackId::Steering
+            && result.defence.change == Some(Change::Steered(10))
             && result.cut == CutKind::Codes
     });
     assert!(steered > codes + 0.02, "{steered} against {codes}");
-    let esa: Vec<&AttackResult> = report.results.iter().filter(|result| result.attack == "ESA").collect();
-    let bits = |result: &AttackResult| result.metrics[names::BITS].value;
+    let esa: Vec<&AttackResult> =
+        report.results.iter().filter(|result| result.attack == AttackId::Esa).collect();
+    let bits = |result: &AttackResult| result.metrics[&Metric::Bits].value;
     assert!(bits(esa[0]) > 0.9, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
     assert!(bits(esa[1]) < bits(esa[0]));
-    let given = |attack: &str| found(attack, CutKind::Predictions).metrics[names::SKILL].value;
-    assert!(
-        given("conditional mean given predictions") > 0.02,
-        "{}",
-        given("conditional mean given predictions")
-    );
+    let given = |attack: AttackId| found(attack, CutKind::Predictions).metrics[&Metric::Skill].value;
+    assert!(given(AttackId::PredictionMean) > 0.02, "{}", given(AttackId::PredictionMean));
     // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
-    assert!(given("GRNA") > 0.05, "{}", given("GRNA"));
+    assert!(given(AttackId::Grna) > 0.05, "{}", given(AttackId::Grna));
     // Who has the architecture alone finds what the codes leave open, without a record of its own.
-    let unsplit = found("UnSplit", CutKind::Codes).metrics[names::SKILL];
+    let unsplit = found(AttackId::UnSplit, CutKind::Codes).metrics[&Metric::Skill];
     assert!(unsplit.low > 0.0, "{unsplit:?}");
     assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
-    let reidentified = found("re-identification", CutKind::Codes).metrics[names::ADDED];
+    let reidentified = found(AttackId::Reidentification, CutKind::Codes).metrics[&Metric::Added];
     assert!(reidentified.low > 0.0, "{reidentified:?}");
-    let shifted: Vec<&AttackResult> = report
-        .results
-        .iter()
-        .filter(|result| result.knowledge.iter().any(|known| known.contains("of 2 classes alone")))
-        .collect();
-    let gain = shifted[1].metrics[names::ADDED];
+    let shifted: Vec<&AttackResult> =
+        report.results.iter().filter(|result| result.knowledge.contains(&Knowledge::HalfOfClasses)).collect();
+    let gain = shifted[1].metrics[&Metric::Added];
     assert!(shifted[0].is_baseline() && gain.value > 0.02, "{gain:?}");
     assert!(
         report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
@@ -190,9 +191,9 @@ fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     let (transcript, config) = finished(&mut fixture);
     let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
     // The model and the columns give the codes that were sent, but for so many flips.
-    let same = report.checks.iter().find(|check| check.name.contains("transcript's codes")).unwrap();
+    let same = report.checks.iter().find(|check| check.name == CheckId::SameCodes).unwrap();
     assert!(same.held, "{}", same.detail);
-    let leaked = skill(&report, |result| result.attack == names::CONDITIONAL_MEAN && result.releases == 1);
+    let leaked = skill(&report, |result| result.attack == AttackId::ConditionalMean && result.releases == 1);
     assert!(leaked < 0.3, "{leaked}");
-    assert!(report.defence.contains("epsilon 0.5 a bit, 4 a draw"), "{}", report.defence);
+    assert!(report.defence.to_string().contains("epsilon 0.5 a bit, 4 a draw"), "{}", report.defence);
 }

@@ -1,38 +1,109 @@
-//! The whole evaluation of one run: every attack at every cut, with its baselines, into one report.
+//! The whole evaluation of one run: every attack of the registry, into one report.
 
-pub(crate) mod checks;
+pub(crate) mod attack;
+mod checks;
 pub(crate) mod context;
-pub(crate) mod positive_control;
-pub(crate) mod registry;
-pub(crate) mod replicates;
-pub(crate) mod report_text;
+mod describe;
+pub(crate) mod findings;
 pub(crate) mod score;
-pub(crate) mod sweeps;
+mod utility;
 pub(crate) mod victim;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
-use hashvfl_core::RunSettings;
 use hashvfl_core::codes::randomised_response::cost_in_words;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_transcript::Recording;
 
+use crate::attacks;
 use crate::config::AttackConfig;
-use crate::evaluation::context::Start;
-use crate::evaluation::victim::{AttackSurface, Findings, TEST, TRAINING, VictimContext};
+use crate::evaluation::attack::not_tried;
+use crate::evaluation::findings::{AttackOutcome, Findings};
+use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::Evidence;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::inference::label_defences::LabelFindings;
-use crate::reconstruction::inversion::Matching;
-use crate::report::{CutKind, NONE_PROVEN, Report, VERSION};
+use crate::report::{CutKind, Defence, Metric, NONE_PROVEN, Report, Sent, VERSION};
+
+/// What the run sent, and what it would have sent without hashing.
+pub struct Surfaces<'a> {
+    /// The codes of the run that was recorded.
+    pub codes: AttackSurface<'a>,
+    /// Floats of the same run in this process.
+    pub floats: AttackSurface<'a>,
+    /// The same floats at one bit each.
+    pub one_bit: AttackSurface<'a>,
+}
+
+impl<'a> Surfaces<'a> {
+    /// All three, in this order.
+    pub fn all(&self) -> [&AttackSurface<'a>; 3] {
+        [&self.codes, &self.floats, &self.one_bit]
+    }
+}
+
+/// An evaluation at work: what attacks are handed, and where they put what they found.
+pub struct PrivacyEvaluation<'a> {
+    /// The victim, its records and what the adversary is granted.
+    pub victim: &'a VictimContext<'a>,
+    /// What is attacked.
+    pub surfaces: &'a Surfaces<'a>,
+    /// Folder for transcripts of repetitions.
+    pub out: &'a Path,
+    /// Hears what is being done.
+    pub tell: &'a mut dyn FnMut(&str),
+    /// What was found so far.
+    pub findings: Findings,
+    /// Why some attacks were not tried.
+    pub not_tried: Vec<String>,
+}
+
+impl PrivacyEvaluation<'_> {
+    /// Says what is being done.
+    pub fn say(&mut self, what: &str) {
+        (self.tell)(what);
+    }
+
+    /// Keeps what an attack found.
+    pub fn keep(&mut self, attacked: AttackOutcome) {
+        self.findings.keep(attacked);
+    }
+
+    /// Keeps a guess of test records' columns from one code, with what it gains over the conditional mean of that code.
+    pub fn keep_beside_mean(&mut self, mut attacked: AttackOutcome) {
+        let (defence, victim) = (&attacked.result.defence, &attacked.result.victim);
+        if let Some(mean) = self.findings.conditional_mean_of_code(defence, victim) {
+            let gain = self.victim.test.scorer.gain(&attacked.errors, &mean.errors);
+            attacked.result.metrics.insert(Metric::SkillOverConditionalMean, gain);
+        }
+        self.keep(attacked);
+    }
+
+    /// Runs every attack of the registry whose needs are met.
+    fn run_all(&mut self) -> anyhow::Result<()> {
+        for attack in attacks::ALL {
+            let about = attack.about();
+            if let Some(reason) = not_tried(&about, self.victim) {
+                self.not_tried.push(reason);
+                continue;
+            }
+            self.say(about.title);
+            let before = self.findings.attacked.len();
+            attack.run(self).with_context(|| about.title)?;
+            self.findings.check_knowledge(&about, before)?;
+        }
+        Ok(())
+    }
+}
 
 /// Evaluates the run of `recording`.
+///
+/// # Errors
+/// If transcript, manifest and config are not of one run, or lack what an attack needs.
 pub fn evaluate(
     recording: &Recording,
     manifest: &Manifest,
@@ -40,181 +111,73 @@ pub fn evaluate(
     out: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
+    let evidence = load(recording, manifest)?;
+    let victim = VictimContext::new(&evidence, config)?;
+    let run = &evidence.coordinator.run;
+    let observed = Observed::new(recording)?;
+    tell("simulating the same run with floats at the cut");
+    let variant = RunVariant::new(run, CutLayer::SimulatedFloat);
+    let floats = simulate(&evidence, &variant, &out.join("simulated-floats.parquet"))?;
+    let one_bit = floats.observed.quantised(victim.test.split.auxiliary(config.auxiliary_fraction()));
+    let surfaces = surfaces(&evidence, &observed, &floats, &one_bit)?;
+    let mut evaluation = PrivacyEvaluation {
+        victim: &victim,
+        surfaces: &surfaces,
+        out,
+        tell,
+        findings: Findings::default(),
+        not_tried: Vec::new(),
+    };
+    evaluation.run_all()?;
+    evaluation.say("checks on the evaluation itself");
+    evaluation.findings.checks.push(checks::shuffled(&victim, &surfaces.codes)?);
+    evaluation.findings.checks.push(checks::same_codes(&victim, &surfaces.codes)?);
+    evaluation.price_surfaces();
+    evaluation.findings.put_gains(config.seed);
+    Ok(report(recording, evaluation, &floats.head))
+}
+
+/// The truth and the models, of the records that the transcript holds.
+fn load(recording: &Recording, manifest: &Manifest) -> anyhow::Result<Evidence> {
     let run = CoordinatorConfig::read(&manifest.coordinator)?.run;
     run.check_digest(&recording.header.settings_sha256).context("the transcript")?;
     let mut evidence = Evidence::load(manifest)?;
     evidence.check(recording)?;
     evidence.leave_out(recording)?;
-    let mut victim_context = VictimContext::new(&evidence, config)?;
-    let run = &evidence.coordinator.run;
-    let observed = Observed::new(recording)?;
-    tell("simulating the same run with floats at the cut");
-    let floats = simulate(
-        &evidence,
-        &RunVariant::new(run, CutLayer::SimulatedFloat),
-        &out.join("simulated-floats.parquet"),
-    )?;
+    Ok(evidence)
+}
 
-    victim_context.undefended = floats.utility;
-    let victim_context = victim_context;
-    let mut findings = Findings::default();
-    tell("attacking what the run sent");
+fn surfaces<'a>(
+    evidence: &'a Evidence,
+    observed: &'a Observed,
+    floats: &'a Simulated,
+    one_bit: &'a Observed,
+) -> anyhow::Result<Surfaces<'a>> {
+    let run = &evidence.coordinator.run;
     let codes = AttackSurface {
-        observed: &observed,
+        observed,
         encoders: evidence.owners.iter().map(|owner| &owner.encoder).collect(),
         top: Some(&evidence.top),
         cut: CutKind::Codes,
-        defence: match cost_in_words(run) {
-            None => format!("hash codes, d = {}", run.bits),
-            Some(cost) => format!("hash codes, d = {}, randomised response: {cost}", run.bits),
-        },
+        defence: Defence::new(Sent::Codes { bits: run.bits, response: cost_in_words(run) }),
         value_bits: 1,
+        utility: Some(test_metric(evidence)?),
     };
-    victim_context.baselines(&codes, &mut findings)?;
-    let strongest = victim_context.attack(&codes, &mut findings)?;
-    if config.white_box {
-        let before = AttackSurface { cut: CutKind::BeforeSign, value_bits: 32, ..codes.clone() };
-        let attacked = victim_context.frozen_context(&before).white_box(
-            &victim_context.owner.encoder,
-            Matching::Value,
-            Start::Mean,
-        )?;
-        findings.keep(attacked);
-    }
-    tell("attacking the floats, and the same floats at one bit each");
-    let open = AttackSurface {
+    let floats = AttackSurface {
         observed: &floats.observed,
         encoders: floats.encoders.iter().collect(),
         top: Some(&floats.top),
         cut: CutKind::SimulatedFloats,
-        defence: format!("none, {} floats", run.bits),
+        defence: Defence::new(Sent::Floats { count: run.bits }),
         value_bits: 32,
+        utility: Some(floats.utility),
     };
-    victim_context.attack(&open, &mut findings)?;
-    if let Some(encoder) = open.encoders.get(victim_context.victim) {
-        let attack_context = victim_context.frozen_context(&open);
-        let doors = (1..).map_while(|blocks| attack_context.positive_control(encoder, blocks));
-        doors.flatten().for_each(|attacked| findings.keep(attacked));
-    }
-    let one_bit = floats.observed.quantised(victim_context.frozen.auxiliary(config.share()));
-    let quantised = AttackSurface {
-        observed: &one_bit,
-        encoders: Vec::new(),
-        top: None,
-        cut: CutKind::SimulatedQuantised,
-        defence: format!("{} floats at 1 bit each", run.bits),
-        value_bits: 1,
-    };
-    victim_context.attack(&quantised, &mut findings)?;
-
-    let mut steered = Vec::new();
-    if config.further_attacks {
-        steered = victim_context.remaining_attacks(out, tell, [&codes, &open, &quantised], &mut findings)?;
-    }
-    tell("leakage over epochs");
-    let mut charts = vec![victim_context.over_epochs(&[&codes, &open], &mut findings)?];
-    tell("leakage over the auxiliary share, and checks on the harness");
-    let (over_auxiliary_fraction, mut checks) = victim_context.over_auxiliary_fraction(&codes)?;
-    charts.push(over_auxiliary_fraction);
-    checks.push(victim_context.shuffled(&codes)?);
-    checks.push(victim_context.same_codes(&codes)?);
-
-    let (bits, metric) = (format!("d = {}", run.bits), summary_metric(&evidence)?);
-    let mut utility = vec![
-        victim_context.utility(("hash codes", bits.clone()), metric, &findings, (&codes, TEST)),
-        victim_context.utility(("hash codes, all epochs", bits), metric, &findings, (&codes, TRAINING)),
-        victim_context.utility(
-            ("none", format!("{} floats", run.bits)),
-            floats.utility,
-            &findings,
-            (&open, TEST),
-        ),
-    ];
-    utility.extend(steered);
-    if config.encode_once {
-        tell("simulating encode-once training");
-        let (point, curve) = victim_context.encode_once(out, &mut findings)?;
-        utility.push(point);
-        charts[0].curves.push(curve);
-    }
-    for epsilon in &config.randomised_response {
-        let draw = epsilon * run.bits as f64;
-        tell(&format!("simulating randomised response with epsilon {epsilon} a bit, {draw} a draw"));
-        utility.push(victim_context.responding(out, *epsilon, &strongest, &mut findings)?);
-    }
-    if !config.bits.is_empty() {
-        charts.push(victim_context.over_bits(out, tell, &strongest, &mut utility, &mut findings)?);
-    }
-    let mut spreads = Vec::new();
-    if config.trainings > 1 {
-        let utilities = [metric, floats.utility];
-        spreads = victim_context.train_replicates(
-            out,
-            tell,
-            ([&codes, &open], &strongest),
-            utilities,
-            &mut findings,
-        )?;
-    }
-    let (mut labels, mut label_utility) = (Vec::new(), Vec::new());
-    if config.label_inference {
-        let LabelFindings { results, chart, utility } = victim_context.label_inference(out, tell)?;
-        (labels, label_utility) = (results, utility);
-        charts.push(chart);
-    }
-    let mut report = Report {
-        version: VERSION,
-        title: format!("run {}, columns of {}", recording.header.run_id, config.victim),
-        data: victim_context.data(),
-        run: run_facts(recording, &floats),
-        defence: codes.defence.clone(),
-        settings: recording.header.settings.clone(),
-        reproduce: victim_context.reproduce(),
-        grids: victim_context.pictures(&findings).into_iter().collect(),
-        results: findings.attacked.iter().map(|attacked| attacked.result.clone()).chain(labels).collect(),
-        charts,
-        utility,
-        label_utility,
-        spreads,
-        utility_metric: format!("{} on test records", metric_name(run)),
-        checks,
-        lower_bound: NONE_PROVEN.to_string(),
-        not_tried: not_tried(config),
-    };
-    findings.put_gains(&mut report, config.seed);
-    Ok(report)
+    let defence = Defence::new(Sent::OneBitFloats { count: run.bits });
+    Ok(Surfaces { codes, floats, one_bit: AttackSurface::quantised(one_bit, defence) })
 }
 
-/// What a reader must not take for covered, whatever the config.
-const NOT_TRIED: [&str; 7] = [
-    "PCAT, SDAR: substitutes that learn along with the run",
-    "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a watch against it)",
-    "collusion of parties with the coordinator beyond its own organisation's columns",
-    "boosted trees as regressions, generative priors as penalties",
-    "membership inference by shadow models of the whole run (LiRA)",
-    "linkage without any record that is known in both runs",
-    "an adversary with other side information than the report's knowledge column says",
-];
-
-fn not_tried(config: &AttackConfig) -> Vec<String> {
-    let off = [
-        (config.label_inference, "label inference by a passive party from its gradients (label_inference)"),
-        (
-            config.further_attacks,
-            "attribute and membership inference, query-free and FORA's substitutes, UnSplit, auxiliary records of other \
-             classes, predictions (GRNA, ESA), gradients that steer (further_attacks)",
-        ),
-        (config.trainings > 1, "other first weights, linkage of records across runs (trainings)"),
-    ];
-    let off = off.into_iter().filter(|(tried, _)| !tried).map(|(_, what)| what);
-    NOT_TRIED.into_iter().chain(off).map(str::to_string).collect()
-}
-
-fn metric_name(run: &RunSettings) -> &'static str {
-    hashvfl_learning::top::loss::Evaluation::metric_name(run.task)
-}
-
-fn summary_metric(evidence: &Evidence) -> anyhow::Result<f64> {
+/// The task's metric on test records, as the run's summary has it.
+fn test_metric(evidence: &Evidence) -> anyhow::Result<f64> {
     let path = evidence.coordinator.state.join("summary.json");
     let text = std::fs::read(&path)
         .with_context(|| format!("cannot read {}: has the run finished?", path.display()))?;
@@ -223,13 +186,25 @@ fn summary_metric(evidence: &Evidence) -> anyhow::Result<f64> {
     Ok(test.metric(evidence.coordinator.run.task))
 }
 
-fn run_facts(recording: &Recording, floats: &Simulated) -> BTreeMap<String, String> {
-    let header = &recording.header;
-    BTreeMap::from([
-        ("run".to_string(), header.run_id.to_string()),
-        ("recorded by".to_string(), header.recorder.clone()),
-        ("what was recorded".to_string(), format!("{:?}, {} steps", header.cut, recording.steps.len())),
-        ("head of the transcript's chain (SHA-256)".to_string(), recording.head.to_string()),
-        ("head of the simulated floats' transcript".to_string(), floats.head.clone()),
-    ])
+fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &str) -> Report {
+    let PrivacyEvaluation { victim, surfaces, findings, not_tried, .. } = evaluation;
+    Report {
+        version: VERSION,
+        title: format!("run {}, columns of {}", recording.header.run_id, victim.config.victim),
+        data: describe::data(victim),
+        run: describe::run_facts(recording, floats_head),
+        defence: surfaces.codes.defence.clone(),
+        settings: recording.header.settings.clone(),
+        reproduce: describe::reproduce(victim.config),
+        grids: describe::pictures(victim, surfaces, &findings).into_iter().collect(),
+        results: findings.attacked.into_iter().map(|attacked| attacked.result).collect(),
+        charts: findings.charts.into_values().collect(),
+        utility: findings.utility,
+        label_utility: findings.label_utility,
+        spreads: findings.spreads,
+        utility_metric: format!("{} on test records", describe::task_metric(victim)),
+        checks: findings.checks,
+        lower_bound: NONE_PROVEN.to_string(),
+        not_tried: attacks::BEYOND.iter().map(|what| what.to_string()).chain(not_tried).collect(),
+    }
 }

@@ -1,16 +1,11 @@
 //! Scores guesses of columns. Only this holds the truth of target records.
 
-use std::collections::BTreeMap;
-
 use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
+use crate::attacks::reconstruction::regression::column_means;
 use crate::metrics::{Bootstrap, attribute, error, image, reidentify, worst};
-use crate::reconstruction::regression::column_means;
-use crate::report::{Estimate, names};
-
-/// Most records among which one is looked for again.
-const CANDIDATES: usize = 1000;
+use crate::report::{Estimate, Metric, Metrics};
 
 /// Most values of a column for which balanced accuracy is told.
 pub const FEW_VALUES: usize = 10;
@@ -35,8 +30,8 @@ pub struct Scorer {
 
 /// A guess that has been scored.
 pub struct Scored {
-    /// Figures by name.
-    pub metrics: BTreeMap<String, Estimate>,
+    /// Its figures.
+    pub metrics: Metrics,
     /// Squared error of each target.
     pub errors: Vec<f64>,
 }
@@ -53,6 +48,11 @@ pub fn moments(matrix: &Matrix, records: &[u32]) -> (Vec<f32>, Vec<f32>) {
     (mean, deviation.into_iter().map(f32::sqrt).collect())
 }
 
+/// The values of some rows.
+fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().map(|row| values[*row]).collect()
+}
+
 /// Least value and range.
 fn span(values: &[f32]) -> (f32, f32) {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
@@ -67,7 +67,8 @@ impl Scorer {
         matrix: &Matrix,
         image: Option<[usize; 3]>,
         labels: &Labels,
-        (auxiliary, targets): (&[u32], &[u32]),
+        auxiliary: &[u32],
+        targets: &[u32],
         seed: u64,
     ) -> Self {
         let (mean, deviation) = moments(matrix, auxiliary);
@@ -141,40 +142,40 @@ impl Scorer {
 
     /// Scores a guess [targets, columns].
     pub fn score(&self, guess: &[f32], columns: usize) -> Scored {
-        let errors = self.errors(guess, columns);
-        let mut metrics = BTreeMap::new();
-        let mut put = |name: &str, estimate: Estimate| metrics.insert(name.to_string(), estimate);
-        put(names::MSE, self.bootstrap.mean(&errors));
-        put(names::SKILL, self.bootstrap.skill(&errors, &self.mean_errors));
-        if let Some(class_errors) = &self.class_errors {
-            put(names::SKILL_CLASS, self.bootstrap.skill(&errors, class_errors));
-        }
-        let pick =
-            |values: &[f64], rows: &[usize]| -> Vec<f64> { rows.iter().map(|row| values[*row]).collect() };
-        let worst = |rows: &[usize]| {
-            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::SHARE)
-        };
-        put(names::WORST, self.bootstrap.estimate(errors.len(), worst));
-        let few = errors.len().min(CANDIDATES) * self.kept.len();
         let scaled = self.scaled(guess, columns);
-        put(
-            names::TOP1,
-            self.bootstrap.mean(&reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len())),
-        );
-        if self.image.is_none() {
-            self.put_columns(&scaled, &mut metrics);
+        let errors = error::squared_errors(&self.truth, &scaled, self.kept.len());
+        let few = errors.len().min(reidentify::CANDIDATES) * self.kept.len();
+        let hits = reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len());
+        let worst = |rows: &[usize]| {
+            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::FRACTION)
+        };
+        let mut metrics = Metrics::from([
+            (Metric::Mse, self.bootstrap.mean(&errors)),
+            (Metric::Skill, self.bootstrap.skill(&errors, &self.mean_errors)),
+            (Metric::Worst, self.bootstrap.estimate(errors.len(), worst)),
+            (Metric::Top1, self.bootstrap.mean(&hits)),
+        ]);
+        if let Some(class_errors) = &self.class_errors {
+            metrics.insert(Metric::SkillOverClass, self.bootstrap.skill(&errors, class_errors));
         }
-        let mut put = |name: &str, estimate: Estimate| metrics.insert(name.to_string(), estimate);
-        if let Some([1, height, width]) = self.image {
-            let pairs = self.truth.chunks_exact(columns).zip(scaled.chunks_exact(columns));
-            let similar: Vec<f64> = pairs.filter_map(|(t, g)| image::ssim(t, g, height, width)).collect();
-            if similar.len() == errors.len() {
-                put(names::SSIM, self.bootstrap.mean(&similar));
-            }
-            let peak = |rows: &[usize]| image::psnr(error::mean(&pick(&errors, rows)));
-            put(names::PSNR, self.bootstrap.estimate(errors.len(), peak));
+        match self.image {
+            None => self.put_columns(&scaled, &mut metrics),
+            Some([1, height, width]) => self.put_image(&scaled, &errors, [height, width], &mut metrics),
+            Some(_) => {}
         }
         Scored { metrics, errors }
+    }
+
+    /// For grey images: structural similarity and peak signal-to-noise ratio.
+    fn put_image(&self, guess: &[f32], errors: &[f64], [height, width]: [usize; 2], metrics: &mut Metrics) {
+        let pixels = height * width;
+        let pairs = self.truth.chunks_exact(pixels).zip(guess.chunks_exact(pixels));
+        let similar: Vec<f64> = pairs.filter_map(|(t, g)| image::ssim(t, g, height, width)).collect();
+        if similar.len() == errors.len() {
+            metrics.insert(Metric::Ssim, self.bootstrap.mean(&similar));
+        }
+        let peak = |rows: &[usize]| image::psnr(error::mean(&pick(errors, rows)));
+        metrics.insert(Metric::Psnr, self.bootstrap.estimate(errors.len(), peak));
     }
 
     /// Squared error of the mean, for each target.
@@ -187,8 +188,8 @@ impl Scorer {
         self.scaled(pixels, pixels.len()).into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
     }
 
-    /// For tables: R2 of the column that is had back best, and balanced accuracy over columns with few values.
-    fn put_columns(&self, guess: &[f32], metrics: &mut BTreeMap<String, Estimate>) {
+    /// For tables: R2 of the column that is reconstructed best, and balanced accuracy over columns with few values.
+    fn put_columns(&self, guess: &[f32], metrics: &mut Metrics) {
         let width = self.kept.len();
         let records = self.truth.len() / width;
         let best = error::column_r2(&self.truth, guess, &self.mean).into_iter().enumerate();
@@ -198,7 +199,7 @@ impl Scorer {
             let reference = vec![self.mean[column]; records];
             let errors = error::squared_errors(&truth, &error::column(guess, width, column), 1);
             let reference = error::squared_errors(&truth, &reference, 1);
-            metrics.insert(names::BEST_COLUMN.into(), self.bootstrap.skill(&errors, &reference));
+            metrics.insert(Metric::BestColumn, self.bootstrap.skill(&errors, &reference));
         }
         let few: Vec<(Vec<f32>, Vec<f32>, &[f32])> = self
             .levels
@@ -209,15 +210,13 @@ impl Scorer {
             })
             .collect();
         if !few.is_empty() {
-            let pick =
-                |values: &[f32], rows: &[usize]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
             let balanced = |rows: &[usize]| {
                 let each = few.iter().map(|(truth, guess, levels)| {
                     attribute::balanced_accuracy(&pick(truth, rows), &pick(guess, rows), levels)
                 });
                 error::mean(&each.collect::<Vec<f64>>())
             };
-            metrics.insert(names::BALANCED.into(), self.bootstrap.estimate(records, balanced));
+            metrics.insert(Metric::Balanced, self.bootstrap.estimate(records, balanced));
         }
     }
 
@@ -231,7 +230,6 @@ impl Scorer {
             values.iter().map(|value| (value - self.low) * self.scale[place]).collect()
         };
         let (guess, other) = (scaled(guess), other.map(scaled));
-        let pick = |values: &[f32], rows: &[usize]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
         let figure = |guess: &[f32], rows: &[usize]| {
             attribute::balanced_accuracy(&pick(&truth, rows), &pick(guess, rows), levels)
         };

@@ -1,10 +1,11 @@
 //! What an adversary knows of a record beside auxiliary records, and how that becomes a regression's input.
 
-use anyhow::ensure;
+use anyhow::Context;
 use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::evidence::observed::{Observed, ObservedAt};
+use crate::report::Knowledge;
 
 /// One thing that is known of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +24,11 @@ pub enum Fact {
 
 impl Fact {
     /// As a report says it; nothing for a code, whose releases it counts.
-    fn name(self) -> Option<String> {
+    fn knowledge(self) -> Option<Knowledge> {
         match self {
             Self::Code | Self::AllCodes | Self::EpochCodes(_) => None,
-            Self::Label => Some("labels".into()),
-            Self::OwnColumns => Some("own columns".into()),
+            Self::Label => Some(Knowledge::Labels),
+            Self::OwnColumns => Some(Knowledge::OwnColumns),
         }
     }
 
@@ -43,8 +44,8 @@ impl Fact {
 }
 
 /// What is known beside codes, in order.
-pub fn names(facts: &[Fact]) -> Vec<String> {
-    facts.iter().filter_map(|fact| fact.name()).collect()
+pub fn known(facts: &[Fact]) -> Vec<Knowledge> {
+    facts.iter().filter_map(|fact| fact.knowledge()).collect()
 }
 
 /// Where facts come from.
@@ -59,9 +60,9 @@ pub struct Sources<'a> {
     pub own: Option<&'a Matrix>,
 }
 
-/// Known values of records, row-major.
+/// Known values of records, row by row.
 pub struct Features {
-    /// Values a record.
+    /// Values per record.
     pub width: usize,
     /// [records, width].
     pub values: Vec<f32>,
@@ -91,31 +92,35 @@ impl Sources<'_> {
         Ok(Features { width, values, discrete })
     }
 
+    /// What one fact says of `records`: one block [records, values], or several side by side.
     fn blocks(&self, fact: Fact, records: &[u32]) -> anyhow::Result<Vec<Vec<f32>>> {
-        let frozen = |party| self.observed.gather(party, ObservedAt::Frozen, records);
         match fact {
-            Fact::Code => Ok(vec![frozen(self.victim)?]),
-            Fact::AllCodes => (0..self.observed.parties.len()).map(frozen).collect(),
+            Fact::Code => Ok(vec![self.observed.gather(self.victim, ObservedAt::Frozen, records)?]),
+            Fact::AllCodes => self.observed.gather_all(ObservedAt::Frozen, records),
             Fact::EpochCodes(epochs) => (0..epochs)
                 .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
                 .collect(),
-            Fact::Label => Ok(vec![match self.labels {
-                Labels::Classes { count, index } => {
-                    let one_hot = |record: &u32| {
-                        let class = index[*record as usize] as usize;
-                        (0..*count).map(move |other| f32::from(u8::from(other == class)))
-                    };
-                    records.iter().flat_map(one_hot).collect()
-                }
-                Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
-            }]),
+            Fact::Label => Ok(vec![self.labels_of(records)]),
             Fact::OwnColumns => {
-                ensure!(
-                    self.own.is_some(),
-                    "the attack knows the columns of the organisation beside the coordinator, but the config names none: set `own`"
-                );
-                Ok(self.own.map(|matrix| matrix.gather(records)).into_iter().collect())
+                let own = self.own.context(
+                    "the attack knows the columns of the organisation beside the coordinator, but the config names none: set `own`",
+                )?;
+                Ok(vec![own.gather(records)])
             }
+        }
+    }
+
+    /// Classes one-hot [records, classes], or real labels.
+    fn labels_of(&self, records: &[u32]) -> Vec<f32> {
+        match self.labels {
+            Labels::Classes { count, index } => {
+                let one_hot = |record: &u32| {
+                    let class = index[*record as usize] as usize;
+                    (0..*count).map(move |other| f32::from(u8::from(other == class)))
+                };
+                records.iter().flat_map(one_hot).collect()
+            }
+            Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
         }
     }
 }

@@ -4,7 +4,6 @@ pub(crate) mod knowledge;
 pub(crate) mod manifest;
 pub(crate) mod observed;
 pub(crate) mod recorder;
-pub(crate) mod shifted;
 pub(crate) mod simulation;
 pub(crate) mod split;
 

@@ -29,7 +29,7 @@ struct Sheet {
 pub struct Observed {
     /// The parties, in the order of their codes.
     pub parties: Vec<String>,
-    /// Values a record, party and moment.
+    /// Values per record, party and moment.
     pub width: usize,
     sheets: BTreeMap<(usize, ObservedAt), Sheet>,
 }
@@ -96,6 +96,14 @@ impl Observed {
             sheet.values[start..start + self.width].iter().copied()
         };
         Ok(records.iter().flat_map(row).collect())
+    }
+
+    /// Values [records, width] of every party at a moment, in the order of the parties.
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    pub fn gather_all(&self, moment: ObservedAt, records: &[u32]) -> anyhow::Result<Vec<Vec<f32>>> {
+        (0..self.parties.len()).map(|party| self.gather(party, moment, records)).collect()
     }
 
     /// The same floats at one bit each: +1 at or above the median over `records` of that party and moment.

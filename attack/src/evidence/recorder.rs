@@ -5,7 +5,8 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection}
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 
-use crate::active::steering_server::Steer;
+use crate::attacks::active::steering_server::Steer;
+use crate::evidence::simulation::RunVariant;
 
 /// Something that can be recorded.
 pub trait Recorded: Embedding + Sized {
@@ -48,22 +49,35 @@ impl Recorded for SimulatedFloats {
 pub struct Recorder<'s, 'm, P> {
     /// The parties.
     pub parties: P,
-    /// Their names.
-    pub names: Vec<PartyName>,
+    names: Vec<PartyName>,
     /// The run's plan.
     pub plan: Plan,
     /// Where it goes.
     pub transcript: Transcript,
     /// Steps so far.
-    pub step: u64,
+    step: u64,
     /// Whether gradients are recorded too, as the parties get them.
-    pub gradients: bool,
+    gradients: bool,
     /// Records and epoch of the batch that waits for its gradient.
-    pub waiting: Option<(Vec<u32>, u32)>,
+    waiting: Option<(Vec<u32>, u32)>,
     /// Who changes a party's gradients, if anybody.
-    pub steer: Option<&'s mut Steer<'m>>,
+    steer: Option<&'s mut Steer<'m>>,
     /// What a party's last codes were expected to be, where they are codes: for the gradient monitor of the party that is steered.
     pub expected: Option<fn(&P, usize) -> Vec<f32>>,
+}
+
+impl<'s, 'm, P> Recorder<'s, 'm, P> {
+    /// One that has recorded nothing of a run repeated as `repeat` says.
+    pub fn new(
+        parties: P,
+        plan: Plan,
+        repeat: &RunVariant,
+        transcript: Transcript,
+        steer: Option<&'s mut Steer<'m>>,
+    ) -> Self {
+        let (names, gradients) = (repeat.settings.parties.clone(), repeat.gradients);
+        Self { parties, names, plan, transcript, step: 0, gradients, waiting: None, steer, expected: None }
+    }
 }
 
 impl<P: PartyBackend> PartyBackend for Recorder<'_, '_, P>

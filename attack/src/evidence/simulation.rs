@@ -17,10 +17,10 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
-use hashvfl_transcript::{Header, Recording, Transcript};
+use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
 use rand::Rng;
 
-use crate::active::steering_server::Steer;
+use crate::attacks::active::steering_server::Steer;
 use crate::evidence::observed::Observed;
 use crate::evidence::recorder::{Recorded, Recorder};
 use crate::evidence::{Evidence, PartyData};
@@ -75,29 +75,37 @@ pub fn steered(
     steer: Option<&mut Steer>,
     path: &Path,
 ) -> anyhow::Result<Simulated> {
-    let RunVariant { settings, cut, .. } = *repeat;
-    settings.check()?;
-    let plan = evidence.plan_under(settings)?;
+    repeat.settings.check()?;
+    let plan = evidence.plan_under(repeat.settings)?;
     let device = Device::flex();
     let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
     let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
-    match cut {
+    match repeat.cut {
         CutLayer::Hash => {
-            let (parties, kind) = (
-                InProcessParties::hashed(parties, plan.clone()),
-                hashvfl_transcript::SentValues::SimulatedCodes,
-            );
-            let expected = Some(InProcessParties::expected_codes as fn(&_, _) -> _);
-            run(evidence, (repeat, steer), plan, (parties, kind, expected), path)
+            let transcript = transcript(evidence, repeat, SentValues::SimulatedCodes, path)?;
+            let parties = InProcessParties::hashed(parties, plan.clone());
+            let mut recorder = Recorder::new(parties, plan, repeat, transcript, steer);
+            recorder.expected = Some(InProcessParties::expected_codes);
+            run(evidence, repeat, recorder, path)
         }
         CutLayer::SimulatedFloat => {
-            let (parties, kind) = (
-                InProcessParties::simulated_floats(parties, plan.clone()),
-                hashvfl_transcript::SentValues::SimulatedFloats,
-            );
-            run(evidence, (repeat, steer), plan, (parties, kind, None), path)
+            let transcript = transcript(evidence, repeat, SentValues::SimulatedFloats, path)?;
+            let parties = InProcessParties::simulated_floats(parties, plan.clone());
+            run(evidence, repeat, Recorder::new(parties, plan, repeat, transcript, steer), path)
         }
     }
+}
+
+/// The transcript of a repetition, which says that it is one.
+fn transcript(
+    evidence: &Evidence,
+    repeat: &RunVariant,
+    sent: SentValues,
+    path: &Path,
+) -> anyhow::Result<Transcript> {
+    let run_id = evidence.coordinator.run_id.clone();
+    let header = Header::new(run_id, "coordinator", repeat.settings, sent, evidence.records);
+    Ok(Transcript::create(path, &header)?)
 }
 
 fn party<'a>(
@@ -130,49 +138,27 @@ fn drawn(seed: u64, draw: u64) -> u64 {
     seed ^ (draw << 32)
 }
 
-/// What a party's last codes were expected to be.
-type Expected<'a, E> = fn(&InProcessParties<'a, E>, usize) -> Vec<f32>;
-
+/// Trains on what `recorder` lets through, and reads again what it recorded at `path`.
 fn run<'a, E: Recorded>(
     evidence: &Evidence,
-    (repeat, steer): (&RunVariant, Option<&mut Steer>),
-    plan: Plan,
-    (parties, kind, expected): (
-        InProcessParties<'a, E>,
-        hashvfl_transcript::SentValues,
-        Option<Expected<'a, E>>,
-    ),
+    repeat: &RunVariant,
+    mut recorder: Recorder<'_, '_, InProcessParties<'a, E>>,
     path: &Path,
 ) -> anyhow::Result<Simulated> {
-    let mut config = evidence.coordinator.clone();
     let settings = repeat.settings;
+    let mut config = evidence.coordinator.clone();
     config.run = settings.clone();
     if repeat.linear_top {
         config.top.hidden.clear();
     }
     config.seed = drawn(config.seed, repeat.draw);
     config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
-    let mut classifier = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
-    let header = Header::new(config.run_id.clone(), "coordinator", settings, kind, evidence.records);
-    let transcript = Transcript::create(path, &header)?;
-    let names = settings.parties.clone();
-    let gradients = repeat.gradients;
-    let mut recorder = Recorder {
-        parties,
-        names,
-        plan: plan.clone(),
-        transcript,
-        step: 0,
-        gradients,
-        waiting: None,
-        steer,
-        expected,
-    };
+    let mut plan = recorder.plan.clone();
+    let mut top = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let silent = &mut |_: training::Progress| {};
     let patience = config.top.patience;
-    let outcome =
-        training::train(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, None, silent)
-            .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
+    let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, patience, None, silent)
+        .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
     let Recorder { parties, transcript, .. } = recorder;
     let head = transcript.head();
     transcript.finish()?;
@@ -180,7 +166,7 @@ fn run<'a, E: Recorded>(
     Ok(Simulated {
         observed: Observed::new(&Recording::read(path, Some(head))?)?,
         encoders: parties.into_encoders(),
-        top: classifier,
+        top,
         utility: test.metric(settings.task),
         head: head.to_string(),
     })

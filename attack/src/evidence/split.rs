@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use hashvfl_core::random::{shuffle, stream};
 
-/// Records of one population, cut in two. Targets are the same for every auxiliary share, and no attacker ever
+/// Records of one population, cut in two. Targets are the same for every auxiliary fraction, and no attacker ever
 /// learns from one.
 #[derive(Clone)]
 pub struct Split {
@@ -29,9 +29,9 @@ impl Split {
         Ok(Self { population: population.len(), pool: rows, targets })
     }
 
-    /// Auxiliary records: a share of the population, at most one half.
-    pub fn auxiliary(&self, share: f64) -> &[u32] {
-        let count = (self.population as f64 * share).round() as usize;
+    /// Auxiliary records: a fraction of the population, at most one half.
+    pub fn auxiliary(&self, fraction: f64) -> &[u32] {
+        let count = (self.population as f64 * fraction).round() as usize;
         &self.pool[..count.clamp(10.min(self.pool.len()), self.pool.len())]
     }
 }

@@ -16,7 +16,7 @@ pub fn levels(column: &[f32], most: usize) -> Option<Vec<f32>> {
 }
 
 /// Balanced accuracy of one column, 0 to 1: truth and guess `[rows]` are taken to the nearest of `levels`, and
-/// the shares guessed right are averaged over the levels that occur. Always guessing one level gives 1 over
+/// the fractions guessed right are averaged over the levels that occur. Always guessing one level gives 1 over
 /// their number, however common that level is (Brodersen et al. 2010).
 pub fn balanced_accuracy(truth: &[f32], guess: &[f32], levels: &[f32]) -> f64 {
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");

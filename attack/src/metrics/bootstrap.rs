@@ -107,9 +107,9 @@ fn interval(value: f64, mut figures: Vec<f64>) -> Estimate {
 }
 
 /// Between the order statistics around it, in proportion.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+fn percentile(sorted: &[f64], fraction: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = share * last as f64;
+    let place = fraction * last as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     // Two equal figures may be infinite.
     if below == above { below } else { below + (above - below) * place.fract() }

@@ -6,7 +6,7 @@ pub const BETA: f64 = 0.5;
 /// `1 / (1 + sqrt((1 - beta) a^2 + beta m^2))`, in (0, 1], 1 for a defence that stops the attack at no cost.
 ///
 /// `attack` is the attack's performance above its ideal of 0, for reconstruction `1 - MSE`; `lost` is what the
-/// task's metric loses to the defence. Both are shares, taken as 0 if negative. `1 - MSE` flatters attacks:
+/// task's metric loses to the defence. Both are fractions, taken as 0 if negative. `1 - MSE` flatters attacks:
 /// columns that vary little have a small MSE, whatever is guessed.
 pub fn defence_capability(attack: f64, lost: f64, beta: f64) -> f64 {
     let (attack, lost) = (attack.max(0.0), lost.max(0.0));

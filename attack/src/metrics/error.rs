@@ -15,7 +15,7 @@ pub fn mean(values: &[f64]) -> f64 {
 }
 
 /// `1 - MSE / MSE(reference)` from the squared errors of the same records: 1 for a perfect guess, 0 for one as
-/// good as the reference, without end below. Against the mean predictor it is the share of the variance that
+/// good as the reference, without end below. Against the mean predictor it is the fraction of the variance that
 /// the attack explains (Murphy 1988 calls it the skill score). Not a number if the reference makes no error.
 pub fn skill(errors: &[f64], reference: &[f64]) -> f64 {
     assert_eq!(errors.len(), reference.len(), "the reference scored other records");

@@ -1,5 +1,8 @@
 //! Top-1 re-identification: whether a reconstruction points to its own record among all targets.
 
+/// Most records among which one is looked for.
+pub const CANDIDATES: usize = 1000;
+
 /// For each guess, how likely its own record is the nearest of all records of `truth` by squared distance:
 /// `[rows]`, 1 if it is, 0 if another is nearer, `1 / n` if it ties with n - 1 others. The mean over records is
 /// top-1 accuracy; an attack that gives every record the same guess has `1 / rows`.

@@ -1,22 +1,22 @@
-//! The records that fare worst in privacy: an average hides the few that are given away.
+//! The records whose privacy is worst: an average hides the few that are given away.
 
-/// The share of records that "worst 1 %" speaks of.
-pub const SHARE: f64 = 0.01;
+/// The fraction of records that "worst 1 %" speaks of.
+pub const FRACTION: f64 = 0.01;
 
-/// Error that the attack leaves on the best reconstructed `share` of records, from 0.
+/// Error that the attack leaves on the best reconstructed `fraction` of records, from 0.
 ///
 /// A record's scaled error is its squared error over the reference predictor's MSE on all targets: 0 is
 /// perfect, 1 is what the reference leaves on an average record. The figure is the mean of the
-/// `ceil(share * rows)` smallest scaled errors. Records near the mean are easy without any code, so only the
+/// `ceil(fraction * rows)` smallest scaled errors. Records near the mean are easy without any code, so only the
 /// comparison with the same figure of the no-code baseline says what codes give away. Not a number without
 /// records or if the reference makes no error.
-pub fn worst_fraction(errors: &[f64], reference: &[f64], share: f64) -> f64 {
+pub fn worst_fraction(errors: &[f64], reference: &[f64], fraction: f64) -> f64 {
     assert_eq!(errors.len(), reference.len(), "the reference scored other records");
     let scale = super::error::mean(reference);
     if errors.is_empty() || scale <= 0.0 {
         return f64::NAN;
     }
-    let count = ((share * errors.len() as f64).ceil() as usize).clamp(1, errors.len());
+    let count = ((fraction * errors.len() as f64).ceil() as usize).clamp(1, errors.len());
     let mut errors = errors.to_vec();
     errors.select_nth_unstable_by(count - 1, f64::total_cmp);
     super::error::mean(&errors[..count]) / scale
@@ -31,10 +31,10 @@ mod tests {
         let errors: Vec<f64> = (0..200).rev().map(f64::from).collect();
         let reference = vec![10.0; 200];
         // Two records of 200: errors 0 and 1.
-        assert_eq!(worst_fraction(&errors, &reference, SHARE), 0.05);
-        assert_eq!(worst_fraction(&errors[..1], &reference[..1], SHARE), 19.9);
+        assert_eq!(worst_fraction(&errors, &reference, FRACTION), 0.05);
+        assert_eq!(worst_fraction(&errors[..1], &reference[..1], FRACTION), 19.9);
         assert_eq!(worst_fraction(&errors, &reference, 1.0), 9.95);
-        assert!(worst_fraction(&[], &[], SHARE).is_nan());
-        assert!(worst_fraction(&[1.0], &[0.0], SHARE).is_nan());
+        assert!(worst_fraction(&[], &[], FRACTION).is_nan());
+        assert!(worst_fraction(&[1.0], &[0.0], FRACTION).is_nan());
     }
 }

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_files::{WriteError, write_whole};
 
 use super::model::{AttackResult, Estimate, Report};
-use super::names::ADDED;
-use super::page::html;
+use super::{Metric, page::html};
 
 /// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +71,8 @@ fn check(report: &Report) -> Result<(), ReportError> {
         if whole { Ok(()) } else { Err(ReportError::NotFinite(what())) }
     };
     for result in &report.results {
-        for (name, found) in &result.metrics {
-            finite(found, &|| format!("{name} of {} ({})", result.attack, result.defence))?;
+        for (metric, found) in &result.metrics {
+            finite(found, &|| format!("{metric} of {} ({})", result.attack, result.defence))?;
         }
         check_added(report, result)?;
     }
@@ -106,13 +105,13 @@ fn check(report: &Report) -> Result<(), ReportError> {
 
 fn check_added(report: &Report, result: &AttackResult) -> Result<(), ReportError> {
     let figures = || {
-        let (name, reached) = result.headline()?;
-        let base = report.baseline_of(result)?.metrics.get(name)?;
-        Some((result.metrics.get(ADDED)?.value, reached.value - base.value))
+        let (metric, reached) = result.headline()?;
+        let base = report.baseline_of(result)?.metrics.get(&metric)?;
+        Some((result.metrics.get(&Metric::Added)?.value, reached.value - base.value))
     };
     match figures() {
         Some((added, expected)) if (added - expected).abs() > 1e-6 => {
-            let (attack, defence) = (result.attack.clone(), result.defence.clone());
+            let (attack, defence) = (result.attack.to_string(), result.defence.to_string());
             Err(ReportError::Added { attack, defence, added, expected })
         }
         _ => Ok(()),
@@ -122,7 +121,6 @@ fn check_added(report: &Report, result: &AttackResult) -> Result<(), ReportError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::names::SKILL;
     use crate::report::sample::sample;
 
     #[test]
@@ -139,26 +137,34 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        let read: Report = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
-        assert_eq!(read, sample());
+        let read: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
+        let network = &read["results"][2];
+        assert_eq!(network["attack"], "inverse network");
+        assert_eq!(network["victim"], "bank's columns (test records)");
+        assert_eq!(network["knowledge"][0], "labels");
+        assert_eq!(network["cut"], "codes");
+        assert_eq!(network["defence"], "hash codes, d = 16");
+        assert_eq!(network["metrics"]["skill over mean"]["value"], 0.15);
+        assert_eq!(read["charts"][0]["y"], "skill over mean");
     }
 
     #[test]
     fn what_is_no_report_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut report = sample();
-        report.results[0].metrics.get_mut(SKILL).unwrap().low = f64::NAN;
+        report.results[0].metrics.get_mut(&Metric::Skill).unwrap().low = f64::NAN;
         let error = write(&report, folder.path()).unwrap_err().to_string();
-        assert_eq!(error, "skill over mean of class mean (none) is not a finite number");
+        assert_eq!(error, "skill over mean of no code (hash codes, d = 16) is not a finite number");
         let mut report = sample();
         report.grids[0].rows[1].images[2].pop();
         let error = write(&report, folder.path()).unwrap_err().to_string();
         assert!(error.ends_with("has 391 pixels, expected 392"), "{error}");
         let mut report = sample();
-        report.results[0].metrics.get_mut(SKILL).unwrap().value = 0.01;
+        report.results[0].metrics.get_mut(&Metric::Skill).unwrap().value = 0.01;
         let error = write(&report, folder.path()).unwrap_err().to_string();
         assert!(
-            error.starts_with("inverse network (hash, d = 16) adds 0.11 by its own figure, 0.1"),
+            error.starts_with("inverse network (hash codes, d = 16) adds 0.11 by its own figure, 0.1"),
             "{error}"
         );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -1,27 +1,36 @@
 //! The report: what was attacked, what was got back, and how far to believe it.
 //!
 //! [`write()`] makes `report.json` and `report.html`, one file that needs neither network nor scripts. All text
-//! is generated from the figures: the strongest attack never stands without its baseline and interval.
+//! is generated from the figures: the strongest attack never stands without its baseline and interval. Attacks, victims,
+//! defences, metrics and knowledge are ids; their names for people come from their `Display` alone.
 
-mod escape;
-mod figure;
+mod answers;
+mod defence;
 mod files;
+mod json;
+mod knowledge;
+mod metric;
 mod model;
-pub mod names;
 mod page;
 pub(crate) mod pictures;
 mod relate;
 #[cfg(test)]
 mod sample;
+mod sheet;
 mod summary;
 mod table;
 mod text;
+mod victim;
 
-pub use escape::escape;
+pub use defence::{Change, Defence, Sent};
 pub use files::{ReportError, write};
+pub use knowledge::Knowledge;
+pub use metric::{Metric, Quantity};
 pub use model::*;
-pub use page::{html, sheet};
+pub use page::html;
 pub use pictures::chart::figure as chart;
 pub use relate::{baseline_of, strongest};
+pub use sheet::{escape, sheet};
 pub use summary::{Statement, summary};
 pub use text::text;
+pub use victim::{Population, Victim};

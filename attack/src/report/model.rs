@@ -1,8 +1,12 @@
 //! What a report says, as it stands in `report.json`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::{Defence, Knowledge, Metric, Quantity, Victim};
+use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
 pub const VERSION: u32 = 1;
@@ -11,7 +15,7 @@ pub const VERSION: u32 = 1;
 pub const NONE_PROVEN: &str = "none proven";
 
 /// A figure with its bootstrap interval over target records.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// The figure.
     pub value: f64,
@@ -22,7 +26,7 @@ pub struct Estimate {
 }
 
 /// What crosses the cut in the run that was attacked, and what stands beside it for comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutKind {
     /// Hash codes, of a run over the network or of one in this process.
@@ -39,39 +43,55 @@ pub enum CutKind {
     BeforeSign,
 }
 
+impl fmt::Display for CutKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Codes => "hash codes",
+            Self::Gradients => "gradients, at a party",
+            Self::Predictions => "predictions, at their recipient",
+            Self::SimulatedFloats => "floats (simulated)",
+            Self::SimulatedQuantised => "floats at one bit each (simulated)",
+            Self::BeforeSign => "value before the sign, which nobody sees",
+        })
+    }
+}
+
+/// Figures of an attack.
+pub type Metrics = BTreeMap<Metric, Estimate>;
+
 /// One attack at one cut.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttackResult {
-    /// Its name, for instance "conditional mean".
-    pub attack: String,
-    /// Whose columns or labels, as a sentence would say it: "bank's columns", "the labels".
-    pub victim: String,
-    /// What it knows besides what crossed the cut, for instance ["auxiliary rows", "labels"].
-    pub knowledge: Vec<String>,
+    /// Which attack.
+    pub attack: AttackId,
+    /// What it is after.
+    pub victim: Victim,
+    /// What it knows besides auxiliary records and what crossed the cut.
+    pub knowledge: Vec<Knowledge>,
     /// How many releases of each target record it saw: 0 for a baseline without the code, 1 for one code, T for
     /// the codes of T epochs.
     pub releases: u64,
     /// What was attacked; for a baseline it says nothing.
     pub cut: CutKind,
-    /// The defence and its setting, for instance "hash, d=16".
-    pub defence: String,
+    /// What stood between it and the columns.
+    pub defence: Defence,
     /// Bits (or 32 times floats) that it saw of each target record, all releases together.
     pub bits: u64,
     /// Records that the attacker learned from.
     pub auxiliary_rows: usize,
     /// Records that were scored; none of them is among the auxiliary ones.
     pub target_rows: usize,
-    /// Figures by name: those of [`names`](super::names), or others.
-    pub metrics: BTreeMap<String, Estimate>,
+    /// What it got.
+    pub metrics: Metrics,
     /// Anything a reader must know and the figures do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
 }
 
 /// One line of a chart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
     /// Its name in the legend.
     pub name: String,
@@ -80,27 +100,26 @@ pub struct Curve {
 }
 
 /// Lines over one axis.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chart {
     /// For instance "Leakage over epochs".
     pub title: String,
     /// For instance "epochs seen".
     pub x: String,
     /// Whether x is drawn on a logarithmic axis.
-    #[serde(default)]
     pub log_x: bool,
-    /// A name of [`names`](super::names), for instance "skill over mean".
-    pub y: String,
+    /// What the upright axis shows.
+    pub y: Quantity,
     /// The lines.
     pub curves: Vec<Curve>,
 }
 
 /// A defence at one setting: what it costs and what it saves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UtilityPoint {
     /// The defence, for instance "randomised response".
     pub defence: String,
-    /// Its setting, for instance "epsilon 2 a bit, 32 a draw, 32 over the run".
+    /// Its setting, for instance "epsilon 2 per bit".
     pub setting: String,
     /// The task's metric on test records.
     pub utility: f64,
@@ -111,18 +130,18 @@ pub struct UtilityPoint {
     /// Which attack that was.
     pub strongest: String,
     /// VFLAIR's defence capability score against it, its loss of utility counted from floats without a defence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dcs: Option<Estimate>,
 }
 
 /// A figure of a run that was trained several times with other first weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Spread {
     /// Of what.
     pub what: String,
-    /// Its name.
-    pub figure: String,
-    /// One a training, the run's own first.
+    /// What is measured.
+    pub figure: Quantity,
+    /// One per training, the run's own first.
     pub values: Vec<f64>,
 }
 
@@ -138,7 +157,7 @@ impl Spread {
 }
 
 /// A row of pictures of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PictureRow {
     /// For instance "original", "class mean", "conditional mean", "best reconstruction".
     pub name: String,
@@ -147,7 +166,7 @@ pub struct PictureRow {
 }
 
 /// Pictures of the same records, row by row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Grid {
     /// What it shows.
     pub title: String,
@@ -159,11 +178,32 @@ pub struct Grid {
     pub rows: Vec<PictureRow>,
 }
 
-/// A check on the harness itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What is checked of the evaluation itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckId {
+    /// An attack with more to learn from must do better.
+    MoreRecordsHelp,
+    /// An attack on codes that were dealt out anew must fall to what it knows without codes.
+    ShuffledCodes,
+    /// The manifest's model must give the very codes of the transcript.
+    SameCodes,
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MoreRecordsHelp => "more auxiliary records make the attack stronger",
+            Self::ShuffledCodes => "on shuffled codes the attack falls to the one without codes",
+            Self::SameCodes => "the manifest's model and columns give the transcript's codes",
+        })
+    }
+}
+
+/// A check on the evaluation itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// What was checked.
-    pub name: String,
+    pub name: CheckId,
     /// Whether it held.
     pub held: bool,
     /// The figures behind it.
@@ -171,7 +211,7 @@ pub struct Check {
 }
 
 /// The whole report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Of this format: [`VERSION`].
     pub version: u32,
@@ -181,29 +221,27 @@ pub struct Report {
     pub data: String,
     /// The run: id, what was recorded where, SHA-256 of the transcript's chain.
     pub run: BTreeMap<String, String>,
-    /// The defence of the run itself, as `results` names it: the summary is about this one.
-    pub defence: String,
+    /// What stood between the columns and the adversary in the run itself: the answers are about this.
+    pub defence: Defence,
     /// The run's agreed settings.
     pub settings: BTreeMap<String, String>,
     /// How to get these figures again: commands, seeds, splits.
     pub reproduce: Vec<String>,
     /// The attacks.
     pub results: Vec<AttackResult>,
-    /// Charts: over epochs, over d, over the auxiliary share.
+    /// Charts: over epochs, over d, over the auxiliary fraction.
     pub charts: Vec<Chart>,
     /// Privacy against utility.
     pub utility: Vec<UtilityPoint>,
     /// What label-side defences cost and what a party's gradients still tell of labels: AUC or accuracy.
-    #[serde(default)]
     pub label_utility: Vec<UtilityPoint>,
     /// What moves when the run is trained again.
-    #[serde(default)]
     pub spreads: Vec<Spread>,
     /// The name of the utility's metric.
     pub utility_metric: String,
     /// Pictures.
     pub grids: Vec<Grid>,
-    /// Checks on the harness.
+    /// Checks on the evaluation itself.
     pub checks: Vec<Check>,
     /// A lower bound on what leaks, or [`NONE_PROVEN`].
     pub lower_bound: String,

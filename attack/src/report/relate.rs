@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::model::{AttackResult, Estimate, Report};
-use super::names::{ACCURACY, AUC, BALANCED, CONDITIONAL_MEAN, SKILL, TOP1};
+use super::{Knowledge, Metric};
+use crate::attacks::AttackId;
 
 /// Results against one victim that are compared with one baseline.
 pub struct ResultGroup<'a> {
@@ -19,16 +20,25 @@ impl AttackResult {
         self.releases == 0
     }
 
-    /// The figure by which attacks are ranked, with its name: skill, or for labels, attributes and identities what they
-    /// are told by.
-    pub fn headline(&self) -> Option<(&'static str, Estimate)> {
-        [SKILL, AUC, ACCURACY, BALANCED, TOP1]
+    /// The figure by which attacks are ranked: skill, or what labels, attributes and identities are scored by.
+    pub fn headline(&self) -> Option<(Metric, Estimate)> {
+        [Metric::Skill, Metric::Auc, Metric::Accuracy, Metric::Balanced, Metric::Top1]
             .into_iter()
-            .find_map(|name| Some((name, *self.metrics.get(name)?)))
+            .find_map(|metric| Some((metric, *self.metrics.get(&metric)?)))
     }
 
-    pub(super) fn known(&self) -> BTreeSet<&str> {
-        self.knowledge.iter().map(String::as_str).collect()
+    /// "knowing labels and own columns".
+    pub fn knowing(&self) -> String {
+        let known: Vec<String> = self.knowledge.iter().map(ToString::to_string).collect();
+        match known.as_slice() {
+            [] => "knowing nothing else".to_string(),
+            [one] => format!("knowing {one}"),
+            [most @ .., last] => format!("knowing {} and {last}", most.join(", ")),
+        }
+    }
+
+    pub(super) fn known(&self) -> BTreeSet<Knowledge> {
+        self.knowledge.iter().copied().collect()
     }
 
     fn rank(&self) -> f64 {
@@ -64,14 +74,16 @@ impl Report {
     /// The strongest attack with the same victim, knowledge, cut, defence and releases whose headline is above
     /// the interval of `result`, if that is a conditional mean.
     pub fn beaten_by(&self, result: &AttackResult) -> Option<&AttackResult> {
-        let (name, estimate) = result.headline().filter(|_| result.attack == CONDITIONAL_MEAN)?;
+        let of_mean = result.attack == AttackId::ConditionalMean;
+        let (metric, estimate) = result.headline().filter(|_| of_mean)?;
         let alike = |other: &&AttackResult| {
             other.victim == result.victim
                 && other.known() == result.known()
                 && (other.cut, other.releases) == (result.cut, result.releases)
                 && other.defence == result.defence
         };
-        let above = |other: &&AttackResult| other.metrics.get(name).is_some_and(|f| f.value > estimate.high);
+        let above =
+            |other: &&AttackResult| other.metrics.get(&metric).is_some_and(|f| f.value > estimate.high);
         strongest(self.results.iter().filter(|other| !other.is_baseline()).filter(alike).filter(above))
     }
 
@@ -107,20 +119,24 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::CutKind;
+    use crate::report::CutKind::{Codes, SimulatedFloats};
+    use crate::report::Knowledge::{Labels, OwnColumns, Weights};
     use crate::report::sample::{result, sample};
 
     #[test]
     fn a_baseline_knows_no_more_than_its_attack() {
         let mut report = sample();
-        report.results.clear();
-        report.results.push(result("mean", &["auxiliary rows"], 0, CutKind::Codes, 0.01));
-        report.results.push(result("class mean", &["auxiliary rows", "labels"], 0, CutKind::Codes, 0.04));
-        report.results.push(result("a", &["labels", "auxiliary rows"], 1, CutKind::Codes, 0.1));
-        report.results.push(result("b", &["auxiliary rows", "own columns"], 1, CutKind::Codes, 0.2));
-        report.results.push(result("c", &["own columns"], 1, CutKind::Codes, 0.2));
-        let baseline = |index: usize| report.baseline_of(&report.results[index]).map(|b| b.attack.as_str());
-        assert_eq!([baseline(2), baseline(3), baseline(4)], [Some("class mean"), Some("mean"), None]);
+        report.results = vec![
+            result(AttackId::NoCode, &[Weights], 0, Codes, 0.01),
+            result(AttackId::NoCode, &[Weights, Labels], 0, Codes, 0.04),
+            result(AttackId::Fora, &[Labels, Weights], 1, Codes, 0.1),
+            result(AttackId::Fora, &[Weights, OwnColumns], 1, Codes, 0.2),
+            result(AttackId::Fora, &[OwnColumns], 1, Codes, 0.2),
+        ];
+        let baseline = |index: usize| report.baseline_of(&report.results[index]);
+        assert_eq!(baseline(2), Some(&report.results[1]));
+        assert_eq!(baseline(3), Some(&report.results[0]));
+        assert_eq!(baseline(4), None);
         let sizes: Vec<_> = report.blocks().iter().map(|b| (b.baseline.is_some(), b.attacks.len())).collect();
         assert_eq!(sizes, [(true, 1), (true, 1), (false, 1)]);
     }
@@ -128,16 +144,19 @@ mod tests {
     #[test]
     fn only_the_like_above_the_interval_beats() {
         let mut report = sample();
+        let network = |knowledge: &[Knowledge], releases, cut, skill| {
+            result(AttackId::InverseNetwork, knowledge, releases, cut, skill)
+        };
         report.results = vec![
-            result(CONDITIONAL_MEAN, &["labels"], 1, CutKind::Codes, 0.1),
-            result("close", &["labels"], 1, CutKind::Codes, 0.119),
-            result("knows less", &[], 1, CutKind::Codes, 0.3),
-            result("floats", &["labels"], 1, CutKind::SimulatedFloats, 0.3),
-            result("epochs", &["labels"], 9, CutKind::Codes, 0.3),
+            result(AttackId::ConditionalMean, &[Labels], 1, Codes, 0.1),
+            network(&[Labels], 1, Codes, 0.119),
+            network(&[], 1, Codes, 0.3),
+            network(&[Labels], 1, SimulatedFloats, 0.3),
+            network(&[Labels], 9, Codes, 0.3),
         ];
         assert!(report.beaten_by(&report.results[0]).is_none());
-        report.results.push(result("network", &["labels"], 1, CutKind::Codes, 0.121));
-        assert_eq!(report.beaten_by(&report.results[0]).unwrap().attack, "network");
+        report.results.push(result(AttackId::Fora, &[Labels], 1, Codes, 0.121));
+        assert_eq!(report.beaten_by(&report.results[0]).unwrap().attack, AttackId::Fora);
         assert!(report.beaten_by(&report.results[1]).is_none());
     }
 }

@@ -1,16 +1,13 @@
 //! The figures in plain sentences, for a reader who decides and does not compute.
 
-use std::collections::BTreeMap;
-
-use super::figure::{number, phrase, range};
-use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report};
-use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_fraction, predictions_of};
-use super::relate::strongest;
+use super::Metric;
+use super::answers::{Answer, answers};
+use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report, Spread};
 
 /// A sentence to remember, and what qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The sentence.
+    /// The sentence, or two.
     pub lead: String,
     /// Comparisons and limits.
     pub details: Vec<String>,
@@ -22,125 +19,94 @@ impl From<String> for Statement {
     }
 }
 
-/// Whether the harness works, a statement for each victim and number of releases of the run's own defence, and
-/// what bounds there are.
+/// A statement for each victim and amount that was seen of the run's own defence, whether the evaluation itself works, and
+/// what bounds there are. If a check on the evaluation did not hold, that comes first.
 pub fn summary(report: &Report) -> Vec<Statement> {
-    let mut groups: BTreeMap<(&str, CutKind, u64, u64), Vec<&AttackResult>> = BTreeMap::new();
-    let own = |r: &&AttackResult| {
-        let of_run = match r.cut {
-            CutKind::Codes | CutKind::Gradients => r.defence == report.defence,
-            CutKind::Predictions => r.defence == predictions_of(&report.defence),
-            _ => false,
-        };
-        of_run && !r.is_baseline() && r.headline().is_some()
-    };
-    // Of many columns, the one of which codes add most speaks for all.
-    let added = |r: &&AttackResult| r.metrics.get(ADDED).map_or(0.0, |added| added.value);
-    let attribute = |r: &&AttackResult| r.headline().is_some_and(|(name, _)| name == BALANCED);
-    let attributes = report.results.iter().filter(own).filter(attribute);
-    let telling = attributes.max_by(|a, b| added(a).total_cmp(&added(b)));
-    let told = |r: &&AttackResult| !attribute(r) || telling.is_some_and(|one| one.victim == r.victim);
-    for result in report.results.iter().filter(own).filter(told) {
-        groups.entry((&result.victim, result.cut, result.releases, result.bits)).or_default().push(result);
-    }
-    let mut statements = vec![Statement::from(harness(report))];
-    if groups.is_empty() {
+    let mut statements: Vec<Statement> =
+        answers(report).iter().map(|answer| statement(report, answer)).collect();
+    if statements.is_empty() {
         statements.push("No attack on what this run sent was scored.".to_string().into());
     }
-    statements.extend(groups.values().filter_map(|group| release(report, group)));
-    statements.extend(report.spreads.first().map(|spread| {
-        let [.., least, most] = spread.moments();
-        let (least, most) = (number(&spread.figure, least), number(&spread.figure, most));
-        let times = spread.values.len();
-        format!(
-            "Trained {times} times with other first weights, {}: {least} to {most}{}.",
-            spread.what,
-            per_cent(&spread.figure)
-        )
-        .into()
-    }));
-    let bound = match report.lower_bound.as_str() {
-        NONE_PROVEN => {
-            "There is no proof that nothing more leaks. These are attacks that were run, on records \
-            that they had not seen; a stronger attack may get more."
-                .to_string()
-        }
-        bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
-    };
-    statements.push(bound.into());
+    let place = if doubtful(report) { 0 } else { statements.len() };
+    statements.insert(place, checks(report).into());
+    statements.extend(report.spreads.first().map(|spread| again(spread).into()));
+    statements.push(bound(report).into());
     statements
 }
 
-/// What the attacks that saw the same got.
-fn release(report: &Report, group: &[&AttackResult]) -> Option<Statement> {
-    let best = strongest(group.iter().copied())?;
-    let (name, estimate) = best.headline()?;
-    let (seen, code) = match (best.cut, best.releases) {
-        (CutKind::Gradients, 1) => ("one gradient".to_string(), "gradient"),
-        (CutKind::Gradients, times) => (format!("the gradients of {times} releases"), "gradients"),
-        (CutKind::Predictions, _) => ("predictions".to_string(), "predictions"),
-        (_, 1) => (format!("one code of {} bits", best.bits), "code"),
-        (_, times) => (format!("the codes of {times} releases, {} bits in all", best.bits), "codes"),
-    };
-    let which = if group.len() == 1 { "the only attack run" } else { "the strongest attack run" };
-    let lead = format!(
-        "From {seen}, {which} ({}) {}{}",
-        who(best),
-        gets(name, estimate, &best.victim),
-        without(report, best, name, estimate, code)
-    );
-    let mut details = Vec::new();
-    if best.cut == CutKind::Codes {
-        details.push(floats(report, best, name));
-    }
-    details.extend(worst(report, best, code));
-    for result in group {
-        details.extend(beaten(report, result));
-    }
-    if group.len() > 1 {
-        details.push(format!(
-            "The strongest of {} was chosen on the records that it is scored on, which flatters it a little.",
-            group.len()
-        ));
-    }
-    Some(Statement { lead, details })
+/// Whether nothing shows that the evaluation works.
+pub fn doubtful(report: &Report) -> bool {
+    report.checks.is_empty() || report.checks.iter().any(|check| !check.held)
 }
 
-fn without(report: &Report, best: &AttackResult, name: &str, estimate: Estimate, code: &str) -> String {
-    let found = report.baseline_of(best).and_then(|base| Some((base, *base.metrics.get(name)?)));
-    let Some((base, reached)) = found else {
+/// What the attacks that saw the same got.
+fn statement(report: &Report, answer: &Answer) -> Statement {
+    let Answer { best, metric, reached, .. } = answer;
+    let got = gets(*metric, *reached, &best.victim.to_string());
+    let lead = format!("From {}, an attacker {got}. {}", answer.seen(), without(answer));
+    let mut details = vec![strongest_of(answer)];
+    details.extend(knows_less(answer));
+    if best.cut == CutKind::Codes {
+        details.push(floats(answer));
+    }
+    details.extend(worst(answer));
+    details.extend(answer.attacks.iter().filter_map(|result| beaten(report, result)));
+    Statement { lead, details }
+}
+
+/// What the same adversary gets without the code, and what the code adds.
+fn without(answer: &Answer) -> String {
+    let Answer { best, metric, reached, .. } = answer;
+    let code = answer.without();
+    let Some((_, base)) = answer.baseline else {
         return format!(
-            ". No baseline without the {code} was run for this adversary: what the {code} adds is unknown."
+            "No baseline without {code} was run for this adversary: what {code} adds to it is unknown."
         );
     };
-    let adversary = if base.known() == best.known() {
-        format!("without the {code} the same adversary")
-    } else {
-        format!("without the {code} an adversary that knows less ({})", knowing(base))
-    };
     let add = if code.ends_with('s') { "add" } else { "adds" };
-    let scale = if name == AUC { AUC } else { ADDED };
-    let points = if name == AUC { "" } else { " points" };
-    let added = match best.metrics.get(ADDED) {
+    // Differences of AUCs are no points of a hundred.
+    let (scale, points) = if *metric == Metric::Auc { (Metric::Auc, "") } else { (Metric::Added, " points") };
+    let added = match best.metrics.get(&Metric::Added) {
         Some(added) => {
             let doubt = if added.low <= 0.0 && added.high >= 0.0 { ", which may be chance" } else { "" };
-            format!("{}{points} (95 % interval {}){doubt}", number(scale, added.value), range(scale, *added))
+            format!("{}{points} ({}){doubt}", scale.number(added.value), scale.range(*added))
         }
-        None => format!("{}{points}", number(scale, estimate.value - reached.value)),
+        None => format!("{}{points}", scale.number(reached.value - base.value)),
     };
-    let reached = gets(name, reached, "");
-    format!("; {adversary} {}: the {code} {add} {added}.", reached.trim_end())
+    let code = code.strip_prefix("the ").unwrap_or(code);
+    format!("Without the {code}: {}. The {code} {add} {added}.", metric.phrase(base))
 }
 
-fn floats(report: &Report, best: &AttackResult, name: &str) -> String {
-    let same = |r: &&AttackResult| {
-        r.cut == CutKind::SimulatedFloats && r.victim == best.victim && r.releases == best.releases
-    };
-    match strongest(report.results.iter().filter(same)).and_then(|r| Some((r, *r.metrics.get(name)?))) {
-        Some((r, found)) => {
-            let alike = r.attack == best.attack && r.known() == best.known();
-            let attack = if alike { "the same attack".to_string() } else { who(r) };
-            format!("Floats at the same cut would give {} to {attack}.", phrase(name, found))
+fn strongest_of(answer: &Answer) -> String {
+    let best = format!("{}, {}", answer.best.attack, answer.best.knowing());
+    match answer.attacks.len() {
+        1 => format!("The only attack that was run: {best}."),
+        count => format!(
+            "The strongest of {count} attacks: {best}. It was chosen on the records that it is scored on, which \
+             flatters it a little."
+        ),
+    }
+}
+
+fn knows_less(answer: &Answer) -> Option<String> {
+    let (base, _) = answer.baseline.filter(|(base, _)| base.known() != answer.best.known())?;
+    Some(format!(
+        "The baseline knows less ({}), so not all of the difference comes from {}.",
+        base.knowing(),
+        answer.without()
+    ))
+}
+
+fn floats(answer: &Answer) -> String {
+    match answer.floats {
+        Some((floats, found)) => {
+            let alike = floats.attack == answer.best.attack && floats.known() == answer.best.known();
+            let attack = if alike {
+                "the same attack".to_string()
+            } else {
+                format!("{}, {}", floats.attack, floats.knowing())
+            };
+            format!("Floats at the same cut would give {} to {attack}.", answer.metric.phrase(found))
         }
         None => {
             "Floats at the same cut were not attacked, so what hashing itself withholds is unknown.".into()
@@ -148,82 +114,86 @@ fn floats(report: &Report, best: &AttackResult, name: &str) -> String {
     }
 }
 
-fn worst(report: &Report, best: &AttackResult, code: &str) -> Option<String> {
-    let left = best.metrics.get(WORST)?;
-    let compared = match report.baseline_of(best).and_then(|base| base.metrics.get(WORST)) {
-        Some(base) => format!("without the {code} {} is left on its best 1 %", phrase(WORST, *base)),
-        None => format!("without the {code} this was not measured"),
+fn worst(answer: &Answer) -> Option<String> {
+    let left = answer.best.metrics.get(&Metric::Worst)?;
+    let baseline = answer.baseline.and_then(|(base, _)| base.metrics.get(&Metric::Worst));
+    let compared = match baseline {
+        Some(base) => format!("{} without {}", Metric::Worst.phrase(*base), answer.without()),
+        None => format!("without {} this was not measured", answer.without()),
     };
     Some(format!(
-        "The 1 % of records that it reconstructs best fare worst: of the error that guessing the mean makes on \
-         an average record, {} is left on them; {compared}.",
-        phrase(WORST, *left)
+        "The best reconstructed 1 % of records: {} of an average record's error is left ({compared}).",
+        Metric::Worst.phrase(*left)
     ))
 }
 
 fn beaten(report: &Report, result: &AttackResult) -> Option<String> {
     let other = report.beaten_by(result)?;
-    let ((name, reached), (_, more)) = (result.headline()?, other.headline()?);
+    let ((metric, reached), (_, more)) = (result.headline()?, other.headline()?);
     Some(format!(
-        "As an estimate the conditional mean ({}; {}) is beaten: with the same knowledge, {} reaches {}.",
-        knowing(result),
-        phrase(name, reached),
+        "The conditional mean ({}) reaches {}. With the same knowledge, {} reaches {}.",
+        result.knowing(),
+        metric.phrase(reached),
         other.attack,
-        phrase(name, more)
+        metric.phrase(more)
     ))
 }
 
-fn gets(name: &str, estimate: Estimate, victim: &str) -> String {
-    let figure = phrase(name, estimate);
-    match (name, victim) {
-        (AUC, _) => format!("tells {victim} apart with an AUC of {figure}").replace("  ", " "),
-        (ACCURACY, "") => format!("guesses {figure}"),
-        (ACCURACY, _) => format!("guesses {figure} of {victim} right"),
-        (BALANCED, "") => format!("has a balanced accuracy of {figure}"),
-        (BALANCED, _) => format!("guesses {victim} with a balanced accuracy of {figure}"),
-        (TOP1, "") => format!("is right in {figure}"),
-        (TOP1, _) => format!("finds {victim}, right in {figure}"),
-        (SKILL, _) if estimate.value < 0.0 => {
-            format!("does worse than guessing the mean, by a skill of {figure}")
+/// What an attacker does, by what it is ranked by.
+fn gets(metric: Metric, estimate: Estimate, victim: &str) -> String {
+    let figure = metric.phrase(estimate);
+    match metric {
+        Metric::Auc => format!("tells {victim} with an AUC of {figure}"),
+        Metric::Accuracy => format!("guesses {figure} of {victim} right"),
+        Metric::Balanced => format!("guesses {victim} with a balanced accuracy of {figure}"),
+        Metric::Top1 => format!("finds {victim}, in {figure} of cases"),
+        Metric::Skill if estimate.value < 0.0 => {
+            format!("does worse on {victim} than guessing the mean, by a skill of {figure}")
         }
-        (_, "") => format!("explains {figure}"),
         _ => format!("explains {figure} of the variance of {victim}"),
     }
 }
 
-fn harness(report: &Report) -> String {
-    let failed: Vec<&str> = report.checks.iter().filter(|c| !c.held).map(|c| c.name.as_str()).collect();
+fn checks(report: &Report) -> String {
+    let failed: Vec<String> = report.checks.iter().filter(|c| !c.held).map(|c| c.name.to_string()).collect();
     match (report.checks.len(), failed.len()) {
-        (0, _) => "No check on the harness was run: nothing shows that its attacks work at all.".to_string(),
-        (all, 0) => format!("Checks on the harness: {all} of {all} held."),
+        (0, _) => {
+            "No check on the evaluation was run: nothing shows that its attacks work at all.".to_string()
+        }
+        (all, 0) => format!("Checks on the evaluation: {all} of {all} held."),
         (all, n) => format!(
-            "{n} of {all} checks on the harness did not hold ({}): do not rely on the figures below.",
+            "{n} of {all} checks on the evaluation did not hold ({}): do not rely on the figures below.",
             failed.join("; ")
         ),
     }
 }
 
-fn per_cent(name: &str) -> &'static str {
-    if is_fraction(name) { " %" } else { "" }
+fn again(spread: &Spread) -> String {
+    let [.., least, most] = spread.moments();
+    format!(
+        "Trained {} times with other first weights, {}: {} to {}{}.",
+        spread.values.len(),
+        spread.what,
+        spread.figure.number(least),
+        spread.figure.number(most),
+        if spread.figure.is_fraction() { " %" } else { "" }
+    )
 }
 
-fn who(result: &AttackResult) -> String {
-    format!("{}, {}", result.attack, knowing(result))
-}
-
-/// "knowing auxiliary rows and labels".
-pub(super) fn knowing(result: &AttackResult) -> String {
-    match result.knowledge.as_slice() {
-        [] => "knowing nothing else".to_string(),
-        [one] => format!("knowing {one}"),
-        [most @ .., last] => format!("knowing {} and {last}", most.join(", ")),
-    }
+fn bound(report: &Report) -> String {
+    let bound = match report.lower_bound.as_str() {
+        NONE_PROVEN => {
+            "There is no proof that nothing more leaks: a stronger attack may get more.".to_string()
+        }
+        bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
+    };
+    format!("{bound} Attacks were scored on records that they had not seen; ranges are 95 % intervals.")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::names::CONDITIONAL_MEAN;
+    use crate::attacks::AttackId;
     use crate::report::sample::sample;
 
     fn paragraphs(report: &Report) -> Vec<String> {
@@ -234,22 +204,22 @@ mod tests {
     #[test]
     fn strongest_baseline_interval_and_floats_stand_together() {
         let found = paragraphs(&sample());
-        assert_eq!(found[0], "Checks on the harness: 2 of 2 held.");
-        let one = &found[1];
+        let one = &found[0];
         for part in [
-            "From one code of 16 bits, the strongest attack run (inverse network, knowing auxiliary rows and labels) \
-             explains 15.0 % (95 % interval 13.0 to 17.0 %) of the variance of bank&co's columns; without the code \
-             the same adversary explains 4.0 % (95 % interval 2.0 to 6.0 %): the code adds 11.0 points (95 % interval \
-             9.0 to 13.0).",
-            "Floats at the same cut would give 45.0 % (95 % interval 43.0 to 47.0 %) to the same attack.",
-            "8.0 % (95 % interval 6.0 to 10.0 %) is left",
-            "As an estimate the conditional mean (knowing auxiliary rows and labels; 10.0 % (95 % interval 8.0 to 12.0 %)) \
-             is beaten: with the same knowledge, inverse network reaches 15.0 %",
+            "From one code of 16 bits, an attacker explains 15.0 % (13.0 to 17.0) of the variance of bank's columns (test \
+             records). Without the code: 4.0 % (2.0 to 6.0). The code adds 11.0 points (9.0 to 13.0).",
+            "The strongest of 2 attacks: inverse network, knowing labels.",
+            "Floats at the same cut would give 45.0 % (43.0 to 47.0) to the same attack.",
+            "8.0 % (6.0 to 10.0) of an average record's error is left (20.0 % (18.0 to 22.0) without the code)",
+            "The conditional mean (knowing labels) reaches 10.0 % (8.0 to 12.0). With the same knowledge, inverse network \
+             reaches 15.0 % (13.0 to 17.0).",
         ] {
             assert!(one.contains(part), "{one}");
         }
-        assert!(found[2].starts_with("From the codes of 30 releases, 480 bits in all"), "{found:?}");
-        assert!(found[3].contains("guesses 71.0 %"), "{found:?}");
+        assert!(found[1].starts_with("From the codes of 30 releases, 480 bits in all"), "{found:?}");
+        assert!(found[1].contains("The codes add 18.0 points"), "{found:?}");
+        assert!(found[2].contains("guesses 71.0 % (70.0 to 72.0) of the labels right"), "{found:?}");
+        assert_eq!(found[3], "Checks on the evaluation: 2 of 2 held.");
         let again = "Trained 3 times with other first weights, skill from one code: 13.0 to 16.0 %.";
         assert_eq!(found[found.len() - 2], again);
         assert!(found.last().unwrap().starts_with("There is no proof"));
@@ -264,8 +234,8 @@ mod tests {
         report.results.retain(|r| !r.is_baseline() && r.cut == CutKind::Codes);
         report.checks[0].held = false;
         let found = paragraphs(&report);
-        assert!(found[0].starts_with("1 of 2 checks on the harness did not hold"));
-        assert!(found[1].contains("what the code adds is unknown"));
+        assert!(found[0].starts_with("1 of 2 checks on the evaluation did not hold"));
+        assert!(found[1].contains("what the code adds to it is unknown"));
         assert!(found[1].contains("what hashing itself withholds is unknown"));
         report.results.clear();
         report.checks.clear();
@@ -279,26 +249,22 @@ mod tests {
     #[test]
     fn a_skill_below_zero_explains_nothing() {
         let mut report = sample();
-        report.results.retain(|r| r.is_baseline() || r.attack == CONDITIONAL_MEAN);
-        report.results[1]
-            .metrics
-            .insert(SKILL.to_string(), Estimate { value: -0.03, low: -0.05, high: -0.01 });
+        report.results.retain(|r| r.is_baseline() || r.attack == AttackId::ConditionalMean);
+        let below = Estimate { value: -0.03, low: -0.05, high: -0.01 };
+        report.results[1].metrics.insert(Metric::Skill, below);
         let found = paragraphs(&report);
-        assert!(
-            found[1].contains("does worse than guessing the mean, by a skill of \u{2212}3.0 %"),
-            "{found:?}"
-        );
-        assert!(found[1].contains("the code adds \u{2212}7.0 points."), "{found:?}");
+        assert!(found[0].contains("than guessing the mean, by a skill of \u{2212}3.0 %"), "{found:?}");
+        assert!(found[0].contains("The code adds \u{2212}7.0 points."), "{found:?}");
     }
 
     #[test]
     fn a_gain_whose_interval_holds_zero_may_be_chance() {
         let mut report = sample();
         for result in &mut report.results {
-            if let Some(added) = result.metrics.get_mut(ADDED) {
+            if let Some(added) = result.metrics.get_mut(&Metric::Added) {
                 added.low = -0.01;
             }
         }
-        assert!(paragraphs(&report)[1].contains("which may be chance"));
+        assert!(paragraphs(&report)[0].contains("which may be chance"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::escape::escape;
+use crate::report::escape;
 
 /// Width of a chart in its own pixels.
 pub const WIDTH: f64 = 520.0;
@@ -29,7 +29,7 @@ impl Axis {
     /// A horizontal axis over `values`; a logarithmic one has its ticks at the values.
     pub fn horizontal(values: &[f64], log: bool) -> Self {
         let log = log && values.iter().all(|value| *value > 0.0);
-        let mut axis = Self::over(values, log, (LEFT, RIGHT));
+        let mut axis = Self::over(values, log, LEFT, RIGHT);
         if log {
             let mut ticks = values.to_vec();
             ticks.sort_unstable_by(f64::total_cmp);
@@ -43,11 +43,11 @@ impl Axis {
     /// A vertical axis over `values` and zero.
     pub fn vertical(values: &[f64]) -> Self {
         let with_zero: Vec<f64> = values.iter().copied().chain([0.0]).collect();
-        let axis = Self::over(&with_zero, false, (BOTTOM, TOP));
+        let axis = Self::over(&with_zero, false, BOTTOM, TOP);
         if values.iter().all(|value| *value >= 0.0) { Self { low: 0.0, ..axis } } else { axis }
     }
 
-    fn over(values: &[f64], log: bool, (from, to): (f64, f64)) -> Self {
+    fn over(values: &[f64], log: bool, from: f64, to: f64) -> Self {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = match (low < high, log) {
@@ -65,11 +65,11 @@ impl Axis {
 
     /// Where `value` lies, in pixels.
     pub fn place(&self, value: f64) -> f64 {
-        let share = match self.log {
+        let fraction = match self.log {
             true => (value / self.low).ln() / (self.high / self.low).ln(),
             false => (value - self.low) / (self.high - self.low),
         };
-        self.from + share * (self.to - self.from)
+        self.from + fraction * (self.to - self.from)
     }
 }
 

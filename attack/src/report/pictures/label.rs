@@ -1,6 +1,7 @@
 //! Where the names of dots go, so that none covers another.
 
 use super::axis::{LEFT, RIGHT};
+use super::chart::Point;
 
 /// Width of a character and height of a line, in a chart's pixels.
 const CHARACTER: (f64, f64) = (7.2, 13.0);
@@ -15,16 +16,16 @@ pub struct LabelPlacement {
 }
 
 impl LabelPlacement {
-    /// Around dots with whiskers, which no name may cover: x, top and bottom of each.
-    pub fn around(marks: &[[f64; 3]]) -> Self {
-        Self {
-            taken: marks.iter().map(|[x, top, bottom]| [x - 4.0, top - 4.0, x + 4.0, bottom + 4.0]).collect(),
-        }
+    /// Around dots with whiskers, which no name may cover.
+    pub fn around(marks: &[Point]) -> Self {
+        let taken = marks.iter().map(|dot| [dot.x - 4.0, dot.high - 4.0, dot.x + 4.0, dot.low + 4.0]);
+        Self { taken: taken.collect() }
     }
 
     /// Left end and base line of `name` beside a dot: right of it, left of it, above or below, wherever is room
     /// first; if nowhere is, to its right.
-    pub fn place(&mut self, (x, y): (f64, f64), name: &str) -> (f64, f64) {
+    pub fn place(&mut self, dot: Point, name: &str) -> (f64, f64) {
+        let (x, y) = (dot.x, dot.value);
         let (width, height) = (CHARACTER.0 * name.chars().count() as f64, CHARACTER.1);
         let (beside, middle) = (y + height / 3.0, x - width / 2.0);
         let (right, left) = (x + GAP, x - GAP - width);
@@ -60,10 +61,15 @@ mod tests {
 
     #[test]
     fn names_make_way_for_dots_edges_and_each_other() {
-        let spots = [(100.0, 50.0), (120.0, 50.0), (RIGHT - 5.0, 90.0)];
-        let mut labels = LabelPlacement::around(&spots.map(|(x, y)| [x, y, y]));
+        let spots = [(100.0, 50.0), (120.0, 50.0), (RIGHT - 5.0, 90.0)].map(|(x, y)| Point {
+            x,
+            value: y,
+            low: y,
+            high: y,
+        });
+        let mut labels = LabelPlacement::around(&spots);
         assert!(labels.place(spots[0], "d=4").0 < 100.0);
         assert!(labels.place(spots[1], "d=4").0 > 120.0);
-        assert!(labels.place(spots[2], "none").0 < spots[2].0);
+        assert!(labels.place(spots[2], "none").0 < spots[2].x);
     }
 }

@@ -1,6 +1,7 @@
 //! Charts and pictures of the report.
 
 pub(crate) mod axis;
+pub(crate) mod bars;
 pub(crate) mod chart;
 pub(crate) mod grid;
 pub(crate) mod label;

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
+use maud::{Markup, html};
+
 use super::axis::{Axis, frame};
-use super::chart::{COLOURS, framed, legend, mark};
+use super::chart::{COLOURS, Point, framed, legend, mark, place};
 use super::label::LabelPlacement;
-use crate::report::escape::escape;
-use crate::report::figure::{number, range};
-use crate::report::model::UtilityPoint;
-use crate::report::names::{DCS, SKILL};
+use crate::report::model::{Estimate, UtilityPoint};
+use crate::report::{Metric, escape};
 
 /// What a plot says of its points.
 pub struct Plot {
@@ -24,8 +24,8 @@ pub struct Plot {
     pub note: &'static str,
 }
 
-/// The figure and its table, or nothing if no defence was measured; `metric` is the task's.
-pub fn section(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
+/// The figure, or nothing if no defence was measured; `metric` is the task's.
+pub fn plot(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
     if points.is_empty() {
         return String::new();
     }
@@ -39,51 +39,54 @@ pub fn section(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
     let ys = points.iter().flat_map(|p| [p.leakage.low, p.leakage.value, p.leakage.high, p.baseline.value]);
     let ys: Vec<f64> = ys.map(|y| 100.0 * y).collect();
     let (x, y) = (Axis::horizontal(&xs, false), Axis::vertical(&ys));
+    let marks: Vec<Point> = points.iter().map(|p| place(&x, &y, p.utility, 100.0, &p.leakage)).collect();
+    let mut labels = LabelPlacement::around(&marks);
     let mut svg = frame(&x, &y, &format!("{metric} (right is better)"), plot.y);
-    let marks: Vec<[f64; 4]> = points
-        .iter()
-        .map(|p| {
-            let [value, low, high] =
-                [p.leakage.value, p.leakage.low, p.leakage.high].map(|f| y.place(100.0 * f));
-            [x.place(p.utility), value, low, high]
-        })
-        .collect();
-    let whiskers: Vec<[f64; 3]> = marks.iter().map(|[x, _, low, high]| [*x, *high, *low]).collect();
-    let mut labels = LabelPlacement::around(&whiskers);
-    for (point, [across, value, low, high]) in points.iter().zip(marks) {
+    for (point, dot) in points.iter().zip(marks) {
         let order = defences.iter().position(|defence| *defence == point.defence).unwrap_or(0);
         let colour = COLOURS[order % COLOURS.len()];
-        svg.push_str(&mark(across, value, low, high, colour));
-        let (from, bare) = (across - 7.0, y.place(100.0 * point.baseline.value));
+        svg.push_str(&mark(dot, colour));
+        let (from, bare) = (dot.x - 7.0, y.place(100.0 * point.baseline.value));
         let _ = write!(svg, "<path class=\"bare\" d=\"M{from:.1} {bare:.1}h14\" stroke=\"{colour}\"/>");
-        let (left, base) = labels.place((across, value), &point.setting);
+        let (left, base) = labels.place(dot, &point.setting);
         let setting = escape(&point.setting);
         let _ = write!(svg, "<text x=\"{left:.1}\" y=\"{base:.1}\" fill=\"{colour}\">{setting}</text>");
     }
+    let note = html! { p.caveat { (plot.note) } };
     let figure = framed(plot.title, &legend(defences.into_iter()), &svg);
-    format!("{figure}<p>{}</p>{}", plot.note, table(points, metric, plot))
+    format!("<div>{figure}{}</div>", note.into_string())
 }
 
-fn table(points: &[UtilityPoint], metric: &str, plot: &Plot) -> String {
-    let mut html = format!(
-        "<table><thead><tr><th>defence</th><th>setting</th><th>{}</th><th class=\"figure\">{}</th>\
-         <th class=\"figure\">{}, %</th><th class=\"figure\">DCS</th><th>strongest attack</th></tr></thead><tbody>",
-        escape(metric),
-        plot.figure,
-        plot.without
-    );
-    for UtilityPoint { defence, setting, utility, leakage, baseline, strongest, dcs } in points {
-        let _ =
-            write!(html, "<tr><td>{}</td><td>{}</td><td>{utility:.3}</td>", escape(defence), escape(setting));
-        for figure in [leakage, baseline] {
-            let (value, range) = (number(SKILL, figure.value), range(SKILL, *figure));
-            let _ = write!(html, "<td class=\"figure\">{value}<small>{range}</small></td>");
-        }
-        html.push_str("<td class=\"figure\">");
-        if let Some(dcs) = dcs {
-            let _ = write!(html, "{}<small>{}</small>", number(DCS, dcs.value), range(DCS, *dcs));
-        }
-        let _ = write!(html, "</td><td>{}</td></tr>", escape(strongest));
+/// The same figures as a table, or nothing if no defence was measured.
+pub fn table(points: &[UtilityPoint], metric: &str, plot: &Plot) -> Markup {
+    if points.is_empty() {
+        return html! {};
     }
-    html + "</tbody></table>"
+    let without = format!("{}, %", plot.without);
+    html! {
+        table.reflow {
+            thead { tr {
+                th { "defence" } th { "setting" } th.figure { (metric) } th.figure { (plot.figure) }
+                th.figure { (without) } th.figure { (Metric::Dcs) } th { "strongest attack" }
+            } }
+            tbody {
+                @for point in points {
+                    tr {
+                        td { (point.defence) }
+                        td data-name="setting" { (point.setting) }
+                        td.figure data-name=(metric) { (format!("{:.3}", point.utility)) }
+                        (cell(plot.figure, Metric::Skill, Some(point.leakage)))
+                        (cell(&without, Metric::Skill, Some(point.baseline)))
+                        (cell("DCS", Metric::Dcs, point.dcs))
+                        td data-name="strongest attack" { (point.strongest) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(name: &str, metric: Metric, figure: Option<Estimate>) -> Markup {
+    let Some(figure) = figure else { return html! { td.figure {} } };
+    html! { td.figure data-name=(name) { (metric.number(figure.value)) small { (metric.range(figure)) } } }
 }

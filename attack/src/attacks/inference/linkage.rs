@@ -1,0 +1,62 @@
+//! Linkage: which record of another run's codes is this one? By a regression from one run's codes to the other's, fitted
+//! on records that the adversary can name in both.
+
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::evaluation::context::Attempt;
+use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
+use crate::evidence::knowledge::{Fact, known};
+use crate::evidence::observed::{Observed, ObservedAt};
+use crate::metrics::reidentify::CANDIDATES;
+use crate::metrics::{Bootstrap, reidentify};
+use crate::report::{Knowledge, Metric, Metrics, Victim};
+
+/// Links test records of one run to those of another run with other first weights: without the code, and with it.
+///
+/// # Errors
+/// If a transcript lacks codes of these records.
+pub fn link(
+    victim: &VictimContext,
+    surface: &AttackSurface,
+    other: &Observed,
+) -> anyhow::Result<[AttackOutcome; 2]> {
+    let bare = by(victim, surface, other, AttackId::NoCode, &[Fact::Label])?;
+    let found = by(victim, surface, other, AttackId::Linkage, &[Fact::Label, Fact::Code])?;
+    let gain = Bootstrap::new(victim.config.seed).mean_gain(&found.hits, &bare.hits);
+    let mut found = found.outcome;
+    found.result.metrics.insert(Metric::Added, gain);
+    Ok([bare.outcome, found])
+}
+
+struct Linked {
+    outcome: AttackOutcome,
+    /// Whether each record was found.
+    hits: Vec<f64>,
+}
+
+fn by(
+    victim: &VictimContext,
+    surface: &AttackSurface,
+    other: &Observed,
+    attack: AttackId,
+    facts: &[Fact],
+) -> anyhow::Result<Linked> {
+    let context = victim.test_context(surface);
+    let knowledge = [known(facts), vec![Knowledge::CodesInBothRuns]].concat();
+    let attempt = Attempt::begin(attack, &knowledge, context.releases(facts));
+    let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
+    let examples = Examples {
+        outputs: other.gather(victim.place, ObservedAt::Frozen, context.auxiliary)?,
+        ..context.examples(facts, context.auxiliary)?
+    };
+    let regression = Regression::fit(&examples, victim.config.seed);
+    let guess = context.predict(&regression, facts, targets)?;
+    let truth = other.gather(victim.place, ObservedAt::Frozen, targets)?;
+    let hits = reidentify::top1(&truth, &guess, other.width);
+    let metrics = Metrics::from([(Metric::Top1, Bootstrap::new(victim.config.seed).mean(&hits))]);
+    let note = format!("among {} records of a run with other first weights", targets.len());
+    let (party, of) = (context.party.clone(), context.population);
+    let after = Victim::OtherRun { party, of, cut: surface.cut };
+    Ok(Linked { outcome: context.outcome(attempt.noted(note), after, targets.len(), metrics), hits })
+}

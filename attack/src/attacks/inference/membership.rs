@@ -1,0 +1,200 @@
+//! Membership inference: was a record among those that the models learned from?
+//!
+//! The records come again after training, encoded by the frozen encoders, members and others alike. Two ways:
+//!
+//! - a regression on the victim's code and the label, fitted on records of which the adversary knows which they are;
+//! - the top model's loss on all parties' codes (Yeom et al. 2018, "Privacy risk in machine learning"), which is lower
+//!   on what was learned.
+
+use hashvfl_core::codes::randomised_response::Response;
+use hashvfl_core::random::{stream, uniform};
+use hashvfl_learning::top::loss::Labels;
+
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
+use crate::evidence::knowledge::{Fact, known};
+use crate::metrics::{Bootstrap, label};
+use crate::report::{CutKind, Knowledge, Metric, Metrics, Victim};
+
+/// Tells training records from test records, at each cut whose trained encoders are there.
+pub struct Membership;
+
+impl Attack for Membership {
+    fn about(&self) -> About {
+        About {
+            title: "membership inference",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::Members, Knowledge::TopModel],
+            needs: &[Need::FurtherAttacks],
+        }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        for surface in surfaces.all() {
+            if surface.encoders.is_empty() {
+                continue;
+            }
+            let trial = Trial::new(victim, surface);
+            trial.by_regression()?.into_iter().for_each(|attacked| evaluation.keep(attacked));
+            trial.by_loss().into_iter().for_each(|attacked| evaluation.keep(attacked));
+        }
+        Ok(())
+    }
+}
+
+/// Members, then as many others.
+struct Mixed {
+    rows: Vec<u32>,
+    member: Vec<bool>,
+    /// Their codes, party by party: [rows, bits].
+    codes: Vec<Vec<f32>>,
+}
+
+/// One cut at which membership is inferred.
+struct Trial<'a> {
+    victim: &'a VictimContext<'a>,
+    surface: &'a AttackSurface<'a>,
+    context: AttackContext<'a>,
+    facts: Vec<Fact>,
+    auxiliary: Mixed,
+    targets: Mixed,
+}
+
+impl<'a> Trial<'a> {
+    fn new(victim: &'a VictimContext<'a>, surface: &'a AttackSurface<'a>) -> Self {
+        let fraction = victim.config.auxiliary_fraction();
+        let context = victim.test_context(surface);
+        let mixed = |members: &[u32], others: &[u32]| {
+            let count = members.len().min(others.len());
+            let rows: Vec<u32> = members[..count].iter().chain(&others[..count]).copied().collect();
+            let codes = codes(victim, surface, &context, &rows);
+            Mixed { rows, member: (0..2 * count).map(|place| place < count).collect(), codes }
+        };
+        let (training, test) = (&victim.training.split, &victim.test.split);
+        let auxiliary = mixed(training.auxiliary(fraction), test.auxiliary(fraction));
+        let targets = mixed(&training.targets, &test.targets);
+        let mut facts = vec![Fact::Label];
+        facts.extend(victim.own.map(|_| Fact::OwnColumns));
+        Self { victim, surface, context, facts, auxiliary, targets }
+    }
+
+    /// By a regression on what is known, without the victim's code and with it.
+    fn by_regression(&self) -> anyhow::Result<[AttackOutcome; 2]> {
+        let knowledge = [known(&self.facts), vec![Knowledge::Members]].concat();
+        let attempt = Attempt::begin(AttackId::NoCode, &knowledge, 0);
+        let bare = self.regression_scores(false)?;
+        let baseline = self.outcome(attempt, &bare, None);
+        let attempt = Attempt::begin(AttackId::MembershipByRegression, &knowledge, 1);
+        let scores = self.regression_scores(true)?;
+        Ok([baseline, self.outcome(attempt, &scores, Some(&bare))])
+    }
+
+    fn regression_scores(&self, with_code: bool) -> anyhow::Result<Vec<f64>> {
+        let examples = Examples {
+            inputs: self.inputs(&self.auxiliary, with_code)?,
+            outputs: self.auxiliary.member.iter().map(|member| f32::from(u8::from(*member))).collect(),
+            rows: self.auxiliary.rows.len(),
+            discrete: false,
+        };
+        let regression = Regression::fit(&examples, self.context.seed);
+        let guess = regression.predict(&self.inputs(&self.targets, with_code)?, self.targets.rows.len());
+        Ok(guess.into_iter().map(f64::from).collect())
+    }
+
+    /// What is known of records, row by row.
+    fn inputs(&self, mixed: &Mixed, with_code: bool) -> anyhow::Result<Vec<f32>> {
+        let features = self.context.sources.features(&self.facts, &mixed.rows)?;
+        let code = if with_code { &mixed.codes[self.victim.place][..] } else { &[] };
+        let (width, bits) = (features.width, code.len() / mixed.rows.len());
+        let row = |row: usize| {
+            let known = &features.values[row * width..][..width];
+            known.iter().chain(&code[row * bits..][..bits]).copied()
+        };
+        Ok((0..mixed.rows.len()).flat_map(row).collect())
+    }
+
+    /// By the top model's loss, where it is there and labels are classes.
+    fn by_loss(&self) -> Vec<AttackOutcome> {
+        let (Some(top), Labels::Classes { count, index }) = (self.surface.top, &self.victim.evidence.labels)
+        else {
+            return Vec::new();
+        };
+        let knowledge = [known(&self.facts), vec![Knowledge::TopModel]].concat();
+        let parties = self.victim.evidence.owners.len() as u64;
+        let attempt = Attempt::begin(AttackId::MembershipByLoss, &knowledge, parties);
+        // Without codes the top model has nothing to judge by.
+        let bare = vec![0.0; self.targets.rows.len()];
+        let baseline = self.outcome(Attempt::begin(AttackId::NoCode, &knowledge, 0), &bare, None);
+        let outputs = top.predict(&self.targets.codes, self.targets.rows.len());
+        let rows = outputs.chunks_exact(*count).zip(&self.targets.rows);
+        let scores: Vec<f64> =
+            rows.map(|(row, record)| -loss(row, index[*record as usize] as usize)).collect();
+        vec![baseline, self.outcome(attempt, &scores, Some(&bare))]
+    }
+
+    /// How well `scores` [targets] tell members apart, and what that gains over scores of the `bare` adversary.
+    fn outcome(&self, attempt: Attempt, scores: &[f64], bare: Option<&[f64]>) -> AttackOutcome {
+        let (bootstrap, count) = (Bootstrap::new(self.context.seed), scores.len());
+        let reached = bootstrap.estimate(count, |rows| self.area(scores, rows));
+        let mut metrics = Metrics::from([(Metric::Auc, reached)]);
+        if let Some(bare) = bare {
+            let gain = bootstrap.estimate(count, |rows| self.area(scores, rows) - self.area(bare, rows));
+            metrics.insert(Metric::Added, gain);
+        }
+        let victim = Victim::Membership { party: self.context.party.clone() };
+        let attempt = attempt.noted("half of the scored records were learned from; an AUC of 0.5 is chance");
+        self.context.outcome(attempt, victim, count, metrics)
+    }
+
+    /// Area under the ROC curve over some of the targets.
+    fn area(&self, scores: &[f64], rows: &[usize]) -> f64 {
+        let member: Vec<bool> = rows.iter().map(|row| self.targets.member[*row]).collect();
+        let scores: Vec<f64> = rows.iter().map(|row| scores[*row]).collect();
+        label::auc(&member, &scores).unwrap_or(f64::NAN)
+    }
+}
+
+/// Codes of `rows` as each party would send them after training: [party][rows, bits].
+fn codes(
+    victim: &VictimContext,
+    surface: &AttackSurface,
+    context: &AttackContext,
+    rows: &[u32],
+) -> Vec<Vec<f32>> {
+    let owners = victim.evidence.owners.iter().zip(&surface.encoders);
+    let code = owners.map(|(owner, encoder)| encoder.encode(owner.columns.gather(rows), rows.len()));
+    code.map(|values| flipped(victim, surface, context.at_cut(values))).collect()
+}
+
+/// Codes flipped as often as the run says, where it has randomised response.
+fn flipped(victim: &VictimContext, surface: &AttackSurface, mut codes: Vec<f32>) -> Vec<f32> {
+    let epsilon = victim.evidence.coordinator.run.randomised_response;
+    let Some(epsilon) = epsilon.filter(|_| surface.cut == CutKind::Codes) else { return codes };
+    let probability = Response::flip_probability(epsilon) as f32;
+    let mut rng = stream(victim.config.seed, "flips of codes that nobody asked for", &[codes.len() as u64]);
+    codes.iter_mut().filter(|_| uniform(&mut rng) < probability).for_each(|code| *code = -*code);
+    codes
+}
+
+/// Cross-entropy of one record.
+fn loss(outputs: &[f32], class: usize) -> f64 {
+    let most = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = outputs.iter().map(|output| f64::from(output - most).exp()).sum();
+    sum.ln() - f64::from(outputs[class] - most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_by_hand() {
+        assert!((loss(&[0.0, 0.0], 1) - 2.0_f64.ln()).abs() < 1e-12);
+        assert!((loss(&[1000.0, 0.0], 1) - 1000.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,47 @@
+//! Re-identification: which of these records has this code? By a victim's encoder that answers queries or is known.
+
+use crate::attacks::AttackId;
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::context::Attempt;
+use crate::evidence::knowledge::Fact;
+use crate::metrics::reidentify::CANDIDATES;
+use crate::metrics::{Bootstrap, reidentify};
+use crate::report::{Knowledge, Metric, Metrics, Victim};
+
+/// Re-identification.
+pub struct Reidentification;
+
+const KNOWS: &[Knowledge] = &[Knowledge::QueryAccess, Knowledge::CandidateColumns];
+
+impl Attack for Reidentification {
+    fn about(&self) -> About {
+        About { title: "re-identification", knows: KNOWS, needs: &[Need::Weights] }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        for surface in surfaces.all() {
+            let Some(encoder) = surface.encoders.get(victim.place) else { continue };
+            let context = victim.test_context(surface);
+            let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
+            let note = format!("among {} records", targets.len());
+            let bare = Attempt::begin(AttackId::NoCode, KNOWS, 0).noted(note.clone());
+            let attempt = Attempt::begin(AttackId::Reidentification, KNOWS, 1).noted(note);
+            let codes = context.at_cut(encoder.encode(context.columns.gather(targets), targets.len()));
+            let seen = context.sources.features(&[Fact::Code], targets)?;
+            let hits = reidentify::top1(&codes, &seen.values, seen.width);
+            let chance = vec![1.0 / targets.len() as f64; targets.len()];
+            let bootstrap = Bootstrap::new(context.seed);
+            let identity = Victim::Identity { party: context.party.clone(), of: context.population };
+            let metrics = Metrics::from([(Metric::Top1, bootstrap.mean(&chance))]);
+            evaluation.keep(context.outcome(bare, identity.clone(), targets.len(), metrics));
+            let metrics = Metrics::from([
+                (Metric::Top1, bootstrap.mean(&hits)),
+                (Metric::Added, bootstrap.mean_gain(&hits, &chance)),
+            ]);
+            evaluation.keep(context.outcome(attempt, identity, targets.len(), metrics));
+        }
+        Ok(())
+    }
+}

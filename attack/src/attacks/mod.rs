@@ -1,0 +1,221 @@
+//! The registry: every attack, in the order in which it is run.
+//!
+//! To add one, write a file in one of the folders that implements [`Attack`]. Then name it here: its module, its id with
+//! the name that people read, and its line of [`ALL`]. Last, add its row to the table in docs/explanation/privacy.md.
+//! `tests/extensions/attack.patch` is an example.
+
+use std::fmt;
+
+use crate::evaluation::attack::Attack;
+use inference::{attributes, label_defences, membership, reidentification};
+use reconstruction::inversion::Matching;
+use reconstruction::white_box::Start;
+use reconstruction::{
+    conditional_mean, esa, fora, grna, inverse_network, other_classes, positive_control, predictions,
+    query_free, unsplit, white_box,
+};
+use sweeps::{auxiliary_fraction, code_length, encode_once, epochs, randomised_response, trainings};
+
+mod critic;
+
+/// Attacks that reconstruct columns.
+pub(crate) mod reconstruction {
+    pub(crate) mod batches;
+    pub(crate) mod conditional_mean;
+    pub(crate) mod esa;
+    pub(crate) mod fora;
+    pub(crate) mod grna;
+    pub(crate) mod inverse_network;
+    pub(crate) mod inversion;
+    pub(crate) mod other_classes;
+    pub(crate) mod positive_control;
+    pub(crate) mod predictions;
+    pub(crate) mod query_free;
+    pub(crate) mod regression;
+    pub(crate) mod substitute;
+    pub(crate) mod unsplit;
+    pub(crate) mod white_box;
+}
+
+/// Attacks that infer one fact: a column's value, a label, a record's part in training, whose code it is.
+pub(crate) mod inference {
+    pub(crate) mod attributes;
+    pub(crate) mod clusters;
+    pub(crate) mod label_defences;
+    pub(crate) mod labels;
+    pub(crate) mod linkage;
+    pub(crate) mod membership;
+    pub(crate) mod reidentification;
+}
+
+/// Attacks by a coordinator that does not follow the protocol.
+pub mod active {
+    pub mod fsha;
+    pub(crate) mod steering;
+    pub(crate) mod steering_server;
+}
+
+/// The conditional mean over epochs, auxiliary fractions, code lengths and other defences. Runs under other settings than
+/// the one that was recorded go through the same training loop in this process.
+pub(crate) mod sweeps {
+    pub(crate) mod auxiliary_fraction;
+    pub(crate) mod code_length;
+    pub(crate) mod encode_once;
+    pub(crate) mod epochs;
+    pub(crate) mod randomised_response;
+    pub(crate) mod trainings;
+}
+
+/// All attacks. A baseline stands before what is compared with it, and the conditional mean of codes before what repeats it
+/// on other runs.
+pub static ALL: &[&dyn Attack] = &[
+    &conditional_mean::NoCode,
+    &conditional_mean::ConditionalMean,
+    &inverse_network::InverseNetwork,
+    &white_box::WhiteBox,
+    &reidentification::Reidentification,
+    &positive_control::PositiveControl,
+    &attributes::AttributeInference,
+    &other_classes::OtherClasses,
+    &membership::Membership,
+    &query_free::QueryFree,
+    &fora::Fora,
+    &unsplit::UnSplit,
+    &predictions::PredictionMean,
+    &grna::Grna,
+    &esa::Esa,
+    &active::steering::Steering,
+    &epochs::OverEpochs,
+    &auxiliary_fraction::OverAuxiliaryFraction,
+    &encode_once::EncodeOnce,
+    &randomised_response::OverEpsilons,
+    &code_length::OverCodeLengths,
+    &trainings::OtherTrainings,
+    &label_defences::LabelInference,
+];
+
+/// What a reader must not take for covered: attacks that are known and not among [`ALL`].
+pub const BEYOND: &[&str] = &[
+    "PCAT, SDAR: substitutes that learn along with the run",
+    "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a gradient monitor against it)",
+    "collusion of parties with the coordinator beyond its own organisation's columns",
+    "boosted trees as regressions, generative priors as penalties",
+    "membership inference by shadow models of the whole run (LiRA)",
+    "linkage without any record that is known in both runs",
+    "an adversary with other side information than the report's knowledge column says",
+];
+
+/// Which attack a result is of. What people read is derived from it here and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttackId {
+    /// The same adversary without any code.
+    NoCode,
+    /// The conditional mean of what is known.
+    ConditionalMean,
+    /// The inverse network.
+    InverseNetwork,
+    /// White-box inversion, by what is made to agree and where the search starts.
+    WhiteBox(Matching, Start),
+    /// The same of the value before the sign.
+    WhiteBoxBeforeSign(Start),
+    /// Re-identification.
+    Reidentification,
+    /// The positive control after a block of the cnn, from 1: an inverse network.
+    BlockDecoder(usize),
+    /// The same by FORA.
+    BlockFora(usize),
+    /// The same by a white-box search.
+    BlockWhiteBox(usize),
+    /// Attribute inference.
+    AttributeInference,
+    /// Membership inference by a regression on code and label.
+    MembershipByRegression,
+    /// Membership inference by the top model's loss.
+    MembershipByLoss,
+    /// A substitute that learns through the top model.
+    QueryFree,
+    /// A substitute that learns the distribution of codes.
+    Fora,
+    /// Columns and a clone of the model in turns.
+    UnSplit,
+    /// The conditional mean given predictions.
+    PredictionMean,
+    /// A generator through both models.
+    Grna,
+    /// Equations of a linear top model.
+    Esa,
+    /// The conditional mean after gradients that steered the bottom model.
+    Steering,
+    /// Linkage of records across runs.
+    Linkage,
+    /// The most common class.
+    MajorityClass,
+    /// Labels by the length of the gradient.
+    GradientNorm,
+    /// Labels by the direction of the gradient.
+    GradientDirection,
+    /// Labels by clusters of directions.
+    GradientClusters,
+    /// Labels by a model of code and gradient.
+    ModelCompletion,
+    /// Labels by a model of the code alone.
+    CodesAlone,
+}
+
+impl fmt::Display for AttackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::NoCode => "no code",
+            Self::ConditionalMean => "conditional mean",
+            Self::InverseNetwork => "inverse network",
+            Self::WhiteBox(matching, start) => return write!(f, "white-box, {matching}, from the {start}"),
+            Self::WhiteBoxBeforeSign(start) => {
+                return write!(f, "white-box, before the sign, from the {start}");
+            }
+            Self::Reidentification => "re-identification",
+            Self::BlockDecoder(block) => return write!(f, "inverse network after block {block} of the cnn"),
+            Self::BlockFora(block) => return write!(f, "FORA after block {block} of the cnn"),
+            Self::BlockWhiteBox(block) => {
+                return write!(f, "white-box after block {block} of the cnn, from the mean");
+            }
+            Self::AttributeInference => "attribute inference",
+            Self::MembershipByRegression => "membership by regression",
+            Self::MembershipByLoss => "membership by the top model's loss",
+            Self::QueryFree => "query-free",
+            Self::Fora => "FORA",
+            Self::UnSplit => "UnSplit",
+            Self::PredictionMean => "conditional mean given predictions",
+            Self::Grna => "GRNA",
+            Self::Esa => "ESA",
+            Self::Steering => "conditional mean after gradients that steered",
+            Self::Linkage => "linkage across runs",
+            Self::MajorityClass => "majority class",
+            Self::GradientNorm => "gradient norm",
+            Self::GradientDirection => "gradient direction",
+            Self::GradientClusters => "gradient clusters",
+            Self::ModelCompletion => "model completion",
+            Self::CodesAlone => "model completion, codes alone",
+        };
+        f.write_str(name)
+    }
+}
+
+impl fmt::Display for Matching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hinge => "hinge",
+            Self::AnnealedTanh => "annealed tanh",
+            Self::StraightThrough => "straight-through",
+            Self::Value => "value",
+        })
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::ConditionalMean => "conditional mean",
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! The inverse network (He et al. 2019, "Model inversion attacks against collaborative inference", section 4): columns
+//! from codes by one network of fixed size.
+
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::Regression;
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{About, Attack};
+use crate::evaluation::context::Attempt;
+use crate::evidence::knowledge::Fact;
+
+/// The inverse network.
+pub struct InverseNetwork;
+
+impl Attack for InverseNetwork {
+    fn about(&self) -> About {
+        About { title: "the inverse network", knows: &[], needs: &[] }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        for surface in surfaces.all() {
+            let context = victim.test_context(surface);
+            let attempt = Attempt::begin(AttackId::InverseNetwork, &[], 1);
+            let examples = context.examples(&[Fact::Code], context.auxiliary)?;
+            let network = Regression::inverse_network(&examples, context.seed);
+            let guess = context.predict(&network, &[Fact::Code], context.targets)?;
+            evaluation.keep_beside_mean(context.scored(attempt, guess));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The same run with randomised response on every bit.
+
+use hashvfl_core::RunSettings;
+use hashvfl_core::codes::randomised_response::cost_in_words;
+use hashvfl_learning::encoder::CutLayer;
+
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::victim::AttackSurface;
+use crate::evidence::knowledge::Fact;
+use crate::evidence::simulation::{RunVariant, simulate};
+use crate::report::{Defence, Knowledge, Population, Sent};
+
+/// The conditional mean of flipped codes, one and all epochs', at each epsilon that the config names.
+pub struct OverEpsilons;
+
+impl Attack for OverEpsilons {
+    fn about(&self) -> About {
+        About {
+            title: "randomised response",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
+            needs: &[Need::RandomisedResponse],
+        }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        for epsilon in &evaluation.victim.config.randomised_response {
+            at(evaluation, *epsilon)?;
+        }
+        Ok(())
+    }
+}
+
+fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
+    let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+    let run = &victim.evidence.coordinator.run;
+    // Test records are encoded once, by a model that others are fitted on.
+    let draw = epsilon * run.bits as f64;
+    evaluation
+        .say(&format!("simulating randomised response with epsilon {epsilon} per bit, {draw} per draw"));
+    let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
+    let path = evaluation.out.join(format!("simulated-epsilon{epsilon}.parquet"));
+    let simulated = simulate(victim.evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
+    let cost = cost_in_words(&settings).unwrap_or_default();
+    let defence = Defence::new(Sent::RandomisedResponse { bits: run.bits, cost });
+    let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
+    let context = victim.test_context(&surface);
+    let strongest = evaluation.findings.strongest.clone();
+    evaluation.keep(context.conditional_mean(&[Fact::Code])?);
+    evaluation.keep(context.conditional_mean(&strongest)?);
+    // What noise hides in one code, the codes of many epochs show.
+    let everything = [Fact::EpochCodes(surface.observed.epochs())];
+    evaluation.keep(victim.training_context(&surface).conditional_mean(&everything)?);
+    let setting = format!("epsilon {epsilon} per bit, {draw} per draw, {draw} over the run");
+    let point = evaluation.price("randomised response", setting, &surface, Population::Test);
+    evaluation.findings.utility.push(point);
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The run trained again with other first weights and noise: how far figures move, and whether a record can be followed
+//! from one run to another.
+
+use hashvfl_learning::encoder::CutLayer;
+
+use crate::attacks::inference::linkage::link;
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::victim::AttackSurface;
+use crate::evidence::knowledge::{Fact, known};
+use crate::evidence::simulation::{RunVariant, simulate};
+use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
+
+/// Trains the run and its float baseline again, as often as the config says, and attacks each: one code with nothing else
+/// known, and with what the strongest adversary knows.
+pub struct OtherTrainings;
+
+impl Attack for OtherTrainings {
+    fn about(&self) -> About {
+        About {
+            title: "other first weights, and linkage of records across runs",
+            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::CodesInBothRuns],
+            needs: &[Need::Trainings],
+        }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let surfaces = evaluation.surfaces;
+        replicate(evaluation, &surfaces.codes, CutLayer::Hash, "codes")?;
+        replicate(evaluation, &surfaces.floats, CutLayer::SimulatedFloat, "floats")
+    }
+}
+
+fn replicate(
+    evaluation: &mut PrivacyEvaluation,
+    surface: &AttackSurface,
+    cut: CutLayer,
+    name: &str,
+) -> anyhow::Result<()> {
+    let victim = evaluation.victim;
+    let run = &victim.evidence.coordinator.run;
+    let strongest = evaluation.findings.strongest.clone();
+    let beside: Vec<String> = known(&strongest).iter().map(ToString::to_string).collect();
+    let first = victim.test_context(surface);
+    let (one, most) = (first.conditional_mean(&[Fact::Code])?, first.conditional_mean(&strongest)?);
+    let skill = |what: String, value: f64| Spread { what, figure: Metric::Skill.into(), values: vec![value] };
+    let mut of_one = skill(format!("skill from {name}, nothing else known"), one.skill().value);
+    let mut of_most = skill(format!("skill from {name}, with {}", beside.join(" and ")), most.skill().value);
+    let mut of_task = Spread {
+        what: format!("the task with {name}"),
+        figure: Quantity::of_task(run.task),
+        values: surface.utility.into_iter().collect(),
+    };
+    for draw in 1..u64::from(victim.config.trainings) {
+        evaluation.say(&format!("training again with {name}, draw {} of first weights", draw + 1));
+        let path = evaluation.out.join(format!("simulated-{name}-draw{}.parquet", draw + 1));
+        let variant = RunVariant { draw, ..RunVariant::new(run, cut) };
+        let repeated = simulate(victim.evidence, &variant, &path)?;
+        of_task.values.push(repeated.utility);
+        let defence = surface.defence.changed(Change::Draw(draw + 1));
+        let other = AttackSurface::repeated(&repeated, surface, defence);
+        let context = victim.test_context(&other);
+        for (facts, spread) in [(&[Fact::Code][..], &mut of_one), (&strongest, &mut of_most)] {
+            let attacked = context.conditional_mean(facts)?;
+            spread.values.push(attacked.skill().value);
+            evaluation.keep(attacked);
+        }
+        if draw == 1 {
+            link(victim, surface, &repeated.observed)?
+                .into_iter()
+                .for_each(|attacked| evaluation.keep(attacked));
+        }
+    }
+    evaluation.findings.spreads.extend([of_one, of_most, of_task]);
+    Ok(())
+}

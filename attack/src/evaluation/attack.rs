@@ -1,0 +1,93 @@
+//! What every attack is.
+
+use hashvfl_learning::top::loss::Labels;
+
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::victim::VictimContext;
+use crate::report::Knowledge;
+
+/// What an attack says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What is tried, in a few words: for progress, and for what was not tried.
+    pub title: &'static str,
+    /// All that its adversary may know beside auxiliary records and what crossed the cut. A result says what it knew of
+    /// this; a result that knew more ends the evaluation with an error.
+    pub knows: &'static [Knowledge],
+    /// What the evaluation must have. Without it the attack is not run, and the report says why.
+    pub needs: &'static [Need],
+}
+
+/// An attack, or a series of one over some setting. [`ALL`](crate::attacks::ALL) lists them.
+pub trait Attack: Sync {
+    /// What it is, knows and needs.
+    fn about(&self) -> About;
+
+    /// Tries it at every cut where it can be tried, and keeps what it found in `evaluation.findings`.
+    ///
+    /// # Errors
+    /// If the transcript lacks what the attack looks at, or a repetition of the run fails.
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()>;
+}
+
+/// Something that an evaluation may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The config grants the victim's weights and queries of its encoder.
+    Weights,
+    /// The config names a party of the adversary's own organisation.
+    OwnColumns,
+    /// The labels are classes.
+    Classes,
+    /// The victim's columns are a table.
+    Table,
+    /// The victim's columns are an image.
+    Image,
+    /// The config asks for more than reconstruction with codes and columns of the same records.
+    FurtherAttacks,
+    /// The config asks for inference of labels from gradients.
+    LabelInference,
+    /// The config asks for encode-once training.
+    EncodeOnce,
+    /// The config names epsilons of randomised response.
+    RandomisedResponse,
+    /// The config names code lengths.
+    CodeLengths,
+    /// The config asks for several trainings.
+    Trainings,
+}
+
+impl Need {
+    /// Why it is not met; `None` if it is.
+    pub fn missing(self, victim: &VictimContext) -> Option<&'static str> {
+        let config = victim.config;
+        let (met, reason) = match self {
+            Self::Weights => {
+                (config.white_box, "the adversary is not granted the victim's weights (white_box)")
+            }
+            Self::OwnColumns => {
+                (config.own.is_some(), "no party belongs to the adversary's organisation (own)")
+            }
+            Self::Classes => {
+                (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are no classes")
+            }
+            Self::Table => (victim.owner.image.is_none(), "the columns are pixels"),
+            Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
+            Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
+            Self::LabelInference => (config.label_inference, "label_inference is off"),
+            Self::EncodeOnce => (config.encode_once, "encode_once is off"),
+            Self::RandomisedResponse => {
+                (!config.randomised_response.is_empty(), "randomised_response lists no epsilon")
+            }
+            Self::CodeLengths => (!config.bits.is_empty(), "bits lists no code length"),
+            Self::Trainings => (config.trainings > 1, "trainings is 1"),
+        };
+        (!met).then_some(reason)
+    }
+}
+
+/// Why an attack cannot be tried, as the report says it; `None` if it can.
+pub fn not_tried(about: &About, victim: &VictimContext) -> Option<String> {
+    let reason = about.needs.iter().find_map(|need| need.missing(victim))?;
+    Some(format!("{}, since {reason}", about.title))
+}

@@ -1,0 +1,131 @@
+//! What an evaluation has found so far.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+
+use crate::attacks::AttackId;
+use crate::evaluation::attack::About;
+use crate::evidence::knowledge::Fact;
+use crate::metrics::Bootstrap;
+use crate::report::{
+    AttackResult, Chart, Check, Defence, Estimate, Metric, Spread, UtilityPoint, Victim, baseline_of,
+};
+
+/// An attack that was carried out.
+pub struct AttackOutcome {
+    /// For the report.
+    pub result: AttackResult,
+    /// Its guess [targets, columns]; empty if it is after something else than columns.
+    pub guess: Vec<f32>,
+    /// Squared error of each target; empty likewise.
+    pub errors: Vec<f64>,
+    /// The same of the mean.
+    pub reference: Vec<f64>,
+}
+
+impl AttackOutcome {
+    /// Skill over the mean, of an attack on columns.
+    pub fn skill(&self) -> Estimate {
+        self.result.metrics[&Metric::Skill]
+    }
+}
+
+/// The charts of a report, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChartId {
+    /// Leakage over epochs.
+    Epochs,
+    /// Leakage over the auxiliary fraction.
+    AuxiliaryFraction,
+    /// Leakage over the code's length.
+    CodeLength,
+    /// Labels from one epoch's gradients.
+    Labels,
+}
+
+/// What was found so far.
+#[derive(Default)]
+pub struct Findings {
+    /// The attacks, in order; baselines before what is compared with them.
+    pub attacked: Vec<AttackOutcome>,
+    /// The charts.
+    pub charts: BTreeMap<ChartId, Chart>,
+    /// What defences cost and save.
+    pub utility: Vec<UtilityPoint>,
+    /// The same of label-side defences.
+    pub label_utility: Vec<UtilityPoint>,
+    /// What moves when the run is trained again.
+    pub spreads: Vec<Spread>,
+    /// Checks on the evaluation itself.
+    pub checks: Vec<Check>,
+    /// What the strongest conditional mean of the run's codes knew.
+    pub strongest: Vec<Fact>,
+}
+
+impl Findings {
+    /// Adds one.
+    pub fn keep(&mut self, attacked: AttackOutcome) {
+        self.attacked.push(attacked);
+    }
+
+    /// The attacks on what `defence` let through of `victim`'s records, baselines left out.
+    pub fn on<'a>(
+        &'a self,
+        defence: &'a Defence,
+        victim: &'a Victim,
+    ) -> impl Iterator<Item = &'a AttackOutcome> {
+        self.attacked.iter().filter(move |attacked| {
+            let result = &attacked.result;
+            result.defence == *defence && result.victim == *victim && !result.is_baseline()
+        })
+    }
+
+    /// The conditional mean of one code, nothing else known.
+    pub fn conditional_mean_of_code<'a>(
+        &'a self,
+        defence: &'a Defence,
+        victim: &'a Victim,
+    ) -> Option<&'a AttackOutcome> {
+        self.on(defence, victim).find(|attacked| {
+            let AttackResult { attack, releases, knowledge, .. } = &attacked.result;
+            *attack == AttackId::ConditionalMean && *releases == 1 && knowledge.is_empty()
+        })
+    }
+
+    /// Refuses results from place `first` on that knew more than their attack says.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub fn check_knowledge(&self, about: &About, first: usize) -> anyhow::Result<()> {
+        for AttackOutcome { result, .. } in &self.attacked[first..] {
+            let more = result.knowledge.iter().find(|known| !about.knows.contains(known));
+            ensure!(
+                more.is_none(),
+                "{} used {more:?}, which the attack does not declare: add it to what it knows",
+                result.attack
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds to each attack what it gains over its baseline on the same records.
+    pub fn put_gains(&mut self, seed: u64) {
+        let gains: Vec<Option<Estimate>> =
+            self.attacked.iter().map(|attacked| self.gain(attacked, &Bootstrap::new(seed))).collect();
+        for (attacked, gain) in self.attacked.iter_mut().zip(gains) {
+            attacked.result.metrics.extend(gain.map(|gain| (Metric::Added, gain)));
+        }
+    }
+
+    fn gain(&self, attacked: &AttackOutcome, bootstrap: &Bootstrap) -> Option<Estimate> {
+        if attacked.result.is_baseline() || attacked.errors.is_empty() {
+            return None;
+        }
+        let results = || self.attacked.iter().map(|attacked| &attacked.result);
+        let baseline = baseline_of(results, &attacked.result)?;
+        let baseline = self.attacked.iter().find(|other| std::ptr::eq(&other.result, baseline))?;
+        (baseline.errors.len() == attacked.errors.len())
+            .then(|| bootstrap.skill_gain(&attacked.errors, &baseline.errors, &attacked.reference))
+    }
+}

@@ -1,0 +1,60 @@
+//! Defences beside what they cost: the task's metric, and the strongest attack.
+
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::victim::AttackSurface;
+use crate::metrics::dcs;
+use crate::report::{Estimate, Metric, Population, UtilityPoint, baseline_of};
+
+const NOTHING: Estimate = Estimate { value: 0.0, low: 0.0, high: 0.0 };
+
+impl PrivacyEvaluation<'_> {
+    /// A defence beside what it costs: the strongest attack found on it that saw codes of such records.
+    pub fn price(
+        &self,
+        defence: &str,
+        setting: String,
+        surface: &AttackSurface,
+        of: Population,
+    ) -> UtilityPoint {
+        let victim = self.victim.columns(of);
+        let utility = surface.utility.unwrap_or(f64::NAN);
+        let lost = self.surfaces.floats.utility.unwrap_or(f64::NAN) - utility;
+        let attacks = self.findings.on(&surface.defence, &victim);
+        let attacks = attacks.filter(|attacked| attacked.result.cut == surface.cut);
+        let strongest = attacks.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value));
+        let mut point = UtilityPoint {
+            defence: defence.to_string(),
+            setting,
+            utility,
+            leakage: NOTHING,
+            baseline: NOTHING,
+            dcs: None,
+            strongest: String::new(),
+        };
+        let Some(strongest) = strongest else { return point };
+        let results = || self.findings.attacked.iter().map(|attacked| &attacked.result);
+        let baseline = baseline_of(results, &strongest.result);
+        let skill_of_baseline = baseline.and_then(|result| result.metrics.get(&Metric::Skill));
+        point.leakage = strongest.skill();
+        point.baseline = skill_of_baseline.copied().unwrap_or(NOTHING);
+        point.dcs = strongest.result.metrics.get(&Metric::Mse).map(|mse| {
+            let score = |mse: f64| dcs::defence_capability(1.0 - mse, lost, dcs::BETA);
+            Estimate { value: score(mse.value), low: score(mse.low), high: score(mse.high) }
+        });
+        let known: Vec<String> = strongest.result.knowledge.iter().map(ToString::to_string).collect();
+        point.strongest = format!("{} from {}", strongest.result.attack, known.join(", "));
+        point
+    }
+
+    /// Puts the run itself and its float baseline before the other defences.
+    pub fn price_surfaces(&mut self) {
+        let (codes, floats) = (&self.surfaces.codes, &self.surfaces.floats);
+        let bits = self.victim.evidence.coordinator.run.bits;
+        let points = [
+            self.price("hash codes", format!("d = {bits}"), codes, Population::Test),
+            self.price("hash codes, all epochs", format!("d = {bits}"), codes, Population::Training),
+            self.price("none", format!("{bits} floats"), floats, Population::Test),
+        ];
+        self.findings.utility.splice(0..0, points);
+    }
+}

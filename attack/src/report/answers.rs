@@ -1,0 +1,92 @@
+//! What the run's own defence let through: for each victim and amount that was seen, the strongest attack beside its
+//! baseline and beside floats.
+
+use std::collections::BTreeMap;
+
+use super::model::{AttackResult, CutKind, Estimate, Report};
+use super::relate::strongest;
+use super::{Metric, Victim};
+
+/// One answer: what the attacks that saw the same got.
+pub struct Answer<'a> {
+    /// The strongest attack.
+    pub best: &'a AttackResult,
+    /// What it is ranked by.
+    pub metric: Metric,
+    /// What it reached.
+    pub reached: Estimate,
+    /// All attacks that saw the same, the strongest among them.
+    pub attacks: Vec<&'a AttackResult>,
+    /// The same adversary without the code, or one that knows less.
+    pub baseline: Option<(&'a AttackResult, Estimate)>,
+    /// The strongest attack on floats at the same cut.
+    pub floats: Option<(&'a AttackResult, Estimate)>,
+}
+
+impl Answer<'_> {
+    /// What the attack saw of a record, as a sentence would begin with it.
+    pub fn seen(&self) -> String {
+        match (self.best.cut, self.best.releases) {
+            (CutKind::Gradients, 1) => "one gradient".to_string(),
+            (CutKind::Gradients, times) => format!("the gradients of {times} releases"),
+            (CutKind::Predictions, _) => "predictions".to_string(),
+            (_, 1) => format!("one code of {} bits", self.best.bits),
+            (_, times) => format!("the codes of {times} releases, {} bits in all", self.best.bits),
+        }
+    }
+
+    /// What it is without: "the code", "the codes", "the gradients".
+    pub fn without(&self) -> &'static str {
+        match (self.best.cut, self.best.releases) {
+            (CutKind::Gradients, 1) => "the gradient",
+            (CutKind::Gradients, _) => "the gradients",
+            (CutKind::Predictions, _) => "the predictions",
+            (_, 1) => "the code",
+            _ => "the codes",
+        }
+    }
+}
+
+/// All answers.
+pub fn answers(report: &Report) -> Vec<Answer<'_>> {
+    let own: Vec<&AttackResult> = report.results.iter().filter(|result| is_own(report, result)).collect();
+    // Of many columns, the one to which codes add most speaks for all.
+    let added = |r: &AttackResult| r.metrics.get(&Metric::Added).map_or(0.0, |added| added.value);
+    let attributes = own.iter().copied().filter(|result| is_attribute(result));
+    let foremost = attributes.max_by(|a, b| added(a).total_cmp(&added(b))).map(|result| &result.victim);
+    let mut groups: BTreeMap<(&Victim, CutKind, u64, u64), Vec<&AttackResult>> = BTreeMap::new();
+    for result in own {
+        if !is_attribute(result) || foremost == Some(&result.victim) {
+            let seen = (&result.victim, result.cut, result.releases, result.bits);
+            groups.entry(seen).or_default().push(result);
+        }
+    }
+    groups.into_values().filter_map(|attacks| answer(report, attacks)).collect()
+}
+
+/// Whether it is an attack on what the run itself sent.
+fn is_own(report: &Report, result: &AttackResult) -> bool {
+    let of_run = match result.cut {
+        CutKind::Codes | CutKind::Gradients => result.defence == report.defence,
+        CutKind::Predictions => result.defence == report.defence.predictions(),
+        CutKind::SimulatedFloats | CutKind::SimulatedQuantised | CutKind::BeforeSign => false,
+    };
+    of_run && !result.is_baseline() && result.headline().is_some()
+}
+
+fn is_attribute(result: &AttackResult) -> bool {
+    result.headline().is_some_and(|(metric, _)| metric == Metric::Balanced)
+}
+
+fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<Answer<'a>> {
+    let best = strongest(attacks.iter().copied())?;
+    let (metric, reached) = best.headline()?;
+    let figure = |result: &'a AttackResult| Some((result, *result.metrics.get(&metric)?));
+    let floats = report.results.iter().filter(|result| {
+        result.cut == CutKind::SimulatedFloats
+            && result.victim == best.victim
+            && result.releases == best.releases
+    });
+    let (baseline, floats) = (report.baseline_of(best).and_then(figure), strongest(floats).and_then(figure));
+    Some(Answer { best, metric, reached, attacks, baseline, floats })
+}

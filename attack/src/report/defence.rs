@@ -1,0 +1,122 @@
+//! What stood between the columns and the adversary: the run that was attacked, and what it sent.
+
+use std::fmt;
+
+/// What a run sent, with the setting of its defence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sent {
+    /// Hash codes, as the run itself sent them.
+    Codes {
+        /// Bits of a code.
+        bits: usize,
+        /// What randomised response costs, in words, where the run has it.
+        response: Option<String>,
+    },
+    /// Floats.
+    Floats {
+        /// Their number.
+        count: usize,
+    },
+    /// Floats at one bit each.
+    OneBitFloats {
+        /// Their number.
+        count: usize,
+    },
+    /// Features after one of the first blocks of a cnn.
+    Features {
+        /// The block, from 1.
+        block: usize,
+    },
+    /// Codes of encode-once training.
+    EncodeOnce {
+        /// Bits of a code.
+        bits: usize,
+    },
+    /// Codes under randomised response.
+    RandomisedResponse {
+        /// Bits of a code.
+        bits: usize,
+        /// What it costs, in words.
+        cost: String,
+    },
+    /// Codes of another length than the run's.
+    OtherLength {
+        /// Bits of a code.
+        bits: usize,
+    },
+    /// Gradients under a label-side defence.
+    Gradients {
+        /// The defence, for instance "int8 gradients".
+        defence: String,
+        /// Its setting.
+        setting: String,
+        /// Bits of a code.
+        bits: usize,
+    },
+}
+
+/// How a repetition of a run differs from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Its top model is linear.
+    LinearTop,
+    /// Its first weights and noise are those of another draw, from 2: the run's own is the first.
+    Draw(u64),
+    /// Its coordinator steers, with this weight.
+    Steered(u32),
+}
+
+/// What stood between the columns and the adversary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Defence {
+    /// What the run sent.
+    pub sent: Sent,
+    /// How the run differs from the one that was recorded, if it does.
+    pub change: Option<Change>,
+    /// Whether the adversary sees predictions made from it, and nothing else.
+    pub predictions: bool,
+}
+
+impl Defence {
+    /// Of the run, as it is.
+    pub fn new(sent: Sent) -> Self {
+        Self { sent, change: None, predictions: false }
+    }
+
+    /// Of a repetition with this change.
+    pub fn changed(&self, change: Change) -> Self {
+        Self { change: Some(change), ..self.clone() }
+    }
+
+    /// Of predictions from what was sent.
+    pub fn predictions(&self) -> Self {
+        Self { predictions: true, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Defence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.predictions {
+            f.write_str("predictions from: ")?;
+        }
+        match &self.sent {
+            Sent::Codes { bits, response: None } => write!(f, "hash codes, d = {bits}"),
+            Sent::Codes { bits, response: Some(cost) } => {
+                write!(f, "hash codes, d = {bits}, randomised response: {cost}")
+            }
+            Sent::Floats { count } => write!(f, "none, {count} floats"),
+            Sent::OneBitFloats { count } => write!(f, "{count} floats at 1 bit each"),
+            Sent::Features { block } => write!(f, "none, features after block {block}"),
+            Sent::EncodeOnce { bits } => write!(f, "encode-once, d = {bits}"),
+            Sent::RandomisedResponse { bits, cost } => write!(f, "randomised response, {cost}, d = {bits}"),
+            Sent::OtherLength { bits } => write!(f, "simulated codes, d = {bits}"),
+            Sent::Gradients { defence, setting, bits } => write!(f, "{defence}, {setting}, d = {bits}"),
+        }?;
+        match self.change {
+            None => Ok(()),
+            Some(Change::LinearTop) => f.write_str(", linear top model"),
+            Some(Change::Draw(draw)) => write!(f, ", draw {draw} of first weights"),
+            Some(Change::Steered(weight)) => write!(f, ", steered, weight {weight}"),
+        }
+    }
+}
