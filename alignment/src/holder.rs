@@ -41,6 +41,8 @@ pub enum Event {
     Arrived(PartyName),
     /// A holder has left.
     Left(PartyName),
+    /// A holder has given up before it could say so to the others itself.
+    GaveUp(PartyName),
     /// A frame under a holder's name.
     Frame(PartyName, Vec<u8>),
 }
@@ -235,6 +237,16 @@ impl<'a, R: Relay> Holder<'a, R> {
 
     fn places(&self) -> Vec<usize> {
         self.peers.keys().copied().collect()
+    }
+
+    /// That `peer` has stopped; others that are not there either may be why.
+    fn stopped(&self, peer: PartyName) -> AlignmentError {
+        let absent =
+            self.peers.values().filter(|other| other.name != peer && !other.is_open() && !other.here);
+        let absent: Vec<&str> = absent.map(|other| other.name.as_str()).collect();
+        let absent =
+            if absent.is_empty() { String::new() } else { format!("; {} had not come", absent.join(", ")) };
+        AlignmentError::Stopped { peer, absent }
     }
 
     fn silent(&self) -> AlignmentError {
@@ -440,6 +452,13 @@ impl<'a, R: Relay> Holder<'a, R> {
                 }
                 return Ok(());
             }
+            // A holder that is through has its result, whatever becomes of others.
+            Event::GaveUp(name) => {
+                return match self.secret.is_some() && self.other(&name).is_some() {
+                    true => Err(self.stopped(name)),
+                    false => Ok(()),
+                };
+            }
             Event::Frame(name, frame) => (name, Some(frame)),
         };
         let Some(place) = self.other(&name) else { return Ok(()) };
@@ -448,6 +467,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             Some(frame) => self.frame(place, &frame),
         };
         result.map_err(|error| match error {
+            Broken::Peer(Fault::Stopped) => self.stopped(name),
             Broken::Peer(fault) => AlignmentError::Peer { peer: name, fault },
             Broken::Here(error) => error,
         })

@@ -6,6 +6,7 @@
 //! ```
 
 mod align;
+mod check;
 mod cli;
 mod config;
 mod detect;
