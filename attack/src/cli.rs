@@ -11,8 +11,8 @@ use hashvfl_files::{complain, say};
 use hashvfl_transcript::Recording;
 
 use crate::config::AttackConfig;
-use crate::evaluate;
-use crate::manifest::Manifest;
+use crate::evaluation;
+use crate::evidence::manifest::Manifest;
 use crate::report::{Report, text, write};
 
 /// Attacks what a run really sent, and says how much of the columns can be had back.
@@ -113,7 +113,7 @@ pub fn run(
         recording.header.recorder
     );
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    let report = evaluate::evaluate(&recording, &manifest, config, out, tell)?;
+    let report = evaluation::evaluate(&recording, &manifest, config, out, tell)?;
     write(&report, out)?;
     Ok(report)
 }

@@ -20,8 +20,8 @@ pub struct AttackConfig {
     pub own: Option<PartyName>,
     /// Shares of the records that the adversary has as auxiliary ones, each at most 0.5. The last is used where one
     /// share must do.
-    #[serde(default = "default_shares")]
-    pub auxiliary_shares: Vec<f64>,
+    #[serde(default = "default_fractions")]
+    pub auxiliary_fractions: Vec<f64>,
     /// Code lengths at which the run is repeated in this process; may be empty.
     #[serde(default)]
     pub bits: Vec<usize>,
@@ -57,7 +57,7 @@ pub struct AttackConfig {
     pub seed: u64,
 }
 
-fn default_shares() -> Vec<f64> {
+fn default_fractions() -> Vec<f64> {
     vec![0.01, 0.1, 0.5]
 }
 
@@ -76,7 +76,7 @@ impl AttackConfig {
             manifest,
             victim,
             own: None,
-            auxiliary_shares: default_shares(),
+            auxiliary_fractions: default_fractions(),
             bits: Vec::new(),
             randomised_response: Vec::new(),
             encode_once: false,
@@ -107,12 +107,12 @@ impl AttackConfig {
         config.manifest = folder.join(&config.manifest);
         let fits = |share: &f64| *share > 0.0 && *share <= 0.5;
         ensure!(
-            !config.auxiliary_shares.is_empty() && config.auxiliary_shares.iter().all(fits),
-            "auxiliary_shares must be one or more shares above 0 and at most 0.5"
+            !config.auxiliary_fractions.is_empty() && config.auxiliary_fractions.iter().all(fits),
+            "auxiliary_fractions must be one or more shares above 0 and at most 0.5"
         );
         ensure!(
-            config.auxiliary_shares.is_sorted_by(|a, b| a < b),
-            "auxiliary_shares must rise, the largest last"
+            config.auxiliary_fractions.is_sorted_by(|a, b| a < b),
+            "auxiliary_fractions must rise, the largest last"
         );
         ensure!((1..=100).contains(&config.trainings), "trainings must be 1 to 100");
         ensure!(config.own.as_ref() != Some(&config.victim), "own and victim must be two parties");
@@ -121,7 +121,7 @@ impl AttackConfig {
 
     /// The largest share.
     pub fn share(&self) -> f64 {
-        self.auxiliary_shares.last().copied().unwrap_or(0.5)
+        self.auxiliary_fractions.last().copied().unwrap_or(0.5)
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
         let small = "manifest = \"m\"\nvictim = \"bank\"\n";
         assert!(refused(&format!("{small}nonsense = 1")).contains("unknown field `nonsense`"));
         assert!(refused(&format!("{small}own = \"bank\"")).contains("two parties"));
-        assert!(refused(&format!("{small}auxiliary_shares = [0.6]")).contains("at most 0.5"));
-        assert!(refused(&format!("{small}auxiliary_shares = [0.5, 0.1]")).contains("must rise"));
+        assert!(refused(&format!("{small}auxiliary_fractions = [0.6]")).contains("at most 0.5"));
+        assert!(refused(&format!("{small}auxiliary_fractions = [0.5, 0.1]")).contains("must rise"));
     }
 }

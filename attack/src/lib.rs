@@ -9,42 +9,16 @@
 //! An attack is handed what it declares to know: facts of `knowledge` and auxiliary records. Truth of target
 //! records reaches `score` alone.
 
-mod attributes;
-mod bench;
-mod checks;
+pub mod active;
 mod cli;
 mod config;
-mod critic;
-mod evaluate;
+mod evaluation;
 mod evidence;
-pub mod fsha;
-mod further;
-mod inversion;
-mod knowledge;
-mod label_defences;
-mod labels;
-mod manifest;
-mod membership;
+mod inference;
 pub mod metrics;
-mod observed;
-mod open_door;
-mod predictions;
-mod record;
-mod regress;
-mod repeats;
+mod reconstruction;
 pub mod report;
-mod scene;
-mod score;
-mod shifted;
-mod simulate;
-mod split;
-mod steer;
-mod steering;
-mod substitute;
-mod sweeps;
-mod telling;
-mod unsplit;
 
 pub use cli::{entry, run};
 pub use config::AttackConfig;
-pub use manifest::Manifest;
+pub use evidence::manifest::Manifest;

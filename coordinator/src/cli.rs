@@ -13,10 +13,11 @@ use hashvfl_core::PartyName;
 use hashvfl_files::{complain, say};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
-use crate::check::{self, Checked};
+use crate::commands::check::{self, Checked};
+use crate::commands::{align, erase, evaluate, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
-use crate::{align, erase, evaluate, init, predict, run, serve};
+use crate::{serving, training};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -188,7 +189,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
-        Some(Command::Serve { config, json }) => serve::serve(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Align { config, served, json }) => {
             align::run(&CoordinatorConfig::read(&config)?, served, json)
@@ -222,7 +223,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
-            run::run(&config, arguments.json)
+            training::run(&config, arguments.json)
         }
     }
 }

@@ -13,8 +13,8 @@ use hashvfl_learning::device::DeviceChoice;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::detect::DetectorsConfig;
-use crate::screen::ScreeningConfig;
+use crate::detectors::DetectorsConfig;
+use crate::training::screening::ScreeningConfig;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,7 +53,7 @@ pub struct CoordinatorConfig {
     pub policy: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
-    pub wait: Waits,
+    pub timeouts: Timeouts,
     /// The agreed settings, equal at all.
     pub run: RunSettings,
     /// Where the labels are.
@@ -64,7 +64,7 @@ pub struct CoordinatorConfig {
     /// What `coordinator serve` serves.
     #[serde(default)]
     pub serve: ServeConfig,
-    /// Detectors of abnormal inputs, where `run.calibration_share` is above 0.
+    /// Detectors of abnormal inputs, where `run.calibration_fraction` is above 0.
     #[serde(default)]
     pub detectors: DetectorsConfig,
     /// Screening of training records; absent: none.
@@ -84,12 +84,12 @@ pub struct ServeConfig {
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,
     /// How long a request waits for a party that is away, in seconds, with `absent = "wait"`.
-    pub absent_s: u64,
+    pub absent_timeout_s: u64,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { records: None, order: None, absent: Absent::Wait, absent_s: 30 }
+        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30 }
     }
 }
 
@@ -108,7 +108,7 @@ pub enum Absent {
 /// Limits of waits, in seconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Waits {
+pub struct Timeouts {
     /// For all parties to join.
     pub join_s: u64,
     /// For a party's next message in the handshake.
@@ -117,7 +117,7 @@ pub struct Waits {
     pub step_s: u64,
 }
 
-impl Default for Waits {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { join_s: 3600, handshake_s: 60, step_s: 600 }
     }
@@ -200,11 +200,11 @@ impl CoordinatorConfig {
         config.detectors.check().context("in [detectors]")?;
         let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
         screening.context("in [screening]")?;
-        ensure!(config.serve.absent_s > 0, "[serve]: absent_s must be 1 or more");
-        let Waits { join_s, handshake_s, step_s } = config.wait;
+        ensure!(config.serve.absent_timeout_s > 0, "[serve]: absent_timeout_s must be 1 or more");
+        let Timeouts { join_s, handshake_s, step_s } = config.timeouts;
         ensure!(
             [join_s, handshake_s, step_s].iter().all(|limit| *limit > 0),
-            "[wait]: limits must be 1 or more"
+            "[timeouts]: limits must be 1 or more"
         );
         Ok(config)
     }

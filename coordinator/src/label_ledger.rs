@@ -2,7 +2,9 @@
 //! clients.
 
 use hashvfl_core::{GradientEncoding, TableIds};
-use hashvfl_ledger::{Cost, Flow, Kind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume};
+use hashvfl_ledger::{
+    Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume,
+};
 
 use crate::config::CoordinatorConfig;
 
@@ -28,14 +30,14 @@ impl LabelLedger {
             GradientEncoding::Sign => 2 * run.bits,
         };
         let cost = Cost { bits: bits as u32, epsilon: None };
-        let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), Kind::Gradients);
+        let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), FlowKind::Gradients);
         let flows = run.parties.iter().map(flow).collect();
         let terms = Terms { policy: Policy::default(), cost, flows };
         let store = RedbStore::open_or_create(&config.ledger)?;
         let ids = TableIds { ids, key_columns: config.labels.ids().key_columns() };
         let mut ledger = Ledger::open(store, ids, &[], terms)?;
         let figures = run.epochs as usize * FIGURES_PER_EPOCH + TEST_FIGURES;
-        ledger.note(&Flow::new("summary", Kind::Losses), Volume::of(figures, 64))?;
+        ledger.note(&Flow::new("summary", FlowKind::Losses), Volume::of(figures, 64))?;
         Ok(Self(ledger))
     }
 
@@ -90,5 +92,5 @@ impl PredictionLedger {
 }
 
 fn flow() -> Flow {
-    Flow::new("clients", Kind::Predictions)
+    Flow::new("clients", FlowKind::Predictions)
 }

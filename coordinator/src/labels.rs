@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
-use hashvfl_data::{Labels as LoadedLabels, Order, Target, fingerprint, load_labels};
-use hashvfl_learning::loss::Labels;
+use hashvfl_data::{LabelTable as LoadedLabels, Order, Target, fingerprint, load_labels};
+use hashvfl_learning::top::loss::Labels;
 
 use crate::config::CoordinatorConfig;
 
@@ -17,7 +17,7 @@ pub struct LabelledRecords {
     /// Record ids in row order.
     pub ids: Vec<String>,
     /// Labels in the same order.
-    pub labels: Labels,
+    pub labels: LabelTable,
     /// Names of the classes, in their order; none for a regression.
     pub classes: Vec<String>,
     /// How they were read, in a line for a person: numbers alone, no label.
@@ -28,10 +28,10 @@ impl LabelledRecords {
     /// What is to be kept of the records of a run: which they are, and what their labels were.
     pub fn keep(&self, records: RunRecords) -> RunRecords {
         match &self.labels {
-            Labels::Classes { index, .. } => {
+            LabelTable::Classes { index, .. } => {
                 records.with_labels(index.iter().map(|class| &self.classes[*class as usize]))
             }
-            Labels::Real(values) => records.with_labels(values.iter().map(|value| value.to_le_bytes())),
+            LabelTable::Real(values) => records.with_labels(values.iter().map(|value| value.to_le_bytes())),
         }
     }
 }
@@ -69,7 +69,7 @@ pub fn of_run(
     records: &RunRecords,
     classes: &[String],
     changed: ChangedLabels,
-) -> anyhow::Result<Labels> {
+) -> anyhow::Result<LabelTable> {
     let loaded = load_labels(&config.labels, config.run.task)?;
     let places = match &config.order {
         Some(path) => records.places(Order::read(path)?.agreed(&loaded.ids)),
@@ -89,8 +89,10 @@ pub fn of_run(
         // Unwrap safety: `places` has a place for each row that was not erased.
         let place = place(**row).expect("a record that was not erased");
         match &labels {
-            Labels::Classes { index, .. } => records.is_relabelled(**row, &classes[index[place] as usize]),
-            Labels::Real(values) => records.is_relabelled(**row, values[place].to_le_bytes()),
+            LabelTable::Classes { index, .. } => {
+                records.is_relabelled(**row, &classes[index[place] as usize])
+            }
+            LabelTable::Real(values) => records.is_relabelled(**row, values[place].to_le_bytes()),
         }
     });
     let relabelled = relabelled.count();
@@ -102,21 +104,21 @@ pub fn of_run(
     let all = (0..records.count() as u32).map(hashvfl_core::RunRow::new);
     Ok(match &labels {
         // Whoever reads the label of an erased record fails at once.
-        Labels::Classes { count, index } => {
+        LabelTable::Classes { count, index } => {
             let index = all.map(|row| place(row).map_or(u32::MAX, |place| index[place])).collect();
-            Labels::Classes { count: *count, index }
+            LabelTable::Classes { count: *count, index }
         }
-        Labels::Real(values) => {
-            Labels::Real(all.map(|row| place(row).map_or(f32::NAN, |place| values[place])).collect())
+        LabelTable::Real(values) => {
+            LabelTable::Real(all.map(|row| place(row).map_or(f32::NAN, |place| values[place])).collect())
         }
     })
 }
 
 /// A target as a loss takes it, and the names of its classes.
-fn split(target: Target) -> (Labels, Vec<String>) {
+fn split(target: Target) -> (LabelTable, Vec<String>) {
     match target {
-        Target::Classes { names, index } => (Labels::Classes { count: names.len(), index }, names),
-        Target::Real(values) => (Labels::Real(values), Vec::new()),
+        Target::Classes { names, index } => (LabelTable::Classes { count: names.len(), index }, names),
+        Target::Real(values) => (LabelTable::Real(values), Vec::new()),
     }
 }
 

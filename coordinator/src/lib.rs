@@ -1,33 +1,23 @@
 //! The coordinator: it holds labels, never columns; it trains the top model on hash codes.
 //!
 //! ```text
-//! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the course) -> summary
+//! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the training loop) -> summary
 //! serve (trained top model, parties' links, known codes) <- predict (files of ids to files of predictions)
 //! ```
 
-mod align;
-mod check;
 mod cli;
+mod commands;
 mod config;
-mod detect;
-mod erase;
-mod evaluate;
-mod init;
+mod detectors;
 mod label_ledger;
 pub mod labels;
-mod lobby;
-mod network;
-mod predict;
 pub mod progress;
 mod relay;
-mod run;
-mod screen;
-mod serve;
-mod service;
+mod serving;
 pub mod state;
 pub mod summary;
-pub mod top;
-mod traffic;
+pub mod top_file;
+mod training;
 
 pub use cli::entry;
 pub use config::CoordinatorConfig;

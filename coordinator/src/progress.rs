@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use hashvfl_core::PartyName;
-use hashvfl_learning::course::{EpochReport, Progress};
+use hashvfl_learning::training::{EpochReport, Progress};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -51,11 +51,11 @@ pub enum Event {
 }
 
 /// Tells of a run.
-pub struct Teller {
+pub struct ProgressReporter {
     json: bool,
 }
 
-impl Teller {
+impl ProgressReporter {
     /// Tells people, and programs too with `json`.
     pub fn new(json: bool) -> Self {
         Self { json }
@@ -95,7 +95,7 @@ impl Teller {
     }
 
     /// The course goes on.
-    pub fn course(&self, progress: Progress) {
+    pub fn training_progress(&self, progress: Progress) {
         match progress {
             Progress::Batch { .. } => {}
             Progress::Epoch(report) => {

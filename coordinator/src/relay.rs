@@ -11,7 +11,7 @@ use anyhow::{bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
-use hashvfl_core::message::PROTOCOL_VERSION;
+use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_proto::status::describe;
 use hashvfl_proto::v1::alignment_server::{Alignment, AlignmentServer};
@@ -55,12 +55,12 @@ impl Places {
 }
 
 /// The relay's state: who is there.
-pub struct Hub {
+pub struct RelayHub {
     settings: AlignmentSettings,
     places: Mutex<Places>,
 }
 
-impl Hub {
+impl RelayHub {
     /// A relay for these settings.
     pub fn new(settings: AlignmentSettings) -> Arc<Self> {
         Arc::new(Self { settings, places: Mutex::default() })
@@ -158,7 +158,7 @@ impl Hub {
     }
 }
 
-struct Service(Arc<Hub>);
+struct Service(Arc<RelayHub>);
 
 #[tonic::async_trait]
 impl Alignment for Service {
@@ -229,7 +229,7 @@ async fn next(inbound: &mut Streaming<HolderMessage>) -> anyhow::Result<Option<F
 
 /// Serves holders on `listener` until the future is dropped.
 pub fn serve(
-    hub: Arc<Hub>,
+    hub: Arc<RelayHub>,
     listener: TcpListener,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let limit = MAX_SEALED_BYTES + 1024;
@@ -243,7 +243,7 @@ pub fn serve(
 
 /// The end of a holder in the relay's own process: the label holder takes part as one.
 pub struct Inside<'a> {
-    hub: Arc<Hub>,
+    hub: Arc<RelayHub>,
     runtime: &'a Runtime,
     name: PartyName,
     visit: u64,
@@ -252,7 +252,7 @@ pub struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     /// Takes the place of `name`.
-    pub fn enter(hub: &Arc<Hub>, name: &PartyName, runtime: &'a Runtime) -> Self {
+    pub fn enter(hub: &Arc<RelayHub>, name: &PartyName, runtime: &'a Runtime) -> Self {
         let (visit, messages) = hub.enter(name);
         Self { hub: Arc::clone(hub), runtime, name: name.clone(), visit, messages }
     }

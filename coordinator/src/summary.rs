@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use hashvfl_core::{Part, PartyName, Plan, RunId};
 use hashvfl_detectors::screen::Action;
-use hashvfl_learning::course::{EpochReport, Released};
-use hashvfl_learning::loss::Evaluation;
 use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::training::{EpochReport, Released};
 use serde::{Deserialize, Serialize};
 
 /// A run's summary.
@@ -29,10 +29,12 @@ pub struct Summary {
     /// The device of the top model.
     pub device: String,
     /// Records of each part.
-    pub records: Records,
+    pub records: RecordCounts,
     /// Records that each party left out since its policy does not allow the run for them; they are in none of the parts.
     #[serde(default)]
-    pub left_out: BTreeMap<PartyName, usize>,
+    // The file's word of before.
+    #[serde(rename = "left_out")]
+    pub excluded: BTreeMap<PartyName, usize>,
     /// The epoch whose models were kept, from 1.
     pub best_epoch: u32,
     /// Every epoch.
@@ -71,7 +73,9 @@ pub struct Flags {
     /// Test records that were judged.
     pub judged: usize,
     /// Share of the test records that were flagged, ties broken at random.
-    pub flagged_share: f64,
+    // The file's word of before.
+    #[serde(rename = "flagged_share")]
+    pub flagged_fraction: f64,
     /// The interval in which that share is with probability 0.99 if test records are exchangeable with calibration
     /// records.
     pub interval_99: [f64; 2],
@@ -91,12 +95,14 @@ pub struct Screening {
     /// Those that were flagged.
     pub flagged: usize,
     /// Mean weight of the judged records from there on.
-    pub weight_share: f64,
+    // The file's word of before.
+    #[serde(rename = "weight_share")]
+    pub weighted_fraction: f64,
 }
 
 /// Records of each part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Records {
+pub struct RecordCounts {
     /// All training records.
     pub train: usize,
     /// All validation records.
@@ -112,7 +118,7 @@ pub struct Records {
     pub cohort_validation: usize,
 }
 
-impl Records {
+impl RecordCounts {
     /// Counts a plan's records.
     pub fn of(plan: &Plan) -> Self {
         let count = |part| plan.part(part).len();

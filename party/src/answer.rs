@@ -3,11 +3,11 @@
 
 use anyhow::{Context, ensure};
 use hashvfl_core::PackedCodes;
-use hashvfl_core::plan::CHUNK_ROWS;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_data::TableError;
-use hashvfl_ledger::{AnswerName, Encoder, ReleaseDigest};
+use hashvfl_ledger::{AnswerName, EncoderIdentity, ReleaseDigest};
 
-use crate::detect::Judge;
+use crate::detectors::AnomalyScorer;
 use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
@@ -28,7 +28,7 @@ struct Made {
 }
 
 impl Made {
-    fn of(prepared: &Prepared, judge: Option<&Judge>, rows: &[u32]) -> anyhow::Result<Self> {
+    fn of(prepared: &Prepared, scorer: Option<&AnomalyScorer>, rows: &[u32]) -> anyhow::Result<Self> {
         let columns = prepared.columns.gather(rows)?;
         let values = prepared.encoder.encode(columns.clone(), rows.len());
         // A NaN would travel as an innocent bit.
@@ -36,13 +36,13 @@ impl Made {
             values.iter().all(|value| value.is_finite()),
             "the bottom model gives values that are not finite: look for extreme values in the columns"
         );
-        let p_values = judge.map(|judge| judge.judge(&columns, &values)).transpose()?;
+        let p_values = scorer.map(|scorer| scorer.judge(&columns, &values)).transpose()?;
         Ok(Self { columns, values, p_values })
     }
 }
 
 impl Releases {
-    /// What the frozen encoder of `prepared` answers, with p-values of `judge`. It is charged, and kept where it is to be
+    /// What the frozen encoder of `prepared` answers, with p-values of `scorer`. It is charged, and kept where it is to be
     /// sent again as it is, before this returns.
     ///
     /// # Errors
@@ -51,12 +51,12 @@ impl Releases {
         &mut self,
         prepared: &Prepared,
         asked: &Asked,
-        judge: Option<&Judge>,
+        scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Answer> {
         if self.keeps_answers() {
-            return self.answer_from_kept(prepared, asked, judge);
+            return self.answer_from_kept(prepared, asked, scorer);
         }
-        let Made { values, p_values, .. } = Made::of(prepared, judge, asked.rows)?;
+        let Made { values, p_values, .. } = Made::of(prepared, scorer, asked.rows)?;
         let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
         let answer = Answer { codes, p_values };
         let digest = |row| ReleaseDigest::of(&self.encoder, &answer.row_bytes(row));
@@ -69,7 +69,7 @@ impl Releases {
         &mut self,
         prepared: &Prepared,
         asked: &Asked,
-        judge: Option<&Judge>,
+        scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Answer> {
         let names = names(self, prepared, asked.rows)?;
         let mut answers = self.ledger.kept(asked.rows, &names)?;
@@ -77,7 +77,7 @@ impl Releases {
         let rows: Vec<u32> = fresh.iter().map(|at| asked.rows[*at]).collect();
         self.ledger.allow(&rows, asked.rows.len())?;
         if !rows.is_empty() {
-            let Made { columns, mut values, p_values } = Made::of(prepared, judge, &rows)?;
+            let Made { columns, mut values, p_values } = Made::of(prepared, scorer, &rows)?;
             let drawn = Asked { rows: &rows, ..*asked };
             let draws = self.flip(prepared, &drawn, &columns, &mut values).unwrap_or_default();
             let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
@@ -92,7 +92,7 @@ impl Releases {
             self.ledger.keep(&rows, &self.encoder, kept)?;
         }
         let answers: Vec<Vec<u8>> = answers.into_iter().flatten().collect();
-        Answer::of_rows(&answers, prepared.encoder.bits(), judge.map(|judge| judge.grid().bits()))
+        Answer::of_rows(&answers, prepared.encoder.bits(), scorer.map(|scorer| scorer.grid().bits()))
             .context("answers that the ledger keeps")
     }
 }
@@ -109,7 +109,7 @@ pub fn are_kept(releases: &Releases, prepared: &Prepared, rows: &[u32]) -> anyho
 
 /// Names of what the frozen encoder is asked about `rows`.
 fn names(releases: &Releases, prepared: &Prepared, rows: &[u32]) -> Result<Vec<AnswerName>, TableError> {
-    let (salt, Encoder { digest, .. }) = (releases.ledger.salt(), &releases.encoder);
+    let (salt, EncoderIdentity { digest, .. }) = (releases.ledger.salt(), &releases.encoder);
     let columns = prepared.columns.gather(rows)?;
     let columns = columns.chunks_exact(prepared.columns.cols().max(1));
     Ok(columns.map(|columns| AnswerName::of(&salt, digest, columns)).collect())

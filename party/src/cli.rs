@@ -11,13 +11,14 @@ use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_core::Part;
 
-use crate::check::{self, Checked};
+use crate::commands::check::{self, Checked};
+use crate::commands::ledger::LedgerCommand;
+use crate::commands::{align, encode, erase, init, inspect, ledger};
 use crate::config::PartyConfig;
-use crate::ledger::LedgerCommand;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::{align, client, detect, encode, erase, init, inspect, ledger, secret, serve};
+use crate::{detectors, response_key, serving, training};
 use hashvfl_files::{complain, say};
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
@@ -167,7 +168,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
-        Some(Command::Serve { config }) => serve::serve(&PartyConfig::read(&config)?),
+        Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
         Some(Command::Align { config, served }) => align::run(&PartyConfig::read(&config)?, served),
         Some(Command::Keygen { out }) => {
             say!("{}", SecretKey::create(&out)?.public());
@@ -191,11 +192,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 return Ok(());
             }
             let state = StateFolder::open(&config)?;
-            secret::keep(&config)?;
+            response_key::keep(&config)?;
             let prepared = Prepared::load(&config)?;
-            detect::check(&config, &prepared.plan)?;
+            detectors::check(&config, &prepared.plan)?;
             let releases = Releases::open(&config, &prepared)?;
-            client::join(&config, prepared, &state, releases)
+            training::join(&config, prepared, &state, releases)
         }
     }
 }

@@ -13,8 +13,8 @@ use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
 
-use crate::detect::DetectorsConfig;
-use crate::watch::OnAlarm;
+use crate::detectors::DetectorsConfig;
+use crate::training::gradient_monitor::OnAlarm;
 
 /// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,7 +75,7 @@ pub struct PartyConfig {
     pub clip_quantile: Option<f64>,
     /// Texts that stand for a missing value, beside an empty cell.
     #[serde(default)]
-    pub nulls: Vec<String>,
+    pub null_values: Vec<String>,
     /// What a missing value is.
     #[serde(default)]
     pub missing: Missing,
@@ -93,7 +93,7 @@ pub struct PartyConfig {
     pub order: Option<PathBuf>,
     /// Limits of every wait.
     #[serde(default)]
-    pub wait: Waits,
+    pub timeouts: Timeouts,
     /// The agreed settings, equal at all.
     pub run: RunSettings,
     /// Where the columns are.
@@ -122,7 +122,7 @@ pub struct ServeConfig {
 /// Limits of waits, in seconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Waits {
+pub struct Timeouts {
     /// For the coordinator to be there.
     pub connect_s: u64,
     /// For all parties to join.
@@ -135,7 +135,7 @@ fn response_key() -> PathBuf {
     "response.key".into()
 }
 
-impl Default for Waits {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { connect_s: 120, start_s: 3600, step_s: 600 }
     }
@@ -236,7 +236,7 @@ impl PartyConfig {
             preprocessing: self.preprocessing,
             clip: self.clip,
             clip_quantile: self.clip_quantile,
-            nulls: self.nulls.clone(),
+            null_values: self.null_values.clone(),
             missing: self.missing,
             unseen: self.unseen,
             types: self.types.clone(),
@@ -287,10 +287,10 @@ impl PartyConfig {
         }
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
-        let Waits { connect_s, start_s, step_s } = config.wait;
+        let Timeouts { connect_s, start_s, step_s } = config.timeouts;
         ensure!(
             [connect_s, start_s, step_s].iter().all(|limit| *limit > 0),
-            "[wait]: limits must be 1 or more"
+            "[timeouts]: limits must be 1 or more"
         );
         Ok(config)
     }

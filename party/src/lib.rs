@@ -7,33 +7,22 @@
 //!                                                        `-- detect (p-values beside codes, where sent)
 //! ```
 //!
-//! The worker answers what [`hashvfl_core::party::PartySession`] and the party's own policy let through; all that
+//! The worker answers what [`hashvfl_core::protocol::party::PartySession`] and the party's own policy let through; all that
 //! it learns is in its state folder (`state`), all that it released in its ledger.
 
-mod align;
 mod answer;
-mod backlog;
-mod check;
 mod cli;
-mod client;
+mod commands;
 mod config;
-mod detect;
-mod encode;
-mod erase;
-mod init;
-mod inspect;
-mod ledger;
+mod detectors;
 mod noise;
 pub mod prepare;
 mod progress;
-mod recorder;
 mod releases;
-mod revision;
-mod secret;
-mod serve;
+mod response_key;
+mod serving;
 mod state;
-mod watch;
-mod worker;
+mod training;
 
 pub use cli::entry;
 pub use config::PartyConfig;

@@ -1,13 +1,13 @@
 //! Randomised response at work: each request's flips, drawn from all that decides what is sent.
 
 use anyhow::Context;
-use hashvfl_core::response::{DrawName, Place, Request, Response, cost_in_words};
+use hashvfl_core::codes::randomised_response::{DrawName, Place, Request, Response, cost_in_words};
 use hashvfl_core::{CanonicalId, Digest};
 use tracing::info;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::secret;
+use crate::response_key;
 
 /// Records that are asked for.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub struct Noise {
 impl Noise {
     /// The flips of a run with randomised response; `None` without it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Option<Self>> {
-        let Some(response) = secret::response(config)? else { return Ok(None) };
+        let Some(response) = response_key::response(config)? else { return Ok(None) };
         if let Some(cost) = cost_in_words(&config.run) {
             info!("randomised response: {cost}");
         }

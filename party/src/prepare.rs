@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 
 use anyhow::Context;
-use hashvfl_core::plan::CHUNK_ROWS;
 use hashvfl_core::random::stream;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
-use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Noted, Ranges, Records, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Noted, Ranges, RecordStore, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
-use hashvfl_learning::encoder::{Cut, Encoder};
+use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::threads;
 use rand::TryRng;
@@ -95,7 +95,7 @@ impl Prepared {
 
     fn assemble(
         config: &PartyConfig,
-        (records, key_columns): (Records, usize),
+        (records, key_columns): (RecordStore, usize),
         plan: Plan,
         (encoding, treatment): (Encoding, &Treatment),
         seed: u64,
@@ -110,9 +110,9 @@ impl Prepared {
         let input = InputShape { columns: columns.cols(), image, categories: categories(&encoding) };
         let updates = plan.updates();
         let mut encoder =
-            Encoder::new(config.encoder.clone(), Cut::Hash, input, &config.run, updates, seed, &device)?;
-        if config.on_alarm.watches() {
-            encoder.expect_watch();
+            Encoder::new(config.encoder.clone(), CutLayer::Hash, input, &config.run, updates, seed, &device)?;
+        if config.on_alarm.monitors() {
+            encoder.expect_monitoring();
         }
         let (device, ranges) = (name, None);
         Ok(Self {
@@ -232,8 +232,8 @@ impl Prepared {
             None => format!("{records} records"),
         }];
         parts.push(self.encoding.describe());
-        if let Some(left_out) = source.columns.left_out(self.encoding.columns())?.filter(|count| *count > 0) {
-            parts.push(format!("{left_out} columns of the files not loaded, as `columns` or `ignore` says"));
+        if let Some(excluded) = source.columns.excluded(self.encoding.columns())?.filter(|count| *count > 0) {
+            parts.push(format!("{excluded} columns of the files not loaded, as `columns` or `ignore` says"));
         }
         if self.noted.unseen > 0 {
             parts.push(format!(
@@ -272,8 +272,8 @@ impl Prepared {
     }
 }
 
-fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<Records> {
-    Ok(Records::load(source.columns, source.order, treatment, source.cache.as_deref())?)
+fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {
+    Ok(RecordStore::load(source.columns, source.order, treatment, source.cache.as_deref())?)
 }
 
 /// The columns of `encoding` that hold positions, as a model takes them.

@@ -1,18 +1,18 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
-use hashvfl_core::plan::CHUNK_ROWS;
-use hashvfl_core::response::DrawName;
+use hashvfl_core::codes::randomised_response::DrawName;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, Gradient, LeftOut, PackedCodes, Part, Plan};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
-    Cost, Encoder, Epsilon, Flow, Kind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
+    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
 };
 use tracing::warn;
 
 use crate::answer;
 use crate::config::PartyConfig;
-use crate::detect::Judge;
+use crate::detectors::AnomalyScorer;
 use crate::noise::{Asked, Noise};
 use crate::prepare::Prepared;
 
@@ -64,7 +64,7 @@ fn smallest_answer(plan: &Plan) -> usize {
 /// The party's ledger at work, the name of the encoder that it counts for, and its flips.
 pub struct Releases {
     pub(crate) ledger: Ledger<RedbStore>,
-    pub(crate) encoder: Encoder,
+    pub(crate) encoder: EncoderIdentity,
     pub(crate) noise: Option<Noise>,
     settings: Digest,
     context: Digest,
@@ -91,18 +91,18 @@ impl Releases {
         Ok(releases)
     }
 
-    /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `judge`, or
+    /// Opens the ledger to serve the records of `prepared` with its frozen encoder and the p-values of `scorer`, or
     /// makes it. A code and its p-value are one release.
     pub fn open_to_serve(
         config: &PartyConfig,
         prepared: &Prepared,
-        judge: Option<&Judge>,
+        scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Self> {
         let policy = serving_policy(config, prepared.ids.len())?;
         let mut releases = Self::open_under(policy, config, prepared, config.p_value_bits())?;
         let encoder = prepared.digest();
-        let encoder = match judge {
-            Some(judge) => Digest::of_parts([encoder.0.as_slice(), &judge.digest().0]),
+        let encoder = match scorer {
+            Some(scorer) => Digest::of_parts([encoder.0.as_slice(), &scorer.digest().0]),
             None => encoder,
         };
         releases.freeze(prepared, encoder);
@@ -120,7 +120,7 @@ impl Releases {
         let epsilon = run.randomised_response.filter(|_| p_value_bits == 0);
         let epsilon = epsilon.map(|epsilon| epsilon * run.bits as f64).and_then(Epsilon::new);
         let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
-        let flows = vec![Flow::new(config.run_id.as_str(), Kind::Codes)];
+        let flows = vec![Flow::new(config.run_id.as_str(), FlowKind::Codes)];
         // Before the ledger is made: without its key nothing can be sent.
         let noise = Noise::open(config, prepared)?;
         let store = RedbStore::open_or_create(&config.ledger)?;
@@ -130,14 +130,14 @@ impl Releases {
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         let settings = run.to_settings().digest();
         let context = Digest::of_parts([settings.0.as_slice(), &own, version]);
-        let encoder = Encoder { digest: context, frozen: false };
+        let encoder = EncoderIdentity { digest: context, frozen: false };
         Ok(Self { ledger, encoder, noise, settings, context })
     }
 
     /// The encoder of `prepared` learns from here on: named by all that it is.
     pub fn learns(&mut self, prepared: &Prepared) {
         let digest = Digest::of_parts([self.context.0.as_slice(), &prepared.learning_digest().0]);
-        self.encoder = Encoder { digest, frozen: false };
+        self.encoder = EncoderIdentity { digest, frozen: false };
     }
 
     /// The encoder has learned from `gradient`. What it is now follows from what it was and the gradient, so that
@@ -149,13 +149,13 @@ impl Releases {
     /// The encoder of `prepared` is frozen for good. With flips it never repeats itself: what it answered is kept.
     pub fn freeze(&mut self, prepared: &Prepared, digest: Digest) {
         self.encoder = match &mut self.noise {
-            None => Encoder { digest, frozen: true },
+            None => EncoderIdentity { digest, frozen: true },
             Some(noise) => {
                 noise.freeze(prepared);
                 // All that answers are kept by, beside a record's columns.
                 let key = noise.key_name();
                 let digest = Digest::of_parts([self.settings.0.as_slice(), &digest.0, &key.0]);
-                Encoder { digest, frozen: false }
+                EncoderIdentity { digest, frozen: false }
             }
         };
     }
@@ -183,8 +183,8 @@ impl Releases {
     }
 
     /// Records that the policy does not allow all of `plan` for.
-    pub fn left_out(&self, plan: &Plan) -> LeftOut {
-        LeftOut::of(&self.ledger.beyond(&plan.releases()), plan.records())
+    pub fn excluded(&self, plan: &Plan) -> ExcludedRecords {
+        ExcludedRecords::of(&self.ledger.beyond(&plan.releases()), plan.records())
     }
 
     /// Whether the policy admits the smallest answer of `plan`.

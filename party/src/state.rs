@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
-use hashvfl_core::message::CheckpointLabel;
+use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
 use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;

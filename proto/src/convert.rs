@@ -2,13 +2,13 @@
 //! else sees it.
 
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_TEXT_BYTES};
-use hashvfl_core::message::{CheckpointLabel, FromCoordinator, FromParty, Hello};
 use hashvfl_core::name::NameError;
 use hashvfl_core::p_value::GridError;
-use hashvfl_core::plan::{Part, Rows};
+use hashvfl_core::protocol::message::{CheckpointLabel, FromCoordinator, FromParty, Hello};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::{Part, RowSelection};
 use hashvfl_core::settings::PairsError;
-use hashvfl_core::{Digest, Gradient, LeftOut, PartyName, RunId, Settings};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PartyName, RunId, Settings};
 
 use crate::v1;
 
@@ -75,7 +75,7 @@ impl TryFrom<v1::PartyMessage> for FromParty {
                     count: records.count,
                     digest: digest("salted_sha256", &records.salted_sha256)?,
                 },
-                left_out: LeftOut::from_bytes(records.left_out),
+                excluded: ExcludedRecords::from_bytes(records.left_out),
             },
             Message::Codes(codes) => {
                 limit("codes", codes.bits.len(), MAX_BATCH_ROWS * MAX_BITS / 8)?;
@@ -124,10 +124,10 @@ impl From<FromParty> for v1::PartyMessage {
         use v1::party_message::Message;
         let message = match message {
             FromParty::Hello(hello) => Message::Hello(hello.into()),
-            FromParty::Records { digest, left_out } => Message::Records(v1::Records {
+            FromParty::Records { digest, excluded } => Message::Records(v1::Records {
                 count: digest.count,
                 salted_sha256: digest.digest.0.to_vec(),
-                left_out: left_out.as_bytes().to_vec(),
+                left_out: excluded.as_bytes().to_vec(),
             }),
             FromParty::Codes { step, bytes } => Message::Codes(v1::Codes { step, bits: bytes }),
             FromParty::Checkpointed { step } => Message::Checkpointed(v1::Checkpointed { step }),
@@ -151,7 +151,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Welcome(welcome) => Self::Welcome { salt: digest("salt", &welcome.salt)?.0 },
             Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
             Message::Accepted(v1::Accepted {}) => Self::Accepted,
-            Message::Begin(begin) => Self::Begin { left_out: LeftOut::from_bytes(begin.left_out) },
+            Message::Begin(begin) => Self::Begin { excluded: ExcludedRecords::from_bytes(begin.left_out) },
             Message::Encode(encode) => Self::Encode {
                 step: encode.step,
                 rows: encode.rows.ok_or(WireError::Missing("rows"))?.try_into()?,
@@ -162,7 +162,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             }
             Message::Checkpoint(asked) => Self::Checkpoint { step: asked.step, label: label(asked.label)? },
             Message::Restore(asked) => Self::Restore { step: asked.step, label: label(asked.label)? },
-            Message::Draw(asked) => Self::Draw { step: asked.step, chunk: asked.chunk },
+            Message::Draw(asked) => Self::EncodeSynthetic { step: asked.step, chunk: asked.chunk },
             Message::Freeze(asked) => Self::Freeze { step: asked.step },
             Message::Finish(asked) => Self::Finish { step: asked.step },
         })
@@ -176,8 +176,8 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
             FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
             FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
-            FromCoordinator::Begin { left_out } => {
-                Message::Begin(v1::Begin { left_out: left_out.as_bytes().to_vec() })
+            FromCoordinator::Begin { excluded } => {
+                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec() })
             }
             FromCoordinator::Encode { step, rows } => {
                 Message::Encode(v1::Encode { step, rows: Some(rows.into()) })
@@ -191,7 +191,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Restore { step, label } => {
                 Message::Restore(v1::Restore { step, label: v1::Label::from(label).into() })
             }
-            FromCoordinator::Draw { step, chunk } => Message::Draw(v1::Draw { step, chunk }),
+            FromCoordinator::EncodeSynthetic { step, chunk } => Message::Draw(v1::Draw { step, chunk }),
             FromCoordinator::Freeze { step } => Message::Freeze(v1::Freeze { step }),
             FromCoordinator::Finish { step } => Message::Finish(v1::Finish { step }),
         };
@@ -199,7 +199,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
     }
 }
 
-impl TryFrom<v1::encode::Rows> for Rows {
+impl TryFrom<v1::encode::Rows> for RowSelection {
     type Error = WireError;
 
     fn try_from(rows: v1::encode::Rows) -> Result<Self> {
@@ -221,11 +221,11 @@ impl TryFrom<v1::encode::Rows> for Rows {
     }
 }
 
-impl From<Rows> for v1::encode::Rows {
-    fn from(rows: Rows) -> Self {
+impl From<RowSelection> for v1::encode::Rows {
+    fn from(rows: RowSelection) -> Self {
         match rows {
-            Rows::Batch { epoch, batch } => Self::Batch(v1::Batch { epoch, batch }),
-            Rows::Chunk { part, chunk } => {
+            RowSelection::Batch { epoch, batch } => Self::Batch(v1::Batch { epoch, batch }),
+            RowSelection::Chunk { part, chunk } => {
                 let part = match part {
                     Part::Train => v1::Part::Train,
                     Part::Validation => v1::Part::Validation,
@@ -292,7 +292,7 @@ impl From<CheckpointLabel> for v1::Label {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::GradientEncoding;
-    use hashvfl_core::message::PROTOCOL_VERSION;
+    use hashvfl_core::protocol::message::PROTOCOL_VERSION;
     use hashvfl_core::settings::{RunSettings, Task};
     use proptest::prelude::*;
     use prost::Message as _;
@@ -314,7 +314,7 @@ mod tests {
             }),
             FromParty::Records {
                 digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
-                left_out: LeftOut::of(&[2], 7),
+                excluded: ExcludedRecords::of(&[2], 7),
             },
             FromParty::Codes { step: 1, bytes: vec![1, 2, 3] },
             FromParty::Checkpointed { step: 2 },
@@ -331,18 +331,21 @@ mod tests {
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },
             FromCoordinator::Accepted,
-            FromCoordinator::Begin { left_out: LeftOut::of(&[2, 6], 7) },
-            FromCoordinator::Encode { step: 1, rows: Rows::Batch { epoch: 2, batch: 3 } },
+            FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7) },
+            FromCoordinator::Encode { step: 1, rows: RowSelection::Batch { epoch: 2, batch: 3 } },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
             FromCoordinator::Checkpoint { step: 2, label: CheckpointLabel::Best },
             FromCoordinator::Restore { step: 3, label: CheckpointLabel::Latest },
-            FromCoordinator::Draw { step: 5, chunk: 1 },
+            FromCoordinator::EncodeSynthetic { step: 5, chunk: 1 },
             FromCoordinator::Freeze { step: 4 },
             FromCoordinator::Finish { step: 5 },
         ];
         messages.extend(
-            Part::ALL.map(|part| FromCoordinator::Encode { step: 6, rows: Rows::Chunk { part, chunk: 1 } }),
+            Part::ALL.map(|part| FromCoordinator::Encode {
+                step: 6,
+                rows: RowSelection::Chunk { part, chunk: 1 },
+            }),
         );
         messages
     }
@@ -368,7 +371,7 @@ mod tests {
         let up = FromParty::Codes { step: 1_000_000, bytes: vec![0; rows * bits / 8] };
         let up = v1::PartyMessage::from(up).encoded_len() as f64 / rows as f64;
         let encode =
-            FromCoordinator::Encode { step: 1_000_000, rows: Rows::Batch { epoch: 300, batch: 300 } };
+            FromCoordinator::Encode { step: 1_000_000, rows: RowSelection::Batch { epoch: 300, batch: 300 } };
         let gradient = Gradient::encode(vec![0.1; rows * bits], bits, GradientEncoding::Int8);
         let gradient = FromCoordinator::Gradient { step: 1_000_000, gradient };
         let down: usize =
@@ -382,7 +385,7 @@ mod tests {
     fn values_of_other_versions_and_sizes_are_errors() {
         assert!(FromParty::try_from(v1::PartyMessage { message: None }).is_err());
         let chunk = v1::Chunk { part: 77, chunk: 0 };
-        assert!(Rows::try_from(v1::encode::Rows::Chunk(chunk)).is_err());
+        assert!(RowSelection::try_from(v1::encode::Rows::Chunk(chunk)).is_err());
         let frozen = v1::Frozen { step: 1, encoder_sha256: vec![0; 31] };
         let frozen = v1::PartyMessage { message: Some(v1::party_message::Message::Frozen(frozen)) };
         assert_eq!(FromParty::try_from(frozen), Err(WireError::Digest("encoder_sha256")));

@@ -1,14 +1,14 @@
 //! Messages of prediction to core's and back, with the limits of what a peer sends.
 
-use hashvfl_core::inference::{FromServer, Serving, ToServer};
 use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_REQUEST_ROWS};
 use hashvfl_core::p_value::Grid;
+use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
 
 use crate::convert::{Result, WireError, digest, limit, text};
 use crate::v1;
 
-impl TryFrom<v1::ServerMessage> for FromServer {
+impl TryFrom<v1::ServerMessage> for FromServingParty {
     type Error = WireError;
 
     fn try_from(message: v1::ServerMessage) -> Result<Self> {
@@ -42,12 +42,12 @@ impl TryFrom<v1::ServerMessage> for FromServer {
     }
 }
 
-impl From<FromServer> for v1::ServerMessage {
-    fn from(message: FromServer) -> Self {
+impl From<FromServingParty> for v1::ServerMessage {
+    fn from(message: FromServingParty) -> Self {
         use v1::server_message::Message;
         let message = match message {
-            FromServer::Hello(hello) => Message::Hello(hello.into()),
-            FromServer::Serving(serving) => Message::Serving(v1::Serving {
+            FromServingParty::Hello(hello) => Message::Hello(hello.into()),
+            FromServingParty::Serving(serving) => Message::Serving(v1::Serving {
                 records: Some(v1::Records {
                     count: serving.records.count,
                     salted_sha256: serving.records.digest.0.to_vec(),
@@ -59,19 +59,19 @@ impl From<FromServer> for v1::ServerMessage {
                     .p_values
                     .map(|grid| v1::PValues { bits: grid.bits() as u32, step: grid.step() }),
             }),
-            FromServer::Granted { request, refused, reason } => {
+            FromServingParty::Granted { request, refused, reason } => {
                 Message::Granted(v1::Granted { request, refused, reason: text(&reason) })
             }
-            FromServer::Codes { request, bytes, p_values } => {
+            FromServingParty::Codes { request, bytes, p_values } => {
                 Message::Codes(v1::GrantedCodes { request, bits: bytes, p_values })
             }
-            FromServer::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
+            FromServingParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
         };
         Self { message: Some(message) }
     }
 }
 
-impl TryFrom<v1::ServerRequest> for ToServer {
+impl TryFrom<v1::ServerRequest> for ToServingParty {
     type Error = WireError;
 
     fn try_from(message: v1::ServerRequest) -> Result<Self> {
@@ -88,14 +88,14 @@ impl TryFrom<v1::ServerRequest> for ToServer {
     }
 }
 
-impl From<ToServer> for v1::ServerRequest {
-    fn from(message: ToServer) -> Self {
+impl From<ToServingParty> for v1::ServerRequest {
+    fn from(message: ToServingParty) -> Self {
         use v1::server_request::Message;
         let message = match message {
-            ToServer::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
-            ToServer::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
-            ToServer::Accepted => Message::Accepted(v1::Accepted {}),
-            ToServer::Encode { request, rows } => {
+            ToServingParty::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
+            ToServingParty::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            ToServingParty::Accepted => Message::Accepted(v1::Accepted {}),
+            ToServingParty::Encode { request, rows } => {
                 Message::Encode(v1::EncodeRows { request, gaps: to_gaps(rows) })
             }
         };
@@ -132,25 +132,25 @@ mod tests {
         let records = RecordsDigest { count: 7, digest: Digest([9; 32]) };
         let (encoder, revision) = (Digest([1; 32]), Digest([2; 32]));
         for message in [
-            FromServer::Serving(Serving { records, encoder, revision, p_values: None }),
-            FromServer::Serving(Serving { records, encoder, revision, p_values: Some(Grid::FINE) }),
-            FromServer::Granted { request: 1, refused: vec![0, 5], reason: "a rule".into() },
-            FromServer::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![] },
-            FromServer::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![4] },
-            FromServer::Failed { text: "no disk left".into() },
+            FromServingParty::Serving(Serving { records, encoder, revision, p_values: None }),
+            FromServingParty::Serving(Serving { records, encoder, revision, p_values: Some(Grid::FINE) }),
+            FromServingParty::Granted { request: 1, refused: vec![0, 5], reason: "a rule".into() },
+            FromServingParty::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![] },
+            FromServingParty::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![4] },
+            FromServingParty::Failed { text: "no disk left".into() },
         ] {
             let bytes = v1::ServerMessage::from(message.clone()).encode_to_vec();
-            let back = FromServer::try_from(v1::ServerMessage::decode(bytes.as_slice()).unwrap());
+            let back = FromServingParty::try_from(v1::ServerMessage::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
         }
         for message in [
-            ToServer::Welcome { salt: [4; 32] },
-            ToServer::Refused { text: "no".into() },
-            ToServer::Accepted,
-            ToServer::Encode { request: 3, rows: vec![0, 1, 2, 900, u32::MAX] },
+            ToServingParty::Welcome { salt: [4; 32] },
+            ToServingParty::Refused { text: "no".into() },
+            ToServingParty::Accepted,
+            ToServingParty::Encode { request: 3, rows: vec![0, 1, 2, 900, u32::MAX] },
         ] {
             let bytes = v1::ServerRequest::from(message.clone()).encode_to_vec();
-            let back = ToServer::try_from(v1::ServerRequest::decode(bytes.as_slice()).unwrap());
+            let back = ToServingParty::try_from(v1::ServerRequest::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
         }
     }
@@ -165,7 +165,7 @@ mod tests {
         };
         for (bits, step) in [(0, 1), (5, 1), (1, 0), (4, 16)] {
             let message = v1::server_message::Message::Serving(serving(bits, step));
-            let error = FromServer::try_from(v1::ServerMessage { message: Some(message) }).unwrap_err();
+            let error = FromServingParty::try_from(v1::ServerMessage { message: Some(message) }).unwrap_err();
             assert!(error.to_string().contains("bits must be 1 to 4, the step 1 to 15"), "{error}");
         }
     }
@@ -173,7 +173,7 @@ mod tests {
     /// Consecutive rows cost a byte each on the way to a party.
     #[test]
     fn bytes_a_record_asked_for() {
-        let encode = ToServer::Encode { request: 1000, rows: (0..100_000).collect() };
+        let encode = ToServingParty::Encode { request: 1000, rows: (0..100_000).collect() };
         let bytes = v1::ServerRequest::from(encode).encoded_len();
         assert!(bytes < 100_020, "{bytes}");
     }
@@ -182,10 +182,10 @@ mod tests {
         #[test]
         fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(message) = v1::ServerMessage::decode(bytes.as_slice()) {
-                let _ = FromServer::try_from(message);
+                let _ = FromServingParty::try_from(message);
             }
             if let Ok(message) = v1::ServerRequest::decode(bytes.as_slice()) {
-                let _ = ToServer::try_from(message);
+                let _ = ToServingParty::try_from(message);
             }
         }
 

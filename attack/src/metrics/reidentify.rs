@@ -61,7 +61,7 @@ mod tests {
     fn one_guess_for_all_is_chance_on_average() {
         let truth = [0.0, 1.0, 2.0, 3.0, 4.0];
         let hits = top1(&truth, &[2.2; 5], 1);
-        assert_eq!(super::super::error::mean(&hits), 0.2);
+        assert_eq!(crate::metrics::error::mean(&hits), 0.2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub const SHARE: f64 = 0.01;
 /// `ceil(share * rows)` smallest scaled errors. Records near the mean are easy without any code, so only the
 /// comparison with the same figure of the no-code baseline says what codes give away. Not a number without
 /// records or if the reference makes no error.
-pub fn worst_share(errors: &[f64], reference: &[f64], share: f64) -> f64 {
+pub fn worst_fraction(errors: &[f64], reference: &[f64], share: f64) -> f64 {
     assert_eq!(errors.len(), reference.len(), "the reference scored other records");
     let scale = super::error::mean(reference);
     if errors.is_empty() || scale <= 0.0 {
@@ -31,10 +31,10 @@ mod tests {
         let errors: Vec<f64> = (0..200).rev().map(f64::from).collect();
         let reference = vec![10.0; 200];
         // Two records of 200: errors 0 and 1.
-        assert_eq!(worst_share(&errors, &reference, SHARE), 0.05);
-        assert_eq!(worst_share(&errors[..1], &reference[..1], SHARE), 19.9);
-        assert_eq!(worst_share(&errors, &reference, 1.0), 9.95);
-        assert!(worst_share(&[], &[], SHARE).is_nan());
-        assert!(worst_share(&[1.0], &[0.0], SHARE).is_nan());
+        assert_eq!(worst_fraction(&errors, &reference, SHARE), 0.05);
+        assert_eq!(worst_fraction(&errors[..1], &reference[..1], SHARE), 19.9);
+        assert_eq!(worst_fraction(&errors, &reference, 1.0), 9.95);
+        assert!(worst_fraction(&[], &[], SHARE).is_nan());
+        assert!(worst_fraction(&[1.0], &[0.0], SHARE).is_nan());
     }
 }

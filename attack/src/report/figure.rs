@@ -1,12 +1,12 @@
 //! How a figure is written, by its name.
 
 use super::model::Estimate;
-use super::names::{MSE, PSNR, is_share};
+use super::names::{MSE, PSNR, is_fraction};
 
 /// A figure without its unit: shares in per cent.
 pub fn number(name: &str, value: f64) -> String {
     let (value, digits) = match name {
-        _ if is_share(name) => (100.0 * value, 1),
+        _ if is_fraction(name) => (100.0 * value, 1),
         PSNR => (value, 1),
         MSE => (value, 4),
         _ => (value, 3),
@@ -23,7 +23,7 @@ pub fn range(name: &str, estimate: Estimate) -> String {
 
 /// A figure with its interval in a sentence: "12.0 % (95 % interval 10.1 to 14.2 %)".
 pub fn phrase(name: &str, estimate: Estimate) -> String {
-    let unit = if is_share(name) { " %" } else { "" };
+    let unit = if is_fraction(name) { " %" } else { "" };
     format!("{}{unit} (95 % interval {}{unit})", number(name, estimate.value), range(name, estimate))
 }
 

@@ -11,7 +11,7 @@ pub const SKILL_CLASS: &str = "skill over class mean";
 /// The headline ([`AttackResult::headline`](super::AttackResult::headline)) less that of the baseline
 /// ([`Report::baseline_of`](super::Report::baseline_of)), with its interval paired by record.
 pub const ADDED: &str = "added to baseline";
-/// Scaled error left on the best reconstructed 1 % of records ([`worst_share`](crate::metrics::worst)).
+/// Scaled error left on the best reconstructed 1 % of records ([`worst_fraction`](crate::metrics::worst)).
 pub const WORST: &str = "error left, worst 1 %";
 /// R2 of the column of a table that is had back best.
 pub const BEST_COLUMN: &str = "best column's R2";
@@ -58,7 +58,7 @@ pub(super) const ORDER: [&str; 14] = [
 ];
 
 /// Whether the figure is a share, which is written in per cent.
-pub(super) fn is_share(name: &str) -> bool {
+pub(super) fn is_fraction(name: &str) -> bool {
     [SKILL, SKILL_CLASS, ADDED, WORST, BEST_COLUMN, BALANCED, TOP1, ACCURACY, BITS].contains(&name)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn is_share(name: &str) -> bool {
 pub(super) fn unit(name: &str) -> &'static str {
     match name {
         PSNR => ", dB",
-        _ if is_share(name) => ", %",
+        _ if is_fraction(name) => ", %",
         _ => "",
     }
 }

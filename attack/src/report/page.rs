@@ -7,8 +7,9 @@ use super::escape::escape;
 use super::figure::number;
 use super::model::Report;
 use super::names::unit;
-use super::scatter::Plot;
-use super::{chart, grid, scatter, summary, table};
+use super::pictures::scatter::Plot;
+use super::pictures::{chart, grid, scatter};
+use super::{summary, table};
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\

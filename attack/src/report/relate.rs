@@ -6,7 +6,7 @@ use super::model::{AttackResult, Estimate, Report};
 use super::names::{ACCURACY, AUC, BALANCED, CONDITIONAL_MEAN, SKILL, TOP1};
 
 /// Results against one victim that are compared with one baseline.
-pub struct Block<'a> {
+pub struct ResultGroup<'a> {
     /// Without the code.
     pub baseline: Option<&'a AttackResult>,
     /// With it, in the order of cut, defence and name.
@@ -76,25 +76,25 @@ impl Report {
     }
 
     /// All results, each baseline with the attacks that belong to it.
-    pub(super) fn blocks(&self) -> Vec<Block<'_>> {
-        let mut blocks: Vec<Block<'_>> = Vec::new();
+    pub(super) fn blocks(&self) -> Vec<ResultGroup<'_>> {
+        let mut blocks: Vec<ResultGroup<'_>> = Vec::new();
         let (baselines, attacks): (Vec<_>, Vec<_>) =
             self.results.iter().partition(|result| result.is_baseline());
         for attack in attacks {
             let baseline = self.baseline_of(attack);
-            let together = |block: &&mut Block<'_>| match (block.baseline, baseline) {
+            let together = |block: &&mut ResultGroup<'_>| match (block.baseline, baseline) {
                 (Some(one), Some(other)) => std::ptr::eq(one, other),
                 (None, None) => block.attacks[0].victim == attack.victim,
                 _ => false,
             };
             match blocks.iter_mut().find(together) {
                 Some(block) => block.attacks.push(attack),
-                None => blocks.push(Block { baseline, attacks: vec![attack] }),
+                None => blocks.push(ResultGroup { baseline, attacks: vec![attack] }),
             }
         }
         for baseline in baselines {
             if !blocks.iter().any(|block| block.baseline.is_some_and(|one| std::ptr::eq(one, baseline))) {
-                blocks.push(Block { baseline: Some(baseline), attacks: Vec::new() });
+                blocks.push(ResultGroup { baseline: Some(baseline), attacks: Vec::new() });
             }
         }
         for block in &mut blocks {

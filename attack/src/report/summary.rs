@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::figure::{number, phrase, range};
 use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report};
-use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_share, predictions_of};
+use super::names::{ACCURACY, ADDED, AUC, BALANCED, SKILL, TOP1, WORST, is_fraction, predictions_of};
 use super::relate::strongest;
 
 /// A sentence to remember, and what qualifies it.
@@ -204,7 +204,7 @@ fn harness(report: &Report) -> String {
 }
 
 fn per_cent(name: &str) -> &'static str {
-    if is_share(name) { " %" } else { "" }
+    if is_fraction(name) { " %" } else { "" }
 }
 
 fn who(result: &AttackResult) -> String {

@@ -7,7 +7,7 @@ use super::escape::escape;
 use super::figure::{number, phrase, range};
 use super::model::{AttackResult, CutKind, Report};
 use super::names::{ORDER, unit};
-use super::relate::Block;
+use super::relate::ResultGroup;
 use super::summary::knowing;
 
 /// All blocks.
@@ -15,7 +15,7 @@ pub fn blocks(report: &Report) -> String {
     report.blocks().iter().map(|block| table(report, block)).collect()
 }
 
-fn table(report: &Report, block: &Block<'_>) -> String {
+fn table(report: &Report, block: &ResultGroup<'_>) -> String {
     let rows: Vec<&AttackResult> = block.baseline.into_iter().chain(block.attacks.iter().copied()).collect();
     let metrics = metrics(&rows);
     let mut html = String::from("<table class=\"attacks\">");

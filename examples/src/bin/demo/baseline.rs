@@ -4,14 +4,14 @@
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::Preprocessing;
-use hashvfl_examples::simulation::{Side, Simulated, simulate};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
-use hashvfl_learning::encoder::{Cut, EncoderConfig};
-use hashvfl_learning::loss::Evaluation;
+use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
+use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_testbed::simulation::{Side, Simulated, simulate};
 
 use crate::files::PARTIES;
-use hashvfl_examples::digits::Digits;
+use hashvfl_testbed::digits::Digits;
 
 /// Peak learning rates that every model tries.
 pub const RATES: [f64; 3] = [0.003, 0.01, 0.03];
@@ -111,7 +111,7 @@ fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) ->
             seed: party_seed(seed, half),
         })
         .collect();
-    let cut = if model == Model::Federation { Cut::Hash } else { Cut::SimulatedFloat };
+    let cut = if model == Model::Federation { CutLayer::Hash } else { CutLayer::SimulatedFloat };
     let parties = settings.parties[..sides.len()].to_vec();
     simulate(&sides, &digits.labels(), &RunSettings { parties, ..settings.clone() }, (&top(), seed), cut)
 }

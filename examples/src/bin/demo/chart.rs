@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use hashvfl_learning::course::EpochReport;
+use hashvfl_learning::training::EpochReport;
 use plotters::prelude::*;
 
 const TRAINING: RGBColor = RGBColor(31, 119, 180);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use hashvfl_core::RunSettings;
 use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
-use hashvfl_examples::digits::Digits;
-use hashvfl_examples::federation::{self, CoordinatorSide, PartySide, home, write};
-use hashvfl_examples::processes::Configs;
+use hashvfl_testbed::digits::Digits;
+use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, home, write};
+use hashvfl_testbed::processes::Configs;
 
 use crate::baseline;
 

@@ -20,10 +20,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use hashvfl_coordinator::progress::Event;
-use hashvfl_examples::digits::Digits;
-use hashvfl_examples::federation::fresh_folder;
-use hashvfl_examples::processes;
 use hashvfl_files::{complain, say};
+use hashvfl_testbed::digits::Digits;
+use hashvfl_testbed::federation::fresh_folder;
+use hashvfl_testbed::processes;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::baseline::Model;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_attack::{AttackConfig, Manifest, report};
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::PartyName;
-use hashvfl_examples::processes::Configs;
+use hashvfl_testbed::processes::Configs;
 
 use crate::files::PARTIES;
 
@@ -17,7 +17,7 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
     let [own, victim] = PARTIES;
     let config = AttackConfig {
         own: Some(PartyName::new(own)?),
-        auxiliary_shares: vec![0.5],
+        auxiliary_fractions: vec![0.5],
         white_box: false,
         head: summary.transcript_head.clone(),
         seed,

@@ -1,0 +1,121 @@
+//! What an adversary knows of a record beside auxiliary records, and how that becomes a regression's input.
+
+use anyhow::ensure;
+use hashvfl_data::Matrix;
+use hashvfl_learning::top::loss::Labels;
+
+use crate::evidence::observed::{Observed, ObservedAt};
+
+/// One thing that is known of every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fact {
+    /// The victim's code by its frozen encoder.
+    Code,
+    /// All parties' codes by their frozen encoders.
+    AllCodes,
+    /// The victim's codes in the first epochs, so many of them.
+    EpochCodes(u32),
+    /// The label.
+    Label,
+    /// The columns of the organisation beside the coordinator.
+    OwnColumns,
+}
+
+impl Fact {
+    /// As a report says it; nothing for a code, whose releases it counts.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Code | Self::AllCodes | Self::EpochCodes(_) => None,
+            Self::Label => Some("labels".into()),
+            Self::OwnColumns => Some("own columns".into()),
+        }
+    }
+
+    /// What a reader of the report must know of the codes.
+    pub fn note(self) -> Option<&'static str> {
+        (self == Self::AllCodes).then_some("one code of each party")
+    }
+
+    /// Whether it is there without any code.
+    pub fn without_codes(self) -> bool {
+        matches!(self, Self::Label | Self::OwnColumns)
+    }
+}
+
+/// What is known beside codes, in order.
+pub fn names(facts: &[Fact]) -> Vec<String> {
+    facts.iter().filter_map(|fact| fact.name()).collect()
+}
+
+/// Where facts come from.
+pub struct Sources<'a> {
+    /// What was seen.
+    pub observed: &'a Observed,
+    /// The party whose records are attacked.
+    pub victim: usize,
+    /// The labels.
+    pub labels: &'a Labels,
+    /// The columns of the organisation beside the coordinator.
+    pub own: Option<&'a Matrix>,
+}
+
+/// Known values of records, row-major.
+pub struct Features {
+    /// Values a record.
+    pub width: usize,
+    /// [records, width].
+    pub values: Vec<f32>,
+    /// Whether every value is one of a few, so that equal rows can be counted.
+    pub discrete: bool,
+}
+
+impl Sources<'_> {
+    /// What `facts` say of `records`.
+    ///
+    /// # Errors
+    /// If the transcript or the manifest does not hold what a fact needs; the error says what is missing.
+    pub fn features(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Features> {
+        let blocks = facts.iter().map(|fact| self.blocks(*fact, records));
+        let blocks: Vec<Vec<f32>> =
+            blocks.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let count = records.len().max(1);
+        let width = blocks.iter().map(|block| block.len() / count).sum();
+        let mut values = Vec::with_capacity(count * width);
+        for row in 0..records.len() {
+            for block in &blocks {
+                let each = block.len() / count;
+                values.extend_from_slice(&block[row * each..(row + 1) * each]);
+            }
+        }
+        let discrete = values.iter().all(|value| value.abs() == 1.0 || *value == 0.0);
+        Ok(Features { width, values, discrete })
+    }
+
+    fn blocks(&self, fact: Fact, records: &[u32]) -> anyhow::Result<Vec<Vec<f32>>> {
+        let frozen = |party| self.observed.gather(party, ObservedAt::Frozen, records);
+        match fact {
+            Fact::Code => Ok(vec![frozen(self.victim)?]),
+            Fact::AllCodes => (0..self.observed.parties.len()).map(frozen).collect(),
+            Fact::EpochCodes(epochs) => (0..epochs)
+                .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
+                .collect(),
+            Fact::Label => Ok(vec![match self.labels {
+                Labels::Classes { count, index } => {
+                    let one_hot = |record: &u32| {
+                        let class = index[*record as usize] as usize;
+                        (0..*count).map(move |other| f32::from(u8::from(other == class)))
+                    };
+                    records.iter().flat_map(one_hot).collect()
+                }
+                Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
+            }]),
+            Fact::OwnColumns => {
+                ensure!(
+                    self.own.is_some(),
+                    "the attack knows the columns of the organisation beside the coordinator, but the config names none: set `own`"
+                );
+                Ok(self.own.map(|matrix| matrix.gather(records)).into_iter().collect())
+            }
+        }
+    }
+}

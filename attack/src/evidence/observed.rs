@@ -1,0 +1,151 @@
+//! What the adversary saw of each record: a transcript, put in order by party, moment and record.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail, ensure};
+use hashvfl_core::Part;
+use hashvfl_transcript::{RecordedKind, Recording, Step, ValueEncoding};
+
+/// When a record was encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObservedAt {
+    /// In training, in this epoch from 0.
+    Epoch(u32),
+    /// The gradient that answered in this epoch, from 0.
+    Gradient(u32),
+    /// After the encoder was frozen.
+    Frozen,
+}
+
+/// Values of the records of one party at one moment.
+#[derive(Clone, Default)]
+struct Sheet {
+    place: BTreeMap<u32, usize>,
+    values: Vec<f32>,
+}
+
+/// Everything that was seen.
+#[derive(Clone)]
+pub struct Observed {
+    /// The parties, in the order of their codes.
+    pub parties: Vec<String>,
+    /// Values a record, party and moment.
+    pub width: usize,
+    sheets: BTreeMap<(usize, ObservedAt), Sheet>,
+}
+
+impl Observed {
+    /// Puts the codes (or simulated floats) of a recording in order. Codes of validation records while the model
+    /// learned are left out: no attack here uses them.
+    pub fn new(recording: &Recording) -> anyhow::Result<Self> {
+        let parties: Vec<String> = recording.header.parties.iter().map(ToString::to_string).collect();
+        let width = recording.header.bits;
+        let mut observed = Self { parties, width, sheets: BTreeMap::new() };
+        for step in &recording.steps {
+            let moment = match step.kind {
+                RecordedKind::Batch { epoch } => ObservedAt::Epoch(epoch),
+                RecordedKind::Gradient { epoch } => ObservedAt::Gradient(epoch),
+                RecordedKind::Part(Part::CohortValidation) => continue,
+                RecordedKind::Part(_) => ObservedAt::Frozen,
+            };
+            observed.add(step, moment).with_context(|| format!("step {} of the transcript", step.step))?;
+        }
+        Ok(observed)
+    }
+
+    fn add(&mut self, step: &Step, moment: ObservedAt) -> anyhow::Result<()> {
+        for (party, bytes) in &step.values {
+            let index = self.parties.iter().position(|name| name == party);
+            let index = index.with_context(|| format!("{party} is no party of the header"))?;
+            let values = decode(step.encoding, bytes, step.records.len(), self.width)?;
+            let sheet = self.sheets.entry((index, moment)).or_default();
+            for (record, row) in step.records.iter().zip(values.chunks_exact(self.width)) {
+                sheet.place.insert(*record, sheet.values.len() / self.width);
+                sheet.values.extend_from_slice(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Epochs in which records were seen.
+    pub fn epochs(&self) -> u32 {
+        let epoch = |(_, moment): &(usize, ObservedAt)| match moment {
+            ObservedAt::Epoch(epoch) => Some(epoch + 1),
+            ObservedAt::Gradient(_) | ObservedAt::Frozen => None,
+        };
+        self.sheets.keys().filter_map(epoch).max().unwrap_or(0)
+    }
+
+    /// Values [records, width] of a party at a moment.
+    ///
+    /// # Errors
+    /// If some of the records were not seen then; the error says how many.
+    pub fn gather(&self, party: usize, moment: ObservedAt, records: &[u32]) -> anyhow::Result<Vec<f32>> {
+        let name = self.parties.get(party).context("no such party")?;
+        let Some(sheet) = self.sheets.get(&(party, moment)) else {
+            bail!("the transcript holds nothing of {name} at {moment:?}: was it recorded to the end?");
+        };
+        let missing = records.iter().filter(|record| !sheet.place.contains_key(record)).count();
+        ensure!(
+            missing == 0,
+            "the transcript lacks {missing} of {} records of {name} at {moment:?}",
+            records.len()
+        );
+        let row = |record: &u32| {
+            let start = sheet.place[record] * self.width;
+            sheet.values[start..start + self.width].iter().copied()
+        };
+        Ok(records.iter().flat_map(row).collect())
+    }
+
+    /// The same floats at one bit each: +1 at or above the median over `records` of that party and moment.
+    pub fn quantised(&self, records: &[u32]) -> Self {
+        let mut quantised = self.clone();
+        for sheet in quantised.sheets.values_mut() {
+            let known: Vec<usize> =
+                records.iter().filter_map(|record| sheet.place.get(record).copied()).collect();
+            for column in 0..self.width {
+                let value = |row: &usize| sheet.values[row * self.width + column];
+                let mut seen: Vec<f32> = known.iter().map(value).collect();
+                seen.sort_unstable_by(f32::total_cmp);
+                let median = seen.get(seen.len() / 2).copied().unwrap_or(0.0);
+                let cells = sheet.values.iter_mut().skip(column).step_by(self.width);
+                cells.for_each(|cell| *cell = if *cell >= median { 1.0 } else { -1.0 });
+            }
+        }
+        quantised
+    }
+
+    /// The same with the values of `records` dealt out anew among them, for all parties and moments alike: a
+    /// check, since an attack on it must fall to what it knows without codes.
+    pub fn shuffled(&self, records: &[u32], order: &[u32]) -> Self {
+        let mut shuffled = self.clone();
+        for (key, sheet) in &mut shuffled.sheets {
+            let old = &self.sheets[key].place;
+            for (record, other) in records.iter().zip(order) {
+                if let (Some(place), true) = (old.get(other), old.contains_key(record)) {
+                    sheet.place.insert(*record, *place);
+                }
+            }
+        }
+        shuffled
+    }
+}
+
+fn decode(encoding: ValueEncoding, bytes: &[u8], records: usize, width: usize) -> anyhow::Result<Vec<f32>> {
+    let each = match encoding {
+        ValueEncoding::Bits => width.div_ceil(8),
+        ValueEncoding::F32 => width * 4,
+    };
+    ensure!(bytes.len() == records * each, "values of another length than the header says");
+    let sign = |byte: u8, bit: usize| if byte >> bit & 1 == 1 { 1.0 } else { -1.0 };
+    Ok(match encoding {
+        ValueEncoding::Bits => bytes
+            .chunks_exact(each)
+            .flat_map(|code| (0..width).map(move |bit| sign(code[bit / 8], bit % 8)))
+            .collect(),
+        ValueEncoding::F32 => {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+    })
+}

@@ -1,0 +1,123 @@
+//! Records what parties in this process send, in the format of a networked run's transcript.
+
+use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection};
+use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
+use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
+
+use crate::active::steering_server::Steer;
+
+/// Something that can be recorded.
+pub trait Recorded: Embedding + Sized {
+    /// Adds a step to a transcript.
+    fn record(
+        transcript: &mut Transcript,
+        step: (u64, RecordedKind),
+        records: &[u32],
+        parties: &[PartyName],
+        batches: &[Self],
+    ) -> Result<(), TranscriptError>;
+}
+
+impl Recorded for PackedCodes {
+    fn record(
+        transcript: &mut Transcript,
+        step: (u64, RecordedKind),
+        records: &[u32],
+        parties: &[PartyName],
+        batches: &[Self],
+    ) -> Result<(), TranscriptError> {
+        transcript.codes(step, records, parties, batches)
+    }
+}
+
+impl Recorded for SimulatedFloats {
+    fn record(
+        transcript: &mut Transcript,
+        step: (u64, RecordedKind),
+        records: &[u32],
+        parties: &[PartyName],
+        batches: &[Self],
+    ) -> Result<(), TranscriptError> {
+        let batches: Vec<Vec<f32>> = batches.iter().map(|batch| batch.0.clone()).collect();
+        transcript.floats(step, records, parties, &batches)
+    }
+}
+
+/// Parties whose every embedding is recorded.
+pub struct Recorder<'s, 'm, P> {
+    /// The parties.
+    pub parties: P,
+    /// Their names.
+    pub names: Vec<PartyName>,
+    /// The run's plan.
+    pub plan: Plan,
+    /// Where it goes.
+    pub transcript: Transcript,
+    /// Steps so far.
+    pub step: u64,
+    /// Whether gradients are recorded too, as the parties get them.
+    pub gradients: bool,
+    /// Records and epoch of the batch that waits for its gradient.
+    pub waiting: Option<(Vec<u32>, u32)>,
+    /// Who changes a party's gradients, if anybody.
+    pub steer: Option<&'s mut Steer<'m>>,
+    /// What a party's last codes were expected to be, where they are codes: for the gradient monitor of the party that is steered.
+    pub expected: Option<fn(&P, usize) -> Vec<f32>>,
+}
+
+impl<P: PartyBackend> PartyBackend for Recorder<'_, '_, P>
+where
+    P::Embedding: Recorded,
+    anyhow::Error: From<P::Error>,
+{
+    type Embedding = P::Embedding;
+    type Error = anyhow::Error;
+
+    fn encode(&mut self, rows: RowSelection, count: usize) -> anyhow::Result<Vec<P::Embedding>> {
+        self.step += 1;
+        let batches = self.parties.encode(rows, count)?;
+        let numbers = self.plan.rows(rows)?;
+        let step = (self.step, RecordedKind::of(rows));
+        P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
+        if let (RowSelection::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
+            let codes = batches[steer.victim()].to_floats();
+            let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
+            steer.saw(numbers.clone(), codes, expected);
+        }
+        self.waiting = match rows {
+            RowSelection::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),
+            _ => None,
+        };
+        Ok(batches)
+    }
+
+    fn learn(&mut self, mut gradients: Vec<Gradient>) -> anyhow::Result<()> {
+        if let Some(steer) = &mut self.steer {
+            let honest = &mut gradients[steer.victim()];
+            *honest = steer.turn(std::mem::replace(honest, Gradient::F32(Vec::new())));
+        }
+        if let Some((numbers, epoch)) = self.waiting.take() {
+            let values: Vec<Vec<f32>> = gradients.iter().map(Gradient::decode).collect();
+            self.step += 1;
+            let step = (self.step, RecordedKind::Gradient { epoch });
+            self.transcript.floats(step, &numbers, &self.names, &values)?;
+        }
+        Ok(self.parties.learn(gradients)?)
+    }
+
+    fn checkpoint(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
+        self.step += 1;
+        Ok(self.parties.checkpoint(label)?)
+    }
+
+    fn restore(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
+        self.step += 1;
+        Ok(self.parties.restore(label)?)
+    }
+
+    fn freeze(&mut self) -> anyhow::Result<Vec<Digest>> {
+        self.step += 1;
+        Ok(self.parties.freeze()?)
+    }
+}

@@ -1,0 +1,194 @@
+//! The same run in this process, with another cut: what a float baseline needs, and other code lengths.
+//!
+//! It goes through the very training loop of a networked run. What the parties send is recorded in the format of a
+//! networked transcript, whose header says `simulated`; no setting makes a party over the network send floats.
+
+use std::path::Path;
+
+use anyhow::Context;
+use hashvfl_coordinator::top_file;
+use hashvfl_core::codes::randomised_response::{KEY_BYTES, Response};
+use hashvfl_core::random::stream;
+use hashvfl_core::settings::RunSettings;
+use hashvfl_core::{Part, Plan};
+use hashvfl_learning::Classifier;
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::training;
+use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
+use hashvfl_transcript::{Header, Recording, Transcript};
+use rand::Rng;
+
+use crate::active::steering_server::Steer;
+use crate::evidence::observed::Observed;
+use crate::evidence::recorder::{Recorded, Recorder};
+use crate::evidence::{Evidence, PartyData};
+
+/// How the run is repeated.
+#[derive(Clone, Copy)]
+pub struct RunVariant<'a> {
+    /// The agreed settings.
+    pub settings: &'a RunSettings,
+    /// What the parties send.
+    pub cut: CutLayer,
+    /// Weight of the consistency term, where it is not the run's.
+    pub consistency: Option<f32>,
+    /// Which draw of first weights and noise: 0 for the run's own.
+    pub draw: u64,
+    /// Whether gradients are recorded too.
+    pub gradients: bool,
+    /// Whether the top model is linear, whatever the run's is.
+    pub linear_top: bool,
+}
+
+impl<'a> RunVariant<'a> {
+    /// With `cut`, and all else as the run has it under `settings`.
+    pub fn new(settings: &'a RunSettings, cut: CutLayer) -> Self {
+        Self { settings, cut, consistency: None, draw: 0, gradients: false, linear_top: false }
+    }
+}
+
+/// A run in this process.
+pub struct Simulated {
+    /// What it sent.
+    pub observed: Observed,
+    /// Its trained encoders, in the order of the parties.
+    pub encoders: Vec<Encoder>,
+    /// Its trained top model.
+    pub top: Classifier,
+    /// The task's metric on test records.
+    pub utility: f64,
+    /// Head of its transcript's chain.
+    pub head: String,
+}
+
+/// Repeats the run of `evidence` and records it at `path`.
+pub fn simulate(evidence: &Evidence, repeat: &RunVariant, path: &Path) -> anyhow::Result<Simulated> {
+    steered(evidence, repeat, None, path)
+}
+
+/// The same under a coordinator that may steer.
+pub fn steered(
+    evidence: &Evidence,
+    repeat: &RunVariant,
+    steer: Option<&mut Steer>,
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    let RunVariant { settings, cut, .. } = *repeat;
+    settings.check()?;
+    let plan = evidence.plan_under(settings)?;
+    let device = Device::flex();
+    let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
+    let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+    match cut {
+        CutLayer::Hash => {
+            let (parties, kind) = (
+                InProcessParties::hashed(parties, plan.clone()),
+                hashvfl_transcript::SentValues::SimulatedCodes,
+            );
+            let expected = Some(InProcessParties::expected_codes as fn(&_, _) -> _);
+            run(evidence, (repeat, steer), plan, (parties, kind, expected), path)
+        }
+        CutLayer::SimulatedFloat => {
+            let (parties, kind) = (
+                InProcessParties::simulated_floats(parties, plan.clone()),
+                hashvfl_transcript::SentValues::SimulatedFloats,
+            );
+            run(evidence, (repeat, steer), plan, (parties, kind, None), path)
+        }
+    }
+}
+
+fn party<'a>(
+    owner: &'a PartyData,
+    repeat: &RunVariant,
+    plan: &Plan,
+    device: &Device,
+) -> anyhow::Result<InProcessParty<'a>> {
+    let RunVariant { settings, cut, .. } = *repeat;
+    let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
+    let config = owner.config.encoder.clone();
+    // Where the party drew its seed anew, any is as good.
+    let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
+    let mut encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    if owner.config.on_alarm.monitors() {
+        encoder.expect_monitoring();
+    }
+    let epsilon = settings.randomised_response.filter(|_| cut == CutLayer::Hash);
+    let response = epsilon.map(|epsilon| {
+        let mut key = [0; KEY_BYTES];
+        stream(seed, "response key", &[]).fill_bytes(&mut key);
+        let run = owner.config.run_id.clone();
+        LocalResponse { response: Response::new(key, epsilon), run, ids: owner.ids.clone() }
+    });
+    Ok(InProcessParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)), response })
+}
+
+/// The seed of another draw.
+fn drawn(seed: u64, draw: u64) -> u64 {
+    seed ^ (draw << 32)
+}
+
+/// What a party's last codes were expected to be.
+type Expected<'a, E> = fn(&InProcessParties<'a, E>, usize) -> Vec<f32>;
+
+fn run<'a, E: Recorded>(
+    evidence: &Evidence,
+    (repeat, steer): (&RunVariant, Option<&mut Steer>),
+    plan: Plan,
+    (parties, kind, expected): (
+        InProcessParties<'a, E>,
+        hashvfl_transcript::SentValues,
+        Option<Expected<'a, E>>,
+    ),
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    let mut config = evidence.coordinator.clone();
+    let settings = repeat.settings;
+    config.run = settings.clone();
+    if repeat.linear_top {
+        config.top.hidden.clear();
+    }
+    config.seed = drawn(config.seed, repeat.draw);
+    config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
+    let mut classifier = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
+    let header = Header::new(config.run_id.clone(), "coordinator", settings, kind, evidence.records);
+    let transcript = Transcript::create(path, &header)?;
+    let names = settings.parties.clone();
+    let gradients = repeat.gradients;
+    let mut recorder = Recorder {
+        parties,
+        names,
+        plan: plan.clone(),
+        transcript,
+        step: 0,
+        gradients,
+        waiting: None,
+        steer,
+        expected,
+    };
+    let silent = &mut |_: training::Progress| {};
+    let patience = config.top.patience;
+    let outcome =
+        training::train(&mut recorder, settings, &mut plan.clone(), &mut classifier, patience, None, silent)
+            .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
+    let Recorder { parties, transcript, .. } = recorder;
+    let head = transcript.head();
+    transcript.finish()?;
+    let test = outcome.test.context("an evaluation needs test records: set run.test_fraction")?;
+    Ok(Simulated {
+        observed: Observed::new(&Recording::read(path, Some(head))?)?,
+        encoders: parties.into_encoders(),
+        top: classifier,
+        utility: test.metric(settings.task),
+        head: head.to_string(),
+    })
+}
+
+/// Records that a run under `settings` encodes once and for all after the freeze and never before.
+pub fn encoded_once(evidence: &Evidence, settings: &RunSettings) -> anyhow::Result<Vec<u32>> {
+    let plan = evidence.plan_under(settings)?;
+    let cohort = plan.part(Part::CohortTrain).len();
+    Ok(plan.part(Part::Train)[cohort..].to_vec())
+}

@@ -1,0 +1,224 @@
+//! Fitted detectors: what each says of rows, and what the combinations of each side say.
+//!
+//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. Those of one
+//! side's default are combined by its rule and brought to that scale again. The largest of several such scores is then
+//! their combination by Bonferroni, up to a constant.
+
+use std::time::Instant;
+
+use hashvfl_detectors::calibration::tail::Tail;
+use hashvfl_detectors::{
+    BatchKind, Codes, Combination, CoordinatorDetector, CoordinatorKind, FitExtras, Panel, PartyDetector,
+    PartyKind, References, Score,
+};
+
+use crate::federation::{Federation, View};
+use crate::kinds::WRONG;
+
+/// One line of the tables: detectors whose scores are combined.
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Where it runs.
+    pub side: &'static str,
+    groups: Vec<Group>,
+}
+
+/// Detectors of one place, whose scores become one by a rule.
+#[derive(Clone)]
+pub struct Group {
+    members: Vec<usize>,
+    rule: Combination,
+    /// Brings the combined score back to the scale of a single one.
+    tail: Option<Tail>,
+}
+
+impl Group {
+    /// Of the detectors at the places `members`, on `scores` of the rows that gave them their scale.
+    pub fn fit(members: Vec<usize>, rule: Combination, scores: &[Vec<f64>]) -> anyhow::Result<Self> {
+        let mut group = Self { members, rule, tail: None };
+        if group.members.len() > 1 {
+            group.tail = Some(Tail::new(group.of(scores))?);
+        }
+        Ok(group)
+    }
+
+    /// Its scores, from those of each detector.
+    pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+        let combined = |row: usize| {
+            let score = match self.members[..] {
+                [single] => scores[single][row],
+                _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
+            };
+            self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score))
+        };
+        (0..scores[0].len()).map(combined).collect()
+    }
+}
+
+/// Scores, which are minus logarithms of shares, as one by `rule`.
+pub fn combined(rule: Combination, scores: impl Iterator<Item = f64>) -> f64 {
+    let logs: Vec<f64> = scores.map(|score| -score).collect();
+    -rule.of_logs(&logs)
+}
+
+/// Fitted detectors.
+pub struct Fitted {
+    coordinator: Vec<Panel<CoordinatorDetector>>,
+    /// `parties[kind][party]`.
+    parties: Vec<Vec<Panel<PartyDetector>>>,
+    /// What is reported.
+    pub lines: Vec<Line>,
+    /// Seconds of fitting.
+    pub fit_seconds: f64,
+}
+
+/// Lines that are the default of a side.
+pub const DEFAULTS: [&str; 3] = ["default, codes only", "default, at the parties", "default, both sides"];
+
+impl Fitted {
+    /// Fits all detectors on the rows that the models learned from, so many at most; `normal` is what is seen of them.
+    pub fn fit(federation: &Federation<'_>, seed: u64, fit_rows: usize) -> anyhow::Result<(Self, View)> {
+        let start = Instant::now();
+        let rows = &federation.fit[..federation.fit.len().min(fit_rows)];
+        let (normal, scale) = (federation.view_of(rows)?, federation.view_of(&federation.scale)?);
+        let synthetic = federation.synthetic(rows, seed)?;
+        let beside =
+            FitExtras { targets: federation.models.classifier.targets(), synthetic: Some(&synthetic) };
+        let coordinator = CoordinatorKind::ALL.iter().map(|kind| {
+            let detector = kind.fit(&normal.seen()?, beside, seed)?;
+            Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.seen()?)?)
+        });
+        let coordinator = coordinator.collect::<anyhow::Result<Vec<_>>>()?;
+        let parties = PartyKind::ALL.iter().map(|kind| {
+            let party = |party: usize| {
+                let detector = kind.fit(&normal.local(party)?, seed)?;
+                Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.local(party)?)?)
+            };
+            (0..2).map(party).collect::<anyhow::Result<Vec<_>>>()
+        });
+        let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut fitted = Self { coordinator, parties, lines: Vec::new(), fit_seconds: 0.0 };
+        fitted.lines = lines(&fitted.score(&scale)?.0)?;
+        fitted.fit_seconds = start.elapsed().as_secs_f64();
+        Ok((fitted, normal))
+    }
+
+    /// The line of one of the [`DEFAULTS`].
+    pub fn default(&self, name: &str) -> &Line {
+        // Unwrap safety: the defaults are among the lines.
+        self.lines.iter().find(|line| line.name == name).expect("a default")
+    }
+
+    /// Seconds of each of the coordinator's detectors.
+    pub fn time(&self, view: &View) -> anyhow::Result<Vec<f64>> {
+        let time = |panel: &Panel<CoordinatorDetector>| {
+            let start = Instant::now();
+            panel.score(&view.seen()?)?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        self.coordinator.iter().map(time).collect()
+    }
+
+    /// Scores of each detector: the coordinator's, then each kind at each party, and the seconds of each.
+    pub fn score(&self, view: &View) -> anyhow::Result<(Vec<Vec<f64>>, Vec<f64>)> {
+        let (mut scores, mut seconds) = (Vec::new(), Vec::new());
+        let mut add = |start: Instant, found: Vec<f64>| {
+            seconds.push(start.elapsed().as_secs_f64());
+            scores.push(found);
+        };
+        for panel in &self.coordinator {
+            let start = Instant::now();
+            add(start, panel.score(&view.seen()?)?);
+        }
+        for kind in &self.parties {
+            for (party, panel) in kind.iter().enumerate() {
+                let start = Instant::now();
+                add(start, panel.score(&view.local(party)?)?);
+            }
+        }
+        Ok((scores, seconds))
+    }
+}
+
+impl Line {
+    /// Its scores, from those of each detector.
+    pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+        let mut most = vec![f64::NEG_INFINITY; scores[0].len()];
+        for group in &self.groups {
+            most.iter_mut().zip(group.of(scores)).for_each(|(most, score)| *most = most.max(score));
+        }
+        most
+    }
+
+    /// The sum over its members.
+    pub fn sum(&self, of_each: &[f64]) -> f64 {
+        self.groups.iter().flat_map(|group| &group.members).map(|at| of_each[*at]).sum()
+    }
+}
+
+/// Where a detector's scores are among those of [`Fitted::score`].
+pub fn place(kind: &CoordinatorKind) -> usize {
+    CoordinatorKind::ALL.iter().position(|other| other == kind).unwrap_or(0)
+}
+
+/// The same of a detector at each party.
+pub fn places(kind: &PartyKind) -> [usize; 2] {
+    let at = PartyKind::ALL.iter().position(|other| other == kind).unwrap_or(0);
+    [0, 1].map(|party| CoordinatorKind::ALL.len() + 2 * at + party)
+}
+
+/// What is reported; `scale` are scores of the rows that gave each detector its scale.
+fn lines(scale: &[Vec<f64>]) -> anyhow::Result<Vec<Line>> {
+    let single = |at: usize| Group { members: vec![at], rule: Combination::Bonferroni, tail: None };
+    let mut lines: Vec<Line> = CoordinatorKind::ALL
+        .iter()
+        .map(|kind| Line { name: kind.name().into(), side: "coordinator", groups: vec![single(place(kind))] })
+        .collect();
+    let codes = CoordinatorKind::DEFAULT.iter().map(place).collect();
+    let codes = Group::fit(codes, Combination::default(), scale)?;
+    lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", groups: vec![codes.clone()] });
+    lines.extend(PartyKind::ALL.iter().map(|kind| Line {
+        name: kind.name().into(),
+        side: "parties",
+        groups: places(kind).map(single).to_vec(),
+    }));
+    let party = |party: usize| {
+        let members = PartyKind::DEFAULT.iter().map(|kind| places(kind)[party]).collect();
+        Group::fit(members, PartyKind::COMBINATION, scale)
+    };
+    let parties = [party(0)?, party(1)?];
+    let own = vec![parties[WRONG].clone()];
+    lines.push(Line { name: DEFAULTS[1].into(), side: "parties", groups: parties.to_vec() });
+    lines.push(Line { name: "default, second party alone".into(), side: "party", groups: own });
+    let both = [vec![codes], parties.to_vec()].concat();
+    lines.push(Line { name: DEFAULTS[2].into(), side: "both", groups: both });
+    Ok(lines)
+}
+
+/// Scores of rows that come as one batch: test rows, and as many abnormal ones as a share of them, if there are so many.
+/// Returns those of calibration, test and abnormal rows.
+pub fn of_batch(
+    (kind, references): (BatchKind, &References),
+    test: &View,
+    abnormal: &View,
+    share: f64,
+) -> anyhow::Result<[Vec<f64>; 3]> {
+    let most = (share * test.rows() as f64).ceil() as usize;
+    let first: Vec<u32> = (0..abnormal.rows().min(most) as u32).collect();
+    let batch = Codes::stack(&[&test.codes, &abnormal.codes.gather(&first)])?;
+    let [calibration, mut test_scores] = references.scores(kind, &batch)?;
+    let abnormal = test_scores.split_off(test.rows());
+    Ok([calibration, test_scores, abnormal])
+}
+
+/// Minus the logarithm of the share of `calibration` scores that are as high.
+pub fn rarity_among(calibration: &[f64], scores: &[f64]) -> Vec<f64> {
+    let mut sorted = calibration.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let share = |score: &f64| {
+        let as_high = sorted.len() - sorted.partition_point(|other| other < score);
+        (1 + as_high) as f64 / (1 + sorted.len()) as f64
+    };
+    scores.iter().map(|score| -share(score).ln()).collect()
+}

@@ -1,0 +1,64 @@
+//! Recipes drawn by a seed: what an honest run may look like.
+
+use hashvfl_core::random::{stream, uniform};
+use hashvfl_core::settings::{RunSettings, Schedule};
+use hashvfl_core::{GradientEncoding, PartyName};
+use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
+use hashvfl_learning::hash::HashConfig;
+use hashvfl_learning::top::loss::{ClassWeights, LossConfig};
+use hashvfl_learning::{EncoderConfig, TopConfig};
+
+use crate::dataset::{Dataset, Name};
+
+/// All of a run but its data.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The agreed settings.
+    pub settings: RunSettings,
+    /// Each party's model.
+    pub encoder: EncoderConfig,
+    /// The top model.
+    pub top: TopConfig,
+}
+
+impl Recipe {
+    /// A recipe for `dataset`, drawn by `seed`.
+    pub fn draw(dataset: &Dataset, seed: u64) -> anyhow::Result<Self> {
+        let mut rng = stream(seed, "recipe", &[dataset.name as u64]);
+        let mut pick = |count: usize| (uniform(&mut rng) * count as f32) as usize;
+        let parties = vec![PartyName::new("a")?, PartyName::new("b")?];
+        let cohort_fraction = if dataset.labels.len() > 5000 { [1.0, 0.2][pick(2)] } else { 1.0 };
+        let settings = RunSettings {
+            batch_rows: [32, 64, 128, 256][pick(4)],
+            learning_rate: [1e-3, 3e-3, 1e-2][pick(3)],
+            schedule: [Schedule::OneCycle, Schedule::Constant][pick(2)],
+            gradient: [GradientEncoding::Int8, GradientEncoding::F32][pick(2)],
+            cohort_fraction,
+            seed,
+            ..RunSettings::new(parties, dataset.task, [8, 16, 32, 64][pick(4)], 60)
+        };
+        let (noise, dropout) = ([0.0, 0.5, 0.5][pick(3)], [0.0, 0.1][pick(2)]);
+        let hidden = [vec![32], vec![64], vec![128]][pick(3)].clone();
+        let convolve = dataset.name == Name::Mnist && pick(6) == 0;
+        let model = if convolve {
+            BottomConfig::Cnn(CnnConfig::default())
+        } else {
+            BottomConfig::Mlp(MlpConfig { hidden })
+        };
+        let hash = HashConfig { noise, ..HashConfig::default() };
+        let encoder = EncoderConfig { model, hash, dropout, ..EncoderConfig::default() };
+        let loss = LossConfig {
+            consistency: [0.0, 0.1][pick(2)],
+            label_smoothing: [0.0, 0.0, 0.1][pick(3)],
+            class_weights: [ClassWeights::None, ClassWeights::Balanced][usize::from(pick(4) == 0)],
+            ..LossConfig::default()
+        };
+        let top = TopConfig {
+            hidden: [vec![64], vec![16], vec![64, 64]][pick(3)].clone(),
+            dropout: [0.0, 0.3][pick(2)],
+            loss,
+            ..TopConfig::default()
+        };
+        Ok(Self { settings, encoder, top })
+    }
+}

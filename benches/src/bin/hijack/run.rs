@@ -1,0 +1,163 @@
+//! A run, step by step, with a coordinator that is honest to one party and whatever it likes to the other.
+
+use std::ops::ControlFlow;
+
+use hashvfl_attack::active::fsha::{Auxiliary, Fsha};
+use hashvfl_attack::metrics::error::{skill, squared_errors};
+use hashvfl_core::normal::add_noise;
+use hashvfl_core::random::stream;
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::{Gradient, Part, Plan, RowSelection};
+use hashvfl_data::Matrix;
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::top::loss::Loss;
+use hashvfl_learning::training::backend::{Embedding, PartyBackend};
+use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::schedule::Rates;
+use hashvfl_learning::{Classifier, Encoder};
+
+use crate::dataset::Dataset;
+use crate::recipe::Recipe;
+use crate::sender::Sender;
+
+/// One batch as a party sees it.
+pub struct BatchView<'a> {
+    /// The party.
+    pub party: usize,
+    /// Its codes.
+    pub codes: &'a [f32],
+    /// What it expected them to be before it drew noise.
+    pub expected: &'a [f32],
+    /// The gradient that it got, after its encoding.
+    pub gradient: &'a [f32],
+    /// Records.
+    pub rows: usize,
+}
+
+/// The party that a hijacker turns to.
+pub const VICTIM: usize = 1;
+
+/// Records whose columns the hijacker's decoder is scored on, at most.
+const SCORED: usize = 2000;
+
+/// Runs `recipe` for at most `steps` steps and shows every party's batches to `see`, until it has seen enough. Where
+/// there is a hijacker, returns the skill of its decoder against the mean on the victim's training records: from the
+/// victim's codes, and from the codes that its own pilot would give them.
+pub fn run(
+    dataset: &Dataset,
+    recipe: &Recipe,
+    sender: &Sender,
+    steps: u32,
+    see: &mut dyn FnMut(BatchView) -> ControlFlow<()>,
+) -> anyhow::Result<Option<[f64; 2]>> {
+    let settings = &recipe.settings;
+    settings.check()?;
+    let mut plan = Plan::new(settings, dataset.labels.len())?;
+    let device = Device::flex();
+    let columns = [0, 1].map(|party| prepared(dataset, party, &plan));
+    let encoder = |party: usize, seed: u64| {
+        let input =
+            InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
+        Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, settings, plan.updates(), seed, &device)
+    };
+    let mut parties = Vec::new();
+    for (party, matrix) in columns.iter().enumerate() {
+        let mut encoder = encoder(party, settings.seed + 1 + party as u64)?;
+        encoder.expect_monitoring();
+        parties.push(InProcessParty {
+            encoder,
+            gather: Box::new(|rows| matrix.gather(rows)),
+            response: None,
+        });
+    }
+    let mut parties = InProcessParties::hashed(parties, plan.clone());
+    let loss =
+        Loss::new(dataset.labels.clone(), plan.part(Part::CohortTrain), recipe.top.loss, settings.bits);
+    let rates = Rates::of_run(settings, plan.updates());
+    let inputs = 2 * settings.bits;
+    let mut classifier =
+        Classifier::new(recipe.top.clone(), loss, inputs, rates, settings.seed + 9, &device)?;
+    let mut hijacker = match sender {
+        Sender::Hijacker { config, .. } => {
+            let values = columns[VICTIM].gather(&auxiliary(&plan));
+            let auxiliary = Auxiliary { values, columns: columns[VICTIM].cols() };
+            Some(Fsha::new(config.clone(), encoder(VICTIM, settings.seed + 77)?, auxiliary))
+        }
+        _ => None,
+    };
+    let batches = plan.batches();
+    for step in 0..steps.min(plan.updates() as u32) {
+        let rows = RowSelection::Batch { epoch: step / batches, batch: step % batches };
+        let numbers = plan.rows(rows)?;
+        let parts: Vec<Vec<f32>> =
+            parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();
+        let mut gradients = classifier.step(&parts, &numbers).gradients;
+        let honest = gradients[VICTIM].clone();
+        match (sender, &mut hijacker) {
+            (Sender::Hijacker { config, mixture }, Some(hijacker)) => {
+                gradients[VICTIM] = hijacker.gradient(&parts[VICTIM]);
+                mixture.mix(&mut gradients[VICTIM], &honest, settings.bits, config.seed, u64::from(step));
+            }
+            (Sender::Noise, _) => {
+                gradients[VICTIM].fill(0.0);
+                let mut rng = stream(settings.seed, "noise sender", &[u64::from(step)]);
+                add_noise(&mut gradients[VICTIM], 0.01, &mut rng);
+            }
+            (Sender::Constant, _) => {
+                let mut direction = vec![0.0; settings.bits];
+                add_noise(&mut direction, 0.01, &mut stream(settings.seed, "constant sender", &[]));
+                gradients[VICTIM] = direction.repeat(numbers.len());
+            }
+            _ => {}
+        }
+        let sent: Vec<Gradient> = gradients
+            .into_iter()
+            .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))
+            .collect();
+        for (party, gradient) in sent.iter().enumerate() {
+            let gradient = gradient.decode();
+            let (codes, rows) = (&parts[party], numbers.len());
+            let expected = &parties.expected_codes(party);
+            if see(BatchView { party, codes, expected, gradient: &gradient, rows }).is_break() {
+                return Ok(None);
+            }
+        }
+        parties.learn(sent)?;
+    }
+    let Some(hijacker) = hijacker else { return Ok(None) };
+    let chunks = plan.chunks(Part::Train).min((SCORED / CHUNK_ROWS) as u32);
+    let (mut truth, mut guess, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    for chunk in 0..chunks.max(1) {
+        let rows = RowSelection::Chunk { part: Part::Train, chunk };
+        let numbers = plan.rows(rows)?;
+        let codes = parties.encode(rows, numbers.len())?[VICTIM].to_floats();
+        guess.extend(hijacker.reconstruct(&codes, numbers.len()));
+        own.extend(hijacker.reconstruct_own(columns[VICTIM].gather(&numbers), numbers.len()));
+        truth.extend(columns[VICTIM].gather(&numbers));
+    }
+    let width = columns[VICTIM].cols();
+    let known = columns[VICTIM].gather(&auxiliary(&plan));
+    let mut mean = vec![0.0; width];
+    let rows = (known.len() / width) as f32;
+    known.chunks_exact(width).for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, v)| *sum += v / rows));
+    let reference = squared_errors(&truth, &mean.repeat(truth.len() / width), width);
+    Ok(Some([guess, own].map(|guess| skill(&squared_errors(&truth, &guess, width), &reference))))
+}
+
+/// The hijacker's own records: none that the run learns from.
+fn auxiliary(plan: &Plan) -> Vec<u32> {
+    [plan.part(Part::Test), plan.part(Part::Validation)].concat()
+}
+
+/// A party's columns, preprocessed as fitted on training records.
+fn prepared(dataset: &Dataset, party: usize, plan: &Plan) -> Matrix {
+    let mut columns = dataset.columns[party].clone();
+    // Unwrap safety: the plan's rows are the table's.
+    dataset
+        .preprocessing
+        .fit_apply(&mut columns, plan.part(Part::CohortTrain), None)
+        .expect("columns of numbers");
+    columns
+}

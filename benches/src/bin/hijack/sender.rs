@@ -1,0 +1,111 @@
+//! Who sends the victim its gradients.
+
+use hashvfl_attack::active::fsha::{CriticConfig, FshaConfig, Objective};
+use hashvfl_core::normal::add_noise;
+use hashvfl_core::random::{stream, uniform};
+use hashvfl_learning::adam::AdamConfig;
+
+/// What the victim gets.
+#[derive(Debug, Clone)]
+pub enum Sender {
+    /// The loss's gradient.
+    Honest,
+    /// A hijacker's.
+    Hijacker {
+        /// The hijacker.
+        config: FshaConfig,
+        /// What is mixed in.
+        mixture: Mixture,
+    },
+    /// Normal noise.
+    Noise,
+    /// One direction for all records, at all steps.
+    Constant,
+}
+
+/// What an adaptive hijacker mixes in. Both parts have the power of the batch's honest gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mixture {
+    /// Each row is this share of the honest one and the rest of the hijacker's.
+    PerRow(f32),
+    /// This share of the records gets the honest row, the others the hijacker's.
+    Records(f32),
+    /// Each row is this share of normal noise and the rest of the hijacker's.
+    Noise(f32),
+}
+
+impl Mixture {
+    /// Nothing mixed in.
+    pub const NONE: Self = Self::PerRow(0.0);
+
+    /// Mixes into `hijack` what there is to mix; `honest` and it are [rows, bits].
+    pub fn mix(self, hijack: &mut [f32], honest: &[f32], bits: usize, seed: u64, step: u64) {
+        let power = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-20);
+        let mut rng = stream(seed, "mixture", &[step]);
+        let mut other = honest.to_vec();
+        if matches!(self, Self::Noise(_)) {
+            other.fill(0.0);
+            add_noise(&mut other, power(honest) / (honest.len() as f32).sqrt(), &mut rng);
+        }
+        let level = power(honest) / power(hijack);
+        for (row, other) in hijack.chunks_exact_mut(bits).zip(other.chunks_exact(bits)) {
+            let share = match self {
+                Self::PerRow(share) | Self::Noise(share) => share,
+                Self::Records(share) => f32::from(u8::from(uniform(&mut rng) < share)),
+            };
+            row.iter_mut().zip(other).for_each(|(v, h)| *v = (1.0 - share) * level * *v + share * h);
+        }
+    }
+}
+
+/// Hijackers that were there when the gradient monitor's constants were chosen.
+pub const TUNED: [&str; 2] = ["wgan-gp", "js"];
+
+/// Hijackers by name.
+pub fn hijackers(seed: u64) -> Vec<(&'static str, FshaConfig)> {
+    let base = FshaConfig { seed, ..FshaConfig::default() };
+    let plain = AdamConfig { beta1: 0.0, beta2: 0.9, weight_decay: 0.0, ..AdamConfig::default() };
+    let critic = CriticConfig::default();
+    let of = |critic| FshaConfig { critic, ..base.clone() };
+    vec![
+        ("wgan-gp", base.clone()),
+        ("js", of(CriticConfig { objective: Objective::JensenShannon, ..critic.clone() })),
+        (
+            "wgan-gp-deep",
+            FshaConfig {
+                rounds: 3,
+                ..of(CriticConfig { hidden: vec![256, 128], leak: 0.2, adam: plain, ..critic.clone() })
+            },
+        ),
+        (
+            "least-squares",
+            of(CriticConfig { objective: Objective::LeastSquares, hidden: vec![128], ..critic.clone() }),
+        ),
+        (
+            "hinge",
+            FshaConfig {
+                head_start: 1000,
+                ..of(CriticConfig {
+                    objective: Objective::Hinge,
+                    hidden: vec![32, 32],
+                    leak: 0.1,
+                    learning_rate: 3e-3,
+                    ..critic.clone()
+                })
+            },
+        ),
+        (
+            "js-wide",
+            FshaConfig {
+                rounds: 2,
+                ..of(CriticConfig {
+                    objective: Objective::JensenShannon,
+                    hidden: vec![512],
+                    learning_rate: 3e-4,
+                    adam: plain,
+                    ..critic
+                })
+            },
+        ),
+    ]
+}

@@ -1,0 +1,131 @@
+//! Erasing: what the coordinator keeps of some records, and transcripts that are older than they may be.
+//!
+//! Records are found by the ids that the run and known codes keep, never in today's tables: these may be sorted
+//! otherwise, or lack the record that asks to be erased.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::ensure;
+use hashvfl_core::{RunRecords, RunRow, ServedRow};
+use hashvfl_data::{Names, read_found};
+use hashvfl_files::{say, write_whole};
+use hashvfl_transcript::Expiry;
+use tracing::{info, warn};
+
+use crate::config::CoordinatorConfig;
+use crate::serving::KnownCodes;
+use crate::state::{StateFolder, read_codes};
+use crate::training::screening;
+
+/// Where one listed record is.
+struct Found {
+    id: String,
+    trained: Option<RunRow>,
+    /// Of each file of known codes that has it: which file, and the row there.
+    served: Vec<(usize, ServedRow)>,
+}
+
+/// Erases the codes and the transcript's rows of the records that the file `list` names. Their totals in the ledger
+/// stay, since what has left has left. Who is killed on the way repeats the command.
+///
+/// # Errors
+/// If a record is not found, or a file cannot be told to be about these records: nothing is erased then.
+pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
+    let state = StateFolder::existing(&config.state);
+    let mut records = state.read_records()?;
+    let mut known =
+        state.all_served()?.into_iter().map(KnownCodes::open).collect::<anyhow::Result<Vec<_>>>()?;
+    let found = find(config, list, &records, &known)?;
+    let mut trained: Vec<RunRow> = found.iter().filter_map(|found| found.trained).collect();
+    trained.sort_unstable();
+    trained.dedup();
+
+    let mut codes = Vec::new();
+    for path in state.all_codes()? {
+        let stored = read_codes(&path)?;
+        ensure!(
+            stored.records == records.digest(),
+            "{} holds codes of other records than the run's: move it away",
+            path.display()
+        );
+        codes.push((path, stored));
+    }
+    let transcript = state.transcript();
+    if transcript.exists() {
+        let erased = hashvfl_transcript::erase(&transcript, records.digest(), &trained)?;
+        say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
+    }
+    let mut erased = 0;
+    for (path, mut stored) in codes {
+        let here = stored.erase(&trained);
+        if here > 0 {
+            write_whole(&path, &stored.to_bytes())?;
+        }
+        erased += here;
+    }
+    say!("{} records of the run: {erased} codes erased; the ledger keeps its totals", trained.len());
+    erase_known(&mut known, &found)?;
+    let ids: HashSet<&str> = found.iter().map(|found| found.id.as_str()).collect();
+    screening::erase(&state.screened(), &ids)?;
+    records.erase(&trained);
+    state.keep_records(&records)?;
+    for path in [state.detectors(), state.references()].iter().filter(|path| path.exists()) {
+        say!(
+            "{} may hold codes of calibration records without their ids: remove it to be rid of them",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Finds every listed record, by the id that this side's table writes or the one that was agreed on.
+fn find(
+    config: &CoordinatorConfig,
+    list: &Path,
+    records: &RunRecords,
+    known: &[KnownCodes],
+) -> anyhow::Result<Vec<Found>> {
+    let trained_names = Names::read(config.order.as_deref())?;
+    let served_names = Names::read(config.serve.order.as_deref().or(config.order.as_deref()))?;
+    Ok(read_found(list, |id| {
+        let agreed = trained_names.agreed(id);
+        let in_file = |(file, known): (usize, &KnownCodes)| Some((file, known.row(served_names.agreed(id))?));
+        let trained = records.row(agreed);
+        let served: Vec<(usize, ServedRow)> = known.iter().enumerate().filter_map(in_file).collect();
+        let nowhere = trained.is_none() && served.is_empty();
+        (!nowhere).then(|| Found { id: agreed.to_string(), trained, served })
+    })?)
+}
+
+/// Erases what is known of served records.
+fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<()> {
+    let mut erased = 0;
+    for (file, known) in known.iter_mut().enumerate() {
+        let here = found.iter().flat_map(|found| &found.served).filter(|(of, _)| *of == file);
+        let rows: Vec<ServedRow> = here.map(|(_, row)| *row).collect();
+        erased += known.erase(&rows);
+        known.changes().map_or(Ok(()), |changes| changes.try_write())?;
+    }
+    let records = found.iter().filter(|found| !found.served.is_empty()).count();
+    say!("{records} served records: {erased} codes erased");
+    Ok(())
+}
+
+/// Removes the transcript if it is older than `transcript_days`.
+pub fn expire(config: &CoordinatorConfig) -> anyhow::Result<()> {
+    let transcript = StateFolder::existing(&config.state).transcript();
+    let Some(days) = config.transcript_days else { return Ok(()) };
+    match hashvfl_transcript::expire(&transcript, days, SystemTime::now())? {
+        Expiry::Removed => {
+            info!("the transcript was older than transcript_days = {days} and has been removed")
+        }
+        Expiry::Ahead { days } => warn!(
+            "the transcript's time stamp is {days} days ahead of this clock: transcript_days cannot count, set the clock or \
+             remove the file"
+        ),
+        Expiry::Absent | Expiry::Kept => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! What is known of the served records, one file a party in the state folder: codes, and p-values of the party's own
+//! detectors where it sends any. A record that is asked for again costs its parties nothing.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use hashvfl_core::codes::stored::TableError;
+use hashvfl_core::p_value::Grid;
+use hashvfl_core::records::record_keys::RecordKeys;
+use hashvfl_core::{CodeTable, Digest, PackedCodes, ServedRow};
+use hashvfl_files::write_whole;
+use tracing::{info, warn};
+
+const MAGIC: &[u8] = b"hashvfl served 2\n";
+
+/// Which records the rows of known codes are: kept with the codes, so that they are found by id when other records are
+/// served.
+#[derive(Debug, Clone)]
+pub struct ServedList {
+    /// Over all ids in order.
+    pub digest: Digest,
+    /// Their keys.
+    pub keys: RecordKeys<ServedRow>,
+}
+
+/// What a party serves: what is known of another revision, or by another grid, is out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedEncoder {
+    /// Drawn anew by the party whenever its columns have changed.
+    pub revision: Digest,
+    /// The p-values that come with its codes.
+    pub grid: Option<Grid>,
+}
+
+/// What is known of one party's records.
+pub struct KnownCodes {
+    path: PathBuf,
+    list: Arc<ServedList>,
+    tables: Tables,
+    changed: bool,
+}
+
+impl KnownCodes {
+    /// What is kept in `path` about the records of `list`; nothing where there is no such file.
+    pub fn load(path: PathBuf, list: Arc<ServedList>, bits: usize) -> Self {
+        let records = list.keys.len();
+        let stored = path.exists().then(|| read(&fs::read(&path).unwrap_or_default()));
+        let stored = stored.and_then(|stored| match stored {
+            Ok((kept, tables)) => {
+                let size = (tables.codes.records(), tables.codes.bits());
+                (kept.digest == list.digest && size == (records, bits)).then_some(tables)
+            }
+            Err(_) => {
+                warn!("{} is damaged or of another version: its codes are asked for again", path.display());
+                None
+            }
+        });
+        let nobody = ServedEncoder { revision: Digest([0; 32]), grid: None };
+        let tables = stored.unwrap_or_else(|| Tables::new(nobody, records, bits));
+        Self { path, list, tables, changed: false }
+    }
+
+    /// What is kept in `path`, whatever records it is about.
+    ///
+    /// # Errors
+    /// If it is damaged or of another version.
+    pub fn open(path: PathBuf) -> anyhow::Result<Self> {
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read = read(&bytes).with_context(|| {
+            format!(
+                "{} is damaged or of another version, so nobody can say whose codes it holds: remove it, they are asked for again when they are needed",
+                path.display()
+            )
+        });
+        let (list, tables) = read?;
+        Ok(Self { path, list: Arc::new(list), tables, changed: false })
+    }
+
+    /// The row of the record `id`.
+    pub fn row(&self, id: &str) -> Option<ServedRow> {
+        self.list.keys.row(id)
+    }
+
+    /// The party serves this from now on.
+    pub fn serves(&mut self, served: ServedEncoder) {
+        if self.tables.served != served {
+            if self.tables.served.revision != Digest([0; 32]) {
+                info!("columns or detectors have changed: codes known so far are out of date");
+            }
+            self.tables = Tables::new(served, self.tables.codes.records(), self.tables.codes.bits());
+            self.changed = true;
+        }
+    }
+
+    /// Whether the code of `row` is known.
+    pub fn knows(&self, row: ServedRow) -> bool {
+        self.tables.codes.knows(row.number())
+    }
+
+    /// Codes of `rows` as row-major signs, zeros for a row that is not known.
+    pub fn signs_or_zeros(&self, rows: &[ServedRow]) -> Vec<f32> {
+        self.tables.codes.signs_or_zeros(&numbers(rows))
+    }
+
+    /// p-values of `rows`, 1 for a row that is not known; `None` where the party sends none.
+    pub fn p_values(&self, rows: &[ServedRow]) -> Option<Vec<f64>> {
+        let (grid, table) = (self.tables.served.grid?, self.tables.p_values.as_ref()?);
+        Some(grid.p_values(&table.signs_or_zeros(&numbers(rows))))
+    }
+
+    /// The p-values that come with the party's codes.
+    pub fn grid(&self) -> Option<Grid> {
+        self.tables.served.grid
+    }
+
+    /// Keeps what was sent of `rows`, unless something else is served by now.
+    pub fn put(
+        &mut self,
+        served: &ServedEncoder,
+        rows: &[ServedRow],
+        codes: &PackedCodes,
+        p_values: Option<&PackedCodes>,
+    ) {
+        if self.tables.served != *served {
+            return;
+        }
+        let rows = numbers(rows);
+        self.tables.codes.put(&rows, codes);
+        if let (Some(table), Some(p_values)) = (&mut self.tables.p_values, p_values) {
+            table.put(&rows, p_values);
+        }
+        self.changed = true;
+    }
+
+    /// Erases what is known of `rows`; returns of how many something was known.
+    pub fn erase(&mut self, rows: &[ServedRow]) -> usize {
+        let list = Arc::make_mut(&mut self.list);
+        list.keys.erase(rows);
+        let rows = numbers(rows);
+        if let Some(p_values) = &mut self.tables.p_values {
+            p_values.forget(&rows);
+        }
+        self.changed |= !rows.is_empty();
+        self.tables.codes.forget(&rows)
+    }
+
+    /// What is to be written, and where, if anything has changed since the last call.
+    pub fn changes(&mut self) -> Option<Changes> {
+        let changed = std::mem::take(&mut self.changed);
+        let Self { path, list, tables, .. } = self;
+        changed.then(|| Changes { path: path.clone(), list: Arc::clone(list), tables: tables.clone() })
+    }
+}
+
+/// A file to be written.
+pub struct Changes {
+    path: PathBuf,
+    list: Arc<ServedList>,
+    tables: Tables,
+}
+
+impl Changes {
+    /// Writes it. A failure costs a question asked again, never an answer.
+    pub fn write(&self) {
+        if let Err(error) = self.try_write() {
+            warn!("known codes are not kept: {error}");
+        }
+    }
+
+    /// Writes it, or says why not.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn try_write(&self) -> anyhow::Result<()> {
+        Ok(write_whole(&self.path, &to_bytes(&self.list, &self.tables))?)
+    }
+}
+
+/// The content of a file. Where p-values are served, both tables know the same rows.
+#[derive(Clone)]
+struct Tables {
+    served: ServedEncoder,
+    codes: CodeTable,
+    p_values: Option<CodeTable>,
+}
+
+impl Tables {
+    fn new(served: ServedEncoder, records: usize, bits: usize) -> Self {
+        let p_values = served.grid.map(|grid| CodeTable::new(records, grid.bits()));
+        Self { served, codes: CodeTable::new(records, bits), p_values }
+    }
+}
+
+/// The bytes of a file: a first line, the digest of all ids, the revision, the grid's bits and step (zeros for none),
+/// how many records there are and the length of the codes' table, the records' keys, both tables, and a digest of all
+/// before it.
+fn to_bytes(list: &ServedList, tables: &Tables) -> Vec<u8> {
+    let codes = tables.codes.to_bytes();
+    let p_values = tables.p_values.as_ref().map(CodeTable::to_bytes).unwrap_or_default();
+    let grid = tables.served.grid.map_or([0; 2], |grid| [grid.bits() as u8, grid.step() as u8]);
+    let mut bytes = [MAGIC, &list.digest.0, &tables.served.revision.0, &grid].concat();
+    for length in [list.keys.len(), codes.len()] {
+        bytes.extend((length as u64).to_le_bytes());
+    }
+    bytes.extend([list.keys.to_bytes(), codes, p_values].concat());
+    let digest = Digest::of(&bytes);
+    bytes.extend(digest.0);
+    bytes
+}
+
+/// Reads [`to_bytes`].
+fn read(bytes: &[u8]) -> Result<(ServedList, Tables), TableError> {
+    let (content, digest) = bytes.split_last_chunk::<32>().ok_or(TableError)?;
+    if Digest::of(content).0 != *digest {
+        return Err(TableError);
+    }
+    parse(content).ok_or(TableError)
+}
+
+fn parse(content: &[u8]) -> Option<(ServedList, Tables)> {
+    let (digest, content) = content.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
+    let (revision, content) = content.split_first_chunk::<32>()?;
+    let ([bits, step], content) = content.split_first_chunk::<2>()?;
+    let (records, content) = content.split_first_chunk::<8>()?;
+    let (length, content) = content.split_first_chunk::<8>()?;
+    let records = usize::try_from(u64::from_le_bytes(*records)).ok()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (keys, content) = content.split_at_checked(RecordKeys::<ServedRow>::bytes_of(records)?)?;
+    let keys = RecordKeys::from_bytes(keys, records)?;
+    let (codes, p_values) = content.split_at_checked(length)?;
+    let codes = CodeTable::from_bytes(codes).ok()?;
+    let (grid, p_values) = match (*bits, p_values) {
+        (0, []) => (None, None),
+        (bits, p_values) => {
+            let grid = Grid::new(bits.into(), (*step).into()).ok()?;
+            let table = CodeTable::from_bytes(p_values).ok()?;
+            if (table.records(), table.bits()) != (records, grid.bits()) {
+                return None;
+            }
+            (Some(grid), Some(table))
+        }
+    };
+    if codes.records() != records {
+        return None;
+    }
+    let served = ServedEncoder { revision: Digest(*revision), grid };
+    Some((ServedList { digest: Digest(*digest), keys }, Tables { served, codes, p_values }))
+}
+
+fn numbers(rows: &[ServedRow]) -> Vec<u32> {
+    rows.iter().map(|row| row.number()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: ServedEncoder = ServedEncoder { revision: Digest([1; 32]), grid: None };
+    const SOME: ServedEncoder = ServedEncoder { revision: Digest([1; 32]), grid: Some(Grid::FINE) };
+
+    /// Records a, b and c.
+    fn list() -> Arc<ServedList> {
+        let digest = Digest([9; 32]);
+        Arc::new(ServedList { digest, keys: RecordKeys::new(digest.0, ["a", "b", "c"]) })
+    }
+
+    fn rows(numbers: &[u32]) -> Vec<ServedRow> {
+        numbers.iter().map(|number| ServedRow::new(*number)).collect()
+    }
+
+    fn row(number: u32) -> ServedRow {
+        ServedRow::new(number)
+    }
+
+    fn codes() -> PackedCodes {
+        PackedCodes::pack(&[1.0, -1.0, 1.0, 1.0], 4).unwrap()
+    }
+
+    #[test]
+    fn codes_outlast_a_restart_and_not_a_change_of_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.served");
+        let load = || KnownCodes::load(path.clone(), list(), 4);
+        let second = ServedEncoder { revision: Digest([2; 32]), grid: None };
+        let mut known = load();
+        known.serves(NONE);
+        known.put(&NONE, &rows(&[2]), &codes(), None);
+        known.put(&second, &rows(&[1]), &codes(), None);
+        assert!(known.knows(row(2)) && !known.knows(row(1)) && known.p_values(&rows(&[2])).is_none());
+        known.changes().unwrap().write();
+        assert!(known.changes().is_none());
+        let mut again = load();
+        assert!(again.knows(row(2)));
+        again.serves(NONE);
+        assert!(again.knows(row(2)));
+        again.serves(second);
+        assert!(!again.knows(row(2)));
+        std::fs::write(&path, "no codes").unwrap();
+        assert!(!load().knows(row(2)));
+    }
+
+    #[test]
+    fn p_values_are_kept_with_their_grid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.served");
+        let mut known = KnownCodes::load(path.clone(), list(), 4);
+        known.serves(SOME);
+        let p_values = Grid::FINE.pack(&[0.2]).unwrap();
+        known.put(&SOME, &rows(&[2]), &codes(), Some(&p_values));
+        // What another stream of the party still sends is not mixed in.
+        known.put(&NONE, &rows(&[1]), &codes(), None);
+        assert!(!known.knows(row(1)));
+        known.changes().unwrap().write();
+        let mut again = KnownCodes::load(path.clone(), list(), 4);
+        again.serves(SOME);
+        assert_eq!((again.p_values(&rows(&[0, 2])), again.grid()), (Some(vec![1.0, 0.25]), Some(Grid::FINE)));
+        assert_eq!((again.erase(&rows(&[0, 2])), again.knows(row(2))), (1, false));
+        assert_eq!(again.p_values(&rows(&[2])), Some(vec![1.0]), "of what is erased no p-value stays");
+        again = KnownCodes::load(path.clone(), list(), 4);
+        let bytes = std::fs::read(&path).unwrap();
+        for at in [0, 20, 50, bytes.len() / 2, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(read(&changed).is_err(), "byte {at}");
+        }
+        again.serves(NONE);
+        assert!(!again.knows(row(2)), "who sends no p-values any more is asked again");
+    }
+}

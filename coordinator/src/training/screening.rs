@@ -1,0 +1,193 @@
+//! Screening of training records: those whose codes and labels do not go together are reported, weighed down or dropped.
+//!
+//! It acts after some epochs, on the codes that parties sent in the last of them anyway, and again before a fit on stored
+//! codes. No record is judged by detectors that it fitted ([`hashvfl_detectors::screen`]). What parties send does not
+//! depend on it; a record that weighs nothing gets a gradient of zeros.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::{Part, Plan};
+use hashvfl_data::{csv_error, open_csv};
+use hashvfl_detectors::screen::{Action, Screened, Screening};
+use hashvfl_detectors::{Codes, DetectorError, GivenLabels, Labelled, label_p_values};
+use hashvfl_files::write_whole;
+use hashvfl_learning::top::loss::Labels;
+use hashvfl_learning::training::ScreeningPoint;
+use serde::Deserialize;
+use tracing::info;
+
+use crate::summary;
+
+/// The `[screening]` table.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScreeningConfig {
+    /// What is done with a record that is flagged.
+    pub action: Action,
+    /// It is flagged where its p-value is this or less.
+    pub level: f64,
+    /// Folds: records of one are judged by what the others say.
+    pub folds: usize,
+    /// Epochs after which the records are judged first.
+    pub after_epochs: u32,
+}
+
+impl Default for ScreeningConfig {
+    fn default() -> Self {
+        let Screening { action, level, folds } = Screening::default();
+        Self { action, level, folds, after_epochs: 3 }
+    }
+}
+
+impl ScreeningConfig {
+    fn settings(&self) -> Screening {
+        Screening { action: self.action, level: self.level, folds: self.folds }
+    }
+
+    /// Checks every range, for a run of so many epochs.
+    pub fn check(&self, epochs: u32) -> anyhow::Result<()> {
+        self.settings().check()?;
+        ensure!(
+            (1..epochs).contains(&self.after_epochs),
+            "after_epochs must be 1 or more and below run.epochs = {epochs}, not {}",
+            self.after_epochs
+        );
+        Ok(())
+    }
+
+    /// Whether the cohort has records enough.
+    pub fn check_records(&self, plan: &Plan) -> anyhow::Result<()> {
+        self.settings().check_rows(plan.part(Part::CohortTrain).len()).context("[screening]")
+    }
+}
+
+/// Judges training records and keeps what it found.
+pub struct Screener<'a> {
+    config: &'a ScreeningConfig,
+    labels: Labels,
+    seed: u64,
+    found: Vec<Found>,
+}
+
+struct Found {
+    at: ScreeningPoint,
+    rows: Vec<u32>,
+    screened: Screened,
+}
+
+impl<'a> Screener<'a> {
+    /// A screener of records with these labels.
+    pub fn new(config: &'a ScreeningConfig, labels: Labels, seed: u64) -> Self {
+        Self { config, labels, seed, found: Vec::new() }
+    }
+
+    /// The weights of `rows`, whose codes are the signs of `parts[party]` [rows, bits].
+    pub fn judge(
+        &mut self,
+        at: ScreeningPoint,
+        rows: &[u32],
+        parts: &[Vec<f32>],
+    ) -> Result<Vec<f32>, Box<dyn Error + Send + Sync>> {
+        let settings = self.config.settings();
+        let screened = settings.run::<DetectorError>(rows.len(), self.seed, |fold| {
+            let pick = |places: &[u32]| Picked::of(&self.labels, rows, parts, places);
+            let picked = [pick(&fold.fit)?, pick(&fold.scale)?, pick(&fold.calibrate)?, pick(&fold.judged)?];
+            let [fit, scale, calibrate, judged] = &picked;
+            let labelled = [fit.labelled()?, scale.labelled()?, calibrate.labelled()?, judged.labelled()?];
+            label_p_values(labelled.each_ref(), settings.level, self.seed)
+        })?;
+        info!(flagged = screened.flagged, of = rows.len(), ?at, "training records screened");
+        let weights = screened.weights.clone();
+        self.found.push(Found { at, rows: rows.to_vec(), screened });
+        Ok(weights)
+    }
+
+    /// What was found, for the summary.
+    pub fn summary(&self) -> Vec<summary::Screening> {
+        let of = |Found { at, rows, screened }: &Found| {
+            let weight = screened.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
+            summary::Screening {
+                after: match at {
+                    ScreeningPoint::Epoch(epoch) => format!("epoch {epoch}"),
+                    ScreeningPoint::Refit => "freeze".to_string(),
+                },
+                action: self.config.action,
+                level: self.config.level,
+                judged: rows.len(),
+                flagged: screened.flagged,
+                weighted_fraction: weight / rows.len().max(1) as f64,
+            }
+        };
+        self.found.iter().map(of).collect()
+    }
+
+    /// The flagged records of the last time, the strangest first, as CSV; `None` where none were judged.
+    pub fn table(&self, ids: &[String]) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(Found { rows, screened, .. }) = self.found.last() else { return Ok(None) };
+        let mut flagged: Vec<usize> =
+            (0..rows.len()).filter(|at| screened.p_values[*at] <= self.config.level).collect();
+        flagged.sort_by(|a, b| screened.p_values[*a].total_cmp(&screened.p_values[*b]));
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["id", "p_value", "weight"])?;
+        for at in flagged {
+            let id = ids.get(rows[at] as usize).map_or("", String::as_str);
+            let (p_value, weight) = (screened.p_values[at].to_string(), screened.weights[at].to_string());
+            csv.write_record([id, &p_value, &weight])?;
+        }
+        Ok(Some(csv.into_inner()?))
+    }
+}
+
+/// Removes the records `ids` from the table at `path`, where there is one.
+pub fn erase(path: &Path, ids: &HashSet<&str>) -> anyhow::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut table = open_csv(path)?;
+    let mut kept = csv::Writer::from_writer(Vec::new());
+    for (line, record) in table.records().enumerate() {
+        let record = record.map_err(|error| csv_error(path, error))?;
+        let is_header = line == 0;
+        if is_header || !record.get(0).is_some_and(|id| ids.contains(id)) {
+            kept.write_record(&record)?;
+        }
+    }
+    Ok(write_whole(path, &kept.into_inner()?)?)
+}
+
+/// Some of the records.
+struct Picked {
+    codes: Codes,
+    classes: Vec<u32>,
+    values: Vec<f32>,
+    count: usize,
+}
+
+impl Picked {
+    fn of(labels: &Labels, rows: &[u32], parts: &[Vec<f32>], places: &[u32]) -> Result<Self, DetectorError> {
+        let pick = |part: &Vec<f32>| -> Vec<f32> {
+            let bits = part.len() / rows.len().max(1);
+            places.iter().flat_map(|at| part[*at as usize * bits..][..bits].iter().copied()).collect()
+        };
+        let parts: Vec<Vec<f32>> = parts.iter().map(pick).collect();
+        let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+        let codes = Codes::of_values(&parts, places.len())?;
+        let numbers = places.iter().map(|at| rows[*at as usize] as usize);
+        let (classes, values, count) = match labels {
+            Labels::Classes { count, index } => (numbers.map(|row| index[row]).collect(), Vec::new(), *count),
+            Labels::Real(all) => (Vec::new(), numbers.map(|row| all[row]).collect(), 0),
+        };
+        Ok(Self { codes, classes, values, count })
+    }
+
+    fn labelled(&self) -> Result<Labelled<'_>, DetectorError> {
+        let told = match self.count {
+            0 => GivenLabels::Values(&self.values),
+            count => GivenLabels::Classes { count, of: &self.classes },
+        };
+        Labelled::new(&self.codes, told)
+    }
+}

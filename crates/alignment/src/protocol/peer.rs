@@ -1,0 +1,176 @@
+//! One other holder: a Noise session under both pinned keys, opened anew whenever either side comes back.
+//!
+//! Noise_KK: each side knows the other's long-term key beforehand, each session has fresh keys of its own, and
+//! frames count on, so that a frame altered, repeated, left out or put in does not open. The prologue ties the
+//! session to the agreed settings and to who talks to whom.
+
+use hashvfl_core::{Digest, PartyName};
+use snow::{HandshakeState, TransportState};
+
+use crate::error::Fault;
+use crate::identity::{PublicKey, SecretKey};
+use crate::protocol::message::Message;
+
+const NOISE: &str = "Noise_KK_25519_ChaChaPoly_SHA256";
+/// Noise's limit of a message.
+const MOST_BYTES: usize = 65_535;
+const HELLO: u8 = 1;
+const REPLY: u8 = 2;
+const SEALED: u8 = 3;
+
+enum Session {
+    Closed,
+    Greeting(Box<HandshakeState>),
+    Open(Box<TransportState>),
+}
+
+/// What a frame came to.
+pub enum Received {
+    /// Nothing: it belongs to a session that is over.
+    Stale,
+    /// The session is open; the frame, if any, is the answer.
+    Opened(Option<Vec<u8>>),
+    /// A message.
+    Message(Message),
+}
+
+/// Another holder and the session with it.
+pub struct Peer {
+    /// Its name.
+    pub name: PartyName,
+    /// Whether it has said that it is through.
+    pub done: bool,
+    /// Whether the relay says that it is there.
+    pub here: bool,
+    key: PublicKey,
+    prologue: Vec<u8>,
+    session: Session,
+    id: [u8; 8],
+}
+
+impl Peer {
+    /// A peer that is not there yet. `names`: the two holders, in the settings' order.
+    pub fn new(name: PartyName, key: PublicKey, settings: &Digest, names: [&PartyName; 2]) -> Self {
+        let parts = names.map(|name| name.as_str().as_bytes());
+        let prologue =
+            Digest::of_parts([b"hashvfl.v1 alignment".as_slice(), &settings.0, parts[0], parts[1]]);
+        let prologue = prologue.0.to_vec();
+        Self { name, done: false, here: false, key, prologue, session: Session::Closed, id: [0; 8] }
+    }
+
+    /// Whether messages can go both ways.
+    pub fn is_open(&self) -> bool {
+        matches!(self.session, Session::Open(_))
+    }
+
+    /// Forgets the session.
+    pub fn close(&mut self) {
+        self.session = Session::Closed;
+    }
+
+    fn handshake(&self, secret: &SecretKey, initiator: bool) -> Result<HandshakeState, snow::Error> {
+        let builder = snow::Builder::new(NOISE.parse()?)
+            .local_private_key(secret.0.as_slice())?
+            .remote_public_key(&self.key.0)?
+            .prologue(&self.prologue)?;
+        if initiator { builder.build_initiator() } else { builder.build_responder() }
+    }
+
+    /// Begins a session: the first frame.
+    pub fn greet(&mut self, secret: &SecretKey, id: [u8; 8]) -> Result<Vec<u8>, Fault> {
+        let mut state = self.handshake(secret, true).map_err(|_| Fault::Handshake)?;
+        self.id = id;
+        let frame = self.frame(HELLO, |payload| state.write_message(&[], payload))?;
+        self.session = Session::Greeting(Box::new(state));
+        Ok(frame)
+    }
+
+    /// Takes a frame that came under this peer's name.
+    pub fn receive(&mut self, frame: &[u8], secret: &SecretKey) -> Result<Received, Fault> {
+        let (kind, rest) = frame.split_first().ok_or(Fault::Message)?;
+        let (id, payload) = rest.split_first_chunk::<8>().ok_or(Fault::Message)?;
+        let mut buffer = vec![0; MOST_BYTES];
+        match kind {
+            &HELLO => {
+                let mut state = self.handshake(secret, false).map_err(|_| Fault::Handshake)?;
+                state.read_message(payload, &mut buffer).map_err(|_| Fault::Handshake)?;
+                self.id = *id;
+                let reply = self.frame(REPLY, |payload| state.write_message(&[], payload))?;
+                let state = state.into_transport_mode().map_err(|_| Fault::Handshake)?;
+                self.session = Session::Open(Box::new(state));
+                Ok(Received::Opened(Some(reply)))
+            }
+            &REPLY if self.id == *id => match std::mem::replace(&mut self.session, Session::Closed) {
+                Session::Greeting(mut state) => {
+                    state.read_message(payload, &mut buffer).map_err(|_| Fault::Handshake)?;
+                    let state = state.into_transport_mode().map_err(|_| Fault::Handshake)?;
+                    self.session = Session::Open(Box::new(state));
+                    Ok(Received::Opened(None))
+                }
+                _ => Err(Fault::Handshake),
+            },
+            &SEALED if self.id == *id => match &mut self.session {
+                Session::Open(state) => {
+                    let length = state.read_message(payload, &mut buffer).map_err(|_| Fault::Seal)?;
+                    Ok(Received::Message(Message::from_bytes(&buffer[..length])?))
+                }
+                _ => Ok(Received::Stale),
+            },
+            &REPLY | &SEALED => Ok(Received::Stale),
+            _ => Err(Fault::Message),
+        }
+    }
+
+    /// Seals a message; `None` while no session is open.
+    pub fn seal(&mut self, message: &Message) -> Result<Option<Vec<u8>>, Fault> {
+        let mut state = match std::mem::replace(&mut self.session, Session::Closed) {
+            Session::Open(state) => state,
+            // One that is being opened goes on.
+            other => {
+                self.session = other;
+                return Ok(None);
+            }
+        };
+        let bytes = message.to_bytes();
+        let frame = self.frame(SEALED, |payload| state.write_message(&bytes, payload));
+        self.session = Session::Open(state);
+        frame.map(Some)
+    }
+
+    fn frame(
+        &self,
+        kind: u8,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, snow::Error>,
+    ) -> Result<Vec<u8>, Fault> {
+        let mut frame = vec![0; 9 + MOST_BYTES];
+        frame[0] = kind;
+        frame[1..9].copy_from_slice(&self.id);
+        let length = write(&mut frame[9..]).map_err(|_| Fault::Handshake)?;
+        frame.truncate(9 + length);
+        Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_while_a_session_opens_does_not_end_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a", "b"].map(|name| PartyName::new(name).unwrap());
+        let keys = ["a", "b"].map(|name| SecretKey::create(&folder.path().join(name)).unwrap());
+        let peer = |at: usize| {
+            Peer::new(names[at].clone(), keys[at].public(), &Digest([0; 32]), [&names[0], &names[1]])
+        };
+        let (mut b_at_a, mut a_at_b) = (peer(1), peer(0));
+        let hello = b_at_a.greet(&keys[0], [7; 8]).unwrap();
+        assert!(b_at_a.seal(&Message::Done).unwrap().is_none(), "nobody can open it yet");
+        let Received::Opened(Some(reply)) = a_at_b.receive(&hello, &keys[1]).unwrap() else {
+            panic!("no reply")
+        };
+        assert!(matches!(b_at_a.receive(&reply, &keys[0]).unwrap(), Received::Opened(None)));
+        let done = b_at_a.seal(&Message::Done).unwrap().unwrap();
+        assert!(matches!(a_at_b.receive(&done, &keys[1]).unwrap(), Received::Message(Message::Done)));
+    }
+}

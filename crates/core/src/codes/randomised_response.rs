@@ -1,0 +1,204 @@
+//! Randomised response on the bits of a code (Warner 1965): each bit is sent flipped with probability
+//! `1 / (1 + e^epsilon)`.
+//!
+//! The unit is one id's columns at one version. Where the encoder is fixed independently of them, one draw of d bits costs
+//! at most `d * epsilon` of differential privacy, and draws add up, adaptively asked or not. Where a bottom model or its
+//! preprocessing is fitted on the record, no finite epsilon holds: other records' bits move with it.
+//!
+//! Flips come from a pseudo-random function of the party's secret key over a whole [`Request`]: the encoder as it was, the
+//! place, and ids and columns of all its records, in their order. So only a byte-identical repeat of a request gives the
+//! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and no two
+//! codes can be set off against each other.
+
+use rand::rngs::ChaCha20Rng;
+use rand::{Rng, SeedableRng};
+
+use crate::digest::Digest;
+use crate::name::RunId;
+use crate::records::canonical::CanonicalId;
+use crate::records::plan::{Part, RowSelection};
+use crate::settings::RunSettings;
+
+/// Bytes of a party's key.
+pub const KEY_BYTES: usize = 32;
+
+/// A party's way to flip bits. Its `Debug` shows no key.
+#[derive(Clone)]
+pub struct Response {
+    key: [u8; KEY_BYTES],
+    /// A bit is flipped where a draw is below this: at least the probability times 2^32.
+    below: u64,
+}
+
+/// Where a request has its place: two requests at one place are the same one.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// Records that a run asks for.
+    Run {
+        /// The run.
+        run: &'a RunId,
+        /// The records.
+        rows: RowSelection,
+    },
+    /// Inputs that are drawn at the end of a run.
+    Drawn {
+        /// The run.
+        run: &'a RunId,
+        /// The chunk of them.
+        chunk: u32,
+    },
+    /// Records that are encoded into a file.
+    File {
+        /// The run whose model encodes them.
+        run: &'a RunId,
+        /// Their part.
+        part: Part,
+        /// The chunk of it.
+        chunk: u32,
+    },
+    /// Records that are asked for while predictions are served.
+    Serving {
+        /// Drawn anew by each process.
+        process: &'a [u8; 32],
+        /// Number of this draw in it.
+        draw: u64,
+    },
+}
+
+impl Place<'_> {
+    fn digest(&self) -> Digest {
+        let of = |what: &str, owner: &[u8], numbers: [u64; 2]| {
+            let [one, other] = numbers.map(u64::to_le_bytes);
+            Digest::of_parts([what.as_bytes(), owner, &one, &other])
+        };
+        let part = |part: Part| Part::ALL.iter().position(|other| *other == part).unwrap_or_default() as u64;
+        match *self {
+            Self::Run { run, rows: RowSelection::Batch { epoch, batch } } => {
+                of("batch", run.as_str().as_bytes(), [epoch.into(), batch.into()])
+            }
+            Self::Run { run, rows: RowSelection::Chunk { part: of_part, chunk } } => {
+                of("chunk", run.as_str().as_bytes(), [part(of_part), chunk.into()])
+            }
+            Self::Drawn { run, chunk } => of("drawn", run.as_str().as_bytes(), [chunk.into(), 0]),
+            Self::File { run, part: of_part, chunk } => {
+                of("file", run.as_str().as_bytes(), [part(of_part), chunk.into()])
+            }
+            Self::Serving { process, draw } => of("serving", process, [draw, 0]),
+        }
+    }
+}
+
+/// All that decides which bits of a request are flipped, beside the key.
+pub struct Request<'a> {
+    /// Digest of everything that turns columns into codes: weights, statistics, thresholds, preprocessing, and while it
+    /// learns what it learns by; settings, version and device.
+    pub encoder: Digest,
+    /// Its place.
+    pub place: Place<'a>,
+    /// Ids of its records, in order; none for inputs that are no records.
+    pub ids: &'a [CanonicalId],
+    /// Their encoded columns, one record after the other.
+    pub columns: &'a [f32],
+}
+
+impl Request<'_> {
+    fn digest(&self) -> Digest {
+        let ids = Digest::of_parts(self.ids.iter().map(|id| id.as_str().as_bytes()));
+        let columns: Vec<u8> = self.columns.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Digest::of_parts([self.encoder.0.as_slice(), &self.place.digest().0, &ids.0, &columns])
+    }
+}
+
+/// Names one record's draw of flips, and tells nothing of them: equal names, equal flips.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DrawName(Digest);
+
+impl DrawName {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl std::fmt::Debug for DrawName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DrawName(..)")
+    }
+}
+
+impl Response {
+    /// Flips with the probability that `epsilon` a bit asks for, above 0.
+    pub fn new(key: [u8; KEY_BYTES], epsilon: f64) -> Self {
+        let below = (Self::flip_probability(epsilon) * 2_f64.powi(32)).ceil() as u64;
+        Self { key, below }
+    }
+
+    /// `1 / (1 + e^epsilon)`.
+    pub fn flip_probability(epsilon: f64) -> f64 {
+        1.0 / (1.0 + epsilon.exp())
+    }
+
+    /// What is left of a bit's expected value once flips are drawn: twice the share that is not flipped, less 1.
+    pub fn expectation(&self) -> f32 {
+        (1.0 - 2.0 * self.below as f64 / 2_f64.powi(32)) as f32
+    }
+
+    /// Names the key, and tells nothing of it.
+    pub fn key_name(&self) -> Digest {
+        Digest::of_parts([b"hashvfl randomised response key".as_slice(), &self.key])
+    }
+
+    /// Makes `values` [rows, `bits`] of the records of `request` the signs that are sent, +1 for 0 or more and -1 for less
+    /// or the opposite, and names each record's draw.
+    ///
+    /// # Panics
+    /// If `values` are no whole rows, or the request has ids and not one for each.
+    pub fn respond(&self, request: &Request, values: &mut [f32], bits: usize) -> Vec<DrawName> {
+        let rows = values.len() / bits;
+        assert!(values.len().is_multiple_of(bits), "whole rows of {bits} values");
+        assert!(request.ids.is_empty() || request.ids.len() == rows, "an id for each record");
+        let request = request.digest();
+        let respond = |(position, values): (u64, &mut [f32])| {
+            let position = position.to_le_bytes();
+            let parts = [b"hashvfl randomised response 2".as_slice(), &self.key, &request.0, &position];
+            let draw = Digest::of_parts(parts);
+            self.flip(draw, values);
+            // The draw itself is the seed of the flips, so its name is another digest.
+            DrawName(Digest::of_parts([b"name".as_slice(), &draw.0]))
+        };
+        (0..).zip(values.chunks_exact_mut(bits)).map(respond).collect()
+    }
+
+    fn flip(&self, draw: Digest, values: &mut [f32]) {
+        let mut draws = ChaCha20Rng::from_seed(draw.0);
+        for value in values {
+            let flipped = u64::from(draws.next_u32()) < self.below;
+            // What is no number stays none, so that nobody takes it for a bit.
+            if value.is_nan() {
+                continue;
+            }
+            *value = if (*value >= 0.0) == flipped { -1.0 } else { 1.0 };
+        }
+    }
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Response").finish_non_exhaustive()
+    }
+}
+
+/// What randomised response costs a record in a run under `settings`, in words: a bit, a draw, and over the run's life.
+/// `None` without it.
+pub fn cost_in_words(settings: &RunSettings) -> Option<String> {
+    let bit = settings.randomised_response?;
+    let draw = bit * settings.bits as f64;
+    let trained = draw * f64::from(settings.epochs + u32::from(settings.refits()));
+    Some(format!(
+        "epsilon {bit} a bit, {draw} a draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
+    ))
+}
+
+#[cfg(test)]
+#[path = "randomised_response_tests.rs"]
+mod tests;

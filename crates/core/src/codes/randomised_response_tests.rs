@@ -1,0 +1,145 @@
+use super::*;
+use crate::name::PartyName;
+use crate::settings::Task;
+
+const PLAIN: [f32; 8] = [1.0, -1.0, 0.0, -0.5, 2.0, -2.0, 1e-9, -1e-9];
+
+/// A request of `records`, the number of each of which is its id and its column.
+struct Asked {
+    encoder: Digest,
+    run: RunId,
+    rows: RowSelection,
+    ids: Vec<CanonicalId>,
+    columns: Vec<f32>,
+}
+
+fn asked(records: std::ops::Range<usize>) -> Asked {
+    Asked {
+        encoder: Digest::of(b"weights"),
+        run: RunId::new("spring").unwrap(),
+        rows: RowSelection::Chunk { part: Part::Test, chunk: 0 },
+        ids: records.clone().map(|record| CanonicalId::of(&record.to_string(), 1)).collect(),
+        columns: records.flat_map(|record| [record as f32, 0.5]).collect(),
+    }
+}
+
+fn response() -> Response {
+    Response::new([7; KEY_BYTES], 0.1)
+}
+
+fn flips(response: &Response, asked: &Asked) -> (Vec<[bool; 8]>, Vec<DrawName>) {
+    let place = Place::Run { run: &asked.run, rows: asked.rows };
+    flips_at(response, asked, place)
+}
+
+fn flips_at(response: &Response, asked: &Asked, place: Place) -> (Vec<[bool; 8]>, Vec<DrawName>) {
+    let request = Request { encoder: asked.encoder, place, ids: &asked.ids, columns: &asked.columns };
+    let mut values = PLAIN.repeat(asked.ids.len());
+    let names = response.respond(&request, &mut values, 8);
+    let record = |sent: &[f32]| std::array::from_fn(|bit| (sent[bit] > 0.0) != (PLAIN[bit] >= 0.0));
+    (values.chunks(8).map(record).collect(), names)
+}
+
+/// Share of bits that are flipped in both or in neither: half of them where epsilon is small and draws are independent.
+fn agreement(one: &[[bool; 8]], other: &[[bool; 8]]) -> f64 {
+    let (one, other) = (one.as_flattened(), other.as_flattened());
+    one.iter().zip(other).filter(|(one, other)| one == other).count() as f64 / one.len() as f64
+}
+
+fn independent(one: &[[bool; 8]], other: &[[bool; 8]]) -> bool {
+    let share = Response::flip_probability(0.1);
+    let expected = share * share + (1.0 - share) * (1.0 - share);
+    let deviation = (expected * (1.0 - expected) / (8 * one.len()) as f64).sqrt();
+    (agreement(one, other) - expected).abs() < 5.0 * deviation
+}
+
+#[test]
+fn flips_happen_as_often_as_defined() {
+    for epsilon in [0.5, 1.0, 2.0, 4.0] {
+        let response = Response::new([7; KEY_BYTES], epsilon);
+        let (flipped, _) = flips(&response, &asked(0..20_000));
+        let flipped = flipped.as_flattened();
+        let count = flipped.len() as f64;
+        let rate = flipped.iter().filter(|flip| **flip).count() as f64 / count;
+        let expected = Response::flip_probability(epsilon);
+        let deviation = (expected * (1.0 - expected) / count).sqrt();
+        assert!((rate - expected).abs() < 4.0 * deviation, "{epsilon}: {rate} {expected}");
+        assert!((f64::from(response.expectation()) - (1.0 - 2.0 * expected)).abs() < 1e-6);
+        // The ratio of the two probabilities is what epsilon bounds.
+        assert!(((1.0 - expected) / expected).ln() <= epsilon + 1e-9);
+    }
+}
+
+#[test]
+fn a_byte_identical_repeat_of_a_request_repeats() {
+    assert_eq!(flips(&response(), &asked(0..50)), flips(&response(), &asked(0..50)));
+}
+
+#[test]
+fn whatever_differs_in_a_request_gives_all_its_records_independent_flips() {
+    let records = 2_000;
+    let (base, names) = flips(&response(), &asked(0..records));
+    let mut others = vec![("key", flips(&Response::new([8; KEY_BYTES], 0.1), &asked(0..records)))];
+    let mut changed = |what, change: &dyn Fn(&mut Asked)| {
+        let mut asked = asked(0..records);
+        change(&mut asked);
+        others.push((what, flips(&response(), &asked)));
+    };
+    changed("encoder", &|asked| asked.encoder = Digest::of(b"other weights"));
+    changed("run", &|asked| asked.run = RunId::new("autumn").unwrap());
+    changed("chunk", &|asked| asked.rows = RowSelection::Chunk { part: Part::Test, chunk: 1 });
+    changed("part", &|asked| asked.rows = RowSelection::Chunk { part: Part::Train, chunk: 0 });
+    changed("batch", &|asked| asked.rows = RowSelection::Batch { epoch: 2, batch: 0 });
+    changed("a neighbour's columns", &|asked| asked.columns[1] = 0.25);
+    changed("a neighbour's id", &|asked| asked.ids[0] = CanonicalId::of("new", 1));
+    let asked = asked(0..records);
+    let (run, chunk) = (&asked.run, 0);
+    for (what, place) in [
+        ("drawn", Place::Drawn { run, chunk }),
+        ("file", Place::File { run, part: Part::Test, chunk }),
+        ("serving", Place::Serving { process: &[1; 32], draw: 0 }),
+        ("serving again", Place::Serving { process: &[1; 32], draw: 1 }),
+        ("another process", Place::Serving { process: &[2; 32], draw: 0 }),
+    ] {
+        others.push((what, flips_at(&response(), &asked, place)));
+    }
+    for (index, (what, (flipped, other_names))) in others.iter().enumerate() {
+        assert!(independent(&base, flipped), "{what}: {}", agreement(&base, flipped));
+        assert!(names.iter().zip(other_names).all(|(one, other)| one != other), "{what}");
+        for (other, (also, _)) in &others[..index] {
+            assert!(independent(also, flipped), "{what} and {other}");
+        }
+    }
+}
+
+#[test]
+fn equal_columns_under_two_ids_are_flipped_independently() {
+    let mut twins = asked(0..4_000);
+    twins.columns.fill(0.5);
+    let (flipped, names) = flips(&response(), &twins);
+    let (even, odd): (Vec<_>, Vec<_>) = flipped.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
+    assert!(independent(&even, &odd), "{}", agreement(&even, &odd));
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn what_is_no_number_is_not_made_a_bit() {
+    let run = RunId::new("spring").unwrap();
+    let request = Request {
+        encoder: Digest::of(b"a"),
+        place: Place::Drawn { run: &run, chunk: 0 },
+        ids: &[],
+        columns: &[0.0],
+    };
+    let mut values = [f32::NAN, 1.0];
+    response().respond(&request, &mut values, 2);
+    assert!(values[0].is_nan() && values[1].abs() == 1.0);
+}
+
+#[test]
+fn the_cost_is_told_a_bit_a_draw_and_over_a_run() {
+    let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 16, 16);
+    assert_eq!(cost_in_words(&new), None);
+    let said = cost_in_words(&RunSettings { randomised_response: Some(2.0), ..new }).unwrap();
+    assert!(said.contains("epsilon 2 a bit, 32 a draw") && said.contains("none (formal sum 512)"), "{said}");
+}

@@ -1,0 +1,331 @@
+//! A party's monitor of the gradients that it is sent: are they a training loss's, or a hijacker's?
+//!
+//! A malicious coordinator can send any gradient. In feature-space hijacking (FSHA, Pasquini et al. 2021) it is that
+//! of a discriminator, and draws the bottom model into a code space that the coordinator can read. Known detectors
+//! compare gradients by label (Erdogan et al. 2022, "SplitGuard"; Fu et al. 2024, "Focusing on Pinocchio's nose"); a
+//! party here has no labels, but it has its own codes.
+//!
+//! - **Predictable.** The gradient of a log loss carries `p - y`, the prediction less the label, and a top model that
+//!   learns makes its mean given the codes zero: were it not, the loss would still fall that way. So a party cannot
+//!   predict its gradients from its codes. A discriminator's gradient is a function of the code and nothing else. The
+//!   watch predicts each batch from the batches before it (codes and a constant, past batches fading) and takes the share
+//!   of squared gradient that this explains. Shares above a drift add up (CUSUM, Page 1954), and an alarm is raised when
+//!   the sum passes a bound.
+//!
+//!   A ridge regression alone would err where classes are easily told apart and the top model has not learned it yet: the
+//!   code then says the label, and an honest gradient follows the label. So it is corrected by an instrument (Angrist,
+//!   Imbens and Rubin 1996): noise before the sign, which the party draws itself, decides part of each code, and no label
+//!   knows of it. A discriminator's gradient follows from that part as from the rest, a label does not.
+//! - **Featureless.** The gradient of few classes through one top model prefers some directions of the code space.
+//!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
+//!
+//! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
+//! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/hijack.md` has
+//! the curve); and noise itself where codes have fewer than eight bits.
+
+mod ridge;
+mod sums;
+
+use ridge::ridge;
+use sums::Sums;
+
+/// Bits of a code that serve as predictors, at most: the work grows with their square.
+const MOST_PREDICTORS: usize = 64;
+/// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
+const INSTRUMENT_RIDGE: f64 = 30.0;
+/// The explained share that honest training may show for long.
+const DRIFT: f64 = 0.4;
+/// The sum of shares beyond it at which an alarm is raised.
+const BOUND: f64 = 12.0;
+/// Participation ratio, as a share of that of normal noise, above which gradients are noise.
+const FEATURELESS: f64 = 0.95;
+/// Steps and bits before which that is not asked.
+const FEATURELESS_STEPS: u32 = 20;
+const FEATURELESS_BITS: usize = 8;
+
+/// Batches from the start of which a party looks at each; later at one in so many, since a look costs about as much as
+/// a small model's step.
+const ALL: u64 = 100;
+const LATER: u64 = 8;
+
+/// Deviation of the noise before the sign, in units of the normalised value, in batches that a party looks at, at least:
+/// the gradient monitor needs an instrument.
+pub const LEAST_NOISE: f32 = 0.25;
+
+/// Whether a party looks at its batch number `batch`, counted from 1.
+pub fn looks_at(batch: u64) -> bool {
+    batch <= ALL || batch.is_multiple_of(LATER)
+}
+
+/// Why a party should stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Gradients follow from the party's own codes, as a discriminator's do.
+    Predictable,
+    /// Gradients point everywhere alike, as noise does.
+    Featureless,
+}
+
+/// An alarm, and what had left the party by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alarm {
+    /// What was noticed.
+    pub cause: Cause,
+    /// Gradients seen.
+    pub steps: u32,
+    /// Bits released with the batches of those steps, over all records.
+    pub released_bits: u64,
+}
+
+/// The gradient monitor over one run.
+pub struct GradientMonitor {
+    bits: usize,
+    predictors: usize,
+    /// Of all batches before, fading.
+    sums: Sums,
+    /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
+    noisy: bool,
+    suspicion: f64,
+    explained: f64,
+    steps: u32,
+    released_bits: u64,
+    alarm: Option<Alarm>,
+}
+
+impl GradientMonitor {
+    /// A gradient monitor over codes of `bits` bits.
+    pub fn new(bits: usize) -> Self {
+        let predictors = bits.min(MOST_PREDICTORS);
+        Self {
+            bits,
+            predictors,
+            sums: Sums::none(bits, predictors),
+            noisy: false,
+            suspicion: 0.0,
+            explained: 0.0,
+            steps: 0,
+            released_bits: 0,
+            alarm: None,
+        }
+    }
+
+    /// The same where the run agreed on noise in gradients, or on signs alone.
+    pub fn of_noisy(bits: usize) -> Self {
+        Self { noisy: true, ..Self::new(bits) }
+    }
+
+    /// The alarm, once it is raised.
+    pub fn alarm(&self) -> Option<Alarm> {
+        self.alarm
+    }
+
+    /// The share of the last batch's squared gradient that the batches before predicted; below zero where they misled.
+    pub fn explained(&self) -> f64 {
+        self.explained
+    }
+
+    /// Sees a batch's `codes`, their `expected` values before the noise was drawn, from -1 to 1, and the `gradient` that
+    /// answered them, all [rows, bits]. Once raised, an alarm stays.
+    ///
+    /// # Panics
+    /// If one of them is not [rows, bits]: the session before this checks a peer's message.
+    pub fn observe(
+        &mut self,
+        codes: &[f32],
+        expected: &[f32],
+        gradient: &[f32],
+        rows: usize,
+    ) -> Option<Alarm> {
+        let fits = |values: &[f32]| values.len() == rows * self.bits;
+        assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
+        self.steps += 1;
+        self.released_bits += codes.len() as u64;
+        let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
+        // A gradient of zeros teaches nothing, and shows nothing.
+        if power > 0.0 && power.is_finite() {
+            pulp::Arch::new().dispatch(Look { monitor: self, codes, expected, gradient, rows, power });
+        }
+        let cause = if self.suspicion > BOUND {
+            Some(Cause::Predictable)
+        } else if self.is_featureless() {
+            Some(Cause::Featureless)
+        } else {
+            None
+        };
+        let (steps, released_bits) = (self.steps, self.released_bits);
+        self.alarm = self.alarm.or(cause.map(|cause| Alarm { cause, steps, released_bits }));
+        self.alarm
+    }
+
+    /// How gradients follow from codes [predictors + 1, bits]: the regression's weights, with what they leave of the
+    /// gradient regressed on the instrument.
+    #[inline(always)]
+    fn weights(&self) -> Vec<f64> {
+        let Sums { gram, cross, chance_gram, chance_cross, chance, .. } = &self.sums;
+        let width = self.predictors + 1;
+        let mut weights = ridge(gram, cross, width);
+        let mut left = chance_cross.clone();
+        for (left, gram) in left.chunks_exact_mut(self.bits).zip(chance_gram.chunks_exact(width)) {
+            for (sum, weights) in gram.iter().zip(weights.chunks_exact(self.bits)) {
+                left.iter_mut().zip(weights).for_each(|(left, weight)| *left -= sum * weight);
+            }
+        }
+        let corrected = weights.chunks_exact_mut(self.bits).zip(left.chunks_exact(self.bits)).zip(chance);
+        for ((weights, left), chance) in corrected {
+            let scale = (chance + INSTRUMENT_RIDGE).recip();
+            weights.iter_mut().zip(left).for_each(|(weight, left)| *weight += left * scale);
+        }
+        weights
+    }
+
+    /// How much of a batch's squared gradient, of mean 1 a record, earlier batches predict; below zero where they
+    /// mislead. With weights W it is `2 tr(W' C) - tr(W' A W)`, A and C the batch's sums of x x' and x g'.
+    #[inline(always)]
+    fn predicted(&self, batch: &Sums) -> f64 {
+        let width = self.predictors + 1;
+        let weights = self.weights();
+        let mut explained = 0.0;
+        let mut fitted = vec![0.0; self.bits];
+        let rows = weights.chunks_exact(self.bits).zip(batch.cross.chunks_exact(self.bits));
+        for ((own, cross), gram) in rows.zip(batch.gram.chunks_exact(width)) {
+            fitted.fill(0.0);
+            for (sum, weights) in gram.iter().zip(weights.chunks_exact(self.bits)) {
+                fitted.iter_mut().zip(weights).for_each(|(fitted, weight)| *fitted += sum * weight);
+            }
+            let terms = own.iter().zip(cross).zip(&fitted);
+            explained += terms.map(|((weight, cross), fitted)| weight * (2.0 * cross - fitted)).sum::<f64>();
+        }
+        explained
+    }
+
+    /// Whether the participation ratio of the gradient's second moments, `(trace)^2 / trace of the square`, is almost
+    /// that of normal noise: p bits over n records have p / (1 + (p + 1) / n).
+    fn is_featureless(&self) -> bool {
+        let Sums { moments, weight, weight_squares, .. } = &self.sums;
+        let trace: f64 = moments.iter().step_by(self.predictors + 1).sum();
+        let square: f64 = moments.iter().map(|moment| moment * moment).sum();
+        let bits = self.predictors as f64;
+        let of_noise = bits / (1.0 + (bits + 1.0) * weight_squares / (weight * weight));
+        !self.noisy
+            && self.steps >= FEATURELESS_STEPS
+            && self.predictors >= FEATURELESS_BITS
+            && trace * trace > FEATURELESS * of_noise * square
+    }
+}
+
+/// A look at one batch, compiled for the processor's vectors with all that it calls. No closure: the compiler does not
+/// promise to inline those.
+struct Look<'a> {
+    monitor: &'a mut GradientMonitor,
+    codes: &'a [f32],
+    expected: &'a [f32],
+    gradient: &'a [f32],
+    rows: usize,
+    /// The mean square of a record's gradient.
+    power: f64,
+}
+
+impl pulp::WithSimd for Look<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { monitor, codes, expected, gradient, rows, power } = self;
+        // Steps count alike, whatever the gradients' length.
+        let batch = Sums::of_batch(codes, expected, gradient, (monitor.bits, monitor.predictors), power);
+        monitor.explained = monitor.predicted(&batch) / rows as f64;
+        monitor.suspicion = (monitor.suspicion + monitor.explained - DRIFT).max(0.0);
+        monitor.sums.fade_and_add(&batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+    use rand::rngs::ChaCha8Rng;
+
+    use super::*;
+    use crate::random::stream;
+
+    const BITS: usize = 8;
+    const ROWS: usize = 64;
+
+    fn sign(rng: &mut ChaCha8Rng) -> f32 {
+        if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }
+    }
+
+    /// The first alarm within 100 steps of `gradient`, a function of a step and a code.
+    fn monitored(mut gradient: impl FnMut(u32, &[f32], &mut ChaCha8Rng) -> Vec<f32>) -> Option<Alarm> {
+        let mut monitor = GradientMonitor::new(BITS);
+        let mut rng = stream(5, "watch test", &[]);
+        (0..100).find_map(|step| {
+            let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
+            let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| gradient(step, code, &mut rng)).collect();
+            monitor.observe(&codes, &codes, &sent, ROWS)
+        })
+    }
+
+    /// The same of records with two classes that bits say, all but one bit of four by noise; `gradient` is a function of
+    /// the class and the code. Without the instrument the party tells the gradient monitor of no noise.
+    fn watched_classes(instrument: bool, gradient: impl Fn(f32, &[f32]) -> Vec<f32>) -> Option<Alarm> {
+        let mut monitor = GradientMonitor::new(BITS);
+        let mut rng = stream(7, "watch test", &[]);
+        (0..100).find_map(|_| {
+            let (mut codes, mut expected, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..ROWS {
+                let class = sign(&mut rng);
+                let drawn = (0..BITS).map(|_| if rng.next_u32() & 7 == 0 { -class } else { class });
+                let code: Vec<f32> = drawn.collect();
+                sent.extend(gradient(class, &code));
+                expected.extend([0.75 * class; BITS]);
+                codes.extend(code);
+            }
+            monitor.observe(&codes, if instrument { &expected } else { &codes }, &sent, ROWS)
+        })
+    }
+
+    #[test]
+    fn what_follows_from_the_label_is_told_from_what_follows_from_the_code() {
+        // A top model that knows nothing yet of classes that the code says nearly by itself.
+        let honest = |class: f32, _: &[f32]| (0..BITS).map(|bit| class / (bit + 1) as f32).collect();
+        let hijacker = |_: f32, code: &[f32]| code.iter().rev().map(|h| 0.1 - h).collect();
+        assert_eq!(watched_classes(true, honest), None);
+        assert!(watched_classes(false, honest).is_some(), "codes alone cannot tell");
+        assert!(watched_classes(true, hijacker).is_some());
+    }
+
+    #[test]
+    fn a_gradient_that_follows_from_the_code_is_noticed() {
+        let pull = |(bit, h): (usize, &f32)| (0.1 - h) / (bit + 1) as f32;
+        let alarm = monitored(|_, code, _| code.iter().rev().enumerate().map(pull).collect()).unwrap();
+        assert!(alarm.cause == Cause::Predictable && alarm.steps < 30, "{alarm:?}");
+        assert_eq!(alarm.released_bits, u64::from(alarm.steps) * (ROWS * BITS) as u64);
+        let constant = monitored(|_, _, _| vec![1.0; BITS]).unwrap();
+        assert_eq!(constant.cause, Cause::Predictable);
+    }
+
+    #[test]
+    fn a_residual_of_labels_is_not() {
+        // One direction a class, towards it or away from it, whatever the code.
+        let honest = |_: u32, _: &[f32], rng: &mut ChaCha8Rng| {
+            let class = (rng.next_u32() % 3) as usize;
+            let residual = sign(rng);
+            (0..BITS).map(|bit| residual * [1.0, -0.5, 0.2][(bit + class) % 3]).collect()
+        };
+        assert_eq!(monitored(honest), None);
+        assert_eq!(monitored(|_, _, _| vec![0.0; BITS]), None);
+    }
+
+    #[test]
+    fn noise_is_noticed() {
+        let alarm = monitored(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
+        assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
+        let mut monitor = GradientMonitor::of_noisy(BITS);
+        let mut rng = stream(6, "watch test", &[]);
+        for _ in 0..100 {
+            let [codes, sent] =
+                [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
+            assert_eq!(monitor.observe(&codes, &codes, &sent, ROWS), None, "the run agreed on it");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A party's side of the protocol as a pure state machine: messages in, work out.
+//!
+//! ```text
+//!            Welcome           Accepted           Begin         Encode(batch)
+//!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
+//!                                                          ^ |  <-------------------  Gradient
+//!                                 Encode(chunk), Checkpoint| |
+//!                                                   Freeze +-+  Restore            Freeze
+//!                                                            |\---------> Restored --------> Ready, frozen
+//!                                                            |   Finish
+//!                                                            \----------> Done
+//! ```
+//!
+//! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
+//! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
+//! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
+//! changes any more; and a bottom model goes back to a checkpoint at most once, to be frozen next, so that no state of it is
+//! held over batches. So the bits that a record releases are known before the run. Where the run goes on without
+//! records that a policy does not allow it for, nothing is asked about those that this party has named.
+
+use std::collections::BTreeMap;
+
+use crate::gradient::{Gradient, GradientError};
+use crate::protocol::message::{CheckpointLabel, FromCoordinator};
+use crate::records::SALT_BYTES;
+use crate::records::excluded::{ExcludedRecords, ExcludedRecordsError};
+use crate::records::plan::{Part, Plan, PlanError, RowSelection};
+use crate::settings::{OnRefusal, RunSettings};
+
+/// Why a coordinator's message is not one that this party answers.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PartyError {
+    /// A message that has no place in the present state.
+    #[error("the coordinator sent {found} while the party was {state}")]
+    Unexpected {
+        /// The message.
+        found: &'static str,
+        /// The state.
+        state: &'static str,
+    },
+    /// A step that is not the next, or a gradient that is not for the last one.
+    #[error("the coordinator sent {kind} for step {found}, expected step {expected}")]
+    Step {
+        /// The message.
+        kind: &'static str,
+        /// Its step.
+        found: u64,
+        /// The step that would be right.
+        expected: u64,
+    },
+    /// A batch out of the agreed order: earlier ones were released already.
+    #[error("the coordinator asked for batch {batch} of epoch {epoch} out of order")]
+    Order {
+        /// The epoch asked for.
+        epoch: u32,
+        /// The batch asked for.
+        batch: u32,
+    },
+    /// A chunk out of order: earlier ones were released already.
+    #[error("the coordinator asked for chunk {chunk} of {part:?} records again or out of order")]
+    ChunkOrder {
+        /// The part.
+        part: Part,
+        /// The chunk asked for.
+        chunk: u32,
+    },
+    /// A request that the agreed way to train does not hold.
+    #[error("the coordinator asked to {what}, which this run allows only {when}")]
+    Forbidden {
+        /// The request.
+        what: &'static str,
+        /// When it would be allowed.
+        when: &'static str,
+    },
+    /// Rows outside the plan.
+    #[error("the coordinator asked for records outside the agreed plan: {0}")]
+    Plan(#[from] PlanError),
+    /// A gradient of another shape or with values that are not finite.
+    #[error("step {step}: the coordinator's gradient is not usable: {source}")]
+    Gradient {
+        /// The step.
+        step: u64,
+        /// What is wrong with it.
+        source: GradientError,
+    },
+    /// The records that the run goes on without are none of this table.
+    #[error("the coordinator began the run: {0}")]
+    ExcludedRecords(#[from] ExcludedRecordsError),
+    /// Too few records are left.
+    #[error("without the records that the parties' policies refuse, {0}")]
+    TooFewLeft(PlanError),
+    /// The coordinator refused this party.
+    #[error("the coordinator refused: {0}")]
+    Refused(String),
+}
+
+/// What the party has to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Send count and digest of the records under this salt.
+    SendRecords([u8; SALT_BYTES]),
+    /// Nothing: the party is in.
+    Joined,
+    /// Take the session's plan, from which so many records were left out: the run begins.
+    Begin {
+        /// Records that the run goes on without.
+        excluded: usize,
+    },
+    /// Encode rows and send the codes.
+    Encode {
+        /// The step.
+        step: u64,
+        /// What was asked for.
+        request: RowSelection,
+        /// Its rows, in order.
+        rows: Vec<u32>,
+        /// The part of the records that they belong to, and that is passed over in such requests.
+        part: Part,
+        /// Whether a gradient will follow: batch statistics then, running ones otherwise.
+        learn: bool,
+    },
+    /// Encode inputs that are drawn, and send the codes.
+    EncodeSynthetic {
+        /// The step.
+        step: u64,
+        /// The chunk of them.
+        chunk: u32,
+    },
+    /// Learn from the gradient of the last batch's codes; no answer.
+    Learn {
+        /// Of [rows, bits], checked.
+        gradient: Gradient,
+    },
+    /// Write a checkpoint and confirm.
+    Checkpoint {
+        /// The step.
+        step: u64,
+        /// Where to.
+        label: CheckpointLabel,
+    },
+    /// Load a checkpoint and confirm.
+    Restore {
+        /// The step.
+        step: u64,
+        /// Where from.
+        label: CheckpointLabel,
+    },
+    /// Freeze the encoder and confirm with its digest.
+    Freeze {
+        /// The step.
+        step: u64,
+    },
+    /// Keep the model, confirm, and leave.
+    Finish {
+        /// The step.
+        step: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Greeting,
+    Joining,
+    Waiting,
+    Ready,
+    AwaitingGradient {
+        rows: usize,
+    },
+    /// Back at a checkpoint: only the freeze may follow.
+    Restored,
+    Done,
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Greeting => "greeting",
+            Self::Joining => "waiting to be accepted",
+            Self::Waiting => "waiting for the run to begin",
+            Self::Ready => "waiting for a request",
+            Self::AwaitingGradient { .. } => "waiting for a gradient",
+            Self::Restored => "waiting for the freeze, which alone may follow a restore",
+            Self::Done => "finished",
+        }
+    }
+}
+
+/// A party's place in the protocol.
+#[derive(Debug)]
+pub struct PartySession {
+    settings: RunSettings,
+    plan: Plan,
+    excluded: ExcludedRecords,
+    state: State,
+    step: u64,
+    next_batch: (u32, u32),
+    next_chunk: BTreeMap<Part, u32>,
+    next_drawn: u32,
+    frozen: bool,
+}
+
+impl PartySession {
+    /// A party that is about to send its `Hello`, and does not allow the run for the records `excluded`.
+    pub fn new(settings: RunSettings, plan: Plan, excluded: ExcludedRecords) -> Self {
+        let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
+        Self {
+            settings,
+            plan,
+            excluded,
+            state: State::Greeting,
+            step: 0,
+            next_batch,
+            next_chunk,
+            next_drawn: 0,
+            frozen: false,
+        }
+    }
+
+    /// The last step that was requested.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Whether the batch just asked for is the first of its epoch.
+    pub fn starts_epoch(&self) -> bool {
+        // The next batch is known already: the second of this epoch, or the first of the next if there is one.
+        let batches = self.plan.batches();
+        self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
+    }
+
+    /// Records that this party does not allow the run for; once it has begun, those that it goes on without.
+    pub fn excluded(&self) -> &ExcludedRecords {
+        &self.excluded
+    }
+
+    /// The run's plan; without records that are left out, once it has begun.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What `message` asks for. After an error the session must not be used again.
+    pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
+        let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
+        match (&self.state, message) {
+            (_, FromCoordinator::Refused { text }) => Err(PartyError::Refused(text)),
+            (State::Greeting, FromCoordinator::Welcome { salt }) => {
+                self.state = State::Joining;
+                Ok(Work::SendRecords(salt))
+            }
+            (State::Joining, FromCoordinator::Accepted) => {
+                self.state = State::Waiting;
+                Ok(Work::Joined)
+            }
+            (State::Waiting, FromCoordinator::Begin { excluded }) => self.begin(&excluded),
+            (State::Ready, FromCoordinator::Encode { step, rows }) => self.encode(step, rows),
+            (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
+                if step != self.step {
+                    return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
+                }
+                gradient
+                    .check(*rows, self.settings.bits, self.settings.gradient)
+                    .map_err(|source| PartyError::Gradient { step, source })?;
+                self.state = State::Ready;
+                Ok(Work::Learn { gradient })
+            }
+            (State::Ready, FromCoordinator::EncodeSynthetic { step, chunk }) => self.draw(step, chunk),
+            (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
+                self.advance("Checkpoint", step)?;
+                self.not_frozen("write a checkpoint")?;
+                Ok(Work::Checkpoint { step, label })
+            }
+            (State::Ready, FromCoordinator::Restore { step, label }) => {
+                self.advance("Restore", step)?;
+                self.not_frozen("go back to a checkpoint")?;
+                self.state = State::Restored;
+                Ok(Work::Restore { step, label })
+            }
+            (State::Ready | State::Restored, FromCoordinator::Freeze { step }) => {
+                self.advance("Freeze", step)?;
+                self.not_frozen("freeze")?;
+                self.frozen = true;
+                self.state = State::Ready;
+                Ok(Work::Freeze { step })
+            }
+            (State::Ready, FromCoordinator::Finish { step }) => {
+                self.advance("Finish", step)?;
+                self.state = State::Done;
+                Ok(Work::Finish { step })
+            }
+            _ => Err(unexpected),
+        }
+    }
+
+    fn begin(&mut self, excluded: &ExcludedRecords) -> Result<Work, PartyError> {
+        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
+        excluded.check(self.plan.records())?;
+        if self.settings.on_refusal == OnRefusal::End && !excluded.is_empty() {
+            return forbidden("leave out records", "with run.on_refusal = \"leave-out\"");
+        }
+        if !excluded.holds(&self.excluded) {
+            return forbidden("begin", "without the records that this party's policy refuses");
+        }
+        self.plan = self.plan.clone().without(excluded).map_err(PartyError::TooFewLeft)?;
+        self.excluded = excluded.clone();
+        self.state = State::Ready;
+        Ok(Work::Begin { excluded: excluded.count() })
+    }
+
+    fn advance(&mut self, kind: &'static str, step: u64) -> Result<(), PartyError> {
+        let expected = self.step + 1;
+        if step != expected {
+            return Err(PartyError::Step { kind, found: step, expected });
+        }
+        self.step = step;
+        Ok(())
+    }
+
+    fn encode(&mut self, step: u64, request: RowSelection) -> Result<Work, PartyError> {
+        self.advance("Encode", step)?;
+        let (learn, part) = match request {
+            RowSelection::Batch { epoch, batch } => {
+                self.not_frozen("train")?;
+                self.take_batch(epoch, batch)?;
+                (true, Part::CohortTrain)
+            }
+            RowSelection::Chunk { part, chunk } => {
+                self.check_part(part)?;
+                self.take_chunk(part, chunk)?;
+                (false, part)
+            }
+        };
+        let rows = self.plan.rows(request)?;
+        if learn {
+            self.state = State::AwaitingGradient { rows: rows.len() };
+        }
+        Ok(Work::Encode { step, request, rows, part, learn })
+    }
+
+    /// Chunks of synthetic inputs go in order, each once.
+    fn draw(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
+        self.advance("Draw", step)?;
+        let when = match chunk {
+            _ if !self.frozen => "after the freeze",
+            _ if chunk >= self.plan.synthetic_chunks() => {
+                "with run.calibration_fraction above 0, and so many chunks"
+            }
+            _ if chunk != self.next_drawn => "chunk by chunk, each once",
+            _ => {
+                self.next_drawn += 1;
+                return Ok(Work::EncodeSynthetic { step, chunk });
+            }
+        };
+        Err(PartyError::Forbidden { what: "encode drawn inputs", when })
+    }
+
+    /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
+    fn take_batch(&mut self, epoch: u32, batch: u32) -> Result<(), PartyError> {
+        if (epoch, batch) != self.next_batch {
+            return Err(PartyError::Order { epoch, batch });
+        }
+        // The bottom model changes now: validation records may be encoded again after this epoch.
+        self.next_chunk.remove(&Part::CohortValidation);
+        let last = batch + 1 == self.plan.batches();
+        self.next_batch = if last { (epoch + 1, 0) } else { (epoch, batch + 1) };
+        Ok(())
+    }
+
+    /// Chunks of a part go in order, each once; of the cohort's validation records, once an epoch.
+    fn take_chunk(&mut self, part: Part, chunk: u32) -> Result<(), PartyError> {
+        let next = self.next_chunk.entry(part).or_insert(0);
+        if chunk != *next {
+            return Err(PartyError::ChunkOrder { part, chunk });
+        }
+        *next += 1;
+        Ok(())
+    }
+
+    fn not_frozen(&self, what: &'static str) -> Result<(), PartyError> {
+        if self.frozen { Err(PartyError::Forbidden { what, when: "before the freeze" }) } else { Ok(()) }
+    }
+
+    fn check_part(&self, part: Part) -> Result<(), PartyError> {
+        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
+        match part {
+            Part::CohortValidation if !self.frozen && self.next_batch.1 != 0 => {
+                forbidden("encode validation records", "after a whole epoch")
+            }
+            Part::CohortValidation => Ok(()),
+            Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
+            Part::Calibration if !self.frozen => forbidden("encode calibration records", "after the freeze"),
+            Part::Validation if !self.frozen => {
+                forbidden("encode all validation records", "after the freeze")
+            }
+            Part::Train | Part::CohortTrain if !self.frozen => {
+                forbidden("encode training records as a whole", "after the freeze")
+            }
+            Part::Train | Part::CohortTrain | Part::Validation if !self.settings.refits() => {
+                forbidden("encode records as a whole", "with run.refit or a cohort below 1")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "party_tests.rs"]
+mod tests;

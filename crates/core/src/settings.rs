@@ -1,0 +1,507 @@
+//! What a run's coordinator and parties agree on, typed and as canonical key/value pairs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::gradient::GradientEncoding;
+use crate::limits::{
+    MAX_BATCH_ROWS, MAX_BITS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SETTINGS, MAX_VALUE_BYTES,
+};
+use crate::name::PartyName;
+
+/// What the model predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One of two classes; the metric is AUC.
+    Binary,
+    /// One of several classes; the metric is accuracy.
+    Multiclass,
+    /// A real value; the metric is R2.
+    Regression,
+}
+
+/// How rows are put into training, validation and test parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowOrder {
+    /// The rows are shuffled by the seed first.
+    Shuffled,
+    /// The last rows are the test part, for data sets with a published split; the validation part is drawn by
+    /// the seed from the others.
+    Given,
+}
+
+/// What becomes of a run when a party's policy does not allow it for some records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRefusal {
+    /// It ends at the first request that is refused.
+    #[default]
+    End,
+    /// Parties say before it begins which records they do not allow the whole run for, and it goes on without them.
+    LeaveOut,
+}
+
+/// How the learning rate moves over the updates of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// One value throughout.
+    Constant,
+    /// A rise over the first 30 % of the updates and a cosine fall to almost nothing (Smith 2018).
+    OneCycle,
+    /// Divided by ten after each third of the updates, after the paper's steps of ten epochs in thirty.
+    Step,
+}
+
+macro_rules! text_form {
+    ($type:ident, $($variant:ident => $text:literal),+) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("expected one of {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+text_form!(Task, Binary => "binary", Multiclass => "multiclass", Regression => "regression");
+text_form!(RowOrder, Shuffled => "shuffled", Given => "given");
+text_form!(OnRefusal, End => "end", LeaveOut => "leave-out");
+text_form!(Schedule, Constant => "constant", OneCycle => "one-cycle", Step => "step");
+text_form!(GradientEncoding, F32 => "f32", Int8 => "int8", Sign => "sign");
+
+/// The agreed settings of a run: the `[run]` table of every config file, equal at all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// The parties, in the order in which their codes are joined.
+    pub parties: Vec<PartyName>,
+    /// What is predicted.
+    pub task: Task,
+    /// Bits of each party's code (d), 1 to 1024.
+    pub bits: usize,
+    /// Passes over the training records of the joint phase.
+    pub epochs: u32,
+    /// Most records of a training batch; batches of an epoch differ in size by at most one.
+    #[serde(default = "defaults::batch_rows")]
+    pub batch_rows: usize,
+    /// Peak learning rate of Adam, at the parties and the coordinator.
+    #[serde(default = "defaults::learning_rate")]
+    pub learning_rate: f64,
+    /// How the learning rate moves.
+    #[serde(default = "defaults::schedule")]
+    pub schedule: Schedule,
+    /// Times that it does so over the joint phase; a divisor of `epochs`. With more than one the kept epoch is of the
+    /// last cycle.
+    #[serde(default = "defaults::cycles")]
+    pub cycles: u32,
+    /// How gradients travel to the parties.
+    #[serde(default = "defaults::gradient")]
+    pub gradient: GradientEncoding,
+    /// Normal noise on gradients before they travel, above 0 and at most 100: the noise of a record's gradient is so
+    /// many times as long as the longest gradient of its batch. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<f64>,
+    /// Seed of splits and batches. It draws no weights: each side has a seed of its own for those.
+    #[serde(default)]
+    pub seed: u64,
+    /// How rows are split.
+    #[serde(default = "defaults::row_order")]
+    pub row_order: RowOrder,
+    /// Share of all records kept for the test.
+    #[serde(default = "defaults::test_fraction")]
+    pub test_fraction: f64,
+    /// Share of the records left after the test part that is kept for early stopping.
+    #[serde(default = "defaults::validation_fraction")]
+    pub validation_fraction: f64,
+    /// Share of the training and validation records on which bottom models learn, 1.0: `joint` training;
+    /// less: `encode-once`, where every other record is encoded once by frozen bottom models.
+    #[serde(default = "defaults::cohort_fraction")]
+    pub cohort_fraction: f64,
+    /// Whether the top model is fitted again on stored codes of the frozen bottom models. Always so with
+    /// a cohort below 1.0; with 1.0 it releases each training record's final code once more.
+    #[serde(default)]
+    pub refit: bool,
+    /// Epsilon a bit of randomised response, above 0 and at most 20; absent: bits are sent as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub randomised_response: Option<f64>,
+    /// Share of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
+    /// for no detectors.
+    #[serde(default)]
+    pub calibration_fraction: f64,
+    /// Probability with which a party's bits are left out of a training record, from 0 to below 0.9: the top model
+    /// then learns to predict while a party is away.
+    #[serde(default)]
+    pub party_dropout: f64,
+    /// What becomes of the run when a party's policy does not allow it for some records.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
+}
+
+mod defaults {
+    use super::{GradientEncoding, RowOrder, Schedule};
+
+    pub fn batch_rows() -> usize {
+        256
+    }
+    pub fn learning_rate() -> f64 {
+        1e-3
+    }
+    pub fn schedule() -> Schedule {
+        Schedule::OneCycle
+    }
+    pub fn cycles() -> u32 {
+        1
+    }
+    pub fn gradient() -> GradientEncoding {
+        GradientEncoding::Int8
+    }
+    pub fn row_order() -> RowOrder {
+        RowOrder::Shuffled
+    }
+    pub fn test_fraction() -> f64 {
+        0.2
+    }
+    pub fn validation_fraction() -> f64 {
+        0.1
+    }
+    pub fn cohort_fraction() -> f64 {
+        1.0
+    }
+}
+
+/// A setting outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("run.{key} must be {expected}, not {found}")]
+pub struct SettingError {
+    key: &'static str,
+    expected: String,
+    found: String,
+}
+
+impl RunSettings {
+    /// The required settings with defaults for the rest.
+    pub fn new(parties: Vec<PartyName>, task: Task, bits: usize, epochs: u32) -> Self {
+        Self {
+            parties,
+            task,
+            bits,
+            epochs,
+            batch_rows: defaults::batch_rows(),
+            learning_rate: defaults::learning_rate(),
+            schedule: defaults::schedule(),
+            cycles: defaults::cycles(),
+            gradient: defaults::gradient(),
+            gradient_noise: None,
+            seed: 0,
+            row_order: defaults::row_order(),
+            test_fraction: defaults::test_fraction(),
+            validation_fraction: defaults::validation_fraction(),
+            cohort_fraction: defaults::cohort_fraction(),
+            refit: false,
+            randomised_response: None,
+            calibration_fraction: 0.0,
+            party_dropout: 0.0,
+            on_refusal: OnRefusal::End,
+        }
+    }
+
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let require = |holds: bool, key, expected: String, found: String| {
+            if holds { Ok(()) } else { Err(SettingError { key, expected, found }) }
+        };
+        let unique =
+            self.parties.iter().collect::<std::collections::BTreeSet<_>>().len() == self.parties.len();
+        require(
+            (1..=MAX_PARTIES).contains(&self.parties.len()) && unique,
+            "parties",
+            format!("1 to {MAX_PARTIES} different names"),
+            format!("{:?}", self.parties),
+        )?;
+        let range = |key, value: usize, least: usize, most: usize| {
+            require((least..=most).contains(&value), key, format!("{least} to {most}"), value.to_string())
+        };
+        let names = self.parties.iter().map(|name| name.as_str().len() + 1).sum::<usize>();
+        require(
+            names <= MAX_VALUE_BYTES,
+            "parties",
+            "shorter names".into(),
+            format!("{names} bytes of them"),
+        )?;
+        range("bits", self.bits, 1, MAX_BITS)?;
+        range("epochs", self.epochs as usize, 1, 100_000)?;
+        let divides = self.cycles > 0 && self.epochs.is_multiple_of(self.cycles);
+        require(
+            divides,
+            "cycles",
+            format!("a divisor of run.epochs, {}", self.epochs),
+            self.cycles.to_string(),
+        )?;
+        // Three records would go into batches of 2 and 1, and one record has no batch statistics.
+        range("batch_rows", self.batch_rows, 4, MAX_BATCH_ROWS)?;
+        // A gradient is the largest message: leave room for its frame.
+        let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.bits * self.gradient.bytes_per_value()) - 4;
+        range("batch_rows", self.batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
+        let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
+        require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
+        for (key, share) in [
+            ("test_fraction", self.test_fraction),
+            ("validation_fraction", self.validation_fraction),
+            ("calibration_fraction", self.calibration_fraction),
+            ("party_dropout", self.party_dropout),
+        ] {
+            require((0.0..0.9).contains(&share), key, "from 0 to below 0.9".into(), share.to_string())?;
+        }
+        let cohort_fits = self.cohort_fraction > 0.0 && self.cohort_fraction <= 1.0;
+        require(
+            cohort_fits,
+            "cohort_fraction",
+            "above 0 and at most 1".into(),
+            self.cohort_fraction.to_string(),
+        )?;
+        let noise = self.gradient_noise.unwrap_or(1.0);
+        let noise_fits = noise > 0.0 && noise <= 100.0;
+        require(noise_fits, "gradient_noise", "above 0 and at most 100".into(), noise.to_string())?;
+        let epsilon = self.randomised_response.unwrap_or(1.0);
+        let epsilon_fits = epsilon > 0.0 && epsilon <= 20.0;
+        require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
+    }
+
+    /// Epochs of each cycle of the learning rate.
+    pub fn cycle_epochs(&self) -> u32 {
+        self.epochs / self.cycles
+    }
+
+    /// Whether only a cohort of the records takes part in joint training.
+    pub fn encodes_once(&self) -> bool {
+        self.cohort_fraction < 1.0
+    }
+
+    /// Whether the top model is fitted on stored codes at the end.
+    pub fn refits(&self) -> bool {
+        self.refit || self.encodes_once()
+    }
+
+    /// The settings as canonical pairs: sorted keys, shortest exact numbers.
+    pub fn to_settings(&self) -> Settings {
+        let names: Vec<&str> = self.parties.iter().map(PartyName::as_str).collect();
+        let pairs = [
+            ("parties", names.join(",")),
+            ("task", self.task.to_string()),
+            ("bits", self.bits.to_string()),
+            ("epochs", self.epochs.to_string()),
+            ("batch_rows", self.batch_rows.to_string()),
+            ("learning_rate", self.learning_rate.to_string()),
+            ("schedule", self.schedule.to_string()),
+            ("cycles", self.cycles.to_string()),
+            ("gradient", self.gradient.to_string()),
+            (
+                "gradient_noise",
+                self.gradient_noise.map_or_else(|| "none".to_string(), |noise| noise.to_string()),
+            ),
+            ("seed", self.seed.to_string()),
+            ("row_order", self.row_order.to_string()),
+            ("test_share", self.test_fraction.to_string()),
+            ("validation_share", self.validation_fraction.to_string()),
+            ("cohort_share", self.cohort_fraction.to_string()),
+            ("refit", self.refit.to_string()),
+            (
+                "randomised_response",
+                self.randomised_response.map_or_else(|| "none".to_string(), |epsilon| epsilon.to_string()),
+            ),
+            ("calibration_share", self.calibration_fraction.to_string()),
+            ("party_dropout", self.party_dropout.to_string()),
+            ("on_refusal", self.on_refusal.to_string()),
+        ];
+        let mut settings: BTreeMap<String, String> =
+            pairs.into_iter().map(|(key, value)| (format!("run.{key}"), value)).collect();
+        if self.randomised_response.is_some() {
+            settings.insert(RESPONSE_DRAW.to_string(), "per-request".to_string());
+        }
+        Settings(settings)
+    }
+
+    /// Whether `digest` is that of these settings, in hex, as models, top models and transcripts keep it.
+    pub fn check_digest(&self, digest: &str) -> Result<(), OtherSettings> {
+        let mut settings = self.to_settings();
+        if settings.digest().to_string() == digest {
+            return Ok(());
+        }
+        let had_draw = settings.0.remove(RESPONSE_DRAW).is_some();
+        let of_before = had_draw && settings.digest().to_string() == digest;
+        Err(if of_before { OtherSettings::DrawnFromContent } else { OtherSettings::Unlike })
+    }
+}
+
+/// The canonical key that says how flips of randomised response are drawn. It is there only with them, so that a peer of
+/// before is refused by it and runs without flips are what they were.
+const RESPONSE_DRAW: &str = "run.randomised_response_draw";
+
+/// Why what a run left behind is not of the settings at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OtherSettings {
+    /// They differ.
+    #[error("it is of a run under other settings than those of the config: restore the config of that run")]
+    Unlike,
+    /// They are the same, and its flips are those of before.
+    #[error("this run's flips were drawn from content alone, which bounds nothing: train it again")]
+    DrawnFromContent,
+}
+
+/// Canonical key/value pairs, as a handshake carries them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings(BTreeMap<String, String>);
+
+/// Why a peer's pairs are no settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PairsError {
+    /// Too many pairs, or a key or value that is too long.
+    #[error("settings are at most {MAX_SETTINGS} pairs of {MAX_KEY_BYTES} and {MAX_VALUE_BYTES} bytes")]
+    Size,
+    /// A key stands twice.
+    #[error("a key stands twice in the settings")]
+    Duplicate,
+}
+
+/// The first key on which two sides' settings differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key.
+    pub key: String,
+    /// This side's value, "(absent)" where it has none.
+    pub ours: String,
+    /// The other side's value, "(absent)" where it has none.
+    pub theirs: String,
+}
+
+impl Settings {
+    /// Takes a peer's pairs.
+    pub fn from_pairs(pairs: impl ExactSizeIterator<Item = (String, String)>) -> Result<Self, PairsError> {
+        if pairs.len() > MAX_SETTINGS {
+            return Err(PairsError::Size);
+        }
+        let mut map = BTreeMap::new();
+        for (key, value) in pairs {
+            if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+                return Err(PairsError::Size);
+            }
+            if map.insert(key, value).is_some() {
+                return Err(PairsError::Duplicate);
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// The pairs, sorted by key.
+    pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// SHA-256 over the length-prefixed keys and values in key order.
+    pub fn digest(&self) -> Digest {
+        Digest::of_parts(self.0.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
+    }
+
+    /// The first key, in order, whose value is not `theirs`.
+    pub fn difference(&self, theirs: &Self) -> Option<Difference> {
+        let absent = || "(absent)".to_string();
+        let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(theirs.0.keys()).collect();
+        keys.into_iter().find(|key| self.0.get(*key) != theirs.0.get(*key)).map(|key| Difference {
+            key: key.clone(),
+            ours: self.0.get(key).cloned().unwrap_or_else(absent),
+            theirs: theirs.0.get(key).cloned().unwrap_or_else(absent),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> RunSettings {
+        let parties = ["bank", "telecom"].map(|name| PartyName::new(name).unwrap());
+        RunSettings::new(parties.to_vec(), Task::Binary, 16, 30)
+    }
+
+    #[test]
+    fn a_difference_names_key_and_values() {
+        let ours = settings().to_settings();
+        assert_eq!(ours.difference(&ours), None);
+        let theirs = RunSettings { bits: 8, ..settings() }.to_settings();
+        assert_ne!(ours.digest(), theirs.digest());
+        let difference = ours.difference(&theirs).unwrap();
+        assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
+        let absent = ours.difference(&Settings::default()).unwrap();
+        assert_eq!(absent.theirs, "(absent)");
+    }
+
+    #[test]
+    fn a_run_whose_flips_were_drawn_from_content_is_told_from_another_run() {
+        let plain = settings();
+        let noisy = RunSettings { randomised_response: Some(2.0), ..settings() };
+        let digest = |settings: &RunSettings| settings.to_settings().digest().to_string();
+        assert!(plain.to_settings().pairs().all(|(key, _)| key != RESPONSE_DRAW));
+        let mut before = noisy.to_settings();
+        before.0.remove(RESPONSE_DRAW);
+        assert_eq!(noisy.check_digest(&digest(&noisy)), Ok(()));
+        let old = noisy.check_digest(&before.digest().to_string());
+        assert_eq!(old, Err(OtherSettings::DrawnFromContent));
+        assert_eq!(noisy.check_digest(&digest(&plain)), Err(OtherSettings::Unlike));
+        assert_eq!(plain.check_digest(&digest(&noisy)), Err(OtherSettings::Unlike));
+        let difference = noisy.to_settings().difference(&before).unwrap();
+        let told = (difference.key.as_str(), difference.ours.as_str(), difference.theirs.as_str());
+        assert_eq!(told, (RESPONSE_DRAW, "per-request", "(absent)"));
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        assert!(settings().check().is_ok());
+        let bad = [
+            RunSettings { bits: 0, ..settings() },
+            RunSettings { epochs: 0, ..settings() },
+            RunSettings { cycles: 0, ..settings() },
+            RunSettings { epochs: 10, cycles: 3, ..settings() },
+            RunSettings { batch_rows: 3, ..settings() },
+            RunSettings { batch_rows: 65_536, bits: 1024, ..settings() },
+            RunSettings {
+                parties: (0..64).map(|i| PartyName::new(format!("party-{i:010}")).unwrap()).collect(),
+                ..settings()
+            },
+            RunSettings { learning_rate: f64::NAN, ..settings() },
+            RunSettings { test_fraction: 0.95, ..settings() },
+            RunSettings { cohort_fraction: 0.0, ..settings() },
+            RunSettings { party_dropout: 1.0, ..settings() },
+            RunSettings { gradient_noise: Some(0.0), ..settings() },
+            RunSettings { gradient_noise: Some(f64::INFINITY), ..settings() },
+            RunSettings { randomised_response: Some(0.0), ..settings() },
+            RunSettings { randomised_response: Some(f64::NAN), ..settings() },
+            RunSettings { parties: vec![], ..settings() },
+            RunSettings { parties: vec![PartyName::new("a").unwrap(); 2], ..settings() },
+        ];
+        for settings in bad {
+            assert!(settings.check().is_err(), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn pairs_from_a_peer_have_limits() {
+        let many = (0..MAX_SETTINGS + 1).map(|i| (i.to_string(), String::new())).collect::<Vec<_>>();
+        assert_eq!(Settings::from_pairs(many.into_iter()), Err(PairsError::Size));
+        let twice = vec![("a".to_string(), "1".to_string()), ("a".to_string(), "2".to_string())];
+        assert_eq!(Settings::from_pairs(twice.into_iter()), Err(PairsError::Duplicate));
+    }
+}

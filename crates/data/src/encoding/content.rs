@@ -1,0 +1,295 @@
+//! What a column of a table holds: numbers, or categories as positions in a dictionary.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
+use crate::error::TableError;
+use crate::resolution::Resolution;
+use crate::source::number::{CellFault, category_text, check_number, parse_number, parse_text};
+
+/// Most categories of one column; a position among them is exact in an f32.
+pub const MAX_CATEGORIES: usize = 1 << 20;
+
+/// What stands in a table's matrix for a cell that is no value of its column, where its record alone is to be refused: a
+/// NaN that is no missing value.
+const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
+
+/// Whether a value of a table's matrix is none at all, not even a missing one.
+pub(crate) fn is_faulty(value: f32) -> bool {
+    value.to_bits() == FAULTY.to_bits()
+}
+
+/// What a column of a table's matrix holds.
+#[derive(Clone, PartialEq)]
+pub enum Content {
+    /// Numbers; NaN where one is missing.
+    Number,
+    /// Positions in this list of categories, in the order of their first records; NaN where one is missing.
+    Category(Vec<String>),
+}
+
+impl Content {
+    /// In a word.
+    pub fn kind(&self) -> ColumnType {
+        match self {
+            Self::Number => ColumnType::Number,
+            Self::Category(_) => ColumnType::Category,
+        }
+    }
+}
+
+/// A column in the making: its type is declared, or decided by its first value and then fixed.
+pub(crate) struct Column {
+    name: String,
+    missing: Missing,
+    faulty: Faulty,
+    content: Option<Building>,
+}
+
+enum Building {
+    Number(Resolution),
+    Category(HashMap<String, u32>),
+}
+
+impl Building {
+    fn of(kind: ColumnType) -> Self {
+        match kind {
+            ColumnType::Number => Self::Number(Resolution::default()),
+            ColumnType::Category => Self::Category(HashMap::new()),
+        }
+    }
+}
+
+impl Column {
+    pub(crate) fn new(name: &str, treatment: &Treatment) -> Self {
+        let content = treatment.kind(name).map(Building::of);
+        let (missing, faulty) = (treatment.missing(name), treatment.faulty);
+        Self { name: name.to_owned(), missing, faulty, content }
+    }
+
+    /// A column whose type is `kind`, unless another one is declared.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
+        let mut column = Self::new(name, treatment);
+        column.content.get_or_insert_with(|| Building::of(kind));
+        column
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the column holds, where that is decided.
+    #[cfg(feature = "sql")]
+    pub(crate) fn kind(&self) -> Option<ColumnType> {
+        self.content.as_ref().map(|content| match content {
+            Building::Number(_) => ColumnType::Number,
+            Building::Category(_) => ColumnType::Category,
+        })
+    }
+
+    /// What the column holds, in words for an error.
+    pub(crate) fn expected(&self) -> &'static str {
+        match self.content {
+            Some(Building::Category(_)) => "a category",
+            Some(Building::Number(_)) | None => "a number",
+        }
+    }
+
+    /// A cell of text as a value of the matrix.
+    pub(crate) fn push_cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
+        let value = self.cell(cell.trim_ascii(), treatment);
+        self.or_mark(value)
+    }
+
+    /// A number; in a column of categories its text is one.
+    pub(crate) fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
+        let value = match self.content.get_or_insert_with(|| Building::of(ColumnType::Number)) {
+            Building::Category(_) => self.category(&number.to_string()),
+            Building::Number(_) => self.number(number),
+        };
+        self.or_mark(value)
+    }
+
+    /// A number, or none where it is missing; NaN is missing where `null_values` says so.
+    #[cfg(feature = "sql")]
+    pub(crate) fn push_option(
+        &mut self,
+        number: Option<f64>,
+        treatment: &Treatment,
+    ) -> Result<f32, CellFault> {
+        match number.filter(|number| !(number.is_nan() && treatment.is_null(b"NaN"))) {
+            Some(number) => self.push_number(number),
+            None => self.push_missing(),
+        }
+    }
+
+    /// A missing value.
+    pub(crate) fn push_missing(&self) -> Result<f32, CellFault> {
+        self.or_mark(self.missing())
+    }
+
+    /// What a fault is, where it stops its record alone.
+    fn or_mark(&self, value: Result<f32, CellFault>) -> Result<f32, CellFault> {
+        match self.faulty {
+            Faulty::Refuse => value,
+            Faulty::Mark => Ok(value.unwrap_or(FAULTY)),
+        }
+    }
+
+    fn cell(&mut self, cell: &[u8], treatment: &Treatment) -> Result<f32, CellFault> {
+        if treatment.is_null(cell) {
+            return self.missing();
+        }
+        match &self.content {
+            None => match parse_number(cell) {
+                Err(CellFault::NotANumber) => self.category(parse_text(cell)?),
+                number => {
+                    self.content = Some(Building::of(ColumnType::Number));
+                    self.number(number?)
+                }
+            },
+            Some(Building::Number(_)) => self.number(parse_number(cell)?),
+            Some(Building::Category(_)) => self.category(parse_text(cell)?),
+        }
+    }
+
+    fn missing(&self) -> Result<f32, CellFault> {
+        match self.missing {
+            Missing::Error => Err(CellFault::Empty),
+            Missing::Fill => Ok(f32::NAN),
+        }
+    }
+
+    fn number(&mut self, number: f64) -> Result<f32, CellFault> {
+        let number = check_number(number)?;
+        if let Some(Building::Number(resolution)) = &mut self.content {
+            resolution.see(number);
+        }
+        Ok(number as f32)
+    }
+
+    fn category(&mut self, text: &str) -> Result<f32, CellFault> {
+        match self.content.get_or_insert_with(|| Building::of(ColumnType::Category)) {
+            Building::Number(_) => Err(CellFault::NotANumber),
+            Building::Category(seen) => {
+                let text = category_text(text);
+                if let Some(code) = seen.get(text) {
+                    return Ok(*code as f32);
+                }
+                if seen.len() == MAX_CATEGORIES {
+                    return Err(CellFault::TooManyCategories);
+                }
+                let code = seen.len() as u32; // below MAX_CATEGORIES
+                seen.insert(text.to_owned(), code);
+                Ok(code as f32)
+            }
+        }
+    }
+
+    /// What the column came to hold; a column without any value is one of numbers.
+    ///
+    /// # Errors
+    /// When many of its numbers fall together in 32 bits, and faults are refused.
+    pub(crate) fn finish(self) -> Result<Content, TableError> {
+        match self.content {
+            Some(Building::Category(seen)) => {
+                let mut names = vec![String::new(); seen.len()];
+                seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
+                Ok(Content::Category(names))
+            }
+            Some(Building::Number(resolution)) => match resolution.lost() {
+                Some((distinct, left)) if self.faulty == Faulty::Refuse => {
+                    Err(TableError::Collapsed { column: self.name, distinct, left })
+                }
+                _ => Ok(Content::Number),
+            },
+            None => Ok(Content::Number),
+        }
+    }
+}
+
+/// Shows no category: they are private data.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number => f.write_str("numbers"),
+            Self::Category(names) => write!(f, "{} categories", names.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(treatment: &Treatment, cells: &[&str]) -> (Result<Vec<f32>, CellFault>, Content) {
+        let mut column = Column::new("a", treatment);
+        let values = cells.iter().map(|cell| column.push_cell(cell.as_bytes(), treatment)).collect();
+        (values, column.finish().unwrap())
+    }
+
+    #[test]
+    fn the_first_value_decides_the_type() {
+        let treatment = Treatment { missing: Missing::Fill, ..Treatment::default() };
+        let (values, content) = column(&treatment, &["", " 2 ", "3"]);
+        assert!(values.unwrap()[0].is_nan());
+        assert_eq!(content, Content::Number);
+        let (values, content) = column(&treatment, &["b", "7", "b"]);
+        assert_eq!(values, Ok(vec![0.0, 1.0, 0.0]));
+        assert_eq!(content, Content::Category(vec!["b".into(), "7".into()]));
+        assert_eq!(column(&treatment, &["7", "b"]).0, Err(CellFault::NotANumber));
+        assert_eq!(column(&treatment, &["inf"]).0, Err(CellFault::NotFinite));
+    }
+
+    #[test]
+    fn declared_types_and_markers_of_missing_values_come_first() {
+        let types = toml::from_str("a = \"category\"").unwrap();
+        let treatment = Treatment { types, null_values: vec!["NA".into()], ..Treatment::default() };
+        let (values, content) = column(&treatment, &["2", "1", "2"]);
+        assert_eq!(values, Ok(vec![0.0, 1.0, 0.0]));
+        assert_eq!(content.kind(), ColumnType::Category);
+        assert_eq!(column(&treatment, &["2", "NA"]).0, Err(CellFault::Empty));
+        assert_eq!(format!("{content:?}"), "2 categories");
+    }
+
+    #[test]
+    fn numbers_that_fall_together_in_32_bits_are_refused_and_named() {
+        let treatment = Treatment::default();
+        let pushed = |from: f64, treatment: &Treatment| {
+            let mut column = Column::new("since", treatment);
+            for second in 0..100 {
+                let cell = (from + f64::from(second)).to_string();
+                column.push_cell(cell.as_bytes(), treatment).unwrap();
+            }
+            column.finish()
+        };
+        let message = pushed(1.7e9, &treatment).unwrap_err().to_string();
+        assert!(message.contains("\"since\": 100 distinct numbers become 2 in 32 bits"), "{message}");
+        assert!(!message.contains("1700"), "{message}");
+        assert!(pushed(1.7e7, &treatment).is_err() && pushed(1.6e7, &treatment).is_ok());
+        let types = toml::from_str("since = \"category\"").unwrap();
+        assert!(pushed(1.7e9, &Treatment { types, ..treatment }).is_ok());
+    }
+
+    #[test]
+    fn a_number_is_one_category_however_it_is_written() {
+        let types = toml::from_str("a = \"category\"").unwrap();
+        let treatment = Treatment { types, ..Treatment::default() };
+        let (values, content) = column(&treatment, &["1.0", "1", "01", "+1", "x"]);
+        assert_eq!(values, Ok(vec![0.0, 0.0, 1.0, 0.0, 2.0]));
+        assert_eq!(content, Content::Category(vec!["1".into(), "01".into(), "x".into()]));
+    }
+
+    #[test]
+    fn what_is_marked_is_no_missing_value() {
+        let treatment = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+        let (values, _) = column(&treatment, &["1", "", "x"]);
+        let faulty: Vec<bool> = values.unwrap().into_iter().map(is_faulty).collect();
+        assert_eq!(faulty, [false, true, true]);
+        let filled = Treatment { missing: Missing::Fill, ..treatment };
+        let missing = column(&filled, &["1", ""]).0.unwrap()[1];
+        assert!(missing.is_nan() && !is_faulty(missing));
+    }
+}

@@ -1,0 +1,200 @@
+//! One row of a table to one row of numbers, as an [`Encoding`] says.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::encoding::content::{Content, is_faulty};
+use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::scale::Scaler;
+use crate::encoding::treatment::{Faulty, Treatment, Unseen};
+use crate::encoding::{Encoding, Fitted, FittedColumn, Noted, kind_differs, positions};
+use crate::source::number::category_text;
+
+/// An encoding made ready for the dictionaries of one table.
+pub(crate) struct RowEncoder<'a> {
+    steps: Vec<Step<'a>>,
+    width: usize,
+    faulty: Faulty,
+}
+
+struct Step<'a> {
+    name: &'a str,
+    unseen: Unseen,
+    kind: StepKind<'a>,
+}
+
+enum StepKind<'a> {
+    Number {
+        scaler: &'a Scaler,
+        fill: Option<f32>,
+        missed: bool,
+    },
+    /// What becomes of each category of the table's dictionary, and of a missing one; one column a category, or none.
+    Category {
+        slots: Vec<Slot>,
+        missing: Slot,
+        one_hot: Option<usize>,
+    },
+}
+
+/// Where a category goes.
+#[derive(Clone, Copy)]
+enum Slot {
+    /// A position of its own.
+    At(u32),
+    /// Too rare in training for one.
+    Rare,
+    /// No training row had it.
+    New,
+}
+
+impl<'a> RowEncoder<'a> {
+    pub(crate) fn new(
+        encoding: &'a Encoding,
+        names: &[String],
+        contents: &[Content],
+        treatment: &Treatment,
+    ) -> Result<Self, PreprocessError> {
+        check_names(&encoding.columns, names)?;
+        let step = |(FittedColumn { name, fitted }, content): (&'a FittedColumn, &Content)| {
+            let kind = StepKind::of(fitted, content)
+                .ok_or_else(|| kind_differs(name, fitted.kind(), content.kind()))?;
+            Ok(Step { name, unseen: treatment.unseen(name), kind })
+        };
+        let steps =
+            encoding.columns.iter().zip(contents).map(step).collect::<Result<_, PreprocessError>>()?;
+        Ok(Self { steps, width: encoding.width(), faulty: treatment.faulty })
+    }
+
+    /// Columns of the result.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether rows without missing values stay as they are.
+    pub(crate) fn is_identity(&self) -> bool {
+        let same = |step: &Step| matches!(step.kind, StepKind::Number { scaler, missed: false, .. } if scaler.is_identity());
+        self.steps.iter().all(same)
+    }
+
+    /// Appends the row of this `number`, from 0. One that cannot be encoded is an error, or zeros and noted.
+    pub(crate) fn row(
+        &self,
+        number: usize,
+        raw: &[f32],
+        into: &mut Vec<f32>,
+        noted: &mut Noted,
+    ) -> Result<(), PreprocessError> {
+        let start = into.len();
+        match self.append(number, raw, into) {
+            Err(_) if self.faulty == Faulty::Mark => {
+                into.truncate(start);
+                into.resize(start + self.width, 0.0);
+                noted.faulty.push(number as u32); // rows are counted by u32
+            }
+            unseen => noted.unseen += unseen?,
+        }
+        Ok(())
+    }
+
+    /// How many of the row's values no training row had.
+    fn append(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<u64, PreprocessError> {
+        let mut unseen = 0;
+        for (step, &value) in self.steps.iter().zip(raw) {
+            if is_faulty(value) {
+                return Err(step.refused(number, true));
+            }
+            match &step.kind {
+                StepKind::Number { scaler, fill, missed } => {
+                    let missing = value.is_nan();
+                    let refused = || step.refused(number, true);
+                    if missing && !missed {
+                        if step.unseen == Unseen::Error {
+                            return Err(refused());
+                        }
+                        unseen += 1;
+                    }
+                    let value = if missing { fill.ok_or_else(refused)? } else { value };
+                    into.push(scaler.apply(value));
+                    if *missed {
+                        into.push(f32::from(u8::from(missing)));
+                    }
+                }
+                StepKind::Category { slots, missing, one_hot } => {
+                    let slot = if value.is_nan() { *missing } else { slots[value as usize] };
+                    if matches!(slot, Slot::New) {
+                        if step.unseen == Unseen::Error {
+                            return Err(step.refused(number, value.is_nan()));
+                        }
+                        unseen += 1;
+                    }
+                    let at = if let Slot::At(at) = slot { Some(at) } else { None };
+                    match one_hot {
+                        Some(count) => {
+                            into.extend(
+                                (0..*count as u32).map(|other| f32::from(u8::from(Some(other) == at))),
+                            );
+                        }
+                        None => into.push(at.map_or(0.0, |at| (at + 1) as f32)),
+                    }
+                }
+            }
+        }
+        Ok(unseen)
+    }
+}
+
+impl Step<'_> {
+    fn refused(&self, number: usize, missing: bool) -> PreprocessError {
+        let (column, record) = (self.name.to_owned(), number + 1);
+        if missing {
+            PreprocessError::NewMissing { column, record }
+        } else {
+            PreprocessError::NewCategory { column, record }
+        }
+    }
+}
+
+impl<'a> StepKind<'a> {
+    /// `None` where the table's column is of another type.
+    fn of(fitted: &'a Fitted, content: &Content) -> Option<Self> {
+        match (fitted, content) {
+            (Fitted::Number { fill, missed, scaler }, Content::Number) => {
+                Some(Self::Number { scaler, fill: *fill, missed: *missed })
+            }
+            (Fitted::Category { names, rare, missed, embedding }, Content::Category(found)) => {
+                let (known, rare) = (positions(names), rare.iter().map(|name| category_text(name)).collect());
+                let slots = found.iter().map(|name| Slot::of(name, &known, &rare)).collect();
+                let missing = if *missed { Slot::At(names.len() as u32) } else { Slot::New };
+                let count = names.len() + usize::from(*missed);
+                Some(Self::Category { slots, missing, one_hot: embedding.is_none().then_some(count) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Slot {
+    fn of(name: &str, known: &HashMap<&str, u32>, rare: &HashSet<&str>) -> Self {
+        match known.get(name) {
+            Some(at) => Self::At(*at),
+            None if rare.contains(name) => Self::Rare,
+            None => Self::New,
+        }
+    }
+}
+
+/// The same columns in the same order.
+fn check_names(fitted: &[FittedColumn], found: &[String]) -> Result<(), PreprocessError> {
+    let expected: Vec<&str> = fitted.iter().map(|column| column.name.as_str()).collect();
+    if expected.iter().eq(found.iter()) {
+        return Ok(());
+    }
+    let lacking = expected.iter().find(|name| !found.iter().any(|found| found == *name));
+    let extra = found.iter().find(|name| !expected.contains(&name.as_str()));
+    let problem = match (lacking, extra) {
+        (Some(name), _) => format!("column {name:?} is missing"),
+        (None, Some(name)) => format!("column {name:?} was not there"),
+        (None, None) => "they are in another order".to_owned(),
+    };
+    Err(PreprocessError::Columns { problem })
+}

@@ -1,0 +1,384 @@
+//! Why a table could not be loaded, and where: file, line and column, never the cell itself.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::csv_text::CsvFault;
+use crate::ids::list::WAYS_OF_WRITING;
+use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
+use crate::source::idx::format::IdxError;
+use crate::source::images::ImageError;
+use crate::source::npy::format::NpyError;
+use crate::source::number::CellFault;
+use crate::source::png::folder::PngError;
+use crate::source::sql::SqlError;
+
+/// A line of a text file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// The line on which the record begins; the header is line 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.path.display(), self.line)
+    }
+}
+
+/// Why a table could not be loaded. Messages name places and columns, never values or ids.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The configuration names no file.
+    #[error("`paths` is empty, expected at least one file; name the files to read")]
+    NoPaths,
+    /// A file is missing or not readable.
+    #[error("cannot open {}: {reason}; check `paths` and the file's permissions", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: io::Error,
+    },
+    /// A file opened and then failed, for instance a damaged gzip file.
+    #[error("cannot read {} to its end: {reason}; the file may be damaged", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's or decompressor's reason.
+        reason: io::Error,
+    },
+    /// The text of a CSV file is not as RFC 4180 has it.
+    #[error("{place}: {fault}")]
+    Csv {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        fault: CsvFault,
+    },
+    /// The file is UTF-16, as spreadsheets write "Unicode text".
+    #[error("{} is UTF-16, expected UTF-8; save it as UTF-8", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header stands among the records.
+    #[error("{place}: the header again, as where files were put together; remove this line")]
+    HeaderAgain {
+        /// Where.
+        place: Place,
+    },
+    /// The configuration names a column that the header lacks.
+    #[error("{} has no column {name:?}, which `{setting}` names; {help}", path.display())]
+    UnknownColumn {
+        /// The file.
+        path: PathBuf,
+        /// The setting that names the column.
+        setting: &'static str,
+        /// The name, as configured.
+        name: String,
+        /// Where close names are: never a name, since without a header they are cells.
+        help: String,
+    },
+    /// A file is of another kind than text with commas.
+    #[error("{} is {what}, expected text with commas between its cells; {remedy}", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Cells are not separated by commas.
+    #[error(
+        "the first line of {} has {found} between its cells, expected commas; save it as CSV with commas between \
+         cells, and with points in numbers", path.display()
+    )]
+    OtherSeparator {
+        /// The file.
+        path: PathBuf,
+        /// What stands between cells.
+        found: &'static str,
+    },
+    /// The first line holds numbers, so that it is probably a record.
+    #[error(
+        "the first line of {} looks like a record, expected a header with the names of the \
+         columns; add one as the first line (names that are numbers must count up: 0, 1, 2)",
+        path.display()
+    )]
+    HeaderLooksLikeData {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing tells whether the first line names columns.
+    #[error(
+        "nothing tells whether the first line of {} is a header or a record: no name is one of an id, and none is a word \
+         over numbers; write a header as the first line, with the name id over the ids", path.display()
+    )]
+    HeaderUnclear {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cell is not UTF-8.
+    #[error("{place}, column {number} (from 1): bytes that are not UTF-8; save the file as UTF-8")]
+    NotText {
+        /// Where.
+        place: Place,
+        /// Which column, counted from 1.
+        number: usize,
+    },
+    /// A column's name is not UTF-8.
+    #[error("the name of column {number} of {} is not UTF-8; save the file as UTF-8", path.display())]
+    HeaderText {
+        /// The file.
+        path: PathBuf,
+        /// Which column, counted from 1.
+        number: usize,
+    },
+    /// Two columns have one name.
+    #[error(
+        "columns {first} and {second} of {} have the same name, expected each name once; \
+         rename one in the header", path.display()
+    )]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The first such column, counted from 1.
+        first: usize,
+        /// The next such column, counted from 1.
+        second: usize,
+    },
+    /// A column to be loaded has no name (an exported row number, often).
+    #[error(
+        "column {number} of {} has no name; name it in the header, or leave it out by adding \"\" \
+         to `ignore`", path.display()
+    )]
+    UnnamedColumn {
+        /// The file.
+        path: PathBuf,
+        /// Which column, counted from 1.
+        number: usize,
+    },
+    /// A later file of `paths` has another header than the first.
+    #[error(
+        "the header of {} is not that of {}: column {number} differs ({found} columns, expected \
+         {expected}); files in `paths` must have the same columns in the same order",
+        path.display(), first.display()
+    )]
+    HeaderDiffers {
+        /// The file.
+        path: PathBuf,
+        /// The file whose header counts.
+        first: PathBuf,
+        /// The first column that differs, counted from 1.
+        number: usize,
+        /// Columns in the first file.
+        expected: usize,
+        /// Columns in this file.
+        found: usize,
+    },
+    /// The settings `id`, `columns` and `ignore` contradict each other.
+    #[error("column {name:?} {problem}; name it once, in one of `id`, `columns` and `ignore`")]
+    ColumnNamedTwice {
+        /// The name, as configured.
+        name: String,
+        /// Which settings name it.
+        problem: &'static str,
+    },
+    /// Nothing but ids (and ignored columns) remains.
+    #[error(
+        "{} has no column left to load after `id` and `ignore`, expected at least one", path.display()
+    )]
+    NoColumns {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a header and nothing below, or nothing at all.
+    #[error("{} holds no records, expected at least one; check that this is the right file", path.display())]
+    Empty {
+        /// The first file.
+        path: PathBuf,
+    },
+    /// A record has another number of cells than the header.
+    #[error(
+        "{place}: {found} cells, expected {expected} as in the header; look for a missing or \
+         unquoted comma"
+    )]
+    Ragged {
+        /// Where.
+        place: Place,
+        /// Cells in the header.
+        expected: usize,
+        /// Cells in the record.
+        found: usize,
+    },
+    /// A cell is no value of its column's type.
+    #[error("{place}, column {column:?}: expected {expected}, found {fault}; {}", fault.remedy())]
+    Cell {
+        /// Where.
+        place: Place,
+        /// The column's name.
+        column: String,
+        /// What the column holds.
+        expected: &'static str,
+        /// What is wrong with the cell.
+        fault: CellFault,
+    },
+    /// Numbers of a column are too close together for 32 bits.
+    #[error(
+        "column {column:?}: {distinct} distinct numbers become {left} in 32 bits, as those of identifiers and time stamps; subtract \
+         a constant from them, declare the column a category in [types], or list it in `ignore`"
+    )]
+    Collapsed {
+        /// The column's name.
+        column: String,
+        /// Distinct numbers that were seen.
+        distinct: usize,
+        /// How many of them are left.
+        left: usize,
+    },
+    /// A record has no usable id.
+    #[error("{place}, column {column:?}: expected a record id, found {fault}; every record needs one")]
+    BadId {
+        /// Where.
+        place: Place,
+        /// The id column's name.
+        column: String,
+        /// What is wrong with the cell.
+        fault: CellFault,
+    },
+    /// A list names records that nothing is known of.
+    #[error(
+        "{count} ids name no record that anything is kept of, the first at {first}; {otherwise} of them are there in another \
+         way of writing ({WAYS_OF_WRITING}); correct the list, nothing was done"
+    )]
+    UnknownIds {
+        /// How many.
+        count: u64,
+        /// How many of them are there in another way of writing.
+        otherwise: u64,
+        /// Where the first is.
+        first: Place,
+    },
+    /// Some ids occur more than once.
+    #[error(
+        "{count} records repeat the id of an earlier record, expected every id once; the first \
+         pair is at {first} and {second}; keep one of each"
+    )]
+    DuplicateIds {
+        /// How many records repeat an earlier id.
+        count: u64,
+        /// Where the first repeated id occurs first.
+        first: Place,
+        /// Where it occurs again.
+        second: Place,
+    },
+    /// An order file is none, or damaged.
+    #[error("{} is no order file: {reason}; restore a copy of it, or align again", path.display())]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The files are not those that the holders agreed on.
+    #[error(
+        "the table has changed since {} was written; align again, or restore it",
+        order.display()
+    )]
+    ChangedSince {
+        /// The order file.
+        order: PathBuf,
+    },
+    /// Records of the agreed order are not in the table.
+    #[error(
+        "the table lacks {lacking} of the {agreed} records that the holders agreed on; align again, or restore the files"
+    )]
+    LacksRecords {
+        /// How many it lacks.
+        lacking: usize,
+        /// How many there are.
+        agreed: usize,
+    },
+    /// The table is beyond this crate's limits.
+    #[error(
+        "{} brings the table to {rows} rows of {columns} columns, expected at most {MAX_ROWS} rows, \
+         {MAX_COLUMNS} columns and {MAX_VALUES} values; select fewer columns or split the records",
+        path.display()
+    )]
+    TooLarge {
+        /// The file that goes over the limit.
+        path: PathBuf,
+        /// Rows, up to and with this file.
+        rows: u64,
+        /// Columns to load.
+        columns: u64,
+    },
+    /// The machine has no room for the table.
+    #[error("no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns")]
+    OutOfMemory {
+        /// Values asked for.
+        values: u64,
+    },
+    /// A cache cannot be written or read.
+    #[error("the cache {}: {reason}; check its folder and the room on its disk, or remove it", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file was written while it was read.
+    #[error("{} or a file beside it changed while it was read; try again when nobody writes to them", path.display())]
+    ChangedWhileRead {
+        /// The first file.
+        path: PathBuf,
+    },
+    /// A source that no cache holds.
+    #[error(
+        "cache is for tables of format \"csv\" and \"sql\"; images and arrays are read into memory: leave it out"
+    )]
+    NotCached,
+    /// `image` does not fit the columns.
+    #[error(
+        "`image` has {channels} channels of {height} x {width}, expected their product to be the \
+         {columns} columns loaded; correct `image`, `columns` or `ignore`"
+    )]
+    ImageShape {
+        /// Channels, as configured.
+        channels: usize,
+        /// Rows of pixels, as configured.
+        height: usize,
+        /// Pixels in a row, as configured.
+        width: usize,
+        /// Columns that are loaded.
+        columns: usize,
+    },
+    /// A Parquet file is not what it should be.
+    #[error("{}: {reason}; check `paths`, or write the file again", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Images do not fit together, or not what is asked of them.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A NumPy file is not what it should be.
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    /// A folder of PNG images is not what it should be.
+    #[error(transparent)]
+    Png(#[from] PngError),
+    /// An IDX file is not what it should be.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    /// A query gave no table.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}

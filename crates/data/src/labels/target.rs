@@ -1,0 +1,130 @@
+//! Each record's target, from the texts or bytes of its labels.
+
+use std::fmt;
+
+use crate::labels::classes::ClassColumn;
+use hashvfl_core::Task;
+
+use crate::labels::LabelError;
+use crate::resolution::Resolution;
+use crate::source::number::{CellFault, parse_number, parse_text, stands_for_missing};
+
+/// One target for each record.
+#[derive(Clone, PartialEq)]
+pub enum Target {
+    /// Classes, for [`Task::Binary`] and [`Task::Multiclass`].
+    Classes {
+        /// The classes' names, by value when all are whole numbers, otherwise by letters.
+        names: Vec<String>,
+        /// Each record's position in `names`.
+        index: Vec<u32>,
+    },
+    /// Finite numbers, for [`Task::Regression`].
+    Real(Vec<f32>),
+}
+
+impl Target {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { index, .. } => index.len(),
+            Self::Real(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A target in the making.
+pub(crate) enum TargetColumn {
+    Classes(ClassColumn),
+    Real(Vec<f32>, Resolution),
+}
+
+impl TargetColumn {
+    pub(crate) fn new(task: Task) -> Self {
+        match task {
+            Task::Binary | Task::Multiclass => Self::Classes(ClassColumn::default()),
+            Task::Regression => Self::Real(Vec::new(), Resolution::default()),
+        }
+    }
+
+    pub(crate) fn expected(&self) -> &'static str {
+        match self {
+            Self::Classes(_) => "a class",
+            Self::Real(..) => "a number",
+        }
+    }
+
+    /// Adds one record's label; false when it is one class too many. What stands for a missing value is an empty cell.
+    pub(crate) fn push(&mut self, cell: &[u8]) -> Result<bool, CellFault> {
+        let text = parse_text(cell)?;
+        if stands_for_missing(text) {
+            return Err(CellFault::Empty);
+        }
+        match self {
+            Self::Classes(classes) => Ok(classes.push(text)),
+            Self::Real(values, resolution) => {
+                let number = parse_number(cell)?;
+                resolution.see(number);
+                values.push(number as f32);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Adds one record's label; a byte has too few values for too many classes.
+    pub(crate) fn push_byte(&mut self, label: u8) {
+        match self {
+            Self::Classes(classes) => {
+                classes.push(&label.to_string());
+            }
+            Self::Real(values, _) => values.push(f32::from(label)),
+        }
+    }
+
+    /// What a person is to be told of ways of writing that were taken for one class.
+    pub(crate) fn note(&self) -> Option<String> {
+        let Self::Classes(classes) = self else { return None };
+        let (written, distinct) = (classes.written(), classes.distinct());
+        (written > distinct).then(|| {
+            format!("{distinct} classes are written in {written} ways: numbers of one value are one class")
+        })
+    }
+
+    pub(crate) fn finish(self, task: Task) -> Result<Target, LabelError> {
+        let classes = match self {
+            Self::Classes(classes) => classes,
+            Self::Real(values, resolution) => {
+                return match resolution.lost() {
+                    Some((distinct, left)) => Err(LabelError::Collapsed { distinct, left }),
+                    None => Ok(Target::Real(values)),
+                };
+            }
+        };
+        let (names, index) = classes.finish();
+        let (fits, expected) = match task {
+            Task::Binary => (names.len() == 2, "exactly 2 for task = \"binary\""),
+            Task::Multiclass | Task::Regression => (names.len() >= 2, "at least 2 for task = \"multiclass\""),
+        };
+        if !fits {
+            return Err(LabelError::ClassCount { expected, found: names.len() });
+        }
+        Ok(Target::Classes { names, index })
+    }
+}
+
+/// Shows sizes only: labels are private data.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Classes { names, index } => {
+                write!(f, "{} records of {} classes", index.len(), names.len())
+            }
+            Self::Real(values) => write!(f, "{} records of numbers", values.len()),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! CSV files that share one header, record by record, each with the line it begins on.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, Reader};
+
+use crate::csv_text::{csv_error, open_csv};
+use crate::error::{Place, TableError};
+use crate::limits::check_size;
+use crate::source::input;
+
+/// Where a record begins; cheap, and made a [`Place`] only for an error.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) line: u64,
+}
+
+impl Spot<'_> {
+    pub(crate) fn place(&self) -> Place {
+        Place { path: self.path.to_owned(), line: self.line }
+    }
+}
+
+/// One or more CSV files with the same header.
+pub(crate) struct CsvFiles<'a> {
+    paths: &'a [PathBuf],
+    names: Vec<String>,
+}
+
+impl<'a> CsvFiles<'a> {
+    /// Reads the first file's header.
+    pub(crate) fn open(paths: &'a [PathBuf]) -> Result<Self, TableError> {
+        let first = paths.first().ok_or(TableError::NoPaths)?;
+        let names = read_header(first, &mut open_csv(first)?)?;
+        Ok(Self { paths, names })
+    }
+
+    /// The file whose header counts.
+    pub(crate) fn first_path(&self) -> &'a Path {
+        &self.paths[0] // `open` has refused an empty list
+    }
+
+    /// The names of all columns, without the spaces around them.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// An upper bound of the number of records, by counting lines.
+    pub(crate) fn records_at_most(&self) -> Result<u64, TableError> {
+        input::count_all_lines(self.paths)
+    }
+
+    /// Fails when a name occurs twice.
+    pub(crate) fn check_names_differ(&self) -> Result<(), TableError> {
+        let mut seen = HashMap::new();
+        for (position, name) in self.names.iter().enumerate() {
+            if let Some(earlier) = seen.insert(name, position) {
+                return Err(TableError::DuplicateColumn {
+                    path: self.first_path().to_owned(),
+                    first: earlier + 1,
+                    second: position + 1,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands every record of every file to `visit`, in order; each has a cell for each name.
+    pub(crate) fn visit<E: From<TableError>>(
+        &self,
+        mut visit: impl FnMut(Spot<'_>, &ByteRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut record = ByteRecord::new();
+        let mut records: u64 = 0;
+        for path in self.paths {
+            let mut reader = open_csv(path)?;
+            self.check_header(path, &read_header(path, &mut reader)?)?;
+            loop {
+                let next_line = reader.position().line();
+                if !read_record(path, &mut reader, &mut record)? {
+                    break;
+                }
+                // The terminator has been consumed; line breaks inside quoted cells count too.
+                let after = reader.position().line();
+                let line = after.saturating_sub(1 + count_breaks(&record));
+                let spot = Spot { path, line: line.max(next_line) };
+                if self.repeats_header(&record) {
+                    return Err(E::from(TableError::HeaderAgain { place: spot.place() }));
+                }
+                if record.len() != self.names.len() {
+                    return Err(E::from(TableError::Ragged {
+                        place: spot.place(),
+                        expected: self.names.len(),
+                        found: record.len(),
+                    }));
+                }
+                records += 1;
+                check_size(path, records, 1)?;
+                visit(spot, &record)?;
+            }
+        }
+        if records == 0 {
+            return Err(E::from(TableError::Empty { path: self.first_path().to_owned() }));
+        }
+        Ok(())
+    }
+
+    /// Whether a record is the header once more, as where files were put together.
+    fn repeats_header(&self, record: &ByteRecord) -> bool {
+        let cells = record.iter().map(|cell| cell.trim_ascii());
+        record.len() == self.names.len() && cells.eq(self.names.iter().map(String::as_bytes))
+    }
+
+    fn check_header(&self, path: &Path, found: &[String]) -> Result<(), TableError> {
+        if found == self.names {
+            return Ok(());
+        }
+        let same = self.names.iter().zip(found).take_while(|(a, b)| a == b);
+        Err(TableError::HeaderDiffers {
+            path: path.to_owned(),
+            first: self.first_path().to_owned(),
+            number: same.count() + 1,
+            expected: self.names.len(),
+            found: found.len(),
+        })
+    }
+}
+
+fn read_header(path: &Path, reader: &mut Reader<Box<dyn Read>>) -> Result<Vec<String>, TableError> {
+    let mut record = ByteRecord::new();
+    if !read_record(path, reader, &mut record)? {
+        return Err(TableError::Empty { path: path.to_owned() });
+    }
+    let mut names = Vec::with_capacity(record.len());
+    for (position, cell) in record.iter().enumerate() {
+        let name = std::str::from_utf8(cell)
+            .map_err(|_| TableError::HeaderText { path: path.to_owned(), number: position + 1 })?;
+        names.push(name.trim_start_matches('\u{feff}').trim().to_owned());
+    }
+    Ok(names)
+}
+
+/// The next record that is not a blank line; false at the end.
+fn read_record(
+    path: &Path,
+    reader: &mut Reader<Box<dyn Read>>,
+    record: &mut ByteRecord,
+) -> Result<bool, TableError> {
+    loop {
+        let more = reader.read_byte_record(record).map_err(|error| csv_error(path, error))?;
+        let is_blank = record.len() == 1 && record[0].trim_ascii().is_empty();
+        if !more || !is_blank {
+            return Ok(more);
+        }
+    }
+}
+
+fn count_breaks(record: &ByteRecord) -> u64 {
+    let bytes = record.as_slice().iter();
+    bytes.filter(|&&byte| byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines on which the records of a file with this text begin.
+    fn lines_of(text: &str) -> Vec<u64> {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a.csv")];
+        std::fs::write(&paths[0], text).unwrap();
+        let mut lines = Vec::new();
+        let files = CsvFiles::open(&paths).unwrap();
+        files
+            .visit::<TableError>(|spot, _| {
+                lines.push(spot.line);
+                Ok(())
+            })
+            .unwrap();
+        lines
+    }
+
+    #[test]
+    fn lines_are_right_whatever_ends_them() {
+        for (text, expected) in [
+            ("id,a\n1,2\n3,4\n", vec![2, 3]),
+            ("id,a\n1,2\n3,4", vec![2, 3]),
+            ("id,a\r\n1,2\r\n3,4\r\n", vec![2, 3]),
+            ("id,a\r\n1,2\r\n3,4", vec![2, 3]),
+            ("id,a\n\n1,2\n\n\n3,4\n\n", vec![3, 6]),
+            ("id,a\r\n\r\n1,2\r\n\r\n3,4", vec![3, 5]),
+            ("id,a\n\"x\ny\",2\n3,4", vec![2, 4]),
+            ("id,a\n1,\"x\ny\"\n3,4", vec![2, 4]),
+            ("id,a\n1,\"2\"\r\n3,\"4\"", vec![2, 3]),
+        ] {
+            assert_eq!(lines_of(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_right_beyond_one_buffer() {
+        let rows = 50_000;
+        let text: String = (0..rows).map(|row| format!("{row},{row}\r\n")).collect();
+        let expected: Vec<u64> = (2..rows + 2).collect();
+        assert_eq!(lines_of(&format!("id,a\r\n{text}")), expected);
+    }
+
+    #[test]
+    fn a_header_among_records_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a.csv")];
+        std::fs::write(&paths[0], "id,a\n1,2\nid, a\n3,4\n").unwrap();
+        let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
+        let message = read.unwrap_err().to_string();
+        assert!(message.contains("line 3") && message.contains("header again"), "{message}");
+    }
+
+    #[test]
+    fn names_lose_the_byte_order_mark_and_spaces() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a.csv")];
+        std::fs::write(&paths[0], "\u{feff}\"id\", a ,b\r\n1,2,3\r\n").unwrap();
+        assert_eq!(CsvFiles::open(&paths).unwrap().names(), ["id", "a", "b"]);
+    }
+}

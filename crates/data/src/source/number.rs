@@ -1,0 +1,184 @@
+//! One cell of text to one number that is finite in 32 bits.
+
+use std::fmt;
+
+/// Whole numbers below this are exact in 64 bits of a float.
+pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
+/// Texts that usually stand for a missing value, in letters of any case.
+const MISSING: [&str; 14] =
+    ["NA", "N/A", "N.A.", "#N/A", "#NA", "<NA>", "NaN", "NULL", "None", "?", "-", "--", ".", "missing"];
+
+/// What is wrong with a cell. It says the kind of fault, never the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellFault {
+    /// A missing value: no text, only spaces, or what stands for it.
+    Empty,
+    /// Text that is no number; a marker of a missing value such as `NA` is one.
+    NotANumber,
+    /// NaN, infinite, or too large for 32 bits.
+    NotFinite,
+    /// A whole number of more digits than 64 bits of a float hold.
+    TooManyDigits,
+    /// A text that holds a line break or another control character, where an id belongs.
+    ControlCharacter,
+    /// Bytes that are no UTF-8 text.
+    NotUtf8,
+    /// One category more than a column may have.
+    TooManyCategories,
+    /// A value of a type that is neither number nor text.
+    OtherType,
+}
+
+impl CellFault {
+    /// What to do about a cell of a column.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Empty => "fill it, list the column in `ignore`, or set missing = \"fill\"",
+            Self::NotANumber => {
+                "clean the file, list the column in `ignore`, declare it a category in [types], or list what stands for a missing value in `null_values`"
+            }
+            Self::TooManyCategories => "list the column in `ignore`: it is an id or free text",
+            Self::TooManyDigits => {
+                "subtract a constant in the file, declare the column a category in [types], or list it in `ignore`"
+            }
+            Self::NotFinite | Self::NotUtf8 | Self::OtherType | Self::ControlCharacter => {
+                "clean the file, or list the column in `ignore`"
+            }
+        }
+    }
+}
+
+impl fmt::Display for CellFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "an empty cell",
+            Self::NotANumber => "text that is no number",
+            Self::NotFinite => "a value that is not finite in 32 bits",
+            Self::TooManyDigits => "a whole number of more digits than 64 bits hold",
+            Self::ControlCharacter => "a text with a line break or another control character",
+            Self::NotUtf8 => "bytes that are not UTF-8",
+            Self::TooManyCategories => "more categories than a column may have",
+            Self::OtherType => "a value that is neither number nor text",
+        })
+    }
+}
+
+/// The cell's text without the spaces around it; never empty.
+pub(crate) fn parse_text(cell: &[u8]) -> Result<&str, CellFault> {
+    let text = std::str::from_utf8(cell.trim_ascii()).map_err(|_| CellFault::NotUtf8)?;
+    if text.is_empty() {
+        return Err(CellFault::Empty);
+    }
+    Ok(text)
+}
+
+/// The text of an id's cell: one that a line of a list can hold.
+pub(crate) fn parse_id(cell: &[u8]) -> Result<&str, CellFault> {
+    let text = parse_text(cell)?;
+    // A byte-order mark is no control character, and as invisible.
+    if text.contains(|letter: char| letter.is_control() || letter == '\u{feff}') {
+        return Err(CellFault::ControlCharacter);
+    }
+    Ok(text)
+}
+
+/// The cell as a number that is finite in 32 bits.
+pub(crate) fn parse_number(cell: &[u8]) -> Result<f64, CellFault> {
+    let text = parse_text(cell)?;
+    let number = check_number(text.parse().map_err(|_| CellFault::NotANumber)?)?;
+    match text.parse::<i128>() {
+        Ok(whole) if number.abs() >= WHOLE && number as i128 != whole => Err(CellFault::TooManyDigits),
+        _ => Ok(number),
+    }
+}
+
+/// The number, where it is finite in 32 bits.
+pub(crate) fn check_number(number: f64) -> Result<f64, CellFault> {
+    if (number as f32).is_finite() { Ok(number) } else { Err(CellFault::NotFinite) }
+}
+
+/// A category's text in the one way that stands for its number: `1`, `1.0` and `+1` are one, and so are whole numbers that one
+/// program writes with a fraction of zeros and another without. `01` is a code and stays.
+pub(crate) fn category_text(text: &str) -> &str {
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+        _ => (unsigned, "0"),
+    };
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if is_whole && fraction.bytes().all(|digit| digit == b'0') { whole } else { text }
+}
+
+/// Whether a text, without the spaces around it, usually stands for a missing value.
+pub(crate) fn stands_for_missing(text: &str) -> bool {
+    MISSING.iter().any(|marker| marker.eq_ignore_ascii_case(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_become_numbers_or_faults() {
+        for (cell, expected) in [
+            (&b"1.5"[..], Ok(1.5)),
+            (b" -2 \r", Ok(-2.0)),
+            (b"1e3", Ok(1000.0)),
+            (b"", Err(CellFault::Empty)),
+            (b"  ", Err(CellFault::Empty)),
+            (b"?", Err(CellFault::NotANumber)),
+            (b"NA", Err(CellFault::NotANumber)),
+            (b"1,5", Err(CellFault::NotANumber)),
+            (b"NaN", Err(CellFault::NotFinite)),
+            (b"-inf", Err(CellFault::NotFinite)),
+            (b"1e39", Err(CellFault::NotFinite)),
+            (b"9007199254740993", Err(CellFault::TooManyDigits)),
+            (b"-9007199254740994", Ok(-9_007_199_254_740_994.0)),
+            (b"0.1", Ok(0.1)),
+            (b"\xff", Err(CellFault::NotUtf8)),
+        ] {
+            assert_eq!(parse_number(cell), expected, "{}", cell.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn ids_are_one_line_and_see_what_they_show() {
+        assert_eq!(parse_id(" k 7 ".as_bytes()), Ok("k 7"));
+        for text in ["a\nb", "a\tb", "\u{feff}a", "a\u{0}"] {
+            assert_eq!(parse_id(text.as_bytes()), Err(CellFault::ControlCharacter), "{text:?}");
+        }
+        assert_eq!(parse_id(b" "), Err(CellFault::Empty));
+    }
+
+    #[test]
+    fn what_stands_for_a_missing_value_does_so_in_any_case() {
+        for text in ["NA", "na", "n/a", "NaN", "null", "?", "-"] {
+            assert!(stands_for_missing(text), "{text}");
+        }
+        for text in ["Nathan", "0", "no", "nano", ""] {
+            assert!(!stands_for_missing(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn categories_that_are_one_number_have_one_text_and_codes_stay() {
+        for (text, expected) in [
+            ("1", "1"),
+            ("1.0", "1"),
+            ("1.00", "1"),
+            ("+1", "1"),
+            ("-2.0", "-2"),
+            ("01", "01"),
+            ("007.0", "007"),
+            ("1.5", "1.5"),
+            ("1.", "1."),
+            ("+", "+"),
+            ("v1.0", "v1.0"),
+            ("1.0.0", "1.0.0"),
+            (".0", ".0"),
+        ] {
+            assert_eq!(category_text(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A query's records as a table: numbers as they are, texts as categories, what is null as missing.
+
+use std::path::Path;
+
+use datafusion::arrow::array::{Array, ArrayRef, Float64Array, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use hashvfl_core::Digest;
+
+use super::records::{QueryRecords, RESULT, check, failed, kind, texts};
+use super::{SqlColumns, SqlError, engine};
+use crate::encoding::content::Column;
+use crate::encoding::treatment::{ColumnType, Treatment};
+use crate::error::TableError;
+use crate::names;
+use crate::source::Table;
+use crate::source::csv::check_image;
+use crate::source::number::{CellFault, WHOLE};
+use crate::store::sink::{Frame, Sink};
+
+/// Loads what the query returns, sorted by the bytes of the ids' text, with its fingerprint.
+pub(crate) fn load(source: &SqlColumns, treatment: &Treatment) -> Result<(Table, Digest), TableError> {
+    let mut values = Vec::new();
+    let (frame, fingerprint) = read(source, treatment, &mut values)?;
+    Ok((frame.with(values), fingerprint))
+}
+
+/// Hands the values of what the query returns to `sink`, row by row, in the same order.
+pub(crate) fn read(
+    source: &SqlColumns,
+    treatment: &Treatment,
+    sink: &mut dyn Sink,
+) -> Result<(Frame, Digest), TableError> {
+    let mut records = QueryRecords::new(source.key());
+    let mut building: Option<Building> = None;
+    engine::visit(source, |batch| {
+        let table = match &mut building {
+            Some(table) => table,
+            none => {
+                let table = none.insert(Building::new(source, &batch.schema(), treatment)?);
+                sink.start(table.columns.len(), &mut || Ok(0))?;
+                table
+            }
+        };
+        let ids = records.push(batch)?;
+        table.ids.extend(ids.iter().flatten().map(str::to_owned));
+        table.push(batch, treatment, sink)
+    })?;
+    let fingerprint = records.finish()?;
+    let Some(table) = building else { return Err(SqlError::Empty.into()) };
+    let columns = &table.columns;
+    let frame = Frame {
+        names: columns.iter().map(|(_, column)| column.name().to_owned()).collect(),
+        ids: table.ids,
+        contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect::<Result<_, _>>()?,
+        image: source.image,
+    };
+    Ok((frame, fingerprint))
+}
+
+struct Building {
+    ids: Vec<String>,
+    /// The columns, each with its place in the query's result.
+    columns: Vec<(usize, Column)>,
+    /// Of one batch: [rows, columns].
+    values: Vec<f32>,
+}
+
+impl Building {
+    fn new(source: &SqlColumns, schema: &Schema, treatment: &Treatment) -> Result<Self, TableError> {
+        let id_at = check(schema, &source.key())?;
+        let all: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        for name in treatment.types.keys() {
+            if names::find(Path::new(RESULT), &all, "types", name)? == id_at {
+                let problem = "is named by [types] and not loaded";
+                return Err(TableError::ColumnNamedTwice { name: name.clone(), problem });
+            }
+        }
+        let fields = schema.fields().iter().enumerate().filter(|(at, _)| *at != id_at);
+        let columns: Vec<(usize, Column)> = fields
+            .filter_map(|(at, field)| {
+                Some((at, Column::of_kind(field.name(), kind(field.data_type())?, treatment)))
+            })
+            .collect();
+        if columns.is_empty() {
+            return Err(TableError::NoColumns { path: RESULT.into() });
+        }
+        check_image(source.image, columns.len())?;
+        Ok(Self { ids: Vec::new(), columns, values: Vec::new() })
+    }
+
+    fn push(
+        &mut self,
+        batch: &RecordBatch,
+        treatment: &Treatment,
+        sink: &mut dyn Sink,
+    ) -> Result<(), TableError> {
+        let width = self.columns.len();
+        sink.check(Path::new(RESULT), self.ids.len() as u64, width)?;
+        self.values.clear();
+        self.values.resize(batch.num_rows() * width, 0.0);
+        for (place, (at, column)) in self.columns.iter_mut().enumerate() {
+            let cells = self.values.iter_mut().skip(place).step_by(width);
+            read_column(batch.column(*at), column, treatment, cells)?;
+        }
+        self.values.chunks_exact(width).try_for_each(|row| sink.push(row))
+    }
+}
+
+/// Puts a column's values into `cells`.
+fn read_column<'a>(
+    values: &ArrayRef,
+    column: &mut Column,
+    treatment: &Treatment,
+    cells: impl Iterator<Item = &'a mut f32>,
+) -> Result<(), TableError> {
+    let expected = column.expected();
+    let are_numbers =
+        kind(values.data_type()) == Some(ColumnType::Number) && column.kind() == Some(ColumnType::Number);
+    let numbers = if are_numbers { exact_numbers(values)? } else { None };
+    let outcome = if let Some(numbers) = numbers {
+        fill(cells, numbers.iter(), |value| column.push_option(value, treatment))
+    } else {
+        let texts = texts(values)?;
+        fill(cells, texts.iter(), |value| column.push_cell(value.unwrap_or_default().as_bytes(), treatment))
+    };
+    outcome.map_err(|fault| SqlError::Cell { column: column.name().to_owned(), expected, fault }.into())
+}
+
+/// The numbers of a column; none where whole ones among them may not be exact in 64 bits of a float.
+fn exact_numbers(values: &ArrayRef) -> Result<Option<Float64Array>, TableError> {
+    let numbers = cast(values, &DataType::Float64).map_err(|error| failed(&error))?;
+    let numbers = Float64Array::from(numbers.to_data());
+    let floating = values.data_type().is_floating();
+    let exact = |number: f64| floating || number.abs() < WHOLE;
+    Ok(numbers.iter().flatten().all(exact).then_some(numbers))
+}
+
+fn fill<'a, T>(
+    cells: impl Iterator<Item = &'a mut f32>,
+    values: impl Iterator<Item = Option<T>>,
+    mut push: impl FnMut(Option<T>) -> Result<f32, CellFault>,
+) -> Result<(), CellFault> {
+    cells.zip(values).try_for_each(|(cell, value)| {
+        *cell = push(value)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,92 @@
+//! Encoded records, one row after the other, in a file without a name: it is gone with its process.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use hashvfl_core::TableRow;
+use hashvfl_files::owner_only;
+
+use super::file::{Reader, cache_error};
+use super::{beside, floats, read_at};
+use crate::encoding::preprocess::PreprocessError;
+use crate::encoding::row_encoder::RowEncoder;
+use crate::encoding::treatment::Treatment;
+use crate::encoding::{Encoding, Noted};
+use crate::error::TableError;
+
+/// Encoded columns on disk.
+pub struct RowFile {
+    path: PathBuf,
+    file: File,
+    columns: usize,
+    /// Where the row of each record is, counted in rows.
+    places: Vec<u32>,
+}
+
+impl RowFile {
+    /// Encodes the records of `cache` that `order` names, row numbers of the cache in the records' order. What was taken
+    /// for something else is noted.
+    pub(crate) fn encode(
+        cache: &Reader,
+        order: &[TableRow],
+        encoding: &Encoding,
+        treatment: &Treatment,
+        noted: &mut Noted,
+    ) -> Result<Self, PreprocessError> {
+        let path = beside(&cache.path, ".rows");
+        let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
+        let encoder = RowEncoder::new(encoding, &cache.frame.names, &cache.frame.contents, treatment)?;
+        let mut record_of = vec![u32::MAX; cache.rows];
+        order.iter().zip(0..).for_each(|(row, record)| record_of[row.number() as usize] = record);
+        let mut places = vec![0; order.len()];
+        let file = owner_only().read(true).write(true).create(true).truncate(true).open(&path);
+        let mut file = BufWriter::new(file.map_err(failed)?);
+        unlink(&path).map_err(failed)?;
+        let (mut row, mut encoded, mut written) = (vec![0.0; cache.frame.names.len()], Vec::new(), 0);
+        for rows in cache.groups() {
+            let values = cache.group(&rows).map_err(failed)?;
+            for (place, number) in rows.clone().enumerate() {
+                let record = record_of[number] as usize;
+                let Some(at) = places.get_mut(record) else { continue };
+                *at = written;
+                written += 1;
+                let cells = values.iter().skip(place).step_by(rows.len());
+                row.iter_mut().zip(cells).for_each(|(cell, value)| *cell = *value);
+                encoded.clear();
+                encoder.row(record, &row, &mut encoded, noted)?;
+                let mut bytes = encoded.iter().map(|value| value.to_le_bytes());
+                bytes.try_for_each(|bytes| file.write_all(&bytes)).map_err(failed)?;
+            }
+        }
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        Ok(Self { file, columns: encoder.width(), places, path })
+    }
+
+    /// Records.
+    pub(crate) fn rows(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Columns of numbers.
+    pub(crate) fn cols(&self) -> usize {
+        self.columns
+    }
+
+    /// Rows of these records, one after the other.
+    pub(crate) fn gather(&self, records: &[u32]) -> Result<Vec<f32>, TableError> {
+        let width = 4 * self.columns;
+        let mut bytes = vec![0; records.len() * width];
+        for (record, bytes) in records.iter().zip(bytes.chunks_exact_mut(width.max(1))) {
+            let place = u64::from(self.places[*record as usize]);
+            read_at(&self.file, bytes, place * width as u64)
+                .map_err(|reason| cache_error(&self.path, &reason))?;
+        }
+        Ok(floats(&bytes).collect())
+    }
+}
+
+/// Takes the file's name away, where an open file can be without one.
+fn unlink(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { fs::remove_file(path) } else { Ok(()) }
+}

@@ -1,0 +1,176 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::CsvColumns;
+use crate::encoding::treatment::{Missing, Unseen};
+
+const ROWS: u32 = 300;
+
+/// A table of two numbers and a category, some of them missing, as CSV.
+fn bank(folder: &TempDir) -> ColumnsSource {
+    let job = |row: u32| ["clerk", "cook", "", "smith"][row as usize % 4];
+    let line = |row: u32| format!("k{row},{}.5,{},{}\n", row % 17, (row * row) % 23, job(row));
+    let rows: String = (0..ROWS).map(line).collect();
+    let path = folder.path().join("bank.csv");
+    fs::write(&path, format!("id,age,income,job\n{rows}")).unwrap();
+    ColumnsSource::Csv(CsvColumns {
+        paths: vec![path],
+        id: "id".into(),
+        columns: None,
+        ignore: Vec::new(),
+        image: None,
+    })
+}
+
+fn filled() -> Treatment {
+    Treatment { missing: Missing::Fill, ..Treatment::default() }
+}
+
+/// Ids, the encoding fitted on every third record, and all encoded rows.
+fn all(
+    source: &ColumnsSource,
+    order: Option<&Path>,
+    treatment: &Treatment,
+    cache: Option<&Path>,
+) -> (Vec<String>, String, Vec<f32>) {
+    let records = RecordStore::load(source, order, treatment, cache).unwrap();
+    let ids = records.ids().to_vec();
+    let train: Vec<u32> = (0..ids.len() as u32).step_by(3).collect();
+    let encoding = records.fit(&train, treatment).unwrap();
+    let columns = records.encode(&encoding, treatment).unwrap();
+    assert_eq!((columns.rows(), columns.cols()), (ids.len(), encoding.width()));
+    let mut drawn: Vec<u32> = (0..ids.len() as u32).collect();
+    drawn.reverse();
+    drawn.push(0);
+    let gathered = columns.gather(&drawn).unwrap();
+    let matrix = columns.into_matrix().unwrap();
+    assert_eq!(gathered[..matrix.cols()], *matrix.row(ids.len() - 1));
+    (ids, encoding.to_text(), gathered)
+}
+
+#[test]
+fn what_is_cached_is_what_is_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = bank(&folder);
+    let cache = folder.path().join("bank.cache");
+    let held = all(&source, None, &filled(), None);
+    assert_eq!(all(&source, None, &filled(), Some(&cache)), held);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(cache.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "encoded rows have no name");
+
+    // In an agreed order of some of the records.
+    let order = folder.path().join("order.csv");
+    let fingerprint = fingerprint(source.files()).unwrap();
+    let ids = (0..ROWS).rev().filter(|row| row % 5 != 2).map(|row| format!("k{row}")).collect();
+    fs::write(&order, Order::new(ids, Some(fingerprint)).to_bytes()).unwrap();
+    let held = all(&source, Some(&order), &filled(), None);
+    assert_eq!(all(&source, Some(&order), &filled(), Some(&cache)), held);
+}
+
+#[test]
+fn a_cache_is_used_again_until_anything_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = bank(&folder);
+    let cache = folder.path().join("bank.cache");
+    let held = all(&source, None, &filled(), Some(&cache));
+    let made = || fs::metadata(&cache).unwrap().modified().unwrap();
+    let first = made();
+    let mut fixed = filled();
+    fixed.types.insert("job".into(), crate::encoding::treatment::ColumnType::Category.into());
+    assert_eq!(all(&source, None, &fixed, Some(&cache)), held);
+    assert_eq!(made(), first, "types as they were found need no other file");
+
+    // Damaged, cut off, or of other content: it is made again.
+    let whole = fs::read(&cache).unwrap();
+    for damaged in [&whole[..whole.len() - 1], &[], b"hashvfl cache 2\n", &[&whole[..], b"x"].concat()] {
+        fs::write(&cache, damaged).unwrap();
+        assert_eq!(all(&source, None, &filled(), Some(&cache)), held);
+    }
+    let mut header = whole.clone();
+    let at = whole.len() - 80;
+    header[at] ^= 1;
+    fs::write(&cache, header).unwrap();
+    assert_eq!(all(&source, None, &filled(), Some(&cache)), held);
+    let mut value = whole.clone();
+    value[10] ^= 1;
+    fs::write(&cache, value).unwrap();
+    assert_eq!(all(&source, None, &filled(), Some(&cache)), held, "a changed value is none of the table's");
+    let null_values = Treatment { null_values: vec!["cook".into()], ..filled() };
+    assert_eq!(all(&source, None, &null_values, Some(&cache)), all(&source, None, &null_values, None));
+    let text = fs::read_to_string(&source.files()[0]).unwrap();
+    fs::write(&source.files()[0], text.replace("k7,", "k7x,")).unwrap();
+    assert_eq!(all(&source, None, &filled(), Some(&cache)).0[7], "k7x");
+}
+
+#[test]
+fn faults_are_those_of_a_table_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = bank(&folder);
+    let cache = folder.path().join("bank.cache");
+    let strict = Treatment::default();
+    let error = |cache| RecordStore::load(&source, None, &strict, cache).err().unwrap().to_string();
+    assert_eq!(error(Some(cache.as_path())), error(None));
+    assert!(!cache.exists(), "nothing is left that is not whole");
+
+    let unseen = Treatment { unseen: Unseen::Error, ..filled() };
+    let records = RecordStore::load(&source, None, &unseen, Some(&cache)).unwrap();
+    // The first two records are no smith.
+    let encoding = records.fit(&[0, 1], &unseen).unwrap();
+    let error = records.encode(&encoding, &unseen).err().unwrap();
+    assert_eq!(error, PreprocessError::NewMissing { column: "job".into(), record: 3 });
+    let records = RecordStore::load(&source, None, &filled(), Some(&cache)).unwrap();
+    assert!(records.fit(&[ROWS], &filled()).is_err() && records.fit(&[], &filled()).is_err());
+
+    let folder = folder.path().join("nowhere/bank.cache");
+    let error = RecordStore::load(&source, None, &filled(), Some(&folder)).err().unwrap().to_string();
+    assert!(error.starts_with("the cache ") && error.contains("room on its disk"), "{error}");
+    let images = ColumnsSource::Npy(crate::ImageColumns { paths: vec!["a.npy".into()], crop: None });
+    assert!(RecordStore::load(&images, None, &filled(), Some(&cache)).is_err());
+}
+
+#[test]
+fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = bank(&folder);
+    let strict = Treatment { missing: Missing::Error, unseen: Unseen::Error, ..filled() };
+    let encoding = {
+        let records = RecordStore::load(&source, None, &filled(), None).unwrap();
+        records.fit(&(0..ROWS).collect::<Vec<_>>(), &filled()).unwrap()
+    };
+    let whole = RecordStore::load(&source, None, &filled(), None).unwrap();
+    let expected = whole.encode(&encoding, &filled()).unwrap().into_matrix().unwrap();
+
+    let ColumnsSource::Csv(csv) = &source else { panic!("expected csv") };
+    let text = fs::read_to_string(&csv.paths[0]).unwrap();
+    // A number that is none, one that is missing, and a category that is new.
+    let text = text.replace("k4,4.5,", "k4,seven,").replace("k6,6.5,", "k6,,");
+    let text = text.replace("k8,8.5,18,clerk", "k8,8.5,18,astronaut");
+    fs::write(&csv.paths[0], text).unwrap();
+    assert!(RecordStore::load(&source, None, &strict, None).is_err());
+
+    let types = encoding.types(&strict.types).unwrap();
+    let marking = Treatment { faulty: Faulty::Mark, types, ..strict };
+    for cache in [None, Some(folder.path().join("bank.cache"))] {
+        let records = RecordStore::load(&source, None, &marking, cache.as_deref()).unwrap();
+        let (columns, Noted { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
+        assert_eq!(unseen, 0, "new values are faults here");
+        // Every fourth record lacks a job, which is an error here.
+        let lacking = (0..ROWS).filter(|row| row % 4 == 2 || [4, 8].contains(row));
+        assert_eq!(faulty, lacking.collect::<Vec<_>>());
+        for row in (0..ROWS).filter(|row| !faulty.contains(row)) {
+            assert_eq!(columns.gather(&[row]).unwrap(), expected.row(row as usize));
+        }
+        assert!(columns.gather(&[4]).unwrap().iter().all(|value| *value == 0.0));
+    }
+
+    let accepting = Treatment { unseen: Unseen::Accept, ..marking };
+    let records = RecordStore::load(&source, None, &accepting, None).unwrap();
+    let Noted { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
+    assert!(!faulty.contains(&8) && unseen == 1, "the new category is told");
+}

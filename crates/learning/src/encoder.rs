@@ -1,0 +1,307 @@
+//! A party's model: columns to codes, and gradients of codes to better codes.
+//!
+//! All that a party learns is in one [`Encoder`], and one [`Snapshot`] holds it whole: weights, statistics,
+//! thresholds and the optimiser's moments. A run that loads it goes on bit for bit.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::Digest;
+use hashvfl_core::gradient_monitor;
+use hashvfl_core::random::stream;
+use hashvfl_core::settings::RunSettings;
+use serde::{Deserialize, Serialize};
+
+use crate::adam::{Adam, AdamConfig};
+use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape, Trace};
+use crate::hash::{HashConfig, Hashed, Statistics};
+use crate::init::Init;
+use crate::range::{RangeError, at_least_zero, share};
+use crate::snapshot::{Snapshot, SnapshotError, to_host};
+use crate::training::schedule::Rates;
+
+/// Records over which statistics and thresholds are measured for good, at most.
+const FREEZE_ROWS: usize = 65_536;
+/// The same while the model learns, when each epoch measures them again: a bit's mean is then within 0.02 or so.
+const LEARNING_ROWS: usize = 8_192;
+/// Records that pass through the model at once outside training.
+const PASS_ROWS: usize = 512;
+
+/// A party's own choices about its model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    /// The bottom model.
+    pub model: BottomConfig,
+    /// The hash layer.
+    pub hash: HashConfig,
+    /// The optimiser.
+    pub adam: AdamConfig,
+    /// Probability with which a hidden unit is dropped in training, from 0 to below 1.
+    pub dropout: f32,
+}
+
+impl EncoderConfig {
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), RangeError> {
+        let hash = &self.hash;
+        share("dropout", self.dropout)?;
+        at_least_zero("hash.noise", hash.noise)?;
+        at_least_zero("hash.clip", hash.clip)?;
+        at_least_zero("hash.decorrelation", hash.decorrelation)?;
+        self.adam.check()
+    }
+}
+
+/// What leaves the encoder: signs in a federation, floats in a baseline that runs in one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutLayer {
+    /// The sign.
+    Hash,
+    /// The normalised embedding. No config file and no message reaches this.
+    SimulatedFloat,
+}
+
+/// A bottom model with its hash layer and optimiser.
+pub struct Encoder {
+    config: EncoderConfig,
+    cut: CutLayer,
+    seed: u64,
+    bits: usize,
+    device: Device,
+    model: BottomModel,
+    statistics: Statistics,
+    monitored: bool,
+    calibrated: bool,
+    adam: Adam,
+    pending: Option<(Hashed, Trace)>,
+    rates: Rates,
+}
+
+impl Encoder {
+    /// A new encoder of `input` columns for a run of `total_updates` updates, with weights drawn from `seed`.
+    pub fn new(
+        config: EncoderConfig,
+        cut: CutLayer,
+        input: InputShape,
+        settings: &RunSettings,
+        total_updates: u64,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, BottomError> {
+        let device = device.clone().autodiff();
+        let mut init = Init::new(stream(seed, "bottom weights", &[]), &device);
+        let model = config.model.init(input, settings.bits, &mut init)?;
+        Ok(Self {
+            cut,
+            seed,
+            bits: settings.bits,
+            statistics: Statistics::neutral(settings.bits),
+            monitored: false,
+            calibrated: false,
+            adam: Adam::new(config.adam),
+            pending: None,
+            rates: Rates::of_run(settings, total_updates),
+            model,
+            device,
+            config,
+        })
+    }
+
+    /// A gradient monitor looks at gradients: batches that it looks at have the noise that it needs
+    /// ([`gradient_monitor::LEAST_NOISE`]), whatever less is configured.
+    pub fn expect_monitoring(&mut self) {
+        self.monitored = true;
+    }
+
+    /// The run has so many updates instead of those that the encoder was made for.
+    pub fn expect_updates(&mut self, total_updates: u64) {
+        self.rates = self.rates.over(total_updates);
+    }
+
+    /// The party's choices about it.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Bits a record.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Number of weights of the bottom model.
+    pub fn weights(&self) -> usize {
+        self.model.num_params()
+    }
+
+    /// Encodes a training batch `columns` [rows, columns] and keeps its trace for [`Self::learn`]. The signs
+    /// of the result [rows, bits] are the codes.
+    pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        let counters = [self.adam.updates()];
+        let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
+        let (embedding, trace) = self.model.learn(columns, &mut dropout);
+        let embedding = to_host(embedding);
+        let (hashed, values) = match self.cut {
+            CutLayer::Hash => {
+                let mut rng = stream(self.seed, "noise", &counters);
+                let monitored = self.monitored && gradient_monitor::looks_at(counters[0] + 1);
+                let least = if monitored { gradient_monitor::LEAST_NOISE } else { 0.0 };
+                Hashed::new(embedding, &self.config.hash, least, &self.statistics, &mut rng)
+            }
+            CutLayer::SimulatedFloat => Hashed::float(embedding, self.bits),
+        };
+        self.pending = Some((hashed, trace));
+        values
+    }
+
+    /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise was drawn. It stays with
+    /// the party, for its watch.
+    ///
+    /// # Panics
+    /// If no batch is waiting.
+    pub fn expected_codes(&self) -> Vec<f32> {
+        let (hashed, _) = self.pending.as_ref().expect("a batch waits for its gradient");
+        hashed.expected(&self.statistics)
+    }
+
+    /// Learns from the gradient [rows, bits] of the last batch's codes.
+    ///
+    /// # Panics
+    /// If no batch is waiting, or its shape is another: the session before this checks a peer's message.
+    pub fn learn(&mut self, gradient: Vec<f32>) {
+        let (hashed, trace) = self.pending.take().expect("a batch waits for its gradient");
+        let rows = gradient.len() / self.bits;
+        let plain = self.device.clone().inner();
+        let gradient = hashed.backward(gradient, &self.config.hash, &plain);
+        let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.bits]), &plain);
+        let mut gradients = self.model.backward(trace, gradient);
+        let rate = self.rates.at(self.adam.updates());
+        let model = self.model.clone();
+        self.model = self.adam.update(model, &mut gradients, rate);
+        self.calibrated = false;
+    }
+
+    /// Measures statistics and thresholds over the first training `rows`, unless nothing was learned since;
+    /// `gather` brings columns of rows. Nothing of this leaves the party.
+    pub fn calibrate(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
+        if !self.calibrated {
+            self.measure(&rows[..rows.len().min(LEARNING_ROWS)], gather);
+        }
+    }
+
+    /// The same for good, over more rows.
+    pub fn freeze(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
+        self.measure(&rows[..rows.len().min(FREEZE_ROWS)], gather);
+    }
+
+    fn measure(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
+        let mut values = Vec::with_capacity(rows.len() * self.bits);
+        for pass in rows.chunks(PASS_ROWS) {
+            values.extend(self.embed(gather(pass), pass.len()));
+        }
+        self.statistics = Statistics::measure(&values, self.bits, self.config.hash.medians);
+        self.calibrated = true;
+    }
+
+    /// Encodes `columns` [rows, columns] with fixed statistics. The signs of the result [rows, bits] are the
+    /// codes, before any flip; a row's result does not depend on its neighbours.
+    pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let mut values = self.embed(columns, rows);
+        self.statistics.apply(&mut values, self.cut == CutLayer::Hash);
+        values
+    }
+
+    /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns]:
+    /// [rows, channels, height, width], with the last three; `None` for other models and for blocks that it does not
+    /// have.
+    pub fn features(&self, columns: Vec<f32>, rows: usize, blocks: usize) -> Option<(Vec<f32>, [usize; 3])> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::from_data(TensorData::new(columns, [rows, width]), &plain);
+        let (features, shape) = self.model.features(columns, blocks)?;
+        Some((to_host(features), shape))
+    }
+
+    /// The gradient of `columns` [rows, columns], where `of` gives that of [`Self::features`]: for attacks that know
+    /// the weights.
+    pub fn pull_features(
+        &self,
+        columns: Tensor<2>,
+        blocks: usize,
+        of: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Option<Tensor<2>> {
+        self.model.pull_features(columns, blocks, of)
+    }
+
+    /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]
+    /// [rows, bits]: for attacks that know the weights.
+    pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        let center = self.cut == CutLayer::Hash;
+        let (shift, scale) = self.statistics.linear(center, &columns.device());
+        self.model.pull(columns, |embedding| of((embedding - shift) * scale.clone()) * scale)
+    }
+
+    /// [`Self::pull`] with values on the host: `of` gives the gradient of the embedding [rows, bits] for the embedding.
+    pub fn pull_values(
+        &self,
+        columns: Vec<f32>,
+        rows: usize,
+        of: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        to_host(self.pull(columns, |embedding| {
+            let dims = embedding.dims();
+            Tensor::from_data(TensorData::new(of(&to_host(embedding)), dims), &plain)
+        }))
+    }
+
+    fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        let width = columns.len() / rows.max(1);
+        let plain = self.device.clone().inner();
+        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        to_host(self.model.forward(columns))
+    }
+
+    /// Digest of everything that turns columns into codes.
+    pub fn digest(&self) -> Digest {
+        let mut snapshot = Snapshot::default();
+        snapshot.put_module("model", &self.model);
+        self.statistics.put(&mut snapshot);
+        snapshot.digest(&["model.", "hash."])
+    }
+
+    /// Digest of everything that decides which codes come out while it learns, beside its choices: what
+    /// [`Self::snapshot`] holds, its seed, and whether a watch is expected.
+    pub fn state_digest(&self) -> Digest {
+        let snapshot = self.snapshot();
+        let arrays = snapshot.digest(&[""]);
+        let text = snapshot.text.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+        let (seed, monitored) = (self.seed.to_le_bytes(), [u8::from(self.monitored)]);
+        let parts = [arrays.0.as_slice(), &seed, &monitored];
+        Digest::of_parts(parts.into_iter().chain(text))
+    }
+
+    /// Everything the encoder has learned.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.put_module("model", &self.model);
+        self.statistics.put(&mut snapshot);
+        self.adam.put(&mut snapshot);
+        snapshot.text.insert("calibrated".into(), u8::from(self.calibrated).to_string());
+        snapshot
+    }
+
+    /// Goes back to a snapshot of an encoder of the same configuration.
+    pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.model = snapshot.load_module("model", self.model.clone())?;
+        self.statistics = Statistics::load(snapshot, self.bits)?;
+        self.adam.load(snapshot, &self.device)?;
+        self.calibrated = snapshot.number("calibrated")? == 1;
+        self.pending = None;
+        Ok(())
+    }
+}

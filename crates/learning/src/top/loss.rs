@@ -1,0 +1,448 @@
+//! Labels and the loss on them, and the consistency term on codes.
+
+use hashvfl_core::codes::target::target_codes;
+use hashvfl_core::settings::Task;
+use serde::{Deserialize, Serialize};
+
+use crate::metrics;
+use crate::top::predictor::OutputKind;
+use crate::top::self_distillation::SelfDistillation;
+
+/// Labels of all records.
+#[derive(Clone)]
+pub enum Labels {
+    /// A class each, below `count`.
+    Classes {
+        /// Number of classes.
+        count: usize,
+        /// A class a record.
+        index: Vec<u32>,
+    },
+    /// A value each.
+    Real(Vec<f32>),
+}
+
+impl Labels {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { index, .. } => index.len(),
+            Self::Real(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How classes weigh in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// All records alike.
+    #[default]
+    None,
+    /// Classes alike: a record weighs the reciprocal of its class's share in the training records.
+    Balanced,
+}
+
+/// What was measured on some records.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Number of records.
+    pub rows: usize,
+    /// Mean loss, without the consistency term.
+    pub loss: f64,
+    /// Area under the ROC curve, for a binary task.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auc: Option<f64>,
+    /// Share of right classes, for a task with classes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy: Option<f64>,
+    /// Coefficient of determination, for a regression.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub r2: Option<f64>,
+}
+
+impl Evaluation {
+    /// The figure by which runs of `task` are compared; higher is better.
+    pub fn metric(&self, task: Task) -> f64 {
+        match task {
+            Task::Binary => self.auc,
+            Task::Multiclass => self.accuracy,
+            Task::Regression => self.r2,
+        }
+        .unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// The name of that figure.
+    pub fn metric_name(task: Task) -> &'static str {
+        match task {
+            Task::Binary => "AUC",
+            Task::Multiclass => "accuracy",
+            Task::Regression => "R2",
+        }
+    }
+}
+
+/// The loss of a run, fitted to its training records.
+pub struct Loss {
+    labels: Labels,
+    weights: Vec<f32>,
+    center: f32,
+    spread: f32,
+    smoothing: f32,
+    consistency: f32,
+    targets: Vec<Vec<f32>>,
+    /// A weight a record; empty while all weigh alike.
+    record_weights: Vec<f32>,
+    /// What was said of records in earlier cycles; `None` where it is no part of targets.
+    self_distillation: Option<SelfDistillation>,
+}
+
+impl Loss {
+    /// A loss on `labels`, its class weights or its centre and spread taken from the `train` rows.
+    pub fn new(labels: Labels, train: &[u32], config: LossConfig, bits: usize) -> Self {
+        let mut loss = Self {
+            weights: Vec::new(),
+            center: 0.0,
+            spread: 1.0,
+            smoothing: config.label_smoothing,
+            consistency: config.consistency,
+            targets: Vec::new(),
+            record_weights: Vec::new(),
+            self_distillation: None,
+            labels,
+        };
+        if config.distillation > 0.0 {
+            loss.self_distillation =
+                Some(SelfDistillation::new(config.distillation, loss.labels.len(), loss.outputs()));
+        }
+        match &loss.labels {
+            Labels::Classes { count, index } => {
+                let mut counts = vec![0_usize; *count];
+                train.iter().for_each(|row| counts[index[*row as usize] as usize] += 1);
+                let even = train.len() as f32 / *count as f32;
+                loss.weights = match config.class_weights {
+                    ClassWeights::None => vec![1.0; *count],
+                    ClassWeights::Balanced => counts.iter().map(|n| even / (*n).max(1) as f32).collect(),
+                };
+                loss.targets = if config.consistency > 0.0 { target_codes(*count, bits) } else { Vec::new() };
+            }
+            Labels::Real(values) => {
+                let count = train.len().max(1) as f64;
+                let mean = train.iter().map(|row| f64::from(values[*row as usize])).sum::<f64>() / count;
+                let square =
+                    train.iter().map(|row| (f64::from(values[*row as usize]) - mean).powi(2)).sum::<f64>();
+                (loss.center, loss.spread) = (mean as f32, ((square / count).sqrt() as f32).max(1e-12));
+            }
+        }
+        loss
+    }
+
+    /// Outputs that the top model needs: a logit a class, or one value.
+    pub fn outputs(&self) -> usize {
+        match &self.labels {
+            Labels::Classes { count, .. } => *count,
+            Labels::Real(_) => 1,
+        }
+    }
+
+    /// What the outputs stand for.
+    pub fn meaning(&self) -> OutputKind {
+        match &self.labels {
+            Labels::Classes { count, .. } => OutputKind::Classes(*count),
+            Labels::Real(_) => OutputKind::Value { center: self.center, spread: self.spread },
+        }
+    }
+
+    /// Takes values for scaled as a trained model has them, whatever the labels at hand.
+    pub fn scale_as(&mut self, meaning: OutputKind) {
+        if let OutputKind::Value { center, spread } = meaning {
+            (self.center, self.spread) = (center, spread);
+        }
+    }
+
+    /// Target codes by class; `None` where the consistency term is off.
+    pub fn targets(&self) -> Option<&[Vec<f32>]> {
+        (!self.targets.is_empty()).then_some(&self.targets)
+    }
+
+    /// Weighs `rows` by `weights`, from 0 to 1, from here on: in the loss that is learned from, and in no evaluation.
+    pub fn weigh(&mut self, rows: &[u32], weights: &[f32]) {
+        self.record_weights.resize(self.labels.len(), 1.0);
+        rows.iter().zip(weights).for_each(|(row, weight)| self.record_weights[*row as usize] = *weight);
+    }
+
+    /// What was said in earlier cycles, where it is part of targets.
+    pub fn self_distillation(&mut self) -> Option<&mut SelfDistillation> {
+        self.self_distillation.as_mut()
+    }
+
+    /// Keeps what `outputs` [rows, outputs] say, for later cycles: probabilities of classes, or scaled values.
+    pub fn keep(&mut self, outputs: &[f32], rows: &[u32]) {
+        let Some(self_distillation) =
+            self.self_distillation.as_mut().filter(|self_distillation| self_distillation.keeps())
+        else {
+            return;
+        };
+        let mut said = outputs.to_vec();
+        if let Labels::Classes { count, .. } = &self.labels {
+            said.chunks_exact_mut(*count).for_each(softmax);
+        }
+        self_distillation.keep(&said, rows);
+    }
+
+    fn target(&self, row: u32, at: usize, label: f32) -> f32 {
+        self.self_distillation
+            .as_ref()
+            .map_or(label, |self_distillation| self_distillation.target(row, at, label))
+    }
+
+    fn record_weight(&self, row: u32) -> f32 {
+        self.record_weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
+    /// The loss of the top model's `outputs` [rows, outputs], a mean over the rows by their weights, and its gradient.
+    pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
+        let mut loss = 0.0;
+        let mut gradient = outputs.to_vec();
+        match &self.labels {
+            Labels::Classes { count, index } => {
+                let weight =
+                    |row: &u32| self.weights[index[*row as usize] as usize] * self.record_weight(*row);
+                // Where no record of the batch weighs anything, nothing is learned.
+                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+                for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
+                    let class = index[*row as usize] as usize;
+                    let weight = weight(row) / total;
+                    let logarithm = log_sum(values);
+                    for (at, value) in values.iter_mut().enumerate() {
+                        let own = if at == class { 1.0 - self.smoothing } else { 0.0 };
+                        let target = self.target(*row, at, own + self.smoothing / *count as f32);
+                        let log_fraction = *value - logarithm;
+                        loss -= f64::from(weight * target * log_fraction);
+                        *value = weight * (log_fraction.exp() - target);
+                    }
+                }
+            }
+            Labels::Real(values) => {
+                let weight = |row: &u32| self.record_weight(*row);
+                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+                for (value, row) in gradient.iter_mut().zip(rows) {
+                    let label = (values[*row as usize] - self.center) / self.spread;
+                    let error = *value - self.target(*row, 0, label);
+                    loss += f64::from(weight(row) * error * error / total);
+                    *value = weight(row) * 2.0 * error / total;
+                }
+            }
+        }
+        (loss, gradient)
+    }
+
+    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
+    /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
+    ///
+    /// It shows labels to the party (docs/threat-model.md), hence its weight is 0 unless set.
+    pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
+        let Labels::Classes { index, .. } = &self.labels else { return };
+        if self.consistency <= 0.0 {
+            return;
+        }
+        let bits = codes.len() / rows.len().max(1);
+        let batches = gradient.chunks_exact_mut(bits).zip(codes.chunks_exact(bits)).zip(rows);
+        for ((gradient, code), row) in batches {
+            let target = &self.targets[index[*row as usize] as usize];
+            let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
+            let root = (bits as f32).sqrt();
+            let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
+            let weight = self.record_weight(*row) * self.consistency / rows.len() as f32;
+            for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
+                *g -= weight * (o / (length * root) - cosine * h / (length * length));
+            }
+        }
+    }
+
+    /// Measures row-major `outputs` of the top model on `rows`.
+    pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
+        let mut evaluation = Evaluation { rows: rows.len(), loss: 0.0, auc: None, accuracy: None, r2: None };
+        let count = rows.len().max(1) as f64;
+        match &self.labels {
+            Labels::Classes { count: classes, index } => {
+                let actual: Vec<u32> = rows.iter().map(|row| index[*row as usize]).collect();
+                let mut predicted = Vec::with_capacity(rows.len());
+                for (logits, class) in outputs.chunks_exact(*classes).zip(&actual) {
+                    let best = (0..*classes).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap_or(0);
+                    predicted.push(best as u32);
+                    let top = f64::from(logits[best]);
+                    let sum: f64 = logits.iter().map(|v| (f64::from(*v) - top).exp()).sum();
+                    evaluation.loss += (sum.ln() + top - f64::from(logits[*class as usize])) / count;
+                }
+                evaluation.accuracy = Some(metrics::accuracy(&predicted, &actual));
+                if *classes == 2 {
+                    let scores: Vec<f32> = outputs.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
+                    let positive: Vec<bool> = actual.iter().map(|class| *class == 1).collect();
+                    evaluation.auc = Some(metrics::auc(&scores, &positive));
+                }
+            }
+            Labels::Real(values) => {
+                let actual: Vec<f32> = rows.iter().map(|row| values[*row as usize]).collect();
+                let predicted: Vec<f32> = outputs.iter().map(|v| v * self.spread + self.center).collect();
+                let scaled = |p: &f32, a: &f32| f64::from((p - a) / self.spread).powi(2);
+                evaluation.loss =
+                    predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
+                evaluation.r2 = Some(metrics::r2(&predicted, &actual));
+            }
+        }
+        evaluation
+    }
+}
+
+/// The logarithm of the sum of exponentials.
+pub fn log_sum(values: &[f32]) -> f32 {
+    let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter().map(|v| (v - top).exp()).sum::<f32>().ln() + top
+}
+
+/// Logits to probabilities.
+pub fn softmax(values: &mut [f32]) {
+    let logarithm = log_sum(values);
+    values.iter_mut().for_each(|value| *value = (*value - logarithm).exp());
+}
+
+/// The loss's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// How classes weigh.
+    pub class_weights: ClassWeights,
+    /// Share of a label's weight that is spread over all classes, from 0 to below 1.
+    pub label_smoothing: f32,
+    /// Share of a training record's target that is what the top model said of it in earlier cycles (`run.cycles`), 0
+    /// for none, to below 1.
+    pub distillation: f32,
+    /// Weight of the consistency term, 0 for none.
+    pub consistency: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(consistency: f32) -> Loss {
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
+        Loss::new(labels, &[0, 1, 2, 3], LossConfig { consistency, ..LossConfig::default() }, 8)
+    }
+
+    #[test]
+    fn balanced_classes_weigh_as_much_whatever_their_number_of_records() {
+        let labels = Labels::Classes { count: 2, index: vec![0, 1, 1, 1] };
+        let config = LossConfig { class_weights: ClassWeights::Balanced, ..LossConfig::default() };
+        let of =
+            |config| Loss::new(labels.clone(), &[0, 1, 2, 3], config, 8).learn(&[0.0; 8], &[0, 1, 2, 3]).1;
+        let pull = |gradient: &[f32], row: usize| gradient[2 * row].abs();
+        let (even, plain) = (of(config), of(LossConfig::default()));
+        assert!((pull(&even, 0) - 3.0 * pull(&even, 1)).abs() < 1e-6, "{even:?}");
+        assert!((pull(&plain, 0) - pull(&plain, 1)).abs() < 1e-6, "{plain:?}");
+    }
+
+    #[test]
+    fn the_loss_learned_from_is_the_evaluated_one_and_its_slope_the_gradient() {
+        let outputs = vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+        let rows = [3, 0, 1, 2];
+        let smooth = LossConfig { label_smoothing: 0.2, ..LossConfig::default() };
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
+        let real = Labels::Real(vec![3.0, -1.0, 2.0, 0.5, 1.0, 2.0, 3.0, 1.5, 0.0, 1.0, 2.5, 4.0]);
+        let all: Vec<u32> = (0..12).collect();
+        // What other outputs said is a part of these targets.
+        let recalling = |labels: &Labels, rows: &[u32]| {
+            let config = LossConfig { distillation: 0.6, ..LossConfig::default() };
+            let mut loss = Loss::new(labels.clone(), rows, config, 8);
+            let said: Vec<f32> = (0..12).map(|at| (at as f32).sin()).collect();
+            loss.self_distillation().unwrap().begin_epoch(0, 1);
+            loss.keep(&said, rows);
+            loss.self_distillation().unwrap().end_cycle();
+            assert_ne!(
+                loss.learn(&outputs, rows),
+                Loss::new(labels.clone(), rows, LossConfig::default(), 8).learn(&outputs, rows)
+            );
+            loss
+        };
+        let losses = [
+            (classes(0.0), &rows[..]),
+            (Loss::new(real.clone(), &all, LossConfig::default(), 8), &all[..]),
+            (Loss::new(labels.clone(), &rows, smooth, 8), &rows[..]),
+            (recalling(&labels, &rows), &rows[..]),
+            (recalling(&real, &all), &all[..]),
+        ];
+        for (at, (loss, rows)) in losses.iter().enumerate() {
+            let (value, gradient) = loss.learn(&outputs, rows);
+            if at < 2 {
+                assert!((value - loss.evaluate(&outputs, rows).loss).abs() < 1e-5, "{at}: {value}");
+            }
+            for i in 0..outputs.len() {
+                let moved = |by: f32| {
+                    let mut outputs = outputs.clone();
+                    outputs[i] += by;
+                    loss.learn(&outputs, rows).0
+                };
+                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(gradient[i])).abs() < 1e-3, "{at}, {i}: {slope} {}", gradient[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn consistency_is_the_gradient_of_the_cosine() {
+        let loss = classes(0.7);
+        let rows = [2, 0];
+        let codes: Vec<f32> = (0..16).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let mut gradient = vec![0.0; 16];
+        loss.add_consistency(&mut gradient, &codes, &rows);
+        let value = |codes: &[f32]| -> f64 {
+            let terms = codes.chunks(8).zip([2_usize, 0]).map(|(h, y)| {
+                let dot: f64 = h.iter().zip(&loss.targets[y]).map(|(a, b)| f64::from(a * b)).sum();
+                let norm = h.iter().map(|a| f64::from(a * a)).sum::<f64>().sqrt() * 8.0_f64.sqrt();
+                0.7 * (1.0 - dot / norm) / 2.0
+            });
+            terms.sum()
+        };
+        for i in 0..16 {
+            let mut moved = codes.clone();
+            moved[i] += 1e-3;
+            let numeric = (value(&moved) - value(&codes)) / 1e-3;
+            assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn a_record_that_weighs_nothing_is_as_if_it_were_not_there() {
+        let outputs = [0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0];
+        let real = || Loss::new(Labels::Real(vec![3.0, -1.0, 2.0]), &[0, 1, 2], LossConfig::default(), 8);
+        for (mut loss, width) in [(classes(0.7), 3), (real(), 1)] {
+            let (alone, expected) = loss.learn(&outputs[..2 * width], &[0, 1]);
+            let measured = loss.evaluate(&outputs[..3 * width], &[0, 1, 2]);
+            loss.weigh(&[2], &[0.0]);
+            let (dropped, gradient) = loss.learn(&outputs[..3 * width], &[0, 1, 2]);
+            assert_eq!((dropped, &gradient[..2 * width]), (alone, &expected[..]));
+            assert!(gradient[2 * width..].iter().all(|value| *value == 0.0));
+            assert_eq!(loss.evaluate(&outputs[..3 * width], &[0, 1, 2]), measured);
+            let mut consistency = vec![0.0; 8];
+            loss.add_consistency(&mut consistency, &[1.0; 8], &[2]);
+            assert!(consistency.iter().all(|value| *value == 0.0));
+            let (nothing, gradient) = loss.learn(&outputs[..width], &[2]);
+            assert!(nothing == 0.0 && gradient.iter().all(|value| *value == 0.0));
+        }
+    }
+
+    #[test]
+    fn a_regression_is_measured_on_its_own_scale() {
+        let labels = Labels::Real(vec![10.0, 20.0, 30.0]);
+        let loss = Loss::new(labels, &[0, 1, 2], LossConfig::default(), 8);
+        let scaled: Vec<f32> = [10.0, 20.0, 30.0].iter().map(|v| (v - loss.center) / loss.spread).collect();
+        let evaluation = loss.evaluate(&scaled, &[0, 1, 2]);
+        assert!(evaluation.r2.unwrap() > 0.9999 && evaluation.loss < 1e-9);
+    }
+}

@@ -1,0 +1,6 @@
+//! The top model: training it, predicting with it, its losses.
+
+pub mod classifier;
+pub mod loss;
+pub mod predictor;
+pub mod self_distillation;

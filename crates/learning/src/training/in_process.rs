@@ -1,0 +1,155 @@
+//! All parties in this process: for baselines, benches and for showing that the network changes nothing.
+
+use std::convert::Infallible;
+
+use hashvfl_core::codes::randomised_response::{Place, Request, Response};
+use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::{CanonicalId, Digest, Gradient, PackedCodes, Part, Plan, RowSelection, RunId};
+
+use crate::encoder::Encoder;
+use crate::snapshot::Snapshot;
+use crate::threads::{self, WorkerThread};
+use crate::training::backend::{Embedding, PartyBackend, SimulatedFloats};
+
+/// A way to columns of rows, row-major, from any thread.
+pub type Gather<'a> = Box<dyn Fn(&[u32]) -> Vec<f32> + Send + Sync + 'a>;
+
+/// A party in this process: its encoder and a way to its columns.
+pub struct InProcessParty<'a> {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// Columns of rows, row-major.
+    pub gather: Gather<'a>,
+    /// Its randomised response, where the run has it.
+    pub response: Option<LocalResponse>,
+}
+
+/// Randomised response of a party in this process, drawn a request as a party over the network draws it.
+pub struct LocalResponse {
+    /// The flips.
+    pub response: Response,
+    /// The run.
+    pub run: RunId,
+    /// Ids of all records, in row order.
+    pub ids: Vec<CanonicalId>,
+}
+
+impl LocalResponse {
+    fn respond(
+        &self,
+        encoder: &Encoder,
+        rows: RowSelection,
+        numbers: &[u32],
+        columns: &[f32],
+        values: &mut [f32],
+    ) {
+        let ids: Vec<CanonicalId> = numbers.iter().map(|row| self.ids[*row as usize].clone()).collect();
+        let place = Place::Run { run: &self.run, rows };
+        let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns };
+        self.response.respond(&request, values, encoder.bits());
+    }
+}
+
+/// Parties in this process, all with the same cut, each computing on a thread of its own.
+pub struct InProcessParties<'a, E> {
+    parties: Vec<InProcessParty<'a>>,
+    threads: Vec<WorkerThread>,
+    plan: Plan,
+    best: Vec<Snapshot>,
+    wrap: fn(Vec<f32>, usize) -> E,
+}
+
+impl<'a> InProcessParties<'a, PackedCodes> {
+    /// Parties that send hash codes.
+    pub fn hashed(parties: Vec<InProcessParty<'a>>, plan: Plan) -> Self {
+        // Unwrap safety: the plan's batches and the settings' bits are within the limits.
+        let wrap = |values: Vec<f32>, bits| PackedCodes::pack(&values, bits).expect("codes within limits");
+        Self::new(parties, plan, wrap)
+    }
+}
+
+impl<'a> InProcessParties<'a, SimulatedFloats> {
+    /// A baseline in which parties send floats. Encoders must have been made with
+    /// [`SimulatedFloat`](crate::encoder::Cut::SimulatedFloat).
+    pub fn simulated_floats(parties: Vec<InProcessParty<'a>>, plan: Plan) -> Self {
+        Self::new(parties, plan, |values, _| SimulatedFloats(values))
+    }
+}
+
+impl<'a, E> InProcessParties<'a, E> {
+    fn new(parties: Vec<InProcessParty<'a>>, plan: Plan, wrap: fn(Vec<f32>, usize) -> E) -> Self {
+        let threads = parties.iter().skip(1).map(|_| WorkerThread::start()).collect();
+        Self { parties, threads, plan, best: Vec::new(), wrap }
+    }
+}
+
+impl<E> InProcessParties<'_, E> {
+    /// What a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]), flips included.
+    pub fn expected_codes(&self, party: usize) -> Vec<f32> {
+        let InProcessParty { encoder, response, .. } = &self.parties[party];
+        let left = response.as_ref().map_or(1.0, |response| response.response.expectation());
+        encoder.expected_codes().into_iter().map(|value| value * left).collect()
+    }
+
+    /// The parties' encoders, in order.
+    pub fn into_encoders(self) -> Vec<Encoder> {
+        self.parties.into_iter().map(|party| party.encoder).collect()
+    }
+}
+
+impl<E: Embedding> PartyBackend for InProcessParties<'_, E> {
+    type Embedding = E;
+    type Error = Infallible;
+
+    fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<E>, Infallible> {
+        let learn = matches!(rows, RowSelection::Batch { .. });
+        let measure = !learn || matches!(rows, RowSelection::Batch { batch: 0, .. });
+        // Unwrap safety: the training loop asks for rows of the same plan.
+        let numbers = self.plan.rows(rows).expect("rows of the plan");
+        let cohort = self.plan.part(Part::CohortTrain);
+        let embed = |party: &mut InProcessParty| {
+            let InProcessParty { encoder, gather, response } = party;
+            if measure {
+                encoder.calibrate(cohort, gather);
+            }
+            let columns = gather(&numbers);
+            let asked = response.as_ref().map(|_| columns.clone()).unwrap_or_default();
+            let mut values =
+                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) };
+            if let Some(response) = response {
+                response.respond(encoder, rows, &numbers, &asked, &mut values);
+            }
+            values
+        };
+        let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
+        let values = threads::for_each(&self.threads, &mut self.parties, embed);
+        Ok(values.into_iter().map(|values| (self.wrap)(values, bits)).collect())
+    }
+
+    fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
+        let learn =
+            |(party, gradient): (&mut InProcessParty, Gradient)| party.encoder.learn(gradient.decode());
+        threads::for_each(&self.threads, self.parties.iter_mut().zip(gradients), learn);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _label: CheckpointLabel) -> Result<(), Infallible> {
+        self.best = self.parties.iter().map(|party| party.encoder.snapshot()).collect();
+        Ok(())
+    }
+
+    fn restore(&mut self, _label: CheckpointLabel) -> Result<(), Infallible> {
+        for (party, snapshot) in self.parties.iter_mut().zip(&self.best) {
+            // Unwrap safety: the snapshot was taken of this very encoder.
+            party.encoder.load(snapshot).expect("a snapshot of this encoder");
+        }
+        Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
+        let rows = self.plan.part(Part::CohortTrain);
+        let freeze = |party: &mut InProcessParty| party.encoder.freeze(rows, &party.gather);
+        threads::for_each(&self.threads, &mut self.parties, freeze);
+        Ok(self.parties.iter().map(|party| party.encoder.digest()).collect())
+    }
+}

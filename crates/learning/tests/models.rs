@@ -1,0 +1,117 @@
+//! Every bottom model learns, and a snapshot in a new encoder encodes and goes on exactly like the old one.
+
+use hashvfl_core::random::stream;
+use hashvfl_core::{PartyName, RunSettings, Task};
+use hashvfl_learning::bottom::{BottomConfig, Categories, CnnConfig, InputShape, MlpConfig, ResNet18Config};
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
+use rand::Rng;
+
+const ROWS: usize = 32;
+const BITS: usize = 8;
+
+fn encoder(model: &BottomConfig, seed: u64) -> Encoder {
+    let config = EncoderConfig { model: model.clone(), ..EncoderConfig::default() };
+    let input = InputShape { columns: 64, image: Some([1, 8, 8]), ..InputShape::default() };
+    encoder_of(config, input, seed)
+}
+
+fn encoder_of(config: EncoderConfig, input: InputShape, seed: u64) -> Encoder {
+    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
+    Encoder::new(config, CutLayer::Hash, input, &settings, 20, seed, &Device::flex()).unwrap()
+}
+
+fn columns(batch: u64) -> Vec<f32> {
+    let mut rng = stream(batch, "columns", &[]);
+    (0..ROWS * 64).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect()
+}
+
+/// One step whose gradient pulls every bit to +1.
+fn step(encoder: &mut Encoder, batch: u64) -> Vec<f32> {
+    let values = encoder.encode_batch(columns(batch), ROWS);
+    encoder.learn((0..ROWS * BITS).map(|at| if at % 3 == 0 { 0.01 } else { -0.01 }).collect());
+    values
+}
+
+#[test]
+fn a_snapshot_is_the_whole_encoder() {
+    let models = [
+        BottomConfig::Mlp(MlpConfig { hidden: vec![16] }),
+        BottomConfig::Cnn(CnnConfig { channels: vec![4, 4], hidden: 8, ..CnnConfig::default() }),
+        BottomConfig::ResNet18(ResNet18Config { width: 2 }),
+    ];
+    for model in &models {
+        let mut old = encoder(model, 1);
+        let before = old.digest();
+        (0..3).for_each(|batch| drop(step(&mut old, batch)));
+        assert_ne!(old.digest(), before, "{model:?} learns");
+        let rows: Vec<u32> = (0..ROWS as u32).collect();
+        old.calibrate(&rows, &|_| columns(0));
+        // The same seed, since noise and dropout of later steps are drawn from it; other weights until loaded.
+        let mut new = encoder(model, 1);
+        new.load(&old.snapshot()).unwrap();
+        assert_eq!(new.digest(), old.digest(), "{model:?}");
+        assert_eq!(new.encode(columns(9), ROWS), old.encode(columns(9), ROWS), "{model:?}");
+        for batch in 4..6 {
+            assert_eq!(step(&mut new, batch), step(&mut old, batch), "{model:?} goes on to the bit");
+        }
+        assert_eq!(new.digest(), old.digest(), "{model:?}");
+    }
+}
+
+#[test]
+fn an_embedding_learns_and_is_part_of_the_snapshot() {
+    let input = || {
+        let categories = vec![Categories { column: 3, count: 5, width: 4 }];
+        InputShape { columns: 64, image: None, categories }
+    };
+    let columns = |batch: u64| {
+        let mut columns = columns(batch);
+        columns.iter_mut().skip(3).step_by(64).enumerate().for_each(|(row, value)| *value = (row % 5) as f32);
+        columns
+    };
+    let mut old = encoder_of(EncoderConfig::default(), input(), 1);
+    let table = |encoder: &Encoder| {
+        encoder
+            .snapshot()
+            .arrays
+            .iter()
+            .find(|(name, _)| name.ends_with("tables.0"))
+            .unwrap()
+            .1
+            .values
+            .clone()
+    };
+    let before = table(&old);
+    assert_eq!(before[..4], [0.0; 4], "what has no name is nothing at first");
+    for batch in 0..3 {
+        old.encode_batch(columns(batch), ROWS);
+        old.learn((0..ROWS * BITS).map(|at| if at % 3 == 0 { 0.01 } else { -0.01 }).collect());
+    }
+    assert!(before.iter().zip(table(&old)).all(|(before, after)| *before != after), "every row is learned");
+    let mut new = encoder_of(EncoderConfig::default(), input(), 2);
+    new.load(&old.snapshot()).unwrap();
+    assert_eq!((new.digest(), new.encode(columns(9), ROWS)), (old.digest(), old.encode(columns(9), ROWS)));
+    let cnn = EncoderConfig { model: BottomConfig::Cnn(CnnConfig::default()), ..EncoderConfig::default() };
+    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
+    let refused = Encoder::new(cnn, CutLayer::Hash, input(), &settings, 20, 1, &Device::flex());
+    assert!(refused.err().unwrap().to_string().contains("takes no embedding"));
+}
+
+#[test]
+fn a_code_is_the_same_alone_and_in_any_batch() {
+    let mut encoder = encoder(&BottomConfig::Mlp(MlpConfig { hidden: vec![16] }), 1);
+    let values = columns(0);
+    let gather = |rows: &[u32]| -> Vec<f32> {
+        rows.iter().flat_map(|row| values[*row as usize * 64..][..64].iter().copied()).collect()
+    };
+    let rows: Vec<u32> = (0..ROWS as u32).collect();
+    encoder.freeze(&rows, &gather);
+    let together = encoder.encode(gather(&rows), ROWS);
+    for row in &rows {
+        let alone = encoder.encode(gather(&[*row]), 1);
+        assert_eq!(alone, together[*row as usize * BITS..][..BITS]);
+        let other = encoder.encode(gather(&[ROWS as u32 - 1 - row, *row]), 2);
+        assert_eq!(alone, other[BITS..]);
+    }
+}

@@ -1,0 +1,39 @@
+//! The ledger of what left this side about every record, and the policy that bounds it.
+//!
+//! ```text
+//!             before anything is computed                  before anything is sent
+//!  request -> reserve: policy, charge a whole block -> compute -> release: free, reserved, or charged -> send
+//!                      `-- durable write                                                `-- durable write
+//! ```
+//!
+//! What is charged is durable before a byte of it is sent, so a crash may over-count and never under-count. With randomised
+//! response, what a frozen encoder answered is kept beside its charge and sent again as it was.
+//! Nothing here knows a network or a model; the store is an argument.
+
+mod account;
+mod alignments;
+mod answer;
+mod content;
+mod epsilon;
+mod error;
+mod flow;
+mod key;
+mod ledger;
+mod policy;
+mod redb_store;
+mod report;
+mod store;
+
+pub use account::{Account, Cost, EncoderIdentity, ReleaseDigest};
+pub use alignments::count_alignment;
+pub use answer::{Answer, AnswerKey, AnswerName, forget_answers};
+pub use content::{ContentKey, known_under_other_ids};
+pub use epsilon::Epsilon;
+pub use error::LedgerError;
+pub use flow::{Flow, FlowKind, Volume};
+pub use key::{RecordKey, Salt};
+pub use ledger::{Ledger, Refused, Terms};
+pub use policy::{AlignmentPolicy, Policy, PolicyError, Refusal, Rule};
+pub use redb_store::{LedgerView, RedbStore};
+pub use report::{MEANING, Report, explain_account, export};
+pub use store::{Accounts, Changes, MemoryStore, Store, StoreError, find};

@@ -1,0 +1,343 @@
+//! The policy file: what its holder releases at most, and to which runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::account::{Account, Cost};
+use crate::epsilon::Epsilon;
+
+/// Bounds that hold over a record's life, whatever run or coordinator asks.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Most bits of a record; absent: no bound.
+    pub bits_per_record: Option<u64>,
+    /// Largest sum of epsilons of a record; absent: no bound. With it, nothing is sent of a record that has no finite one.
+    pub epsilon_per_record: Option<Epsilon>,
+    /// Most releases of a record; absent: no bound.
+    pub encodings_per_record: Option<u32>,
+    /// Run ids that may ask; `*` at the end of one stands for any rest.
+    pub runs: Vec<String>,
+    /// Least number of records in an answer.
+    pub min_batch: usize,
+    /// Most bits of a flag or p-value of the party's detectors beside a code; absent: no bound, 0: none may leave.
+    pub p_value_bits: Option<usize>,
+    /// Says that batch statistics never leave. They have no message, and no value here gives them one.
+    pub batch_statistics: Never,
+    /// With whom records may be aligned, and how often.
+    pub alignment: AlignmentPolicy,
+}
+
+/// Bounds of private alignments.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlignmentPolicy {
+    /// Most alignments that this ledger may ever count; absent: no bound.
+    pub most: Option<u64>,
+    /// Fewest common records of which an order is kept.
+    pub least_common: u64,
+    /// The public key of each other holder, 64 hex digits, by name.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// The only value is "never".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Never {
+    /// Never.
+    #[default]
+    Never,
+}
+
+impl Default for Policy {
+    /// Counts all and refuses nothing.
+    fn default() -> Self {
+        Self {
+            bits_per_record: None,
+            epsilon_per_record: None,
+            encodings_per_record: None,
+            runs: vec!["*".to_string()],
+            min_batch: 1,
+            p_value_bits: None,
+            batch_statistics: Never::Never,
+            alignment: AlignmentPolicy::default(),
+        }
+    }
+}
+
+/// Why a policy file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// It cannot be read.
+    #[error("cannot read the policy {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no policy.
+    #[error("policy {path}: {reason} (docs/ledger.md explains every key)")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+}
+
+/// A key of the policy file that refuses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// `bits_per_record`.
+    Bits,
+    /// `epsilon_per_record`.
+    Epsilon,
+    /// `encodings_per_record`.
+    Encodings,
+    /// `runs`.
+    Runs,
+    /// `min_batch`.
+    MinBatch,
+    /// `p_value_bits`.
+    PValues,
+    /// `alignment.most`.
+    Alignments,
+}
+
+impl Rule {
+    /// The key in the file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Bits => "bits_per_record",
+            Self::Epsilon => "epsilon_per_record",
+            Self::Encodings => "encodings_per_record",
+            Self::Runs => "runs",
+            Self::MinBatch => "min_batch",
+            Self::PValues => "p_value_bits",
+            Self::Alignments => "alignment.most",
+        }
+    }
+}
+
+/// What was refused, by which rule, and how many records it is about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policy's {} = {limit} refuses {records} records: {reason}", .rule.key())]
+pub struct Refusal {
+    /// The rule.
+    pub rule: Rule,
+    /// Its value.
+    pub limit: String,
+    /// Records that it protects here.
+    pub records: usize,
+    reason: String,
+}
+
+/// What accounts without a finite epsilon have been through.
+const NO_EPSILON: &str = "they have no finite epsilon: they left without noise or with flips of before, or bottom models \
+                          are fitted on them";
+
+impl Policy {
+    /// Reads a policy file.
+    pub fn read(path: &Path) -> Result<Self, PolicyError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| PolicyError::Read { path: path.to_path_buf(), source })?;
+        Self::parse(&text).map_err(|reason| PolicyError::Format { path: path.to_path_buf(), reason })
+    }
+
+    /// Parses a policy; the error is one line that names the place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let policy: Self = toml::from_str(text).map_err(|error| {
+            let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
+            format!("{}: {}", place.trim_end_matches(':'), error.message())
+        })?;
+        let pattern = |run: &String| !run.is_empty() && !run.trim_end_matches('*').contains('*');
+        if !policy.runs.iter().all(pattern) {
+            return Err("runs: each is a run id, or the beginning of one and a `*`".to_string());
+        }
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_key = |key: &String| key.len() == 64 && key.bytes().all(digit);
+        if let Some((name, _)) = policy.alignment.keys.iter().find(|(_, key)| !is_key(key)) {
+            return Err(format!(
+                "alignment.keys.{name}: a public key is 64 hex digits, as `keygen` prints it"
+            ));
+        }
+        if policy.min_batch == 0 {
+            return Err("min_batch must be 1 or more".to_string());
+        }
+        Ok(policy)
+    }
+
+    /// Whether `run` may ask about the `records` that are there.
+    pub fn admit(&self, run: &str, records: usize) -> Result<(), Refusal> {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => run.starts_with(start),
+            None => pattern == run,
+        };
+        if self.runs.iter().any(fits) {
+            return Ok(());
+        }
+        let (limit, reason) = (format!("{:?}", self.runs), format!("the run {run} is none of these"));
+        Err(Refusal { rule: Rule::Runs, limit, records, reason })
+    }
+
+    /// Whether another alignment of so many records may begin, after so many.
+    pub fn check_alignment(&self, counted: u64, records: usize) -> Result<(), Refusal> {
+        match self.alignment.most.filter(|most| counted >= *most) {
+            None => Ok(()),
+            Some(most) => {
+                let reason = format!("{counted} alignments are in the ledger");
+                Err(Refusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
+            }
+        }
+    }
+
+    /// Whether an answer about so many records may be given.
+    pub fn check_batch(&self, records: usize) -> Result<(), Refusal> {
+        if records >= self.min_batch {
+            return Ok(());
+        }
+        let (limit, reason) = (self.min_batch.to_string(), "an answer must hold more records".to_string());
+        Err(Refusal { rule: Rule::MinBatch, limit, records, reason })
+    }
+
+    /// Whether a run may fit bottom models on `records` records, with randomised response or without: no finite epsilon
+    /// holds for them then.
+    pub fn check_learning(&self, records: usize) -> Result<(), Refusal> {
+        match self.epsilon_per_record {
+            None => Ok(()),
+            Some(most) => {
+                let reason = "the run fits bottom models on them, so they have no finite epsilon".to_string();
+                Err(Refusal { rule: Rule::Epsilon, limit: most.to_string(), records, reason })
+            }
+        }
+    }
+
+    /// Whether so many bits of detectors may leave beside the code of each of `records` records.
+    pub fn check_p_values(&self, bits: usize, records: usize) -> Result<(), Refusal> {
+        match self.p_value_bits.filter(|most| bits > *most) {
+            None => Ok(()),
+            Some(most) => {
+                let reason = format!("{bits} bits of detectors would leave beside each code");
+                Err(Refusal { rule: Rule::PValues, limit: most.to_string(), records, reason })
+            }
+        }
+    }
+
+    /// Whether each of `accounts` may be charged `cost` so many times.
+    pub fn check(
+        &self,
+        accounts: impl Iterator<Item = Account>,
+        cost: Cost,
+        times: u32,
+    ) -> Result<(), Refusal> {
+        let (mut bits, mut epsilon, mut encodings) = (0, 0, 0);
+        for mut after in accounts {
+            after.charge(cost, times);
+            bits += usize::from(self.bits_per_record.is_some_and(|most| after.bits > most));
+            let spent = |most| after.total_epsilon().is_none_or(|spent| spent > most);
+            epsilon += usize::from(self.epsilon_per_record.is_some_and(spent));
+            encodings += usize::from(self.encodings_per_record.is_some_and(|most| after.encodings > most));
+        }
+        let refuse = |rule, limit: String, records, reason: &str| {
+            Err(Refusal { rule, limit, records, reason: reason.to_string() })
+        };
+        let text = |limit: Option<String>| limit.unwrap_or_default();
+        if bits > 0 {
+            let reason = format!("{} bits more each would be too many", cost.bits);
+            return refuse(Rule::Bits, text(self.bits_per_record.map(|n| n.to_string())), bits, &reason);
+        }
+        if epsilon > 0 {
+            let reason = match cost.epsilon {
+                Some(more) => format!("{more} more each would be too much, or {NO_EPSILON}"),
+                None => "a code without noise has no finite epsilon".to_string(),
+            };
+            let limit = text(self.epsilon_per_record.map(|n| n.to_string()));
+            return refuse(Rule::Epsilon, limit, epsilon, &reason);
+        }
+        if encodings > 0 {
+            let limit = text(self.encodings_per_record.map(|n| n.to_string()));
+            return refuse(Rule::Encodings, limit, encodings, "one more each would be too many");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_in_the_docs_is_a_policy() {
+        let docs = include_str!("../../../docs/ledger.md");
+        let start = docs.find("```toml\n# policy.toml").expect("a sample in docs/ledger.md") + 8;
+        let sample = &docs[start..start + docs[start..].find("```").unwrap()];
+        let policy = Policy::parse(sample).unwrap();
+        assert!(policy.bits_per_record.is_some() && policy.min_batch > 1);
+    }
+
+    #[test]
+    fn what_no_policy_may_say() {
+        for (bad, expected) in [
+            ("bits = 3", "unknown field `bits`"),
+            ("batch_statistics = \"always\"", "never"),
+            ("epsilon_per_record = -1.0", "epsilon must be"),
+            ("min_batch = 0", "min_batch must be"),
+            ("runs = [\"a*b\"]", "runs: each is"),
+            ("bits_per_record = -1", "line 1"),
+            ("alignment = { keys = { bank = \"00\" } }", "alignment.keys.bank: a public key"),
+            ("alignment = { many = 1 }", "unknown field `many`"),
+        ] {
+            let error = Policy::parse(bad).unwrap_err();
+            assert!(error.contains(expected) && !error.contains('\n'), "{bad}: {error}");
+        }
+        assert_eq!(Policy::parse(""), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn each_rule_names_itself_and_counts_records() {
+        let policy = Policy::parse(
+            "bits_per_record = 40\nepsilon_per_record = 2.0\nencodings_per_record = 3\nmin_batch = 4\nruns = [\"a\", \"b-*\"]",
+        )
+        .unwrap();
+        let cost = |bits, epsilon| Cost { bits, epsilon: Epsilon::new(epsilon) };
+        let mut spent = Account::default();
+        spent.charge(cost(32, 1.5), 1);
+        let accounts = [Account::default(), spent, spent];
+        let refused = |cost| policy.check(accounts.into_iter(), cost, 1).unwrap_err();
+        let bits = refused(cost(16, 0.1));
+        assert_eq!((bits.rule, bits.records), (Rule::Bits, 2));
+        assert!(
+            bits.to_string().starts_with("the policy's bits_per_record = 40 refuses 2 records"),
+            "{bits}"
+        );
+        assert_eq!(refused(cost(8, 0.6)).rule, Rule::Epsilon);
+        let clear = refused(Cost { bits: 8, epsilon: None });
+        assert_eq!((clear.rule, clear.records), (Rule::Epsilon, 3));
+        assert_eq!(policy.check(accounts.into_iter(), cost(8, 0.5), 1), Ok(()));
+        let mut learned = Account::default();
+        learned.learned_from = true;
+        let refused = policy.check([learned].into_iter(), cost(1, 0.1), 1).unwrap_err();
+        assert!(refused.to_string().contains("bottom models are fitted on them"), "{refused}");
+        assert_eq!(policy.check_learning(288).unwrap_err().records, 288);
+        assert_eq!(Policy::default().check_learning(288), Ok(()));
+        spent.charge(cost(1, 0.0), 2);
+        assert_eq!(policy.check([spent].into_iter(), cost(1, 0.0), 1).unwrap_err().rule, Rule::Encodings);
+        assert_eq!(
+            policy.check_batch(3).unwrap_err().to_string(),
+            "the policy's min_batch = 4 refuses 3 records: an answer must hold more records"
+        );
+        assert_eq!((policy.admit("a", 9), policy.admit("b-7", 9)), (Ok(()), Ok(())));
+        assert_eq!(policy.admit("ab", 9).unwrap_err().records, 9);
+        assert_eq!(policy.check_p_values(4, 9), Ok(()));
+        let policy = Policy::parse("p_value_bits = 1").unwrap();
+        assert_eq!(policy.check_p_values(1, 9), Ok(()));
+        assert_eq!(
+            policy.check_p_values(4, 9).unwrap_err().to_string(),
+            "the policy's p_value_bits = 1 refuses 9 records: 4 bits of detectors would leave beside each code"
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! The same training loop as a federation's, with all parties in this process: for baselines, tuning and benches.
+
+use anyhow::Context;
+use hashvfl_core::{Part, Plan, RowSelection, RunSettings};
+use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
+use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::threads;
+use hashvfl_learning::top::loss::{Evaluation, Labels};
+use hashvfl_learning::training::backend::{Embedding, PartyBackend};
+use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::{self, EpochReport, Progress, Released};
+use hashvfl_learning::{Classifier, TopConfig};
+
+/// One party's side of a simulation.
+#[derive(Clone)]
+pub struct Side<'a> {
+    /// Its columns as they are in its files.
+    pub columns: &'a Matrix,
+    /// Channels, height and width, where they are an image.
+    pub image: Option<[usize; 3]>,
+    /// What happens to them first, and where values are cut off.
+    pub preprocessing: (Preprocessing, Option<f32>),
+    /// Its model.
+    pub encoder: EncoderConfig,
+    /// Seed of its weights.
+    pub seed: u64,
+}
+
+/// What a simulation gave.
+pub struct Simulated {
+    /// Every epoch.
+    pub epochs: Vec<EpochReport>,
+    /// The epoch whose models were kept, from 1.
+    pub best_epoch: u32,
+    /// On validation records, of the models that were kept; with the top model fitted anew, where the run refits.
+    pub validation: Option<Evaluation>,
+    /// On test records.
+    pub test: Option<Evaluation>,
+    /// The same without each party's codes, in the parties' order; none where there are no test records.
+    pub without: Vec<Evaluation>,
+    /// Bits that each party released of a record.
+    pub released: Released,
+    /// Balance of each party's bits on the records that the simulation named; empty for floats.
+    pub balance: Vec<Balance>,
+}
+
+/// What parties and coordinator have learned.
+pub struct Models {
+    /// Each party's encoder.
+    pub encoders: Vec<Encoder>,
+    /// What each party does to its columns first.
+    pub preprocessors: Vec<Option<Preprocessor>>,
+    /// The top model.
+    pub classifier: Classifier,
+    /// Which records were learned from.
+    pub plan: Plan,
+}
+
+/// A run in this process.
+pub struct Simulation<'a> {
+    /// The agreed settings.
+    pub settings: &'a RunSettings,
+    /// The parties, in the settings' order.
+    pub sides: &'a [Side<'a>],
+    /// The labels.
+    pub labels: &'a Labels,
+    /// The top model and the seed of its weights.
+    pub top: (&'a TopConfig, u64),
+    /// What leaves a party: codes or, as a baseline, floats.
+    pub cut: CutLayer,
+    /// On which records the balance of codes is measured.
+    pub balance: Part,
+}
+
+impl Simulation<'_> {
+    /// Runs it; `watch` hears how it goes.
+    pub fn run(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
+        self.settings.check()?;
+        threads::limit(1);
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let (parties, _) = self.parties(&plan)?;
+        let mut classifier = self.classifier(&plan)?;
+        match self.cut {
+            CutLayer::Hash => {
+                let mut parties = InProcessParties::hashed(parties, plan.clone());
+                let mut simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
+                simulated.balance = self.balance(&mut parties, plan)?;
+                Ok(simulated)
+            }
+            CutLayer::SimulatedFloat => {
+                let mut parties = InProcessParties::simulated_floats(parties, plan.clone());
+                self.learn(&mut parties, &mut classifier, plan, watch)
+            }
+        }
+    }
+
+    /// Models that have learned nothing, for a snapshot to be loaded into.
+    pub fn models(&self) -> anyhow::Result<Models> {
+        self.settings.check()?;
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let (parties, preprocessors) = self.parties(&plan)?;
+        let encoders = parties.into_iter().map(|party| party.encoder).collect();
+        Ok(Models { encoders, preprocessors, classifier: self.classifier(&plan)?, plan })
+    }
+
+    /// Runs it on codes and returns what was learned.
+    pub fn train(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<(Simulated, Models)> {
+        self.settings.check()?;
+        threads::limit(1);
+        let plan = Plan::new(self.settings, self.labels.len())?;
+        let (parties, preprocessors) = self.parties(&plan)?;
+        let mut classifier = self.classifier(&plan)?;
+        let mut parties = InProcessParties::hashed(parties, plan.clone());
+        let simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
+        Ok((simulated, Models { encoders: parties.into_encoders(), preprocessors, classifier, plan }))
+    }
+
+    fn classifier(&self, plan: &Plan) -> anyhow::Result<Classifier> {
+        let (top, seed) = self.top;
+        Ok(Classifier::of_run(top, self.labels.clone(), self.settings, plan, seed, &Device::flex())?)
+    }
+
+    fn parties<'b>(
+        &self,
+        plan: &Plan,
+    ) -> anyhow::Result<(Vec<InProcessParty<'b>>, Vec<Option<Preprocessor>>)> {
+        let parties = self.sides.iter().map(|side| self.party(side, plan));
+        Ok(parties.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip())
+    }
+
+    fn party<'b>(
+        &self,
+        side: &Side,
+        plan: &Plan,
+    ) -> anyhow::Result<(InProcessParty<'b>, Option<Preprocessor>)> {
+        let mut columns = side.columns.clone();
+        let (preprocessing, clip) = side.preprocessing;
+        let train = plan.part(Part::CohortTrain);
+        let fitted = preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
+        let input = InputShape { columns: columns.cols(), image: side.image, ..InputShape::default() };
+        let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
+        let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
+        Ok((
+            InProcessParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None },
+            fitted,
+        ))
+    }
+
+    fn learn<E: Embedding>(
+        &self,
+        parties: &mut InProcessParties<E>,
+        classifier: &mut Classifier,
+        mut plan: Plan,
+        watch: &mut dyn FnMut(Progress),
+    ) -> anyhow::Result<Simulated> {
+        let patience = self.top.0.patience;
+        let outcome = training::train(parties, self.settings, &mut plan, classifier, patience, None, watch)?;
+        let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
+        let mut validation = best.and_then(|report| report.validation);
+        // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.
+        let gather = |rows: &[u32]| {
+            outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
+        };
+        let test_rows = plan.part(Part::Test);
+        let parties = if test_rows.is_empty() { 0 } else { self.sides.len() };
+        let without =
+            (0..parties).map(|party| classifier.evaluate_without(party, &gather, test_rows)).collect();
+        if self.settings.refits() {
+            validation = Some(classifier.evaluate_stored(&gather, plan.part(Part::Validation)));
+        }
+        Ok(Simulated {
+            epochs: outcome.curve,
+            best_epoch: outcome.best_epoch,
+            validation,
+            test: outcome.test,
+            without,
+            released: outcome.released,
+            balance: Vec::new(),
+        })
+    }
+
+    /// Balance of each party's bits on records that no model has learned from.
+    fn balance(
+        &self,
+        parties: &mut InProcessParties<hashvfl_core::PackedCodes>,
+        mut plan: Plan,
+    ) -> anyhow::Result<Vec<Balance>> {
+        let mut signs: Vec<Vec<f32>> = vec![Vec::new(); self.sides.len()];
+        for chunk in 0..plan.chunks(self.balance) {
+            let rows = RowSelection::Chunk { part: self.balance, chunk };
+            let count = plan.rows(rows)?.len();
+            let batches = parties.encode(rows, count)?;
+            signs.iter_mut().zip(batches).for_each(|(all, batch)| all.extend(batch.to_signs()));
+        }
+        Ok(signs.iter().map(|signs| Balance::of(signs, self.settings.bits)).collect())
+    }
+}
+
+/// Runs `settings` over `sides`; balance is measured on test records.
+pub fn simulate(
+    sides: &[Side],
+    labels: &Labels,
+    settings: &RunSettings,
+    top: (&TopConfig, u64),
+    cut: CutLayer,
+) -> anyhow::Result<Simulated> {
+    Simulation { settings, sides, labels, top, cut, balance: Part::Test }.run(&mut |_| {})
+}

@@ -1,0 +1,79 @@
+//! `party encode`: codes of records by the trained model, into a file.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::protocol::serving_party::granted;
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::records::record_keys::Places;
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
+use hashvfl_files::{say, write_whole};
+use tracing::warn;
+
+use crate::config::PartyConfig;
+use crate::noise::Asked;
+use crate::prepare::Prepared;
+use crate::releases::Releases;
+use crate::state;
+
+/// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
+/// run keeps; those that were left out of the run or erased since are not encoded.
+pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
+    let (model, records) = (config.read_model()?, state::read_records(config)?);
+    ensure!(
+        model.text.get("records_sha256") == Some(&records.digest().to_string()),
+        "{} and {} are not of one run: restore both from one backup",
+        config.model_path().display(),
+        config.records_path().display()
+    );
+    let prepared = Prepared::load_trained(config, &model)?;
+    let ids = prepared.ids.iter().map(|id| Some(id.as_str()));
+    let places = records.places(ids).context("[columns]")?;
+    let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
+    let plan = plan.context("without the records that were left out or erased")?;
+    let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
+    let encoder = prepared.digest();
+    let mut releases = Releases::open_to_encode(config, &prepared)?;
+    let rows = match config.run.on_refusal {
+        OnRefusal::End => all,
+        OnRefusal::LeaveOut => without_refused(all, &places, &prepared, &releases)?,
+    };
+    let in_table = numbers(&places.of(&rows));
+    releases.reserve(&in_table, (&in_table, 1))?;
+    let mut table = CodeTable::new(records.count(), config.run.bits);
+    for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
+        let place = Place::File { run: &config.run_id, part, chunk };
+        let asked = Asked { place, rows: &numbers(&places.of(rows)) };
+        let of_run: Vec<u32> = rows.iter().map(|row| row.number()).collect();
+        table.put(&of_run, &releases.answer(&prepared, &asked, None)?.codes);
+    }
+    write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
+    releases.settle()?;
+    say!(
+        "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
+        rows.len(),
+        out.display()
+    );
+    Ok(())
+}
+
+fn numbers(rows: &[TableRow]) -> Vec<u32> {
+    rows.iter().map(|row| row.number()).collect()
+}
+
+/// Those of `rows` that the policy allows a code of.
+fn without_refused(
+    mut rows: Vec<RunRow>,
+    places: &Places<RunRow>,
+    prepared: &Prepared,
+    releases: &Releases,
+) -> anyhow::Result<Vec<RunRow>> {
+    let refused = releases.refused(prepared, &numbers(&places.of(&rows)))?;
+    if let Some(refusal) = &refused.refusal {
+        warn!("{refusal}: they are left out");
+    }
+    rows.retain(granted(&refused.positions));
+    Ok(rows)
+}

@@ -1,0 +1,105 @@
+//! `party ledger`: what was released of each record, for the party's own eyes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Subcommand;
+use hashvfl_core::records::composite_id::join;
+use hashvfl_core::{CanonicalId, TableIds};
+use hashvfl_data::{Order, TableError};
+use hashvfl_files::{say, write_whole};
+use hashvfl_ledger::{MEANING, Policy, RedbStore, Report, explain_account, export, find};
+
+use crate::config::PartyConfig;
+
+/// What to do with a ledger.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Totals over all records, beside what the policy allows.
+    Show {
+        /// The ledger; no run may have it open.
+        #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
+        ledger: PathBuf,
+        /// The policy to compare with.
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+    /// Every record's account as a line of CSV, under a hash of its id.
+    Export {
+        /// The ledger; no run may have it open.
+        #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
+        ledger: PathBuf,
+        /// The file to write; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// A party's config: its table's records alone, and by id.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// What the numbers mean; with --id, one record's account in words.
+    Explain {
+        /// The ledger; no run may have it open.
+        #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
+        ledger: PathBuf,
+        /// The policy to compare with.
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+        /// The record's id, in any spelling; once for each of its columns.
+        #[arg(long)]
+        id: Vec<String>,
+    },
+}
+
+/// Carries out a command.
+pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
+    match command {
+        LedgerCommand::Show { ledger, policy } => {
+            let report = Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?;
+            say!("{}", report.to_string().trim_end());
+        }
+        LedgerCommand::Export { ledger, out, config } => {
+            ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+            let config = config.as_deref().map(PartyConfig::read).transpose()?;
+            let key_columns = config.as_ref().map_or(1, |config| config.columns.ids().key_columns());
+            let ids = config.map(|config| ids(&config)).transpose()?;
+            let mut csv = Vec::new();
+            let ids = ids.as_ref().map(|ids| TableIds { ids, key_columns });
+            export(&RedbStore::open(ledger)?, ids, &mut csv)?;
+            write_whole(out, &csv)?;
+            say!("{} written", out.display());
+        }
+        LedgerCommand::Explain { ledger, policy, id } => {
+            let (store, policy) = (RedbStore::open(ledger)?, read(policy.as_deref())?);
+            if id.is_empty() {
+                say!("{}\n{}", Report::of(&store, &policy)?, MEANING.trim_end());
+                return Ok(());
+            }
+            let parts: Vec<&str> = id.iter().map(String::as_str).collect();
+            let spelt = join(&parts);
+            let account = find(&store, &CanonicalId::of(&spelt, parts.len()), &spelt)?;
+            let account = account.context(
+                "nothing was ever released of a record of that id; case and blanks around it make no difference, but 7, \
+                 7.0 and 007 are three ids",
+            )?;
+            say!("{}", explain_account(&account, &policy));
+        }
+    }
+    Ok(())
+}
+
+/// The ids of a party's records, as its runs know them: what else the table holds is not read.
+fn ids(config: &PartyConfig) -> anyhow::Result<Vec<String>> {
+    if let Some(order) = &config.order {
+        return Ok(Order::read(order)?.ids);
+    }
+    let mut ids = Vec::new();
+    config.columns.ids().visit(|id| {
+        ids.push(id.to_string());
+        Ok::<(), TableError>(())
+    })?;
+    Ok(ids)
+}
+
+fn read(policy: Option<&Path>) -> anyhow::Result<Policy> {
+    Ok(policy.map_or_else(|| Ok(Policy::default()), Policy::read)?)
+}

@@ -1,0 +1,73 @@
+//! What a step leaves to do that nobody waits for: it is done once the codes are on their way.
+
+use hashvfl_core::codes::randomised_response::DrawName;
+use hashvfl_core::{Gradient, PackedCodes};
+
+use crate::releases::Releases;
+use crate::training::gradient_monitor::{GradientGuard, Sent};
+
+/// What a training batch's codes were expected to be, if the gradient monitor looks at it.
+pub type Expected = Option<Vec<f32>>;
+
+/// Work put off.
+#[derive(Default)]
+pub struct Backlog {
+    /// A gradient that the encoder has learned from.
+    gradient: Option<Gradient>,
+    /// Codes that were made after that.
+    codes: Option<Made>,
+    /// Both, once counted.
+    counted: (Option<Gradient>, Option<Option<Sent>>),
+}
+
+/// Codes on their way.
+pub struct Made {
+    /// Of these rows.
+    pub rows: Vec<u32>,
+    /// As they are sent.
+    pub codes: PackedCodes,
+    /// Names of their flips, where there are any.
+    pub draws: Option<Vec<DrawName>>,
+    /// Of a training batch, what the gradient monitor is to see.
+    pub batch: Option<Expected>,
+}
+
+impl Backlog {
+    /// The encoder has learned from `gradient`.
+    pub fn learned(&mut self, gradient: Gradient) {
+        self.gradient = Some(gradient);
+    }
+
+    /// Codes are about to leave; a gradient will answer those of a training batch.
+    pub fn sending(&mut self, made: Made) {
+        self.codes = Some(made);
+    }
+
+    /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder
+    /// otherwise, and before the end, whatever brought it about: what is not counted would be given back.
+    pub fn count(&mut self, releases: &mut Releases) -> anyhow::Result<()> {
+        if let Some(gradient) = self.gradient.take() {
+            releases.learned(&gradient);
+            self.counted.0 = Some(gradient);
+        }
+        if let Some(Made { rows, codes, draws, batch }) = self.codes.take() {
+            releases.release(&rows, &codes, draws.as_deref())?;
+            self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
+        }
+        Ok(())
+    }
+
+    /// Shows the gradient monitor what was counted.
+    ///
+    /// # Errors
+    /// If it raises an alarm that is to stop the party.
+    pub fn monitor(&mut self, watchman: &mut GradientGuard, released_bits: u64) -> anyhow::Result<()> {
+        if let Some(gradient) = self.counted.0.take() {
+            watchman.answered(&gradient, released_bits)?;
+        }
+        if let Some(sent) = self.counted.1.take() {
+            watchman.sent(sent);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The party's monitor of the gradients that it is sent, and what happens when it raises an alarm.
+
+use anyhow::bail;
+use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
+use hashvfl_core::{Gradient, GradientEncoding, PackedCodes, RunSettings};
+use serde::Deserialize;
+use tracing::warn;
+
+/// What an alarm leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnAlarm {
+    /// The party stops: nothing more leaves it.
+    #[default]
+    Stop,
+    /// It says so and goes on.
+    Warn,
+    /// Nobody watches.
+    Off,
+}
+
+impl OnAlarm {
+    /// Whether somebody watches.
+    pub fn monitors(self) -> bool {
+        self != Self::Off
+    }
+}
+
+/// A training batch's codes, and what they were expected to be before noise was drawn.
+pub struct Sent {
+    /// The codes.
+    pub codes: PackedCodes,
+    /// From -1 to 1, [rows, bits].
+    pub expected: Vec<f32>,
+}
+
+/// A gradient monitor at work.
+pub struct GradientGuard {
+    monitor: GradientMonitor,
+    on_alarm: OnAlarm,
+    batches: u64,
+    sent: Option<Sent>,
+    raised: bool,
+}
+
+impl GradientGuard {
+    /// A gradient monitor over a run.
+    pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
+        let noisy = run.gradient_noise.is_some() || run.gradient == GradientEncoding::Sign;
+        let monitor =
+            if noisy { GradientMonitor::of_noisy(run.bits) } else { GradientMonitor::new(run.bits) };
+        Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+    }
+
+    /// Whether it looks at the next training batch.
+    pub fn looks_at_next(&self) -> bool {
+        self.on_alarm.monitors() && looks_at(self.batches + 1)
+    }
+
+    /// A training batch's codes have left: what it looks at, if it does.
+    pub fn sent(&mut self, sent: Option<Sent>) {
+        self.batches += 1;
+        self.sent = sent;
+    }
+
+    /// The gradient that answered them.
+    ///
+    /// # Errors
+    /// If it looks like a hijack's and the party is to stop then.
+    pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
+        let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
+        let seen = self.monitor.observe(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+        let Some(alarm) = seen else { return Ok(()) };
+        let what = match alarm.cause {
+            Cause::Predictable => {
+                "gradients follow from this party's own codes, as a hijacker's do and a training loss's do not"
+            }
+            Cause::Featureless => "gradients point everywhere alike, as noise does",
+        };
+        if self.on_alarm == OnAlarm::Stop {
+            bail!(
+                "{what}: stopped after {} batches, when {released_bits} bits had left: ask the coordinator, or set on_alarm = \"warn\" to go on",
+                self.batches
+            );
+        }
+        if !std::mem::replace(&mut self.raised, true) {
+            warn!("{what}: {released_bits} bits have left, and on_alarm = \"warn\" lets it go on");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What this party saw, kept where it is asked for: its own codes and the gradients of them.
+
+use hashvfl_core::records::run_records::digest_of_run;
+use hashvfl_core::{PackedCodes, PartyName, RowSelection};
+use hashvfl_transcript::{Header, RecordedKind, SentValues, Transcript, TranscriptError};
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::state::StateFolder;
+
+/// A party's transcript in the making.
+pub struct Recorder {
+    transcript: Transcript,
+    party: [PartyName; 1],
+    /// The last training batch: its epoch and records.
+    batch: Option<(u32, Vec<u32>)>,
+}
+
+impl Recorder {
+    /// Begins a transcript, where the config asks for one.
+    pub fn open(
+        config: &PartyConfig,
+        prepared: &Prepared,
+        state: &StateFolder,
+    ) -> Result<Option<Self>, TranscriptError> {
+        if !config.transcript {
+            return Ok(None);
+        }
+        let records = digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str));
+        let header =
+            Header::new(config.run_id.clone(), config.name.as_str(), &config.run, SentValues::Codes, records);
+        let header = Header { encoding_sha256: Some(prepared.encoding_digest().to_string()), ..header };
+        let transcript = Transcript::create(state.transcript(), &header)?;
+        Ok(Some(Self { transcript, party: [config.name.clone()], batch: None }))
+    }
+
+    /// Keeps codes of `records`, which a request for `rows` asked for.
+    pub fn codes(
+        &mut self,
+        step: u64,
+        rows: RowSelection,
+        records: &[u32],
+        codes: &PackedCodes,
+    ) -> Result<(), TranscriptError> {
+        if let RowSelection::Batch { epoch, .. } = rows {
+            self.batch = Some((epoch, records.to_vec()));
+        }
+        self.transcript.codes(
+            (step, RecordedKind::of(rows)),
+            records,
+            &self.party,
+            std::slice::from_ref(codes),
+        )
+    }
+
+    /// Keeps the gradient of the last batch's codes.
+    pub fn gradient(&mut self, step: u64, gradient: &[f32]) -> Result<(), TranscriptError> {
+        let Some((epoch, records)) = self.batch.take() else { return Ok(()) };
+        let step = (step, RecordedKind::Gradient { epoch });
+        self.transcript.floats(step, &records, &self.party, &[gradient.to_vec()])
+    }
+
+    /// Gives the file its name.
+    pub fn finish(self) -> Result<(), TranscriptError> {
+        self.transcript.finish()
+    }
+}

@@ -1,0 +1,289 @@
+//! The party's work: what the protocol's state machine lets through, done with the encoder.
+
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::protocol::party::{PartySession, Work};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{ExcludedRecords, PackedCodes, Part, RowSelection, RunId, RunRecords, RunSettings};
+use tracing::{debug, info, warn};
+
+use crate::config::PartyConfig;
+use crate::detectors::{self, DetectorsConfig};
+use crate::noise::Asked;
+use crate::prepare::Prepared;
+use crate::progress::Progress;
+use crate::releases::Releases;
+use crate::state::StateFolder;
+use crate::training::backlog::{Backlog, Made};
+use crate::training::gradient_monitor::GradientGuard;
+use crate::training::recorder::Recorder;
+
+/// A party at work.
+pub struct Worker<'a> {
+    run: &'a RunId,
+    settings: &'a RunSettings,
+    session: PartySession,
+    prepared: Prepared,
+    state: &'a StateFolder,
+    releases: Releases,
+    recorder: Option<Recorder>,
+    watchman: GradientGuard,
+    detectors: Option<DetectorsConfig>,
+    backlog: Backlog,
+    passes_ahead: u32,
+    released_bits: u64,
+    progress: Progress,
+}
+
+/// What a message led to.
+pub struct Done {
+    /// The answer, where there is one.
+    pub answer: Option<FromParty>,
+    /// Whether this was the last message.
+    pub finished: bool,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker that has not joined yet.
+    pub fn new(
+        config: &'a PartyConfig,
+        prepared: Prepared,
+        state: &'a StateFolder,
+        releases: Releases,
+        recorder: Option<Recorder>,
+    ) -> Self {
+        let settings = &config.run;
+        let watchman = GradientGuard::new(config.on_alarm, settings);
+        let excluded = match settings.on_refusal {
+            OnRefusal::End => ExcludedRecords::default(),
+            OnRefusal::LeaveOut => releases.excluded(&prepared.plan),
+        };
+        let session = PartySession::new(settings.clone(), prepared.plan.clone(), excluded);
+        Self {
+            run: &config.run_id,
+            settings,
+            session,
+            prepared,
+            state,
+            releases,
+            recorder,
+            watchman,
+            detectors: config.detectors.clone(),
+            backlog: Backlog::default(),
+            passes_ahead: config.passes_ahead.get(),
+            released_bits: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The end, good or bad: gives back what was reserved and not sent.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        self.backlog.count(&mut self.releases)?;
+        self.releases.settle()
+    }
+
+    /// The last step requested.
+    pub fn step(&self) -> u64 {
+        self.session.step()
+    }
+
+    /// Does what the last step has left to do; to be called when its answer is on its way.
+    ///
+    /// # Errors
+    /// If the gradients that this party was sent look like a hijack's, and it is to stop then.
+    pub fn work_off(&mut self) -> anyhow::Result<()> {
+        self.backlog.count(&mut self.releases)?;
+        let watched = self.backlog.monitor(&mut self.watchman, self.released_bits);
+        watched.with_context(|| format!("step {}", self.session.step()))
+    }
+
+    /// Carries out one message.
+    pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
+        let kind = message.kind();
+        let work = self.session.receive(message)?;
+        debug!(step = self.session.step(), kind, "request");
+        if !matches!(work, Work::Encode { .. }) {
+            self.work_off()?;
+        }
+        let answer = match work {
+            Work::SendRecords(salt) => {
+                let ids = self.prepared.ids.iter().map(String::as_str);
+                let excluded = self.session.excluded().clone();
+                if !excluded.is_empty() {
+                    warn!(
+                        "the policy does not allow the run for {} records: they are left out",
+                        excluded.count()
+                    );
+                }
+                Some(FromParty::Records { digest: RecordsDigest::of(&salt, ids), excluded })
+            }
+            Work::Joined => {
+                info!("accepted; waiting for the other parties");
+                None
+            }
+            Work::Begin { excluded } => {
+                self.begin(excluded)?;
+                None
+            }
+            Work::Encode { step, request, rows, part, learn } => {
+                let encoded = self.encode((step, request), &rows, part, learn);
+                Some(encoded.with_context(|| format!("step {step}"))?)
+            }
+            Work::EncodeSynthetic { step, chunk } => {
+                Some(self.draw(step, chunk).with_context(|| format!("step {step}"))?)
+            }
+            Work::Learn { gradient } => {
+                let values = gradient.decode();
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.gradient(self.session.step(), &values)?;
+                }
+                self.prepared.encoder.learn(values);
+                self.backlog.learned(gradient);
+                None
+            }
+            Work::Checkpoint { step, label } => {
+                self.state.write_checkpoint(label, &self.prepared.encoder.snapshot())?;
+                self.releases.learns(&self.prepared);
+                Some(FromParty::Checkpointed { step })
+            }
+            Work::Restore { step, label } => {
+                self.prepared.encoder.load(&self.state.read_checkpoint(label)?)?;
+                self.releases.learns(&self.prepared);
+                Some(FromParty::Restored { step })
+            }
+            Work::Freeze { step } => {
+                self.prepared.measure(|encoder, plan, gather| {
+                    encoder.freeze(plan.part(Part::CohortTrain), gather);
+                })?;
+                let encoder = self.prepared.digest();
+                self.releases.freeze(&self.prepared, encoder);
+                info!(step, encoder = encoder.short(), "bottom model frozen");
+                Some(FromParty::Frozen { step, encoder })
+            }
+            Work::Finish { step } => {
+                if let Some(config) = &self.detectors {
+                    self.state.keep_detectors(&detectors::fit(config, &self.prepared)?)?;
+                    info!(step, "detectors of abnormal inputs fitted");
+                }
+                let excluded = self.session.excluded().clone();
+                let records = RunRecords::new(self.run, &self.prepared.ids, excluded);
+                let model = self.prepared.model(self.settings, records.digest());
+                self.state.finish(&model, &records)?;
+                self.recorder.take().map_or(Ok(()), Recorder::finish)?;
+                info!(step, released_bits = self.released_bits, "finished; the model is kept");
+                return Ok(Done { answer: Some(FromParty::Finished { step }), finished: true });
+            }
+        };
+        Ok(Done { answer, finished: false })
+    }
+
+    /// Takes the plan without records that this party or another leaves out.
+    fn begin(&mut self, excluded: usize) -> anyhow::Result<()> {
+        if excluded > 0 {
+            info!("the run begins without {excluded} records that policies refuse");
+            let plan = self.session.plan();
+            self.releases.check_answers(plan)?;
+            self.prepared.follow(plan.clone());
+        }
+        Ok(())
+    }
+
+    /// Passes over a part that are reserved at once: parts that are asked for in each epoch, several.
+    fn passes(&self, part: Part) -> u32 {
+        match part {
+            Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),
+            _ => 1,
+        }
+    }
+
+    fn calibrate(&mut self) -> anyhow::Result<()> {
+        self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
+    }
+
+    /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
+    fn draw(&mut self, step: u64, chunk: u32) -> anyhow::Result<FromParty> {
+        let columns = self.prepared.draw(chunk)?;
+        let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
+        let asked = Asked { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
+        self.releases.flip(&self.prepared, &asked, &columns, &mut values);
+        Ok(FromParty::Codes { step, bytes: self.pack(&values)?.as_bytes().to_vec() })
+    }
+
+    fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
+        // A NaN would travel as an innocent bit.
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
+        );
+        Ok(PackedCodes::pack(values, self.settings.bits)?)
+    }
+
+    fn encode(
+        &mut self,
+        (step, request): (u64, RowSelection),
+        rows: &[u32],
+        part: Part,
+        learn: bool,
+    ) -> anyhow::Result<FromParty> {
+        let asked = Asked { place: Place::Run { run: self.run, rows: request }, rows };
+        if self.releases.keeps_answers() {
+            let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
+            self.note((step, request), rows, &codes)?;
+            return Ok(FromParty::Codes { step, bytes: codes.into_bytes() });
+        }
+        self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
+        if !learn || self.session.starts_epoch() {
+            self.calibrate()?;
+        }
+        if let RowSelection::Batch { epoch, .. } = request
+            && self.session.starts_epoch()
+            && self.progress.is_due(Instant::now())
+        {
+            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
+            info!(step, released_bits, "epoch {} of {epochs}", epoch + 1);
+        }
+        let columns = self.prepared.columns.gather(rows)?;
+        let encoder = &mut self.prepared.encoder;
+        let mut values = if learn {
+            encoder.encode_batch(columns.clone(), rows.len())
+        } else {
+            encoder.encode(columns.clone(), rows.len())
+        };
+        let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
+        let codes = self.pack(&values)?;
+        self.note((step, request), rows, &codes)?;
+        let bytes = codes.as_bytes().to_vec();
+        let looks = self.watchman.looks_at_next();
+        let batch = learn.then(|| looks.then(|| self.expected_codes()));
+        self.backlog.sending(Made { rows: rows.to_vec(), codes, draws, batch });
+        // What is reserved cannot be refused any more.
+        if !self.releases.are_reserved(rows) {
+            self.backlog.count(&mut self.releases)?;
+        }
+        Ok(FromParty::Codes { step, bytes })
+    }
+    /// What the codes of the last batch were expected to be, before noise and flips were drawn.
+    fn expected_codes(&self) -> Vec<f32> {
+        let left = self.releases.expectation();
+        self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect()
+    }
+
+    /// Keeps what is sent, where the config asks for it, and counts its bits.
+    fn note(
+        &mut self,
+        (step, request): (u64, RowSelection),
+        rows: &[u32],
+        codes: &PackedCodes,
+    ) -> anyhow::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.codes(step, request, rows, codes)?;
+        }
+        self.released_bits += (rows.len() * self.settings.bits) as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! What ARCHITECTURE.md promises, read from the sources.
+
+mod dependencies;

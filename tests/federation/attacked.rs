@@ -1,0 +1,198 @@
+//! What a networked run sent is attacked; what was changed since is refused.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hashvfl_attack::report::{AttackResult, CutKind, Report, names};
+use hashvfl_attack::{AttackConfig, Manifest};
+use hashvfl_core::PartyName;
+use hashvfl_core::settings::OnRefusal;
+use hashvfl_transcript::{RecordedKind, Recording, Step, ValueEncoding};
+
+use crate::fixture::{Fixture, PARTIES};
+use crate::ledger::{first_records, next_run};
+
+/// A finished run with its manifest, and a config that attacks the second party.
+fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.run();
+    let parties: Vec<PathBuf> = PARTIES.iter().map(|name| fixture.path(&format!("{name}.toml"))).collect();
+    let manifest = fixture.path("manifest.toml");
+    Manifest::of(&fixture.path("coordinator.toml"), &parties).unwrap().write(&manifest).unwrap();
+    let head = fixture.summary()["transcript_head"].as_str().unwrap().to_string();
+    let config = AttackConfig {
+        own: Some(PartyName::new(PARTIES[0]).unwrap()),
+        auxiliary_fractions: vec![0.3, 0.5],
+        further_attacks: true,
+        trainings: 2,
+        head: Some(head),
+        ..AttackConfig::new(manifest, PartyName::new(PARTIES[1]).unwrap())
+    };
+    (fixture.path("coordinator-state/transcript.parquet"), config)
+}
+
+fn skill(report: &Report, wanted: impl Fn(&AttackResult) -> bool) -> f64 {
+    let result = report.results.iter().find(|result| wanted(result)).expect("an attack");
+    result.metrics[names::SKILL].value
+}
+
+#[test]
+fn a_run_without_some_records_is_attacked_without_them() {
+    let mut fixture = Fixture::new();
+    fixture.settings.test_fraction = 0.5;
+    fixture.settings.on_refusal = OnRefusal::LeaveOut;
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "bits_per_record = 40\n");
+    let whole = first_records(&fixture, 200);
+    fixture.run();
+    whole();
+    next_run(&mut fixture);
+    let (transcript, config) = finished(&mut fixture);
+    let excluded = fixture.summary()["left_out"]["bank"].as_u64().unwrap();
+    assert!(excluded > 0);
+    let config = AttackConfig { further_attacks: false, trainings: 1, ..config };
+    let out = fixture.path("attacks");
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    let trained = |result: &AttackResult| result.victim.contains("training records");
+    let rows = |result: &AttackResult| (result.auxiliary_rows + result.target_rows) as u64;
+    let most = report.results.iter().filter(|result| trained(result)).map(rows).max();
+    // Half of 400 records are the test's.
+    assert!(most.is_some_and(|most| most <= 200 - excluded), "{most:?} of 200 without {excluded}");
+}
+
+#[test]
+fn codes_are_attacked_beside_their_baselines() {
+    let mut fixture = Fixture::new();
+    // Half of the records are the test's: 100 to learn from, 100 to score.
+    fixture.settings.test_fraction = 0.5;
+    // The last column takes two values: an attribute.
+    let two_values = |line: &str| match line.rsplit_once(',') {
+        Some((rest, c)) => {
+            format!("{rest},{}\n", c.parse::<f64>().map_or(c.into(), |c| i8::from(c > 0.0).to_string()))
+        }
+        None => String::new(),
+    };
+    let table: String = fixture.read("telecom.csv").lines().map(two_values).collect();
+    fixture.write("telecom.csv", &table);
+    let (transcript, config) = finished(&mut fixture);
+    let out = fixture.path("attacks");
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    for check in report.checks.iter().skip(1) {
+        assert!(check.held, "{}: {}", check.name, check.detail);
+    }
+    let mean = |cut: CutKind| {
+        skill(&report, |result| {
+            (result.attack.as_str(), result.cut, result.releases) == (names::CONDITIONAL_MEAN, cut, 1)
+                && result.knowledge.is_empty()
+        })
+    };
+    let (codes, floats) = (mean(CutKind::Codes), mean(CutKind::SimulatedFloats));
+    // Eight bits and eight floats of three columns: the floats give nearly all of them away.
+    assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
+    assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
+    let found = |attack: &str, cut: CutKind| {
+        let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
+        of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
+    };
+    // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
+    let query_free = |cut| found("query-free", cut).metrics[names::SKILL].value;
+    assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
+    assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
+    found("FORA", CutKind::Codes);
+    for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
+        let added = found("linkage across runs", cut).metrics[names::ADDED];
+        assert!(added.value > 0.02, "a record is followed from one run to another: {added:?}");
+        let area = found("membership by the top model's loss", cut).metrics[names::AUC].value;
+        assert!((0.35..0.95).contains(&area), "{area}");
+    }
+    let attribute = found("attribute inference", CutKind::SimulatedFloats);
+    assert!(attribute.victim.contains("telecom's column c"), "{}", attribute.victim);
+    let (reached, added) = (attribute.metrics[names::BALANCED], attribute.metrics[names::ADDED]);
+    assert!(reached.value > 0.8 && added.low > 0.1, "{reached:?} {added:?}");
+    // Gradients from a decoder put more of the columns into the code.
+    let steered = skill(&report, |result| {
+        result.attack.contains("steered")
+            && result.defence.ends_with("weight 10")
+            && result.cut == CutKind::Codes
+    });
+    assert!(steered > codes + 0.02, "{steered} against {codes}");
+    let esa: Vec<&AttackResult> = report.results.iter().filter(|result| result.attack == "ESA").collect();
+    let bits = |result: &AttackResult| result.metrics[names::BITS].value;
+    assert!(bits(esa[0]) > 0.9, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
+    assert!(bits(esa[1]) < bits(esa[0]));
+    let given = |attack: &str| found(attack, CutKind::Predictions).metrics[names::SKILL].value;
+    assert!(
+        given("conditional mean given predictions") > 0.02,
+        "{}",
+        given("conditional mean given predictions")
+    );
+    // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
+    assert!(given("GRNA") > 0.05, "{}", given("GRNA"));
+    // Who has the architecture alone finds what the codes leave open, without a record of its own.
+    let unsplit = found("UnSplit", CutKind::Codes).metrics[names::SKILL];
+    assert!(unsplit.low > 0.0, "{unsplit:?}");
+    assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
+    let reidentified = found("re-identification", CutKind::Codes).metrics[names::ADDED];
+    assert!(reidentified.low > 0.0, "{reidentified:?}");
+    let shifted: Vec<&AttackResult> = report
+        .results
+        .iter()
+        .filter(|result| result.knowledge.iter().any(|known| known.contains("of 2 classes alone")))
+        .collect();
+    let gain = shifted[1].metrics[names::ADDED];
+    assert!(shifted[0].is_baseline() && gain.value > 0.02, "{gain:?}");
+    assert!(
+        report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
+    );
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(!html.contains("http://") && html.contains("There is no proof"), "a page on its own");
+    assert!(report.results.iter().all(|result| result.auxiliary_rows + result.target_rows <= 400));
+
+    let refused = |config: &AttackConfig| {
+        format!("{:#}", hashvfl_attack::run(&transcript, config, &out, &mut |_| ()).unwrap_err())
+    };
+    let other = AttackConfig { head: Some("0".repeat(64)), ..config.clone() };
+    assert!(refused(&other).contains("another transcript"), "{}", refused(&other));
+    let stranger = AttackConfig { victim: PartyName::new("stranger").unwrap(), ..config.clone() };
+    assert!(refused(&stranger).contains("stranger is no party of the run"));
+    fixture.write("telecom.csv", &fixture.read("telecom.csv").replacen("0.", "1.", 1));
+    assert!(refused(&config).contains("its SHA-256 differs"), "{}", refused(&config));
+}
+
+/// A party's own transcript holds the codes that the coordinator saw, and the gradient of each.
+#[test]
+fn a_party_records_its_gradients() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.extra.push(("bank", "transcript = true".into()));
+    fixture.run();
+    let seen = Recording::read(&fixture.path("coordinator-state/transcript.parquet"), None).unwrap();
+    let own = Recording::read(&fixture.path("bank-state/transcript.parquet"), None).unwrap();
+    assert_eq!(own.header.recorder, "bank");
+    let of_bank = |step: &Step| step.values.iter().find(|(party, _)| party == "bank").unwrap().1.clone();
+    let codes: Vec<_> = own.steps.iter().filter(|step| step.encoding == ValueEncoding::Bits).collect();
+    assert_eq!(codes.len(), seen.steps.len());
+    for (own, seen) in codes.iter().zip(&seen.steps) {
+        assert_eq!((own.step, own.kind, &own.records), (seen.step, seen.kind, &seen.records));
+        assert_eq!(of_bank(own), of_bank(seen));
+    }
+    let batches = own.steps.iter().filter(|step| matches!(step.kind, RecordedKind::Batch { .. })).count();
+    let gradients: Vec<_> =
+        own.steps.iter().filter(|step| matches!(step.kind, RecordedKind::Gradient { .. })).collect();
+    assert_eq!(gradients.len(), batches);
+    assert!(gradients.iter().all(|step| of_bank(step).len() == step.records.len() * 8 * 4));
+}
+
+#[test]
+fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
+    let mut fixture = Fixture::new();
+    fixture.settings.randomised_response = Some(0.5);
+    let (transcript, config) = finished(&mut fixture);
+    let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
+    // The model and the columns give the codes that were sent, but for so many flips.
+    let same = report.checks.iter().find(|check| check.name.contains("transcript's codes")).unwrap();
+    assert!(same.held, "{}", same.detail);
+    let leaked = skill(&report, |result| result.attack == names::CONDITIONAL_MEAN && result.releases == 1);
+    assert!(leaked < 0.3, "{leaked}");
+    assert!(report.defence.contains("epsilon 0.5 a bit, 4 a draw"), "{}", report.defence);
+}

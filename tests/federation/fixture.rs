@@ -1,0 +1,311 @@
+//! A small federation in a temporary folder: tables, configs, processes with a limit on every wait.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hashvfl_core::random::stream;
+use hashvfl_core::{PartyName, RunSettings, Task};
+use rand::Rng;
+use tempfile::TempDir;
+
+/// No process of a test takes longer.
+const LIMIT: Duration = Duration::from_secs(120);
+pub const RECORDS: usize = 400;
+pub const PARTIES: [&str; 2] = ["bank", "telecom"];
+
+/// Tables and configs of a federation whose label is whether two hidden sums, one a party, have one sign.
+pub struct Fixture {
+    pub folder: TempDir,
+    pub settings: RunSettings,
+    pub run_id: &'static str,
+    /// Lines put in front of a config, by name.
+    pub extra: Vec<(&'static str, String)>,
+    /// What processes log: HASHVFL_LOG.
+    pub log: &'static str,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let names = PARTIES.map(|name| PartyName::new(name).unwrap());
+        let settings = RunSettings {
+            batch_rows: 64,
+            learning_rate: 0.02,
+            ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Self { folder, settings, run_id: "test", extra: Vec::new(), log: "info" };
+        let mut rng = stream(1, "fixture", &[]);
+        let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
+        let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
+        let mut labels = String::from("id,y\n");
+        for record in 0..RECORDS {
+            let mut sum = 0.0;
+            for table in &mut tables {
+                let (a, b, c) = (draw(), draw(), draw());
+                sum += a + b;
+                *table += &format!("r{record},{a},{b},{c}\n");
+            }
+            labels += &format!("r{record},{}\n", u8::from(sum > 0.0));
+        }
+        for (name, table) in PARTIES.iter().zip(&tables) {
+            fixture.write(&format!("{name}.csv"), table);
+        }
+        fixture.write("labels.csv", &labels);
+        fixture
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn extra(&self, name: &str) -> String {
+        self.extra.iter().filter(|(of, _)| *of == name).map(|(_, line)| format!("{line}\n")).collect()
+    }
+
+    fn run_table(&self) -> String {
+        format!("[run]\n{}", toml::to_string(&self.settings).unwrap())
+    }
+
+    /// Writes a party's config for a coordinator at `address`.
+    pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
+        let text = format!(
+            "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\nwait = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
+             columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
+            self.extra(name),
+            self.run_id,
+            self.run_table()
+        );
+        self.write(&format!("{name}.toml"), &text);
+        self.path(&format!("{name}.toml"))
+    }
+
+    /// Writes the coordinator's config.
+    pub fn coordinator_config(&self) -> PathBuf {
+        let text = format!(
+            "{}run_id = \"{}\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
+             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30 }}\n\
+             labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{}",
+            self.extra("coordinator"),
+            self.run_id,
+            self.run_table()
+        );
+        self.write("coordinator.toml", &text);
+        self.path("coordinator.toml")
+    }
+
+    /// Starts the coordinator and waits until it listens.
+    pub fn coordinator(&self) -> (Role, String) {
+        self.listening(&["coordinator", "--json", "--config"])
+    }
+
+    /// Starts a coordinator that serves predictions, and waits until it listens.
+    pub fn serve(&self) -> (Role, String) {
+        self.listening(&["coordinator", "serve", "--json", "--config"])
+    }
+
+    fn listening(&self, arguments: &[&str]) -> (Role, String) {
+        let config = self.coordinator_config();
+        let mut role = Role::start(arguments, &config, self.log);
+        let address = loop {
+            let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == "listening" {
+                break event["address"].as_str().unwrap().to_string();
+            }
+        };
+        (role, address)
+    }
+
+    /// Starts a party that serves predictions.
+    pub fn party_serves(&self, name: &str, address: &str) -> Role {
+        Role::start(&["party", "serve", "--config"], &self.party_config(name, address), self.log)
+    }
+
+    pub fn party(&self, name: &str, address: &str) -> Role {
+        Role::start(&["party", "--config"], &self.party_config(name, address), self.log)
+    }
+
+    /// Runs a whole honest federation.
+    pub fn run(&self) {
+        let (mut coordinator, address) = self.coordinator();
+        let mut parties = PARTIES.map(|name| self.party(name, &address));
+        coordinator.succeeds();
+        parties.iter_mut().for_each(Role::succeeds);
+    }
+
+    /// Fails when a field of `value` is not in docs/summary.md; a party's name there is PARTY.
+    pub fn check_documented(value: &serde_json::Value, parties: &[&str]) {
+        let docs = include_str!("../../docs/summary.md");
+        let mut missing = Vec::new();
+        collect(value, String::new(), parties, &mut |path| {
+            if !docs.contains(&format!("`{path}`")) {
+                missing.push(path.to_string());
+            }
+        });
+        assert!(missing.is_empty(), "docs/summary.md lacks {missing:?}");
+    }
+
+    /// Files in the folder and below that are half-written, or that only a finished run has.
+    pub fn unfinished(&self) -> Vec<String> {
+        let finished = ["top.safetensors", "summary.json", "bottom.safetensors", "transcript.parquet"];
+        let (mut found, mut waiting) = (Vec::new(), vec![self.folder.path().to_path_buf()]);
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                if entry.path().is_dir() {
+                    waiting.push(entry.path());
+                } else if name.starts_with('.') || name.contains("tmp") || finished.contains(&name.as_str()) {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+
+    pub fn summary(&self) -> serde_json::Value {
+        serde_json::from_str(&self.read("coordinator-state/summary.json")).unwrap()
+    }
+}
+
+/// Paths of all leaves of `value`, as docs/summary.md writes them.
+fn collect(value: &serde_json::Value, path: String, parties: &[&str], found: &mut dyn FnMut(&str)) {
+    // One row of the docs stands for what these hold.
+    let whole = ["settings", "encoders_sha256", "epochs[].validation", "federation"];
+    let baseline = path.strip_prefix("baselines.").is_some_and(|rest| !rest.is_empty());
+    match value {
+        serde_json::Value::Object(fields) if !whole.contains(&path.as_str()) && !baseline => {
+            for (key, field) in fields {
+                let key = if parties.contains(&key.as_str()) { "PARTY" } else { key };
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(field, format!("{path}{dot}{key}"), parties, found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().for_each(|item| collect(item, format!("{path}[]"), parties, found));
+        }
+        _ => found(&path),
+    }
+}
+
+/// Runs a role to its end; its exit code, standard output and error.
+pub fn command(arguments: &[&str]) -> (bool, String, String) {
+    command_with(arguments, &[])
+}
+
+/// The same with environment variables.
+pub fn command_with(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roles"));
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A running process; killed when dropped.
+pub struct Role {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Role {
+    pub fn start(arguments: &[&str], config: &Path, log: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_roles"))
+            .args(arguments)
+            .arg(config)
+            .env("HASHVFL_LOG", log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (to_test, lines) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| to_test.send(line))
+        });
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        Self { child, lines, errors: Some(errors) }
+    }
+
+    /// The next line of standard output, `None` at its end.
+    pub fn next_line(&self) -> Option<String> {
+        self.lines.recv_timeout(LIMIT).ok()
+    }
+
+    /// Waits for a line of standard output that holds `text`.
+    pub fn wait_for(&self, text: &str) {
+        while let Some(line) = self.next_line() {
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("standard output ended without {text:?}");
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end: whether it was good, and what it logged.
+    pub fn ends(&mut self) -> (bool, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < LIMIT, "the process hangs");
+            thread::sleep(Duration::from_millis(20));
+        };
+        let errors = self.errors.take().unwrap().join().unwrap();
+        (status.success(), errors)
+    }
+
+    /// Waits for a good end.
+    pub fn succeeds(&mut self) {
+        let (good, errors) = self.ends();
+        assert!(good, "{errors}");
+    }
+
+    /// Waits for a bad end; the one line that says why.
+    pub fn fails(&mut self) -> String {
+        let (good, errors) = self.ends();
+        assert!(!good, "it ended well: {errors}");
+        let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(lines.len(), 1, "one clear line expected: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+        lines[0].to_string()
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,152 @@
+//! A coordinator that trains no model but pulls a party's codes where it wants them: the party stops.
+
+use std::sync::Mutex;
+
+use hashvfl_attack::active::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::random::{stream, uniform};
+use hashvfl_core::records::SALT_BYTES;
+use hashvfl_core::{
+    ExcludedRecords, Gradient, GradientEncoding, PackedCodes, Plan, RowSelection, RunSettings,
+};
+use hashvfl_learning::bottom::InputShape;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::{Encoder, EncoderConfig};
+use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
+use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::fixture::{Fixture, RECORDS};
+
+type Streams = (Streaming<PartyMessage>, mpsc::Sender<Result<CoordinatorMessage, Status>>);
+
+struct Hijacker(Mutex<Option<oneshot::Sender<Streams>>>);
+
+#[tonic::async_trait]
+impl Federation for Hijacker {
+    type JoinStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<PartyMessage>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let (outbound, messages) = mpsc::channel(4);
+        let joined = self.0.lock().unwrap().take().unwrap();
+        joined.send((request.into_inner(), outbound)).map_err(drop).unwrap();
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}
+
+/// Goes through the handshake and asks for batch after batch; `pull` makes the gradient that answers a batch's codes.
+/// Returns how many batches were answered.
+async fn hijack(
+    (mut inbound, outbound): Streams,
+    settings: &RunSettings,
+    mut pull: impl FnMut(&[f32]) -> Vec<f32>,
+) -> u32 {
+    let send = async |message: FromCoordinator| outbound.send(Ok(message.into())).await;
+    let mut plan = Plan::new(settings, RECORDS).unwrap();
+    let mut step = 0;
+    send(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).await.unwrap();
+    while let Some(Ok(message)) = inbound.next().await {
+        match FromParty::try_from(message).unwrap() {
+            FromParty::Hello(_) => continue,
+            FromParty::Records { .. } => {
+                send(FromCoordinator::Accepted).await.unwrap();
+                send(FromCoordinator::Begin { excluded: ExcludedRecords::default() }).await.unwrap();
+            }
+            FromParty::Codes { bytes, .. } => {
+                let (epoch, batch) = ((step - 1) / plan.batches(), (step - 1) % plan.batches());
+                let rows = plan.rows(RowSelection::Batch { epoch, batch }).unwrap().len();
+                let codes = PackedCodes::from_bytes(rows, settings.bits, bytes).unwrap().to_signs();
+                let gradient = Gradient::encode(pull(&codes), settings.bits, settings.gradient);
+                let _ = send(FromCoordinator::Gradient { step: u64::from(step), gradient }).await;
+            }
+            _ => break,
+        }
+        let (epoch, batch) = (step / plan.batches(), step % plan.batches());
+        step += 1;
+        let rows = RowSelection::Batch { epoch, batch };
+        if send(FromCoordinator::Encode { step: u64::from(step), rows }).await.is_err() {
+            break;
+        }
+    }
+    step - 1
+}
+
+/// A party under a hijacker whose gradients are `pull`'s; the line with which it ends, and how many batches it answered.
+fn party_of(
+    settings: impl FnOnce(&mut RunSettings),
+    pull: impl FnOnce(&RunSettings) -> Box<dyn FnMut(&[f32]) -> Vec<f32>>,
+) -> (String, u32) {
+    let mut fixture = Fixture::new();
+    fixture.settings.epochs = 60;
+    settings(&mut fixture.settings);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (joined, streams) = oneshot::channel();
+    let service = FederationServer::new(Hijacker(Mutex::new(Some(joined))));
+    let serving = Server::builder().serve_with_incoming(service, TcpIncoming::from(listener));
+    runtime.spawn(serving);
+    // Before the party waits for it: a hijacker has its head start first.
+    let pull = pull(&fixture.settings);
+    let mut party = fixture.party("bank", &address);
+    let settings = fixture.settings.clone();
+    let answered = runtime.block_on(async { hijack(streams.await.unwrap(), &settings, pull).await });
+    (party.fails(), answered)
+}
+
+#[test]
+fn a_party_stops_when_it_is_hijacked() {
+    let (line, answered) = party_of(
+        |settings| settings.gradient = GradientEncoding::F32,
+        |settings| {
+            let bits = settings.bits;
+            Box::new(move |codes| {
+                let pulled = codes.chunks_exact(bits).flat_map(|code| {
+                    let next = code.iter().cycle().skip(1);
+                    code.iter().zip(next).map(|(bit, other)| 0.01 * (bit + 0.5 * other))
+                });
+                pulled.collect()
+            })
+        },
+    );
+    assert!(
+        line.contains("gradients follow from this party's own codes") && line.contains("bits had left"),
+        "{line}"
+    );
+    assert!(answered <= 100, "{answered} batches had been answered");
+}
+
+/// Feature-space hijacking over the network: pilot, decoder and discriminator learn from the party's codes as they come.
+#[test]
+fn a_party_stops_under_feature_space_hijacking() {
+    for objective in [Objective::Wasserstein(500.0), Objective::JensenShannon] {
+        let (line, answered) = party_of(
+            |_| (),
+            |settings| {
+                let mut rng = stream(9, "hijacker's rows", &[]);
+                // Columns as the party's, uniform, in standard deviations.
+                let values = (0..300 * 3).map(|_| (uniform(&mut rng) - 0.5) * 12.0_f32.sqrt()).collect();
+                let auxiliary = Auxiliary { values, columns: 3 };
+                let input = InputShape { columns: 3, ..InputShape::default() };
+                let (config, device) = (EncoderConfig::default(), Device::flex());
+                let pilot = Encoder::new(config, CutLayer::Hash, input, settings, 1000, 5, &device).unwrap();
+                let critic = CriticConfig { objective, ..CriticConfig::default() };
+                let mut hijacker =
+                    Fsha::new(FshaConfig { critic, ..FshaConfig::default() }, pilot, auxiliary);
+                Box::new(move |codes| hijacker.gradient(codes))
+            },
+        );
+        assert!(line.contains("gradients follow from this party's own codes"), "{objective:?}: {line}");
+        assert!(answered <= 100, "{objective:?}: {answered} batches had been answered");
+    }
+}

@@ -1,0 +1,230 @@
+//! Runs in which all goes well.
+
+use std::fs;
+
+use hashvfl_core::settings::Schedule;
+use hashvfl_core::{PartyName, RunSettings, Task};
+use hashvfl_data::{Matrix, Preprocessing};
+use hashvfl_learning::TopConfig;
+use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
+use hashvfl_learning::top::loss::{Labels, LossConfig};
+use hashvfl_testbed::simulation::{Side, Simulated, simulate};
+
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+
+fn numbers(text: &str) -> Vec<Vec<f32>> {
+    let cells = |line: &str| line.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+    text.lines().skip(1).map(cells).collect()
+}
+
+/// The same run in this process.
+fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
+    let tables = PARTIES.map(|name| {
+        let rows = numbers(&fixture.read(&format!("{name}.csv")));
+        Matrix::new(RECORDS, 3, rows.concat()).unwrap()
+    });
+    let sides: Vec<Side> = tables
+        .iter()
+        .map(|columns| Side {
+            columns,
+            image: None,
+            preprocessing: (Preprocessing::default(), None),
+            encoder: EncoderConfig::default(),
+            seed: 7,
+        })
+        .collect();
+    let index = numbers(&fixture.read("labels.csv")).concat().iter().map(|label| *label as u32).collect();
+    let labels = Labels::Classes { count: 2, index };
+    simulate(&sides, &labels, &fixture.settings, (top, 0), CutLayer::Hash).unwrap()
+}
+
+#[test]
+fn three_processes_learn_what_one_process_learns() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("coordinator", "transcript = true".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    Fixture::check_documented(&summary, &PARTIES);
+    let local = in_one_process(&fixture, &TopConfig::default());
+    assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
+    assert!(summary["test"]["auc"].as_f64().unwrap() > 0.8, "{}", summary["test"]);
+
+    // Both sides load what they kept and reproduce the test figures exactly.
+    let codes: Vec<String> = PARTIES
+        .iter()
+        .map(|name| {
+            let out = fixture.path(&format!("{name}.codes"));
+            let config = fixture.path(&format!("{name}.toml"));
+            let (good, _, errors) = command(&[
+                "party",
+                "encode",
+                "--config",
+                config.to_str().unwrap(),
+                "--out",
+                out.to_str().unwrap(),
+            ]);
+            assert!(good, "{errors}");
+            format!("{name}={}", out.display())
+        })
+        .collect();
+    let config = fixture.path("coordinator.toml");
+    let config = config.to_str().unwrap();
+    let evaluated = |codes: &[String]| -> serde_json::Value {
+        let mut arguments = vec!["coordinator", "evaluate", "--config", config];
+        codes.iter().for_each(|codes| arguments.extend(["--codes", codes]));
+        let (good, output, errors) = command(&arguments);
+        assert!(good, "{errors}");
+        serde_json::from_str(&output).unwrap()
+    };
+    assert_eq!(evaluated(&codes), summary["test"]);
+    assert_eq!(evaluated(&[]), summary["test"]);
+
+    // What is private is readable by its owner alone.
+    for name in ["coordinator-state", "coordinator-state/codes", "bank-state", "telecom-state"] {
+        for entry in fs::read_dir(fixture.path(name)).unwrap() {
+            let path = entry.unwrap().path();
+            #[cfg(unix)]
+            if path.is_file() {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{}", path.display());
+            }
+        }
+    }
+    // Nothing else is left: what a finished run has, once a side.
+    let mut kept = fixture.unfinished();
+    kept.sort();
+    let whole =
+        ["bottom.safetensors", "bottom.safetensors", "summary.json", "top.safetensors", "transcript.parquet"];
+    assert_eq!(kept, whole);
+}
+
+#[test]
+fn later_cycles_learn_from_what_earlier_ones_said() {
+    let mut fixture = Fixture::new();
+    fixture.settings = RunSettings { epochs: 6, cycles: 2, refit: true, ..fixture.settings };
+    let plain = in_one_process(&fixture, &TopConfig::default());
+    let loss = LossConfig { distillation: 0.5, ..LossConfig::default() };
+    let top = TopConfig { loss, ..TopConfig::default() };
+    let local = in_one_process(&fixture, &top);
+    let losses = |run: &Simulated| -> Vec<f64> { run.epochs.iter().map(|epoch| epoch.train_loss).collect() };
+    assert_eq!(losses(&local)[..3], losses(&plain)[..3], "the first cycle has labels alone");
+    assert!((3..6).all(|epoch| losses(&local)[epoch] != losses(&plain)[epoch]), "{:?}", losses(&local));
+    assert!([&plain, &local].iter().all(|run| (4..=6).contains(&run.best_epoch)), "of the last cycle");
+
+    fixture.extra.push(("coordinator", "top = { loss = { distillation = 0.5 } }".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
+    assert_eq!(summary["best_epoch"], local.best_epoch);
+}
+
+#[test]
+fn a_run_stops_early_and_keeps_its_best_epoch() {
+    let mut fixture = Fixture::new();
+    fixture.settings.epochs = 200;
+    fixture.settings.schedule = Schedule::Constant;
+    fixture.extra.push(("coordinator", "top = { patience = 3 }".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    let count = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+    let (best, ran) = (count(&summary["best_epoch"]), summary["epochs"].as_array().unwrap().len());
+    assert!(ran == best + 3 && ran < 200, "{ran} epochs, the best was {best}");
+    let auc = |epoch: usize| summary["epochs"][epoch - 1]["validation"]["auc"].as_f64().unwrap();
+    assert!((1..=ran).all(|epoch| auc(epoch) <= auc(best)), "{}", summary["epochs"]);
+    // Only what was sent is counted.
+    let released = &summary["bits_released_per_record"];
+    assert_eq!((count(&released["cohort_train"]), count(&released["cohort_validation"])), (8 * ran, 8 * ran));
+
+    // All sides have gone back to that epoch: a run that ends there ends with the same models.
+    let mut shorter = Fixture::new();
+    shorter.settings = RunSettings { epochs: best as u32, ..fixture.settings.clone() };
+    shorter.run();
+    let shorter = shorter.summary();
+    assert_eq!(shorter["test"], summary["test"]);
+    assert_eq!(shorter["encoders_sha256"], summary["encoders_sha256"]);
+}
+
+#[test]
+fn the_demo_writes_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let run = || command(&["--out", out.to_str().unwrap(), "--bits", "16"]);
+    let (good, said, errors) = run();
+    assert!(good, "{said}{errors}");
+    for line in ["left party alone", "same network, all columns, no hashing", "bits released by a party"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    Fixture::check_documented(&summary, &["left", "right"]);
+    let accuracy = |test: &serde_json::Value| test["accuracy"].as_f64().unwrap();
+    let alone = accuracy(&summary["baselines"]["left_alone"]);
+    assert!(accuracy(&summary["federation"]["test"]) > alone, "two halves tell more than one: {said}");
+    assert!(fs::read_to_string(out.join("curve.svg")).unwrap().contains("<svg"));
+    // Its own folder is replaced, another's is not.
+    assert!(run().0);
+    fs::remove_file(out.join(".hashvfl-demo")).unwrap();
+    let (good, _, errors) = run();
+    assert!(!good && errors.contains("no demo made it"), "{errors}");
+}
+
+#[test]
+fn encode_once_trains_the_top_model_again_without_asking_anybody() {
+    let mut fixture = Fixture::new();
+    fixture.settings.cohort_fraction = 0.5;
+    fixture.run();
+    let summary = fixture.summary();
+    let released = &summary["bits_released_per_record"];
+    assert_eq!((released["others"].as_u64(), released["test"].as_u64()), (Some(8), Some(8)));
+    assert_eq!(released["cohort_train"].as_u64(), Some(8 * 4 + 8));
+
+    let (config, out) = (fixture.path("coordinator.toml"), fixture.path("again.safetensors"));
+    let (config, out) = (config.to_str().unwrap(), out.to_str().unwrap());
+    let (good, said, errors) = command(&["coordinator", "retrain", "--config", config, "--out", out]);
+    assert!(good && said.contains("no party asked"), "{said}{errors}");
+    let (good, said, errors) = command(&["coordinator", "evaluate", "--config", config, "--top", out]);
+    assert!(good, "{errors}");
+    let again: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(again, summary["test"], "the same codes, seed and settings give the same top model");
+}
+
+/// Runs the fixture with `more` parties that hold the first two of bank's columns; the test figures.
+fn with_more_parties(mut fixture: Fixture, more: usize) -> serde_json::Value {
+    let text = fixture.read("bank.csv");
+    let narrow: String =
+        text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_string() + "\n").collect();
+    let more: Vec<String> = (0..more).map(|number| format!("party-{number}")).collect();
+    for name in &more {
+        fixture.write(&format!("{name}.csv"), &narrow);
+        fixture.settings.parties.push(PartyName::new(name.clone()).unwrap());
+    }
+    let (mut coordinator, address) = fixture.coordinator();
+    let names = PARTIES.iter().copied().chain(more.iter().map(String::as_str));
+    let mut parties: Vec<Role> = names.map(|name| fixture.party(name, &address)).collect();
+    coordinator.succeeds();
+    parties.iter_mut().for_each(Role::succeeds);
+    fixture.summary()["test"].clone()
+}
+
+#[test]
+fn a_regression_with_three_parties_of_unequal_columns() {
+    let mut fixture = Fixture::new();
+    fixture.settings.task = Task::Regression;
+    let test = with_more_parties(fixture, 1);
+    assert!(test["r2"].as_f64().unwrap() > 0.2, "{test}");
+}
+
+#[test]
+fn three_classes_with_eight_parties() {
+    let mut fixture = Fixture::new();
+    fixture.settings.task = Task::Multiclass;
+    let labels = fixture.read("labels.csv");
+    let third = |(number, line): (usize, &str)| match line.split_once(',') {
+        Some((id, _)) if number % 9 == 1 => format!("{id},x\n"),
+        _ => format!("{line}\n"),
+    };
+    fixture.write("labels.csv", &labels.lines().enumerate().map(third).collect::<String>());
+    let test = with_more_parties(fixture, 6);
+    assert!(test["accuracy"].as_f64().unwrap() > 0.6, "{test}");
+}

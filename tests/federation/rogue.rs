@@ -1,0 +1,176 @@
+//! A party that keeps to nothing: the coordinator says what was wrong and ends, the honest party hears why.
+
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::{Digest, ExcludedRecords, PartyName, Plan, RunId};
+use hashvfl_proto::v1::PartyMessage;
+use hashvfl_proto::v1::federation_client::FederationClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::fixture::{Fixture, RECORDS};
+
+/// Bytes of a code of the fixture's 8 bits.
+const BYTES: usize = 1;
+
+struct Rogue {
+    outbound: mpsc::Sender<PartyMessage>,
+    inbound: Streaming<hashvfl_proto::v1::CoordinatorMessage>,
+}
+
+impl Rogue {
+    async fn dial(address: &str, first: PartyMessage) -> Self {
+        let (outbound, messages) = mpsc::channel(4);
+        outbound.send(first).await.unwrap();
+        let mut client = FederationClient::connect(format!("http://{address}")).await.unwrap();
+        let inbound = client.join(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        Self { outbound, inbound }
+    }
+
+    async fn next(&mut self) -> Option<FromCoordinator> {
+        self.inbound.message().await.ok().flatten().map(|message| message.try_into().unwrap())
+    }
+
+    async fn send(&self, message: FromParty) {
+        self.outbound.send(message.into()).await.unwrap();
+    }
+}
+
+fn hello(fixture: &Fixture) -> FromParty {
+    let settings = fixture.settings.to_settings();
+    FromParty::Hello(Hello {
+        protocol: PROTOCOL_VERSION,
+        run: RunId::new("test").unwrap(),
+        party: PartyName::new("telecom").unwrap(),
+        settings_digest: settings.digest(),
+        settings,
+    })
+}
+
+/// Joins as telecom, answers as it should up to the first request of this kind, and then with what `answer` makes of its
+/// step, or leaves; the coordinator's error, and how the honest party ends.
+fn answers(
+    fixture: &Fixture,
+    at: &str,
+    answer: impl Fn(u64) -> Option<FromParty>,
+) -> (String, (bool, String)) {
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut rogue = Rogue::dial(&address, hello(fixture).into()).await;
+        let ids: Vec<String> = (0..RECORDS).map(|record| format!("r{record}")).collect();
+        let mut plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+        loop {
+            let message = rogue.next().await.unwrap_or_else(|| panic!("no {at} came"));
+            let kind = message.kind();
+            let codes = |step, rows: usize| FromParty::Codes { step, bytes: vec![0; rows * BYTES] };
+            let (step, honest) = match message {
+                FromCoordinator::Welcome { salt } => {
+                    let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
+                    (0, FromParty::Records { digest, excluded: ExcludedRecords::default() })
+                }
+                FromCoordinator::Accepted
+                | FromCoordinator::Begin { .. }
+                | FromCoordinator::Gradient { .. } => continue,
+                FromCoordinator::Encode { step, rows } => (step, codes(step, plan.rows(rows).unwrap().len())),
+                FromCoordinator::EncodeSynthetic { step, .. } => (step, codes(step, CHUNK_ROWS)),
+                FromCoordinator::Checkpoint { step, .. } => (step, FromParty::Checkpointed { step }),
+                FromCoordinator::Restore { step, .. } => (step, FromParty::Restored { step }),
+                FromCoordinator::Freeze { step } => {
+                    (step, FromParty::Frozen { step, encoder: Digest([7; 32]) })
+                }
+                FromCoordinator::Finish { step } => (step, FromParty::Finished { step }),
+                FromCoordinator::Refused { text } => panic!("{text}"),
+            };
+            if kind != at {
+                rogue.send(honest).await;
+                continue;
+            }
+            // It leaves where there is no answer.
+            let Some(answer) = answer(step) else { return };
+            rogue.send(answer).await;
+            while rogue.next().await.is_some() {}
+            return;
+        }
+    });
+    // Its connection goes with it.
+    drop(runtime);
+    (coordinator.fails(), bank.ends())
+}
+
+#[test]
+fn wrong_answers_end_the_run_with_their_reason() {
+    let cases: [(&str, fn(u64) -> FromParty); 5] = [
+        ("bytes, but 3 came", |step| FromParty::Codes { step, bytes: vec![0; 3] }),
+        ("telecom answered for step 7", |_| FromParty::Codes { step: 7, bytes: vec![0; 64] }),
+        ("telecom sent Finished, expected Codes", |step| FromParty::Finished { step }),
+        ("telecom stopped: no disk left", |_| FromParty::Failed { text: "no disk left".into() }),
+        ("telecom sent Frozen, expected Codes", |step| FromParty::Frozen { step, encoder: Digest([0; 32]) }),
+    ];
+    for (expected, answer) in cases {
+        let fixture = Fixture::new();
+        let (coordinator, (good, bank)) = answers(&fixture, "Encode", |step| Some(answer(step)));
+        assert!(coordinator.contains(expected), "{coordinator}");
+        assert!(!good && bank.contains("the run has ended") && bank.contains("telecom"), "{bank}");
+        assert_eq!(fixture.unfinished(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
+    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Finish"] {
+        let mut fixture = Fixture::new();
+        fixture.settings.calibration_fraction = 0.65;
+        fixture.extra.push(("coordinator", "transcript = true".into()));
+        fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+        let (coordinator, (good, bank)) = answers(&fixture, at, |_| None);
+        assert!(coordinator.contains("lost telecom"), "{at}: {coordinator}");
+        // Asked to keep its model, the honest party has kept it: it cannot know of the other.
+        let kept = if at == "Finish" { vec!["bottom.safetensors"] } else { vec![] };
+        assert_eq!(fixture.unfinished(), kept, "{at}");
+        assert_eq!(good, at == "Finish", "{at}: {bank}");
+        assert!(good || bank.contains("the run has ended") && bank.contains("telecom"), "{at}: {bank}");
+    }
+}
+
+#[test]
+fn drawn_inputs_of_a_wrong_number_end_the_run() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_fraction = 0.65;
+    fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+    let (coordinator, _) =
+        answers(&fixture, "Draw", |step| Some(FromParty::Codes { step, bytes: vec![0; 3] }));
+    assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
+}
+
+#[test]
+fn greetings_that_do_not_fit_are_refused() {
+    let fixture = Fixture::new();
+    let (_coordinator, address) = fixture.coordinator();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let refusal = |message: PartyMessage| {
+        runtime.block_on(async {
+            let mut rogue = Rogue::dial(&address, message).await;
+            match rogue.next().await {
+                Some(FromCoordinator::Refused { text }) => text,
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    let FromParty::Hello(good) = hello(&fixture) else { panic!() };
+    let version = refusal(FromParty::Hello(Hello { protocol: 99, ..good.clone() }).into());
+    let expected = format!("protocol version 99 is not the coordinator's {PROTOCOL_VERSION}");
+    assert!(version.contains(&expected), "{version}");
+    let stranger = PartyName::new("stranger").unwrap();
+    let stranger = refusal(FromParty::Hello(Hello { party: stranger, ..good.clone() }).into());
+    assert!(stranger.contains("stranger is not among run.parties"), "{stranger}");
+    let run = refusal(FromParty::Hello(Hello { run: RunId::new("other").unwrap(), ..good }).into());
+    assert!(run.contains("run_id is test at the coordinator and other at the party"), "{run}");
+    let silent = refusal(PartyMessage { message: None });
+    assert!(silent.contains("lacks its content"), "{silent}");
+    let early = refusal(FromParty::Codes { step: 0, bytes: vec![] }.into());
+    assert!(early.contains("the first message of a party must be Hello"), "{early}");
+}
