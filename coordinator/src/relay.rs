@@ -3,7 +3,7 @@
 //! It knows who is there and which settings were agreed on. It holds a bounded number of frames for a holder; one
 //! that sends more than another takes is dropped, since an honest one waits for confirmations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,10 +36,28 @@ struct Place {
     outbox: mpsc::Sender<FromRelay>,
 }
 
+/// Who is there.
+#[derive(Default)]
+struct Places {
+    visits: u64,
+    holders: BTreeMap<PartyName, Place>,
+    /// Holders that have given up since they were there last.
+    gave_up: BTreeSet<PartyName>,
+}
+
+impl Places {
+    /// Says to all who are there that `holder` will not come as it is.
+    fn tell_absence(&self, holder: &PartyName, refused: bool) {
+        for place in self.holders.values() {
+            let _ = place.outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused });
+        }
+    }
+}
+
 /// The relay's state: who is there.
 pub struct RelayHub {
     settings: AlignmentSettings,
-    places: Mutex<(u64, BTreeMap<PartyName, Place>)>,
+    places: Mutex<Places>,
 }
 
 impl RelayHub {
@@ -48,7 +66,7 @@ impl RelayHub {
         Arc::new(Self { settings, places: Mutex::default() })
     }
 
-    fn places(&self) -> MutexGuard<'_, (u64, BTreeMap<PartyName, Place>)> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         // A panic while the lock was held cannot leave a place half taken.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,35 +76,56 @@ impl RelayHub {
     fn enter(&self, name: &PartyName) -> (u64, mpsc::Receiver<FromRelay>) {
         let (outbox, messages) = mpsc::channel(WAITING_FRAMES);
         let mut places = self.places();
-        let (visits, holders) = &mut *places;
-        *visits += 1;
-        holders.remove(name);
-        for (other, place) in holders.iter() {
+        places.visits += 1;
+        let visit = places.visits;
+        places.holders.remove(name);
+        places.gave_up.remove(name);
+        for (other, place) in &places.holders {
             let presence = |holder: &PartyName| FromRelay::Presence { holder: holder.clone(), here: true };
             let _ = place.outbox.try_send(presence(name));
             let _ = outbox.try_send(presence(other));
         }
-        holders.insert(name.clone(), Place { visit: *visits, outbox });
+        for holder in &places.gave_up {
+            let _ = outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused: false });
+        }
+        places.holders.insert(name.clone(), Place { visit, outbox });
         info!(holder = %name, "is there");
-        (*visits, messages)
+        (visit, messages)
+    }
+
+    /// `name` will not take part: all who are there hear it, and all who come until it comes again.
+    pub fn give_up(&self, name: &PartyName) {
+        warn!(holder = %name, "has given up: its own log says why");
+        let mut places = self.places();
+        places.holders.remove(name);
+        places.gave_up.insert(name.clone());
+        places.tell_absence(name, false);
+    }
+
+    /// One that wanted to come in as `name` was refused; a holder of that name that is there stays.
+    fn refuse(&self, name: &PartyName) {
+        let places = self.places();
+        if self.settings.holders.contains(name) && !places.holders.contains_key(name) {
+            places.tell_absence(name, true);
+        }
     }
 
     fn leave(&self, name: &PartyName, visit: u64) {
         let mut places = self.places();
-        if places.1.get(name).is_none_or(|place| place.visit != visit) {
+        if places.holders.get(name).is_none_or(|place| place.visit != visit) {
             return;
         }
-        places.1.remove(name);
+        places.holders.remove(name);
         info!(holder = %name, "has left");
-        for place in places.1.values() {
+        for place in places.holders.values() {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: false });
         }
     }
 
     fn pass(&self, from: &PartyName, visit: u64, envelope: Envelope) -> anyhow::Result<()> {
         let places = self.places();
-        ensure!(places.1.get(from).is_some_and(|place| place.visit == visit), "{from} has come anew");
-        let Some(place) = places.1.get(&envelope.holder) else { return Ok(()) };
+        ensure!(places.holders.get(from).is_some_and(|place| place.visit == visit), "{from} has come anew");
+        let Some(place) = places.holders.get(&envelope.holder) else { return Ok(()) };
         let frame = FromRelay::Envelope(Envelope { holder: from.clone(), sealed: envelope.sealed });
         match place.outbox.try_send(frame) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -98,7 +137,7 @@ impl RelayHub {
 
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
-        self.places().1.is_empty()
+        self.places().holders.is_empty()
     }
 
     fn greet(&self, message: FromHolder) -> anyhow::Result<PartyName> {
@@ -132,7 +171,17 @@ impl Alignment for Service {
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let mut inbound = request.into_inner();
         let greeted = match tokio::time::timeout(GREETING, next(&mut inbound)).await {
-            Ok(Ok(Some(message))) => self.0.greet(message),
+            Ok(Ok(Some(message))) => {
+                let name = match &message {
+                    FromHolder::Enrol { holder, .. } => Some(holder.clone()),
+                    FromHolder::Envelope(_) | FromHolder::GaveUp => None,
+                };
+                let greeted = self.0.greet(message);
+                if let (Err(_), Some(name)) = (&greeted, name) {
+                    self.0.refuse(&name);
+                }
+                greeted
+            }
             Ok(Ok(None)) | Err(_) => return Err(Status::deadline_exceeded("no first message")),
             Ok(Err(error)) => Err(error),
         };
@@ -150,6 +199,10 @@ impl Alignment for Service {
             loop {
                 let passed = match next(&mut inbound).await {
                     Ok(Some(FromHolder::Envelope(envelope))) => hub.pass(&name, visit, envelope),
+                    Ok(Some(FromHolder::GaveUp)) => {
+                        hub.give_up(&name);
+                        break;
+                    }
                     Ok(Some(FromHolder::Enrol { .. })) => Err(anyhow::anyhow!("{name} enrols twice")),
                     Ok(None) => break,
                     Err(error) => Err(error),
@@ -216,6 +269,9 @@ impl Relay for Inside<'_> {
             }
             Ok(Some(FromRelay::Presence { holder, here: true })) => Ok(Some(Event::Arrived(holder))),
             Ok(Some(FromRelay::Presence { holder, here: false })) => Ok(Some(Event::Left(holder))),
+            Ok(Some(FromRelay::Absence { holder, refused: false })) => Ok(Some(Event::GaveUp(holder))),
+            // The relay has said why, in this very log.
+            Ok(Some(FromRelay::Absence { refused: true, .. })) => self.receive(wait),
             Ok(Some(FromRelay::Refused { text })) => Err(RelayError(text)),
             Ok(None) => Err(RelayError(format!("another holder has come under the name {}", self.name))),
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{Place, TableError};
+use crate::source::csv::foreign;
 use crate::source::input;
 
 /// Most lines of a quoted cell: memory holds a cell whole.
@@ -84,15 +85,15 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A reader of records of a CSV file, the header among them, that refuses what RFC 4180 does not know. Records may have
-/// different numbers of cells.
+/// A reader of records of a CSV file, the header among them, that refuses what RFC 4180 does not know, and names a file of
+/// another kind as what it is. Records may have different numbers of cells.
 ///
 /// # Errors
-/// When the file cannot be opened. Its reading errors become ours by [`csv_error`].
+/// When the file cannot be opened, or is no text with commas between its cells. Its reading errors become ours by [`csv_error`].
 pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
     // A last line break is added (an empty line means nothing), so that every record ends in one and its line can be told
     // from the reader's. `\r` is trimmed off the cells: as part of the terminator it would make that line wrong.
-    let bytes = input::open_text(path)?.chain(Cursor::new(b"\n"));
+    let bytes = foreign::refuse(path, input::open_text(path)?)?.chain(Cursor::new(b"\n"));
     let bytes: Box<dyn Read> = Box::new(Checked { bytes, check: Check::new(b',') });
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));

@@ -80,6 +80,18 @@ impl IdsSource {
         if parquet { Self::Parquet { paths, id } } else { Self::Csv { paths, id } }
     }
 
+    /// The files, or folders of images; none for a query.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Csv { paths, .. }
+            | Self::Parquet { paths, .. }
+            | Self::Idx { paths, .. }
+            | Self::Png { paths }
+            | Self::Npy { paths } => paths,
+            Self::Sql(_) => &[],
+        }
+    }
+
     /// Columns that are an id together.
     pub fn key_columns(&self) -> usize {
         match self {

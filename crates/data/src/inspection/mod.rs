@@ -2,6 +2,7 @@
 //!
 //! Figures tell values and names of categories: they are for the owner's own screen, never for a log.
 
+pub(crate) mod first_config;
 pub(crate) mod survey;
 
 use std::cmp::Reverse;

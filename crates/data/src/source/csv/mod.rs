@@ -1,6 +1,7 @@
 //! CSV files to a table: which columns to load, then every record's cells as numbers.
 
 pub(crate) mod file;
+pub(crate) mod foreign;
 pub(crate) mod header;
 
 use std::collections::HashSet;
