@@ -6,16 +6,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::config::ConfigCommand;
-use hashvfl_core::{PartyName, Plan};
+use hashvfl_core::PartyName;
 use hashvfl_files::say;
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
+use crate::commands::check::{self, Checked};
 use crate::commands::{align, erase, evaluate, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
-use crate::{labels, serving, training};
+use crate::{serving, training};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
 ///
@@ -41,18 +43,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table with labels.
-    Init {
-        /// The CSV table; its header names the columns.
-        #[arg(long, value_name = "TABLE")]
-        from: PathBuf,
-        /// The label's column.
-        #[arg(long, default_value = "y")]
-        label: String,
-        /// The file to write; it must not exist.
-        #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
-        out: PathBuf,
-    },
+    /// Write a commented config file for a table with labels, and with --align all that an aligned run needs beside it.
+    Init(init::Arguments),
     /// Load the trained top model and measure it on the test records, from codes kept or handed over.
     Evaluate {
         /// The coordinator's config file.
@@ -94,6 +86,9 @@ enum Command {
         /// The coordinator's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Align the records of serve.records, for predictions, instead of those of the training.
+        #[arg(long)]
+        served: bool,
         /// Print progress as one JSON object a line on standard output.
         #[arg(long)]
         json: bool,
@@ -103,6 +98,21 @@ enum Command {
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE", default_value = "coordinator.key")]
         out: PathBuf,
+    },
+    /// Print the label holder's public key again, for the others' policies.
+    Key {
+        /// The coordinator's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Pin other holders' public keys in the label holder's policy.
+    Pin {
+        /// The coordinator's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A holder's name and the public key that it has told.
+        #[arg(value_name = "NAME=KEY", required = true)]
+        pins: Vec<Pin>,
     },
     /// What left that depends on labels: by recipient, and by record.
     Ledger {
@@ -151,7 +161,7 @@ where
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     hashvfl_cli::init_logging();
     match arguments.command {
-        Some(Command::Init { from, label, out }) => init::write(&from, &label, &out),
+        Some(Command::Init(arguments)) => init::write(&arguments),
         Some(Command::Evaluate { config, codes, top, accept_changed_labels }) => {
             let config = CoordinatorConfig::read(&config)?;
             erase::expire(&config)?;
@@ -164,11 +174,18 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
-        Some(Command::Align { config, json }) => align::run(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::Align { config, served, json }) => {
+            align::run(&CoordinatorConfig::read(&config)?, served, json)
+        }
         Some(Command::Keygen { out }) => {
             say!("{}", SecretKey::create(&out)?.public());
             Ok(())
         }
+        Some(Command::Key { config }) => {
+            say!("{}", align::key(&CoordinatorConfig::read(&config)?)?);
+            Ok(())
+        }
+        Some(Command::Pin { config, pins }) => align::pin(&CoordinatorConfig::read(&config)?, &pins),
         Some(Command::Ledger { ledger }) => {
             let report = Report::of(&RedbStore::open(&ledger)?, &Policy::default())?;
             say!("{}", report.to_string().trim_end());
@@ -184,10 +201,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
-                let labels = labels::load(&config)?;
-                training::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
-                say!("{} is in order: labels of {} records", path.display(), labels.ids.len());
-                say!("read: {}", labels.reading);
+                let Checked { described, reading, to_do } = check::check(&config, &path)?;
+                say!("{} is in order: {described}", path.display());
+                say!("read: {reading}");
+                to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
             training::run(&config, arguments.json)

@@ -79,7 +79,7 @@ pub struct ServeConfig {
     /// The ids of the aligned records, in the order in which all parties hold them; absent: those of `order`, or of
     /// the labels.
     pub records: Option<IdsSource>,
-    /// The same as an order that holders agreed on.
+    /// The order of served records that holders agreed on, of `records` where these are named.
     pub order: Option<PathBuf>,
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,
@@ -142,6 +142,18 @@ impl CoordinatorConfig {
         hashvfl_cli::config::read(path, Self::parse)
     }
 
+    /// The order of the training's records, where their alignment is to write it yet.
+    pub fn awaited_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().map(AlignmentConfig::order);
+        self.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
+    /// The order of the served records, where their alignment is to write it yet.
+    pub fn awaited_served_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().and_then(|alignment| Some(alignment.served().ok()?.order()));
+        self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = hashvfl_cli::config::parse(text, &COORDINATOR_PRESETS)?;
@@ -150,10 +162,6 @@ impl CoordinatorConfig {
             records.resolve(folder);
         }
         config.serve.order = config.serve.order.map(|order| folder.join(order));
-        ensure!(
-            config.serve.records.is_none() || config.serve.order.is_none(),
-            "serve.records and serve.order both name the served records: remove one of them"
-        );
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
         config.order = config.order.map(|order| folder.join(order));
@@ -170,6 +178,11 @@ impl CoordinatorConfig {
             ensure!(
                 alignment.name.as_ref().is_some_and(|name| alignment.settings.holders.contains(name)),
                 "[alignment] name must be one of alignment.settings.holders: the label holder's"
+            );
+            ensure!(
+                config.policy.is_some(),
+                "[alignment]: the coordinator needs a `policy`, a file that pins the keys of the other holders \
+                 (docs/how-to/align-records.md)"
             );
         }
         config.top.check().context("in [top]")?;

@@ -3,7 +3,7 @@
 //! It knows who is there and which settings were agreed on. It holds a bounded number of frames for a holder; one
 //! that sends more than another takes is dropped, since an honest one waits for confirmations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,17 @@ struct Places {
     /// Visits so far, which number them.
     visits: u64,
     holders: BTreeMap<PartyName, Place>,
+    /// Holders that have given up since they were there last.
+    gave_up: BTreeSet<PartyName>,
+}
+
+impl Places {
+    /// Tells all who are there that `holder` will not come as it is.
+    fn tell_absence(&self, holder: &PartyName, refused: bool) {
+        for place in self.holders.values() {
+            let _ = place.outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused });
+        }
+    }
 }
 
 /// The relay's state.
@@ -70,13 +81,34 @@ impl RelayHub {
         places.visits += 1;
         let number = places.visits;
         places.holders.remove(name);
+        places.gave_up.remove(name);
         for (other, place) in &places.holders {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: true });
             let _ = outbox.try_send(FromRelay::Presence { holder: other.clone(), here: true });
         }
+        for holder in &places.gave_up {
+            let _ = outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused: false });
+        }
         places.holders.insert(name.clone(), Place { visit: number, outbox });
         info!(holder = %name, "is there");
         Visit { name: name.clone(), number, messages }
+    }
+
+    /// `name` will not take part: all who are there hear it, and all who come until it comes again.
+    pub fn give_up(&self, name: &PartyName) {
+        warn!(holder = %name, "has given up: its own log says why");
+        let mut places = self.places();
+        places.holders.remove(name);
+        places.gave_up.insert(name.clone());
+        places.tell_absence(name, false);
+    }
+
+    /// One that wanted to come in as `name` was refused; a holder of that name that is there stays.
+    fn refuse(&self, name: &PartyName) {
+        let places = self.places();
+        if self.settings.holders.contains(name) && !places.holders.contains_key(name) {
+            places.tell_absence(name, true);
+        }
     }
 
     fn leave(&self, name: &PartyName, visit: u64) {
@@ -110,6 +142,19 @@ impl RelayHub {
         self.places().holders.is_empty()
     }
 
+    /// As [`Self::greet`]; all who are there hear of one that is refused.
+    fn admit(&self, message: FromHolder) -> anyhow::Result<PartyName> {
+        let name = match &message {
+            FromHolder::Enrol { holder, .. } => Some(holder.clone()),
+            FromHolder::Envelope(_) | FromHolder::GaveUp => None,
+        };
+        let greeted = self.greet(message);
+        if let (Err(_), Some(name)) = (&greeted, name) {
+            self.refuse(&name);
+        }
+        greeted
+    }
+
     fn greet(&self, message: FromHolder) -> anyhow::Result<PartyName> {
         let FromHolder::Enrol { protocol, holder, settings, settings_digest } = message else {
             bail!("the first message of a holder must be Enrol");
@@ -138,7 +183,7 @@ pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>)
 /// One holder, from its first message until it leaves.
 async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
     let greeted = match stream.next_within(GREETING).await {
-        Ok(received) => hub.greet(received.message),
+        Ok(received) => hub.admit(received.message),
         Err(error) => Err(anyhow!("no first message: {error}")),
     };
     let name = match greeted {
@@ -159,7 +204,7 @@ async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
     hub.leave(&name, number);
 }
 
-/// Passes a holder's frames on, until it ends its stream.
+/// Passes a holder's frames on, until it ends its stream or gives up.
 async fn pass_frames(
     hub: &RelayHub,
     name: &PartyName,
@@ -170,6 +215,10 @@ async fn pass_frames(
         match incoming.next().await {
             Ok(received) => match received.message {
                 FromHolder::Envelope(envelope) => hub.pass(name, visit, envelope)?,
+                FromHolder::GaveUp => {
+                    hub.give_up(name);
+                    return Ok(());
+                }
                 FromHolder::Enrol { .. } => bail!("{name} enrols twice"),
             },
             Err(StreamError::Closed) => return Ok(()),
@@ -203,20 +252,25 @@ impl<'a> Inside<'a> {
 
 impl Relay for Inside<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
-        let messages = &mut self.visit.messages;
-        let received = self.runtime.block_on(async { tokio::time::timeout(wait, messages.recv()).await });
-        match received {
-            Err(_) => Ok(None),
-            Ok(Some(FromRelay::Envelope(envelope))) => {
-                Ok(Some(Event::Frame(envelope.holder, envelope.sealed)))
-            }
-            Ok(Some(FromRelay::Presence { holder, here: true })) => Ok(Some(Event::Arrived(holder))),
-            Ok(Some(FromRelay::Presence { holder, here: false })) => Ok(Some(Event::Left(holder))),
-            Ok(Some(FromRelay::Refused { text })) => Err(RelayError(text)),
-            Ok(None) => {
-                let name = &self.visit.name;
-                Err(RelayError(format!("another holder has come under the name {name}")))
-            }
+        loop {
+            let messages = &mut self.visit.messages;
+            let received = self.runtime.block_on(async { tokio::time::timeout(wait, messages.recv()).await });
+            let Ok(received) = received else { return Ok(None) };
+            return match received {
+                Some(FromRelay::Envelope(envelope)) => {
+                    Ok(Some(Event::Frame(envelope.holder, envelope.sealed)))
+                }
+                Some(FromRelay::Presence { holder, here: true }) => Ok(Some(Event::Arrived(holder))),
+                Some(FromRelay::Presence { holder, here: false }) => Ok(Some(Event::Left(holder))),
+                Some(FromRelay::Absence { holder, refused: false }) => Ok(Some(Event::GaveUp(holder))),
+                // The relay has said why, in this very log.
+                Some(FromRelay::Absence { refused: true, .. }) => continue,
+                Some(FromRelay::Refused { text }) => Err(RelayError(text)),
+                None => {
+                    let name = &self.visit.name;
+                    Err(RelayError(format!("another holder has come under the name {name}")))
+                }
+            };
         }
     }
 

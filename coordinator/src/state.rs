@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
 use hashvfl_files::write_whole;
 use hashvfl_learning::Snapshot;
@@ -21,17 +21,25 @@ impl StateFolder {
     /// # Errors
     /// If it cannot be made, or holds a finished run: that is never overwritten.
     pub fn create(folder: &Path) -> anyhow::Result<Self> {
+        Self::check(folder)?;
         let state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        if state.top().exists() {
-            let top = state.top();
-            bail!(
-                "{} is there from a finished run: name another `state` folder, or move it away",
-                top.display()
-            );
-        }
         Ok(state)
+    }
+
+    /// Whether [`Self::create`] would do; writes nothing.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(folder: &Path) -> anyhow::Result<()> {
+        let top = Self::existing(folder).top();
+        ensure!(
+            !top.exists(),
+            "{} is there from a finished run: name another `state` folder, or move it away",
+            top.display()
+        );
+        hashvfl_files::check_folder(folder).context("the state folder")
     }
 
     /// The folder of a run that has finished.

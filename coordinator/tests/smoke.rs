@@ -28,8 +28,12 @@ fn init_writes_a_config_that_check_accepts() {
     let out = path("coordinator.toml");
     let wrong = coordinator(&["init", "--from", &path("labels.csv"), "--out", &out]);
     assert!(!wrong.status.success() && text(&wrong.stderr).contains("no column \"y\""));
-    let init = coordinator(&["init", "--from", &path("labels.csv"), "--label", "defaulted", "--out", &out]);
+    let labels = path("labels.csv");
+    // Any free port: the check takes it for a moment.
+    let line = ["init", "--from", &labels, "--label", "defaulted", "--listen", "127.0.0.1:0", "--out", &out];
+    let init = coordinator(&line);
     assert!(init.status.success(), "{}", text(&init.stderr));
+    assert!(text(&init.stdout).contains("label \"defaulted\": binary"), "{}", text(&init.stdout));
     let check = coordinator(&["--config", &out, "--check"]);
     assert!(check.status.success(), "{}", text(&check.stderr));
     assert!(text(&check.stdout).contains("labels of 50 records"), "{}", text(&check.stdout));

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
 
+use crate::commands::check::{self, Checked};
 use crate::commands::ledger::LedgerCommand;
 use crate::commands::{align, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
-use crate::{check, serving};
+use crate::serving;
 use hashvfl_files::say;
 
 /// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
@@ -37,18 +39,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table.
-    Init {
-        /// The CSV table; its header names the columns, its records tell their types.
-        #[arg(long, value_name = "TABLE")]
-        from: PathBuf,
-        /// The party's name.
-        #[arg(long, default_value = "bank")]
-        name: String,
-        /// The file to write; it must not exist.
-        #[arg(long, value_name = "FILE", default_value = "party.toml")]
-        out: PathBuf,
-    },
+    /// Write a commented config file for a table, and with --align all that an aligned run needs beside it.
+    Init(init::Arguments),
     /// Show what a table holds: types, missing shares, quartiles and small histograms, on standard output alone.
     Inspect(inspect::Arguments),
     /// Encode records with the trained model, into a file that `coordinator evaluate` reads.
@@ -84,12 +76,30 @@ enum Command {
         /// The party's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Align the records of [serve.columns], for predictions, instead of those of the training.
+        #[arg(long)]
+        served: bool,
     },
     /// Draw this party's key for alignments and print the public key, for the others' policies.
     Keygen {
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE", default_value = "party.key")]
         out: PathBuf,
+    },
+    /// Print the public key again, for the others' policies.
+    Key {
+        /// The party's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Pin other holders' public keys in this party's policy.
+    Pin {
+        /// The party's config file, with an [alignment] table.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A holder's name and the public key that it has told.
+        #[arg(value_name = "NAME=KEY", required = true)]
+        pins: Vec<Pin>,
     },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
@@ -126,7 +136,7 @@ where
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     hashvfl_cli::init_logging();
     match arguments.command {
-        Some(Command::Init { from, name, out }) => init::write(&from, &name, &out),
+        Some(Command::Init(arguments)) => init::write(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
         Some(Command::Encode { config, part, out }) => {
             let config = PartyConfig::read(&config)?;
@@ -139,11 +149,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
-        Some(Command::Align { config }) => align::run(&PartyConfig::read(&config)?),
+        Some(Command::Align { config, served }) => align::run(&PartyConfig::read(&config)?, served),
         Some(Command::Keygen { out }) => {
             say!("{}", SecretKey::create(&out)?.public());
             Ok(())
         }
+        Some(Command::Key { config }) => {
+            say!("{}", align::key(&PartyConfig::read(&config)?)?);
+            Ok(())
+        }
+        Some(Command::Pin { config, pins }) => align::pin(&PartyConfig::read(&config)?, &pins),
         Some(Command::Ledger { command }) => ledger::run(&command),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
@@ -151,7 +166,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
-                return check::check(&config, &path);
+                let Checked { described, reading, to_do } = check::check(&config, &path)?;
+                say!("{} is in order: {described}", path.display());
+                say!("read: {reading}");
+                to_do.iter().for_each(|step| say!("to do before the run: {step}"));
+                return Ok(());
             }
             train::train(&config)
         }

@@ -215,6 +215,18 @@ impl PartyConfig {
         Source { columns, order: self.serve.order.as_deref(), cache }
     }
 
+    /// The order of the training's records, where their alignment is to write it yet.
+    pub fn awaited_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().map(AlignmentConfig::order);
+        self.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
+    /// The order of the served records, where their alignment is to write it yet.
+    pub fn awaited_served_order(&self) -> Option<&Path> {
+        let written = self.alignment.as_ref().and_then(|alignment| Some(alignment.served().ok()?.order()));
+        self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+    }
+
     /// What is done to columns on their way to numbers.
     pub fn treatment(&self) -> Treatment {
         Treatment {
@@ -259,6 +271,11 @@ impl PartyConfig {
             ensure!(
                 alignment.settings.holders.contains(&config.name),
                 "name = \"{}\" is not among alignment.settings.holders",
+                config.name
+            );
+            ensure!(
+                config.policy.is_some(),
+                "[alignment]: {} needs a `policy`, a file that pins the keys of the other holders (docs/how-to/align-records.md)",
                 config.name
             );
         }

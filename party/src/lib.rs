@@ -11,7 +11,6 @@
 //! it learns is in its state folder (`state`), all that it released in its ledger.
 
 mod answer;
-mod check;
 mod cli;
 mod commands;
 mod config;

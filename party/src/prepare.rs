@@ -131,6 +131,19 @@ impl Prepared {
         })
     }
 
+    /// Whether the table to be served becomes what the encoder takes: how many of its records do not, for a cell that is
+    /// missing, new or no value. As when it is served, these stop nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its columns are not those of the training.
+    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<usize> {
+        let types = self.encoding.types(&config.types)?;
+        let treatment = Treatment { types, faulty: Faulty::Mark, ..config.treatment() };
+        let records = load(&config.served(), &treatment)?;
+        let (_, noted) = records.encode_noting(&self.encoding, &treatment).context("preprocessing")?;
+        Ok(noted.faulty.len())
+    }
+
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
     ///
     /// # Errors

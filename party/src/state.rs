@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
@@ -47,6 +47,7 @@ impl StateFolder {
     /// # Errors
     /// If it cannot be made, or holds the model of a run that finished: that is never overwritten.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
+        Self::check(config)?;
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
@@ -57,17 +58,24 @@ impl StateFolder {
             transcript: config.transcript_path(),
             detectors: config.detectors_path(),
         };
-        if state.model().exists() {
-            let path = state.model();
-            bail!(
-                "{} is there from a finished run: name another `state` folder, or move it away",
-                path.display()
-            );
-        }
         // What a run left that did not finish must not be taken for this one's.
         state.remove_checkpoints();
         let _ = fs::remove_file(&state.detectors);
         Ok(state)
+    }
+
+    /// Whether [`Self::open`] would do; writes nothing.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
+        let model = config.model_path();
+        ensure!(
+            !model.exists(),
+            "{} is there from a finished run: name another `state` folder, or move it away",
+            model.display()
+        );
+        hashvfl_files::check_folder(&config.state).context("the state folder")
     }
 
     fn model(&self) -> &Path {

@@ -4,7 +4,9 @@ use std::fs;
 use std::process::{Command, Output};
 
 fn party(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_party")).args(arguments).output().unwrap()
+    let mut party = Command::new(env!("CARGO_BIN_EXE_party"));
+    // Mesa, where it is installed, complains on standard error without it.
+    party.env("XDG_RUNTIME_DIR", std::env::temp_dir()).args(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

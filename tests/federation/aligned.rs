@@ -166,3 +166,67 @@ fn a_party_killed_again_and_again_ends_with_the_same_order() {
     relay.succeeds();
     check(&fixture);
 }
+
+/// One whose own table stops it before it comes.
+#[test]
+fn a_holder_that_gives_up_is_named_to_all_at_once() {
+    let fixture = unordered(1);
+    let (mut relay, address) = coordinator(&fixture);
+    let configs = PARTIES.map(|name| fixture.party_config(name, &address));
+    let mut telecom = party(&configs[1]);
+    let table = fixture.read("bank.csv");
+    let again = table.lines().nth(1).unwrap();
+    fixture.write("bank.csv", &format!("{table}{again}\n"));
+    let began = std::time::Instant::now();
+    let own = party(&configs[0]).fails();
+    assert!(own.contains("1 records repeat the id"), "{own}");
+    for error in [telecom.fails(), relay.fails()] {
+        assert!(error.contains("bank has stopped") && error.contains("its own log says why"), "{error}");
+    }
+    assert!(began.elapsed().as_secs() < 30, "nobody waits for it: {:?}", began.elapsed());
+}
+
+#[test]
+fn a_holder_that_the_relay_refuses_is_named_to_others_and_may_come_again() {
+    let fixture = unordered(1);
+    let (mut relay, address) = coordinator(&fixture);
+    let configs = PARTIES.map(|name| fixture.party_config(name, &address));
+    let mut bank = party(&configs[0]);
+    let text = fixture.read("telecom.toml");
+    fixture.write("telecom.toml", &text.replace("most_records = 1000", "most_records = 999"));
+    // It may come before the bank does, who hears of it only while it is there.
+    let refused = || party(&configs[1]).fails();
+    for _ in 0..5 {
+        let error = refused();
+        assert!(error.contains("alignment.most_records is 1000 at the relay and 999 at telecom"), "{error}");
+        std::fs::remove_dir_all(fixture.path("telecom-align")).unwrap();
+        std::fs::remove_file(fixture.path("telecom-ledger.redb")).unwrap();
+    }
+    fixture.write("telecom.toml", &text);
+    party(&configs[1]).succeeds();
+    let (good, log) = bank.ends();
+    assert!(good && log.contains("the relay has refused telecom"), "{log}");
+    relay.succeeds();
+}
+
+#[test]
+fn a_holder_without_a_policy_or_a_key_of_another_is_told_before_anything_is_read() {
+    let fixture = unordered(1);
+    let config = fixture.party_config("telecom", "127.0.0.1:1");
+    let text = fixture.read("telecom.toml");
+    fixture.write("telecom.toml", &text.replace("policy = \"telecom-policy.toml\"", ""));
+    let none = party(&config).fails();
+    assert!(none.contains("telecom needs a `policy`"), "{none}");
+    fixture.write("telecom.toml", &text);
+    let policy: String = fixture
+        .read("telecom-policy.toml")
+        .lines()
+        .filter(|line| !line.starts_with("labels"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    fixture.write("telecom-policy.toml", &policy);
+    fixture.write("telecom.toml", &text.replace("connect_s = 20", "connect_s = 1"));
+    let lacking = party(&config).fails();
+    assert!(lacking.contains("pins no key of labels") && lacking.contains("pin --config"), "{lacking}");
+    assert!(!fixture.path("telecom-align").exists() && !fixture.path("telecom-ledger.redb").exists());
+}

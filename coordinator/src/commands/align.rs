@@ -1,13 +1,20 @@
 //! `coordinator align`: the relay of a private alignment, and the label holder's part in it.
 
+use std::cell::Cell;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hashvfl_alignment::{Bar, Owner, Spool, align};
+use hashvfl_alignment::identity::{PublicKey, SecretKey};
+use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, Pin, Spool, align};
+use hashvfl_core::PartyName;
+use hashvfl_data::IdSource;
+use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_transport::listen::{self, Listener};
 use tracing::info;
 
+use crate::commands::check::cannot_listen;
 use crate::config::CoordinatorConfig;
 use crate::progress::ProgressReporter;
 use crate::relay::{self, Inside, RelayHub};
@@ -15,35 +22,77 @@ use crate::relay::{self, Inside, RelayHub};
 /// How long the relay stays for holders that are not through, once the label holder is.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// Relays until all holders are through; takes part where `[alignment] name` is a holder.
-pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
-    let alignment = config
+/// The config's [alignment] table.
+fn table(config: &CoordinatorConfig) -> anyhow::Result<&AlignmentConfig> {
+    config
         .alignment
         .as_ref()
-        .context("the config has no [alignment] table: see docs/reference/config.md")?;
-    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+        .context("the config has no [alignment] table: `coordinator init --align` writes one")
+}
+
+fn policy_path(config: &CoordinatorConfig) -> anyhow::Result<&Path> {
+    config.policy.as_deref().context("the config names no policy, which pins the other holders' keys")
+}
+
+fn label_holder(alignment: &AlignmentConfig) -> anyhow::Result<&PartyName> {
+    alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")
+}
+
+/// The label holder's public key.
+pub fn key(config: &CoordinatorConfig) -> anyhow::Result<PublicKey> {
+    Ok(SecretKey::read(&table(config)?.key)?.public())
+}
+
+/// Pins keys of other holders.
+pub fn pin(config: &CoordinatorConfig, pins: &[Pin]) -> anyhow::Result<()> {
+    let (path, table) = (policy_path(config)?, table(config)?);
+    hashvfl_alignment::pin(path, &table.settings, (label_holder(table)?, key(config)?), pins)?;
+    say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
+    Ok(())
+}
+
+/// Relays until all holders are through, and takes part as the label holder: for the records of the training, or those
+/// that are `served`.
+pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Result<()> {
+    let (ids, alignment): (Box<dyn IdSource>, _) = match served {
+        false => (config.labels.ids(), table(config)?.clone()),
+        true => {
+            let records = config.serve.records.clone();
+            let records =
+                records.context("--served aligns the records of serve.records, which the config lacks")?;
+            (Box::new(records), table(config)?.served()?)
+        }
+    };
+    let (alignment, name) = (&alignment, label_holder(&alignment)?);
+    let policy = Policy::read(policy_path(config)?)?;
+    // Before anybody dials in, so that nobody waits for what cannot be.
+    if let Some(missing) = alignment.check_files(name, &policy)?.into_iter().next() {
+        return Err(AlignmentError::NotPinned(missing).into());
+    }
     let reporter = ProgressReporter::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
-    let listener = runtime
-        .block_on(Listener::bind(config.listen))
-        .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
+    let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| cannot_listen(config))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);
     runtime.spawn(relay::attend(hub.clone(), arrivals));
-    let name =
-        alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
-    let ids = config.labels.ids();
     let read = |mut spool: Spool<'_>| {
         ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
-        Ok(spool.finish(Some(hashvfl_data::fingerprint(config.labels.files())?))?)
+        Ok(spool.finish(Some(hashvfl_data::fingerprint(ids.files())?))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let mut bar = Bar::new();
-    let join = || Ok(Inside::enter(&hub, name, &runtime));
+    let joined = Cell::new(false);
+    let join = || {
+        joined.set(true);
+        Ok(Inside::enter(&hub, name, &runtime))
+    };
     let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));
+    if outcome.is_err() && !joined.get() {
+        hub.give_up(name);
+    }
     // Others may yet need the relay, even where the label holder has failed.
     let start = Instant::now();
     while !hub.is_empty() && start.elapsed() < LINGER {
@@ -51,6 +100,6 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     }
     let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
-    reporter.finished(&alignment.folder.join("order.csv"));
+    reporter.finished(&alignment.order());
     Ok(())
 }

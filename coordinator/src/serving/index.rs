@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{bail, ensure};
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{Digest, ServedRow};
-use hashvfl_data::{IdSource, Order, TableError};
+use hashvfl_data::{IdSource, Order, TableError, fingerprint};
 
 use super::known_codes::ServedList;
 use crate::config::CoordinatorConfig;
@@ -40,10 +40,15 @@ impl RecordIndex {
     /// # Errors
     /// As [`Self::load`].
     pub fn served(config: &CoordinatorConfig) -> anyhow::Result<Self> {
-        match (&config.serve.records, config.serve.order.as_ref().or(config.order.as_ref())) {
-            (Some(records), _) => Self::load(records),
-            (None, Some(order)) => Self::of(&Order::read(order)?.ids),
-            (None, None) => Self::load(&config.labels.ids()),
+        match (&config.serve.records, &config.serve.order, &config.order) {
+            (Some(records), Some(path), _) => {
+                let order = Order::read(path)?;
+                order.check(Some(fingerprint(records.files())?), path)?;
+                Self::of(&order.ids)
+            }
+            (Some(records), None, _) => Self::load(records),
+            (None, Some(order), _) | (None, None, Some(order)) => Self::of(&Order::read(order)?.ids),
+            (None, None, None) => Self::load(&config.labels.ids()),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::config::CoordinatorConfig;
 use engine::Engine;
 use known_codes::Changes;
 
+pub use index::RecordIndex;
 pub use known_codes::KnownCodes;
 
 /// How often known codes are written, if there are new ones.

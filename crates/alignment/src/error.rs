@@ -62,9 +62,15 @@ pub enum AlignmentError {
     Key(PathBuf),
     /// A peer without a pinned key.
     #[error(
-        "the policy pins no key of {0}: ask for it on another way than this network, and put it in [alignment.keys]"
+        "the policy pins no key of {0}: ask {0} for it on another way than this network, and pin it: `pin --config FILE {0}=KEY`"
     )]
     NotPinned(PartyName),
+    /// A policy that cannot be read.
+    #[error(transparent)]
+    Policy(#[from] hashvfl_ledger::PolicyError),
+    /// A peer that is pinned under this holder's own key.
+    #[error("the policy pins this holder's own key as that of {0}: ask {0} for its key")]
+    OwnKey(PartyName),
     /// A peer broke the protocol, or the relay its seal.
     #[error("{peer}: {fault}")]
     Peer {
@@ -72,6 +78,14 @@ pub enum AlignmentError {
         peer: PartyName,
         /// What is wrong.
         fault: Fault,
+    },
+    /// A peer cannot go on.
+    #[error("{peer} has stopped{absent}: its own log says why; start all holders again when that is mended")]
+    Stopped {
+        /// Who.
+        peer: PartyName,
+        /// Others that were not there, in words.
+        absent: String,
     },
     /// Too few records in common.
     #[error(

@@ -30,5 +30,7 @@ pub use progress_bar::Bar;
 pub use protocol::holder::{Holder, Progress};
 pub use protocol::relay::{Event, Relay, RelayError};
 pub use settings::{AlignmentSettings, Case, Unicode};
+pub use storage::first_files::FirstAlignment;
 pub use storage::folder::{Folder, Outcome};
+pub use storage::pins::{Pin, pin};
 pub use storage::spool::Spool;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashvfl_core::PartyName;
+use hashvfl_core::{PartyName, RunId};
 use hashvfl_ledger::{Policy, RedbStore, count_alignment};
 use serde::Deserialize;
 
@@ -12,6 +12,7 @@ use crate::identity::{PublicKey, SecretKey};
 use crate::protocol::holder::{Holder, Progress};
 use crate::protocol::relay::Relay;
 use crate::settings::AlignmentSettings;
+use crate::storage::first_files::SERVED;
 use crate::storage::folder::{Folder, Outcome};
 use crate::storage::spool::Spool;
 
@@ -72,6 +73,51 @@ impl AlignmentConfig {
         }
         self.settings.check()
     }
+
+    /// The same for the records that are served, which are aligned in a folder and under an id of their own.
+    ///
+    /// # Errors
+    /// If the id is too long to have another one made of it.
+    pub fn served(&self) -> Result<Self, AlignmentError> {
+        let mut folder = self.folder.clone().into_os_string();
+        folder.push(SERVED);
+        let too_long = |_| AlignmentError::Settings(format!("id must leave room for {SERVED:?} behind it"));
+        let id = RunId::new(format!("{}{SERVED}", self.settings.id)).map_err(too_long)?;
+        Ok(Self {
+            folder: folder.into(),
+            settings: AlignmentSettings { id, ..self.settings.clone() },
+            ..self.clone()
+        })
+    }
+
+    /// The order that comes of it.
+    pub fn order(&self) -> PathBuf {
+        self.folder.join("order.csv")
+    }
+
+    /// Whether all files are there that the alignment of the holder `name` needs, and fit; writes nothing. The other
+    /// holders whose keys are not pinned yet.
+    ///
+    /// # Errors
+    /// If one is missing or does not fit.
+    pub fn check_files(&self, name: &PartyName, policy: &Policy) -> Result<Vec<PartyName>, AlignmentError> {
+        let own = SecretKey::read(&self.key)?.public();
+        Folder::check(&self.folder, &self.settings)?;
+        let mut missing = Vec::new();
+        for other in self.settings.holders.iter().filter(|holder| *holder != name) {
+            match pinned(policy, other) {
+                Some(key) if key == own => return Err(AlignmentError::OwnKey(other.clone())),
+                Some(_) => {}
+                None => missing.push(other.clone()),
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// The pinned key of another holder.
+fn pinned(policy: &Policy, holder: &PartyName) -> Option<PublicKey> {
+    policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
 }
 
 /// What a role brings.
@@ -92,11 +138,6 @@ impl Owner<'_> {
         let mut store = RedbStore::open_or_create(self.ledger)?;
         Ok(count_alignment(&mut store, self.policy, id, records as usize)?)
     }
-
-    /// The pinned key of another holder.
-    fn pinned(&self, holder: &PartyName) -> Option<PublicKey> {
-        self.policy.alignment.keys.get(holder.as_str()).and_then(|key| PublicKey::from_hex(key))
-    }
 }
 
 /// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk. A holder that is through
@@ -114,6 +155,10 @@ pub fn align<R: Relay>(
     config.check(owner.key_columns)?;
     let memory_bytes = config.memory_mib << 20;
     let settings = &config.settings;
+    // Before anything is read, counted or told: without a key of each of them nobody can be talked to.
+    if let Some(missing) = config.check_files(name, owner.policy)?.into_iter().next() {
+        return Err(AlignmentError::NotPinned(missing).into());
+    }
     let key = SecretKey::read(&config.key)?;
     let folder = Folder::open(&config.folder, settings)?;
     if folder.outcome()?.is_none() && !folder.has_begun() {
@@ -121,7 +166,7 @@ pub fn align<R: Relay>(
         owner.charge(settings.id.as_str(), folder.records()?)?;
         folder.begin()?;
     }
-    let pinned = |holder: &PartyName| owner.pinned(holder);
+    let pinned = |holder: &PartyName| pinned(owner.policy, holder);
     let wait = Duration::from_secs(config.timeout_s);
     let outcome = match (join(), folder.outcome()?) {
         (Ok(relay), _) => {

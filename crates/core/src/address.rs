@@ -4,10 +4,15 @@ use core::net::Ipv6Addr;
 use std::fmt;
 use std::str::FromStr;
 
+const SCHEME: &str = "http://";
+
 /// `http://HOST:PORT`, and nothing else: no user or password, which logs and errors would show.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
-pub struct Address(String);
+pub struct Address {
+    text: String,
+    port: u16,
+}
 
 /// Why a text is no address. The text is not shown: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +41,18 @@ pub enum AddressError {
 impl Address {
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The host, without the brackets of IPv6.
+    pub fn host(&self) -> &str {
+        let authority = self.text.trim_start_matches(SCHEME);
+        authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']'])
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -44,7 +60,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let authority = text.trim().strip_prefix("http://").ok_or(AddressError::Scheme)?;
+        let authority = text.trim().strip_prefix(SCHEME).ok_or(AddressError::Scheme)?;
         if authority.contains('@') {
             return Err(AddressError::Credentials);
         }
@@ -67,8 +83,8 @@ impl FromStr for Address {
             return Err(AddressError::Host);
         }
         match port.parse::<u16>() {
-            Ok(1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
-                Ok(Self(format!("http://{host}:{port}")))
+            Ok(number @ 1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                Ok(Self { text: format!("{SCHEME}{host}:{number}"), port: number })
             }
             _ => Err(AddressError::Port),
         }
@@ -85,7 +101,7 @@ impl TryFrom<String> for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -102,6 +118,14 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Address>().unwrap().as_str(), expected);
         }
+        for (text, host, port) in [
+            ("http://[::1]:65535", "::1", 65535),
+            ("http://a_b-c:1", "a_b-c", 1),
+            ("http://127.0.0.1:7433/", "127.0.0.1", 7433),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.host(), address.port()), (host, port));
+        }
         for (text, expected) in [
             ("127.0.0.1:7433", AddressError::Scheme),
             ("https://h:7433", AddressError::Scheme),
@@ -116,6 +140,7 @@ mod tests {
             ("http://h:", AddressError::Port),
             ("http://::1:7433", AddressError::Host),
             ("http://[::1:7433", AddressError::Host),
+            ("http://[bank]:7433", AddressError::Host),
             ("http://:7433", AddressError::Host),
             ("http://a b:7433", AddressError::Host),
         ] {

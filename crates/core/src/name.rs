@@ -53,6 +53,14 @@ macro_rules! name {
             }
         }
 
+        impl std::str::FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
         impl TryFrom<String> for $type {
             type Error = NameError;
 

@@ -102,6 +102,27 @@ pub enum TableError {
         /// Where close names are: never a name, since without a header they are cells.
         help: String,
     },
+    /// A file is of another kind than text with commas.
+    #[error("{} is {what}, expected text with commas between its cells; {remedy}", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Cells are not separated by commas.
+    #[error(
+        "the first line of {} has {found} between its cells, expected commas; save it as CSV with commas between \
+         cells, and with points in numbers", path.display()
+    )]
+    OtherSeparator {
+        /// The file.
+        path: PathBuf,
+        /// What stands between cells.
+        found: &'static str,
+    },
     /// The first line holds numbers, so that it is probably a record.
     #[error(
         "the first line of {} looks like a record, expected a header with the names of the \
@@ -114,8 +135,8 @@ pub enum TableError {
     },
     /// Nothing tells whether the first line names columns.
     #[error(
-        "nothing tells whether the first line of {} is a header or a record: no name is `id` or ends in `_id`, and none is \
-         a word over numbers; write a header as the first line, with the name id over the ids", path.display()
+        "nothing tells whether the first line of {} is a header or a record: no name is one of an id, and none is a word \
+         over numbers; write a header as the first line, with the name id over the ids", path.display()
     )]
     HeaderUnclear {
         /// The file.
@@ -285,7 +306,7 @@ pub enum TableError {
     },
     /// The files are not those that the holders agreed on.
     #[error(
-        "the records that `columns` names have changed since {} was written; align again, or restore them",
+        "the records of the table have changed since {} was written; align again, or restore them",
         order.display()
     )]
     ChangedSince {

@@ -75,6 +75,10 @@ impl IdSource for Squares {
         1
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
+
     fn resolve(&mut self, _: &Path) {}
 
     fn count_at_most(&self) -> Result<u64, TableError> {

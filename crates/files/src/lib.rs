@@ -88,6 +88,28 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     file.finish()
 }
 
+/// Whether a file can be written at `path`; leaves nothing.
+///
+/// # Errors
+/// As [`WholeFile::create`].
+pub fn check_file(path: &Path) -> Result<(), WriteError> {
+    WholeFile::create(path).map(drop)
+}
+
+/// Whether the folder `path` is there, or can be made, and files can be written into it; leaves nothing.
+///
+/// # Errors
+/// If not.
+pub fn check_folder(path: &Path) -> Result<(), WriteError> {
+    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(WriteError::of(path)(io::ErrorKind::NotADirectory.into()));
+    }
+    WholeFile::create(&there.join("hashvfl-check"))
+        .map(drop)
+        .map_err(|error| WriteError::of(path)(error.reason))
+}
+
 /// Options for a file that grows in place; one that is made gets mode 0600.
 pub fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -143,6 +165,22 @@ mod tests {
         fs::create_dir(folder.path().join("taken")).unwrap();
         assert!(write_whole(&folder.path().join("taken"), b"new").is_err());
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_look_at_a_place_leaves_nothing_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(check_file(&path("new")).is_ok() && check_file(&path("none/new")).is_err());
+        assert!(check_folder(folder.path()).is_ok() && check_folder(&path("new/deep")).is_ok());
+        fs::write(path("taken"), b"kept").unwrap();
+        assert!(check_file(&path("taken")).is_ok() && check_file(folder.path()).is_err());
+        for inside in ["taken", "taken/deep"] {
+            let error = check_folder(&path(inside)).unwrap_err().to_string();
+            assert!(error.contains("cannot write") && error.contains(inside), "{error}");
+        }
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert_eq!(fs::read(path("taken")).unwrap(), b"kept");
     }
 
     #[cfg(unix)]

@@ -1,9 +1,12 @@
 //! `party align`: this party's part in a private alignment, through the coordinator's relay.
 
+use std::cell::Cell;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Relay, RelayError, Spool, align};
+use hashvfl_alignment::identity::{PublicKey, SecretKey};
+use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_files::say;
@@ -22,27 +25,75 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Pause before the relay is dialled again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Aligns, or goes on with it.
-pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
-    let alignment = config
-        .alignment
-        .as_ref()
-        .context("the config has no [alignment] table: see docs/reference/config.md")?;
-    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+/// The config's [alignment] table.
+fn table(config: &PartyConfig) -> anyhow::Result<&AlignmentConfig> {
+    config.alignment.as_ref().context("the config has no [alignment] table: `party init --align` writes one")
+}
+
+fn policy_path(config: &PartyConfig) -> anyhow::Result<&Path> {
+    config.policy.as_deref().context("the config names no policy, which pins the other holders' keys")
+}
+
+/// This party's public key.
+pub fn key(config: &PartyConfig) -> anyhow::Result<PublicKey> {
+    Ok(SecretKey::read(&table(config)?.key)?.public())
+}
+
+/// Pins keys of other holders.
+pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
+    let path = policy_path(config)?;
+    hashvfl_alignment::pin(path, &table(config)?.settings, (&config.name, key(config)?), pins)?;
+    say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
+    Ok(())
+}
+
+/// Aligns the records of the training, or those that are `served`, or goes on with it.
+pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
+    let (columns, alignment) = match served {
+        false => (&config.columns, table(config)?.clone()),
+        true => {
+            let columns = config.serve.columns.as_ref();
+            let columns =
+                columns.context("--served aligns the records of [serve.columns], which the config lacks")?;
+            (columns, table(config)?.served()?)
+        }
+    };
+    let alignment = &alignment;
+    let policy = Policy::read(policy_path(config)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let ids = config.columns.ids();
+    let ids = columns.ids();
     let read = |mut spool: Spool<'_>| {
-        let fingerprint = config.columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
+        let fingerprint = columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(fingerprint))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let mut bar = Bar::new();
-    let join = || RelayConnection::open(config, alignment, &runtime);
-    let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress))?;
+    let joined = Cell::new(false);
+    let join = || {
+        joined.set(true);
+        RelayConnection::open(config, alignment, &runtime)
+    };
+    let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress));
+    if outcome.is_err() && !joined.get() {
+        give_up(config, alignment, &runtime);
+    }
+    let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
-    say!("{} written", alignment.folder.join("order.csv").display());
+    say!("{} written", alignment.order().display());
     Ok(())
+}
+
+/// Tells the others that this party will not come, so that they do not wait for it. Where nobody is there, nobody waits.
+fn give_up(config: &PartyConfig, alignment: &AlignmentConfig, runtime: &Runtime) {
+    let telling = async {
+        let mut stream = dial(config, alignment).await?;
+        // Whoever does not hear it waits as for any that does not come.
+        let _ = stream.send(FromHolder::GaveUp, FAREWELL).await;
+        stream.close(FAREWELL).await;
+        Ok::<(), DialError>(())
+    };
+    let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, telling).await });
 }
 
 /// A connection to the relay, made anew when it breaks.
@@ -110,6 +161,13 @@ impl Relay for RelayConnection<'_> {
                 FromRelay::Envelope(envelope) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
                 FromRelay::Presence { holder, here: true } => Ok(Some(Event::Arrived(holder))),
                 FromRelay::Presence { holder, here: false } => Ok(Some(Event::Left(holder))),
+                FromRelay::Absence { holder, refused: false } => Ok(Some(Event::GaveUp(holder))),
+                FromRelay::Absence { holder, refused: true } => {
+                    warn!(
+                        "the relay has refused {holder}: its own log says why; waiting for it to come again"
+                    );
+                    continue;
+                }
                 FromRelay::Refused { text } => Err(RelayError(format!("the relay refuses: {text}"))),
             };
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hashvfl_data::{
-    ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Inspected, Inspection, Missing, Pixels,
+    ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Hints, Inspected, Inspection, Missing, Pixels,
     Treatment, load_as, load_in_order, survey,
 };
 
@@ -60,10 +60,11 @@ fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspectio
 }
 
 fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
-    let survey = survey(table)?;
+    let survey = survey(table, &Hints::default())?;
+    survey.check_first_line(table)?;
     let source = ColumnsSource::Csv(CsvColumns {
         paths: vec![table.to_path_buf()],
-        id: survey.header.id.as_str().into(),
+        id: survey.id[0].as_str().into(),
         columns: None,
         ignore: Vec::new(),
         image: None,

@@ -33,6 +33,8 @@ pub enum FromHolder {
     },
     /// To be passed on.
     Envelope(Envelope),
+    /// The holder cannot take part, and no other need wait for it.
+    GaveUp,
 }
 
 /// What the relay sends to a holder.
@@ -46,6 +48,13 @@ pub enum FromRelay {
     },
     /// Passed on.
     Envelope(Envelope),
+    /// A holder will not come as it is.
+    Absence {
+        /// Its name.
+        holder: PartyName,
+        /// Whether the relay refused it; it has given up otherwise.
+        refused: bool,
+    },
     /// The holder may not stay.
     Refused {
         /// Why.
@@ -81,6 +90,7 @@ impl TryFrom<v1::HolderMessage> for FromHolder {
                 settings_digest: digest("settings_sha256", &enrol.settings_sha256)?,
             },
             Message::Envelope(envelope) => Self::Envelope(envelope.try_into()?),
+            Message::GaveUp(v1::GaveUp {}) => Self::GaveUp,
         })
     }
 }
@@ -96,6 +106,7 @@ impl From<FromHolder> for v1::HolderMessage {
                 settings_sha256: settings_digest.0.to_vec(),
             }),
             FromHolder::Envelope(envelope) => Message::Envelope(envelope.into()),
+            FromHolder::GaveUp => Message::GaveUp(v1::GaveUp {}),
         };
         Self { message: Some(message) }
     }
@@ -111,6 +122,9 @@ impl TryFrom<v1::RelayMessage> for FromRelay {
                 Self::Presence { holder: PartyName::new(holder)?, here }
             }
             Message::Envelope(envelope) => Self::Envelope(envelope.try_into()?),
+            Message::Absence(v1::Absence { holder, refused }) => {
+                Self::Absence { holder: PartyName::new(holder)?, refused }
+            }
             Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
         })
     }
@@ -124,6 +138,9 @@ impl From<FromRelay> for v1::RelayMessage {
                 Message::Presence(v1::Presence { holder: holder.into(), here })
             }
             FromRelay::Envelope(envelope) => Message::Envelope(envelope.into()),
+            FromRelay::Absence { holder, refused } => {
+                Message::Absence(v1::Absence { holder: holder.into(), refused })
+            }
             FromRelay::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
         };
         Self { message: Some(message) }

@@ -1195,7 +1195,7 @@ pub mod inference_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HolderMessage {
-    #[prost(oneof = "holder_message::Message", tags = "1, 2")]
+    #[prost(oneof = "holder_message::Message", tags = "1, 2, 3")]
     pub message: ::core::option::Option<holder_message::Message>,
 }
 /// Nested message and enum types in `HolderMessage`.
@@ -1206,8 +1206,12 @@ pub mod holder_message {
         Enrol(super::Enrol),
         #[prost(message, tag = "2")]
         Envelope(super::Envelope),
+        #[prost(message, tag = "3")]
+        GaveUp(super::GaveUp),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GaveUp {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Enrol {
     #[prost(uint32, tag = "1")]
@@ -1228,7 +1232,7 @@ pub struct Envelope {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RelayMessage {
-    #[prost(oneof = "relay_message::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "relay_message::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<relay_message::Message>,
 }
 /// Nested message and enum types in `RelayMessage`.
@@ -1241,7 +1245,16 @@ pub mod relay_message {
         Envelope(super::Envelope),
         #[prost(message, tag = "3")]
         Refused(super::Refused),
+        #[prost(message, tag = "4")]
+        Absence(super::Absence),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Absence {
+    #[prost(string, tag = "1")]
+    pub holder: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub refused: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Presence {

@@ -11,6 +11,8 @@ pub enum Event {
     Arrived(PartyName),
     /// A holder has left.
     Left(PartyName),
+    /// A holder has given up before it could say so to the others itself.
+    GaveUp(PartyName),
     /// A frame under a holder's name.
     Frame(PartyName, Vec<u8>),
 }

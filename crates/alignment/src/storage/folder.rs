@@ -54,6 +54,21 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Whether [`Self::open`] would do; writes nothing.
+    ///
+    /// # Errors
+    /// If it holds another alignment, or cannot be written.
+    pub fn check(path: &Path, settings: &AlignmentSettings) -> Result<(), AlignmentError> {
+        settings.check()?;
+        hashvfl_files::check_folder(path)?;
+        match fs::read_to_string(path.join("settings")) {
+            Ok(text) if text != settings.digest().to_string() => {
+                Err(AlignmentError::OtherAlignment(path.to_path_buf()))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// The order that training reads.
     pub fn order(&self) -> PathBuf {
         self.file("order.csv")

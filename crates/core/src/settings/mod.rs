@@ -63,6 +63,17 @@ macro_rules! text_form {
                 f.write_str(match self { $(Self::$variant => $text),+ })
             }
         }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("expected one of {}", [$($text),+].join(", "))),
+                }
+            }
+        }
     };
 }
 text_form!(Task, Binary => "binary", Multiclass => "multiclass", Regression => "regression");

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::ops::DerefMut;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
 
@@ -12,6 +12,9 @@ use crate::error::TableError;
 pub trait IdSource: Debug {
     /// How many columns are an id together.
     fn key_columns(&self) -> usize;
+
+    /// The files or folders that hold the ids; none for a source that has no files, such as a query.
+    fn files(&self) -> &[PathBuf];
 
     /// Makes relative paths relative to `folder`, usually that of the configuration file.
     fn resolve(&mut self, folder: &Path);
@@ -39,6 +42,10 @@ pub trait IdSource: Debug {
 impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
     fn key_columns(&self) -> usize {
         self.deref().key_columns()
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        self.deref().files()
     }
 
     fn resolve(&mut self, folder: &Path) {

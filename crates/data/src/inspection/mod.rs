@@ -2,6 +2,7 @@
 //!
 //! Figures show values and names of categories, so they belong on the owner's own screen and never in a log.
 
+pub(crate) mod first_config;
 pub(crate) mod survey;
 
 use std::cmp::Reverse;

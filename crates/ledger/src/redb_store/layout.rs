@@ -39,9 +39,10 @@ pub(super) enum Meta {
     Unknown(&'static str),
 }
 
-/// Reads the meta table.
+/// Reads the meta table, of a file whose other tables are all there.
 pub(super) fn meta(database: &impl ReadableDatabase) -> Result<Meta, redb::Error> {
-    let meta = database.begin_read()?.open_table(META)?;
+    let read = database.begin_read()?;
+    let meta = read.open_table(META)?;
     let salt: Option<Salt> = meta.get("salt")?.and_then(|salt| salt.value().try_into().ok());
     let version = meta.get("version")?.map(|version| version.value().to_vec());
     let layout = match version.as_deref() {
@@ -49,6 +50,14 @@ pub(super) fn meta(database: &impl ReadableDatabase) -> Result<Meta, redb::Error
         Some(version) if version == VERSION => Layout::Present,
         Some(_) => return Ok(Meta::Unknown("it is of a later version of this program")),
     };
+    match layout {
+        Layout::Old => drop(read.open_table(OLD_BUCKETS)?),
+        Layout::Present => {
+            read.open_table(BUCKETS)?;
+            read.open_table(ANSWERS)?;
+        }
+    }
+    read.open_table(FLOWS)?;
     Ok(salt.map_or(Meta::Unknown("its salt is missing"), |salt| Meta::Ledger(salt, layout)))
 }
 

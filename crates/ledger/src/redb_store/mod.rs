@@ -72,6 +72,19 @@ impl RedbStore {
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
 
+    /// Whether [`Self::open_or_create`] would do; nothing is written.
+    pub fn check(path: &Path) -> Result<(), StoreError> {
+        if !path.exists() {
+            return hashvfl_files::check_file(path).map_err(|error| io("make", path, error.reason));
+        }
+        let writable = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        writable.map_err(|error| io("open", path, error))?;
+        match LedgerView::open(path) {
+            Ok(_) | Err(StoreError::NotClosed(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Bytes of the file.
     pub fn file_bytes(&self) -> u64 {
         self.path.metadata().map_or(0, |metadata| metadata.len())
@@ -180,9 +193,13 @@ impl Store for RedbStore {
 }
 
 fn meta(database: &impl ReadableDatabase, path: &Path) -> Result<(Salt, Layout), StoreError> {
-    match layout::meta(database).map_err(|error| failed("read", path, error))? {
-        Meta::Ledger(salt, layout) => Ok((salt, layout)),
-        Meta::Unknown(reason) => Err(damaged(path, reason)),
+    match layout::meta(database) {
+        Ok(Meta::Ledger(salt, layout)) => Ok((salt, layout)),
+        Ok(Meta::Unknown(reason)) => Err(damaged(path, reason)),
+        Err(redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. }) => {
+            Err(damaged(path, "it is of another program, or of another version of this one"))
+        }
+        Err(error) => Err(failed("read", path, error)),
     }
 }
 
@@ -338,7 +355,9 @@ mod tests {
         let second = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(second, StoreError::Locked(_)), "{second}");
         drop(store);
+        assert!(matches!(RedbStore::check(&path), Ok(())));
         std::fs::write(&path, vec![7; 10_000]).unwrap();
+        assert!(matches!(RedbStore::check(&path), Err(StoreError::Damaged { .. })));
         let damaged = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(damaged, StoreError::Damaged { .. }), "{damaged}");
     }
@@ -415,5 +434,32 @@ mod tests {
         drop(store);
         let error = RedbStore::open(&path).map(drop).unwrap_err().to_string();
         assert!(error.contains("a later version"), "{error}");
+    }
+
+    #[test]
+    fn a_check_says_what_opening_would_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        RedbStore::check(&path).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        assert!(RedbStore::check(&folder.path().join("none/ledger.redb")).is_err());
+        let refused = |path: &Path| RedbStore::check(path).unwrap_err().to_string();
+        assert!(refused(folder.path()).contains("cannot open"), "{}", refused(folder.path()));
+        std::fs::write(&path, "").unwrap();
+        assert!(refused(&path).contains("damaged or no ledger"), "{}", refused(&path));
+        std::fs::remove_file(&path).unwrap();
+        let other = builder().create(&path).unwrap();
+        let transaction = other.begin_write().unwrap();
+        transaction.open_table(redb::TableDefinition::<u8, u8>::new("other")).unwrap();
+        transaction.commit().unwrap();
+        drop(other);
+        assert!(refused(&path).contains("of another version"), "{}", refused(&path));
+        std::fs::remove_file(&path).unwrap();
+        let store = RedbStore::open_or_create(&path).unwrap();
+        assert!(refused(&path).contains("in use"), "{}", refused(&path));
+        drop(store);
+        let before = std::fs::read(&path).unwrap();
+        RedbStore::check(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

@@ -214,6 +214,16 @@ impl<'a, R: Relay> Holder<'a, R> {
         self.peers.keys().copied().collect()
     }
 
+    /// That `peer` has stopped; others that are not there either may be why.
+    pub(super) fn stopped(&self, peer: PartyName) -> AlignmentError {
+        let absent =
+            self.peers.values().filter(|other| other.name != peer && !other.is_open() && !other.here);
+        let absent: Vec<&str> = absent.map(|other| other.name.as_str()).collect();
+        let absent =
+            if absent.is_empty() { String::new() } else { format!("; {} had not come", absent.join(", ")) };
+        AlignmentError::Stopped { peer, absent }
+    }
+
     fn silent(&self) -> AlignmentError {
         let absent = self.peers.values().filter(|peer| !peer.is_open());
         let mut missing: Vec<&str> = absent.map(|peer| peer.name.as_str()).collect();

@@ -24,6 +24,13 @@ impl<R: Relay> Holder<'_, R> {
                 }
                 return Ok(());
             }
+            // A holder that is through has its result, whatever becomes of others.
+            Event::GaveUp(name) => {
+                return match self.secret.is_some() && self.other(&name).is_some() {
+                    true => Err(self.stopped(name)),
+                    false => Ok(()),
+                };
+            }
             Event::Frame(name, frame) => (name, Some(frame)),
         };
         let Some(place) = self.other(&name) else { return Ok(()) };
@@ -32,6 +39,7 @@ impl<R: Relay> Holder<'_, R> {
             Some(frame) => self.frame(place, &frame),
         };
         result.map_err(|error| match error {
+            Broken::Peer(Fault::Stopped) => self.stopped(name),
             Broken::Peer(fault) => AlignmentError::Peer { peer: name, fault },
             Broken::Here(error) => error,
         })

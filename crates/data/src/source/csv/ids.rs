@@ -30,6 +30,10 @@ impl IdSource for CsvIds {
         self.id.names().len()
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
     }

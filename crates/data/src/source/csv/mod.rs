@@ -1,6 +1,7 @@
 //! Reads CSV files into a table: which columns to load, then every record's cells as numbers.
 
 pub(crate) mod file;
+pub(crate) mod foreign;
 pub(crate) mod header;
 pub(crate) mod ids;
 pub(crate) mod labels;

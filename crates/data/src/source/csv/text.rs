@@ -8,6 +8,7 @@ use std::path::Path;
 use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{Counted, Place, TableError};
+use crate::source::csv::foreign;
 use crate::source::input;
 
 /// The most lines of a quoted cell, which memory has to hold.
@@ -95,15 +96,16 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Opens a CSV file for reading its records, of which the header is the first. Text that violates RFC 4180 is an error.
-/// Records may have different numbers of cells.
+/// Opens a CSV file for reading its records, of which the header is the first. Text that violates RFC 4180 is an error, and
+/// so is a file of another kind. Records may have different numbers of cells.
 ///
 /// # Errors
-/// When the file cannot be opened. Turn errors of the reader into ours by [`csv_error`].
+/// When the file cannot be opened, or is no text with commas between its cells. Turn errors of the reader into ours by
+/// [`csv_error`].
 pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
     // A last line break is added (an empty line is ignored), so that every record ends in one and the reader's line tells
     // where it begins. `\r` is trimmed off the cells, since as part of the terminator it would make that line wrong.
-    let bytes = input::open_text(path)?.chain(Cursor::new(b"\n"));
+    let bytes = foreign::refuse(path, input::open_text(path)?)?.chain(Cursor::new(b"\n"));
     let bytes: Box<dyn Read> = Box::new(Checked { bytes, check: Check::new(b',') });
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));

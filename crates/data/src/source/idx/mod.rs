@@ -145,6 +145,10 @@ impl IdSource for IdxIds {
         1
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
     }

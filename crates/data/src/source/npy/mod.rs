@@ -183,6 +183,10 @@ impl IdSource for NpyIds {
         1
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
     }

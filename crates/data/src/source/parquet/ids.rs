@@ -27,6 +27,10 @@ impl IdSource for ParquetIds {
         self.id.names().len()
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
     }

@@ -93,6 +93,10 @@ impl IdSource for PngIds {
         1
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
     }

@@ -96,6 +96,10 @@ impl IdSource for SqlColumns {
         self.id.names().len()
     }
 
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
+
     fn resolve(&mut self, folder: &Path) {
         self.resolve_locations(folder);
     }

@@ -1,0 +1,106 @@
+//! `coordinator --check`: what a run of the config will need is tried. Nothing listens when it is over, and nothing is
+//! written.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::Context;
+use hashvfl_core::Plan;
+use hashvfl_learning::device;
+use hashvfl_ledger::{Policy, RedbStore};
+
+use crate::config::CoordinatorConfig;
+use crate::serving::RecordIndex;
+use crate::state::StateFolder;
+use crate::{labels, training};
+
+/// What a check found.
+pub struct Checked {
+    /// One line about the records and the device.
+    pub described: String,
+    /// How the labels were read: numbers alone.
+    pub reading: String,
+    /// What is to be done before the run, each with its command.
+    pub to_do: Vec<String>,
+}
+
+/// Tries all that the run of `config`, read from `path`, needs.
+///
+/// # Errors
+/// If something is missing or does not fit.
+pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
+    RedbStore::check(&config.ledger)?;
+    let mut to_do = alignment(config, path)?;
+    let Data { described, reading } = data(config)?;
+    // Last of what ends the run: whoever checks a config again after it hears what is new.
+    StateFolder::check(&config.state)?;
+    if let Some(order) = config.awaited_served_order() {
+        let command = format!("coordinator align --served --config {}", path.display());
+        to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
+    }
+    TcpListener::bind(config.listen).with_context(|| cannot_listen(config))?;
+    Ok(Checked { described, reading, to_do })
+}
+
+/// Why nobody can dial in.
+pub fn cannot_listen(config: &CoordinatorConfig) -> String {
+    format!(
+        "cannot listen on {}: is another coordinator up there, and the address this machine's?",
+        config.listen
+    )
+}
+
+/// What the tables of a config hold.
+pub struct Data {
+    /// One line about the records and the device.
+    described: String,
+    /// How the labels were read: numbers alone.
+    reading: String,
+}
+
+/// Tries what the config says of records and models. An order that is not there yet is left out.
+///
+/// # Errors
+/// If a table cannot be loaded, or the run's settings do not fit it.
+pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
+    let mut config = config.clone();
+    if config.awaited_order().is_some() {
+        config.order = None;
+    }
+    if config.awaited_served_order().is_some() {
+        config.serve.order = None;
+    }
+    let labels = labels::load(&config)?;
+    training::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
+    if config.serve.records.is_some() || config.serve.order.is_some() {
+        RecordIndex::served(&config)?;
+    }
+    let device = device::open(config.device)?.name;
+    let described = format!("labels of {} records, a top model on {device}", labels.ids.len());
+    Ok(Data { described, reading: labels.reading })
+}
+
+/// What is to be done for the alignment that the training waits for.
+fn alignment(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Vec<String>> {
+    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+    let Some((alignment, name)) =
+        config.alignment.as_ref().and_then(|table| Some((table, table.name.as_ref()?)))
+    else {
+        return Ok(Vec::new());
+    };
+    if config.awaited_order().is_none() && config.awaited_served_order().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut to_do = Vec::new();
+    let missing = alignment.check_files(name, &policy).context("[alignment]")?;
+    if !missing.is_empty() {
+        let pins: Vec<String> = missing.iter().map(|holder| format!("{holder}=KEY")).collect();
+        let command = format!("coordinator pin --config {} {}", path.display(), pins.join(" "));
+        to_do.push(format!("pin the public keys of the other holders: `{command}`"));
+    }
+    if let Some(order) = config.awaited_order() {
+        let command = format!("coordinator align --config {}", path.display());
+        to_do.push(format!("align the records, which writes {}: `{command}`", order.display()));
+    }
+    Ok(to_do)
+}

@@ -1,0 +1,207 @@
+//! `coordinator init`: a commented config file from a table with labels, and with `--align` all that an aligned run needs
+//! beside it. What is written is read back and tried first; nothing is written that `--check` would refuse.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_alignment::FirstAlignment;
+use hashvfl_core::{PartyName, RunId, Task};
+use hashvfl_data::{
+    CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, fill, quoted, quoted_list, survey,
+};
+use hashvfl_files::{say, write_whole};
+
+use crate::commands::check;
+use crate::config::CoordinatorConfig;
+
+/// What to write a config for.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The CSV table with the labels; its header names the columns.
+    #[arg(long, value_name = "TABLE")]
+    from: PathBuf,
+    /// The label's column.
+    #[arg(long, value_name = "COLUMN", default_value = "y")]
+    label: String,
+    /// All parties of the run, in the agreed order.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_value = "bank,telecom")]
+    parties: Vec<PartyName>,
+    /// The column of record ids, once for each where several are one together; left out: guessed. It also says that the
+    /// first line holds names, although its records do not tell.
+    #[arg(long, value_name = "COLUMN")]
+    id: Vec<String>,
+    /// What is predicted: binary, multiclass or regression; left out: what the labels tell.
+    #[arg(long)]
+    task: Option<Task>,
+    /// The run's id, equal at all.
+    #[arg(long, value_name = "ID", default_value = "first-run")]
+    run_id: RunId,
+    /// Where to listen for parties.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7433")]
+    listen: SocketAddr,
+    /// Write key, policy and [alignment] too, for records that are in no common order.
+    #[arg(long)]
+    align: bool,
+    /// The label holder's name in alignments.
+    #[arg(long, value_name = "NAME", default_value = "labels")]
+    labels: PartyName,
+    /// A table with the ids of new records to predict, in the same column: written into [serve].
+    #[arg(long, value_name = "TABLE")]
+    new: Option<PathBuf>,
+    /// The file to write; it must not exist.
+    #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
+    out: PathBuf,
+}
+
+/// Writes the config.
+pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
+    let (table, out) = (&arguments.from, &arguments.out);
+    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+    let survey = survey(table, &Hints { id: arguments.id.clone(), ..Hints::default() })?;
+    let task = task(arguments, &survey)?;
+    let id: Vec<String> = survey.id.iter().map(|name| quoted(name)).collect();
+    say!(
+        "{}: {} records; id {}; label {}: {task}",
+        table.display(),
+        survey.records,
+        id.join(" and "),
+        quoted(&arguments.label)
+    );
+    let alignment = alignment(arguments, &survey)?;
+    let source = CsvLabels {
+        paths: vec![fs::canonicalize(table).unwrap_or_else(|_| table.clone())],
+        id: KeyColumns::new(survey.id.clone()).map_err(anyhow::Error::msg)?,
+        column: arguments.label.clone(),
+    };
+    let text = config_text(arguments, task, &source, alignment.as_ref())?;
+    let folder = out.parent().unwrap_or(Path::new("."));
+    let refused = "no config is written, since it would not be read as it is meant";
+    let config = CoordinatorConfig::parse(&text, folder).context(refused)?;
+    ensure!(config.labels == LabelsSource::Csv(source), "{refused}: look for odd names of columns");
+    check::data(&config).context("no config is written, since --check would refuse it")?;
+    write_files(arguments, &text, task, alignment.as_ref())
+}
+
+/// What is predicted: as it was said, or as the labels tell.
+fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
+    let (table, name) = (arguments.from.display(), &arguments.label);
+    ensure!(
+        survey.first_line != FirstLine::Record || !arguments.id.is_empty(),
+        "the first line of {table} looks like a record: put the names of its columns above it; if it holds names, say \
+         with --id which one is the id's"
+    );
+    let Some(label) = survey.columns.iter().find(|column| column.name == *name) else {
+        bail!("{table} has no column {name:?} beside its id: name the label's column with --label");
+    };
+    match arguments.task {
+        Some(task) => Ok(task),
+        None => label.task(survey.records).map_err(|reason| anyhow!("{table}, column {name:?}: {reason}")),
+    }
+}
+
+fn alignment(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Option<FirstAlignment>> {
+    if !arguments.align {
+        return Ok(None);
+    }
+    let first = FirstAlignment {
+        name: arguments.labels.clone(),
+        parties: arguments.parties.clone(),
+        labels: arguments.labels.clone(),
+        run: arguments.run_id.clone(),
+        key_columns: survey.id.len(),
+    };
+    first.check()?;
+    Ok(Some(first))
+}
+
+fn config_text(
+    arguments: &Arguments,
+    task: Task,
+    source: &CsvLabels,
+    alignment: Option<&FirstAlignment>,
+) -> anyhow::Result<String> {
+    let names: Vec<String> = arguments.parties.iter().map(PartyName::to_string).collect();
+    let id = match source.id.names() {
+        [one] => quoted(one),
+        several => quoted_list(several),
+    };
+    let path = |path: &Path| {
+        path.to_str().map(quoted).context("the path of the table is not UTF-8: move it to another folder")
+    };
+    let top = match alignment {
+        Some(first) => format!(
+            "\n# Pins the other holders' keys, and bounds alignments.\npolicy = {}\n\
+             # The order that holders agree on by `coordinator align`; its other records are left out.\norder = {}\n",
+            quoted(&first.policy_file()),
+            quoted(&first.order())
+        ),
+        None => String::new(),
+    };
+    let mut further = alignment.map(|first| first.tables(true)).unwrap_or_default();
+    if let Some(new) = &arguments.new {
+        let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
+        let records = format!("{{ format = \"csv\", paths = [{}], id = {id} }}", path(&new)?);
+        let _ = write!(further, "\n# The records to predict.\n[serve]\nrecords = {records}\n");
+        if let Some(first) = alignment {
+            let _ = writeln!(further, "order = {}", quoted(&first.served_order()));
+        }
+    }
+    Ok(fill(
+        include_str!("coordinator.toml"),
+        &[
+            ("run_id", arguments.run_id.as_str()),
+            ("listen", &arguments.listen.to_string()),
+            ("top", &top),
+            ("table", &path(&source.paths[0])?),
+            ("id", &id),
+            ("label", &quoted(&source.column)),
+            ("parties", &quoted_list(&names)),
+            ("task", &task.to_string()),
+            ("further", &further),
+        ],
+    ))
+}
+
+fn write_files(
+    arguments: &Arguments,
+    text: &str,
+    task: Task,
+    alignment: Option<&FirstAlignment>,
+) -> anyhow::Result<()> {
+    let out = arguments.out.display();
+    let folder = arguments.out.parent().unwrap_or(Path::new("."));
+    let key = alignment.map(|first| first.write(folder, None)).transpose()?;
+    write_whole(&arguments.out, text.as_bytes())?;
+    let names: Vec<&str> = arguments.parties.iter().map(PartyName::as_str).collect();
+    let align =
+        if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
+    match alignment.zip(key) {
+        None => say!("{out} written: read it, then `coordinator --config {out} --check`"),
+        Some((first, key)) => {
+            let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
+            say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
+            say!(
+                "public key of {}, for the other holders, by another way than this network:\n{key}",
+                first.name
+            );
+            say!(
+                "next: `coordinator pin --config {out} {}` with theirs, then `coordinator align --config {out}`",
+                pins.join(" ")
+            );
+        }
+    }
+    say!(
+        "at each party: `party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator \
+         http://HOST:{}{align}`",
+        names.join(","),
+        arguments.run_id,
+        arguments.listen.port()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

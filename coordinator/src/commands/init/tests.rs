@@ -1,0 +1,124 @@
+use clap::Parser;
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(table: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("labels.csv"), table).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn init(&self, out: &str, more: &[&str]) -> Result<CoordinatorConfig, String> {
+        let (table, out) = (self.path("labels.csv"), self.path(out));
+        let line = ["init", "--from", table.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        let line = Line::try_parse_from(line.iter().chain(more)).map_err(|error| error.to_string())?;
+        write(&line.arguments).map_err(|error| format!("{error:#}"))?;
+        Ok(CoordinatorConfig::read(&out).unwrap())
+    }
+}
+
+fn table(header: &str, records: usize, line: impl Fn(usize) -> String) -> String {
+    let lines: String = (0..records).map(|row| line(row) + "\n").collect();
+    format!("{header}\n{lines}")
+}
+
+#[test]
+fn the_labels_tell_the_task() {
+    for (label, expected) in [
+        (&(|row: usize| (row % 2).to_string()) as &dyn Fn(usize) -> String, Task::Binary),
+        (&|row| ["a", "b", "c"][row % 3].to_string(), Task::Multiclass),
+        (&|row| format!("{row}.5"), Task::Regression),
+    ] {
+        let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", label(row))));
+        assert_eq!(case.init("coordinator.toml", &[]).unwrap().run.task, expected);
+    }
+    let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 5)));
+    assert_eq!(case.init("a.toml", &["--task", "regression"]).unwrap().run.task, Task::Regression);
+}
+
+#[test]
+fn what_is_no_table_of_labels_is_refused_with_the_reason() {
+    for (text, more, expected) in [
+        ("id,y\nk1,1\nk2,\nk3,0\n", &[][..], "1 of 3 records have no label"),
+        ("id,y\nk1,1\nk2,0\nk3,0\n", &["--label", "z"], "no column \"z\""),
+        ("k1,1\nk2,0\nk3,0\n", &[], "looks like a record"),
+        ("k1,1\nk2,0\nk3,0\n", &["--label", "1"], "looks like a record"),
+        ("id,\"new\nline\"\nk1,1\nk2,0\n", &["--label", "new\nline"], "a column's name spans several lines"),
+        ("id,y\nk1,1\nk1,0\nk3,0\n", &[], "repeat the id"),
+        ("id;y\nk1;1\n", &[], "semicolons"),
+        ("\0\0\u{8}\u{1}\0\0", &[], "an IDX file"),
+    ] {
+        let case = Case::new(text);
+        let error = case.init("coordinator.toml", more).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(fs::read_dir(case.folder.path()).unwrap().count(), 1, "nothing is written");
+    }
+}
+
+#[test]
+fn paths_and_names_are_read_back_as_they_are() {
+    for name in ["re\u{301}sultats", "zero\u{200b}width", "a\"b\\c", "{{run_id}}"] {
+        let case = Case::new("");
+        let folder = case.path(name);
+        fs::create_dir(&folder).unwrap();
+        let quoted_name = format!("\"{}\"", name.replace('"', "\"\""));
+        let text = table(&format!("id,{quoted_name}"), 60, |row| format!("k{row},{}", row % 2));
+        fs::write(folder.join("labels.csv"), text).unwrap();
+        let out = folder.join("coordinator.toml");
+        let table = folder.join("labels.csv").display().to_string();
+        let line = ["init", "--from", &table, "--label", name, "--out", out.to_str().unwrap()];
+        write(&Line::try_parse_from(line).unwrap().arguments).unwrap();
+        let config = CoordinatorConfig::read(&out).unwrap();
+        let free = CoordinatorConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config };
+        check::check(&free, &out).unwrap();
+    }
+}
+
+#[test]
+fn all_that_an_aligned_run_needs_is_written_beside_it() {
+    let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 2)));
+    fs::write(case.path("new.csv"), "id\nn1\nn2\n").unwrap();
+    let new = case.path("new.csv").display().to_string();
+    let config =
+        case.init("coordinator.toml", &["--align", "--new", &new, "--listen", "127.0.0.1:0"]).unwrap();
+    assert_eq!(config.order, Some(case.path("labels-align/order.csv")));
+    assert_eq!(config.serve.order, Some(case.path("labels-align-served/order.csv")));
+    let to_do = check::check(&config, Path::new("coordinator.toml")).unwrap().to_do.join("\n");
+    for expected in ["bank=KEY telecom=KEY", "coordinator align --config", "coordinator align --served"] {
+        assert!(to_do.contains(expected), "{to_do}");
+    }
+    assert!(case.path("labels.key").exists() && case.path("labels-policy.toml").exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_config_is_read_as_it_is_meant_or_not_written(
+        name in "[\\PC\"\\\\\n\t{}\u{301}\u{200b}\u{7f}]{1,6}",
+        labels in prop::collection::vec("([0-3]|[a-c]|NA|)", 1..4),
+    ) {
+        let header = format!("id,\"{}\"", name.replace('"', "\"\""));
+        let case = Case::new(&table(&header, 30, |row| format!("k{row},{}", labels[row % labels.len()])));
+        match case.init("coordinator.toml", &[&format!("--label={name}"), "--listen", "127.0.0.1:0"]) {
+            Err(_) => prop_assert_eq!(fs::read_dir(case.folder.path()).unwrap().count(), 1),
+            Ok(config) => prop_assert!(check::check(&config, Path::new("coordinator.toml")).is_ok()),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What both sides need to write a first configuration: texts that TOML reads back as they were, and templates.
+
+/// A text as a basic string of TOML, for a key or a value: JSON's strings, and DEL, which TOML takes escaped alone.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+/// A list of texts in TOML.
+pub fn quoted_list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// The template with the value of each name that stands in braces. What a value holds is never looked at.
+///
+/// # Panics
+/// When the template holds a name that has no value.
+pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        text.push_str(before);
+        let (name, after) = after.split_once("}}").expect("every {{ of a template has its }}");
+        let value = values.iter().find(|(known, _)| *known == name);
+        text.push_str(value.unwrap_or_else(|| panic!("the template's {name} has no value")).1);
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_put_in_once_whatever_they_hold() {
+        let values = [("a", "{{b}}"), ("b", "x")];
+        assert_eq!(fill("1 {{a}} 2 {{b}} { c }", &values), "1 {{b}} 2 x { c }");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn toml_reads_every_text_back(text: String, control in "[\\x00-\\x20\\x7f\"'\\\\\u{301}\u{200b}\u{feff}]*") {
+            for text in [text, control] {
+                let toml = format!("{} = {}", quoted(&text), quoted_list(&[text.clone()]));
+                let table: toml::Table = toml.parse().unwrap();
+                proptest::prop_assert_eq!(&table[&text][0], &toml::Value::from(text.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Whether the first line of a table holds names or a record: its records tell.
+
+use super::shape::Shape;
+use super::{MARKERS, Oddity, Surveyed};
+use crate::cell::stands_for_missing;
+use crate::encoding::treatment::ColumnType;
+
+/// Words that tell an id's column wherever they stand in its name.
+const ID_WORDS: [&str; 4] = ["id", "ids", "uuid", "guid"];
+/// Words that do so alone, or behind an underscore: cells of text hold them too.
+const LAST_ID_WORDS: [&str; 6] = ["key", "index", "nr", "number", "code", "name"];
+
+/// What the first line of a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstLine {
+    /// Names of columns.
+    Names,
+    /// Nothing tells.
+    Unclear,
+    /// A record: what stands in it is like what stands below.
+    Record,
+}
+
+impl FirstLine {
+    /// Of these columns; `repeats`: whether a column's name is one of its values.
+    pub(super) fn of(columns: &[Surveyed], repeats: &[bool], id: &[String]) -> Self {
+        let numbers = columns.iter().filter(|column| is_number(&column.name)).count();
+        let is_cell = |(column, repeats): (&Surveyed, &bool)| match column.kind {
+            // A run of numbers are names of pixels.
+            ColumnType::Number => numbers == 1 && is_number(&column.name),
+            ColumnType::Category => *repeats && !column.name.is_empty() || looks_like(column),
+        };
+        if columns.iter().zip(repeats).any(is_cell) {
+            return Self::Record;
+        }
+        if id.iter().any(|name| names_an_id(name)) || columns.iter().any(is_named) {
+            Self::Names
+        } else {
+            Self::Unclear
+        }
+    }
+}
+
+/// Whether a name says by itself that it is one: of an id. `David` and `Key West` do not.
+fn names_an_id(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let mut words = lower.split(|letter: char| !letter.is_alphanumeric());
+    let last = lower.rsplit('_').next().unwrap_or_default();
+    let before_id = name.strip_suffix("Id").or_else(|| name.strip_suffix("ID"));
+    words.any(|word| ID_WORDS.contains(&word))
+        || LAST_ID_WORDS.contains(&last)
+        || before_id.is_some_and(|before| before.ends_with(|letter: char| letter.is_ascii_lowercase()))
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<f64>().is_ok()
+}
+
+/// Whether the name of a column of dates, percentages and the like is one of them.
+fn looks_like(column: &Surveyed) -> bool {
+    let shape = Shape::of(&column.name);
+    match column.oddity {
+        Some(Oddity::Percents) => shape == Shape::Percent,
+        Some(Oddity::Commas) => shape == Shape::Comma,
+        Some(Oddity::Money) => shape == Shape::Money,
+        Some(Oddity::Dates) => shape == Shape::Date,
+        Some(Oddity::Mixed { .. }) => is_number(&column.name),
+        None => false,
+    }
+}
+
+/// Whether a column of numbers, or of what looks like them, has a name that is none.
+fn is_named(column: &Surveyed) -> bool {
+    // A text among mixed ones may be their first.
+    let odd = column.oddity.is_some_and(|oddity| !matches!(oddity, Oddity::Mixed { .. }));
+    let numbers = column.kind == ColumnType::Number && column.distinct != Some(0) || odd;
+    let name = column.name.as_str();
+    numbers
+        && !name.is_empty()
+        && !MARKERS.contains(&name)
+        && !stands_for_missing(name)
+        && !is_number(name)
+        && Shape::of(name) == Shape::Text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hints, survey};
+
+    fn first_line(text: &str) -> FirstLine {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, text).unwrap();
+        survey(&path, &Hints::default()).unwrap().first_line
+    }
+
+    #[test]
+    fn records_tell_whether_the_first_line_holds_names() {
+        for (text, expected) in [
+            ("id,age\nk1,30\nk2,31\n", FirstLine::Names),
+            ("customer,age\nanna,30\nbert,31\n", FirstLine::Names),
+            ("customer_id,job\nk1,clerk\nk2,smith\n", FirstLine::Names),
+            ("label,0,1,2\n7,0,0,255\n9,0,1,0\n", FirstLine::Names),
+            ("when,who\n2024-01-01,anna\n2024-01-02,bert\n", FirstLine::Names),
+            ("k1,30\nk2,31\nk3,30\n", FirstLine::Record),
+            ("k1,clerk\nk2,smith\nk3,clerk\n", FirstLine::Record),
+            ("k1,2024-01-01,x\nk2,2024-01-02,y\n", FirstLine::Record),
+            ("k1,12%\nk2,13%\n", FirstLine::Record),
+            ("anna,berlin\nbert,paris\n", FirstLine::Unclear),
+            ("k1,NA\nk2,31\n", FirstLine::Unclear),
+            ("C000,Ann Smith,Leeds\nC001,Bob Jones,York\n", FirstLine::Unclear),
+            ("133,x0:0.45\n134,x0:0.10\n", FirstLine::Record),
+            ("2019,Ann\n2020,Bob\n", FirstLine::Record),
+            ("name,age\nAnn,7\n", FirstLine::Names),
+            ("PassengerId,town\np1,rome\np2,paris\n", FirstLine::Names),
+            ("customer_no_key,town\nk1,rome\nk2,paris\n", FirstLine::Names),
+            ("David,rome\nBob,paris\n", FirstLine::Unclear),
+            ("Key West,Ann\nBoise,Bob\n", FirstLine::Unclear),
+        ] {
+            assert_eq!(first_line(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What was seen of one column.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::shape::Shape;
+use super::{MOST_DISTINCT, Oddity, Surveyed};
+use crate::cell::{CellFault, parse_number, parse_text};
+use crate::encoding::treatment::ColumnType;
+use crate::resolution::Resolution;
+
+/// Numbers of no more values than this may be codes.
+pub(super) const FEW_NUMBERS: usize = 12;
+
+/// Counts of one column's cells.
+pub(super) struct Tally {
+    /// The column's name; what it says may stand among its values, where the first line is a record.
+    name: String,
+    empty: u64,
+    numbers: u64,
+    percents: u64,
+    commas: u64,
+    money: u64,
+    dates: u64,
+    texts: u64,
+    first_text: u64,
+    markers: Vec<u64>,
+    fractions: bool,
+    too_long: bool,
+    resolution: Resolution,
+    pub(super) repeats_name: bool,
+    /// Hashes of values, at most one more than [`MOST_DISTINCT`]; not of markers.
+    seen: HashSet<u64>,
+    /// Hashes of numbers, at most one more than [`FEW_NUMBERS`].
+    seen_numbers: HashSet<u64>,
+}
+
+impl Tally {
+    pub(super) fn new(name: &str, markers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            empty: 0,
+            numbers: 0,
+            percents: 0,
+            commas: 0,
+            money: 0,
+            dates: 0,
+            texts: 0,
+            first_text: 0,
+            markers: vec![0; markers],
+            fractions: false,
+            too_long: false,
+            resolution: Resolution::default(),
+            repeats_name: false,
+            seen: HashSet::new(),
+            seen_numbers: HashSet::new(),
+        }
+    }
+
+    /// Counts a cell, without the spaces around it, of the record that begins on `line`.
+    pub(super) fn count(&mut self, cell: &[u8], line: u64, markers: &[String]) -> Result<(), CellFault> {
+        if cell.is_empty() {
+            self.empty += 1;
+            return Ok(());
+        }
+        let number = parse_number(cell);
+        let text = parse_text(cell)?;
+        self.repeats_name |= text == self.name;
+        if number.is_err()
+            && let Some(marker) = markers.iter().position(|marker| *marker == text)
+        {
+            self.markers[marker] += 1;
+            return Ok(());
+        }
+        let value = if number == Err(CellFault::NotANumber) {
+            self.count_text(text, line);
+            hash(text)
+        } else {
+            self.numbers += 1;
+            match number {
+                Ok(number) => {
+                    self.fractions |= number.fract() != 0.0;
+                    self.resolution.see(number);
+                }
+                // What is not finite is a number to be complained of when the table is loaded.
+                Err(fault) => self.too_long |= fault == CellFault::TooManyDigits,
+            }
+            let value = match number {
+                Err(CellFault::TooManyDigits) => hash(text),
+                _ => hash(text.parse::<f64>().map_or(0, f64::to_bits)),
+            };
+            if self.seen_numbers.len() <= FEW_NUMBERS {
+                self.seen_numbers.insert(value);
+            }
+            value
+        };
+        if self.seen.len() <= MOST_DISTINCT {
+            self.seen.insert(value);
+        }
+        Ok(())
+    }
+
+    fn count_text(&mut self, text: &str, line: u64) {
+        match Shape::of(text) {
+            Shape::Percent => self.percents += 1,
+            Shape::Comma => self.commas += 1,
+            Shape::Money => self.money += 1,
+            Shape::Date => self.dates += 1,
+            Shape::Text => self.texts += 1,
+        }
+        if self.first_text == 0 {
+            self.first_text = line;
+        }
+    }
+
+    /// Cells that have a value and are no number.
+    fn odd(&self) -> u64 {
+        self.percents + self.commas + self.money + self.dates + self.texts
+    }
+
+    /// Whether the column holds this marker and, beside such, numbers alone.
+    pub(super) fn is_numbers_but(&self, marker: usize) -> bool {
+        self.markers[marker] > 0 && self.numbers > 0 && self.odd() == 0
+    }
+
+    /// What its values are to a person, where they are not what they are to a reader of tables.
+    fn oddity(&self) -> Option<Oddity> {
+        let odd = self.odd();
+        let values = self.numbers + odd;
+        let half = |count: u64| 2 * count >= values;
+        if odd == 0 {
+            return None;
+        }
+        if half(self.dates) {
+            return Some(Oddity::Dates);
+        }
+        let written = self.percents + self.commas + self.money;
+        if !half(self.numbers + written) {
+            return None;
+        }
+        if written > 0 && half(written) || written == odd {
+            return Some(match written {
+                _ if 2 * self.percents >= written => Oddity::Percents,
+                _ if 2 * self.commas >= written => Oddity::Commas,
+                _ => Oddity::Money,
+            });
+        }
+        let several = self.seen_numbers.len() > FEW_NUMBERS;
+        several.then_some(Oddity::Mixed { texts: odd, first_line: self.first_text })
+    }
+
+    /// What was found; `null_values` says which markers stand for a missing value.
+    pub(super) fn column(&self, null_values: &[bool]) -> Surveyed {
+        let of = |null: bool| self.markers.iter().zip(null_values).filter(move |(_, is)| **is == null);
+        let missing = self.empty + of(true).map(|(count, _)| count).sum::<u64>();
+        let categories = of(false).filter(|(count, _)| **count > 0).count();
+        let distinct = self.seen.len() + categories;
+        let kind = if self.odd() == 0 && categories == 0 { ColumnType::Number } else { ColumnType::Category };
+        Surveyed {
+            name: self.name.clone(),
+            kind,
+            missing,
+            distinct: (distinct <= MOST_DISTINCT).then_some(distinct),
+            whole: kind == ColumnType::Number && !self.fractions,
+            collapses: kind == ColumnType::Number && (self.too_long || self.resolution.lost().is_some()),
+            oddity: self.oddity(),
+        }
+    }
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,150 @@
+//! `party --check`: what a run of the config will need is tried, and its owner hears what to know before anything is sent.
+//! Nothing is sent, and nothing written but a cache.
+
+use std::net::ToSocketAddrs;
+use std::path::Path;
+
+use anyhow::Context;
+use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, known_under_other_ids};
+use tracing::warn;
+
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+use crate::state::StateFolder;
+use crate::{detectors, releases, response_key};
+
+/// What a check found.
+pub struct Checked {
+    /// One line about the records and the model.
+    pub described: String,
+    /// How the table was read: numbers alone.
+    pub reading: String,
+    /// What is to be done before the run, each with its command.
+    pub to_do: Vec<String>,
+}
+
+/// Tries all that the run of `config`, read from `path`, needs.
+///
+/// # Errors
+/// If something is missing or does not fit.
+pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
+    places(config)?;
+    let mut to_do = alignment(config, path)?;
+    let prepared = load(config)?;
+    // Last of what ends the run: whoever checks a config again after it hears what is new.
+    StateFolder::check(config)?;
+    warn_of_ids(config, &prepared)?;
+    if let Some(order) = config.awaited_served_order() {
+        let command = format!("party align --served --config {}", path.display());
+        to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
+    }
+    let reading = prepared.reading(&config.trained_on())?;
+    Ok(Checked { described: prepared.describe(), reading, to_do })
+}
+
+/// Tries what the config says of records and models: one line about them. An order that is not there yet is left out.
+///
+/// # Errors
+/// If a table cannot be loaded, or the run's settings do not fit it.
+pub fn data(config: &PartyConfig) -> anyhow::Result<String> {
+    Ok(load(config)?.describe())
+}
+
+fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
+    let mut config = config.clone();
+    if config.awaited_order().is_some() {
+        config.order = None;
+    }
+    if config.awaited_served_order().is_some() {
+        config.serve.order = None;
+    }
+    let prepared = Prepared::load(&config)?;
+    detectors::check(config.detectors.as_ref(), &prepared.plan)?;
+    if config.policy.as_ref().is_none_or(|policy| policy.exists()) {
+        releases::policy(&config, &prepared.plan)?;
+    }
+    if config.serve.columns.is_some() {
+        let faulty = prepared.check_served(&config).context("[serve]")?;
+        if faulty > 0 {
+            warn!(
+                "[serve]: {faulty} records have a cell that is missing, new or no value of its column: they get no prediction"
+            );
+        }
+    }
+    Ok(prepared)
+}
+
+/// The places that the run reads from and writes to, beside its state folder.
+fn places(config: &PartyConfig) -> anyhow::Result<()> {
+    RedbStore::check(&config.ledger)?;
+    if let Some(policy) = &config.policy {
+        Policy::read(policy)?;
+    }
+    if config.response_key.exists() {
+        response_key::response(config)?;
+    } else if config.run.randomised_response.is_some() {
+        hashvfl_files::check_file(&config.response_key).context("the key of randomised response")?;
+    }
+    if let Some(cache) = &config.cache {
+        hashvfl_files::check_file(cache).context("the cache")?;
+    }
+    let (host, port) = (config.coordinator.host(), config.coordinator.port());
+    if let Err(reason) = (host, port).to_socket_addrs() {
+        // Names of containers, say, are known once these are up.
+        warn!("the coordinator's machine {host} is not known here yet: {reason}");
+    }
+    Ok(())
+}
+
+/// What is to be done for the alignment that the training waits for.
+fn alignment(config: &PartyConfig, path: &Path) -> anyhow::Result<Vec<String>> {
+    let Some(alignment) = &config.alignment else { return Ok(Vec::new()) };
+    if config.awaited_order().is_none() && config.awaited_served_order().is_none() {
+        return Ok(Vec::new());
+    }
+    let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
+    let mut to_do = Vec::new();
+    let missing = alignment.check_files(&config.name, &policy).context("[alignment]")?;
+    if !missing.is_empty() {
+        let pins: Vec<String> = missing.iter().map(|holder| format!("{holder}=KEY")).collect();
+        let command = format!("party pin --config {} {}", path.display(), pins.join(" "));
+        to_do.push(format!("pin the public keys of the other holders: `{command}`"));
+    }
+    if let Some(order) = config.awaited_order() {
+        let command = format!("party align --config {}", path.display());
+        to_do.push(format!("align the records, which writes {}: `{command}`", order.display()));
+    }
+    Ok(to_do)
+}
+
+/// Warns of records whose ids may give them a budget that is not their own.
+fn warn_of_ids(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> {
+    let respelt = prepared.table_ids().respelt();
+    if respelt > 0 {
+        warn!(
+            "{respelt} records have the id of another record, spelt otherwise: each of them shares that one's account and budget"
+        );
+    }
+    let elsewhere = known_elsewhere(config, prepared)?;
+    if elsewhere > 0 {
+        warn!(
+            "{elsewhere} records are new to the ledger and have the same columns as records that it knows under other ids. Twins are normal in a table of few distinct rows; but records under new ids, respelt or pseudonyms, would get fresh budgets, and who asks under both could average flips away"
+        );
+    }
+    Ok(())
+}
+
+/// Records whose columns the ledger knows under other ids, as far as it can be looked at.
+fn known_elsewhere(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<usize> {
+    if !config.ledger.exists() {
+        return Ok(0);
+    }
+    match LedgerView::open(&config.ledger) {
+        Ok(ledger) => Ok(known_under_other_ids(&ledger, prepared.table_ids(), &prepared.contents)?),
+        Err(error @ StoreError::NotClosed(_)) => {
+            warn!("{error}: whether records are known under other ids is not checked");
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,319 @@
+//! `party init`: a commented config file from a table's records, and with `--align` all that an aligned run needs beside
+//! it. What is written is read back and tried first; nothing is written that `--check` would refuse.
+
+mod columns;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use hashvfl_alignment::FirstAlignment;
+use hashvfl_core::{Address, PartyName, RunId, Task};
+use hashvfl_data::{
+    ColumnsSource, CsvColumns, FirstLine, Hints, KeyColumns, Survey, fill, quoted, quoted_list, survey,
+};
+use hashvfl_files::{say, write_whole};
+
+use crate::commands::check;
+use crate::config::PartyConfig;
+use columns::{Columns, Wishes};
+
+/// What to write a config for.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The CSV table; its header names the columns, its records tell their types.
+    #[arg(long, value_name = "TABLE")]
+    from: PathBuf,
+    /// The party's name.
+    #[arg(long, default_value = "bank")]
+    name: PartyName,
+    /// All parties of the run in the agreed order, this one among them.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    parties: Vec<PartyName>,
+    /// The column of record ids, once for each where several are one together; left out: guessed.
+    #[arg(long, value_name = "COLUMN")]
+    id: Vec<String>,
+    /// A column that is never to be used, the label above all; once for each.
+    #[arg(long, value_name = "COLUMN")]
+    ignore: Vec<String>,
+    /// A column to be taken for categories, whatever it looks like; once for each.
+    #[arg(long, value_name = "COLUMN")]
+    category: Vec<String>,
+    /// A text that stands for a missing value, beside usual ones; once for each.
+    #[arg(long, value_name = "TEXT")]
+    null: Vec<String>,
+    /// The first line holds the names of columns, although its records do not tell.
+    #[arg(long)]
+    header: bool,
+    /// What is predicted: binary, multiclass or regression. Left out: what an ignored column of labels tells, or binary.
+    #[arg(long)]
+    task: Option<Task>,
+    /// The run's id, equal at all.
+    #[arg(long, value_name = "ID", default_value = "first-run")]
+    run_id: RunId,
+    // A text until it is looked at: errors of the command line show what they refuse, and it may hold a password.
+    /// Where the coordinator listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
+    coordinator: String,
+    /// Write key, policy and [alignment] too, for records that are in no common order.
+    #[arg(long)]
+    align: bool,
+    /// The label holder's name in alignments.
+    #[arg(long, value_name = "NAME", default_value = "labels")]
+    labels: PartyName,
+    /// A table of new records to predict, with the same columns: written into [serve].
+    #[arg(long, value_name = "TABLE")]
+    new: Option<PathBuf>,
+    /// The file to write; it must not exist.
+    #[arg(long, value_name = "FILE", default_value = "party.toml")]
+    out: PathBuf,
+}
+
+/// Writes the config.
+pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
+    let (table, out) = (&arguments.from, &arguments.out);
+    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+    let parties = parties(arguments)?;
+    coordinator(arguments)?;
+    let survey = survey(table, &Hints { id: arguments.id.clone(), null_values: arguments.null.clone() })?;
+    check_first_line(arguments, &survey)?;
+    let columns =
+        Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
+    say!(
+        "{}: {} records; id {}",
+        table.display(),
+        survey.records,
+        survey.id.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" and ")
+    );
+    say!("{}", columns.for_screen().trim_end());
+    check_decided(table, &columns)?;
+    let task = task(arguments, &survey)?;
+    let alignment = alignment(arguments, &parties, &survey)?;
+    let source = source(table, &survey, &columns)?;
+    let text = config_text(arguments, &parties, task, &survey, &columns, &source, alignment.as_ref())?;
+    let folder = out.parent().unwrap_or(Path::new("."));
+    let config = read_back(&text, folder, &source, &survey)?;
+    check::data(&config).context("no config is written, since --check would refuse it")?;
+    write_files(arguments, &text, &config, alignment.as_ref())
+}
+
+fn coordinator(arguments: &Arguments) -> anyhow::Result<Address> {
+    arguments.coordinator.parse().context("--coordinator")
+}
+
+/// All parties; those that `coordinator init` names, this one among them, where nobody says.
+fn parties(arguments: &Arguments) -> anyhow::Result<Vec<PartyName>> {
+    let name = &arguments.name;
+    if arguments.parties.is_empty() {
+        let first = if name.as_str() == "telecom" { "bank" } else { name.as_str() };
+        return Ok(vec![PartyName::new(first)?, PartyName::new("telecom")?]);
+    }
+    ensure!(arguments.parties.contains(name), "--parties does not name {name}, which is this party");
+    Ok(arguments.parties.clone())
+}
+
+/// Names go into a config, cells must not.
+fn check_first_line(arguments: &Arguments, survey: &Survey) -> anyhow::Result<()> {
+    let named = arguments.header
+        || !arguments.id.is_empty()
+        || [&arguments.ignore, &arguments.category]
+            .iter()
+            .any(|names| names.iter().any(|name| survey.columns.iter().any(|column| column.name == *name)));
+    let table = arguments.from.display();
+    match survey.first_line {
+        FirstLine::Names => Ok(()),
+        FirstLine::Record | FirstLine::Unclear if named => Ok(()),
+        FirstLine::Record => bail!(
+            "the first line of {table} looks like a record: what stands in it stands below it, too. Put the names of the \
+             columns above it; if it holds names, say --header"
+        ),
+        FirstLine::Unclear => bail!(
+            "nothing tells whether the first line of {table} is a header or a record, and it may be a record: if it holds \
+             the names of the columns, say --header; if not, put them above it"
+        ),
+    }
+}
+
+fn check_decided(table: &Path, columns: &Columns) -> anyhow::Result<()> {
+    let undecided = columns.undecided();
+    if !undecided.is_empty() {
+        let names: Vec<String> = undecided.iter().map(|name| quoted(name)).collect();
+        bail!(
+            "{}: what is to become of {}? Write plain numbers into the file, or say of each --ignore COLUMN or --category \
+             COLUMN; where a text stands for a missing value, --null TEXT. Nothing is written",
+            table.display(),
+            names.join(", ")
+        );
+    }
+    ensure!(
+        columns.taken().next().is_some(),
+        "{} has no column to train on beside its id: {}",
+        table.display(),
+        columns.excluded()
+    );
+    Ok(())
+}
+
+/// What is predicted: as it was said, or as a column of labels tells that is not to be used.
+fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
+    if let Some(task) = arguments.task {
+        return Ok(task);
+    }
+    let ignored = survey.columns.iter().filter(|column| arguments.ignore.contains(&column.name));
+    match ignored.collect::<Vec<_>>().as_slice() {
+        [label] => {
+            let Ok(task) = label.task(survey.records) else { return Ok(Task::Binary) };
+            say!("task: {task}, as the ignored column {} tells; another with --task", quoted(&label.name));
+            Ok(task)
+        }
+        _ => {
+            say!(
+                "task: binary; where the labels are not of two classes, say --task as `coordinator init` does"
+            );
+            Ok(Task::Binary)
+        }
+    }
+}
+
+fn alignment(
+    arguments: &Arguments,
+    parties: &[PartyName],
+    survey: &Survey,
+) -> anyhow::Result<Option<FirstAlignment>> {
+    if !arguments.align {
+        return Ok(None);
+    }
+    let first = FirstAlignment {
+        name: arguments.name.clone(),
+        parties: parties.to_vec(),
+        labels: arguments.labels.clone(),
+        run: arguments.run_id.clone(),
+        key_columns: survey.id.len(),
+    };
+    first.check()?;
+    Ok(Some(first))
+}
+
+/// The table as the config names it.
+fn source(table: &Path, survey: &Survey, columns: &Columns) -> anyhow::Result<CsvColumns> {
+    let path = fs::canonicalize(table).unwrap_or_else(|_| table.to_path_buf());
+    Ok(CsvColumns {
+        paths: vec![path],
+        id: KeyColumns::new(survey.id.clone()).map_err(anyhow::Error::msg)?,
+        columns: Some(columns.taken().map(|(column, _)| column.name.clone()).collect()),
+        ignore: Vec::new(),
+        image: None,
+    })
+}
+
+fn config_text(
+    arguments: &Arguments,
+    parties: &[PartyName],
+    task: Task,
+    survey: &Survey,
+    columns: &Columns,
+    source: &CsvColumns,
+    alignment: Option<&FirstAlignment>,
+) -> anyhow::Result<String> {
+    let names: Vec<String> = parties.iter().map(PartyName::to_string).collect();
+    let policy = match alignment {
+        Some(first) => format!("policy = {}", quoted(&first.policy_file())),
+        None => "# policy = \"policy.toml\"".to_string(),
+    };
+    let order = match alignment {
+        Some(first) => format!(
+            "\n# The order that holders agree on by `party align`; its other records are left out.\norder = {}\n",
+            quoted(&first.order())
+        ),
+        None => String::new(),
+    };
+    let null_values = match survey.null_values.as_slice() {
+        [] => "# null_values = [\"NA\", \"?\"]".to_string(),
+        found => format!("null_values = {}", quoted_list(found)),
+    };
+    let mut further = alignment.map(|first| first.tables(false)).unwrap_or_default();
+    if let Some(new) = &arguments.new {
+        let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
+        further += "\n# The records to predict.\n[serve]\n";
+        if let Some(first) = alignment {
+            let _ = writeln!(further, "order = {}", quoted(&first.served_order()));
+        }
+        let _ = write!(
+            further,
+            "\n[serve.columns]\n{}",
+            source_text(&CsvColumns { paths: vec![new], ..source.clone() })?
+        );
+    }
+    Ok(fill(
+        include_str!("party.toml"),
+        &[
+            ("name", arguments.name.as_str()),
+            ("run_id", arguments.run_id.as_str()),
+            ("coordinator", coordinator(arguments)?.as_str()),
+            ("policy", &policy),
+            ("order", &order),
+            ("null_values", &null_values),
+            ("left_out", &columns.excluded()),
+            ("columns", &source_text(source)?),
+            ("types", &columns.types()),
+            ("parties", &quoted_list(&names)),
+            ("task", &task.to_string()),
+            ("further", &further),
+        ],
+    ))
+}
+
+/// The lines of a table `[columns]`.
+fn source_text(source: &CsvColumns) -> anyhow::Result<String> {
+    let path =
+        source.paths[0].to_str().context("the path of the table is not UTF-8: move it to another folder")?;
+    let id = match source.id.names() {
+        [one] => quoted(one),
+        several => quoted_list(several),
+    };
+    let columns = quoted_list(source.columns.as_deref().unwrap_or_default());
+    Ok(format!("format = \"csv\"\npaths = [{}]\nid = {id}\ncolumns = {columns}\n", quoted(path)))
+}
+
+/// The config that `text` is read as, which must be the one that is meant.
+fn read_back(text: &str, folder: &Path, source: &CsvColumns, survey: &Survey) -> anyhow::Result<PartyConfig> {
+    let refused = "no config is written, since it would not be read as it is meant";
+    let config = PartyConfig::parse(text, folder).context(refused)?;
+    let meant = ColumnsSource::Csv(source.clone());
+    ensure!(
+        config.columns == meant && config.null_values == survey.null_values,
+        "{refused}: look for odd names of columns"
+    );
+    Ok(config)
+}
+
+fn write_files(
+    arguments: &Arguments,
+    text: &str,
+    config: &PartyConfig,
+    alignment: Option<&FirstAlignment>,
+) -> anyhow::Result<()> {
+    let out = arguments.out.display();
+    let folder = arguments.out.parent().unwrap_or(Path::new("."));
+    let Some(first) = alignment else {
+        write_whole(&arguments.out, text.as_bytes())?;
+        say!("{out} written: read it, agree on [run] with the others, then `party --config {out} --check`");
+        return Ok(());
+    };
+    let run = &config.run;
+    let released = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
+    let key = first.write(folder, Some(released))?;
+    write_whole(&arguments.out, text.as_bytes())?;
+    let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
+    say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
+    say!("public key of {}, for the other holders, by another way than this network:\n{key}", first.name);
+    say!(
+        "next: `party pin --config {out} {}` with theirs, then `party align --config {out}`",
+        pins.join(" ")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

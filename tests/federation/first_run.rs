@@ -1,0 +1,186 @@
+//! From two tables to predictions, by the commands of docs/how-to/align-records.md as they stand there.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashvfl_core::random::stream;
+use rand::Rng;
+
+/// No step takes longer.
+const LIMIT: Duration = Duration::from_secs(120);
+const CUSTOMERS: usize = 400;
+const NEW_CUSTOMERS: usize = 40;
+
+/// A command that runs; killed when dropped.
+struct Running {
+    line: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn ends(&mut self) -> (bool, String) {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                began.elapsed() < LIMIT,
+                "`{}` hangs: {}",
+                self.line,
+                fs::read_to_string(&self.log).unwrap()
+            );
+            thread::sleep(Duration::from_millis(20));
+        };
+        (status.success(), fs::read_to_string(&self.log).unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Both organisations, in one folder and on one machine.
+struct Organisations {
+    folder: tempfile::TempDir,
+    port: u16,
+    started: usize,
+}
+
+impl Organisations {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let organisations = Self { folder, port, started: 0 };
+        organisations.write_tables("", CUSTOMERS);
+        organisations.write_tables("-new", NEW_CUSTOMERS);
+        organisations
+    }
+
+    /// Tables of different customers in different orders; whoever has a positive sum over both defaulted.
+    fn write_tables(&self, ending: &str, customers: usize) {
+        let mut rng = stream(1, ending, &[]);
+        let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
+        let (mut bank, mut telecom) = (Vec::new(), Vec::new());
+        for customer in 0..customers {
+            let (income, age, calls) = (draw(), draw(), draw());
+            let label = if ending.is_empty() {
+                format!(",{}", u8::from(income + calls > 0.0))
+            } else {
+                String::new()
+            };
+            if customer % 10 != 0 {
+                bank.push(format!("c{customer},{income},{age}{label}\n"));
+            }
+            if customer % 10 != 1 {
+                telecom.push(format!("c{customer},{calls}\n"));
+            }
+        }
+        telecom.reverse();
+        let label = if ending.is_empty() { ",defaulted" } else { "" };
+        self.write(&format!("bank{ending}.csv"), &format!("id,income,age{label}\n{}", bank.concat()));
+        self.write(&format!("telecom{ending}.csv"), &format!("id,calls\n{}", telecom.concat()));
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Starts a command of the page, at this port and with these holders' keys.
+    fn start(&mut self, line: &str) -> Running {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut line = line.replace("bank.example:7433", &address).replace("0.0.0.0:7433", &address);
+        for (word, role, config) in [
+            ("BANK_KEY", "party", "bank.toml"),
+            ("TELECOM_KEY", "party", "telecom.toml"),
+            ("LABELS_KEY", "coordinator", "coordinator.toml"),
+        ] {
+            if line.contains(word) {
+                let (_, key) = self.run(&format!("{role} key --config {config}"));
+                line = line.replace(word, key.trim());
+            }
+        }
+        self.started += 1;
+        let log = self.folder.path().join(format!("{}.log", self.started));
+        let file = File::create(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_roles"))
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Running { line, child, log }
+    }
+
+    /// Runs a command to its end: whether it was good, and what it said.
+    fn run(&mut self, line: &str) -> (bool, String) {
+        self.start(line).ends()
+    }
+}
+
+/// The commands of the page's sample, block by block.
+fn blocks() -> Vec<Vec<String>> {
+    let page = include_str!("../../docs/how-to/align-records.md");
+    let (_, sample) = page.split_once("## From two tables to predictions").unwrap();
+    let (sample, _) = sample.split_once("\n## By hand").unwrap();
+    let blocks = sample.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let command = |line: &str| line.split_once(" #").map_or(line, |(command, _)| command).trim().to_string();
+    blocks.map(|block| block.lines().map(command).collect()).collect()
+}
+
+#[test]
+fn the_commands_of_the_page_lead_from_two_tables_to_predictions() {
+    let mut both = Organisations::new();
+    let mut serving = Vec::new();
+    for block in blocks() {
+        let predicts = block[0].starts_with("coordinator predict");
+        let joint = ["align", "serve", "--config"].contains(&block[0].split_whitespace().nth(1).unwrap());
+        let mut running: Vec<Running> = Vec::new();
+        for line in &block {
+            let mut one = both.start(line);
+            if !joint {
+                let (good, said) = one.ends();
+                assert_eq!(good, !predicts, "`{line}`: {said}");
+            }
+            running.push(one);
+        }
+        if block[0].contains(" serve ") {
+            serving = running;
+        } else {
+            for one in &mut running {
+                let (good, said) = one.ends();
+                assert_eq!(good, !predicts, "`{}`: {said}", one.line);
+            }
+        }
+    }
+    drop(serving);
+    let summary: serde_json::Value =
+        serde_json::from_str(&both.read("coordinator-state/summary.json")).unwrap();
+    assert!(summary["test"]["auc"].as_f64().unwrap() > 0.75, "rows of one customer must meet: {summary}");
+    let common = both.read("bank-align/order.csv").lines().count() - 2;
+    assert_eq!(common, CUSTOMERS - 2 * CUSTOMERS / 10);
+    let predictions = both.read("predictions.csv");
+    let with = |text: &str| predictions.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((with("bank+telecom"), with("unknown id")), (NEW_CUSTOMERS - 8, 4), "{predictions}");
+    // What a check says when all is done.
+    for (role, config, model) in
+        [("party", "bank.toml", "bottom.safetensors"), ("coordinator", "coordinator.toml", "top.safetensors")]
+    {
+        let (good, said) = both.run(&format!("{role} --check --config {config}"));
+        assert!(!good && said.contains(model) && said.contains("finished run"), "{said}");
+    }
+}
