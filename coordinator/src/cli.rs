@@ -44,7 +44,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a commented config file for a table with labels, and with --align all that an aligned run needs beside it.
-    Init(init::Arguments),
+    Init(Box<init::Arguments>),
     /// Load the trained top model and measure it on the test records, from codes kept or handed over.
     Evaluate {
         /// The coordinator's config file.

@@ -142,6 +142,14 @@ impl CoordinatorConfig {
         hashvfl_cli::config::read(path, Self::parse)
     }
 
+    /// What to tell when nobody can dial in at `listen`.
+    pub fn cannot_listen(&self) -> String {
+        format!(
+            "cannot listen on {}: is another coordinator up there, and the address this machine's?",
+            self.listen
+        )
+    }
+
     /// The order of the training's records, where their alignment is to write it yet.
     pub fn awaited_order(&self) -> Option<&Path> {
         let written = self.alignment.as_ref().map(AlignmentConfig::order);

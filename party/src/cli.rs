@@ -40,7 +40,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a commented config file for a table, and with --align all that an aligned run needs beside it.
-    Init(init::Arguments),
+    Init(Box<init::Arguments>),
     /// Show what a table holds: types, missing shares, quartiles and small histograms, on standard output alone.
     Inspect(inspect::Arguments),
     /// Encode records with the trained model, into a file that `coordinator evaluate` reads.

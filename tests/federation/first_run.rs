@@ -1,7 +1,7 @@
 //! From two tables to predictions, by the commands of docs/how-to/align-records.md as they stand there.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,7 +12,7 @@ use rand::Rng;
 
 /// No step takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
-const CUSTOMERS: usize = 400;
+const CUSTOMERS: usize = 800;
 const NEW_CUSTOMERS: usize = 40;
 
 /// A command that runs; killed when dropped.
@@ -126,6 +126,15 @@ impl Organisations {
         Running { line, child, log }
     }
 
+    /// A reader takes longer to change terminals than a coordinator to listen; a test does not.
+    fn wait_until_it_listens(&self) {
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(began.elapsed() < LIMIT, "the coordinator does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Runs a command to its end: whether it was good, and what it said.
     fn run(&mut self, line: &str) -> (bool, String) {
         self.start(line).ends()
@@ -160,6 +169,7 @@ fn the_commands_of_the_page_lead_from_two_tables_to_predictions() {
         }
         if block[0].contains(" serve ") {
             serving = running;
+            both.wait_until_it_listens();
         } else {
             for one in &mut running {
                 let (good, said) = one.ends();

@@ -14,7 +14,6 @@ use hashvfl_ledger::Policy;
 use hashvfl_transport::listen::{self, Listener};
 use tracing::info;
 
-use crate::commands::check::cannot_listen;
 use crate::config::CoordinatorConfig;
 use crate::progress::ProgressReporter;
 use crate::relay::{self, Inside, RelayHub};
@@ -72,7 +71,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let reporter = ProgressReporter::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
-    let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| cannot_listen(config))?;
+    let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| config.cannot_listen())?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);

@@ -38,16 +38,8 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         let command = format!("coordinator align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
-    TcpListener::bind(config.listen).with_context(|| cannot_listen(config))?;
+    TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
     Ok(Checked { described, reading, to_do })
-}
-
-/// Why nobody can dial in.
-pub fn cannot_listen(config: &CoordinatorConfig) -> String {
-    format!(
-        "cannot listen on {}: is another coordinator up there, and the address this machine's?",
-        config.listen
-    )
 }
 
 /// What the tables of a config hold.

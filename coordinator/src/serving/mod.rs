@@ -47,9 +47,7 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let mut stop = Stop::listen();
     let address = engine.config.listen;
-    let listener = Listener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: is another coordinator up there?"))?;
+    let listener = Listener::bind(address).await.with_context(|| engine.config.cannot_listen())?;
     engine.reporter.listening(listener.address()?);
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));

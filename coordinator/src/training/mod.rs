@@ -192,9 +192,7 @@ async fn gather(
     ids: Vec<String>,
     reporter: &ProgressReporter,
 ) -> anyhow::Result<Vec<Joined>> {
-    let listener = Listener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
+    let listener = Listener::bind(config.listen).await.with_context(|| config.cannot_listen())?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);
