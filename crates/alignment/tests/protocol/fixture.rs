@@ -52,6 +52,13 @@ impl RelayHub {
         state.inboxes.insert(name.clone(), inbox);
         RelayLink { hub: self.clone(), name: name.clone(), events, frames_left: None }
     }
+
+    /// Tells all who are there that `name` has given up.
+    pub fn give_up(&self, name: &PartyName) {
+        for inbox in self.0.lock().unwrap().inboxes.values() {
+            let _ = inbox.send(Event::GaveUp(name.clone()));
+        }
+    }
 }
 
 /// One holder's end.

@@ -50,6 +50,17 @@ fn no_common_id_is_an_outcome_and_no_order() {
 }
 
 #[test]
+fn a_holder_that_gives_up_is_named_with_those_who_had_not_come() {
+    let fixture = Fixture::new(&[ids(0, 50, 1), ids(0, 50, 2), ids(0, 50, 3)]);
+    let [a, b, _] = fixture.settings.holders.as_slice() else { panic!("three holders") };
+    let hub = RelayHub::default();
+    let link = hub.join(a);
+    hub.give_up(b);
+    let error = fixture.run(a, link).unwrap_err().to_string();
+    assert!(error.starts_with("b has stopped; c had not come: its own log says why"), "{error}");
+}
+
+#[test]
 fn duplicates_and_missing_ids_are_counted_and_not_shown() {
     let fixture = Fixture::new(&[ids(0, 9, 1), ids(0, 9, 2)]);
     let refused = |ids: &[&str]| {

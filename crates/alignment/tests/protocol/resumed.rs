@@ -24,7 +24,7 @@ fn stubborn(fixture: &Fixture, hub: &RelayHub, name: &PartyName, kills: &[u32], 
                 let first = !std::mem::replace(&mut had_result, true);
                 through.fetch_add(usize::from(first), Ordering::Relaxed);
             }
-            Err(error) if killed || error.to_string().contains("it stopped") => continue,
+            Err(error) if killed || error.to_string().contains("has stopped") => continue,
             Err(error) => panic!("{name}: {error}"),
         }
         let since = Instant::now();
