@@ -1,8 +1,8 @@
 //! The coordinator: it holds labels, never columns; it trains the top model on hash codes.
 //!
 //! ```text
-//! service (streams) -> lobby (who may join) -> network (parties, step by step) -> run (the training loop) -> summary
-//! serve (trained top model, parties' links, known codes) <- predict (files of ids to files of predictions)
+//! training: admission (who may join) -> network (parties, step by step) -> training loop -> outcome (detectors, summary)
+//! serving: trained top model, connections to parties, known codes <- commands::predict (files of ids to predictions)
 //! ```
 
 mod cli;

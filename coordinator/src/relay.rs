@@ -7,39 +7,48 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
 use hashvfl_core::PartyName;
-use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::alignment_server::{Alignment, AlignmentServer};
-use hashvfl_proto::v1::{HolderMessage, RelayMessage};
-use tokio::net::TcpListener;
+use hashvfl_transport::listen::{AlignmentStream, Arrivals};
+use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 /// Frames that may wait for one holder: eight chunks on each of the routes of seven others, and confirmations.
 const WAITING_FRAMES: usize = 1024;
 /// Longest wait for a holder's first message.
 const GREETING: Duration = Duration::from_secs(60);
+/// Longest wait until the network takes a frame: a holder whose connection is gone for longer is gone.
+const SENDING: Duration = Duration::from_secs(600);
 
 struct Place {
     visit: u64,
     outbox: mpsc::Sender<FromRelay>,
 }
 
-/// The relay's state: who is there.
+/// Who is there.
+#[derive(Default)]
+struct Places {
+    /// Visits so far, which number them.
+    visits: u64,
+    holders: BTreeMap<PartyName, Place>,
+}
+
+/// The relay's state.
 pub struct RelayHub {
     settings: AlignmentSettings,
-    places: Mutex<(u64, BTreeMap<PartyName, Place>)>,
+    places: Mutex<Places>,
+}
+
+/// A holder's stay, from its greeting until it leaves or another comes under its name.
+struct Visit {
+    name: PartyName,
+    number: u64,
+    messages: mpsc::Receiver<FromRelay>,
 }
 
 impl RelayHub {
@@ -48,45 +57,45 @@ impl RelayHub {
         Arc::new(Self { settings, places: Mutex::default() })
     }
 
-    fn places(&self) -> MutexGuard<'_, (u64, BTreeMap<PartyName, Place>)> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         // A panic while the lock was held cannot leave a place half taken.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a holder in, in the place of an earlier visit under its name: that one's process has died, or its key
     /// will not fit.
-    fn enter(&self, name: &PartyName) -> (u64, mpsc::Receiver<FromRelay>) {
+    fn enter(&self, name: &PartyName) -> Visit {
         let (outbox, messages) = mpsc::channel(WAITING_FRAMES);
         let mut places = self.places();
-        let (visits, holders) = &mut *places;
-        *visits += 1;
-        holders.remove(name);
-        for (other, place) in holders.iter() {
-            let presence = |holder: &PartyName| FromRelay::Presence { holder: holder.clone(), here: true };
-            let _ = place.outbox.try_send(presence(name));
-            let _ = outbox.try_send(presence(other));
+        places.visits += 1;
+        let number = places.visits;
+        places.holders.remove(name);
+        for (other, place) in &places.holders {
+            let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: true });
+            let _ = outbox.try_send(FromRelay::Presence { holder: other.clone(), here: true });
         }
-        holders.insert(name.clone(), Place { visit: *visits, outbox });
+        places.holders.insert(name.clone(), Place { visit: number, outbox });
         info!(holder = %name, "is there");
-        (*visits, messages)
+        Visit { name: name.clone(), number, messages }
     }
 
     fn leave(&self, name: &PartyName, visit: u64) {
         let mut places = self.places();
-        if places.1.get(name).is_none_or(|place| place.visit != visit) {
+        if places.holders.get(name).is_none_or(|place| place.visit != visit) {
             return;
         }
-        places.1.remove(name);
+        places.holders.remove(name);
         info!(holder = %name, "has left");
-        for place in places.1.values() {
+        for place in places.holders.values() {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: false });
         }
     }
 
     fn pass(&self, from: &PartyName, visit: u64, envelope: Envelope) -> anyhow::Result<()> {
         let places = self.places();
-        ensure!(places.1.get(from).is_some_and(|place| place.visit == visit), "{from} has come anew");
-        let Some(place) = places.1.get(&envelope.holder) else { return Ok(()) };
+        let is_latest = places.holders.get(from).is_some_and(|place| place.visit == visit);
+        ensure!(is_latest, "{from} has come anew");
+        let Some(place) = places.holders.get(&envelope.holder) else { return Ok(()) };
         let frame = FromRelay::Envelope(Envelope { holder: from.clone(), sealed: envelope.sealed });
         match place.outbox.try_send(frame) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -98,7 +107,7 @@ impl RelayHub {
 
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
-        self.places().1.is_empty()
+        self.places().holders.is_empty()
     }
 
     fn greet(&self, message: FromHolder) -> anyhow::Result<PartyName> {
@@ -119,96 +128,83 @@ impl RelayHub {
     }
 }
 
-struct Service(Arc<RelayHub>);
-
-#[tonic::async_trait]
-impl Alignment for Service {
-    type ExchangeStream =
-        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<RelayMessage, Status>> + Send>>;
-
-    async fn exchange(
-        &self,
-        request: Request<Streaming<HolderMessage>>,
-    ) -> Result<Response<Self::ExchangeStream>, Status> {
-        let mut inbound = request.into_inner();
-        let greeted = match tokio::time::timeout(GREETING, next(&mut inbound)).await {
-            Ok(Ok(Some(message))) => self.0.greet(message),
-            Ok(Ok(None)) | Err(_) => return Err(Status::deadline_exceeded("no first message")),
-            Ok(Err(error)) => Err(error),
-        };
-        let name = match greeted {
-            Ok(name) => name,
-            Err(error) => {
-                warn!("refused a holder: {error:#}");
-                let refused = FromRelay::Refused { text: format!("{error:#}") };
-                return Ok(Response::new(Box::pin(tokio_stream::once(Ok(refused.into())))));
-            }
-        };
-        let (visit, messages) = self.0.enter(&name);
-        let hub = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            loop {
-                let passed = match next(&mut inbound).await {
-                    Ok(Some(FromHolder::Envelope(envelope))) => hub.pass(&name, visit, envelope),
-                    Ok(Some(FromHolder::Enrol { .. })) => Err(anyhow::anyhow!("{name} enrols twice")),
-                    Ok(None) => break,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = passed {
-                    warn!("dropped a holder: {error:#}");
-                    break;
-                }
-            }
-            hub.leave(&name, visit);
-        });
-        let messages = ReceiverStream::new(messages).map(|message| Ok(message.into()));
-        Ok(Response::new(Box::pin(messages)))
+/// Attends to holders as they come, until the server ends; must be spawned on its runtime.
+pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>) {
+    while let Some(stream) = arrivals.next().await {
+        tokio::spawn(receive(Arc::clone(&hub), stream));
     }
 }
 
-async fn next(inbound: &mut Streaming<HolderMessage>) -> anyhow::Result<Option<FromHolder>> {
-    match inbound.message().await {
-        Ok(Some(message)) => Ok(Some(FromHolder::try_from(message)?)),
-        Ok(None) => Ok(None),
-        Err(status) => bail!("{}", describe(&status)),
+/// One holder, from its first message until it leaves.
+async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
+    let greeted = match stream.next_within(GREETING).await {
+        Ok(received) => hub.greet(received.message),
+        Err(error) => Err(anyhow!("no first message: {error}")),
+    };
+    let name = match greeted {
+        Ok(name) => name,
+        Err(error) => {
+            warn!("refused a holder: {error:#}");
+            // Whoever has gone needs no reason.
+            let _ = stream.send(FromRelay::Refused { text: format!("{error:#}") }, GREETING).await;
+            return;
+        }
+    };
+    let Visit { name, number, messages } = hub.enter(&name);
+    let (outgoing, mut incoming) = stream.split();
+    tokio::spawn(forward(messages, outgoing));
+    if let Err(error) = pass_frames(&hub, &name, number, &mut incoming).await {
+        warn!("dropped a holder: {error:#}");
+    }
+    hub.leave(&name, number);
+}
+
+/// Passes a holder's frames on, until it ends its stream.
+async fn pass_frames(
+    hub: &RelayHub,
+    name: &PartyName,
+    visit: u64,
+    incoming: &mut Incoming<FromHolder>,
+) -> anyhow::Result<()> {
+    loop {
+        match incoming.next().await {
+            Ok(received) => match received.message {
+                FromHolder::Envelope(envelope) => hub.pass(name, visit, envelope)?,
+                FromHolder::Enrol { .. } => bail!("{name} enrols twice"),
+            },
+            Err(StreamError::Closed) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
-/// Serves holders on `listener` until the future is dropped.
-pub fn serve(
-    hub: Arc<RelayHub>,
-    listener: TcpListener,
-) -> impl Future<Output = Result<(), tonic::transport::Error>> {
-    let limit = MAX_SEALED_BYTES + 1024;
-    let service =
-        AlignmentServer::new(Service(hub)).max_decoding_message_size(limit).max_encoding_message_size(limit);
-    Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .serve_with_incoming(service, TcpIncoming::from(listener).with_nodelay(Some(true)))
+/// Sends a holder what waits for it, until its visit is over.
+async fn forward(mut messages: mpsc::Receiver<FromRelay>, outgoing: Outgoing<FromRelay>) {
+    while let Some(message) = messages.recv().await {
+        if outgoing.send(message, SENDING).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The end of a holder in the relay's own process: the label holder takes part as one.
 pub struct Inside<'a> {
     hub: Arc<RelayHub>,
     runtime: &'a Runtime,
-    name: PartyName,
-    visit: u64,
-    messages: mpsc::Receiver<FromRelay>,
+    visit: Visit,
 }
 
 impl<'a> Inside<'a> {
     /// Takes the place of `name`.
     pub fn enter(hub: &Arc<RelayHub>, name: &PartyName, runtime: &'a Runtime) -> Self {
-        let (visit, messages) = hub.enter(name);
-        Self { hub: Arc::clone(hub), runtime, name: name.clone(), visit, messages }
+        Self { hub: Arc::clone(hub), runtime, visit: hub.enter(name) }
     }
 }
 
 impl Relay for Inside<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
-        let received =
-            self.runtime.block_on(async { tokio::time::timeout(wait, self.messages.recv()).await });
+        let messages = &mut self.visit.messages;
+        let received = self.runtime.block_on(async { tokio::time::timeout(wait, messages.recv()).await });
         match received {
             Err(_) => Ok(None),
             Ok(Some(FromRelay::Envelope(envelope))) => {
@@ -217,18 +213,22 @@ impl Relay for Inside<'_> {
             Ok(Some(FromRelay::Presence { holder, here: true })) => Ok(Some(Event::Arrived(holder))),
             Ok(Some(FromRelay::Presence { holder, here: false })) => Ok(Some(Event::Left(holder))),
             Ok(Some(FromRelay::Refused { text })) => Err(RelayError(text)),
-            Ok(None) => Err(RelayError(format!("another holder has come under the name {}", self.name))),
+            Ok(None) => {
+                let name = &self.visit.name;
+                Err(RelayError(format!("another holder has come under the name {name}")))
+            }
         }
     }
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         let envelope = Envelope { holder: to.clone(), sealed: frame };
-        self.hub.pass(&self.name, self.visit, envelope).map_err(|error| RelayError(format!("{error:#}")))
+        let passed = self.hub.pass(&self.visit.name, self.visit.number, envelope);
+        passed.map_err(|error| RelayError(format!("{error:#}")))
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.hub.leave(&self.name, self.visit);
+        self.hub.leave(&self.visit.name, self.visit.number);
     }
 }

@@ -25,6 +25,18 @@ fn a_party_in_a_program_of_ones_own() {
 }
 
 #[test]
+fn a_detector_of_ones_own() {
+    let said = run("own_detector");
+    let flagged = |line: &str| -> u32 {
+        let (what, count) = line.split_once(": ").unwrap();
+        assert!(what.ends_with("digits"), "{said}");
+        count.split(' ').next().unwrap().parse().unwrap()
+    };
+    let counts: Vec<u32> = said.lines().map(flagged).collect();
+    assert!(counts.len() == 2 && counts[0] < 20 && counts[1] > 180, "{said}");
+}
+
+#[test]
 fn examples_are_short() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
@@ -36,5 +48,5 @@ fn examples_are_short() {
             seen += 1;
         }
     }
-    assert!(seen >= 3, "{seen} examples");
+    assert!(seen >= 4, "{seen} examples");
 }

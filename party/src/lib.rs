@@ -1,10 +1,10 @@
 //! A party: it holds columns, dials out to the coordinator, and sends hash codes of its records.
 //!
 //! ```text
-//! cli -> config -> prepare (table, preprocessing, encoder) -> client (stream) -> worker (work -> codes)
-//!                                                              releases (ledger, policy), noise (flips) --'
-//! cli -> config -> prepare (table, trained encoder) -> serve (stream; rows asked for) -- answer (kept, or drawn anew) -- releases, noise
-//!                                                        `-- detect (p-values beside codes, where sent)
+//! cli -> config -> prepare (table, preprocessing, encoder) -> training (stream) -> worker (work -> codes)
+//!                                                                releases (ledger, policy), noise (flips) --'
+//! cli -> config -> prepare (table, trained encoder) -> serving (stream; rows asked for) -- answer (kept, or drawn anew) -- releases, noise
+//!                                                        `-- detectors (p-values beside codes, where sent)
 //! ```
 //!
 //! The worker answers what [`hashvfl_core::protocol::party::PartySession`] and the party's own policy let through; all that
@@ -15,6 +15,7 @@ mod check;
 mod cli;
 mod commands;
 mod config;
+mod connection;
 mod detectors;
 mod noise;
 pub mod prepare;

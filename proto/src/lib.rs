@@ -1,14 +1,11 @@
-//! The wire: package `hashvfl.v1`, its generated code, and the only way from bytes to core's types and back.
+//! The wire: package `hashvfl.v1`, its generated code, and the only way from bytes to core's types and back. How messages
+//! travel is for `hashvfl-transport`.
 //!
 //! `src/generated` is checked in, so that no build needs protoc; `tests/generated.rs` writes it anew (with
-//! `REGENERATE=1`) and fails when it differs. Outside this crate nobody sees a generated message's field.
+//! `REGENERATE=1`) and fails when it differs. A message of training, serving by parties, or alignment leaves this crate
+//! as a type of `core` or of [`alignment`].
 
-pub mod alignment;
 mod convert;
-mod convert_inference;
-pub mod driver;
-pub mod status;
-pub mod stop;
 
 /// Generated from the files in `proto/hashvfl/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -17,4 +14,4 @@ pub mod v1 {
     include!("generated/hashvfl.v1.rs");
 }
 
-pub use convert::WireError;
+pub use convert::{WireError, WireMessage, alignment};

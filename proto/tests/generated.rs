@@ -1,4 +1,5 @@
-//! The checked-in code is what the .proto file generates; `REGENERATE=1 cargo test -p hashvfl-proto` writes it.
+//! The checked-in code is what the .proto files generate; `REGENERATE=1 cargo test -p hashvfl-proto --test generated` writes
+//! it. Run it after a change of a .proto file and before one of the conversions, which are compiled with it.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! A coordinator that trains no model but pulls a party's codes where it wants them: the party stops.
 
-use std::sync::Mutex;
+use std::time::Duration;
 
 use hashvfl_attack::active::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::protocol::message::{Answer, FromCoordinator, FromParty, Request};
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::records::SALT_BYTES;
 use hashvfl_core::{
@@ -13,68 +13,45 @@ use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::{Encoder, EncoderConfig};
-use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
-use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, Streaming};
+use hashvfl_transport::listen::{self, Listener, TrainingStream};
 
 use crate::fixture::{Fixture, RECORDS};
 
-type Streams = (Streaming<PartyMessage>, mpsc::Sender<Result<CoordinatorMessage, Status>>);
-
-struct Hijacker(Mutex<Option<oneshot::Sender<Streams>>>);
-
-#[tonic::async_trait]
-impl Federation for Hijacker {
-    type JoinStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
-
-    async fn join(
-        &self,
-        request: Request<Streaming<PartyMessage>>,
-    ) -> Result<Response<Self::JoinStream>, Status> {
-        let (outbound, messages) = mpsc::channel(4);
-        let joined = self.0.lock().unwrap().take().unwrap();
-        joined.send((request.into_inner(), outbound)).map_err(drop).unwrap();
-        Ok(Response::new(ReceiverStream::new(messages)))
-    }
-}
+/// Longest wait until the network takes a message.
+const SENDING: Duration = Duration::from_secs(60);
 
 /// Goes through the handshake and asks for batch after batch; `pull` makes the gradient that answers a batch's codes.
 /// Returns how many batches were answered.
 async fn hijack(
-    (mut inbound, outbound): Streams,
+    mut stream: TrainingStream,
     settings: &RunSettings,
     mut pull: impl FnMut(&[f32]) -> Vec<f32>,
 ) -> u32 {
-    let send = async |message: FromCoordinator| outbound.send(Ok(message.into())).await;
     let mut plan = Plan::new(settings, RECORDS).unwrap();
     let mut step = 0;
-    send(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).await.unwrap();
-    while let Some(Ok(message)) = inbound.next().await {
-        match FromParty::try_from(message).unwrap() {
+    stream.send(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }, SENDING).await.unwrap();
+    while let Ok(received) = stream.next().await {
+        match received.message {
             FromParty::Hello(_) => continue,
             FromParty::Records { .. } => {
-                send(FromCoordinator::Accepted).await.unwrap();
-                send(FromCoordinator::Begin { excluded: ExcludedRecords::default() }).await.unwrap();
+                stream.send(FromCoordinator::Accepted, SENDING).await.unwrap();
+                let begin = FromCoordinator::Begin { excluded: ExcludedRecords::default() };
+                stream.send(begin, SENDING).await.unwrap();
             }
-            FromParty::Codes { bytes, .. } => {
+            FromParty::Answer(_, Answer::Codes(bytes)) => {
                 let (epoch, batch) = ((step - 1) / plan.batches(), (step - 1) % plan.batches());
                 let rows = plan.rows(RowSelection::Batch { epoch, batch }).unwrap().len();
                 let codes = PackedCodes::from_bytes(rows, settings.bits, bytes).unwrap().to_signs();
                 let gradient = Gradient::encode(pull(&codes), settings.bits, settings.gradient);
-                let _ = send(FromCoordinator::Gradient { step: u64::from(step), gradient }).await;
+                let gradient = FromCoordinator::Gradient { step: u64::from(step), gradient };
+                let _ = stream.send(gradient, SENDING).await;
             }
             _ => break,
         }
         let (epoch, batch) = (step / plan.batches(), step % plan.batches());
         step += 1;
-        let rows = RowSelection::Batch { epoch, batch };
-        if send(FromCoordinator::Encode { step: u64::from(step), rows }).await.is_err() {
+        let encode = Request::Encode(RowSelection::Batch { epoch, batch });
+        if stream.send(FromCoordinator::Request(u64::from(step), encode), SENDING).await.is_err() {
             break;
         }
     }
@@ -90,17 +67,15 @@ fn party_of(
     fixture.settings.epochs = 60;
     settings(&mut fixture.settings);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (joined, streams) = oneshot::channel();
-    let service = FederationServer::new(Hijacker(Mutex::new(Some(joined))));
-    let serving = Server::builder().serve_with_incoming(service, TcpIncoming::from(listener));
+    let listener = runtime.block_on(Listener::bind("127.0.0.1:0".parse().unwrap())).unwrap();
+    let address = listener.address().unwrap().to_string();
+    let (mut arrivals, serving) = listen::training(listener);
     runtime.spawn(serving);
     // Before the party waits for it: a hijacker has its head start first.
     let pull = pull(&fixture.settings);
     let mut party = fixture.party("bank", &address);
     let settings = fixture.settings.clone();
-    let answered = runtime.block_on(async { hijack(streams.await.unwrap(), &settings, pull).await });
+    let answered = runtime.block_on(async { hijack(arrivals.next().await.unwrap(), &settings, pull).await });
     (party.fails(), answered)
 }
 

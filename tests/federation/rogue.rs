@@ -1,6 +1,8 @@
 //! A party that keeps to nothing: the coordinator says what was wrong and ends, the honest party hears why.
 
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::protocol::message::{
+    Answer, Confirmation, ExpectedAnswer, FromCoordinator, FromParty, Hello, PROTOCOL_VERSION, Request,
+};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, ExcludedRecords, PartyName, Plan, RunId};
@@ -49,6 +51,19 @@ fn hello(fixture: &Fixture) -> FromParty {
     })
 }
 
+/// An answer of the right kind and length.
+fn honest(request: Request, plan: &mut Plan) -> Answer {
+    let rows = match request {
+        Request::Encode(rows) => plan.rows(rows).unwrap().len(),
+        _ => CHUNK_ROWS,
+    };
+    match request.rule().answer {
+        ExpectedAnswer::Codes => Answer::Codes(vec![0; rows * BYTES]),
+        ExpectedAnswer::Frozen => Answer::Frozen(Digest([7; 32])),
+        ExpectedAnswer::Confirmed(confirmation) => confirmation.into(),
+    }
+}
+
 /// Joins as telecom, answers as it should up to the first request of this kind, and then with what `answer` makes of its
 /// step, or leaves; the coordinator's error, and how the honest party ends.
 fn answers(
@@ -66,7 +81,6 @@ fn answers(
         loop {
             let message = rogue.next().await.unwrap_or_else(|| panic!("no {at} came"));
             let kind = message.kind();
-            let codes = |step, rows: usize| FromParty::Codes { step, bytes: vec![0; rows * BYTES] };
             let (step, honest) = match message {
                 FromCoordinator::Welcome { salt } => {
                     let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
@@ -75,14 +89,9 @@ fn answers(
                 FromCoordinator::Accepted
                 | FromCoordinator::Begin { .. }
                 | FromCoordinator::Gradient { .. } => continue,
-                FromCoordinator::Encode { step, rows } => (step, codes(step, plan.rows(rows).unwrap().len())),
-                FromCoordinator::EncodeSynthetic { step, .. } => (step, codes(step, CHUNK_ROWS)),
-                FromCoordinator::Checkpoint { step, .. } => (step, FromParty::Checkpointed { step }),
-                FromCoordinator::Restore { step, .. } => (step, FromParty::Restored { step }),
-                FromCoordinator::Freeze { step } => {
-                    (step, FromParty::Frozen { step, encoder: Digest([7; 32]) })
+                FromCoordinator::Request(step, request) => {
+                    (step, FromParty::Answer(step, honest(request, &mut plan)))
                 }
-                FromCoordinator::Finish { step } => (step, FromParty::Finished { step }),
                 FromCoordinator::Refused { text } => panic!("{text}"),
             };
             if kind != at {
@@ -104,11 +113,15 @@ fn answers(
 #[test]
 fn wrong_answers_end_the_run_with_their_reason() {
     let cases: [(&str, fn(u64) -> FromParty); 5] = [
-        ("bytes, but 3 came", |step| FromParty::Codes { step, bytes: vec![0; 3] }),
-        ("telecom answered for step 7", |_| FromParty::Codes { step: 7, bytes: vec![0; 64] }),
-        ("telecom sent Finished, expected Codes", |step| FromParty::Finished { step }),
+        ("bytes, but 3 came", |step| FromParty::Answer(step, Answer::Codes(vec![0; 3]))),
+        ("telecom answered for step 7", |_| FromParty::Answer(7, Answer::Codes(vec![0; 64]))),
+        ("telecom sent Finished, expected Codes", |step| {
+            FromParty::Answer(step, Confirmation::Finished.into())
+        }),
         ("telecom stopped: no disk left", |_| FromParty::Failed { text: "no disk left".into() }),
-        ("telecom sent Frozen, expected Codes", |step| FromParty::Frozen { step, encoder: Digest([0; 32]) }),
+        ("telecom sent Frozen, expected Codes", |step| {
+            FromParty::Answer(step, Answer::Frozen(Digest([0; 32])))
+        }),
     ];
     for (expected, answer) in cases {
         let fixture = Fixture::new();
@@ -142,7 +155,7 @@ fn drawn_inputs_of_a_wrong_number_end_the_run() {
     fixture.settings.calibration_fraction = 0.65;
     fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
     let (coordinator, _) =
-        answers(&fixture, "Draw", |step| Some(FromParty::Codes { step, bytes: vec![0; 3] }));
+        answers(&fixture, "Draw", |step| Some(FromParty::Answer(step, Answer::Codes(vec![0; 3]))));
     assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
 }
 
@@ -171,6 +184,6 @@ fn greetings_that_do_not_fit_are_refused() {
     assert!(run.contains("run_id is test at the coordinator and other at the party"), "{run}");
     let silent = refusal(PartyMessage { message: None });
     assert!(silent.contains("lacks its content"), "{silent}");
-    let early = refusal(FromParty::Codes { step: 0, bytes: vec![] }.into());
+    let early = refusal(FromParty::Answer(0, Answer::Codes(vec![])).into());
     assert!(early.contains("the first message of a party must be Hello"), "{early}");
 }

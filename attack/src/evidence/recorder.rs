@@ -1,6 +1,6 @@
 //! Records what parties in this process send, in the format of a networked run's transcript.
 
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
@@ -106,9 +106,8 @@ where
         Ok(batches)
     }
 
-    /// None: no simulated run fits detectors, which alone need them.
-    fn encode_synthetic(&mut self, _chunk: u32) -> anyhow::Result<Vec<P::Embedding>> {
-        Ok(Vec::new())
+    fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Vec<P::Embedding>> {
+        Ok(self.parties.encode_synthetic(chunk)?)
     }
 
     fn learn(&mut self, mut gradients: Vec<Gradient>) -> anyhow::Result<()> {
@@ -125,14 +124,9 @@ where
         Ok(self.parties.learn(gradients)?)
     }
 
-    fn checkpoint(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
+    fn carry_out(&mut self, command: Command) -> anyhow::Result<()> {
         self.step += 1;
-        Ok(self.parties.checkpoint(label)?)
-    }
-
-    fn restore(&mut self, label: CheckpointLabel) -> anyhow::Result<()> {
-        self.step += 1;
-        Ok(self.parties.restore(label)?)
+        Ok(self.parties.carry_out(command)?)
     }
 
     fn freeze(&mut self) -> anyhow::Result<Vec<Digest>> {

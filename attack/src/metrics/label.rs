@@ -23,17 +23,8 @@ pub fn majority(labels: &[u32]) -> Option<u32> {
 /// half (Hanley and McNeil 1982). None without both kinds.
 pub fn auc(positive: &[bool], scores: &[f64]) -> Option<f64> {
     assert_eq!(positive.len(), scores.len(), "labels and scores differ in number");
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let (mut below, mut won) = (0.0, 0.0);
-    for tied in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
-        let positives = tied.iter().filter(|row| positive[**row]).count() as f64;
-        let negatives = tied.len() as f64 - positives;
-        won += positives * (below + negatives / 2.0);
-        below += negatives;
-    }
-    let pairs = below * (scores.len() as f64 - below);
-    (pairs > 0.0).then(|| won / pairs)
+    let both = positive.contains(&true) && positive.contains(&false);
+    both.then(|| hashvfl_learning::metrics::auc(scores, positive))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_alignment::{Bar, Owner, Spool, align};
 use hashvfl_ledger::Policy;
-use tokio::net::TcpListener;
+use hashvfl_transport::listen::{self, Listener};
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
@@ -26,10 +26,12 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let listener = runtime
-        .block_on(TcpListener::bind(config.listen))
+        .block_on(Listener::bind(config.listen))
         .with_context(|| format!("cannot listen on {}: is another coordinator up there?", config.listen))?;
-    reporter.listening(listener.local_addr()?);
-    runtime.spawn(relay::serve(hub.clone(), listener));
+    reporter.listening(listener.address()?);
+    let (arrivals, serving) = listen::alignment(listener);
+    runtime.spawn(serving);
+    runtime.spawn(relay::attend(hub.clone(), arrivals));
     let name =
         alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")?;
     let ids = config.labels.ids();

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
-use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, split};
+use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, DetectorKind, DetectorSettings};
 use serde::Deserialize;
 
 /// The `[detectors]` table.
@@ -15,24 +15,30 @@ pub struct DetectorsConfig {
     pub kinds: Vec<CoordinatorKind>,
     /// How their p-values become one.
     pub combination: Combination,
-    /// How that one and those of parties' own detectors become one.
+    /// How that p-value and the p-values of parties' own detectors become one.
     pub parties: Combination,
     /// Whether p-values are calibrated for each predicted class alone.
     pub per_class: bool,
     /// Which detector compares the records of a request with each other, if any.
     pub batch: Option<BatchKind>,
-    /// Records of a request that it needs, at least.
+    /// The fewest records of a request that it compares.
     pub batch_rows: usize,
 }
 
-/// The fewest records that may be asked for as [`DetectorsConfig::batch_rows`].
+/// The least [`DetectorsConfig::batch_rows`].
 const BATCH_ROWS: usize = 100;
 
 impl Default for DetectorsConfig {
     fn default() -> Self {
-        let kinds = CoordinatorKind::DEFAULT.to_vec();
-        let (combination, parties) = Default::default();
-        Self { level: 0.01, kinds, combination, parties, per_class: false, batch: None, batch_rows: 1000 }
+        Self {
+            level: 0.01,
+            kinds: CoordinatorKind::DEFAULT.to_vec(),
+            combination: CoordinatorKind::COMBINATION,
+            parties: Combination::Bonferroni,
+            per_class: false,
+            batch: None,
+            batch_rows: 1000,
+        }
     }
 }
 
@@ -45,18 +51,23 @@ impl DetectorsConfig {
             self.level
         );
         ensure!(
-            !self.kinds.is_empty(),
-            "kinds must name a detector; without any, set run.calibration_fraction = 0"
-        );
-        ensure!(
             self.batch_rows >= BATCH_ROWS,
             "batch_rows must be at least {BATCH_ROWS}, not {}",
             self.batch_rows
         );
-        Ok(())
+        Ok(self.settings().check()?)
     }
 
-    /// The level that each of the coordinator's own p-values must be able to reach, for theirs to reach `level`.
+    /// What both sides' tables have in common.
+    pub fn settings(&self) -> DetectorSettings<'_, CoordinatorKind> {
+        DetectorSettings {
+            kinds: &self.kinds,
+            combination: self.combination,
+            level: self.level_of_each(self.level),
+        }
+    }
+
+    /// The level that each of the coordinator's own p-values must be able to reach for their combination to reach `level`.
     pub fn level_of_each(&self, level: f64) -> f64 {
         match self.batch {
             Some(_) => self.combination.level_of_each(level, 2),
@@ -67,14 +78,9 @@ impl DetectorsConfig {
 
 /// Whether the calibration part, if there is one, is large enough for the level.
 pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
-    match plan.part(Part::Calibration) {
-        [] => {
-            ensure!(
-                config.batch.is_none(),
-                "detectors.batch needs run.calibration_fraction above 0: records that a request's are compared with"
-            );
-            Ok(())
-        }
-        rows => Ok(split::check(rows, config.level_of_each(config.level))?),
+    let rows = plan.part(Part::Calibration);
+    if rows.is_empty() && config.batch.is_none() {
+        return Ok(());
     }
+    Ok(config.settings().check_part(rows, "detectors.batch")?)
 }

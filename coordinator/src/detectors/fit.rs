@@ -1,16 +1,16 @@
-//! At the end of a run: detectors are fitted and calibrated, and measured on test records.
+//! At the end of a run, detectors are fitted and calibrated, and measured on test records.
 
 use anyhow::Context;
 use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::{
-    Calibrated, Codes, CoordinatorDetector, CoordinatorKind, DetectorError, FitExtras, Panel, References,
-    split,
+    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, References, Split,
 };
 use hashvfl_learning::Classifier;
 use tracing::warn;
 
-use super::{DetectorsConfig, OwnedRows};
+use super::DetectorsConfig;
+use super::records::OwnedRows;
 use crate::config::CoordinatorConfig;
 use crate::summary;
 
@@ -18,12 +18,12 @@ use crate::summary;
 pub struct Fitted {
     /// Detectors of single records.
     pub detectors: Calibrated<CoordinatorDetector>,
-    /// What batches are compared with, where they are.
+    /// Codes that batches are compared with, where the config asks for that.
     pub references: Option<References>,
 }
 
-/// Fits and calibrates detectors on the calibration part; none if the run has no such part. `synthetic` are codes of drawn
-/// inputs, a chunk after the other, one part a party.
+/// Fits and calibrates detectors on the calibration part; `None` if the run has no such part. `synthetic` are codes of
+/// synthetic inputs, one chunk after the other, each with one part per party.
 pub fn fit(
     config: &CoordinatorConfig,
     plan: &Plan,
@@ -31,30 +31,38 @@ pub fn fit(
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     synthetic: &[Vec<PackedCodes>],
 ) -> anyhow::Result<Option<Fitted>> {
-    let DetectorsConfig { kinds, combination, per_class, batch, .. } = &config.detectors;
-    if plan.part(Part::Calibration).is_empty() {
+    let rows = plan.part(Part::Calibration);
+    if rows.is_empty() {
         return Ok(None);
     }
-    let fitted = || {
-        let rows = split::split(plan.part(Part::Calibration));
-        let [normal, scale, calibration] = rows.map(|rows| OwnedRows::of(classifier, gather, rows));
-        let (normal, scale, calibration) = (normal?, scale?, calibration?);
-        let (scale, calibrating) = (scale.seen()?, calibration.seen()?);
-        let chunks = synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
-        let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
-        let beside = FitExtras { targets: classifier.targets(), synthetic: Some(&synthetic) };
-        let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen()?, beside, config.seed);
-        let detectors = kinds.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
-        let panel = Panel::new(detectors, *combination, &scale)?;
-        let classes = per_class.then_some(calibration.classes.as_slice());
-        let detectors = Calibrated::new(panel, &scale, &calibrating, classes)?;
-        let references = batch.map(|_| References::new(normal.codes, calibration.codes)).transpose()?;
-        Ok(Fitted { detectors, references })
-    };
-    let fitted: Result<_, DetectorError> = fitted();
-    fitted
+    Split::of(rows)
+        .try_map(|rows| OwnedRows::of(classifier, gather, rows))
+        .and_then(|records| fit_on(config, classifier, records, synthetic))
         .map(Some)
         .context("detectors of abnormal inputs (run.calibration_fraction sets how many records there are)")
+}
+
+fn fit_on(
+    config: &CoordinatorConfig,
+    classifier: &Classifier,
+    records: Split<OwnedRows>,
+    synthetic: &[Vec<PackedCodes>],
+) -> Result<Fitted, DetectorError> {
+    let DetectorsConfig { per_class, batch, .. } = config.detectors;
+    let chunks = synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
+    let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
+    let Split { fit, scale, calibrate } = records;
+    let normal =
+        CoordinatorNormal { rows: fit.view()?, targets: classifier.targets(), synthetic: Some(&synthetic) };
+    let detectors = config.detectors.settings().fit(
+        &normal,
+        &scale.view()?,
+        &calibrate.view()?,
+        per_class.then_some(calibrate.classes.as_slice()),
+        config.seed,
+    )?;
+    let references = batch.map(|_| References::new(fit.codes, calibrate.codes)).transpose()?;
+    Ok(Fitted { detectors, references })
 }
 
 /// The flags that test records get.
@@ -69,12 +77,11 @@ pub fn measure(
     let calibration = detectors.calibration().rows_for(level);
     let mut flagged = 0;
     if !rows.is_empty() {
-        let seen = OwnedRows::of(classifier, gather, rows)?;
-        let classes = config.detectors.per_class.then_some(seen.classes.as_slice());
-        let verdicts = detectors.judge(&seen.seen()?, classes, level, Some(config.seed))?;
+        let records = OwnedRows::of(classifier, gather, rows)?;
+        let classes = config.detectors.per_class.then_some(records.classes.as_slice());
+        let verdicts = detectors.judge(&records.view()?, classes, level, Some(config.seed))?;
         flagged = verdicts.iter().filter(|verdict| verdict.flagged).count();
     }
-    let share = |count: usize| count as f64 / rows.len().max(1) as f64;
     let (low, high) = flags_interval(rows.len(), calibration, level, 0.99)?;
     let silent = detectors.calibration().silent_classes(classifier.meaning().outputs(), level);
     if silent > 0 {
@@ -84,13 +91,18 @@ pub fn measure(
             rows_needed(level)
         );
     }
-    // Nobody knows how many records there are of such classes.
+    // Nobody knows how many records of such classes there are.
     let low = if silent > 0 { 0 } else { low };
+    let judged = rows.len();
     Ok(summary::Flags {
         level,
         calibration,
-        judged: rows.len(),
-        flagged_fraction: share(flagged),
-        interval_99: [share(low), share(high)],
+        judged,
+        flagged_fraction: fraction(flagged, judged),
+        interval_99: [fraction(low, judged), fraction(high, judged)],
     })
+}
+
+fn fraction(count: usize, of: usize) -> f64 {
+    count as f64 / of.max(1) as f64
 }

@@ -1,29 +1,32 @@
 //! From record ids to predictions.
 //!
 //! ```text
-//! ids -> rows -> of each party, codes that are not known yet -> its door -> known codes
-//!          `-> rows whose codes are there (or may be left out) -> top model -> answer
+//! ids -> rows -> codes of each party that are not known yet -> its connection -> known codes
+//!          `-> rows whose codes are known (or may be missing) -> top model -> answer
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use futures_util::future::join_all;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
 use hashvfl_detectors::DetectorError;
-use hashvfl_learning::Predictor;
 use hashvfl_learning::top::predictor::OutputKind;
+use hashvfl_learning::{Predictor, device, threads};
 use hashvfl_ledger::StoreError;
+use tracing::{info, warn};
 
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection};
 use crate::config::{Absent, CoordinatorConfig};
-use crate::detectors::{AnomalyScorer, Flags};
+use crate::detectors::{AnomalyScorer, Flags, Predicted};
 use crate::label_ledger::PredictionLedger;
 use crate::progress::ProgressReporter;
+use crate::state::StateFolder;
 use crate::top_file::TopFile;
 
 /// Requests of fewer ids are answered without a thread of their own.
@@ -57,17 +60,17 @@ impl Party {
     }
 }
 
-/// All that answers a request.
+/// Everything that it takes to answer a request.
 pub struct Engine {
     /// The config.
     pub config: CoordinatorConfig,
     /// The served records.
     pub index: RecordIndex,
-    /// The top model's file, without its weights' use.
+    /// The top model's file, for its classes and encoders; `predictor` holds its weights.
     pub top: TopFile,
     /// The parties, in the settings' order.
     pub parties: Vec<Party>,
-    /// Tells what happens.
+    /// Reports what happens.
     pub reporter: ProgressReporter,
     /// Detectors of abnormal inputs, where the run has them.
     pub scorer: Option<AnomalyScorer>,
@@ -83,7 +86,7 @@ pub enum Outcome {
     Predicted,
     /// Its id is none of the served records'. No party heard of it.
     UnknownId,
-    /// Its id came before in the same request.
+    /// Its id occurs earlier in the same request.
     RepeatedId,
     /// A party's policy refuses it.
     Refused,
@@ -93,18 +96,18 @@ pub enum Outcome {
 
 /// The answer to a request.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct PredictionAnswer {
     /// One for each id.
     pub outcomes: Vec<Outcome>,
     /// For each predicted record, row by row: probabilities of classes, or the value.
     pub outputs: Vec<f32>,
-    /// For each predicted record, whose bits are in it: bit k stands for party k.
+    /// For each predicted record, which parties' codes are in it: bit k stands for party k.
     pub took_part: Vec<u64>,
     /// What detectors say, where there are any.
     pub flags: Option<Flags>,
     /// Why records were refused, for a person.
     pub text: String,
-    /// Until rows were known; codes were known; all was predicted; all was judged.
+    /// How long it took to look rows up, to get codes, to predict, and to judge.
     pub times: [Duration; 4],
 }
 
@@ -131,16 +134,53 @@ struct ResolvedIds {
 }
 
 impl Engine {
-    /// An engine whose parties are all away.
-    pub fn new(
-        config: CoordinatorConfig,
-        (index, top, parties): (RecordIndex, TopFile, Vec<Party>),
-        (predictor, scorer, ledger): (Predictor, Option<AnomalyScorer>, PredictionLedger),
-        reporter: ProgressReporter,
-    ) -> Self {
+    /// What a finished run left in its state folder, with the served records; all parties are away.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the device cannot be opened.
+    pub fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Self> {
+        let state = StateFolder::existing(&config.state);
+        let top = TopFile::read(&state.top(), &config.run)?;
+        let run = &config.run;
+        ensure!(
+            top.encoders.len() == run.parties.len(),
+            "{} is damaged: it names {} bottom models for {} parties",
+            state.top().display(),
+            top.encoders.len(),
+            run.parties.len()
+        );
+        let opened = device::open(config.device)?;
+        // The top model is a small mlp, fastest on one thread.
+        threads::limit(1);
+        let predictor = Predictor::load(&top.model, run.parties.len() * run.bits, &opened.device)?;
+        let index = RecordIndex::served(config)?;
+        let list = Arc::new(index.list());
+        let mut parties = Vec::with_capacity(run.parties.len());
+        for (name, encoder) in run.parties.iter().zip(&top.encoders) {
+            let path = state.served_codes(name, encoder, &list.digest);
+            parties.push(Party::away(name.clone(), KnownCodes::load(path, Arc::clone(&list), run.bits)));
+        }
+        if config.serve.absent == Absent::Mask && run.party_dropout == 0.0 {
+            warn!(
+                "serve.absent = \"mask\", but run.party_dropout was 0: the top model has not learned to do without a party"
+            );
+        }
+        let lengths = vec![run.bits; run.parties.len()];
+        let scorer = AnomalyScorer::load(&state, &config.detectors, &lengths, predictor.feature_count())?;
         let meaning = predictor.meaning();
-        let (predictor, ledger) = (Mutex::new(predictor), Mutex::new(ledger));
-        Self { config, index, top, parties, reporter, scorer, predictor, ledger, meaning }
+        let ledger = PredictionLedger::open(config, meaning.outputs())?;
+        info!("predictions for {} records, top model on {}", index.records(), opened.name);
+        Ok(Self {
+            config: config.clone(),
+            index,
+            top,
+            parties,
+            reporter: ProgressReporter::new(json),
+            scorer,
+            predictor: Mutex::new(predictor),
+            ledger: Mutex::new(ledger),
+            meaning,
+        })
     }
 
     /// What predictions are.
@@ -163,7 +203,10 @@ impl Engine {
     }
 
     /// Predicts the records `ids`.
-    pub async fn predict(self: Arc<Self>, ids: Vec<String>) -> Result<Answer, ComputeError> {
+    ///
+    /// # Errors
+    /// If predictions cannot be counted, or inputs cannot be judged.
+    pub async fn answer(self: Arc<Self>, ids: Vec<String>) -> Result<PredictionAnswer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
         let engine = Arc::clone(&self);
         let asked = compute(count, move || engine.look_up(&ids)).await;
@@ -175,20 +218,25 @@ impl Engine {
         let [_, _, _, judging] = answer.times;
         let predicting = (began.elapsed() - reached).saturating_sub(judging);
         let times = [looked_up, reached - looked_up, predicting, judging];
-        Ok(Answer { times, ..answer })
+        Ok(PredictionAnswer { times, ..answer })
     }
 
     fn look_up(&self, ids: &[String]) -> ResolvedIds {
         let mut rows: Vec<Option<ServedRow>> = ids.iter().map(|id| self.index.row(id)).collect();
-        let outcome =
-            |row: &Option<ServedRow>| if row.is_some() { Outcome::Predicted } else { Outcome::UnknownId };
-        let mut outcomes: Vec<Outcome> = rows.iter().map(outcome).collect();
-        let placed =
-            rows.iter().enumerate().filter_map(|(at, row)| Some((row.as_ref().copied()?, at as u32)));
-        let mut placed: Vec<(ServedRow, u32)> = placed.collect();
+        let mut outcomes = Vec::with_capacity(rows.len());
+        let mut placed: Vec<(ServedRow, usize)> = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            match row {
+                Some(row) => {
+                    outcomes.push(Outcome::Predicted);
+                    placed.push((*row, at));
+                }
+                None => outcomes.push(Outcome::UnknownId),
+            }
+        }
         placed.sort_unstable();
         for pair in placed.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            let again = pair[1].1 as usize;
+            let again = pair[1].1;
             (rows[again], outcomes[again]) = (None, Outcome::RepeatedId);
         }
         let mut sorted: Vec<ServedRow> = placed.into_iter().map(|(row, _)| row).collect();
@@ -221,7 +269,11 @@ impl Engine {
         party.connection.ask(&missing, patience).await
     }
 
-    fn compute(&self, asked: ResolvedIds, answered: &[Option<CodeResponse>]) -> Result<Answer, ComputeError> {
+    fn compute(
+        &self,
+        asked: ResolvedIds,
+        answered: &[Option<CodeResponse>],
+    ) -> Result<PredictionAnswer, ComputeError> {
         let ResolvedIds { mut outcomes, rows, otherwise, .. } = asked;
         let known: Vec<_> = self.parties.iter().map(Party::read).collect();
         let mut predicted = Vec::with_capacity(rows.len());
@@ -229,8 +281,10 @@ impl Engine {
         let everybody = u64::MAX >> (64 - known.len());
         for (outcome, row) in outcomes.iter_mut().zip(&rows) {
             let Some(row) = row else { continue };
-            let bits = known.iter().enumerate().filter(|(_, known)| known.knows(*row));
-            let bits = bits.fold(0, |bits, (party, _)| bits | 1_u64 << party);
+            let mut bits = 0;
+            for (party, known) in known.iter().enumerate() {
+                bits |= u64::from(known.knows(*row)) << party;
+            }
             *outcome = if bits == everybody {
                 Outcome::Predicted
             } else if answered.iter().flatten().any(|one| one.refused.binary_search(row).is_ok()) {
@@ -254,33 +308,40 @@ impl Engine {
             count => self.predictor.lock().unwrap_or_else(PoisonError::into_inner).predict(&codes, count),
         };
         let began = Instant::now();
-        let whole = took_part.iter().map(|bits| *bits == everybody);
         let flags = match &self.scorer {
-            Some(scorer) if !predicted.is_empty() => {
-                let seen = (self.meaning.classes(&outputs), features);
-                Some(scorer.judge(&codes, (&seen.0, &seen.1), &p_values, whole.collect())?)
-            }
+            Some(scorer) if !predicted.is_empty() => Some(scorer.judge(Predicted {
+                codes: &codes,
+                classes: self.meaning.classes(&outputs),
+                features,
+                p_values: &p_values,
+                complete: took_part.iter().map(|bits| *bits == everybody).collect(),
+            })?),
             _ => None,
         };
         let judging = began.elapsed();
         self.ledger().count(predicted.len())?;
         let times = [Duration::ZERO, Duration::ZERO, Duration::ZERO, judging];
-        let mut text = self.explain(answered);
-        if otherwise {
-            let more = if text.is_empty() { String::new() } else { format!("; {text}") };
-            text = format!("unknown ids are served in another way of writing{more}");
-        }
-        Ok(Answer { text, outcomes, outputs, took_part, flags, times })
+        let text = self.explain(answered, otherwise);
+        Ok(PredictionAnswer { text, outcomes, outputs, took_part, flags, times })
     }
 
-    fn explain(&self, answered: &[Option<CodeResponse>]) -> String {
-        let why =
-            self.parties.iter().zip(answered).filter_map(|(Party { name, .. }, answered)| match answered {
-                None => Some(format!("{name} is away")),
-                Some(answered) if !answered.reason.is_empty() => Some(format!("{name}: {}", answered.reason)),
-                Some(_) => None,
-            });
-        why.collect::<Vec<_>>().join("; ")
+    /// Why records have no prediction, for a person. `otherwise`: whether an unknown id is served in another way of
+    /// writing.
+    fn explain(&self, answered: &[Option<CodeResponse>], otherwise: bool) -> String {
+        let mut reasons = Vec::new();
+        if otherwise {
+            reasons.push("unknown ids are served in another way of writing".to_string());
+        }
+        for (Party { name, .. }, answered) in self.parties.iter().zip(answered) {
+            match answered {
+                None => reasons.push(format!("{name} is away")),
+                Some(answered) if !answered.reason.is_empty() => {
+                    reasons.push(format!("{name}: {}", answered.reason));
+                }
+                Some(_) => {}
+            }
+        }
+        reasons.join("; ")
     }
 }
 

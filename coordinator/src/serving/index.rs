@@ -1,4 +1,4 @@
-//! Ids of the served records to row numbers. Only the coordinator knows both; parties hear row numbers.
+//! From ids of the served records to row numbers. Only the coordinator knows both; parties receive row numbers.
 
 use std::hash::{BuildHasher, RandomState};
 

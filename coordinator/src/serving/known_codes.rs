@@ -1,4 +1,4 @@
-//! What is known of the served records, one file a party in the state folder: codes, and p-values of the party's own
+//! What is known of the served records, in one file per party in the state folder: codes, and p-values of the party's own
 //! detectors where it sends any. A record that is asked for again costs its parties nothing.
 
 use std::fs;
@@ -25,7 +25,7 @@ pub struct ServedList {
     pub keys: RecordKeys<ServedRow>,
 }
 
-/// What a party serves: what is known of another revision, or by another grid, is out of date.
+/// What a party serves. Codes of another revision, and p-values by another grid, are out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServedEncoder {
     /// Drawn anew by the party whenever its columns have changed.
@@ -134,7 +134,7 @@ impl KnownCodes {
         self.changed = true;
     }
 
-    /// Erases what is known of `rows`; returns of how many something was known.
+    /// Erases what is known of `rows`; returns for how many of them a code was known.
     pub fn erase(&mut self, rows: &[ServedRow]) -> usize {
         let list = Arc::make_mut(&mut self.list);
         list.keys.erase(rows);
@@ -162,7 +162,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Writes it. A failure costs a question asked again, never an answer.
+    /// Writes it. If that fails, codes are asked for again later; no answer is wrong.
     pub fn write(&self) {
         if let Err(error) = self.try_write() {
             warn!("known codes are not kept: {error}");

@@ -1,5 +1,5 @@
 //! The way to one party: its handshake, then requests for codes and their answers. The latest stream under a name
-//! counts, so that a party that died and came back is not taken for its own double.
+//! counts, so that a party that died and came back is not refused as a duplicate.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::ServedRow;
-use hashvfl_core::protocol::coordinator::{Admission, check_records};
+use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
-use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
-use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::{ServerMessage, ServerRequest};
-use rand::TryRng;
+use hashvfl_core::protocol::serving_party::Serving;
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_transport::StreamError;
+use hashvfl_transport::handshake::{Handshake, refuse};
+use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
-use tonic::{Status, Streaming};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::engine::Engine;
@@ -26,11 +25,8 @@ use super::known_codes::ServedEncoder;
 /// Requests that a party may have open: the next one is on its way while it works.
 const OPEN_REQUESTS: usize = 4;
 
-/// Numbers streams, so that a party's latest is told from those before.
+/// Numbers streams, so that a party's latest stream can be told from earlier ones.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
-
-/// Where messages to a party go.
-pub type Outbound = mpsc::Sender<Result<ServerRequest, Status>>;
 
 /// A request for codes of rows, and where the answer goes. Nobody answers if the party leaves.
 pub struct CodeRequest {
@@ -40,7 +36,7 @@ pub struct CodeRequest {
     pub reply: oneshot::Sender<CodeResponse>,
 }
 
-/// What became of a request: all its rows are known now, but for these.
+/// What became of a request: all its rows are known now, except these.
 #[derive(Debug, Default)]
 pub struct CodeResponse {
     /// Rows that the party's policy refuses, ascending.
@@ -72,10 +68,9 @@ impl PartyConnection {
         let mut watched = self.0.subscribe();
         let mut tried = 0;
         loop {
-            let fresh =
-                |present: &Option<OpenStream>| present.as_ref().is_some_and(|one| one.stream != tried);
             // Looked at once even if there is no patience.
-            let present = match timeout_at(deadline, watched.wait_for(fresh)).await {
+            let fresh = watched.wait_for(|present| present.as_ref().is_some_and(|one| one.stream != tried));
+            let present = match timeout_at(deadline, fresh).await {
                 Ok(Ok(present)) => present.clone()?,
                 Ok(Err(_)) | Err(_) => return None,
             };
@@ -102,26 +97,32 @@ impl PartyConnection {
     }
 }
 
+/// Takes parties' streams as they come, until the server ends; must be spawned on its runtime.
+pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStream>) {
+    while let Some(stream) = arrivals.next().await {
+        tokio::spawn(receive(Arc::clone(&engine), stream));
+    }
+}
+
 /// One stream of a party, from its first message to its end.
-pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>, outbound: Outbound) {
-    let refuse = |error: &anyhow::Error| ToServingParty::Refused { text: format!("{error:#}") };
-    let (party, served) = match greet(&engine, &mut inbound, &outbound).await {
+async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
+    let (party, served) = match greet(&engine, &mut stream).await {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error:#}");
-            let _ = outbound.send(Ok(refuse(&error).into())).await;
+            refuse(&stream, format!("{error:#}")).await;
             return;
         }
     };
     engine.parties[party].known().serves(served);
     engine.check_p_values();
-    let (stream, asked) = engine.parties[party].connection.open();
+    let (number, asked) = engine.parties[party].connection.open();
     engine.reporter.joined(&engine.parties[party].name);
-    let stream_task = PartyStream { engine: &engine, party, served, waiting: VecDeque::new() };
-    let ended = stream_task.run(&mut inbound, &outbound, asked).await;
-    let latest = engine.parties[party].connection.close(stream);
+    let serving = PartyStream { engine: &engine, party, served, waiting: VecDeque::new() };
+    let ended = serving.run(&mut stream, asked).await;
+    let latest = engine.parties[party].connection.close(number);
     if let Err(error) = ended {
-        let _ = timeout(Duration::from_secs(1), outbound.send(Ok(refuse(&error).into()))).await;
+        refuse(&stream, format!("{error:#}")).await;
         if latest {
             engine.reporter.left(&engine.parties[party].name, &format!("{error:#}"));
         }
@@ -129,31 +130,18 @@ pub async fn receive(engine: Arc<Engine>, mut inbound: Streaming<ServerMessage>,
 }
 
 /// The handshake; which party it is, and what it serves.
-async fn greet(
-    engine: &Arc<Engine>,
-    inbound: &mut Streaming<ServerMessage>,
-    outbound: &Outbound,
-) -> anyhow::Result<(usize, ServedEncoder)> {
-    let FromServingParty::Hello(hello) = next(engine, inbound).await? else {
-        bail!("the first message of a party must be Hello");
-    };
+async fn greet(engine: &Arc<Engine>, stream: &mut ServingStream) -> anyhow::Result<(usize, ServedEncoder)> {
+    let mut handshake = Handshake::new(stream, engine.config.timeouts.handshake_s);
+    let hello = handshake.hello().await?;
     let run = &engine.config.run;
     Admission::new(engine.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned())
         .greet(&hello)?;
     let party = run.parties.iter().position(|name| *name == hello.party);
     let party = party.context("the party is not among run.parties")?;
-    let mut salt = [0; SALT_BYTES];
-    rand::rngs::SysRng.try_fill_bytes(&mut salt).context("cannot draw a salt from the operating system")?;
-    let gone = |_| anyhow!("{} left during the handshake", hello.party);
-    outbound.send(Ok(ToServingParty::Welcome { salt }.into())).await.map_err(gone)?;
-    let digested = Arc::clone(engine);
-    let digesting = tokio::task::spawn_blocking(move || RecordsDigest::of(&salt, digested.index.ids()));
-    let FromServingParty::Serving(Serving { records, encoder, revision, p_values: grid }) =
-        next(engine, inbound).await?
-    else {
-        bail!("{} must send Serving after Welcome", hello.party);
-    };
-    check_records(&hello.party, digesting.await.context("digesting the record ids")?, records)?;
+    let ours = Arc::clone(engine);
+    let digest = move |salt: &_| RecordsDigest::of(salt, ours.index.ids());
+    let Serving { encoder, revision, p_values: grid, .. } =
+        handshake.compare_records(&hello.party, digest).await?;
     let expected = &engine.top.encoders[party];
     ensure!(
         encoder == *expected,
@@ -162,16 +150,8 @@ async fn greet(
         encoder.short(),
         expected.short()
     );
-    outbound.send(Ok(ToServingParty::Accepted.into())).await.map_err(gone)?;
+    handshake.accept(&hello.party).await?;
     Ok((party, ServedEncoder { revision, grid }))
-}
-
-async fn next(engine: &Engine, inbound: &mut Streaming<ServerMessage>) -> anyhow::Result<FromServingParty> {
-    let limit_s = engine.config.timeouts.handshake_s;
-    let received = timeout(Duration::from_secs(limit_s), inbound.message()).await;
-    let received = received.map_err(|_| anyhow!("no message within {limit_s} s (timeouts.handshake_s)"))?;
-    let message = received.map_err(|status| anyhow!("{}", describe(&status)))?;
-    Ok(FromServingParty::try_from(message.context("the party closed its stream during the handshake")?)?)
 }
 
 struct Waiting {
@@ -187,13 +167,14 @@ struct PartyStream<'a> {
 }
 
 impl PartyStream<'_> {
+    /// Sends requests as they are asked for, and takes the answers, until the stream ends or another takes its place.
     async fn run(
         mut self,
-        inbound: &mut Streaming<ServerMessage>,
-        outbound: &Outbound,
+        stream: &mut ServingStream,
         mut asked: mpsc::Receiver<CodeRequest>,
     ) -> anyhow::Result<()> {
         let limit_s = self.engine.config.timeouts.step_s;
+        let limit = Duration::from_secs(limit_s);
         let name = &self.engine.parties[self.party].name;
         let mut session =
             ServingCoordinatorSession::new(name.clone(), self.engine.config.run.bits, self.served.grid);
@@ -206,19 +187,15 @@ impl PartyStream<'_> {
                     };
                     debug!(party = %name, records = rows.len(), "request");
                     if self.waiting.is_empty() {
-                        deadline = Instant::now() + Duration::from_secs(limit_s);
+                        deadline = Instant::now() + limit;
                     }
                     self.waiting.push_back(Waiting { reply, answered: CodeResponse::default() });
-                    let request = session.request(&rows).into();
-                    let sent = timeout(Duration::from_secs(limit_s), outbound.send(Ok(request))).await;
-                    ensure!(matches!(sent, Ok(Ok(()))), "the connection was lost");
+                    let sent = stream.send(session.request(&rows), limit).await;
+                    ensure!(sent.is_ok(), "the connection was lost");
                 }
-                message = inbound.message() => {
-                    let message = message.map_err(|status| anyhow!("{}", describe(&status)))?;
-                    let message = FromServingParty::try_from(message.context("it closed its stream")?)
-                        .context("it sent an unusable message")?;
-                    let (event, done) = session.receive(message)?;
-                    deadline = Instant::now() + Duration::from_secs(limit_s);
+                message = stream.next() => {
+                    let (event, done) = session.receive(message.map_err(why_it_left)?.message)?;
+                    deadline = Instant::now() + limit;
                     self.take(event, done);
                 }
                 () = tokio::time::sleep_until(deadline), if !self.waiting.is_empty() => {
@@ -244,5 +221,13 @@ impl PartyStream<'_> {
             // A client that has gone needs no answer.
             let _ = reply.send(answered);
         }
+    }
+}
+
+fn why_it_left(error: StreamError) -> anyhow::Error {
+    match error {
+        StreamError::Closed => anyhow!("it closed its stream"),
+        StreamError::Unusable(error) => anyhow::Error::from(error).context("it sent an unusable message"),
+        error => error.into(),
     }
 }

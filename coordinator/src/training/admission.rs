@@ -6,27 +6,28 @@
 //!               `--------- Refused ----------'                         `- left: the name is free again
 //! ```
 //!
-//! It goes on for the whole run, so that who comes late or twice gets a refusal and not silence.
+//! It goes on for the whole run, so that a party that comes late or twice is refused and does not wait in vain.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use hashvfl_core::protocol::coordinator::{Admission, check_excluded, check_records};
+use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
-use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
+use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName};
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::PartyMessage;
-use rand::TryRng;
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::listen::{Arrivals, TrainingStream};
+use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
-use tonic::Streaming;
 use tracing::{info, warn};
 
-use crate::config::Timeouts;
-use crate::training::service::{Arrival, Outbound};
+use crate::config::CoordinatorConfig;
+
+/// How often it is said who is missing.
+const REMINDER: Duration = Duration::from_secs(30);
 
 /// A party that was accepted, with its stream.
 pub struct Joined {
@@ -34,10 +35,8 @@ pub struct Joined {
     pub party: PartyName,
     /// Records that its policy does not allow the run for.
     pub excluded: ExcludedRecords,
-    /// From it.
-    pub inbound: Streaming<PartyMessage>,
-    /// To it.
-    pub outbound: Outbound,
+    /// The way to it.
+    pub stream: TrainingStream,
 }
 
 // Few of them exist, each once a run: their size does not matter.
@@ -62,43 +61,39 @@ struct HandshakeContext {
 pub struct AdmissionService {
     events: mpsc::Receiver<Event>,
     start: watch::Sender<bool>,
-    handshake: Arc<HandshakeContext>,
+    context: Arc<HandshakeContext>,
     join_s: u64,
 }
 
 impl AdmissionService {
-    /// Opens admission for those who come out of `arrivals`; must be called within a runtime.
-    pub fn open(
-        admission: Admission,
-        (ids, on_refusal): (Vec<String>, OnRefusal),
-        timeouts: &Timeouts,
-        mut arrivals: mpsc::Receiver<Arrival>,
-    ) -> Self {
+    /// Opens admission to the run of `config`, which is about the records `ids`, for those who come out of `arrivals`;
+    /// must be called within a runtime.
+    pub fn open(config: &CoordinatorConfig, ids: Vec<String>, arrivals: Arrivals<TrainingStream>) -> Self {
+        let run = &config.run;
+        let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(16);
         let (start, started) = watch::channel(false);
-        let handshake = Arc::new(HandshakeContext {
+        let context = Arc::new(HandshakeContext {
             admission: Mutex::new(admission),
             ids,
-            on_refusal,
-            handshake_s: timeouts.handshake_s,
+            on_refusal: run.on_refusal,
+            handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
         });
-        let shared_handshake = Arc::clone(&handshake);
-        tokio::spawn(async move {
-            while let Some(arrival) = arrivals.recv().await {
-                tokio::spawn(receive(Arc::clone(&shared_handshake), arrival));
-            }
-        });
-        Self { events, start, handshake, join_s: timeouts.join_s }
+        tokio::spawn(receive_all(Arc::clone(&context), arrivals));
+        Self { events, start, context, join_s: config.timeouts.join_s }
     }
 
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
+    ///
+    /// # Errors
+    /// If not all of them join in time, or one leaves just before the start.
     pub async fn gather(mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<Vec<Joined>> {
         let limit = Duration::from_secs(self.join_s);
         let everybody = tokio::time::timeout(limit, self.everybody(tell)).await;
         let count = everybody.map_err(|_| {
-            let missing = names(&self.handshake.admission().missing());
+            let missing = names(&self.context.admission().missing());
             anyhow!(
                 "waited {} s (timeouts.join_s) for {missing} to join: is it up, and its config right?",
                 self.join_s
@@ -118,11 +113,11 @@ impl AdmissionService {
 
     async fn everybody(&mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<usize> {
         let mut ready = BTreeSet::new();
-        let mut remind = tokio::time::interval(Duration::from_secs(30));
+        let mut remind = tokio::time::interval(REMINDER);
         remind.tick().await;
         loop {
-            let missing = self.handshake.admission().missing();
-            if missing.is_empty() && ready.len() == self.handshake.admission().expected() {
+            let missing = self.context.admission().missing();
+            if missing.is_empty() && ready.len() == self.context.admission().expected() {
                 return Ok(ready.len());
             }
             let event = tokio::select! {
@@ -157,89 +152,70 @@ fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }
 
+async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: Arrivals<TrainingStream>) {
+    while let Some(stream) = arrivals.next().await {
+        tokio::spawn(receive(Arc::clone(&context), stream));
+    }
+}
+
 /// One party from its first message until it is handed to the run or has left.
-async fn receive(handshake: Arc<HandshakeContext>, arrival: Arrival) {
-    let Arrival { mut inbound, outbound } = arrival;
-    let (party, excluded) = match greet(&handshake, &mut inbound, &outbound).await {
+async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
+    let (party, excluded) = match greet(&context, &mut stream).await {
         Ok(greeted) => greeted,
         Err(error) => {
-            warn!("refused a party: {error:#}");
-            let _ = outbound.send(Ok(FromCoordinator::Refused { text: format!("{error:#}") }.into())).await;
+            warn!("refused a party: {error}");
+            refuse(&stream, error.to_string()).await;
             return;
         }
     };
     info!(%party, "joined");
-    let mut start = handshake.start.clone();
-    let _ = handshake.events.send(Event::Ready(party.clone())).await;
+    let mut start = context.start.clone();
+    let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {
         biased;
         _ = async { start.wait_for(|started| *started).await.is_ok() } => {
-            let _ = handshake.events.send(Event::Handed(Joined { party, excluded, inbound, outbound })).await;
+            let _ = context.events.send(Event::Handed(Joined { party, excluded, stream })).await;
         }
-        message = inbound.message() => {
-            let why = match message {
-                Ok(Some(message)) => match FromParty::try_from(message) {
-                    Ok(FromParty::Failed { text }) => text,
-                    _ => "it sent a message before the run began".to_string(),
-                },
-                Ok(None) => "it closed its stream".to_string(),
-                Err(status) => describe(&status),
-            };
-            warn!(%party, "left before the run began: {why}");
-            handshake.admission().release(&party);
-            let _ = handshake.events.send(Event::Left(party)).await;
+        message = stream.next() => {
+            warn!(%party, "left before the run began: {}", why_it_left(message));
+            context.admission().release(&party);
+            let _ = context.events.send(Event::Left(party)).await;
         }
+    }
+}
+
+fn why_it_left(message: Result<Received<FromParty>, StreamError>) -> String {
+    match message {
+        Ok(Received { message: FromParty::Failed { text }, .. }) => text,
+        Ok(_) | Err(StreamError::Unusable(_)) => "it sent a message before the run began".into(),
+        Err(StreamError::Closed) => "it closed its stream".into(),
+        Err(error) => error.to_string(),
     }
 }
 
 async fn greet(
-    handshake: &Arc<HandshakeContext>,
-    inbound: &mut Streaming<PartyMessage>,
-    outbound: &Outbound,
-) -> anyhow::Result<(PartyName, ExcludedRecords)> {
-    let FromParty::Hello(hello) = next(handshake, inbound).await? else {
-        bail!("the first message of a party must be Hello");
-    };
-    let party = hello.party.clone();
-    handshake.admission().greet(&hello)?;
-    let checked = compare_records(handshake, &party, inbound, outbound).await;
+    context: &Arc<HandshakeContext>,
+    stream: &mut TrainingStream,
+) -> Result<(PartyName, ExcludedRecords), HandshakeError> {
+    let mut handshake = Handshake::new(stream, context.handshake_s);
+    let hello = handshake.hello().await?;
+    context.admission().greet(&hello)?;
+    let checked = compare_records(context, &hello.party, &mut handshake).await;
     if checked.is_err() {
-        handshake.admission().release(&party);
+        context.admission().release(&hello.party);
     }
-    checked.map(|excluded| (party, excluded))
+    checked.map(|excluded| (hello.party, excluded))
 }
 
 async fn compare_records(
-    handshake: &Arc<HandshakeContext>,
+    context: &Arc<HandshakeContext>,
     party: &PartyName,
-    inbound: &mut Streaming<PartyMessage>,
-    outbound: &Outbound,
-) -> anyhow::Result<ExcludedRecords> {
-    let mut salt = [0; SALT_BYTES];
-    rand::rngs::SysRng.try_fill_bytes(&mut salt).context("cannot draw a salt from the operating system")?;
-    let gone = |_| anyhow!("{party} left during the handshake");
-    outbound.send(Ok(FromCoordinator::Welcome { salt }.into())).await.map_err(gone)?;
-    let shared_handshake = Arc::clone(handshake);
-    let digesting = tokio::task::spawn_blocking(move || {
-        RecordsDigest::of(&salt, shared_handshake.ids.iter().map(String::as_str))
-    });
-    let FromParty::Records { digest: theirs, excluded } = next(handshake, inbound).await? else {
-        bail!("{party} must send Records after Welcome");
-    };
-    let ours = digesting.await.context("digesting the record ids")?;
-    check_records(party, ours, theirs)?;
-    check_excluded(party, &excluded, (handshake.ids.len(), handshake.on_refusal))?;
-    outbound.send(Ok(FromCoordinator::Accepted.into())).await.map_err(gone)?;
+    handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
+) -> Result<ExcludedRecords, HandshakeError> {
+    let ours = Arc::clone(context);
+    let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
+    let excluded = handshake.compare_records(party, digest).await?;
+    check_excluded(party, &excluded, context.ids.len(), context.on_refusal)?;
+    handshake.accept(party).await?;
     Ok(excluded)
-}
-
-async fn next(
-    handshake: &HandshakeContext,
-    inbound: &mut Streaming<PartyMessage>,
-) -> anyhow::Result<FromParty> {
-    let limit_s = handshake.handshake_s;
-    let received = tokio::time::timeout(Duration::from_secs(limit_s), inbound.message()).await;
-    let received = received.map_err(|_| anyhow!("no message within {limit_s} s (timeouts.handshake_s)"))?;
-    let message = received.map_err(|status| anyhow!("{}", describe(&status)))?;
-    Ok(FromParty::try_from(message.context("the party closed its stream during the handshake")?)?)
 }

@@ -4,26 +4,27 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
-use hashvfl_core::protocol::coordinator::{Answer, PeerError, PeerSession};
-use hashvfl_core::protocol::message::{CheckpointLabel, FromCoordinator, FromParty};
+use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerError, PeerSession};
+use hashvfl_core::protocol::message::{Command, FromCoordinator, Request};
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::{
-    Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection, RunSettings,
-};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
-use hashvfl_proto::driver::Driver;
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
-use tonic::Streaming;
+use hashvfl_transport::driver::Driver;
+use hashvfl_transport::handshake::refuse;
+use hashvfl_transport::listen::TrainingStream;
+use hashvfl_transport::{Received, StreamError};
 use tracing::debug;
 
+use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
 use crate::training::admission::Joined;
-use crate::training::service::Outbound;
 use crate::training::traffic::Traffic;
+
+/// Longest wait until a party has gone that was told that the run has ended.
+const GOING: Duration = Duration::from_secs(2);
 
 /// How a networked step fails. Each names the step and the party.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum NetworkError {
     /// A party's message is not the answer.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// A party's message is none.
+    /// A party's message is not valid.
     #[error("step {step}: {party} sent an unusable message: {source}")]
     Wire {
         /// The step.
@@ -69,32 +70,55 @@ pub enum NetworkError {
     Transcript(#[from] TranscriptError),
 }
 
+impl NetworkError {
+    fn of_stream(step: u64, party: &PartyName, error: StreamError) -> Self {
+        let party = party.clone();
+        match error {
+            StreamError::TimedOut(limit) => Self::Wait { step, party, limit_s: limit.as_secs() },
+            StreamError::Closed => Self::Lost { step, party, reason: "it closed its stream".into() },
+            StreamError::Broken(reason) => Self::Lost { step, party, reason },
+            StreamError::Unusable(source) => Self::Wire { step, party, source },
+        }
+    }
+}
+
 struct Peer {
     session: PeerSession,
-    inbound: Streaming<PartyMessage>,
-    outbound: Outbound,
+    stream: TrainingStream,
+}
+
+/// An answer to a request, with its length on the wire in bytes.
+struct Answered {
+    answer: PeerAnswer,
+    bytes: usize,
 }
 
 impl Peer {
-    fn lost(&self, step: u64, reason: impl Into<String>) -> NetworkError {
-        NetworkError::Lost { step, party: self.session.party().clone(), reason: reason.into() }
+    /// Sends a message; returns its length in bytes.
+    async fn send(
+        &self,
+        step: u64,
+        message: FromCoordinator,
+        limit: Duration,
+    ) -> Result<usize, NetworkError> {
+        let sent = self.stream.send(message, limit).await;
+        sent.map_err(|error| NetworkError::of_stream(step, self.session.party(), error))
     }
 
-    async fn receive(&mut self, step: u64, limit_s: u64) -> Result<(usize, Answer), NetworkError> {
-        let party = || self.session.party().clone();
-        let received = tokio::time::timeout(Duration::from_secs(limit_s), self.inbound.message()).await;
-        let received = received.map_err(|_| NetworkError::Wait { step, party: party(), limit_s })?;
-        let message = received
-            .map_err(|status| self.lost(step, describe(&status)))?
-            .ok_or_else(|| self.lost(step, "it closed its stream"))?;
-        let bytes = prost::Message::encoded_len(&message);
-        let message = FromParty::try_from(message).map_err(|source| NetworkError::Wire {
-            step,
-            party: party(),
-            source,
-        })?;
-        Ok((bytes, self.session.receive(message)?))
+    async fn receive(&mut self, step: u64, limit: Duration) -> Result<Answered, NetworkError> {
+        let received = self.stream.next_within(limit).await;
+        let Received { message, bytes } =
+            received.map_err(|error| NetworkError::of_stream(step, self.session.party(), error))?;
+        Ok(Answered { answer: self.session.receive(message)?, bytes })
     }
+}
+
+/// What is written down of every step.
+pub struct RunLog {
+    /// Codes that came, where the config asks for them.
+    pub transcript: Option<Transcript>,
+    /// What gradients let out about labels.
+    pub label_ledger: LabelLedger,
 }
 
 /// All parties of a run.
@@ -102,11 +126,10 @@ pub struct NetworkedParties<'a> {
     driver: &'a Driver,
     peers: Vec<Peer>,
     step: u64,
-    limit_s: u64,
+    limit: Duration,
     parties: Vec<PartyName>,
     plan: Plan,
-    transcript: Option<Transcript>,
-    label_ledger: LabelLedger,
+    log: RunLog,
     /// Rows of the last batch.
     batch: Vec<u32>,
     /// Bytes so far.
@@ -114,124 +137,118 @@ pub struct NetworkedParties<'a> {
 }
 
 impl<'a> NetworkedParties<'a> {
-    /// Parties that have joined, put into the order of the settings.
+    /// Parties that have joined the run of `config`, put into the order of its settings.
     pub fn new(
         driver: &'a Driver,
-        settings: &RunSettings,
+        config: &CoordinatorConfig,
         mut joined: Vec<Joined>,
-        (plan, transcript, label_ledger): (Plan, Option<Transcript>, LabelLedger),
-        limit_s: u64,
+        plan: Plan,
+        log: RunLog,
     ) -> Self {
-        joined.sort_by_key(|one| settings.parties.iter().position(|name| *name == one.party));
-        let peer = |Joined { party, inbound, outbound, .. }| Peer {
-            session: PeerSession::new(party, settings.bits),
-            inbound,
-            outbound,
-        };
-        let peers = joined.into_iter().map(peer).collect();
-        let parties = settings.parties.clone();
-        let (batch, traffic) = (Vec::new(), Traffic::default());
-        Self { driver, peers, step: 0, limit_s, parties, plan, transcript, label_ledger, batch, traffic }
+        let run = &config.run;
+        joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
+        let mut peers = Vec::with_capacity(joined.len());
+        for Joined { party, stream, .. } in joined {
+            peers.push(Peer { session: PeerSession::new(party, run.bits), stream });
+        }
+        Self {
+            driver,
+            peers,
+            step: 0,
+            limit: Duration::from_secs(config.timeouts.step_s),
+            parties: run.parties.clone(),
+            plan,
+            log,
+            batch: Vec::new(),
+            traffic: Traffic::default(),
+        }
     }
 
-    /// Asks every party the same and waits for all answers, in the settings' order.
-    fn ask(
-        &mut self,
-        request: impl Fn(u64) -> FromCoordinator,
-        (rows, count): (Option<RowSelection>, usize),
-    ) -> Result<Vec<Answer>, NetworkError> {
+    /// Asks every party the same and waits for all answers, in the settings' order. `count` is the number of codes that
+    /// each is asked for.
+    fn ask(&mut self, request: Request, count: usize) -> Result<Vec<PeerAnswer>, NetworkError> {
         self.step += 1;
-        let request = request(self.step);
-        debug!(step = self.step, kind = request.kind(), "request");
-        for index in 0..self.peers.len() {
-            self.send(index, request.clone(), (rows, count))?;
+        let (step, limit) = (self.step, self.limit);
+        debug!(step, kind = request.kind(), "request");
+        let selection = match request {
+            Request::Encode(selection) => Some(selection),
+            _ => None,
+        };
+        for peer in &mut self.peers {
+            peer.session.requested(step, &request, count);
+            let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limit))?;
+            self.traffic.down(sent, selection);
         }
-        let (step, limit_s) = (self.step, self.limit_s);
         // As they come, so that one that fails ends the step while another still works.
         let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
-            let (bytes, answer) = peer.receive(step, limit_s).await?;
-            Ok::<_, NetworkError>((index, bytes, answer))
+            Ok::<_, NetworkError>((index, peer.receive(step, limit).await?))
         });
         let answering: FuturesUnordered<_> = answering.collect();
-        let mut answers: Vec<_> = self.driver.wait(answering.try_collect())?;
-        answers.sort_unstable_by_key(|(index, ..)| *index);
-        answers.iter().for_each(|(_, bytes, _)| self.traffic.up(*bytes, rows));
-        Ok(answers.into_iter().map(|(.., answer)| answer).collect())
+        let mut answered: Vec<(usize, Answered)> = self.driver.wait(answering.try_collect())?;
+        answered.sort_unstable_by_key(|(index, _)| *index);
+        let mut answers = Vec::with_capacity(answered.len());
+        for (_, Answered { answer, bytes }) in answered {
+            self.traffic.up(bytes, selection);
+            answers.push(answer);
+        }
+        Ok(answers)
     }
 
-    fn send(
-        &mut self,
-        index: usize,
-        message: FromCoordinator,
-        (rows, count): (Option<RowSelection>, usize),
-    ) -> Result<(), NetworkError> {
-        let peer = &mut self.peers[index];
-        peer.session.requested(&message, count);
-        let training = matches!(rows, Some(RowSelection::Batch { .. }));
-        let message: CoordinatorMessage = message.into();
-        self.traffic.down(prost::Message::encoded_len(&message), training);
-        // The queue is full only while the network takes nothing.
-        let sending = peer.outbound.send(Ok(message));
-        let limit = Duration::from_secs(self.limit_s);
-        let sent = self.driver.wait(async { tokio::time::timeout(limit, sending).await });
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(peer.lost(self.step, "its stream broke")),
-            Err(_) => {
-                let party = peer.session.party().clone();
-                Err(NetworkError::Wait { step: self.step, party, limit_s: self.limit_s })
+    /// Asks every party for codes: of `count` records, or of as many inputs that are none.
+    fn ask_for_codes(&mut self, request: Request, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
+        let mut all = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(request, count)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::Codes(codes) = answer {
+                all.push(codes);
             }
         }
+        Ok(all)
     }
 
     /// Begins the run at every party, without the records `excluded`; `plan` is without them already.
+    ///
+    /// # Errors
+    /// If a party is lost.
     pub fn begin(&mut self, excluded: &ExcludedRecords, plan: Plan) -> Result<(), NetworkError> {
         self.plan = plan;
-        for index in 0..self.peers.len() {
-            self.send(index, FromCoordinator::Begin { excluded: excluded.clone() }, (None, 0))?;
+        for peer in &self.peers {
+            let begin = FromCoordinator::Begin { excluded: excluded.clone() };
+            let sent = self.driver.wait(peer.send(self.step, begin, self.limit))?;
+            self.traffic.down(sent, None);
         }
         Ok(())
     }
 
     /// The head of the transcript's chain so far, where there is one.
     pub fn transcript_head(&self) -> Option<Digest> {
-        self.transcript.as_ref().map(Transcript::head)
+        self.log.transcript.as_ref().map(Transcript::head)
     }
 
     /// Ends the run at every party with its model kept.
+    ///
+    /// # Errors
+    /// If a party is lost, or transcript or ledger cannot be written.
     pub fn finish(&mut self) -> Result<(), NetworkError> {
-        self.ask(|step| FromCoordinator::Finish { step }, (None, 0))?;
-        self.transcript.take().map_or(Ok(()), Transcript::finish)?;
-        self.label_ledger.settle().map_err(LedgerError::from)?;
+        self.ask(Request::Finish, 0)?;
+        self.log.transcript.take().map_or(Ok(()), Transcript::finish)?;
+        self.log.label_ledger.settle().map_err(LedgerError::from)?;
         Ok(())
     }
 
     /// Tells every party that is still there why the run ends, so that nobody waits.
     pub fn give_up(mut self, why: &str) {
         // What is not given back counts.
-        let _ = self.label_ledger.settle();
-        let text = format!("the run has ended: {why}");
+        let _ = self.log.label_ledger.settle();
         let telling = async {
-            for Peer { outbound, mut inbound, .. } in self.peers {
-                let told = outbound.send(Ok(FromCoordinator::Refused { text: text.clone() }.into()));
-                let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
-                drop(outbound);
-                // Until the party has gone, or for a moment: the message must leave before the process does.
-                let going = async { while let Ok(Some(_)) = inbound.message().await {} };
-                let _ = tokio::time::timeout(Duration::from_secs(2), going).await;
+            for mut peer in self.peers {
+                refuse(&peer.stream, format!("the run has ended: {why}")).await;
+                // The message must leave before the process does.
+                peer.stream.close(GOING).await;
             }
         };
         self.driver.wait(telling);
     }
-}
-
-/// The codes of answers to a request for codes: the sessions let nothing else through.
-fn codes(answers: Vec<Answer>) -> Vec<PackedCodes> {
-    let codes = |answer| match answer {
-        Answer::Codes(codes) => Some(codes),
-        Answer::Done | Answer::Frozen(_) => None,
-    };
-    answers.into_iter().filter_map(codes).collect()
 }
 
 impl PartyBackend for NetworkedParties<'_> {
@@ -239,11 +256,10 @@ impl PartyBackend for NetworkedParties<'_> {
     type Error = NetworkError;
 
     fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
-        let answers = self.ask(|step| FromCoordinator::Encode { step, rows }, (Some(rows), count))?;
-        let codes = codes(answers);
+        let codes = self.ask_for_codes(Request::Encode(rows), count)?;
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
-        if let Some(transcript) = &mut self.transcript {
+        if let Some(transcript) = &mut self.log.transcript {
             transcript.codes((self.step, RecordedKind::of(rows)), &numbers, &self.parties, &codes)?;
         }
         if matches!(rows, RowSelection::Batch { .. }) {
@@ -254,36 +270,34 @@ impl PartyBackend for NetworkedParties<'_> {
     }
 
     fn encode_synthetic(&mut self, chunk: u32) -> Result<Vec<PackedCodes>, NetworkError> {
-        let answers =
-            self.ask(|step| FromCoordinator::EncodeSynthetic { step, chunk }, (None, CHUNK_ROWS))?;
-        Ok(codes(answers))
+        self.ask_for_codes(Request::EncodeSynthetic { chunk }, CHUNK_ROWS)
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
         let step = self.step;
-        self.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
+        self.log.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
         let batch = RowSelection::Batch { epoch: 0, batch: 0 };
-        for (index, gradient) in gradients.into_iter().enumerate() {
-            self.send(index, FromCoordinator::Gradient { step, gradient }, (Some(batch), 0))?;
+        for (peer, gradient) in self.peers.iter().zip(gradients) {
+            let gradient = FromCoordinator::Gradient { step, gradient };
+            let sent = self.driver.wait(peer.send(step, gradient, self.limit))?;
+            self.traffic.down(sent, Some(batch));
             self.driver.flush();
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, label: CheckpointLabel) -> Result<(), NetworkError> {
-        self.ask(|step| FromCoordinator::Checkpoint { step, label }, (None, 0)).map(drop)
-    }
-
-    fn restore(&mut self, label: CheckpointLabel) -> Result<(), NetworkError> {
-        self.ask(|step| FromCoordinator::Restore { step, label }, (None, 0)).map(drop)
+    fn carry_out(&mut self, command: Command) -> Result<(), NetworkError> {
+        self.ask(command.into(), 0).map(drop)
     }
 
     fn freeze(&mut self) -> Result<Vec<Digest>, NetworkError> {
-        let answers = self.ask(|step| FromCoordinator::Freeze { step }, (None, 0))?;
-        let digest = |answer| match answer {
-            Answer::Frozen(digest) => Some(digest),
-            Answer::Done | Answer::Codes(_) => None,
-        };
-        Ok(answers.into_iter().filter_map(digest).collect())
+        let mut digests = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(Request::Freeze, 0)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::Frozen(digest) = answer {
+                digests.push(digest);
+            }
+        }
+        Ok(digests)
     }
 }

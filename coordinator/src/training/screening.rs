@@ -1,8 +1,8 @@
-//! Screening of training records: those whose codes and labels do not go together are reported, weighed down or dropped.
+//! Screening of training records: records whose codes and labels do not go together are reported, weighed down or dropped.
 //!
-//! It acts after some epochs, on the codes that parties sent in the last of them anyway, and again before a fit on stored
-//! codes. No record is judged by detectors that it fitted ([`hashvfl_detectors::screen`]). What parties send does not
-//! depend on it; a record that weighs nothing gets a gradient of zeros.
+//! It acts after some epochs, on the codes that parties have sent in the last of them anyway, and again before the top model
+//! is refitted on stored codes. No record is judged by detectors that were fitted on it ([`hashvfl_detectors::screening`]).
+//! What parties send does not depend on it; a record of weight 0 gets a gradient of zeros.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -11,8 +11,8 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use hashvfl_core::{Part, Plan};
 use hashvfl_data::{csv_error, open_csv};
-use hashvfl_detectors::screen::{Action, Screened, Screening};
-use hashvfl_detectors::{Codes, DetectorError, GivenLabels, Labelled, label_p_values};
+use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
+use hashvfl_detectors::{Codes, DetectorError};
 use hashvfl_files::write_whole;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::ScreeningPoint;
@@ -29,9 +29,9 @@ pub struct ScreeningConfig {
     pub action: Action,
     /// It is flagged where its p-value is this or less.
     pub level: f64,
-    /// Folds: records of one are judged by what the others say.
+    /// The number of folds; the records of one fold are judged by detectors of the others.
     pub folds: usize,
-    /// Epochs after which the records are judged first.
+    /// Epochs after which the records are judged for the first time.
     pub after_epochs: u32,
 }
 
@@ -47,7 +47,7 @@ impl ScreeningConfig {
         Screening { action: self.action, level: self.level, folds: self.folds }
     }
 
-    /// Checks every range, for a run of so many epochs.
+    /// Checks every range for a run of so many epochs.
     pub fn check(&self, epochs: u32) -> anyhow::Result<()> {
         self.settings().check()?;
         ensure!(
@@ -58,13 +58,13 @@ impl ScreeningConfig {
         Ok(())
     }
 
-    /// Whether the cohort has records enough.
+    /// Checks that the cohort has records enough.
     pub fn check_records(&self, plan: &Plan) -> anyhow::Result<()> {
         self.settings().check_rows(plan.part(Part::CohortTrain).len()).context("[screening]")
     }
 }
 
-/// Judges training records and keeps what it found.
+/// Judges training records and keeps what it finds.
 pub struct Screener<'a> {
     config: &'a ScreeningConfig,
     labels: Labels,
@@ -84,7 +84,10 @@ impl<'a> Screener<'a> {
         Self { config, labels, seed, found: Vec::new() }
     }
 
-    /// The weights of `rows`, whose codes are the signs of `parts[party]` [rows, bits].
+    /// The weight of each of `rows`, from 0 to 1; the codes are the signs of `parts[party]` [rows, bits].
+    ///
+    /// # Errors
+    /// If there are too few records.
     pub fn judge(
         &mut self,
         at: ScreeningPoint,
@@ -93,11 +96,11 @@ impl<'a> Screener<'a> {
     ) -> Result<Vec<f32>, Box<dyn Error + Send + Sync>> {
         let settings = self.config.settings();
         let screened = settings.run::<DetectorError>(rows.len(), self.seed, |fold| {
-            let pick = |places: &[u32]| Picked::of(&self.labels, rows, parts, places);
-            let picked = [pick(&fold.fit)?, pick(&fold.scale)?, pick(&fold.calibrate)?, pick(&fold.judged)?];
-            let [fit, scale, calibrate, judged] = &picked;
-            let labelled = [fit.labelled()?, scale.labelled()?, calibrate.labelled()?, judged.labelled()?];
-            label_p_values(labelled.each_ref(), settings.level, self.seed)
+            let judged = Picked::of(&self.labels, rows, parts, &fold.judged)?;
+            let others =
+                fold.others.as_ref().try_map(|places| Picked::of(&self.labels, rows, parts, places))?;
+            let labelled = others.as_ref().try_map(Picked::labelled)?;
+            label_p_values(&labelled, &judged.labelled()?, settings.level, self.seed)
         })?;
         info!(flagged = screened.flagged, of = rows.len(), ?at, "training records screened");
         let weights = screened.weights.clone();
@@ -107,9 +110,10 @@ impl<'a> Screener<'a> {
 
     /// What was found, for the summary.
     pub fn summary(&self) -> Vec<summary::Screening> {
-        let of = |Found { at, rows, screened }: &Found| {
+        let mut summaries = Vec::with_capacity(self.found.len());
+        for Found { at, rows, screened } in &self.found {
             let weight = screened.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
-            summary::Screening {
+            summaries.push(summary::Screening {
                 after: match at {
                     ScreeningPoint::Epoch(epoch) => format!("epoch {epoch}"),
                     ScreeningPoint::Refit => "freeze".to_string(),
@@ -119,12 +123,12 @@ impl<'a> Screener<'a> {
                 judged: rows.len(),
                 flagged: screened.flagged,
                 weighted_fraction: weight / rows.len().max(1) as f64,
-            }
-        };
-        self.found.iter().map(of).collect()
+            });
+        }
+        summaries
     }
 
-    /// The flagged records of the last time, the strangest first, as CSV; `None` where none were judged.
+    /// The flagged records of the last time as CSV, the strangest first; `None` where no record was judged.
     pub fn table(&self, ids: &[String]) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(Found { rows, screened, .. }) = self.found.last() else { return Ok(None) };
         let mut flagged: Vec<usize> =
@@ -141,7 +145,7 @@ impl<'a> Screener<'a> {
     }
 }
 
-/// Removes the records `ids` from the table at `path`, where there is one.
+/// Removes the records `ids` from the table at `path`, if that exists.
 pub fn erase(path: &Path, ids: &HashSet<&str>) -> anyhow::Result<()> {
     if !path.exists() {
         return Ok(());
@@ -158,36 +162,38 @@ pub fn erase(path: &Path, ids: &HashSet<&str>) -> anyhow::Result<()> {
     Ok(write_whole(path, &kept.into_inner()?)?)
 }
 
-/// Some of the records.
+/// Some of the records, with their labels.
 struct Picked {
     codes: Codes,
-    classes: Vec<u32>,
-    values: Vec<f32>,
-    count: usize,
+    labels: Labels,
 }
 
 impl Picked {
     fn of(labels: &Labels, rows: &[u32], parts: &[Vec<f32>], places: &[u32]) -> Result<Self, DetectorError> {
-        let pick = |part: &Vec<f32>| -> Vec<f32> {
-            let bits = part.len() / rows.len().max(1);
-            places.iter().flat_map(|at| part[*at as usize * bits..][..bits].iter().copied()).collect()
-        };
-        let parts: Vec<Vec<f32>> = parts.iter().map(pick).collect();
+        let parts: Vec<Vec<f32>> = parts.iter().map(|part| pick(part, rows.len(), places)).collect();
         let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
         let codes = Codes::of_values(&parts, places.len())?;
         let numbers = places.iter().map(|at| rows[*at as usize] as usize);
-        let (classes, values, count) = match labels {
-            Labels::Classes { count, index } => (numbers.map(|row| index[row]).collect(), Vec::new(), *count),
-            Labels::Real(all) => (Vec::new(), numbers.map(|row| all[row]).collect(), 0),
+        let labels = match labels {
+            Labels::Classes { count, index } => {
+                Labels::Classes { count: *count, index: numbers.map(|row| index[row]).collect() }
+            }
+            Labels::Real(all) => Labels::Real(numbers.map(|row| all[row]).collect()),
         };
-        Ok(Self { codes, classes, values, count })
+        Ok(Self { codes, labels })
     }
 
     fn labelled(&self) -> Result<Labelled<'_>, DetectorError> {
-        let told = match self.count {
-            0 => GivenLabels::Values(&self.values),
-            count => GivenLabels::Classes { count, of: &self.classes },
+        let labels = match &self.labels {
+            Labels::Classes { count, index } => GivenLabels::Classes { count: *count, of: index },
+            Labels::Real(values) => GivenLabels::Values(values),
         };
-        Labelled::new(&self.codes, told)
+        Labelled::new(&self.codes, labels)
     }
+}
+
+/// The signs at `places` of `signs` [rows, bits].
+fn pick(signs: &[f32], rows: usize, places: &[u32]) -> Vec<f32> {
+    let bits = signs.len() / rows.max(1);
+    places.iter().flat_map(|at| signs[*at as usize * bits..][..bits].iter().copied()).collect()
 }

@@ -12,27 +12,27 @@ pub struct Traffic {
     pub up_bytes: u64,
     /// To parties, in all.
     pub down_bytes: u64,
-    /// Records times parties of all training batches.
+    /// Records of all training batches, counted once per party.
     pub training_records: u64,
     training_up_bytes: u64,
     training_down_bytes: u64,
 }
 
 impl Traffic {
-    /// Counts a message of `bytes` from a party that answers `rows`.
-    pub fn up(&mut self, bytes: usize, rows: Option<RowSelection>) {
+    /// Counts a message of `bytes` from a party, in answer to a request for these records, if it was for any.
+    pub fn up(&mut self, bytes: usize, selection: Option<RowSelection>) {
         let bytes = bytes as u64 + FRAME_BYTES;
         self.up_bytes += bytes;
-        if matches!(rows, Some(RowSelection::Batch { .. })) {
+        if is_training(selection) {
             self.training_up_bytes += bytes;
         }
     }
 
-    /// Counts a message of `bytes` to a party; `training` if it is about a training batch.
-    pub fn down(&mut self, bytes: usize, training: bool) {
+    /// Counts a message of `bytes` to a party that is about these records, if it is about any.
+    pub fn down(&mut self, bytes: usize, selection: Option<RowSelection>) {
         let bytes = bytes as u64 + FRAME_BYTES;
         self.down_bytes += bytes;
-        if training {
+        if is_training(selection) {
             self.training_down_bytes += bytes;
         }
     }
@@ -42,4 +42,8 @@ impl Traffic {
         let records = self.training_records.max(1) as f64;
         (self.training_up_bytes as f64 / records, self.training_down_bytes as f64 / records)
     }
+}
+
+fn is_training(selection: Option<RowSelection>) -> bool {
+    matches!(selection, Some(RowSelection::Batch { .. }))
 }

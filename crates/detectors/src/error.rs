@@ -5,7 +5,7 @@
 pub enum DetectorError {
     /// Codes of other lengths.
     #[error(
-        "the detectors were fitted on codes of {fitted:?} bits, one length a party, and these are of {found:?} bits: \
+        "the detectors were fitted on codes of {fitted:?} bits, one length per party, but these codes have {found:?} bits: \
          fit the detectors again on codes of this run"
     )]
     CodeLengths {
@@ -16,34 +16,36 @@ pub enum DetectorError {
     },
     /// Rows of another width.
     #[error(
-        "{what} of {found} values a row, the detector was fitted on {fitted}: fit it again on rows of this kind"
+        "{what} with {found} values per row, but the detector was fitted on {fitted}: fit it again on rows of this kind"
     )]
     Width {
-        /// What is too wide or narrow.
+        /// What is too wide or too narrow.
         what: &'static str,
-        /// Values a row, as fitted.
+        /// Values per row, as fitted.
         fitted: usize,
-        /// Values a row, as given.
+        /// Values per row, as given.
         found: usize,
     },
-    /// Parts of the rows that are of different numbers of records.
-    #[error("{what} of {found} rows beside {expected} rows of the rest")]
+    /// Parts of rows with different numbers of records.
+    #[error(
+        "{what} with {found} rows, but the other parts have {expected} rows: pass the same records to each"
+    )]
     Rows {
         /// What does not fit.
         what: &'static str,
-        /// Rows of the rest.
+        /// Rows of the other parts.
         expected: usize,
-        /// Rows of it.
+        /// Rows of this part.
         found: usize,
     },
-    /// A value that is no number.
+    /// A value that is infinite or not a number.
     #[error("{what}: a value is not finite; clean the values first")]
     NotFinite {
-        /// What holds it.
+        /// What holds the value.
         what: &'static str,
     },
     /// Too few normal rows.
-    #[error("{what} needs {needed} normal rows at least and got {found}")]
+    #[error("{what} needs at least {needed} normal rows and got {found}: provide more records")]
     TooFewRows {
         /// What is fitted.
         what: &'static str,
@@ -52,25 +54,26 @@ pub enum DetectorError {
         /// Rows given.
         found: usize,
     },
-    /// A calibration set on which no p-value can be as low as the level.
+    /// A calibration set in which no p-value can be as low as the level.
     #[error(
-        "{found} calibration rows{of} cannot tell a level of {level}: at least {needed} rows are needed, of normal \
-         records that fitted neither the models nor the detectors"
+        "{found} calibration rows{} cannot tell a level of {level}: at least {needed} rows are needed, of normal \
+         records on which neither models nor detectors were fitted",
+        if *per_class { " of any class" } else { "" }
     )]
     Level {
         /// The level asked for, after it was divided among what is combined.
         level: f64,
         /// Rows needed.
         needed: usize,
-        /// Rows given.
+        /// Rows given, of the largest class where classes are calibrated apart.
         found: usize,
-        /// " of class C", or nothing.
-        of: String,
+        /// Whether classes are calibrated apart.
+        per_class: bool,
     },
     /// A calibration part of a run that is too small for the level.
     #[error(
-        "detectors.level = {level} needs {needed} calibration records, and {found} of the {records} of \
-         run.calibration_fraction are left for that beside those that fit the detectors: raise the share to at least \
+        "detectors.level = {level} needs {needed} calibration records, and {found} of the {records} records of \
+         run.calibration_fraction remain for that beside those that fit the detectors: raise the fraction to at least \
          {of_all} records, or the level"
     )]
     Part {
@@ -85,16 +88,32 @@ pub enum DetectorError {
         /// Records that the part needs.
         of_all: usize,
     },
-    /// A level or share outside its range.
+    /// A run without a calibration part.
+    #[error(
+        "{what} needs run.calibration_fraction above 0: records on which detectors are fitted and calibrated"
+    )]
+    NoPart {
+        /// The setting that needs it.
+        what: &'static str,
+    },
+    /// Settings that name no detector.
+    #[error("kinds must name a detector, one or more of: {known}")]
+    NoKinds {
+        /// The detectors that there are.
+        known: String,
+    },
+    /// A level or fraction outside its range.
     #[error("{what} = {value}, expected a number above 0 and below 1")]
-    Share {
+    Fraction {
         /// The setting.
         what: &'static str,
         /// Its value.
         value: f64,
     },
     /// A class that nothing was fitted or calibrated for.
-    #[error("class {class} is unknown here: {known} classes were calibrated")]
+    #[error(
+        "class {class} is unknown: the detectors were fitted on {known} classes; fit them again on records of all classes"
+    )]
     Class {
         /// The class.
         class: u32,
@@ -111,16 +130,16 @@ pub enum DetectorError {
         /// The limit.
         limit: usize,
     },
-    /// Detectors without members.
+    /// Nothing to combine.
     #[error("no detector was chosen: name at least one")]
     Empty,
-    /// A file that is no file of detectors, or a damaged one.
+    /// A file that holds no detectors, or a damaged file.
     #[error("no detectors can be read: {0}; fit them again")]
     Format(String),
     /// A file of another version.
     #[error("a file of detectors of version {found}, this program reads version {expected}: fit them again")]
     Version {
-        /// The version this program writes.
+        /// The version that this program writes.
         expected: u32,
         /// The version of the file.
         found: u32,
@@ -128,9 +147,9 @@ pub enum DetectorError {
 }
 
 impl DetectorError {
-    /// Refuses what is no share.
-    pub(crate) fn share(what: &'static str, value: f64) -> Result<(), Self> {
-        if value > 0.0 && value < 1.0 { Ok(()) } else { Err(Self::Share { what, value }) }
+    /// Refuses a `value` that is not above 0 and below 1.
+    pub(crate) fn fraction(what: &'static str, value: f64) -> Result<(), Self> {
+        if value > 0.0 && value < 1.0 { Ok(()) } else { Err(Self::Fraction { what, value }) }
     }
 
     /// Refuses fewer than `needed` rows.
@@ -138,13 +157,31 @@ impl DetectorError {
         if found >= needed { Ok(()) } else { Err(Self::TooFewRows { what, needed, found }) }
     }
 
+    /// Refuses a part with other than `expected` rows.
+    pub(crate) fn same_rows(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
+        if found == expected { Ok(()) } else { Err(Self::Rows { what, expected, found }) }
+    }
+
     /// Refuses rows of another width than `fitted`.
     pub(crate) fn width(what: &'static str, fitted: usize, found: usize) -> Result<(), Self> {
         if fitted == found { Ok(()) } else { Err(Self::Width { what, fitted, found }) }
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Refuses a size above `limit`.
+    pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Self> {
+        if found <= limit { Ok(()) } else { Err(Self::Limit { what, found, limit }) }
+    }
+
+    /// Refuses codes of other lengths than `fitted`.
+    pub(crate) fn code_lengths(fitted: &[usize], found: &[usize]) -> Result<(), Self> {
+        if fitted == found {
+            return Ok(());
+        }
+        Err(Self::CodeLengths { fitted: fitted.to_vec(), found: found.to_vec() })
+    }
+
+    /// Refuses stored fields that contradict each other.
     pub(crate) fn stored(fits: bool, what: &str) -> Result<(), Self> {
-        if fits { Ok(()) } else { Err(Self::Format(format!("{what} does not fit together"))) }
+        if fits { Ok(()) } else { Err(Self::Format(format!("the parts of {what} contradict each other"))) }
     }
 }

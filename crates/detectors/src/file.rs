@@ -1,6 +1,6 @@
-//! Detectors in a file of the state folder: a first line with the version, JSON, a digest of both.
+//! Fitted detectors in a file of the state folder: a first line with the version, JSON, and a digest of both.
 //!
-//! What is read back is checked part by part, so that a file changed on purpose cannot make scoring panic.
+//! What is read is checked part by part, so that a file that somebody changed on purpose cannot make scoring panic.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,46 +11,27 @@ use hashvfl_files::write_whole;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::calibration::panel::Calibrated;
-use crate::codes::batch::References;
-use crate::coordinator::CoordinatorDetector;
 use crate::error::DetectorError;
 use crate::limits::MAX_FILE_BYTES;
-use crate::party::PartyDetector;
 
 /// The version that is written.
 const VERSION: u32 = 2;
 const MAGIC: &str = "hashvfl detectors ";
 
-/// What a file can hold.
-pub trait Stored: Serialize + DeserializeOwned {
-    /// Refuses parts that do not fit together.
-    fn check_parts(&self) -> Result<(), DetectorError>;
-}
-
-impl Stored for Calibrated<CoordinatorDetector> {
-    fn check_parts(&self) -> Result<(), DetectorError> {
-        self.check(CoordinatorDetector::check)
-    }
-}
-
-impl Stored for Calibrated<PartyDetector> {
-    fn check_parts(&self) -> Result<(), DetectorError> {
-        self.check(PartyDetector::check)
-    }
-}
-
-impl Stored for References {
-    fn check_parts(&self) -> Result<(), DetectorError> {
-        self.check()
-    }
+/// What can be checked once it was read from a file.
+pub trait Checked {
+    /// Checks fields that were read from a file.
+    ///
+    /// # Errors
+    /// If they contradict each other or exceed a limit.
+    fn check(&self) -> Result<(), DetectorError>;
 }
 
 /// The bytes of a file that holds `detectors`.
 ///
 /// # Errors
-/// If they are more than a file may hold.
-pub fn to_bytes<T: Stored>(detectors: &T) -> Result<Vec<u8>, DetectorError> {
+/// If they are longer than a file may be.
+pub fn to_bytes<T: Serialize>(detectors: &T) -> Result<Vec<u8>, DetectorError> {
     let mut bytes = format!("{MAGIC}{VERSION}\n").into_bytes();
     serde_json::to_writer(&mut bytes, detectors).map_err(|error| DetectorError::Format(error.to_string()))?;
     bytes.extend(Digest::of(&bytes).0);
@@ -61,50 +42,51 @@ pub fn to_bytes<T: Stored>(detectors: &T) -> Result<Vec<u8>, DetectorError> {
 /// Reads [`to_bytes`].
 ///
 /// # Errors
-/// If they are damaged, of another version, or no detectors of this kind.
-pub fn from_bytes<T: Stored>(bytes: &[u8]) -> Result<T, DetectorError> {
+/// If they are damaged, have another version, or hold no detectors of this kind.
+pub fn from_bytes<T: DeserializeOwned + Checked>(bytes: &[u8]) -> Result<T, DetectorError> {
     check_size(bytes.len() as u64)?;
-    let damaged = |reason: &str| DetectorError::Format(reason.to_string());
     let line = bytes
         .iter()
         .take(64)
         .position(|byte| *byte == b'\n')
-        .ok_or_else(|| damaged("the first line is not there"))?;
+        .ok_or_else(|| damaged("it has no first line"))?;
     let version =
         std::str::from_utf8(&bytes[..line]).ok().and_then(|line| line.strip_prefix(MAGIC)?.parse().ok());
-    let found: u32 = version.ok_or_else(|| damaged("it is another file"))?;
+    let found: u32 = version.ok_or_else(|| damaged("its first line is not that of a file of detectors"))?;
     if found != VERSION {
         return Err(DetectorError::Version { expected: VERSION, found });
     }
     let (content, digest) = bytes.split_last_chunk::<32>().ok_or_else(|| damaged("it is cut off"))?;
     if Digest::of(content).0 != *digest {
-        return Err(damaged("the file is cut off or damaged"));
+        return Err(damaged("it is cut off or damaged"));
     }
     let json = content.get(line + 1..).ok_or_else(|| damaged("it is cut off"))?;
-    // serde's messages may quote a value: only where it went wrong is told.
-    let told = |error: serde_json::Error| {
-        DetectorError::Format(format!("the file's content ends or errs at column {}", error.column()))
-    };
-    let detectors: T = serde_json::from_slice(json).map_err(told)?;
-    detectors.check_parts()?;
+    // serde's messages may quote a value, so only the place is told.
+    let detectors: T = serde_json::from_slice(json)
+        .map_err(|error| damaged(&format!("its content is wrong at column {}", error.column())))?;
+    detectors.check()?;
     Ok(detectors)
 }
 
-/// Writes a file, whole or not at all, readable by its owner alone.
+fn damaged(reason: &str) -> DetectorError {
+    DetectorError::Format(reason.to_string())
+}
+
+/// Writes a file, whole or not at all, that its owner alone can read.
 ///
 /// # Errors
 /// If it is too large or cannot be written.
-pub fn write<T: Stored>(path: &Path, detectors: &T) -> Result<(), DetectorError> {
+pub fn write<T: Serialize>(path: &Path, detectors: &T) -> Result<(), DetectorError> {
     write_whole(path, &to_bytes(detectors)?).map_err(|error| DetectorError::Format(error.to_string()))
 }
 
 /// Reads a file.
 ///
 /// # Errors
-/// If it cannot be read, is too large, damaged, of another version, or no detectors of this kind.
-pub fn read<T: Stored>(path: &Path) -> Result<T, DetectorError> {
+/// If it cannot be read, is too large or damaged, has another version, or holds no detectors of this kind.
+pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<T, DetectorError> {
     from_bytes(&read_bytes(path)?).map_err(|error| match error {
-        DetectorError::Format(reason) => DetectorError::Format(format!("{}: {reason}", path.display())),
+        DetectorError::Format(reason) => damaged(&format!("{}: {reason}", path.display())),
         other => other,
     })
 }
@@ -114,12 +96,13 @@ pub fn read<T: Stored>(path: &Path) -> Result<T, DetectorError> {
 /// # Errors
 /// If it cannot be read.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DetectorError> {
-    let cannot =
-        |error: std::io::Error| DetectorError::Format(format!("cannot read {}: {error}", path.display()));
+    read_limited(path).map_err(|error| damaged(&format!("cannot read {}: {error}", path.display())))
+}
+
+/// The first bytes of a file: one more than the limit tells that it is too large, whatever length it is said to have.
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte beyond the limit tells that there is more, whatever the file's length was said to be.
-    let file = File::open(path).map_err(cannot)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

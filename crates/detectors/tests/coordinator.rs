@@ -3,8 +3,8 @@
 use hashvfl_core::random::stream;
 use hashvfl_detectors::calibration::conformal::flags_interval;
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, CoordinatorRows, DetectorError,
-    FitExtras, Panel, Score, Values,
+    Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, CoordinatorNormal, CoordinatorRows,
+    DetectorError, DetectorKind, Input, Panel, Score, Values, file,
 };
 use rand::Rng;
 
@@ -49,7 +49,7 @@ impl OwnedRows {
 
 fn calibrated(calibration: &OwnedRows) -> Calibrated<CoordinatorDetector> {
     let (normal, scale) = (OwnedRows::draw(1000, false, 1), OwnedRows::draw(300, false, 2));
-    let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen(), FitExtras::default(), 0).unwrap();
+    let fit = |kind: &CoordinatorKind| kind.fit(&normal.seen().into(), 0).unwrap();
     let detectors = CoordinatorKind::ALL.iter().map(fit).collect();
     let panel = Panel::new(detectors, Combination::Bonferroni, &scale.seen()).unwrap();
     Calibrated::new(panel, &scale.seen(), &calibration.seen(), None).unwrap()
@@ -76,14 +76,34 @@ fn codes_of_other_lengths_are_refused_by_all_that_look_at_codes() {
     let error = found.judge(&seen, None, 0.05, None).unwrap_err();
     assert_eq!(error, DetectorError::CodeLengths { fitted: vec![12, 12], found: vec![16] });
     for detector in found.panel().detectors() {
-        let features_only = matches!(detector.kind(), CoordinatorKind::Mahalanobis | CoordinatorKind::Pca);
+        let features_only = detector.kind().needs().input == Input::Features;
         assert_eq!(detector.score(&seen).is_ok(), features_only, "{}", detector.kind().name());
     }
 }
 
 #[test]
+fn a_file_names_detectors_by_their_first_words() {
+    let found = calibrated(&OwnedRows::draw(200, false, 3));
+    let text = String::from_utf8_lossy(&file::to_bytes(&found).unwrap()).into_owned();
+    let tags = ["distance", "disagreement", "rarity", "neighbours", "gaussians", "components", "mismatch"];
+    assert_eq!(text.matches("\"detector\":{\"kind\":\"").count(), CoordinatorKind::ALL.len());
+    for (tag, kind) in tags.into_iter().zip(CoordinatorKind::ALL) {
+        assert!(text.contains(&format!("\"detector\":{{\"kind\":\"{tag}\",")), "{}", kind.name());
+    }
+}
+
+#[test]
+fn settings_name_each_detector() {
+    for kind in CoordinatorKind::ALL {
+        let name = format!("\"{}\"", kind.name());
+        assert_eq!(serde_json::from_str::<CoordinatorKind>(&name).unwrap(), *kind);
+    }
+    let error = serde_json::from_str::<CoordinatorKind>("\"rarity\"").unwrap_err().to_string();
+    assert!(error.starts_with("unknown variant `rarity`, expected one of `hamming-distance`"), "{error}");
+}
+
+#[test]
 fn a_file_gives_the_same_judgement() {
-    use hashvfl_detectors::file;
     let found = calibrated(&OwnedRows::draw(200, false, 3));
     let back: Calibrated<CoordinatorDetector> = file::from_bytes(&file::to_bytes(&found).unwrap()).unwrap();
     let rows = OwnedRows::draw(50, true, 8);
@@ -108,8 +128,8 @@ fn codes_of_drawn_inputs_tell_what_is_common_but_strange() {
     let features = Values::new("features", &features, FEATURES).unwrap();
     let seen = CoordinatorRows::new(&normal, &[0; 2000], features).unwrap();
     let difference = |synthetic: Option<&Codes>| {
-        let beside = FitExtras { synthetic, ..FitExtras::default() };
-        let scores = CoordinatorKind::DensityRatio.fit(&seen, beside, 0).unwrap().score(&seen).unwrap();
+        let fitted_on = CoordinatorNormal { synthetic, ..seen.into() };
+        let scores = CoordinatorKind::DensityRatio.fit(&fitted_on, 0).unwrap().score(&seen).unwrap();
         let mean = |of: usize| scores.iter().skip(of).step_by(2).sum::<f64>() / 1000.0;
         mean(0) - mean(1)
     };
@@ -119,10 +139,7 @@ fn codes_of_drawn_inputs_tell_what_is_common_but_strange() {
     assert!((with - (47.0_f64 / 29.0).ln()).abs() < 0.15, "{with}");
     assert!(difference(None).abs() < 0.15);
     let other = Codes::of_values(&[&[1.0; 16]], 1).unwrap();
-    let wrong = CoordinatorKind::DensityRatio.fit(
-        &seen,
-        FitExtras { synthetic: Some(&other), ..FitExtras::default() },
-        0,
-    );
+    let wrong =
+        CoordinatorKind::DensityRatio.fit(&CoordinatorNormal { synthetic: Some(&other), ..seen.into() }, 0);
     assert!(matches!(wrong.err(), Some(DetectorError::CodeLengths { .. })));
 }

@@ -1,8 +1,11 @@
 //! Each bit of small files of detectors and references flipped in turn: it is refused.
 
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, Panel, PartyDetector, PartyKind, PartyRows, References, Values, file,
+    Calibrated, Codes, Combination, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, References,
+    Values, file,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 const WIDTH: usize = 2;
 
@@ -11,7 +14,7 @@ fn rows(count: usize) -> Vec<f32> {
     (0..count * WIDTH).map(|at| (at * at % 5 % 3) as f32).collect()
 }
 
-fn each_bit_is_found<T: file::Stored>(stored: &T) {
+fn each_bit_is_found<T: Serialize + DeserializeOwned + file::Checked>(stored: &T) {
     let whole = file::to_bytes(stored).unwrap();
     assert!(whole.len() < 10_000, "{} bytes take too long", whole.len());
     assert!(file::from_bytes::<T>(&whole).is_ok());

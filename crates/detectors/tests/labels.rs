@@ -1,8 +1,8 @@
 //! Records whose label does not go with their codes are found, by detectors that were fitted on other records.
 
 use hashvfl_core::random::stream;
-use hashvfl_detectors::screen::{Action, Screened, Screening};
-use hashvfl_detectors::{Codes, DetectorError, GivenLabels, Labelled, label_p_values};
+use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
+use hashvfl_detectors::{Codes, DetectorError, Split};
 use rand::Rng;
 
 const ROWS: usize = 600;
@@ -29,21 +29,38 @@ fn picked<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
 fn screen(codes: &[Vec<f32>; 2], classes: Option<&[u32]>, values: &[f32]) -> Screened {
     let screening = Screening { action: Action::Drop, level: 0.05, folds: 4 };
     let judged = screening.run::<DetectorError>(ROWS, 3, |fold| {
-        let parts = [&fold.fit, &fold.scale, &fold.calibrate, &fold.judged].map(|rows| {
-            let codes = codes.each_ref().map(|part| picked(part, BITS, rows));
-            let codes = Codes::of_values(&[&codes[0], &codes[1]], rows.len()).unwrap();
-            (codes, classes.map(|classes| picked(classes, 1, rows)), picked(values, 1, rows))
-        });
-        let labelled = parts.each_ref().map(|(codes, classes, values)| {
-            let told = match classes {
-                Some(of) => GivenLabels::Classes { count: 3, of },
-                None => GivenLabels::Values(values),
-            };
-            Labelled::new(codes, told).unwrap()
-        });
-        label_p_values(labelled.each_ref(), screening.level, 3)
+        let judged = Picked::new(codes, classes, values, &fold.judged);
+        let others = fold.others.as_ref().map(|rows| Picked::new(codes, classes, values, rows));
+        let others: Split<Labelled<'_>> = others.as_ref().map(Picked::labelled);
+        label_p_values(&others, &judged.labelled(), screening.level, 3)
     });
     judged.unwrap()
+}
+
+/// Some records with their labels: classes, or else values.
+struct Picked {
+    codes: Codes,
+    classes: Option<Vec<u32>>,
+    values: Vec<f32>,
+}
+
+impl Picked {
+    fn new(codes: &[Vec<f32>; 2], classes: Option<&[u32]>, values: &[f32], rows: &[u32]) -> Self {
+        let codes = codes.each_ref().map(|part| picked(part, BITS, rows));
+        Self {
+            codes: Codes::of_values(&[&codes[0], &codes[1]], rows.len()).unwrap(),
+            classes: classes.map(|classes| picked(classes, 1, rows)),
+            values: picked(values, 1, rows),
+        }
+    }
+
+    fn labelled(&self) -> Labelled<'_> {
+        let labels = match &self.classes {
+            Some(of) => GivenLabels::Classes { count: 3, of },
+            None => GivenLabels::Values(&self.values),
+        };
+        Labelled::new(&self.codes, labels).unwrap()
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use hashvfl_core::normal::normal_score;
 use hashvfl_core::random::stream;
 use hashvfl_detectors::{
-    Calibrated, Combination, DetectorError, Panel, PartyDetector, PartyKind, PartyRows, Score, Values, file,
+    Calibrated, Combination, DetectorError, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, Score,
+    Values, file,
 };
 use rand::Rng;
 
@@ -44,8 +45,11 @@ fn strange_rows_score_higher() {
         let error = detector.score(&PartyRows::new(narrow, narrow).unwrap()).unwrap_err();
         assert!(matches!(error, DetectorError::Width { fitted: WIDTH, found: 7, .. }), "{error}");
     }
-    let few = PartyKind::Autoencoder.fit(&local(&train[..WIDTH * 10]), 0).err();
-    assert!(matches!(few, Some(DetectorError::TooFewRows { found: 10, .. })));
+    for kind in PartyKind::ALL {
+        let few = kind.fit(&local(&train[..WIDTH * 10]), 0).err();
+        let needed = kind.needs().rows;
+        assert_eq!(few, Some(DetectorError::TooFewRows { what: kind.name(), needed, found: 10 }));
+    }
 }
 
 #[test]

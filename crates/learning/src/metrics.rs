@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Area under the ROC curve of `scores` for `positive`; ties count half. 0.5 where one class is absent.
-pub fn auc(scores: &[f32], positive: &[bool]) -> f64 {
+/// The area under the ROC curve of `scores` for `positive`, 0 to 1: how often a positive record scores above a negative one,
+/// ties counted half (Hanley and McNeil 1982). 0.5 where one class is absent.
+pub fn auc<S: Copy + PartialEq + Into<f64>>(scores: &[S], positive: &[bool]) -> f64 {
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+    order.sort_unstable_by(|a, b| scores[*a].into().total_cmp(&scores[*b].into()));
     let positives = positive.iter().filter(|p| **p).count() as f64;
     let negatives = scores.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {

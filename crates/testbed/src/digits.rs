@@ -19,6 +19,11 @@ pub struct Digits {
 }
 
 impl Digits {
+    /// The number of classes.
+    pub const CLASSES: usize = 10;
+    /// Channels, height and width of a half.
+    pub const HALF_SHAPE: [usize; 3] = [1, SIDE, HALF];
+
     /// Loads the data that comes with the crate.
     pub fn load() -> Self {
         let digits = digits::load_dataset();
@@ -37,9 +42,14 @@ impl Digits {
         self.classes.len()
     }
 
+    /// The class of each record.
+    pub fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
     /// The labels, for baselines.
     pub fn labels(&self) -> Labels {
-        Labels::Classes { count: 10, index: self.classes.clone() }
+        Labels::Classes { count: Self::CLASSES, index: self.classes.clone() }
     }
 
     /// A party's table as CSV.

@@ -2,30 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Relay, RelayError, Spool, align};
 use hashvfl_core::PartyName;
-use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::alignment_client::AlignmentClient;
-use hashvfl_proto::v1::{HolderMessage, RelayMessage};
+use hashvfl_transport::StreamError;
+use hashvfl_transport::dial::{AlignmentStream, DialError};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
-use crate::training::connect;
+use crate::connection::dialer;
 
-/// Messages to the relay that may wait.
-const OUTBOUND_MESSAGES: usize = 16;
 /// Longest wait until the relay has taken what was said last.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Pause before the relay is dialled again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Aligns, or goes on with it.
 pub fn run(config: &PartyConfig) -> anyhow::Result<()> {
@@ -55,8 +50,7 @@ struct RelayConnection<'a> {
     config: &'a PartyConfig,
     alignment: &'a AlignmentConfig,
     runtime: &'a Runtime,
-    outbound: mpsc::Sender<HolderMessage>,
-    inbound: Streaming<RelayMessage>,
+    stream: AlignmentStream,
     /// Holders that were there when the connection broke, and have to be reported as gone.
     lost: Vec<PartyName>,
 }
@@ -67,8 +61,8 @@ impl<'a> RelayConnection<'a> {
         alignment: &'a AlignmentConfig,
         runtime: &'a Runtime,
     ) -> anyhow::Result<Self> {
-        let (outbound, inbound) = runtime.block_on(dial(config, alignment))?;
-        Ok(Self { config, alignment, runtime, outbound, inbound, lost: Vec::new() })
+        let stream = runtime.block_on(dial(config, alignment))?;
+        Ok(Self { config, alignment, runtime, stream, lost: Vec::new() })
     }
 
     /// Dials again after the relay has gone.
@@ -78,15 +72,15 @@ impl<'a> RelayConnection<'a> {
         let limit = Duration::from_secs(self.config.timeouts.connect_s);
         loop {
             match self.runtime.block_on(dial(self.config, self.alignment)) {
-                Ok((outbound, inbound)) => {
-                    (self.outbound, self.inbound) = (outbound, inbound);
+                Ok(stream) => {
+                    self.stream = stream;
                     let others =
                         self.alignment.settings.holders.iter().filter(|name| **name != self.config.name);
                     self.lost = others.cloned().collect();
                     return Ok(());
                 }
-                Err(error) if began.elapsed() >= limit => return Err(RelayError(format!("{error:#}"))),
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+                Err(error) if began.elapsed() >= limit => return Err(RelayError(error.to_string())),
+                Err(_) => std::thread::sleep(PAUSE),
             }
         }
     }
@@ -94,36 +88,43 @@ impl<'a> RelayConnection<'a> {
 
 impl Relay for RelayConnection<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
-        if let Some(name) = self.lost.pop() {
-            return Ok(Some(Event::Left(name)));
-        }
-        let inbound = &mut self.inbound;
-        let received = self.runtime.block_on(async { tokio::time::timeout(wait, inbound.message()).await });
-        let message = match received {
-            Err(_) => return Ok(None),
-            Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => {
-                self.reopen("the relay closed the stream")?;
-                return self.receive(wait);
+        loop {
+            if let Some(name) = self.lost.pop() {
+                return Ok(Some(Event::Left(name)));
             }
-            Ok(Err(status)) => {
-                self.reopen(&describe(&status))?;
-                return self.receive(wait);
-            }
-        };
-        match FromRelay::try_from(message).map_err(|error| RelayError(format!("the relay: {error}")))? {
-            FromRelay::Envelope(envelope) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
-            FromRelay::Presence { holder, here: true } => Ok(Some(Event::Arrived(holder))),
-            FromRelay::Presence { holder, here: false } => Ok(Some(Event::Left(holder))),
-            FromRelay::Refused { text } => Err(RelayError(format!("the relay refuses: {text}"))),
+            let received = self.runtime.block_on(self.stream.next_within(wait));
+            let message = match received {
+                Ok(received) => received.message,
+                Err(StreamError::TimedOut(_)) => return Ok(None),
+                Err(StreamError::Closed) => {
+                    self.reopen("the relay closed the stream")?;
+                    continue;
+                }
+                Err(StreamError::Broken(reason)) => {
+                    self.reopen(&reason)?;
+                    continue;
+                }
+                Err(StreamError::Unusable(error)) => return Err(RelayError(format!("the relay: {error}"))),
+            };
+            return match message {
+                FromRelay::Envelope(envelope) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
+                FromRelay::Presence { holder, here: true } => Ok(Some(Event::Arrived(holder))),
+                FromRelay::Presence { holder, here: false } => Ok(Some(Event::Left(holder))),
+                FromRelay::Refused { text } => Err(RelayError(format!("the relay refuses: {text}"))),
+            };
         }
     }
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         let message = FromHolder::Envelope(Envelope { holder: to.clone(), sealed: frame });
-        // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
-        let _ = self.runtime.block_on(self.outbound.send(message.into()));
-        Ok(())
+        let limit_s = self.config.timeouts.step_s;
+        match self.runtime.block_on(self.stream.send(message, Duration::from_secs(limit_s))) {
+            Err(StreamError::TimedOut(_)) => Err(RelayError(format!(
+                "the relay took no frame for {limit_s} s (timeouts.step_s): is it overloaded, or the network broken?"
+            ))),
+            // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -131,22 +132,11 @@ impl Relay for RelayConnection<'_> {
 // end of this one.
 impl Drop for RelayConnection<'_> {
     fn drop(&mut self) {
-        self.outbound = mpsc::channel(1).0;
-        let inbound = &mut self.inbound;
-        let heard = async { while let Ok(Some(_)) = inbound.message().await {} };
-        let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL, heard).await });
+        self.runtime.block_on(self.stream.close(FAREWELL));
     }
 }
 
-async fn dial(
-    config: &PartyConfig,
-    alignment: &AlignmentConfig,
-) -> anyhow::Result<(mpsc::Sender<HolderMessage>, Streaming<RelayMessage>)> {
-    let channel = connect(config).await?;
-    let limit = MAX_SEALED_BYTES + 1024;
-    let mut client =
-        AlignmentClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
-    let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
+async fn dial(config: &PartyConfig, alignment: &AlignmentConfig) -> Result<AlignmentStream, DialError> {
     let settings = alignment.settings.to_settings();
     let enrol = FromHolder::Enrol {
         protocol: PROTOCOL_VERSION,
@@ -154,10 +144,5 @@ async fn dial(
         settings_digest: settings.digest(),
         settings,
     };
-    outbound.send(enrol.into()).await.context("the stream to the relay")?;
-    let opened = client.exchange(ReceiverStream::new(messages)).await;
-    Ok((
-        outbound,
-        opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner(),
-    ))
+    dialer(config).alignment(enrol).await
 }

@@ -1,5 +1,5 @@
-//! `party serve`: codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
-//! told to stop. A coordinator that goes away is dialled again.
+//! `party serve`: sends codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
+//! told to stop. If the coordinator goes away, the party dials again.
 
 pub(crate) mod revision;
 
@@ -7,35 +7,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_core::codes::randomised_response::Place;
-use hashvfl_core::limits::{CODES_ROWS, MAX_MESSAGE_BYTES};
+use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
     FromServingParty, Serving, ServingPartyError, ServingPartySession, ServingWork, ToServingParty, granted,
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_ledger::Refused;
-use hashvfl_proto::status::describe;
-use hashvfl_proto::stop::Stop;
-use hashvfl_proto::v1::inference_client::InferenceClient;
-use hashvfl_proto::v1::{ServerMessage, ServerRequest};
+use hashvfl_transport::StreamError;
+use hashvfl_transport::dial::{DialError, ServingStream};
+use hashvfl_transport::stop::Stop;
 use rand::TryRng;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
 use tracing::{debug, info, info_span, warn};
 
 use crate::answer::Answer;
 use crate::config::PartyConfig;
+use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
 use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
-use crate::training::{connect, hello, limited};
+use crate::training::waited;
 
-/// Messages that may wait for the network.
-const OUTBOUND_MESSAGES: usize = 8;
+/// Longest wait until the coordinator has heard why this party leaves.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Pause before the coordinator is dialled again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a stream ended.
 enum Ended {
@@ -46,6 +45,9 @@ enum Ended {
 }
 
 /// Serves until it is stopped.
+///
+/// # Errors
+/// If model, columns or policy do not allow it, or the coordinator refuses or breaks the protocol.
 pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
@@ -55,46 +57,47 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
-    ensure!(
-        prepared.noted.faulty.is_empty() || config.run.randomised_response.is_none(),
-        "{} of {} records have a cell that is missing, new or no value of its column: with randomised response, which records \
-         these are must not be told by refusing them; correct them, or set missing = \"fill\" and unseen = \"accept\"",
-        prepared.noted.faulty.len(),
-        prepared.ids.len()
-    );
-    if !prepared.noted.faulty.is_empty() {
-        warn!(
-            "{} of {} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
-             them, or set missing = \"fill\" and unseen = \"accept\"",
-            prepared.noted.faulty.len(),
-            prepared.ids.len()
-        );
-    }
+    check_faulty(config, &prepared)?;
     if let Some(scorer) = &scorer {
-        info!("with each code leave {} bits of this party's detectors", scorer.grid().bits());
+        info!("each code leaves with {} bits of this party's detectors", scorer.grid().bits());
     }
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stop = runtime.block_on(async { Stop::listen() });
     let mut process = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut process).context("cannot draw from the operating system")?;
-    let served = Served::default();
-    let mut server =
-        Server { config, prepared, scorer, releases, encoder, revision, stop, process, answered: 0, served };
-    let ended = loop {
-        match server.stream(&runtime) {
-            Ok(Ended::Stopped) => break Ok(()),
-            Ok(Ended::Lost(reason)) => {
-                warn!("{reason}: dialling {} again", config.coordinator);
-                // Digests of what was sent outlast this process, should it die while it waits.
-                server.releases.settle()?;
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            Err(error) => break Err(error),
-        }
+    let mut server = Server {
+        config,
+        prepared,
+        scorer,
+        releases,
+        encoder,
+        revision,
+        process,
+        answered: 0,
+        served: Served::default(),
     };
+    let ended = server.serve_until_stopped(&runtime, &stop);
     server.releases.settle()?;
     ended
+}
+
+/// Whether records with unusable cells can be served, and refused.
+fn check_faulty(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> {
+    let (faulty, records) = (prepared.noted.faulty.len(), prepared.ids.len());
+    if faulty == 0 {
+        return Ok(());
+    }
+    ensure!(
+        config.run.randomised_response.is_none(),
+        "{faulty} of {records} records have a cell that is missing, new or no value of its column: with randomised response, which records \
+         these are must not be told by refusing them; correct them, or set missing = \"fill\" and unseen = \"accept\""
+    );
+    warn!(
+        "{faulty} of {records} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
+         them, or set missing = \"fill\" and unseen = \"accept\""
+    );
+    Ok(())
 }
 
 struct Server<'a> {
@@ -104,8 +107,7 @@ struct Server<'a> {
     releases: Releases,
     encoder: Digest,
     revision: Digest,
-    stop: Stop,
-    /// Drawn anew by each process: its draws of flips are none of another's.
+    /// Drawn anew by each process, so that no two processes flip bits alike.
     process: [u8; 32],
     /// Answers so far, over all streams.
     answered: u64,
@@ -140,45 +142,49 @@ struct Refusal {
 }
 
 impl Server<'_> {
+    /// Stream after stream, since a coordinator that goes away may come back.
+    fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
+        loop {
+            match self.serve_stream(runtime, stop.clone())? {
+                Ended::Stopped => return Ok(()),
+                Ended::Lost(reason) => {
+                    warn!("{reason}: dialling {} again", self.config.coordinator);
+                    // Digests of what was sent outlast this process, should it die while it waits.
+                    self.releases.settle()?;
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
     /// One stream from its handshake to its end.
-    fn stream(&mut self, runtime: &Runtime) -> anyhow::Result<Ended> {
-        let mut stop = self.stop.clone();
+    fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
+        let dialer = dialer(self.config);
         let dialled = runtime.block_on(async {
             tokio::select! {
-                channel = connect(self.config) => channel.map(Some),
-                () = stop.stopped() => Ok(None),
+                stream = dialer.serving(FromServingParty::Hello(hello(self.config))) => Some(stream),
+                () = stop.stopped() => None,
             }
         });
-        let Some(channel) = dialled? else { return Ok(Ended::Stopped) };
-        let (outbound, messages) = mpsc::channel::<ServerMessage>(OUTBOUND_MESSAGES);
-        let mut connection =
-            ServingConnection { runtime, outbound, limit_s: self.config.timeouts.step_s, stop };
-        connection.send(FromServingParty::Hello(hello(self.config)))?;
-        let mut client = InferenceClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let opening = client.serve(ReceiverStream::new(messages));
-        let limit_s = self.config.timeouts.connect_s;
-        let opened = runtime.block_on(limited(limit_s, "the coordinator to answer", opening))?;
-        let mut inbound = match opened {
-            Ok(response) => response.into_inner(),
-            Err(status) if status.code() == Code::Unimplemented => {
-                bail!("{} does not serve predictions: is it `coordinator serve`?", self.config.coordinator)
+        let stream = match dialled {
+            Some(Ok(stream)) => stream,
+            Some(Err(DialError::Broken { reason, .. })) => return Ok(Ended::Lost(reason)),
+            Some(Err(DialError::NoSuchService { address, .. })) => {
+                bail!("{address} does not serve predictions: is it `coordinator serve`?")
             }
-            Err(status) => return Ok(Ended::Lost(describe(&status))),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Ok(Ended::Stopped),
         };
+        let mut connection =
+            ServingConnection { runtime, stream, limit_s: self.config.timeouts.step_s, stop };
         let mut session = ServingPartySession::new(self.prepared.ids.len());
-        let ended = self.answer(&mut session, &mut inbound, &mut connection);
-        let refused =
-            |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ServingPartyError::Refused(_)));
+        let ended = self.answer(&mut session, &mut connection);
         if let Err(error) = ended.as_ref()
-            && !refused(error)
+            && !matches!(error.downcast_ref(), Some(ServingPartyError::Refused(_)))
         {
             // The coordinator is told why; it may be gone, though.
             let _ = connection.send(FromServingParty::Failed { text: format!("{error:#}") });
-            drop(connection);
-            let ending = async { while let Ok(Some(_)) = inbound.message().await {} };
-            let _ = runtime.block_on(limited(2, "the coordinator to close the stream", ending));
+            runtime.block_on(connection.stream.close(FAREWELL));
         }
         ended
     }
@@ -186,14 +192,11 @@ impl Server<'_> {
     fn answer(
         &mut self,
         session: &mut ServingPartySession,
-        inbound: &mut Streaming<ServerRequest>,
-        connection: &mut ServingConnection,
+        connection: &mut ServingConnection<'_>,
     ) -> anyhow::Result<Ended> {
         loop {
-            let message = match connection.receive(inbound, session.joined())? {
-                Received::Message(message) => {
-                    ToServingParty::try_from(message).context("the coordinator sent an unusable message")?
-                }
+            let message = match connection.receive(session.joined())? {
+                Received::Message(message) => message,
                 Received::Ended(ended) => return Ok(ended),
             };
             match session.receive(message)? {
@@ -224,7 +227,7 @@ impl Server<'_> {
         &mut self,
         request: u64,
         mut rows: Vec<u32>,
-        connection: &mut ServingConnection,
+        connection: &mut ServingConnection<'_>,
     ) -> anyhow::Result<bool> {
         let Refusal { positions, reason } = self.refuse(request, &rows)?;
         rows.retain(granted(&positions));
@@ -251,10 +254,14 @@ impl Server<'_> {
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
     fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
-        let is_faulty = |row: &u32| self.prepared.noted.faulty.binary_search(row).is_ok();
-        let (faulty, usable): (Vec<u32>, Vec<u32>) =
-            (0..rows.len() as u32).partition(|position| is_faulty(&rows[*position as usize]));
-        let asked: Vec<u32> = usable.iter().map(|position| rows[*position as usize]).collect();
+        let (mut faulty, mut usable) = (Vec::new(), Vec::new());
+        for (position, row) in (0..).zip(rows) {
+            match self.prepared.noted.faulty.binary_search(row) {
+                Ok(_) => faulty.push(position),
+                Err(_) => usable.push(position),
+            }
+        }
+        let asked: Vec<u32> = usable.iter().map(|position: &u32| rows[*position as usize]).collect();
         // Nothing asked for is no batch that could be too small.
         let refused = match asked.as_slice() {
             [] => Refused::default(),
@@ -276,45 +283,57 @@ impl Server<'_> {
 }
 
 enum Received {
-    Message(ServerRequest),
+    Message(ToServingParty),
     Ended(Ended),
 }
 
 /// The way to the coordinator.
 struct ServingConnection<'a> {
     runtime: &'a Runtime,
-    outbound: mpsc::Sender<ServerMessage>,
+    stream: ServingStream,
     limit_s: u64,
     stop: Stop,
 }
 
 impl ServingConnection<'_> {
     /// Sends a message; false if the coordinator has gone.
-    fn send(&mut self, message: FromServingParty) -> anyhow::Result<bool> {
-        let sending = self.outbound.send(message.into());
-        Ok(self.runtime.block_on(limited(self.limit_s, "the network to take a message", sending))?.is_ok())
+    fn send(&self, message: FromServingParty) -> anyhow::Result<bool> {
+        match self.runtime.block_on(self.stream.send(message, Duration::from_secs(self.limit_s))) {
+            Ok(_) => Ok(true),
+            Err(StreamError::TimedOut(_)) => Err(waited(self.limit_s, "the network to take a message")),
+            Err(_) => Ok(false),
+        }
     }
 
     /// The next message. Before the party is in there is a limit; afterwards nobody need ask for anything.
-    fn receive(&mut self, inbound: &mut Streaming<ServerRequest>, joined: bool) -> anyhow::Result<Received> {
-        let receive = async {
+    fn receive(&mut self, joined: bool) -> anyhow::Result<Received> {
+        let (stream, stop) = (&mut self.stream, &mut self.stop);
+        let limit = Duration::from_secs(self.limit_s);
+        let received = self.runtime.block_on(async {
             let next = async {
                 match joined {
-                    true => Ok(inbound.message().await),
-                    false => limited(self.limit_s, "the coordinator's handshake", inbound.message()).await,
+                    true => stream.next().await,
+                    false => stream.next_within(limit).await,
                 }
             };
             tokio::select! {
-                message = next => message.map(Some),
-                () = self.stop.stopped() => Ok(None),
+                received = next => Some(received),
+                () = stop.stopped() => None,
             }
-        };
-        let lost = |status: &Status| Received::Ended(Ended::Lost(describe(status)));
-        Ok(match self.runtime.block_on(receive)? {
+        });
+        Ok(match received {
             None => Received::Ended(Ended::Stopped),
-            Some(Ok(Some(message))) => Received::Message(message),
-            Some(Ok(None)) => Received::Ended(Ended::Lost("the coordinator closed the stream".into())),
-            Some(Err(status)) => lost(&status),
+            Some(Ok(received)) => Received::Message(received.message),
+            Some(Err(StreamError::Closed)) => {
+                Received::Ended(Ended::Lost("the coordinator closed the stream".into()))
+            }
+            Some(Err(StreamError::Broken(reason))) => Received::Ended(Ended::Lost(reason)),
+            Some(Err(StreamError::TimedOut(_))) => {
+                return Err(waited(self.limit_s, "the coordinator's handshake"));
+            }
+            Some(Err(StreamError::Unusable(error))) => {
+                return Err(error).context("the coordinator sent an unusable message");
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which revision of its columns a party serves: a random number, drawn anew whenever the records, their columns or the
-//! detectors whose p-values are sent have changed. The coordinator keeps codes by it, so that it never answers from codes
-//! of columns that have changed since, and learns nothing else from it.
+//! detectors whose p-values are sent have changed. The coordinator keeps codes with it, so that it never answers from codes
+//! of columns that have changed since. It learns nothing else from it.
 
 use anyhow::Context;
 use hashvfl_core::Digest;

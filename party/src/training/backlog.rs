@@ -1,4 +1,4 @@
-//! What a step leaves to do that nobody waits for: it is done once the codes are on their way.
+//! Work of a step that can wait: it is done once the codes are on their way.
 
 use hashvfl_core::codes::randomised_response::DrawName;
 use hashvfl_core::{Gradient, PackedCodes};
@@ -9,7 +9,7 @@ use crate::training::gradient_monitor::{GradientGuard, Sent};
 /// What a training batch's codes were expected to be, if the gradient monitor looks at it.
 pub type Expected = Option<Vec<f32>>;
 
-/// Work put off.
+/// Work that waits.
 #[derive(Default)]
 pub struct Backlog {
     /// A gradient that the encoder has learned from.
@@ -38,13 +38,14 @@ impl Backlog {
         self.gradient = Some(gradient);
     }
 
-    /// Codes are about to leave; a gradient will answer those of a training batch.
+    /// Codes are about to leave. Those of a training batch will be answered by a gradient.
     pub fn sending(&mut self, made: Made) {
         self.codes = Some(made);
     }
 
-    /// Tells the ledger. Before codes leave whose rows are not all reserved, before anything that changes the encoder
-    /// otherwise, and before the end, whatever brought it about: what is not counted would be given back.
+    /// Counts what was sent in the ledger. Call it before codes leave whose rows are not all reserved, before the encoder
+    /// changes in another way than by a gradient, and before the end, however it came about: a reservation that is not
+    /// counted would be given back.
     pub fn count(&mut self, releases: &mut Releases) -> anyhow::Result<()> {
         if let Some(gradient) = self.gradient.take() {
             releases.learned(&gradient);
@@ -61,12 +62,12 @@ impl Backlog {
     ///
     /// # Errors
     /// If it raises an alarm that is to stop the party.
-    pub fn monitor(&mut self, watchman: &mut GradientGuard, released_bits: u64) -> anyhow::Result<()> {
+    pub fn monitor(&mut self, guard: &mut GradientGuard, released_bits: u64) -> anyhow::Result<()> {
         if let Some(gradient) = self.counted.0.take() {
-            watchman.answered(&gradient, released_bits)?;
+            guard.answered(&gradient, released_bits)?;
         }
         if let Some(sent) = self.counted.1.take() {
-            watchman.sent(sent);
+            guard.sent(sent);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The party's monitor of the gradients that it is sent, and what happens when it raises an alarm.
+//! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
 use anyhow::bail;
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
@@ -13,14 +13,14 @@ pub enum OnAlarm {
     /// The party stops: nothing more leaves it.
     #[default]
     Stop,
-    /// It says so and goes on.
+    /// The party warns and goes on.
     Warn,
-    /// Nobody watches.
+    /// Gradients are not monitored.
     Off,
 }
 
 impl OnAlarm {
-    /// Whether somebody watches.
+    /// Whether gradients are monitored.
     pub fn monitors(self) -> bool {
         self != Self::Off
     }
@@ -57,13 +57,13 @@ impl GradientGuard {
         self.on_alarm.monitors() && looks_at(self.batches + 1)
     }
 
-    /// A training batch's codes have left: what it looks at, if it does.
+    /// The codes of a training batch have left; `sent` holds them if the monitor looks at this batch.
     pub fn sent(&mut self, sent: Option<Sent>) {
         self.batches += 1;
         self.sent = sent;
     }
 
-    /// The gradient that answered them.
+    /// Looks at the gradient that answered them.
     ///
     /// # Errors
     /// If it looks like a hijack's and the party is to stop then.

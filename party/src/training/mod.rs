@@ -1,35 +1,36 @@
-//! The network side: dial out, keep one stream, pass messages to the worker. Every wait has a limit.
+//! The network side of a run: dial out, keep one stream, pass messages to the worker. Every wait has a limit.
 
 pub(crate) mod backlog;
 pub(crate) mod gradient_monitor;
 pub(crate) mod recorder;
 pub(crate) mod worker;
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use hashvfl_core::limits::MAX_MESSAGE_BYTES;
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use anyhow::{Context, anyhow};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::party::PartyError;
-use hashvfl_proto::driver::Driver;
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::federation_client::FederationClient;
-use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
-use tracing::{info, info_span, warn};
+use hashvfl_transport::StreamError;
+use hashvfl_transport::dial::TrainingStream;
+use hashvfl_transport::driver::Driver;
+use tracing::{info, info_span};
 
 use crate::config::PartyConfig;
+use crate::connection::{dialer, hello};
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::recorder::Recorder;
 use crate::training::worker::Worker;
 
+/// Longest wait until the coordinator has heard what was said last.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Joins the run and works until the coordinator ends it.
+///
+/// # Errors
+/// If the coordinator is not there, refuses or breaks the protocol, a wait takes too long, or the policy, the ledger or
+/// the gradient monitor stop this party.
 pub fn join(
     config: &PartyConfig,
     prepared: Prepared,
@@ -41,65 +42,29 @@ pub fn join(
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let driver = Driver::start()?;
-    let channel = driver.wait(connect(config))?;
-    let (to_coordinator, outbound) = mpsc::channel::<PartyMessage>(4);
-    let mut connection = TrainingConnection { to_coordinator, config };
-    connection.send(&driver, FromParty::Hello(hello(config)))?;
-    let mut client = FederationClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let opening = client.join(ReceiverStream::new(outbound));
-    let opened = driver.wait(limited(config.timeouts.connect_s, "the coordinator to answer", opening))?;
-    let mut inbound =
-        opened.map_err(|status| anyhow!("{}: {}", config.coordinator, describe(&status)))?.into_inner();
+    let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
+    let mut connection = TrainingConnection { stream, driver: &driver, config };
     let recorder = Recorder::open(config, &prepared, state)?;
     let mut worker = Worker::new(config, prepared, state, releases, recorder);
-    let result = work(&driver, config, &mut worker, &mut inbound, &mut connection);
+    let result = work(&mut worker, &mut connection);
     let result = result.and(worker.settle());
-    let refused = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(PartyError::Refused(_)));
     if let Err(error) = result.as_ref()
-        && !refused(error)
+        && !matches!(error.downcast_ref(), Some(PartyError::Refused(_)))
     {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
-        let text = format!("{error:#}");
-        let _ = connection.send(&driver, FromParty::Failed { text });
+        let _ = connection.send(FromParty::Failed { text: format!("{error:#}") });
     }
-    drop(connection);
-    // Lets the last message leave before the process does.
-    let ending = async { while let Ok(Some(_)) = inbound.message().await {} };
-    let _ = driver.wait(limited(5, "the coordinator to close the stream", ending));
+    driver.wait(connection.stream.close(FAREWELL));
     result
 }
 
-fn work(
-    driver: &Driver,
-    config: &PartyConfig,
-    worker: &mut Worker,
-    inbound: &mut Streaming<CoordinatorMessage>,
-    connection: &mut TrainingConnection,
-) -> anyhow::Result<()> {
+fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
     loop {
-        let (limit_s, what) = if worker.step() == 0 {
-            (config.timeouts.start_s, "the run to start: are all parties up?".to_string())
-        } else {
-            (config.timeouts.step_s, format!("the request after step {}", worker.step()))
-        };
-        let received = driver.wait(limited(limit_s, &what, inbound.message()))?;
-        let message = received.map_err(|status| {
-            anyhow!("step {}: {}: is the coordinator still up?", worker.step(), describe(&status))
-        })?;
-        let Some(message) = message else {
-            bail!(
-                "step {}: the coordinator closed the stream before the run's end: its log says why; then start all sides again",
-                worker.step()
-            );
-        };
-        let message = FromCoordinator::try_from(message)
-            .with_context(|| format!("step {}: the coordinator sent an unusable message", worker.step()))?;
+        let message = connection.receive(worker.step())?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
-            connection.send(driver, answer).with_context(|| format!("step {}", worker.step()))?;
-            driver.flush();
+            connection.send(answer).with_context(|| format!("step {}", worker.step()))?;
+            connection.driver.flush();
             worker.work_off()?;
         }
         if done.finished {
@@ -108,70 +73,48 @@ fn work(
     }
 }
 
+/// The way to the coordinator, with the limits of the config on every wait.
 struct TrainingConnection<'a> {
-    to_coordinator: mpsc::Sender<PartyMessage>,
+    stream: TrainingStream,
+    driver: &'a Driver,
     config: &'a PartyConfig,
 }
 
 impl TrainingConnection<'_> {
-    fn send(&mut self, driver: &Driver, message: FromParty) -> anyhow::Result<()> {
-        let sending = self.to_coordinator.send(message.into());
-        let sent =
-            driver.wait(limited(self.config.timeouts.step_s, "the network to take a message", sending))?;
-        sent.map_err(|_| anyhow!("the connection was lost: is the coordinator still up?"))
+    fn send(&self, message: FromParty) -> anyhow::Result<()> {
+        let limit_s = self.config.timeouts.step_s;
+        match self.driver.wait(self.stream.send(message, Duration::from_secs(limit_s))) {
+            Ok(_) => Ok(()),
+            Err(StreamError::TimedOut(_)) => Err(waited(limit_s, "the network to take a message")),
+            Err(error) => Err(anyhow!("{error}: is the coordinator still up?")),
+        }
     }
-}
 
-/// What a party says first.
-pub fn hello(config: &PartyConfig) -> Hello {
-    let settings = config.run.to_settings();
-    Hello {
-        protocol: PROTOCOL_VERSION,
-        run: config.run_id.clone(),
-        party: config.name.clone(),
-        settings_digest: settings.digest(),
-        settings,
-    }
-}
-
-/// The result of `future`, unless it takes too long.
-pub async fn limited<F: Future>(limit_s: u64, what: &str, future: F) -> anyhow::Result<F::Output> {
-    let limited = tokio::time::timeout(Duration::from_secs(limit_s), future).await;
-    limited
-        .map_err(|_| anyhow!("waited {limit_s} s for {what} (limits are in the config's [timeouts] table)"))
-}
-
-/// Dials until the coordinator is there or the limit is reached.
-pub async fn connect(config: &PartyConfig) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(config.coordinator.to_string())
-        .with_context(|| format!("coordinator = \"{}\" is no address", config.coordinator))?
-        .connect_timeout(Duration::from_secs(10))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .keep_alive_while_idle(true);
-    let start = Instant::now();
-    let mut told = false;
-    loop {
-        match endpoint.connect().await {
-            Ok(channel) => return Ok(channel),
-            Err(_) if start.elapsed() < Duration::from_secs(config.timeouts.connect_s) => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!(
-                        "no coordinator at {} yet; trying for {} s",
-                        config.coordinator, config.timeouts.connect_s
-                    );
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
+    /// The next message after `step`, which is 0 until the run has started.
+    fn receive(&mut self, step: u64) -> anyhow::Result<FromCoordinator> {
+        let timeouts = &self.config.timeouts;
+        let limit_s = if step == 0 { timeouts.start_s } else { timeouts.step_s };
+        let received = self.driver.wait(self.stream.next_within(Duration::from_secs(limit_s)));
+        match received {
+            Ok(received) => Ok(received.message),
+            Err(StreamError::TimedOut(_)) if step == 0 => {
+                Err(waited(limit_s, "the run to start: are all parties up?"))
             }
-            Err(error) => {
-                let cause =
-                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                let (address, limit_s) = (&config.coordinator, config.timeouts.connect_s);
-                bail!(
-                    "no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?"
-                );
+            Err(StreamError::TimedOut(_)) => Err(waited(limit_s, &format!("the request after step {step}"))),
+            Err(StreamError::Closed) => Err(anyhow!(
+                "step {step}: the coordinator closed the stream before the run's end: its log says why; then start all sides again"
+            )),
+            Err(StreamError::Broken(reason)) => {
+                Err(anyhow!("step {step}: {reason}: is the coordinator still up?"))
+            }
+            Err(StreamError::Unusable(error)) => {
+                Err(error).with_context(|| format!("step {step}: the coordinator sent an unusable message"))
             }
         }
     }
+}
+
+/// That a wait took too long.
+pub fn waited(limit_s: u64, what: &str) -> anyhow::Error {
+    anyhow!("waited {limit_s} s for {what} (limits are in the config's [timeouts] table)")
 }

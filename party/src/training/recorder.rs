@@ -1,4 +1,4 @@
-//! What this party saw, kept where it is asked for: its own codes and the gradients of them.
+//! A transcript of what this party saw, where the config asks for one: its own codes and their gradients.
 
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, RowSelection};

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::codes::randomised_response::Place;
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
-use hashvfl_core::protocol::party::{PartySession, Work};
-use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::protocol::message::{Answer, Command, Confirmation, FromCoordinator, FromParty};
+use hashvfl_core::protocol::party::{EncodeWork, PartySession, Work};
 use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{ExcludedRecords, PackedCodes, Part, RowSelection, RunId, RunRecords, RunSettings};
+use hashvfl_core::{
+    Digest, ExcludedRecords, Gradient, PackedCodes, Part, RowSelection, RunId, RunRecords, RunSettings,
+};
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
@@ -32,7 +34,7 @@ pub struct Worker<'a> {
     state: &'a StateFolder,
     releases: Releases,
     recorder: Option<Recorder>,
-    watchman: GradientGuard,
+    guard: GradientGuard,
     detectors: Option<DetectorsConfig>,
     backlog: Backlog,
     passes_ahead: u32,
@@ -48,6 +50,16 @@ pub struct Done {
     pub finished: bool,
 }
 
+impl Done {
+    fn answer(message: FromParty) -> Self {
+        Self { answer: Some(message), finished: false }
+    }
+
+    fn nothing() -> Self {
+        Self { answer: None, finished: false }
+    }
+}
+
 impl<'a> Worker<'a> {
     /// A worker that has not joined yet.
     pub fn new(
@@ -58,7 +70,7 @@ impl<'a> Worker<'a> {
         recorder: Option<Recorder>,
     ) -> Self {
         let settings = &config.run;
-        let watchman = GradientGuard::new(config.on_alarm, settings);
+        let guard = GradientGuard::new(config.on_alarm, settings);
         let excluded = match settings.on_refusal {
             OnRefusal::End => ExcludedRecords::default(),
             OnRefusal::LeaveOut => releases.excluded(&prepared.plan),
@@ -72,7 +84,7 @@ impl<'a> Worker<'a> {
             state,
             releases,
             recorder,
-            watchman,
+            guard,
             detectors: config.detectors.clone(),
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
@@ -81,7 +93,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The end, good or bad: gives back what was reserved and not sent.
+    /// Ends the run, whether it went well or not: gives back what was reserved and not sent.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
     pub fn settle(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
         self.releases.settle()
@@ -92,94 +107,113 @@ impl<'a> Worker<'a> {
         self.session.step()
     }
 
-    /// Does what the last step has left to do; to be called when its answer is on its way.
+    /// Does what the last step has left to do. Call it when the step's answer is on its way.
     ///
     /// # Errors
-    /// If the gradients that this party was sent look like a hijack's, and it is to stop then.
+    /// If the ledger cannot be written, or the gradients look like those of a hijacker and the party is to stop then.
     pub fn work_off(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
-        let watched = self.backlog.monitor(&mut self.watchman, self.released_bits);
+        let watched = self.backlog.monitor(&mut self.guard, self.released_bits);
         watched.with_context(|| format!("step {}", self.session.step()))
     }
 
     /// Carries out one message.
+    ///
+    /// # Errors
+    /// If the protocol does not allow it, the policy refuses it, or something fails on the way.
     pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
         let kind = message.kind();
         let work = self.session.receive(message)?;
         debug!(step = self.session.step(), kind, "request");
-        if !matches!(work, Work::Encode { .. }) {
+        if !matches!(work, Work::Encode(_)) {
             self.work_off()?;
         }
-        let answer = match work {
-            Work::SendRecords(salt) => {
-                let ids = self.prepared.ids.iter().map(String::as_str);
-                let excluded = self.session.excluded().clone();
-                if !excluded.is_empty() {
-                    warn!(
-                        "the policy does not allow the run for {} records: they are left out",
-                        excluded.count()
-                    );
-                }
-                Some(FromParty::Records { digest: RecordsDigest::of(&salt, ids), excluded })
-            }
+        let (step, answer) = match work {
+            Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
             Work::Joined => {
                 info!("accepted; waiting for the other parties");
-                None
+                return Ok(Done::nothing());
             }
             Work::Begin { excluded } => {
                 self.begin(excluded)?;
-                None
-            }
-            Work::Encode { step, request, rows, part, learn } => {
-                let encoded = self.encode((step, request), &rows, part, learn);
-                Some(encoded.with_context(|| format!("step {step}"))?)
-            }
-            Work::EncodeSynthetic { step, chunk } => {
-                Some(self.draw(step, chunk).with_context(|| format!("step {step}"))?)
+                return Ok(Done::nothing());
             }
             Work::Learn { gradient } => {
-                let values = gradient.decode();
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.gradient(self.session.step(), &values)?;
-                }
-                self.prepared.encoder.learn(values);
-                self.backlog.learned(gradient);
-                None
+                self.learn(gradient)?;
+                return Ok(Done::nothing());
             }
-            Work::Checkpoint { step, label } => {
-                self.state.write_checkpoint(label, &self.prepared.encoder.snapshot())?;
-                self.releases.learns(&self.prepared);
-                Some(FromParty::Checkpointed { step })
-            }
-            Work::Restore { step, label } => {
-                self.prepared.encoder.load(&self.state.read_checkpoint(label)?)?;
-                self.releases.learns(&self.prepared);
-                Some(FromParty::Restored { step })
-            }
-            Work::Freeze { step } => {
-                self.prepared.measure(|encoder, plan, gather| {
-                    encoder.freeze(plan.part(Part::CohortTrain), gather);
-                })?;
-                let encoder = self.prepared.digest();
-                self.releases.freeze(&self.prepared, encoder);
-                info!(step, encoder = encoder.short(), "bottom model frozen");
-                Some(FromParty::Frozen { step, encoder })
-            }
+            Work::Encode(work) => (work.step, self.encode(&work)),
+            Work::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
+            Work::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
+            Work::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
             Work::Finish { step } => {
-                if let Some(config) = &self.detectors {
-                    self.state.keep_detectors(&detectors::fit(config, &self.prepared)?)?;
-                    info!(step, "detectors of abnormal inputs fitted");
-                }
-                let excluded = self.session.excluded().clone();
-                let records = RunRecords::new(self.run, &self.prepared.ids, excluded);
-                let model = self.prepared.model(self.settings, records.digest());
-                self.state.finish(&model, &records)?;
-                self.recorder.take().map_or(Ok(()), Recorder::finish)?;
-                info!(step, released_bits = self.released_bits, "finished; the model is kept");
-                return Ok(Done { answer: Some(FromParty::Finished { step }), finished: true });
+                self.finish(step).with_context(|| format!("step {step}"))?;
+                let answer = FromParty::Answer(step, Confirmation::Finished.into());
+                return Ok(Done { answer: Some(answer), finished: true });
             }
         };
-        Ok(Done { answer, finished: false })
+        let answer = answer.with_context(|| format!("step {step}"))?;
+        Ok(Done::answer(FromParty::Answer(step, answer)))
+    }
+
+    /// Which records this party holds, and for which of them its policy does not allow the run.
+    fn records(&self, salt: &[u8; SALT_BYTES]) -> FromParty {
+        let ids = self.prepared.ids.iter().map(String::as_str);
+        let excluded = self.session.excluded().clone();
+        if !excluded.is_empty() {
+            warn!("the policy does not allow the run for {} records: they are left out", excluded.count());
+        }
+        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded }
+    }
+
+    fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
+        let values = gradient.decode();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.gradient(self.session.step(), &values)?;
+        }
+        self.prepared.encoder.learn(values);
+        self.backlog.learned(gradient);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, command: Command) -> anyhow::Result<Confirmation> {
+        match command {
+            Command::Checkpoint(label) => {
+                self.state.write_checkpoint(label, &self.prepared.encoder.snapshot())?;
+                self.releases.learns(&self.prepared);
+                Ok(Confirmation::Checkpointed)
+            }
+            Command::Restore(label) => {
+                self.prepared.encoder.load(&self.state.read_checkpoint(label)?)?;
+                self.releases.learns(&self.prepared);
+                Ok(Confirmation::Restored)
+            }
+        }
+    }
+
+    fn freeze(&mut self, step: u64) -> anyhow::Result<Digest> {
+        self.prepared.measure(|encoder, plan, gather| {
+            encoder.freeze(plan.part(Part::CohortTrain), gather);
+        })?;
+        let encoder = self.prepared.digest();
+        self.releases.freeze(&self.prepared, encoder);
+        info!(step, encoder = encoder.short(), "bottom model frozen");
+        Ok(encoder)
+    }
+
+    /// Keeps the model, with detectors where the config has them.
+    fn finish(&mut self, step: u64) -> anyhow::Result<()> {
+        if let Some(config) = &self.detectors {
+            self.state.keep_detectors(&detectors::fit(config, &self.prepared)?)?;
+            info!(step, "detectors of abnormal inputs fitted");
+        }
+        let excluded = self.session.excluded().clone();
+        let records = RunRecords::new(self.run, &self.prepared.ids, excluded);
+        let model = self.prepared.model(self.settings, records.digest());
+        self.state.finish(&model, &records)?;
+        self.recorder.take().map_or(Ok(()), Recorder::finish)?;
+        info!(step, released_bits = self.released_bits, "finished; the model is kept");
+        Ok(())
     }
 
     /// Takes the plan without records that this party or another leaves out.
@@ -193,7 +227,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Passes over a part that are reserved at once: parts that are asked for in each epoch, several.
+    /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
     fn passes(&self, part: Part) -> u32 {
         match part {
             Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),
@@ -206,12 +240,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
-    fn draw(&mut self, step: u64, chunk: u32) -> anyhow::Result<FromParty> {
+    fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Answer> {
         let columns = self.prepared.draw(chunk)?;
         let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
         let asked = Asked { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
         self.releases.flip(&self.prepared, &asked, &columns, &mut values);
-        Ok(FromParty::Codes { step, bytes: self.pack(&values)?.as_bytes().to_vec() })
+        Ok(Answer::Codes(self.pack(&values)?.into_bytes()))
     }
 
     fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
@@ -223,50 +257,51 @@ impl<'a> Worker<'a> {
         Ok(PackedCodes::pack(values, self.settings.bits)?)
     }
 
-    fn encode(
-        &mut self,
-        (step, request): (u64, RowSelection),
-        rows: &[u32],
-        part: Part,
-        learn: bool,
-    ) -> anyhow::Result<FromParty> {
-        let asked = Asked { place: Place::Run { run: self.run, rows: request }, rows };
+    /// Codes of records, charged before this returns.
+    fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
+        let EncodeWork { selection, ref rows, part, learn, .. } = *work;
+        let asked = Asked { place: Place::Run { run: self.run, rows: selection }, rows };
         if self.releases.keeps_answers() {
             let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
-            self.note((step, request), rows, &codes)?;
-            return Ok(FromParty::Codes { step, bytes: codes.into_bytes() });
+            self.note(work, &codes)?;
+            return Ok(Answer::Codes(codes.into_bytes()));
         }
         self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         if !learn || self.session.starts_epoch() {
             self.calibrate()?;
         }
-        if let RowSelection::Batch { epoch, .. } = request
-            && self.session.starts_epoch()
-            && self.progress.is_due(Instant::now())
-        {
-            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
-            info!(step, released_bits, "epoch {} of {epochs}", epoch + 1);
-        }
+        self.tell_progress(work);
         let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;
-        let mut values = if learn {
-            encoder.encode_batch(columns.clone(), rows.len())
-        } else {
-            encoder.encode(columns.clone(), rows.len())
+        let mut values = match learn {
+            true => encoder.encode_batch(columns.clone(), rows.len()),
+            false => encoder.encode(columns.clone(), rows.len()),
         };
         let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         let codes = self.pack(&values)?;
-        self.note((step, request), rows, &codes)?;
+        self.note(work, &codes)?;
         let bytes = codes.as_bytes().to_vec();
-        let looks = self.watchman.looks_at_next();
+        let looks = self.guard.looks_at_next();
         let batch = learn.then(|| looks.then(|| self.expected_codes()));
-        self.backlog.sending(Made { rows: rows.to_vec(), codes, draws, batch });
+        self.backlog.sending(Made { rows: rows.clone(), codes, draws, batch });
         // What is reserved cannot be refused any more.
         if !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;
         }
-        Ok(FromParty::Codes { step, bytes })
+        Ok(Answer::Codes(bytes))
     }
+
+    /// Says now and then which epoch it is.
+    fn tell_progress(&mut self, work: &EncodeWork) {
+        if let RowSelection::Batch { epoch, .. } = work.selection
+            && self.session.starts_epoch()
+            && self.progress.is_due(Instant::now())
+        {
+            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
+            info!(step = work.step, released_bits, "epoch {} of {epochs}", epoch + 1);
+        }
+    }
+
     /// What the codes of the last batch were expected to be, before noise and flips were drawn.
     fn expected_codes(&self) -> Vec<f32> {
         let left = self.releases.expectation();
@@ -274,16 +309,11 @@ impl<'a> Worker<'a> {
     }
 
     /// Keeps what is sent, where the config asks for it, and counts its bits.
-    fn note(
-        &mut self,
-        (step, request): (u64, RowSelection),
-        rows: &[u32],
-        codes: &PackedCodes,
-    ) -> anyhow::Result<()> {
+    fn note(&mut self, work: &EncodeWork, codes: &PackedCodes) -> anyhow::Result<()> {
         if let Some(recorder) = &mut self.recorder {
-            recorder.codes(step, request, rows, codes)?;
+            recorder.codes(work.step, work.selection, &work.rows, codes)?;
         }
-        self.released_bits += (rows.len() * self.settings.bits) as u64;
+        self.released_bits += (work.rows.len() * self.settings.bits) as u64;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use rand::Rng;
 use crate::data::Set;
 use crate::kinds::WRONG;
 
-/// Share of the training rows that are poisoned.
+/// The fraction of the training rows that are poisoned.
 const SHARE: f64 = 0.01;
 /// The class that the mark stands for.
 pub const CLASS: u32 = 0;
@@ -31,15 +31,12 @@ impl Poisoned {
         let plan = Plan::new(&set.settings, set.labels.len())?;
         let train = plan.part(Part::Train).to_vec();
         let columns = &set.columns[WRONG];
-        let most = |column: usize| {
-            train.iter().map(|row| columns.row(*row as usize)[column]).fold(f32::MIN, f32::max)
-        };
         let mark: Vec<(usize, f32)> = match set.image {
             // Two by two pixels in the lower right corner.
             Some([_, height, width]) => {
                 (0..4).map(|at| ((height - 1 - at / 2) * width + width - 1 - at % 2, 1.0)).collect()
             }
-            None => [0, 1].into_iter().map(|column| (column, most(column))).collect(),
+            None => [0, 1].map(|column| (column, largest(columns, &train, column))).to_vec(),
         };
         let mut rng = stream(seed, "poison", &[]);
         let threshold = (SHARE * 2_f64.powi(32)) as u32;
@@ -57,6 +54,11 @@ impl Poisoned {
         }
         Ok(Self { set, rows, mark })
     }
+}
+
+/// The largest value of a column in `rows`.
+fn largest(columns: &Matrix, rows: &[u32], column: usize) -> f32 {
+    rows.iter().map(|row| columns.row(*row as usize)[column]).fold(f32::MIN, f32::max)
 }
 
 /// Puts a mark on the row at the start of `values`.

@@ -1,13 +1,13 @@
 //! How each side's default combination was chosen: on normal validation records alone.
 //!
-//! What a side sees of some of them is spoiled without any knowledge of the kinds of the bench. Codes: re-paired with
-//! another record's, a quarter of one party's bits flipped, random at all parties. One party's columns: each of another
-//! record, a quarter of them of another record, all moved by noise. Every combination of up to three detectors is ranked
-//! by the least area over the three.
+//! What a side sees of some of them is spoiled without any knowledge of the kinds of abnormal rows that are measured. Codes
+//! are paired with those of another record, a quarter of one party's bits is flipped, or the bits of all parties are random.
+//! One party's columns are each of another record, a quarter of them are of another record, or all are moved by noise. Every
+//! combination of up to three detectors is ranked by its least area over these three.
 
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
-use hashvfl_detectors::{Combination, CoordinatorKind, PartyKind};
+use hashvfl_detectors::{Combination, CoordinatorKind, DetectorKind, PartyKind};
 use hashvfl_files::say;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
@@ -16,39 +16,54 @@ use crate::federation::{Federation, View};
 use crate::kinds::WRONG;
 use crate::scores::{Fitted, combined, place, places};
 
-/// Detectors of a combination, at most.
+/// The most detectors of a combination.
 const MEMBERS: usize = 3;
-/// Deviation of the noise, in those of each column.
+/// The deviation of the noise, as a multiple of each column's.
 const MOVED: f32 = 0.5;
 
 /// What [`columns`] does, as it is printed.
 pub const SPOILED_COLUMNS: &str =
     "validation columns of the second party: each of another record, a quarter of another record, moved";
 
+/// A detector that may be part of a combination.
+#[derive(Clone, Copy)]
+pub struct Member {
+    /// Its name.
+    pub name: &'static str,
+    /// Where its scores are among those of all detectors.
+    pub place: usize,
+}
+
 /// Prints the combinations of each side with their areas.
 pub fn choose(federation: &Federation<'_>, fitted: &Fitted, seed: u64) -> anyhow::Result<()> {
     let (normal, spoiled) = federation.scale.split_at(federation.scale.len() / 2);
     let of_normal = fitted.score(&federation.view_of(normal)?)?.0;
-    let scores = |views: Vec<View>| -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
-        views.iter().map(|view| Ok(fitted.score(view)?.0)).collect()
-    };
-    let members: Vec<(&str, usize)> =
-        CoordinatorKind::ALL.iter().map(|kind| (kind.name(), place(kind))).collect();
+    let members: Vec<Member> =
+        CoordinatorKind::ALL.iter().map(|kind| Member { name: kind.name(), place: place(kind) }).collect();
     say!("\nvalidation codes that were re-paired, flipped, random");
-    rank(&of_normal, &scores(spoiled_codes(federation, spoiled, seed)?)?, &members);
-    let members: Vec<(&str, usize)> =
-        PartyKind::ALL.iter().map(|kind| (kind.name(), places(kind)[WRONG])).collect();
+    rank(&of_normal, &scores(fitted, &spoiled_codes(federation, spoiled, seed)?)?, &members);
+    let members: Vec<Member> =
+        PartyKind::ALL.iter().map(|kind| Member { name: kind.name(), place: places(kind)[WRONG] }).collect();
     say!("\n{SPOILED_COLUMNS}");
-    rank(&of_normal, &scores(spoiled_columns(federation, spoiled, seed)?)?, &members);
+    rank(&of_normal, &scores(fitted, &spoiled_columns(federation, spoiled, seed)?)?, &members);
     Ok(())
+}
+
+fn scores(fitted: &Fitted, views: &[View]) -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
+    views.iter().map(|view| Ok(fitted.score(view)?.0)).collect()
+}
+
+fn signs(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect()
+}
+
+fn random_signs(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    (0..count).map(|_| if rng.next_u32() & 1 == 0 { -1.0 } else { 1.0 }).collect()
 }
 
 fn spoiled_codes(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Result<Vec<View>> {
     let view = federation.view_of(rows)?;
-    let signs = |party: usize| -> Vec<f32> {
-        view.embedding[party].iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect()
-    };
-    let signs = [signs(0), signs(1)];
+    let signs = [signs(&view.embedding[0]), signs(&view.embedding[1])];
     let bits = signs[1].len() / rows.len();
     let mut rng = stream(seed, "spoiled codes", &[]);
     let paired = (0..rows.len()).flat_map(|_| {
@@ -57,10 +72,7 @@ fn spoiled_codes(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow
     });
     let paired = paired.collect();
     let flipped = signs[1].iter().map(|sign| if rng.next_u32() & 3 == 0 { -sign } else { *sign }).collect();
-    let mut random = |count: usize| -> Vec<f32> {
-        (0..count).map(|_| if rng.next_u32() & 1 == 0 { -1.0 } else { 1.0 }).collect()
-    };
-    let both = [Some(random(signs[0].len())), Some(random(signs[1].len()))];
+    let both = [Some(random_signs(signs[0].len(), &mut rng)), Some(random_signs(signs[1].len(), &mut rng))];
     let forged = [[None, Some(paired)], [None, Some(flipped)], both];
     forged.into_iter().map(|forged| federation.view(view.columns.clone(), forged)).collect()
 }
@@ -74,17 +86,19 @@ fn spoiled_columns(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyh
         .collect()
 }
 
-/// Normal `values` of `width` a row, spoiled in each of three ways.
+/// Normal `values` of `width` per row, spoiled in each of three ways.
 pub fn columns(values: &[f32], width: usize, seed: u64) -> [Vec<f32>; 3] {
     let rows = values.len() / width;
     let mut rng = stream(seed, "spoiled columns", &[]);
     let each = (0..values.len()).map(|at| values[below(&mut rng, rows) * width + at % width]).collect();
-    let quarter = (0..rows).flat_map(|row| {
+    let mut quarter = Vec::with_capacity(values.len());
+    for row in 0..rows {
         let other = below(&mut rng, rows);
-        let of = |column: usize, rng: &mut ChaCha8Rng| if rng.next_u32() & 3 == 0 { other } else { row } * width + column;
-        (0..width).map(|column| values[of(column, &mut rng)]).collect::<Vec<f32>>()
-    });
-    let quarter = quarter.collect();
+        for column in 0..width {
+            let from = if rng.next_u32() & 3 == 0 { other } else { row };
+            quarter.push(values[from * width + column]);
+        }
+    }
     let deviations: Vec<f32> =
         (0..width).map(|column| deviation(values.iter().skip(column).step_by(width))).collect();
     let mut moved = vec![0.0; values.len()];
@@ -105,37 +119,44 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f32 {
     (values.map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt()
 }
 
-/// Prints the combinations of `members`, which are names and places among the scores.
-pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[(&str, usize)]) {
+/// Prints the combinations of `members` with their areas.
+pub fn rank(of_normal: &[Vec<f64>], of_spoiled: &[Vec<Vec<f64>>], members: &[Member]) {
     let mut ranked: Vec<(Vec<f64>, String)> = Vec::new();
     for set in 1_u32..1 << members.len() {
-        let chosen: Vec<(&str, usize)> =
+        let chosen: Vec<Member> =
             (0..members.len()).filter(|at| set >> at & 1 == 1).map(|at| members[at]).collect();
         if chosen.len() > MEMBERS {
             continue;
         }
-        for rule in [Combination::Bonferroni, Combination::TwiceMean, Combination::GeometricMean] {
-            let areas = of_spoiled.iter().map(|spoiled| {
-                let of = |scores: &[Vec<f64>]| -> Vec<f32> {
-                    let row =
-                        |row: usize| combined(rule, chosen.iter().map(|(_, at)| scores[*at][row])) as f32;
-                    (0..scores[0].len()).map(row).collect()
-                };
-                let (a, b) = (of(of_normal), of(spoiled));
-                let positive: Vec<bool> = (0..a.len() + b.len()).map(|at| at >= a.len()).collect();
-                hashvfl_learning::metrics::auc(&[a, b].concat(), &positive)
-            });
-            let names: Vec<&str> = chosen.iter().map(|(name, _)| *name).collect();
+        for rule in Combination::ALL.iter().copied() {
+            let normal = scores_of(&chosen, rule, of_normal);
+            let areas = of_spoiled.iter().map(|spoiled| area(&normal, &scores_of(&chosen, rule, spoiled)));
+            let names: Vec<&str> = chosen.iter().map(|member| member.name).collect();
             ranked.push((areas.collect(), format!("{rule:?} of {}", names.join(", "))));
             if chosen.len() == 1 {
                 break;
             }
         }
     }
-    let least = |areas: &Vec<f64>| areas.iter().copied().fold(f64::INFINITY, f64::min);
     ranked.sort_by(|a, b| least(&b.0).total_cmp(&least(&a.0)));
     say!("{} combinations by their least AUROC:", ranked.len());
     for (areas, name) in &ranked {
         say!("  {:.3} {:.3} {:.3}  {name}", areas[0], areas[1], areas[2]);
     }
+}
+
+/// The combined score of each row.
+fn scores_of(chosen: &[Member], rule: Combination, scores: &[Vec<f64>]) -> Vec<f32> {
+    let rows = 0..scores[0].len();
+    rows.map(|row| combined(rule, chosen.iter().map(|member| scores[member.place][row])) as f32).collect()
+}
+
+/// The area under the ROC curve.
+fn area(normal: &[f32], abnormal: &[f32]) -> f64 {
+    let positive: Vec<bool> = (0..normal.len() + abnormal.len()).map(|at| at >= normal.len()).collect();
+    hashvfl_learning::metrics::auc(&[normal, abnormal].concat(), &positive)
+}
+
+fn least(areas: &[f64]) -> f64 {
+    areas.iter().copied().fold(f64::INFINITY, f64::min)
 }

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RowOrder, RunSettings};
-use hashvfl_core::{PartyName, Task};
 use hashvfl_data::{ColumnsSource, IdxColumns, Matrix, Preprocessing, load};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::{EncoderConfig, TopConfig};
-use hashvfl_testbed::dataset::{self, Columns, Dataset, Split};
-use hashvfl_testbed::digits::Digits;
+use hashvfl_testbed::dataset::{self, Dataset};
 
 /// What is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,58 +46,62 @@ pub struct Set {
 impl Set {
     /// Loads `name` below `folder`, records shuffled by `seed`, but for published test records, which stay last.
     pub fn load(name: Name, folder: Option<&Path>, bits: usize, seed: u64) -> anyhow::Result<Self> {
-        let folder = || {
-            folder.context("this data set's files are not part of the program: name their folder with --data")
-        };
-        let dataset = match name {
-            Name::Digits => digits(),
-            Name::Mnist => dataset::mnist(folder()?)?,
-            Name::CreditDefault => dataset::credit_default(folder()?)?,
-            Name::Kdd99 => anyhow::bail!("kdd99 has no federation"),
-        };
+        let dataset = load_dataset(name, folder)?;
         let names: Result<Vec<PartyName>, _> =
             dataset.parties.iter().map(|columns| PartyName::new(columns.name)).collect();
         let run = RunSettings { seed, ..RunSettings::new(names?, dataset.task, bits, 30) };
-        let mlp = |units, dropout| EncoderConfig {
-            model: BottomConfig::Mlp(MlpConfig { hidden: vec![units] }),
-            dropout,
-            ..EncoderConfig::default()
+        let labels = dataset.all_labels();
+        let image = dataset.parties[0].image;
+        let columns = dataset.parties.into_iter().map(|columns| columns.matrix).collect();
+        let set = Self {
+            columns,
+            image,
+            labels,
+            settings: run,
+            preprocessing: Preprocessing::None,
+            encoder: mlp(64, 0.0),
+            top: TopConfig::default(),
         };
-        let (settings, preprocessing, encoder, top) = match name {
-            Name::Mnist => {
-                let model = BottomConfig::Cnn(CnnConfig::default());
-                let settings = RunSettings {
+        Ok(set.with_recipe(name))
+    }
+
+    /// The same with the recipe of `name`.
+    fn with_recipe(self, name: Name) -> Self {
+        let run = self.settings.clone();
+        match name {
+            Name::Mnist => Self {
+                settings: RunSettings {
                     batch_rows: 256,
                     learning_rate: 3e-3,
                     epochs: 5,
                     row_order: RowOrder::Given,
                     test_fraction: 1.0 / 7.0,
                     ..run
-                };
-                let encoder = EncoderConfig { model, ..EncoderConfig::default() };
-                (settings, Preprocessing::None, encoder, TopConfig::default())
-            }
-            Name::CreditDefault => {
-                let settings = RunSettings {
+                },
+                encoder: EncoderConfig {
+                    model: BottomConfig::Cnn(CnnConfig::default()),
+                    ..EncoderConfig::default()
+                },
+                ..self
+            },
+            Name::CreditDefault => Self {
+                settings: RunSettings {
                     batch_rows: 128,
                     learning_rate: 3e-3,
                     epochs: 16,
                     test_fraction: 0.4,
                     ..run
-                };
-                let top = TopConfig { dropout: 0.3, ..TopConfig::default() };
-                (settings, Preprocessing::Quantile, mlp(128, 0.1), top)
-            }
-            Name::Digits | Name::Kdd99 => {
-                let settings = RunSettings { batch_rows: 64, learning_rate: 0.01, test_fraction: 0.4, ..run };
-                (settings, Preprocessing::None, mlp(64, 0.0), TopConfig::default())
-            }
-        };
-        let order = Split::published(dataset.records(), 0).order;
-        let labels = dataset.labels(&order);
-        let image = dataset.parties[0].image;
-        let columns = dataset.parties.into_iter().map(|columns| columns.matrix).collect();
-        Ok(Self { columns, image, labels, settings, preprocessing, encoder, top })
+                },
+                preprocessing: Preprocessing::Quantile,
+                encoder: mlp(128, 0.1),
+                top: TopConfig { dropout: 0.3, ..TopConfig::default() },
+                ..self
+            },
+            Name::Digits | Name::Kdd99 => Self {
+                settings: RunSettings { batch_rows: 64, learning_rate: 0.01, test_fraction: 0.4, ..run },
+                ..self
+            },
+        }
     }
 
     /// Class of each record.
@@ -110,23 +113,31 @@ impl Set {
     }
 }
 
-fn digits() -> Dataset {
-    let digits = Digits::load();
-    let Labels::Classes { count, index } = digits.labels() else { unreachable!("digits are classes") };
-    // Pixels are 0 to 16.
-    let scaled = |matrix: &Matrix| {
-        let values = matrix.values().iter().map(|value| value / 16.0).collect();
-        // Unwrap safety: as many finite values as before.
-        Matrix::new(matrix.rows(), matrix.cols(), values).expect("a matrix")
-    };
-    let image = Some([1, 8, 4]);
-    let side = |name, half: usize| Columns { name, matrix: scaled(&digits.halves[half]), image };
-    Dataset {
-        parties: vec![side("left", 0), side("right", 1)],
-        classes: index,
-        class_count: count,
-        task: Task::Multiclass,
+fn load_dataset(name: Name, folder: Option<&Path>) -> anyhow::Result<Dataset> {
+    let folder =
+        folder.context("this data set's files are not part of the program: name their folder with --data");
+    match name {
+        Name::Digits => digits(),
+        Name::Mnist => dataset::mnist(folder?),
+        Name::CreditDefault => dataset::credit_default(folder?),
+        Name::Kdd99 => anyhow::bail!("kdd99 has no federation"),
     }
+}
+
+fn mlp(units: usize, dropout: f32) -> EncoderConfig {
+    let model = BottomConfig::Mlp(MlpConfig { hidden: vec![units] });
+    EncoderConfig { model, dropout, ..EncoderConfig::default() }
+}
+
+/// The digits with pixels from 0 to 1.
+fn digits() -> anyhow::Result<Dataset> {
+    let mut digits = dataset::digits();
+    for columns in &mut digits.parties {
+        let matrix = &columns.matrix;
+        let values = matrix.values().iter().map(|value| value / 16.0).collect();
+        columns.matrix = Matrix::new(matrix.rows(), matrix.cols(), values)?;
+    }
+    Ok(digits)
 }
 
 /// Left and right halves of the images of an IDX file, 28 x 28 pixels each: one row-major vector a party.
@@ -134,9 +145,6 @@ pub fn unlike(file: &Path) -> anyhow::Result<[Vec<f32>; 2]> {
     let source = IdxColumns { paths: vec![file.to_path_buf()], crop: None };
     let table = load(&ColumnsSource::Idx(source))?;
     ensure!(table.matrix.cols() == 28 * 28, "{}: images must have 28 x 28 pixels", file.display());
-    let half = |start: usize| -> Vec<f32> {
-        let lines = table.matrix.values().chunks_exact(28);
-        lines.flat_map(|line| line[start..start + 14].to_vec()).collect()
-    };
-    Ok([half(0), half(14)])
+    let lines = table.matrix.values().chunks_exact(28);
+    Ok([0, 14].map(|start| lines.clone().flat_map(|line| line[start..start + 14].to_vec()).collect()))
 }

@@ -33,7 +33,7 @@ pub struct View {
 
 impl View {
     /// As the coordinator sees them.
-    pub fn seen(&self) -> anyhow::Result<CoordinatorRows<'_>> {
+    pub fn at_coordinator(&self) -> anyhow::Result<CoordinatorRows<'_>> {
         Ok(CoordinatorRows::new(
             &self.codes,
             &self.classes,
@@ -42,7 +42,7 @@ impl View {
     }
 
     /// As a party sees them.
-    pub fn local(&self, party: usize) -> anyhow::Result<PartyRows<'_>> {
+    pub fn at_party(&self, party: usize) -> anyhow::Result<PartyRows<'_>> {
         let rows = self.classes.len();
         let (columns, embedding) = (&self.columns[party], &self.embedding[party]);
         let columns = Values::new("columns", columns, columns.len() / rows.max(1))?;
@@ -182,11 +182,7 @@ impl<'a> Federation<'a> {
         let codes = Codes::of_values(&parts, rows)?;
         let (outputs, features) = self.models.classifier.predict_with_features(&signs, rows);
         let count = outputs.len() / rows.max(1);
-        let most = |row: &[f32]| {
-            let place = (0..count).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-            place.unwrap_or(0) as u32
-        };
-        let classes = outputs.chunks_exact(count).map(most).collect();
+        let classes = outputs.chunks_exact(count).map(likeliest).collect();
         Ok(View {
             columns,
             embedding,
@@ -196,6 +192,11 @@ impl<'a> Federation<'a> {
             width: self.models.classifier.feature_count(),
         })
     }
+}
+
+/// The class of the largest output.
+fn likeliest(outputs: &[f32]) -> u32 {
+    (0..outputs.len()).max_by(|a, b| outputs[*a].total_cmp(&outputs[*b])).unwrap_or(0) as u32
 }
 
 fn put(models: &Models, folder: &Path) -> anyhow::Result<()> {

@@ -4,18 +4,19 @@
 //! Categories become one column each; numbers are standardised. Both are fitted on normal training rows only.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use flate2::read::GzDecoder;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
-use hashvfl_detectors::{Combination, Panel, PartyDetector, PartyKind, PartyRows, Score, Values};
+use hashvfl_detectors::{
+    Combination, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, Score, Values,
+};
 
-use crate::choose;
+use hashvfl_testbed::dataset::read_cells;
+
+use crate::choose::{self, Member};
 use crate::measure::{Figures, measure};
 use crate::scores::Group;
 use hashvfl_files::say;
@@ -49,12 +50,12 @@ struct Lines {
 }
 
 fn read(path: &Path) -> anyhow::Result<Lines> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut cells = Vec::new();
-    for line in BufReader::new(GzDecoder::new(file)).lines() {
-        let row: Vec<String> = line?.trim_end_matches('.').split(',').map(str::to_string).collect();
+    let mut cells = read_cells(path, 1)?;
+    for row in &mut cells {
         ensure!(row.len() == COLUMNS + 1, "{}: a line has {} cells, expected 42", path.display(), row.len());
-        cells.push(row);
+        // Classes end with a full stop.
+        let class = row[COLUMNS].trim_end_matches('.').to_string();
+        row[COLUMNS] = class;
     }
     Ok(Lines { cells })
 }
@@ -114,11 +115,11 @@ impl<'a> Normal<'a> {
         let mut normal: Vec<u32> =
             (0..cells.len() as u32).filter(|row| cells[*row as usize][COLUMNS] == "normal").collect();
         shuffle(&mut normal, &mut stream(seed, "kdd split", &[]));
-        let part = |from: f64, to: f64| -> RowRefs<'a> {
-            let at = |share: f64| (share * normal.len() as f64) as usize;
-            normal[at(from)..at(to)].iter().map(|row| &cells[*row as usize]).collect()
-        };
-        Self { fit: part(0.0, 0.7), scale: part(0.7, 0.8), calibration: part(0.8, 1.0) }
+        let (fit, rest) = normal.split_at((0.7 * normal.len() as f64) as usize);
+        let (scale, calibration) = rest.split_at((0.8 * normal.len() as f64) as usize - fit.len());
+        let [fit, scale, calibration] = [fit, scale, calibration]
+            .map(|rows| rows.iter().map(|row| &cells[*row as usize]).collect::<RowRefs<'a>>());
+        Self { fit, scale, calibration }
     }
 }
 
@@ -150,6 +151,11 @@ impl<'a> Party<'a> {
         Ok(party)
     }
 
+    /// The scores of each detector.
+    fn score(&self, values: &[f32], width: usize) -> anyhow::Result<Vec<Vec<f64>>> {
+        self.panels.iter().map(|panel| Ok(panel.score(&both(values, width)?)?)).collect()
+    }
+
     /// Its columns of `rows` as detectors take them, and how many there are.
     fn prepare(&self, rows: &[&Vec<String>]) -> anyhow::Result<(Vec<f32>, usize)> {
         let mut matrix = self.encoding.matrix(rows, self.number)?;
@@ -169,15 +175,13 @@ pub fn choose(folder: &Path, seed: u64) -> anyhow::Result<()> {
     let party = Party::fit(&normal, &encoding, 1, seed)?;
     let (values, width) = party.prepare(&normal.scale)?;
     let (normal, spoiled) = values.split_at(values.len() / width / 2 * width);
-    let scores = |values: &[f32]| -> anyhow::Result<Vec<Vec<f64>>> {
-        party.panels.iter().map(|panel| Ok(panel.score(&both(values, width)?)?)).collect()
-    };
-    let of_spoiled = choose::columns(spoiled, width, seed).map(|values| scores(&values));
+    let of_normal = party.score(normal, width)?;
+    let of_spoiled = choose::columns(spoiled, width, seed).map(|values| party.score(&values, width));
     let of_spoiled = of_spoiled.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let members: Vec<(&str, usize)> =
-        PartyKind::ALL.iter().enumerate().map(|(at, kind)| (kind.name(), at)).collect();
+    let members: Vec<Member> =
+        PartyKind::ALL.iter().enumerate().map(|(place, kind)| Member { name: kind.name(), place }).collect();
     say!("{}", choose::SPOILED_COLUMNS);
-    choose::rank(&scores(normal)?, &of_spoiled, &members);
+    choose::rank(&of_normal, &of_spoiled, &members);
     Ok(())
 }
 
@@ -222,9 +226,8 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<DetectorFigures>> {
     let named = names.zip(scores);
     let mut seen = HashSet::new();
     let first: Vec<bool> = rows.iter().map(|row| seen.insert(*row)).collect();
-    let own =
-        |kind: &PartyKind| PartyKind::ALL.iter().position(|other| other == kind).map_or(0.0, |at| micros[at]);
-    let default = PartyKind::DEFAULT.iter().map(own).sum();
+    let is_default = |at: &usize| PartyKind::DEFAULT.contains(&PartyKind::ALL[*at]);
+    let default = (0..micros.len()).filter(is_default).map(|at| micros[at]).sum();
     let all_micros = micros.into_iter().chain([default]);
     let measured = named.zip(all_micros).map(|((name, scores), micros)| {
         Ok(DetectorFigures { micros, ..figures(name, &scores, &rows, &first, seed)? })
@@ -244,31 +247,27 @@ fn figures(
     first: &[bool],
     seed: u64,
 ) -> anyhow::Result<DetectorFigures> {
-    let pick = |chosen: &dyn Fn(usize) -> bool| -> Vec<f64> {
-        (0..rows.len()).filter(|row| chosen(*row)).map(|row| test[row]).collect()
-    };
-    let normal = |row: usize| rows[row][COLUMNS] == "normal";
-    let of_all = pick(&normal);
-    let all = measure(calibration, &of_all, &pick(&|row| !normal(row)), seed)?;
-    let distinct = measure(
-        calibration,
-        &pick(&|row| normal(row) && first[row]),
-        &pick(&|row| !normal(row) && first[row]),
-        seed,
-    )?;
-    let types: BTreeSet<&String> =
-        rows.iter().map(|row| &row[COLUMNS]).filter(|name| *name != "normal").collect();
+    // Scores of normal rows and of each type of attack, of all rows and of rows that differ.
+    let (mut normal, mut attacks) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let mut by_type: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for ((row, score), first) in rows.iter().zip(test).zip(first) {
+        let found = if row[COLUMNS] == "normal" { &mut normal } else { &mut attacks };
+        found[0].push(*score);
+        if *first {
+            found[1].push(*score);
+        }
+        by_type.entry(&row[COLUMNS]).or_default().push(*score);
+    }
+    by_type.remove("normal");
+    let all = measure(calibration, &normal[0], &attacks[0], seed)?;
+    let distinct = measure(calibration, &normal[1], &attacks[1], seed)?;
+    let of_all = &normal[0];
     let mut sum = 0.0;
-    for kind in &types {
-        let scores: Vec<f32> = of_all
-            .iter()
-            .copied()
-            .chain(pick(&|row| rows[row][COLUMNS] == **kind))
-            .map(|s| s as f32)
-            .collect();
+    for of_type in by_type.values() {
+        let scores: Vec<f32> = of_all.iter().chain(of_type).map(|score| *score as f32).collect();
         let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
         sum += hashvfl_learning::metrics::auc(&scores, &positive);
     }
-    let mean_over_types = sum / types.len() as f64;
-    Ok(DetectorFigures { name, all, distinct, mean_over_types, types: types.len(), micros: 0.0 })
+    let types = by_type.len();
+    Ok(DetectorFigures { name, all, distinct, mean_over_types: sum / types as f64, types, micros: 0.0 })
 }

@@ -1,4 +1,4 @@
-//! Test sets of abnormal inputs, made from real test records, one a kind. The second party is the one that is wrong.
+//! Test sets of abnormal inputs, made from real test records, one per kind. The second party's input is wrong.
 
 use std::collections::BTreeMap;
 
@@ -171,11 +171,12 @@ impl<'a, 'b> Maker<'a, 'b> {
     }
 
     fn other_classes(&mut self, base: &[u32]) -> Vec<u32> {
-        let step = |maker: &mut Self, row: &u32| {
-            let away = 1 + maker.below(maker.class_count as usize - 1) as u32;
-            (maker.class(*row) + away) % maker.class_count
-        };
-        base.iter().map(|row| step(self, row)).collect()
+        let mut others = Vec::with_capacity(base.len());
+        for row in base {
+            let away = 1 + self.below(self.class_count as usize - 1) as u32;
+            others.push((self.class(*row) + away) % self.class_count);
+        }
+        others
     }
 
     /// Gradient steps through the second party's bottom model towards the code of another class, within a box around
@@ -195,13 +196,9 @@ impl<'a, 'b> Maker<'a, 'b> {
                 let from = at * 256 * self.width;
                 let rows = pass.len();
                 let values = &mut moved[from..from + rows * self.width];
-                let towards = |embedding: &[f32]| -> Vec<f32> {
-                    let wanted = pass.iter().flatten();
-                    let push =
-                        |(value, target): (&f32, &f32)| if value * target < MARGIN { *target } else { 0.0 };
-                    embedding.iter().zip(wanted).map(push).collect()
-                };
-                let pull = federation.encoder(WRONG).pull_values(values.to_vec(), rows, towards);
+                let pull = federation
+                    .encoder(WRONG)
+                    .pull_values(values.to_vec(), rows, |embedding| push(embedding, pass));
                 let origin = &start[from..from + rows * self.width];
                 for ((value, pull), origin) in values.iter_mut().zip(pull).zip(origin) {
                     let sign = if pull == 0.0 { 0.0 } else { pull.signum() };
@@ -245,19 +242,12 @@ impl<'a, 'b> Maker<'a, 'b> {
     pub fn drifting(&mut self, base: &[u32]) -> anyhow::Result<AnomalySet> {
         let mut raw = self.federation.raw(WRONG, base);
         let columns = &self.federation.set.columns[WRONG];
-        let deviations: Vec<f32> = (0..self.width)
-            .map(|column| {
-                let values: Vec<f64> = self
-                    .federation
-                    .fit
-                    .iter()
-                    .map(|row| f64::from(columns.row(*row as usize)[column]))
-                    .collect();
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-                    as f32
-            })
-            .collect();
+        let mut deviations = Vec::with_capacity(self.width);
+        for column in 0..self.width {
+            let rows = self.federation.fit.iter();
+            let values: Vec<f64> = rows.map(|row| f64::from(columns.row(*row as usize)[column])).collect();
+            deviations.push(deviation(&values) as f32);
+        }
         for (row, values) in raw.chunks_exact_mut(self.width).enumerate() {
             let share = row as f32 / base.len() as f32;
             values.iter_mut().zip(&deviations).for_each(|(value, deviation)| *value += share * deviation);
@@ -265,4 +255,18 @@ impl<'a, 'b> Maker<'a, 'b> {
         let about = "the second party's columns move by one deviation from the first row to the last";
         self.altered("slow drift", about, base, raw)
     }
+}
+
+/// Where each value of `embedding` is to go for its sign to be that of the target: nowhere where it is far enough.
+fn push(embedding: &[f32], targets: &[Vec<f32>]) -> Vec<f32> {
+    let mut push = Vec::with_capacity(embedding.len());
+    for (value, target) in embedding.iter().zip(targets.iter().flatten()) {
+        push.push(if value * target < MARGIN { *target } else { 0.0 });
+    }
+    push
+}
+
+fn deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }

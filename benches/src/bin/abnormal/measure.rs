@@ -12,11 +12,11 @@ const RESAMPLES: u64 = 300;
 pub struct Figures {
     /// Area under the ROC curve.
     pub auroc: Estimate,
-    /// Share of abnormal rows that are flagged at a level of 1 %.
+    /// The fraction of abnormal rows that are flagged at a level of 1 %.
     pub at_1: Estimate,
     /// The same at 5 %.
     pub at_5: Estimate,
-    /// Share of false alarms and of detections, from one end to the other.
+    /// The fractions of false alarms and of detections, from one end to the other.
     pub roc: Vec<(f64, f64)>,
 }
 
@@ -30,19 +30,26 @@ pub fn p_values(calibration: &[f64], scores: &[f64], seed: u64) -> anyhow::Resul
 /// Measures scores of normal and abnormal test rows.
 pub fn measure(calibration: &[f64], normal: &[f64], abnormal: &[f64], seed: u64) -> anyhow::Result<Figures> {
     let p = p_values(calibration, abnormal, seed)?;
-    let detected = |level: f64| -> Vec<f64> { p.iter().map(|p| f64::from(u8::from(*p <= level))).collect() };
     let mean = hashvfl_attack::metrics::Bootstrap { resamples: RESAMPLES as usize, seed };
     let ranked = Ranked::new(normal, abnormal);
     let value = ranked.auroc(&vec![1; normal.len() + abnormal.len()]);
     let mut draws: Vec<f64> = (0..RESAMPLES).map(|draw| ranked.auroc(&ranked.resample(seed, draw))).collect();
     draws.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| draws[(share * (draws.len() - 1) as f64).round() as usize];
     Ok(Figures {
-        auroc: Estimate { value, low: at(0.025), high: at(0.975) },
-        at_1: mean.mean(&detected(0.01)),
-        at_5: mean.mean(&detected(0.05)),
+        auroc: Estimate { value, low: quantile(&draws, 0.025), high: quantile(&draws, 0.975) },
+        at_1: mean.mean(&detected(&p, 0.01)),
+        at_5: mean.mean(&detected(&p, 0.05)),
         roc: ranked.roc(),
     })
+}
+
+/// 1 for each p-value that is `level` or less, 0 for the others.
+fn detected(p_values: &[f64], level: f64) -> Vec<f64> {
+    p_values.iter().map(|p| f64::from(u8::from(*p <= level))).collect()
+}
+
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    sorted[(fraction * (sorted.len() - 1) as f64).round() as usize]
 }
 
 /// Rows in the order of their scores, so that a resample needs no sort.

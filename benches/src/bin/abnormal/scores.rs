@@ -1,15 +1,15 @@
 //! Fitted detectors: what each says of rows, and what the combinations of each side say.
 //!
-//! Every detector's score is brought to minus the logarithm of its share of normal rows by a panel of its own. Those of one
-//! side's default are combined by its rule and brought to that scale again. The largest of several such scores is then
-//! their combination by Bonferroni, up to a constant.
+//! A panel of its own brings every detector's score to minus the logarithm of the fraction of normal rows that score as high.
+//! The scores of one side's default detectors are combined by its rule and brought to that scale again. The largest of several
+//! such scores is then their combination by Bonferroni, up to a constant.
 
 use std::time::Instant;
 
 use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{
-    BatchKind, Codes, Combination, CoordinatorDetector, CoordinatorKind, FitExtras, Panel, PartyDetector,
-    PartyKind, References, Score,
+    BatchKind, Codes, Combination, CoordinatorDetector, CoordinatorKind, CoordinatorNormal, DetectorKind,
+    Panel, PartyDetector, PartyKind, References, Score,
 };
 
 use crate::federation::{Federation, View};
@@ -34,7 +34,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// Of the detectors at the places `members`, on `scores` of the rows that gave them their scale.
+    /// A single detector, at the place `member`.
+    fn single(member: usize) -> Self {
+        Self { members: vec![member], rule: Combination::Bonferroni, tail: None }
+    }
+
+    /// The detectors at the places `members`, on `scores` of the rows that gave them their scale.
     pub fn fit(members: Vec<usize>, rule: Combination, scores: &[Vec<f64>]) -> anyhow::Result<Self> {
         let mut group = Self { members, rule, tail: None };
         if group.members.len() > 1 {
@@ -45,14 +50,15 @@ impl Group {
 
     /// Its scores, from those of each detector.
     pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
-        let combined = |row: usize| {
+        let mut found = Vec::with_capacity(scores[0].len());
+        for row in 0..scores[0].len() {
             let score = match self.members[..] {
                 [single] => scores[single][row],
                 _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
             };
-            self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score))
-        };
-        (0..scores[0].len()).map(combined).collect()
+            found.push(self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score)));
+        }
+        found
     }
 }
 
@@ -83,21 +89,25 @@ impl Fitted {
         let rows = &federation.fit[..federation.fit.len().min(fit_rows)];
         let (normal, scale) = (federation.view_of(rows)?, federation.view_of(&federation.scale)?);
         let synthetic = federation.synthetic(rows, seed)?;
-        let beside =
-            FitExtras { targets: federation.models.classifier.targets(), synthetic: Some(&synthetic) };
-        let coordinator = CoordinatorKind::ALL.iter().map(|kind| {
-            let detector = kind.fit(&normal.seen()?, beside, seed)?;
-            Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.seen()?)?)
-        });
-        let coordinator = coordinator.collect::<anyhow::Result<Vec<_>>>()?;
-        let parties = PartyKind::ALL.iter().map(|kind| {
-            let party = |party: usize| {
-                let detector = kind.fit(&normal.local(party)?, seed)?;
-                Ok(Panel::new(vec![detector], Combination::Bonferroni, &scale.local(party)?)?)
-            };
-            (0..2).map(party).collect::<anyhow::Result<Vec<_>>>()
-        });
-        let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;
+        let fitted_on = CoordinatorNormal {
+            rows: normal.at_coordinator()?,
+            targets: federation.models.classifier.targets(),
+            synthetic: Some(&synthetic),
+        };
+        let mut coordinator = Vec::new();
+        for kind in CoordinatorKind::ALL {
+            let detector = kind.fit(&fitted_on, seed)?;
+            coordinator.push(Panel::new(vec![detector], Combination::Bonferroni, &scale.at_coordinator()?)?);
+        }
+        let mut parties = Vec::new();
+        for kind in PartyKind::ALL {
+            let mut of_kind = Vec::new();
+            for party in 0..2 {
+                let detector = kind.fit(&normal.at_party(party)?, seed)?;
+                of_kind.push(Panel::new(vec![detector], Combination::Bonferroni, &scale.at_party(party)?)?);
+            }
+            parties.push(of_kind);
+        }
         let mut fitted = Self { coordinator, parties, lines: Vec::new(), fit_seconds: 0.0 };
         fitted.lines = lines(&fitted.score(&scale)?.0)?;
         fitted.fit_seconds = start.elapsed().as_secs_f64();
@@ -112,29 +122,28 @@ impl Fitted {
 
     /// Seconds of each of the coordinator's detectors.
     pub fn time(&self, view: &View) -> anyhow::Result<Vec<f64>> {
-        let time = |panel: &Panel<CoordinatorDetector>| {
+        let mut seconds = Vec::new();
+        for panel in &self.coordinator {
             let start = Instant::now();
-            panel.score(&view.seen()?)?;
-            Ok(start.elapsed().as_secs_f64())
-        };
-        self.coordinator.iter().map(time).collect()
+            panel.score(&view.at_coordinator()?)?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        Ok(seconds)
     }
 
     /// Scores of each detector: the coordinator's, then each kind at each party, and the seconds of each.
     pub fn score(&self, view: &View) -> anyhow::Result<(Vec<Vec<f64>>, Vec<f64>)> {
         let (mut scores, mut seconds) = (Vec::new(), Vec::new());
-        let mut add = |start: Instant, found: Vec<f64>| {
-            seconds.push(start.elapsed().as_secs_f64());
-            scores.push(found);
-        };
         for panel in &self.coordinator {
             let start = Instant::now();
-            add(start, panel.score(&view.seen()?)?);
+            scores.push(panel.score(&view.at_coordinator()?)?);
+            seconds.push(start.elapsed().as_secs_f64());
         }
         for kind in &self.parties {
             for (party, panel) in kind.iter().enumerate() {
                 let start = Instant::now();
-                add(start, panel.score(&view.local(party)?)?);
+                scores.push(panel.score(&view.at_party(party)?)?);
+                seconds.push(start.elapsed().as_secs_f64());
             }
         }
         Ok((scores, seconds))
@@ -170,24 +179,23 @@ pub fn places(kind: &PartyKind) -> [usize; 2] {
 
 /// What is reported; `scale` are scores of the rows that gave each detector its scale.
 fn lines(scale: &[Vec<f64>]) -> anyhow::Result<Vec<Line>> {
-    let single = |at: usize| Group { members: vec![at], rule: Combination::Bonferroni, tail: None };
-    let mut lines: Vec<Line> = CoordinatorKind::ALL
-        .iter()
-        .map(|kind| Line { name: kind.name().into(), side: "coordinator", groups: vec![single(place(kind))] })
-        .collect();
+    let mut lines = Vec::new();
+    for kind in CoordinatorKind::ALL {
+        let groups = vec![Group::single(place(kind))];
+        lines.push(Line { name: kind.name().into(), side: "coordinator", groups });
+    }
     let codes = CoordinatorKind::DEFAULT.iter().map(place).collect();
-    let codes = Group::fit(codes, Combination::default(), scale)?;
+    let codes = Group::fit(codes, CoordinatorKind::COMBINATION, scale)?;
     lines.push(Line { name: DEFAULTS[0].into(), side: "coordinator", groups: vec![codes.clone()] });
-    lines.extend(PartyKind::ALL.iter().map(|kind| Line {
-        name: kind.name().into(),
-        side: "parties",
-        groups: places(kind).map(single).to_vec(),
-    }));
-    let party = |party: usize| {
+    for kind in PartyKind::ALL {
+        let groups = places(kind).map(Group::single).to_vec();
+        lines.push(Line { name: kind.name().into(), side: "parties", groups });
+    }
+    let [first, second] = [0, 1].map(|party| {
         let members = PartyKind::DEFAULT.iter().map(|kind| places(kind)[party]).collect();
         Group::fit(members, PartyKind::COMBINATION, scale)
-    };
-    let parties = [party(0)?, party(1)?];
+    });
+    let parties = [first?, second?];
     let own = vec![parties[WRONG].clone()];
     lines.push(Line { name: DEFAULTS[1].into(), side: "parties", groups: parties.to_vec() });
     lines.push(Line { name: "default, second party alone".into(), side: "party", groups: own });
@@ -199,7 +207,8 @@ fn lines(scale: &[Vec<f64>]) -> anyhow::Result<Vec<Line>> {
 /// Scores of rows that come as one batch: test rows, and as many abnormal ones as a share of them, if there are so many.
 /// Returns those of calibration, test and abnormal rows.
 pub fn of_batch(
-    (kind, references): (BatchKind, &References),
+    kind: BatchKind,
+    references: &References,
     test: &View,
     abnormal: &View,
     share: f64,
@@ -216,9 +225,11 @@ pub fn of_batch(
 pub fn rarity_among(calibration: &[f64], scores: &[f64]) -> Vec<f64> {
     let mut sorted = calibration.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let share = |score: &f64| {
+    let mut rarities = Vec::with_capacity(scores.len());
+    for score in scores {
         let as_high = sorted.len() - sorted.partition_point(|other| other < score);
-        (1 + as_high) as f64 / (1 + sorted.len()) as f64
-    };
-    scores.iter().map(|score| -share(score).ln()).collect()
+        let fraction = (1 + as_high) as f64 / (1 + sorted.len()) as f64;
+        rarities.push(-fraction.ln());
+    }
+    rarities
 }

@@ -35,7 +35,7 @@ impl Recipe {
             gradient: [GradientEncoding::Int8, GradientEncoding::F32][pick(2)],
             cohort_fraction,
             seed,
-            ..RunSettings::new(parties, dataset.task, [8, 16, 32, 64][pick(4)], 60)
+            ..RunSettings::new(parties, dataset.task(), [8, 16, 32, 64][pick(4)], 60)
         };
         let (noise, dropout) = ([0.0, 0.5, 0.5][pick(3)], [0.0, 0.1][pick(2)]);
         let hidden = [vec![32], vec![64], vec![128]][pick(3)].clone();

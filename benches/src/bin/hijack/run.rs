@@ -59,7 +59,7 @@ pub fn run(
     let columns = [0, 1].map(|party| prepared(dataset, party, &plan));
     let encoder = |party: usize, seed: u64| {
         let input =
-            InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
+            InputShape { columns: columns[party].cols(), image: dataset.image(), ..InputShape::default() };
         Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, settings, plan.updates(), seed, &device)
     };
     let mut parties = Vec::new();
@@ -153,7 +153,7 @@ fn auxiliary(plan: &Plan) -> Vec<u32> {
 
 /// A party's columns, preprocessed as fitted on training records.
 fn prepared(dataset: &Dataset, party: usize, plan: &Plan) -> Matrix {
-    let mut columns = dataset.columns[party].clone();
+    let mut columns = dataset.columns(party).clone();
     // Unwrap safety: the plan's rows are the table's.
     dataset
         .preprocessing

@@ -16,7 +16,7 @@ use clap::{Parser, ValueEnum};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
-use hashvfl_detectors::CoordinatorKind;
+use hashvfl_detectors::{CoordinatorKind, DetectorKind};
 use hashvfl_files::{complain, say};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, fresh_folder};

@@ -14,27 +14,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::Address;
-use hashvfl_core::limits::MAX_MESSAGE_BYTES;
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{say, write_whole};
-use hashvfl_proto::status::describe;
-use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
+use hashvfl_transport::dial::{DialError, Dialer};
+use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
 
 use batch::Batch;
 use output::Output;
 
 /// Requests that are on their way at the same time.
 const OPEN_REQUESTS: usize = 2;
-/// HTTP/2 windows that hold an answer of usual size.
-const WINDOW_BYTES: u32 = 4 << 20;
 
 /// What to predict, and where.
 #[derive(Debug, clap::Args)]
@@ -84,15 +77,14 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server: Address = arguments.server.parse().context("--server")?;
-    let client = runtime.block_on(connect(&server, arguments.timeout_s))?;
-    let mut stream = Responses::open(&runtime, client, arguments.timeout_s)?;
-    let model = stream.model()?;
+    let (requests, mut responses) = open(&runtime, &server, arguments.timeout_s)?;
+    let model = responses.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
     let request_ids = arguments.request_ids.unwrap_or(most_ids).clamp(1, most_ids);
     // A request waits for who takes its answer: with none in between, for the answer before it.
     let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
-    let (asked, reader) = read(source, request_ids, (stream.requests.take(), open));
+    let (asked, reader) = read(source, request_ids, requests, open);
     let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
     let bar = bar(most);
     let mut outcomes = BTreeMap::new();
@@ -100,7 +92,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let (mut flagged, mut drifted) = (0_u64, false);
     while let Ok(ids) = asked.recv() {
         let began = Instant::now();
-        let Message::Predictions(answer) = stream.next()? else {
+        let Message::Predictions(answer) = responses.next()? else {
             bail!("{server} described its model twice");
         };
         let took = began.elapsed();
@@ -180,15 +172,16 @@ fn tell(
     bail!("{missing}")
 }
 
-/// Reads ids on a thread of its own: each batch goes to the coordinator, and to who waits for its answer.
+/// Reads ids on a thread of its own: each batch goes to the coordinator, and to who waits for its answer. So many may be
+/// `open` before the first is answered.
 fn read(
     source: IdsSource,
     batch_ids: usize,
-    (requests, open): (Option<mpsc::Sender<PredictRequest>>, usize),
+    requests: Outgoing<PredictRequest>,
+    open: usize,
 ) -> (Receiver<Arc<Vec<String>>>, JoinHandle<Result<(), TableError>>) {
     let (asked, to_answer) = sync_channel(open);
     let reader = std::thread::spawn(move || {
-        let Some(requests) = requests else { return Ok(()) };
         let mut batch = Batch::new(batch_ids);
         source
             .visit(|id| {
@@ -217,11 +210,8 @@ impl From<TableError> for Stopped {
     }
 }
 
-fn ask(
-    requests: &mpsc::Sender<PredictRequest>,
-    asked: &SyncSender<Arc<Vec<String>>>,
-    ids: Vec<String>,
-) -> bool {
+/// Sends a request, once there is room for its answer; false if the coordinator or who waits for answers has gone.
+fn ask(requests: &Outgoing<PredictRequest>, asked: &SyncSender<Arc<Vec<String>>>, ids: Vec<String>) -> bool {
     let request = PredictRequest { ids: ids.clone() };
     asked.send(Arc::new(ids)).is_ok() && requests.blocking_send(request).is_ok()
 }
@@ -229,29 +219,22 @@ fn ask(
 /// The coordinator's answers, with a limit on each wait.
 struct Responses<'a> {
     runtime: &'a Runtime,
-    stream: Streaming<PredictResponse>,
-    requests: Option<mpsc::Sender<PredictRequest>>,
+    incoming: Incoming<PredictResponse>,
     timeout_s: u64,
 }
 
-impl<'a> Responses<'a> {
-    fn open(
-        runtime: &'a Runtime,
-        mut client: InferenceClient<Channel>,
-        timeout_s: u64,
-    ) -> anyhow::Result<Self> {
-        let (requests, outbound) = mpsc::channel(1);
-        let opening = async { client.predict(ReceiverStream::new(outbound)).await };
-        let opened = runtime.block_on(limited(timeout_s, opening))?;
-        let stream = opened.map_err(|status| anyhow!("{}", describe(&status)))?.into_inner();
-        Ok(Self { runtime, stream, requests: Some(requests), timeout_s })
-    }
-
+impl Responses<'_> {
     fn next(&mut self) -> anyhow::Result<Message> {
-        let received = self.runtime.block_on(limited(self.timeout_s, self.stream.message()))?;
-        let message = received.map_err(|status| anyhow!("{}", describe(&status)))?;
-        let message = message.context("the coordinator closed the stream before its last answer")?;
-        message.message.context("the coordinator sent an empty message: is it of another version?")
+        let limit = Duration::from_secs(self.timeout_s);
+        let received = match self.runtime.block_on(self.incoming.next_within(limit)) {
+            Ok(received) => received,
+            Err(StreamError::TimedOut(_)) => {
+                bail!("waited {} s (--timeout-s) for the coordinator", self.timeout_s)
+            }
+            Err(StreamError::Closed) => bail!("the coordinator closed the stream before its last answer"),
+            Err(error) => return Err(error.into()),
+        };
+        received.message.message.context("the coordinator sent an empty message: is it of another version?")
     }
 
     fn model(&mut self) -> anyhow::Result<Model> {
@@ -264,23 +247,22 @@ impl<'a> Responses<'a> {
     }
 }
 
-async fn limited<T>(limit_s: u64, future: impl Future<Output = T>) -> anyhow::Result<T> {
-    let limited = tokio::time::timeout(Duration::from_secs(limit_s), future).await;
-    limited.map_err(|_| anyhow!("waited {limit_s} s (--timeout-s) for the coordinator"))
-}
-
-async fn connect(server: &Address, timeout_s: u64) -> anyhow::Result<InferenceClient<Channel>> {
-    let endpoint = Endpoint::from_shared(server.to_string())
-        .with_context(|| format!("--server {server} is no address: say http://HOST:PORT"))?
-        .tcp_nodelay(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES);
-    let channel = limited(timeout_s, endpoint.connect()).await?;
-    let channel = channel
-        .with_context(|| format!("no coordinator at {server}: does `coordinator serve` run there?"))?;
-    Ok(InferenceClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+fn open<'a>(
+    runtime: &'a Runtime,
+    server: &Address,
+    timeout_s: u64,
+) -> anyhow::Result<(Outgoing<PredictRequest>, Responses<'a>)> {
+    let dialled = runtime.block_on(Dialer::new(server.clone(), timeout_s).predictions());
+    let stream = match dialled {
+        Ok(stream) => stream,
+        Err(DialError::Absent { cause, .. }) => {
+            bail!("no coordinator at {server}: does `coordinator serve` run there? ({cause})")
+        }
+        Err(DialError::Silent { limit_s }) => bail!("waited {limit_s} s (--timeout-s) for the coordinator"),
+        Err(error) => return Err(error.into()),
+    };
+    let (outgoing, incoming) = stream.split();
+    Ok((outgoing, Responses { runtime, incoming, timeout_s }))
 }
 
 /// A progress bar; hidden where standard error is no terminal.

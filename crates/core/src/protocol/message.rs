@@ -1,4 +1,9 @@
-//! The messages of a run, checked and typed. `proto` turns them into bytes and back.
+//! The messages of a run, checked and typed, and the table of requests: what answers each, and when a party allows it.
+//! `proto` turns messages into bytes and back.
+//!
+//! What the coordinator asks of parties is a [`Request`]. One that says nothing about records, and whose answer says
+//! nothing but that it was carried out, is a [`Command`]: it needs a line in [`Request::rule`] and no code of its own in
+//! the state machines.
 
 use crate::digest::Digest;
 use crate::gradient::Gradient;
@@ -26,119 +31,194 @@ pub struct Hello {
     pub settings_digest: Digest,
 }
 
-/// What a party says. About records it says codes and nothing else; there is no field for a float.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FromParty {
-    /// It wants to join.
-    Hello(Hello),
-    /// Its records, in answer to [`FromCoordinator::Welcome`].
-    Records {
-        /// Count and digest of them.
-        digest: RecordsDigest,
-        /// Those that its policy does not allow the whole run for; empty unless the run goes on without them.
-        excluded: ExcludedRecords,
-    },
-    /// Codes of the records of an encode request.
-    Codes {
-        /// The request's step.
-        step: u64,
-        /// The packed bits; their number is known from the plan, so it does not travel.
-        bytes: Vec<u8>,
-    },
-    /// A checkpoint was written.
-    Checkpointed {
-        /// The request's step.
-        step: u64,
-    },
-    /// A checkpoint was loaded.
-    Restored {
-        /// The request's step.
-        step: u64,
-    },
-    /// The bottom model is frozen.
-    Frozen {
-        /// The request's step.
-        step: u64,
-        /// Digest of everything that turns columns into codes.
-        encoder: Digest,
-    },
-    /// The party has kept its model and leaves.
-    Finished {
-        /// The request's step.
-        step: u64,
-    },
-    /// The party cannot go on.
-    Failed {
-        /// One line for a person: what, where, what to do. Never a raw value.
-        text: String,
-    },
+messages! {
+    /// What the coordinator says.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum FromCoordinator {
+        /// The handshake goes on: say your records under this salt.
+        Welcome {
+            /// Drawn anew for every handshake.
+            salt: [u8; SALT_BYTES],
+        },
+        /// The party may not join, or the run is over for it; the last message of a stream.
+        Refused {
+            /// One line for a person.
+            text: String,
+        },
+        /// The party is in, and waits until all are.
+        Accepted,
+        /// All parties are in: requests follow.
+        Begin {
+            /// Records that any of them leaves out: no step is about them.
+            excluded: ExcludedRecords,
+        },
+        /// A request, with its step: one more than the last.
+        Request(u64, Request) of request,
+        /// The gradient of the codes of a batch; it has no answer.
+        Gradient {
+            /// The step of the encode request.
+            step: u64,
+            /// The gradient.
+            gradient: Gradient,
+        },
+    }
 }
 
-/// What the coordinator says.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FromCoordinator {
-    /// The handshake goes on: say your records under this salt.
-    Welcome {
-        /// Drawn anew for every handshake.
-        salt: [u8; SALT_BYTES],
-    },
-    /// The party may not join, or the run is over for it; the last message of a stream.
-    Refused {
-        /// One line for a person.
-        text: String,
-    },
-    /// The party is in, and waits until all are.
-    Accepted,
-    /// All parties are in: steps follow.
-    Begin {
-        /// Records that any of them leaves out: no step is about them.
-        excluded: ExcludedRecords,
-    },
-    /// Encode these records; for a [`RowSelection::Batch`], a gradient follows.
-    Encode {
-        /// Number of this request, one more than the last.
-        step: u64,
-        /// The records.
-        rows: RowSelection,
-    },
-    /// Encode inputs that the party draws itself, evenly over the ranges of its columns: they are no records.
-    EncodeSynthetic {
-        /// Number of this request.
-        step: u64,
-        /// The chunk of them, from 0; each is of [`crate::records::plan::CHUNK_ROWS`].
-        chunk: u32,
-    },
-    /// The gradient of the codes of `step`.
-    Gradient {
-        /// The step of the encode request.
-        step: u64,
-        /// The gradient.
-        gradient: Gradient,
-    },
-    /// Write a checkpoint under `label`, replacing one of that label.
-    Checkpoint {
-        /// Number of this request.
-        step: u64,
-        /// The label.
-        label: CheckpointLabel,
-    },
-    /// Go back to the checkpoint of that label.
-    Restore {
-        /// Number of this request.
-        step: u64,
-        /// The label.
-        label: CheckpointLabel,
-    },
-    /// Learn no more: fix weights, statistics and thresholds.
-    Freeze {
-        /// Number of this request.
-        step: u64,
-    },
-    /// Keep the model and leave.
-    Finish {
-        /// Number of this request.
-        step: u64,
-    },
+messages! {
+    /// What a party says. About records it says codes and nothing else; there is no field for a float.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum FromParty {
+        /// It wants to join.
+        Hello(Hello),
+        /// Its records, in answer to [`FromCoordinator::Welcome`].
+        Records {
+            /// Count and digest of them.
+            digest: RecordsDigest,
+            /// Those that its policy does not allow the whole run for; empty unless the run goes on without them.
+            excluded: ExcludedRecords,
+        },
+        /// The answer to the request of this step.
+        Answer(u64, Answer) of answer,
+        /// The party cannot go on.
+        Failed {
+            /// One line for a person: what, where, what to do. Never a raw value.
+            text: String,
+        },
+    }
+}
+
+messages! {
+    /// What the coordinator asks every party for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Request {
+        /// Encode these records; for a [`RowSelection::Batch`], a gradient follows.
+        Encode(RowSelection),
+        /// Encode inputs that the party draws itself, evenly over the ranges of its columns: they are no records.
+        EncodeSynthetic {
+            /// The chunk of them, from 0; each is of [`crate::records::plan::CHUNK_ROWS`].
+            chunk: u32,
+        } as "Draw",
+        /// Carry this out.
+        Command(Command) of command,
+        /// Learn no more: fix weights, statistics and thresholds.
+        Freeze,
+        /// Keep the model and leave.
+        Finish,
+    }
+}
+
+messages! {
+    /// A request that holds nothing about records and is answered by a confirmation alone.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Command {
+        /// Write a checkpoint under this label, replacing one of that label.
+        Checkpoint(CheckpointLabel),
+        /// Go back to the checkpoint of that label.
+        Restore(CheckpointLabel),
+    }
+}
+
+messages! {
+    /// What a party answers to a [`Request`].
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum Answer {
+        /// The packed bits of the codes; their number is known from the plan, so it does not travel.
+        Codes(Vec<u8>),
+        /// The bottom model is frozen: digest of everything that turns columns into codes.
+        Frozen(Digest),
+        /// It was carried out.
+        Confirmed(Confirmation) of confirmation,
+    }
+}
+
+messages! {
+    /// What was carried out.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Confirmation {
+        /// A checkpoint was written.
+        Checkpointed,
+        /// A checkpoint was loaded.
+        Restored,
+        /// The party has kept its model and leaves.
+        Finished,
+    }
+}
+
+/// A line of the protocol's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestRule {
+    /// What answers the request.
+    pub answer: ExpectedAnswer,
+    /// When a party allows it.
+    pub phase: Phase,
+    /// What it asks for, to follow "to" in an error.
+    pub what: &'static str,
+}
+
+/// What answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedAnswer {
+    /// [`Answer::Codes`].
+    Codes,
+    /// [`Answer::Frozen`].
+    Frozen,
+    /// [`Answer::Confirmed`], with this confirmation.
+    Confirmed(Confirmation),
+}
+
+/// When a party allows a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// While the bottom model learns.
+    BeforeFreeze,
+    /// Once nothing changes the bottom model any more.
+    AfterFreeze,
+    /// At any time, as far as the rows allow it.
+    Any,
+}
+
+impl Request {
+    /// The protocol's table.
+    pub fn rule(&self) -> RequestRule {
+        use Confirmation::{Checkpointed, Finished, Restored};
+        use ExpectedAnswer::{Codes, Confirmed, Frozen};
+        let (answer, phase, what) = match self {
+            Self::Encode(_) => (Codes, Phase::Any, "encode records"),
+            Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode drawn inputs"),
+            Self::Command(command) => match command {
+                Command::Checkpoint(_) => {
+                    (Confirmed(Checkpointed), Phase::BeforeFreeze, "write a checkpoint")
+                }
+                Command::Restore(_) => (Confirmed(Restored), Phase::BeforeFreeze, "go back to a checkpoint"),
+            },
+            Self::Freeze => (Frozen, Phase::BeforeFreeze, "freeze"),
+            Self::Finish => (Confirmed(Finished), Phase::Any, "finish"),
+        };
+        RequestRule { answer, phase, what }
+    }
+}
+
+impl ExpectedAnswer {
+    /// The kind of message that is expected.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Codes => "Codes",
+            Self::Frozen => "Frozen",
+            Self::Confirmed(confirmation) => confirmation.kind(),
+        }
+    }
+}
+
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+impl From<Confirmation> for Answer {
+    fn from(confirmation: Confirmation) -> Self {
+        Self::Confirmed(confirmation)
+    }
 }
 
 /// Which checkpoint is meant. A closed set, so that a peer never chooses a file name.
@@ -160,37 +240,28 @@ impl CheckpointLabel {
     }
 }
 
-impl FromParty {
-    /// The kind of message, for errors and logs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "Hello",
-            Self::Records { .. } => "Records",
-            Self::Codes { .. } => "Codes",
-            Self::Checkpointed { .. } => "Checkpointed",
-            Self::Restored { .. } => "Restored",
-            Self::Frozen { .. } => "Frozen",
-            Self::Finished { .. } => "Finished",
-            Self::Failed { .. } => "Failed",
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl FromCoordinator {
-    /// The kind of message, for errors and logs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Welcome { .. } => "Welcome",
-            Self::Refused { .. } => "Refused",
-            Self::Accepted => "Accepted",
-            Self::Begin { .. } => "Begin",
-            Self::Encode { .. } => "Encode",
-            Self::Gradient { .. } => "Gradient",
-            Self::Checkpoint { .. } => "Checkpoint",
-            Self::Restore { .. } => "Restore",
-            Self::EncodeSynthetic { .. } => "Draw",
-            Self::Freeze { .. } => "Freeze",
-            Self::Finish { .. } => "Finish",
+    #[test]
+    fn kinds_are_the_names_of_the_wire() {
+        let batch = RowSelection::Batch { epoch: 0, batch: 0 };
+        let label = CheckpointLabel::Best;
+        for (request, kind, answer) in [
+            (Request::Encode(batch), "Encode", "Codes"),
+            (Request::EncodeSynthetic { chunk: 0 }, "Draw", "Codes"),
+            (Command::Checkpoint(label).into(), "Checkpoint", "Checkpointed"),
+            (Command::Restore(label).into(), "Restore", "Restored"),
+            (Request::Freeze, "Freeze", "Frozen"),
+            (Request::Finish, "Finish", "Finished"),
+        ] {
+            assert_eq!(FromCoordinator::Request(1, request).kind(), kind);
+            assert_eq!(request.rule().answer.kind(), answer);
         }
+        assert_eq!(FromCoordinator::Accepted.kind(), "Accepted");
+        assert_eq!(FromParty::Answer(1, Answer::Frozen(Digest([0; 32]))).kind(), "Frozen");
+        assert_eq!(FromParty::Answer(1, Confirmation::Finished.into()).kind(), "Finished");
+        assert_eq!(FromParty::Failed { text: String::new() }.kind(), "Failed");
     }
 }

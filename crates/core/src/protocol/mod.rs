@@ -1,5 +1,15 @@
 //! The protocol: its messages, and each side of it as a pure state machine.
+//!
+//! | | messages | coordinator's side | party's side |
+//! |---|---|---|---|
+//! | handshake | [`message::Hello`] | [`admission`] | in the two below |
+//! | training | [`message`], with the table of requests | [`coordinator`] | [`party`] |
+//! | serving | [`serving_party`] | [`serving_coordinator`] | [`serving_party`] |
 
+#[macro_use]
+mod messages;
+
+pub mod admission;
 pub mod coordinator;
 pub mod message;
 pub mod party;

@@ -11,17 +11,21 @@
 //!                                                            \----------> Done
 //! ```
 //!
-//! Rules that bind even a malicious coordinator: steps count up by one; batches come from the plan and only
-//! while the bottom model learns; each epoch's batch is encoded once, in order; the cohort's validation records
-//! are encoded at most once an epoch, all others at most once and only by a frozen bottom model, which nothing
-//! changes any more; and a bottom model goes back to a checkpoint at most once, to be frozen next, so that no state of it is
-//! held over batches. So the bits that a record releases are known before the run. Where the run goes on without
-//! records that a policy does not allow it for, nothing is asked about those that this party has named.
+//! These rules bind even a malicious coordinator:
+//!
+//! - Steps count up by one.
+//! - Batches come from the plan, and only while the bottom model learns. Each batch of an epoch is encoded once, in order.
+//! - The cohort's validation records are encoded at most once per epoch. All other records are encoded at most once, and
+//!   only by a frozen bottom model, which nothing changes any more.
+//! - The bottom model goes back to a checkpoint at most once, and is frozen next: no state of it is held over batches.
+//! - Where the run goes on without records that a policy refuses, no request is about those that this party has named.
+//!
+//! So the number of bits that leave about each record is known before the run.
 
 use std::collections::BTreeMap;
 
 use crate::gradient::{Gradient, GradientError};
-use crate::protocol::message::{CheckpointLabel, FromCoordinator};
+use crate::protocol::message::{Command, FromCoordinator, Phase, Request, RequestRule};
 use crate::records::SALT_BYTES;
 use crate::records::excluded::{ExcludedRecords, ExcludedRecordsError};
 use crate::records::plan::{Part, Plan, PlanError, RowSelection};
@@ -64,7 +68,7 @@ pub enum PartyError {
         /// The chunk asked for.
         chunk: u32,
     },
-    /// A request that the agreed way to train does not hold.
+    /// A request that the run's settings do not allow at this point.
     #[error("the coordinator asked to {what}, which this run allows only {when}")]
     Forbidden {
         /// The request.
@@ -101,25 +105,14 @@ pub enum Work {
     SendRecords([u8; SALT_BYTES]),
     /// Nothing: the party is in.
     Joined,
-    /// Take the session's plan, from which so many records were left out: the run begins.
+    /// The run begins: take the session's plan, which is now without the excluded records.
     Begin {
-        /// Records that the run goes on without.
+        /// How many records the run goes on without.
         excluded: usize,
     },
     /// Encode rows and send the codes.
-    Encode {
-        /// The step.
-        step: u64,
-        /// What was asked for.
-        request: RowSelection,
-        /// Its rows, in order.
-        rows: Vec<u32>,
-        /// The part of the records that they belong to, and that is passed over in such requests.
-        part: Part,
-        /// Whether a gradient will follow: batch statistics then, running ones otherwise.
-        learn: bool,
-    },
-    /// Encode inputs that are drawn, and send the codes.
+    Encode(EncodeWork),
+    /// Encode synthetic inputs and send the codes.
     EncodeSynthetic {
         /// The step.
         step: u64,
@@ -131,19 +124,12 @@ pub enum Work {
         /// Of [rows, bits], checked.
         gradient: Gradient,
     },
-    /// Write a checkpoint and confirm.
-    Checkpoint {
+    /// Carry a command out and confirm.
+    Command {
         /// The step.
         step: u64,
-        /// Where to.
-        label: CheckpointLabel,
-    },
-    /// Load a checkpoint and confirm.
-    Restore {
-        /// The step.
-        step: u64,
-        /// Where from.
-        label: CheckpointLabel,
+        /// The command.
+        command: Command,
     },
     /// Freeze the encoder and confirm with its digest.
     Freeze {
@@ -155,6 +141,21 @@ pub enum Work {
         /// The step.
         step: u64,
     },
+}
+
+/// Records to encode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodeWork {
+    /// The step.
+    pub step: u64,
+    /// What was asked for.
+    pub selection: RowSelection,
+    /// Its rows, in order.
+    pub rows: Vec<u32>,
+    /// The part of the records that they belong to: such requests go through all of it, chunk by chunk.
+    pub part: Part,
+    /// Whether a gradient will follow: batch statistics then, running ones otherwise.
+    pub learn: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -195,12 +196,12 @@ pub struct PartySession {
     step: u64,
     next_batch: (u32, u32),
     next_chunk: BTreeMap<Part, u32>,
-    next_drawn: u32,
+    next_synthetic: u32,
     frozen: bool,
 }
 
 impl PartySession {
-    /// A party that is about to send its `Hello`, and does not allow the run for the records `excluded`.
+    /// A party that is about to send its `Hello`, and whose policy does not allow the run for the records `excluded`.
     pub fn new(settings: RunSettings, plan: Plan, excluded: ExcludedRecords) -> Self {
         let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
         Self {
@@ -211,7 +212,7 @@ impl PartySession {
             step: 0,
             next_batch,
             next_chunk,
-            next_drawn: 0,
+            next_synthetic: 0,
             frozen: false,
         }
     }
@@ -228,7 +229,7 @@ impl PartySession {
         self.next_batch.1 == 1 || (batches == 1 && self.next_batch.1 == 0)
     }
 
-    /// Records that this party does not allow the run for; once it has begun, those that it goes on without.
+    /// Before the run begins, the records that this party's policy refuses; after that, those that the run goes on without.
     pub fn excluded(&self) -> &ExcludedRecords {
         &self.excluded
     }
@@ -238,7 +239,10 @@ impl PartySession {
         &self.plan
     }
 
-    /// What `message` asks for. After an error the session must not be used again.
+    /// What `message` asks for.
+    ///
+    /// # Errors
+    /// If the protocol does not allow the message now. The session must not be used again then.
     pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
         let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
         match (&self.state, message) {
@@ -252,53 +256,73 @@ impl PartySession {
                 Ok(Work::Joined)
             }
             (State::Waiting, FromCoordinator::Begin { excluded }) => self.begin(&excluded),
-            (State::Ready, FromCoordinator::Encode { step, rows }) => self.encode(step, rows),
             (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
-                if step != self.step {
-                    return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
-                }
-                gradient
-                    .check(*rows, self.settings.bits, self.settings.gradient)
-                    .map_err(|source| PartyError::Gradient { step, source })?;
-                self.state = State::Ready;
-                Ok(Work::Learn { gradient })
+                let rows = *rows;
+                self.learn(rows, step, gradient)
             }
-            (State::Ready, FromCoordinator::EncodeSynthetic { step, chunk }) => self.draw(step, chunk),
-            (State::Ready, FromCoordinator::Checkpoint { step, label }) => {
-                self.advance("Checkpoint", step)?;
-                self.not_frozen("write a checkpoint")?;
-                Ok(Work::Checkpoint { step, label })
-            }
-            (State::Ready, FromCoordinator::Restore { step, label }) => {
-                self.advance("Restore", step)?;
-                self.not_frozen("go back to a checkpoint")?;
-                self.state = State::Restored;
-                Ok(Work::Restore { step, label })
-            }
-            (State::Ready | State::Restored, FromCoordinator::Freeze { step }) => {
-                self.advance("Freeze", step)?;
-                self.not_frozen("freeze")?;
-                self.frozen = true;
-                self.state = State::Ready;
-                Ok(Work::Freeze { step })
-            }
-            (State::Ready, FromCoordinator::Finish { step }) => {
-                self.advance("Finish", step)?;
-                self.state = State::Done;
-                Ok(Work::Finish { step })
+            (State::Ready, FromCoordinator::Request(step, request)) => self.request(step, request),
+            (State::Restored, FromCoordinator::Request(step, request @ Request::Freeze)) => {
+                self.request(step, request)
             }
             _ => Err(unexpected),
         }
     }
 
+    fn learn(&mut self, rows: usize, step: u64, gradient: Gradient) -> Result<Work, PartyError> {
+        if step != self.step {
+            return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
+        }
+        gradient
+            .check(rows, self.settings.bits, self.settings.gradient)
+            .map_err(|source| PartyError::Gradient { step, source })?;
+        self.state = State::Ready;
+        Ok(Work::Learn { gradient })
+    }
+
+    fn request(&mut self, step: u64, request: Request) -> Result<Work, PartyError> {
+        let expected = self.step + 1;
+        if step != expected {
+            return Err(PartyError::Step { kind: request.kind(), found: step, expected });
+        }
+        self.step = step;
+        self.check_phase(request.rule())?;
+        match request {
+            Request::Encode(selection) => self.encode(step, selection),
+            Request::EncodeSynthetic { chunk } => self.encode_synthetic(step, chunk),
+            Request::Command(command) => {
+                if matches!(command, Command::Restore(_)) {
+                    self.state = State::Restored;
+                }
+                Ok(Work::Command { step, command })
+            }
+            Request::Freeze => {
+                self.frozen = true;
+                self.state = State::Ready;
+                Ok(Work::Freeze { step })
+            }
+            Request::Finish => {
+                self.state = State::Done;
+                Ok(Work::Finish { step })
+            }
+        }
+    }
+
+    fn check_phase(&self, rule: RequestRule) -> Result<(), PartyError> {
+        let when = match (rule.phase, self.frozen) {
+            (Phase::BeforeFreeze, true) => "before the freeze",
+            (Phase::AfterFreeze, false) => "after the freeze",
+            (Phase::BeforeFreeze | Phase::AfterFreeze | Phase::Any, _) => return Ok(()),
+        };
+        Err(PartyError::Forbidden { what: rule.what, when })
+    }
+
     fn begin(&mut self, excluded: &ExcludedRecords) -> Result<Work, PartyError> {
-        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
         excluded.check(self.plan.records())?;
         if self.settings.on_refusal == OnRefusal::End && !excluded.is_empty() {
-            return forbidden("leave out records", "with run.on_refusal = \"leave-out\"");
+            return Err(forbidden("leave out records", "with run.on_refusal = \"leave-out\""));
         }
         if !excluded.holds(&self.excluded) {
-            return forbidden("begin", "without the records that this party's policy refuses");
+            return Err(forbidden("begin", "without the records that this party's policy refuses"));
         }
         self.plan = self.plan.clone().without(excluded).map_err(PartyError::TooFewLeft)?;
         self.excluded = excluded.clone();
@@ -306,20 +330,12 @@ impl PartySession {
         Ok(Work::Begin { excluded: excluded.count() })
     }
 
-    fn advance(&mut self, kind: &'static str, step: u64) -> Result<(), PartyError> {
-        let expected = self.step + 1;
-        if step != expected {
-            return Err(PartyError::Step { kind, found: step, expected });
-        }
-        self.step = step;
-        Ok(())
-    }
-
-    fn encode(&mut self, step: u64, request: RowSelection) -> Result<Work, PartyError> {
-        self.advance("Encode", step)?;
-        let (learn, part) = match request {
+    fn encode(&mut self, step: u64, selection: RowSelection) -> Result<Work, PartyError> {
+        let (learn, part) = match selection {
+            RowSelection::Batch { .. } if self.frozen => {
+                return Err(forbidden("train", "before the freeze"));
+            }
             RowSelection::Batch { epoch, batch } => {
-                self.not_frozen("train")?;
                 self.take_batch(epoch, batch)?;
                 (true, Part::CohortTrain)
             }
@@ -329,31 +345,27 @@ impl PartySession {
                 (false, part)
             }
         };
-        let rows = self.plan.rows(request)?;
+        let rows = self.plan.rows(selection)?;
         if learn {
             self.state = State::AwaitingGradient { rows: rows.len() };
         }
-        Ok(Work::Encode { step, request, rows, part, learn })
+        Ok(Work::Encode(EncodeWork { step, selection, rows, part, learn }))
     }
 
     /// Chunks of synthetic inputs go in order, each once.
-    fn draw(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
-        self.advance("Draw", step)?;
-        let when = match chunk {
-            _ if !self.frozen => "after the freeze",
-            _ if chunk >= self.plan.synthetic_chunks() => {
-                "with run.calibration_fraction above 0, and so many chunks"
-            }
-            _ if chunk != self.next_drawn => "chunk by chunk, each once",
-            _ => {
-                self.next_drawn += 1;
-                return Ok(Work::EncodeSynthetic { step, chunk });
-            }
-        };
-        Err(PartyError::Forbidden { what: "encode drawn inputs", when })
+    fn encode_synthetic(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
+        let what = "encode drawn inputs";
+        if chunk >= self.plan.synthetic_chunks() {
+            return Err(forbidden(what, "with run.calibration_fraction above 0, and so many chunks"));
+        }
+        if chunk != self.next_synthetic {
+            return Err(forbidden(what, "chunk by chunk, each once"));
+        }
+        self.next_synthetic += 1;
+        Ok(Work::EncodeSynthetic { step, chunk })
     }
 
-    /// Batches go in order, each once; an epoch that early stopping cut short is not gone back to.
+    /// Batches go in order, each once. Nothing goes back to an epoch that early stopping has cut short.
     fn take_batch(&mut self, epoch: u32, batch: u32) -> Result<(), PartyError> {
         if (epoch, batch) != self.next_batch {
             return Err(PartyError::Order { epoch, batch });
@@ -365,7 +377,7 @@ impl PartySession {
         Ok(())
     }
 
-    /// Chunks of a part go in order, each once; of the cohort's validation records, once an epoch.
+    /// Chunks of a part go in order, each once; of the cohort's validation records, once per epoch.
     fn take_chunk(&mut self, part: Part, chunk: u32) -> Result<(), PartyError> {
         let next = self.next_chunk.entry(part).or_insert(0);
         if chunk != *next {
@@ -375,31 +387,29 @@ impl PartySession {
         Ok(())
     }
 
-    fn not_frozen(&self, what: &'static str) -> Result<(), PartyError> {
-        if self.frozen { Err(PartyError::Forbidden { what, when: "before the freeze" }) } else { Ok(()) }
-    }
-
     fn check_part(&self, part: Part) -> Result<(), PartyError> {
-        let forbidden = |what, when| Err(PartyError::Forbidden { what, when });
-        match part {
+        let (what, when) = match part {
             Part::CohortValidation if !self.frozen && self.next_batch.1 != 0 => {
-                forbidden("encode validation records", "after a whole epoch")
+                ("encode validation records", "after a whole epoch")
             }
-            Part::CohortValidation => Ok(()),
-            Part::Test if !self.frozen => forbidden("encode test records", "after the freeze"),
-            Part::Calibration if !self.frozen => forbidden("encode calibration records", "after the freeze"),
-            Part::Validation if !self.frozen => {
-                forbidden("encode all validation records", "after the freeze")
-            }
+            Part::CohortValidation => return Ok(()),
+            Part::Test if !self.frozen => ("encode test records", "after the freeze"),
+            Part::Calibration if !self.frozen => ("encode calibration records", "after the freeze"),
+            Part::Validation if !self.frozen => ("encode all validation records", "after the freeze"),
             Part::Train | Part::CohortTrain if !self.frozen => {
-                forbidden("encode training records as a whole", "after the freeze")
+                ("encode training records as a whole", "after the freeze")
             }
             Part::Train | Part::CohortTrain | Part::Validation if !self.settings.refits() => {
-                forbidden("encode records as a whole", "with run.refit or a cohort below 1")
+                ("encode records as a whole", "with run.refit or a cohort below 1")
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        Err(forbidden(what, when))
     }
+}
+
+fn forbidden(what: &'static str, when: &'static str) -> PartyError {
+    PartyError::Forbidden { what, when }
 }
 
 #[cfg(test)]

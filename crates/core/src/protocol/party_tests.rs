@@ -1,6 +1,7 @@
 use super::*;
 use crate::gradient::GradientEncoding;
 use crate::name::PartyName;
+use crate::protocol::message::CheckpointLabel;
 use crate::records::plan::SYNTHETIC_CHUNKS;
 use crate::settings::Task;
 
@@ -25,12 +26,16 @@ fn joined() -> PartySession {
     session
 }
 
+fn request(step: u64, request: impl Into<Request>) -> FromCoordinator {
+    FromCoordinator::Request(step, request.into())
+}
+
 fn batch(step: u64, epoch: u32, batch: u32) -> FromCoordinator {
-    FromCoordinator::Encode { step, rows: RowSelection::Batch { epoch, batch } }
+    request(step, Request::Encode(RowSelection::Batch { epoch, batch }))
 }
 
 fn chunk(step: u64, part: Part) -> FromCoordinator {
-    FromCoordinator::Encode { step, rows: RowSelection::Chunk { part, chunk: 0 } }
+    request(step, Request::Encode(RowSelection::Chunk { part, chunk: 0 }))
 }
 
 fn gradient(step: u64, rows: usize) -> FromCoordinator {
@@ -42,7 +47,9 @@ fn a_run_in_order() {
     let mut session = joined();
     for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
         let step = step as u64 + 1;
-        let Ok(Work::Encode { rows, learn: true, .. }) = session.receive(batch(step, epoch, index)) else {
+        let Ok(Work::Encode(EncodeWork { rows, learn: true, .. })) =
+            session.receive(batch(step, epoch, index))
+        else {
             panic!("batch {index} of epoch {epoch}");
         };
         assert_eq!(rows.len(), 144);
@@ -50,17 +57,17 @@ fn a_run_in_order() {
     }
     assert!(matches!(
         session.receive(chunk(5, Part::CohortValidation)),
-        Ok(Work::Encode { learn: false, .. })
+        Ok(Work::Encode(EncodeWork { learn: false, .. }))
     ));
-    assert_eq!(session.receive(FromCoordinator::Freeze { step: 6 }), Ok(Work::Freeze { step: 6 }));
-    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode { .. })));
-    assert_eq!(session.receive(FromCoordinator::Finish { step: 8 }), Ok(Work::Finish { step: 8 }));
+    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(Work::Freeze { step: 6 }));
+    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode(_))));
+    assert_eq!(session.receive(request(8, Request::Finish)), Ok(Work::Finish { step: 8 }));
     assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
 }
 
 #[test]
 fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
-    let draw = |step, chunk| FromCoordinator::EncodeSynthetic { step, chunk };
+    let draw = |step, chunk| request(step, Request::EncodeSynthetic { chunk });
     let frozen = |calibration_fraction| {
         let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
         let settings = RunSettings { calibration_fraction, ..new };
@@ -69,7 +76,7 @@ fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
         session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
         session.receive(FromCoordinator::Accepted).unwrap();
         session.receive(begin(&[])).unwrap();
-        session.receive(FromCoordinator::Freeze { step: 1 }).unwrap();
+        session.receive(request(1, Request::Freeze)).unwrap();
         session
     };
     let refused = |mut session: PartySession, step, chunk| {
@@ -95,28 +102,28 @@ fn only_the_freeze_follows_a_restore() {
         let mut session = joined();
         session.receive(batch(1, 0, 0)).unwrap();
         session.receive(gradient(1, 144)).unwrap();
-        session.receive(FromCoordinator::Checkpoint { step: 2, label }).unwrap();
-        let restore = FromCoordinator::Restore { step: 3, label };
-        assert_eq!(session.receive(restore), Ok(Work::Restore { step: 3, label }));
+        session.receive(request(2, Command::Checkpoint(label))).unwrap();
+        let restore = request(3, Command::Restore(label));
+        assert_eq!(session.receive(restore), Ok(Work::Command { step: 3, command: Command::Restore(label) }));
         session
     };
     for other in [
         batch(4, 0, 1),
         chunk(4, Part::CohortValidation),
         chunk(4, Part::Test),
-        FromCoordinator::EncodeSynthetic { step: 4, chunk: 0 },
-        FromCoordinator::Checkpoint { step: 4, label },
-        FromCoordinator::Restore { step: 4, label },
-        FromCoordinator::Finish { step: 4 },
+        request(4, Request::EncodeSynthetic { chunk: 0 }),
+        request(4, Command::Checkpoint(label)),
+        request(4, Command::Restore(label)),
+        request(4, Request::Finish),
     ] {
         let error = restored().receive(other).unwrap_err();
         assert!(matches!(error, PartyError::Unexpected { .. }), "{error}");
         assert!(error.to_string().contains("the freeze, which alone may follow a restore"), "{error}");
     }
     let mut session = restored();
-    assert_eq!(session.receive(FromCoordinator::Freeze { step: 4 }), Ok(Work::Freeze { step: 4 }));
-    assert!(matches!(session.receive(chunk(5, Part::Test)), Ok(Work::Encode { .. })));
-    let again = session.receive(FromCoordinator::Restore { step: 6, label }).unwrap_err();
+    assert_eq!(session.receive(request(4, Request::Freeze)), Ok(Work::Freeze { step: 4 }));
+    assert!(matches!(session.receive(chunk(5, Part::Test)), Ok(Work::Encode(_))));
+    let again = session.receive(request(6, Command::Restore(label))).unwrap_err();
     assert!(matches!(again, PartyError::Forbidden { .. }), "{again}");
 }
 
@@ -127,7 +134,9 @@ fn a_run_goes_on_without_what_any_party_leaves_out() {
     let wanted: Vec<u32> = [3, 7, test].into();
     assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { excluded: 3 }));
     assert!(!session.plan().part(Part::Test).contains(&test));
-    let Ok(Work::Encode { rows, .. }) = session.receive(batch(1, 0, 0)) else { panic!("a batch") };
+    let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else {
+        panic!("a batch")
+    };
     assert!(!rows.contains(&3) && !rows.contains(&7));
 }
 
@@ -171,15 +180,15 @@ fn what_a_coordinator_may_not_do() {
     assert!(matches!(refused(vec![batch(1, 0, 0), batch(2, 0, 1)]), PartyError::Unexpected { .. }));
     assert!(matches!(refused(vec![chunk(1, Part::Test)]), PartyError::Forbidden { .. }));
     assert!(matches!(refused(vec![chunk(1, Part::Train)]), PartyError::Forbidden { .. }));
-    let freeze = FromCoordinator::Freeze { step: 1 };
+    let freeze = request(1, Request::Freeze);
     assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
-    let frozen = |second| refused(vec![FromCoordinator::Freeze { step: 1 }, second]);
+    let frozen = |second| refused(vec![request(1, Request::Freeze), second]);
     for part in [Part::Train, Part::Validation] {
         assert!(matches!(frozen(chunk(2, part)), PartyError::Forbidden { .. }));
     }
     let label = CheckpointLabel::Best;
-    assert!(matches!(frozen(FromCoordinator::Restore { step: 2, label }), PartyError::Forbidden { .. }));
-    assert!(matches!(frozen(FromCoordinator::Checkpoint { step: 2, label }), PartyError::Forbidden { .. }));
+    assert!(matches!(frozen(request(2, Command::Restore(label))), PartyError::Forbidden { .. }));
+    assert!(matches!(frozen(request(2, Command::Checkpoint(label))), PartyError::Forbidden { .. }));
     let again = refused(vec![freeze, chunk(2, Part::Test), chunk(3, Part::Test)]);
     assert_eq!(again, PartyError::ChunkOrder { part: Part::Test, chunk: 0 });
     let validation = |step| chunk(step, Part::CohortValidation);
@@ -187,10 +196,7 @@ fn what_a_coordinator_may_not_do() {
     assert_eq!(again, PartyError::ChunkOrder { part: Part::CohortValidation, chunk: 0 });
     let amid = refused(vec![batch(1, 0, 0), gradient(1, 144), validation(2)]);
     assert!(matches!(amid, PartyError::Forbidden { .. }));
-    let far = FromCoordinator::Encode {
-        step: 2,
-        rows: RowSelection::Chunk { part: Part::CohortValidation, chunk: 1 },
-    };
+    let far = request(2, Request::Encode(RowSelection::Chunk { part: Part::CohortValidation, chunk: 1 }));
     assert!(matches!(refused(vec![validation(1), far]), PartyError::Plan(_)));
     let refusal = FromCoordinator::Refused { text: "no".into() };
     assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));

@@ -32,7 +32,7 @@ pub enum ServingCoordinatorError {
         /// The oldest open request.
         expected: u64,
     },
-    /// Refused positions that are none.
+    /// Refused positions that are outside the request, or out of order.
     #[error("request {request}: {party} refuses records that it was not asked for")]
     Refused {
         /// The party.
@@ -50,7 +50,7 @@ pub enum ServingCoordinatorError {
         /// What is wrong with them.
         source: CodeError,
     },
-    /// p-values that were not announced.
+    /// p-values that `Serving` did not announce.
     #[error("request {request}: {party} sent p-values with its codes, which it did not announce in Serving")]
     Unannounced {
         /// The party.
@@ -101,7 +101,8 @@ pub enum ServingEvent {
     },
 }
 
-struct Open {
+/// A request that is not answered in full.
+struct OpenRequest {
     request: u64,
     rows: VecDeque<ServedRow>,
     granted: bool,
@@ -113,7 +114,7 @@ pub struct ServingCoordinatorSession {
     bits: usize,
     grid: Option<Grid>,
     last: u64,
-    open: VecDeque<Open>,
+    open: VecDeque<OpenRequest>,
 }
 
 impl ServingCoordinatorSession {
@@ -125,7 +126,7 @@ impl ServingCoordinatorSession {
     /// The next request, for `rows` (ascending, each once, as many as the limit allows).
     pub fn request(&mut self, rows: &[ServedRow]) -> ToServingParty {
         self.last += 1;
-        self.open.push_back(Open {
+        self.open.push_back(OpenRequest {
             request: self.last,
             rows: rows.iter().copied().collect(),
             granted: false,
@@ -133,77 +134,102 @@ impl ServingCoordinatorSession {
         ToServingParty::Encode { request: self.last, rows: rows.iter().map(|row| row.number()).collect() }
     }
 
-    /// Takes a message; with it, whether the oldest request is now answered in full. After an error the session must
-    /// not be used again.
+    /// Takes a message; with it, whether the oldest request is now answered in full.
+    ///
+    /// # Errors
+    /// If the message answers nothing, or holds what was not asked for. The session must not be used again then.
     pub fn receive(
         &mut self,
         message: FromServingParty,
     ) -> Result<(ServingEvent, bool), ServingCoordinatorError> {
-        let (party, found) = (|| self.party.clone(), message.kind());
-        if let FromServingParty::Failed { text } = message {
-            return Err(ServingCoordinatorError::Failed { party: party(), text });
-        }
-        let Some(open) = self.open.front_mut() else {
-            return Err(ServingCoordinatorError::Unexpected {
-                party: party(),
-                found,
-                expected: "nothing: no request is open",
-            });
-        };
-        let request = open.request;
-        let expected = |number: u64| match number == request {
-            true => Ok(()),
-            false => {
-                Err(ServingCoordinatorError::Request { party: party(), found: number, expected: request })
+        let found = message.kind();
+        let granted = self.open.front().map(|open| open.granted);
+        let event = match (message, granted) {
+            (FromServingParty::Failed { text }, _) => {
+                return Err(ServingCoordinatorError::Failed { party: self.party.clone(), text });
             }
-        };
-        let event = match (message, open.granted) {
-            (FromServingParty::Granted { request: number, refused, reason }, false) => {
-                expected(number)?;
-                let ascending = refused.is_sorted_by(|one, next| one < next);
-                if !ascending || refused.last().is_some_and(|last| *last as usize >= open.rows.len()) {
-                    return Err(ServingCoordinatorError::Refused { party: party(), request });
-                }
-                let rows = refused.iter().map(|position| open.rows[*position as usize]).collect();
-                open.rows.retain(granted(&refused));
-                open.granted = true;
-                ServingEvent::Granted { refused: rows, reason }
+            (FromServingParty::Granted { request, refused, reason }, Some(false)) => {
+                self.take_grant(request, &refused, reason)?
             }
-            (FromServingParty::Codes { request: number, bytes, p_values }, true) => {
-                expected(number)?;
-                let rows: Vec<ServedRow> = open.rows.drain(..open.rows.len().min(CODES_ROWS)).collect();
-                let codes = PackedCodes::from_bytes(rows.len(), self.bits, bytes);
-                let codes = codes.map_err(|source| ServingCoordinatorError::Codes {
-                    party: party(),
-                    request,
-                    source,
-                })?;
-                let p_values = match self.grid {
-                    None if p_values.is_empty() => None,
-                    None => return Err(ServingCoordinatorError::Unannounced { party: party(), request }),
-                    Some(grid) => {
-                        let bits = grid.bits();
-                        let packed = PackedCodes::from_bytes(rows.len(), bits, p_values);
-                        Some(packed.map_err(|source| ServingCoordinatorError::PValues {
-                            party: party(),
-                            request,
-                            bits,
-                            source,
-                        })?)
-                    }
-                };
-                ServingEvent::Codes { rows, codes, p_values }
+            (FromServingParty::Codes { request, bytes, p_values }, Some(true)) => {
+                self.take_codes(request, bytes, p_values)?
             }
             (_, granted) => {
-                let expected = if granted { "Codes" } else { "Granted" };
-                return Err(ServingCoordinatorError::Unexpected { party: party(), found, expected });
+                let expected = match granted {
+                    None => "nothing: no request is open",
+                    Some(false) => "Granted",
+                    Some(true) => "Codes",
+                };
+                return Err(ServingCoordinatorError::Unexpected {
+                    party: self.party.clone(),
+                    found,
+                    expected,
+                });
             }
         };
-        let done = open.rows.is_empty();
+        let done = self.open.front().is_none_or(|open| open.rows.is_empty());
         if done {
             self.open.pop_front();
         }
         Ok((event, done))
+    }
+
+    /// The oldest open request, if that is the one with this number.
+    fn oldest(&mut self, number: u64) -> Result<&mut OpenRequest, ServingCoordinatorError> {
+        match self.open.front_mut() {
+            Some(open) if open.request == number => Ok(open),
+            open => Err(ServingCoordinatorError::Request {
+                party: self.party.clone(),
+                found: number,
+                expected: open.map_or(0, |open| open.request),
+            }),
+        }
+    }
+
+    fn take_grant(
+        &mut self,
+        request: u64,
+        refused: &[u32],
+        reason: String,
+    ) -> Result<ServingEvent, ServingCoordinatorError> {
+        let party = self.party.clone();
+        let open = self.oldest(request)?;
+        let ascending = refused.is_sorted_by(|one, next| one < next);
+        if !ascending || refused.last().is_some_and(|last| *last as usize >= open.rows.len()) {
+            return Err(ServingCoordinatorError::Refused { party, request });
+        }
+        let rows = refused.iter().map(|position| open.rows[*position as usize]).collect();
+        open.rows.retain(granted(refused));
+        open.granted = true;
+        Ok(ServingEvent::Granted { refused: rows, reason })
+    }
+
+    fn take_codes(
+        &mut self,
+        request: u64,
+        bytes: Vec<u8>,
+        p_values: Vec<u8>,
+    ) -> Result<ServingEvent, ServingCoordinatorError> {
+        let (party, bits, grid) = (self.party.clone(), self.bits, self.grid);
+        let open = self.oldest(request)?;
+        let rows: Vec<ServedRow> = open.rows.drain(..open.rows.len().min(CODES_ROWS)).collect();
+        let codes = PackedCodes::from_bytes(rows.len(), bits, bytes)
+            .map_err(|source| ServingCoordinatorError::Codes { party: party.clone(), request, source })?;
+        let p_values = match grid {
+            None if p_values.is_empty() => None,
+            None => return Err(ServingCoordinatorError::Unannounced { party, request }),
+            Some(grid) => {
+                let bits = grid.bits();
+                let packed = PackedCodes::from_bytes(rows.len(), bits, p_values);
+                Some(packed.map_err(|source| ServingCoordinatorError::PValues {
+                    party,
+                    request,
+                    bits,
+                    source,
+                })?)
+            }
+        };
+        Ok(ServingEvent::Codes { rows, codes, p_values })
     }
 }
 
@@ -215,11 +241,11 @@ mod tests {
         numbers.iter().map(|number| ServedRow::new(*number)).collect()
     }
 
-    fn link() -> ServingCoordinatorSession {
-        let mut link = ServingCoordinatorSession::new(PartyName::new("bank").unwrap(), 4, None);
-        link.request(&rows(&[1, 4, 6]));
-        link.request(&rows(&[2]));
-        link
+    fn session_of_two() -> ServingCoordinatorSession {
+        let mut session = ServingCoordinatorSession::new(PartyName::new("bank").unwrap(), 4, None);
+        session.request(&rows(&[1, 4, 6]));
+        session.request(&rows(&[2]));
+        session
     }
 
     fn granted(request: u64, refused: &[u32]) -> FromServingParty {
@@ -232,38 +258,44 @@ mod tests {
 
     #[test]
     fn answers_belong_to_the_oldest_request() {
-        let mut link = link();
-        let (event, done) = link.receive(granted(1, &[1])).unwrap();
+        let mut session = session_of_two();
+        let (event, done) = session.receive(granted(1, &[1])).unwrap();
         assert_eq!(
             (event, done),
             (ServingEvent::Granted { refused: rows(&[4]), reason: String::new() }, false)
         );
-        let (event, done) = link.receive(codes(1, &[0x21])).unwrap();
+        let (event, done) = session.receive(codes(1, &[0x21])).unwrap();
         let packed = PackedCodes::from_bytes(2, 4, vec![0x21]).unwrap();
         assert_eq!(
             (event, done),
             (ServingEvent::Codes { rows: rows(&[1, 6]), codes: packed, p_values: None }, true)
         );
-        let (_, done) = link.receive(granted(2, &[0])).unwrap();
+        let (_, done) = session.receive(granted(2, &[0])).unwrap();
         assert!(done, "all of it is refused");
-        assert!(matches!(link.receive(codes(2, &[])), Err(ServingCoordinatorError::Unexpected { .. })));
+        assert!(matches!(session.receive(codes(2, &[])), Err(ServingCoordinatorError::Unexpected { .. })));
     }
 
     #[test]
     fn what_answers_nothing_is_an_error() {
-        assert!(matches!(link().receive(codes(1, &[1])), Err(ServingCoordinatorError::Unexpected { .. })));
-        assert!(matches!(link().receive(granted(2, &[])), Err(ServingCoordinatorError::Request { .. })));
+        assert!(matches!(
+            session_of_two().receive(codes(1, &[1])),
+            Err(ServingCoordinatorError::Unexpected { .. })
+        ));
+        assert!(matches!(
+            session_of_two().receive(granted(2, &[])),
+            Err(ServingCoordinatorError::Request { .. })
+        ));
         for positions in [&[3][..], &[1, 1], &[2, 0]] {
             assert!(matches!(
-                link().receive(granted(1, positions)),
+                session_of_two().receive(granted(1, positions)),
                 Err(ServingCoordinatorError::Refused { .. })
             ));
         }
-        let mut link = link();
-        link.receive(granted(1, &[])).unwrap();
-        assert!(matches!(link.receive(codes(1, &[1])), Err(ServingCoordinatorError::Codes { .. })));
+        let mut session = session_of_two();
+        session.receive(granted(1, &[])).unwrap();
+        assert!(matches!(session.receive(codes(1, &[1])), Err(ServingCoordinatorError::Codes { .. })));
         let failed = FromServingParty::Failed { text: "no disk".into() };
-        assert!(matches!(self::link().receive(failed), Err(ServingCoordinatorError::Failed { .. })));
+        assert!(matches!(session_of_two().receive(failed), Err(ServingCoordinatorError::Failed { .. })));
     }
 
     #[test]
@@ -274,10 +306,10 @@ mod tests {
             p_values: p_values.to_vec(),
         };
         let receive = |grid, p_values: &[u8]| {
-            let mut link = ServingCoordinatorSession::new(PartyName::new("bank").unwrap(), 4, grid);
-            link.request(&rows(&[1, 4, 6]));
-            link.receive(granted(1, &[])).unwrap();
-            link.receive(answer(p_values))
+            let mut session = ServingCoordinatorSession::new(PartyName::new("bank").unwrap(), 4, grid);
+            session.request(&rows(&[1, 4, 6]));
+            session.receive(granted(1, &[])).unwrap();
+            session.receive(answer(p_values))
         };
         let (event, done) = receive(Some(Grid::FINE), &[0x0f, 0x02]).unwrap();
         let ServingEvent::Codes { p_values: Some(p_values), .. } = event else { panic!("{event:?}") };

@@ -1,16 +1,16 @@
-//! Prediction: what the coordinator and a party that serves say to each other, and the party's side of it as a pure state
-//! machine; [`crate::protocol::serving_coordinator`] is the coordinator's.
+//! Prediction: the messages between the coordinator and a serving party, and the party's side as a pure state machine.
+//! The coordinator's side is [`crate::protocol::serving_coordinator`].
 //!
 //! ```text
-//!  party      --Hello--> <--Welcome-- --Serving--> <--Accepted--   then, as often as need be:
+//!  party      --Hello--> <--Welcome-- --Serving--> <--Accepted--   then, any number of times:
 //!             <--Encode(n, rows)--  --Granted(n)--> --Codes(n)--> --Codes(n)--> ...
 //! ```
 //!
 //! The coordinator numbers its requests from 1 and may send the next before the last is answered; a party answers in
-//! order. Rows are those of the served records, of which all sides hold the same list. They come sorted and each once,
-//! so that a request tells nothing of the order in which a client asked. `Granted` names the rows that the party's
-//! policy refuses; codes of the others follow, [`CODES_ROWS`](crate::limits::CODES_ROWS) records a message, with p-values
-//! of the party's own detectors where `Serving` has announced them.
+//! order. Rows are positions in the list of served records, which all sides share. Each comes once, in ascending order:
+//! so a request does not show in which order a client asked. `Granted` names the rows that the party's
+//! policy refuses; codes of the others follow, [`CODES_ROWS`](crate::limits::CODES_ROWS) records per message, with
+//! p-values of the party's own detectors where `Serving` has announced them.
 
 use crate::digest::Digest;
 use crate::limits::MAX_REQUEST_ROWS;
@@ -25,43 +25,45 @@ pub struct Serving {
     pub records: RecordsDigest,
     /// Digest of everything that turns columns into codes.
     pub encoder: Digest,
-    /// Drawn anew whenever the columns or the party's detectors have changed: what is known of another revision is
-    /// out of date. It says nothing else.
+    /// A random number that the party draws anew whenever its columns or detectors have changed. Codes of another
+    /// revision are out of date. It says nothing else.
     pub revision: Digest,
     /// The p-values that come with its codes; absent: none do.
     pub p_values: Option<Grid>,
 }
 
-/// What a serving party says. No field is a float.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FromServingParty {
-    /// It wants to serve.
-    Hello(Hello),
-    /// What it serves, in answer to [`ToServingParty::Welcome`].
-    Serving(Serving),
-    /// What of a request is allowed.
-    Granted {
-        /// The request.
-        request: u64,
-        /// Positions in the request of the rows that are refused, in order.
-        refused: Vec<u32>,
-        /// By which rule, for a person; empty where nothing is refused.
-        reason: String,
-    },
-    /// Codes of the next rows that were granted.
-    Codes {
-        /// The request.
-        request: u64,
-        /// The packed bits; their number follows from the request.
-        bytes: Vec<u8>,
-        /// The packed p-values of the same records; empty where none are announced.
-        p_values: Vec<u8>,
-    },
-    /// The party cannot go on.
-    Failed {
-        /// One line for a person. Never a raw value.
-        text: String,
-    },
+messages! {
+    /// What a serving party says. No field is a float.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum FromServingParty {
+        /// It wants to serve.
+        Hello(Hello),
+        /// What it serves, in answer to [`ToServingParty::Welcome`].
+        Serving(Serving),
+        /// What of a request is allowed.
+        Granted {
+            /// The request.
+            request: u64,
+            /// Positions in the request of the rows that are refused, in order.
+            refused: Vec<u32>,
+            /// By which rule, for a person; empty where nothing is refused.
+            reason: String,
+        },
+        /// Codes of the next rows that were granted.
+        Codes {
+            /// The request.
+            request: u64,
+            /// The packed bits; their number follows from the request.
+            bytes: Vec<u8>,
+            /// The packed p-values of the same records; empty where none are announced.
+            p_values: Vec<u8>,
+        },
+        /// The party cannot go on.
+        Failed {
+            /// One line for a person. Never a raw value.
+            text: String,
+        },
+    }
 }
 
 /// What the coordinator says to it.
@@ -72,7 +74,7 @@ pub enum ToServingParty {
         /// Drawn anew for every handshake.
         salt: [u8; SALT_BYTES],
     },
-    /// The party may not serve (any more); the last message of a stream.
+    /// The party may not serve, or not any longer. This is the last message of a stream.
     Refused {
         /// One line for a person.
         text: String,
@@ -86,19 +88,6 @@ pub enum ToServingParty {
         /// Ascending, each once.
         rows: Vec<u32>,
     },
-}
-
-impl FromServingParty {
-    /// The kind of message, for errors and logs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "Hello",
-            Self::Serving(_) => "Serving",
-            Self::Granted { .. } => "Granted",
-            Self::Codes { .. } => "Codes",
-            Self::Failed { .. } => "Failed",
-        }
-    }
 }
 
 /// For `retain` on a request's rows: keeps those whose positions are not among `refused`, which ascend.
@@ -179,7 +168,10 @@ impl ServingPartySession {
         self.state == State::Ready
     }
 
-    /// What `message` asks for. After an error the session must not be used again.
+    /// What `message` asks for.
+    ///
+    /// # Errors
+    /// If the protocol does not allow the message now. The session must not be used again then.
     pub fn receive(&mut self, message: ToServingParty) -> Result<ServingWork, ServingPartyError> {
         match (self.state, message) {
             (_, ToServingParty::Refused { text }) => Err(ServingPartyError::Refused(text)),

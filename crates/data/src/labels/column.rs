@@ -5,8 +5,9 @@ use hashvfl_core::Task;
 use crate::cell::CellFault;
 use crate::error::{Place, Spot};
 use crate::ids::IdColumn;
+use crate::labels::LabelTable;
+use crate::labels::error::LabelError;
 use crate::labels::target::TargetColumn;
-use crate::labels::{LabelError, LabelTable};
 
 /// Collects the ids and labels of a column.
 pub(crate) struct LabelColumn<'a> {

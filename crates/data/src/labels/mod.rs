@@ -2,6 +2,7 @@
 
 pub(crate) mod classes;
 pub(crate) mod column;
+pub(crate) mod error;
 pub(crate) mod target;
 
 use std::fmt::{self, Debug};
@@ -9,11 +10,10 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Task;
 
-use crate::cell::CellFault;
-use crate::error::{Place, TableError};
+use crate::error::TableError;
 use crate::ids::id_source::IdSource;
+use crate::labels::error::LabelError;
 use crate::labels::target::Target;
-use crate::limits::MAX_CLASSES;
 
 /// A source of labels.
 pub trait LabelSource: Debug {
@@ -37,7 +37,7 @@ pub trait LabelSource: Debug {
     /// # Errors
     /// When a file is missing, damaged or beyond the limits, a column is not there, an id is missing
     /// or repeated, a label is missing or (in a regression) no finite number, there are more than
-    /// [`MAX_CLASSES`] classes, exactly two are needed for a binary task and others found, or fewer
+    /// [`MAX_CLASSES`](crate::MAX_CLASSES) classes, exactly two are needed for a binary task and others found, or fewer
     /// than two. No error shows a label.
     fn read(&self, task: Task) -> Result<LabelTable, LabelError>;
 }
@@ -51,75 +51,6 @@ pub struct LabelTable {
     pub target: Target,
     /// A remark for a person on how they were read.
     pub note: Option<String>,
-}
-
-/// Why labels could not be loaded. Messages name places and columns, never labels or ids.
-#[derive(Debug, thiserror::Error)]
-pub enum LabelError {
-    /// A file, its header, its ids or its shape is at fault.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// Records have no label.
-    #[error(
-        "{count} records have no label in column {column:?}, the first at {first}: an empty cell, or a text that stands for a \
-         missing value, as NA, None and ? do; remove these records, or rename a class that is called so"
-    )]
-    Missing {
-        /// How many.
-        count: u64,
-        /// The label column's name.
-        column: String,
-        /// Where the first is.
-        first: Place,
-    },
-    /// The numbers to predict are too close together for 32 bits.
-    #[error(
-        "the labels: {distinct} distinct numbers become {left} in 32 bits, as time stamps and numbers far from zero do; subtract \
-         a constant from them in the file"
-    )]
-    Collapsed {
-        /// Distinct numbers that were seen.
-        distinct: usize,
-        /// How many of them are left.
-        left: usize,
-    },
-    /// A label does not fit the task.
-    #[error("{place}, column {column:?}: expected {expected}, found {fault}; correct the file, or `task`")]
-    Value {
-        /// Where.
-        place: Place,
-        /// The label column's name.
-        column: String,
-        /// What the task needs.
-        expected: &'static str,
-        /// What is wrong with the cell.
-        fault: CellFault,
-    },
-    /// There are more than [`MAX_CLASSES`] classes.
-    #[error(
-        "{place}, column {column:?}: more than {MAX_CLASSES} classes; if the label is a number to \
-         predict, set task = \"regression\""
-    )]
-    TooManyClasses {
-        /// Where the first class too many is.
-        place: Place,
-        /// The label column's name.
-        column: String,
-    },
-    /// The number of classes does not fit the task.
-    #[error("the labels have {found} classes, expected {expected}; correct `column` or `task`")]
-    ClassCount {
-        /// What the task needs.
-        expected: &'static str,
-        /// Classes in the files.
-        found: usize,
-    },
-    /// `id` and `column` name the same column.
-    #[error("column {name:?} is named by `id` and by `column`; name the column of the labels")]
-    LabelIsId {
-        /// The name, as configured.
-        name: String,
-    },
 }
 
 /// Shows sizes only: ids and labels are private data.

@@ -6,7 +6,7 @@ use crate::labels::classes::ClassColumn;
 use hashvfl_core::Task;
 
 use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
-use crate::labels::LabelError;
+use crate::labels::error::LabelError;
 use crate::resolution::Resolution;
 
 /// One target for each record.

@@ -1,6 +1,7 @@
 //! Labels from CSV and IDX: order of the classes, and a message for every fault.
 
 use super::*;
+use crate::MAX_CLASSES;
 use crate::{CsvLabels, IdxLabels, LabelsSource, load_labels};
 
 fn load_text(text: &str, task: &str) -> Result<LabelTable, String> {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::content::Content;
 use crate::error::TableError;
-use crate::limits::check_size;
 use crate::table::ImageShape;
 use crate::table::sink::Frame;
+use crate::table::size::check_size;
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

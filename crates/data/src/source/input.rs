@@ -1,4 +1,4 @@
-//! Opens files as streams of bytes; gzip is decompressed.
+//! Paths of files, and files as streams of bytes; gzip is decompressed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
@@ -59,6 +59,13 @@ pub(crate) fn count_lines(path: &Path) -> Result<u64, TableError> {
 /// Counts the lines of all files.
 pub(crate) fn count_all_lines(paths: &[PathBuf]) -> Result<u64, TableError> {
     paths.iter().map(|path| count_lines(path)).sum()
+}
+
+/// Puts `folder` before every relative path.
+pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
+    for path in paths {
+        *path = folder.join(&path);
+    }
 }
 
 /// The error for a file that failed after it was opened.

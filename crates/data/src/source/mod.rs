@@ -14,14 +14,15 @@ pub(crate) mod selection;
 pub(crate) mod sql;
 
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hashvfl_core::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
-use crate::labels::{LabelError, LabelSource, LabelTable};
+use crate::labels::error::LabelError;
+use crate::labels::{LabelSource, LabelTable};
 use crate::source::csv::CsvColumns;
 use crate::source::csv::ids::CsvIds;
 use crate::source::csv::labels::CsvLabels;
@@ -159,13 +160,6 @@ impl IdsSource {
 /// As [`LabelSource::read`].
 pub fn load_labels(source: &LabelsSource, task: Task) -> Result<LabelTable, LabelError> {
     source.read(task)
-}
-
-/// Puts `folder` before every relative path.
-pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
-    for path in paths {
-        *path = folder.join(&path);
-    }
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use crate::encoding::row_encoder::Noted;
 use crate::encoding::treatment::{Faulty, Treatment};
 use crate::error::TableError;
 use crate::ids::order::Order;
-use crate::limits::reserve_values;
 use crate::source::fingerprint::fingerprint;
 use crate::source::row_source::{RowSource, load_as, load_fingerprinted};
 use crate::store::cache::file::{Reader, Writer, cache_error};
 use crate::store::cache::rows::RowFile;
 use crate::table::matrix::{Matrix, check_rows};
 use crate::table::sink::Frame;
+use crate::table::size::reserve_values;
 use crate::table::{ImageShape, Table};
 
 /// Rows that are read at once.

@@ -2,6 +2,7 @@
 
 pub(crate) mod matrix;
 pub(crate) mod sink;
+pub(crate) mod size;
 
 use std::fmt;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::encoding::content::Content;
 use crate::error::TableError;
-use crate::limits::{check_size, reserve_values};
 use crate::table::matrix::Matrix;
+use crate::table::size::{check_size, reserve_values};
 use crate::table::{ImageShape, Table};
 
 /// Takes rows of values.

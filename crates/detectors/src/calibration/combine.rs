@@ -6,17 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combination {
-    /// The least times their number: one detector that is sure is enough.
+    /// The least times their number: one sure detector is enough.
     #[default]
     Bonferroni,
-    /// Twice the mean: several must be in doubt (Rüschendorf 1982; Vovk and Wang 2020).
+    /// Twice the mean: several detectors must find a row strange (Rüschendorf 1982; Vovk and Wang 2020).
     TwiceMean,
-    /// Their geometric mean times e: doubts add up, and one that is sure still weighs (Vovk and Wang 2020).
+    /// The geometric mean times e: evidence adds up, and one sure detector still weighs (Vovk and Wang 2020).
     GeometricMean,
 }
 
 impl Combination {
-    /// The p-value of `p_values`, 1 at most; 1 for none.
+    /// All rules.
+    pub const ALL: &[Self] = &[Self::Bonferroni, Self::TwiceMean, Self::GeometricMean];
+
+    /// The p-value of `p_values`: at most 1, and 1 for none.
     pub fn of(self, p_values: &[f64]) -> f64 {
         if p_values.is_empty() {
             return 1.0;
@@ -32,7 +35,7 @@ impl Combination {
         combined.min(1.0)
     }
 
-    /// The same on logarithms and without the bound of 1, so that the order of rows is kept.
+    /// The same on logarithms and without the bound of 1, which keeps the order of rows.
     pub fn of_logs(self, logs: &[f64]) -> f64 {
         let count = logs.len() as f64;
         match self {
@@ -46,7 +49,7 @@ impl Combination {
         }
     }
 
-    /// The level at which each of `count` p-values must be told for the combined one to be told at `level`.
+    /// The level that each of `count` p-values must be able to reach for the combined p-value to reach `level`.
     pub fn level_of_each(self, level: f64, count: usize) -> f64 {
         match self {
             Self::Bonferroni => level / count.max(1) as f64,
@@ -75,7 +78,7 @@ mod tests {
             assert_eq!(rule.of(&[0.9, 0.9]), 1.0);
             assert_eq!(rule.of(&[]), 1.0);
         }
-        for rule in [Combination::Bonferroni, Combination::TwiceMean, Combination::GeometricMean] {
+        for rule in Combination::ALL {
             let each = rule.level_of_each(0.01, 4);
             assert!((rule.of(&[each; 4]) - 0.01).abs() < 1e-15, "{rule:?}");
         }

@@ -3,9 +3,9 @@
 //! Source: Vovk, Gammerman and Shafer, *Algorithmic learning in a random world* (2005), chapter 2; for outliers, Bates
 //! et al., *Testing for outliers with conformal p-values* (Annals of Statistics 2023).
 //!
-//! Calibration rows are normal rows that fitted neither bottom model, top model nor detector. For rows exchangeable
-//! with them at most a share a has a p-value of a or less, on average. Not under drift, and per class only if
-//! calibrated per class.
+//! Calibration rows are normal rows on which neither a bottom model, the top model nor a detector was fitted. Of rows that are
+//! exchangeable with them, at most a fraction a has a p-value of a or less, on average. That does not hold under drift, and
+//! it holds per class only if classes are calibrated apart.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::tail::check_scores;
+use super::tail::check_scores;
 use crate::error::DetectorError;
 use crate::limits::MAX_CLASSES;
 
-/// What counts of calibration scores that are equal to a row's.
+/// What counts of the calibration scores that equal the score of a row.
 pub enum Ties<'a> {
-    /// All of them: never too small a p-value, too large a one where scores are few numbers.
+    /// All of them: a p-value is never too small, and is too large where scores take few values.
     Count,
-    /// As many as a draw says: the row takes a random place among its equals, and exactly a share a of exchangeable
+    /// As many as a draw says: the row takes a random place among equal scores, and exactly a fraction a of exchangeable
     /// rows is flagged on average.
     Random(&'a mut ChaCha8Rng),
 }
@@ -29,7 +29,7 @@ pub enum Ties<'a> {
 /// Scores of the calibration rows, all together or class by class.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Ascending; under class 0 where they are not calibrated by class.
+    /// Ascending; under class 0 where classes are not calibrated apart.
     scores: BTreeMap<u32, Vec<f64>>,
     per_class: bool,
 }
@@ -46,12 +46,9 @@ impl Calibration {
     /// Keeps the scores class by class: a row is then compared with rows of its predicted class.
     ///
     /// # Errors
-    /// If they are none, too many, not finite or not one a class.
+    /// If they are none, too many or not finite, or there are more or fewer classes than scores.
     pub fn per_class(scores: Vec<f64>, classes: &[u32]) -> Result<Self, DetectorError> {
-        if scores.len() != classes.len() {
-            let (expected, found) = (scores.len(), classes.len());
-            return Err(DetectorError::Rows { what: "classes", expected, found });
-        }
+        DetectorError::same_rows("classes", scores.len(), classes.len())?;
         let mut groups: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         classes.iter().zip(scores).for_each(|(class, score)| groups.entry(*class).or_default().push(score));
         Self::of(groups, true)
@@ -67,34 +64,40 @@ impl Calibration {
         Ok(Self { scores, per_class })
     }
 
-    /// Calibration rows that can tell `level`: of the smallest class that has enough, where they are calibrated by class.
+    /// The number of calibration rows, or of rows of the smallest class that can tell `level` where classes are calibrated
+    /// apart; 0 where they cannot tell `level`.
     pub fn rows_for(&self, level: f64) -> usize {
-        let enough = |rows: &usize| *rows >= rows_needed(level);
-        self.scores.values().map(Vec::len).filter(enough).min().unwrap_or(0)
+        let rows = self.scores.values().map(Vec::len);
+        rows.filter(|rows| *rows >= rows_needed(level)).min().unwrap_or(0)
     }
 
-    /// Refuses a level that no p-value here can be as low as, and says how many rows it needs. Calibrated by class, it is
-    /// enough that one class has these: p-values of the others stay above the level, so that none of their rows is flagged.
+    /// Checks that a p-value can be `level` or less. Where classes are calibrated apart, one class with enough rows is enough:
+    /// p-values of the others stay above the level, so none of their rows is flagged.
+    ///
+    /// # Errors
+    /// With the number of rows that are needed, or if the level is out of range.
     pub fn check_level(&self, level: f64) -> Result<(), DetectorError> {
-        DetectorError::share("level", level)?;
+        DetectorError::fraction("level", level)?;
         let needed = rows_needed(level);
         let found = self.scores.values().map(Vec::len).max().unwrap_or(0);
         if found >= needed {
             return Ok(());
         }
-        let of = if self.per_class { " of any class" } else { "" };
-        Err(DetectorError::Level { level, needed, found, of: of.into() })
+        Err(DetectorError::Level { level, needed, found, per_class: self.per_class })
     }
 
-    /// Classes of `count` of which no row can be flagged at `level`: they have too few calibration rows. None where
-    /// classes were not calibrated apart.
+    /// How many of `count` classes have too few calibration rows for `level`, so that none of their rows can be flagged; 0
+    /// where classes are not calibrated apart.
     pub fn silent_classes(&self, count: usize, level: f64) -> usize {
-        let needed = rows_needed(level);
-        let rows = |class: u32| self.scores.get(&class).map_or(0, Vec::len);
-        if self.per_class { (0..count as u32).filter(|class| rows(*class) < needed).count() } else { 0 }
+        if !self.per_class {
+            return 0;
+        }
+        let rows = (0..count as u32).map(|class| self.scores.get(&class).map_or(0, Vec::len));
+        rows.filter(|rows| *rows < rows_needed(level)).count()
     }
 
-    /// The p-value of a score; `class` is the row's predicted class. It is 1 where that class was not calibrated.
+    /// The p-value of a score, above 0 and at most 1; `class` is the row's predicted class. It is 1 where that class has no
+    /// calibration row.
     pub fn p_value(&self, score: f64, class: u32, ties: &mut Ties<'_>) -> f64 {
         let group = self.scores.get(if self.per_class { &class } else { &0 });
         let group = group.map_or(&[][..], Vec::as_slice);
@@ -107,7 +110,10 @@ impl Calibration {
         (1 + above + counted) as f64 / (group.len() + 1) as f64
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Checks fields that were read from a file.
+    ///
+    /// # Errors
+    /// If they contradict each other or exceed a limit.
     pub fn check(&self) -> Result<(), DetectorError> {
         let fits = self.scores.values().any(|group| !group.is_empty())
             && self.scores.len() <= MAX_CLASSES
@@ -118,7 +124,7 @@ impl Calibration {
     }
 }
 
-/// A number below `bound`, each as likely as another up to `bound` in 2^64.
+/// A number below `bound`; all are equally likely, up to `bound` in 2^64.
 fn draw_below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
     ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
 }
@@ -129,27 +135,27 @@ pub fn rows_needed(level: f64) -> usize {
     ((1.0 / level - 1e-9).ceil() as usize).saturating_sub(1)
 }
 
-/// The count that flags among `rows` exchangeable rows are in with probability `share`, at level `level` by
-/// `calibration` rows, ties broken at random: the beta-binomial distribution with k and n + 1 - k, where k is the
-/// largest whole number with k / (n + 1) <= level (Bates et al. 2023, theorem 1).
+/// The interval that holds the number of flags among `rows` exchangeable rows with probability `coverage`, at level
+/// `level` with `calibration` rows and ties broken at random. The number of flags is beta-binomial with k and n + 1 - k,
+/// where k is the largest whole number with k / (n + 1) <= level (Bates et al. 2023, theorem 1).
 ///
 /// # Errors
-/// If a share is none, or the calibration rows cannot tell the level.
+/// If `coverage` or `level` is not above 0 and below 1, or the calibration rows cannot tell the level.
 pub fn flags_interval(
     rows: usize,
     calibration: usize,
     level: f64,
-    share: f64,
+    coverage: f64,
 ) -> Result<(usize, usize), DetectorError> {
-    DetectorError::share("share of the interval", share)?;
-    DetectorError::share("level", level)?;
+    DetectorError::fraction("coverage of the interval", coverage)?;
+    DetectorError::fraction("level", level)?;
     let k = (level * (calibration + 1) as f64 + 1e-9).floor();
     if k < 1.0 {
-        let (needed, of) = (rows_needed(level), String::new());
-        return Err(DetectorError::Level { level, needed, found: calibration, of });
+        let needed = rows_needed(level);
+        return Err(DetectorError::Level { level, needed, found: calibration, per_class: false });
     }
     let (alpha, beta) = (k, (calibration + 1) as f64 - k);
-    // Logarithms of the chances of 0, 1, ... flags, up to a constant.
+    // Logarithms of the probabilities of 0, 1, ... flags, up to a constant.
     let mut logs = vec![0.0_f64];
     for count in 0..rows {
         let (x, left) = (count as f64, (rows - count) as f64);
@@ -159,17 +165,21 @@ pub fn flags_interval(
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let chances: Vec<f64> = logs.iter().map(|log| (log - most).exp()).collect();
     let total: f64 = chances.iter().sum();
-    let outside = (1.0 - share) / 2.0 * total;
-    let end = |chances: &mut dyn Iterator<Item = &f64>| {
-        let mut sum = 0.0;
-        chances
-            .take_while(|chance| {
-                sum += **chance;
-                sum < outside
-            })
-            .count()
-    };
-    Ok((end(&mut chances.iter()), rows - end(&mut chances.iter().rev())))
+    let outside = (1.0 - coverage) / 2.0 * total;
+    Ok((outcomes_within(chances.iter(), outside), rows - outcomes_within(chances.iter().rev(), outside)))
+}
+
+/// How many of the first `chances` have a sum below `most`.
+fn outcomes_within<'a>(chances: impl Iterator<Item = &'a f64>, most: f64) -> usize {
+    let (mut sum, mut count) = (0.0, 0);
+    for chance in chances {
+        sum += chance;
+        if sum >= most {
+            break;
+        }
+        count += 1;
+    }
+    count
 }
 
 #[cfg(test)]
@@ -203,7 +213,7 @@ mod tests {
             "{error}"
         );
         assert!(Calibration::new(vec![0.0; 99]).unwrap().check_level(0.01).is_ok());
-        assert!(matches!(calibration.check_level(1.0), Err(DetectorError::Share { .. })));
+        assert!(matches!(calibration.check_level(1.0), Err(DetectorError::Fraction { .. })));
         assert!(matches!(Calibration::new(vec![]), Err(DetectorError::TooFewRows { .. })));
         let classes = Calibration::per_class(vec![0.0; 30], &[vec![0; 20], vec![4; 10]].concat()).unwrap();
         assert!(classes.check_level(0.05).is_ok());

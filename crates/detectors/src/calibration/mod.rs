@@ -1,6 +1,9 @@
-//! From scores of detectors to p-values: a common scale, their combination, its calibration.
+//! From scores to p-values: a common scale, the combination of several detectors, their calibration, and drift over time.
 
 pub mod combine;
 pub mod conformal;
+pub mod drift;
 pub mod panel;
+pub mod settings;
+pub mod split;
 pub mod tail;

@@ -3,14 +3,15 @@
 use hashvfl_core::random::stream;
 use serde::{Deserialize, Serialize};
 
-use crate::Score;
-use crate::calibration::combine::Combination;
-use crate::calibration::conformal::{Calibration, Ties};
-use crate::calibration::tail::Tail;
+use super::combine::Combination;
+use super::conformal::{Calibration, Ties};
+use super::tail::{Tail, check_scores};
+use crate::detector::Score;
 use crate::error::DetectorError;
+use crate::file::Checked;
 use crate::limits::MAX_MEMBERS;
 
-/// A fitted detector and how its scores lie on normal rows.
+/// A fitted detector and the scores that it gives normal rows.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Member<D> {
     detector: D,
@@ -25,7 +26,7 @@ pub struct Panel<D> {
 }
 
 impl<D> Panel<D> {
-    /// Puts fitted `detectors` on a common scale, learned on normal `rows` that did not fit them.
+    /// Puts fitted `detectors` on a common scale, learned on normal `rows` on which they were not fitted.
     ///
     /// # Errors
     /// If there are no or too many detectors, or too few rows.
@@ -34,8 +35,12 @@ impl<D> Panel<D> {
         D: Score<R>,
     {
         check_count(detectors.len())?;
-        let member = |detector: D| Ok(Member { tail: Tail::new(detector.score(rows)?)?, detector });
-        Ok(Self { members: detectors.into_iter().map(member).collect::<Result<_, _>>()?, rule })
+        let mut members = Vec::with_capacity(detectors.len());
+        for detector in detectors {
+            let tail = Tail::new(detector.score(rows)?)?;
+            members.push(Member { detector, tail });
+        }
+        Ok(Self { members, rule })
     }
 
     /// The detectors.
@@ -43,10 +48,10 @@ impl<D> Panel<D> {
         self.members.iter().map(|member| &member.detector)
     }
 
-    /// Each detector's own scores of `rows`.
+    /// Each detector's own scores of `rows`: `[detector][row]`.
     ///
     /// # Errors
-    /// If the rows are of other lengths than those fitted on.
+    /// If the rows have other sizes than the rows of the fit.
     pub fn scores_of_each<R: ?Sized>(&self, rows: &R) -> Result<Vec<Vec<f64>>, DetectorError>
     where
         D: Score<R>,
@@ -54,7 +59,7 @@ impl<D> Panel<D> {
         self.members.iter().map(|member| member.detector.score(rows)).collect()
     }
 
-    /// The combined score of rows, from each detector's own scores as [`Self::scores_of_each`] gives them.
+    /// The combined score of each row, from each detector's own scores as [`Self::scores_of_each`] gives them.
     ///
     /// # Panics
     /// If there are not as many scores as detectors.
@@ -62,40 +67,43 @@ impl<D> Panel<D> {
         assert_eq!(scores.len(), self.members.len(), "scores of each detector");
         let rows = scores.first().map_or(0, Vec::len);
         let mut logs = vec![0.0; self.members.len()];
-        (0..rows)
-            .map(|row| {
-                let members = self.members.iter().zip(scores);
-                logs.iter_mut()
-                    .zip(members)
-                    .for_each(|(log, (member, own))| *log = member.tail.log_fraction(own[row]));
-                -self.rule.of_logs(&logs)
-            })
-            .collect()
+        let mut combined = Vec::with_capacity(rows);
+        for row in 0..rows {
+            for ((log, member), own) in logs.iter_mut().zip(&self.members).zip(scores) {
+                *log = member.tail.log_fraction(own[row]);
+            }
+            combined.push(-self.rule.of_logs(&logs));
+        }
+        combined
     }
+}
 
-    /// Refuses stored parts that do not fit together; `check` judges a detector.
-    pub fn check(&self, check: impl Fn(&D) -> Result<(), DetectorError>) -> Result<(), DetectorError> {
+impl<D: Checked> Checked for Panel<D> {
+    fn check(&self) -> Result<(), DetectorError> {
         check_count(self.members.len())?;
-        self.members.iter().try_for_each(|member| check(&member.detector).and_then(|()| member.tail.check()))
+        for member in &self.members {
+            member.detector.check()?;
+            member.tail.check()?;
+        }
+        Ok(())
     }
 }
 
 fn check_count(found: usize) -> Result<(), DetectorError> {
-    match found {
-        0 => Err(DetectorError::Empty),
-        1..=MAX_MEMBERS => Ok(()),
-        _ => Err(DetectorError::Limit { what: "detectors of a panel", found, limit: MAX_MEMBERS }),
+    if found == 0 {
+        return Err(DetectorError::Empty);
     }
+    DetectorError::at_most("detectors of a panel", found, MAX_MEMBERS)
 }
 
 impl<D: Score<R>, R: ?Sized> Score<R> for Panel<D> {
-    /// Minus the logarithm of the combined share of normal rows that are as strange.
+    /// Minus the logarithm of the combined fraction of normal rows that are as strange.
     fn score(&self, rows: &R) -> Result<Vec<f64>, DetectorError> {
         Ok(self.combine(&self.scores_of_each(rows)?))
     }
 }
 
-/// A panel with its calibration: rows to p-values and flags.
+/// A panel with its calibration, which turns rows into p-values and flags.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated<D> {
     panel: Panel<D>,
@@ -115,13 +123,12 @@ pub struct Verdict {
 }
 
 impl<D> Calibrated<D> {
-    /// Calibrates `panel` on normal `rows` that fitted neither the models nor a detector nor the panel's scale; by
-    /// predicted class where `classes` are given.
-    ///
-    /// `reference` are the combined scores of the rows that gave the panel its scale, for [`crate::drift`].
+    /// Calibrates `panel` on normal `rows` on which neither models nor detectors were fitted, and which did not give the
+    /// panel its scale; predicted classes are calibrated apart where `classes` are given. `scale_rows` gave the panel its
+    /// scale; their scores are kept for the [`super::drift`] monitor.
     ///
     /// # Errors
-    /// If the rows are none or do not fit together.
+    /// If there are no rows, or `classes` are more or fewer than `rows`.
     pub fn new<R: ?Sized>(
         panel: Panel<D>,
         scale_rows: &R,
@@ -150,16 +157,28 @@ impl<D> Calibrated<D> {
         &self.calibration
     }
 
-    /// Combined scores of the normal rows that gave the panel its scale.
+    /// The combined scores of the normal rows that gave the panel its scale.
     pub fn reference(&self) -> &[f64] {
         &self.reference
     }
 
-    /// Judges `rows` at `level`; `classes` are their predicted classes, needed where calibration is by class.
-    /// `ties_seed` breaks ties at random, drawn for each row from its place; without it equal scores all count.
+    /// Checks that rows like `probe` can be judged at `level`.
     ///
     /// # Errors
-    /// If the rows are of other lengths than those fitted on, or the calibration cannot tell the level.
+    /// If a detector was fitted on rows of other sizes, or the calibration cannot tell the level.
+    pub fn check_use<R: ?Sized>(&self, probe: &R, level: f64) -> Result<(), DetectorError>
+    where
+        D: Score<R>,
+    {
+        self.panel.scores_of_each(probe)?;
+        self.calibration.check_level(level)
+    }
+
+    /// Judges `rows` at `level`; `classes` are their predicted classes, which a calibration by class needs. `ties_seed`
+    /// breaks ties at random, with one draw per row in order; without it all equal scores count.
+    ///
+    /// # Errors
+    /// If the rows have other sizes than the rows of the fit, or the calibration cannot tell the level.
     pub fn judge<R: ?Sized>(
         &self,
         rows: &R,
@@ -172,24 +191,26 @@ impl<D> Calibrated<D> {
     {
         self.calibration.check_level(level)?;
         let scores = self.panel.score(rows)?;
-        if let Some(found) = classes.map(<[u32]>::len).filter(|found| *found != scores.len()) {
-            return Err(DetectorError::Rows { what: "classes", expected: scores.len(), found });
+        if let Some(classes) = classes {
+            DetectorError::same_rows("classes", scores.len(), classes.len())?;
         }
         let mut rng = ties_seed.map(|seed| stream(seed, "ties", &[]));
-        let verdict = |(row, score): (usize, f64)| {
+        let mut verdicts = Vec::with_capacity(scores.len());
+        for (row, score) in scores.into_iter().enumerate() {
             let mut ties = rng.as_mut().map_or(Ties::Count, Ties::Random);
             let class = classes.map_or(0, |classes| classes[row]);
             let p_value = self.calibration.p_value(score, class, &mut ties);
-            Verdict { score, p_value, flagged: p_value <= level }
-        };
-        Ok(scores.into_iter().enumerate().map(verdict).collect())
+            verdicts.push(Verdict { score, p_value, flagged: p_value <= level });
+        }
+        Ok(verdicts)
     }
+}
 
-    /// Refuses stored parts that do not fit together; `check` judges a detector.
-    pub fn check(&self, check: impl Fn(&D) -> Result<(), DetectorError>) -> Result<(), DetectorError> {
-        self.panel.check(check)?;
+impl<D: Checked> Checked for Calibrated<D> {
+    fn check(&self) -> Result<(), DetectorError> {
+        self.panel.check()?;
         self.calibration.check()?;
-        crate::calibration::tail::check_scores(&self.reference)
+        check_scores(&self.reference)
     }
 }
 

@@ -1,34 +1,34 @@
 //! How rare a score is among normal rows, on a scale that all detectors share.
 //!
-//! Below its 95th percentile a score's share is counted; beyond, scores are taken to fall off exponentially, as excesses
-//! over a high threshold do (Pickands 1975, for light tails). So scores beyond all normal ones still differ. This scale
-//! only serves to combine detectors: what is promised rests on [`crate::calibration::conformal`] alone.
+//! Up to the 95th percentile, the rows with as high a score are counted. Beyond it, scores are taken to fall off
+//! exponentially, as excesses over a high threshold do (Pickands 1975, for light tails), so scores beyond all normal scores
+//! still differ. This scale only serves to combine detectors: what is promised rests on [`super::conformal`] alone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::limits::MAX_SCORES;
 
-/// Share of normal scores beyond which the tail begins.
+/// The fraction of normal scores in the tail.
 const TAIL: f64 = 0.05;
-/// Scores that a tail is learned from, at least.
+/// The fewest scores that a tail is learned from.
 const ROWS: usize = 40;
 
-/// Cells of the range of scores, so that a score is looked up among few.
+/// Cells of the range of scores, so that a score is looked up among few others.
 const CELLS: usize = 1024;
 
-/// The scores of normal rows that did not fit the detector.
+/// The scores of normal rows on which the detector was not fitted.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Learned", into = "Learned")]
 pub struct Tail {
     learned: Learned,
     /// Different scores up to the threshold, ascending.
     steps: Vec<f64>,
-    /// Of each of them, the logarithm of the share of scores as high.
+    /// The logarithm of the fraction of scores that are at least as high as each step.
     logs: Vec<f64>,
-    /// Cells a unit of score.
+    /// Cells per unit of score.
     scale: f64,
-    /// Of each cell, and the one behind the last, how many steps are in the cells before.
+    /// How many steps are in the cells before each cell, and in all cells at the end.
     before: Vec<u32>,
 }
 
@@ -88,7 +88,7 @@ impl Tail {
         Ok(Learned { scores, threshold, mean_excess }.into())
     }
 
-    /// The logarithm of the share of normal rows that score as high, 0 at most.
+    /// The logarithm of the fraction of normal rows that score as high; at most 0.
     pub fn log_fraction(&self, score: f64) -> f64 {
         let Learned { threshold, mean_excess, .. } = self.learned;
         let at_threshold = score.min(threshold);
@@ -100,7 +100,7 @@ impl Tail {
         log - (score - threshold).max(0.0) / mean_excess
     }
 
-    /// Where `score` lies in the range of steps; it never falls as scores rise.
+    /// The cell of `score` in the range of steps; it never falls as scores rise.
     fn cell(&self, score: f64) -> usize {
         let first = self.steps.first().copied().unwrap_or_default();
         (((score - first) * self.scale) as usize).min(CELLS - 1)
@@ -111,7 +111,10 @@ impl Tail {
         &self.learned.scores
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Checks fields that were read from a file.
+    ///
+    /// # Errors
+    /// If they contradict each other or exceed a limit.
     pub fn check(&self) -> Result<(), DetectorError> {
         let Learned { scores, threshold, mean_excess } = &self.learned;
         check_scores(scores)?;
@@ -126,9 +129,7 @@ impl Tail {
 
 /// Refuses scores that are too many or not finite.
 pub(crate) fn check_scores(scores: &[f64]) -> Result<(), DetectorError> {
-    if scores.len() > MAX_SCORES {
-        return Err(DetectorError::Limit { what: "scores", found: scores.len(), limit: MAX_SCORES });
-    }
+    DetectorError::at_most("scores", scores.len(), MAX_SCORES)?;
     if scores.iter().all(|score| score.is_finite()) {
         Ok(())
     } else {

@@ -1,12 +1,13 @@
-//! Where the codes of a class lie: its target code where training had one, else the majority of its normal codes.
+//! Where the codes of a class lie: at its target code where training had target codes, or else at the majority of its normal
+//! codes.
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{Codes, bit};
+use crate::codes::{Codes, bit, total_bits, words_for};
 use crate::error::DetectorError;
 use crate::limits::{MAX_CLASSES, MAX_TOTAL_BITS};
 
-/// One code a class over all parties' bits.
+/// One code per class over all parties' bits.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Centres {
     lengths: Vec<usize>,
@@ -14,11 +15,11 @@ pub struct Centres {
 }
 
 impl Centres {
-    /// Target codes, one of +1.0 and -1.0 a class, the same for all parties, as
+    /// Target codes, one per class, each of +1.0 and -1.0 and the same for all parties, as
     /// [`hashvfl_core::codes::target::target_codes`] gives them.
     ///
     /// # Errors
-    /// If a code is of another length than the parties' codes.
+    /// If a target code has another length than the parties' codes.
     pub fn of_targets(targets: &[Vec<f32>], lengths: &[usize]) -> Result<Self, DetectorError> {
         let mut words = Vec::with_capacity(targets.len());
         for target in targets {
@@ -72,11 +73,13 @@ impl Centres {
         self.words.get(class as usize).map(Vec::as_slice).ok_or(DetectorError::Class { class, known })
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Checks fields that were read from a file.
+    ///
+    /// # Errors
+    /// If they contradict each other or exceed a limit.
     pub fn check(&self) -> Result<(), DetectorError> {
-        let bits =
-            self.lengths.iter().try_fold(0_usize, |sum, bits| sum.checked_add(*bits)).unwrap_or(usize::MAX);
-        let words = bits.div_ceil(64);
+        let bits = total_bits(&self.lengths);
+        let words = words_for(bits);
         let fits = bits > 0
             && bits <= MAX_TOTAL_BITS
             && (1..=MAX_CLASSES).contains(&self.words.len())

@@ -1,13 +1,7 @@
-//! All parties' codes of some records, one after the other, in words that are compared whole.
+//! All parties' codes of some records, one after the other, in words of 64 bits.
 
-pub mod batch;
 pub mod centres;
-pub mod chow_liu;
-pub mod dependence;
-pub mod disagreement;
-pub mod hamming_distance;
-pub mod knn;
-pub mod mutual;
+pub(crate) mod nearest;
 
 use hashvfl_core::PackedCodes;
 use hashvfl_core::limits::{MAX_BITS, MAX_PARTIES};
@@ -25,7 +19,7 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Joins the codes of one batch, one part a party, in the run's order.
+    /// Joins the codes of one batch, one part per party, in the run's order.
     ///
     /// # Errors
     /// If there are no or too many parties, or their numbers of records differ.
@@ -35,18 +29,12 @@ impl Codes {
         let mut codes = Self::zeros(lengths, rows)?;
         let mut start = 0;
         for part in parts {
-            if part.rows() != rows {
-                return Err(DetectorError::Rows { what: "codes", expected: rows, found: part.rows() });
-            }
+            DetectorError::same_rows("codes", rows, part.rows())?;
             // Codes of whole bytes are the usual case: eight bits at a time.
             if part.bits().is_multiple_of(8) && start % 8 == 0 {
                 let width = part.bits() / 8;
                 for (row, bytes) in part.as_bytes().chunks_exact(width).enumerate() {
-                    let words = codes.row_mut(row);
-                    for (at, byte) in bytes.iter().enumerate() {
-                        let bit = start + 8 * at;
-                        words[bit / 64] |= u64::from(*byte) << (bit % 64);
-                    }
+                    codes.set_bytes(row, start, bytes);
                 }
             } else {
                 for row in 0..rows {
@@ -90,7 +78,7 @@ impl Codes {
         if let Some(found) = lengths.iter().copied().find(|bits| *bits == 0 || *bits > MAX_BITS) {
             return Err(DetectorError::Limit { what: "bits of a code", found, limit: MAX_BITS });
         }
-        let words_per_row = lengths.iter().sum::<usize>().div_ceil(64);
+        let words_per_row = words_for(total_bits(&lengths));
         Ok(Self { lengths, rows, words_per_row, words: vec![0; rows * words_per_row] })
     }
 
@@ -136,7 +124,10 @@ impl Codes {
         Ok(Self { lengths: first.lengths.clone(), rows, words, ..*first })
     }
 
-    /// Refuses stored parts that do not fit together.
+    /// Checks fields that were read from a file.
+    ///
+    /// # Errors
+    /// If they contradict each other or exceed a limit.
     pub fn check(&self) -> Result<(), DetectorError> {
         let whole = Self::zeros(self.lengths.clone(), 0)?.words_per_row;
         let fits = self.words_per_row == whole && self.rows.checked_mul(whole) == Some(self.words.len());
@@ -149,16 +140,25 @@ impl Codes {
         Self { lengths: self.lengths.clone(), rows: rows.len(), words, ..*self }
     }
 
-    /// Refuses codes of other lengths than `fitted`.
+    /// Checks that the codes have the lengths `fitted`.
+    ///
+    /// # Errors
+    /// If they do not.
     pub fn check_lengths(&self, fitted: &[usize]) -> Result<(), DetectorError> {
-        if self.lengths == fitted {
-            return Ok(());
-        }
-        Err(DetectorError::CodeLengths { fitted: fitted.to_vec(), found: self.lengths.clone() })
+        DetectorError::code_lengths(fitted, &self.lengths)
     }
 
     fn row_mut(&mut self, row: usize) -> &mut [u64] {
         &mut self.words[row * self.words_per_row..][..self.words_per_row]
+    }
+
+    /// Sets the bits of `bytes` from bit `start` on, which is a multiple of 8.
+    fn set_bytes(&mut self, row: usize, start: usize, bytes: &[u8]) {
+        let words = self.row_mut(row);
+        for (at, byte) in bytes.iter().enumerate() {
+            let bit = start + 8 * at;
+            words[bit / 64] |= u64::from(*byte) << (bit % 64);
+        }
     }
 
     fn set(&mut self, row: usize, bit: usize) {
@@ -171,22 +171,34 @@ pub fn bit(words: &[u64], bit: usize) -> bool {
     (words[bit / 64] >> (bit % 64)) & 1 == 1
 }
 
-/// For each party, the words that hold its bits and nothing else: masks for [`masked_distance`].
-pub fn masks(lengths: &[usize]) -> Vec<Vec<u64>> {
-    let words = lengths.iter().sum::<usize>().div_ceil(64);
-    let mut start = 0;
-    lengths
-        .iter()
-        .map(|length| {
-            let mut mask = vec![0_u64; words];
-            (start..start + length).for_each(|bit| mask[bit / 64] |= 1 << (bit % 64));
-            start += length;
-            mask
-        })
-        .collect()
+/// Bits of all parties' codes together; the largest number where the sum exceeds it.
+pub(crate) fn total_bits(lengths: &[usize]) -> usize {
+    lengths.iter().fold(0, |sum: usize, bits| sum.saturating_add(*bits))
 }
 
-/// Hamming distance of two records' words under a mask.
+/// Words that hold so many bits.
+pub(crate) fn words_for(bits: usize) -> usize {
+    bits.div_ceil(64)
+}
+
+/// The first bit of each party's code in a record's words.
+pub(crate) fn starts(lengths: &[usize]) -> Vec<usize> {
+    (0..lengths.len()).map(|party| lengths[..party].iter().sum()).collect()
+}
+
+/// One mask per party that has its bits set and no other, for [`masked_distance`].
+pub fn masks(lengths: &[usize]) -> Vec<Vec<u64>> {
+    let words = words_for(total_bits(lengths));
+    let mut masks = Vec::with_capacity(lengths.len());
+    for (start, length) in starts(lengths).into_iter().zip(lengths) {
+        let mut mask = vec![0_u64; words];
+        (start..start + length).for_each(|bit| mask[bit / 64] |= 1 << (bit % 64));
+        masks.push(mask);
+    }
+    masks
+}
+
+/// The Hamming distance between two records' words under a mask.
 pub fn masked_distance(one: &[u64], other: &[u64], mask: &[u64]) -> u32 {
     one.iter().zip(other).zip(mask).map(|((a, b), mask)| ((a ^ b) & mask).count_ones()).sum()
 }
@@ -198,7 +210,7 @@ impl std::fmt::Debug for Codes {
     }
 }
 
-/// Bits of a range of a row as +1.0 and -1.0.
+/// The bits `range` of a row, as +1.0 and -1.0.
 pub(crate) fn signs(codes: &Codes, row: usize, range: std::ops::Range<usize>) -> impl Iterator<Item = f32> {
     let words = codes.row(row);
     range.map(move |at| if bit(words, at) { 1.0 } else { -1.0 })

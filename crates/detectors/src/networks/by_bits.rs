@@ -1,18 +1,19 @@
-//! A network of one hidden layer and one output on codes, without products: four bits of a code have sixteen values, and
-//! what each adds to the hidden units is added up beforehand.
+//! A network of one hidden layer and one output on codes, without multiplications: four bits of a code have sixteen values,
+//! and what each value adds to the hidden units is summed up beforehand.
 
 use hashvfl_learning::Network;
 
 use crate::codes::Codes;
-use crate::features::linear::{total, vectorized};
+use crate::numerics::vectors::{total, vectorized};
 
 /// Bits that are looked up at once.
 const NIBBLE: usize = 4;
 const VALUES: usize = 1 << NIBBLE;
 
-/// What bits add to `H` hidden units, and these to the output.
+/// What bits add to `H` hidden units, and what these add to the output.
 pub struct ByBits<const H: usize> {
-    /// For each four bits and each of their values, what they add to the hidden units; the first hold the biases too.
+    /// What four bits add to the hidden units, for each four bits and each of their values; the first four hold the biases
+    /// as well.
     sums: Vec<[f32; H]>,
     output: [f32; H],
     bias: f32,
@@ -22,7 +23,7 @@ impl<const H: usize> ByBits<H> {
     /// The tables of `network`, which takes bits as -1 and 1.
     ///
     /// # Panics
-    /// If it is not of sizes bits, H and 1.
+    /// If its sizes are not bits, H and 1.
     pub fn of(network: &Network) -> Self {
         let bits = network.sizes()[0];
         assert_eq!(network.sizes(), [bits, H, 1], "one hidden layer and one output");

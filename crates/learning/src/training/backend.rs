@@ -1,17 +1,16 @@
-//! What a run's training loop needs of parties and of what they send, whether they are across a network or in this
-//! process.
+//! What the training loop needs of parties and of what they send, whether they are across a network or in this process.
 
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CodeTable, Digest, Gradient, PackedCodes, RowSelection};
 
-/// What a party sends of a batch of records.
+/// What a party sends for a batch of records.
 pub trait Embedding {
     /// Embeddings kept by record.
     type Table;
 
     /// An empty table for `records` records of `bits` values.
     fn table(records: usize, bits: usize) -> Self::Table;
-    /// Keeps this batch, which is of `rows`.
+    /// Keeps this batch, whose records are `rows`.
     fn keep(&self, table: &mut Self::Table, rows: &[u32]);
     /// Kept values of `rows`, row-major; `None` where one is not there.
     fn gather(table: &Self::Table, rows: &[u32]) -> Option<Vec<f32>>;
@@ -39,7 +38,7 @@ impl Embedding for PackedCodes {
     }
 }
 
-/// Float embeddings of a baseline; these have no wire type.
+/// Float embeddings of a baseline in one process. They have no form on the wire.
 pub struct SimulatedFloats(pub Vec<f32>);
 
 impl Embedding for SimulatedFloats {
@@ -67,24 +66,38 @@ impl Embedding for SimulatedFloats {
 }
 
 /// All parties of a run, driven step by step.
+///
+/// Whatever is about records, or is answered with more than that it was done, has a method with its own types; all else
+/// is a [`Command`].
 pub trait PartyBackend {
     /// What they send.
     type Embedding: Embedding;
     /// How they fail.
     type Error;
 
-    /// Embeddings of `rows` (`count` records), one a party, in the run's order.
+    /// Embeddings of `rows` (`count` records), one per party, in the run's order.
+    ///
+    /// # Errors
+    /// If a party fails.
     fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<Self::Embedding>, Self::Error>;
-    /// Embeddings of inputs that each party draws, a chunk of them; none from parties that draw none.
-    fn encode_synthetic(&mut self, _chunk: u32) -> Result<Vec<Self::Embedding>, Self::Error> {
-        Ok(Vec::new())
-    }
+    /// Embeddings of a chunk of synthetic inputs, one per party; none where parties draw none.
+    ///
+    /// # Errors
+    /// If a party fails.
+    fn encode_synthetic(&mut self, chunk: u32) -> Result<Vec<Self::Embedding>, Self::Error>;
     /// Gives each party the gradient of its last batch.
+    ///
+    /// # Errors
+    /// If a party fails.
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Self::Error>;
-    /// Each party writes a checkpoint.
-    fn checkpoint(&mut self, label: CheckpointLabel) -> Result<(), Self::Error>;
-    /// Each party goes back to a checkpoint.
-    fn restore(&mut self, label: CheckpointLabel) -> Result<(), Self::Error>;
+    /// Each party carries out a command.
+    ///
+    /// # Errors
+    /// If a party fails.
+    fn carry_out(&mut self, command: Command) -> Result<(), Self::Error>;
     /// Each party freezes its encoder and tells its digest.
+    ///
+    /// # Errors
+    /// If a party fails.
     fn freeze(&mut self) -> Result<Vec<Digest>, Self::Error>;
 }

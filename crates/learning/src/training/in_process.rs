@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use hashvfl_core::codes::randomised_response::{Place, Request, Response};
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CanonicalId, Digest, Gradient, PackedCodes, Part, Plan, RowSelection, RunId};
 
 use crate::encoder::Encoder;
@@ -24,7 +24,29 @@ pub struct InProcessParty<'a> {
     pub response: Option<LocalResponse>,
 }
 
-/// Randomised response of a party in this process, drawn a request as a party over the network draws it.
+impl InProcessParty<'_> {
+    /// Values of the records `numbers`, which the request for `rows` is about, row-major. Statistics are measured on
+    /// `cohort` before, except between batches of an epoch.
+    fn encode(&mut self, rows: RowSelection, numbers: &[u32], cohort: &[u32]) -> Vec<f32> {
+        let Self { encoder, gather, response } = self;
+        let learn = matches!(rows, RowSelection::Batch { .. });
+        if !learn || matches!(rows, RowSelection::Batch { batch: 0, .. }) {
+            encoder.calibrate(cohort, gather);
+        }
+        let columns = gather(numbers);
+        let asked = response.as_ref().map(|_| columns.clone()).unwrap_or_default();
+        let mut values = match learn {
+            true => encoder.encode_batch(columns, numbers.len()),
+            false => encoder.encode(columns, numbers.len()),
+        };
+        if let Some(response) = response {
+            response.respond(encoder, rows, numbers, &asked, &mut values);
+        }
+        values
+    }
+}
+
+/// Randomised response of a party in this process, drawn for each request as a party across the network draws it.
 pub struct LocalResponse {
     /// The flips.
     pub response: Response,
@@ -50,7 +72,7 @@ impl LocalResponse {
     }
 }
 
-/// Parties in this process, all with the same cut, each computing on a thread of its own.
+/// Parties in this process, all with the same cut layer, each computing on a thread of its own.
 pub struct InProcessParties<'a, E> {
     parties: Vec<InProcessParty<'a>>,
     threads: Vec<WorkerThread>,
@@ -101,55 +123,49 @@ impl<E: Embedding> PartyBackend for InProcessParties<'_, E> {
     type Embedding = E;
     type Error = Infallible;
 
-    fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<E>, Infallible> {
-        let learn = matches!(rows, RowSelection::Batch { .. });
-        let measure = !learn || matches!(rows, RowSelection::Batch { batch: 0, .. });
+    fn encode(&mut self, rows: RowSelection, _count: usize) -> Result<Vec<E>, Infallible> {
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         let cohort = self.plan.part(Part::CohortTrain);
-        let embed = |party: &mut InProcessParty| {
-            let InProcessParty { encoder, gather, response } = party;
-            if measure {
-                encoder.calibrate(cohort, gather);
-            }
-            let columns = gather(&numbers);
-            let asked = response.as_ref().map(|_| columns.clone()).unwrap_or_default();
-            let mut values =
-                if learn { encoder.encode_batch(columns, count) } else { encoder.encode(columns, count) };
-            if let Some(response) = response {
-                response.respond(encoder, rows, &numbers, &asked, &mut values);
-            }
-            values
-        };
         let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
-        let values = threads::for_each(&self.threads, &mut self.parties, embed);
+        let values =
+            threads::for_each(&self.threads, &mut self.parties, |party| party.encode(rows, &numbers, cohort));
         Ok(values.into_iter().map(|values| (self.wrap)(values, bits)).collect())
     }
 
+    /// None: the columns' ranges are not known here.
+    fn encode_synthetic(&mut self, _chunk: u32) -> Result<Vec<E>, Infallible> {
+        Ok(Vec::new())
+    }
+
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        let learn =
-            |(party, gradient): (&mut InProcessParty, Gradient)| party.encoder.learn(gradient.decode());
-        threads::for_each(&self.threads, self.parties.iter_mut().zip(gradients), learn);
+        threads::for_each(&self.threads, self.parties.iter_mut().zip(gradients), |(party, gradient)| {
+            party.encoder.learn(gradient.decode());
+        });
         Ok(())
     }
 
-    fn checkpoint(&mut self, _label: CheckpointLabel) -> Result<(), Infallible> {
-        self.best = self.parties.iter().map(|party| party.encoder.snapshot()).collect();
-        Ok(())
-    }
-
-    fn restore(&mut self, _label: CheckpointLabel) -> Result<(), Infallible> {
-        for (party, snapshot) in self.parties.iter_mut().zip(&self.best) {
-            // Unwrap safety: the snapshot was taken of this very encoder.
-            party.encoder.load(snapshot).expect("a snapshot of this encoder");
+    fn carry_out(&mut self, command: Command) -> Result<(), Infallible> {
+        match command {
+            // One label is in use at a time.
+            Command::Checkpoint(_) => {
+                self.best = self.parties.iter().map(|party| party.encoder.snapshot()).collect();
+            }
+            Command::Restore(_) => {
+                for (party, snapshot) in self.parties.iter_mut().zip(&self.best) {
+                    // Unwrap safety: the snapshot was taken of this very encoder.
+                    party.encoder.load(snapshot).expect("a snapshot of this encoder");
+                }
+            }
         }
         Ok(())
     }
 
     fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
         let rows = self.plan.part(Part::CohortTrain);
-        let freeze = |party: &mut InProcessParty| party.encoder.freeze(rows, &party.gather);
-        threads::for_each(&self.threads, &mut self.parties, freeze);
+        threads::for_each(&self.threads, &mut self.parties, |party| {
+            party.encoder.freeze(rows, &party.gather);
+        });
         Ok(self.parties.iter().map(|party| party.encoder.digest()).collect())
     }
 }

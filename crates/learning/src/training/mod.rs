@@ -15,7 +15,7 @@ pub mod schedule;
 
 use std::time::Instant;
 
-use hashvfl_core::protocol::message::CheckpointLabel;
+use hashvfl_core::protocol::message::{CheckpointLabel, Command};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, Part, Plan, RowSelection, RunSettings};
 use serde::{Deserialize, Serialize};
@@ -142,30 +142,22 @@ pub fn train<P: PartyBackend>(
     mut screen: Option<ScreeningHook<'_>>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<P::Embedding>, TrainingError<P::Error>> {
-    let joint = learn_jointly(parties, settings, plan, classifier, (patience, screen.as_mut()), on_progress)?;
+    let joint = learn_jointly(parties, settings, plan, classifier, patience, screen.as_mut(), on_progress)?;
     on_progress(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
     let records = plan.records();
     let mut tables: Vec<_> = encoders.iter().map(|_| P::Embedding::table(records, settings.bits)).collect();
-    let mut keep = |parties: &mut P, plan: &mut Plan, part: Part| {
-        for chunk in 0..plan.chunks(part) {
-            let rows = RowSelection::Chunk { part, chunk };
-            let numbers = plan.rows(rows).unwrap_or_default();
-            for (table, batch) in tables.iter_mut().zip(parties.encode(rows, numbers.len())?) {
-                batch.keep(table, &numbers);
-            }
-        }
-        Ok(())
-    };
     on_progress(Progress::Phase("encode"));
     if settings.refits() {
-        keep(parties, plan, Part::Train).map_err(TrainingError::Parties)?;
-        keep(parties, plan, Part::Validation).map_err(TrainingError::Parties)?;
+        encode_part(parties, plan, Part::Train, &mut tables).map_err(TrainingError::Parties)?;
+        encode_part(parties, plan, Part::Validation, &mut tables).map_err(TrainingError::Parties)?;
     }
-    keep(parties, plan, Part::Calibration).map_err(TrainingError::Parties)?;
-    keep(parties, plan, Part::Test).map_err(TrainingError::Parties)?;
-    let synthetic = (0..plan.synthetic_chunks()).map(|chunk| parties.encode_synthetic(chunk));
-    let synthetic = synthetic.collect::<Result<_, _>>().map_err(TrainingError::Parties)?;
+    encode_part(parties, plan, Part::Calibration, &mut tables).map_err(TrainingError::Parties)?;
+    encode_part(parties, plan, Part::Test, &mut tables).map_err(TrainingError::Parties)?;
+    let mut synthetic = Vec::new();
+    for chunk in 0..plan.synthetic_chunks() {
+        synthetic.push(parties.encode_synthetic(chunk).map_err(TrainingError::Parties)?);
+    }
     // Unwrap safety: every row that is gathered below was kept above.
     let gather = |rows: &[u32]| -> Vec<Vec<f32>> {
         tables.iter().map(|table| P::Embedding::gather(table, rows).expect("a kept row")).collect()
@@ -191,6 +183,23 @@ pub fn train<P: PartyBackend>(
         encoders,
         released,
     })
+}
+
+/// Encodes a part, chunk by chunk, and keeps what each party sends in its table.
+fn encode_part<P: PartyBackend>(
+    parties: &mut P,
+    plan: &mut Plan,
+    part: Part,
+    tables: &mut [<P::Embedding as Embedding>::Table],
+) -> Result<(), P::Error> {
+    for chunk in 0..plan.chunks(part) {
+        let rows = RowSelection::Chunk { part, chunk };
+        let numbers = plan.rows(rows).unwrap_or_default();
+        for (table, batch) in tables.iter_mut().zip(parties.encode(rows, numbers.len())?) {
+            batch.keep(table, &numbers);
+        }
+    }
+    Ok(())
 }
 
 /// Fits the top model anew on stored codes; in joint training, the old one stays where it does as well on the
@@ -225,7 +234,8 @@ fn learn_jointly<P: PartyBackend>(
     settings: &RunSettings,
     plan: &mut Plan,
     classifier: &mut Classifier,
-    (patience, mut screen): (u32, Option<&mut ScreeningHook<'_>>),
+    patience: u32,
+    mut screen: Option<&mut ScreeningHook<'_>>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Joint, TrainingError<P::Error>> {
     let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
@@ -240,7 +250,7 @@ fn learn_jointly<P: PartyBackend>(
             seen.extend(settings.parties.iter().map(table));
         }
         let (train_loss, train_seconds) =
-            train_epoch(parties, settings, plan, classifier, (epoch, &mut *on_progress), &mut seen)?;
+            train_epoch(parties, settings, plan, classifier, epoch, on_progress, &mut seen)?;
         joint.epochs_run = epoch + 1;
         let mut report = EpochReport { epoch: epoch + 1, train_loss, validation: None, train_seconds };
         if !train_loss.is_finite() {
@@ -266,7 +276,7 @@ fn learn_jointly<P: PartyBackend>(
         if best.as_ref().is_none_or(|(most, _)| metric > *most) {
             best = Some((metric, classifier.snapshot()));
             joint.best_epoch = epoch + 1;
-            parties.checkpoint(CheckpointLabel::Best).map_err(TrainingError::Parties)?;
+            parties.carry_out(Command::Checkpoint(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
         } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {
             break;
         }
@@ -274,7 +284,7 @@ fn learn_jointly<P: PartyBackend>(
     match best {
         Some((_, snapshot)) if joint.best_epoch < joint.epochs_run => {
             classifier.load(&snapshot)?;
-            parties.restore(CheckpointLabel::Best).map_err(TrainingError::Parties)?;
+            parties.carry_out(Command::Restore(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
         }
         Some(_) => {}
         None => joint.best_epoch = joint.epochs_run,
@@ -287,7 +297,8 @@ fn train_epoch<P: PartyBackend>(
     settings: &RunSettings,
     plan: &mut Plan,
     classifier: &mut Classifier,
-    (epoch, on_progress): (u32, &mut dyn FnMut(Progress)),
+    epoch: u32,
+    on_progress: &mut dyn FnMut(Progress),
     kept: &mut [<P::Embedding as Embedding>::Table],
 ) -> Result<(f64, f64), TrainingError<P::Error>> {
     let start = Instant::now();

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use csv::{ByteRecord, Reader};
 
 use crate::error::{Counted, Spot, TableError};
-use crate::limits::check_size;
 use crate::source::csv::text::{csv_error, open_csv};
 use crate::source::input;
 use crate::source::selection::check_names_agree;
+use crate::table::size::check_size;
 
 /// One or more CSV files with the same header.
 pub(crate) struct CsvFiles<'a> {

@@ -12,7 +12,7 @@ use crate::error::{Spot, TableError};
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::source::csv::file::CsvFiles;
-use crate::source::resolve;
+use crate::source::input::resolve;
 use crate::source::selection::find_key;
 
 /// Ids of CSV files.

@@ -9,12 +9,12 @@ use crate::error::TableError;
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::labels::column::LabelColumn;
-use crate::labels::{LabelError, LabelSource, LabelTable};
+use crate::labels::error::LabelError;
+use crate::labels::{LabelSource, LabelTable};
 use crate::names;
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::ids::{CsvIds, CsvKey};
-use crate::source::input::count_all_lines;
-use crate::source::resolve;
+use crate::source::input::{count_all_lines, resolve};
 use crate::source::selection::check_names_differ;
 
 /// Labels in a column of CSV files.

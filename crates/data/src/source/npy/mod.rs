@@ -13,14 +13,14 @@ use crate::encoding::content::ColumnBuilder;
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::id_source::{IdSource, read_numbers};
-use crate::limits::check_size;
 use crate::names;
 use crate::source::images::{Crop, Window};
+use crate::source::input::resolve;
 use crate::source::npy::format::{NpyError, NpyFile};
-use crate::source::resolve;
 use crate::source::row_source::RowSource;
 use crate::table::ImageShape;
 use crate::table::sink::{Frame, RowSink};
+use crate::table::size::check_size;
 
 /// Arrays in NumPy files: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

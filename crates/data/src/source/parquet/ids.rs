@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::TableError;
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
+use crate::source::input::resolve;
 use crate::source::parquet::file::{Batch, FlatColumn, ParquetFile, count_records};
-use crate::source::resolve;
 use crate::source::selection::find_key;
 
 /// Ids of Parquet files.

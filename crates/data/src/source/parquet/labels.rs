@@ -9,13 +9,14 @@ use crate::error::TableError;
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::labels::column::LabelColumn;
-use crate::labels::{LabelError, LabelSource, LabelTable};
-use crate::limits::check_size;
+use crate::labels::error::LabelError;
+use crate::labels::{LabelSource, LabelTable};
 use crate::names;
+use crate::source::input::resolve;
 use crate::source::parquet::file::ParquetFile;
 use crate::source::parquet::ids::{ParquetIds, ParquetKey};
-use crate::source::resolve;
 use crate::source::selection::{check_names_differ, find_key};
+use crate::table::size::check_size;
 
 /// Labels in a column of Parquet files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use crate::error::TableError;
-use crate::limits::check_size;
 use crate::source::input;
 use crate::table::ImageShape;
+use crate::table::size::check_size;
 
 /// The most levels of folders below a folder.
 const MAX_DEPTH: usize = 16;

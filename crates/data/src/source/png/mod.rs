@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::id_source::IdSource;
-use crate::limits::check_size;
 use crate::source::images::{Crop, Window};
+use crate::source::input::resolve;
 use crate::source::png::folder::list;
-use crate::source::resolve;
 use crate::source::row_source::RowSource;
 use crate::table::sink::{Frame, RowSink};
+use crate::table::size::check_size;
 
 /// Pixels of images in folders of PNG files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,9 +14,9 @@ use sha2::{Digest as _, Sha256};
 use super::{floats, read_at};
 use crate::encoding::content::Content;
 use crate::error::TableError;
-use crate::limits::check_size_within;
 use crate::table::ImageShape;
 use crate::table::sink::{Frame, RowSink};
+use crate::table::size::check_size_within;
 
 const LAST_LINE: &[u8; 16] = b"hashvfl cache 2\n";
 /// The most values of a group of rows: 16 MiB.

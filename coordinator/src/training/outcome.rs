@@ -1,0 +1,169 @@
+//! What a training loop leaves: detectors, what was measured, and the files of the state folder.
+
+use std::collections::BTreeMap;
+
+use hashvfl_core::{PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
+use hashvfl_files::write_whole;
+use hashvfl_learning::Classifier;
+use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::training::Outcome;
+
+use super::Run;
+use super::network::NetworkedParties;
+use super::screening::Screener;
+use crate::config::CoordinatorConfig;
+use crate::detectors::{self, Fitted};
+use crate::state::StateFolder;
+use crate::summary::{Bytes, Flags, RecordCounts, Seconds, Summary};
+use crate::top_file::TopFile;
+
+/// A run after its last epoch.
+pub struct Trained<'a> {
+    /// The run's plan, without records that it went on without.
+    pub plan: Plan,
+    /// Ids of all records, in row order.
+    pub ids: Vec<String>,
+    /// Names of the classes, in their order; none for a regression.
+    pub classes: Vec<String>,
+    /// Which records the run was about.
+    pub records: RunRecords,
+    /// The top model.
+    pub classifier: Classifier,
+    /// What screened the training records, if anything did.
+    pub screener: Option<Screener<'a>>,
+    /// How the training loop went.
+    pub outcome: Outcome<PackedCodes>,
+    /// How long it took.
+    pub seconds: Seconds,
+}
+
+impl Trained<'_> {
+    /// Fits detectors, measures, writes everything into the state folder, and ends the run at all parties.
+    ///
+    /// # Errors
+    /// If detectors cannot be fitted, a file cannot be written, or a party is lost. The run has not finished then.
+    pub fn keep(self, run: &Run<'_>, network: &mut NetworkedParties<'_>) -> anyhow::Result<Summary> {
+        let config = run.config;
+        let fitted = detectors::fit(
+            config,
+            &self.plan,
+            &self.classifier,
+            &|rows: &[u32]| self.signs(rows),
+            &self.outcome.synthetic,
+        )?;
+        let flags = self.measure_flags(config, fitted.as_ref())?;
+        let summary = self.summarise(run, network, flags);
+        self.keep_screened(run.state)?;
+        keep_detectors(run.state, fitted.as_ref())?;
+        let Self { classes, records, classifier, outcome, .. } = self;
+        let top = TopFile::of(&classifier, outcome.encoders.clone(), classes, records.digest());
+        run.state.keep_records(&records)?;
+        run.state.prepare(&top.to_snapshot(&config.run), &summary)?;
+        let codes = outcome.encoders.into_iter().zip(outcome.tables);
+        for (party, (encoder, table)) in config.run.parties.iter().zip(codes) {
+            let codes = StoredCodes { encoder, records: records.digest(), table };
+            run.state.keep_codes(party, &codes)?;
+        }
+        network.finish()?;
+        run.state.finish()?;
+        Ok(summary)
+    }
+
+    /// Codes of `rows` as row-major signs, one part per party.
+    fn signs(&self, rows: &[u32]) -> Vec<Vec<f32>> {
+        // Unwrap safety: the training loop keeps the codes of all test and calibration records.
+        self.outcome.tables.iter().map(|table| table.signs(rows).expect("a kept row")).collect()
+    }
+
+    /// The flags that test records get, where there are detectors.
+    fn measure_flags(
+        &self,
+        config: &CoordinatorConfig,
+        fitted: Option<&Fitted>,
+    ) -> anyhow::Result<Option<Flags>> {
+        let Some(Fitted { detectors, .. }) = fitted else { return Ok(None) };
+        let signs = |rows: &[u32]| self.signs(rows);
+        let test = self.plan.part(Part::Test);
+        Ok(Some(detectors::measure(config, detectors, &self.classifier, &signs, test)?))
+    }
+
+    /// What the test metric is without each party's codes.
+    fn evaluate_without_each(&self, config: &CoordinatorConfig) -> BTreeMap<PartyName, Evaluation> {
+        let test = self.plan.part(Part::Test);
+        let signs = |rows: &[u32]| self.signs(rows);
+        let mut without = BTreeMap::new();
+        if test.is_empty() {
+            return without;
+        }
+        for (index, party) in config.run.parties.iter().enumerate() {
+            without.insert(party.clone(), self.classifier.evaluate_without(index, &signs, test));
+        }
+        without
+    }
+
+    /// How evenly each party's bits are set, on test records.
+    fn balance(&self, config: &CoordinatorConfig) -> BTreeMap<PartyName, Balance> {
+        let test = self.plan.part(Part::Test);
+        let mut balance = BTreeMap::new();
+        if test.is_empty() {
+            return balance;
+        }
+        for (party, table) in config.run.parties.iter().zip(&self.outcome.tables) {
+            if let Ok(signs) = table.signs(test) {
+                balance.insert(party.clone(), Balance::of(&signs, table.bits()));
+            }
+        }
+        balance
+    }
+
+    fn summarise(&self, run: &Run<'_>, network: &NetworkedParties<'_>, flags: Option<Flags>) -> Summary {
+        let (config, outcome) = (run.config, &self.outcome);
+        let settings = config.run.to_settings();
+        let digests = outcome.encoders.iter().map(ToString::to_string);
+        let (up_per_record_and_step, down_per_record_and_step) = network.traffic.per_record_and_step();
+        Summary {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            run_id: config.run_id.clone(),
+            settings: settings.pairs().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            settings_sha256: settings.digest().to_string(),
+            encoders_sha256: config.run.parties.iter().cloned().zip(digests).collect(),
+            transcript_head: network.transcript_head().map(|head| head.to_string()),
+            device: run.opened.name.clone(),
+            records: RecordCounts::of(&self.plan),
+            excluded: run.excluded.iter().map(|(party, rows)| (party.clone(), rows.count())).collect(),
+            best_epoch: outcome.best_epoch,
+            epochs: outcome.curve.clone(),
+            metric: Evaluation::metric_name(config.run.task).to_string(),
+            test: outcome.test,
+            without: self.evaluate_without_each(config),
+            flags,
+            screening: self.screener.as_ref().map(Screener::summary).unwrap_or_default(),
+            bits_released_per_record: outcome.released,
+            balance: self.balance(config),
+            bytes: Bytes {
+                up: network.traffic.up_bytes,
+                down: network.traffic.down_bytes,
+                up_per_record_and_step,
+                down_per_record_and_step,
+            },
+            seconds: self.seconds,
+        }
+    }
+
+    /// Writes the table of flagged training records, where there was screening.
+    fn keep_screened(&self, state: &StateFolder) -> anyhow::Result<()> {
+        let Some(screener) = &self.screener else { return Ok(()) };
+        let Some(table) = screener.table(&self.ids)? else { return Ok(()) };
+        Ok(write_whole(&state.screened(), &table)?)
+    }
+}
+
+fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Result<()> {
+    let Some(Fitted { detectors, references }) = fitted else { return Ok(()) };
+    hashvfl_detectors::file::write(&state.detectors(), detectors)?;
+    if let Some(references) = references {
+        hashvfl_detectors::file::write(&state.references(), references)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Who may join a run or serve predictions: the coordinator's checks of a party's greeting and records.
+
+use std::collections::BTreeSet;
+
+use crate::name::{PartyName, RunId};
+use crate::protocol::message::{Hello, PROTOCOL_VERSION};
+use crate::records::RecordsDigest;
+use crate::records::excluded::ExcludedRecords;
+use crate::settings::{OnRefusal, Settings};
+
+/// Why a party may not join. Each is sent to the party as text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another protocol version.
+    #[error(
+        "protocol version {party} is not the coordinator's {coordinator}: install the same release on both sides"
+    )]
+    Version {
+        /// The party's.
+        party: u32,
+        /// The coordinator's.
+        coordinator: u32,
+    },
+    /// Another run.
+    #[error("run_id is {coordinator} at the coordinator and {party} at the party: make them equal")]
+    Run {
+        /// The party's.
+        party: RunId,
+        /// The coordinator's.
+        coordinator: RunId,
+    },
+    /// The run has no party of that name.
+    #[error("{party} is not among run.parties of run {run}: correct `name`, or add it on all sides")]
+    Unknown {
+        /// The name.
+        party: PartyName,
+        /// The run.
+        run: RunId,
+    },
+    /// A party of that name has joined already.
+    #[error(
+        "a party named {party} has joined run {run} already: each party joins once, under a name of its own"
+    )]
+    Duplicate {
+        /// The name.
+        party: PartyName,
+        /// The run.
+        run: RunId,
+    },
+    /// The digest of the settings does not fit their pairs.
+    #[error("the digest of the settings does not fit their pairs: the message was damaged or forged")]
+    SettingsDigest,
+    /// Settings that differ.
+    #[error(
+        "{key} is {coordinator} at the coordinator and {party} at the party: make them equal in both configs"
+    )]
+    Settings {
+        /// The key.
+        key: String,
+        /// The coordinator's value.
+        coordinator: String,
+        /// The party's value.
+        party: String,
+    },
+    /// Another number of records.
+    #[error(
+        "{party} holds {found} records and the label holder {expected}: align the tables before training"
+    )]
+    RecordCount {
+        /// The party.
+        party: PartyName,
+        /// Its count.
+        found: u64,
+        /// The label holder's count.
+        expected: u64,
+    },
+    /// The same number of records, but other ones or in another order.
+    #[error(
+        "{party} holds other records than the label holder, or in another order: sort both tables by the same id, written alike: 7, 7.0 and 007 are three"
+    )]
+    RecordOrder {
+        /// The party.
+        party: PartyName,
+    },
+    /// It excludes records although the run allows none to be excluded, or names them in a malformed way.
+    #[error("{party} cannot leave out records: {reason}")]
+    ExcludedRecords {
+        /// The party.
+        party: PartyName,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Who may join a run, and who has.
+#[derive(Debug)]
+pub struct Admission {
+    run: RunId,
+    settings: Settings,
+    expected: BTreeSet<PartyName>,
+    joined: BTreeSet<PartyName>,
+}
+
+impl Admission {
+    /// Opens a run to `parties`.
+    pub fn new(run: RunId, settings: Settings, parties: impl IntoIterator<Item = PartyName>) -> Self {
+        Self { run, settings, expected: parties.into_iter().collect(), joined: BTreeSet::new() }
+    }
+
+    /// Checks a greeting and, if it is right, takes the name.
+    ///
+    /// # Errors
+    /// If version, run, name or settings are not the coordinator's, or the name is taken.
+    pub fn greet(&mut self, hello: &Hello) -> Result<(), Refusal> {
+        if hello.protocol != PROTOCOL_VERSION {
+            return Err(Refusal::Version { party: hello.protocol, coordinator: PROTOCOL_VERSION });
+        }
+        if hello.run != self.run {
+            return Err(Refusal::Run { party: hello.run.clone(), coordinator: self.run.clone() });
+        }
+        let party = hello.party.clone();
+        if !self.expected.contains(&party) {
+            return Err(Refusal::Unknown { party, run: self.run.clone() });
+        }
+        if hello.settings.digest() != hello.settings_digest {
+            return Err(Refusal::SettingsDigest);
+        }
+        if let Some(difference) = self.settings.difference(&hello.settings) {
+            let (key, coordinator, party) = (difference.key, difference.ours, difference.theirs);
+            return Err(Refusal::Settings { key, coordinator, party });
+        }
+        if !self.joined.insert(party.clone()) {
+            return Err(Refusal::Duplicate { party, run: self.run.clone() });
+        }
+        Ok(())
+    }
+
+    /// Frees the name of a party whose handshake did not come to its end.
+    pub fn release(&mut self, party: &PartyName) {
+        self.joined.remove(party);
+    }
+
+    /// Number of parties that the run has.
+    pub fn expected(&self) -> usize {
+        self.expected.len()
+    }
+
+    /// The parties that have not joined yet.
+    pub fn missing(&self) -> Vec<PartyName> {
+        self.expected.difference(&self.joined).cloned().collect()
+    }
+}
+
+/// Compares a party's records with the label holder's.
+///
+/// # Errors
+/// If there are more or fewer of them, or they are others, or in another order.
+pub fn check_records(party: &PartyName, ours: RecordsDigest, theirs: RecordsDigest) -> Result<(), Refusal> {
+    if theirs.count != ours.count {
+        return Err(Refusal::RecordCount { party: party.clone(), found: theirs.count, expected: ours.count });
+    }
+    if theirs.digest != ours.digest { Err(Refusal::RecordOrder { party: party.clone() }) } else { Ok(()) }
+}
+
+/// Whether a party may exclude these of the run's `records` records.
+///
+/// # Errors
+/// If `on_refusal` allows none to be excluded, or `excluded` is malformed.
+pub fn check_excluded(
+    party: &PartyName,
+    excluded: &ExcludedRecords,
+    records: usize,
+    on_refusal: OnRefusal,
+) -> Result<(), Refusal> {
+    let reason = if on_refusal == OnRefusal::End && !excluded.is_empty() {
+        "run.on_refusal is \"end\"".to_string()
+    } else {
+        match excluded.check(records) {
+            Ok(()) => return Ok(()),
+            Err(error) => error.to_string(),
+        }
+    };
+    Err(Refusal::ExcludedRecords { party: party.clone(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::settings::{RunSettings, Task};
+
+    fn name(text: &str) -> PartyName {
+        PartyName::new(text).unwrap()
+    }
+
+    fn settings() -> RunSettings {
+        RunSettings::new(vec![name("a"), name("b")], Task::Binary, 4, 2)
+    }
+
+    fn hello(party: &str) -> Hello {
+        let settings = settings().to_settings();
+        let settings_digest = settings.digest();
+        Hello {
+            protocol: PROTOCOL_VERSION,
+            run: RunId::new("r").unwrap(),
+            party: name(party),
+            settings,
+            settings_digest,
+        }
+    }
+
+    fn admission() -> Admission {
+        Admission::new(RunId::new("r").unwrap(), settings().to_settings(), settings().parties)
+    }
+
+    #[test]
+    fn only_the_right_greeting_is_admitted() {
+        let mut open = admission();
+        assert_eq!(open.greet(&hello("a")), Ok(()));
+        assert!(matches!(open.greet(&hello("a")), Err(Refusal::Duplicate { .. })));
+        assert!(matches!(open.greet(&hello("c")), Err(Refusal::Unknown { .. })));
+        assert!(matches!(open.greet(&Hello { protocol: 9, ..hello("b") }), Err(Refusal::Version { .. })));
+        let other_run = Hello { run: RunId::new("s").unwrap(), ..hello("b") };
+        assert!(matches!(open.greet(&other_run), Err(Refusal::Run { .. })));
+        let forged = Hello { settings_digest: Digest([0; 32]), ..hello("b") };
+        assert_eq!(open.greet(&forged), Err(Refusal::SettingsDigest));
+        let other = RunSettings { bits: 8, ..settings() }.to_settings();
+        let refusal = open.greet(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
+        let text = refusal.unwrap_err().to_string();
+        assert!(text.starts_with("run.bits is 4 at the coordinator and 8 at the party"), "{text}");
+        assert_eq!(open.missing(), [name("b")]);
+        open.release(&name("a"));
+        assert_eq!(open.greet(&hello("a")), Ok(()));
+    }
+
+    #[test]
+    fn records_must_be_the_same_in_the_same_order() {
+        let salt = [3; 32];
+        let ours = RecordsDigest::of(&salt, ["1", "2"]);
+        assert_eq!(check_records(&name("a"), ours, ours), Ok(()));
+        let swapped = RecordsDigest::of(&salt, ["2", "1"]);
+        assert!(matches!(check_records(&name("a"), ours, swapped), Err(Refusal::RecordOrder { .. })));
+        let fewer = RecordsDigest::of(&salt, ["1"]);
+        assert!(matches!(check_records(&name("a"), ours, fewer), Err(Refusal::RecordCount { .. })));
+    }
+
+    #[test]
+    fn records_are_left_out_only_where_the_run_goes_on_without_them() {
+        let excluded = ExcludedRecords::of(&[1], 9);
+        let check = |records, on_refusal| check_excluded(&name("a"), &excluded, records, on_refusal);
+        assert_eq!(check(9, OnRefusal::LeaveOut), Ok(()));
+        let text = check(9, OnRefusal::End).unwrap_err().to_string();
+        assert_eq!(text, "a cannot leave out records: run.on_refusal is \"end\"");
+        assert!(matches!(check(40, OnRefusal::LeaveOut), Err(Refusal::ExcludedRecords { .. })));
+    }
+}

@@ -1,0 +1,30 @@
+//! Enums of messages, with the name of each kind.
+
+/// Declares an enum of messages and its `kind()`: the name that `docs/wire.md` has for each. That is the variant's own
+/// name, another one after `as`, or for a variant that wraps messages, after `of`, the name of the wrapped one (the
+/// variant's last field).
+macro_rules! messages {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $variant:ident $({ $($field:tt)* })? $(( $($inside:tt)* ))? $(as $kind:literal)?
+            $(of $wrapped:ident)?,)*
+    }) => {
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$doc])* $variant $({ $($field)* })? $(( $($inside)* ))?,)*
+        }
+
+        impl $name {
+            /// The kind of message, for errors and logs.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(messages!(@pattern $variant $($wrapped)?) => messages!(@kind $variant $(as $kind)? $(of $wrapped)?),)*
+                }
+            }
+        }
+    };
+    (@pattern $variant:ident) => { Self::$variant { .. } };
+    (@pattern $variant:ident $wrapped:ident) => { Self::$variant(.., $wrapped) };
+    (@kind $variant:ident) => { stringify!($variant) };
+    (@kind $variant:ident as $kind:literal) => { $kind };
+    (@kind $variant:ident of $wrapped:ident) => { $wrapped.kind() };
+}

@@ -1,0 +1,5 @@
+//! The mathematics that several detectors share.
+
+pub mod dependence_tree;
+pub mod eigen;
+pub mod vectors;

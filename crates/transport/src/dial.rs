@@ -1,0 +1,233 @@
+//! The side that dials: a party, or a client that asks for predictions.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use hashvfl_core::Address;
+use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_SEALED_BYTES};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
+use hashvfl_proto::WireMessage;
+use hashvfl_proto::alignment::{FromHolder, FromRelay};
+use hashvfl_proto::v1::alignment_client::AlignmentClient;
+use hashvfl_proto::v1::federation_client::FederationClient;
+use hashvfl_proto::v1::inference_client::InferenceClient;
+use hashvfl_proto::v1::{PredictRequest, PredictResponse};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status, Streaming};
+use tracing::warn;
+
+use crate::duplex::Duplex;
+use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
+use crate::status::describe;
+
+/// Pause between two attempts to connect.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait of one attempt.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// A connection is asked for a sign of life after so long a silence, and given up after as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Messages that may wait for the network, by service. In training a party never has more than two open.
+const TRAINING_QUEUE: usize = 4;
+const SERVING_QUEUE: usize = 8;
+const ALIGNMENT_QUEUE: usize = 16;
+const PREDICTION_QUEUE: usize = 1;
+
+/// A party's stream in training.
+pub type TrainingStream = Duplex<FromParty, FromCoordinator>;
+/// A party's stream while predictions are served.
+pub type ServingStream = Duplex<FromServingParty, ToServingParty>;
+/// A holder's stream to the relay of an alignment.
+pub type AlignmentStream = Duplex<FromHolder, FromRelay>;
+/// A client's stream: requests for predictions, and the answers.
+pub type PredictionStream = Duplex<PredictRequest, PredictResponse>;
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The address cannot be dialled.
+    #[error("{0} is no address that can be dialled: expected http://HOST:PORT")]
+    Address(Address),
+    /// Nobody answered there for the whole time.
+    #[error("no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?")]
+    Absent {
+        /// The address.
+        address: Address,
+        /// The limit in seconds.
+        limit_s: u64,
+        /// What the last attempt failed with.
+        cause: String,
+    },
+    /// The other side took the connection and did not open the stream in time.
+    #[error("waited {limit_s} s for the coordinator to answer (limits are in the config's [timeouts] table)")]
+    Silent {
+        /// The limit in seconds.
+        limit_s: u64,
+    },
+    /// The other side is there and does not have this service.
+    #[error("{address}: {reason}")]
+    NoSuchService {
+        /// The address.
+        address: Address,
+        /// One line for a person.
+        reason: String,
+    },
+    /// The connection broke, or the other side did not want it.
+    #[error("{address}: {reason}")]
+    Broken {
+        /// The address.
+        address: Address,
+        /// One line for a person.
+        reason: String,
+    },
+}
+
+/// Whether to try again where nobody answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    UntilLimit,
+    Never,
+}
+
+/// Where the coordinator is, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    address: Address,
+    limit_s: u64,
+}
+
+impl Dialer {
+    /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
+    pub fn new(address: Address, limit_s: u64) -> Self {
+        Self { address, limit_s }
+    }
+
+    /// Joins a run: connects, trying again until the limit, and opens a stream that begins with `first`.
+    ///
+    /// # Errors
+    /// If no stream comes about in time.
+    pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
+        let channel = self.connect(Retry::UntilLimit).await?;
+        let mut client = FederationClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (queue, messages) = queue(TRAINING_QUEUE, Some(first));
+        self.open(queue, client.join(messages)).await
+    }
+
+    /// Offers to serve: as [`Self::training`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn serving(&self, first: FromServingParty) -> Result<ServingStream, DialError> {
+        let channel = self.connect(Retry::UntilLimit).await?;
+        let mut client = InferenceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (queue, messages) = queue(SERVING_QUEUE, Some(first));
+        self.open(queue, client.serve(messages)).await
+    }
+
+    /// Takes part in an alignment: as [`Self::training`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn alignment(&self, first: FromHolder) -> Result<AlignmentStream, DialError> {
+        let channel = self.connect(Retry::UntilLimit).await?;
+        let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
+        let mut client =
+            AlignmentClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
+        let (queue, messages) = queue(ALIGNMENT_QUEUE, Some(first));
+        self.open(queue, client.exchange(messages)).await
+    }
+
+    /// Asks for predictions: connects once, and opens a stream. The coordinator speaks first.
+    ///
+    /// # Errors
+    /// If no stream comes about in time.
+    pub async fn predictions(&self) -> Result<PredictionStream, DialError> {
+        let channel = self.connect(Retry::Never).await?;
+        let mut client = InferenceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (queue, messages) = queue::<PredictRequest>(PREDICTION_QUEUE, None);
+        self.open(queue, client.predict(messages)).await
+    }
+
+    /// The stream that `opening` gives, if it does in time.
+    async fn open<Out: WireMessage, In: WireMessage>(
+        &self,
+        queue: mpsc::Sender<Out::Wire>,
+        opening: impl Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
+    ) -> Result<Duplex<Out, In>, DialError> {
+        let opened = tokio::time::timeout(Duration::from_secs(self.limit_s), opening).await;
+        match opened.map_err(|_| DialError::Silent { limit_s: self.limit_s })? {
+            Ok(response) => Ok(Duplex::new(queue, response.into_inner())),
+            Err(status) => {
+                let (address, reason) = (self.address.clone(), describe(&status));
+                Err(match status.code() {
+                    Code::Unimplemented => DialError::NoSuchService { address, reason },
+                    _ => DialError::Broken { address, reason },
+                })
+            }
+        }
+    }
+
+    async fn connect(&self, retry: Retry) -> Result<Channel, DialError> {
+        let endpoint = self.endpoint(retry)?;
+        let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
+        let mut warned = false;
+        loop {
+            let error = match endpoint.connect().await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => error,
+            };
+            if retry == Retry::Never || began.elapsed() >= limit {
+                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                return Err(DialError::Absent {
+                    address: self.address.clone(),
+                    limit_s: self.limit_s,
+                    cause,
+                });
+            }
+            if !warned {
+                warn!("no coordinator at {} yet; trying for {} s", self.address, self.limit_s);
+                warned = true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn endpoint(&self, retry: Retry) -> Result<Endpoint, DialError> {
+        let endpoint = Endpoint::from_shared(self.address.to_string())
+            .map_err(|_| DialError::Address(self.address.clone()))?
+            .tcp_nodelay(true);
+        Ok(match retry {
+            Retry::UntilLimit => endpoint
+                .connect_timeout(ATTEMPT)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .keep_alive_while_idle(true),
+            Retry::Never => endpoint
+                .connect_timeout(Duration::from_secs(self.limit_s))
+                .initial_stream_window_size(WINDOW_BYTES)
+                .initial_connection_window_size(WINDOW_BYTES),
+        })
+    }
+}
+
+/// A queue to the network that holds `first` already, and what the network takes from it.
+fn queue<Out: WireMessage>(
+    length: usize,
+    first: Option<Out>,
+) -> (mpsc::Sender<Out::Wire>, ReceiverStream<Out::Wire>) {
+    let (queue, messages) = mpsc::channel(length);
+    if let Some(first) = first {
+        // An empty queue takes a message.
+        let _ = queue.try_send(first.into_wire());
+    }
+    (queue, ReceiverStream::new(messages))
+}

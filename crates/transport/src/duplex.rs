@@ -1,0 +1,153 @@
+//! One stream in both directions, of typed messages. Each side of each service has one.
+
+use std::time::Duration;
+
+use hashvfl_proto::{WireError, WireMessage};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use crate::status::describe;
+
+const LOST: &str = "the connection was lost";
+
+/// How a stream fails. The text says what happened; whoever waits adds for what.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// Nothing came, or nothing could be sent, within the limit.
+    #[error("waited {0:?}")]
+    TimedOut(Duration),
+    /// The other side has ended its direction of the stream.
+    #[error("the other side closed the stream")]
+    Closed,
+    /// The connection broke: one line for a person.
+    #[error("{0}")]
+    Broken(String),
+    /// What came is no message.
+    #[error(transparent)]
+    Unusable(#[from] WireError),
+}
+
+/// A stream on which this side sends `Out` and receives `In`.
+pub struct Duplex<Out: WireMessage, In: WireMessage> {
+    outgoing: Outgoing<Out>,
+    incoming: Incoming<In>,
+}
+
+/// The direction from this side.
+pub struct Outgoing<Out: WireMessage> {
+    /// The queue to the network; none once this side has ended its direction.
+    queue: Option<mpsc::Sender<Out::Wire>>,
+}
+
+/// The direction to this side.
+pub struct Incoming<In: WireMessage> {
+    messages: Streaming<In::Wire>,
+}
+
+/// A message that came.
+#[derive(Debug)]
+pub struct Received<In> {
+    /// The message.
+    pub message: In,
+    /// Its length on the wire in bytes, without gRPC's frame.
+    pub bytes: usize,
+}
+
+impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
+    /// A stream between a queue that the network empties and what the network brings.
+    pub(crate) fn new(queue: mpsc::Sender<Out::Wire>, messages: Streaming<In::Wire>) -> Self {
+        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages } }
+    }
+
+    /// As [`Outgoing::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&self, message: Out, limit: Duration) -> Result<usize, StreamError> {
+        self.outgoing.send(message, limit).await
+    }
+
+    /// As [`Incoming::next`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn next(&mut self) -> Result<Received<In>, StreamError> {
+        self.incoming.next().await
+    }
+
+    /// As [`Incoming::next_within`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Received<In>, StreamError> {
+        self.incoming.next_within(limit).await
+    }
+
+    /// Ends this side's direction and waits until the other side has ended its own, or until `limit`: so what was sent
+    /// last is delivered before the process ends. What still comes is passed over.
+    pub async fn close(&mut self, limit: Duration) {
+        self.outgoing.queue = None;
+        let ending = async { while let Ok(Some(_)) = self.incoming.messages.message().await {} };
+        // Whoever takes longer than that is not waited for.
+        let _ = timeout(limit, ending).await;
+    }
+
+    /// Both directions, for a task each.
+    pub fn split(self) -> (Outgoing<Out>, Incoming<In>) {
+        (self.outgoing, self.incoming)
+    }
+}
+
+impl<Out: WireMessage> Outgoing<Out> {
+    /// Hands a message to the network; returns its length on the wire in bytes, without gRPC's frame. It waits only
+    /// while the queue is full, which means that the network takes nothing.
+    ///
+    /// # Errors
+    /// If the stream has ended, or the queue stays full for longer than `limit`.
+    pub async fn send(&self, message: Out, limit: Duration) -> Result<usize, StreamError> {
+        let queue = self.queue.as_ref().ok_or(StreamError::Closed)?;
+        let message = message.into_wire();
+        let bytes = message.encoded_len();
+        match timeout(limit, queue.send(message)).await {
+            Ok(Ok(())) => Ok(bytes),
+            Ok(Err(_)) => Err(StreamError::Broken(LOST.into())),
+            Err(_) => Err(StreamError::TimedOut(limit)),
+        }
+    }
+
+    /// As [`Self::send`], for a thread that is none of the network's; it waits as long as it takes.
+    ///
+    /// # Errors
+    /// If the stream has ended.
+    pub fn blocking_send(&self, message: Out) -> Result<usize, StreamError> {
+        let queue = self.queue.as_ref().ok_or(StreamError::Closed)?;
+        let message = message.into_wire();
+        let bytes = message.encoded_len();
+        queue.blocking_send(message).map_err(|_| StreamError::Broken(LOST.into()))?;
+        Ok(bytes)
+    }
+}
+
+impl<In: WireMessage> Incoming<In> {
+    /// The next message, however long it takes. No message is lost where this future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// If the stream has ended or broken, or what came is no message.
+    pub async fn next(&mut self) -> Result<Received<In>, StreamError> {
+        let message = self.messages.message().await;
+        let message = message.map_err(|status| StreamError::Broken(describe(&status)))?;
+        let message = message.ok_or(StreamError::Closed)?;
+        let bytes = message.encoded_len();
+        Ok(Received { message: In::from_wire(message)?, bytes })
+    }
+
+    /// The next message, if it comes within `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::next`]; and if nothing comes in time.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Received<In>, StreamError> {
+        timeout(limit, self.next()).await.unwrap_or(Err(StreamError::TimedOut(limit)))
+    }
+}

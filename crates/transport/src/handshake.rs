@@ -1,0 +1,227 @@
+//! The coordinator's side of the handshake that opens every stream of a party, in training and in serving.
+//!
+//! ```text
+//!  party          coordinator
+//!    -- Hello ------->     who is it? (`Admission`, by whoever takes the stream)
+//!    <------ Welcome --    a fresh salt
+//!    -- records ----->     are they the coordinator's own? `Records` in training, `Serving` in serving
+//!    <----- Accepted --    or Refused, at any point
+//! ```
+//!
+//! The party's side is the first states of its state machine in `core`.
+
+use std::time::Duration;
+
+use hashvfl_core::protocol::admission::{Refusal, check_records};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello};
+use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
+use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
+use hashvfl_core::{ExcludedRecords, PartyName};
+use hashvfl_proto::{WireError, WireMessage};
+use rand::TryRng;
+
+use crate::duplex::{Duplex, StreamError};
+
+/// Longest wait until the network has taken a last message.
+const LAST_MESSAGE: Duration = Duration::from_secs(1);
+
+/// Why a party may not stay. The text goes to the party.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// It is silent.
+    #[error("no message within {limit_s} s (timeouts.handshake_s)")]
+    Silent {
+        /// The limit in seconds.
+        limit_s: u64,
+    },
+    /// It has left.
+    #[error("the party closed its stream during the handshake")]
+    Closed,
+    /// Its connection broke.
+    #[error("{0}")]
+    Broken(String),
+    /// It sent what is no message.
+    #[error(transparent)]
+    Unusable(#[from] WireError),
+    /// It did not greet.
+    #[error("the first message of a party must be Hello")]
+    NoHello,
+    /// It said something else than its records.
+    #[error("{party} must send {expected} after Welcome")]
+    NoRecords {
+        /// The party.
+        party: PartyName,
+        /// The message that would be right.
+        expected: &'static str,
+    },
+    /// It left while it was answered.
+    #[error("{party} left during the handshake")]
+    Left {
+        /// The party.
+        party: PartyName,
+    },
+    /// It is not the right one, or its records are not.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// This side failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What a party says in its handshake.
+pub trait Greeting: WireMessage {
+    /// What it says beside count and digest of its records.
+    type Offer;
+
+    /// The message in which it says so.
+    const RECORDS: &'static str;
+
+    /// The greeting, if this is one.
+    fn hello(self) -> Option<Hello>;
+
+    /// Its records and its offer, if this is [`Self::RECORDS`].
+    fn records(self) -> Option<(RecordsDigest, Self::Offer)>;
+}
+
+/// What the coordinator says in a handshake.
+pub trait Reception: WireMessage {
+    /// The handshake goes on.
+    fn welcome(salt: [u8; SALT_BYTES]) -> Self;
+    /// The party is in.
+    fn accepted() -> Self;
+    /// It is not, or not any more.
+    fn refused(text: String) -> Self;
+}
+
+/// A handshake on a party's stream, with a limit on every wait.
+pub struct Handshake<'a, Out: Reception, In: Greeting> {
+    stream: &'a mut Duplex<Out, In>,
+    limit_s: u64,
+}
+
+impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
+    /// On this stream, with a limit in seconds.
+    pub fn new(stream: &'a mut Duplex<Out, In>, limit_s: u64) -> Self {
+        Self { stream, limit_s }
+    }
+
+    /// The party's greeting, unchecked.
+    ///
+    /// # Errors
+    /// If something else comes, or nothing in time.
+    pub async fn hello(&mut self) -> Result<Hello, HandshakeError> {
+        self.next().await?.hello().ok_or(HandshakeError::NoHello)
+    }
+
+    /// Welcomes `party` and compares its records with those of this side, whose digest under a salt `digest` computes.
+    ///
+    /// # Errors
+    /// If they differ, something else comes, or nothing in time.
+    pub async fn compare_records(
+        &mut self,
+        party: &PartyName,
+        digest: impl FnOnce(&[u8; SALT_BYTES]) -> RecordsDigest + Send + 'static,
+    ) -> Result<In::Offer, HandshakeError> {
+        let mut salt = [0; SALT_BYTES];
+        rand::rngs::SysRng.try_fill_bytes(&mut salt).map_err(|error| {
+            HandshakeError::Failed(format!("cannot draw a salt from the operating system: {error}"))
+        })?;
+        self.send(party, Out::welcome(salt)).await?;
+        // While the party computes its own.
+        let digesting = tokio::task::spawn_blocking(move || digest(&salt));
+        let records = self.next().await?.records();
+        let (theirs, offer) = records
+            .ok_or_else(|| HandshakeError::NoRecords { party: party.clone(), expected: In::RECORDS })?;
+        let ours = digesting
+            .await
+            .map_err(|error| HandshakeError::Failed(format!("digesting the record ids: {error}")))?;
+        check_records(party, ours, theirs)?;
+        Ok(offer)
+    }
+
+    /// Lets `party` in.
+    ///
+    /// # Errors
+    /// If it has left.
+    pub async fn accept(&mut self, party: &PartyName) -> Result<(), HandshakeError> {
+        self.send(party, Out::accepted()).await
+    }
+
+    async fn send(&mut self, party: &PartyName, message: Out) -> Result<(), HandshakeError> {
+        let sent = self.stream.send(message, Duration::from_secs(self.limit_s)).await;
+        sent.map(drop).map_err(|_| HandshakeError::Left { party: party.clone() })
+    }
+
+    async fn next(&mut self) -> Result<In, HandshakeError> {
+        let limit_s = self.limit_s;
+        match self.stream.next_within(Duration::from_secs(limit_s)).await {
+            Ok(received) => Ok(received.message),
+            Err(StreamError::TimedOut(_)) => Err(HandshakeError::Silent { limit_s }),
+            Err(StreamError::Closed) => Err(HandshakeError::Closed),
+            Err(StreamError::Broken(reason)) => Err(HandshakeError::Broken(reason)),
+            Err(StreamError::Unusable(error)) => Err(HandshakeError::Unusable(error)),
+        }
+    }
+}
+
+/// Tells a party why it may not stay, if it still listens.
+pub async fn refuse<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, text: String) {
+    // Whoever has gone needs no reason.
+    let _ = stream.send(Out::refused(text), LAST_MESSAGE).await;
+}
+
+impl Greeting for FromParty {
+    type Offer = ExcludedRecords;
+
+    const RECORDS: &'static str = "Records";
+
+    fn hello(self) -> Option<Hello> {
+        if let Self::Hello(hello) = self { Some(hello) } else { None }
+    }
+
+    fn records(self) -> Option<(RecordsDigest, ExcludedRecords)> {
+        if let Self::Records { digest, excluded } = self { Some((digest, excluded)) } else { None }
+    }
+}
+
+impl Reception for FromCoordinator {
+    fn welcome(salt: [u8; SALT_BYTES]) -> Self {
+        Self::Welcome { salt }
+    }
+
+    fn accepted() -> Self {
+        Self::Accepted
+    }
+
+    fn refused(text: String) -> Self {
+        Self::Refused { text }
+    }
+}
+
+impl Greeting for FromServingParty {
+    type Offer = Serving;
+
+    const RECORDS: &'static str = "Serving";
+
+    fn hello(self) -> Option<Hello> {
+        if let Self::Hello(hello) = self { Some(hello) } else { None }
+    }
+
+    fn records(self) -> Option<(RecordsDigest, Serving)> {
+        if let Self::Serving(serving) = self { Some((serving.records, serving)) } else { None }
+    }
+}
+
+impl Reception for ToServingParty {
+    fn welcome(salt: [u8; SALT_BYTES]) -> Self {
+        Self::Welcome { salt }
+    }
+
+    fn accepted() -> Self {
+        Self::Accepted
+    }
+
+    fn refused(text: String) -> Self {
+        Self::Refused { text }
+    }
+}

@@ -1,0 +1,25 @@
+//! How messages travel between a party and the coordinator, for training, serving and alignment alike.
+//!
+//! ```text
+//!  party                                                     coordinator
+//!  dial::Dialer --- connects, tries again, opens --------->  listen::Listener, listen::Arrivals
+//!      |                                                          |
+//!  Duplex<FromParty, FromCoordinator>  <== messages ==>  Duplex<FromCoordinator, FromParty>
+//!                                                                 |
+//!                                                        handshake: who is it, and are its records ours?
+//! ```
+//!
+//! A [`Duplex`] sends and receives messages of `core`; bytes, limits and time limits stay inside. This crate and
+//! `hashvfl-proto` alone name tonic: what a connection is made of (TCP today) is decided in [`dial`] and [`listen`], and
+//! what a stream does when a connection breaks is decided in [`duplex`]. Training, serving and alignment know of neither.
+
+pub mod dial;
+pub mod driver;
+pub mod duplex;
+pub mod handshake;
+pub mod listen;
+pub mod stop;
+
+mod status;
+
+pub use duplex::{Duplex, Incoming, Outgoing, Received, StreamError};

@@ -1,0 +1,246 @@
+//! The side that listens: the coordinator. A service hands over each stream that a peer opens; nothing is decided here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SEALED_BYTES};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
+use hashvfl_proto::WireMessage;
+use hashvfl_proto::alignment::{FromHolder, FromRelay};
+use hashvfl_proto::v1;
+use hashvfl_proto::v1::alignment_server::{Alignment, AlignmentServer};
+use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
+use hashvfl_proto::v1::inference_server::{Inference, InferenceServer};
+use hashvfl_proto::v1::predict_response::Message;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::duplex::Duplex;
+
+/// Messages to one peer that may wait for the network. In training and serving, the protocol never has more than a few
+/// open; the relay has a queue of its own before this one.
+const QUEUE: usize = 4;
+/// Requests of one client that are worked on at the same time; answers keep their order.
+const OPEN_REQUESTS: usize = 2;
+/// HTTP/2 windows that hold a whole message of usual size, so that no step waits for a window update.
+pub(crate) const WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes that a sealed frame's envelope takes beside it, at most.
+pub(crate) const ENVELOPE_BYTES: usize = 1024;
+/// A connection is asked for a sign of life after so long a silence, and given up after as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// A party's stream in training, as the coordinator sees it.
+pub type TrainingStream = Duplex<FromCoordinator, FromParty>;
+/// A serving party's stream, as the coordinator sees it.
+pub type ServingStream = Duplex<ToServingParty, FromServingParty>;
+/// A holder's stream, as the relay of an alignment sees it.
+pub type AlignmentStream = Duplex<FromRelay, FromHolder>;
+
+/// How a server ends that nobody stopped.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ServeError(#[from] tonic::transport::Error);
+
+/// Where peers dial in.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Listens on `address`; must be called within a runtime.
+    ///
+    /// # Errors
+    /// If the address is taken or none of this machine's.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self(TcpListener::bind(address).await?))
+    }
+
+    /// The address, with its port also where the config left it open.
+    ///
+    /// # Errors
+    /// If the operating system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Connections as they come.
+    fn incoming(self) -> TcpIncoming {
+        TcpIncoming::from(self.0).with_nodelay(Some(true))
+    }
+}
+
+/// Streams that peers have opened, in the order in which they came.
+pub struct Arrivals<S>(mpsc::Receiver<S>);
+
+impl<S> Arrivals<S> {
+    /// The next stream; `None` once the server has ended.
+    pub async fn next(&mut self) -> Option<S> {
+        self.0.recv().await
+    }
+}
+
+/// Serves parties of a run until the future is dropped.
+pub fn training(
+    listener: Listener,
+) -> (Arrivals<TrainingStream>, impl Future<Output = Result<(), ServeError>>) {
+    let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
+    let service = FederationServer::new(Entrance(arrivals))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let serving = server().serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
+}
+
+/// Serves holders of an alignment until the future is dropped.
+pub fn alignment(
+    listener: Listener,
+) -> (Arrivals<AlignmentStream>, impl Future<Output = Result<(), ServeError>>) {
+    let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
+    let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
+    let service = AlignmentServer::new(Entrance(arrivals))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let serving = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
+}
+
+/// Serves clients and parties of a trained federation until the future is dropped; `predictions` answers clients.
+pub fn serving<P: Predictions>(
+    listener: Listener,
+    predictions: Arc<P>,
+) -> (Arrivals<ServingStream>, impl Future<Output = Result<(), ServeError>>) {
+    let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
+    let service = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let serving = server().serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
+}
+
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+}
+
+/// What the network takes from a queue to a peer.
+type Queue<Wire> = Pin<Box<dyn Stream<Item = Result<Wire, Status>> + Send>>;
+
+/// Where streams are handed over.
+struct Entrance<S>(mpsc::Sender<S>);
+
+impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
+    /// Hands a stream over that a peer has opened; what the network is to send to the peer.
+    fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        self.0
+            .try_send(Duplex::new(queue, request.into_inner()))
+            .map_err(|_| Status::resource_exhausted("too many parties are joining at once: try again"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
+    }
+}
+
+#[tonic::async_trait]
+impl Federation for Entrance<TrainingStream> {
+    type JoinStream = Queue<v1::CoordinatorMessage>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<v1::PartyMessage>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        self.enter(request)
+    }
+}
+
+#[tonic::async_trait]
+impl Alignment for Entrance<AlignmentStream> {
+    type ExchangeStream = Queue<v1::RelayMessage>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<v1::HolderMessage>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        self.enter(request)
+    }
+}
+
+/// Who answers clients' requests for predictions.
+pub trait Predictions: Send + Sync + 'static {
+    /// What a client is told first.
+    fn model(&self) -> v1::Model;
+
+    /// Predicts the records `ids`, which a client asks for in its request of this number, from 1.
+    fn predict(
+        self: Arc<Self>,
+        number: usize,
+        ids: Vec<String>,
+    ) -> impl Future<Output = Result<v1::Predictions, Rejection>> + Send;
+}
+
+/// Why a client's request has no answer; the client's stream ends with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request cannot be answered: one line for the client.
+    Invalid(String),
+    /// The coordinator failed: one line for the client, that tells nothing of what happened inside.
+    Internal(&'static str),
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid(text) => Self::invalid_argument(text),
+            Rejection::Internal(text) => Self::internal(text),
+        }
+    }
+}
+
+struct PredictionService<P> {
+    predictions: Arc<P>,
+    entrance: Entrance<ServingStream>,
+}
+
+#[tonic::async_trait]
+impl<P: Predictions> Inference for PredictionService<P> {
+    type PredictStream = Queue<v1::PredictResponse>;
+    type ServeStream = Queue<v1::ServerRequest>;
+
+    async fn predict(
+        &self,
+        request: Request<Streaming<v1::PredictRequest>>,
+    ) -> Result<Response<Self::PredictStream>, Status> {
+        let predictions = Arc::clone(&self.predictions);
+        let first = response(Message::Model(predictions.model()));
+        let answers = request.into_inner().enumerate().map(move |(index, request)| {
+            let predictions = Arc::clone(&predictions);
+            async move {
+                let answer = predictions.predict(index + 1, request?.ids).await?;
+                Ok(response(Message::Predictions(answer)))
+            }
+        });
+        let responses = stream::once(async { Ok(first) }).chain(answers.buffered(OPEN_REQUESTS));
+        Ok(Response::new(Box::pin(responses)))
+    }
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<v1::ServerMessage>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        self.entrance.enter(request)
+    }
+}
+
+fn response(message: Message) -> v1::PredictResponse {
+    v1::PredictResponse { message: Some(message) }
+}

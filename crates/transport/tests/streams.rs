@@ -1,0 +1,150 @@
+//! Both ends of a stream over loopback: what is sent arrives, whoever is wrong is told, and no wait is without end.
+
+use std::time::Duration;
+
+use hashvfl_core::protocol::admission::Refusal;
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::{Address, ExcludedRecords, PartyName, RunId, RunSettings, Task};
+use hashvfl_transport::dial::{self, DialError, Dialer};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
+use hashvfl_transport::{Received, StreamError};
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+fn bank() -> PartyName {
+    PartyName::new("bank").unwrap()
+}
+
+fn hello() -> FromParty {
+    let settings = RunSettings::new(vec![bank()], Task::Binary, 16, 3).to_settings();
+    FromParty::Hello(Hello {
+        protocol: PROTOCOL_VERSION,
+        run: RunId::new("r").unwrap(),
+        party: bank(),
+        settings_digest: settings.digest(),
+        settings,
+    })
+}
+
+async fn listener() -> (Listener, Dialer) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
+    (listener, Dialer::new(address, 60))
+}
+
+async fn coordinator() -> (Arrivals<TrainingStream>, Dialer) {
+    let (listener, dialer) = listener().await;
+    let (arrivals, serving) = listen::training(listener);
+    tokio::spawn(serving);
+    (arrivals, dialer)
+}
+
+/// Both ends of a stream, the party's greeting on its way.
+async fn ends() -> (dial::TrainingStream, TrainingStream) {
+    let (mut arrivals, dialer) = coordinator().await;
+    let party = dialer.training(hello()).await.unwrap();
+    (party, arrivals.next().await.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_sent_arrives_to_the_last_message() {
+    let (mut party, mut coordinator) = ends().await;
+    let Received { message, bytes } = coordinator.next_within(LONG).await.unwrap();
+    assert_eq!(message, hello());
+    assert!(bytes > 100, "{bytes}");
+
+    let sent = coordinator.send(FromCoordinator::Accepted, LONG).await.unwrap();
+    let received = party.next_within(LONG).await.unwrap();
+    assert_eq!((received.message, received.bytes), (FromCoordinator::Accepted, sent));
+
+    let failed = FromParty::Failed { text: "no disk left".into() };
+    party.send(failed.clone(), LONG).await.unwrap();
+    let heard = tokio::spawn(async move {
+        let last = coordinator.next_within(LONG).await.map(|received| received.message);
+        (last, coordinator.next_within(LONG).await.map(|received| received.message))
+    });
+    party.close(LONG).await;
+    assert_eq!(heard.await.unwrap(), (Ok(failed), Err(StreamError::Closed)));
+    assert_eq!(party.send(hello(), LONG).await, Err(StreamError::Closed));
+}
+
+#[tokio::test]
+async fn silence_and_a_lost_peer_are_told_apart() {
+    let (mut party, coordinator) = ends().await;
+    let short = Duration::from_millis(50);
+    assert_eq!(party.next_within(short).await.unwrap_err(), StreamError::TimedOut(short));
+    coordinator.send(FromCoordinator::Accepted, LONG).await.unwrap();
+    assert_eq!(party.next_within(LONG).await.unwrap().message, FromCoordinator::Accepted);
+    drop(coordinator);
+    let lost = party.next_within(LONG).await.unwrap_err();
+    assert!(matches!(lost, StreamError::Closed | StreamError::Broken(_)), "{lost}");
+}
+
+/// How the coordinator's handshake ends with a party that answers `Welcome` with what `answer` makes of the salt.
+async fn handshake(
+    answer: impl FnOnce(&[u8; 32]) -> FromParty,
+) -> (Result<(), HandshakeError>, FromCoordinator) {
+    let (mut party, mut coordinator) = ends().await;
+    let greeting = tokio::spawn(async move {
+        let mut handshake = Handshake::new(&mut coordinator, 1);
+        let party = handshake.hello().await?.party;
+        let compared = handshake.compare_records(&party, |salt| RecordsDigest::of(salt, ["1", "2"])).await;
+        match &compared {
+            Ok(_) => handshake.accept(&party).await?,
+            Err(error) => refuse(&coordinator, error.to_string()).await,
+        }
+        compared.map(drop)
+    });
+    let welcome = party.next_within(LONG).await.unwrap().message;
+    let FromCoordinator::Welcome { salt } = welcome else { panic!("{welcome:?}") };
+    party.send(answer(&salt), LONG).await.unwrap();
+    let verdict = party.next_within(LONG).await.unwrap().message;
+    (greeting.await.unwrap(), verdict)
+}
+
+fn records(salt: &[u8; 32], ids: [&str; 2]) -> FromParty {
+    FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded: ExcludedRecords::default() }
+}
+
+#[tokio::test]
+async fn a_handshake_lets_the_right_records_in() {
+    let (ended, verdict) = handshake(|salt| records(salt, ["1", "2"])).await;
+    assert!(ended.is_ok() && verdict == FromCoordinator::Accepted, "{ended:?} {verdict:?}");
+
+    let (ended, verdict) = handshake(|salt| records(salt, ["2", "1"])).await;
+    assert!(matches!(ended, Err(HandshakeError::Refused(Refusal::RecordOrder { .. }))), "{ended:?}");
+    let FromCoordinator::Refused { text } = verdict else { panic!("{verdict:?}") };
+    assert!(text.contains("other records than the label holder"), "{text}");
+
+    let (ended, _) = handshake(|_| hello()).await;
+    assert_eq!(ended.unwrap_err().to_string(), "bank must send Records after Welcome");
+}
+
+#[tokio::test]
+async fn a_silent_party_is_not_waited_for() {
+    let (_party, mut coordinator) = ends().await;
+    let mut handshake = Handshake::new(&mut coordinator, 1);
+    handshake.hello().await.unwrap();
+    let silent = handshake.hello().await.unwrap_err().to_string();
+    assert_eq!(silent, "no message within 1 s (timeouts.handshake_s)");
+}
+
+#[tokio::test]
+async fn whoever_is_not_there_or_is_another_is_named() {
+    let (listener, _) = listener().await;
+    let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
+    drop(listener);
+    let absent = Dialer::new(address, 0).training(hello()).await.err().unwrap();
+    assert!(matches!(absent, DialError::Absent { .. }), "{absent}");
+    assert!(absent.to_string().contains("is it up, and the address right?"), "{absent}");
+
+    let (listener, dialer) = self::listener().await;
+    let (_arrivals, serving) = listen::alignment(listener);
+    tokio::spawn(serving);
+    let other = dialer.training(hello()).await.err().unwrap();
+    assert!(matches!(other, DialError::NoSuchService { .. }), "{other}");
+    assert!(other.to_string().contains("is no HashVFL coordinator, or one of another version"), "{other}");
+}

@@ -1,0 +1,71 @@
+//! While predictions are served, records are judged.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hashvfl_core::p_value::Grid;
+use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, file};
+
+use super::records::Widths;
+use crate::config::PartyConfig;
+use crate::prepare::Prepared;
+
+/// Detectors at work.
+pub struct AnomalyScorer {
+    detectors: Calibrated<PartyDetector>,
+    grid: Grid,
+    level: f64,
+    widths: Widths,
+    digest: Digest,
+}
+
+impl AnomalyScorer {
+    /// The detectors that a run has left; `None` where nothing of their judgement is to be sent.
+    ///
+    /// # Errors
+    /// If they are missing, damaged, or for other columns or codes, or their calibration cannot tell the level.
+    pub fn load(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Option<Self>> {
+        let Some(settings) = &config.detectors else { return Ok(None) };
+        let Some(grid) = settings.grid() else { return Ok(None) };
+        let path = config.detectors_path();
+        ensure!(
+            path.exists(),
+            "{} is not there: a party fits its detectors when a run finishes, where its config has [detectors]",
+            path.display()
+        );
+        Self::read(&path, grid, settings.settings().level, Widths::of(prepared))
+            .map(Some)
+            .with_context(|| format!("detectors in {}", path.display()))
+    }
+
+    fn read(path: &Path, grid: Grid, level: f64, widths: Widths) -> Result<Self, DetectorError> {
+        let bytes = file::read_bytes(path)?;
+        let detectors: Calibrated<PartyDetector> = file::from_bytes(&bytes)?;
+        let probe = (vec![0.0; widths.columns], vec![0.0; widths.bits]);
+        detectors.check_use(&widths.view(&probe.0, &probe.1)?, level)?;
+        let digest = Digest::of_parts([bytes.as_slice(), &[grid.bits() as u8, grid.step() as u8]]);
+        Ok(Self { detectors, grid, level, widths, digest })
+    }
+
+    /// The p-values that are sent.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Names all that turns columns and embeddings into what is sent.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What is sent of records with these `columns` [rows, columns] and this `embedding` [rows, bits].
+    ///
+    /// # Errors
+    /// If the records have other sizes than those that the detectors were fitted on.
+    pub fn judge(&self, columns: &[f32], embedding: &[f32]) -> anyhow::Result<PackedCodes> {
+        let rows = self.widths.view(columns, embedding)?;
+        let verdicts = self.detectors.judge(&rows, None, self.level, None)?;
+        let p_values: Vec<f64> = verdicts.iter().map(|verdict| verdict.p_value).collect();
+        Ok(self.grid.pack(&p_values)?)
+    }
+}

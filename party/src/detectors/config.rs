@@ -1,0 +1,83 @@
+//! The `[detectors]` table, and what it asks of a run.
+
+use anyhow::ensure;
+use hashvfl_core::p_value::Grid;
+use hashvfl_core::{Part, Plan};
+use hashvfl_detectors::{Combination, DetectorKind, DetectorSettings, PartyKind};
+use serde::Deserialize;
+
+use crate::config::PartyConfig;
+
+/// What of a record's judgement leaves beside its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Send {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// One bit: whether the p-value is at most the largest power of two that is the level or less.
+    Flag,
+    /// Four bits: the p-value, rounded up to a power of two, at least 2^-15.
+    PValue,
+}
+
+/// The `[detectors]` table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectorsConfig {
+    /// What leaves.
+    pub send: Send,
+    /// The level of a flag, which p-values must be able to reach.
+    pub level: f64,
+    /// Which detectors.
+    pub kinds: Vec<PartyKind>,
+    /// How their p-values become one.
+    pub combination: Combination,
+}
+
+impl Default for DetectorsConfig {
+    fn default() -> Self {
+        Self {
+            send: Send::Nothing,
+            level: 0.01,
+            kinds: PartyKind::DEFAULT.to_vec(),
+            combination: PartyKind::COMBINATION,
+        }
+    }
+}
+
+impl DetectorsConfig {
+    /// Checks every range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(Grid::flag(self.level).is_some(), "level must be from 2^-15 to below 1, not {}", self.level);
+        Ok(self.settings().check()?)
+    }
+
+    /// What both sides' tables have in common. The calibration must be able to tell a flag's level, a power of two.
+    pub fn settings(&self) -> DetectorSettings<'_, PartyKind> {
+        let level = match self.send {
+            Send::Flag => Grid::flag(self.level).map_or(self.level, Grid::least),
+            Send::Nothing | Send::PValue => self.level,
+        };
+        DetectorSettings { kinds: &self.kinds, combination: self.combination, level }
+    }
+
+    /// The p-values that are sent.
+    pub fn grid(&self) -> Option<Grid> {
+        match self.send {
+            Send::Nothing => None,
+            Send::Flag => Grid::flag(self.level),
+            Send::PValue => Some(Grid::FINE),
+        }
+    }
+}
+
+/// Whether the run has records to fit and calibrate the detectors on, enough for their level.
+pub fn check(config: &PartyConfig, plan: &Plan) -> anyhow::Result<()> {
+    match &config.detectors {
+        Some(detectors) => {
+            Ok(detectors.settings().check_part(plan.part(Part::Calibration), "[detectors]")?)
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,346 @@
+//! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
+
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS};
+use hashvfl_core::protocol::message::{
+    Answer, CheckpointLabel, Command, Confirmation, FromCoordinator, FromParty, Request,
+};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::{Part, RowSelection};
+use hashvfl_core::{ExcludedRecords, Gradient};
+
+use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message};
+use crate::v1;
+
+wire_message!(FromParty, v1::PartyMessage);
+wire_message!(FromCoordinator, v1::CoordinatorMessage);
+
+impl TryFrom<v1::PartyMessage> for FromParty {
+    type Error = WireError;
+
+    fn try_from(message: v1::PartyMessage) -> Result<Self> {
+        use v1::party_message::Message;
+        let (step, answer) = match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Hello(hello) => return Ok(Self::Hello(hello.try_into()?)),
+            Message::Records(records) => {
+                let digest = digest("salted_sha256", &records.salted_sha256)?;
+                let digest = RecordsDigest { count: records.count, digest };
+                return Ok(Self::Records { digest, excluded: ExcludedRecords::from_bytes(records.left_out) });
+            }
+            Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
+            Message::Codes(codes) => {
+                limit("codes", codes.bits.len(), MAX_BATCH_ROWS * MAX_BITS / 8)?;
+                (codes.step, Answer::Codes(codes.bits))
+            }
+            Message::Frozen(frozen) => {
+                (frozen.step, Answer::Frozen(digest("encoder_sha256", &frozen.encoder_sha256)?))
+            }
+            Message::Checkpointed(done) => (done.step, Confirmation::Checkpointed.into()),
+            Message::Restored(done) => (done.step, Confirmation::Restored.into()),
+            Message::Finished(done) => (done.step, Confirmation::Finished.into()),
+        };
+        Ok(Self::Answer(step, answer))
+    }
+}
+
+impl From<FromParty> for v1::PartyMessage {
+    fn from(message: FromParty) -> Self {
+        use v1::party_message::Message;
+        let message = match message {
+            FromParty::Hello(hello) => Message::Hello(hello.into()),
+            FromParty::Records { digest, excluded } => Message::Records(v1::Records {
+                count: digest.count,
+                salted_sha256: digest.digest.0.to_vec(),
+                left_out: excluded.as_bytes().to_vec(),
+            }),
+            FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
+            FromParty::Answer(step, answer) => match answer {
+                Answer::Codes(bits) => Message::Codes(v1::Codes { step, bits }),
+                Answer::Frozen(encoder) => {
+                    Message::Frozen(v1::Frozen { step, encoder_sha256: encoder.0.to_vec() })
+                }
+                Answer::Confirmed(confirmation) => match confirmation {
+                    Confirmation::Checkpointed => Message::Checkpointed(v1::Checkpointed { step }),
+                    Confirmation::Restored => Message::Restored(v1::Restored { step }),
+                    Confirmation::Finished => Message::Finished(v1::Finished { step }),
+                },
+            },
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
+    type Error = WireError;
+
+    fn try_from(message: v1::CoordinatorMessage) -> Result<Self> {
+        use v1::coordinator_message::Message;
+        let (step, request) = match message.message.ok_or(WireError::Missing("its content"))? {
+            Message::Welcome(welcome) => return Ok(Self::Welcome { salt: salt(&welcome.salt)? }),
+            Message::Refused(refused) => return Ok(Self::Refused { text: text(&refused.text) }),
+            Message::Accepted(v1::Accepted {}) => return Ok(Self::Accepted),
+            Message::Begin(begin) => {
+                return Ok(Self::Begin { excluded: ExcludedRecords::from_bytes(begin.left_out) });
+            }
+            Message::Gradient(gradient) => {
+                let values = gradient.values.ok_or(WireError::Missing("a gradient's values"))?;
+                return Ok(Self::Gradient { step: gradient.step, gradient: values.try_into()? });
+            }
+            Message::Encode(asked) => {
+                (asked.step, Request::Encode(asked.rows.ok_or(WireError::Missing("rows"))?.try_into()?))
+            }
+            Message::Draw(asked) => (asked.step, Request::EncodeSynthetic { chunk: asked.chunk }),
+            Message::Checkpoint(asked) => (asked.step, Command::Checkpoint(label(asked.label)?).into()),
+            Message::Restore(asked) => (asked.step, Command::Restore(label(asked.label)?).into()),
+            Message::Freeze(asked) => (asked.step, Request::Freeze),
+            Message::Finish(asked) => (asked.step, Request::Finish),
+        };
+        Ok(Self::Request(step, request))
+    }
+}
+
+impl From<FromCoordinator> for v1::CoordinatorMessage {
+    fn from(message: FromCoordinator) -> Self {
+        use v1::coordinator_message::Message;
+        let message = match message {
+            FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
+            FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
+            FromCoordinator::Begin { excluded } => {
+                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec() })
+            }
+            FromCoordinator::Gradient { step, gradient } => {
+                Message::Gradient(v1::Gradient { step, values: Some(gradient.into()) })
+            }
+            FromCoordinator::Request(step, request) => match request {
+                Request::Encode(rows) => Message::Encode(v1::Encode { step, rows: Some(rows.into()) }),
+                Request::EncodeSynthetic { chunk } => Message::Draw(v1::Draw { step, chunk }),
+                Request::Command(command) => match command {
+                    Command::Checkpoint(label) => {
+                        Message::Checkpoint(v1::Checkpoint { step, label: v1::Label::from(label).into() })
+                    }
+                    Command::Restore(label) => {
+                        Message::Restore(v1::Restore { step, label: v1::Label::from(label).into() })
+                    }
+                },
+                Request::Freeze => Message::Freeze(v1::Freeze { step }),
+                Request::Finish => Message::Finish(v1::Finish { step }),
+            },
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<v1::encode::Rows> for RowSelection {
+    type Error = WireError;
+
+    fn try_from(rows: v1::encode::Rows) -> Result<Self> {
+        Ok(match rows {
+            v1::encode::Rows::Batch(v1::Batch { epoch, batch }) => Self::Batch { epoch, batch },
+            v1::encode::Rows::Chunk(v1::Chunk { part, chunk }) => {
+                let part = match v1::Part::try_from(part) {
+                    Ok(v1::Part::Train) => Part::Train,
+                    Ok(v1::Part::Validation) => Part::Validation,
+                    Ok(v1::Part::Test) => Part::Test,
+                    Ok(v1::Part::CohortTrain) => Part::CohortTrain,
+                    Ok(v1::Part::CohortValidation) => Part::CohortValidation,
+                    Ok(v1::Part::Calibration) => Part::Calibration,
+                    Ok(v1::Part::Unspecified) | Err(_) => return Err(WireError::Missing("a part")),
+                };
+                Self::Chunk { part, chunk }
+            }
+        })
+    }
+}
+
+impl From<RowSelection> for v1::encode::Rows {
+    fn from(rows: RowSelection) -> Self {
+        match rows {
+            RowSelection::Batch { epoch, batch } => Self::Batch(v1::Batch { epoch, batch }),
+            RowSelection::Chunk { part, chunk } => {
+                let part = match part {
+                    Part::Train => v1::Part::Train,
+                    Part::Validation => v1::Part::Validation,
+                    Part::Test => v1::Part::Test,
+                    Part::CohortTrain => v1::Part::CohortTrain,
+                    Part::CohortValidation => v1::Part::CohortValidation,
+                    Part::Calibration => v1::Part::Calibration,
+                };
+                Self::Chunk(v1::Chunk { part: part.into(), chunk })
+            }
+        }
+    }
+}
+
+impl TryFrom<v1::gradient::Values> for Gradient {
+    type Error = WireError;
+
+    fn try_from(values: v1::gradient::Values) -> Result<Self> {
+        let most = MAX_BATCH_ROWS * MAX_BITS;
+        Ok(match values {
+            v1::gradient::Values::F32(gradient) => {
+                limit("a gradient", gradient.values.len(), most)?;
+                Self::F32(gradient.values)
+            }
+            v1::gradient::Values::Int8(gradient) => {
+                limit("a gradient", gradient.values.len(), most)?;
+                limit("a gradient's scales", gradient.scales.len(), MAX_BATCH_ROWS)?;
+                let values = gradient.values.into_iter().map(|byte| byte as i8).collect();
+                Self::Int8 { scales: gradient.scales, values }
+            }
+        })
+    }
+}
+
+impl From<Gradient> for v1::gradient::Values {
+    fn from(gradient: Gradient) -> Self {
+        match gradient {
+            Gradient::F32(values) => Self::F32(v1::F32Gradient { values }),
+            Gradient::Int8 { scales, values } => {
+                let values = values.into_iter().map(|value| value as u8).collect();
+                Self::Int8(v1::Int8Gradient { scales, values })
+            }
+        }
+    }
+}
+
+fn label(label: i32) -> Result<CheckpointLabel> {
+    match v1::Label::try_from(label) {
+        Ok(v1::Label::Best) => Ok(CheckpointLabel::Best),
+        Ok(v1::Label::Latest) => Ok(CheckpointLabel::Latest),
+        Ok(v1::Label::Unspecified) | Err(_) => Err(WireError::Missing("a checkpoint's label")),
+    }
+}
+
+impl From<CheckpointLabel> for v1::Label {
+    fn from(label: CheckpointLabel) -> Self {
+        match label {
+            CheckpointLabel::Best => Self::Best,
+            CheckpointLabel::Latest => Self::Latest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::limits::MAX_TEXT_BYTES;
+    use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
+    use hashvfl_core::settings::{RunSettings, Task};
+    use hashvfl_core::{Digest, GradientEncoding, PartyName, RunId};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    fn from_party() -> Vec<FromParty> {
+        let name = PartyName::new("bank").unwrap();
+        let settings = RunSettings::new(vec![name.clone()], Task::Binary, 16, 3).to_settings();
+        let settings_digest = settings.digest();
+        let run = RunId::new("r").unwrap();
+        vec![
+            FromParty::Hello(Hello {
+                protocol: PROTOCOL_VERSION,
+                run,
+                party: name,
+                settings,
+                settings_digest,
+            }),
+            FromParty::Records {
+                digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
+                excluded: ExcludedRecords::of(&[2], 7),
+            },
+            FromParty::Answer(1, Answer::Codes(vec![1, 2, 3])),
+            FromParty::Answer(2, Confirmation::Checkpointed.into()),
+            FromParty::Answer(3, Confirmation::Restored.into()),
+            FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
+            FromParty::Answer(5, Confirmation::Finished.into()),
+            FromParty::Failed { text: "no disk left".into() },
+        ]
+    }
+
+    fn from_coordinator() -> Vec<FromCoordinator> {
+        let gradient = |encoding| Gradient::encode(vec![1.0, -0.5, 0.25, 0.0], 2, encoding);
+        let mut messages = vec![
+            FromCoordinator::Welcome { salt: [4; 32] },
+            FromCoordinator::Refused { text: "no".into() },
+            FromCoordinator::Accepted,
+            FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7) },
+            FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
+            FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
+        ];
+        let mut requests = vec![
+            Request::Encode(RowSelection::Batch { epoch: 2, batch: 3 }),
+            Command::Checkpoint(CheckpointLabel::Best).into(),
+            Command::Restore(CheckpointLabel::Latest).into(),
+            Request::EncodeSynthetic { chunk: 1 },
+            Request::Freeze,
+            Request::Finish,
+        ];
+        requests.extend(Part::ALL.map(|part| Request::Encode(RowSelection::Chunk { part, chunk: 1 })));
+        messages.extend(
+            requests.into_iter().zip(1..).map(|(request, step)| FromCoordinator::Request(step, request)),
+        );
+        messages
+    }
+
+    #[test]
+    fn every_message_round_trips() {
+        for message in from_party() {
+            let bytes = v1::PartyMessage::from(message.clone()).encode_to_vec();
+            let back = FromParty::try_from(v1::PartyMessage::decode(bytes.as_slice()).unwrap());
+            assert_eq!(back, Ok(message));
+        }
+        for message in from_coordinator() {
+            let bytes = v1::CoordinatorMessage::from(message.clone()).encode_to_vec();
+            let back = FromCoordinator::try_from(v1::CoordinatorMessage::decode(bytes.as_slice()).unwrap());
+            assert_eq!(back, Ok(message));
+        }
+    }
+
+    /// What the README states for d = 64 and a batch of 256: at most 10 bytes per record up, 72 down.
+    #[test]
+    fn bytes_per_record_and_step_at_64_bits() {
+        let (rows, bits) = (256, 64);
+        let up = FromParty::Answer(1_000_000, Answer::Codes(vec![0; rows * bits / 8]));
+        let up = v1::PartyMessage::from(up).encoded_len() as f64 / rows as f64;
+        let encode = Request::Encode(RowSelection::Batch { epoch: 300, batch: 300 });
+        let encode = FromCoordinator::Request(1_000_000, encode);
+        let gradient = Gradient::encode(vec![0.1; rows * bits], bits, GradientEncoding::Int8);
+        let gradient = FromCoordinator::Gradient { step: 1_000_000, gradient };
+        let down: usize =
+            [encode, gradient].into_iter().map(|m| v1::CoordinatorMessage::from(m).encoded_len()).sum();
+        let down = down as f64 / rows as f64;
+        assert!(up <= 10.0, "{up} bytes per record up");
+        assert!(down <= 72.0, "{down} bytes per record down");
+    }
+
+    #[test]
+    fn values_of_other_versions_and_sizes_are_errors() {
+        assert!(FromParty::try_from(v1::PartyMessage { message: None }).is_err());
+        let chunk = v1::Chunk { part: 77, chunk: 0 };
+        assert!(RowSelection::try_from(v1::encode::Rows::Chunk(chunk)).is_err());
+        let frozen = v1::Frozen { step: 1, encoder_sha256: vec![0; 31] };
+        let frozen = v1::PartyMessage { message: Some(v1::party_message::Message::Frozen(frozen)) };
+        assert_eq!(FromParty::try_from(frozen), Err(WireError::Digest("encoder_sha256")));
+    }
+
+    #[test]
+    fn a_peers_text_is_one_short_line() {
+        let long = FromParty::Failed { text: format!("a\nb\u{1b}[31m{}", "x".repeat(10_000)) };
+        let Ok(FromParty::Failed { text }) = FromParty::try_from(v1::PartyMessage::from(long)) else {
+            panic!()
+        };
+        assert!(text.len() <= MAX_TEXT_BYTES && text.starts_with("a b [31m"), "{}", &text[..12]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(message) = v1::PartyMessage::decode(bytes.as_slice()) {
+                let _ = FromParty::try_from(message);
+            }
+            if let Ok(message) = v1::CoordinatorMessage::decode(bytes.as_slice()) {
+                let _ = FromCoordinator::try_from(message);
+            }
+        }
+    }
+}
