@@ -88,7 +88,10 @@ fn run_command(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Carries out all attacks on `transcript` and writes the report into `out`; `tell` hears what is being done.
+/// Runs all attacks on `transcript` and writes the report into `out`. `tell` is called with each step, for progress.
+///
+/// # Errors
+/// If transcript, manifest and config are not of one run, or a file cannot be written.
 pub fn run(
     transcript: &Path,
     config: &AttackConfig,

@@ -14,7 +14,7 @@ pub enum Fact {
     Code,
     /// All parties' codes by their frozen encoders.
     AllCodes,
-    /// The victim's codes in the first epochs, so many of them.
+    /// The victim's codes in this many first epochs.
     EpochCodes(u32),
     /// The label.
     Label,

@@ -7,7 +7,7 @@ use super::model::{AttackResult, CutKind, Estimate, Report};
 use super::relate::strongest;
 use super::{Metric, Victim};
 
-/// One answer: what the attacks that saw the same got.
+/// One answer: what attacks that saw the same of a record reached.
 pub struct Answer<'a> {
     /// The strongest attack.
     pub best: &'a AttackResult,

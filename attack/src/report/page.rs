@@ -70,7 +70,7 @@ const COLUMNS: Plot = Plot {
 /// The same against labels.
 const LABELS: Plot = Plot {
     title: "What a label-side defence costs and what it saves",
-    y: "labels told from gradients: AUC or accuracy, % (low is better)",
+    y: "labels inferred from gradients: AUC or accuracy, % (low is better)",
     figure: "AUC or accuracy, %",
     without: "from codes alone",
     note: "Labels of training records, as one party infers them from the gradients of all epochs. Dashes at the same \

@@ -41,7 +41,7 @@ pub fn doubtful(report: &Report) -> bool {
     report.checks.is_empty() || report.checks.iter().any(|check| !check.held)
 }
 
-/// What the attacks that saw the same got.
+/// What attacks that saw the same of a record reached.
 fn statement(report: &Report, answer: &Answer) -> Statement {
     let Answer { best, metric, reached, .. } = answer;
     let got = gets(*metric, *reached, &best.victim.to_string());

@@ -164,7 +164,7 @@ struct Substitute<'a> {
 }
 
 impl Substitute<'_> {
-    /// `front` after so many updates towards features `seen` of `targets` images.
+    /// `front` after `updates` updates towards features `seen` of `targets` images.
     fn learn(&self, mut front: Front, seen: &[f32], targets: usize, updates: u64) -> Front {
         let width = seen.len() / targets.max(1);
         let places: Vec<u32> = (0..targets as u32).collect();
