@@ -14,7 +14,7 @@ use crate::{detectors, releases, response_key};
 /// Checks the config at `path`.
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<()> {
     let prepared = Prepared::load(config)?;
-    detectors::check(config, &prepared.plan)?;
+    detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     releases::policy(config, &prepared.plan)?;
     if config.response_key.exists() {
         response_key::response(config)?;

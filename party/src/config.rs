@@ -13,7 +13,7 @@ use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
 
-use crate::detectors::DetectorsConfig;
+use crate::detectors::config::DetectorsConfig;
 use crate::training::gradient_monitor::OnAlarm;
 
 /// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.

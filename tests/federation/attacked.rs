@@ -63,6 +63,46 @@ fn a_run_without_some_records_is_attacked_without_them() {
     assert!(most.is_some_and(|most| most <= 200 - excluded), "{most:?} of 200 without {excluded}");
 }
 
+/// The first result of an attack at a cut.
+fn result_of(report: &Report, attack: AttackId, cut: CutKind) -> &AttackResult {
+    let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
+    of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
+}
+
+/// What is tried beyond reconstruction from codes; `codes` is the conditional mean's skill.
+fn check_further_attacks(report: &Report, codes: f64) {
+    let found = |attack, cut| result_of(report, attack, cut);
+    // Gradients from a decoder put more of the columns into the code.
+    let steered = skill(report, |result| {
+        result.attack == AttackId::Steering
+            && result.defence.change == Some(Change::Steered(10))
+            && result.cut == CutKind::Codes
+    });
+    assert!(steered > codes + 0.02, "{steered} against {codes}");
+    let esa: Vec<&AttackResult> =
+        report.results.iter().filter(|result| result.attack == AttackId::Esa).collect();
+    let bits = |result: &AttackResult| result.metrics[&Metric::Bits].value;
+    assert!(bits(esa[0]) > 0.9, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
+    assert!(bits(esa[1]) < bits(esa[0]));
+    let given = |attack: AttackId| found(attack, CutKind::Predictions).metrics[&Metric::Skill].value;
+    assert!(given(AttackId::PredictionMean) > 0.02, "{}", given(AttackId::PredictionMean));
+    // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
+    assert!(given(AttackId::Grna) > 0.05, "{}", given(AttackId::Grna));
+    // Who has the architecture alone finds what the codes leave open, without a record of its own.
+    let unsplit = found(AttackId::UnSplit, CutKind::Codes).metrics[&Metric::Skill];
+    assert!(unsplit.low > 0.0, "{unsplit:?}");
+    assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
+    let reidentified = found(AttackId::Reidentification, CutKind::Codes).metrics[&Metric::Added];
+    assert!(reidentified.low > 0.0, "{reidentified:?}");
+    let shifted: Vec<&AttackResult> =
+        report.results.iter().filter(|result| result.knowledge.contains(&Knowledge::HalfOfClasses)).collect();
+    let gain = shifted[1].metrics[&Metric::Added];
+    assert!(shifted[0].is_baseline() && gain.value > 0.02, "{gain:?}");
+    assert!(
+        report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
+    );
+}
+
 #[test]
 fn codes_are_attacked_beside_their_baselines() {
     let mut fixture = Fixture::new();
@@ -93,10 +133,7 @@ fn codes_are_attacked_beside_their_baselines() {
     // Eight bits and eight floats of three columns: the floats give nearly all of them away.
     assert!(codes > 0.1 && floats > 0.9 && codes < floats, "codes {codes}, floats {floats}");
     assert_eq!(skill(&report, |result| result.is_baseline() && result.knowledge.is_empty()), 0.0);
-    let found = |attack: AttackId, cut: CutKind| {
-        let mut of = report.results.iter().filter(|result| result.attack == attack && result.cut == cut);
-        of.next().unwrap_or_else(|| panic!("no {attack} at {cut:?}"))
-    };
+    let found = |attack, cut| result_of(&report, attack, cut);
     // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
     let query_free = |cut| found(AttackId::QueryFree, cut).metrics[&Metric::Skill].value;
     assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
@@ -116,35 +153,7 @@ fn codes_are_attacked_beside_their_baselines() {
     );
     let (reached, added) = (attribute.metrics[&Metric::Balanced], attribute.metrics[&Metric::Added]);
     assert!(reached.value > 0.8 && added.low > 0.1, "{reached:?} {added:?}");
-    // Gradients from a decoder put more of the columns into the code.
-    let steered = skill(&report, |result| {
-        result.attack == AttackId::Steering
-            && result.defence.change == Some(Change::Steered(10))
-            && result.cut == CutKind::Codes
-    });
-    assert!(steered > codes + 0.02, "{steered} against {codes}");
-    let esa: Vec<&AttackResult> =
-        report.results.iter().filter(|result| result.attack == AttackId::Esa).collect();
-    let bits = |result: &AttackResult| result.metrics[&Metric::Bits].value;
-    assert!(bits(esa[0]) > 0.9, "exact predictions of a linear model give codes away: {}", bits(esa[0]));
-    assert!(bits(esa[1]) < bits(esa[0]));
-    let given = |attack: AttackId| found(attack, CutKind::Predictions).metrics[&Metric::Skill].value;
-    assert!(given(AttackId::PredictionMean) > 0.02, "{}", given(AttackId::PredictionMean));
-    // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
-    assert!(given(AttackId::Grna) > 0.05, "{}", given(AttackId::Grna));
-    // Who has the architecture alone finds what the codes leave open, without a record of its own.
-    let unsplit = found(AttackId::UnSplit, CutKind::Codes).metrics[&Metric::Skill];
-    assert!(unsplit.low > 0.0, "{unsplit:?}");
-    assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
-    let reidentified = found(AttackId::Reidentification, CutKind::Codes).metrics[&Metric::Added];
-    assert!(reidentified.low > 0.0, "{reidentified:?}");
-    let shifted: Vec<&AttackResult> =
-        report.results.iter().filter(|result| result.knowledge.contains(&Knowledge::HalfOfClasses)).collect();
-    let gain = shifted[1].metrics[&Metric::Added];
-    assert!(shifted[0].is_baseline() && gain.value > 0.02, "{gain:?}");
-    assert!(
-        report.utility.iter().all(|point| point.dcs.is_some_and(|dcs| dcs.value > 0.0 && dcs.value <= 1.0))
-    );
+    check_further_attacks(&report, codes);
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(!html.contains("http://") && html.contains("There is no proof"), "a page on its own");
     assert!(report.results.iter().all(|result| result.auxiliary_rows + result.target_rows <= 400));

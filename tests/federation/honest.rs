@@ -10,6 +10,7 @@ use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::loss::{Labels, LossConfig};
 use hashvfl_testbed::simulation::{Side, Simulated, simulate};
 
+use crate::documented::check_documented;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 
 fn numbers(text: &str) -> Vec<Vec<f32>> {
@@ -44,7 +45,7 @@ fn three_processes_learn_what_one_process_learns() {
     fixture.extra.push(("coordinator", "transcript = true".into()));
     fixture.run();
     let summary = fixture.summary();
-    Fixture::check_documented(&summary, &PARTIES);
+    check_documented(&summary, &PARTIES);
     let local = in_one_process(&fixture, &TopConfig::default());
     assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
     assert!(summary["test"]["auc"].as_f64().unwrap() > 0.8, "{}", summary["test"]);
@@ -143,30 +144,6 @@ fn a_run_stops_early_and_keeps_its_best_epoch() {
     let shorter = shorter.summary();
     assert_eq!(shorter["test"], summary["test"]);
     assert_eq!(shorter["encoders_sha256"], summary["encoders_sha256"]);
-}
-
-#[test]
-fn the_demo_writes_what_it_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("demo");
-    let run = || command(&["--out", out.to_str().unwrap(), "--bits", "16"]);
-    let (good, said, errors) = run();
-    assert!(good, "{said}{errors}");
-    for line in ["left party alone", "same network, all columns, no hashing", "bits released by a party"] {
-        assert!(said.contains(line), "{line}: {said}");
-    }
-    let summary: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
-    Fixture::check_documented(&summary, &["left", "right"]);
-    let accuracy = |test: &serde_json::Value| test["accuracy"].as_f64().unwrap();
-    let alone = accuracy(&summary["baselines"]["left_alone"]);
-    assert!(accuracy(&summary["federation"]["test"]) > alone, "two halves tell more than one: {said}");
-    assert!(fs::read_to_string(out.join("curve.svg")).unwrap().contains("<svg"));
-    // Its own folder is replaced, another's is not.
-    assert!(run().0);
-    fs::remove_file(out.join(".hashvfl-demo")).unwrap();
-    let (good, _, errors) = run();
-    assert!(!good && errors.contains("no demo made it"), "{errors}");
 }
 
 #[test]

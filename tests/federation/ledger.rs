@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, Part, Plan};
 
+use crate::documented::check_documented;
 use crate::fixture::{Fixture, RECORDS, Role, command};
 
 /// Bits of each record in a party's ledger, with how many records have them.
@@ -141,7 +142,7 @@ fn a_run_goes_on_without_records_that_a_policy_refuses() {
     let plan = plan.without(&ExcludedRecords::of(&gone, RECORDS)).unwrap();
     let summary = fixture.summary();
     assert_eq!(summary["left_out"], serde_json::json!({"bank": gone.len(), "telecom": 0}));
-    Fixture::check_documented(&summary, &["bank", "telecom"]);
+    check_documented(&summary, &["bank", "telecom"]);
     let parts = |part| serde_json::json!(plan.part(part).len());
     assert_eq!(summary["records"]["train"], parts(Part::Train));
     assert_eq!(summary["test"]["rows"], parts(Part::Test));

@@ -8,6 +8,7 @@ mod cached;
 mod changed_tables;
 mod client;
 mod damaged;
+mod documented;
 mod erased;
 mod fixture;
 mod flipped;

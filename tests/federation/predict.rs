@@ -10,6 +10,7 @@ use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Outcome, PredictRequest};
 use tonic::Code;
 
+use crate::documented::check_documented;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, command_with};
 use crate::ledger::counted;
 
@@ -378,7 +379,7 @@ fn strange_records_are_flagged_and_the_share_of_flags_is_in_the_summary() {
     fixture.extra.push(("coordinator", "detectors = { level = 0.02 }".into()));
     fixture.run();
     let summary = fixture.summary();
-    Fixture::check_documented(&summary, &PARTIES);
+    check_documented(&summary, &PARTIES);
     assert_eq!(summary["records"]["calibration"], 208);
     // Half of the 208 fitted the detectors, a fifth their scales.
     assert_eq!((&summary["flags"]["calibration"], &summary["flags"]["judged"]), (&62.into(), &80.into()));

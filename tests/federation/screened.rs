@@ -7,6 +7,7 @@ use hashvfl_core::{Part, Plan, Task};
 use hashvfl_testbed::digits::Digits;
 use rand::Rng;
 
+use crate::documented::check_documented;
 use crate::fixture::{Fixture, PARTIES, command};
 
 /// Digits in halves, a tenth of whose training records have the label of another digit; the ids of these.
@@ -53,7 +54,7 @@ fn wrong_labels_are_found_and_left_out() {
     let plain = run(&mut fixture, "");
     assert!(plain.get("screening").is_none() && !fixture.path("coordinator-state/screened.csv").exists());
     let reported = run(&mut fixture, "screening = { action = \"report\", level = 0.1 }");
-    Fixture::check_documented(&reported, &PARTIES);
+    check_documented(&reported, &PARTIES);
     for field in ["encoders_sha256", "test", "epochs[0].train_loss", "bits_released_per_record"] {
         assert_eq!(reported[field], plain[field], "a report changes nothing: {field}");
     }

@@ -1,7 +1,7 @@
 //! The tutorial, followed to the letter: its commands are run and its files are written as the page shows them.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -207,6 +207,9 @@ impl Reader {
             Step::Start(command) => {
                 let running = self.start(command);
                 self.terminals.push(running);
+                if command.starts_with("coordinator ") {
+                    self.wait_until_it_listens();
+                }
             }
             Step::Wait => self.wait(),
             Step::Interrupt => {
@@ -224,6 +227,15 @@ impl Reader {
         self.commands += 1;
         let files = self.path(&format!("command-{}", self.commands));
         Running::start(&command.replace(PORT, &self.address), self.folder.path(), &files)
+    }
+
+    /// A reader takes longer to change terminals than a coordinator to listen; a test does not.
+    fn wait_until_it_listens(&self) {
+        let start = Instant::now();
+        while TcpStream::connect(&self.address).is_err() {
+            assert!(start.elapsed() < LIMIT, "the coordinator does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn wait(&mut self) {

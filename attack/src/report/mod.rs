@@ -22,6 +22,7 @@ mod table;
 mod text;
 mod victim;
 
+pub use answers::{Answer, answers};
 pub use defence::{Change, Defence, Sent};
 pub use files::{ReportError, write};
 pub use knowledge::Knowledge;

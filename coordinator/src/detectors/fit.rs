@@ -11,7 +11,6 @@ use tracing::warn;
 
 use super::DetectorsConfig;
 use super::records::OwnedRows;
-use crate::config::CoordinatorConfig;
 use crate::summary;
 
 /// What a run leaves to judge records with.
@@ -24,8 +23,12 @@ pub struct Fitted {
 
 /// Fits and calibrates detectors on the calibration part; `None` if the run has no such part. `synthetic` are codes of
 /// synthetic inputs, one chunk after the other, each with one part per party.
+///
+/// # Errors
+/// If there are too few records, or a detector cannot be fitted.
 pub fn fit(
-    config: &CoordinatorConfig,
+    config: &DetectorsConfig,
+    seed: u64,
     plan: &Plan,
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
@@ -37,49 +40,53 @@ pub fn fit(
     }
     Split::of(rows)
         .try_map(|rows| OwnedRows::of(classifier, gather, rows))
-        .and_then(|records| fit_on(config, classifier, records, synthetic))
+        .and_then(|records| fit_on(config, seed, classifier, records, synthetic))
         .map(Some)
         .context("detectors of abnormal inputs (run.calibration_fraction sets how many records there are)")
 }
 
 fn fit_on(
-    config: &CoordinatorConfig,
+    config: &DetectorsConfig,
+    seed: u64,
     classifier: &Classifier,
     records: Split<OwnedRows>,
     synthetic: &[Vec<PackedCodes>],
 ) -> Result<Fitted, DetectorError> {
-    let DetectorsConfig { per_class, batch, .. } = config.detectors;
     let chunks = synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
     let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
     let Split { fit, scale, calibrate } = records;
     let normal =
         CoordinatorNormal { rows: fit.view()?, targets: classifier.targets(), synthetic: Some(&synthetic) };
-    let detectors = config.detectors.settings().fit(
+    let detectors = config.settings().fit(
         &normal,
         &scale.view()?,
         &calibrate.view()?,
-        per_class.then_some(calibrate.classes.as_slice()),
-        config.seed,
+        config.per_class.then_some(calibrate.classes.as_slice()),
+        seed,
     )?;
-    let references = batch.map(|_| References::new(fit.codes, calibrate.codes)).transpose()?;
+    let references = config.batch.map(|_| References::new(fit.codes, calibrate.codes)).transpose()?;
     Ok(Fitted { detectors, references })
 }
 
-/// The flags that test records get.
+/// The flags that the test records `rows` get, with ties broken at random.
+///
+/// # Errors
+/// If the calibration cannot tell the level.
 pub fn measure(
-    config: &CoordinatorConfig,
+    config: &DetectorsConfig,
+    seed: u64,
     detectors: &Calibrated<CoordinatorDetector>,
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     rows: &[u32],
 ) -> anyhow::Result<summary::Flags> {
-    let level = config.detectors.level;
+    let level = config.level;
     let calibration = detectors.calibration().rows_for(level);
     let mut flagged = 0;
     if !rows.is_empty() {
         let records = OwnedRows::of(classifier, gather, rows)?;
-        let classes = config.detectors.per_class.then_some(records.classes.as_slice());
-        let verdicts = detectors.judge(&records.view()?, classes, level, Some(config.seed))?;
+        let classes = config.per_class.then_some(records.classes.as_slice());
+        let verdicts = detectors.judge(&records.view()?, classes, level, Some(seed))?;
         flagged = verdicts.iter().filter(|verdict| verdict.flagged).count();
     }
     let (low, high) = flags_interval(rows.len(), calibration, level, 0.99)?;

@@ -7,6 +7,7 @@ mod engine;
 mod index;
 mod known_codes;
 mod party_connection;
+mod party_stream;
 mod service;
 
 use std::sync::Arc;
@@ -51,7 +52,7 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     engine.reporter.listening(listener.address()?);
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));
-    tokio::spawn(party_connection::receive_all(Arc::clone(engine), arrivals));
+    tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));
     tokio::select! {
         served = serving => served.context("the server"),
         () = stop.stopped() => {

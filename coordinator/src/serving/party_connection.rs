@@ -1,29 +1,15 @@
-//! The way to one party: its handshake, then requests for codes and their answers. The latest stream under a name
-//! counts, so that a party that died and came back is not refused as a duplicate.
+//! The way to one party: requests for codes, and whether anybody takes them. The latest stream under a name counts, so that a
+//! party that died and came back is not refused as a duplicate.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::ServedRow;
-use hashvfl_core::protocol::admission::Admission;
-use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
-use hashvfl_core::protocol::serving_party::Serving;
-use hashvfl_core::records::RecordsDigest;
-use hashvfl_transport::StreamError;
-use hashvfl_transport::handshake::{Handshake, refuse};
-use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
-
-use super::engine::Engine;
-use super::known_codes::ServedEncoder;
 
 /// Requests that a party may have open: the next one is on its way while it works.
-const OPEN_REQUESTS: usize = 4;
+pub const OPEN_REQUESTS: usize = 4;
 
 /// Numbers streams, so that a party's latest stream can be told from earlier ones.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
@@ -84,7 +70,8 @@ impl PartyConnection {
         }
     }
 
-    fn open(&self) -> (u64, mpsc::Receiver<CodeRequest>) {
+    /// Opens it for a new stream of the party: the stream's number, and the requests that are asked for.
+    pub fn open(&self) -> (u64, mpsc::Receiver<CodeRequest>) {
         let (asks, asked) = mpsc::channel(OPEN_REQUESTS);
         let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
         self.0.send_replace(Some(OpenStream { stream, asks }));
@@ -92,142 +79,7 @@ impl PartyConnection {
     }
 
     /// Closes it, if that stream is the latest.
-    fn close(&self, stream: u64) -> bool {
+    pub fn close(&self, stream: u64) -> bool {
         self.0.send_if_modified(|present| present.take_if(|one| one.stream == stream).is_some())
-    }
-}
-
-/// Takes parties' streams as they come, until the server ends; must be spawned on its runtime.
-pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStream>) {
-    while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&engine), stream));
-    }
-}
-
-/// One stream of a party, from its first message to its end.
-async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
-    let (party, served) = match greet(&engine, &mut stream).await {
-        Ok(greeted) => greeted,
-        Err(error) => {
-            warn!("refused a party: {error:#}");
-            refuse(&stream, format!("{error:#}")).await;
-            return;
-        }
-    };
-    engine.parties[party].known().serves(served);
-    engine.check_p_values();
-    let (number, asked) = engine.parties[party].connection.open();
-    engine.reporter.joined(&engine.parties[party].name);
-    let serving = PartyStream { engine: &engine, party, served, waiting: VecDeque::new() };
-    let ended = serving.run(&mut stream, asked).await;
-    let latest = engine.parties[party].connection.close(number);
-    if let Err(error) = ended {
-        refuse(&stream, format!("{error:#}")).await;
-        if latest {
-            engine.reporter.left(&engine.parties[party].name, &format!("{error:#}"));
-        }
-    }
-}
-
-/// The handshake; which party it is, and what it serves.
-async fn greet(engine: &Arc<Engine>, stream: &mut ServingStream) -> anyhow::Result<(usize, ServedEncoder)> {
-    let mut handshake = Handshake::new(stream, engine.config.timeouts.handshake_s);
-    let hello = handshake.hello().await?;
-    let run = &engine.config.run;
-    Admission::new(engine.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned())
-        .greet(&hello)?;
-    let party = run.parties.iter().position(|name| *name == hello.party);
-    let party = party.context("the party is not among run.parties")?;
-    let ours = Arc::clone(engine);
-    let digest = move |salt: &_| RecordsDigest::of(salt, ours.index.ids());
-    let Serving { encoder, revision, p_values: grid, .. } =
-        handshake.compare_records(&hello.party, digest).await?;
-    let expected = &engine.top.encoders[party];
-    ensure!(
-        encoder == *expected,
-        "{} serves codes of another bottom model ({}) than the top model was trained with ({}): restore its state folder of that run",
-        hello.party,
-        encoder.short(),
-        expected.short()
-    );
-    handshake.accept(&hello.party).await?;
-    Ok((party, ServedEncoder { revision, grid }))
-}
-
-struct Waiting {
-    reply: oneshot::Sender<CodeResponse>,
-    answered: CodeResponse,
-}
-
-struct PartyStream<'a> {
-    engine: &'a Engine,
-    party: usize,
-    served: ServedEncoder,
-    waiting: VecDeque<Waiting>,
-}
-
-impl PartyStream<'_> {
-    /// Sends requests as they are asked for, and takes the answers, until the stream ends or another takes its place.
-    async fn run(
-        mut self,
-        stream: &mut ServingStream,
-        mut asked: mpsc::Receiver<CodeRequest>,
-    ) -> anyhow::Result<()> {
-        let limit_s = self.engine.config.timeouts.step_s;
-        let limit = Duration::from_secs(limit_s);
-        let name = &self.engine.parties[self.party].name;
-        let mut session =
-            ServingCoordinatorSession::new(name.clone(), self.engine.config.run.bits, self.served.grid);
-        let mut deadline = Instant::now();
-        loop {
-            tokio::select! {
-                ask = asked.recv(), if self.waiting.len() < OPEN_REQUESTS => {
-                    let Some(CodeRequest { rows, reply }) = ask else {
-                        bail!("another stream of {name} has taken this one's place");
-                    };
-                    debug!(party = %name, records = rows.len(), "request");
-                    if self.waiting.is_empty() {
-                        deadline = Instant::now() + limit;
-                    }
-                    self.waiting.push_back(Waiting { reply, answered: CodeResponse::default() });
-                    let sent = stream.send(session.request(&rows), limit).await;
-                    ensure!(sent.is_ok(), "the connection was lost");
-                }
-                message = stream.next() => {
-                    let (event, done) = session.receive(message.map_err(why_it_left)?.message)?;
-                    deadline = Instant::now() + limit;
-                    self.take(event, done);
-                }
-                () = tokio::time::sleep_until(deadline), if !self.waiting.is_empty() => {
-                    bail!("no answer within {limit_s} s (timeouts.step_s)");
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, event: ServingEvent, done: bool) {
-        match event {
-            ServingEvent::Granted { refused, reason } => {
-                if let Some(waiting) = self.waiting.front_mut() {
-                    waiting.answered = CodeResponse { refused, reason };
-                }
-            }
-            ServingEvent::Codes { rows, codes, p_values } => {
-                let mut known = self.engine.parties[self.party].known();
-                known.put(&self.served, &rows, &codes, p_values.as_ref());
-            }
-        }
-        if done && let Some(Waiting { reply, answered }) = self.waiting.pop_front() {
-            // A client that has gone needs no answer.
-            let _ = reply.send(answered);
-        }
-    }
-}
-
-fn why_it_left(error: StreamError) -> anyhow::Error {
-    match error {
-        StreamError::Closed => anyhow!("it closed its stream"),
-        StreamError::Unusable(error) => anyhow::Error::from(error).context("it sent an unusable message"),
-        error => error.into(),
     }
 }

@@ -46,7 +46,8 @@ impl Trained<'_> {
     pub fn keep(self, run: &Run<'_>, network: &mut NetworkedParties<'_>) -> anyhow::Result<Summary> {
         let config = run.config;
         let fitted = detectors::fit(
-            config,
+            &config.detectors,
+            config.seed,
             &self.plan,
             &self.classifier,
             &|rows: &[u32]| self.signs(rows),
@@ -85,7 +86,8 @@ impl Trained<'_> {
         let Some(Fitted { detectors, .. }) = fitted else { return Ok(None) };
         let signs = |rows: &[u32]| self.signs(rows);
         let test = self.plan.part(Part::Test);
-        Ok(Some(detectors::measure(config, detectors, &self.classifier, &signs, test)?))
+        let (settings, seed) = (&config.detectors, config.seed);
+        Ok(Some(detectors::measure(settings, seed, detectors, &self.classifier, &signs, test)?))
     }
 
     /// What the test metric is without each party's codes.

@@ -15,7 +15,7 @@ pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
-    detectors::check(config, &prepared.plan)?;
+    detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     let releases = Releases::open(config, &prepared)?;
     training::join(config, prepared, &state, releases)
 }

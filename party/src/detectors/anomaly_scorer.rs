@@ -7,8 +7,8 @@ use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, file};
 
+use super::config::DetectorsConfig;
 use super::records::Widths;
-use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 
 /// Detectors at work.
@@ -21,20 +21,23 @@ pub struct AnomalyScorer {
 }
 
 impl AnomalyScorer {
-    /// The detectors that a run has left; `None` where nothing of their judgement is to be sent.
+    /// The detectors that a run has left at `path`; `None` where nothing of their judgement is to be sent.
     ///
     /// # Errors
     /// If they are missing, damaged, or for other columns or codes, or their calibration cannot tell the level.
-    pub fn load(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Option<Self>> {
-        let Some(settings) = &config.detectors else { return Ok(None) };
-        let Some(grid) = settings.grid() else { return Ok(None) };
-        let path = config.detectors_path();
+    pub fn load(
+        config: Option<&DetectorsConfig>,
+        path: &Path,
+        prepared: &Prepared,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(config) = config else { return Ok(None) };
+        let Some(grid) = config.grid() else { return Ok(None) };
         ensure!(
             path.exists(),
             "{} is not there: a party fits its detectors when a run finishes, where its config has [detectors]",
             path.display()
         );
-        Self::read(&path, grid, settings.settings().level, Widths::of(prepared))
+        Self::read(path, grid, config.settings().level, Widths::of(prepared))
             .map(Some)
             .with_context(|| format!("detectors in {}", path.display()))
     }

@@ -6,8 +6,6 @@ use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::{Combination, DetectorKind, DetectorSettings, PartyKind};
 use serde::Deserialize;
 
-use crate::config::PartyConfig;
-
 /// What of a record's judgement leaves beside its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,12 +70,11 @@ impl DetectorsConfig {
     }
 }
 
-/// Whether the run has records to fit and calibrate the detectors on, enough for their level.
-pub fn check(config: &PartyConfig, plan: &Plan) -> anyhow::Result<()> {
-    match &config.detectors {
-        Some(detectors) => {
-            Ok(detectors.settings().check_part(plan.part(Part::Calibration), "[detectors]")?)
-        }
-        None => Ok(()),
-    }
+/// Checks that the run has records enough to fit and calibrate the detectors of `config`, if there are any.
+///
+/// # Errors
+/// With the number of records that are needed.
+pub fn check(config: Option<&DetectorsConfig>, plan: &Plan) -> anyhow::Result<()> {
+    let Some(config) = config else { return Ok(()) };
+    Ok(config.settings().check_part(plan.part(Part::Calibration), "[detectors]")?)
 }

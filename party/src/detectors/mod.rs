@@ -3,7 +3,7 @@
 //! a few bits, rounded up, leaves beside the code of a record.
 
 mod anomaly_scorer;
-mod config;
+pub mod config;
 mod records;
 
 use anyhow::Context;
@@ -11,10 +11,11 @@ use hashvfl_core::Part;
 use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, Split};
 
 use crate::prepare::Prepared;
+use config::DetectorsConfig;
 use records::OwnedRows;
 
 pub use anomaly_scorer::AnomalyScorer;
-pub use config::{DetectorsConfig, check};
+pub use config::check;
 
 /// Fits and calibrates the detectors of `config` on the calibration part of a run whose encoder is frozen.
 pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Calibrated<PartyDetector>> {

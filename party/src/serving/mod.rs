@@ -52,7 +52,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
-    let scorer = AnomalyScorer::load(config, &prepared)?;
+    let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
     let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());

@@ -15,7 +15,8 @@ use hashvfl_core::{
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
-use crate::detectors::{self, DetectorsConfig};
+use crate::detectors;
+use crate::detectors::config::DetectorsConfig;
 use crate::noise::Asked;
 use crate::prepare::Prepared;
 use crate::progress::Progress;

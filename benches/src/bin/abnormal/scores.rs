@@ -50,15 +50,15 @@ impl Group {
 
     /// Its scores, from those of each detector.
     pub fn of(&self, scores: &[Vec<f64>]) -> Vec<f64> {
-        let mut found = Vec::with_capacity(scores[0].len());
-        for row in 0..scores[0].len() {
-            let score = match self.members[..] {
-                [single] => scores[single][row],
-                _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
-            };
-            found.push(self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score)));
-        }
-        found
+        (0..scores[0].len()).map(|row| self.of_row(scores, row)).collect()
+    }
+
+    fn of_row(&self, scores: &[Vec<f64>], row: usize) -> f64 {
+        let score = match self.members[..] {
+            [single] => scores[single][row],
+            _ => combined(self.rule, self.members.iter().map(|at| scores[*at][row])),
+        };
+        self.tail.as_ref().map_or(score, |tail| -tail.log_fraction(score))
     }
 }
 

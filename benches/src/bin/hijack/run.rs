@@ -7,7 +7,7 @@ use hashvfl_attack::metrics::error::{skill, squared_errors};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::{Gradient, Part, Plan, RowSelection};
+use hashvfl_core::{Gradient, PackedCodes, Part, Plan, RowSelection, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
@@ -94,24 +94,7 @@ pub fn run(
         let parts: Vec<Vec<f32>> =
             parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();
         let mut gradients = classifier.step(&parts, &numbers).gradients;
-        let honest = gradients[VICTIM].clone();
-        match (sender, &mut hijacker) {
-            (Sender::Hijacker { config, mixture }, Some(hijacker)) => {
-                gradients[VICTIM] = hijacker.gradient(&parts[VICTIM]);
-                mixture.mix(&mut gradients[VICTIM], &honest, settings.bits, config.seed, u64::from(step));
-            }
-            (Sender::Noise, _) => {
-                gradients[VICTIM].fill(0.0);
-                let mut rng = stream(settings.seed, "noise sender", &[u64::from(step)]);
-                add_noise(&mut gradients[VICTIM], 0.01, &mut rng);
-            }
-            (Sender::Constant, _) => {
-                let mut direction = vec![0.0; settings.bits];
-                add_noise(&mut direction, 0.01, &mut stream(settings.seed, "constant sender", &[]));
-                gradients[VICTIM] = direction.repeat(numbers.len());
-            }
-            _ => {}
-        }
+        send_instead(sender, hijacker.as_mut(), &parts[VICTIM], settings, step, &mut gradients[VICTIM]);
         let sent: Vec<Gradient> = gradients
             .into_iter()
             .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))
@@ -127,6 +110,44 @@ pub fn run(
         parties.learn(sent)?;
     }
     let Some(hijacker) = hijacker else { return Ok(None) };
+    scored(&hijacker, &mut parties, &mut plan, &columns[VICTIM]).map(Some)
+}
+
+/// Replaces the victim's gradient by what the sender makes of it.
+fn send_instead(
+    sender: &Sender,
+    hijacker: Option<&mut Fsha>,
+    codes: &[f32],
+    settings: &RunSettings,
+    step: u32,
+    gradient: &mut Vec<f32>,
+) {
+    match (sender, hijacker) {
+        (Sender::Hijacker { config, mixture }, Some(hijacker)) => {
+            let honest = std::mem::replace(gradient, hijacker.gradient(codes));
+            mixture.mix(gradient, &honest, settings.bits, config.seed, u64::from(step));
+        }
+        (Sender::Noise, _) => {
+            gradient.fill(0.0);
+            add_noise(gradient, 0.01, &mut stream(settings.seed, "noise sender", &[u64::from(step)]));
+        }
+        (Sender::Constant, _) => {
+            let mut direction = vec![0.0; settings.bits];
+            add_noise(&mut direction, 0.01, &mut stream(settings.seed, "constant sender", &[]));
+            *gradient = direction.repeat(gradient.len() / settings.bits);
+        }
+        _ => {}
+    }
+}
+
+/// Skill of a hijacker's decoder against the mean on the victim's training records, from the victim's codes and from its
+/// own pilot's.
+fn scored(
+    hijacker: &Fsha,
+    parties: &mut InProcessParties<PackedCodes>,
+    plan: &mut Plan,
+    columns: &Matrix,
+) -> anyhow::Result<[f64; 2]> {
     let chunks = plan.chunks(Part::Train).min((SCORED / CHUNK_ROWS) as u32);
     let (mut truth, mut guess, mut own) = (Vec::new(), Vec::new(), Vec::new());
     for chunk in 0..chunks.max(1) {
@@ -134,16 +155,16 @@ pub fn run(
         let numbers = plan.rows(rows)?;
         let codes = parties.encode(rows, numbers.len())?[VICTIM].to_floats();
         guess.extend(hijacker.reconstruct(&codes, numbers.len()));
-        own.extend(hijacker.reconstruct_own(columns[VICTIM].gather(&numbers), numbers.len()));
-        truth.extend(columns[VICTIM].gather(&numbers));
+        own.extend(hijacker.reconstruct_own(columns.gather(&numbers), numbers.len()));
+        truth.extend(columns.gather(&numbers));
     }
-    let width = columns[VICTIM].cols();
-    let known = columns[VICTIM].gather(&auxiliary(&plan));
+    let width = columns.cols();
+    let known = columns.gather(&auxiliary(plan));
     let mut mean = vec![0.0; width];
     let rows = (known.len() / width) as f32;
     known.chunks_exact(width).for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, v)| *sum += v / rows));
     let reference = squared_errors(&truth, &mean.repeat(truth.len() / width), width);
-    Ok(Some([guess, own].map(|guess| skill(&squared_errors(&truth, &guess, width), &reference))))
+    Ok([guess, own].map(|guess| skill(&squared_errors(&truth, &guess, width), &reference)))
 }
 
 /// The hijacker's own records: none that the run learns from.

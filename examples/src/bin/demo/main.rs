@@ -64,13 +64,10 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let digits = Digits::load();
     let out = fresh_folder(&arguments.out, "demo")?;
+    say!("{} handwritten digits: one party holds the left halves, one the right halves,", digits.records());
     say!(
-        "{} handwritten digits; party left holds the left half of the pixels, right the right half,",
-        digits.records()
-    );
-    say!(
-        "the coordinator the labels. Learning rates are chosen on validation records, {} tries each.\n",
-        baseline::RATES.len()
+        "the coordinator the labels. Each is a process of its own; parties send {} bits per code.",
+        arguments.bits
     );
 
     let tuning = bar((Model::ALL.len() * baseline::RATES.len()) as u64, "tuning  ");
@@ -80,12 +77,7 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = baseline::settings(arguments.bits, arguments.seed, tuned.federation_rate);
     let configs = files::write_federation(&out, &digits, &settings, arguments.seed)?;
     let training = bar(u64::from(settings.epochs), "training");
-    let say = |line: String| training.suspend(|| say!("{line}"));
     let summary = processes::run(&configs, |event| match event {
-        Event::Listening { address } => say(format!(
-            "coordinator, a process of its own, listens on {address}; starting one more for each party"
-        )),
-        Event::Joined { party } => say(format!("{party} joined")),
         Event::Epoch(report) => {
             training.inc(1);
             if let Some(accuracy) = report.validation.and_then(|validation| validation.accuracy) {
@@ -97,21 +89,22 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
                 training.set_message(line);
             }
         }
-        Event::Left { .. } | Event::Start { .. } | Event::Phase { .. } | Event::Finished { .. } => {}
+        Event::Listening { .. }
+        | Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::Start { .. }
+        | Event::Phase { .. }
+        | Event::Finished { .. } => {}
     })?;
     training.finish();
 
-    say!("attacking what the coordinator saw of the right half's pixels");
-    let leaked = privacy::attack(&out, &configs, &summary, arguments.seed)?;
+    let attacked = privacy::attack(&out, &configs, &summary, arguments.seed)?;
     let report = Report::new(summary, tuned, began.elapsed().as_secs_f64());
     report.print();
+    privacy::print(&attacked);
     report.write(&out.join("summary.json"))?;
-    say!("\n{leaked}");
     chart::draw(&report.federation.epochs, &out.join("curve.svg"))?;
-    say!(
-        "\nWritten: {0}/summary.json (fields: docs/reference/summary.md), {0}/curve.svg, {0}/attacks/report.html (docs/explanation/privacy.md); logs and configs beside them.",
-        out.display()
-    );
+    say!("\nRead next: {}/attacks/report.html, then docs/tutorial/two-organisations.md", out.display());
     Ok(())
 }
 

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use hashvfl_attack::{AttackConfig, Manifest, report};
+use hashvfl_attack::report::{Answer, CutKind, Metric, Report, answers};
+use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::PartyName;
+use hashvfl_files::say;
 use hashvfl_testbed::processes::Configs;
 
 use crate::files::PARTIES;
+use crate::report::bar;
 
-/// Attacks the second party's columns, knowing the first one's; the sentences that a reader needs most.
-pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> anyhow::Result<String> {
+/// Attacks the second party's columns, knowing the first one's.
+pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> anyhow::Result<Report> {
     let parties: Vec<PathBuf> = configs.parties.iter().map(|(_, config)| config.clone()).collect();
     let manifest = out.join("manifest.toml");
     Manifest::of(&configs.coordinator, &parties)?.write(&manifest)?;
@@ -24,6 +27,21 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
     };
     let transcript = out.join("coordinator/state/transcript.parquet");
-    let found = hashvfl_attack::run(&transcript, &config, &out.join("attacks"), &mut |_| ())?;
-    Ok(report::summary(&found).into_iter().map(|statement| statement.lead).collect::<Vec<_>>().join("\n\n"))
+    hashvfl_attack::run(&transcript, &config, &out.join("attacks"), &mut |_| ())
+}
+
+/// Prints how much of the pixels' variance the strongest attack explains, beside the same attacker without codes and
+/// beside one who was sent floats.
+pub fn print(report: &Report) {
+    let on_codes = |answer: &Answer| answer.metric == Metric::Skill && answer.best.cut == CutKind::Codes;
+    say!("\nAn attacker who knows half of the right halves gets back of the others");
+    for answer in answers(report).iter().filter(|answer| on_codes(answer)) {
+        let floats = answer.floats.map(|(_, floats)| floats);
+        let baseline = answer.baseline.map(|(_, baseline)| baseline);
+        if answer.best.releases == 1 {
+            baseline.into_iter().for_each(|estimate| bar("without any code", estimate.value));
+            floats.into_iter().for_each(|estimate| bar("from one vector of floats", estimate.value));
+        }
+        bar(&format!("from {}", answer.seen()), answer.reached.value);
+    }
 }
