@@ -1,5 +1,5 @@
 //! `party --check`: whether config, data and policy fit together, and what its owner should know before anything is sent.
-//! Nothing is sent, made or changed.
+//! Nothing is sent, and nothing but a configured cache is written.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! p-values of a party's own detectors as it sends them: a few bits a record, rounded up.
+//! p-values of a party's own detectors as it sends them: a few bits per record, rounded up.
 //!
 //! Value v of a grid stands for a p-value of 2^-(v step). Rounding up keeps what a p-value promises: a record that is
 //! exchangeable with the calibration records has a p-value of a or less with probability a at most. A flag is the grid

@@ -85,7 +85,7 @@ fn expected_sign(v: f32, noise: f32) -> f32 {
 /// Added to variances.
 pub const EPSILON: f32 = 1e-5;
 
-/// What turns an embedding into a code outside training: one value a bit of each.
+/// What turns an embedding into a code outside training: one value per bit of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
     /// Means over training records.
@@ -164,7 +164,7 @@ impl Statistics {
 struct Normalised {
     /// [rows, bits], row-major.
     values: Vec<f32>,
-    /// Reciprocal standard deviations, one a bit.
+    /// Reciprocal standard deviations, one per bit.
     scale: Vec<f32>,
 }
 

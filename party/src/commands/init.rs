@@ -22,7 +22,7 @@ pub fn write(table: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
         survey.columns.iter().partition(|column| column.unfit(survey.records).is_none());
     ensure!(
         !columns.is_empty(),
-        "{} has no column to train on beside {:?}: {}",
+        "{} has no column to train on besides {:?}: {}",
         table.display(),
         survey.header.id,
         ignored_columns(&ignored, survey.records)
@@ -71,7 +71,7 @@ fn null_values(found: &[String]) -> String {
     }
 }
 
-/// A line a column: its type, and what a missing value becomes where some are.
+/// One line per column: its type, and what a missing value becomes where some are.
 fn types(columns: &[&Surveyed], survey: &Survey) -> String {
     let mut text = String::new();
     for column in columns {

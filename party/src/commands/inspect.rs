@@ -19,7 +19,7 @@ const NAME_WIDTH: usize = 24;
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The party's config file: its table, as training has it.
+    /// The party's config file: shows its table as training reads it.
     #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     config: Option<std::path::PathBuf>,
     /// A CSV table without a config: types are inferred from all records.

@@ -1,4 +1,4 @@
-//! Finding the words of before in a config file.
+//! Finding renamed keys and values in a config file.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::words::{new_key, new_value};
 
-/// A word of before, where a config file uses it.
+/// A renamed key or value, where a config file uses its earlier name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{old} is now {new}: `config migrate OLD NEW` rewrites a file")]
 pub struct OldWord {
@@ -21,7 +21,7 @@ pub struct OldWord {
     pub(crate) replacement: String,
 }
 
-/// Refuses a config file that uses a word of before. A text that is no TOML is left to whoever parses it.
+/// Refuses a config file that uses an earlier name. A text that is not TOML is left to whoever parses it.
 ///
 /// # Errors
 /// The first such word, with its new name.
@@ -32,7 +32,7 @@ pub fn check_words(text: &str) -> Result<(), OldWord> {
     }
 }
 
-/// The first word of before in a table at `path`, or in what it holds.
+/// The first earlier name in a table at `path`, or in what it holds.
 pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<OldWord> {
     for (key, value) in table {
         let name = key.get_ref().as_ref();

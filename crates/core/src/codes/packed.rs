@@ -1,4 +1,4 @@
-//! Hash codes of a batch, packed at one bit a bit.
+//! Hash codes of a batch, packed: eight bits of a code per byte.
 
 use crate::limits::{MAX_BATCH_ROWS, MAX_BITS};
 

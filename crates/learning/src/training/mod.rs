@@ -39,7 +39,7 @@ pub struct EpochReport {
     pub train_seconds: f64,
 }
 
-/// What to tell a watcher.
+/// What is reported as progress.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress<'a> {
     /// A batch is done.
@@ -339,7 +339,7 @@ fn evaluate<P: PartyBackend>(
     Ok(classifier.evaluate(&outputs, &all))
 }
 
-/// Bits a record and party: one code an epoch or evaluation, and one after the freeze.
+/// Bits per record and party: one code per epoch or evaluation, and one after the freeze.
 fn released(settings: &RunSettings, epochs: u32, validations: u32) -> Released {
     let bits = settings.bits as u64;
     let stored = if settings.refits() { bits } else { 0 };
