@@ -32,7 +32,7 @@ pub enum GradientError {
     Values {
         /// Records expected.
         rows: usize,
-        /// Bits a record expected.
+        /// Bits per record expected.
         bits: usize,
         /// Values expected.
         expected: usize,

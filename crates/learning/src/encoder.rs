@@ -123,7 +123,7 @@ impl Encoder {
         &self.config
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(&self) -> usize {
         self.bits
     }

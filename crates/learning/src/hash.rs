@@ -1,7 +1,7 @@
 //! The hash layer: an embedding to a code, and a code's gradient back to the embedding.
 //!
 //! Forward, in training: `v = BatchNorm(u)` without learned shift or scale (bit balance; HashVFL, section on
-//! bit balance), minus a threshold a bit, plus noise, then the sign. Forward, otherwise: the same with fixed
+//! bit balance), minus one threshold per bit, plus noise, then the sign. Forward, otherwise: the same with fixed
 //! statistics and no noise. The thresholds are medians over training records, so that each bit is +1 for half
 //! of them even where `v` is skewed. Backward: the sign counts as the identity (straight-through, Bengio et al.
 //! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
@@ -26,7 +26,7 @@ pub enum Surrogate {
     Bell,
 }
 
-/// The `[hash]` table of a party. The defaults are the recipe of `docs/research/accuracy.md`.
+/// The `[encoder.hash]` table of a party. The defaults are the recipe of `docs/research/accuracy.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashConfig {

@@ -33,7 +33,7 @@ pub struct Header {
     pub recorder: String,
     /// The parties, in the order of their codes.
     pub parties: Vec<PartyName>,
-    /// Values a party and record.
+    /// Values per party and record.
     pub bits: usize,
     /// What left the parties.
     pub cut: SentValues,

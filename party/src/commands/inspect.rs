@@ -184,7 +184,7 @@ fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// A bar a number, the largest of full height; nothing where there is none.
+/// One bar per number, the largest of full height; nothing where there is none.
 fn bars(histogram: &[u64]) -> String {
     let most = histogram.iter().copied().max().unwrap_or(0).max(1);
     let bar = |count: &u64| match *count {

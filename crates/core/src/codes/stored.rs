@@ -26,7 +26,7 @@ impl CodeTable {
         Self { records, bits, known: vec![false; records], bytes: vec![0; records * bits.div_ceil(8)] }
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(&self) -> usize {
         self.bits
     }
