@@ -6,7 +6,7 @@ use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::fora::Alignment;
-use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
+use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
 use crate::attacks::reconstruction::regression::{ConvolutionalRegression, Maps};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -138,7 +138,7 @@ impl<'a> Block<'a> {
         let power = squares / self.known.len().max(1) as f64;
         let search = |prior: f32, seen: &[f32], rows: usize| {
             let inversion = Inversion {
-                through: Through::Blocks(self.encoder, self.number),
+                through: AttackedModel::Blocks(self.encoder, self.number),
                 image: context.image,
                 deviation: &deviation,
                 matching: Matching::Value,
