@@ -7,8 +7,8 @@
 //!
 //! Flips come from a pseudo-random function of the party's secret key over a whole [`Request`]: the encoder as it was, the
 //! place, and ids and columns of all its records, in their order. So only a byte-identical repeat of a request gives the
-//! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and no two
-//! codes can be set off against each other.
+//! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and
+//! comparing two codes cancels no flip.
 
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
