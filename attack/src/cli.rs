@@ -16,7 +16,7 @@ use crate::evaluation;
 use crate::evidence::manifest::Manifest;
 use crate::report::{Report, text, write};
 
-/// Attack what a run really sent, and say how much of the columns can be reconstructed.
+/// Attack what a run really sent, and report how much of the columns can be reconstructed.
 ///
 /// It reads the transcript that the coordinator kept (`transcript = true` in its config) and a manifest that names the
 /// true columns and labels, which only the evaluator has. Run it inside the trust boundary of all organisations.
@@ -46,14 +46,14 @@ enum Command {
         /// The transcript that the coordinator recorded.
         #[arg(long, value_name = "FILE")]
         transcript: PathBuf,
-        /// The config of the attacks: whose columns, and what the adversary is granted.
+        /// The config file of the attacks: whose columns are attacked, and what the adversary knows.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// Folder for the report and the transcripts of simulated baselines. It is created if it does not exist.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
-    /// Work on config files.
+    /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
         #[command(subcommand)]
@@ -88,7 +88,10 @@ fn run_command(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Carries out all attacks on `transcript` and writes the report into `out`; `tell` hears what is being done.
+/// Runs all attacks on `transcript` and writes the report into `out`. `tell` is called with each step, for progress.
+///
+/// # Errors
+/// If transcript, manifest and config are not of one run, or a file cannot be written.
 pub fn run(
     transcript: &Path,
     config: &AttackConfig,

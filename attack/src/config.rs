@@ -41,8 +41,8 @@ pub struct AttackConfig {
     /// substitutes of the bottom model that need no query, auxiliary records of other classes, predictions alone.
     #[serde(default)]
     pub further_attacks: bool,
-    /// How often the run is trained, its own training counted. Above 1, the report says how far figures move with first
-    /// weights, and whether a record can be followed from one run to another.
+    /// How many times the run is trained, its own training included. Above 1, the report says how far figures move with
+    /// first weights, and whether a record can be followed from one run to another.
     #[serde(default = "once")]
     pub trainings: u32,
     /// Whether the adversary is granted the victim's weights as well.

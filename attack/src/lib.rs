@@ -17,6 +17,8 @@ mod evidence;
 pub mod metrics;
 pub mod report;
 
+pub use attacks::reconstruction::inversion::Matching;
+pub use attacks::reconstruction::white_box::Start;
 pub use attacks::{AttackId, active};
 pub use cli::{entry, run};
 pub use config::AttackConfig;

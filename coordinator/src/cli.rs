@@ -33,30 +33,31 @@ struct Arguments {
     /// The coordinator's config file (`coordinator init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the config and the labels it names, then stop: nothing listens, nothing is written.
+    /// Check the config and the labels that it names, then exit without listening or writing anything.
     #[arg(long)]
     check: bool,
-    /// Print progress as one JSON object a line on standard output.
+    /// Print progress on standard output, one JSON object per line.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table with labels, and with --align all that an aligned run needs beside it.
+    /// Write a commented config file for a table with labels, and with --align all that an aligned run needs besides.
     Init(Box<init::Arguments>),
-    /// Load the trained top model and measure it on the test records, from codes kept or handed over.
+    /// Evaluate the trained top model on the test records, from stored codes or from files of codes.
     Evaluate {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A party's codes file (`party encode` writes one), once a party; without any, the codes kept.
+        /// A party's file of codes (`party encode` writes one). Repeat it for each party; without it, stored codes are
+        /// used.
         #[arg(long, value_name = "PARTY=FILE", value_parser = parse_codes)]
         codes: Vec<(PartyName, PathBuf)>,
-        /// Another top model than the run's own (`coordinator retrain` writes one).
+        /// A top model to evaluate in place of the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
-        /// Take labels that are others than in the run: somebody corrected them.
+        /// Accept labels that differ from the run's, because somebody corrected them.
         #[arg(long)]
         accept_changed_labels: bool,
     },
@@ -66,7 +67,7 @@ enum Command {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A text file of record ids, one a line.
+        /// A text file of record ids, one per line.
         #[arg(long, value_name = "FILE")]
         ids: Option<PathBuf>,
     },
@@ -75,13 +76,13 @@ enum Command {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Print what happens as one JSON object a line on standard output.
+        /// Print events on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Ask a coordinator that serves for predictions of the records in a file.
+    /// Get predictions for the records in a file from a running `coordinator serve`.
     Predict(predict::Arguments),
-    /// Relay a private alignment and take part in it as the label holder; writes the order of common records.
+    /// Relay a private alignment and take part in it as the label holder; write the order of the common records.
     Align {
         /// The coordinator's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
@@ -89,7 +90,7 @@ enum Command {
         /// Align the records of serve.records, for predictions, instead of those of the training.
         #[arg(long)]
         served: bool,
-        /// Print progress as one JSON object a line on standard output.
+        /// Print progress on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
     },
@@ -114,13 +115,13 @@ enum Command {
         #[arg(value_name = "NAME=KEY", required = true)]
         pins: Vec<Pin>,
     },
-    /// What left that depends on labels: by recipient, and by record.
+    /// Show what left that depends on labels: by recipient, and by record.
     Ledger {
-        /// The ledger; no run may have it open.
+        /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "label-ledger.redb")]
         ledger: PathBuf,
     },
-    /// Train the top model anew on the codes kept, asking no party. Needs a run that refits.
+    /// Train the top model anew on stored codes, without any party. Needs a run that refits (`run.refit`).
     Retrain {
         /// The coordinator's config file; its [top] table may have changed since the run.
         #[arg(long, value_name = "FILE")]
@@ -128,11 +129,11 @@ enum Command {
         /// The model file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Take labels that are others than in the run: somebody corrected them.
+        /// Accept labels that differ from the run's, because somebody corrected them.
         #[arg(long)]
         accept_changed_labels: bool,
     },
-    /// Work on config files.
+    /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
         #[command(subcommand)]

@@ -54,7 +54,7 @@ pub struct CoordinatorConfig {
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// The agreed settings, equal at all.
+    /// The agreed settings, equal at all organisations.
     pub run: RunSettings,
     /// Where the labels are.
     pub labels: LabelsSource,

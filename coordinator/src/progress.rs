@@ -1,5 +1,4 @@
-//! What a watcher hears while a run goes on: log lines for people, and with `--json` an object a line for
-//! programs, on standard output.
+//! Progress of a run: log lines for people, and with `--json` one object per line for programs, on standard output.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -66,7 +65,7 @@ impl ProgressReporter {
             return;
         }
         if let Ok(line) = serde_json::to_string(event) {
-            // A watcher that has gone stops no run.
+            // A reader of the progress that has gone stops no run.
             let _ = writeln!(std::io::stdout(), "{line}");
         }
     }

@@ -168,7 +168,7 @@ impl RelayHub {
             let (key, ours, theirs) = (difference.key, difference.ours, difference.theirs);
             bail!("{key} is {ours} at the relay and {theirs} at {holder}: make them equal in all configs");
         }
-        ensure!(self.settings.holders.contains(&holder), "{holder} is not among alignment.holders");
+        ensure!(self.settings.holders.contains(&holder), "{holder} is not among alignment.settings.holders");
         Ok(holder)
     }
 }

@@ -32,7 +32,7 @@ pub struct Summary {
     pub records: RecordCounts,
     /// Records that each party left out since its policy does not allow the run for them; they are in none of the parts.
     #[serde(default)]
-    // The file's word of before.
+    // The file keeps the field's first name, for its readers.
     #[serde(rename = "left_out")]
     pub excluded: BTreeMap<PartyName, usize>,
     /// The epoch whose models were kept, from 1.
@@ -73,7 +73,7 @@ pub struct Flags {
     /// Test records that were judged.
     pub judged: usize,
     /// Share of the test records that were flagged, ties broken at random.
-    // The file's word of before.
+    // The file keeps the field's first name, for its readers.
     #[serde(rename = "flagged_share")]
     pub flagged_fraction: f64,
     /// The interval in which that share is with probability 0.99 if test records are exchangeable with calibration
@@ -95,7 +95,7 @@ pub struct Screening {
     /// Those that were flagged.
     pub flagged: usize,
     /// Mean weight of the judged records from there on.
-    // The file's word of before.
+    // The file keeps the field's first name, for its readers.
     #[serde(rename = "weight_share")]
     pub weighted_fraction: f64,
 }

@@ -8,7 +8,7 @@ use hashvfl_data::TableError;
 use hashvfl_ledger::{AnswerName, EncoderIdentity, ReleaseDigest};
 
 use crate::detectors::AnomalyScorer;
-use crate::noise::Asked;
+use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 
@@ -21,13 +21,13 @@ pub struct Answer {
 }
 
 /// What a frozen encoder makes of some records.
-struct Made {
+struct EncodedRecords {
     columns: Vec<f32>,
     values: Vec<f32>,
     p_values: Option<PackedCodes>,
 }
 
-impl Made {
+impl EncodedRecords {
     fn of(prepared: &Prepared, scorer: Option<&AnomalyScorer>, rows: &[u32]) -> anyhow::Result<Self> {
         let columns = prepared.columns.gather(rows)?;
         let values = prepared.encoder.encode(columns.clone(), rows.len());
@@ -50,13 +50,13 @@ impl Releases {
     pub fn answer(
         &mut self,
         prepared: &Prepared,
-        asked: &Asked,
+        asked: &AskedRecords,
         scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Answer> {
         if self.keeps_answers() {
             return self.answer_from_kept(prepared, asked, scorer);
         }
-        let Made { values, p_values, .. } = Made::of(prepared, scorer, asked.rows)?;
+        let EncodedRecords { values, p_values, .. } = EncodedRecords::of(prepared, scorer, asked.rows)?;
         let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
         let answer = Answer { codes, p_values };
         let digest = |row| ReleaseDigest::of(&self.encoder, &answer.row_bytes(row));
@@ -68,7 +68,7 @@ impl Releases {
     fn answer_from_kept(
         &mut self,
         prepared: &Prepared,
-        asked: &Asked,
+        asked: &AskedRecords,
         scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Answer> {
         let names = names(self, prepared, asked.rows)?;
@@ -77,8 +77,9 @@ impl Releases {
         let rows: Vec<u32> = fresh.iter().map(|at| asked.rows[*at]).collect();
         self.ledger.allow(&rows, asked.rows.len())?;
         if !rows.is_empty() {
-            let Made { columns, mut values, p_values } = Made::of(prepared, scorer, &rows)?;
-            let drawn = Asked { rows: &rows, ..*asked };
+            let EncodedRecords { columns, mut values, p_values } =
+                EncodedRecords::of(prepared, scorer, &rows)?;
+            let drawn = AskedRecords { rows: &rows, ..*asked };
             let draws = self.flip(prepared, &drawn, &columns, &mut values).unwrap_or_default();
             let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
             let answer = Answer { codes, p_values };

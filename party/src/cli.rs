@@ -18,7 +18,7 @@ use crate::config::PartyConfig;
 use crate::serving;
 use hashvfl_files::say;
 
-/// A party of a HashVFL run: holds columns of the records, sends hash codes of them and nothing else.
+/// A party of a HashVFL run: holds columns of the records, and sends hash codes of them, never the columns.
 ///
 /// Without a command, it joins the run of its config file and trains until the coordinator ends the run.
 #[derive(Debug, Parser)]
@@ -32,18 +32,18 @@ struct Arguments {
     /// The party's config file (`party init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the config and the data it names, then stop: nothing is sent or written.
+    /// Check the config and the data that it names, then exit: nothing is sent, and only a configured cache is written.
     #[arg(long)]
     check: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table, and with --align all that an aligned run needs beside it.
+    /// Write a commented config file for a table, and with --align all that an aligned run needs besides.
     Init(Box<init::Arguments>),
-    /// Show what a table holds: types, missing shares, quartiles and small histograms, on standard output alone.
+    /// Show what a table holds on standard output: types, fractions of missing values, quartiles and small histograms.
     Inspect(inspect::Arguments),
-    /// Encode records with the trained model, into a file that `coordinator evaluate` reads.
+    /// Encode records with the trained bottom model, into a file that `coordinator evaluate` reads.
     Encode {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
@@ -61,17 +61,17 @@ enum Command {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A text file of record ids, one a line.
+        /// A text file of record ids, one per line.
         #[arg(long, value_name = "FILE")]
         ids: Option<PathBuf>,
     },
-    /// Serve predictions with the trained model: dial the coordinator and answer its requests for codes.
+    /// Serve predictions with the trained bottom model: dial the coordinator and answer its requests for codes.
     Serve {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Agree with the other holders on the records that all have, and write their order: nobody sees another's ids.
+    /// Private alignment: find the records that all organisations have, without showing ids, and write their order.
     Align {
         /// The party's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
@@ -107,7 +107,7 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
-    /// Work on config files.
+    /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
         #[command(subcommand)]

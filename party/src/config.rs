@@ -73,7 +73,7 @@ pub struct PartyConfig {
     /// Values beyond this quantile of training records, or its complement, are cut off there before that.
     #[serde(default)]
     pub clip_quantile: Option<f64>,
-    /// Texts that stand for a missing value, beside an empty cell.
+    /// Texts that stand for a missing value, in addition to an empty cell.
     #[serde(default)]
     pub null_values: Vec<String>,
     /// What a missing value is.
@@ -94,7 +94,7 @@ pub struct PartyConfig {
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// The agreed settings, equal at all.
+    /// The agreed settings, equal at all organisations.
     pub run: RunSettings,
     /// Where the columns are.
     pub columns: ColumnsSource,

@@ -9,9 +9,9 @@ use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::response_key;
 
-/// Records that are asked for.
+/// Records that a request asks for.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct AskedRecords<'a> {
     /// Where the request has its place.
     pub place: Place<'a>,
     /// Its rows; none for inputs that are no records.
@@ -71,7 +71,7 @@ impl Noise {
     pub fn flip(
         &self,
         prepared: &Prepared,
-        asked: &Asked,
+        asked: &AskedRecords,
         columns: &[f32],
         values: &mut [f32],
     ) -> Vec<DrawName> {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
-use hashvfl_data::{Columns, Embedded, Encoding, Faulty, Noted, Ranges, RecordStore, Treatment};
+use hashvfl_data::{Columns, Embedded, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder};
@@ -33,7 +33,7 @@ pub struct Prepared {
     /// The encoder.
     pub encoder: Encoder,
     /// What was taken for something else. Faulty rows are among records to be served alone.
-    pub noted: Noted,
+    pub noted: EncodingNotes,
     encoding: Encoding,
     ranges: Option<Ranges>,
     device: String,

@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::answer;
 use crate::config::PartyConfig;
 use crate::detectors::AnomalyScorer;
-use crate::noise::{Asked, Noise};
+use crate::noise::{AskedRecords, Noise};
 use crate::prepare::Prepared;
 
 /// The policy of `config`, which admits its run, its smallest answer, and that the bottom model is fitted on the cohort.
@@ -175,7 +175,7 @@ impl Releases {
     pub fn flip(
         &self,
         prepared: &Prepared,
-        asked: &Asked,
+        asked: &AskedRecords,
         columns: &[f32],
         values: &mut [f32],
     ) -> Option<Vec<DrawName>> {

@@ -1,10 +1,10 @@
-//! One name for one thing: words of before stay out of the code. docs/reference/glossary.md has the words of today.
+//! One name for one thing: discarded names stay out of the code. docs/reference/glossary.md has the names in use.
 
 use std::path::{Path, PathBuf};
 
 use crate::sources::sources;
 
-/// Identifiers that must not come back, each with the word of today.
+/// Identifiers that must not come back, each with the name in use.
 const BANNED: [(&str, &str); 35] = [
     ("Lobby", "AdmissionService"),
     ("Door", "PartyConnection, HandshakeContext"),

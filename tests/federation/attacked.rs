@@ -204,5 +204,5 @@ fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     assert!(same.held, "{}", same.detail);
     let leaked = skill(&report, |result| result.attack == AttackId::ConditionalMean && result.releases == 1);
     assert!(leaked < 0.3, "{leaked}");
-    assert!(report.defence.to_string().contains("epsilon 0.5 a bit, 4 a draw"), "{}", report.defence);
+    assert!(report.defence.to_string().contains("epsilon 0.5 per bit, 4 per draw"), "{}", report.defence);
 }

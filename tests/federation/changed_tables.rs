@@ -142,7 +142,10 @@ fn erasure_is_of_the_record_that_was_named_whatever_became_of_the_tables() {
     assert!(again.contains("1 records of the run: 0 codes erased"), "{again}");
     fixture.write("ids.txt", "r2\nr999\n");
     let unknown = fixture.refused("coordinator", "erase", "coordinator", &["--ids", &ids]);
-    assert!(unknown.contains("1 ids name no record") && unknown.contains("line 2"), "{unknown}");
+    assert!(
+        unknown.contains("1 ids are not those of any known record") && unknown.contains("line 2"),
+        "{unknown}"
+    );
     assert_eq!(fixture.seen("coordinator"), left);
     // It is not missed in a table.
     let without = |lines: Vec<String>| lines.into_iter().filter(|line| !line.starts_with("r1,")).collect();

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub const RECORDS: usize = 400;
 pub const PARTIES: [&str; 2] = ["bank", "telecom"];
 
-/// Tables and configs of a federation whose label is whether two hidden sums, one a party, have one sign.
+/// Tables and configs of a federation whose label is whether two hidden sums, one per party, have one sign.
 pub struct Fixture {
     pub folder: TempDir,
     pub settings: RunSettings,

@@ -1,4 +1,4 @@
-//! Randomised response over the network: twins, kept answers, accounts, and what is left of runs of before.
+//! Randomised response over the network: twins, kept answers, accounts, and what is left of runs of earlier versions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,7 +84,7 @@ fn twins_answer_independently_and_answers_are_sent_again_as_they_were() {
     // With independent flips of probability 0.27, 1.8 % agree; when content alone drew them, all did.
     assert!(equal < pairs.len() / 10, "{equal} of {} twins agree", pairs.len());
 
-    // One draw each, of the cohort one an epoch and one more; the bottom model was fitted on its training records.
+    // One draw each, of the cohort one per epoch and one more; the bottom model was fitted on its training records.
     let first = accounts(&fixture);
     let each = |part: Part, bits: u64, epsilon: &str, formal: f64| {
         for row in plan.part(part) {

@@ -92,7 +92,7 @@ fn three_processes_learn_what_one_process_learns() {
             }
         }
     }
-    // Nothing else is left: what a finished run has, once a side.
+    // Nothing else is left: what a finished run has, once per side.
     let mut kept = fixture.unfinished();
     kept.sort();
     let whole =

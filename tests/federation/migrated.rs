@@ -1,4 +1,4 @@
-//! Config files with words of before: refused with the new word, and rewritten by `config migrate`.
+//! Config files of earlier versions: refused with the new name of a key, and rewritten by `config migrate`.
 
 use std::path::Path;
 

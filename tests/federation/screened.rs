@@ -155,5 +155,8 @@ fn too_few_records_for_the_level_are_an_error_before_the_run() {
     fixture.extra.push(("coordinator", "screening = { level = 0.01 }".into()));
     let config = fixture.coordinator_config().display().to_string();
     let (good, _, errors) = command(&["coordinator", "--check", "--config", &config]);
-    assert!(!good && errors.contains("screening of training records needs 413 normal rows"), "{errors}");
+    assert!(
+        !good && errors.contains("screening of training records needs at least 413 normal rows"),
+        "{errors}"
+    );
 }

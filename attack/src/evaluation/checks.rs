@@ -8,7 +8,7 @@ use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Check, CheckId};
 
-/// An attack on codes that were dealt out anew must fall to what it knows without codes.
+/// An attack on shuffled codes must fall to what it knows without codes.
 pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result<Check> {
     let split = &victim.test.split;
     let auxiliary = split.auxiliary(victim.config.auxiliary_fraction());

@@ -36,11 +36,11 @@ pub struct AttackContext<'a> {
     pub defence: Defence,
     /// Bits of one value at this cut.
     pub value_bits: u64,
-    /// Seed of whatever an attack draws.
+    /// Seed of all that an attack draws.
     pub seed: u64,
 }
 
-/// One try of an attack, from its begin until it is scored.
+/// One try of an attack, from its start until it is scored.
 pub struct Attempt {
     attack: AttackId,
     knowledge: Vec<Knowledge>,
@@ -130,7 +130,7 @@ impl AttackContext<'_> {
         Victim::Columns { party: self.party.clone(), of: self.population }
     }
 
-    /// The outcome of a try that is after something else than columns, by `metrics` of so many targets.
+    /// The outcome of a try whose victim is something else than columns, with `metrics` over `targets` records.
     pub fn outcome(
         &self,
         attempt: Attempt,

@@ -7,7 +7,7 @@ use crate::attacks::reconstruction::regression::column_means;
 use crate::metrics::{Bootstrap, attribute, error, image, reidentify, worst};
 use crate::report::{Estimate, Metric, Metrics};
 
-/// Most values of a column for which balanced accuracy is told.
+/// Most values of a column for which balanced accuracy is reported.
 pub const FEW_VALUES: usize = 10;
 
 /// The truth of target records, and the references fitted on auxiliary records.

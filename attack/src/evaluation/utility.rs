@@ -1,4 +1,4 @@
-//! Defences beside what they cost: the task's metric, and the strongest attack.
+//! The privacy-utility trade-off of each defence: the task's metric, and the strongest attack.
 
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::victim::AttackSurface;
@@ -8,7 +8,7 @@ use crate::report::{Estimate, Metric, Population, UtilityPoint, baseline_of};
 const NOTHING: Estimate = Estimate { value: 0.0, low: 0.0, high: 0.0 };
 
 impl PrivacyEvaluation<'_> {
-    /// A defence beside what it costs: the strongest attack found on it that saw codes of such records.
+    /// A point of the trade-off of a defence: the strongest attack found on it that saw codes of such records.
     pub fn price(
         &self,
         defence: &str,

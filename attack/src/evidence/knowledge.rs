@@ -14,11 +14,11 @@ pub enum Fact {
     Code,
     /// All parties' codes by their frozen encoders.
     AllCodes,
-    /// The victim's codes in the first epochs, so many of them.
+    /// The victim's codes in this many first epochs.
     EpochCodes(u32),
     /// The label.
     Label,
-    /// The columns of the organisation beside the coordinator.
+    /// The columns of the coordinator's own organisation.
     OwnColumns,
 }
 
@@ -56,7 +56,7 @@ pub struct Sources<'a> {
     pub victim: usize,
     /// The labels.
     pub labels: &'a Labels,
-    /// The columns of the organisation beside the coordinator.
+    /// The columns of the coordinator's own organisation.
     pub own: Option<&'a Matrix>,
 }
 
@@ -103,7 +103,7 @@ impl Sources<'_> {
             Fact::Label => Ok(vec![self.labels_of(records)]),
             Fact::OwnColumns => {
                 let own = self.own.context(
-                    "the attack knows the columns of the organisation beside the coordinator, but the config names none: set `own`",
+                    "the attack knows the columns of the coordinator's own organisation, but the config names no such party: set `own`",
                 )?;
                 Ok(vec![own.gather(records)])
             }

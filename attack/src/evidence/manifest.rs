@@ -61,7 +61,10 @@ impl Manifest {
         for file in manifest.files()? {
             let expected = manifest.sha256.get(&file);
             let expected = expected.with_context(|| {
-                format!("the manifest names no SHA-256 of {}: write it anew", file.display())
+                format!(
+                    "the manifest has no SHA-256 of {}: write it again with `attack manifest`",
+                    file.display()
+                )
             })?;
             ensure!(
                 digest(&file)? == *expected,

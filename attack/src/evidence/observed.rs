@@ -124,7 +124,7 @@ impl Observed {
         quantised
     }
 
-    /// The same with the values of `records` dealt out anew among them, for all parties and moments alike: a
+    /// The same with the values of `records` shuffled among them, for all parties and moments alike: a
     /// check, since an attack on it must fall to what it knows without codes.
     pub fn shuffled(&self, records: &[u32], order: &[u32]) -> Self {
         let mut shuffled = self.clone();

@@ -7,7 +7,7 @@ use super::model::{AttackResult, CutKind, Estimate, Report};
 use super::relate::strongest;
 use super::{Metric, Victim};
 
-/// One answer: what the attacks that saw the same got.
+/// One answer: what attacks that saw the same of a record reached.
 pub struct Answer<'a> {
     /// The strongest attack.
     pub best: &'a AttackResult,
@@ -24,6 +24,11 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// What it is an answer to: whose columns, from what.
+    pub fn about(&self) -> String {
+        format!("{}, from {}", self.best.victim, self.seen())
+    }
+
     /// What the attack saw of a record, as a sentence would begin with it.
     pub fn seen(&self) -> String {
         match (self.best.cut, self.best.releases) {

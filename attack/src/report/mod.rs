@@ -1,4 +1,4 @@
-//! The report: what was attacked, what was got back, and how far to believe it.
+//! The report: what was attacked, what was reconstructed, and how far to believe it.
 //!
 //! [`write()`] makes `report.json` and `report.html`, one file that needs neither network nor scripts. All text
 //! is generated from the figures: the strongest attack never stands without its baseline and interval. Attacks, victims,

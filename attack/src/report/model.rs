@@ -31,9 +31,9 @@ pub struct Estimate {
 pub enum CutKind {
     /// Hash codes, of a run over the network or of one in this process.
     Codes,
-    /// Gradients that the coordinator sent back, in the hands of a party.
+    /// Gradients that the coordinator sent back, seen by a party.
     Gradients,
-    /// Predictions, in the hands of whoever they are for.
+    /// Predictions, seen by the organisation that receives them.
     Predictions,
     /// Floats, which no setting makes a party send.
     SimulatedFloats,
@@ -81,9 +81,9 @@ pub struct AttackResult {
     pub auxiliary_rows: usize,
     /// Records that were scored; none of them is among the auxiliary ones.
     pub target_rows: usize,
-    /// What it got.
+    /// Its scores.
     pub metrics: Metrics,
-    /// Anything a reader must know and the figures do not say.
+    /// What a reader must know and the figures do not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Seconds it took.
@@ -183,7 +183,7 @@ pub struct Grid {
 pub enum CheckId {
     /// An attack with more to learn from must do better.
     MoreRecordsHelp,
-    /// An attack on codes that were dealt out anew must fall to what it knows without codes.
+    /// An attack on shuffled codes must fall to what it knows without codes.
     ShuffledCodes,
     /// The manifest's model must give the very codes of the transcript.
     SameCodes,
@@ -233,7 +233,7 @@ pub struct Report {
     pub charts: Vec<Chart>,
     /// Privacy against utility.
     pub utility: Vec<UtilityPoint>,
-    /// What label-side defences cost and what a party's gradients still tell of labels: AUC or accuracy.
+    /// What label-side defences cost, and how well a party's gradients still predict labels: AUC or accuracy.
     pub label_utility: Vec<UtilityPoint>,
     /// What moves when the run is trained again.
     pub spreads: Vec<Spread>,

@@ -15,6 +15,7 @@ use super::table;
 pub fn html(report: &Report) -> String {
     let sections = [
         ("Answers", answers(report)),
+        ("Behind the answers", details(report)),
         ("Pictures", html! { @for grid in &report.grids { (grid::table(grid)) } }),
         ("Privacy against utility", utility(report)),
         ("What changes the leakage", charts(report)),
@@ -32,14 +33,21 @@ pub fn html(report: &Report) -> String {
 }
 
 fn answers(report: &Report) -> Markup {
-    let statements = summary(report);
     html! {
-        (bars::figure(report))
         div.summary {
-            @for (place, statement) in statements.iter().enumerate() {
+            @for (place, statement) in summary(report).iter().enumerate() {
                 p.warning[place == 0 && doubtful(report)] { (statement.lead) }
-                @if !statement.details.is_empty() { (list(&statement.details)) }
             }
+        }
+        (bars::figure(report))
+    }
+}
+
+fn details(report: &Report) -> Markup {
+    html! {
+        @for statement in summary(report).iter().filter(|statement| !statement.details.is_empty()) {
+            h3 { (statement.about) }
+            (list(&statement.details))
         }
     }
 }
@@ -62,7 +70,7 @@ const COLUMNS: Plot = Plot {
 /// The same against labels.
 const LABELS: Plot = Plot {
     title: "What a label-side defence costs and what it saves",
-    y: "labels told from gradients: AUC or accuracy, % (low is better)",
+    y: "labels inferred from gradients: AUC or accuracy, % (low is better)",
     figure: "AUC or accuracy, %",
     without: "from codes alone",
     note: "Labels of training records, as one party infers them from the gradients of all epochs. Dashes at the same \
@@ -207,8 +215,8 @@ mod tests {
         let page = html(&sample());
         let place = |part: &str| page.find(part).unwrap_or_else(|| panic!("no {part}"));
         let order = [
-            "class=\"bars\"",
             "From one code",
+            "class=\"bars\"",
             "<svg",
             "What was not tried",
             "<table class=\"reflow attacks\"",

@@ -73,7 +73,7 @@ fn results() -> Vec<AttackResult> {
     use CutKind::*;
     use Metric::{Added, Worst};
     let mut noisy = columns(AttackId::InverseNetwork, 1, Codes, 0.09);
-    let cost = "epsilon 2 a bit, 32 a draw, 32 over the run".to_string();
+    let cost = "epsilon 2 per bit, 32 per draw, 32 over the run".to_string();
     noisy.defence = Defence::new(Sent::RandomisedResponse { bits: 16, cost });
     let mut sign = columns(AttackId::InverseNetwork, 1, BeforeSign, 0.4);
     sign.note = Some("The authors' attack: no coordinator sees this value.".to_string());
@@ -155,8 +155,8 @@ pub fn sample() -> Report {
             point("hash", "d = 4", 0.741, 0.06),
             point("hash", "d = 16", 0.769, 0.15),
             point("hash", "d = 64", 0.774, 0.24),
-            point("randomised response", "epsilon 1 a bit, 16 a draw, 16 over the run", 0.702, 0.05),
-            point("randomised response", "epsilon 2 a bit, 32 a draw, 32 over the run", 0.748, 0.09),
+            point("randomised response", "epsilon 1 per bit, 16 per draw, 16 over the run", 0.702, 0.05),
+            point("randomised response", "epsilon 2 per bit, 32 per draw, 32 over the run", 0.748, 0.09),
             point("floats", "none", 0.778, 0.45),
         ],
         label_utility: vec![point("int8 gradients", "alone", 0.778, 0.99), point("noise", "1", 0.741, 0.7)],

@@ -7,6 +7,8 @@ use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report, Spread}
 /// A sentence to remember, and what qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
+    /// What it is about, where there are details.
+    pub about: String,
     /// The sentence, or two.
     pub lead: String,
     /// Comparisons and limits.
@@ -15,7 +17,7 @@ pub struct Statement {
 
 impl From<String> for Statement {
     fn from(lead: String) -> Self {
-        Self { lead, details: Vec::new() }
+        Self { about: String::new(), lead, details: Vec::new() }
     }
 }
 
@@ -39,7 +41,7 @@ pub fn doubtful(report: &Report) -> bool {
     report.checks.is_empty() || report.checks.iter().any(|check| !check.held)
 }
 
-/// What the attacks that saw the same got.
+/// What attacks that saw the same of a record reached.
 fn statement(report: &Report, answer: &Answer) -> Statement {
     let Answer { best, metric, reached, .. } = answer;
     let got = gets(*metric, *reached, &best.victim.to_string());
@@ -51,7 +53,7 @@ fn statement(report: &Report, answer: &Answer) -> Statement {
     }
     details.extend(worst(answer));
     details.extend(answer.attacks.iter().filter_map(|result| beaten(report, result)));
-    Statement { lead, details }
+    Statement { about: answer.about(), lead, details }
 }
 
 /// What the same adversary gets without the code, and what the code adds.

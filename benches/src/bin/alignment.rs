@@ -1,6 +1,6 @@
 //! What an alignment costs: `cargo run --release -p hashvfl-benches --bin alignment -- COMMAND`.
 //!
-//! `arithmetic [THREADS]`: ids a second for both steps. `run ROWS [FOLDER]`: two holders of ROWS ids each, half of
+//! `arithmetic [THREADS]`: ids per second for both steps. `run ROWS [FOLDER]`: two holders of ROWS ids each, half of
 //! them common, each a process of its own, over a relay of pipes: wall clock, memory of a process, bytes. `kills ROWS TIMES
 //! [FOLDER]`: the same, and once more while either holder, drawn each time, is killed (SIGKILL) at a drawn moment and started
 //! again, TIMES times: whether both end with the same order, and how many points were done and had to be done again.

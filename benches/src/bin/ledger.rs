@@ -68,6 +68,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .for_each(|line| println!("{line}, ids among it"));
     }
     let bytes = store.file_bytes();
-    println!("file: {:.1} MB, {:.0} bytes a record", bytes as f64 / 1e6, bytes as f64 / f64::from(records));
+    println!("file: {:.1} MB, {:.0} bytes per record", bytes as f64 / 1e6, bytes as f64 / f64::from(records));
     Ok(())
 }

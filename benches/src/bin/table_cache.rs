@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Records a second.
+/// Records per second.
 fn gather(columns: &Columns, rows: u32) -> Result<f64, Box<dyn Error>> {
     let mut rng = stream(1, "batches", &[]);
     let mut order: Vec<u32> = (0..rows).collect();

@@ -1,4 +1,4 @@
-//! While predictions are served, records are judged, and a monitor watches for drift.
+//! While predictions are served, records get p-values and flags, and a drift monitor sees their scores.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -75,7 +75,7 @@ impl AnomalyScorer {
         let (edges, compared) = halves(detectors.reference());
         let monitor = DriftMonitor::new(&edges, &compared, config.level, FALSE_ALARM, 0);
         if let Err(error) = &monitor {
-            warn!("nobody watches for drift: {error}");
+            warn!("drift is not monitored: {error}");
         }
         let batch = match config.batch {
             Some(kind) => Some((kind, read_references(&state.references(), lengths)?)),
@@ -98,7 +98,7 @@ impl AnomalyScorer {
         }
         let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
         if let Err(error) = self.detectors.calibration().check_level(self.config.level_of_each(level)) {
-            warn!("beside p-values of {} parties: {error}", grids.len());
+            warn!("combined with p-values of {} parties: {error}", grids.len());
         }
         let coarse = grids.iter().filter(|grid| grid.least() > level).count();
         if coarse > 0 {

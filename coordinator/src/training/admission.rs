@@ -39,7 +39,7 @@ pub struct Joined {
     pub stream: TrainingStream,
 }
 
-// Few of them exist, each once a run: their size does not matter.
+// Few of them exist, each once per run: their size does not matter.
 #[allow(clippy::large_enum_variant)]
 enum Event {
     Ready(PartyName),

@@ -1,8 +1,9 @@
 //! The arithmetic: ids to points of ristretto255, points times a secret scalar.
 //!
-//! Points are hashed as ristretto255_XMD:SHA-512_R255MAP_RO_ of RFC 9380 (appendix B) with a domain of our own, and
-//! travel in the canonical encoding of RFC 9496. A holder's factor is twice its scalar: the library encodes doubled
-//! points in batches, with one inversion a batch. Every set passes through every factor, so all come out alike.
+//! Points are hashed as ristretto255_XMD:SHA-512_R255MAP_RO_ of RFC 9380 (appendix B) with our own domain separation
+//! tag, and travel in the canonical encoding of RFC 9496. A holder's factor is twice its scalar: the library encodes
+//! doubled points in batches, with one inversion per batch. Every set passes through every factor, so all come out
+//! alike.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Private alignment: which records do all holders have?
+//! Private alignment (private set intersection): which records do all holders have?
 //!
 //! Elliptic-curve Diffie-Hellman private set intersection over ristretto255. Every holder has a secret scalar; each
 //! holder's set of hashed ids passes through every holder's scalar, in a ring, sorted anew by each; one holder

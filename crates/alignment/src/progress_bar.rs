@@ -53,7 +53,7 @@ impl Bar {
             let rate = done.saturating_sub(first) as f64 / self.start.elapsed().as_secs_f64();
             let left = if rate > 0.0 { (total - done) as f64 / rate } else { f64::INFINITY };
             hashvfl_files::complain!(
-                "aligning: {done} of {total} points, {rate:.0} a second, {left:.0} s left"
+                "aligning: {done} of {total} points, {rate:.0} per second, {left:.0} s left"
             );
         }
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GradientEncoding {
-    /// Four bytes a value.
+    /// Four bytes per value.
     F32,
-    /// One byte a value and one f32 scale a row: `value = scale * byte`, `scale = max |row| / 127`.
+    /// One byte per value and one f32 scale per row: `value = scale * byte`, `scale = max |row| / 127`.
     Int8,
     /// Signs alone, one length for all of the batch; they travel as int8 does.
     Sign,
@@ -32,7 +32,7 @@ pub enum GradientError {
     Values {
         /// Records expected.
         rows: usize,
-        /// Bits a record expected.
+        /// Bits per record expected.
         bits: usize,
         /// Values expected.
         expected: usize,
@@ -67,7 +67,7 @@ pub enum Gradient {
     F32(Vec<f32>),
     /// Values quantised a row at a time.
     Int8 {
-        /// One scale a row.
+        /// One scale per row.
         scales: Vec<f32>,
         /// Row-major values.
         values: Vec<i8>,

@@ -1,5 +1,5 @@
-//! The heart of HashVFL, free of input and output: what a hash code is, what a run's parties agree on,
-//! which records a batch holds, what may be said on the wire and in which order.
+//! The core of HashVFL, without I/O: hash codes, the settings of a run, the plan of its records and batches, and the
+//! protocol: which messages may come, and in which order.
 //!
 //! Nothing here knows tokio, tonic, burn or a file. Peers' messages are checked here, by two state machines
 //! that tests drive without a network: [`protocol::party::PartySession`] and [`protocol::coordinator::PeerSession`].

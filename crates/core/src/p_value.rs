@@ -1,4 +1,4 @@
-//! p-values of a party's own detectors as it sends them: a few bits a record, rounded up.
+//! p-values of a party's own detectors as it sends them: a few bits per record, rounded up.
 //!
 //! Value v of a grid stands for a p-value of 2^-(v step). Rounding up keeps what a p-value promises: a record that is
 //! exchangeable with the calibration records has a p-value of a or less with probability a at most. A flag is the grid
@@ -20,7 +20,7 @@ pub struct Grid {
     "p-values of {bits} bits in steps of 2^-{step}: bits must be 1 to {MAX_P_VALUE_BITS}, the step 1 to {MAX_P_VALUE_STEP}"
 )]
 pub struct GridError {
-    /// Bits a record.
+    /// Bits per record.
     pub bits: u32,
     /// The step's exponent.
     pub step: u32,
@@ -46,7 +46,7 @@ impl Grid {
         Self::new(1, step).ok()
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(self) -> usize {
         usize::from(self.bits)
     }

@@ -28,7 +28,7 @@ pub use encoding::error::PreprocessError;
 pub use encoding::fit::ONE_HOT_MOST;
 pub use encoding::preprocess::Preprocessor;
 pub use encoding::ranges::Ranges;
-pub use encoding::row_encoder::Noted;
+pub use encoding::row_encoder::EncodingNotes;
 pub use encoding::scale::Preprocessing;
 pub use encoding::treatment::{ColumnRules, ColumnType, Faulty, Fill, Missing, Treatment, Types, Unseen};
 pub use encoding::{Embedded, Encoding};

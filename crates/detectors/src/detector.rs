@@ -53,7 +53,7 @@ pub trait Detector: Serialize + DeserializeOwned {
     /// The normal rows that it learns from.
     type Normal<'a>;
     /// The rows that it scores.
-    type Rows<'a>;
+    type Observations<'a>;
     /// Its name in settings and reports, in kebab-case.
     const NAME: &'static str;
     /// What it needs.
@@ -69,7 +69,7 @@ pub trait Detector: Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// If the rows have other sizes than the rows of the fit.
-    fn score(&self, rows: &Self::Rows<'_>) -> Result<Vec<f64>, DetectorError>;
+    fn score(&self, rows: &Self::Observations<'_>) -> Result<Vec<f64>, DetectorError>;
 
     /// Checks fields that were read from a file, so that [`Self::score`] cannot panic on them.
     ///
@@ -83,9 +83,9 @@ pub trait DetectorKind: Copy + 'static {
     /// The normal rows that they learn from.
     type Normal<'a>;
     /// The rows that they score.
-    type Rows<'a>;
+    type Observations<'a>;
     /// Any of them, fitted.
-    type Fitted: for<'a> Score<Self::Rows<'a>>;
+    type Fitted: for<'a> Score<Self::Observations<'a>>;
     /// All of them.
     const ALL: &'static [Self];
     /// The detectors that are combined where settings name none.

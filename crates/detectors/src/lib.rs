@@ -1,4 +1,4 @@
-//! Which answers rest on an input that should not be trusted: a row joined wrongly, a broken sensor, an attack.
+//! Detectors of abnormal (out-of-distribution) inputs: a row joined wrongly, a broken sensor, an attack.
 //!
 //! ```text
 //! at the coordinator, on codes                       at a party, before hashing

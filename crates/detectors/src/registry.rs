@@ -11,7 +11,7 @@ macro_rules! registry {
         $(#[$fitted_doc:meta])*
         fitted $Fitted:ident,
         normal $Normal:ident,
-        rows $Rows:ident,
+        rows $Observations:ident,
         default $default:expr,
         combination $combination:expr,
         detectors {
@@ -39,7 +39,7 @@ macro_rules! registry {
 
         impl $crate::detector::DetectorKind for $Kind {
             type Normal<'a> = $Normal<'a>;
-            type Rows<'a> = $Rows<'a>;
+            type Observations<'a> = $Observations<'a>;
             type Fitted = $Fitted;
             const ALL: &'static [Self] = &[$(Self::$Detector,)+];
             const DEFAULT: &'static [Self] = $default;
@@ -85,8 +85,8 @@ macro_rules! registry {
             }
         }
 
-        impl $crate::detector::Score<$Rows<'_>> for $Fitted {
-            fn score(&self, rows: &$Rows<'_>) -> Result<Vec<f64>, $crate::error::DetectorError> {
+        impl $crate::detector::Score<$Observations<'_>> for $Fitted {
+            fn score(&self, rows: &$Observations<'_>) -> Result<Vec<f64>, $crate::error::DetectorError> {
                 match self {
                     $(Self::$Detector(detector) => $crate::detector::Detector::score(detector, rows),)+
                 }

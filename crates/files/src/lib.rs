@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and that their owner alone can read; and lines for a person (`say!`).
+//! Files that are written atomically and that their owner alone can read; and lines for a person (`say!`).
 //!
 //! On Linux a file has no name before it is whole, so that even a process that is killed leaves nothing behind. On file
 //! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it

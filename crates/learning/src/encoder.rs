@@ -123,7 +123,7 @@ impl Encoder {
         &self.config
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(&self) -> usize {
         self.bits
     }
@@ -157,7 +157,7 @@ impl Encoder {
     }
 
     /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise was drawn. It stays with
-    /// the party, for its watch.
+    /// the party, for its gradient monitor.
     ///
     /// # Panics
     /// If no batch is waiting.
@@ -275,7 +275,7 @@ impl Encoder {
     }
 
     /// Digest of everything that decides which codes come out while it learns, beside its choices: what
-    /// [`Self::snapshot`] holds, its seed, and whether a watch is expected.
+    /// [`Self::snapshot`] holds, its seed, and whether a gradient monitor asks for expected codes.
     pub fn state_digest(&self) -> Digest {
         let snapshot = self.snapshot();
         let arrays = snapshot.digest(&[""]);

@@ -1,7 +1,7 @@
 //! The hash layer: an embedding to a code, and a code's gradient back to the embedding.
 //!
 //! Forward, in training: `v = BatchNorm(u)` without learned shift or scale (bit balance; HashVFL, section on
-//! bit balance), minus a threshold a bit, plus noise, then the sign. Forward, otherwise: the same with fixed
+//! bit balance), minus one threshold per bit, plus noise, then the sign. Forward, otherwise: the same with fixed
 //! statistics and no noise. The thresholds are medians over training records, so that each bit is +1 for half
 //! of them even where `v` is skewed. Backward: the sign counts as the identity (straight-through, Bengio et al.
 //! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
@@ -26,7 +26,7 @@ pub enum Surrogate {
     Bell,
 }
 
-/// The `[hash]` table of a party. The defaults are the recipe of `docs/research/accuracy.md`.
+/// The `[encoder.hash]` table of a party. The defaults are the recipe of `docs/research/accuracy.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashConfig {
@@ -85,7 +85,7 @@ fn expected_sign(v: f32, noise: f32) -> f32 {
 /// Added to variances.
 pub const EPSILON: f32 = 1e-5;
 
-/// What turns an embedding into a code outside training: one value a bit of each.
+/// What turns an embedding into a code outside training: one value per bit of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
     /// Means over training records.
@@ -164,7 +164,7 @@ impl Statistics {
 struct Normalised {
     /// [rows, bits], row-major.
     values: Vec<f32>,
-    /// Reciprocal standard deviations, one a bit.
+    /// Reciprocal standard deviations, one per bit.
     scale: Vec<f32>,
 }
 

@@ -77,7 +77,7 @@ pub struct Account {
 impl Account {
     /// Bytes of an account in a store.
     pub const BYTES: usize = 96;
-    /// Bytes of an account in a store of before.
+    /// Bytes of an account in a store of an earlier version.
     pub const OLD_BYTES: usize = 64;
 
     /// Adds so many releases.
@@ -177,7 +177,7 @@ impl Account {
         Self { learned_from, old_draw, content: ContentKey(part(bytes, 64)), ..old }
     }
 
-    /// From what a store of before kept: whatever noise it counts was drawn the old way.
+    /// From what a store of an earlier version kept: whatever noise it counts was drawn the old way.
     pub fn from_old_bytes(bytes: &[u8; Self::OLD_BYTES]) -> Self {
         let epsilon = Epsilon::from_units(u64::from_le_bytes(part(bytes, 16)));
         Self {

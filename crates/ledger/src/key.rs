@@ -16,7 +16,7 @@ impl RecordKey {
         Self::of_spelling(salt, id.as_str())
     }
 
-    /// The key under which ledgers of before kept an id that was spelt so.
+    /// The key under which ledgers of earlier versions kept an id that was spelt so.
     pub(crate) fn of_spelling(salt: &Salt, id: &str) -> Self {
         Self(short(&Digest::of_parts([b"hashvfl.v1 ledger".as_slice(), salt, id.as_bytes()])))
     }

@@ -70,7 +70,7 @@ impl Entry {
 
 impl<S: Store> Ledger<S> {
     /// Opens the accounts of a table's records. `columns` are digests of what the table holds of each, in row order, or
-    /// none. What a ledger of before kept under an id's spelling in this table is folded into its account, durably.
+    /// none. What an earlier version kept under an id's spelling in this table is folded into its account, durably.
     pub fn open(store: S, ids: TableIds, columns: &[Digest], terms: Terms) -> Result<Self, StoreError> {
         let salt = store.salt();
         let keys: Vec<RecordKey> = ids.canonical().map(|id| RecordKey::of(&salt, &id)).collect();
@@ -100,7 +100,7 @@ impl<S: Store> Ledger<S> {
         Ok(ledger)
     }
 
-    /// Folds accounts of before into those at their places, and takes them out.
+    /// Folds accounts of earlier versions into those at their places, and takes them out.
     fn fold(&mut self, folded: BTreeMap<RecordKey, (u32, Account)>) -> Result<(), StoreError> {
         if folded.is_empty() {
             return Ok(());
@@ -458,7 +458,7 @@ impl<S: Store> Ledger<S> {
     }
 }
 
-/// The keys under which a ledger of before kept the ids of a table that are not written canonically, with the places of
+/// The keys under which an earlier version kept the ids of a table that are not written canonically, with the places of
 /// their accounts.
 fn respelt(salt: &Salt, ids: TableIds, keys: &[RecordKey], places: &[u32]) -> HashMap<RecordKey, u32> {
     let spelt = ids.ids.iter().map(|id| RecordKey::of_spelling(salt, id));

@@ -1,4 +1,4 @@
-//! The ledger of what left this side about every record, and the policy that bounds it.
+//! The ledger of what left this side about every record, and the policy that limits it.
 //!
 //! ```text
 //!             before anything is computed                  before anything is sent

@@ -137,7 +137,7 @@ pub struct Refusal {
 }
 
 /// What accounts without a finite epsilon have been through.
-const NO_EPSILON: &str = "they have no finite epsilon: they left without noise or with flips of before, or bottom models \
+const NO_EPSILON: &str = "they have no finite epsilon: they left without noise or with an earlier version's flips, or bottom models \
                           are fitted on them";
 
 impl Policy {

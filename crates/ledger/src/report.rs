@@ -154,7 +154,7 @@ pub fn export(accounts: &impl Accounts, ids: Option<TableIds>, out: &mut impl Wr
     let Some(ids) = ids else {
         return visit(accounts, &mut |key, account| line(out, &key.to_hex(), &account));
     };
-    // Each account under the first of its spellings, with what a ledger of before kept under the others.
+    // Each account under the first of its spellings, with what an earlier version kept under the others.
     let mut of_key = HashMap::new();
     let mut records: Vec<(&String, Option<Account>)> = Vec::new();
     for (spelt, id) in ids.ids.iter().zip(ids.canonical()) {

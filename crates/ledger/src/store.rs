@@ -82,8 +82,8 @@ pub trait Store: Accounts {
     fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError>;
 }
 
-/// The account of the record `id`, which a table may spell as `spelt`: both, where a ledger of before has one of its own
-/// under that spelling.
+/// The account of the record `id`, which a table may spell as `spelt`: both, where an earlier version made one of its
+/// own under that spelling.
 pub fn find(accounts: &impl Accounts, id: &CanonicalId, spelt: &str) -> Result<Option<Account>, StoreError> {
     let salt = accounts.salt();
     let keys = [RecordKey::of(&salt, id), RecordKey::of_spelling(&salt, spelt)];

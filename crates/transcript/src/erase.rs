@@ -15,7 +15,7 @@ use crate::{Transcript, TranscriptError};
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
-    /// Rows: one a record, party and step.
+    /// Rows: one per record, party and step.
     pub rows: usize,
     /// The head of the chain of what is left.
     pub head: Digest,

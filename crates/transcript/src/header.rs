@@ -33,7 +33,7 @@ pub struct Header {
     pub recorder: String,
     /// The parties, in the order of their codes.
     pub parties: Vec<PartyName>,
-    /// Values a party and record.
+    /// Values per party and record.
     pub bits: usize,
     /// What left the parties.
     pub cut: SentValues,
@@ -42,7 +42,7 @@ pub struct Header {
     /// Their SHA-256.
     pub settings_sha256: String,
     /// Of the record ids in the order of their rows ([`hashvfl_core::records::run_records::digest_of_run`]). Absent in
-    /// transcripts of before: whose rows theirs are cannot be told.
+    /// transcripts of earlier versions, of which nobody can say which records their rows are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_sha256: Option<String>,
     /// What the party's preprocessing was, where a party recorded.

@@ -1,6 +1,6 @@
 //! Transcripts: what one side of a run saw of each record, step by step, for attacks and audits.
 //!
-//! A Parquet file of one row a record, party and step: `step`, `kind` (`batch`, `gradient`, or the part that was
+//! A Parquet file of one row per record, party and step: `step`, `kind` (`batch`, `gradient`, or the part that was
 //! encoded), `epoch` (from 0; -1 outside training), `record` (the row number), `party`, `encoding` (`bits`: a code,
 //! least significant bit first; `f32`: little-endian floats), `value`, and `chain`. The chain of a step is the
 //! SHA-256 over the chain of the step before and everything that the step holds; the first goes over the header,

@@ -13,7 +13,7 @@ use hashvfl_files::{say, write_whole};
 use tracing::warn;
 
 use crate::config::PartyConfig;
-use crate::noise::Asked;
+use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state;
@@ -45,7 +45,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let mut table = CodeTable::new(records.count(), config.run.bits);
     for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
         let place = Place::File { run: &config.run_id, part, chunk };
-        let asked = Asked { place, rows: &numbers(&places.of(rows)) };
+        let asked = AskedRecords { place, rows: &numbers(&places.of(rows)) };
         let of_run: Vec<u32> = rows.iter().map(|row| row.number()).collect();
         table.put(&of_run, &releases.answer(&prepared, &asked, None)?.codes);
     }

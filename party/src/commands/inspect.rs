@@ -19,7 +19,7 @@ const NAME_WIDTH: usize = 24;
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The party's config file: its table, as training has it.
+    /// The party's config file: shows its table as training reads it.
     #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     config: Option<std::path::PathBuf>,
     /// A CSV table without a config: types are inferred from all records.
@@ -185,7 +185,7 @@ fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// A bar a number, the largest of full height; nothing where there is none.
+/// One bar per number, the largest of full height; nothing where there is none.
 fn bars(histogram: &[u64]) -> String {
     let most = histogram.iter().copied().max().unwrap_or(0).max(1);
     let bar = |count: &u64| match *count {

@@ -15,36 +15,36 @@ use crate::config::PartyConfig;
 /// What to do with a ledger.
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
-    /// Totals over all records, beside what the policy allows.
+    /// Show totals over all records, and what the policy allows.
     Show {
-        /// The ledger; no run may have it open.
+        /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
         /// The policy to compare with.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
     },
-    /// Every record's account as a line of CSV, under a hash of its id.
+    /// Write every record's account as a line of CSV, under a hash of its id.
     Export {
-        /// The ledger; no run may have it open.
+        /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// A party's config: its table's records alone, and by id.
+        /// A party's config file: only the records of its table, under their ids.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// What the numbers mean; with --id, one record's account in words.
+    /// Explain what the numbers mean; with --id, show one record's account in words.
     Explain {
-        /// The ledger; no run may have it open.
+        /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
         /// The policy to compare with.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
-        /// The record's id, in any spelling; once for each of its columns.
+        /// The record's id, in any spelling. Repeat it for each column of an id of several columns.
         #[arg(long)]
         id: Vec<String>,
     },

@@ -1,4 +1,4 @@
-//! While predictions are served, records are judged.
+//! While predictions are served, the party's detectors give records p-values.
 
 use std::path::Path;
 

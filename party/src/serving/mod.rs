@@ -25,7 +25,7 @@ use crate::answer::Answer;
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
-use crate::noise::Asked;
+use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
@@ -240,7 +240,7 @@ impl Server<'_> {
         for rows in rows.chunks(CODES_ROWS) {
             self.answered += 1;
             let place = Place::Serving { process: &self.process, draw: self.answered };
-            let asked = Asked { place, rows };
+            let asked = AskedRecords { place, rows };
             let Answer { codes, p_values } =
                 self.releases.answer(&self.prepared, &asked, self.scorer.as_ref())?;
             let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();

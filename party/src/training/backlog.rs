@@ -15,13 +15,13 @@ pub struct Backlog {
     /// A gradient that the encoder has learned from.
     gradient: Option<Gradient>,
     /// Codes that were made after that.
-    codes: Option<Made>,
+    codes: Option<OutgoingCodes>,
     /// Both, once counted.
     counted: (Option<Gradient>, Option<Option<Sent>>),
 }
 
 /// Codes on their way.
-pub struct Made {
+pub struct OutgoingCodes {
     /// Of these rows.
     pub rows: Vec<u32>,
     /// As they are sent.
@@ -39,7 +39,7 @@ impl Backlog {
     }
 
     /// Codes are about to leave. Those of a training batch will be answered by a gradient.
-    pub fn sending(&mut self, made: Made) {
+    pub fn sending(&mut self, made: OutgoingCodes) {
         self.codes = Some(made);
     }
 
@@ -51,7 +51,7 @@ impl Backlog {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);
         }
-        if let Some(Made { rows, codes, draws, batch }) = self.codes.take() {
+        if let Some(OutgoingCodes { rows, codes, draws, batch }) = self.codes.take() {
             releases.release(&rows, &codes, draws.as_deref())?;
             self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
         }

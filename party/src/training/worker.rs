@@ -17,12 +17,12 @@ use tracing::{debug, info, warn};
 use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
-use crate::noise::Asked;
+use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::training::backlog::{Backlog, Made};
+use crate::training::backlog::{Backlog, OutgoingCodes};
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
 
@@ -244,7 +244,7 @@ impl<'a> Worker<'a> {
     fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Answer> {
         let columns = self.prepared.draw(chunk)?;
         let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
-        let asked = Asked { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
+        let asked = AskedRecords { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
         self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         Ok(Answer::Codes(self.pack(&values)?.into_bytes()))
     }
@@ -261,7 +261,7 @@ impl<'a> Worker<'a> {
     /// Codes of records, charged before this returns.
     fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
         let EncodeWork { selection, ref rows, part, learn, .. } = *work;
-        let asked = Asked { place: Place::Run { run: self.run, rows: selection }, rows };
+        let asked = AskedRecords { place: Place::Run { run: self.run, rows: selection }, rows };
         if self.releases.keeps_answers() {
             let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
             self.note(work, &codes)?;
@@ -284,7 +284,7 @@ impl<'a> Worker<'a> {
         let bytes = codes.as_bytes().to_vec();
         let looks = self.guard.looks_at_next();
         let batch = learn.then(|| looks.then(|| self.expected_codes()));
-        self.backlog.sending(Made { rows: rows.clone(), codes, draws, batch });
+        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch });
         // What is reserved cannot be refused any more.
         if !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;

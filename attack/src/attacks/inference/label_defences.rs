@@ -1,4 +1,4 @@
-//! Label inference under each label-side defence: the run repeated with other gradients, and what they still tell.
+//! Label inference under each label-side defence: the run repeated with other gradients, and what they still give away.
 
 use anyhow::bail;
 use hashvfl_core::{GradientEncoding, RunSettings};

@@ -28,7 +28,7 @@ pub const SHOTS: usize = 4;
 /// Clusters for each class.
 const CLUSTERS: usize = 2;
 
-/// What a party, or several that pool what they got, see of a run.
+/// What a party sees of a run, or several parties that pool what they see.
 #[derive(Clone)]
 pub struct PartyView<'a> {
     /// What crossed the cut, gradients among it.
@@ -299,7 +299,7 @@ impl<'a> Insider<'a> {
     }
 }
 
-/// What labels of so many classes are scored by.
+/// What labels are scored by, given their number of classes.
 pub fn metric(classes: usize) -> Metric {
     if classes == 2 { Metric::Auc } else { Metric::Accuracy }
 }

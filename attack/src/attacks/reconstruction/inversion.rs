@@ -35,16 +35,16 @@ pub const STEPS: u32 = 250;
 /// Its rate, in standard deviations of a column.
 const RATE: f32 = 0.05;
 
-/// What columns go through before they are seen.
+/// The model between the columns and what was seen.
 #[derive(Clone, Copy)]
-pub enum Through<'a> {
+pub enum AttackedModel<'a> {
     /// The whole encoder.
     Encoder(&'a Encoder),
     /// So many of its first blocks, which it has.
     Blocks(&'a Encoder, usize),
 }
 
-impl Through<'_> {
+impl AttackedModel<'_> {
     fn pull(self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         match self {
             Self::Encoder(encoder) => encoder.pull(columns, of),
@@ -57,7 +57,7 @@ impl Through<'_> {
 /// A search for columns.
 pub struct Inversion<'a> {
     /// What gave what was seen.
-    pub through: Through<'a>,
+    pub through: AttackedModel<'a>,
     /// Channels, height and width, where columns are an image.
     pub image: Option<[usize; 3]>,
     /// Standard deviations of columns around the start; 0 for a constant one.
@@ -171,7 +171,7 @@ mod tests {
         assert!(encoder.features(images.clone(), rows, 2).is_none());
         let (mean, deviation) = (vec![0.5; rows * columns], vec![0.29; columns]);
         let search = Inversion {
-            through: Through::Blocks(&encoder, 1),
+            through: AttackedModel::Blocks(&encoder, 1),
             image: None,
             deviation: &deviation,
             matching: Matching::Value,

@@ -6,7 +6,7 @@ use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::fora::Alignment;
-use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
+use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
 use crate::attacks::reconstruction::regression::{ConvolutionalRegression, Maps};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -138,7 +138,7 @@ impl<'a> Block<'a> {
         let power = squares / self.known.len().max(1) as f64;
         let search = |prior: f32, seen: &[f32], rows: usize| {
             let inversion = Inversion {
-                through: Through::Blocks(self.encoder, self.number),
+                through: AttackedModel::Blocks(self.encoder, self.number),
                 image: context.image,
                 deviation: &deviation,
                 matching: Matching::Value,
@@ -164,7 +164,7 @@ struct Substitute<'a> {
 }
 
 impl Substitute<'_> {
-    /// `front` after so many updates towards features `seen` of `targets` images.
+    /// `front` after `updates` updates towards features `seen` of `targets` images.
     fn learn(&self, mut front: Front, seen: &[f32], targets: usize, updates: u64) -> Front {
         let width = seen.len() / targets.max(1);
         let places: Vec<u32> = (0..targets as u32).collect();

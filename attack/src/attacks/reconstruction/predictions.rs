@@ -84,7 +84,7 @@ pub fn probabilities(outputs: &[f32], classes: usize) -> Vec<f32> {
     outputs.chunks_exact(classes).flat_map(row).collect()
 }
 
-/// The outcome of a try at columns from predictions of so many numbers.
+/// The outcome of a try at columns from predictions of `numbers` numbers per record.
 pub fn scored(context: &AttackContext, attempt: Attempt, guess: Vec<f32>, numbers: usize) -> AttackOutcome {
     let mut attacked = context.scored(attempt, guess);
     attacked.result.defence = attacked.result.defence.predictions();

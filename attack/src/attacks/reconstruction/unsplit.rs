@@ -6,7 +6,7 @@ use hashvfl_learning::Encoder;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::batches::Batches;
-use crate::attacks::reconstruction::inversion::{Inversion, Matching, Through};
+use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching};
 use crate::attacks::reconstruction::substitute::{BATCH, untrained};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -67,7 +67,7 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Att
         }
         clone.calibrate(&places, &|places| take(&columns, places, width));
         let search = Inversion {
-            through: Through::Encoder(&clone),
+            through: AttackedModel::Encoder(&clone),
             image: context.image,
             deviation: &deviation,
             matching,

@@ -3,7 +3,7 @@
 use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::inversion::{Inversion, Matching, STEPS, Through};
+use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
 use crate::attacks::reconstruction::regression::{Regression, column_means};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -86,7 +86,7 @@ impl AttackContext<'_> {
         let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
         let Starts { of_tried, of_targets, deviation } = self.starts(start, rest, tried)?;
         let search = |prior: f32| Inversion {
-            through: Through::Encoder(encoder),
+            through: AttackedModel::Encoder(encoder),
             image: self.image,
             deviation: &deviation,
             matching,

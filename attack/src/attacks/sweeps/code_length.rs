@@ -54,7 +54,7 @@ impl Attack for OverCodeLengths {
     }
 }
 
-/// Repeats the run with codes of so many bits; skill from one code, from what is known to the strongest adversary, and
+/// Repeats the run with codes of `bits` bits: skill from one code, from what the strongest adversary knows, and
 /// from the codes of all epochs.
 fn at(evaluation: &mut PrivacyEvaluation, bits: usize, strongest: &[Fact]) -> anyhow::Result<[Estimate; 3]> {
     let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);

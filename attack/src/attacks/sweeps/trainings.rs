@@ -11,8 +11,8 @@ use crate::evidence::knowledge::{Fact, known};
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
 
-/// Trains the run and its float baseline again, as often as the config says, and attacks each: one code with nothing else
-/// known, and with what the strongest adversary knows.
+/// Trains the run and its float baseline again, as many times as the config says, and attacks each: one code with
+/// nothing else known, and with what the strongest adversary knows.
 pub struct OtherTrainings;
 
 impl Attack for OtherTrainings {

@@ -22,7 +22,7 @@ pub fn figure(report: &Report) -> Markup {
 fn group(answer: &Answer) -> Markup {
     let Answer { metric, reached, baseline, floats, .. } = answer;
     html! {
-        p { (answer.best.victim) ", from " (answer.seen()) ": " (what(*metric)) (metric.unit()) }
+        p { (answer.about()) ": " (what(*metric)) (metric.unit()) }
         @if let Some((_, base)) = baseline {
             (bar("without", &format!("without {}", answer.without()), *metric, *base))
         }

@@ -104,7 +104,7 @@ fn main() -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make {}", arguments.out.display()))?;
-    let title = format!("{:?}, {} bits a party", arguments.dataset, arguments.bits);
+    let title = format!("{:?}, {} bits per party", arguments.dataset, arguments.bits);
     let caveat = "Detectors were fitted and combined on normal rows alone. Small figures are 95 % bootstrap intervals.";
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let mut sections: Vec<(&str, String)> =

@@ -45,7 +45,7 @@ pub enum Benchmark {
     Vehicle,
     /// Left and right halves of digits, accuracy.
     Mnist {
-        /// Bits a party and record.
+        /// Bits per party and record.
         #[arg(long, default_value_t = 16)]
         bits: usize,
     },

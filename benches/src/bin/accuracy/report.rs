@@ -1,4 +1,4 @@
-//! Figures for a person: a line a run, and tables over runs.
+//! Figures for a person: one line per run, and tables over runs.
 
 use hashvfl_files::say;
 use hashvfl_learning::encoder::CutLayer;

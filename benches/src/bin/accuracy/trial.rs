@@ -32,7 +32,7 @@ pub struct Trial<'a> {
     pub recipe: &'a Recipe,
     /// What leaves a party.
     pub cut: CutLayer,
-    /// Bits a party and record.
+    /// Bits per party and record.
     pub bits: usize,
     /// The training seed: validation records, batches, first weights, noise.
     pub seed: u64,

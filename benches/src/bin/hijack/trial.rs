@@ -65,7 +65,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a run.
+    /// Counts per run.
     pub fn add(&mut self, alarm: Option<u32>) {
         self.runs += 1;
         self.steps.extend(alarm);

@@ -24,7 +24,7 @@ use hashvfl_testbed::processes::{self, Configs, Serving, megabytes};
 
 use crate::table::{PARTIES, Tables};
 
-/// Measures prediction: records a second for a file, and the time of a single record.
+/// Measures prediction: records per second for a file, and the time of a single record.
 #[derive(Debug, Parser)]
 #[command(name = "predict", version)]
 struct Arguments {

@@ -39,8 +39,8 @@ struct Arguments {
     /// Other code lengths at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "4,64")]
     lengths: Vec<usize>,
-    /// Epsilons a bit of randomised response at which the run is repeated in this process; a draw of a code costs as many
-    /// times as much as it has bits.
+    /// Epsilons per bit of randomised response at which the run is repeated in this process; a draw of a code costs as
+    /// many times as much as it has bits.
     #[arg(long, value_delimiter = ',', default_value = "0.5,1,2,4")]
     epsilons: Vec<f64>,
     /// Noise on gradients with which the run is repeated, as multiples of the longest gradient.

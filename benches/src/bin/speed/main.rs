@@ -148,7 +148,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Samples a second, without the first epoch.
+/// Samples per second, without the first epoch.
 fn speed(epochs: &[EpochReport], arguments: &Arguments) -> f64 {
     let seconds: f64 = epochs.iter().skip(1).map(|report| report.train_seconds).sum();
     (arguments.records * (epochs.len() - 1)) as f64 / seconds

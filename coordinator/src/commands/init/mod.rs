@@ -94,7 +94,7 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
          with --id which one is the id's"
     );
     let Some(label) = survey.columns.iter().find(|column| column.name == *name) else {
-        bail!("{table} has no column {name:?} beside its id: name the label's column with --label");
+        bail!("{table} has no column {name:?} besides its id: name the label's column with --label");
     };
     match arguments.task {
         Some(task) => Ok(task),

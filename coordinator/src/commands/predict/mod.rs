@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use batch::Batch;
 use output::Output;
 
-/// Requests that are on their way at the same time.
+/// Requests that are sent before the first of them is answered.
 const OPEN_REQUESTS: usize = 2;
 
 /// What to predict, and where.
@@ -38,23 +38,23 @@ pub struct Arguments {
     /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The column of record ids; several columns that are an id together: once each, in the order of the served ids.
+    /// The column of record ids. Repeat it for an id of several columns, in the order of the served ids.
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: Vec<String>,
-    /// The file of predictions to write, of one of these kinds; it must not exist.
+    /// The file of predictions to write: Parquet if its name ends in .parquet, otherwise CSV. It must not exist.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Longest wait for the coordinator to be there, and for each of its answers, in seconds.
+    /// Longest wait for the connection to the coordinator, and for each of its answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
-    /// Record ids of a request, at most; without it as many as the coordinator takes.
+    /// The most record ids in one request. Default: as many as the coordinator accepts.
     #[arg(long, value_name = "COUNT")]
     request_ids: Option<usize>,
     /// Send a request only when the one before is answered, and write how long each took to this file: CSV, with the
     /// coordinator's own stages, all in microseconds.
     #[arg(long, value_name = "FILE")]
     timings: Option<PathBuf>,
-    /// Take it for no failure that records have no prediction: the file says why of each.
+    /// Exit with 0 even if records have no prediction; the file says why for each.
     #[arg(long)]
     allow_missing: bool,
 }
@@ -123,7 +123,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         say!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
     }
     if drifted {
-        say!("inputs have drifted: p-values and flags do not hold any more");
+        say!("inputs have drifted: p-values and flags are no longer valid");
     }
     tell(arguments, lines, &outcomes, &reasons)
 }

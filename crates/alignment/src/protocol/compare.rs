@@ -9,7 +9,7 @@ use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Whole};
 use crate::storage::folder::Folder;
 
-/// Bytes of a final tag: the first of a point's encoding. Among 2^32 records a side, two that differ have the same
+/// Bytes of a final tag: the first of a point's encoding. Among 2^32 records per side, two that differ have the same
 /// tag with probability below 2^-62.
 pub const TAG_BYTES: usize = 16;
 

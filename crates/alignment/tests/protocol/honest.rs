@@ -86,7 +86,7 @@ fn a_folder_belongs_to_one_alignment_and_one_process() {
     assert!(matches!(Folder::open(&fixture.path("x"), &others), Err(AlignmentError::OtherAlignment(_))));
 }
 
-/// A relay sees frames under Noise: no point, tag or id, each with at most 33 bytes a point and 17 a tag.
+/// A relay sees frames under Noise: no point, tag or id, each with at most 33 bytes per point and 17 per tag.
 #[test]
 fn a_relay_sees_sizes_and_times_alone() {
     let fixture = Fixture::new(&[ids(0, 8_000, 1), ids(4_000, 12_000, 2)]);

@@ -9,9 +9,9 @@ use crate::config::migrate::{MigrateError, migrate_file};
 /// What `party config`, `coordinator config` and `attack config` do.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Write a config file of before anew, with today's words for its keys; comments and layout stay.
+    /// Rewrite a config file of an earlier version with the current names of keys; comments and layout stay.
     Migrate {
-        /// The config file of before; it stays as it is.
+        /// The config file of an earlier version; it stays as it is.
         #[arg(value_name = "OLD")]
         old: PathBuf,
         /// The file to write; it must not exist.

@@ -1,4 +1,5 @@
-//! Rewriting a config file: words of before become those of today, and all else stays as it was typed.
+//! Rewriting a config file of an earlier version: renamed keys and values get their current names, and all else stays
+//! as it was typed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub enum MigrateError {
         reason: io::Error,
     },
     /// It is no TOML.
-    #[error("the config is no TOML: {0}")]
+    #[error("the config is not valid TOML: {0}")]
     Toml(String),
     /// Both names of one key are there.
     #[error("the config has both the old and the new name of a key: {0}; remove one of them")]

@@ -1,4 +1,4 @@
-//! Finding the words of before in a config file.
+//! Finding renamed keys and values in a config file.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::words::{new_key, new_value};
 
-/// A word of before, where a config file uses it.
+/// A renamed key or value, where a config file uses its earlier name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{old} is now {new}: `config migrate OLD NEW` rewrites a file")]
-pub struct OldWord {
+pub struct OutdatedName {
     /// The path of the key, or of the list with the value beside it.
     old: String,
     /// The same with the new name.
@@ -21,25 +21,25 @@ pub struct OldWord {
     pub(crate) replacement: String,
 }
 
-/// Refuses a config file that uses a word of before. A text that is no TOML is left to whoever parses it.
+/// Refuses a config file that uses an earlier name. A text that is not TOML is left to whoever parses it.
 ///
 /// # Errors
 /// The first such word, with its new name.
-pub fn check_words(text: &str) -> Result<(), OldWord> {
+pub fn check_words(text: &str) -> Result<(), OutdatedName> {
     match DeTable::parse(text).ok().and_then(|root| first_in_table("", root.get_ref())) {
         Some(old) => Err(old),
         None => Ok(()),
     }
 }
 
-/// The first word of before in a table at `path`, or in what it holds.
-pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<OldWord> {
+/// The first earlier name in a table at `path`, or in what it holds.
+pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<OutdatedName> {
     for (key, value) in table {
         let name = key.get_ref().as_ref();
         let inner = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
         if let Some(new) = new_key(path, name) {
             let renamed = if path.is_empty() { new.to_string() } else { format!("{path}.{new}") };
-            return Some(OldWord {
+            return Some(OutdatedName {
                 old: inner,
                 new: renamed,
                 place: key.span(),
@@ -58,10 +58,10 @@ pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<OldWord>
     None
 }
 
-fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<OldWord> {
+fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<OutdatedName> {
     let DeValue::String(word) = value.get_ref() else { return None };
     let new = new_value(list, word)?;
-    Some(OldWord {
+    Some(OutdatedName {
         old: format!("\"{word}\" in {list}"),
         new: format!("\"{new}\""),
         place: value.span(),

@@ -1,4 +1,4 @@
-//! Presets: recipes that a config file names by one word. A key of the file goes before the preset's.
+//! Presets: recipes that a config file names by one word. A key in the file overrides the preset's.
 
 use anyhow::{anyhow, bail};
 use toml::de::DeTable;

@@ -1,4 +1,4 @@
-//! Hash codes of a batch, packed at one bit a bit.
+//! Hash codes of a batch, packed: eight bits of a code per byte.
 
 use crate::limits::{MAX_BATCH_ROWS, MAX_BITS};
 
@@ -12,7 +12,7 @@ pub enum CodeError {
     Size {
         /// Records asked for.
         rows: usize,
-        /// Bits a record asked for.
+        /// Bits per record asked for.
         bits: usize,
     },
     /// The byte count does not match.
@@ -20,7 +20,7 @@ pub enum CodeError {
     Length {
         /// Records expected.
         rows: usize,
-        /// Bits a record expected.
+        /// Bits per record expected.
         bits: usize,
         /// Bytes expected.
         expected: usize,
@@ -85,7 +85,7 @@ impl PackedCodes {
         self.rows
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(&self) -> usize {
         self.bits
     }

@@ -7,8 +7,8 @@
 //!
 //! Flips come from a pseudo-random function of the party's secret key over a whole [`Request`]: the encoder as it was, the
 //! place, and ids and columns of all its records, in their order. So only a byte-identical repeat of a request gives the
-//! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and no two
-//! codes can be set off against each other.
+//! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and
+//! comparing two codes cancels no flip.
 
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
@@ -127,7 +127,7 @@ impl std::fmt::Debug for DrawName {
 }
 
 impl Response {
-    /// Flips with the probability that `epsilon` a bit asks for, above 0.
+    /// Flips with the probability that `epsilon` per bit asks for, above 0.
     pub fn new(key: [u8; KEY_BYTES], epsilon: f64) -> Self {
         let below = (Self::flip_probability(epsilon) * 2_f64.powi(32)).ceil() as u64;
         Self { key, below }
@@ -188,14 +188,14 @@ impl std::fmt::Debug for Response {
     }
 }
 
-/// What randomised response costs a record in a run under `settings`, in words: a bit, a draw, and over the run's life.
-/// `None` without it.
+/// What randomised response costs a record in a run under `settings`, in words: per bit, per draw, and over the run's
+/// life. `None` without it.
 pub fn cost_in_words(settings: &RunSettings) -> Option<String> {
     let bit = settings.randomised_response?;
     let draw = bit * settings.bits as f64;
     let trained = draw * f64::from(settings.epochs + u32::from(settings.refits()));
     Some(format!(
-        "epsilon {bit} a bit, {draw} a draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
+        "epsilon {bit} per bit, {draw} per draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
     ))
 }
 

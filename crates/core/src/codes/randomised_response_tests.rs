@@ -141,5 +141,8 @@ fn the_cost_is_told_a_bit_a_draw_and_over_a_run() {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 16, 16);
     assert_eq!(cost_in_words(&new), None);
     let said = cost_in_words(&RunSettings { randomised_response: Some(2.0), ..new }).unwrap();
-    assert!(said.contains("epsilon 2 a bit, 32 a draw") && said.contains("none (formal sum 512)"), "{said}");
+    assert!(
+        said.contains("epsilon 2 per bit, 32 per draw") && said.contains("none (formal sum 512)"),
+        "{said}"
+    );
 }

@@ -26,7 +26,7 @@ impl CodeTable {
         Self { records, bits, known: vec![false; records], bytes: vec![0; records * bits.div_ceil(8)] }
     }
 
-    /// Bits a record.
+    /// Bits per record.
     pub fn bits(&self) -> usize {
         self.bits
     }
@@ -101,7 +101,7 @@ impl CodeTable {
         signs
     }
 
-    /// The table as bytes: records, bits, one byte a record for known or not, then the codes.
+    /// The table as bytes: records, bits, one byte per record for known or not, then the codes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(16 + self.records + self.bytes.len());
         bytes.extend((self.records as u64).to_le_bytes());

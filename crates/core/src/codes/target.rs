@@ -1,4 +1,4 @@
-//! Target codes: one code a class, as far from each other as the number of bits allows.
+//! Target codes: one code per class, as far from each other as the number of bits allows.
 //!
 //! The paper draws them at random, and random codes collide when they are short (`docs/research/accuracy.md`). Here:
 //! rows of a Hadamard matrix (Sylvester) where they fit, else a seeded local search that enlarges the

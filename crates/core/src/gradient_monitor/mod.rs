@@ -8,14 +8,15 @@
 //! - **Predictable.** The gradient of a log loss carries `p - y`, the prediction less the label, and a top model that
 //!   learns makes its mean given the codes zero: were it not, the loss would still fall that way. So a party cannot
 //!   predict its gradients from its codes. A discriminator's gradient is a function of the code and nothing else. The
-//!   watch predicts each batch from the batches before it (codes and a constant, past batches fading) and takes the share
-//!   of squared gradient that this explains. Shares above a drift add up (CUSUM, Page 1954), and an alarm is raised when
-//!   the sum passes a bound.
+//!   monitor predicts each batch from the batches before it (codes and a constant, past batches fading) and takes the
+//!   share of squared gradient that this explains. Shares above a drift add up (CUSUM, Page 1954), and an alarm is
+//!   raised when the sum passes a bound.
 //!
-//!   A ridge regression alone would err where classes are easily told apart and the top model has not learned it yet: the
-//!   code then says the label, and an honest gradient follows the label. So it is corrected by an instrument (Angrist,
-//!   Imbens and Rubin 1996): noise before the sign, which the party draws itself, decides part of each code, and no label
-//!   knows of it. A discriminator's gradient follows from that part as from the rest, a label does not.
+//!   A ridge regression alone would err where classes are easily told apart and the top model has not learned it yet:
+//!   the code then says the label, and an honest gradient follows the label. So it is corrected by an instrumental
+//!   variable (Angrist, Imbens and Rubin 1996): noise before the sign, which the party draws itself, decides part of
+//!   each code, and no label knows of it. A discriminator's gradient follows from that part as from the rest, a label
+//!   does not.
 //! - **Featureless.** The gradient of few classes through one top model prefers some directions of the code space.
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
@@ -178,7 +179,7 @@ impl GradientMonitor {
         weights
     }
 
-    /// How much of a batch's squared gradient, of mean 1 a record, earlier batches predict; below zero where they
+    /// How much of a batch's squared gradient, of mean 1 per record, earlier batches predict; below zero where they
     /// mislead. With weights W it is `2 tr(W' C) - tr(W' A W)`, A and C the batch's sums of x x' and x g'.
     #[inline(always)]
     fn predicted(&self, batch: &Sums) -> f64 {

@@ -1,4 +1,4 @@
-//! What a watch adds up over batches, and how it fades.
+//! Sums over batches that the gradient monitor keeps, older batches with exponentially smaller weights.
 
 /// What is left of a batch's weight a step later, in the regression.
 const FADING: f64 = 0.9;
@@ -17,7 +17,7 @@ pub struct Sums {
     pub chance_cross: Vec<f64>,
     /// Of each square of c [predictors].
     pub chance: Vec<f64>,
-    /// Means a batch of g g' over the first bits [predictors, predictors], summed.
+    /// Means per batch of g g' over the first bits [predictors, predictors], summed.
     pub moments: Vec<f64>,
     /// Batches in `moments`, and squares of their weights over their records.
     pub weight: f64,

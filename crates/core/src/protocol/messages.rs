@@ -1,8 +1,8 @@
 //! Enums of messages, with the name of each kind.
 
-/// Declares an enum of messages and its `kind()`: the name that `docs/wire.md` has for each. That is the variant's own
-/// name, another one after `as`, or for a variant that wraps messages, after `of`, the name of the wrapped one (the
-/// variant's last field).
+/// Declares an enum of messages and its `kind()`: the name that `docs/reference/wire.md` has for each. That is the
+/// variant's own name, another one after `as`, or for a variant that wraps messages, after `of`, the name of the
+/// wrapped one (the variant's last field).
 macro_rules! messages {
     ($(#[$meta:meta])* pub enum $name:ident {
         $($(#[$doc:meta])* $variant:ident $({ $($field:tt)* })? $(( $($inside:tt)* ))? $(as $kind:literal)?

@@ -1,6 +1,6 @@
 //! Records that a run goes on without, because a party's policy allows no more releases of them.
 
-/// A set of rows of a table: one bit a row, the first row in the lowest bit of the first byte; no bytes where it is
+/// A set of rows of a table: one bit per row, the first row in the lowest bit of the first byte; no bytes where it is
 /// empty.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ExcludedRecords(Vec<u8>);

@@ -1,4 +1,5 @@
-//! That all holders hold the same records in the same order: one salted digest over the whole list of ids.
+//! The records of a run. This file: a check that all holders have the same records in the same order, by one salted
+//! digest over the whole list of ids.
 //!
 //! Never a digest per id: ids are guessable, and a list of their hashes is a list of the ids.
 

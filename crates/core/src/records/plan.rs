@@ -72,7 +72,7 @@ pub const SYNTHETIC_CHUNKS: u32 = 8;
 pub enum PlanError {
     /// A part that must have records has none.
     #[error(
-        "{records} records leave {found} for {part}; at least {least} are needed: use more records or other shares"
+        "{records} records leave {found} for {part}; at least {least} are needed: use more records or other fractions"
     )]
     TooFew {
         /// All records.

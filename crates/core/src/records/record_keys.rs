@@ -1,5 +1,5 @@
-//! Which record each row of a list was, kept when the list itself is gone: row numbers outlive the table that they
-//! counted, and a table that is exported again may come in another order.
+//! Which record each row of a list was, kept for when the table is gone or comes in another order: row numbers are
+//! stored longer than a table stays as it was.
 //!
 //! Ids are kept as keyed digests, under a salt that lies beside them: enough to find a record that is named, and no
 //! list of ids. Whoever has the file can still test a guessed id, so it is as private as the table's ids. Keys of

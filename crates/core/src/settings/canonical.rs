@@ -49,7 +49,7 @@ pub enum OtherSettings {
     /// They differ.
     #[error("it is of a run under other settings than those of the config: restore the config of that run")]
     Unlike,
-    /// They are the same, and its flips are those of before.
+    /// They are the same, and its flips are those of an earlier version.
     #[error("this run's flips were drawn from content alone, which bounds nothing: train it again")]
     DrawnFromContent,
 }

@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Parts of queries that run at once.
     #[arg(long, default_value_t = 2)]
     parts: u32,
-    /// Most memory of queries, in MiB; what goes beyond is put on disk where the engine can.
+    /// Most memory of queries, in MiB; beyond it the engine spills to disk where it can.
     #[arg(long, default_value_t = 1024)]
     memory_mib: usize,
     /// Folder for results and for what does not fit into memory, values in the clear; a folder of its own within it is

@@ -34,7 +34,7 @@ pub struct Arguments {
     /// The host name by which parties and executors know it; its certificate has to name it.
     #[arg(long)]
     host: String,
-    /// Seconds without a word from an executor after which it counts as gone.
+    /// Seconds without a heartbeat after which an executor counts as gone.
     #[arg(long, default_value_t = 60)]
     executor_timeout_s: u64,
     #[command(flatten)]

@@ -86,7 +86,7 @@ pub enum PreprocessError {
     },
     /// `clip` is set and nothing is standardised.
     #[error(
-        "clip is set but preprocessing is \"none\", expected \"standardize\": clip counts standard \
+        "clip is set but preprocessing is \"none\", expected \"standardize\" or \"quantile\": clip counts standard \
          deviations; remove one of the two"
     )]
     ClipWithoutScale,

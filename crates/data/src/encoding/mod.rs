@@ -27,7 +27,7 @@ use crate::encoding::error::PreprocessError;
 use crate::encoding::fit::Fit;
 use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs};
 use crate::encoding::ranges::Ranges;
-use crate::encoding::row_encoder::{Noted, RowEncoder};
+use crate::encoding::row_encoder::{EncodingNotes, RowEncoder};
 use crate::encoding::treatment::{ColumnRules, Treatment, Types};
 use crate::limits::MAX_COLUMNS;
 use crate::table::Table;
@@ -114,7 +114,7 @@ impl Encoding {
     /// When the table lacks a column that was fitted, has another or one of another type, or holds what no training
     /// row had and `treatment` does not accept it.
     pub fn encode(&self, table: Table, treatment: &Treatment) -> Result<Matrix, PreprocessError> {
-        self.encode_noting(table, treatment, &mut Noted::default())
+        self.encode_noting(table, treatment, &mut EncodingNotes::default())
     }
 
     /// The same, counting values that no training row had in `noted`.
@@ -122,7 +122,7 @@ impl Encoding {
         &self,
         table: Table,
         treatment: &Treatment,
-        noted: &mut Noted,
+        noted: &mut EncodingNotes,
     ) -> Result<Matrix, PreprocessError> {
         let Table { names, contents, mut matrix, .. } = table;
         let encoder = RowEncoder::new(&self.columns, &names, &contents, treatment)?;

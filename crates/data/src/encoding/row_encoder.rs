@@ -11,7 +11,7 @@ use crate::encoding::treatment::{Faulty, Treatment, Unseen};
 
 /// Counts values that no training row had.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Noted {
+pub struct EncodingNotes {
     /// Rows, ascending, that could not be encoded and are all zeros, if faults are marked.
     pub faulty: Vec<u32>,
     /// Values of other rows that no training row had. Such a category counts as none, such a missing number was filled in.
@@ -91,7 +91,7 @@ impl<'a> RowEncoder<'a> {
         number: usize,
         raw: &[f32],
         into: &mut Vec<f32>,
-        noted: &mut Noted,
+        noted: &mut EncodingNotes,
     ) -> Result<(), PreprocessError> {
         let start = into.len();
         match self.append(number, raw, into) {

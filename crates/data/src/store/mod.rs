@@ -9,7 +9,7 @@ use hashvfl_core::{Digest, TableRow};
 
 use crate::encoding::Encoding;
 use crate::encoding::error::PreprocessError;
-use crate::encoding::row_encoder::Noted;
+use crate::encoding::row_encoder::EncodingNotes;
 use crate::encoding::treatment::{Faulty, Treatment};
 use crate::error::TableError;
 use crate::ids::order::Order;
@@ -135,8 +135,8 @@ impl RecordStore {
         self,
         encoding: &Encoding,
         treatment: &Treatment,
-    ) -> Result<(Columns, Noted), PreprocessError> {
-        let mut noted = Noted::default();
+    ) -> Result<(Columns, EncodingNotes), PreprocessError> {
+        let mut noted = EncodingNotes::default();
         let columns = match self {
             Self::Held(table) => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
             Self::Cached(Cached { reader, rows, .. }) => {

@@ -158,7 +158,7 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
     let marking = Treatment { faulty: Faulty::Mark, types, ..strict };
     for cache in [None, Some(folder.path().join("bank.cache"))] {
         let records = RecordStore::load(&source, None, &marking, cache.as_deref()).unwrap();
-        let (columns, Noted { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
+        let (columns, EncodingNotes { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
         assert_eq!(unseen, 0, "new values are faults here");
         // Every fourth record lacks a job, which is an error here.
         let lacking = (0..ROWS).filter(|row| row % 4 == 2 || [4, 8].contains(row));
@@ -171,6 +171,6 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
 
     let accepting = Treatment { unseen: Unseen::Accept, ..marking };
     let records = RecordStore::load(&source, None, &accepting, None).unwrap();
-    let Noted { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
+    let EncodingNotes { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
     assert!(!faulty.contains(&8) && unseen == 1, "the new category is told");
 }

@@ -50,8 +50,8 @@ impl<K: DetectorKind> DetectorSettings<'_, K> {
     pub fn fit<'r>(
         &self,
         normal: &K::Normal<'_>,
-        scale: &K::Rows<'r>,
-        calibrate: &K::Rows<'r>,
+        scale: &K::Observations<'r>,
+        calibrate: &K::Observations<'r>,
         classes: Option<&[u32]>,
         seed: u64,
     ) -> Result<Calibrated<K::Fitted>, DetectorError> {

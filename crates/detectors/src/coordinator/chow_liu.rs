@@ -65,7 +65,7 @@ impl Counts {
 
 impl Detector for ChowLiu {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "chow-liu";
     const NEEDS: Needs = Needs { input: Input::Codes, rows: 2 };
 

@@ -49,7 +49,7 @@ pub struct DensityRatio {
 
 impl Detector for DensityRatio {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "density-ratio";
     const NEEDS: Needs = Needs { input: Input::Codes, rows: MIN_ROWS };
 

@@ -21,7 +21,7 @@ pub struct Disagreement {
 
 impl Detector for Disagreement {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "disagreement";
     const NEEDS: Needs = Needs { input: Input::Codes, rows: 1 };
 

@@ -19,7 +19,7 @@ pub struct HammingDistance {
 
 impl Detector for HammingDistance {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "hamming-distance";
     const NEEDS: Needs = Needs { input: Input::Codes, rows: 1 };
 

@@ -30,7 +30,7 @@ pub struct Knn {
 
 impl Detector for Knn {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "knn";
     const NEEDS: Needs = Needs { input: Input::Codes, rows: NEIGHBOURS };
 

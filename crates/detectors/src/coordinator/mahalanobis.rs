@@ -27,7 +27,7 @@ pub struct Mahalanobis {
 
 impl Detector for Mahalanobis {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "mahalanobis";
     const NEEDS: Needs = Needs { input: Input::Features, rows: 2 };
 

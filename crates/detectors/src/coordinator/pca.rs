@@ -29,7 +29,7 @@ pub struct Pca {
 
 impl Detector for Pca {
     type Normal<'a> = CoordinatorNormal<'a>;
-    type Rows<'a> = CoordinatorRows<'a>;
+    type Observations<'a> = CoordinatorRows<'a>;
     const NAME: &'static str = "pca";
     const NEEDS: Needs = Needs { input: Input::Features, rows: 2 };
 

@@ -40,7 +40,7 @@ pub struct Adapter {
 
 impl Detector for Adapter {
     type Normal<'a> = PartyRows<'a>;
-    type Rows<'a> = PartyRows<'a>;
+    type Observations<'a> = PartyRows<'a>;
     const NAME: &'static str = "adapter";
     const NEEDS: Needs = Needs { input: Input::Embedding, rows: MIN_ROWS };
 

@@ -27,7 +27,7 @@ pub struct Autoencoder {
 
 impl Detector for Autoencoder {
     type Normal<'a> = PartyRows<'a>;
-    type Rows<'a> = PartyRows<'a>;
+    type Observations<'a> = PartyRows<'a>;
     const NAME: &'static str = "autoencoder";
     const NEEDS: Needs = Needs { input: Input::Columns, rows: MIN_ROWS };
 

@@ -84,7 +84,7 @@ impl Column {
 
 impl Detector for Histogram {
     type Normal<'a> = PartyRows<'a>;
-    type Rows<'a> = PartyRows<'a>;
+    type Observations<'a> = PartyRows<'a>;
     const NAME: &'static str = "histogram";
     const NEEDS: Needs = Needs { input: Input::Columns, rows: MIN_ROWS };
 

@@ -74,7 +74,7 @@ fn mean(values: &[f64]) -> f64 {
 
 impl Detector for Student {
     type Normal<'a> = PartyRows<'a>;
-    type Rows<'a> = PartyRows<'a>;
+    type Observations<'a> = PartyRows<'a>;
     const NAME: &'static str = "student";
     const NEEDS: Needs = Needs { input: Input::Columns, rows: MIN_ROWS };
 

@@ -19,7 +19,7 @@ pub use resnet18::ResNet18Config;
 use crate::gradients::Gradients;
 use crate::init::Init;
 
-/// The `[model]` table of a party: its own business, no other side learns it.
+/// The `[encoder.model]` table of a party, which no other side learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum BottomConfig {

@@ -96,7 +96,7 @@ pub struct Loss {
     smoothing: f32,
     consistency: f32,
     targets: Vec<Vec<f32>>,
-    /// A weight a record; empty while all weigh alike.
+    /// One weight per record; empty while all weigh alike.
     record_weights: Vec<f32>,
     /// What was said of records in earlier cycles; `None` where it is no part of targets.
     self_distillation: Option<SelfDistillation>,

@@ -1,20 +1,20 @@
-//! Self-distillation: what the top model said of training records in earlier cycles is part of their targets.
+//! Self-distillation: the top model's predictions of training records in earlier cycles are part of their targets.
 //!
-//! The mean of what it said in the last epochs of each cycle is less noisy than a label and than any one of the models
-//! was (temporal ensembling, Laine and Aila 2017; the cycles are those of snapshot ensembles, Huang et al. 2017).
-//! It stays with the coordinator: parties see gradients of another target, and nothing more of anybody's labels.
+//! The mean of its predictions in the last epochs of each cycle is less noisy than a label and than any one of the
+//! models was (temporal ensembling, Laine and Aila 2017; the cycles are those of snapshot ensembles, Huang et al.
+//! 2017). It stays with the coordinator: parties see gradients of another target, and nothing more of anybody's labels.
 
 /// Epochs at the end of a cycle whose predictions are kept.
 const KEPT_EPOCHS: u32 = 2;
 
-/// What was said of each record.
+/// The predictions of each record.
 pub struct SelfDistillation {
     share: f32,
     width: usize,
     keeps: bool,
-    /// Sums of what was said, [records, width].
+    /// Sums of predictions, [records, width].
     sums: Vec<f32>,
-    /// How often it was, a record.
+    /// How many predictions were added up, per record.
     counts: Vec<u32>,
     /// Means over the cycles that have ended; empty before.
     means: Vec<f32>,
@@ -35,7 +35,7 @@ impl SelfDistillation {
         self.keeps = epoch + KEPT_EPOCHS >= of;
     }
 
-    /// What was said until now is part of the targets from here on, and nothing is kept before another epoch begins.
+    /// Predictions so far are part of the targets from here on, and nothing is kept before another epoch begins.
     pub fn end_cycle(&mut self) {
         self.keeps = false;
         if self.counts.iter().any(|count| *count > 0) {

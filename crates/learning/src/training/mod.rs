@@ -1,4 +1,4 @@
-//! The training loop of a run: epochs over batches, early stop, freeze, fit on stored codes, test.
+//! The training loop of a run: epochs over batches, early stopping, freeze, fit on stored codes, test.
 //!
 //! ```text
 //!  joint phase (the cohort)                      after the freeze
@@ -39,7 +39,7 @@ pub struct EpochReport {
     pub train_seconds: f64,
 }
 
-/// What to tell a watcher.
+/// What is reported as progress.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress<'a> {
     /// A batch is done.
@@ -100,9 +100,9 @@ pub struct Outcome<E: Embedding> {
     pub best_epoch: u32,
     /// On the test records; absent where there are none.
     pub test: Option<Evaluation>,
-    /// Codes known at the end, a table a party.
+    /// Codes known at the end, one table per party.
     pub tables: Vec<E::Table>,
-    /// Codes of synthetic inputs, a chunk after the other: one part a party, or none.
+    /// Codes of synthetic inputs, a chunk after the other: one part per party, or none.
     pub synthetic: Vec<Vec<E>>,
     /// Digests of the frozen encoders.
     pub encoders: Vec<Digest>,
@@ -122,7 +122,7 @@ pub enum TrainingError<E> {
     /// Training records cannot be judged.
     #[error("screening of training records: {0}")]
     Screening(Box<dyn std::error::Error + Send + Sync>),
-    /// Losses are no numbers any more.
+    /// A loss is not finite: training has diverged.
     #[error(
         "epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns"
     )]
@@ -339,7 +339,7 @@ fn evaluate<P: PartyBackend>(
     Ok(classifier.evaluate(&outputs, &all))
 }
 
-/// Bits a record and party: one code an epoch or evaluation, and one after the freeze.
+/// Bits per record and party: one code per epoch or evaluation, and one after the freeze.
 fn released(settings: &RunSettings, epochs: u32, validations: u32) -> Released {
     let bits = settings.bits as u64;
     let stored = if settings.refits() { bits } else { 0 };

@@ -1,8 +1,9 @@
 //! What randomised response promises, held against what is sent: on neighbouring data sets that differ in one record's
 //! columns, no event is so much likelier on one of them that epsilon would have to be larger than stated, at 95 %.
 //!
-//! The records differ from their neighbours' by being somebody's twin or not, since what two codes tell together is what
-//! flips that are drawn from content cannot hide. Each check is made on the draw of before, too, which must fail it.
+//! The records differ from their neighbours' by being somebody's twin or not, since what two codes tell together is
+//! what flips that are drawn from content cannot hide. Each check is also made on flips that are drawn from content,
+//! which must fail it.
 
 mod evidence;
 
@@ -62,7 +63,7 @@ fn id(record: usize) -> CanonicalId {
     CanonicalId::of(&format!("r{record}"), 1)
 }
 
-/// The draw of before: flips from key, encoder and the record's content.
+/// A draw from content: flips from key, encoder and the record's columns and id.
 fn flip_by_content(values: &mut [f32], content: &[f32], encoder: &Digest) {
     let content: Vec<u8> = content.iter().flat_map(|value| value.to_le_bytes()).collect();
     let parts = [b"hashvfl randomised response".as_slice(), &KEY, &encoder.0, &content];
@@ -146,7 +147,7 @@ fn a_twin_is_not_told_from_another_record_by_a_run_s_codes() {
     };
     let (now, before) = (of(false), of(true));
     assert!(now <= DRAW, "{now}");
-    assert!(before > DRAW, "the check must tell the draw of before: {before}");
+    assert!(before > DRAW, "the check must tell a draw from content: {before}");
 }
 
 /// Codes of records of `columns` by a frozen `encoder` on a device of that name, at a place.
@@ -191,7 +192,7 @@ fn check_versions(
     };
     let (now, before) = (of(false), of(true));
     assert!(now <= DRAW, "{now}");
-    assert!(before > DRAW, "the check must tell the draw of before: {before}");
+    assert!(before > DRAW, "the check must tell a draw from content: {before}");
 }
 
 #[test]
@@ -258,5 +259,5 @@ fn flips_are_not_cancelled_between_batches_epochs_or_restores() {
     let (now, before) = (of(false), of(true));
     // The record is drawn of twice.
     assert!(now <= 2.0 * DRAW, "{now}");
-    assert!(before > 2.0 * DRAW, "the check must tell the draw of before: {before}");
+    assert!(before > 2.0 * DRAW, "the check must tell a draw from content: {before}");
 }

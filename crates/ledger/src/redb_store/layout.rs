@@ -1,4 +1,4 @@
-//! What lies where in a ledger file, and how files of before are read.
+//! The layout of a ledger file, and how files of earlier versions are read.
 //!
 //! Accounts lie in 4,096 buckets by the first 12 bits of their keys, so that a pass over a million records rewrites
 //! 4,096 values in order, not a million. Fewer buckets would make small writes slower, more of them small tables. Answers
@@ -11,7 +11,7 @@ use crate::answer::{AnswerKey, AnswerName};
 use crate::key::{RecordKey, Salt};
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("hashvfl.v1 meta");
-/// Another name than before, so that a program of before does not take these entries for its own.
+/// Not the first layout's name, so that a program of that version does not take these entries for its own.
 pub(super) const BUCKETS: TableDefinition<u16, &[u8]> = TableDefinition::new("accounts 2");
 const OLD_BUCKETS: TableDefinition<u16, &[u8]> = TableDefinition::new("accounts");
 pub(super) const FLOWS: TableDefinition<(&str, &str), (u64, u64)> = TableDefinition::new("flows");
@@ -25,7 +25,8 @@ const OLD_ENTRY_BYTES: usize = 16 + Account::OLD_BYTES;
 /// Which layout a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// That of before flips were drawn a request: it is read as it is, and brought to the present one by the first write.
+    /// The first one, from when flips were not drawn per request: it is read as it is, and the first write brings it to
+    /// the present one.
     Old,
     /// The present one.
     Present,
@@ -72,7 +73,7 @@ pub(super) fn lay_out(transaction: &WriteTransaction, salt: &Salt) -> Result<(),
     Ok(())
 }
 
-/// Brings a file of before to the present layout.
+/// Brings a file of the first layout to the present one.
 pub(super) fn modernise(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     {
         let old = transaction.open_table(OLD_BUCKETS)?;
@@ -169,7 +170,7 @@ fn key_of(entry: &[u8]) -> RecordKey {
     RecordKey(std::array::from_fn(|index| entry[index]))
 }
 
-/// A ledger file in the layout of before, for tests.
+/// A ledger file in the first layout, for tests.
 #[cfg(test)]
 pub(super) fn write_old(path: &std::path::Path, salt: &Salt, accounts: &[(RecordKey, Account)]) {
     let database = redb::Database::create(path).unwrap();

@@ -43,7 +43,7 @@ impl<'a> Columns<'a> {
         for (option, names) in [("--ignore", wishes.ignore), ("--category", wishes.category)] {
             for name in names {
                 let known = survey.columns.iter().any(|column| column.name == *name);
-                ensure!(known, "the table has no column {name:?}, which {option} names, beside its id");
+                ensure!(known, "the table has no column {name:?}, which {option} names, besides its id");
             }
         }
         let decided =

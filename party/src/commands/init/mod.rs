@@ -148,7 +148,7 @@ fn check_decided(table: &Path, columns: &Columns) -> anyhow::Result<()> {
     }
     ensure!(
         columns.taken().next().is_some(),
-        "{} has no column to train on beside its id: {}",
+        "{} has no column to train on besides its id: {}",
         table.display(),
         columns.excluded()
     );

@@ -95,7 +95,7 @@ pub struct Regression {
     pub kind: String,
 }
 
-/// One in so many auxiliary records is held out to choose by.
+/// One in this many auxiliary records is held out to choose by.
 const HELD_OUT: usize = 5;
 const RIDGES: [f64; 4] = [0.1, 3.0, 100.0, 3000.0];
 const NETWORKS: [&[usize]; 2] = [&[64], &[256, 256]];
@@ -176,7 +176,7 @@ impl Regression {
     }
 }
 
-/// Inputs are cut off at so many standard deviations: a column that hardly varies among few auxiliary records would
+/// Inputs are cut off at this many standard deviations: a column that hardly varies among few auxiliary records would
 /// throw a guess anywhere.
 const CUT_OFF: f32 = 4.0;
 

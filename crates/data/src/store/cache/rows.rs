@@ -11,7 +11,7 @@ use super::file::{Reader, cache_error};
 use super::{beside, floats, read_at};
 use crate::encoding::Encoding;
 use crate::encoding::error::PreprocessError;
-use crate::encoding::row_encoder::{Noted, RowEncoder};
+use crate::encoding::row_encoder::{EncodingNotes, RowEncoder};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 
@@ -32,7 +32,7 @@ impl RowFile {
         order: &[TableRow],
         encoding: &Encoding,
         treatment: &Treatment,
-        noted: &mut Noted,
+        noted: &mut EncodingNotes,
     ) -> Result<Self, PreprocessError> {
         let path = beside(&cache.path, ".rows");
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
