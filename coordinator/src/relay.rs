@@ -16,14 +16,12 @@ use hashvfl_transport::listen::{AlignmentStream, Arrivals};
 use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Frames that may wait for one holder: eight chunks on each of the routes of seven others, and confirmations.
 const WAITING_FRAMES: usize = 1024;
 /// Longest wait for a holder's first message.
 const GREETING: Duration = Duration::from_secs(60);
-/// Longest wait until the network takes a frame: a holder whose connection is gone for longer is gone.
-const SENDING: Duration = Duration::from_secs(600);
 
 struct Place {
     visit: u64,
@@ -184,7 +182,14 @@ pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>)
 async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
     let greeted = match stream.next_within(GREETING).await {
         Ok(received) => hub.admit(received.message),
-        Err(error) => Err(anyhow!("no first message: {error}")),
+        Err(StreamError::Unusable(error)) => Err(anyhow!("its first message: {error}")),
+        Err(error) => {
+            debug!("a stream without a first message: {error}");
+            let text = "no first message came in time".to_string();
+            // Whoever has gone needs no reason.
+            let _ = stream.send(FromRelay::Refused { text }, GREETING).await;
+            return;
+        }
     };
     let name = match greeted {
         Ok(name) => name,
@@ -230,7 +235,8 @@ async fn pass_frames(
 /// Sends a holder what waits for it, until its visit is over.
 async fn forward(mut messages: mpsc::Receiver<FromRelay>, outgoing: Outgoing<FromRelay>) {
     while let Some(message) = messages.recv().await {
-        if outgoing.send(message, SENDING).await.is_err() {
+        // The other direction ends with the connection, and the visit with it.
+        if outgoing.send_patiently(message).await.is_err() {
             return;
         }
     }

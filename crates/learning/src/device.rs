@@ -60,7 +60,11 @@ pub fn open(choice: DeviceChoice) -> Result<Opened, DeviceError> {
         DeviceChoice::Wgpu => gpu::adapter().map(|adapter| adapter.opened),
         DeviceChoice::Auto => match gpu::adapter() {
             Ok(adapter) if !adapter.software => Ok(adapter.opened),
-            Ok(_) | Err(_) => Ok(cpu()),
+            Err(DeviceError::NotBuilt) => {
+                tracing::info!("this program was built without wgpu: device = \"auto\" is the CPU");
+                Ok(cpu())
+            }
+            Ok(_) | Err(DeviceError::NoAdapter { .. }) => Ok(cpu()),
         },
     }
 }

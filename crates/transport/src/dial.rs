@@ -14,6 +14,7 @@ use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::{PredictRequest, PredictResponse};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -163,7 +164,7 @@ impl Dialer {
         queue: mpsc::Sender<Out::Wire>,
         opening: impl Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
     ) -> Result<Duplex<Out, In>, DialError> {
-        let opened = tokio::time::timeout(Duration::from_secs(self.limit_s), opening).await;
+        let opened = timeout(Duration::from_secs(self.limit_s), opening).await;
         match opened.map_err(|_| DialError::Silent { limit_s: self.limit_s })? {
             Ok(response) => Ok(Duplex::new(queue, response.into_inner())),
             Err(status) => {
@@ -181,12 +182,14 @@ impl Dialer {
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
         let mut warned = false;
         loop {
-            let error = match endpoint.connect().await {
-                Ok(channel) => return Ok(channel),
-                Err(error) => error,
+            // The connector's own limit ends before TLS and HTTP/2 have greeted.
+            let attempt = if retry == Retry::Never { limit } else { limit.max(ATTEMPT) };
+            let cause = match timeout(attempt, endpoint.connect()).await {
+                Ok(Ok(channel)) => return Ok(channel),
+                Ok(Err(error)) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+                Err(_) => "nothing answered".to_string(),
             };
             if retry == Retry::Never || began.elapsed() >= limit {
-                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
                 return Err(DialError::Absent {
                     address: self.address.clone(),
                     limit_s: self.limit_s,

@@ -69,6 +69,14 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
         self.outgoing.send(message, limit).await
     }
 
+    /// As [`Outgoing::send_patiently`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_patiently(&self, message: Out) -> Result<usize, StreamError> {
+        self.outgoing.send_patiently(message).await
+    }
+
     /// As [`Incoming::next`].
     ///
     /// # Errors
@@ -107,13 +115,23 @@ impl<Out: WireMessage> Outgoing<Out> {
     /// # Errors
     /// If the stream has ended, or the queue stays full for longer than `limit`.
     pub async fn send(&self, message: Out, limit: Duration) -> Result<usize, StreamError> {
+        match timeout(limit, self.send_patiently(message)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(StreamError::TimedOut(limit)),
+        }
+    }
+
+    /// As [`Self::send`], but waits for as long as the connection lives; the keep-alive ends one that is dead.
+    ///
+    /// # Errors
+    /// If the stream has ended.
+    pub async fn send_patiently(&self, message: Out) -> Result<usize, StreamError> {
         let queue = self.queue.as_ref().ok_or(StreamError::Closed)?;
         let message = message.into_wire();
         let bytes = message.encoded_len();
-        match timeout(limit, queue.send(message)).await {
-            Ok(Ok(())) => Ok(bytes),
-            Ok(Err(_)) => Err(StreamError::Broken(LOST.into())),
-            Err(_) => Err(StreamError::TimedOut(limit)),
+        match queue.send(message).await {
+            Ok(()) => Ok(bytes),
+            Err(_) => Err(StreamError::Broken(LOST.into())),
         }
     }
 

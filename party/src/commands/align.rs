@@ -175,14 +175,9 @@ impl Relay for RelayConnection<'_> {
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         let message = FromHolder::Envelope(Envelope { holder: to.clone(), sealed: frame });
-        let limit_s = self.config.timeouts.step_s;
-        match self.runtime.block_on(self.stream.send(message, Duration::from_secs(limit_s))) {
-            Err(StreamError::TimedOut(_)) => Err(RelayError(format!(
-                "the relay took no frame for {limit_s} s (timeouts.step_s): is it overloaded, or the network broken?"
-            ))),
-            // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
-            Ok(_) | Err(_) => Ok(()),
-        }
+        // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
+        let _ = self.runtime.block_on(self.stream.send_patiently(message));
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Longest wait for the connection to the coordinator, and for each of its answers, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, alias = "wait-s", value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
     /// The most record ids in one request. Default: as many as the coordinator accepts.
     #[arg(long, value_name = "COUNT")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use hashvfl_files::say;
 
 use crate::config::migrate::{MigrateError, migrate_file};
 
@@ -28,7 +29,7 @@ impl ConfigCommand {
     pub fn run(&self) -> Result<(), MigrateError> {
         let Self::Migrate { old, new } = self;
         let replaced = migrate_file(old, new)?;
-        println!("{} is written: {replaced} words are those of today", new.display());
+        say!("{} is written: {replaced} words are those of today", new.display());
         Ok(())
     }
 }

@@ -26,7 +26,13 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the config {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    parse(&text, folder).with_context(|| format!("config {}", path.display()))
+    let read = parse(&text, folder).with_context(|| format!("config {}", path.display()));
+    match presets::named(&text) {
+        Some(preset) => read.map_err(|error| {
+            anyhow!("{error:#} (keys that the file does not have are those of its preset \"{preset}\")")
+        }),
+        None => read,
+    }
 }
 
 /// Parses the text of a config file. Where it has `preset = "NAME"`, the keys that it lacks are those of the preset.
@@ -35,15 +41,12 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
 /// One line that names the place: no TOML, an old word, an unknown preset or key, a missing key, a wrong type.
 pub fn parse<T: DeserializeOwned>(text: &str, presets: &[Preset]) -> anyhow::Result<T> {
     check_words(text)?;
-    let Some((table, text)) = presets::complete(text, presets)? else {
+    let Some(table) = presets::complete(text, presets)? else {
         return toml::from_str(text).map_err(|error| one_line(&error));
     };
-    table.try_into().map_err(|error: toml::de::Error| {
-        // A merged table has no lines; the same error in the text has.
-        match toml::from_str::<T>(&text) {
-            Err(placed) if placed.message() == error.message() => one_line(&placed),
-            _ => anyhow!("{}", error.message()),
-        }
+    T::deserialize(toml::Deserializer::from(table)).map_err(|mut error| {
+        error.set_input(Some(text));
+        one_line(&error)
     })
 }
 

@@ -9,8 +9,10 @@ use crate::config::words::{new_key, new_value};
 
 /// A renamed key or value, where a config file uses its earlier name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{old} is now {new}: `config migrate OLD NEW` rewrites a file")]
+#[error("line {line}: {old} is now {new}: `config migrate OLD NEW` rewrites a file")]
 pub struct OutdatedName {
+    /// The line of its first use, from 1.
+    line: usize,
     /// The path of the key, or of the list with the value beside it.
     old: String,
     /// The same with the new name.
@@ -27,7 +29,7 @@ pub struct OutdatedName {
 /// The first such word, with its new name.
 pub fn check_words(text: &str) -> Result<(), OutdatedName> {
     match DeTable::parse(text).ok().and_then(|root| first_in_table("", root.get_ref())) {
-        Some(old) => Err(old),
+        Some(old) => Err(OutdatedName { line: text[..old.place.start].matches('\n').count() + 1, ..old }),
         None => Ok(()),
     }
 }
@@ -40,6 +42,7 @@ pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<Outdated
         if let Some(new) = new_key(path, name) {
             let renamed = if path.is_empty() { new.to_string() } else { format!("{path}.{new}") };
             return Some(OutdatedName {
+                line: 0,
                 old: inner,
                 new: renamed,
                 place: key.span(),
@@ -62,6 +65,7 @@ fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<OutdatedName> {
     let DeValue::String(word) = value.get_ref() else { return None };
     let new = new_value(list, word)?;
     Some(OutdatedName {
+        line: 0,
         old: format!("\"{word}\" in {list}"),
         new: format!("\"{new}\""),
         place: value.span(),
@@ -86,14 +90,20 @@ mod tests {
             let dot = if key.table.is_empty() { "" } else { "." };
             let (old, new) =
                 (format!("{}{dot}{}", key.table, key.old), format!("{}{dot}{}", key.table, key.new));
-            assert_eq!(error, format!("{old} is now {new}: `config migrate OLD NEW` rewrites a file"));
+            let line = if key.table.is_empty() { 1 } else { 2 };
+            let expected =
+                format!("line {line}: {old} is now {new}: `config migrate OLD NEW` rewrites a file");
+            assert_eq!(error, expected);
         }
         for Values { list, words } in VALUES {
             let (table, name) = list.split_once('.').unwrap();
             for (old, new) in words {
                 let error =
                     check_words(&format!("{table} = {{ {name} = [\"{old}\"] }}")).unwrap_err().to_string();
-                assert!(error.starts_with(&format!("\"{old}\" in {list} is now \"{new}\"")), "{error}");
+                assert!(
+                    error.starts_with(&format!("line 1: \"{old}\" in {list} is now \"{new}\"")),
+                    "{error}"
+                );
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Presets: recipes that a config file names by one word. A key in the file overrides the preset's.
 
+use std::ops::Range;
+
 use anyhow::{anyhow, bail};
-use toml::de::DeTable;
-use toml::{Table, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// A recipe for one role's config file.
 #[derive(Debug, Clone, Copy)]
@@ -37,56 +39,72 @@ pub const COORDINATOR_PRESETS: [Preset; 2] = [
     },
 ];
 
-/// The file's table completed by the preset that it names, and its text with spaces where the preset stood; `None` where
-/// it names none.
-pub(super) fn complete(text: &str, presets: &[Preset]) -> anyhow::Result<Option<(Table, String)>> {
+/// The preset that a config's text names, whether it is there or not.
+pub(super) fn named(text: &str) -> Option<String> {
+    let root = DeTable::parse(text).ok()?;
+    let (_, value) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "preset")?;
+    value.get_ref().as_str().map(String::from)
+}
+
+/// The file's table completed by the preset that it names; `None` where it names none.
+pub(super) fn complete<'a>(
+    text: &'a str,
+    presets: &[Preset],
+) -> anyhow::Result<Option<Spanned<DeTable<'a>>>> {
     // Who has no presets refuses the key as unknown; a text that is no TOML is refused by whoever parses it.
-    let (false, Ok(root)) = (presets.is_empty(), DeTable::parse(text)) else { return Ok(None) };
-    let Some((key, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "preset") else {
-        return Ok(None);
-    };
-    let line = text[..key.span().start].matches('\n').count() + 1;
+    let (false, Ok(mut root)) = (presets.is_empty(), DeTable::parse(text)) else { return Ok(None) };
+    let Some(value) = root.get_mut().remove("preset") else { return Ok(None) };
+    let place = value.span();
+    let line = text[..place.start].matches('\n').count() + 1;
     let names: Vec<String> = presets.iter().map(|preset| format!("\"{}\"", preset.name)).collect();
     let found = value.get_ref().as_str().and_then(|name| presets.iter().find(|preset| preset.name == name));
     let Some(preset) = found else {
         bail!("line {line}: preset must be one of {}", names.join(", "));
     };
-    let blanked = [
-        &text[..key.span().start],
-        &" ".repeat(value.span().end - key.span().start),
-        &text[value.span().end..],
-    ];
-    let blanked = blanked.concat();
-    let mut table: Table = toml::from_str(&blanked).map_err(|error| anyhow!("{}", error.message()))?;
     for text in preset.texts {
-        // Unwrap safety: the texts are constants, and a test parses each.
-        let preset: Table = toml::from_str(text).map_err(|error| anyhow!("{}", error.message()))?;
-        fill(&mut table, preset);
+        let preset = DeTable::parse(text).map_err(|error| anyhow!("a preset: {}", error.message()))?;
+        fill(root.get_mut(), preset.into_inner(), &place);
     }
-    Ok(Some((table, blanked)))
+    Ok(Some(root))
 }
 
-/// Adds what `table` lacks. A table of another `kind` is left alone: the preset's keys are none of its.
-fn fill(table: &mut Table, preset: Table) {
-    let kind = |table: &Table| table.get("kind").cloned();
+/// Adds what `table` lacks; an error in it is placed where the file names the preset. A table of another `kind` is left
+/// alone: the preset's keys are none of its.
+fn fill<'a>(table: &mut DeTable<'a>, preset: DeTable<'a>, place: &Range<usize>) {
     if let (Some(own), Some(other)) = (kind(table), kind(&preset))
         && own != other
     {
         return;
     }
     for (key, value) in preset {
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(value)) => fill(inner, value),
+        let value = value.into_inner();
+        match (table.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut), value) {
+            (Some(DeValue::Table(inner)), DeValue::Table(value)) => fill(inner, value, place),
             (Some(_), _) => {}
+            (None, DeValue::Table(value)) => {
+                let mut inner = DeTable::new();
+                fill(&mut inner, value, place);
+                table.insert(placed(key.into_inner(), place), placed(DeValue::Table(inner), place));
+            }
             (None, value) => {
-                table.insert(key, value);
+                table.insert(placed(key.into_inner(), place), placed(value, place));
             }
         }
     }
 }
 
+fn kind<'t>(table: &'t DeTable<'_>) -> Option<&'t str> {
+    table.get("kind").and_then(|kind| kind.get_ref().as_str())
+}
+
+fn placed<T>(value: T, place: &Range<usize>) -> Spanned<T> {
+    Spanned::new(place.clone(), value)
+}
+
 #[cfg(test)]
 mod tests {
+    use toml::Table;
+
     use super::*;
     use crate::config::parse;
 
@@ -112,6 +130,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_64_bits_stay_what_they_are() {
+        #[derive(serde::Deserialize)]
+        struct Seeded {
+            seed: u64,
+        }
+        let text = format!("preset = \"tabular\"\nseed = {}\n", u64::MAX);
+        assert_eq!(parse::<Seeded>(&text, &PARTY_PRESETS).unwrap().seed, u64::MAX);
+    }
+
+    #[test]
     fn errors_name_the_place() {
         let refused = |text: &str| parse::<Table>(text, &PARTY_PRESETS).unwrap_err().to_string();
         assert_eq!(
@@ -128,6 +156,9 @@ mod tests {
         let presets = [Preset { name: "run", texts: ["[run]\nepochs = 1", ""] }];
         let error = parse::<Other>("preset = \"run\"\nother = 1\n", &presets).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("unknown field `other`"), "{error}");
+        // The file's own run lacks a key that the preset has, and the mistake stands behind it.
+        let later = parse::<Other>("preset = \"run\"\n[run]\n[encoder]\n", &presets).unwrap_err().to_string();
+        assert!(later.contains("line 3") && later.contains("unknown field `encoder`"), "{later}");
         let unknown = parse::<Other>("preset = \"run\"\nrun = { }", &[]).unwrap_err().to_string();
         assert!(unknown.contains("unknown field `preset`"), "{unknown}");
     }

@@ -107,6 +107,7 @@ impl<'a> ParquetFile<'a> {
         let mut before = 0;
         for group in 0..self.reader.num_row_groups() {
             let group = self.reader.get_row_group(group).map_err(|error| self.failed(&error))?;
+            let (began, said) = (before, group.metadata().num_rows());
             let mut readers = Vec::with_capacity(columns.len());
             for column in columns {
                 readers.push(self.cells(group.as_ref(), *column)?);
@@ -114,6 +115,9 @@ impl<'a> ParquetFile<'a> {
             while let Some(records) = self.fill(&mut readers, most)? {
                 each(&Batch { path: self.path, before, records, columns: &readers })?;
                 before += records as u64;
+            }
+            if i64::try_from(before - began) != Ok(said) {
+                Err(self.damaged("a row group holds another number of records than it says"))?;
             }
         }
         Ok(())
@@ -247,6 +251,9 @@ where
         }
         if self.places.len() != records || self.values.len() != values {
             return Err(ParquetError::General("a column ends before its last record".to_owned()));
+        }
+        if self.meaning == Meaning::Nothing && values > 0 {
+            return Err(ParquetError::General("a column of nulls only holds values".to_owned()));
         }
         Ok(records)
     }

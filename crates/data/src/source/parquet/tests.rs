@@ -295,6 +295,8 @@ fn faults_of_files_are_named() {
         ],
         1,
     );
+    let filled = full("REQUIRED FIXED_LEN_BYTE_ARRAY (40) a (UNKNOWN);", Values::Fixed(vec![vec![1; 40]; 3]));
+    write(&path("filled.parquet"), &[ids(), filled], 1);
     std::fs::write(path("text.parquet"), "id,a\nsecret,1\n").unwrap();
     let message = |names: &[&str], settings: &str| {
         let paths: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
@@ -307,6 +309,7 @@ fn faults_of_files_are_named() {
         (&["nowhere.parquet"], "", "cannot open"),
         (&["text.parquet"], "", "text.parquet: "),
         (&["none.parquet"], "", "none.parquet holds no records"),
+        (&["filled.parquet"], "", "a column of nulls only holds values"),
         (&["a.parquet", "b.parquet"], "", "b.parquet is not that of"),
         (
             &["gap.parquet"],
