@@ -7,7 +7,7 @@
 macro_rules! registry {
     (
         $(#[$kind_doc:meta])*
-        kinds $Kind:ident,
+        kinds $KindName:ident,
         $(#[$fitted_doc:meta])*
         fitted $Fitted:ident,
         normal $Normal:ident,
@@ -20,7 +20,7 @@ macro_rules! registry {
     ) => {
         $(#[$kind_doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $Kind {
+        pub enum $KindName {
             $(#[doc = concat!("[`", stringify!($Detector), "`].")] $Detector,)+
         }
 
@@ -37,7 +37,7 @@ macro_rules! registry {
             )+
         }
 
-        impl $crate::detector::DetectorKind for $Kind {
+        impl $crate::detector::DetectorKind for $KindName {
             type Normal<'a> = $Normal<'a>;
             type Observations<'a> = $Observations<'a>;
             type Fitted = $Fitted;
@@ -65,7 +65,7 @@ macro_rules! registry {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $Kind {
+        impl<'de> serde::Deserialize<'de> for $KindName {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 const NAMES: &[&str] = &[$(<$Detector as $crate::detector::Detector>::NAME,)+];
                 let name = String::deserialize(deserializer)?;
@@ -78,9 +78,9 @@ macro_rules! registry {
 
         impl $Fitted {
             /// Which detector it is.
-            pub fn kind(&self) -> $Kind {
+            pub fn kind(&self) -> $KindName {
                 match self {
-                    $(Self::$Detector(_) => $Kind::$Detector,)+
+                    $(Self::$Detector(_) => $KindName::$Detector,)+
                 }
             }
         }

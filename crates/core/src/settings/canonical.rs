@@ -10,7 +10,7 @@ use crate::limits::{MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
 
 impl RunSettings {
     /// The settings as canonical pairs: sorted keys, shortest exact numbers. Both sides digest the pairs, so their keys
-    /// stay what they were when config files got other words ([`CONFIG_WORDS`]).
+    /// stay what they were when config files got other words (`CONFIG_WORDS`).
     pub fn to_settings(&self) -> Settings {
         // Unwrap safety: a struct of scalars, names and lists of names has a form in JSON.
         let Ok(Value::Object(fields)) = serde_json::to_value(self) else {

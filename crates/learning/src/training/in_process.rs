@@ -92,7 +92,7 @@ impl<'a> InProcessParties<'a, PackedCodes> {
 
 impl<'a> InProcessParties<'a, SimulatedFloats> {
     /// A baseline in which parties send floats. Encoders must have been made with
-    /// [`SimulatedFloat`](crate::encoder::Cut::SimulatedFloat).
+    /// [`SimulatedFloat`](crate::encoder::CutLayer::SimulatedFloat).
     pub fn simulated_floats(parties: Vec<InProcessParty<'a>>, plan: Plan) -> Self {
         Self::new(parties, plan, |values, _| SimulatedFloats(values))
     }
