@@ -33,15 +33,19 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
 /// Prints how much of the pixels' variance the strongest attack explains, beside the same attacker without codes and
 /// beside one who was sent floats.
 pub fn print(report: &Report) {
-    let on_codes = |answer: &Answer| answer.metric == Metric::Skill && answer.best.cut == CutKind::Codes;
-    say!("\nAn attacker who knows half of the right halves gets back of the others");
-    for answer in answers(report).iter().filter(|answer| on_codes(answer)) {
-        let floats = answer.floats.map(|(_, floats)| floats);
-        let baseline = answer.baseline.map(|(_, baseline)| baseline);
+    let answers: Vec<Answer> = answers(report)
+        .into_iter()
+        .filter(|answer| answer.metric == Metric::Skill && answer.best.cut == CutKind::Codes)
+        .collect();
+    say!("\nVariance of the right halves' pixels that an attacker gets back who has seen half of them");
+    let most = answers.iter().map(|answer| answer.best.releases).max();
+    for answer in &answers {
         if answer.best.releases == 1 {
-            baseline.into_iter().for_each(|estimate| bar("without any code", estimate.value));
-            floats.into_iter().for_each(|estimate| bar("from one vector of floats", estimate.value));
+            answer.baseline.iter().for_each(|(_, estimate)| bar("without any code", estimate.value));
+            bar("from one code", answer.reached.value);
+            answer.floats.iter().for_each(|(_, estimate)| bar("from one vector of floats", estimate.value));
+        } else if Some(answer.best.releases) == most {
+            bar(&format!("from the codes of all {} releases", answer.best.releases), answer.reached.value);
         }
-        bar(&format!("from {}", answer.seen()), answer.reached.value);
     }
 }
