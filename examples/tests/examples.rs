@@ -25,6 +25,11 @@ fn a_party_in_a_program_of_ones_own() {
 }
 
 #[test]
+fn a_source_of_ones_own() {
+    assert_eq!(run("own_source"), "5 records of [\"square\"]\n");
+}
+
+#[test]
 fn a_detector_of_ones_own() {
     let said = run("own_detector");
     let flagged = |line: &str| -> u32 {
