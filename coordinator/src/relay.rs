@@ -36,6 +36,8 @@ struct Places {
     holders: BTreeMap<PartyName, Place>,
     /// Holders that have given up since they were there last.
     gave_up: BTreeSet<PartyName>,
+    /// Holders that have been there, or have given up.
+    heard_of: BTreeSet<PartyName>,
 }
 
 impl Places {
@@ -80,6 +82,7 @@ impl RelayHub {
         let number = places.visits;
         places.holders.remove(name);
         places.gave_up.remove(name);
+        places.heard_of.insert(name.clone());
         for (other, place) in &places.holders {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: true });
             let _ = outbox.try_send(FromRelay::Presence { holder: other.clone(), here: true });
@@ -98,6 +101,7 @@ impl RelayHub {
         let mut places = self.places();
         places.holders.remove(name);
         places.gave_up.insert(name.clone());
+        places.heard_of.insert(name.clone());
         places.tell_absence(name, false);
     }
 
@@ -133,6 +137,12 @@ impl RelayHub {
                 bail!("{from} sends more than {} takes: an honest holder waits", envelope.holder)
             }
         }
+    }
+
+    /// Whether every holder has been there or has given up: nobody has yet to hear who did.
+    pub fn has_heard_of_all(&self) -> bool {
+        let places = self.places();
+        self.settings.holders.iter().all(|name| places.heard_of.contains(name))
     }
 
     /// Whether nobody is there.

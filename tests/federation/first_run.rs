@@ -127,6 +127,14 @@ impl Organisations {
         Running { line, child, log }
     }
 
+    /// A config that `init` has just written for this machine names the port of the page.
+    fn move_to_free_port(&self, line: &str) {
+        let Some((_, file)) = line.split_once(" --out ") else { return };
+        if line.contains(" init ") {
+            self.write(file, &self.read(file).replace("127.0.0.1:7433", &format!("127.0.0.1:{}", self.port)));
+        }
+    }
+
     /// A reader takes longer to change terminals than a coordinator to listen; a test does not.
     fn wait_until_it_listens(&self) {
         let began = Instant::now();
@@ -165,6 +173,7 @@ fn the_commands_of_the_page_lead_from_two_tables_to_predictions() {
             if !joint {
                 let (good, said) = one.ends();
                 assert_eq!(good, !predicts, "`{line}`: {said}");
+                both.move_to_free_port(line);
             }
             running.push(one);
         }

@@ -21,6 +21,9 @@ use crate::relay::{self, Inside, RelayHub};
 /// How long the relay stays for holders that are not through, once the label holder is.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// How long it stays after a failure for holders that have not come yet: they hear at once who has given up.
+const EXPECTED: Duration = Duration::from_secs(10);
+
 /// The config's [alignment] table.
 fn table(config: &CoordinatorConfig) -> anyhow::Result<&AlignmentConfig> {
     config
@@ -94,7 +97,8 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     }
     // Others may yet need the relay, even where the label holder has failed.
     let start = Instant::now();
-    while !hub.is_empty() && start.elapsed() < LINGER {
+    let is_expected = || outcome.is_err() && !hub.has_heard_of_all() && start.elapsed() < EXPECTED;
+    while is_expected() || (!hub.is_empty() && start.elapsed() < LINGER) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let outcome = outcome?;
