@@ -285,7 +285,7 @@ fn the_tutorial_does_what_it_says() {
 fn check_printed(command: &str, printed: &str, reader: &Reader) {
     if command.starts_with("coordinator evaluate") {
         let test: serde_json::Value = serde_json::from_str(printed).unwrap();
-        assert!(test["auc"].as_f64().unwrap() > 0.8, "near 0.9: {printed}");
+        assert!(test["auc"].as_f64().unwrap() > 0.72, "near 0.8: {printed}");
     }
     if command.contains("ledger show") {
         let bits = &reader.summary()["bits_released_per_record"]["cohort_train"];
