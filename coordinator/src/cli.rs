@@ -202,9 +202,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
-                let Checked { described, reading, to_do } = check::check(&config, &path)?;
+                let Checked { described, reading, gaps, to_do } = check::check(&config, &path)?;
                 say!("{} is in order: {described}", path.display());
                 say!("read: {reading}");
+                gaps.iter().for_each(|gap| say!("note: {gap}"));
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }

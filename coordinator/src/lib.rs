@@ -8,6 +8,7 @@
 mod cli;
 mod commands;
 mod config;
+mod coverage;
 mod detectors;
 mod label_ledger;
 pub mod labels;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use hashvfl_core::PartyName;
+use hashvfl_core::{PartyName, Task};
+use hashvfl_learning::top::loss::Evaluation;
 use hashvfl_learning::training::{EpochReport, Progress};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -52,12 +53,19 @@ pub enum Event {
 /// Tells of a run.
 pub struct ProgressReporter {
     json: bool,
+    /// What is trained, where a run is.
+    task: Option<Task>,
 }
 
 impl ProgressReporter {
     /// Tells people, and programs too with `json`.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, task: None }
+    }
+
+    /// The same of a run of `task`: an epoch's line says so where the task's metric is undefined.
+    pub fn of_task(json: bool, task: Task) -> Self {
+        Self { json, task: Some(task) }
     }
 
     fn tell(&self, event: &Event) {
@@ -98,7 +106,7 @@ impl ProgressReporter {
         match progress {
             Progress::Batch { .. } => {}
             Progress::Epoch(report) => {
-                info!(epoch = report.epoch, "{}", describe(report));
+                info!(epoch = report.epoch, "{}", describe(report, self.task));
                 self.tell(&Event::Epoch(*report));
             }
             Progress::Phase(name) => {
@@ -115,7 +123,7 @@ impl ProgressReporter {
     }
 }
 
-fn describe(report: &EpochReport) -> String {
+fn describe(report: &EpochReport, task: Option<Task>) -> String {
     let mut line = format!("training loss {:.4}", report.train_loss);
     if let Some(validation) = report.validation {
         line += &format!(", validation loss {:.4}", validation.loss);
@@ -123,6 +131,9 @@ fn describe(report: &EpochReport) -> String {
             [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)]
         {
             line += &value.map_or(String::new(), |value| format!(", {name} {value:.4}"));
+        }
+        if let Some(task) = task.filter(|task| validation.metric(*task).is_none()) {
+            line += &format!(", {} undefined", Evaluation::metric_name(task));
         }
     }
     line + &format!(" ({:.1} s)", report.train_seconds)

@@ -29,3 +29,4 @@ mod rogue;
 mod rogue_server;
 mod screened;
 mod tutorial;
+mod undefined;

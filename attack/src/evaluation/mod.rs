@@ -183,7 +183,9 @@ fn test_metric(evidence: &Evidence) -> anyhow::Result<f64> {
         .with_context(|| format!("cannot read {}: has the run finished?", path.display()))?;
     let summary: Summary = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
     let test = summary.test.context("the run has no test records: set run.test_fraction")?;
-    Ok(test.metric(evidence.coordinator.run.task))
+    test.metric(evidence.coordinator.run.task).context(
+        "the metric on test records is undefined: all of them have one label, and what a defence costs cannot be measured",
+    )
 }
 
 fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &str) -> Report {

@@ -167,7 +167,7 @@ fn run<'a, E: Recorded>(
         observed: Observed::new(&Recording::read(path, Some(head))?)?,
         encoders: parties.into_encoders(),
         top,
-        utility: test.metric(settings.task),
+        utility: test.metric(settings.task).context("the metric on test records is undefined")?,
         head: head.to_string(),
     })
 }

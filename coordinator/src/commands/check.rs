@@ -12,7 +12,7 @@ use hashvfl_ledger::{Policy, RedbStore};
 use crate::config::CoordinatorConfig;
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
-use crate::{labels, training};
+use crate::{coverage, labels, training};
 
 /// What a check found.
 pub struct Checked {
@@ -20,6 +20,8 @@ pub struct Checked {
     pub described: String,
     /// How the labels were read: numbers alone.
     pub reading: String,
+    /// Parts of the records on which a metric is undefined.
+    pub gaps: Vec<String>,
     /// What is to be done before the run, each with its command.
     pub to_do: Vec<String>,
 }
@@ -31,7 +33,7 @@ pub struct Checked {
 pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
     RedbStore::check(&config.ledger)?;
     let mut to_do = alignment(config, path)?;
-    let Data { described, reading } = data(config)?;
+    let Data { described, reading, gaps } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(&config.state)?;
     if let Some(order) = config.awaited_served_order() {
@@ -39,7 +41,7 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
     TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
-    Ok(Checked { described, reading, to_do })
+    Ok(Checked { described, reading, gaps, to_do })
 }
 
 /// What the tables of a config hold.
@@ -48,6 +50,8 @@ pub struct Data {
     described: String,
     /// How the labels were read: numbers alone.
     reading: String,
+    /// Parts of the records on which a metric is undefined.
+    gaps: Vec<String>,
 }
 
 /// Tries what the config says of records and models. An order that is not there yet is left out.
@@ -63,13 +67,15 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
         config.serve.order = None;
     }
     let labels = labels::load(&config)?;
-    training::check_plan(&config, &Plan::new(&config.run, labels.ids.len())?)?;
+    let plan = Plan::new(&config.run, labels.ids.len())?;
+    training::check_plan(&config, &plan)?;
+    let gaps = coverage::gaps(&labels.labels, &plan);
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;
     }
     let device = device::open(config.device)?.name;
     let described = format!("labels of {} records, a top model on {device}", labels.ids.len());
-    Ok(Data { described, reading: labels.reading })
+    Ok(Data { described, reading: labels.reading, gaps })
 }
 
 /// What is to be done for the alignment that the training waits for.

@@ -56,9 +56,9 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
     let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
-    let metric = classifier.evaluate_stored(&gather, &validation).metric(config.run.task);
+    let metric = classifier.evaluate_stored(&gather, &validation).metric_text(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
-    say!("{} written: epoch {epoch}, validation {name} {metric:.4}, no party asked", out.display());
+    say!("{} written: epoch {epoch}, validation {name} {metric}, no party asked", out.display());
     Ok(())
 }
 

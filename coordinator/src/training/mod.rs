@@ -19,10 +19,9 @@ use hashvfl_learning::training::{self, Outcome, ScreeningHook, ScreeningPoint, T
 use hashvfl_transcript::{Header, SentValues, Transcript};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::{self, Listener};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
-use crate::detectors;
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
 use crate::progress::ProgressReporter;
@@ -33,6 +32,7 @@ use crate::training::admission::{AdmissionService, Joined};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
+use crate::{coverage, detectors};
 
 /// A run whose parties are all there.
 struct Run<'a> {
@@ -55,7 +55,7 @@ struct Run<'a> {
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
-    let reporter = ProgressReporter::new(json);
+    let reporter = ProgressReporter::of_task(json, config.run.task);
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
@@ -64,6 +64,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
     info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
     info!("read: {}", labelled.reading);
+    for gap in coverage::gaps(&labelled.labels, &plan) {
+        warn!("{gap}");
+    }
 
     let driver = Driver::start()?;
     let listened = Instant::now();
@@ -81,7 +84,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     match run.train(&mut network, labelled, plan) {
         Ok(summary) => {
             if let Some(test) = summary.test {
-                info!("test {} {:.4}", summary.metric, test.metric(config.run.task));
+                info!("test {} {}", summary.metric, test.metric_text(config.run.task));
             }
             reporter.finished(&state.summary());
             Ok(())

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// The area under the ROC curve of `scores` for `positive`, 0 to 1: how often a positive record scores above a negative one,
-/// ties counted half (Hanley and McNeil 1982). 0.5 where one class is absent.
-pub fn auc<S: Copy + PartialEq + Into<f64>>(scores: &[S], positive: &[bool]) -> f64 {
+/// ties counted half (Hanley and McNeil 1982). `None` where one class is absent.
+pub fn auc<S: Copy + PartialEq + Into<f64>>(scores: &[S], positive: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|a, b| scores[*a].into().total_cmp(&scores[*b].into()));
     let positives = positive.iter().filter(|p| **p).count() as f64;
     let negatives = scores.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
-        return 0.5;
+        return None;
     }
     let mut rank_sum = 0.0;
     let mut start = 0;
@@ -20,7 +20,7 @@ pub fn auc<S: Copy + PartialEq + Into<f64>>(scores: &[S], positive: &[bool]) -> 
         rank_sum += rank * order[start..start + tied].iter().filter(|i| positive[**i]).count() as f64;
         start += tied;
     }
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+    Some((rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
 /// Share of `predicted` that equal `actual`; 0 for no rows.
@@ -29,12 +29,12 @@ pub fn accuracy(predicted: &[u32], actual: &[u32]) -> f64 {
     right as f64 / actual.len().max(1) as f64
 }
 
-/// Coefficient of determination; 0 where `actual` does not vary.
-pub fn r2(predicted: &[f32], actual: &[f32]) -> f64 {
+/// Coefficient of determination; `None` where `actual` does not vary.
+pub fn r2(predicted: &[f32], actual: &[f32]) -> Option<f64> {
     let mean = actual.iter().map(|v| f64::from(*v)).sum::<f64>() / actual.len().max(1) as f64;
     let total: f64 = actual.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum();
     let left: f64 = predicted.iter().zip(actual).map(|(p, a)| f64::from(p - a).powi(2)).sum();
-    if total > 0.0 { 1.0 - left / total } else { 0.0 }
+    (total > 0.0).then(|| 1.0 - left / total)
 }
 
 /// How balanced and how informative the bits of a code are, over some records.
@@ -89,16 +89,17 @@ mod tests {
     #[test]
     fn auc_with_ties_and_known_values() {
         let positive = [false, false, true, true];
-        assert_eq!(auc(&[0.1, 0.4, 0.35, 0.8], &positive), 0.75);
-        assert_eq!(auc(&[1.0; 4], &positive), 0.5);
-        assert_eq!(auc(&[0.0, 1.0], &[true, true]), 0.5);
-        assert_eq!(auc(&[1.0, 2.0, 3.0, 4.0], &positive), 1.0);
+        assert_eq!(auc(&[0.1, 0.4, 0.35, 0.8], &positive), Some(0.75));
+        assert_eq!(auc(&[1.0; 4], &positive), Some(0.5));
+        assert_eq!(auc(&[0.0, 1.0], &[true, true]), None);
+        assert_eq!(auc(&[1.0, 2.0, 3.0, 4.0], &positive), Some(1.0));
     }
 
     #[test]
     fn r2_and_accuracy() {
-        assert_eq!(r2(&[1.0, 2.0], &[1.0, 2.0]), 1.0);
-        assert_eq!(r2(&[1.5, 1.5], &[1.0, 2.0]), 0.0);
+        assert_eq!(r2(&[1.0, 2.0], &[1.0, 2.0]), Some(1.0));
+        assert_eq!(r2(&[1.5, 1.5], &[1.0, 2.0]), Some(0.0));
+        assert_eq!(r2(&[1.5, 1.5], &[2.0, 2.0]), None);
         assert_eq!(accuracy(&[1, 2, 3, 3], &[1, 2, 0, 3]), 0.75);
     }
 

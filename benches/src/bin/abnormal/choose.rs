@@ -154,7 +154,7 @@ fn scores_of(chosen: &[Member], rule: Combination, scores: &[Vec<f64>]) -> Vec<f
 /// The area under the ROC curve.
 fn area(normal: &[f32], abnormal: &[f32]) -> f64 {
     let positive: Vec<bool> = (0..normal.len() + abnormal.len()).map(|at| at >= normal.len()).collect();
-    hashvfl_learning::metrics::auc(&[normal, abnormal].concat(), &positive)
+    hashvfl_learning::metrics::auc(&[normal, abnormal].concat(), &positive).unwrap_or(f64::NAN)
 }
 
 fn least(areas: &[f64]) -> f64 {

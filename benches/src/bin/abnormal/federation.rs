@@ -99,7 +99,7 @@ impl<'a> Federation<'a> {
             _ => {
                 let (simulated, models) = simulation.train(&mut |_| {})?;
                 if let Some(test) = simulated.test {
-                    say!("  trained; test metric {:.4}", test.metric(set.settings.task));
+                    say!("  trained; test metric {}", test.metric_text(set.settings.task));
                 }
                 keep.map_or(Ok(()), |folder| put(&models, folder))?;
                 models

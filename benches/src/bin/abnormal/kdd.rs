@@ -266,7 +266,7 @@ fn figures(
     for of_type in by_type.values() {
         let scores: Vec<f32> = of_all.iter().chain(of_type).map(|score| *score as f32).collect();
         let positive: Vec<bool> = (0..scores.len()).map(|at| at >= of_all.len()).collect();
-        sum += hashvfl_learning::metrics::auc(&scores, &positive);
+        sum += hashvfl_learning::metrics::auc(&scores, &positive).unwrap_or(f64::NAN);
     }
     let types = by_type.len();
     Ok(DetectorFigures { name, all, distinct, mean_over_types: sum / types as f64, types, micros: 0.0 })

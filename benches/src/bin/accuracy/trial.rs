@@ -95,7 +95,9 @@ impl Trial<'_> {
             balance: if self.validation_only { Part::Validation } else { Part::Test },
         };
         let (task, start) = (settings.task, Instant::now());
-        let metric = |evaluation: Option<Evaluation>| evaluation.map_or(f64::NAN, |found| found.metric(task));
+        let metric = |evaluation: Option<Evaluation>| {
+            evaluation.and_then(|found| found.metric(task)).unwrap_or(f64::NAN)
+        };
         let simulated = simulation.run(&mut |progress| {
             if let (true, Progress::Epoch(report)) = (self.curve, progress) {
                 let (epoch, loss) = (report.epoch, report.train_loss);
@@ -110,7 +112,7 @@ impl Trial<'_> {
         Ok(Measured {
             validation: metric(simulated.validation),
             last_validation: metric(if settings.refits() { simulated.validation } else { last }),
-            test: simulated.test.filter(|_| !self.validation_only).map(|test| test.metric(task)),
+            test: simulated.test.filter(|_| !self.validation_only).and_then(|test| test.metric(task)),
             balance: names.zip(simulated.balance).collect(),
             best_epoch: simulated.best_epoch,
             released: simulated.released,

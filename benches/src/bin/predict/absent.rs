@@ -1,6 +1,7 @@
 //! What a party that is away costs: the test metric with all parties' codes and without each one's, for top models that
 //! were trained with and without party dropout.
 
+use anyhow::Context;
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::{Matrix, Preprocessing};
@@ -54,7 +55,9 @@ fn table(
             let sides: Vec<Side> = (1..).zip(columns).map(side).collect();
             let found = simulate(&sides, labels, &settings, (&TopConfig::default(), seed), CutLayer::Hash)?;
             let metrics = found.test.iter().chain(&found.without).map(|test| test.metric(settings.task));
-            sums.iter_mut().zip(metrics).for_each(|(sum, metric)| *sum += metric);
+            for (sum, metric) in sums.iter_mut().zip(metrics) {
+                *sum += metric.context("the metric on test records is undefined")?;
+            }
         }
         let [all, first, second] = sums.map(|sum| sum / seeds as f64);
         say!("  party_dropout {rate:.1}: {all:.4} {first:.4} {second:.4}");

@@ -84,7 +84,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         }
     })?;
     if let Some(test) = summary.test {
-        say!("test {} {:.4}\n", summary.metric, test.metric(sides.run.task));
+        say!("test {} {}\n", summary.metric, test.metric_text(sides.run.task));
     }
 
     let manifest = out.join("manifest.toml");

@@ -270,16 +270,16 @@ impl Classifier {
             self_distillation.end_cycle();
         }
         let mut order = train.to_vec();
-        let mut best: Option<(f64, u32, Snapshot)> = None;
+        let mut best: Option<(Evaluation, u32, Snapshot)> = None;
         for epoch in 1..=self.config.refit_epochs {
             shuffle(&mut order, &mut stream(self.seed, "refit batches", &[u64::from(epoch)]));
             for batch in 0..batches {
                 let rows = &order[order.len() * batch / batches..order.len() * (batch + 1) / batches];
                 self.step(&gather(rows), rows);
             }
-            let metric = self.evaluate_stored(gather, validation).metric(task);
-            if !validation.is_empty() && best.as_ref().is_none_or(|(most, ..)| metric > *most) {
-                best = Some((metric, epoch, self.snapshot()));
+            let found = self.evaluate_stored(gather, validation);
+            if !validation.is_empty() && best.as_ref().is_none_or(|(best, ..)| found.is_better(best, task)) {
+                best = Some((found, epoch, self.snapshot()));
             }
         }
         let Some((_, epoch, snapshot)) = best else { return Ok(self.config.refit_epochs) };

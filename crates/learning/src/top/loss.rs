@@ -55,26 +55,39 @@ pub struct Evaluation {
     pub rows: usize,
     /// Mean loss, without the consistency term.
     pub loss: f64,
-    /// Area under the ROC curve, for a binary task.
+    /// Area under the ROC curve, for a binary task; undefined on records of one class.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auc: Option<f64>,
     /// Share of right classes, for a task with classes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accuracy: Option<f64>,
-    /// Coefficient of determination, for a regression.
+    /// Coefficient of determination, for a regression; undefined on records of one value.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub r2: Option<f64>,
 }
 
 impl Evaluation {
-    /// The figure by which runs of `task` are compared; higher is better.
-    pub fn metric(&self, task: Task) -> f64 {
+    /// The figure by which runs of `task` are compared; higher is better. `None` where these records leave it undefined.
+    pub fn metric(&self, task: Task) -> Option<f64> {
         match task {
             Task::Binary => self.auc,
             Task::Multiclass => self.accuracy,
             Task::Regression => self.r2,
         }
-        .unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// The same as text: "0.7788", or "undefined".
+    pub fn metric_text(&self, task: Task) -> String {
+        self.metric(task).map_or_else(|| "undefined".to_string(), |metric| format!("{metric:.4}"))
+    }
+
+    /// Whether a model with this evaluation is better than one with the `other` on the same records: by the metric of
+    /// `task`, and by the loss where the metric is equal or undefined.
+    pub fn is_better(&self, other: &Self, task: Task) -> bool {
+        match (self.metric(task), other.metric(task)) {
+            (Some(own), Some(others)) if own != others => own > others,
+            _ => self.loss < other.loss,
+        }
     }
 
     /// The name of that figure.
@@ -284,7 +297,7 @@ impl Loss {
                 if *classes == 2 {
                     let scores: Vec<f32> = outputs.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
                     let positive: Vec<bool> = actual.iter().map(|class| *class == 1).collect();
-                    evaluation.auc = Some(metrics::auc(&scores, &positive));
+                    evaluation.auc = metrics::auc(&scores, &positive);
                 }
             }
             Labels::Real(values) => {
@@ -293,7 +306,7 @@ impl Loss {
                 let scaled = |p: &f32, a: &f32| f64::from((p - a) / self.spread).powi(2);
                 evaluation.loss =
                     predicted.iter().zip(&actual).map(|(p, a)| scaled(p, a)).sum::<f64>() / count;
-                evaluation.r2 = Some(metrics::r2(&predicted, &actual));
+                evaluation.r2 = metrics::r2(&predicted, &actual);
             }
         }
         evaluation
@@ -334,6 +347,20 @@ mod tests {
     fn classes(consistency: f32) -> Loss {
         let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
         Loss::new(labels, &[0, 1, 2, 3], LossConfig { consistency, ..LossConfig::default() }, 8)
+    }
+
+    #[test]
+    fn equal_and_undefined_metrics_are_decided_by_the_loss() {
+        let of = |auc, loss| Evaluation { rows: 9, loss, auc, accuracy: None, r2: None };
+        let better = |own: Evaluation, other: Evaluation| own.is_better(&other, Task::Binary);
+        assert!(better(of(Some(0.7), 2.0), of(Some(0.6), 1.0)), "the metric goes first");
+        assert!(better(of(Some(0.7), 1.0), of(Some(0.7), 2.0)));
+        assert!(!better(of(Some(0.7), 1.0), of(Some(0.7), 1.0)), "an equal one stays");
+        assert!(better(of(None, 1.0), of(None, 2.0)) && !better(of(None, 2.0), of(None, 1.0)));
+        assert_eq!((of(None, 1.0).metric_text(Task::Binary).as_str()), "undefined");
+        let one_class = Labels::Classes { count: 2, index: vec![1, 1] };
+        let loss = Loss::new(one_class, &[0, 1], LossConfig::default(), 4);
+        assert_eq!(loss.evaluate(&[0.0, 1.0, 0.0, 2.0], &[0, 1]).auc, None);
     }
 
     #[test]

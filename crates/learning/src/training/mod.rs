@@ -212,10 +212,10 @@ fn refit(
 ) -> Result<(), SnapshotError> {
     let (train, validation) = (plan.part(Part::Train), plan.part(Part::Validation));
     let before = classifier.snapshot();
-    let old = classifier.evaluate_stored(gather, validation).metric(settings.task);
+    let old = classifier.evaluate_stored(gather, validation);
     classifier.refit(gather, (train, validation), settings.batch_rows, settings.task)?;
-    let new = classifier.evaluate_stored(gather, validation).metric(settings.task);
-    if !settings.encodes_once() && !validation.is_empty() && old >= new {
+    let new = classifier.evaluate_stored(gather, validation);
+    if !settings.encodes_once() && !validation.is_empty() && !new.is_better(&old, settings.task) {
         classifier.load(&before)
     } else {
         Ok(())
@@ -239,7 +239,7 @@ fn learn_jointly<P: PartyBackend>(
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Joint, TrainingError<P::Error>> {
     let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
-    let mut best: Option<(f64, crate::Snapshot)> = None;
+    let mut best: Option<(Evaluation, crate::Snapshot)> = None;
     let validates = !plan.part(Part::CohortValidation).is_empty();
     for epoch in 0..settings.epochs {
         classifier.begin_epoch(epoch % settings.cycle_epochs(), settings.cycle_epochs());
@@ -272,9 +272,8 @@ fn learn_jointly<P: PartyBackend>(
         joint.curve.push(report);
         let in_last_cycle = epoch + settings.cycle_epochs() >= settings.epochs;
         let Some(validation) = report.validation.filter(|_| in_last_cycle) else { continue };
-        let metric = validation.metric(settings.task);
-        if best.as_ref().is_none_or(|(most, _)| metric > *most) {
-            best = Some((metric, classifier.snapshot()));
+        if best.as_ref().is_none_or(|(best, _)| validation.is_better(best, settings.task)) {
+            best = Some((validation, classifier.snapshot()));
             joint.best_epoch = epoch + 1;
             parties.carry_out(Command::Checkpoint(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
         } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {

@@ -1,6 +1,7 @@
 //! What the federation is compared with, and the choice of learning rates: the same tries for all, judged on
 //! validation records. Test records are scored once, with the chosen rate.
 
+use anyhow::Context;
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_data::Preprocessing;
@@ -76,16 +77,16 @@ pub fn party_seed(seed: u64, party: usize) -> u64 {
 /// Tries all rates for all models; `tick` after each try.
 pub fn tune(digits: &Digits, bits: usize, seed: u64, tick: &mut dyn FnMut()) -> anyhow::Result<Tuned> {
     let mut best = |model| {
-        let mut best: Option<(f64, f64, Simulated)> = None;
+        let mut best: Option<(Evaluation, f64, Simulated)> = None;
         for rate in RATES {
             let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
-            let metric = simulated.validation.map_or(0.0, |validation| validation.metric(Task::Multiclass));
-            if best.as_ref().is_none_or(|(most, ..)| metric > *most) {
-                best = Some((metric, rate, simulated));
+            let validation = simulated.validation.context("no validation records")?;
+            if best.as_ref().is_none_or(|(best, ..)| validation.is_better(best, Task::Multiclass)) {
+                best = Some((validation, rate, simulated));
             }
             tick();
         }
-        best.map(|(_, rate, simulated)| (rate, simulated)).ok_or_else(|| anyhow::anyhow!("no rate to try"))
+        best.map(|(_, rate, simulated)| (rate, simulated)).context("no rate to try")
     };
     let mut test = |model| {
         let (_, simulated) = best(model)?;
