@@ -137,7 +137,7 @@ fn codes_are_attacked_beside_their_baselines() {
     // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
     let query_free = |cut| found(AttackId::QueryFree, cut).metrics[&Metric::Skill].value;
     assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
-    assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
+    assert!(query_free(CutKind::SimulatedFloats) > 0.01, "{}", query_free(CutKind::SimulatedFloats));
     found(AttackId::Fora, CutKind::Codes);
     for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
         let added = found(AttackId::Linkage, cut).metrics[&Metric::Added];
