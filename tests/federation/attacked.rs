@@ -87,7 +87,7 @@ fn check_further_attacks(report: &Report, codes: f64) {
     let given = |attack: AttackId| found(attack, CutKind::Predictions).metrics[&Metric::Skill].value;
     assert!(given(AttackId::PredictionMean) > 0.02, "{}", given(AttackId::PredictionMean));
     // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
-    assert!(given(AttackId::Grna) > 0.05, "{}", given(AttackId::Grna));
+    assert!(given(AttackId::Grna) > 0.02, "{}", given(AttackId::Grna));
     // Who has the architecture alone finds what the codes leave open, without a record of its own.
     let unsplit = found(AttackId::UnSplit, CutKind::Codes).metrics[&Metric::Skill];
     assert!(unsplit.low > 0.0, "{unsplit:?}");
@@ -137,7 +137,7 @@ fn codes_are_attacked_beside_their_baselines() {
     // Half of the label's columns are the victim's: a substitute that learns through the top model reads its floats.
     let query_free = |cut| found(AttackId::QueryFree, cut).metrics[&Metric::Skill].value;
     assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
-    assert!(query_free(CutKind::SimulatedFloats) > 0.01, "{}", query_free(CutKind::SimulatedFloats));
+    assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
     found(AttackId::Fora, CutKind::Codes);
     for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
         let added = found(AttackId::Linkage, cut).metrics[&Metric::Added];
