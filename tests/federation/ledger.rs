@@ -170,7 +170,7 @@ fn a_policy_that_forbids_a_run_says_so_before_it() {
         ("runs = [\"spring\"]", "the policy's runs = [\"spring\"] refuses 400 records"),
         ("min_batch = 33", "the policy's min_batch = 33 refuses 32 records"),
         ("bits = 3", "unknown field `bits`"),
-        ("batch_statistics = \"sometimes\"", "expected `never`"),
+        ("batch_statistics = \"never\"", "unknown field `batch_statistics`"),
     ] {
         let mut fixture = Fixture::new();
         fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));

@@ -25,8 +25,6 @@ pub struct Policy {
     pub min_batch: usize,
     /// Most bits of a flag or p-value of the party's detectors beside a code; absent: no bound, 0: none may leave.
     pub p_value_bits: Option<usize>,
-    /// Says that batch statistics never leave. They have no message, and no value here gives them one.
-    pub batch_statistics: Never,
     /// With whom records may be aligned, and how often.
     pub alignment: AlignmentPolicy,
 }
@@ -43,15 +41,6 @@ pub struct AlignmentPolicy {
     pub keys: BTreeMap<String, String>,
 }
 
-/// The only value is "never".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Never {
-    /// Never.
-    #[default]
-    Never,
-}
-
 impl Default for Policy {
     /// Counts all and refuses nothing.
     fn default() -> Self {
@@ -62,7 +51,6 @@ impl Default for Policy {
             runs: vec!["*".to_string()],
             min_batch: 1,
             p_value_bits: None,
-            batch_statistics: Never::Never,
             alignment: AlignmentPolicy::default(),
         }
     }
@@ -152,7 +140,9 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self, String> {
         let policy: Self = toml::from_str(text).map_err(|error| {
             let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
-            format!("{}: {}", place.trim_end_matches(':'), error.message())
+            let gone = error.message().contains("`batch_statistics`");
+            let remedy = if gone { ": it is gone, since they never leave; remove the line" } else { "" };
+            format!("{}: {}{remedy}", place.trim_end_matches(':'), error.message())
         })?;
         let pattern = |run: &String| !run.is_empty() && !run.trim_end_matches('*').contains('*');
         if !policy.runs.iter().all(pattern) {
@@ -283,7 +273,7 @@ mod tests {
     fn what_no_policy_may_say() {
         for (bad, expected) in [
             ("bits = 3", "unknown field `bits`"),
-            ("batch_statistics = \"always\"", "never"),
+            ("batch_statistics = \"never\"", "it is gone, since they never leave; remove the line"),
             ("epsilon_per_record = -1.0", "epsilon must be"),
             ("min_batch = 0", "min_batch must be"),
             ("runs = [\"a*b\"]", "runs: each is"),
