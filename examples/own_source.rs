@@ -11,8 +11,9 @@ use hashvfl_data::{
 
 /// A table that is computed: records 1 to `records` with their squares.
 #[derive(Debug, Clone)]
-struct Squares {
-    records: u32,
+pub struct Squares {
+    /// The number of records.
+    pub records: u32,
 }
 
 impl Squares {

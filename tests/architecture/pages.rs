@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::sources::{root, texts};
 
 /// Where pages and sources are.
 const PLACES: [&str; 13] = [
@@ -20,27 +22,6 @@ const PLACES: [&str; 13] = [
     "proto",
     "tests",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Every text of the repository; files that are no text are passed over.
-fn texts() -> Vec<(PathBuf, String)> {
-    let mut waiting: Vec<PathBuf> = PLACES.iter().map(|place| root().join(place)).collect();
-    let mut found = Vec::new();
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            if path.file_name().is_some_and(|name| name == "target") {
-                continue;
-            }
-            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if let Ok(text) = fs::read_to_string(&path) {
-            found.push((path, text));
-        }
-    }
-    found
-}
 
 /// A page without its fenced blocks.
 fn prose(page: &str) -> String {
@@ -100,7 +81,7 @@ fn has_anchor(page: &Path, wanted: &str) -> bool {
 #[test]
 fn links_of_pages_lead_somewhere() {
     let mut looked_at = 0;
-    for (path, text) in texts() {
+    for (path, text) in texts(&PLACES) {
         if path.extension().is_none_or(|extension| extension != "md") {
             continue;
         }
@@ -123,7 +104,7 @@ fn links_of_pages_lead_somewhere() {
 #[test]
 fn pages_that_texts_name_exist() {
     let mut looked_at = 0;
-    for (path, text) in texts() {
+    for (path, text) in texts(&PLACES) {
         for after in text.split("docs/").skip(1) {
             let ends = |character: char| !character.is_ascii_alphanumeric() && !"/-._".contains(character);
             let name = &after[..after.find(ends).unwrap_or(after.len())];
@@ -140,7 +121,7 @@ fn pages_that_texts_name_exist() {
 
 #[test]
 fn pages_quote_examples_to_the_letter() {
-    let texts = texts();
+    let texts = texts(&PLACES);
     let is_example = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("examples"));
     let examples: Vec<&String> =
         texts.iter().filter(|(path, _)| is_example(path)).map(|(_, text)| text).collect();

@@ -1,16 +1,19 @@
-//! The sources of the workspace.
+//! The files of the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every Rust file of the workspace with its text.
-pub fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut waiting: Vec<PathBuf> =
-        ["proto", "party", "coordinator", "attack", "examples", "crates", "tests", "benches"]
-            .iter()
-            .map(|folder| root.join(folder))
-            .collect();
+/// Folders with Rust sources.
+const CODE: [&str; 8] = ["proto", "party", "coordinator", "attack", "examples", "crates", "tests", "benches"];
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every text below these places, files or folders of the repository; files that are no text are passed over.
+pub fn texts(places: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut waiting: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
     let mut found = Vec::new();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
@@ -18,10 +21,16 @@ pub fn sources() -> Vec<(PathBuf, String)> {
                 continue;
             }
             waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
+        } else if let Ok(text) = fs::read_to_string(&path) {
             found.push((path, text));
         }
     }
     found
+}
+
+/// Every Rust file of the workspace with its text.
+pub fn sources() -> Vec<(PathBuf, String)> {
+    let mut sources = texts(&CODE);
+    sources.retain(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"));
+    sources
 }
