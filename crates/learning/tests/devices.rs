@@ -38,7 +38,7 @@ fn train(device: &Device, model: &BottomConfig, input: InputShape) -> (Vec<f32>,
     let labels = Labels::Classes { count: 4, index: rows.iter().map(|row| row % 4).collect() };
     let loss = Loss::new(labels, &rows, LossConfig::default(), BITS);
     let rates = Rates::of_run(&settings, updates);
-    let mut classifier = Classifier::new(TopConfig::default(), loss, BITS, rates, 3, device).unwrap();
+    let mut classifier = Classifier::new(TopConfig::default(), loss, &rows, BITS, rates, 3, device).unwrap();
     let (mut values, mut losses) = (Vec::new(), Vec::new());
     let mut rng = stream(9, "device test", &[]);
     for _ in 0..STEPS {

@@ -1,7 +1,7 @@
 //! Linear layers with ReLU between them; also the top model. Its backward pass is written out: for so few and small
 //! products a graph costs as much as the products.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -86,6 +86,15 @@ impl Mlp {
     pub fn layers(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
         let bias = |layer: &Linear| layer.bias.as_ref().map_or_else(Vec::new, |bias| to_host(bias.val()));
         self.layers.iter().map(|layer| (to_host(layer.weight.val()), bias(layer))).collect()
+    }
+
+    /// The same with this `bias` [outputs] of the last layer.
+    pub fn with_output_bias(mut self, bias: Vec<f32>, device: &Device) -> Self {
+        if let Some(last) = self.layers.last_mut() {
+            let outputs = bias.len();
+            last.bias = Some(Param::from_data(TensorData::new(bias, [outputs]), device));
+        }
+        self
     }
 
     /// Inputs of the last layer.

@@ -89,10 +89,13 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`.
+    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`. The bias of its outputs
+    /// starts at the prior of the `train` rows ([`Loss::prior`]): were it not, the first gradients on a rare class would
+    /// all point one way whatever the label, which a party cannot tell from a hijacker's.
     pub fn new(
         config: TopConfig,
         loss: Loss,
+        train: &[u32],
         inputs: usize,
         rates: Rates,
         seed: u64,
@@ -102,6 +105,7 @@ impl Classifier {
         let mut init = Init::new(stream(seed, "top weights", &[]), &device);
         let hidden = config.hidden.clone();
         let model = MlpConfig { hidden }.init(inputs, loss.outputs(), &mut init)?;
+        let model = model.with_output_bias(loss.prior(train), &device);
         let adam = Adam::new(config.adam);
         let party_dropout = 0.0;
         Ok(Self {
@@ -128,11 +132,12 @@ impl Classifier {
         seed: u64,
         device: &Device,
     ) -> Result<Self, BottomError> {
-        let loss = Loss::new(labels, plan.part(Part::CohortTrain), config.loss, settings.bits);
+        let train = plan.part(Part::CohortTrain);
+        let loss = Loss::new(labels, train, config.loss, settings.bits);
         let inputs = settings.parties.len() * settings.bits;
         let rates = Rates::of_run(settings, plan.updates());
         let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
-        let classifier = Self::new(config.clone(), loss, inputs, rates, seed, device)?;
+        let classifier = Self::new(config.clone(), loss, train, inputs, rates, seed, device)?;
         Ok(Self { party_dropout, gradient_noise, ..classifier })
     }
 
@@ -261,7 +266,7 @@ impl Classifier {
         let inputs = gather(&train[..1]).iter().map(Vec::len).sum();
         let hidden = self.config.hidden.clone();
         // Unwrap safety: the same sizes made a model before.
-        self.model =
+        let model =
             MlpConfig { hidden }.init(inputs, self.loss.outputs(), &mut init).expect("sizes were checked");
         self.adam = Adam::new(self.config.adam);
         let updates = u64::from(self.config.refit_epochs) * batches as u64;
@@ -269,6 +274,7 @@ impl Classifier {
         if let Some(self_distillation) = self.loss.self_distillation() {
             self_distillation.end_cycle();
         }
+        self.model = model.with_output_bias(self.loss.prior(train), &self.device);
         let mut order = train.to_vec();
         let mut best: Option<(Evaluation, u32, Snapshot)> = None;
         for epoch in 1..=self.config.refit_epochs {

@@ -208,10 +208,51 @@ impl Loss {
         self_distillation.keep(&said, rows);
     }
 
-    fn target(&self, row: u32, at: usize, label: f32) -> f32 {
-        self.self_distillation
-            .as_ref()
-            .map_or(label, |self_distillation| self_distillation.target(row, at, label))
+    /// The outputs that are right on average over `rows`, by their weights and with what was said of them in earlier
+    /// cycles: logarithms of class frequencies, or the mean on the loss's scale. The best outputs of a model that knows
+    /// nothing of a record. A class that none of the rows has counts as half a record.
+    pub fn prior(&self, rows: &[u32]) -> Vec<f32> {
+        let mut sums = vec![0.0_f64; self.outputs()];
+        let mut total = 0.0_f64;
+        for row in rows {
+            let weight = f64::from(self.weight(*row));
+            total += weight;
+            for (output, sum) in sums.iter_mut().enumerate() {
+                *sum += weight * f64::from(self.target(*row, output));
+            }
+        }
+        // Where no row weighs anything, nothing is known: all classes alike, and the middle of the values.
+        let means: Vec<f64> = sums.iter().map(|sum| if total > 0.0 { sum / total } else { 0.0 }).collect();
+        let half_a_record = 0.5 / rows.len().max(1) as f64;
+        match &self.labels {
+            Labels::Classes { .. } => means.iter().map(|mean| mean.max(half_a_record).ln() as f32).collect(),
+            Labels::Real(_) => means.iter().map(|mean| *mean as f32).collect(),
+        }
+    }
+
+    /// What a record weighs in the loss that is learned from, its class included.
+    fn weight(&self, row: u32) -> f32 {
+        match &self.labels {
+            Labels::Classes { index, .. } => {
+                self.weights[index[row as usize] as usize] * self.record_weight(row)
+            }
+            Labels::Real(_) => self.record_weight(row),
+        }
+    }
+
+    /// The target of one `output` of a record, with what was said of it in earlier cycles.
+    fn target(&self, row: u32, output: usize) -> f32 {
+        let label = match &self.labels {
+            Labels::Classes { count, index } => {
+                let own = if output == index[row as usize] as usize { 1.0 - self.smoothing } else { 0.0 };
+                own + self.smoothing / *count as f32
+            }
+            Labels::Real(values) => (values[row as usize] - self.center) / self.spread,
+        };
+        match &self.self_distillation {
+            Some(self_distillation) => self_distillation.target(row, output, label),
+            None => label,
+        }
     }
 
     fn record_weight(&self, row: u32) -> f32 {
@@ -222,33 +263,26 @@ impl Loss {
     pub fn learn(&self, outputs: &[f32], rows: &[u32]) -> (f64, Vec<f32>) {
         let mut loss = 0.0;
         let mut gradient = outputs.to_vec();
+        // Where no record of the batch weighs anything, nothing is learned.
+        let total = rows.iter().map(|row| self.weight(*row)).sum::<f32>().max(f32::MIN_POSITIVE);
         match &self.labels {
-            Labels::Classes { count, index } => {
-                let weight =
-                    |row: &u32| self.weights[index[*row as usize] as usize] * self.record_weight(*row);
-                // Where no record of the batch weighs anything, nothing is learned.
-                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+            Labels::Classes { count, .. } => {
                 for (values, row) in gradient.chunks_exact_mut(*count).zip(rows) {
-                    let class = index[*row as usize] as usize;
-                    let weight = weight(row) / total;
+                    let weight = self.weight(*row) / total;
                     let logarithm = log_sum(values);
-                    for (at, value) in values.iter_mut().enumerate() {
-                        let own = if at == class { 1.0 - self.smoothing } else { 0.0 };
-                        let target = self.target(*row, at, own + self.smoothing / *count as f32);
+                    for (output, value) in values.iter_mut().enumerate() {
+                        let target = self.target(*row, output);
                         let log_fraction = *value - logarithm;
                         loss -= f64::from(weight * target * log_fraction);
                         *value = weight * (log_fraction.exp() - target);
                     }
                 }
             }
-            Labels::Real(values) => {
-                let weight = |row: &u32| self.record_weight(*row);
-                let total = rows.iter().map(weight).sum::<f32>().max(f32::MIN_POSITIVE);
+            Labels::Real(_) => {
                 for (value, row) in gradient.iter_mut().zip(rows) {
-                    let label = (values[*row as usize] - self.center) / self.spread;
-                    let error = *value - self.target(*row, 0, label);
-                    loss += f64::from(weight(row) * error * error / total);
-                    *value = weight(row) * 2.0 * error / total;
+                    let error = *value - self.target(*row, 0);
+                    loss += f64::from(self.weight(*row) * error * error / total);
+                    *value = self.weight(*row) * 2.0 * error / total;
                 }
             }
         }
@@ -471,5 +505,28 @@ mod tests {
         let scaled: Vec<f32> = [10.0, 20.0, 30.0].iter().map(|v| (v - loss.center) / loss.spread).collect();
         let evaluation = loss.evaluate(&scaled, &[0, 1, 2]);
         assert!(evaluation.r2.unwrap() > 0.9999 && evaluation.loss < 1e-9);
+    }
+
+    #[test]
+    fn the_prior_is_where_the_loss_of_a_constant_is_least() {
+        let labels = Labels::Classes { count: 3, index: vec![0, 1, 1, 1, 1, 1] };
+        let rows: Vec<u32> = (0..6).collect();
+        let balanced = LossConfig { class_weights: ClassWeights::Balanced, ..LossConfig::default() };
+        let smooth = LossConfig { label_smoothing: 0.3, ..LossConfig::default() };
+        for config in [LossConfig::default(), balanced, smooth] {
+            let mut loss = Loss::new(labels.clone(), &rows, config, 8);
+            loss.weigh(&[5], &[0.25]);
+            let gradient = loss.learn(&loss.prior(&rows).repeat(6), &rows).1;
+            // The absent class counts as half a record where labels are not smoothed.
+            let limit = if config.label_smoothing > 0.0 { 1e-5 } else { 0.1 };
+            for class in 0..3 {
+                let slope: f32 = gradient.iter().skip(class).step_by(3).sum();
+                assert!(slope.abs() < limit, "{config:?}, class {class}: {slope}");
+            }
+        }
+        let mut real = Loss::new(Labels::Real(vec![3.0, -1.0, 10.0]), &[0, 1, 2], LossConfig::default(), 8);
+        assert!(real.prior(&[0, 1, 2])[0].abs() < 1e-6);
+        real.weigh(&[2], &[0.0]);
+        assert!((real.prior(&[0, 1, 2])[0] * real.spread + real.center - 1.0).abs() < 1e-5);
     }
 }
