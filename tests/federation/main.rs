@@ -29,4 +29,5 @@ mod rogue;
 mod rogue_server;
 mod screened;
 mod tutorial;
+mod unbalanced;
 mod undefined;

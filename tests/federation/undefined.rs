@@ -39,3 +39,21 @@ fn a_validation_part_of_one_class_has_no_auc_and_the_least_loss_is_kept() {
     assert!(epochs.iter().all(|epoch| loss(epoch) >= loss(&epochs[best - 1])), "{summary}");
     assert!(best > 1, "the first epoch is barely trained: {summary}");
 }
+
+#[test]
+fn the_seed_that_a_check_names_brings_every_class_into_every_part() {
+    let mut fixture = rare();
+    let config = fixture.coordinator_config().display().to_string();
+    let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);
+    let (_, named) = said.split_once("with run.seed = ").unwrap_or_else(|| panic!("{said}{errors}"));
+    assert!(good && named.contains("at all sides no part lacks a class"), "{said}");
+    fixture.settings.seed = named.split(' ').next().unwrap().parse().unwrap();
+    let config = fixture.coordinator_config().display().to_string();
+    let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);
+    assert!(good && !said.contains("are all of one class") && !said.contains("run.seed"), "{said}{errors}");
+    fixture.run();
+    let summary = fixture.summary();
+    assert!(summary["test"]["auc"].is_f64(), "{summary}");
+    let epochs = summary["epochs"].as_array().unwrap();
+    assert!(epochs.iter().all(|epoch| epoch["validation"]["auc"].is_f64()), "{summary}");
+}

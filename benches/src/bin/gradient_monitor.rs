@@ -18,7 +18,7 @@ fn main() {
     };
     let codes: Vec<f32> = drawn("codes").iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
     let (gradient, expected) = (drawn("gradient"), vec![0.0; ROWS * BITS]);
-    let mut monitor = GradientMonitor::of_noisy(BITS);
+    let mut monitor = GradientMonitor::new(BITS);
     let mut micros: Vec<u128> = (0..LOOKS)
         .map(|_| {
             let begun = Instant::now();

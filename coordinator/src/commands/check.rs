@@ -69,7 +69,7 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
     let labels = labels::load(&config)?;
     let plan = Plan::new(&config.run, labels.ids.len())?;
     training::check_plan(&config, &plan)?;
-    let gaps = coverage::gaps(&labels.labels, &plan);
+    let gaps = coverage::gaps(&labels.labels, &plan, &config.run);
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;
     }

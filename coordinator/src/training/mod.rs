@@ -64,7 +64,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
     info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
     info!("read: {}", labelled.reading);
-    for gap in coverage::gaps(&labelled.labels, &plan) {
+    for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
         warn!("{gap}");
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
-use hashvfl_core::{Gradient, GradientEncoding, PackedCodes, RunSettings};
+use hashvfl_core::{Gradient, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -46,9 +46,7 @@ pub struct GradientGuard {
 impl GradientGuard {
     /// A gradient monitor over a run.
     pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
-        let noisy = run.gradient_noise.is_some() || run.gradient == GradientEncoding::Sign;
-        let monitor =
-            if noisy { GradientMonitor::of_noisy(run.bits) } else { GradientMonitor::new(run.bits) };
+        let monitor = GradientMonitor::of_run(run);
         Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
     }
 

@@ -71,7 +71,7 @@ impl<'a> Steer<'a> {
             bits: settings.bits,
             encoding: settings.gradient,
             waiting: None,
-            monitor: GradientMonitor::new(settings.bits),
+            monitor: GradientMonitor::of_run(settings),
             steps: 0,
             alarm: None,
         }

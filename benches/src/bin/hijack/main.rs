@@ -28,6 +28,8 @@ use hashvfl_files::say;
 enum Part {
     /// False alarms of honest runs.
     Honest,
+    /// The same of runs with anything that a config allows, on tables of any imbalance.
+    Any,
     /// Alarms of hijacked runs.
     Hijacked,
     /// Alarms where a hijacker mixes in something else.
@@ -80,6 +82,7 @@ fn main() -> anyhow::Result<()> {
     for part in &experiment.arguments.parts {
         match part {
             Part::Honest => experiment.honest()?,
+            Part::Any => experiment.any()?,
             Part::Hijacked => experiment.hijacked()?,
             Part::Adaptive => experiment.adaptive()?,
             Part::Gains => experiment.gains()?,
@@ -104,6 +107,32 @@ impl Experiment {
             for seed in seeds.map(|run| self.arguments.seed + run) {
                 let recipe = Recipe::draw(set, seed)?;
                 let raised = alarm(set, &recipe, &Sender::Honest, self.arguments.honest_steps)?;
+                tally.add(raised);
+                all.add(raised);
+            }
+            say!("  {:<18} {tally}", format!("{:?}", set.name));
+        }
+        say!("  {:<18} {all}", "all");
+        Ok(())
+    }
+
+    /// Honest runs of any config, each with an alarm named by its recipe.
+    fn any(&self) -> anyhow::Result<()> {
+        let steps = self.arguments.honest_steps;
+        say!("False alarms of honest runs of any config, of any party, within {steps} steps");
+        let mut all = Tally::default();
+        for set in &self.sets {
+            let mut tally = Tally::default();
+            for run in 0..self.arguments.honest / self.sets.len() as u64 {
+                let seed = self.arguments.seed + run;
+                let ratio = RATIOS[run as usize % RATIOS.len()];
+                let table = set.unbalanced(ratio, seed)?;
+                let recipe = Recipe::draw_any(&table, seed)?;
+                let raised = alarm(&table, &recipe, &Sender::Honest, steps)?;
+                if let Some(step) = raised {
+                    let recipe = recipe.describe();
+                    say!("    {:?}, seed {seed}, 1:{ratio}, step {step}: {recipe}", set.name);
+                }
                 tally.add(raised);
                 all.add(raised);
             }
@@ -234,6 +263,8 @@ impl Experiment {
     }
 }
 
+/// Records of other classes for each of the rarest, run by run.
+const RATIOS: [usize; 5] = [1, 3, 10, 30, 100];
 /// Runs of each hijacker, data set and mixture.
 const ADAPTIVE_RUNS: u64 = 4;
 /// Seeds over which the decoder's skill is told.

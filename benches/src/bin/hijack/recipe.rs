@@ -35,7 +35,7 @@ impl Recipe {
             gradient: [GradientEncoding::Int8, GradientEncoding::F32][pick(2)],
             cohort_fraction,
             seed,
-            ..RunSettings::new(parties, dataset.task(), [8, 16, 32, 64][pick(4)], 60)
+            ..RunSettings::new(parties, dataset.task, [8, 16, 32, 64][pick(4)], 60)
         };
         let (noise, dropout) = ([0.0, 0.5, 0.5][pick(3)], [0.0, 0.1][pick(2)]);
         let hidden = [vec![32], vec![64], vec![128]][pick(3)].clone();
@@ -60,5 +60,46 @@ impl Recipe {
             ..TopConfig::default()
         };
         Ok(Self { settings, encoder, top })
+    }
+
+    /// A recipe with anything that a config allows, drawn by `seed`: linear top models, noise and signs in gradients,
+    /// absent parties, cycles with distillation, short codes, a strong consistency term.
+    pub fn draw_any(dataset: &Dataset, seed: u64) -> anyhow::Result<Self> {
+        let mut recipe = Self::draw(dataset, seed)?;
+        let mut rng = stream(seed, "any recipe", &[dataset.name as u64]);
+        let mut pick = |count: usize| (uniform(&mut rng) * count as f32) as usize;
+        recipe.top.hidden = [vec![], vec![], vec![64], vec![16, 16]][pick(4)].clone();
+        recipe.top.dropout = [0.0, 0.0, 0.5][pick(3)];
+        recipe.top.loss.consistency = [0.0, 0.0, 0.1, 1.0][pick(4)];
+        recipe.top.loss.class_weights =
+            [ClassWeights::None, ClassWeights::Balanced][usize::from(pick(3) == 0)];
+        let settings = &mut recipe.settings;
+        settings.bits = [2, 4, 8, 16, 32, 64][pick(6)];
+        settings.gradient = [GradientEncoding::Int8, GradientEncoding::F32, GradientEncoding::Sign][pick(3)];
+        settings.gradient_noise = [None, None, None, Some(0.5), Some(2.0)][pick(5)];
+        settings.party_dropout = [0.0, 0.0, 0.3][pick(3)];
+        if pick(4) == 0 {
+            (settings.cycles, recipe.top.loss.distillation) = (20, 0.8);
+        }
+        Ok(recipe)
+    }
+
+    /// What the gradient monitor may depend on, in a line.
+    pub fn describe(&self) -> String {
+        let Self { settings, encoder, top } = self;
+        format!(
+            "top {:?}, {} bits, batches of {}, rate {}, {:?}, noise {:?}, bit noise {}, party_dropout {}, {} cycles, dropout {}, {:?}",
+            top.hidden,
+            settings.bits,
+            settings.batch_rows,
+            settings.learning_rate,
+            settings.gradient,
+            settings.gradient_noise,
+            encoder.hash.noise,
+            settings.party_dropout,
+            settings.cycles,
+            top.dropout,
+            top.loss
+        )
     }
 }

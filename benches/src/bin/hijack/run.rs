@@ -12,10 +12,8 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
-use hashvfl_learning::top::loss::Loss;
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
@@ -59,7 +57,7 @@ pub fn run(
     let columns = [0, 1].map(|party| prepared(dataset, party, &plan));
     let encoder = |party: usize, seed: u64| {
         let input =
-            InputShape { columns: columns[party].cols(), image: dataset.image(), ..InputShape::default() };
+            InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
         Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, settings, plan.updates(), seed, &device)
     };
     let mut parties = Vec::new();
@@ -73,12 +71,9 @@ pub fn run(
         });
     }
     let mut parties = InProcessParties::hashed(parties, plan.clone());
-    let loss =
-        Loss::new(dataset.labels.clone(), plan.part(Part::CohortTrain), recipe.top.loss, settings.bits);
-    let rates = Rates::of_run(settings, plan.updates());
-    let inputs = 2 * settings.bits;
+    let labels = dataset.labels.clone();
     let mut classifier =
-        Classifier::new(recipe.top.clone(), loss, inputs, rates, settings.seed + 9, &device)?;
+        Classifier::of_run(&recipe.top, labels, settings, &plan, settings.seed + 9, &device)?;
     let mut hijacker = match sender {
         Sender::Hijacker { config, .. } => {
             let values = columns[VICTIM].gather(&auxiliary(&plan));
@@ -90,6 +85,9 @@ pub fn run(
     let batches = plan.batches();
     for step in 0..steps.min(plan.updates() as u32) {
         let rows = RowSelection::Batch { epoch: step / batches, batch: step % batches };
+        if step % batches == 0 {
+            classifier.begin_epoch(step / batches % settings.cycle_epochs(), settings.cycle_epochs());
+        }
         let numbers = plan.rows(rows)?;
         let parts: Vec<Vec<f32>> =
             parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();

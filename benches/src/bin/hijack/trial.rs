@@ -38,7 +38,7 @@ fn monitored(
     steps: u32,
     enough: &mut dyn FnMut(usize, u32, &GradientMonitor) -> bool,
 ) -> anyhow::Result<()> {
-    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::new(recipe.settings.bits)));
+    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings)));
     run(dataset, recipe, sender, steps, &mut |seen| {
         // A hijacker is noticed by its victim or not at all; in an honest run anybody's alarm is false.
         if seen.party != VICTIM && !matches!(sender, Sender::Honest) {

@@ -30,6 +30,9 @@ mod sums;
 use ridge::ridge;
 use sums::Sums;
 
+use crate::gradient::GradientEncoding;
+use crate::settings::RunSettings;
+
 /// Bits of a code that serve as predictors, at most: the work grows with their square.
 const MOST_PREDICTORS: usize = 64;
 /// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
@@ -86,6 +89,8 @@ pub struct GradientMonitor {
     sums: Sums,
     /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
     noisy: bool,
+    /// Whether gradients are signs alone: what all rows of a batch share is no sign of anything then.
+    signs: bool,
     suspicion: f64,
     explained: f64,
     steps: u32,
@@ -102,6 +107,7 @@ impl GradientMonitor {
             predictors,
             sums: Sums::none(bits, predictors),
             noisy: false,
+            signs: false,
             suspicion: 0.0,
             explained: 0.0,
             steps: 0,
@@ -110,9 +116,15 @@ impl GradientMonitor {
         }
     }
 
-    /// The same where the run agreed on noise in gradients, or on signs alone.
-    pub fn of_noisy(bits: usize) -> Self {
-        Self { noisy: true, ..Self::new(bits) }
+    /// The gradient monitor over a run of these settings.
+    ///
+    /// Where the run agreed on noise in gradients, or on signs alone, they may point everywhere alike. The signs of a
+    /// rare class's gradients say that nearly all records are of another class, whatever the code. So signs are looked at
+    /// around their mean over the batch. A party loses little by that: BatchNorm and thresholds take a pull on all records
+    /// alike out again.
+    pub fn of_run(run: &RunSettings) -> Self {
+        let signs = run.gradient == GradientEncoding::Sign;
+        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.bits) }
     }
 
     /// The alarm, once it is raised.
@@ -141,6 +153,13 @@ impl GradientMonitor {
         assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
         self.steps += 1;
         self.released_bits += codes.len() as u64;
+        let centred;
+        let gradient = if self.signs {
+            centred = around_mean_row(gradient, self.bits);
+            &centred
+        } else {
+            gradient
+        };
         let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
@@ -214,6 +233,24 @@ impl GradientMonitor {
     }
 }
 
+/// `gradient` [rows, bits] less the mean of its rows. Zeros, exactly, where all rows are the same signs.
+fn around_mean_row(gradient: &[f32], bits: usize) -> Vec<f32> {
+    let rows = gradient.len() / bits;
+    let mut sums = vec![0.0_f64; bits];
+    for row in gradient.chunks_exact(bits) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*value);
+        }
+    }
+    let mut centred = gradient.to_vec();
+    for row in centred.chunks_exact_mut(bits) {
+        for (value, sum) in row.iter_mut().zip(&sums) {
+            *value -= (sum / rows as f64) as f32;
+        }
+    }
+    centred
+}
+
 /// A look at one batch, compiled for the processor's vectors with all that it calls. No closure: the compiler does not
 /// promise to inline those.
 struct Look<'a> {
@@ -246,10 +283,17 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
 
     use super::*;
+    use crate::name::PartyName;
     use crate::random::stream;
+    use crate::settings::Task;
 
     const BITS: usize = 8;
     const ROWS: usize = 64;
+
+    fn run(gradient: GradientEncoding, gradient_noise: Option<f64>) -> RunSettings {
+        let parties = vec![PartyName::new("a").unwrap()];
+        RunSettings { gradient, gradient_noise, ..RunSettings::new(parties, Task::Binary, BITS, 1) }
+    }
 
     fn sign(rng: &mut ChaCha8Rng) -> f32 {
         if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }
@@ -321,12 +365,38 @@ mod tests {
     fn noise_is_noticed() {
         let alarm = monitored(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
         assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
-        let mut monitor = GradientMonitor::of_noisy(BITS);
+        let mut monitor = GradientMonitor::of_run(&run(GradientEncoding::F32, Some(1.0)));
         let mut rng = stream(6, "watch test", &[]);
         for _ in 0..100 {
             let [codes, sent] =
                 [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
             assert_eq!(monitor.observe(&codes, &codes, &sent, ROWS), None, "the run agreed on it");
         }
+    }
+
+    /// The first alarm within 100 steps of a run of one encoding; `gradient` is a function of a code and a random number.
+    fn monitored_run(encoding: GradientEncoding, gradient: fn(&[f32], u32) -> Vec<f32>) -> Option<Alarm> {
+        let mut monitor = GradientMonitor::of_run(&run(encoding, None));
+        let mut rng = stream(8, "watch test", &[]);
+        (0..100).find_map(|_| {
+            let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
+            let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| gradient(code, rng.next_u32())).collect();
+            monitor.observe(&codes, &codes, &sent, ROWS)
+        })
+    }
+
+    #[test]
+    fn signs_that_say_what_most_labels_are_raise_no_alarm() {
+        // Of one record in fifty the gradient points the other way, whatever its code.
+        let rare = |_: &[f32], drawn: u32| vec![if drawn % 50 == 0 { -1.0 } else { 1.0 }; BITS];
+        assert_eq!(monitored_run(GradientEncoding::Sign, rare), None);
+        let numbers = monitored_run(GradientEncoding::F32, rare);
+        assert_eq!(numbers.map(|alarm| alarm.cause), Some(Cause::Predictable));
+        let constant = |_: &[f32], _: u32| vec![-1.0; BITS];
+        assert_eq!(monitored_run(GradientEncoding::Sign, constant), None);
+        // What follows from the code is noticed in signs, too.
+        let hijacker = |code: &[f32], _: u32| code.iter().rev().map(|h| -h).collect();
+        let alarm = monitored_run(GradientEncoding::Sign, hijacker);
+        assert_eq!(alarm.map(|alarm| alarm.cause), Some(Cause::Predictable));
     }
 }

@@ -1,10 +1,10 @@
-//! Labels and the loss on them, and the consistency term on codes.
+//! Labels and the loss on them.
 
-use hashvfl_core::codes::target::target_codes;
 use hashvfl_core::settings::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics;
+use crate::top::consistency::Consistency;
 use crate::top::predictor::OutputKind;
 use crate::top::self_distillation::SelfDistillation;
 
@@ -107,8 +107,8 @@ pub struct Loss {
     center: f32,
     spread: f32,
     smoothing: f32,
-    consistency: f32,
-    targets: Vec<Vec<f32>>,
+    /// `None` where the consistency term is off.
+    consistency: Option<Consistency>,
     /// One weight per record; empty while all weigh alike.
     record_weights: Vec<f32>,
     /// What was said of records in earlier cycles; `None` where it is no part of targets.
@@ -123,8 +123,7 @@ impl Loss {
             center: 0.0,
             spread: 1.0,
             smoothing: config.label_smoothing,
-            consistency: config.consistency,
-            targets: Vec::new(),
+            consistency: None,
             record_weights: Vec::new(),
             self_distillation: None,
             labels,
@@ -142,7 +141,9 @@ impl Loss {
                     ClassWeights::None => vec![1.0; *count],
                     ClassWeights::Balanced => counts.iter().map(|n| even / (*n).max(1) as f32).collect(),
                 };
-                loss.targets = if config.consistency > 0.0 { target_codes(*count, bits) } else { Vec::new() };
+                if config.consistency > 0.0 {
+                    loss.consistency = Some(Consistency::new(config.consistency, *count, bits));
+                }
             }
             Labels::Real(values) => {
                 let count = train.len().max(1) as f64;
@@ -180,7 +181,7 @@ impl Loss {
 
     /// Target codes by class; `None` where the consistency term is off.
     pub fn targets(&self) -> Option<&[Vec<f32>]> {
-        (!self.targets.is_empty()).then_some(&self.targets)
+        self.consistency.as_ref().map(Consistency::targets)
     }
 
     /// Weighs `rows` by `weights`, from 0 to 1, from here on: in the loss that is learned from, and in no evaluation.
@@ -209,11 +210,9 @@ impl Loss {
     }
 
     /// The outputs that are right on average over `rows`, by their weights and with what was said of them in earlier
-    /// cycles: logarithms of class frequencies, or the mean on the loss's scale. The best outputs of a model that knows
-    /// nothing of a record. A class that none of the rows has counts as half a record.
+    /// cycles: logarithms of class frequencies, or the mean on the loss's scale. A class that no row has counts half a row.
     pub fn prior(&self, rows: &[u32]) -> Vec<f32> {
-        let mut sums = vec![0.0_f64; self.outputs()];
-        let mut total = 0.0_f64;
+        let (mut sums, mut total) = (vec![0.0_f64; self.outputs()], 0.0_f64);
         for row in rows {
             let weight = f64::from(self.weight(*row));
             total += weight;
@@ -234,7 +233,7 @@ impl Loss {
     fn weight(&self, row: u32) -> f32 {
         match &self.labels {
             Labels::Classes { index, .. } => {
-                self.weights[index[row as usize] as usize] * self.record_weight(row)
+                self.record_weight(row) * self.weights[index[row as usize] as usize]
             }
             Labels::Real(_) => self.record_weight(row),
         }
@@ -289,27 +288,15 @@ impl Loss {
         (loss, gradient)
     }
 
-    /// Adds the gradient of `consistency * mean over rows of (1 - cos(h, o_y))` to `gradient`, both of one
-    /// party and row-major [rows, bits]: HashVFL's consistency term, `-(o_y - cos h) / d` for codes.
-    ///
-    /// It shows labels to the party (docs/explanation/threat-model.md), hence its weight is 0 unless set.
+    /// Adds the gradient of the consistency term ([`Consistency::add_gradient`]) to `gradient`, one party's for its `codes`
+    /// of `rows`, both row-major [rows, bits]. Nothing where the term is off.
     pub fn add_consistency(&self, gradient: &mut [f32], codes: &[f32], rows: &[u32]) {
-        let Labels::Classes { index, .. } = &self.labels else { return };
-        if self.consistency <= 0.0 {
+        let (Some(consistency), Labels::Classes { index, .. }) = (&self.consistency, &self.labels) else {
             return;
-        }
-        let bits = codes.len() / rows.len().max(1);
-        let batches = gradient.chunks_exact_mut(bits).zip(codes.chunks_exact(bits)).zip(rows);
-        for ((gradient, code), row) in batches {
-            let target = &self.targets[index[*row as usize] as usize];
-            let length = code.iter().map(|h| h * h).sum::<f32>().sqrt().max(1e-12);
-            let root = (bits as f32).sqrt();
-            let cosine = code.iter().zip(target).map(|(h, o)| h * o).sum::<f32>() / (length * root);
-            let weight = self.record_weight(*row) * self.consistency / rows.len() as f32;
-            for ((g, h), o) in gradient.iter_mut().zip(code).zip(target) {
-                *g -= weight * (o / (length * root) - cosine * h / (length * length));
-            }
-        }
+        };
+        let classes: Vec<u32> = rows.iter().map(|row| index[*row as usize]).collect();
+        let weights: Vec<f32> = rows.iter().map(|row| self.record_weight(*row)).collect();
+        consistency.add_gradient(gradient, codes, &classes, &weights);
     }
 
     /// Measures row-major `outputs` of the top model on `rows`.
@@ -456,29 +443,6 @@ mod tests {
     }
 
     #[test]
-    fn consistency_is_the_gradient_of_the_cosine() {
-        let loss = classes(0.7);
-        let rows = [2, 0];
-        let codes: Vec<f32> = (0..16).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
-        let mut gradient = vec![0.0; 16];
-        loss.add_consistency(&mut gradient, &codes, &rows);
-        let value = |codes: &[f32]| -> f64 {
-            let terms = codes.chunks(8).zip([2_usize, 0]).map(|(h, y)| {
-                let dot: f64 = h.iter().zip(&loss.targets[y]).map(|(a, b)| f64::from(a * b)).sum();
-                let norm = h.iter().map(|a| f64::from(a * a)).sum::<f64>().sqrt() * 8.0_f64.sqrt();
-                0.7 * (1.0 - dot / norm) / 2.0
-            });
-            terms.sum()
-        };
-        for i in 0..16 {
-            let mut moved = codes.clone();
-            moved[i] += 1e-3;
-            let numeric = (value(&moved) - value(&codes)) / 1e-3;
-            assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
-        }
-    }
-
-    #[test]
     fn a_record_that_weighs_nothing_is_as_if_it_were_not_there() {
         let outputs = [0.5, -1.0, 2.0, 0.1, 0.2, 0.3, -3.0, 0.0, 1.0];
         let real = || Loss::new(Labels::Real(vec![3.0, -1.0, 2.0]), &[0, 1, 2], LossConfig::default(), 8);
@@ -490,9 +454,13 @@ mod tests {
             assert_eq!((dropped, &gradient[..2 * width]), (alone, &expected[..]));
             assert!(gradient[2 * width..].iter().all(|value| *value == 0.0));
             assert_eq!(loss.evaluate(&outputs[..3 * width], &[0, 1, 2]), measured);
-            let mut consistency = vec![0.0; 8];
-            loss.add_consistency(&mut consistency, &[1.0; 8], &[2]);
-            assert!(consistency.iter().all(|value| *value == 0.0));
+            let codes: Vec<f32> = (0..24).map(|i| if i % 5 < 2 { 1.0 } else { -1.0 }).collect();
+            let (mut without, mut with) = (vec![0.0; 16], vec![0.0; 24]);
+            loss.add_consistency(&mut without, &codes[..16], &[0, 1]);
+            loss.add_consistency(&mut with, &codes, &[0, 1, 2]);
+            assert!(with[16..].iter().all(|value| *value == 0.0));
+            // The term is a mean over all rows of the batch.
+            assert!(without.iter().zip(&with).all(|(a, b)| (a - 1.5 * b).abs() < 1e-6));
             let (nothing, gradient) = loss.learn(&outputs[..width], &[2]);
             assert!(nothing == 0.0 && gradient.iter().all(|value| *value == 0.0));
         }

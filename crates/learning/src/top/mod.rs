@@ -1,6 +1,7 @@
 //! The top model: training it, predicting with it, its losses.
 
 pub mod classifier;
+pub mod consistency;
 pub mod loss;
 pub mod predictor;
 pub mod self_distillation;
