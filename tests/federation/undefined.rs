@@ -1,22 +1,36 @@
 //! Metrics that the records leave undefined: they are no numbers, and choose no model.
 
-use crate::fixture::{Fixture, command};
+use hashvfl_core::{Part, Plan};
 
-/// A fixture of which few records are of class 1, so that with this seed its validation part has none.
+use crate::fixture::{Fixture, PARTIES, RECORDS, command};
+
+/// Sum of the columns that a label depends on above which a record is of class 1: one in twelve.
+const RARE: f64 = 0.8;
+
+/// A fixture with few records of class 1, and the first seed under which its validation part has none of them.
 fn rare() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.settings.epochs = 8;
-    let plan = hashvfl_core::Plan::new(&fixture.settings, crate::fixture::RECORDS).unwrap();
-    let validation = plan.part(hashvfl_core::Part::Validation);
-    let labels = fixture.read("labels.csv");
-    let mut text = "id,y\n".to_string();
-    for (row, line) in labels.lines().skip(1).enumerate() {
-        let (id, label) = line.split_once(',').unwrap();
-        let is_kept = label == "1" && !validation.contains(&(row as u32));
-        text += &format!("{id},{}\n", u8::from(is_kept));
+    let mut sums = [0.0; RECORDS];
+    for party in PARTIES {
+        for (sum, line) in sums.iter_mut().zip(fixture.read(&format!("{party}.csv")).lines().skip(1)) {
+            *sum += line.split(',').skip(1).take(2).map(|cell| cell.parse::<f64>().unwrap()).sum::<f64>();
+        }
     }
-    fixture.write("labels.csv", &text);
+    let mut labels = "id,y\n".to_string();
+    for (record, sum) in sums.iter().enumerate() {
+        labels += &format!("r{record},{}\n", u8::from(*sum > RARE));
+    }
+    fixture.write("labels.csv", &labels);
+    while has_rare(&fixture, &sums) {
+        fixture.settings.seed += 1;
+    }
     fixture
+}
+
+fn has_rare(fixture: &Fixture, sums: &[f64]) -> bool {
+    let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+    plan.part(Part::Validation).iter().any(|row| sums[*row as usize] > RARE)
 }
 
 #[test]
@@ -26,7 +40,7 @@ fn a_validation_part_of_one_class_has_no_auc_and_the_least_loss_is_kept() {
     let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);
     assert!(good && said.contains("note: the 32 validation records are all of one class"), "{said}{errors}");
     let (mut coordinator, address) = fixture.coordinator();
-    let mut parties = crate::fixture::PARTIES.map(|name| fixture.party(name, &address));
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
     let (good, log) = coordinator.ends();
     assert!(good && log.contains("AUC undefined"), "{log}");
     assert!(log.contains("the 32 validation records are all of one class"), "{log}");

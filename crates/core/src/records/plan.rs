@@ -2,7 +2,8 @@
 //!
 //! Coordinator and parties derive the same plan, so no request names a record, and a coordinator cannot ask
 //! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no
-//! part: a stratified order would tell them to the parties.
+//! part: a stratified order would tell them to the parties. The seed of a split may be chosen by them, which tells the
+//! parties no more than the logarithm of the number of seeds that were tried.
 
 use serde::{Deserialize, Serialize};
 
