@@ -30,6 +30,8 @@ enum Part {
     Honest,
     /// The same of runs with anything that a config allows, on tables of any imbalance.
     Any,
+    /// Alarms of the victim in such runs, if they are hijacked.
+    AnyHijacked,
     /// Alarms of hijacked runs.
     Hijacked,
     /// Alarms where a hijacker mixes in something else.
@@ -83,6 +85,7 @@ fn main() -> anyhow::Result<()> {
         match part {
             Part::Honest => experiment.honest()?,
             Part::Any => experiment.any()?,
+            Part::AnyHijacked => experiment.any_hijacked()?,
             Part::Hijacked => experiment.hijacked()?,
             Part::Adaptive => experiment.adaptive()?,
             Part::Gains => experiment.gains()?,
@@ -124,19 +127,40 @@ impl Experiment {
         for set in &self.sets {
             let mut tally = Tally::default();
             for run in 0..self.arguments.honest / self.sets.len() as u64 {
-                let seed = self.arguments.seed + run;
-                let ratio = RATIOS[run as usize % RATIOS.len()];
-                let table = set.unbalanced(ratio, seed)?;
-                let recipe = Recipe::draw_any(&table, seed)?;
-                let raised = alarm(&table, &recipe, &Sender::Honest, steps)?;
+                let any = AnyRun::draw(set, self.arguments.seed, run)?;
+                let raised = alarm(&any.table, &any.recipe, &Sender::Honest, steps)?;
                 if let Some(step) = raised {
-                    let recipe = recipe.describe();
-                    say!("    {:?}, seed {seed}, 1:{ratio}, step {step}: {recipe}", set.name);
+                    say!("    {:?}, step {step}: {any}", set.name);
                 }
                 tally.add(raised);
                 all.add(raised);
             }
             say!("  {:<18} {tally}", format!("{:?}", set.name));
+        }
+        say!("  {:<18} {all}", "all");
+        Ok(())
+    }
+
+    /// Hijacked runs of any config, each without an alarm named by its recipe.
+    fn any_hijacked(&self) -> anyhow::Result<()> {
+        let steps = self.arguments.steps;
+        say!("Alarms of the victim in hijacked runs of any config, within {steps} steps");
+        let mut all = Tally::default();
+        for (name, _) in hijackers(0) {
+            let mut tally = Tally::default();
+            for set in &self.sets {
+                for run in 0..self.arguments.runs {
+                    let any = AnyRun::draw(set, self.arguments.seed, run)?;
+                    let sender = hijacker(name, any.seed, Mixture::NONE);
+                    let raised = alarm(&any.table, &any.recipe, &sender, steps)?;
+                    if raised.is_none() {
+                        say!("    {:?}, {name}, no alarm: {any}", set.name);
+                    }
+                    tally.add(raised);
+                    all.add(raised);
+                }
+            }
+            say!("  {name:<18} {tally}");
         }
         say!("  {:<18} {all}", "all");
         Ok(())
@@ -265,6 +289,31 @@ impl Experiment {
 
 /// Records of other classes for each of the rarest, run by run.
 const RATIOS: [usize; 5] = [1, 3, 10, 30, 100];
+/// A run of any config on a table of some imbalance.
+struct AnyRun {
+    seed: u64,
+    /// Records of other classes for each of the rarest, at least.
+    ratio: usize,
+    table: Dataset,
+    recipe: Recipe,
+}
+
+impl AnyRun {
+    /// Number `run` on the records of `set`, drawn by `first` and it.
+    fn draw(set: &Dataset, first: u64, run: u64) -> anyhow::Result<Self> {
+        let (seed, ratio) = (first + run, RATIOS[run as usize % RATIOS.len()]);
+        let table = set.unbalanced(ratio, seed)?;
+        let recipe = Recipe::draw_any(&table, seed)?;
+        Ok(Self { seed, ratio, table, recipe })
+    }
+}
+
+impl std::fmt::Display for AnyRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seed {}, 1:{}, {}", self.seed, self.ratio, self.recipe.describe())
+    }
+}
+
 /// Runs of each hijacker, data set and mixture.
 const ADAPTIVE_RUNS: u64 = 4;
 /// Seeds over which the decoder's skill is told.
