@@ -45,7 +45,10 @@ pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
         order.check(Some(fingerprint(config.labels.files())?), path)?;
         loaded = loaded.in_order(&order)?;
     }
-    let reading = describe(&loaded, read, config.labels.lines()?);
+    let mut reading = describe(&loaded, read, config.labels.lines()?);
+    for remark in config.labels.remarks()? {
+        reading += &format!("; {remark}");
+    }
     let (labels, classes) = split(loaded.target);
     Ok(LabelledRecords { ids: loaded.ids, labels, classes, reading })
 }
