@@ -76,8 +76,8 @@ mod tests {
     fn numbers_that_fall_together_are_counted() {
         let rows = |from: f64, step: f64| (0..200).map(move |row| from + f64::from(row) * step);
         assert_eq!(lost(rows(1.7e9, 1.0)), Some((200, 3)), "time stamps");
-        assert_eq!(lost(rows(16_777_216.0, 1.0)).unwrap().0, 199);
-        assert_eq!(lost(rows(1000.0, 1e-6)).unwrap().0, 199);
+        assert_eq!(lost(rows(16_777_216.0, 1.0)).unwrap().0, 200);
+        assert_eq!(lost(rows(1000.0, 1e-6)).unwrap().0, 200);
         assert!(lost([20_240_102.0, 20_240_103.0, 20_240_104.0].into_iter()).is_some());
         assert_eq!(lost(rows(0.0, 1.0)), None);
         assert_eq!(lost(rows(-3.5, 0.01)), None);

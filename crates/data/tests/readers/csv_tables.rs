@@ -4,13 +4,13 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hashvfl_data::{ColumnsSource, RowSource};
+use hashvfl_data::{ColumnsSource, IdsSource, RowSource, TableError, quoted};
 use proptest::prelude::*;
 
 use crate::expected::{
     ascii_trimmed, bits, bits_of, categories, category, is_id, may_collapse, number, numbers, texts,
 };
-use crate::{cases, quoted, read, settings};
+use crate::{cases, read, settings};
 
 /// A file of these cells, by the csv crate.
 fn written(names: &[&str], records: &[Vec<String>], quote_all: bool, returns: bool) -> Vec<u8> {
@@ -91,11 +91,11 @@ proptest! {
         let names: &[&str] = if two { &["m", "n"] } else { &["m"] };
         fs::write(&path, written(names, &cells, quote_all, false)).unwrap();
         let config = format!("format = \"csv\"\npaths = [{path:?}]\nid = {}", if two { "[\"m\", \"n\"]" } else { "\"m\"" });
-        let source: hashvfl_data::IdsSource = toml::from_str(&config).unwrap();
+        let source: IdsSource = toml::from_str(&config).unwrap();
         let mut found = Vec::new();
         let outcome = source.visit(|id| {
             found.push(id.to_owned());
-            Ok::<(), hashvfl_data::TableError>(())
+            Ok::<(), TableError>(())
         });
         if outcome.is_ok() {
             let expected: Vec<String> = cells

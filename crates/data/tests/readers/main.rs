@@ -32,8 +32,3 @@ fn read(settings: &str, types: &str) -> Result<Table, String> {
 fn settings(format: &str, path: &Path) -> String {
     format!("format = {format:?}\npaths = [{path:?}]\nid = \"id\"\n")
 }
-
-/// A text as TOML.
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}

@@ -249,7 +249,8 @@ where
             self.places.push(is_there.then_some(place));
             place += u32::from(is_there);
         }
-        if self.places.len() != records || self.values.len() != values {
+        let is_whole = self.levels.is_empty() || place as usize == values;
+        if self.places.len() != records || self.values.len() != values || !is_whole {
             return Err(ParquetError::General("a column ends before its last record".to_owned()));
         }
         if self.meaning == Meaning::Nothing && values > 0 {

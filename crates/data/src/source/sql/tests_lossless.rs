@@ -76,7 +76,7 @@ fn a_number_that_is_none_is_no_category() {
         ],
     );
     let declared = Treatment { types: types("a = \"category\""), ..filled() };
-    let message = bank.load("SELECT * FROM accounts", &declared).unwrap_err();
+    let message = bank.load("SELECT * FROM accounts", &declared).unwrap_err().to_string();
     assert!(message.contains("not finite"), "{message}");
     let listed = Treatment { null_values: vec!["NaN".into()], ..declared };
     assert!(bank.load("SELECT * FROM accounts", &listed).unwrap().matrix.values()[1].is_nan());
