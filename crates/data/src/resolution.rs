@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 /// Distinct values in 32 bits that are enough for any column. With so many, values that become equal are close on its scale.
 const ENOUGH: usize = 1 << 10;
+/// Whole numbers from 0 that are marked by a bit.
+const SMALL: usize = 1 << 10;
 /// Whole numbers up to here are exact in 32 bits.
 const EXACT: f64 = (1 << 24) as f64;
 /// Last bits of a fraction, whose differences are ignored: 0.1 + 0.2 counts as 0.3.
@@ -13,7 +15,9 @@ const NOISE: u64 = (1 << 8) - 1;
 /// The distinct numbers of a column, as they are and in 32 bits.
 #[derive(Default)]
 pub(crate) struct Resolution {
-    /// Whole numbers that are exact in 32 bits, as they are there.
+    /// A bit for each whole number below [`SMALL`] that came: most columns of whole numbers hold no other.
+    small: [u64; SMALL / 64],
+    /// Other whole numbers that are exact in 32 bits, as they are there.
     exact: HashSet<u32>,
     /// All others, as they are.
     wide: HashSet<u64>,
@@ -31,8 +35,11 @@ impl Resolution {
         let number = number + 0.0;
         let known = if number.fract() == 0.0 { number } else { without_noise(number) };
         if known.fract() == 0.0 && known.abs() <= EXACT {
-            if self.exact.len() <= ENOUGH {
-                self.exact.insert((known as f32).to_bits());
+            let known = known as f32;
+            match small(known) {
+                Some(at) => self.small[at / 64] |= 1 << (at % 64),
+                None if self.exact.len() <= ENOUGH => drop(self.exact.insert(known.to_bits())),
+                None => {}
             }
             return;
         }
@@ -46,15 +53,29 @@ impl Resolution {
     /// The count of distinct numbers, and how many of them are left in 32 bits; `None` where all are. Numbers that are exact in
     /// 32 bits count where another becomes one of them.
     pub(crate) fn merged(&self) -> Option<(usize, usize)> {
-        let onto_exact = self.narrow.intersection(&self.exact).count();
+        let onto_exact = self.narrow.iter().filter(|bits| self.is_exact(**bits)).count();
         let (distinct, left) = (self.wide.len() + onto_exact, self.narrow.len());
         (left <= ENOUGH && distinct > left).then_some((distinct, left))
+    }
+
+    /// Whether a number of these bits came as a whole number that is exact in 32 bits.
+    fn is_exact(&self, bits: u32) -> bool {
+        match small(f32::from_bits(bits)) {
+            Some(at) => self.small[at / 64] >> (at % 64) & 1 == 1,
+            None => self.exact.contains(&bits),
+        }
     }
 
     /// The same where more than one in a hundred becomes equal to another: too many to go on.
     pub(crate) fn lost(&self) -> Option<(usize, usize)> {
         self.merged().filter(|(distinct, left)| (distinct - left) * 100 > *distinct)
     }
+}
+
+/// The place of a whole number below [`SMALL`].
+fn small(number: f32) -> Option<usize> {
+    let is_small = number >= 0.0 && number < SMALL as f32 && number.fract() == 0.0;
+    is_small.then_some(number as usize)
 }
 
 /// The number without the last bits of its fraction.

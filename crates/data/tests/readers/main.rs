@@ -15,9 +15,12 @@ use std::path::Path;
 use hashvfl_data::{ColumnsSource, Missing, Table, Treatment, load_as};
 use proptest::test_runner::{Config, RngSeed};
 
-/// So many cases, drawn alike each time.
+/// So many cases, drawn alike each time. With `READERS_TIMES=30` in the environment thirty times as many, and other ones each
+/// time.
 fn cases(count: u32) -> Config {
-    Config { cases: count, rng_seed: RngSeed::Fixed(22), failure_persistence: None, ..Config::default() }
+    let times = std::env::var("READERS_TIMES").ok().and_then(|times| times.parse::<u32>().ok());
+    let rng_seed = if times.is_some() { RngSeed::Random } else { RngSeed::Fixed(22) };
+    Config { cases: count * times.unwrap_or(1), rng_seed, failure_persistence: None, ..Config::default() }
 }
 
 /// The table that `settings` describe, where missing values are filled in; a refusal as its words.
