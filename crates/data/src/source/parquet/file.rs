@@ -2,6 +2,7 @@
 //! engine.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -155,7 +156,10 @@ impl<'a> ParquetFile<'a> {
     fn fill(&self, readers: &mut [Box<dyn CellReader>], most: usize) -> Result<Option<usize>, TableError> {
         let mut records = None;
         for reader in readers {
-            let found = reader.fill(most).map_err(|error| self.failed(&error))?;
+            // The parquet crate panics at some pages that are damaged. What it has read of them is given up with it.
+            let found = catch_unwind(AssertUnwindSafe(|| reader.fill(most)))
+                .map_err(|_| self.damaged("a page is damaged"))?
+                .map_err(|error| self.failed(&error))?;
             if records.is_some_and(|records| records != found) {
                 return Err(self.damaged("columns of a row group have unlike numbers of records"));
             }
