@@ -8,6 +8,7 @@ use hashvfl_data::{LabelTable, Order, Target, fingerprint, load_labels};
 use hashvfl_learning::top::loss::Labels;
 
 use crate::config::CoordinatorConfig;
+use tracing::info;
 
 /// Classes whose records are told, at most.
 const MOST_COUNTS: usize = 20;
@@ -45,7 +46,7 @@ pub fn load(config: &CoordinatorConfig) -> anyhow::Result<LabelledRecords> {
         order.check(Some(fingerprint(config.labels.files())?), path)?;
         loaded = loaded.in_order(&order)?;
     }
-    let reading = describe(&loaded, read, config.labels.lines()?);
+    let reading = describe(&loaded, read, config)?;
     let (labels, classes) = split(loaded.target);
     Ok(LabelledRecords { ids: loaded.ids, labels, classes, reading })
 }
@@ -76,6 +77,12 @@ pub fn of_run(
         None => records.places(loaded.ids.iter().map(|id| Some(id.as_str()))),
     };
     let places = places.context("the labels")?;
+    let mut reading = describe(&loaded, loaded.ids.len(), config)?;
+    let others = loaded.ids.len().saturating_sub(records.rows().len());
+    if others > 0 {
+        reading += &format!("; {others} of them are none of the run's records");
+    }
+    info!("labels: {reading}");
     let (labels, now) = split(loaded.target);
     ensure!(
         now == classes,
@@ -121,9 +128,9 @@ fn split(target: Target) -> (Labels, Vec<String>) {
 }
 
 /// Records and lines, how many records each class has or how many values there are, and what was left out.
-fn describe(loaded: &LabelTable, read: usize, lines: Option<u64>) -> String {
+fn describe(loaded: &LabelTable, read: usize, config: &CoordinatorConfig) -> anyhow::Result<String> {
     let records = loaded.ids.len();
-    let mut parts = vec![match lines {
+    let mut parts = vec![match config.labels.lines()? {
         Some(lines) => format!("{read} records on {lines} lines"),
         None => format!("{read} records"),
     }];
@@ -144,7 +151,8 @@ fn describe(loaded: &LabelTable, read: usize, lines: Option<u64>) -> String {
         }
     });
     parts.extend(loaded.note.clone());
-    parts.join("; ")
+    parts.extend(config.labels.remarks()?);
+    Ok(parts.join("; "))
 }
 
 #[cfg(test)]
@@ -170,6 +178,8 @@ mod tests {
         assert_eq!(classes, "4 records on 6 lines; 3 classes of 1, 2, 1 records");
         let merged = reading("binary", "id,y\nk1,1\nk2,1.0\nk3,2\nk4,2.0\n").unwrap();
         assert!(merged.contains("2 classes of 2, 2 records; 2 classes are written in 4 ways"), "{merged}");
+        let cut = reading("multiclass", "id,y\nk1,low\nk2,hi").unwrap();
+        assert!(cut.contains("the last line of 1 of 1 files has no line break"), "{cut}");
         let values = reading("regression", "id,y\nk1,0.5\nk2,7\nk3,7\n").unwrap();
         assert_eq!(values, "3 records on 4 lines; 2 distinct values");
         let missing = reading("multiclass", "id,y\nk1,low\nk2,NA\nk3,mid\n").unwrap_err().to_string();

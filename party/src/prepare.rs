@@ -32,6 +32,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The encoder.
     pub encoder: Encoder,
+    /// How many records the source has, those that an order leaves out among them.
+    pub read: usize,
     /// What was taken for something else. Faulty rows are among records to be served alone.
     pub noted: EncodingNotes,
     encoding: Encoding,
@@ -101,7 +103,7 @@ impl Prepared {
         seed: u64,
     ) -> anyhow::Result<Self> {
         let contents = records.contents()?;
-        let (ids, image) = (records.ids().to_vec(), records.image());
+        let (ids, image, read) = (records.ids().to_vec(), records.image(), records.read());
         let (columns, noted) = records.encode_noting(&encoding, treatment).context("preprocessing")?;
         let small = matches!(config.encoder.model, BottomConfig::Mlp(_));
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
@@ -123,6 +125,7 @@ impl Prepared {
             image,
             plan,
             encoder,
+            read,
             noted,
             encoding,
             ranges,
@@ -131,17 +134,17 @@ impl Prepared {
         })
     }
 
-    /// Whether the table to be served becomes what the encoder takes: how many of its records do not, for a cell that is
-    /// missing, new or no value. As when it is served, these stop nothing.
+    /// Whether the table to be served becomes what the encoder takes: which of its records do not, for a cell that is
+    /// missing, new or no value, and what else is taken for something else. As when it is served, these stop nothing.
     ///
     /// # Errors
     /// When it cannot be read, or its columns are not those of the training.
-    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<usize> {
+    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<EncodingNotes> {
         let types = self.encoding.types(&config.types)?;
         let treatment = Treatment { types, faulty: Faulty::Mark, ..config.treatment() };
         let records = load(&config.served(), &treatment)?;
         let (_, noted) = records.encode_noting(&self.encoding, &treatment).context("preprocessing")?;
-        Ok(noted.faulty.len())
+        Ok(noted)
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -226,21 +229,20 @@ impl Prepared {
 
     /// How the table was read, in a line for a person: numbers alone, no value.
     pub fn reading(&self, source: &Source) -> anyhow::Result<String> {
-        let records = self.ids.len();
+        let read = self.read;
         let mut parts = vec![match source.columns.lines()? {
-            Some(lines) => format!("{records} records on {lines} lines"),
-            None => format!("{records} records"),
+            Some(lines) => format!("{read} records on {lines} lines"),
+            None => format!("{read} records"),
         }];
+        if self.ids.len() < read {
+            parts.push(format!("{} of them not in the agreed order and left out", read - self.ids.len()));
+        }
         parts.push(self.encoding.describe());
         if let Some(excluded) = source.columns.excluded(self.encoding.columns())?.filter(|count| *count > 0) {
             parts.push(format!("{excluded} columns of the files not loaded, as `columns` or `ignore` says"));
         }
-        if self.noted.unseen > 0 {
-            parts.push(format!(
-                "{} values that no training record had, taken for no category or filled in",
-                self.noted.unseen
-            ));
-        }
+        parts.extend(taken_otherwise(&self.noted));
+        parts.extend(source.columns.remarks()?);
         Ok(parts.join("; "))
     }
 
@@ -270,6 +272,24 @@ impl Prepared {
         model.text.extend(text.map(|(key, value)| (key.to_string(), value)));
         model
     }
+}
+
+/// What became something else on its way from cells to numbers, with its count: numbers alone, no value.
+pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
+    let counts = [
+        (noted.missing, "missing values, filled in or a category of their own"),
+        (noted.unseen, "values that no training record had, taken for no category or filled in"),
+        (noted.rare, "values too rare in training for a category of their own, taken for no category"),
+        (
+            noted.cut_off,
+            "numbers cut off, beyond `clip_quantile`, what training records had under `quantile`, or `clip`",
+        ),
+    ];
+    counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
 }
 
 fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {

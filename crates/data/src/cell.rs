@@ -107,7 +107,11 @@ pub(crate) fn category_text(text: &str) -> &str {
     };
     let digits = whole.strip_prefix('-').unwrap_or(whole);
     let is_whole = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-    if is_whole && fraction.bytes().all(|digit| digit == b'0') { whole } else { text }
+    if !is_whole || fraction.bytes().any(|digit| digit != b'0') {
+        return text;
+    }
+    // Zero is one, with whatever sign.
+    if digits == "0" { digits } else { whole }
 }
 
 /// Whether a text, without the spaces around it, usually stands for a missing value.
@@ -169,6 +173,8 @@ mod tests {
             ("1.00", "1"),
             ("+1", "1"),
             ("-2.0", "-2"),
+            ("-0.0", "0"),
+            ("-0", "0"),
             ("01", "01"),
             ("007.0", "007"),
             ("1.5", "1.5"),

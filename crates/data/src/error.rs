@@ -260,6 +260,19 @@ pub enum TableError {
         /// How many of them are left.
         left: usize,
     },
+    /// A column's first value is a text, and most of its others are numbers.
+    #[error(
+        "column {column:?} holds {numbers} distinct numbers and {texts} texts, and its first value alone would make categories of \
+         it; list what stands for a missing value in `null_values`, or declare the column in [types]"
+    )]
+    Mixed {
+        /// The column's name.
+        column: String,
+        /// Distinct numbers.
+        numbers: usize,
+        /// Distinct texts.
+        texts: usize,
+    },
     /// A record has no usable id.
     #[error("{place}, column {column:?}: expected a record id, found {fault}; every record needs one")]
     BadId {
@@ -376,6 +389,19 @@ pub enum TableError {
         width: usize,
         /// Columns that are loaded.
         columns: usize,
+    },
+    /// A source handed on another number of values than its ids and columns need.
+    #[error(
+        "{values} values were read for {ids} records of {columns} columns; a file may have changed while it was read: try again \
+         when nobody writes to it"
+    )]
+    Shape {
+        /// Ids of records.
+        ids: usize,
+        /// Columns of each.
+        columns: usize,
+        /// Values of all.
+        values: usize,
     },
     /// An error of one format's reader, such as [`SqlError`](crate::SqlError) or [`NpyError`](crate::NpyError).
     #[error(transparent)]

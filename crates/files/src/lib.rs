@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
-pub use say::{complain_line, say_line};
+pub use say::{complain_line, one_line, say_line};
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -30,6 +30,13 @@ pub fn complain_line(line: fmt::Arguments) {
     let _ = write_line(&mut io::stderr().lock(), line);
 }
 
+/// An error about a text as one line: the place, which is the first line of `shown`, and the `message`. What stands below the
+/// place, the text itself, is left out.
+pub fn one_line(shown: &str, message: &str) -> String {
+    let place = shown.lines().next().unwrap_or_default().trim().trim_end_matches(':');
+    format!("{place}: {message}")
+}
+
 fn write_line(out: &mut impl Write, line: fmt::Arguments) -> io::Result<()> {
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -40,6 +47,12 @@ fn write_line(out: &mut impl Write, line: fmt::Arguments) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_shows_the_place_and_not_the_text() {
+        let shown = "TOML parse error at line 1, column 5\n  |\n1 | a = secret\n  |     ^\nno value\n";
+        assert_eq!(one_line(shown, "no value"), "TOML parse error at line 1, column 5: no value");
+    }
 
     /// A reader that fails in one way.
     struct Failing(ErrorKind);

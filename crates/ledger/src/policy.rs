@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hashvfl_files::one_line;
 use serde::Deserialize;
 
 use crate::account::{Account, Cost};
@@ -139,10 +140,9 @@ impl Policy {
     /// Parses a policy; the error is one line that names the place.
     pub fn parse(text: &str) -> Result<Self, String> {
         let policy: Self = toml::from_str(text).map_err(|error| {
-            let place = error.to_string().lines().next().unwrap_or_default().trim().to_string();
             let gone = error.message().contains("`batch_statistics`");
             let remedy = if gone { ": it is gone, since they never leave; remove the line" } else { "" };
-            format!("{}: {}{remedy}", place.trim_end_matches(':'), error.message())
+            one_line(&error.to_string(), error.message()) + remedy
         })?;
         let pattern = |run: &String| !run.is_empty() && !run.trim_end_matches('*').contains('*');
         if !policy.runs.iter().all(pattern) {
@@ -258,7 +258,81 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, RngSeed};
+
     use super::*;
+
+    const WHOLE: &str = "bits_per_record = 40\nepsilon_per_record = 2.5\nencodings_per_record = 3\nmin_batch = 4\n\
+                         runs = [\"a\", \"b-*\"]\np_value_bits = 1\n[alignment]\nmost = 2\nleast_common = 30\n";
+
+    proptest! {
+        #![proptest_config(Config {
+            cases: 400, rng_seed: RngSeed::Fixed(22), failure_persistence: None, ..Config::default()
+        })]
+
+        /// Every bound of a policy is read as it was written.
+        #[test]
+        fn a_policy_is_read_as_it_was_written(
+            bits in prop::option::of(0_u64..1 << 63),
+            encodings: Option<u32>,
+            epsilon in prop::option::of(0.0_f64..1e9),
+            runs in prop::collection::vec("[^*]{1,6}[*]?", 1..4),
+            min_batch in 1_usize..1 << 40,
+            most in prop::option::of(0_u64..1 << 63),
+            name in "[a-zé\"]{1,5}",
+            key in "[0-9a-f]{64}",
+        ) {
+            let mut text = format!("min_batch = {min_batch}\nruns = {}\n", toml::Value::from(runs.clone()));
+            text += &bits.map_or(String::new(), |bits| format!("bits_per_record = {bits}\n"));
+            text += &encodings.map_or(String::new(), |most| format!("encodings_per_record = {most}\n"));
+            text += &epsilon.map_or(String::new(), |most| format!("epsilon_per_record = {most:?}\n"));
+            text += "[alignment]\n";
+            text += &most.map_or(String::new(), |most| format!("most = {most}\n"));
+            text += &format!("[alignment.keys]\n{} = {key:?}\n", toml::Value::from(name.as_str()));
+            let policy = Policy::parse(&text).unwrap();
+            prop_assert_eq!((policy.bits_per_record, policy.encodings_per_record), (bits, encodings));
+            prop_assert_eq!(policy.epsilon_per_record, epsilon.and_then(Epsilon::new));
+            prop_assert_eq!((policy.runs, policy.min_batch, policy.alignment.most), (runs, min_batch, most));
+            prop_assert_eq!(&policy.alignment.keys[&name], &key);
+        }
+
+        /// A policy that was cut off within a line, or holds a letter too much, is refused or bounds all that it did: a key that is
+        /// half there is no key that is absent.
+        #[test]
+        fn a_damaged_policy_loses_no_bound_in_silence(
+            at in any::<prop::sample::Index>(),
+            insert: bool,
+            letter in prop::sample::select(vec!['"', '#', '=', 'x', '\n', '[', '0', '.']),
+        ) {
+            let at = at.index(WHOLE.len());
+            let mut text = WHOLE.to_owned();
+            if insert { text.insert(at, letter) } else { text.truncate(at) }
+            let parsed = Policy::parse(&text);
+            let Ok(policy) = parsed else {
+                prop_assert!(!parsed.unwrap_err().contains('\n'));
+                return Ok(());
+            };
+            // A comment takes the rest of its line away, whoever wrote it.
+            let line = WHOLE[..at].matches('\n').count();
+            let kept = if insert { 9 } else { line };
+            let gone = if insert && letter == '#' { Some(line) } else { None };
+            let bounds = [
+                policy.bits_per_record.is_some(),
+                policy.epsilon_per_record.is_some(),
+                policy.encodings_per_record.is_some(),
+                policy.min_batch > 1,
+                policy.runs != Policy::default().runs,
+                policy.p_value_bits.is_some(),
+                true,
+                policy.alignment.most.is_some(),
+                policy.alignment.least_common > 0,
+            ];
+            for (number, bound) in bounds.iter().enumerate().take(kept) {
+                prop_assert!(*bound || gone.is_some_and(|gone| gone <= number), "line {}", number + 1);
+            }
+        }
+    }
 
     #[test]
     fn the_sample_in_the_docs_is_a_policy() {

@@ -62,6 +62,17 @@ pub enum DialError {
         /// What the last attempt failed with.
         cause: String,
     },
+    /// A proxy or a web server answered, in place of the coordinator, for the whole time.
+    #[error(
+        "what answers at {address} is no coordinator but a proxy or web server, for {limit_s} s: is the coordinator behind it up, and \
+         does it pass gRPC on, as HTTP/2 (docs/how-to/run-between-organisations.md)?"
+    )]
+    Between {
+        /// The address.
+        address: Address,
+        /// The limit in seconds.
+        limit_s: u64,
+    },
     /// The other side took the connection and did not open the stream in time.
     #[error("waited {limit_s} s for the coordinator to answer (limits are in the config's [timeouts] table)")]
     Silent {
@@ -111,12 +122,13 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
-        let mut client = FederationClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue(TRAINING_QUEUE, Some(first));
-        self.open(queue, client.join(messages)).await
+        self.until_limit(TRAINING_QUEUE, first, async |channel, messages| {
+            let mut client = FederationClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            client.join(messages).await
+        })
+        .await
     }
 
     /// Offers to serve: as [`Self::training`].
@@ -124,12 +136,13 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn serving(&self, first: FromServingParty) -> Result<ServingStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
-        let mut client = InferenceClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue(SERVING_QUEUE, Some(first));
-        self.open(queue, client.serve(messages)).await
+        self.until_limit(SERVING_QUEUE, first, async |channel, messages| {
+            let mut client = InferenceClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            client.serve(messages).await
+        })
+        .await
     }
 
     /// Takes part in an alignment: as [`Self::training`].
@@ -137,12 +150,14 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn alignment(&self, first: FromHolder) -> Result<AlignmentStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
         let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
-        let mut client =
-            AlignmentClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
-        let (queue, messages) = queue(ALIGNMENT_QUEUE, Some(first));
-        self.open(queue, client.exchange(messages)).await
+        self.until_limit(ALIGNMENT_QUEUE, first, async |channel, messages| {
+            let mut client = AlignmentClient::new(channel)
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(limit);
+            client.exchange(messages).await
+        })
+        .await
     }
 
     /// Asks for predictions: connects once, and opens a stream. The coordinator speaks first.
@@ -158,6 +173,38 @@ impl Dialer {
         self.open(queue, client.predict(messages)).await
     }
 
+    /// Connects and opens a stream that begins with `first`, again and again while a proxy answers that nobody is behind it.
+    async fn until_limit<Out, In>(
+        &self,
+        length: usize,
+        first: Out,
+        opening: impl AsyncFn(Channel, ReceiverStream<Out::Wire>) -> Result<Response<Streaming<In::Wire>>, Status>,
+    ) -> Result<Duplex<Out, In>, DialError>
+    where
+        Out: WireMessage<Wire: Clone>,
+        In: WireMessage,
+    {
+        let first = first.into_wire();
+        let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
+        let mut warned = false;
+        loop {
+            let channel = self.connect(Retry::UntilLimit).await?;
+            let (queue, messages) = queue::<Out>(length, Some(first.clone()));
+            match self.open(queue, opening(channel, messages)).await {
+                Err(DialError::Between { .. }) if began.elapsed() < limit => {}
+                opened => return opened,
+            }
+            if !warned {
+                warn!(
+                    "a proxy answers at {}, no coordinator yet; trying for {} s",
+                    self.address, self.limit_s
+                );
+                warned = true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// The stream that `opening` gives, if it does in time.
     async fn open<Out: WireMessage, In: WireMessage>(
         &self,
@@ -166,6 +213,10 @@ impl Dialer {
     ) -> Result<Duplex<Out, In>, DialError> {
         let opened = timeout(Duration::from_secs(self.limit_s), opening).await;
         match opened.map_err(|_| DialError::Silent { limit_s: self.limit_s })? {
+            // A proxy's page would be taken for a damaged message.
+            Ok(response) if !is_grpc(&response) => {
+                Err(DialError::Between { address: self.address.clone(), limit_s: self.limit_s })
+            }
             Ok(response) => Ok(Duplex::new(queue, response.into_inner())),
             Err(status) => {
                 let (address, reason) = (self.address.clone(), describe(&status));
@@ -222,15 +273,21 @@ impl Dialer {
     }
 }
 
+/// Whether the other side speaks gRPC, by the type of what it sends.
+fn is_grpc<T>(response: &Response<T>) -> bool {
+    let kind = response.metadata().get("content-type").and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
 /// A queue to the network that holds `first` already, and what the network takes from it.
 fn queue<Out: WireMessage>(
     length: usize,
-    first: Option<Out>,
+    first: Option<Out::Wire>,
 ) -> (mpsc::Sender<Out::Wire>, ReceiverStream<Out::Wire>) {
     let (queue, messages) = mpsc::channel(length);
     if let Some(first) = first {
         // An empty queue takes a message.
-        let _ = queue.try_send(first.into_wire());
+        let _ = queue.try_send(first);
     }
     (queue, ReceiverStream::new(messages))
 }

@@ -2,9 +2,18 @@
 
 use tonic::{Code, Status};
 
+/// What HTTP/2 says of a stream that was cut, and not ended by its peer's program.
+const CUT: [&str; 2] = ["h2 protocol error", "error reading a body"];
+
 /// A peer's status as one line.
 pub fn describe(status: &Status) -> String {
     let text = status.message().trim().replace(['\n', '\r'], " ");
+    if CUT.iter().any(|words| text.contains(words)) {
+        return format!(
+            "the connection was cut off within a message ({text}): where a proxy stands between, it must limit neither the size nor the \
+             time of a stream (docs/how-to/run-between-organisations.md)"
+        );
+    }
     match status.code() {
         Code::Unavailable => format!("the connection was lost ({text})"),
         Code::Unknown | Code::Cancelled => format!("the connection broke ({text})"),
@@ -13,5 +22,17 @@ pub fn describe(status: &Status) -> String {
             "the other side is no HashVFL coordinator, or one of another version".to_string()
         }
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_was_cut_says_what_may_have_cut_it() {
+        let cut = describe(&Status::unknown("h2 protocol error: error reading a body from connection"));
+        assert!(cut.contains("where a proxy stands between") && !cut.contains('\n'), "{cut}");
+        assert_eq!(describe(&Status::unavailable("broken pipe")), "the connection was lost (broken pipe)");
     }
 }

@@ -10,6 +10,8 @@ use hashvfl_transport::dial::{self, DialError, Dialer};
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -130,6 +132,63 @@ async fn a_silent_party_is_not_waited_for() {
     handshake.hello().await.unwrap();
     let silent = handshake.hello().await.unwrap_err().to_string();
     assert_eq!(silent, "no message within 1 s (timeouts.handshake_s)");
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, high, middle, low] = (payload.len() as u32).to_be_bytes();
+    let mut frame = vec![high, middle, low, kind, flags, 0, 0, 0, stream];
+    frame.extend(payload);
+    frame
+}
+
+/// Answers the first `pages` connections as a proxy does that reaches nobody, with a page, and passes later ones on to
+/// `coordinator`.
+async fn proxy(listener: TcpListener, coordinator: String, pages: usize) {
+    for connection in 0.. {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        if connection >= pages {
+            let mut behind = TcpStream::connect(&coordinator).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut behind).await });
+            continue;
+        }
+        tokio::spawn(async move {
+            // Status 502 and the type text/html, in the literals of HPACK.
+            let head = [b"\x08\x03502\x0f\x10\x09".as_slice(), b"text/html"].concat();
+            let answer =
+                [frame(4, 0, 0, &[]), frame(1, 4, 1, &head), frame(0, 1, 1, b"<html>Bad Gateway</html>")]
+                    .concat();
+            let mut begun = [0; 1];
+            stream.read_exact(&mut begun).await.unwrap();
+            stream.write_all(&answer[..9]).await.unwrap();
+            // The request is there once its own frames have come.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.write_all(&answer[9..]).await.unwrap();
+            while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {}
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_reaches_nobody_is_waited_for_and_then_named() {
+    let (listener, _) = listener().await;
+    let coordinator = listener.address().unwrap().to_string();
+    let (mut arrivals, serving) = listen::training(listener);
+    tokio::spawn(serving);
+    let mut addresses: Vec<Address> = Vec::new();
+    for pages in [usize::MAX, 2] {
+        let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(format!("http://{}", front.local_addr().unwrap()).parse().unwrap());
+        tokio::spawn(proxy(front, coordinator.clone(), pages));
+    }
+    let named = Dialer::new(addresses[0].clone(), 1).training(hello()).await.err().unwrap();
+    assert!(matches!(named, DialError::Between { .. }), "{named}");
+    assert!(
+        named.to_string().contains("a proxy or web server") && !named.to_string().contains('<'),
+        "{named}"
+    );
+    let _party = Dialer::new(addresses[1].clone(), 60).training(hello()).await.unwrap();
+    assert_eq!(arrivals.next().await.unwrap().next_within(LONG).await.unwrap().message, hello());
 }
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, known_under_other_ids};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::PartyConfig;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, taken_otherwise};
 use crate::state::StateFolder;
 use crate::{detectors, releases, response_key};
 
@@ -64,11 +64,16 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
         releases::policy(&config, &prepared.plan)?;
     }
     if config.serve.columns.is_some() {
-        let faulty = prepared.check_served(&config).context("[serve]")?;
+        let noted = prepared.check_served(&config).context("[serve]")?;
+        let faulty = noted.faulty.len();
         if faulty > 0 {
             warn!(
                 "[serve]: {faulty} records have a cell that is missing, new or no value of its column: they get no prediction"
             );
+        }
+        let otherwise = taken_otherwise(&noted);
+        if !otherwise.is_empty() {
+            info!("[serve]: {}", otherwise.join("; "));
         }
     }
     Ok(prepared)

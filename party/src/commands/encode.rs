@@ -10,7 +10,7 @@ use hashvfl_core::records::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
 use hashvfl_files::{say, write_whole};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::noise::AskedRecords;
@@ -29,6 +29,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         config.records_path().display()
     );
     let prepared = Prepared::load_trained(config, &model)?;
+    info!("read: {}", prepared.reading(&config.trained_on())?);
     let ids = prepared.ids.iter().map(|id| Some(id.as_str()));
     let places = records.places(ids).context("[columns]")?;
     let plan = Plan::new(&config.run, records.count())?.without(&records.gone());

@@ -56,7 +56,8 @@ fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspectio
     let treatment = config.treatment();
     let Source { columns, order, .. } = config.trained_on();
     let table = load_in_order(columns, order, &treatment.accepting_missing())?;
-    Ok(Inspection { lines: columns.lines()?, ..Inspection::of(&table, &treatment, categories) })
+    let found = Inspection::of(&table, &treatment, categories);
+    Ok(Inspection { lines: columns.lines()?, remarks: columns.remarks()?, ..found })
 }
 
 fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
@@ -72,13 +73,13 @@ fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
     // Also columns that no model takes are looked at.
     let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
     let found = Inspection::of(&load_as(&source, &treatment)?, &treatment, categories);
-    Ok(Inspection { lines: source.lines()?, ..found })
+    Ok(Inspection { lines: source.lines()?, remarks: source.remarks()?, ..found })
 }
 
 /// The figures for a terminal.
 fn text(found: &Inspection) -> String {
     if let Some(pixels) = &found.pixels {
-        return format!("{} images{}", found.records, image(pixels));
+        return format!("{} images{}{}", found.records, image(pixels), remarks(found));
     }
     let mut table = vec![
         ["column", "type", "missing", "distinct", "min", "25 %", "median", "75 %", "max", "histogram"]
@@ -101,7 +102,12 @@ fn text(found: &Inspection) -> String {
             text.push_str(&names(column));
         }
     }
-    text
+    text + &remarks(found)
+}
+
+/// What else is to know of the files, a line each.
+fn remarks(found: &Inspection) -> String {
+    found.remarks.iter().map(|remark| format!("{remark}\n")).collect()
 }
 
 fn line(column: &Inspected, records: usize) -> [String; 10] {
@@ -109,11 +115,14 @@ fn line(column: &Inspected, records: usize) -> [String; 10] {
         ColumnType::Number => "number",
         ColumnType::Category => "category",
     };
-    let missing = match (column.missing, column.when_missing) {
+    let mut missing = match (column.missing, column.when_missing) {
         (0, _) => "0 %".to_string(),
         (missing, Missing::Error) => format!("{}, an error", share(missing, records)),
         (missing, Missing::Fill) => share(missing, records),
     };
+    if column.unusable > 0 {
+        missing += &format!(", {} unusable", column.unusable);
+    }
     let mut line = [const { String::new() }; 10];
     (line[0], line[1], line[2]) = (shown(&column.name), kind.to_string(), missing);
     match &column.figures {

@@ -24,7 +24,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 
 use batch::Batch;
-use output::Output;
+use output::{MAX_CLASS_COLUMNS, Output};
 
 /// Requests that are sent before the first of them is answered.
 const OPEN_REQUESTS: usize = 2;
@@ -73,6 +73,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;
     let source = IdsSource::of_file(&arguments.input, key);
     let most = source.count_at_most()?;
+    let remarks = source.remarks()?;
     let lines = matches!(source, IdsSource::Csv { .. }).then_some(most);
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -117,6 +118,15 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     bar.finish_and_clear();
     if let Some(path) = &arguments.timings {
         write_whole(path, timings.as_bytes())?;
+    }
+    for remark in remarks {
+        say!("{}: {remark}", arguments.input.display());
+    }
+    if model.classes.len() > MAX_CLASS_COLUMNS {
+        let classes = model.classes.len();
+        say!(
+            "each record has the probability of its class alone: {classes} classes are more than {MAX_CLASS_COLUMNS}"
+        );
     }
     if model.flag_level > 0.0 {
         let level = model.flag_level * 100.0;

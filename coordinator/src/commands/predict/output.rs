@@ -15,7 +15,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
 /// Classes up to which each has a column of its own with its probability.
-const MAX_CLASS_COLUMNS: usize = 100;
+pub const MAX_CLASS_COLUMNS: usize = 100;
 
 /// A file in the making.
 pub struct Output {
@@ -139,6 +139,11 @@ impl Columns {
                     && answer.classes.iter().all(|class| (*class as usize) < width)
             };
         ensure!(fits, "the coordinator's answer does not fit the request: is it of another version?");
+        let finite = answer.values.iter().chain(&answer.probabilities).all(|value| value.is_finite());
+        ensure!(
+            finite,
+            "the coordinator's answer holds predictions that are no finite numbers: is its model whole?"
+        );
         // What is no number is no cell: the p-value of a record with a masked party.
         let numbers = |value: &dyn Fn(usize) -> f32| {
             let cells = spread(&predicted, value).into_iter();
@@ -207,6 +212,9 @@ fn word(outcome: i32) -> &'static str {
         Ok(Outcome::Unspecified) | Err(_) => "unknown outcome",
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 impl Cells {
     fn text(&self, row: usize) -> String {

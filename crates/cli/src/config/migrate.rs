@@ -74,8 +74,97 @@ pub fn migrate_file(old: &Path, new: &Path) -> Result<usize, MigrateError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, RngSeed};
+    use toml::{Table, Value};
+
     use super::*;
-    use crate::config::check_words;
+    use crate::config::words::{KEYS, VALUES};
+    use crate::config::{check_words, parse};
+
+    /// The table with today's words, by a walk over its values.
+    fn renamed(path: &str, table: Table) -> Table {
+        let mut new = Table::new();
+        for (key, value) in table {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let known = KEYS.iter().find(|known| known.table == path && known.old == key);
+            let name = known.map_or(key.clone(), |known| known.new.to_owned());
+            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let value = match value {
+                Value::Table(table) => Value::Table(renamed(&below, table)),
+                Value::Array(values) => {
+                    Value::Array(values.into_iter().map(|value| renamed_word(&inner, value)).collect())
+                }
+                other => other,
+            };
+            new.insert(name, value);
+        }
+        new
+    }
+
+    fn renamed_word(list: &str, value: Value) -> Value {
+        let words = VALUES.iter().filter(|values| values.list == list).flat_map(|values| values.words);
+        let found = words.into_iter().find(|(old, _)| value.as_str() == Some(old));
+        found.map_or(value, |(_, new)| Value::from(*new))
+    }
+
+    proptest! {
+        #![proptest_config(Config {
+            cases: 400, rng_seed: RngSeed::Fixed(22), failure_persistence: None, ..Config::default()
+        })]
+
+        /// A config whose text was changed somewhere says after the migration what it said before it, or is refused.
+        #[test]
+        fn a_migrated_config_says_what_it_said(
+            at in any::<prop::sample::Index>(),
+            kind in 0_u8..4,
+            bit in 0_u8..7,
+            word in prop::sample::select(vec!["\"", "'", "#", "\n", " = ", "[run]\n", "wait_s = 1\n", "é", "\\"]),
+        ) {
+            let mut bytes = BEFORE.as_bytes().to_vec();
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes.truncate(at),
+                1 => bytes[at] ^= 1 << bit,
+                2 => drop(bytes.splice(at..at, word.bytes())),
+                _ => {}
+            }
+            let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+            let before = text.parse::<Table>();
+            match migrate(&text) {
+                Ok((after, _)) => {
+                    let expected = renamed("", before.unwrap());
+                    prop_assert_eq!(after.parse::<Table>().unwrap(), expected);
+                    check_words(&after).unwrap();
+                }
+                Err(MigrateError::Both(_)) => prop_assert!(before.is_ok()),
+                Err(_) => prop_assert!(before.is_err()),
+            }
+        }
+
+        /// Texts, numbers and lists of a config are read as they were written.
+        #[test]
+        fn a_config_is_read_as_it_was_written(
+            texts in prop::collection::vec(any::<String>(), 0..5),
+            whole: i64,
+            fraction in any::<f64>().prop_filter("a number", |number| !number.is_nan()),
+            truth: bool,
+        ) {
+            let list = texts.iter().map(|text| Value::from(text.as_str())).collect();
+            let run = Table::from_iter([
+                ("whole".to_owned(), Value::from(whole)),
+                ("fraction".to_owned(), Value::from(fraction)),
+                ("truth".to_owned(), Value::from(truth)),
+            ]);
+            let table = Table::from_iter([
+                ("texts".to_owned(), Value::Array(list)),
+                ("own".to_owned(), Value::Table(run)),
+            ]);
+            let text = toml::to_string(&table).unwrap();
+            prop_assert_eq!(&parse::<Table>(&text, &[]).unwrap(), &table);
+            prop_assert_eq!(migrate(&text).unwrap(), (text, 0));
+        }
+    }
 
     const BEFORE: &str = r#"# The bank's config.
 nulls = ["NA"]   # what the export writes

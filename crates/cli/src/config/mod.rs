@@ -11,6 +11,7 @@ pub mod words;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use hashvfl_files::one_line;
 use serde::de::DeserializeOwned;
 
 pub use command::ConfigCommand;
@@ -42,17 +43,15 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
 pub fn parse<T: DeserializeOwned>(text: &str, presets: &[Preset]) -> anyhow::Result<T> {
     check_words(text)?;
     let Some(table) = presets::complete(text, presets)? else {
-        return toml::from_str(text).map_err(|error| one_line(&error));
+        return toml::from_str(text).map_err(|error| placed(&error));
     };
     T::deserialize(toml::Deserializer::from(table)).map_err(|mut error| {
         error.set_input(Some(text));
-        one_line(&error)
+        placed(&error)
     })
 }
 
 /// A TOML error as one line that names the place.
-fn one_line(error: &toml::de::Error) -> anyhow::Error {
-    let text = error.to_string();
-    let place = text.lines().next().unwrap_or_default().trim().to_string();
-    anyhow!("{}: {}", place.trim_end_matches(':'), error.message())
+fn placed(error: &toml::de::Error) -> anyhow::Error {
+    anyhow!(one_line(&error.to_string(), error.message()))
 }

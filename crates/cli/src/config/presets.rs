@@ -123,6 +123,40 @@ mod tests {
         assert_eq!(completed("name = \"bank\"").len(), 1, "no preset, no keys");
     }
 
+    /// What a preset sets decides what is learned: whoever changes a value changes this line, and says in
+    /// docs/research/accuracy.md why.
+    #[test]
+    fn every_value_of_a_preset_is_pinned() {
+        let said = |presets: &[Preset], name: &str| {
+            parse::<Table>(&format!("preset = {name:?}"), presets).unwrap().to_string()
+        };
+        for (presets, name, expected) in [
+            (&PARTY_PRESETS, "tabular", PINNED[0]),
+            (&PARTY_PRESETS, "image", PINNED[1]),
+            (&COORDINATOR_PRESETS, "tabular", PINNED[2]),
+            (&COORDINATOR_PRESETS, "image", PINNED[3]),
+        ] {
+            let expected: Table = expected.parse().unwrap();
+            assert_eq!(said(presets, name), expected.to_string(), "{name}");
+        }
+    }
+
+    const PINNED: [&str; 4] = [
+        "preprocessing = \"quantile\"
+         run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
+         [encoder]
+         dropout = 0.1
+         model = { kind = \"mlp\", hidden = [128] }
+         hash = { noise = 0.4, clip = 0.4, surrogate = \"bell\" }",
+        "preprocessing = \"none\"
+         run = { bits = 32, epochs = 10, batch_rows = 256, learning_rate = 0.003 }
+         encoder = { model = { kind = \"cnn\" } }",
+        "run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
+         top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",
+        "run = { bits = 32, epochs = 10, batch_rows = 256, learning_rate = 0.003 }
+         top = { hidden = [64] }",
+    ];
+
     #[test]
     fn a_model_of_another_kind_takes_nothing_from_the_preset() {
         let table = completed("encoder.model.kind = \"cnn\"\npreset = \"tabular\" # as the recipe says\n");

@@ -7,9 +7,12 @@ use crate::cell::{CellFault, category_text, check_number, parse_number, parse_te
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
+use tracing::warn;
 
 /// Most categories of one column; a position among them is exact in an f32.
 pub const MAX_CATEGORIES: usize = 1 << 20;
+/// Numbers of no more values than this may be codes.
+pub(crate) const FEW_NUMBERS: usize = 12;
 
 /// Stands in a table's matrix for a cell that is not a value of its column, if only its record is to be refused. It is a
 /// NaN with bits of its own, so it is not taken for a missing value.
@@ -56,6 +59,8 @@ pub struct ColumnBuilder {
     missing: Missing,
     faulty: Faulty,
     content: Option<Building>,
+    /// Whether its first value alone decided what it holds.
+    inferred: bool,
 }
 
 enum Building {
@@ -77,13 +82,14 @@ impl ColumnBuilder {
     pub fn new(name: &str, treatment: &Treatment) -> Self {
         let content = treatment.kind(name).map(Building::of);
         let (missing, faulty) = (treatment.missing(name), treatment.faulty);
-        Self { name: name.to_owned(), missing, faulty, content }
+        Self { name: name.to_owned(), missing, faulty, inferred: content.is_none(), content }
     }
 
     /// A column whose type is `kind`, unless another one is declared.
     pub fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
         let mut column = Self::new(name, treatment);
         column.content.get_or_insert_with(|| Building::of(kind));
+        column.inferred = false;
         column
     }
 
@@ -128,7 +134,8 @@ impl ColumnBuilder {
     /// When it is not finite in 32 bits, and faults are refused.
     pub fn push_number(&mut self, number: f64) -> Result<f32, CellFault> {
         let value = match self.content.get_or_insert_with(|| Building::of(ColumnType::Number)) {
-            Building::Category(_) => self.category(&number.to_string()),
+            Building::Category(_) if number.is_finite() => self.category(&number.to_string()),
+            Building::Category(_) => Err(CellFault::NotFinite),
             Building::Number(_) => self.number(number),
         };
         self.or_mark(value)
@@ -213,13 +220,18 @@ impl ColumnBuilder {
         }
     }
 
-    /// What the column holds. A column without any value holds numbers.
+    /// What the column holds. A column without any value holds numbers. Numbers that become equal in 32 bits, too few to
+    /// refuse the column, are told in the log.
     ///
     /// # Errors
-    /// When many of its numbers become equal in 32 bits, and faults are refused.
+    /// When many of its numbers become equal in 32 bits, or its first value alone made categories of a column that holds numbers
+    /// otherwise, and faults are refused.
     pub fn finish(self) -> Result<Content, TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
+                if self.inferred && self.faulty == Faulty::Refuse {
+                    check_categories(&self.name, &seen)?;
+                }
                 let mut names = vec![String::new(); seen.len()];
                 seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
                 Ok(Content::Category(names))
@@ -228,11 +240,28 @@ impl ColumnBuilder {
                 Some((distinct, left)) if self.faulty == Faulty::Refuse => {
                     Err(TableError::Collapsed { column: self.name, distinct, left })
                 }
-                _ => Ok(Content::Number),
+                _ => {
+                    if let Some((distinct, left)) = resolution.merged() {
+                        let name = &self.name;
+                        warn!("column {name:?}: {distinct} distinct numbers become {left} in 32 bits");
+                    }
+                    Ok(Content::Number)
+                }
             },
             None => Ok(Content::Number),
         }
     }
+}
+
+/// Fails where texts beside numbers, of which there are more than codes have, made categories of a column that nobody declared to
+/// be of such.
+fn check_categories(name: &str, seen: &HashMap<String, u32>) -> Result<(), TableError> {
+    let numbers = seen.keys().filter(|text| parse_number(text.as_bytes()).is_ok()).count();
+    let texts = seen.len() - numbers;
+    if numbers > FEW_NUMBERS && numbers >= texts {
+        return Err(TableError::Mixed { column: name.to_owned(), numbers, texts });
+    }
+    Ok(())
 }
 
 /// Shows no category: they are private data.
@@ -266,6 +295,33 @@ mod tests {
         assert_eq!(content, Content::Category(vec!["b".into(), "7".into()]));
         assert_eq!(column(&treatment, &["7", "b"]).0, Err(CellFault::NotANumber));
         assert_eq!(column(&treatment, &["inf"]).0, Err(CellFault::NotFinite));
+    }
+
+    #[test]
+    fn one_text_at_the_top_makes_no_categories_of_numbers_in_silence() {
+        let treatment = Treatment::default();
+        let finish = |treatment: &Treatment, first: &str| {
+            let mut column = ColumnBuilder::new("a", treatment);
+            column.push_cell(first.as_bytes(), treatment).unwrap();
+            for row in 0..40 {
+                column.push_cell(row.to_string().as_bytes(), treatment).unwrap();
+            }
+            column.finish()
+        };
+        let message = finish(&treatment, "secret").unwrap_err().to_string();
+        assert!(message.contains("column \"a\" holds 40 distinct numbers and 1 texts"), "{message}");
+        assert!(message.contains("[types]") && !message.contains("secret"), "{message}");
+        let types = toml::from_str("a = \"category\"").unwrap();
+        assert!(finish(&Treatment { types, ..Treatment::default() }, "secret").is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_no_category() {
+        let types = toml::from_str("a = \"category\"").unwrap();
+        let treatment = Treatment { types, ..Treatment::default() };
+        let mut column = ColumnBuilder::new("a", &treatment);
+        assert_eq!(column.push_number(f64::NAN), Err(CellFault::NotFinite));
+        assert_eq!(column.push_number(2.0), Ok(0.0));
     }
 
     #[test]

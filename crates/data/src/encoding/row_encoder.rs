@@ -9,13 +9,28 @@ use crate::encoding::fitted::{Fitted, FittedColumn, kind_differs, positions};
 use crate::encoding::scale::Scaler;
 use crate::encoding::treatment::{Faulty, Treatment, Unseen};
 
-/// Counts values that no training row had.
+/// Counts values that were taken for something else.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct EncodingNotes {
     /// Rows, ascending, that could not be encoded and are all zeros, if faults are marked.
     pub faulty: Vec<u32>,
     /// Values of other rows that no training row had. Such a category counts as none, such a missing number was filled in.
     pub unseen: u64,
+    /// Other missing values, each filled in and flagged, or a category of its own.
+    pub missing: u64,
+    /// Values that training rows had too rarely for a position of their own: they count as no category.
+    pub rare: u64,
+    /// Numbers that were cut off: at `clip_quantile`, at the ends of what training rows had, or at `clip`.
+    pub cut_off: u64,
+}
+
+impl EncodingNotes {
+    fn add(&mut self, other: &Self) {
+        self.unseen += other.unseen;
+        self.missing += other.missing;
+        self.rare += other.rare;
+        self.cut_off += other.cut_off;
+    }
 }
 
 /// An encoding made ready for the dictionaries of one table.
@@ -94,20 +109,30 @@ impl<'a> RowEncoder<'a> {
         noted: &mut EncodingNotes,
     ) -> Result<(), PreprocessError> {
         let start = into.len();
-        match self.append(number, raw, into) {
+        let mut of_row = EncodingNotes::default();
+        match self.append(number, raw, into, &mut of_row) {
             Err(_) if self.faulty == Faulty::Mark => {
                 into.truncate(start);
                 into.resize(start + self.width, 0.0);
                 noted.faulty.push(number as u32); // rows are counted by u32
+                Ok(())
             }
-            unseen => noted.unseen += unseen?,
+            Err(error) => Err(error),
+            Ok(()) => {
+                noted.add(&of_row);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    /// Appends the row, and returns how many of its values no training row had.
-    fn append(&self, number: usize, raw: &[f32], into: &mut Vec<f32>) -> Result<u64, PreprocessError> {
-        let mut unseen = 0;
+    /// Appends the row, and counts in `noted` what its values were taken for.
+    fn append(
+        &self,
+        number: usize,
+        raw: &[f32],
+        into: &mut Vec<f32>,
+        noted: &mut EncodingNotes,
+    ) -> Result<(), PreprocessError> {
         for (step, &value) in self.steps.iter().zip(raw) {
             if is_faulty(value) {
                 return Err(step.refused(number, true));
@@ -115,28 +140,39 @@ impl<'a> RowEncoder<'a> {
             match &step.kind {
                 StepKind::Number { scaler, fill, missed } => {
                     let missing = value.is_nan();
-                    if missing && !missed {
-                        if step.unseen == Unseen::Error {
-                            return Err(step.refused(number, true));
-                        }
-                        unseen += 1;
+                    if missing && !missed && step.unseen == Unseen::Error {
+                        return Err(step.refused(number, true));
                     }
+                    noted.unseen += u64::from(missing && !missed);
+                    noted.missing += u64::from(missing && *missed);
                     let filled = if missing { *fill } else { Some(value) };
                     let value = filled.ok_or_else(|| step.refused(number, true))?;
-                    into.push(scaler.apply(value));
+                    let (scaled, cut_off) = scaler.apply_noting(value);
+                    noted.cut_off += u64::from(cut_off && !missing);
+                    into.push(scaled);
                     if *missed {
                         into.push(f32::from(u8::from(missing)));
                     }
                 }
                 StepKind::Category { slots, missing, one_hot } => {
                     let slot = if value.is_nan() { *missing } else { slots[value as usize] };
-                    if matches!(slot, Slot::New) {
-                        if step.unseen == Unseen::Error {
+                    let at = match slot {
+                        Slot::At(at) => {
+                            noted.missing += u64::from(value.is_nan());
+                            Some(at)
+                        }
+                        Slot::Rare => {
+                            noted.rare += 1;
+                            None
+                        }
+                        Slot::New if step.unseen == Unseen::Error => {
                             return Err(step.refused(number, value.is_nan()));
                         }
-                        unseen += 1;
-                    }
-                    let at = if let Slot::At(at) = slot { Some(at) } else { None };
+                        Slot::New => {
+                            noted.unseen += 1;
+                            None
+                        }
+                    };
                     match one_hot {
                         Some(count) => {
                             into.extend(
@@ -148,7 +184,7 @@ impl<'a> RowEncoder<'a> {
                 }
             }
         }
-        Ok(unseen)
+        Ok(())
     }
 }
 

@@ -93,12 +93,25 @@ impl Scaler {
 
     /// Brings a raw value to the common scale. The result is finite for a finite value.
     pub(crate) fn apply(&self, value: f32) -> f32 {
-        let value = self.bounds.map_or(value, |(low, high)| value.clamp(low, high));
-        let value = self.curve.as_ref().map_or(value, |curve| curve.score(value));
+        self.apply_noting(value).0
+    }
+
+    /// The same, and whether the value was cut off on its way: at a quantile, at the ends of what training rows had, or at the
+    /// clip.
+    pub(crate) fn apply_noting(&self, value: f32) -> (f32, bool) {
+        let bounded = self.bounds.map_or(value, |(low, high)| value.clamp(low, high));
+        let (scored, beyond) = match &self.curve {
+            Some(curve) => {
+                let (low, high) = curve.range();
+                (curve.score(bounded), bounded < low || bounded > high)
+            }
+            None => (bounded, false),
+        };
         // Without a clip, a value far from the mean of a narrow column could go beyond what f32 holds.
         let bound = self.clip.unwrap_or(f32::MAX);
-        let standard = (f64::from(value) - f64::from(self.mean)) / f64::from(self.scale);
-        (standard as f32).clamp(-bound, bound)
+        let standard = (f64::from(scored) - f64::from(self.mean)) / f64::from(self.scale);
+        let clipped = (standard as f32).clamp(-bound, bound);
+        (clipped, bounded != value || beyond || clipped != standard as f32)
     }
 
     /// A value on the common scale, drawn uniformly over the range of raw values that training rows had. `share`, from 0 to 1,

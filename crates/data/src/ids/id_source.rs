@@ -11,7 +11,9 @@ use crate::error::TableError;
 /// A source of record ids. They are handed on one by one, so that a file of any length needs little memory.
 pub trait IdSource: Debug {
     /// How many columns are an id together.
-    fn key_columns(&self) -> usize;
+    fn key_columns(&self) -> usize {
+        1
+    }
 
     /// The files or folders that hold the ids; none for a source that has no files, such as a query.
     fn files(&self) -> &[PathBuf];
@@ -24,6 +26,14 @@ pub trait IdSource: Debug {
     /// # Errors
     /// When a file cannot be read.
     fn count_at_most(&self) -> Result<u64, TableError>;
+
+    /// What a person is to know of the files beside their ids, in words without a cell: what looks cut off.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
 
     /// Hands every id to `each`, in order. An id may come more than once: only its reader knows whether that is wrong. An
     /// error of `each` ends the reading and is returned.
@@ -54,6 +64,10 @@ impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
 
     fn count_at_most(&self) -> Result<u64, TableError> {
         self.deref().count_at_most()
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        self.deref().remarks()
     }
 
     fn read(

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Counted, Place, TableError};
-use crate::source::input::open_text;
+use crate::source::input::{open_text, remark_on_ends};
+use tracing::warn;
 
 /// The most digits to which an id is padded with zeros.
 const MOST_DIGITS: usize = 16;
@@ -20,10 +21,12 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
     open_text(path)?.read_to_string(&mut text).map_err(failed)?;
     let (mut found, mut unknown, mut otherwise, mut first) = (Vec::new(), 0, 0, None);
     for (line, id) in text.lines().enumerate() {
-        if id.trim().is_empty() {
+        // As ids of tables are read: a blank of another alphabet is a part of an id.
+        let id = id.trim_ascii();
+        if id.is_empty() {
             continue;
         }
-        match find(id.trim()) {
+        match find(id) {
             Some(one) => found.push(one),
             None => {
                 unknown += 1;
@@ -35,6 +38,9 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
                 });
             }
         }
+    }
+    for remark in remark_on_ends(&[path.to_path_buf()])? {
+        warn!("{}: {remark}", path.display());
     }
     match first {
         Some(first) => Err(TableError::UnknownIds { count: unknown, otherwise, first }),
@@ -77,6 +83,15 @@ mod tests {
         assert!(error.contains("2 ids") && error.contains("line 2"), "{error}");
         assert!(!error.contains("secret"), "{error}");
         assert!(read_found(Path::new("nowhere.txt"), find).is_err());
+    }
+
+    #[test]
+    fn blanks_are_those_of_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids.txt");
+        let find = |id: &str| ["k", "\u{a0}k"].iter().position(|known| *known == id);
+        fs::write(&path, " k\t\n\u{a0}k\n").unwrap();
+        assert_eq!(read_found(&path, find).unwrap(), [0, 1]);
     }
 
     #[test]

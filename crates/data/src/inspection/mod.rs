@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
-use crate::encoding::content::Content;
+use crate::encoding::content::{Content, is_faulty};
 use crate::encoding::treatment::{ColumnType, Missing, Treatment};
 use crate::table::{ImageShape, Table};
 
@@ -24,6 +24,9 @@ pub struct Inspection {
     /// Lines of its text files, headers and empty ones among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
+    /// What else is to know of its files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// Its columns in order; none where they are pixels.
     pub columns: Vec<Inspected>,
     /// The pixels, where columns are.
@@ -40,6 +43,8 @@ pub struct Inspected {
     pub kind: ColumnType,
     /// Records without a value.
     pub missing: usize,
+    /// Records with a cell that is no value of the column, where such are looked at.
+    pub unusable: usize,
     /// What such a record is.
     pub when_missing: Missing,
     /// What its values are; absent where it has none.
@@ -110,23 +115,27 @@ impl Inspection {
             return Self {
                 records,
                 lines: None,
+                remarks: Vec::new(),
                 columns: Vec::new(),
                 pixels: Pixels::of(shape, table.matrix.values()),
             };
         }
         let columns = table.names.iter().zip(&table.contents).enumerate();
         let columns = columns.map(|(at, (name, content))| {
-            let values = (0..records).map(|row| table.matrix.row(row)[at]);
-            let values: Vec<f32> = values.filter(|value| !value.is_nan()).collect();
+            let mut values: Vec<f32> = (0..records).map(|row| table.matrix.row(row)[at]).collect();
+            let unusable = values.iter().filter(|value| is_faulty(**value)).count();
+            values.retain(|value| !value.is_nan());
             Inspected {
                 name: name.clone(),
                 kind: content.kind(),
-                missing: records - values.len(),
+                missing: records - values.len() - unusable,
+                unusable,
                 when_missing: treatment.missing(name),
                 figures: Figures::of(content, values, names),
             }
         });
-        Self { records, lines: None, columns: columns.collect(), pixels: None }
+        let columns = columns.collect();
+        Self { records, lines: None, remarks: Vec::new(), columns, pixels: None }
     }
 }
 

@@ -87,13 +87,21 @@ impl TargetColumn {
         }
     }
 
-    /// A remark for a person if different spellings were taken for one class.
+    /// A remark for a person if different spellings were taken for one class, or numbers became equal in 32 bits.
     pub(crate) fn note(&self) -> Option<String> {
-        let Self::Classes(classes) = self else { return None };
-        let (written, distinct) = (classes.written(), classes.distinct());
-        (written > distinct).then(|| {
-            format!("{distinct} classes are written in {written} ways: numbers of one value are one class")
-        })
+        match self {
+            Self::Classes(classes) => {
+                let (written, distinct) = (classes.written(), classes.distinct());
+                (written > distinct).then(|| {
+                    format!(
+                        "{distinct} classes are written in {written} ways: numbers of one value are one class"
+                    )
+                })
+            }
+            Self::Real(_, resolution) => resolution
+                .merged()
+                .map(|(distinct, left)| format!("{distinct} distinct numbers become {left} in 32 bits")),
+        }
     }
 
     pub(crate) fn finish(self, task: Task) -> Result<Target, LabelError> {

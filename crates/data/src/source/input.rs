@@ -1,7 +1,7 @@
 //! Paths of files, and files as streams of bytes; gzip is decompressed.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -61,6 +61,34 @@ pub(crate) fn count_all_lines(paths: &[PathBuf]) -> Result<u64, TableError> {
     paths.iter().map(|path| count_lines(path)).sum()
 }
 
+/// Says of how many files the last line does not end, as it does in a file that was cut off. In gzip a cut is an error.
+pub(crate) fn remark_on_ends(paths: &[PathBuf]) -> Result<Vec<String>, TableError> {
+    let mut open_ended = 0;
+    for path in paths {
+        open_ended += usize::from(is_open_ended(path).map_err(|reason| read_error(path, reason))?);
+    }
+    match open_ended {
+        0 => Ok(Vec::new()),
+        count => Ok(vec![format!(
+            "the last line of {count} of {} files has no line break, as where a file was cut off: is it whole?",
+            paths.len()
+        )]),
+    }
+}
+
+fn is_open_ended(path: &Path) -> std::io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    file.by_ref().take(2).read_to_end(&mut start)?;
+    if start.is_empty() || start == GZIP_MAGIC {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != [b'\n'])
+}
+
 /// Puts `folder` before every relative path.
 pub(crate) fn resolve(paths: &mut [PathBuf], folder: &Path) {
     for path in paths {
@@ -95,6 +123,18 @@ mod tests {
         assert_eq!(count_lines(&path).unwrap(), 2);
         std::fs::write(&path, "id,a\n1,2").unwrap();
         assert_eq!(count_lines(&path).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_last_line_that_does_not_end_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| folder.path().join(name));
+        for (text, expected) in [("id\n1\n", 0), ("id\n1", 1), ("", 0)] {
+            paths.iter().for_each(|path| std::fs::write(path, text).unwrap());
+            let remarks = remark_on_ends(&paths).unwrap();
+            assert_eq!(remarks.len(), expected);
+            assert!(remarks.iter().all(|remark| remark.contains("2 of 2 files")), "{remarks:?}");
+        }
     }
 
     #[test]

@@ -28,16 +28,31 @@ pub trait RowSource: Debug {
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError>;
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
 
     /// The number of lines of text files, including headers and empty lines; `None` for other sources.
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn lines(&self) -> Result<Option<u64>, TableError>;
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    /// What a person is to know of the files beside their records: what was passed over, or looks cut off. Words and numbers,
+    /// no name of a file in a folder and no cell.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
 
     /// Whether records are read one after the other, so that a cache on disk can take a table that memory does not hold.
-    fn is_cacheable(&self) -> bool;
+    fn is_cacheable(&self) -> bool {
+        false
+    }
 
     /// Where the ids of the records are.
     fn ids(&self) -> Box<dyn IdSource>;
@@ -64,6 +79,10 @@ impl<S: DerefMut<Target = dyn RowSource> + Debug> RowSource for S {
 
     fn resolve(&mut self, folder: &Path) {
         self.deref_mut().resolve(folder);
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        self.deref().remarks()
     }
 
     fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
@@ -142,7 +161,7 @@ pub fn load(source: &dyn RowSource) -> Result<Table, TableError> {
 pub fn load_as(source: &dyn RowSource, treatment: &Treatment) -> Result<Table, TableError> {
     let mut values = Vec::new();
     let (frame, _) = source.read(treatment, &mut values)?;
-    Ok(frame.with(values))
+    frame.with(values)
 }
 
 /// The same with the source's fingerprint, see `visit_ids`.
@@ -155,5 +174,5 @@ pub(crate) fn load_fingerprinted(
 ) -> Result<(Table, Digest), TableError> {
     let mut values = Vec::new();
     let (frame, of_records) = source.read(treatment, &mut values)?;
-    Ok((frame.with(values), source.fingerprint(of_records)?))
+    Ok((frame.with(values)?, source.fingerprint(of_records)?))
 }

@@ -15,7 +15,7 @@ impl RecordStore {
     /// When the cache cannot be read.
     pub fn contents(&self) -> Result<Vec<Digest>, TableError> {
         let table = match self {
-            Self::Held(table) => {
+            Self::Held { table, .. } => {
                 let columns = Cells::new(&table.names, &table.contents);
                 return Ok((0..table.ids.len()).map(|row| columns.digest(table.matrix.row(row))).collect());
             }

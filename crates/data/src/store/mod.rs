@@ -28,7 +28,12 @@ const READ_ROWS: usize = 1 << 12;
 /// Records as they were read, in their agreed order.
 pub enum RecordStore {
     /// In memory.
-    Held(Table),
+    Held {
+        /// The records.
+        table: Table,
+        /// How many there were before an order left some out.
+        read: usize,
+    },
     /// On disk.
     Cached(Cached),
 }
@@ -65,7 +70,10 @@ impl RecordStore {
         treatment: &Treatment,
         cache: Option<&Path>,
     ) -> Result<Self, TableError> {
-        let Some(cache) = cache else { return Ok(Self::Held(load_in_order(source, order, treatment)?)) };
+        let Some(cache) = cache else {
+            let (table, read) = load_counted(source, order, treatment)?;
+            return Ok(Self::Held { table, read });
+        };
         let order = order.map(|path| Order::read(path).map(|order| (order, path))).transpose()?;
         let (mut reader, found) = fill(source, treatment, cache)?;
         let own = std::mem::take(&mut reader.frame.ids);
@@ -83,10 +91,18 @@ impl RecordStore {
         Ok(Self::Cached(Cached { reader, ids, rows }))
     }
 
+    /// How many records the source has, those that an order leaves out among them.
+    pub fn read(&self) -> usize {
+        match self {
+            Self::Held { read, .. } => *read,
+            Self::Cached(cached) => cached.reader.rows(),
+        }
+    }
+
     /// The records' agreed ids.
     pub fn ids(&self) -> &[String] {
         match self {
-            Self::Held(table) => &table.ids,
+            Self::Held { table, .. } => &table.ids,
             Self::Cached(cached) => &cached.ids,
         }
     }
@@ -94,7 +110,7 @@ impl RecordStore {
     /// Set when the columns are an image's pixels.
     pub fn image(&self) -> Option<ImageShape> {
         match self {
-            Self::Held(table) => table.image,
+            Self::Held { table, .. } => table.image,
             Self::Cached(cached) => cached.reader.frame.image,
         }
     }
@@ -105,7 +121,7 @@ impl RecordStore {
     /// As [`Encoding::fit`]; when the cache cannot be read.
     pub fn fit(&self, records: &[u32], treatment: &Treatment) -> Result<Encoding, PreprocessError> {
         let cached = match self {
-            Self::Held(table) => return Encoding::fit(table, records, treatment),
+            Self::Held { table, .. } => return Encoding::fit(table, records, treatment),
             Self::Cached(cached) => cached,
         };
         check_rows(records, cached.rows.len())?;
@@ -138,7 +154,7 @@ impl RecordStore {
     ) -> Result<(Columns, EncodingNotes), PreprocessError> {
         let mut noted = EncodingNotes::default();
         let columns = match self {
-            Self::Held(table) => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
+            Self::Held { table, .. } => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
             Self::Cached(Cached { reader, rows, .. }) => {
                 Columns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut noted)?)
             }
@@ -157,11 +173,25 @@ pub fn load_in_order(
     order: Option<&Path>,
     treatment: &Treatment,
 ) -> Result<Table, TableError> {
-    let Some(path) = order else { return load_as(source, treatment) };
+    load_counted(source, order, treatment).map(|(table, _)| table)
+}
+
+/// The same, and how many records the source has.
+fn load_counted(
+    source: &dyn RowSource,
+    order: Option<&Path>,
+    treatment: &Treatment,
+) -> Result<(Table, usize), TableError> {
+    let Some(path) = order else {
+        let table = load_as(source, treatment)?;
+        let read = table.ids.len();
+        return Ok((table, read));
+    };
     let order = Order::read(path)?;
     let (table, found) = load_fingerprinted(source, treatment)?;
     order.check(Some(found), path)?;
-    table.in_order(&order)
+    let read = table.ids.len();
+    Ok((table.in_order(&order)?, read))
 }
 
 /// Opens the cache of `source`, which is filled unless it is already, and returns it with the source's fingerprint.
@@ -212,6 +242,12 @@ fn unusable(cache: &Path, reason: &str) -> TableError {
 /// A digest of the source's content and of all settings that decide what its cells become. `None` if a column is declared to be
 /// of another type than in `frame`.
 fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Digest) -> Option<Digest> {
+    let settings = settings(source, treatment, frame)?;
+    Some(Digest::of_parts([settings.as_bytes(), &found.0]))
+}
+
+/// All settings that decide what cells become, as text; `None` as for [`key`].
+fn settings(source: &dyn RowSource, treatment: &Treatment, frame: &Frame) -> Option<String> {
     let mut settings = format!("{source:?} {:?}", treatment.null_values);
     if treatment.faulty == Faulty::Mark {
         settings += " marked";
@@ -220,7 +256,7 @@ fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Dige
         treatment.kind(name).is_none_or(|kind| kind == content.kind()).then_some(())?;
         settings += &format!(" {:?}", treatment.missing(name));
     }
-    Some(Digest::of_parts([settings.as_bytes(), &found.0]))
+    Some(settings)
 }
 
 /// Encoded records: `[rows, cols]`.

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::encoding::treatment::{Missing, Unseen};
-use crate::{ColumnsSource, CsvColumns};
+use crate::{ColumnsSource, Content, CsvColumns, Types};
 
 const ROWS: u32 = 300;
 
@@ -71,6 +71,10 @@ fn what_is_cached_is_what_is_held() {
     fs::write(&order, Order::new(ids, Some(fingerprint)).to_bytes()).unwrap();
     let held = all(&source, Some(&order), &filled(), None);
     assert_eq!(all(&source, Some(&order), &filled(), Some(&cache)), held);
+    for cache in [None, Some(cache.as_path())] {
+        let records = RecordStore::load(&source, Some(&order), &filled(), cache).unwrap();
+        assert_eq!((records.read(), records.ids().len()), (300, 240), "what the order leaves out is counted");
+    }
 }
 
 #[test]
@@ -158,7 +162,8 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
     let marking = Treatment { faulty: Faulty::Mark, types, ..strict };
     for cache in [None, Some(folder.path().join("bank.cache"))] {
         let records = RecordStore::load(&source, None, &marking, cache.as_deref()).unwrap();
-        let (columns, EncodingNotes { faulty, unseen }) = records.encode_noting(&encoding, &marking).unwrap();
+        let (columns, EncodingNotes { faulty, unseen, .. }) =
+            records.encode_noting(&encoding, &marking).unwrap();
         assert_eq!(unseen, 0, "new values are faults here");
         // Every fourth record lacks a job, which is an error here.
         let lacking = (0..ROWS).filter(|row| row % 4 == 2 || [4, 8].contains(row));
@@ -171,6 +176,68 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
 
     let accepting = Treatment { unseen: Unseen::Accept, ..marking };
     let records = RecordStore::load(&source, None, &accepting, None).unwrap();
-    let EncodingNotes { faulty, unseen } = records.encode_noting(&encoding, &accepting).unwrap().1;
+    let EncodingNotes { faulty, unseen, .. } = records.encode_noting(&encoding, &accepting).unwrap().1;
     assert!(!faulty.contains(&8) && unseen == 1, "the new category is told");
+}
+
+#[test]
+fn what_is_taken_for_something_else_is_counted_in_memory_and_on_disk_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let rows: String =
+        (0..40).map(|row| format!("k{row},{},{}\n", row % 10, ["x", "y"][usize::from(row == 0)])).collect();
+    fs::write(&path, format!("id,a,job\n{rows}far,99,x\nnone,,x\nrare,3,y\nnew,3,z\nempty,3,\n")).unwrap();
+    let source: ColumnsSource =
+        toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
+    let types = toml::from_str("job = { kind = \"category\", min_count = 2 }").unwrap();
+    for (preprocessing, clip) in [("standardize", Some(3.0)), ("quantile", None)] {
+        let preprocessing = serde_json::from_value(preprocessing.into()).unwrap();
+        let treatment = Treatment { preprocessing, clip, types: Types::clone(&types), ..filled() };
+        for cache in [None, Some(folder.path().join("cache"))] {
+            let records = RecordStore::load(&source, None, &treatment, cache.as_deref()).unwrap();
+            let train: Vec<u32> = (0..40).collect();
+            let encoding = records.fit(&train, &treatment).unwrap();
+            let (_, noted) = records.encode_noting(&encoding, &treatment).unwrap();
+            // The missing values are unseen: no training record missed one.
+            let expected = EncodingNotes { faulty: Vec::new(), unseen: 3, missing: 0, rare: 2, cut_off: 1 };
+            assert_eq!(noted, expected, "{preprocessing:?}");
+            let records = RecordStore::load(&source, None, &treatment, cache.as_deref()).unwrap();
+            let encoding = records.fit(&(0..45).collect::<Vec<_>>(), &treatment).unwrap();
+            let (_, noted) = records.encode_noting(&encoding, &treatment).unwrap();
+            assert_eq!((noted.unseen, noted.missing, noted.rare), (0, 2, 1), "{preprocessing:?}");
+        }
+    }
+}
+
+/// The key of a cache is made of these texts, so a change of them makes every cache anew: a setting that is missing here would
+/// let a cache of other values be used.
+#[test]
+fn the_key_of_a_cache_names_every_setting_that_decides_its_values() {
+    let frame = Frame {
+        ids: Vec::new(),
+        names: vec!["a".into(), "b".into()],
+        contents: vec![Content::Number, Content::Category(Vec::new())],
+        image: None,
+    };
+    let mut treatment = Treatment { null_values: vec!["NA".into()], ..Treatment::default() };
+    let text = |source: &str, treatment: &Treatment| {
+        settings(&toml::from_str::<ColumnsSource>(source).unwrap(), treatment, &frame)
+    };
+    let csv = "format = \"csv\"\npaths = [\"a.csv\"]\nid = \"id\"\nignore = [\"y\"]";
+    assert_eq!(
+        text(csv, &treatment).unwrap(),
+        "Csv(CsvColumns { paths: [\"a.csv\"], id: KeyColumns([\"id\"]), columns: None, ignore: [\"y\"], image: None }) \
+         [\"NA\"] Error Error"
+    );
+    let parquet = "format = \"parquet\"\npaths = [\"a\"]\nid = [\"m\", \"n\"]\ncolumns = [\"a\", \"b\"]";
+    assert_eq!(
+        text(parquet, &treatment).unwrap(),
+        "Parquet(ParquetColumns { paths: [\"a\"], id: KeyColumns([\"m\", \"n\"]), columns: Some([\"a\", \"b\"]), \
+         ignore: [], image: None }) [\"NA\"] Error Error"
+    );
+    treatment.faulty = Faulty::Mark;
+    treatment.types = toml::from_str("b = { kind = \"category\", missing = \"fill\" }").unwrap();
+    assert!(text(csv, &treatment).unwrap().ends_with("[\"NA\"] marked Error Fill"));
+    treatment.types = toml::from_str("b = \"number\"").unwrap();
+    assert_eq!(text(csv, &treatment), None, "a column of another type");
 }

@@ -71,10 +71,14 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The table with these values: `[rows, columns]`.
-    pub(crate) fn with(self, values: Vec<f32>) -> Table {
+    /// The table with these values: `[rows, columns]`. There is a row for each id.
+    pub(crate) fn with(self, values: Vec<f32>) -> Result<Table, TableError> {
         let Self { ids, names, contents, image } = self;
+        if ids.len().checked_mul(names.len()) != Some(values.len()) || contents.len() != names.len() {
+            let (values, columns) = (values.len(), names.len());
+            return Err(TableError::Shape { ids: ids.len(), columns, values });
+        }
         let matrix = Matrix::from_checked(names.len(), values);
-        Table { ids, names, contents, matrix, image }
+        Ok(Table { ids, names, contents, matrix, image })
     }
 }

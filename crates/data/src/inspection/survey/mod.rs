@@ -9,13 +9,14 @@ mod task;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
 use crate::error::TableError;
 use crate::names::{self, looks_like_data};
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::header::guess_id;
 use crate::source::selection::check_names_differ;
-use tally::{FEW_NUMBERS, Tally};
+use tally::Tally;
 
 pub use first_line::FirstLine;
 

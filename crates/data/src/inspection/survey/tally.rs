@@ -6,11 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::shape::Shape;
 use super::{MOST_DISTINCT, Oddity, Surveyed};
 use crate::cell::{CellFault, parse_number, parse_text};
+use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
-
-/// Numbers of no more values than this may be codes.
-pub(super) const FEW_NUMBERS: usize = 12;
 
 /// Counts of one column's cells.
 pub(super) struct Tally {

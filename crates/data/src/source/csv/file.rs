@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, Reader};
+use csv::{ByteRecord, Position, Reader};
 
 use crate::error::{Counted, Spot, TableError};
 use crate::source::csv::text::{csv_error, open_csv};
@@ -108,12 +108,20 @@ fn read_record(
     record: &mut ByteRecord,
 ) -> Result<bool, TableError> {
     loop {
+        let before = reader.position().clone();
         let more = reader.read_byte_record(record).map_err(|error| csv_error(path, error))?;
         let is_blank = record.len() == 1 && record[0].trim_ascii().is_empty();
-        if !more || !is_blank {
+        if !more || !is_blank || is_quoted(record, &before, reader.position()) {
             return Ok(more);
         }
     }
+}
+
+/// Whether a record without text, read between two positions, stood in quotes, as an empty cell of a file of one column does:
+/// then the file holds more bytes than its text and line breaks.
+fn is_quoted(record: &ByteRecord, before: &Position, after: &Position) -> bool {
+    let breaks = after.line() - before.line() - count_breaks(record);
+    after.byte() - before.byte() > record.as_slice().len() as u64 + breaks
 }
 
 fn count_breaks(record: &ByteRecord) -> u64 {
@@ -164,6 +172,18 @@ mod tests {
         let text: String = (0..rows).map(|row| format!("{row},{row}\r\n")).collect();
         let expected: Vec<u64> = (2..rows + 2).collect();
         assert_eq!(lines_of(&format!("id,a\r\n{text}")), expected);
+    }
+
+    #[test]
+    fn an_empty_cell_in_quotes_is_a_record_and_a_blank_line_is_none() {
+        for (text, expected) in [
+            ("id\n1\n\n  \n\r\n2\n", vec![2, 6]),
+            ("id\n1\n\"\"\n2\n", vec![2, 3, 4]),
+            ("id\r\n\r\n\"\"\r\n \r\n2", vec![3, 5]),
+            ("id\n\n\n\" \"\n2\n", vec![4, 5]),
+        ] {
+            assert_eq!(lines_of(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::error::{Spot, TableError};
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::source::csv::file::CsvFiles;
-use crate::source::input::resolve;
+use crate::source::input::{remark_on_ends, resolve};
 use crate::source::selection::find_key;
 
 /// Ids of CSV files.
@@ -40,6 +40,10 @@ impl IdSource for CsvIds {
 
     fn count_at_most(&self) -> Result<u64, TableError> {
         CsvFiles::open(&self.paths)?.records_at_most()
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        remark_on_ends(&self.paths)
     }
 
     fn read(

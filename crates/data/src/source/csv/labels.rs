@@ -14,7 +14,7 @@ use crate::labels::{LabelSource, LabelTable};
 use crate::names;
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::ids::{CsvIds, CsvKey};
-use crate::source::input::{count_all_lines, resolve};
+use crate::source::input::{count_all_lines, remark_on_ends, resolve};
 use crate::source::selection::check_names_differ;
 
 /// Labels in a column of CSV files.
@@ -40,6 +40,10 @@ impl LabelSource for CsvLabels {
 
     fn lines(&self) -> Result<Option<u64>, TableError> {
         count_all_lines(&self.paths).map(Some)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        remark_on_ends(&self.paths)
     }
 
     fn ids(&self) -> Box<dyn IdSource> {

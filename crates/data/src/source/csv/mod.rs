@@ -20,7 +20,7 @@ use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::ids::{CsvIds, CsvKey};
-use crate::source::input::{count_all_lines, resolve};
+use crate::source::input::{count_all_lines, remark_on_ends, resolve};
 use crate::source::row_source::RowSource;
 use crate::source::selection::Selection;
 use crate::table::ImageShape;
@@ -68,6 +68,10 @@ impl RowSource for CsvColumns {
 
     fn lines(&self) -> Result<Option<u64>, TableError> {
         count_all_lines(&self.paths).map(Some)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        remark_on_ends(&self.paths)
     }
 
     fn is_cacheable(&self) -> bool {

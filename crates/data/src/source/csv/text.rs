@@ -182,6 +182,8 @@ pub(crate) struct Check {
     /// Whether the first line of this record alone could be one.
     could_be_record: bool,
     cells_of_lines: bool,
+    /// Whether this line holds nothing but blanks so far.
+    blank: bool,
 }
 
 impl Check {
@@ -198,6 +200,7 @@ impl Check {
             header: None,
             could_be_record: false,
             cells_of_lines: false,
+            blank: true,
         }
     }
 
@@ -222,6 +225,7 @@ impl Check {
         if std::mem::take(&mut self.returned) && !matches!(byte, b'\n' | b'\r') {
             return Err(self.here(CsvFault::LoneReturn));
         }
+        self.blank &= byte.is_ascii_whitespace() && byte != self.delimiter;
         match byte {
             b'\n' => return self.end_line(),
             0 => return Err(self.here(CsvFault::ZeroByte)),
@@ -293,11 +297,13 @@ impl Check {
         if is_first {
             self.could_be_record = like_record;
         }
-        if self.header.is_none() && (self.cuts > 0 || self.at != At::Start) {
+        // Blank lines before the header are passed over, as the reader of records does.
+        if self.header.is_none() && !self.blank {
             self.header = Some(self.cuts);
         }
         (self.cuts, self.quoted_cuts) = (0, 0);
         self.line += 1;
+        self.blank = true;
         if !quoted {
             (self.record, self.at) = (self.line, At::Start);
         }

@@ -52,6 +52,10 @@ fn what_rfc_4180_does_not_know_is_placed_and_not_shown() {
         ("id,a\nk1,\"secret\nk2,3\"\n", "line 2: a quoted cell begins here and spans lines that look like"),
         ("id,a,b\nk1,\"secret,3\nk2,3\",4\n", "line 2: a quoted cell begins here and spans"),
         ("id\n\"secret\nk2\"\n", "line 2: a quoted cell begins here and spans"),
+        (
+            "  \nid,a\nk1,\"secret\nk2,3\"\n",
+            "line 3: a quoted cell begins here and spans lines that look like",
+        ),
     ] {
         let message = fault(text);
         assert!(message.contains(&format!("a.csv, {expected}")), "{text:?}: {message}");

@@ -68,18 +68,6 @@ impl RowSource for IdxColumns {
         resolve(&mut self.paths, folder);
     }
 
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
-        Ok(None)
-    }
-
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
-    fn is_cacheable(&self) -> bool {
-        false
-    }
-
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(IdxIds { paths: self.paths.clone(), dimensions: IMAGE_DIMENSIONS })
     }
@@ -111,10 +99,6 @@ impl LabelSource for IdxLabels {
         resolve(&mut self.paths, folder);
     }
 
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(IdxIds { paths: self.paths.clone(), dimensions: LABEL_DIMENSIONS })
     }
@@ -141,10 +125,6 @@ impl LabelSource for IdxLabels {
 }
 
 impl IdSource for IdxIds {
-    fn key_columns(&self) -> usize {
-        1
-    }
-
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }

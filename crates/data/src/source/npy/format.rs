@@ -259,7 +259,10 @@ impl NumberType {
             (b'f', b'4' | b'8') | (b'i' | b'u', b'1' | b'2' | b'4' | b'8') | (b'b', b'1')
         );
         let ordered = matches!(order, b'<' | b'>') || order == b'|' && size == b'1';
-        (known && ordered).then_some(Self { kind, size: usize::from(size - b'0'), big_endian: order == b'>' })
+        if !known || !ordered {
+            return None;
+        }
+        Some(Self { kind, size: usize::from(size - b'0'), big_endian: order == b'>' })
     }
 
     /// The number that these bytes hold; `None` if 64 bits of a float do not hold it.
@@ -384,7 +387,7 @@ mod tests {
         assert_eq!(read("<u8", &u64::MAX.to_le_bytes()), None);
         assert_eq!(read("<i8", &(1_i64 - (1 << 53) - 2).to_le_bytes()), None);
         assert_eq!(read("|b1", &[1]), Some(1.0));
-        for unknown in ["<f2", "<c8", "|S3", "<U4", "|O", "|f4", "=f4", "f4", "<f44", ""] {
+        for unknown in ["<f2", "<c8", "|S3", "<U4", "|O", "|f4", "=f4", "f4", "<f44", "", "<f$"] {
             assert_eq!(read(unknown, &[0; 4]), None, "{unknown}");
         }
     }

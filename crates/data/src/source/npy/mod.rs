@@ -14,6 +14,7 @@ use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::id_source::{IdSource, read_numbers};
 use crate::names;
+use crate::resolution::Resolution;
 use crate::source::images::{Crop, Window};
 use crate::source::input::resolve;
 use crate::source::npy::format::{NpyError, NpyFile};
@@ -40,18 +41,6 @@ impl RowSource for NpyColumns {
 
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.paths, folder);
-    }
-
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
-        Ok(None)
-    }
-
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
-    fn is_cacheable(&self) -> bool {
-        false
     }
 
     fn ids(&self) -> Box<dyn IdSource> {
@@ -85,8 +74,12 @@ impl NpyColumns {
         let names = window.names();
         sink.start(window.columns(), &mut || Ok(rows))?;
         let mut row = Vec::with_capacity(window.columns());
+        let mut resolution = Resolution::default();
         self.visit(window.whole_values(), |path, record, bytes, image| {
             let scale = if bytes { 255.0 } else { 1.0 };
+            if !bytes {
+                image.iter().for_each(|value| resolution.see(*value));
+            }
             row.clear();
             window.take(image, &mut row, |value| (value / scale) as f32);
             match row.iter().position(|value| !value.is_finite()) {
@@ -94,6 +87,9 @@ impl NpyColumns {
                 None => sink.push(&row),
             }
         })?;
+        if let Some((distinct, left)) = resolution.lost() {
+            return Err(TableError::Collapsed { column: "pixels".to_owned(), distinct, left });
+        }
         Ok(window.frame((0..rows).map(|row| row.to_string()).collect()))
     }
 
@@ -179,10 +175,6 @@ struct NpyIds {
 }
 
 impl IdSource for NpyIds {
-    fn key_columns(&self) -> usize {
-        1
-    }
-
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }

@@ -43,7 +43,8 @@ pub enum ParquetFileError {
     },
     /// A column of ids holds neither texts nor whole numbers.
     #[error(
-        "{}: column {column:?} is of type {found}, expected record ids as texts or whole numbers; write them so",
+        "{}: column {column:?} is of type {found}, expected record ids as texts or whole numbers; write them so, or \
+         select them by a query with format = \"sql\"",
         path.display()
     )]
     IdType {

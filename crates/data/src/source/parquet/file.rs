@@ -2,11 +2,13 @@
 //! engine.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use crate::error::{Counted, Spot, TableError};
@@ -39,7 +41,13 @@ pub(crate) struct FlatColumn {
 impl<'a> ParquetFile<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self, TableError> {
         let file = File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
+        let bytes =
+            file.metadata().map_err(|reason| TableError::Open { path: path.to_owned(), reason })?.len();
         let reader = SerializedFileReader::new(file).map_err(|error| ParquetFileError::of(path, &error))?;
+        if !reader.metadata().row_groups().iter().all(|group| lies_within(group, bytes)) {
+            let reason = "its footer names places that are not in the file".to_owned();
+            return Err(ParquetFileError::Damaged { path: path.to_owned(), reason }.into());
+        }
         let schema = reader.metadata().file_metadata().schema_descr();
         let fields = schema.root_schema().get_fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
@@ -148,7 +156,10 @@ impl<'a> ParquetFile<'a> {
     fn fill(&self, readers: &mut [Box<dyn CellReader>], most: usize) -> Result<Option<usize>, TableError> {
         let mut records = None;
         for reader in readers {
-            let found = reader.fill(most).map_err(|error| self.failed(&error))?;
+            // The parquet crate panics at some pages that are damaged. What it has read of them is given up with it.
+            let found = catch_unwind(AssertUnwindSafe(|| reader.fill(most)))
+                .map_err(|_| self.damaged("a page is damaged"))?
+                .map_err(|error| self.failed(&error))?;
             if records.is_some_and(|records| records != found) {
                 return Err(self.damaged("columns of a row group have unlike numbers of records"));
             }
@@ -164,6 +175,15 @@ impl<'a> ParquetFile<'a> {
     fn damaged(&self, reason: &str) -> TableError {
         ParquetFileError::Damaged { path: self.path.to_owned(), reason: reason.to_owned() }.into()
     }
+}
+
+/// Whether all columns of a row group lie within a file of so many `bytes`. The parquet crate panics where one begins before it.
+fn lies_within(group: &RowGroupMetaData, bytes: u64) -> bool {
+    group.columns().iter().all(|column| {
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let (start, length) = (u64::try_from(start), u64::try_from(column.compressed_size()));
+        start.ok().zip(length.ok()).is_some_and(|(start, length)| start.saturating_add(length) <= bytes)
+    })
 }
 
 /// The number of records in all files.
@@ -249,7 +269,8 @@ where
             self.places.push(is_there.then_some(place));
             place += u32::from(is_there);
         }
-        if self.places.len() != records || self.values.len() != values {
+        let is_whole = self.levels.is_empty() || place as usize == values;
+        if self.places.len() != records || self.values.len() != values || !is_whole {
             return Err(ParquetError::General("a column ends before its last record".to_owned()));
         }
         if self.meaning == Meaning::Nothing && values > 0 {

@@ -81,10 +81,6 @@ impl RowSource for ParquetColumns {
         Ok(Some(self.first()?.names().to_vec()))
     }
 
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
     fn is_cacheable(&self) -> bool {
         true
     }

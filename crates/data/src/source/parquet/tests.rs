@@ -166,6 +166,9 @@ fn nulls_and_listed_values_are_missing() {
     assert!(values(nan(), &filled()).unwrap_err().contains("not finite"));
     let found = values(nan(), &listed).unwrap();
     assert!(found[0].is_nan() && found[1..] == [1e18, 2.0], "{found:?}");
+    let mut categories = filled();
+    categories.types = toml::from_str("a = \"category\"").unwrap();
+    assert!(values(nan(), &categories).unwrap_err().contains("not finite"), "NaN is no category");
     let texts = Column("OPTIONAL BYTE_ARRAY a (UTF8);", Values::Texts(vec!["", "x"]), vec![1, 1, 0]);
     let found = values(texts, &filled()).unwrap();
     assert!(found[0].is_nan() && found[1] == 0.0 && found[2].is_nan(), "{found:?}");

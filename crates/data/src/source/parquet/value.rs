@@ -64,7 +64,8 @@ impl Value<'_> {
         buffer: &mut String,
     ) -> Result<f32, CellFault> {
         match self.number() {
-            Some(number) if column.kind() == Some(ColumnType::Number) => {
+            // What is no finite number is no category either.
+            Some(number) if column.kind() == Some(ColumnType::Number) || !number.is_finite() => {
                 if !treatment.null_values.is_empty() && treatment.is_null(self.text(buffer)) {
                     return column.push_missing();
                 }

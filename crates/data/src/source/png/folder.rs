@@ -85,16 +85,35 @@ pub(crate) struct Listed<'a> {
     number: usize,
 }
 
-/// All images of all folders: folder by folder, each in the order of names. Other files are ignored.
+/// What folders hold.
+#[derive(Default)]
+struct Found<'a> {
+    images: Vec<Listed<'a>>,
+    /// Files of other names, and links to folders.
+    others: usize,
+}
+
+/// How many files are no images by their name, and how many links lead to folders: they are passed over.
+pub(crate) fn count_others(folders: &[PathBuf]) -> Result<usize, TableError> {
+    let mut found = Found::default();
+    for folder in folders {
+        walk(folder, folder, "", 0, &mut found)?;
+    }
+    Ok(found.others)
+}
+
+/// All images of all folders: folder by folder, each in the order of names. Other files are passed over.
 pub(crate) fn list(folders: &[PathBuf]) -> Result<Vec<Listed<'_>>, TableError> {
     let first = folders.first().ok_or(TableError::NoPaths)?;
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for folder in folders {
-        let start = files.len();
-        walk(folder, folder, "", 0, &mut files)?;
+        let start = found.images.len();
+        walk(folder, folder, "", 0, &mut found)?;
+        let files = &mut found.images;
         files[start..].sort_unstable_by(|one, other| one.id.cmp(&other.id));
         files[start..].iter_mut().zip(1..).for_each(|(file, number)| file.number = number);
     }
+    let files = found.images;
     if files.is_empty() {
         return Err(TableError::Empty { path: first.clone() });
     }
@@ -112,7 +131,7 @@ fn walk<'a>(
     at: &Path,
     below: &str,
     depth: usize,
-    files: &mut Vec<Listed<'a>>,
+    found: &mut Found<'a>,
 ) -> Result<(), TableError> {
     if depth > MAX_DEPTH {
         return Err(PngError::Deep { folder: folder.to_owned() }.into());
@@ -129,12 +148,14 @@ fn walk<'a>(
         let path = entry.path();
         // A link to a folder is not followed, since it may lead in a circle.
         if entry.file_type().map_err(|reason| input::read_error(folder, reason))?.is_dir() {
-            walk(folder, &path, &format!("{below}{name}/"), depth + 1, files)?;
+            walk(folder, &path, &format!("{below}{name}/"), depth + 1, found)?;
         } else if let Some((stem, ending)) = name.rsplit_once('.')
             && ending.eq_ignore_ascii_case("png")
             && !stem.is_empty()
         {
-            files.push(Listed { id: format!("{below}{stem}"), path, folder, number: 0 });
+            found.images.push(Listed { id: format!("{below}{stem}"), path, folder, number: 0 });
+        } else {
+            found.others += 1;
         }
     }
     Ok(())
@@ -157,6 +178,9 @@ impl Listed<'_> {
         decoder.set_ignore_text_chunk(true);
         decoder.set_transformations(Transformations::EXPAND);
         let mut reader = decoder.read_info().map_err(|error| self.broken(&error))?;
+        if reader.info().animation_control.is_some_and(|animation| animation.num_frames > 1) {
+            return Err(self.damaged("it is an animation of several images".to_owned()).into());
+        }
         let (color, depth) = reader.output_color_type();
         let channels = match color {
             ColorType::Grayscale => 1,

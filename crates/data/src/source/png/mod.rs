@@ -13,7 +13,7 @@ use crate::error::TableError;
 use crate::ids::id_source::IdSource;
 use crate::source::images::{Crop, Window};
 use crate::source::input::resolve;
-use crate::source::png::folder::list;
+use crate::source::png::folder::{count_others, list};
 use crate::source::row_source::RowSource;
 use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size;
@@ -38,16 +38,13 @@ impl RowSource for PngColumns {
         resolve(&mut self.paths, folder);
     }
 
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
-        Ok(None)
-    }
-
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
-    fn is_cacheable(&self) -> bool {
-        false
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(match count_others(&self.paths)? {
+            0 => Vec::new(),
+            others => vec![format!(
+                "{others} files whose names do not end in .png, and links to folders, passed over"
+            )],
+        })
     }
 
     fn ids(&self) -> Box<dyn IdSource> {
@@ -89,10 +86,6 @@ struct PngIds {
 }
 
 impl IdSource for PngIds {
-    fn key_columns(&self) -> usize {
-        1
-    }
-
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }

@@ -47,6 +47,8 @@ fn images_are_records_in_the_order_of_names_and_names_are_ids() {
     assert_eq!(table.names[5], "pixel_1_2");
     assert_eq!(table.matrix.row(1), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     assert!(table.matrix.row(2).iter().all(|value| *value == 32_896.0 / 65_535.0));
+    let remarks = source(&[folder.path()], None).remarks().unwrap();
+    assert!(remarks[0].starts_with("1 files whose names do not end in .png"), "{remarks:?}");
     let crop = Crop { top: 1, left: 1, height: 1, width: 2 };
     let cropped = load_folder(folder.path(), Some(crop)).unwrap();
     assert_eq!((cropped.matrix.row(1), cropped.names[0].as_str()), (&[0.8, 1.0][..], "pixel_1_1"));

@@ -65,14 +65,6 @@ impl RowSource for SqlColumns {
         self.resolve_locations(folder);
     }
 
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
-        Ok(None)
-    }
-
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
-
     fn is_cacheable(&self) -> bool {
         true
     }

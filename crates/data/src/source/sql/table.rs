@@ -128,7 +128,15 @@ fn read_column<'a>(
         fill(cells, numbers.iter(), |value| column.push_option(value, treatment))
     } else {
         let texts = texts(values)?;
-        fill(cells, texts.iter(), |value| column.push_cell(value.unwrap_or_default().as_bytes(), treatment))
+        let floating = values.data_type().is_floating();
+        fill(cells, texts.iter(), |value| {
+            let cell = value.unwrap_or_default().as_bytes();
+            // What is no finite number is no category either.
+            match value.filter(|_| floating).and_then(|text| text.parse::<f64>().ok()) {
+                Some(number) if !number.is_finite() && !treatment.is_null(cell) => column.push_number(number),
+                _ => column.push_cell(cell, treatment),
+            }
+        })
     };
     outcome.map_err(|fault| SqlError::Cell { column: column.name().to_owned(), expected, fault }.into())
 }

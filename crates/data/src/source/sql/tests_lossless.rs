@@ -64,3 +64,20 @@ fn whole_numbers_that_64_bits_of_a_float_do_not_hold_are_refused() {
     let Content::Category(names) = &table.contents[0] else { panic!("categories") };
     assert_eq!(names.len(), 100, "texts are exact");
 }
+
+#[test]
+fn a_number_that_is_none_is_no_category() {
+    let bank = Bank::new();
+    bank.parquet(
+        "accounts.parquet",
+        vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2]))),
+            ("a", Arc::new(Float64Array::from(vec![2.0, f64::NAN]))),
+        ],
+    );
+    let declared = Treatment { types: types("a = \"category\""), ..filled() };
+    let message = bank.load("SELECT * FROM accounts", &declared).unwrap_err().to_string();
+    assert!(message.contains("not finite"), "{message}");
+    let listed = Treatment { null_values: vec!["NaN".into()], ..declared };
+    assert!(bank.load("SELECT * FROM accounts", &listed).unwrap().matrix.values()[1].is_nan());
+}

@@ -191,6 +191,11 @@ impl Reader {
         Ok(Some(Self { path, frame, key, file, rows, group_rows }))
     }
 
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The rows of each group.
     pub(crate) fn groups(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let (rows, step) = (self.rows, self.group_rows);
