@@ -103,7 +103,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     while is_expected() || (!hub.is_empty() && start.elapsed() < LINGER) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    let counts = outcome.as_ref().ok().map(|outcome| (outcome.records as u64, outcome.common as u64));
+    let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
     audit.note(AuditEvent::Alignment {
         holders: alignment.settings.holders.clone(),
         finished: counts.is_some(),

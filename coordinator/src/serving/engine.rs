@@ -219,7 +219,8 @@ impl Engine {
     /// Writes down that a party was refused.
     pub fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
         let party = party.filter(|party| self.config.run.parties.contains(party)).cloned();
-        let due = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
+        let due =
+            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
         if let Some(event) = due {
             self.audit.note_or_complain(event);
         }

@@ -164,7 +164,8 @@ impl HandshakeContext {
     /// Writes a refusal down, unless there was another like it just before; it counts with the next one then.
     fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
         let party = party.filter(|party| self.parties.contains(party)).cloned();
-        let due = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
+        let due =
+            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
         if let Some(event) = due {
             self.audit.note_or_complain(event);
         }

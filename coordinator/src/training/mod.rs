@@ -84,8 +84,16 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
     let log = RunLog { transcript, label_ledger };
     let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
-    let run =
-        Run { config, reporter: &reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
+    let run = Run {
+        config,
+        reporter: &reporter,
+        state: &state,
+        opened,
+        excluded,
+        listened,
+        waiting,
+        audit: &audit,
+    };
     let trained = run.train(&mut network, labelled, plan);
     for release in network.releases() {
         audit.note_or_complain(AuditEvent::Released(release));

@@ -149,13 +149,19 @@ impl Chain {
         let mut vouched = 0;
         for head in kept {
             if let Some(side) = self.side().filter(|side| *side != head.side) {
-                let text = format!("the log is that of {side}, the head that of {}: compare the log of one side with heads of the same side", head.side);
+                let text = format!(
+                    "the log is that of {side}, the head that of {}: compare the log of one side with heads of the same side",
+                    head.side
+                );
                 return Err(AuditError::Mismatch(text));
             }
             if head.sequence == 0 {
                 continue;
             }
-            let told = format!("the head of {} entries that was told in run {} ({})", head.sequence, head.run, head.time);
+            let told = format!(
+                "the head of {} entries that was told in run {} ({})",
+                head.sequence, head.run, head.time
+            );
             let Some(found) = self.digests.get(head.sequence as usize - 1) else {
                 let text = format!(
                     "the log was cut or begun anew: it has {} entries, and {told} vouches for more",

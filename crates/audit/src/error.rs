@@ -44,7 +44,9 @@ pub enum AuditError {
         path: PathBuf,
     },
     /// A log of another side.
-    #[error("the audit log {path} is that of {found}, not of {expected}: name another folder as audit.folder")]
+    #[error(
+        "the audit log {path} is that of {found}, not of {expected}: name another folder as audit.folder"
+    )]
     OtherSide {
         /// The log.
         path: PathBuf,

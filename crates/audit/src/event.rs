@@ -210,7 +210,8 @@ impl fmt::Display for AuditEvent {
             ),
             Self::Revoked { name } => write!(f, "{name} revoked"),
             Self::Erased { receipt_sha256, counts } => {
-                let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+                let counts: Vec<String> =
+                    counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
                 write!(f, "erased {}; receipt {receipt_sha256}", counts.join(", "))
             }
             Self::Approved { settings_sha256, by } => {

@@ -61,7 +61,14 @@ impl ErasureReceipt {
         })?;
         let salt = hex(&salt);
         let request_sha256 = Self::digest(&salt, request).to_string();
-        Ok(Self { side: side.file_stem(), run: run.clone(), time: time::text(now), salt, request_sha256, counts })
+        Ok(Self {
+            side: side.file_stem(),
+            run: run.clone(),
+            time: time::text(now),
+            salt,
+            request_sha256,
+            counts,
+        })
     }
 
     fn digest(salt: &str, request: &[u8]) -> Digest {
@@ -89,7 +96,8 @@ impl ErasureReceipt {
     /// # Errors
     /// If it cannot be written.
     pub fn keep(self, folder: &Path, signer: Option<&dyn HeadSigner>) -> Result<PathBuf, AuditError> {
-        std::fs::create_dir_all(folder).map_err(|reason| AuditError::file("make the folder", folder, reason))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|reason| AuditError::file("make the folder", folder, reason))?;
         let path = folder.join(format!("erasure-{}.json", self.sha256().short()));
         let signature = signer.map(|signer| hex(&signer.sign(&self.to_signed_bytes())));
         let receipt = Receipt { receipt: self, signature };

@@ -105,7 +105,12 @@ impl AuditTrail {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn keep_heads(&self, told: &[AuditHead], parties: &[PartyName], at: Moment) -> Result<(), AuditError> {
+    pub fn keep_heads(
+        &self,
+        told: &[AuditHead],
+        parties: &[PartyName],
+        at: Moment,
+    ) -> Result<(), AuditError> {
         if self.log.is_none() {
             return Ok(());
         }
@@ -113,7 +118,9 @@ impl AuditTrail {
         for head in told {
             let side = Side::from(head.party.clone());
             if head.party.as_ref().is_some_and(|party| !parties.contains(party)) {
-                warn!("the head of an audit log came from {side}, which is not in the run: it is passed over");
+                warn!(
+                    "the head of an audit log came from {side}, which is not in the run: it is passed over"
+                );
                 continue;
             }
             if side == self.side {

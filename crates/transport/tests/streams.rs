@@ -106,7 +106,11 @@ async fn handshake(
 }
 
 fn records(salt: &[u8; 32], ids: [&str; 2]) -> FromParty {
-    FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded: ExcludedRecords::default(), head: None }
+    FromParty::Records {
+        digest: RecordsDigest::of(salt, ids),
+        excluded: ExcludedRecords::default(),
+        head: None,
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Training: what a party does without a command.
 
+use hashvfl_audit::{AuditEvent, AuditTrail, Service};
+use hashvfl_ledger::Refusal;
+
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
@@ -13,9 +16,20 @@ use crate::{detectors, response_key, training};
 /// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
 pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
+    let audit = config.audit_trail()?;
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
-    let releases = Releases::open(config, &prepared)?;
-    training::join(config, prepared, &state, releases)
+    let releases =
+        Releases::open(config, &prepared).inspect_err(|error| note_refusal(&audit, config, error))?;
+    training::join(config, prepared, &state, releases, &audit)
+}
+
+/// Writes down that this party's own policy does not let it join, and by which key.
+fn note_refusal(audit: &AuditTrail, config: &PartyConfig, error: &anyhow::Error) {
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        let (party, service) = (Some(config.name.clone()), Service::Training);
+        let why = format!("policy:{}", refusal.rule.key());
+        audit.note_or_complain(AuditEvent::Refused { party, service, why, count: 1 });
+    }
 }

@@ -163,7 +163,12 @@ mod tests {
     #[test]
     fn p_values_out_of_range_are_an_error() {
         let serving = |bits, step| v1::Serving {
-            records: Some(v1::Records { count: 1, salted_sha256: vec![0; 32], left_out: Vec::new(), head: None }),
+            records: Some(v1::Records {
+                count: 1,
+                salted_sha256: vec![0; 32],
+                left_out: Vec::new(),
+                head: None,
+            }),
             encoder_sha256: vec![0; 32],
             revision: vec![0; 32],
             p_values: Some(v1::PValues { bits, step }),

@@ -314,7 +314,10 @@ mod tests {
             FromCoordinator::Refused { text: "no".into() },
             FromCoordinator::Accepted,
             FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new() },
-            FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: vec![head(None), head(Some("a"))] },
+            FromCoordinator::Begin {
+                excluded: ExcludedRecords::default(),
+                heads: vec![head(None), head(Some("a"))],
+            },
             FromCoordinator::Heads { heads: vec![head(None)] },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },

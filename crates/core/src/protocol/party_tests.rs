@@ -156,7 +156,8 @@ fn how_a_run_may_not_begin() {
         few.starts_with("without the records that the parties' policies refuse, 1 records leave"),
         "{few}"
     );
-    let strange = FromCoordinator::Begin { excluded: ExcludedRecords::from_bytes(vec![1; 49]), heads: Vec::new() };
+    let strange =
+        FromCoordinator::Begin { excluded: ExcludedRecords::from_bytes(vec![1; 49]), heads: Vec::new() };
     let strange = session(OnRefusal::LeaveOut, &[]).receive(strange).unwrap_err();
     assert!(matches!(strange, PartyError::ExcludedRecords(_)));
     assert!(matches!(
