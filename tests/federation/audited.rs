@@ -30,7 +30,8 @@ fn heads(keeper: &str, side: &str) -> String {
 
 /// Whether the log of `side` fits the heads that `keeper` has; what was said.
 fn verified(fixture: &Fixture, side: &str, keeper: &str) -> (bool, String) {
-    let (log, heads) = (fixture.path(&format!("{}/log.jsonl", folder(side))), fixture.path(&heads(keeper, side)));
+    let (log, heads) =
+        (fixture.path(&format!("{}/log.jsonl", folder(side))), fixture.path(&heads(keeper, side)));
     let (log, heads) = (log.to_str().unwrap(), heads.to_str().unwrap());
     let (good, out, errors) = command(&["party", "audit", "verify", "--log", log, "--against", heads]);
     (good, out + &errors)
@@ -50,10 +51,18 @@ fn both_sides_write_down_a_run_and_everybody_has_heads_of_everybody() {
             line.unwrap_or_else(|| panic!("{text}")).split_once(&released).unwrap().1.to_string()
         };
         assert_eq!(line(&coordinator), line(&party_log), "{coordinator}\n{party_log}");
-        for expected in [&format!("{party} joined training"), "run begun with bank, telecom: 400 records", "run finished"] {
-            assert!(party_log.contains(expected) && coordinator.contains(expected), "{expected}\n{party_log}{coordinator}");
+        for expected in
+            [&format!("{party} joined training"), "run begun with bank, telecom: 400 records", "run finished"]
+        {
+            assert!(
+                party_log.contains(expected) && coordinator.contains(expected),
+                "{expected}\n{party_log}{coordinator}"
+            );
         }
-        assert!(coordinator.contains(&format!("coordinator released gradients to {party}: ")), "{coordinator}");
+        assert!(
+            coordinator.contains(&format!("coordinator released gradients to {party}: ")),
+            "{coordinator}"
+        );
     }
     let sides = ["coordinator", PARTIES[0], PARTIES[1]];
     for side in sides {
@@ -110,8 +119,11 @@ fn a_party_without_an_approval_joins_no_run() {
     let (good, _, errors) = command(&["party", "--check", "--config", config]);
     assert!(good, "{errors}");
     let log = shown(&fixture, "bank");
-    for expected in ["policy is now ", "bank refused from training, 1 times: policy:require_approval", "approved by A. Officer"]
-    {
+    for expected in [
+        "policy is now ",
+        "bank refused from training, 1 times: policy:require_approval",
+        "approved by A. Officer",
+    ] {
         assert!(log.contains(expected), "{expected}: {log}");
     }
     // Other settings need an approval of their own.

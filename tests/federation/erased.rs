@@ -39,7 +39,10 @@ fn an_erased_record_is_gone_and_its_total_stays() {
         let counted: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(counted["receipt"]["counts"]["records named"], 200, "{side}: {text}");
         let log = fixture.read(&format!("{audit}/log.jsonl"));
-        assert!(log.contains("\"kind\":\"erased\"") && !log.contains("r199") && !text.contains("r199"), "{log}");
+        assert!(
+            log.contains("\"kind\":\"erased\"") && !log.contains("r199") && !text.contains("r199"),
+            "{log}"
+        );
     }
     for side in ["coordinator", "bank"] {
         let left = Recording::read(&fixture.path(&format!("{side}-state/transcript.parquet")), None).unwrap();

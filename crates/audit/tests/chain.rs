@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hashvfl_audit::{
-    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Chain, Head, KeptHead, Moment, Release, Service,
-    Side, read_heads,
+    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Chain, Head, KeptHead, Moment, Release,
+    Service, Side, read_heads,
 };
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -270,7 +270,7 @@ proptest! {
             prop_assert!(fits(folder.path(), swapped.concat().as_bytes(), head).is_err());
         }
         let end: usize = lines[..vouched].iter().map(|line| line.len()).sum();
-        let mut bytes = text.into_bytes();
+        let mut bytes = text.clone().into_bytes();
         let at = second.index(end);
         if bytes[at] != byte {
             bytes[at] = byte;
