@@ -64,8 +64,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     check_plan(config, &plan)?;
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
-    let audit = Arc::new(config.audit_trail()?);
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
+    // After the ledger, beside which it lies.
+    let audit = Arc::new(config.audit_trail()?);
     info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
     info!("read: {}", labelled.reading);
     for gap in coverage::gaps(&labelled.labels, &plan) {

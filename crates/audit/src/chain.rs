@@ -153,7 +153,7 @@ impl Chain {
                     "the log is that of {side}, the head that of {}: compare the log of one side with heads of the same side",
                     head.side
                 );
-                return Err(AuditError::Mismatch(text));
+                return Err(AuditError::Differs(text));
             }
             if head.sequence == 0 {
                 continue;
@@ -167,7 +167,7 @@ impl Chain {
                     "the log was cut or begun anew: it has {} entries, and {told} vouches for more",
                     self.digests.len()
                 );
-                return Err(AuditError::Mismatch(text));
+                return Err(AuditError::Differs(text));
             };
             if found.to_string() != head.entry_sha256 {
                 let text = format!(
@@ -175,7 +175,7 @@ impl Chain {
                     vouched + 1,
                     head.sequence
                 );
-                return Err(AuditError::Mismatch(text));
+                return Err(AuditError::Differs(text));
             }
             vouched = head.sequence;
         }

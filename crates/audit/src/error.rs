@@ -65,7 +65,7 @@ pub enum AuditError {
     },
     /// A log that is not the one whose heads a peer kept.
     #[error("{0}")]
-    Mismatch(String),
+    Differs(String),
 }
 
 impl AuditError {

@@ -55,7 +55,10 @@ impl AuditLog {
     /// If it cannot be read or written, was changed, or is another side's.
     pub fn open(path: &Path, side: &Side) -> Result<Self, AuditError> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|reason| AuditError::file("make the folder", folder, reason))?;
+        // The last one alone: a place that is misspelt is not made.
+        if !folder.as_os_str().is_empty() && !folder.exists() {
+            fs::create_dir(folder).map_err(|reason| AuditError::file("make the folder", folder, reason))?;
+        }
         let file = owner_only()
             .read(true)
             .append(true)

@@ -239,7 +239,7 @@ fn a_receipt_holds_no_id_and_is_for_its_request_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_stands_before_a_kept_head_cannot_change(

@@ -36,8 +36,8 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let plan = plan.context("without the records that were left out or erased")?;
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
-    let audit = config.audit_trail()?;
     let mut releases = Releases::open_to_encode(config, &prepared)?;
+    let audit = config.audit_trail()?;
     let wanted = all.len();
     let rows = match config.run.on_refusal {
         OnRefusal::End => all,

@@ -1,7 +1,8 @@
 //! Training: what a party does without a command.
 
-use hashvfl_audit::{AuditEvent, AuditTrail, Service};
+use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_ledger::Refusal;
+use tracing::error;
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
@@ -16,7 +17,6 @@ use crate::{detectors, response_key, training};
 /// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
 pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
-    let audit = config.audit_trail()?;
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
@@ -26,10 +26,13 @@ pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
 }
 
 /// Writes down that this party's own policy does not let it join, and by which key.
-fn note_refusal(audit: &AuditTrail, config: &PartyConfig, error: &anyhow::Error) {
-    if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        let (party, service) = (Some(config.name.clone()), Service::Training);
-        let why = format!("policy:{}", refusal.rule.key());
-        audit.note_or_complain(AuditEvent::Refused { party, service, why, count: 1 });
+fn note_refusal(config: &PartyConfig, error: &anyhow::Error) {
+    let Some(refusal) = error.downcast_ref::<Refusal>() else { return };
+    let (party, service) = (Some(config.name.clone()), Service::Training);
+    let event =
+        AuditEvent::Refused { party, service, why: format!("policy:{}", refusal.rule.key()), count: 1 };
+    match config.audit_trail() {
+        Ok(audit) => audit.note_or_complain(event),
+        Err(failed) => error!("{failed:#}"),
     }
 }

@@ -57,8 +57,8 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let _entered = span.enter();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
-    let audit = config.audit_trail()?;
     let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
+    let audit = config.audit_trail()?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);

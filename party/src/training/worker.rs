@@ -293,13 +293,11 @@ impl<'a> Worker<'a> {
         let Some(head) = self.audit.head().filter(|_| self.tells_heads) else { return Ok(()) };
         let told = connection.send(FromParty::Head(head));
         let received = told.ok().and_then(|()| connection.receive_last());
-        match received.map(|message| self.receive(message)) {
-            Some(kept) => kept.map(drop),
-            None => {
-                warn!("the coordinator told no heads of audit logs after the run");
-                Ok(())
-            }
-        }
+        let Some(message @ FromCoordinator::Heads { .. }) = received else {
+            warn!("the coordinator told no heads of audit logs after the run");
+            return Ok(());
+        };
+        self.receive(message).map(drop)
     }
 
     /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
