@@ -20,8 +20,9 @@ pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
-    let releases =
-        Releases::open(config, &prepared).inspect_err(|error| note_refusal(&audit, config, error))?;
+    let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
+    // After the ledger, beside which it lies.
+    let audit = config.audit_trail()?;
     training::join(config, prepared, &state, releases, &audit)
 }
 
