@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::PartyName;
 use hashvfl_files::say;
@@ -133,6 +134,12 @@ enum Command {
         #[arg(long)]
         accept_changed_labels: bool,
     },
+    /// Show, verify or export the audit trail: what this side decided, and whether it is what peers heard of.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
@@ -196,6 +203,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&config)?;
             evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))
         }
+        Some(Command::Audit { command }) => command.run(|config| Ok(CoordinatorConfig::read(config)?.audit)),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =

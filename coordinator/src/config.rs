@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_alignment::AlignmentConfig;
+use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
@@ -30,6 +31,9 @@ pub struct CoordinatorConfig {
     /// The ledger of what left that depends on labels: one file for all runs about them, outside `state`.
     #[serde(default = "default_ledger")]
     pub ledger: PathBuf,
+    /// Where this side's audit trail is.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// The agreed order of records; absent: that of the labels.
     #[serde(default)]
     pub order: Option<PathBuf>,
@@ -142,6 +146,16 @@ impl CoordinatorConfig {
         hashvfl_cli::config::read(path, Self::parse)
     }
 
+    /// Opens this side's audit trail, which hears of the policy if it has changed.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or somebody changed it.
+    pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
+        let trail = AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id)?;
+        trail.policy(self.policy.as_deref())?;
+        Ok(trail)
+    }
+
     /// What to tell when nobody can dial in at `listen`.
     pub fn cannot_listen(&self) -> String {
         format!(
@@ -177,6 +191,12 @@ impl CoordinatorConfig {
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
             config.ledger
+        );
+        config.audit.resolve(folder, &config.ledger);
+        ensure!(
+            !config.audit.folder().starts_with(&config.state),
+            "audit.folder = {:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere",
+            config.audit.folder()
         );
         config.run.check()?;
         config.policy = config.policy.map(|policy| folder.join(policy));

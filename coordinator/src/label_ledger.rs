@@ -16,7 +16,10 @@ const FIGURES_PER_EPOCH: usize = 4;
 const TEST_FIGURES: usize = 3;
 
 /// The coordinator's ledger at work. It counts; a label holder's policy can come later.
-pub struct LabelLedger(Ledger<RedbStore>);
+pub struct LabelLedger {
+    ledger: Ledger<RedbStore>,
+    bits: u32,
+}
 
 impl LabelLedger {
     /// Opens the ledger for the labelled records `ids`, or makes it, and counts the figures of the run.
@@ -38,17 +41,22 @@ impl LabelLedger {
         let mut ledger = Ledger::open(store, ids, &[], terms)?;
         let figures = run.epochs as usize * FIGURES_PER_EPOCH + TEST_FIGURES;
         ledger.note(&Flow::new("summary", FlowKind::Losses), Volume::of(figures, 64))?;
-        Ok(Self(ledger))
+        Ok(Self { ledger, bits: bits as u32 })
+    }
+
+    /// Bits of a record's gradient, as they are counted.
+    pub fn bits_per_record(&self) -> u32 {
+        self.bits
     }
 
     /// Before gradients about `rows` are sent; `block` holds them and those that will follow in this epoch.
     pub fn count(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
-        self.0.spend(rows, (block, PASSES_AHEAD))
+        self.ledger.spend(rows, (block, PASSES_AHEAD))
     }
 
     /// Gives back what was counted and not sent.
     pub fn settle(&mut self) -> Result<(), StoreError> {
-        self.0.settle()
+        self.ledger.settle()
     }
 }
 

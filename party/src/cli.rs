@@ -8,12 +8,13 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
 
 use crate::commands::check::{self, Checked};
 use crate::commands::ledger::LedgerCommand;
-use crate::commands::{align, encode, erase, init, inspect, ledger, train};
+use crate::commands::{align, approve, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
 use crate::serving;
 use hashvfl_files::say;
@@ -101,6 +102,25 @@ enum Command {
         #[arg(value_name = "NAME=KEY", required = true)]
         pins: Vec<Pin>,
     },
+    /// Show the settings of the run, and approve them by their digest: a policy with require_approval = true lets no other
+    /// run be joined.
+    Approve {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The digest that this command shows without it: approves the settings.
+        #[arg(long, value_name = "DIGEST")]
+        digest: Option<String>,
+        /// Who approves, for the audit trail.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Show, verify or export the audit trail: what this side decided, and whether it is what peers heard of.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
         /// What to do.
@@ -159,6 +179,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Pin { config, pins }) => align::pin(&PartyConfig::read(&config)?, &pins),
+        Some(Command::Approve { config, digest, by }) => {
+            approve::approve(&PartyConfig::read(&config)?, digest.as_deref(), by.as_deref())
+        }
+        Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
         Some(Command::Ledger { command }) => ledger::run(&command),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
+use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings};
@@ -34,6 +35,9 @@ pub struct PartyConfig {
     /// The policy that bounds what is released; absent: all is counted and nothing refused.
     #[serde(default)]
     pub policy: Option<PathBuf>,
+    /// Where this side's audit trail is.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// Passes over records that one durable write of the ledger reserves: a process that is killed leaves so many
     /// counted at most.
     #[serde(default = "default_passes_ahead")]
@@ -166,6 +170,21 @@ impl PartyConfig {
         hashvfl_cli::config::read(path, Self::parse)
     }
 
+    /// Whose audit trail it is.
+    pub fn side(&self) -> Side {
+        Side::Party(self.name.clone())
+    }
+
+    /// Opens this side's audit trail, which hears of the policy if it has changed.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or somebody changed it.
+    pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
+        let trail = AuditTrail::open(&self.audit, self.side(), &self.run_id)?;
+        trail.policy(self.policy.as_deref())?;
+        Ok(trail)
+    }
+
     /// Where the transcript is kept.
     pub fn transcript_path(&self) -> PathBuf {
         self.state.join("transcript.parquet")
@@ -263,6 +282,12 @@ impl PartyConfig {
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
             config.ledger
+        );
+        config.audit.resolve(folder, &config.ledger);
+        ensure!(
+            !config.audit.folder().starts_with(&config.state),
+            "audit.folder = {:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere",
+            config.audit.folder()
         );
         config.run.check()?;
         if let Some(alignment) = &mut config.alignment {

@@ -44,6 +44,9 @@ fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
 pub fn serving_policy(config: &PartyConfig, records: usize) -> anyhow::Result<Policy> {
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
     policy.admit(config.run_id.as_str(), records)?;
+    if let Some(path) = &config.policy {
+        policy.check_approval(path, config.run.to_settings().digest(), records)??;
+    }
     policy.check_p_values(config.p_value_bits(), records)?;
     Ok(policy)
 }

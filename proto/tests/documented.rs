@@ -76,6 +76,7 @@ fn the_limits_are_those_of_core() {
         ("MAX_REQUEST_ROWS", limits::MAX_REQUEST_ROWS as u64),
         ("CODES_ROWS", limits::CODES_ROWS as u64),
         ("MAX_PREDICT_IDS", limits::MAX_PREDICT_IDS as u64),
+        ("MAX_SIGNATURE_BYTES", limits::MAX_SIGNATURE_BYTES as u64),
         ("MAX_P_VALUE_BITS", u64::from(limits::MAX_P_VALUE_BITS)),
         ("MAX_P_VALUE_STEP", u64::from(limits::MAX_P_VALUE_STEP)),
     ];

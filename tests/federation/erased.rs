@@ -32,6 +32,18 @@ fn an_erased_record_is_gone_and_its_total_stays() {
     let bank = fixture.path("bank.toml");
     let (good, _, errors) = command(&["party", "erase", "--config", bank.to_str().unwrap(), "--ids", list]);
     assert!(good, "{errors}");
+    for (side, audit) in [("coordinator", "label-ledger.audit"), ("bank", "bank-ledger.audit")] {
+        let receipts = fixture.path(audit).join("receipts");
+        let receipt = std::fs::read_dir(receipts).unwrap().next().unwrap().unwrap().path();
+        let text = std::fs::read_to_string(receipt).unwrap();
+        let counted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(counted["receipt"]["counts"]["records named"], 200, "{side}: {text}");
+        let log = fixture.read(&format!("{audit}/log.jsonl"));
+        assert!(
+            log.contains("\"kind\":\"erased\"") && !log.contains("r199") && !text.contains("r199"),
+            "{log}"
+        );
+    }
     for side in ["coordinator", "bank"] {
         let left = Recording::read(&fixture.path(&format!("{side}-state/transcript.parquet")), None).unwrap();
         assert!(left.steps.iter().all(|step| step.records.iter().all(|record| *record >= 200)), "{side}");

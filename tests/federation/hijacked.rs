@@ -35,7 +35,8 @@ async fn hijack(
             FromParty::Hello(_) => continue,
             FromParty::Records { .. } => {
                 stream.send(FromCoordinator::Accepted, SENDING).await.unwrap();
-                let begin = FromCoordinator::Begin { excluded: ExcludedRecords::default() };
+                let begin =
+                    FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() };
                 stream.send(begin, SENDING).await.unwrap();
             }
             FromParty::Answer(_, Answer::Codes(bytes)) => {

@@ -3,6 +3,7 @@
 
 mod aligned;
 mod attacked;
+mod audited;
 mod broken;
 mod cached;
 mod changed_tables;

@@ -84,10 +84,11 @@ fn answers(
             let (step, honest) = match message {
                 FromCoordinator::Welcome { salt } => {
                     let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
-                    (0, FromParty::Records { digest, excluded: ExcludedRecords::default() })
+                    (0, FromParty::Records { digest, excluded: ExcludedRecords::default(), head: None })
                 }
                 FromCoordinator::Accepted
                 | FromCoordinator::Begin { .. }
+                | FromCoordinator::Heads { .. }
                 | FromCoordinator::Gradient { .. } => continue,
                 FromCoordinator::Request(step, request) => {
                     (step, FromParty::Answer(step, honest(request, &mut plan)))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, Pin, Spool, align};
+use hashvfl_audit::AuditEvent;
 use hashvfl_core::PartyName;
 use hashvfl_data::IdSource;
 use hashvfl_files::say;
@@ -71,6 +72,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     if let Some(missing) = alignment.check_files(name, &policy)?.into_iter().next() {
         return Err(AlignmentError::NotPinned(missing).into());
     }
+    let audit = config.audit_trail()?;
     let reporter = ProgressReporter::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
@@ -101,6 +103,13 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     while is_expected() || (!hub.is_empty() && start.elapsed() < LINGER) {
         std::thread::sleep(Duration::from_millis(50));
     }
+    let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
+    audit.note(AuditEvent::Alignment {
+        holders: alignment.settings.holders.clone(),
+        finished: counts.is_some(),
+        records: counts.map(|(records, _)| records),
+        common: counts.map(|(_, common)| common),
+    })?;
     let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     reporter.finished(&alignment.order());

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::Context;
+use hashvfl_audit::Side;
 use hashvfl_core::Plan;
 use hashvfl_learning::device;
 use hashvfl_ledger::{Policy, RedbStore};
@@ -32,6 +33,7 @@ pub struct Checked {
 /// If something is missing or does not fit.
 pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
     RedbStore::check(&config.ledger)?;
+    config.audit.check(&Side::Coordinator)?;
     let mut to_do = alignment(config, path)?;
     let Data { described, reading, gaps } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.

@@ -3,11 +3,12 @@
 //! Records are found by the ids that the run and known codes keep, never in today's tables: these may be sorted
 //! otherwise, or lack the record that asks to be erased.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use hashvfl_core::{RunRecords, RunRow, ServedRow};
 use hashvfl_data::{Names, read_found};
 use hashvfl_files::{say, write_whole};
@@ -33,6 +34,9 @@ struct Found {
 /// # Errors
 /// If a record is not found, or a file cannot be told to be about these records: nothing is erased then.
 pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
+    let audit = config.audit_trail()?;
+    let request = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let mut counts = BTreeMap::new();
     let state = StateFolder::existing(&config.state);
     let mut records = state.read_records()?;
     let mut known =
@@ -55,6 +59,7 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     let transcript = state.transcript();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, records.digest(), &trained)?;
+        counts.insert("rows of the transcript".to_string(), erased.rows as u64);
         say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
     }
     let mut erased = 0;
@@ -66,7 +71,9 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         erased += here;
     }
     say!("{} records of the run: {erased} codes erased; the ledger keeps its totals", trained.len());
-    erase_known(&mut known, &found)?;
+    counts.insert("codes of the run".to_string(), erased as u64);
+    counts.insert("codes of served records".to_string(), erase_known(&mut known, &found)? as u64);
+    counts.insert("records named".to_string(), found.len() as u64);
     let ids: HashSet<&str> = found.iter().map(|found| found.id.as_str()).collect();
     screening::erase(&state.screened(), &ids)?;
     records.erase(&trained);
@@ -76,6 +83,9 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
             "{} may hold codes of calibration records without their ids: remove it to be rid of them",
             path.display()
         );
+    }
+    if let Some(receipt) = audit.erased(&request, counts)? {
+        say!("the receipt is {}", receipt.display());
     }
     Ok(())
 }
@@ -99,8 +109,8 @@ fn find(
     })?)
 }
 
-/// Erases what is known of served records.
-fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<()> {
+/// Erases what is known of served records; how many codes that was.
+fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<usize> {
     let mut erased = 0;
     for (file, known) in known.iter_mut().enumerate() {
         let here = found.iter().flat_map(|found| &found.served).filter(|(of, _)| *of == file);
@@ -110,7 +120,7 @@ fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<()> 
     }
     let records = found.iter().filter(|found| !found.served.is_empty()).count();
     say!("{records} served records: {erased} codes erased");
-    Ok(())
+    Ok(erased)
 }
 
 /// Removes the transcript if it is older than `transcript_days`.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures_util::future::join_all;
+use hashvfl_audit::{AuditTrail, PredictionTally, RefusalTally, Service};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
@@ -77,6 +78,10 @@ pub struct Engine {
     predictor: Mutex<Predictor>,
     ledger: Mutex<PredictionLedger>,
     meaning: OutputKind,
+    /// Where it is written down who joined, who was refused, and what clients got.
+    pub audit: AuditTrail,
+    predictions: Mutex<PredictionTally>,
+    refusals: Mutex<RefusalTally>,
 }
 
 /// What became of one record.
@@ -169,6 +174,7 @@ impl Engine {
         let scorer = AnomalyScorer::load(&state, &config.detectors, &lengths, predictor.feature_count())?;
         let meaning = predictor.meaning();
         let ledger = PredictionLedger::open(config, meaning.outputs())?;
+        let audit = config.audit_trail()?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
             config: config.clone(),
@@ -180,7 +186,44 @@ impl Engine {
             predictor: Mutex::new(predictor),
             ledger: Mutex::new(ledger),
             meaning,
+            audit,
+            predictions: Mutex::new(PredictionTally::new(Instant::now())),
+            refusals: Mutex::new(RefusalTally::new(Service::Serving)),
         })
+    }
+
+    /// Counts what a client got for the audit trail, which hears of it within a minute ([`Self::tell_audit`]).
+    pub fn count_answer(&self, client: &str, answer: &PredictionAnswer) {
+        let (mut predicted, mut refused) = (0, 0);
+        for outcome in &answer.outcomes {
+            predicted += usize::from(*outcome == Outcome::Predicted);
+            refused += usize::from(*outcome == Outcome::Refused);
+        }
+        let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.count(client, answer.outcomes.len(), predicted, refused);
+    }
+
+    /// Writes down what clients got: what is due by now, or at the end all of it.
+    pub fn tell_audit(&self, all: bool) {
+        let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = if all { tally.rest() } else { tally.due(Instant::now()) };
+        drop(tally);
+        if all {
+            events.extend(self.refusals.lock().unwrap_or_else(PoisonError::into_inner).rest());
+        }
+        for event in events {
+            self.audit.note_or_complain(event);
+        }
+    }
+
+    /// Writes down that a party was refused.
+    pub fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
+        let party = party.filter(|party| self.config.run.parties.contains(party)).cloned();
+        let due =
+            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
+        if let Some(event) = due {
+            self.audit.note_or_complain(event);
+        }
     }
 
     /// What predictions are.

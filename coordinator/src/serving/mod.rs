@@ -40,6 +40,7 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let served = runtime.block_on(serve_until_stopped(&engine));
     drop(runtime);
     changes(&engine).iter().for_each(Changes::write);
+    engine.tell_audit(true);
     engine.ledger().settle()?;
     served
 }
@@ -67,7 +68,10 @@ async fn keep(engine: Arc<Engine>) {
     loop {
         ticks.tick().await;
         let engine = Arc::clone(&engine);
-        let kept = tokio::task::spawn_blocking(move || changes(&engine).iter().for_each(Changes::write));
+        let kept = tokio::task::spawn_blocking(move || {
+            changes(&engine).iter().for_each(Changes::write);
+            engine.tell_audit(false);
+        });
         if kept.await.is_err() {
             return;
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_core::protocol::admission::Admission;
+use hashvfl_audit::{AuditEvent, Service};
+use hashvfl_core::PartyName;
+use hashvfl_core::protocol::admission::{Admission, Refusal};
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
 use hashvfl_core::protocol::serving_party::Serving;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_transport::StreamError;
-use hashvfl_transport::handshake::{Handshake, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
 use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -29,14 +31,18 @@ pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStre
 
 /// One stream of a party, from its first message to its end.
 async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
-    let (party, served) = match greet(&engine, &mut stream).await {
+    let mut named = None;
+    let (party, served) = match greet(&engine, &mut stream, &mut named).await {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error:#}");
+            engine.note_refusal(named.as_ref(), why_it_was_refused(&error));
             refuse(&stream, format!("{error:#}")).await;
             return;
         }
     };
+    let name = engine.parties[party].name.clone();
+    engine.audit.note_or_complain(AuditEvent::Joined { party: name, service: Service::Serving });
     engine.parties[party].known().serves(served);
     engine.check_p_values();
     let (number, asked) = engine.parties[party].connection.open();
@@ -52,10 +58,24 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     }
 }
 
-/// The handshake; which party it is, and what it serves.
-async fn greet(engine: &Arc<Engine>, stream: &mut ServingStream) -> anyhow::Result<(usize, ServedEncoder)> {
+/// Why a party was refused, as a word.
+fn why_it_was_refused(error: &anyhow::Error) -> &'static str {
+    match (error.downcast_ref::<HandshakeError>(), error.downcast_ref::<Refusal>()) {
+        (Some(error), _) => error.reason(),
+        (None, Some(refusal)) => refusal.reason(),
+        (None, None) => "other-bottom-model",
+    }
+}
+
+/// The handshake; which party it is, and what it serves. `named` is who it says it is, also where it is refused.
+async fn greet(
+    engine: &Arc<Engine>,
+    stream: &mut ServingStream,
+    named: &mut Option<PartyName>,
+) -> anyhow::Result<(usize, ServedEncoder)> {
     let mut handshake = Handshake::new(stream, engine.config.timeouts.handshake_s);
     let hello = handshake.hello().await?;
+    *named = Some(hello.party.clone());
     let run = &engine.config.run;
     Admission::new(engine.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned())
         .greet(&hello)?;

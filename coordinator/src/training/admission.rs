@@ -10,15 +10,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use hashvfl_audit::{AuditEvent, AuditTrail, RefusalTally, Service};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName};
-use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse};
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
@@ -35,6 +36,8 @@ pub struct Joined {
     pub party: PartyName,
     /// Records that its policy does not allow the run for.
     pub excluded: ExcludedRecords,
+    /// The head of its audit log, where it has one.
+    pub head: Option<AuditHead>,
     /// The way to it.
     pub stream: TrainingStream,
 }
@@ -55,6 +58,9 @@ struct HandshakeContext {
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
+    audit: Arc<AuditTrail>,
+    refusals: Mutex<RefusalTally>,
+    parties: Vec<PartyName>,
 }
 
 /// Admission to one run.
@@ -68,7 +74,12 @@ pub struct AdmissionService {
 impl AdmissionService {
     /// Opens admission to the run of `config`, which is about the records `ids`, for those who come out of `arrivals`;
     /// must be called within a runtime.
-    pub fn open(config: &CoordinatorConfig, ids: Vec<String>, arrivals: Arrivals<TrainingStream>) -> Self {
+    pub fn open(
+        config: &CoordinatorConfig,
+        ids: Vec<String>,
+        arrivals: Arrivals<TrainingStream>,
+        audit: Arc<AuditTrail>,
+    ) -> Self {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(16);
@@ -80,6 +91,9 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
+            audit,
+            refusals: Mutex::new(RefusalTally::new(Service::Training)),
+            parties: run.parties.clone(),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
         Self { events, start, context, join_s: config.timeouts.join_s }
@@ -146,6 +160,25 @@ impl HandshakeContext {
         // A panic while the lock was held cannot leave the sets half changed.
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Writes a refusal down, unless there was another like it just before; it counts with the next one then.
+    fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
+        let party = party.filter(|party| self.parties.contains(party)).cloned();
+        let due =
+            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
+        if let Some(event) = due {
+            self.audit.note_or_complain(event);
+        }
+    }
+}
+
+// Refusals of the last minute, which were counted and not written.
+impl Drop for HandshakeContext {
+    fn drop(&mut self) {
+        for event in self.refusals.lock().unwrap_or_else(PoisonError::into_inner).rest() {
+            self.audit.note_or_complain(event);
+        }
+    }
 }
 
 fn names(parties: &[PartyName]) -> String {
@@ -160,21 +193,24 @@ async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: Arrivals<Trai
 
 /// One party from its first message until it is handed to the run or has left.
 async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
-    let (party, excluded) = match greet(&context, &mut stream).await {
+    let mut named = None;
+    let (party, TrainingOffer { excluded, head }) = match greet(&context, &mut stream, &mut named).await {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error}");
+            context.note_refusal(named.as_ref(), error.reason());
             refuse(&stream, error.to_string()).await;
             return;
         }
     };
     info!(%party, "joined");
+    context.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: Service::Training });
     let mut start = context.start.clone();
     let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {
         biased;
         _ = async { start.wait_for(|started| *started).await.is_ok() } => {
-            let _ = context.events.send(Event::Handed(Joined { party, excluded, stream })).await;
+            let _ = context.events.send(Event::Handed(Joined { party, excluded, head, stream })).await;
         }
         message = stream.next() => {
             warn!(%party, "left before the run began: {}", why_it_left(message));
@@ -193,29 +229,32 @@ fn why_it_left(message: Result<Received<FromParty>, StreamError>) -> String {
     }
 }
 
+/// The handshake; `named` is who the party says it is, also where it is refused.
 async fn greet(
     context: &Arc<HandshakeContext>,
     stream: &mut TrainingStream,
-) -> Result<(PartyName, ExcludedRecords), HandshakeError> {
+    named: &mut Option<PartyName>,
+) -> Result<(PartyName, TrainingOffer), HandshakeError> {
     let mut handshake = Handshake::new(stream, context.handshake_s);
     let hello = handshake.hello().await?;
+    *named = Some(hello.party.clone());
     context.admission().greet(&hello)?;
     let checked = compare_records(context, &hello.party, &mut handshake).await;
     if checked.is_err() {
         context.admission().release(&hello.party);
     }
-    checked.map(|excluded| (hello.party, excluded))
+    checked.map(|offer| (hello.party, offer))
 }
 
 async fn compare_records(
     context: &Arc<HandshakeContext>,
     party: &PartyName,
     handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
-) -> Result<ExcludedRecords, HandshakeError> {
+) -> Result<TrainingOffer, HandshakeError> {
     let ours = Arc::clone(context);
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
-    let excluded = handshake.compare_records(party, digest).await?;
-    check_excluded(party, &excluded, context.ids.len(), context.on_refusal)?;
+    let offer = handshake.compare_records(party, digest).await?;
+    check_excluded(party, &offer.excluded, context.ids.len(), context.on_refusal)?;
     handshake.accept(party).await?;
-    Ok(excluded)
+    Ok(offer)
 }

@@ -7,9 +7,11 @@ pub(crate) mod screening;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
@@ -46,6 +48,7 @@ struct Run<'a> {
     listened: Instant,
     /// Seconds until all parties had joined.
     waiting: f64,
+    audit: &'a AuditTrail,
 }
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
@@ -62,6 +65,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let opened = device::open(config.device)?;
     let state = StateFolder::create(&config.state)?;
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
+    // After the ledger, beside which it lies.
+    let audit = Arc::new(config.audit_trail()?);
     info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
     info!("read: {}", labelled.reading);
     for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
@@ -70,7 +75,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 
     let driver = Driver::start()?;
     let listened = Instant::now();
-    let joined = driver.wait(gather(config, labelled.ids.clone(), &reporter))?;
+    let joined = driver.wait(gather(config, labelled.ids.clone(), &reporter, &audit))?;
     let waiting = listened.elapsed().as_secs_f64();
 
     let transcript = match config.transcript {
@@ -80,9 +85,27 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
     let log = RunLog { transcript, label_ledger };
     let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
-    let run = Run { config, reporter: &reporter, state: &state, opened, excluded, listened, waiting };
-    match run.train(&mut network, labelled, plan) {
+    let run = Run {
+        config,
+        reporter: &reporter,
+        state: &state,
+        opened,
+        excluded,
+        listened,
+        waiting,
+        audit: &audit,
+    };
+    let trained = run.train(&mut network, labelled, plan);
+    for release in network.releases() {
+        audit.note_or_complain(AuditEvent::Released(release));
+    }
+    let why = trained.as_ref().err().map(|error| why_it_ended(error).to_string());
+    let step = network.step();
+    audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
+    match trained {
         Ok(summary) => {
+            let heads = network.exchange_heads(audit.head());
+            audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
             if let Some(test) = summary.test {
                 info!("test {} {}", summary.metric, test.metric_text(config.run.task));
             }
@@ -107,7 +130,7 @@ impl Run<'_> {
         let config = self.config;
         let gone = excluded_by_any(&self.excluded);
         let records = labelled.keep(RunRecords::new(&config.run_id, &labelled.ids, gone.clone()));
-        let plan = begin(config, network, plan, &gone)?;
+        let plan = self.begin(network, plan, &gone)?;
         let LabelledRecords { ids, labels, classes, .. } = labelled;
         let mut screener =
             config.screening.as_ref().map(|screening| Screener::new(screening, labels.clone(), config.seed));
@@ -120,6 +143,29 @@ impl Run<'_> {
             run: self.listened.elapsed().as_secs_f64() - self.waiting,
         };
         Trained { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
+    }
+
+    /// Begins the run without the records `excluded`; `plan` without them.
+    fn begin(
+        &self,
+        network: &mut NetworkedParties<'_>,
+        plan: Plan,
+        excluded: &ExcludedRecords,
+    ) -> anyhow::Result<Plan> {
+        let without = "without the records that parties' policies refuse";
+        let records = plan.records() as u64;
+        let plan = plan.without(excluded).context(without)?;
+        check_plan(self.config, &plan).context(without)?;
+        let run = &self.config.run;
+        self.audit.note(AuditEvent::RunBegun {
+            parties: run.parties.clone(),
+            settings_sha256: run.to_settings().digest().to_string(),
+            records,
+            excluded: excluded.count() as u64,
+        })?;
+        let heads = network.begin(excluded, plan.clone(), self.audit.head())?;
+        self.audit.keep_heads(&heads, &run.parties, Moment::Begin)?;
+        Ok(plan)
     }
 
     /// The training loop, with screening of training records where the config has it.
@@ -168,20 +214,6 @@ fn excluded_by_any(by_party: &BTreeMap<PartyName, ExcludedRecords>) -> ExcludedR
     excluded
 }
 
-/// Begins the run without the records `excluded`; `plan` without them.
-fn begin(
-    config: &CoordinatorConfig,
-    network: &mut NetworkedParties<'_>,
-    plan: Plan,
-    excluded: &ExcludedRecords,
-) -> anyhow::Result<Plan> {
-    let without = "without the records that parties' policies refuse";
-    let plan = plan.without(excluded).context(without)?;
-    check_plan(config, &plan).context(without)?;
-    network.begin(excluded, plan.clone())?;
-    Ok(plan)
-}
-
 /// What the transcript says of itself.
 fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
     let records = digest_of_run(&config.run_id, labelled.ids.iter().map(String::as_str));
@@ -194,12 +226,13 @@ async fn gather(
     config: &CoordinatorConfig,
     ids: Vec<String>,
     reporter: &ProgressReporter,
+    audit: &Arc<AuditTrail>,
 ) -> anyhow::Result<Vec<Joined>> {
     let listener = Listener::bind(config.listen).await.with_context(|| config.cannot_listen())?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);
-    let admission = AdmissionService::open(config, ids, arrivals);
+    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit));
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell) => joined,
@@ -207,6 +240,19 @@ async fn gather(
             Ok(()) => bail!("the server ended before all parties had joined"),
             Err(error) => Err(error).context("the server"),
         },
+    }
+}
+
+/// Why a run did not finish, as a word; a party's own words stay out of the audit log.
+fn why_it_ended(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(NetworkError::Peer(PeerError::Failed { .. })) => "a-party-stopped",
+        Some(NetworkError::Peer(_) | NetworkError::Wire { .. }) => "a-party-broke-the-protocol",
+        Some(NetworkError::Lost { .. }) => "a-party-was-lost",
+        Some(NetworkError::Wait { .. }) => "a-party-was-silent",
+        Some(NetworkError::Ledger(_)) => "ledger",
+        Some(NetworkError::Transcript(_)) => "transcript",
+        None => "coordinator",
     }
 }
 

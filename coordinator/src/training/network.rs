@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
+use hashvfl_audit::Release;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerError, PeerSession};
-use hashvfl_core::protocol::message::{Command, FromCoordinator, Request};
+use hashvfl_core::protocol::message::{AuditHead, Command, FromCoordinator, FromParty, Request};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
@@ -16,7 +17,7 @@ use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::refuse;
 use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::{Received, StreamError};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
@@ -25,6 +26,9 @@ use crate::training::traffic::Traffic;
 
 /// Longest wait until a party has gone that was told that the run has ended.
 const GOING: Duration = Duration::from_secs(2);
+
+/// Longest wait for the head of a party's audit log after the run.
+const HEADS: Duration = Duration::from_secs(5);
 
 /// How a networked step fails. Each names the step and the party.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +138,12 @@ pub struct NetworkedParties<'a> {
     batch: Vec<u32>,
     /// Bytes so far.
     pub traffic: Traffic,
+    /// Heads of the parties' audit logs at the handshake, of those that have one.
+    heads: Vec<AuditHead>,
+    /// Records whose codes each party has sent, each as often as it did.
+    encoded: u64,
+    /// Records whose gradients were sent to each party, likewise.
+    taught: u64,
 }
 
 impl<'a> NetworkedParties<'a> {
@@ -148,7 +158,10 @@ impl<'a> NetworkedParties<'a> {
         let run = &config.run;
         joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
         let mut peers = Vec::with_capacity(joined.len());
-        for Joined { party, stream, .. } in joined {
+        let mut heads = Vec::new();
+        for Joined { party, stream, head, .. } in joined {
+            // A party speaks for its own log alone.
+            heads.extend(head.map(|head| AuditHead { party: Some(party.clone()), ..head }));
             peers.push(Peer { session: PeerSession::new(party, run.bits), stream });
         }
         Self {
@@ -161,6 +174,9 @@ impl<'a> NetworkedParties<'a> {
             log,
             batch: Vec::new(),
             traffic: Traffic::default(),
+            heads,
+            encoded: 0,
+            taught: 0,
         }
     }
 
@@ -206,18 +222,88 @@ impl<'a> NetworkedParties<'a> {
         Ok(all)
     }
 
-    /// Begins the run at every party, without the records `excluded`; `plan` is without them already.
+    /// Begins the run at every party, without the records `excluded`; `plan` is without them already. `own` is the head of
+    /// the coordinator's audit log; everybody gets everybody's, and so does the caller.
     ///
     /// # Errors
     /// If a party is lost.
-    pub fn begin(&mut self, excluded: &ExcludedRecords, plan: Plan) -> Result<(), NetworkError> {
+    pub fn begin(
+        &mut self,
+        excluded: &ExcludedRecords,
+        plan: Plan,
+        own: Option<AuditHead>,
+    ) -> Result<Vec<AuditHead>, NetworkError> {
         self.plan = plan;
+        let heads: Vec<AuditHead> = own.into_iter().chain(self.heads.iter().cloned()).collect();
         for peer in &self.peers {
-            let begin = FromCoordinator::Begin { excluded: excluded.clone() };
+            let begin = FromCoordinator::Begin { excluded: excluded.clone(), heads: heads.clone() };
             let sent = self.driver.wait(peer.send(self.step, begin, self.limit))?;
             self.traffic.down(sent, None);
         }
-        Ok(())
+        Ok(heads)
+    }
+
+    /// After the run: takes the heads of the audit logs of those parties that told one before, and tells everybody all of
+    /// them, with the coordinator's `own`. A party that tells none any more ends nothing, and is warned of.
+    pub fn exchange_heads(mut self, own: Option<AuditHead>) -> Vec<AuditHead> {
+        let telling: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
+        let mut heads: Vec<AuditHead> = own.into_iter().collect();
+        if heads.is_empty() && telling.is_empty() {
+            return heads;
+        }
+        for peer in &mut self.peers {
+            let party = peer.session.party().clone();
+            if !telling.contains(&party) {
+                continue;
+            }
+            match self.driver.wait(peer.stream.next_within(HEADS)) {
+                Ok(Received { message: FromParty::Head(head), .. }) => {
+                    heads.push(AuditHead { party: Some(party), ..head });
+                }
+                _ => warn!("{party} told no head of its audit log after the run"),
+            }
+        }
+        let telling = async {
+            for mut peer in self.peers {
+                // Whoever has gone keeps the heads of the beginning.
+                let _ = peer.stream.send(FromCoordinator::Heads { heads: heads.clone() }, GOING).await;
+                peer.stream.close(GOING).await;
+            }
+        };
+        self.driver.wait(telling);
+        heads
+    }
+
+    /// What parties released to the coordinator so far, and the coordinator to them.
+    pub fn releases(&self) -> Vec<Release> {
+        let code_bits = self.peers.first().map_or(0, |peer| peer.session.bits()) as u64;
+        let gradient_bits = u64::from(self.log.label_ledger.bits_per_record());
+        let mut releases = Vec::new();
+        for party in &self.parties {
+            let (party, coordinator) = (party.to_string(), "coordinator".to_string());
+            releases.push(Release {
+                from: party.clone(),
+                to: coordinator.clone(),
+                what: "codes".to_string(),
+                records: self.encoded,
+                bits: self.encoded * code_bits,
+                withheld: 0,
+            });
+            releases.push(Release {
+                from: coordinator,
+                to: party,
+                what: "gradients".to_string(),
+                records: self.taught,
+                bits: self.taught * gradient_bits,
+                withheld: 0,
+            });
+        }
+        releases
+    }
+
+    /// The last step.
+    pub fn step(&self) -> u64 {
+        self.step
     }
 
     /// The head of the transcript's chain so far, where there is one.
@@ -257,6 +343,7 @@ impl PartyBackend for NetworkedParties<'_> {
 
     fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
         let codes = self.ask_for_codes(Request::Encode(rows), count)?;
+        self.encoded += count as u64;
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         if let Some(transcript) = &mut self.log.transcript {
@@ -276,6 +363,7 @@ impl PartyBackend for NetworkedParties<'_> {
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
         let step = self.step;
         self.log.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
+        self.taught += self.batch.len() as u64;
         let batch = RowSelection::Batch { epoch: 0, batch: 0 };
         for (peer, gradient) in self.peers.iter().zip(gradients) {
             let gradient = FromCoordinator::Gradient { step, gradient };

@@ -1,5 +1,7 @@
-//! What the command lines of all three roles share: how they start and end, and how they read config files.
+//! What the command lines of all three roles share: how they start and end, how they read config files,
+//! and the subcommand `audit`.
 
+pub mod audit;
 pub mod config;
 mod entry;
 

@@ -13,6 +13,7 @@
 mod account;
 mod alignments;
 mod answer;
+mod approvals;
 mod content;
 mod epsilon;
 mod error;
@@ -27,6 +28,7 @@ mod store;
 pub use account::{Account, Cost, EncoderIdentity, ReleaseDigest};
 pub use alignments::count_alignment;
 pub use answer::{Answer, AnswerKey, AnswerName, forget_answers};
+pub use approvals::{approvals_path, approve, is_approved};
 pub use content::{ContentKey, known_under_other_ids};
 pub use epsilon::Epsilon;
 pub use error::LedgerError;

@@ -26,6 +26,8 @@ pub struct Policy {
     pub min_batch: usize,
     /// Most bits of a flag or p-value of the party's detectors beside a code; absent: no bound, 0: none may leave.
     pub p_value_bits: Option<usize>,
+    /// Whether a run's settings must have been approved before it is joined (`party approve`).
+    pub require_approval: bool,
     /// With whom records may be aligned, and how often.
     pub alignment: AlignmentPolicy,
 }
@@ -52,6 +54,7 @@ impl Default for Policy {
             runs: vec!["*".to_string()],
             min_batch: 1,
             p_value_bits: None,
+            require_approval: false,
             alignment: AlignmentPolicy::default(),
         }
     }
@@ -76,6 +79,9 @@ pub enum PolicyError {
         /// Where and why.
         reason: String,
     },
+    /// What belongs to it cannot be written.
+    #[error("{0}")]
+    Write(String),
 }
 
 /// A key of the policy file that refuses something.
@@ -95,6 +101,8 @@ pub enum Rule {
     PValues,
     /// `alignment.most`.
     Alignments,
+    /// `require_approval`.
+    Approval,
 }
 
 impl Rule {
@@ -108,6 +116,7 @@ impl Rule {
             Self::MinBatch => "min_batch",
             Self::PValues => "p_value_bits",
             Self::Alignments => "alignment.most",
+            Self::Approval => "require_approval",
         }
     }
 }
@@ -123,6 +132,12 @@ pub struct Refusal {
     /// Records that it protects here.
     pub records: usize,
     reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(rule: Rule, limit: &str, records: usize, reason: String) -> Self {
+        Self { rule, limit: limit.to_string(), records, reason }
+    }
 }
 
 /// What accounts without a finite epsilon have been through.

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use hashvfl_core::protocol::admission::{Refusal, check_records};
-use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello};
+use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty, Hello};
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::{ExcludedRecords, PartyName};
@@ -66,6 +66,22 @@ pub enum HandshakeError {
     /// This side failed.
     #[error("{0}")]
     Failed(String),
+}
+
+impl HandshakeError {
+    /// The reason as a word, without what a peer said.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Silent { .. } => "silent",
+            Self::Closed | Self::Left { .. } => "left",
+            Self::Broken(_) => "connection-broke",
+            Self::Unusable(_) => "unusable-message",
+            Self::NoHello => "no-hello",
+            Self::NoRecords { .. } => "no-records",
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Failed(_) => "this-side-failed",
+        }
+    }
 }
 
 /// What a party says in its handshake.
@@ -170,8 +186,17 @@ pub async fn refuse<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, t
     let _ = stream.send(Out::refused(text), LAST_MESSAGE).await;
 }
 
+/// What a party says of a run beside its records.
+#[derive(Debug)]
+pub struct TrainingOffer {
+    /// Records that its policy does not allow the run for.
+    pub excluded: ExcludedRecords,
+    /// The head of its audit log, where it has one.
+    pub head: Option<AuditHead>,
+}
+
 impl Greeting for FromParty {
-    type Offer = ExcludedRecords;
+    type Offer = TrainingOffer;
 
     const RECORDS: &'static str = "Records";
 
@@ -179,8 +204,11 @@ impl Greeting for FromParty {
         if let Self::Hello(hello) = self { Some(hello) } else { None }
     }
 
-    fn records(self) -> Option<(RecordsDigest, ExcludedRecords)> {
-        if let Self::Records { digest, excluded } = self { Some((digest, excluded)) } else { None }
+    fn records(self) -> Option<(RecordsDigest, TrainingOffer)> {
+        match self {
+            Self::Records { digest, excluded, head } => Some((digest, TrainingOffer { excluded, head })),
+            _ => None,
+        }
     }
 }
 

@@ -108,7 +108,11 @@ async fn handshake(
 }
 
 fn records(salt: &[u8; 32], ids: [&str; 2]) -> FromParty {
-    FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded: ExcludedRecords::default() }
+    FromParty::Records {
+        digest: RecordsDigest::of(salt, ids),
+        excluded: ExcludedRecords::default(),
+        head: None,
+    }
 }
 
 #[tokio::test]

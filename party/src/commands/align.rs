@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align};
+use hashvfl_audit::AuditEvent;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_files::say;
@@ -60,6 +61,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     };
     let alignment = &alignment;
     let policy = Policy::read(policy_path(config)?)?;
+    let audit = config.audit_trail()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ids = columns.ids();
     let read = |mut spool: Spool<'_>| {
@@ -78,6 +80,13 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     if outcome.is_err() && !joined.get() {
         give_up(config, alignment, &runtime);
     }
+    let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
+    audit.note(AuditEvent::Alignment {
+        holders: alignment.settings.holders.clone(),
+        finished: counts.is_some(),
+        records: counts.map(|(records, _)| records),
+        common: counts.map(|(_, common)| common),
+    })?;
     let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     say!("{} written", alignment.order().display());

@@ -82,6 +82,7 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
 /// The places that the run reads from and writes to, beside its state folder.
 fn places(config: &PartyConfig) -> anyhow::Result<()> {
     RedbStore::check(&config.ledger)?;
+    config.audit.check(&config.side())?;
     if let Some(policy) = &config.policy {
         Policy::read(policy)?;
     }

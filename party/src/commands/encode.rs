@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use hashvfl_audit::{AuditEvent, Release};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::protocol::serving_party::granted;
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -37,10 +38,13 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
+    let audit = config.audit_trail()?;
+    let wanted = all.len();
     let rows = match config.run.on_refusal {
         OnRefusal::End => all,
         OnRefusal::LeaveOut => without_refused(all, &places, &prepared, &releases)?,
     };
+    let withheld = wanted - rows.len();
     let in_table = numbers(&places.of(&rows));
     releases.reserve(&in_table, (&in_table, 1))?;
     let mut table = CodeTable::new(records.count(), config.run.bits);
@@ -52,6 +56,14 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     }
     write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
     releases.settle()?;
+    audit.note(AuditEvent::Released(Release {
+        from: config.name.to_string(),
+        to: "file".to_string(),
+        what: "codes".to_string(),
+        records: rows.len() as u64,
+        bits: (rows.len() * config.run.bits) as u64,
+        withheld: withheld as u64,
+    }))?;
     say!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
         rows.len(),

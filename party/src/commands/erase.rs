@@ -3,10 +3,12 @@
 //! Records of the run are found by the ids that it kept, never in today's table: it may be sorted otherwise, or lack the
 //! record that asks to be erased. Records of a table that is served are found there by id.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
+use anyhow::Context;
 use hashvfl_core::{CanonicalId, RunRow};
 use hashvfl_data::{Names, TableError, read_found};
 use hashvfl_files::say;
@@ -24,6 +26,9 @@ use crate::state;
 /// # Errors
 /// If a record is not found, or the transcript is about other records: nothing is erased then.
 pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
+    let audit = config.audit_trail()?;
+    let request = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let mut counts = BTreeMap::new();
     let mut records = state::read_records(config)?;
     let names = Names::read(config.order.as_deref())?;
     let key_columns = config.columns.ids().key_columns();
@@ -42,6 +47,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let transcript = config.transcript_path();
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, records.digest(), &rows)?;
+        counts.insert("rows of the transcript".to_string(), erased.rows as u64);
         say!(
             "{} records: {} rows of the transcript erased, its head is now {}; the ledger keeps its totals",
             rows.len(),
@@ -51,6 +57,8 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     }
     let named: Vec<CanonicalId> = found.into_iter().map(|(_, canonical)| canonical).collect();
     let answers = ledger.as_mut().map_or(Ok(0), |ledger| forget_answers(ledger, &named))?;
+    counts.insert("answers kept to be sent again".to_string(), answers as u64);
+    counts.insert("records named".to_string(), named.len() as u64);
     if answers > 0 {
         say!("{answers} answers that were kept to be sent again are forgotten");
     }
@@ -58,7 +66,11 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
         say!("{} is not there: nothing else is kept of these records", transcript.display());
     }
     records.erase(&rows);
-    state::keep_records(config, &records)
+    state::keep_records(config, &records)?;
+    if let Some(receipt) = audit.erased(&request, counts)? {
+        say!("the receipt is {}", receipt.display());
+    }
+    Ok(())
 }
 
 /// The ids of records that are served from a table of their own.

@@ -1,6 +1,7 @@
 //! What a party's binary does besides training and serving, a file for each subcommand.
 
 pub(crate) mod align;
+pub(crate) mod approve;
 pub(crate) mod check;
 pub(crate) mod encode;
 pub(crate) mod erase;

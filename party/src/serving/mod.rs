@@ -6,6 +6,7 @@ pub(crate) mod revision;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use hashvfl_audit::{AuditEvent, AuditTrail, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
@@ -36,6 +37,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Pause before the coordinator is dialled again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Shortest time between two entries of the audit trail about what was released.
+const AUDIT_EVERY: Duration = Duration::from_secs(60);
+
 /// How a stream ended.
 enum Ended {
     /// The coordinator is gone; it may come back.
@@ -54,6 +58,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
     let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
+    let audit = config.audit_trail()?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
@@ -76,8 +81,10 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         process,
         answered: 0,
         served: Served::default(),
+        audit,
     };
     let ended = server.serve_until_stopped(&runtime, &stop);
+    server.tell_audit();
     server.releases.settle()?;
     ended
 }
@@ -112,6 +119,7 @@ struct Server<'a> {
     /// Answers so far, over all streams.
     answered: u64,
     served: Served,
+    audit: AuditTrail,
 }
 
 /// What was served since the start.
@@ -120,12 +128,16 @@ struct Served {
     requests: u64,
     records: u64,
     progress: Progress,
+    /// Since the audit trail was told: records whose codes were sent, and records that were refused.
+    untold: [u64; 2],
+    told: Option<Instant>,
 }
 
 impl Served {
     /// Counts a request, and says now and then how many there were.
-    fn count(&mut self, records: usize) {
+    fn count(&mut self, records: usize, refused: usize) {
         self.requests += 1;
+        self.untold = [self.untold[0] + records as u64, self.untold[1] + refused as u64];
         self.records += records as u64;
         if self.progress.is_due(Instant::now()) {
             info!("{} requests so far, codes of {} records sent", self.requests, self.records);
@@ -149,6 +161,7 @@ impl Server<'_> {
                 Ended::Stopped => return Ok(()),
                 Ended::Lost(reason) => {
                     warn!("{reason}: dialling {} again", self.config.coordinator);
+                    self.tell_audit();
                     // Digests of what was sent outlast this process, should it die while it waits.
                     self.releases.settle()?;
                     std::thread::sleep(PAUSE);
@@ -208,7 +221,11 @@ impl Server<'_> {
                     let serving = Serving { records, encoder, revision, p_values };
                     connection.send(FromServingParty::Serving(serving))?;
                 }
-                ServingWork::Joined => info!("accepted; waiting for requests"),
+                ServingWork::Joined => {
+                    info!("accepted; waiting for requests");
+                    let (party, service) = (self.config.name.clone(), Service::Serving);
+                    self.audit.note(AuditEvent::Joined { party, service })?;
+                }
                 ServingWork::Encode { request, rows } => {
                     debug!(request, records = rows.len(), "request");
                     if !self
@@ -230,6 +247,7 @@ impl Server<'_> {
         connection: &mut ServingConnection<'_>,
     ) -> anyhow::Result<bool> {
         let Refusal { positions, reason } = self.refuse(request, &rows)?;
+        let refused = positions.len();
         rows.retain(granted(&positions));
         if !rows.is_empty() {
             self.releases.reserve(&rows, (&rows, 1))?;
@@ -248,8 +266,29 @@ impl Server<'_> {
                 return Ok(false);
             }
         }
-        self.served.count(rows.len());
+        self.served.count(rows.len(), refused);
+        if self.served.told.is_none_or(|told| told.elapsed() >= AUDIT_EVERY) {
+            self.tell_audit();
+        }
         Ok(true)
+    }
+
+    /// Writes down what was released since the last time.
+    fn tell_audit(&mut self) {
+        let [records, withheld] = std::mem::take(&mut self.served.untold);
+        self.served.told = Some(Instant::now());
+        if records + withheld == 0 {
+            return;
+        }
+        let bits = self.config.run.bits + self.config.p_value_bits();
+        self.audit.note_or_complain(AuditEvent::Released(Release {
+            from: self.config.name.to_string(),
+            to: "coordinator".to_string(),
+            what: "codes".to_string(),
+            records,
+            bits: records * bits as u64,
+            withheld,
+        }));
     }
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.

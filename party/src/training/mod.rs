@@ -8,6 +8,7 @@ pub(crate) mod worker;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use hashvfl_audit::AuditTrail;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_transport::StreamError;
@@ -36,6 +37,7 @@ pub fn join(
     prepared: Prepared,
     state: &StateFolder,
     releases: Releases,
+    audit: &AuditTrail,
 ) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
@@ -45,9 +47,11 @@ pub fn join(
     let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
     let mut connection = TrainingConnection { stream, driver: &driver, config };
     let recorder = Recorder::open(config, &prepared, state)?;
-    let mut worker = Worker::new(config, prepared, state, releases, recorder);
+    let mut worker = Worker::new(config, prepared, state, releases, recorder, audit);
     let result = work(&mut worker, &mut connection);
     let result = result.and(worker.settle());
+    worker.note_end(result.as_ref().err());
+    let result = result.and_then(|()| worker.exchange_heads(&mut connection));
     if let Err(error) = result.as_ref()
         && !matches!(error.downcast_ref(), Some(PartyError::Refused(_)))
     {
@@ -74,20 +78,25 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
 }
 
 /// The way to the coordinator, with the limits of the config on every wait.
-struct TrainingConnection<'a> {
+pub(crate) struct TrainingConnection<'a> {
     stream: TrainingStream,
     driver: &'a Driver,
     config: &'a PartyConfig,
 }
 
 impl TrainingConnection<'_> {
-    fn send(&self, message: FromParty) -> anyhow::Result<()> {
+    pub(crate) fn send(&self, message: FromParty) -> anyhow::Result<()> {
         let limit_s = self.config.timeouts.step_s;
         match self.driver.wait(self.stream.send(message, Duration::from_secs(limit_s))) {
             Ok(_) => Ok(()),
             Err(StreamError::TimedOut(_)) => Err(waited(limit_s, "the network to take a message")),
             Err(error) => Err(anyhow!("{error}: is the coordinator still up?")),
         }
+    }
+
+    /// The last message, if one comes soon.
+    pub(crate) fn receive_last(&mut self) -> Option<FromCoordinator> {
+        Some(self.driver.wait(self.stream.next_within(FAREWELL)).ok()?.message)
     }
 
     /// The next message after `step`, which is 0 until the run has started.

@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
-use hashvfl_core::protocol::message::{Answer, Command, Confirmation, FromCoordinator, FromParty};
-use hashvfl_core::protocol::party::{EncodeWork, PartySession, Work};
+use hashvfl_core::protocol::message::{Answer, AuditHead, Command, Confirmation, FromCoordinator, FromParty};
+use hashvfl_core::protocol::party::{EncodeWork, PartyError, PartySession, Work};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{
-    Digest, ExcludedRecords, Gradient, PackedCodes, Part, RowSelection, RunId, RunRecords, RunSettings,
+    Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, RowSelection, RunId, RunRecords,
+    RunSettings,
 };
+use hashvfl_ledger::LedgerError;
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
@@ -22,12 +25,19 @@ use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
+use crate::training::TrainingConnection;
 use crate::training::backlog::{Backlog, OutgoingCodes};
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
 
 /// A party at work.
 pub struct Worker<'a> {
+    name: &'a PartyName,
+    audit: &'a AuditTrail,
+    /// Whether the coordinator tells heads of audit logs.
+    tells_heads: bool,
+    /// Whether the run has begun.
+    begun: bool,
     run: &'a RunId,
     settings: &'a RunSettings,
     session: PartySession,
@@ -69,6 +79,7 @@ impl<'a> Worker<'a> {
         state: &'a StateFolder,
         releases: Releases,
         recorder: Option<Recorder>,
+        audit: &'a AuditTrail,
     ) -> Self {
         let settings = &config.run;
         let guard = GradientGuard::new(config.on_alarm, settings);
@@ -78,6 +89,10 @@ impl<'a> Worker<'a> {
         };
         let session = PartySession::new(settings.clone(), prepared.plan.clone(), excluded);
         Self {
+            name: &config.name,
+            audit,
+            tells_heads: false,
+            begun: false,
             run: &config.run_id,
             settings,
             session,
@@ -133,11 +148,18 @@ impl<'a> Worker<'a> {
             Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
             Work::Joined => {
                 info!("accepted; waiting for the other parties");
+                let (party, service) = (self.name.clone(), Service::Training);
+                self.audit.note(AuditEvent::Joined { party, service })?;
                 return Ok(Done::nothing());
             }
-            Work::Begin { excluded } => {
+            Work::Begin { excluded, heads } => {
                 self.begin(excluded)?;
+                self.note_begin(excluded, &heads)?;
                 return Ok(Done::nothing());
+            }
+            Work::KeepHeads { heads } => {
+                self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
+                return Ok(Done { answer: None, finished: true });
             }
             Work::Learn { gradient } => {
                 self.learn(gradient)?;
@@ -164,7 +186,8 @@ impl<'a> Worker<'a> {
         if !excluded.is_empty() {
             warn!("the policy does not allow the run for {} records: they are left out", excluded.count());
         }
-        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded }
+        let head = self.audit.head();
+        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded, head }
     }
 
     fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
@@ -226,6 +249,55 @@ impl<'a> Worker<'a> {
             self.prepared.follow(plan.clone());
         }
         Ok(())
+    }
+
+    fn note_begin(&mut self, excluded: usize, heads: &[AuditHead]) -> anyhow::Result<()> {
+        (self.begun, self.tells_heads) = (true, !heads.is_empty());
+        self.audit.note(AuditEvent::RunBegun {
+            parties: self.settings.parties.clone(),
+            settings_sha256: self.settings.to_settings().digest().to_string(),
+            records: self.prepared.ids.len() as u64,
+            excluded: excluded as u64,
+        })?;
+        Ok(self.audit.keep_heads(heads, &self.settings.parties, Moment::Begin)?)
+    }
+
+    /// Writes down how the run ended, and what this party released in it.
+    pub fn note_end(&self, error: Option<&anyhow::Error>) {
+        let why = error.map(why_it_ended);
+        if !self.begun {
+            if let Some(why) = why {
+                let (party, service) = (Some(self.name.clone()), Service::Training);
+                self.audit.note_or_complain(AuditEvent::Refused { party, service, why, count: 1 });
+            }
+            return;
+        }
+        self.audit.note_or_complain(AuditEvent::Released(Release {
+            from: self.name.to_string(),
+            to: "coordinator".to_string(),
+            what: "codes".to_string(),
+            records: self.released_bits / self.settings.bits as u64,
+            bits: self.released_bits,
+            withheld: 0,
+        }));
+        let step = self.session.step();
+        self.audit.note_or_complain(AuditEvent::RunEnded { finished: why.is_none(), step, why });
+    }
+
+    /// After the run: tells the head of this party's audit log, and keeps those of the others, where the coordinator tells
+    /// them. The model is kept already, so nothing of this ends the run.
+    ///
+    /// # Errors
+    /// If heads cannot be kept.
+    pub fn exchange_heads(&mut self, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
+        let Some(head) = self.audit.head().filter(|_| self.tells_heads) else { return Ok(()) };
+        let told = connection.send(FromParty::Head(head));
+        let received = told.ok().and_then(|()| connection.receive_last());
+        let Some(message @ FromCoordinator::Heads { .. }) = received else {
+            warn!("the coordinator told no heads of audit logs after the run");
+            return Ok(());
+        };
+        self.receive(message).map(drop)
     }
 
     /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
@@ -317,4 +389,17 @@ impl<'a> Worker<'a> {
         self.released_bits += (work.rows.len() * self.settings.bits) as u64;
         Ok(())
     }
+}
+
+/// Why a run did not finish, as a word; a peer's own words stay out of the audit log.
+fn why_it_ended(error: &anyhow::Error) -> String {
+    if let Some(LedgerError::Refused(refusal)) = error.downcast_ref() {
+        return format!("policy:{}", refusal.rule.key());
+    }
+    let why = match error.downcast_ref() {
+        Some(PartyError::Refused(_)) => "the-coordinator-refused",
+        Some(_) => "the-coordinator-broke-the-protocol",
+        None => "this-party-stopped",
+    };
+    why.to_string()
 }

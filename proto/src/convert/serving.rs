@@ -55,6 +55,7 @@ impl From<FromServingParty> for v1::ServerMessage {
                     count: serving.records.count,
                     salted_sha256: serving.records.digest.0.to_vec(),
                     left_out: Vec::new(),
+                    head: None,
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
@@ -162,7 +163,12 @@ mod tests {
     #[test]
     fn p_values_out_of_range_are_an_error() {
         let serving = |bits, step| v1::Serving {
-            records: Some(v1::Records { count: 1, salted_sha256: vec![0; 32], left_out: Vec::new() }),
+            records: Some(v1::Records {
+                count: 1,
+                salted_sha256: vec![0; 32],
+                left_out: Vec::new(),
+                head: None,
+            }),
             encoder_sha256: vec![0; 32],
             revision: vec![0; 32],
             p_values: Some(v1::PValues { bits, step }),

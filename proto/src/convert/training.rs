@@ -1,12 +1,12 @@
 //! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
 
-use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES};
 use hashvfl_core::protocol::message::{
-    Answer, CheckpointLabel, Command, Confirmation, FromCoordinator, FromParty, Request,
+    Answer, AuditHead, CheckpointLabel, Command, Confirmation, FromCoordinator, FromParty, Request,
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::{Part, RowSelection};
-use hashvfl_core::{ExcludedRecords, Gradient};
+use hashvfl_core::{ExcludedRecords, Gradient, PartyName};
 
 use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message};
 use crate::v1;
@@ -24,8 +24,11 @@ impl TryFrom<v1::PartyMessage> for FromParty {
             Message::Records(records) => {
                 let digest = digest("salted_sha256", &records.salted_sha256)?;
                 let digest = RecordsDigest { count: records.count, digest };
-                return Ok(Self::Records { digest, excluded: ExcludedRecords::from_bytes(records.left_out) });
+                let excluded = ExcludedRecords::from_bytes(records.left_out);
+                let head = records.head.map(AuditHead::try_from).transpose()?;
+                return Ok(Self::Records { digest, excluded, head });
             }
+            Message::Head(head) => return Ok(Self::Head(head.try_into()?)),
             Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
             Message::Codes(codes) => {
                 limit("codes", codes.bits.len(), MAX_BATCH_ROWS * MAX_BITS / 8)?;
@@ -47,11 +50,13 @@ impl From<FromParty> for v1::PartyMessage {
         use v1::party_message::Message;
         let message = match message {
             FromParty::Hello(hello) => Message::Hello(hello.into()),
-            FromParty::Records { digest, excluded } => Message::Records(v1::Records {
+            FromParty::Records { digest, excluded, head } => Message::Records(v1::Records {
                 count: digest.count,
                 salted_sha256: digest.digest.0.to_vec(),
                 left_out: excluded.as_bytes().to_vec(),
+                head: head.map(v1::AuditHead::from),
             }),
+            FromParty::Head(head) => Message::Head(head.into()),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
             FromParty::Answer(step, answer) => match answer {
                 Answer::Codes(bits) => Message::Codes(v1::Codes { step, bits }),
@@ -79,8 +84,10 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Refused(refused) => return Ok(Self::Refused { text: text(&refused.text) }),
             Message::Accepted(v1::Accepted {}) => return Ok(Self::Accepted),
             Message::Begin(begin) => {
-                return Ok(Self::Begin { excluded: ExcludedRecords::from_bytes(begin.left_out) });
+                let excluded = ExcludedRecords::from_bytes(begin.left_out);
+                return Ok(Self::Begin { excluded, heads: heads(begin.heads.unwrap_or_default())? });
             }
+            Message::Heads(told) => return Ok(Self::Heads { heads: heads(told)? }),
             Message::Gradient(gradient) => {
                 let values = gradient.values.ok_or(WireError::Missing("a gradient's values"))?;
                 return Ok(Self::Gradient { step: gradient.step, gradient: values.try_into()? });
@@ -105,9 +112,12 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
             FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
             FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
-            FromCoordinator::Begin { excluded } => {
-                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec() })
+            FromCoordinator::Begin { excluded, heads } => {
+                // Where no side has an audit log, the field is absent.
+                let heads = (!heads.is_empty()).then(|| from_heads(heads));
+                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec(), heads })
             }
+            FromCoordinator::Heads { heads } => Message::Heads(from_heads(heads)),
             FromCoordinator::Gradient { step, gradient } => {
                 Message::Gradient(v1::Gradient { step, values: Some(gradient.into()) })
             }
@@ -128,6 +138,39 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
         };
         Self { message: Some(message) }
     }
+}
+
+impl TryFrom<v1::AuditHead> for AuditHead {
+    type Error = WireError;
+
+    fn try_from(head: v1::AuditHead) -> Result<Self> {
+        limit("a signature", head.signature.len(), MAX_SIGNATURE_BYTES)?;
+        let party = if head.party.is_empty() { None } else { Some(PartyName::new(head.party)?) };
+        let entry = digest("entry_sha256", &head.entry_sha256)?;
+        Ok(Self { party, sequence: head.sequence, entry, signature: head.signature })
+    }
+}
+
+impl From<AuditHead> for v1::AuditHead {
+    fn from(head: AuditHead) -> Self {
+        let AuditHead { party, sequence, entry, signature } = head;
+        Self {
+            party: party.map(String::from).unwrap_or_default(),
+            sequence,
+            entry_sha256: entry.0.to_vec(),
+            signature,
+        }
+    }
+}
+
+/// Heads of audit logs: at most one for each party and one for the coordinator.
+fn heads(told: v1::AuditHeads) -> Result<Vec<AuditHead>> {
+    limit("heads of audit logs", told.heads.len(), MAX_PARTIES + 1)?;
+    told.heads.into_iter().map(AuditHead::try_from).collect()
+}
+
+fn from_heads(heads: Vec<AuditHead>) -> v1::AuditHeads {
+    v1::AuditHeads { heads: heads.into_iter().map(v1::AuditHead::from).collect() }
 }
 
 impl TryFrom<v1::encode::Rows> for RowSelection {
@@ -247,6 +290,7 @@ mod tests {
             FromParty::Records {
                 digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
                 excluded: ExcludedRecords::of(&[2], 7),
+                head: Some(head(Some("a"))),
             },
             FromParty::Answer(1, Answer::Codes(vec![1, 2, 3])),
             FromParty::Answer(2, Confirmation::Checkpointed.into()),
@@ -254,7 +298,13 @@ mod tests {
             FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
             FromParty::Answer(5, Confirmation::Finished.into()),
             FromParty::Failed { text: "no disk left".into() },
+            FromParty::Head(head(Some("a"))),
         ]
+    }
+
+    fn head(party: Option<&str>) -> AuditHead {
+        let party = party.map(|party| PartyName::new(party).unwrap());
+        AuditHead { party, sequence: 9, entry: Digest([3; 32]), signature: vec![1; 70] }
     }
 
     fn from_coordinator() -> Vec<FromCoordinator> {
@@ -263,7 +313,12 @@ mod tests {
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into() },
             FromCoordinator::Accepted,
-            FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7) },
+            FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new() },
+            FromCoordinator::Begin {
+                excluded: ExcludedRecords::default(),
+                heads: vec![head(None), head(Some("a"))],
+            },
+            FromCoordinator::Heads { heads: vec![head(None)] },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
         ];
@@ -294,6 +349,23 @@ mod tests {
             let back = FromCoordinator::try_from(v1::CoordinatorMessage::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
         }
+    }
+
+    #[test]
+    fn no_byte_travels_where_no_side_has_an_audit_log() {
+        let begin = FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() };
+        assert_eq!(v1::CoordinatorMessage::from(begin).encode_to_vec(), [10 << 3 | 2, 0]);
+        let digest = RecordsDigest { count: 7, digest: Digest([9; 32]) };
+        let records = FromParty::Records { digest, excluded: ExcludedRecords::default(), head: None };
+        assert_eq!(v1::PartyMessage::from(records).encoded_len(), 2 + 2 + 2 + 32);
+    }
+
+    #[test]
+    fn heads_over_their_limits_are_errors() {
+        let many = FromCoordinator::Heads { heads: vec![head(None); MAX_PARTIES + 2] };
+        assert!(FromCoordinator::try_from(v1::CoordinatorMessage::from(many)).is_err());
+        let long = AuditHead { signature: vec![0; MAX_SIGNATURE_BYTES + 1], ..head(None) };
+        assert!(FromParty::try_from(v1::PartyMessage::from(FromParty::Head(long))).is_err());
     }
 
     /// What the README states for d = 64 and a batch of 256: at most 10 bytes per record up, 72 down.

@@ -92,6 +92,23 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The reason as a word, without what a peer said.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Version { .. } => "protocol-version",
+            Self::Run { .. } => "other-run",
+            Self::Unknown { .. } => "unknown-party",
+            Self::Duplicate { .. } => "joined-already",
+            Self::SettingsDigest => "settings-digest",
+            Self::Settings { .. } => "other-settings",
+            Self::RecordCount { .. } => "number-of-records",
+            Self::RecordOrder { .. } => "other-records",
+            Self::ExcludedRecords { .. } => "records-left-out",
+        }
+    }
+}
+
 /// Who may join a run, and who has.
 #[derive(Debug)]
 pub struct Admission {

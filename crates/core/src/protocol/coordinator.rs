@@ -92,6 +92,11 @@ impl PeerSession {
         &self.party
     }
 
+    /// Bits of its codes.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
     /// Notes that `request` goes to the party as `step`; `rows` is the number of codes that it asks for.
     pub fn requested(&mut self, step: u64, request: &Request, rows: usize) {
         self.step = step;
@@ -110,7 +115,9 @@ impl PeerSession {
             FromParty::Failed { text } => {
                 return Err(PeerError::Failed { step: self.step, party: self.party.clone(), text });
             }
-            FromParty::Hello(_) | FromParty::Records { .. } => return Err(self.unexpected(found)),
+            FromParty::Hello(_) | FromParty::Records { .. } | FromParty::Head(_) => {
+                return Err(self.unexpected(found));
+            }
         };
         let Some(OpenRequest { answer: expected, rows }) = self.open else {
             return Err(self.unexpected(found));

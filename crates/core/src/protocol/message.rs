@@ -31,6 +31,19 @@ pub struct Hello {
     pub settings_digest: Digest,
 }
 
+/// The head of a side's audit log: what says of the log all that is in it (`hashvfl-audit`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Whose log it is: a party's, or the coordinator's.
+    pub party: Option<PartyName>,
+    /// Entries of the log.
+    pub sequence: u64,
+    /// SHA-256 of the last one.
+    pub entry: Digest,
+    /// The side's signature; empty where it does not sign.
+    pub signature: Vec<u8>,
+}
+
 messages! {
     /// What the coordinator says.
     #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +64,8 @@ messages! {
         Begin {
             /// Records that any of them leaves out: no step is about them.
             excluded: ExcludedRecords,
+            /// The heads of the sides that have an audit log.
+            heads: Vec<AuditHead>,
         },
         /// A request, with its step: one more than the last.
         Request(u64, Request) of request,
@@ -60,6 +75,11 @@ messages! {
             step: u64,
             /// The gradient.
             gradient: Gradient,
+        },
+        /// The heads of audit logs after the run, once every party has kept its model; the last message of a stream.
+        Heads {
+            /// Those of the sides that told one.
+            heads: Vec<AuditHead>,
         },
     }
 }
@@ -76,9 +96,13 @@ messages! {
             digest: RecordsDigest,
             /// Those that its policy does not allow the whole run for; empty unless the run goes on without them.
             excluded: ExcludedRecords,
+            /// The head of its audit log, where it has one.
+            head: Option<AuditHead>,
         },
         /// The answer to the request of this step.
         Answer(u64, Answer) of answer,
+        /// The head of its audit log after the run, behind the last answer.
+        Head(AuditHead),
         /// The party cannot go on.
         Failed {
             /// One line for a person: what, where, what to do. Never a raw value.

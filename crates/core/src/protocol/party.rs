@@ -8,7 +8,8 @@
 //!                                                   Freeze +-+  Restore            Freeze
 //!                                                            |\---------> Restored --------> Ready, frozen
 //!                                                            |   Finish
-//!                                                            \----------> Done
+//!                                                            \----------> Done ---> Left
+//!                                                                             Heads
 //! ```
 //!
 //! These rules bind even a malicious coordinator:
@@ -25,7 +26,7 @@
 use std::collections::BTreeMap;
 
 use crate::gradient::{Gradient, GradientError};
-use crate::protocol::message::{Command, FromCoordinator, Phase, Request, RequestRule};
+use crate::protocol::message::{AuditHead, Command, FromCoordinator, Phase, Request, RequestRule};
 use crate::records::SALT_BYTES;
 use crate::records::excluded::{ExcludedRecords, ExcludedRecordsError};
 use crate::records::plan::{Part, Plan, PlanError, RowSelection};
@@ -109,6 +110,8 @@ pub enum Work {
     Begin {
         /// How many records the run goes on without.
         excluded: usize,
+        /// The heads of audit logs.
+        heads: Vec<AuditHead>,
     },
     /// Encode rows and send the codes.
     Encode(EncodeWork),
@@ -141,6 +144,11 @@ pub enum Work {
         /// The step.
         step: u64,
     },
+    /// Keep the heads of audit logs after the run; nothing follows.
+    KeepHeads {
+        /// The heads.
+        heads: Vec<AuditHead>,
+    },
 }
 
 /// Records to encode.
@@ -170,6 +178,7 @@ enum State {
     /// Back at a checkpoint: only the freeze may follow.
     Restored,
     Done,
+    Left,
 }
 
 impl State {
@@ -182,6 +191,7 @@ impl State {
             Self::AwaitingGradient { .. } => "waiting for a gradient",
             Self::Restored => "waiting for the freeze, which alone may follow a restore",
             Self::Done => "finished",
+            Self::Left => "gone",
         }
     }
 }
@@ -255,7 +265,11 @@ impl PartySession {
                 self.state = State::Waiting;
                 Ok(Work::Joined)
             }
-            (State::Waiting, FromCoordinator::Begin { excluded }) => self.begin(&excluded),
+            (State::Waiting, FromCoordinator::Begin { excluded, heads }) => self.begin(&excluded, heads),
+            (State::Done, FromCoordinator::Heads { heads }) => {
+                self.state = State::Left;
+                Ok(Work::KeepHeads { heads })
+            }
             (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
                 let rows = *rows;
                 self.learn(rows, step, gradient)
@@ -316,7 +330,7 @@ impl PartySession {
         Err(PartyError::Forbidden { what: rule.what, when })
     }
 
-    fn begin(&mut self, excluded: &ExcludedRecords) -> Result<Work, PartyError> {
+    fn begin(&mut self, excluded: &ExcludedRecords, heads: Vec<AuditHead>) -> Result<Work, PartyError> {
         excluded.check(self.plan.records())?;
         if self.settings.on_refusal == OnRefusal::End && !excluded.is_empty() {
             return Err(forbidden("leave out records", "with run.on_refusal = \"leave-out\""));
@@ -327,7 +341,7 @@ impl PartySession {
         self.plan = self.plan.clone().without(excluded).map_err(PartyError::TooFewLeft)?;
         self.excluded = excluded.clone();
         self.state = State::Ready;
-        Ok(Work::Begin { excluded: excluded.count() })
+        Ok(Work::Begin { excluded: excluded.count(), heads })
     }
 
     fn encode(&mut self, step: u64, selection: RowSelection) -> Result<Work, PartyError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::digest::Digest;
 use crate::gradient::GradientEncoding;
 use crate::name::PartyName;
 use crate::protocol::message::CheckpointLabel;
@@ -17,12 +18,12 @@ fn session(on_refusal: OnRefusal, excluded: &[u32]) -> PartySession {
 }
 
 fn begin(rows: &[u32]) -> FromCoordinator {
-    FromCoordinator::Begin { excluded: ExcludedRecords::of(rows, 400) }
+    FromCoordinator::Begin { excluded: ExcludedRecords::of(rows, 400), heads: Vec::new() }
 }
 
 fn joined() -> PartySession {
     let mut session = session(OnRefusal::End, &[]);
-    assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { excluded: 0 }));
+    assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { excluded: 0, heads: Vec::new() }));
     session
 }
 
@@ -132,7 +133,7 @@ fn a_run_goes_on_without_what_any_party_leaves_out() {
     let mut session = session(OnRefusal::LeaveOut, &[3, 7]);
     let test = session.plan().part(Part::Test)[0];
     let wanted: Vec<u32> = [3, 7, test].into();
-    assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { excluded: 3 }));
+    assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { excluded: 3, heads: Vec::new() }));
     assert!(!session.plan().part(Part::Test).contains(&test));
     let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else {
         panic!("a batch")
@@ -155,7 +156,8 @@ fn how_a_run_may_not_begin() {
         few.starts_with("without the records that the parties' policies refuse, 1 records leave"),
         "{few}"
     );
-    let strange = FromCoordinator::Begin { excluded: ExcludedRecords::from_bytes(vec![1; 49]) };
+    let strange =
+        FromCoordinator::Begin { excluded: ExcludedRecords::from_bytes(vec![1; 49]), heads: Vec::new() };
     let strange = session(OnRefusal::LeaveOut, &[]).receive(strange).unwrap_err();
     assert!(matches!(strange, PartyError::ExcludedRecords(_)));
     assert!(matches!(
@@ -200,4 +202,16 @@ fn what_a_coordinator_may_not_do() {
     assert!(matches!(refused(vec![validation(1), far]), PartyError::Plan(_)));
     let refusal = FromCoordinator::Refused { text: "no".into() };
     assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
+}
+
+#[test]
+fn heads_of_audit_logs_come_once_and_at_the_end_alone() {
+    let heads = vec![AuditHead { party: None, sequence: 3, entry: Digest([1; 32]), signature: Vec::new() }];
+    let told = FromCoordinator::Heads { heads: heads.clone() };
+    let mut session = joined();
+    let early = joined().receive(told.clone()).unwrap_err();
+    assert!(matches!(early, PartyError::Unexpected { found: "Heads", .. }), "{early}");
+    session.receive(request(1, Request::Finish)).unwrap();
+    assert_eq!(session.receive(told.clone()), Ok(Work::KeepHeads { heads }));
+    assert!(matches!(session.receive(told), Err(PartyError::Unexpected { state: "gone", .. })));
 }

@@ -1,0 +1,184 @@
+//! Reading a log: whether its entries follow from each other, and whether they lead to heads that a peer kept.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use hashvfl_core::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AuditError;
+use crate::event::AuditEvent;
+use crate::head::{Head, KeptHead};
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// From 1.
+    pub sequence: u64,
+    /// SHA-256 of the line before, without its end; 64 zeros in the first.
+    pub previous_sha256: String,
+    /// When, by the clock of whoever wrote it.
+    pub time: String,
+    /// The run that it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<String>,
+    /// What happened: an [`AuditEvent`], also one of a later release.
+    pub event: serde_json::Value,
+}
+
+impl Entry {
+    /// The event, where this release knows its kind.
+    pub fn event(&self) -> Option<AuditEvent> {
+        serde_json::from_value(self.event.clone()).ok()
+    }
+
+    /// What happened, for a person.
+    pub fn describe(&self) -> String {
+        self.event().map_or_else(|| format!("{} (of another release)", self.event), |event| event.to_string())
+    }
+}
+
+/// Where a log stands: the next line has to follow from it.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) head: Head,
+}
+
+/// What was read of a log.
+#[derive(Debug, Default)]
+pub(crate) struct BytesRead {
+    /// Bytes of whole lines.
+    pub(crate) whole: u64,
+    /// Bytes of an incomplete last line.
+    pub(crate) incomplete: u64,
+}
+
+impl Links {
+    /// Takes the lines of `reader`, which is at the line that follows, and hands each entry to `take` with its digest.
+    pub(crate) fn read(
+        &mut self,
+        mut reader: impl BufRead,
+        path: &Path,
+        take: &mut dyn FnMut(Entry, Digest),
+    ) -> Result<BytesRead, AuditError> {
+        let (mut read, mut line) = (BytesRead::default(), Vec::new());
+        loop {
+            line.clear();
+            reader.read_until(b'\n', &mut line).map_err(|reason| AuditError::file("read", path, reason))?;
+            if line.pop_if(|end| *end == b'\n').is_none() {
+                read.incomplete = line.len() as u64;
+                return Ok(read);
+            }
+            let entry = self.follow(&line).map_err(|reason| AuditError::Broken {
+                path: path.to_path_buf(),
+                line: self.head.sequence + 1,
+                reason,
+            })?;
+            read.whole += line.len() as u64 + 1;
+            take(entry, self.head.entry);
+        }
+    }
+
+    /// The entry on `line`, if it follows; the next has to follow from it.
+    pub(crate) fn follow(&mut self, line: &[u8]) -> Result<Entry, String> {
+        let entry: Entry = serde_json::from_slice(line).map_err(|_| "this is no entry".to_string())?;
+        let Head { sequence, entry: last } = self.head;
+        if entry.sequence != sequence + 1 {
+            return Err(format!("entry {} stands where {} should", entry.sequence, sequence + 1));
+        }
+        if entry.previous_sha256 != last.to_string() {
+            return Err("it does not follow from the entry before".to_string());
+        }
+        self.head = Head { sequence: sequence + 1, entry: Digest::of(line) };
+        Ok(entry)
+    }
+}
+
+/// All entries of a log, which follow from each other.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Bytes of an incomplete last line: nobody was told that it was written.
+    pub incomplete_bytes: u64,
+    digests: Vec<Digest>,
+}
+
+impl Chain {
+    /// Reads a log or a copy of it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or an entry does not follow from the one before.
+    pub fn read(path: &Path) -> Result<Self, AuditError> {
+        let file = File::open(path).map_err(|reason| AuditError::file("read", path, reason))?;
+        let mut chain = Self::default();
+        let Self { entries, digests, .. } = &mut chain;
+        let read = Links { head: Head::EMPTY }.read(BufReader::new(file), path, &mut |entry, digest| {
+            entries.push(entry);
+            digests.push(digest);
+        })?;
+        chain.incomplete_bytes = read.incomplete;
+        Ok(chain)
+    }
+
+    /// The head.
+    pub fn head(&self) -> Head {
+        match self.digests.last() {
+            Some(entry) => Head { sequence: self.digests.len() as u64, entry: *entry },
+            None => Head::EMPTY,
+        }
+    }
+
+    /// Whose log it is, as its first entry says.
+    pub fn side(&self) -> Option<String> {
+        match self.entries.first()?.event()? {
+            AuditEvent::Opened { side, .. } => Some(side),
+            _ => None,
+        }
+    }
+
+    /// Compares with `kept`, heads of this log that a peer kept; the largest number of entries that they vouch for.
+    ///
+    /// # Errors
+    /// If a head is of another side's log, of more entries than the log has, or of other ones.
+    pub fn compare(&self, kept: &[KeptHead]) -> Result<u64, AuditError> {
+        let mut kept: Vec<&KeptHead> = kept.iter().collect();
+        kept.sort_by_key(|head| head.sequence);
+        let mut vouched = 0;
+        for head in kept {
+            if let Some(side) = self.side().filter(|side| *side != head.side) {
+                let text = format!(
+                    "the log is that of {side}, the head that of {}: compare the log of one side with heads of the same side",
+                    head.side
+                );
+                return Err(AuditError::Differs(text));
+            }
+            if head.sequence == 0 {
+                continue;
+            }
+            let told = format!(
+                "the head of {} entries that was told in run {} ({})",
+                head.sequence, head.run, head.time
+            );
+            let Some(found) = self.digests.get(head.sequence as usize - 1) else {
+                let text = format!(
+                    "the log was cut or begun anew: it has {} entries, and {told} vouches for more",
+                    self.digests.len()
+                );
+                return Err(AuditError::Differs(text));
+            };
+            if found.to_string() != head.entry_sha256 {
+                let text = format!(
+                    "the log was changed or written anew: one of the entries {} to {} is not what it was at {told}",
+                    vouched + 1,
+                    head.sequence
+                );
+                return Err(AuditError::Differs(text));
+            }
+            vouched = head.sequence;
+        }
+        Ok(vouched)
+    }
+}

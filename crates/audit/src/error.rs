@@ -1,0 +1,75 @@
+//! What goes wrong with an audit trail.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hashvfl_files::WriteError;
+
+/// Why an audit trail cannot be read, written or trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A file or folder cannot be used.
+    #[error("cannot {action} {path}: {reason}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A log whose entries do not follow from each other.
+    #[error(
+        "the audit log {path}, line {line}: {reason}: the file was changed after it was written. Compare a backup with heads \
+         that peers kept (`audit verify --against`), or move the folder away to begin a new log, and tell the peers"
+    )]
+    Broken {
+        /// The log.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A log that is shorter than it was.
+    #[error(
+        "the audit log {path} is shorter than it was a moment ago: somebody cut it while it was in use; restore it from a \
+         backup"
+    )]
+    Shrunk {
+        /// The log.
+        path: PathBuf,
+    },
+    /// A log of another side.
+    #[error(
+        "the audit log {path} is that of {found}, not of {expected}: name another folder as audit.folder"
+    )]
+    OtherSide {
+        /// The log.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// A file of heads that is none.
+    #[error("{path}, line {line} is no head of an audit log: expected a file from a peer's `heads` folder")]
+    NoHead {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
+    /// A log that is not the one whose heads a peer kept.
+    #[error("{0}")]
+    Differs(String),
+}
+
+impl AuditError {
+    pub(crate) fn file(action: &'static str, path: &Path, reason: io::Error) -> Self {
+        Self::File { action, path: path.to_path_buf(), reason }
+    }
+}

@@ -1,0 +1,230 @@
+//! What happened: the kinds of entries, and a line for a person about each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hashvfl_core::PartyName;
+use serde::{Deserialize, Serialize};
+
+/// A decision, or what came of one. Counts, names of sides and digests alone: no id, value, code, label or key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum AuditEvent {
+    /// The log begins: its first entry.
+    Opened {
+        /// Whose log it is.
+        side: String,
+        /// The release that wrote it.
+        release: String,
+    },
+    /// The last line was incomplete, so nobody had been told that it was written: it was cut off.
+    Mended {
+        /// Its bytes.
+        cut_bytes: u64,
+    },
+    /// A party was let in.
+    Joined {
+        /// The party.
+        party: PartyName,
+        /// To what.
+        service: Service,
+    },
+    /// A party, or this side, was refused.
+    Refused {
+        /// The party, where it is one of the run's.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        party: Option<PartyName>,
+        /// What it wanted.
+        service: Service,
+        /// Why, as a word.
+        why: String,
+        /// How often, since the last entry of this kind.
+        count: u64,
+    },
+    /// A run began.
+    RunBegun {
+        /// Its parties.
+        parties: Vec<PartyName>,
+        /// SHA-256 of its settings.
+        settings_sha256: String,
+        /// Records that this side holds of it.
+        records: u64,
+        /// Records that it goes on without.
+        excluded: u64,
+    },
+    /// A run ended.
+    RunEnded {
+        /// Whether models were kept.
+        finished: bool,
+        /// The last step.
+        step: u64,
+        /// Why it did not finish, as a word.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        why: Option<String>,
+    },
+    /// The policy is not the one of the last entry of this kind.
+    PolicyChanged {
+        /// SHA-256 of the policy file; absent: there is none.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        policy_sha256: Option<String>,
+    },
+    /// What one side released to another.
+    Released(Release),
+    /// A private alignment ended.
+    Alignment {
+        /// Who took part.
+        holders: Vec<PartyName>,
+        /// Whether an order was written.
+        finished: bool,
+        /// Records of this side.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        records: Option<u64>,
+        /// Records that all have.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        common: Option<u64>,
+    },
+    /// Predictions that a client got.
+    Predictions {
+        /// The client; `unnamed` without certificates.
+        client: String,
+        /// Its requests.
+        requests: u64,
+        /// Records that it asked about.
+        asked: u64,
+        /// Records that it got a prediction of.
+        predicted: u64,
+        /// Records that a party's policy refused.
+        refused: u64,
+    },
+    /// A certificate, or a permission, was taken back.
+    Revoked {
+        /// Whose.
+        name: String,
+    },
+    /// Records, or a file, were erased.
+    Erased {
+        /// SHA-256 of the receipt that was kept.
+        receipt_sha256: String,
+        /// How much, by what.
+        counts: BTreeMap<String, u64>,
+    },
+    /// The settings of runs were approved.
+    Approved {
+        /// SHA-256 of the settings.
+        settings_sha256: String,
+        /// Who says so.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<String>,
+    },
+    /// A peer told a head that does not fit one that it told before.
+    Contradiction {
+        /// The peer.
+        side: String,
+        /// The head's number of entries.
+        sequence: u64,
+    },
+}
+
+/// What a party joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// A run.
+    Training,
+    /// Predictions.
+    Serving,
+}
+
+/// What one side released to another since the run, or the last such entry, began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Who released it.
+    pub from: String,
+    /// Who got it: a side, or `file`.
+    pub to: String,
+    /// `codes` or `gradients`.
+    pub what: String,
+    /// Records, each as often as it was released.
+    pub records: u64,
+    /// Bits of all of them.
+    pub bits: u64,
+    /// Records that were asked for and refused.
+    pub withheld: u64,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Training => "training",
+            Self::Serving => "serving",
+        })
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, what, records, bits, withheld } = self;
+        write!(f, "{from} released {what} to {to}: {records} records, {bits} bits")?;
+        if *withheld > 0 { write!(f, "; {withheld} records withheld") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for AuditEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened { side, release } => write!(f, "log of {side} opened, release {release}"),
+            Self::Mended { cut_bytes } => {
+                write!(f, "log mended: an incomplete last line of {cut_bytes} bytes was cut off")
+            }
+            Self::Joined { party, service } => write!(f, "{party} joined {service}"),
+            Self::Refused { party, service, why, count } => {
+                let who = party.as_ref().map_or("a stranger", PartyName::as_str);
+                write!(f, "{who} refused from {service}, {count} times: {why}")
+            }
+            Self::RunBegun { parties, settings_sha256, records, excluded } => write!(
+                f,
+                "run begun with {}: {records} records, {excluded} left out, settings {settings_sha256}",
+                names(parties)
+            ),
+            Self::RunEnded { finished: true, step, .. } => write!(f, "run finished at step {step}"),
+            Self::RunEnded { finished: false, step, why } => {
+                write!(f, "run ended unfinished at step {step}: {}", why.as_deref().unwrap_or("unknown"))
+            }
+            Self::PolicyChanged { policy_sha256: Some(policy) } => write!(f, "policy is now {policy}"),
+            Self::PolicyChanged { policy_sha256: None } => f.write_str("there is no policy now"),
+            Self::Released(release) => release.fmt(f),
+            Self::Alignment { holders, finished: true, records, common } => write!(
+                f,
+                "records aligned with {}: {} of {} are common",
+                names(holders),
+                common.unwrap_or_default(),
+                records.unwrap_or_default()
+            ),
+            Self::Alignment { holders, finished: false, .. } => {
+                write!(f, "alignment with {} failed", names(holders))
+            }
+            Self::Predictions { client, requests, asked, predicted, refused } => write!(
+                f,
+                "client {client}: {requests} requests about {asked} records, {predicted} predicted, {refused} refused"
+            ),
+            Self::Revoked { name } => write!(f, "{name} revoked"),
+            Self::Erased { receipt_sha256, counts } => {
+                let counts: Vec<String> =
+                    counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+                write!(f, "erased {}; receipt {receipt_sha256}", counts.join(", "))
+            }
+            Self::Approved { settings_sha256, by } => {
+                write!(f, "settings {settings_sha256} approved")?;
+                by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
+            }
+            Self::Contradiction { side, sequence } => {
+                write!(f, "{side} told a head of {sequence} entries that does not fit those before")
+            }
+        }
+    }
+}
+
+fn names(parties: &[PartyName]) -> String {
+    parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,126 @@
+//! Heads: what says of a log all that is in it, in 32 bytes and a number.
+
+use std::fmt;
+
+use hashvfl_core::protocol::message::AuditHead;
+use hashvfl_core::{Digest, PartyName, RunId};
+use serde::{Deserialize, Serialize};
+
+/// Whose log it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The coordinator's.
+    Coordinator,
+    /// A party's.
+    Party(PartyName),
+}
+
+impl Side {
+    /// The name of a file about this side, without its ending: no party's can be the coordinator's.
+    pub fn file_stem(&self) -> String {
+        match self {
+            Self::Coordinator => "coordinator".to_string(),
+            Self::Party(name) => format!("party-{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator => f.write_str("the coordinator"),
+            Self::Party(name) => write!(f, "party {name}"),
+        }
+    }
+}
+
+impl From<Option<PartyName>> for Side {
+    fn from(party: Option<PartyName>) -> Self {
+        party.map_or(Self::Coordinator, Self::Party)
+    }
+}
+
+/// The state of a log after an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Entries so far.
+    pub sequence: u64,
+    /// SHA-256 of the last one's line; of no entry at all, 32 zero bytes.
+    pub entry: Digest,
+}
+
+impl Head {
+    /// Of an empty log.
+    pub const EMPTY: Self = Self { sequence: 0, entry: Digest([0; 32]) };
+
+    /// What `side` signs of a head that it tells in `run`.
+    pub fn to_signed_bytes(self, side: &Side, run: &RunId) -> Vec<u8> {
+        format!("hashvfl.v1 audit head\n{side}\n{run}\n{}\n{}\n", self.sequence, self.entry).into_bytes()
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} entries, the last {}", self.sequence, self.entry)
+    }
+}
+
+/// Signs heads and receipts with the key of a side's identity, and verifies those of others.
+pub trait HeadSigner: Send + Sync {
+    /// A signature of `bytes` by this side's key.
+    fn sign(&self, bytes: &[u8]) -> Vec<u8>;
+
+    /// Whether `signature` is one of `bytes` by the key that `spki`, a DER-encoded SubjectPublicKeyInfo, holds.
+    fn verify(&self, bytes: &[u8], signature: &[u8], spki: &[u8]) -> bool;
+}
+
+/// When a head was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// When the run began.
+    Begin,
+    /// When it had finished.
+    Finish,
+}
+
+/// A head that a peer told, as this side keeps it: a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptHead {
+    /// Whose log it is: `coordinator`, or `party-NAME`.
+    pub side: String,
+    /// The run in which it was told.
+    pub run: RunId,
+    /// When, in the run.
+    pub at: Moment,
+    /// When, by the clock of whoever keeps it.
+    pub time: String,
+    /// Entries of the log.
+    pub sequence: u64,
+    /// SHA-256 of the last one, 64 hex digits.
+    pub entry_sha256: String,
+    /// The peer's signature in hex; absent: it did not sign.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<String>,
+}
+
+impl KeptHead {
+    pub(crate) fn new(told: &AuditHead, run: &RunId, at: Moment, time: String) -> Self {
+        let signature = (!told.signature.is_empty()).then(|| hex(&told.signature));
+        Self {
+            side: Side::from(told.party.clone()).file_stem(),
+            run: run.clone(),
+            at,
+            time,
+            sequence: told.sequence,
+            entry_sha256: told.entry.to_string(),
+            signature,
+        }
+    }
+}
+
+/// `bytes` as hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,36 @@
+//! The audit trail of one side: every decision that matters, in a log whose entries are chained by SHA-256, and the heads
+//! of the logs of the others.
+//!
+//! ```text
+//!  decision -> AuditTrail -> AuditLog (log.jsonl: an entry a line, synced) -> Head -> the peers, who keep it
+//!                        `-> HeadBook (heads/SIDE.jsonl: heads that peers told)
+//!  log.jsonl, or a copy of it -> Chain -> compare with a file of heads -> "changed", "cut", or neither
+//! ```
+//!
+//! What is promised, and no more: entries up to a head that a peer kept cannot change unnoticed once log and head are
+//! compared. Not promised are truth, completeness, entries after that head, or time (`docs/how-to/audit.md`).
+//!
+//! No entry holds an id, a value, a code, a label or a key.
+
+mod chain;
+mod config;
+mod error;
+mod event;
+mod head;
+mod head_book;
+mod log;
+mod receipt;
+mod tally;
+mod time;
+mod trail;
+
+pub use chain::{Chain, Entry};
+pub use config::AuditConfig;
+pub use error::AuditError;
+pub use event::{AuditEvent, Release, Service};
+pub use head::{Head, HeadSigner, KeptHead, Moment, Side};
+pub use head_book::{Contradiction, HeadBook, read_heads};
+pub use log::AuditLog;
+pub use receipt::{ErasureReceipt, Receipt};
+pub use tally::{PredictionTally, RefusalTally};
+pub use trail::AuditTrail;

@@ -1,0 +1,161 @@
+//! The audit trail of a process: the log, the heads of its peers, and the run that it is at.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use hashvfl_core::protocol::message::AuditHead;
+use hashvfl_core::{Digest, PartyName, RunId};
+use tracing::{error, warn};
+
+use crate::config::AuditConfig;
+use crate::error::AuditError;
+use crate::event::AuditEvent;
+use crate::head::{Head, HeadSigner, Moment, Side};
+use crate::head_book::HeadBook;
+use crate::log::AuditLog;
+use crate::receipt::ErasureReceipt;
+
+/// Where a process writes what it decides. Where the config has no audit trail, nothing is written and no head is told.
+pub struct AuditTrail {
+    side: Side,
+    run: RunId,
+    folder: PathBuf,
+    log: Option<Mutex<AuditLog>>,
+    signer: Option<Box<dyn HeadSigner>>,
+}
+
+impl AuditTrail {
+    /// Opens the trail of `side`, or begins it, for the run `run`.
+    ///
+    /// # Errors
+    /// If the log cannot be read or written, was changed, or is another side's.
+    pub fn open(config: &AuditConfig, side: Side, run: &RunId) -> Result<Self, AuditError> {
+        let log = match config.enabled {
+            true => Some(Mutex::new(AuditLog::open(&config.log(), &side)?)),
+            false => None,
+        };
+        Ok(Self { side, run: run.clone(), folder: config.folder().to_path_buf(), log, signer: None })
+    }
+
+    /// The same with a key that signs heads and receipts.
+    pub fn signed_by(self, signer: Box<dyn HeadSigner>) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    fn log(&self) -> Option<MutexGuard<'_, AuditLog>> {
+        // A log whose write failed mends itself with the next one.
+        self.log.as_ref().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes down what happened, durably, before this returns.
+    ///
+    /// # Errors
+    /// If it cannot be written, or somebody changed the log.
+    pub fn note(&self, event: AuditEvent) -> Result<(), AuditError> {
+        match self.log() {
+            Some(mut log) => log.append(Some(&self.run), &event, SystemTime::now()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The same where a failure ends nothing: it is said in the log for people.
+    pub fn note_or_complain(&self, event: AuditEvent) {
+        if let Err(failed) = self.note(event) {
+            error!("{failed}");
+        }
+    }
+
+    /// Writes down which policy holds, if it is not the one of the last time.
+    ///
+    /// # Errors
+    /// As [`Self::note`], or if the policy file cannot be read.
+    pub fn policy(&self, policy: Option<&Path>) -> Result<(), AuditError> {
+        let Some(mut log) = self.log() else { return Ok(()) };
+        let policy_sha256 = match policy.map(|path| (path, fs::read(path))) {
+            None => None,
+            Some((_, Ok(bytes))) => Some(Digest::of(&bytes).to_string()),
+            // Whoever needs it will say what is missing.
+            Some((_, Err(reason))) if reason.kind() == ErrorKind::NotFound => None,
+            Some((path, Err(reason))) => return Err(AuditError::file("read the policy", path, reason)),
+        };
+        if log.policy() == policy_sha256.as_deref() {
+            return Ok(());
+        }
+        log.append(Some(&self.run), &AuditEvent::PolicyChanged { policy_sha256 }, SystemTime::now()).map(drop)
+    }
+
+    /// The head of the log, as peers are told it; `None` without an audit trail.
+    pub fn head(&self) -> Option<AuditHead> {
+        let head = self.log()?.head();
+        let Head { sequence, entry } = head;
+        let signed = head.to_signed_bytes(&self.side, &self.run);
+        let signature = self.signer.as_ref().map(|signer| signer.sign(&signed)).unwrap_or_default();
+        let party = match &self.side {
+            Side::Coordinator => None,
+            Side::Party(name) => Some(name.clone()),
+        };
+        Some(AuditHead { party, sequence, entry, signature })
+    }
+
+    /// Keeps heads that sides of the run told, those of `parties` and the coordinator's; this side's own is passed over.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn keep_heads(
+        &self,
+        told: &[AuditHead],
+        parties: &[PartyName],
+        at: Moment,
+    ) -> Result<(), AuditError> {
+        if self.log.is_none() {
+            return Ok(());
+        }
+        let book = HeadBook::new(self.folder.join("heads"));
+        for head in told {
+            let side = Side::from(head.party.clone());
+            if head.party.as_ref().is_some_and(|party| !parties.contains(party)) {
+                warn!(
+                    "the head of an audit log came from {side}, which is not in the run: it is passed over"
+                );
+                continue;
+            }
+            if side == self.side {
+                continue;
+            }
+            if let Some(found) = book.keep(head, &self.run, at, SystemTime::now())? {
+                warn!(
+                    "{side} has told a head of its audit log that does not fit an earlier one ({} entries now): its log was cut, \
+                     changed or begun anew. {} has both: ask {side} why",
+                    found.sequence,
+                    book.path(&side).display()
+                );
+                self.note(AuditEvent::Contradiction { side: side.file_stem(), sequence: found.sequence })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a receipt for the erasure that the request with these bytes asked for, and writes it down; its file, which
+    /// is `None` without an audit trail.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn erased(
+        &self,
+        request: &[u8],
+        counts: BTreeMap<String, u64>,
+    ) -> Result<Option<PathBuf>, AuditError> {
+        if self.log.is_none() {
+            return Ok(None);
+        }
+        let receipt = ErasureReceipt::new(&self.side, &self.run, request, counts.clone(), SystemTime::now())?;
+        let receipt_sha256 = receipt.sha256().to_string();
+        let path = receipt.keep(&self.folder.join("receipts"), self.signer.as_deref())?;
+        self.note(AuditEvent::Erased { receipt_sha256, counts })?;
+        Ok(Some(path))
+    }
+}

@@ -1,0 +1,160 @@
+//! The audit trails of a federation: what each side wrote down, heads that everybody has of everybody, and a log that was
+//! changed afterwards.
+
+use std::fs;
+
+use crate::fixture::{Fixture, PARTIES, command};
+
+/// What `ROLE audit show` prints under the config of a side.
+fn shown(fixture: &Fixture, side: &str) -> String {
+    let role = if side == "coordinator" { "coordinator" } else { "party" };
+    let config = fixture.path(&format!("{side}.toml"));
+    let (good, out, errors) = command(&[role, "audit", "show", "--config", config.to_str().unwrap()]);
+    assert!(good, "{errors}");
+    out
+}
+
+/// The folder of a side's audit trail.
+fn folder(side: &str) -> String {
+    match side {
+        "coordinator" => "label-ledger.audit".to_string(),
+        party => format!("{party}-ledger.audit"),
+    }
+}
+
+/// The file of heads that `keeper` has of the log of `side`.
+fn heads(keeper: &str, side: &str) -> String {
+    let side = if side == "coordinator" { side.to_string() } else { format!("party-{side}") };
+    format!("{}/heads/{side}.jsonl", folder(keeper))
+}
+
+/// Whether the log of `side` fits the heads that `keeper` has; what was said.
+fn verified(fixture: &Fixture, side: &str, keeper: &str) -> (bool, String) {
+    let (log, heads) =
+        (fixture.path(&format!("{}/log.jsonl", folder(side))), fixture.path(&heads(keeper, side)));
+    let (log, heads) = (log.to_str().unwrap(), heads.to_str().unwrap());
+    let (good, out, errors) = command(&["party", "audit", "verify", "--log", log, "--against", heads]);
+    (good, out + &errors)
+}
+
+#[test]
+fn both_sides_write_down_a_run_and_everybody_has_heads_of_everybody() {
+    let fixture = Fixture::new();
+    fixture.run();
+    // 304 records in 4 epochs, 32 validation records after each, 80 test records: the same figures on both sides.
+    let coordinator = shown(&fixture, "coordinator");
+    for party in PARTIES {
+        let party_log = shown(&fixture, party);
+        let released = format!("{party} released codes to coordinator: ");
+        let line = |text: &str| {
+            let line = text.lines().find(|line| line.contains(&released));
+            line.unwrap_or_else(|| panic!("{text}")).split_once(&released).unwrap().1.to_string()
+        };
+        assert_eq!(line(&coordinator), line(&party_log), "{coordinator}\n{party_log}");
+        for expected in
+            [&format!("{party} joined training"), "run begun with bank, telecom: 400 records", "run finished"]
+        {
+            assert!(
+                party_log.contains(expected) && coordinator.contains(expected),
+                "{expected}\n{party_log}{coordinator}"
+            );
+        }
+        assert!(
+            coordinator.contains(&format!("coordinator released gradients to {party}: ")),
+            "{coordinator}"
+        );
+    }
+    let sides = ["coordinator", PARTIES[0], PARTIES[1]];
+    for side in sides {
+        for keeper in sides.into_iter().filter(|keeper| *keeper != side) {
+            let (good, said) = verified(&fixture, side, keeper);
+            assert!(good && said.contains("all 2 heads fit"), "{side} at {keeper}: {said}");
+            assert!(said.contains("nobody vouches for the 0 after them"), "{side} at {keeper}: {said}");
+        }
+    }
+
+    // The trail outlives the state folder, and the next run goes on with it.
+    fs::remove_dir_all(fixture.path("bank-state")).unwrap();
+    let own = fixture.path("bank.toml");
+    let (own, out) = (own.to_str().unwrap(), fixture.path("bank-audit.jsonl"));
+    let out = out.to_str().unwrap();
+    let (good, said, errors) = command(&["party", "audit", "export", "--config", own, "--out", out]);
+    assert!(good && said.contains("head: "), "{said}{errors}");
+    let log = fixture.path("bank-ledger.audit/log.jsonl");
+    assert_eq!(fs::read(out).unwrap(), fs::read(&log).unwrap());
+
+    // An entry that is made to say something else, with a chain that is mended behind it, still is not what it was.
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replacen("\"step\":", "\"step\":1", 1)).unwrap();
+    let (good, said) = verified(&fixture, "bank", "telecom");
+    assert!(!good && said.contains("was changed or written anew"), "{said}");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    fs::write(&log, lines[..lines.len() - 1].concat()).unwrap();
+    let (good, said) = verified(&fixture, "bank", "coordinator");
+    assert!(!good && said.contains("was cut or begun anew"), "{said}");
+    // The chain alone says nothing of that.
+    let (good, _, errors) = command(&["party", "audit", "verify", "--config", own]);
+    assert!(good, "{errors}");
+}
+
+#[test]
+fn a_party_without_an_approval_joins_no_run() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "require_approval = true\n");
+    let config = fixture.party_config("bank", "127.0.0.1:1");
+    let config = config.to_str().unwrap();
+    let (good, _, errors) = command(&["party", "--config", config]);
+    assert!(!good && errors.contains("require_approval = true refuses 400 records"), "{errors}");
+    assert!(errors.contains("`party approve --config FILE`"), "{errors}");
+    let (good, out, errors) = command(&["party", "approve", "--config", config]);
+    assert!(good && out.contains("  run.bits = 8\n") && out.contains("--digest "), "{out}{errors}");
+    let digest = out.trim().rsplit(' ').next().unwrap();
+    let wrong = "0".repeat(64);
+    let (good, _, errors) = command(&["party", "approve", "--config", config, "--digest", &wrong]);
+    assert!(!good && errors.contains("is not that of these settings"), "{errors}");
+    let by = ["party", "approve", "--config", config, "--digest", digest, "--by", "A. Officer"];
+    let (good, out, errors) = command(&by);
+    assert!(good && out.contains("approved, in "), "{out}{errors}");
+    let (good, _, errors) = command(&["party", "--check", "--config", config]);
+    assert!(good, "{errors}");
+    let log = shown(&fixture, "bank");
+    for expected in [
+        "policy is now ",
+        "bank refused from training, 1 times: policy:require_approval",
+        "approved by A. Officer",
+    ] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+    // Other settings need an approval of their own.
+    fixture.settings.epochs += 1;
+    fixture.party_config("bank", "127.0.0.1:1");
+    let (good, _, errors) = command(&["party", "--check", "--config", config]);
+    assert!(!good && errors.contains("are not approved"), "{errors}");
+}
+
+#[test]
+fn a_refused_party_is_written_down_and_no_head_travels_without_a_trail() {
+    let mut fixture = Fixture::new();
+    for side in ["coordinator", PARTIES[0], PARTIES[1]] {
+        fixture.extra.push((side, "audit = { enabled = false }".into()));
+    }
+    fixture.run();
+    for side in ["coordinator", PARTIES[0], PARTIES[1]] {
+        assert!(!fixture.path(&folder(side)).exists(), "{side}");
+    }
+
+    let mut fixture = Fixture::new();
+    let (mut coordinator, address) = fixture.coordinator();
+    fixture.settings.bits = 16;
+    let mut refused = fixture.party("bank", &address);
+    assert!(!refused.ends().0);
+    fixture.settings.bits = 8;
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
+    coordinator.succeeds();
+    parties.iter_mut().for_each(crate::fixture::Role::succeeds);
+    let log = shown(&fixture, "coordinator");
+    assert!(log.contains("bank refused from training, 1 times: other-settings"), "{log}");
+    let log = shown(&fixture, "bank");
+    assert!(log.contains("bank refused from training, 1 times: the-coordinator-refused"), "{log}");
+}
