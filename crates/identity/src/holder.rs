@@ -243,8 +243,8 @@ fn key_of(
     if places.next_key.exists() && fingerprint(&read_key(&places.next_key)?) == facts.fingerprint {
         return Ok(places.next_key.clone());
     }
-    let request =
-        expected.map_or_else(|| places.folder.join("the request"), |identity| places.request(identity));
+    let asked = expected.cloned().or_else(|| requested(places));
+    let request = asked.map_or_else(|| places.folder.clone(), |identity| places.request(&identity));
     Err(HolderError::OtherKey {
         certificate: answer.to_path_buf(),
         key: places.key.clone(),
