@@ -28,5 +28,6 @@ mod reference;
 mod rogue;
 mod rogue_server;
 mod screened;
+mod secured;
 mod tutorial;
 mod undefined;

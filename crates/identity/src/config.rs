@@ -62,3 +62,48 @@ impl IdentityConfig {
         self.names.check()
     }
 }
+
+/// Checks what a config says of its connections: with an identity over TLS, or in plain text on this machine alone.
+///
+/// # Errors
+/// One line for its owner.
+pub fn check_plaintext(
+    identity: Option<&IdentityConfig>,
+    insecure_plaintext: bool,
+    is_loopback: bool,
+) -> Result<(), String> {
+    match identity {
+        Some(_) if insecure_plaintext => {
+            Err("insecure_plaintext = true and [identity] exclude each other: remove one of them".to_string())
+        }
+        Some(identity) => identity.check(),
+        None if insecure_plaintext && !is_loopback => Err(
+            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an [identity] (docs/how-to/identities.md)"
+                .to_string(),
+        ),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_for_one_machine() {
+        let config = IdentityConfig::default();
+        assert!(check_plaintext(Some(&config), false, false).is_ok());
+        assert!(check_plaintext(Some(&config), true, true).unwrap_err().contains("exclude each other"));
+        assert!(check_plaintext(None, true, true).is_ok());
+        assert!(check_plaintext(None, true, false).unwrap_err().contains("docs/how-to/identities.md"));
+    }
+
+    #[test]
+    fn paths_start_at_the_config() {
+        let mut config: IdentityConfig = toml::from_str("revoked = \"lists/revoked.pem\"").unwrap();
+        config.resolve(Path::new("/etc/hashvfl"));
+        assert_eq!(config.key, Path::new("/etc/hashvfl/identity/key.pem"));
+        assert_eq!(config.revoked.as_deref(), Some(Path::new("/etc/hashvfl/lists/revoked.pem")));
+        assert!(toml::from_str::<IdentityConfig>("keys = \"a\"").is_err());
+    }
+}

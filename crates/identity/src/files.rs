@@ -159,6 +159,7 @@ impl IdentityFiles {
             });
         }
         warn_of(&trust);
+        warn_of_readers(&config.key);
         let seen = Seen { stamps, digest: contents.digest(), looked: Instant::now(), warned_s: now_s() };
         let trust = watch::Sender::new(Arc::new(trust));
         Ok(Arc::new(Self { config: config.clone(), provider, seen: Mutex::new(seen), trust }))
@@ -243,6 +244,19 @@ fn stamps(config: &IdentityConfig) -> Vec<Option<Stamp>> {
     paths.extend(&config.revoked);
     paths.into_iter().map(|path| Stamp::of(path)).collect()
 }
+
+/// A key that others can read is everybody's identity.
+#[cfg(unix)]
+fn warn_of_readers(key: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        warn!("the key {} can be read by others on this machine: `chmod 600` it", key.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}
 
 fn warn_of(trust: &Trust) {
     for warning in trust.warnings(now_s()) {

@@ -36,7 +36,7 @@ mod verifier;
 pub use accept::{AcceptError, Acceptor};
 pub use authority::{Authority, AuthorityError, SigningOptions};
 pub use commands::{AuthorityCommand, CommandError, HolderCommand};
-pub use config::IdentityConfig;
+pub use config::{IdentityConfig, check_plaintext};
 pub use connect::{ConnectError, Connector};
 pub use connection::{Connection, PeerIdentity};
 pub use files::{IdentityFiles, LoadError};

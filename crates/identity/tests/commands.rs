@@ -38,6 +38,18 @@ fn coordinator(folder: &Path, words: &str) -> Result<(), String> {
     run(folder, Role::Coordinator, words)
 }
 
+fn sign(folder: &Path, words: &str) -> Result<(), String> {
+    coordinator(folder, &format!("sign {words}"))
+}
+
+fn accept(places: &Places, file: &Path, more: &str) -> Result<(), String> {
+    party(&places.folder, &format!("accept {}{more}", file.display()))
+}
+
+fn issued(folder: &Path) -> IssuedFile {
+    IssuedFile::read(&folder.join("issued.json")).unwrap()
+}
+
 /// Fails unless the command is refused with these words.
 fn refused(result: Result<(), String>, words: &[&str]) {
     let error = result.expect_err("it is done");
@@ -90,18 +102,23 @@ async fn from_two_empty_folders_to_a_connection() {
 fn a_request_is_signed_as_its_sender_has_told() {
     let federation = Federation::new();
     let (shop, bank) = (federation.authority_folder(), federation.places("party/bank").folder);
-    let sign = |words: &str| coordinator(&shop, &format!("sign {words}"));
     party(&bank, "request --name bank").unwrap();
     let request = federation.places("party/bank").request(&identity("party/bank"));
     let file = request.display();
     let other = federation.authority().fingerprint();
-    refused(sign(&format!("{file} --fingerprint {other}")), &["is of the key", &format!("told was {other}")]);
-    refused(sign(&format!("{file} --role client")), &["asks to be party/bank", "--role party"]);
-    refused(sign(&format!("{file} --days 0")), &["--days must be 1 to 3650"]);
-    refused(sign(&format!("{file} --out {file}")), &["is there already", "--out"]);
-    refused(sign("none.pem"), &["cannot read the signing request none.pem", "identity request --name NAME"]);
     refused(
-        sign("x --fingerprint ABCD").map_err(|error| error.lines().next().unwrap().to_string()),
+        sign(&shop, &format!("{file} --fingerprint {other}")),
+        &["is of the key", &format!("told was {other}")],
+    );
+    refused(sign(&shop, &format!("{file} --role client")), &["asks to be party/bank", "--role party"]);
+    refused(sign(&shop, &format!("{file} --days 0")), &["--days must be 1 to 3650"]);
+    refused(sign(&shop, &format!("{file} --out {file}")), &["is there already", "--out"]);
+    refused(
+        sign(&shop, "none.pem"),
+        &["cannot read the signing request none.pem", "identity request --name NAME"],
+    );
+    refused(
+        sign(&shop, "x --fingerprint ABCD").map_err(|error| error.lines().next().unwrap().to_string()),
         &["ABCD"],
     );
     // A bit of the request's key is another, so that its signature does not fit.
@@ -110,21 +127,24 @@ fn a_request_is_signed_as_its_sender_has_told() {
     let letter = if &text[middle..=middle] == "A" { "B" } else { "A" };
     let path = federation.path("changed.pem");
     fs::write(&path, format!("{}{letter}{}", &text[..middle], &text[middle + 1..])).unwrap();
-    let changed = sign(&path.display().to_string()).unwrap_err();
+    let changed = sign(&shop, &path.display().to_string()).unwrap_err();
     assert!(changed.contains("no signing request that its own key has signed"), "{changed}");
-    sign(&file.to_string()).unwrap();
+    sign(&shop, &file.to_string()).unwrap();
     // Another key in that name, while this one counts; and no file of the coordinator's own role without a word.
     party(&bank, "request --name bank --new-key").unwrap();
     refused(
-        sign(&file.to_string()),
+        sign(&shop, &file.to_string()),
         &["party/bank has a certificate of another key", "identity revoke party/bank"],
     );
     assert!(coordinator(&shop, "revoke party/bank").unwrap_err().contains("--reason <TEXT>"));
     coordinator(&shop, "revoke party/bank --reason lost").unwrap();
-    sign(&file.to_string()).unwrap();
+    sign(&shop, &file.to_string()).unwrap();
     party(&bank, "request --name shop2 --role coordinator").unwrap();
     let request = federation.places("party/bank").request(&identity("coordinator/shop2"));
-    refused(sign(&request.display().to_string()), &["asks to be coordinator/shop2", "`--role coordinator`"]);
+    refused(
+        sign(&shop, &request.display().to_string()),
+        &["asks to be coordinator/shop2", "`--role coordinator`"],
+    );
 }
 
 #[test]
@@ -135,41 +155,40 @@ fn only_the_certificate_that_was_asked_for_is_accepted() {
     }
     let places = federation.places("party/bank");
     let before = fs::read(&places.certificate).unwrap();
-    let accept = |file: &Path, more: &str| party(&places.folder, &format!("accept {}{more}", file.display()));
     // Of another key; the coordinator's own.
     let post = federation.sign("party/post", 365);
-    refused(accept(&post, ""), &["is of the key", "party-bank.request.pem", "to whoever signs"]);
+    refused(accept(&places, &post, ""), &["is of the key", "party-bank.request.pem", "to whoever signs"]);
     // Of this key, in another name than was asked for.
     let text = certificate_of(&federation, "party/bank", "party/bunk", |_| {});
     let path = federation.path("bunk.pem");
     fs::write(&path, text).unwrap();
-    refused(accept(&path, ""), &["names party/bunk, and party/bank was asked for"]);
+    refused(accept(&places, &path, ""), &["names party/bunk, and party/bank was asked for"]);
     // Of yesterday.
     let text = certificate_of(&federation, "party/bank", "party/bank", |params| {
         params.not_after = fixture::date_time(fixture::now_s() - 60);
     });
     fs::write(&path, text).unwrap();
-    refused(accept(&path, ""), &["is valid from", "identity renew"]);
+    refused(accept(&places, &path, ""), &["is valid from", "identity renew"]);
     // Of another authority, which has signed the same request.
     other.enrol("party/bank");
     let options = hashvfl_identity::SigningOptions { days: 365, fingerprint: None, role: None };
     other.authority().revoke(&identity("party/bank"), "test").unwrap();
     let (_, text) = other.authority().sign(&places.request(&identity("party/bank")), &options).unwrap();
     fs::write(&path, text).unwrap();
-    refused(accept(&path, ""), &["was not signed by the authority in", "--authority FINGERPRINT"]);
+    refused(accept(&places, &path, ""), &["was not signed by the authority in", "--authority FINGERPRINT"]);
     let told = federation.authority().fingerprint();
     refused(
-        accept(&path, &format!(" --authority {told}")),
+        accept(&places, &path, &format!(" --authority {told}")),
         &["signed by the authority", &format!("told was {told}")],
     );
-    refused(accept(&federation.path("none"), ""), &["cannot read the certificate", "identity sign"]);
+    refused(accept(&places, &federation.path("none"), ""), &["cannot read the certificate", "identity sign"]);
     fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-    refused(accept(&path, ""), &["holds no certificate", "damaged"]);
+    refused(accept(&places, &path, ""), &["holds no certificate", "damaged"]);
     assert_eq!(fs::read(&places.certificate).unwrap(), before, "nothing has changed");
     // An authority that was told is the one from now on.
     let (_, text) = other.authority().renew(&identity("party/bank"), 10).unwrap();
     fs::write(&path, text).unwrap();
-    accept(&path, &format!(" --authority {}", other.authority().fingerprint())).unwrap();
+    accept(&places, &path, &format!(" --authority {}", other.authority().fingerprint())).unwrap();
 }
 
 /// A certificate that the authority has signed of the key of `holder`, in the name of `who`.
@@ -189,19 +208,18 @@ fn the_issuance_file_and_the_list_keep_account() {
     let federation = Federation::new();
     let shop = federation.authority_folder();
     federation.enrol("party/bank");
-    let read = || IssuedFile::read(&shop.join("issued.json")).unwrap();
-    let before = read();
+    let before = issued(&shop);
     assert_eq!(before.certificates.len(), 2);
     coordinator(&shop, "renew --list").unwrap();
-    assert_eq!(read().list_number, before.list_number + 1);
+    assert_eq!(issued(&shop).list_number, before.list_number + 1);
     coordinator(&shop, "renew party/bank --days 30").unwrap();
     assert!(shop.join("party-bank.certificate.pem").exists());
-    assert_eq!(read().certificates.len(), 3);
+    assert_eq!(issued(&shop).certificates.len(), 3);
     refused(coordinator(&shop, "renew"), &["nothing to renew", "--list"]);
     refused(coordinator(&shop, "renew party/mill"), &["party/mill has no certificate here", "identity list"]);
     // Both of the bank's are taken back, and the serial numbers are in the list.
     coordinator(&shop, "revoke party/bank --reason lost").unwrap();
-    let after = read();
+    let after = issued(&shop);
     let revoked: Vec<&str> = after
         .certificates
         .iter()
