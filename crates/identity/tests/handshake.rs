@@ -201,7 +201,7 @@ async fn whoever_shows_no_certificate_is_refused() {
     let (accepted, heard) = tokio::join!(accept_one(&listener, &acceptor), dialling);
     let error = accepted.unwrap_err();
     assert_eq!(error.kind(), "no_certificate");
-    assert!(error.to_string().contains("expected party/bank, party/post or any client"), "{error}");
+    assert!(error.to_string().contains("party/bank, party/post or any client"), "{error}");
     assert!(heard.to_string().contains("CertificateRequired"), "{heard}");
 }
 

@@ -117,7 +117,7 @@ pub fn alignment(
     let service = AlignmentServer::new(Entrance(arrivals))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let mut server = Server::builder()
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE));
     let serving = async move { Ok(server.serve_with_incoming(service, listener.incoming()).await?) };

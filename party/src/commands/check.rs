@@ -107,10 +107,10 @@ fn places(config: &PartyConfig) -> anyhow::Result<()> {
 
 /// Who answers at the coordinator's address: the handshake is tried, and nothing is sent over it.
 fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
-    let dialer = dialer(config)?;
     if config.identity.is_none() {
         return Ok(None);
     }
+    let dialer = dialer(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answered = runtime.block_on(async { tokio::time::timeout(LOOK, dialer.who_answers()).await });
     match answered {
