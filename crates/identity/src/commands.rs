@@ -1,0 +1,409 @@
+//! The subcommand `identity` of both programs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use hashvfl_core::PartyName;
+use hashvfl_files::{WriteError, say, write_whole};
+
+use crate::authority::{Authority, AuthorityError, SigningOptions};
+use crate::certificate::Facts;
+use crate::dates::{date, now_s};
+use crate::fingerprint::Fingerprint;
+use crate::holder::{self, HolderError, Places};
+use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
+use crate::pins::{Pin, Pins};
+use crate::role::{Identity, IdentityError, Role};
+
+/// A command that has not done what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// On the authority's side.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// On a holder's side.
+    #[error(transparent)]
+    Holder(#[from] HolderError),
+    /// A file of either.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Nothing to do.
+    #[error("nothing to renew: name whose certificate, such as party/bank, or say --list")]
+    Nothing,
+    /// A file that is there.
+    #[error("{} is there already: name another file with --out", .0.display())]
+    Exists(PathBuf),
+}
+
+/// Where the files are.
+#[derive(Debug, Clone, Args)]
+pub struct Folder {
+    /// The folder of the identity's files.
+    #[arg(long, value_name = "FOLDER", default_value = "identity")]
+    folder: PathBuf,
+}
+
+/// What every side does with its own identity.
+#[derive(Debug, Subcommand)]
+pub enum HolderCommand {
+    /// Make a key, which never leaves this folder, and a signing request to send to the coordinator.
+    Request {
+        /// The name to be known by: for a party, its name in run.parties.
+        #[arg(long, value_name = "NAME")]
+        name: PartyName,
+        /// What it will be: party, coordinator or client (who asks for predictions).
+        #[arg(long, value_name = "ROLE", value_parser = role)]
+        role: Option<Role>,
+        /// Draw a new key beside the one that is there; it takes its place when its certificate is accepted.
+        #[arg(long)]
+        new_key: bool,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Check the certificate that came back (key, authority, name, dates), and put it in place.
+    Accept {
+        /// The file that the coordinator has sent back.
+        #[arg(value_name = "FILE")]
+        answer: PathBuf,
+        /// The fingerprint of the authority's key, as the coordinator read it out: for the first certificate.
+        #[arg(long, value_name = "FINGERPRINT")]
+        authority: Option<Fingerprint>,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Pin keys of peers that they have read out: under these names no other key counts, whoever has signed it.
+    Pin {
+        /// A peer and its fingerprint, such as coordinator/shop=ABCD-EFGH-IJKL-MNOP-QRST-UV23.
+        #[arg(value_name = "ROLE/NAME=FINGERPRINT", required = true)]
+        pins: Vec<Pin>,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Show this side's identity and the fingerprints to read out, or what a certificate of another PKI says.
+    Show {
+        /// A certificate to show instead.
+        #[arg(value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// What whoever keeps the authority does.
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// Begin a private authority, and make the coordinator's own key and certificate.
+    Init {
+        /// The coordinator's name.
+        #[arg(long, value_name = "NAME")]
+        name: PartyName,
+        /// Days for which the coordinator's certificate counts.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Sign a request, and write the file to send back.
+    Sign {
+        /// The file that `identity request` wrote.
+        #[arg(value_name = "REQUEST")]
+        request: PathBuf,
+        /// The fingerprint that its sender has read out; without it, compare the one that is printed.
+        #[arg(long, value_name = "FINGERPRINT")]
+        fingerprint: Option<Fingerprint>,
+        /// The role to sign for; needed for another coordinator.
+        #[arg(long, value_name = "ROLE", value_parser = role)]
+        role: Option<Role>,
+        /// Days for which the certificate counts.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// The file to write; absent: ROLE-NAME.certificate.pem beside the request.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Take back all certificates of a name. Its open connections end within seconds.
+    Revoke {
+        /// Whose, such as party/bank.
+        #[arg(value_name = "ROLE/NAME")]
+        who: Identity,
+        /// Why, in one line that stays in the issuance file.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List all certificates that were signed, and the end of the revocation list.
+    List {
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Sign certificates of the same keys with new dates, and with --list the revocation list alone.
+    Renew {
+        /// Whose, such as party/bank.
+        #[arg(value_name = "ROLE/NAME")]
+        who: Vec<Identity>,
+        /// Write a new revocation list, with a new end.
+        #[arg(long)]
+        list: bool,
+        /// Days for which the certificates count.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse().map_err(|_: IdentityError| "expected party, coordinator or client".to_string())
+}
+
+impl HolderCommand {
+    /// Does it, and says on standard output what was done and what comes next. `program` is the command's first word, and
+    /// `usual` the role of whoever says none.
+    ///
+    /// # Errors
+    /// What is wrong and what mends it.
+    pub fn run(&self, program: &str, usual: Role) -> Result<(), CommandError> {
+        match self {
+            Self::Request { name, role, new_key, folder } => {
+                let identity = Identity::new(role.unwrap_or(usual), name.clone());
+                request(&Places::in_folder(&folder.folder), &identity, *new_key, program)
+            }
+            Self::Accept { answer, authority, folder } => {
+                let accepted = holder::accept(&Places::in_folder(&folder.folder), answer, *authority, None)?;
+                let key = if accepted.new_key { "the new key" } else { "the key" };
+                say!(
+                    "accepted: {} until {}, with {key} {}",
+                    accepted.identity,
+                    accepted.until,
+                    accepted.fingerprint
+                );
+                Ok(())
+            }
+            Self::Pin { pins, folder } => {
+                let path = Places::in_folder(&folder.folder).pins;
+                let mut known = Pins::read(&path)?;
+                pins.iter().for_each(|pin| known.add(pin));
+                known.write(&path)?;
+                say!("{} pins {} keys of peers", path.display(), known.len());
+                Ok(())
+            }
+            Self::Show { certificate: Some(certificate), .. } => show_certificate(certificate),
+            Self::Show { certificate: None, folder } => show(&Places::in_folder(&folder.folder)),
+        }
+    }
+}
+
+fn request(places: &Places, identity: &Identity, new_key: bool, program: &str) -> Result<(), CommandError> {
+    let requested = holder::request(places, identity, new_key)?;
+    let key = if requested.new_key { "a new key" } else { "the key that is there" };
+    say!("{identity} with {key}: {}", requested.fingerprint);
+    say!("send {} to the coordinator, who signs it:", requested.request.display());
+    say!("  coordinator identity sign FILE --fingerprint {}", requested.fingerprint);
+    say!(
+        "read the fingerprint to the coordinator on another way than the file, and put in place what comes back:"
+    );
+    let told = if places.authority.exists() { "" } else { " --authority FINGERPRINT" };
+    say!("  {program} identity accept FILE{told}");
+    Ok(())
+}
+
+/// What a certificate says, for a table of names.
+fn show_certificate(path: &Path) -> Result<(), CommandError> {
+    let bytes = pem::bytes(path, CERTIFICATE)?;
+    let certificates = pem::certificates(&bytes, path, CERTIFICATE)?;
+    for certificate in &certificates {
+        let facts = Facts::of_file(certificate, path, CERTIFICATE)?;
+        let what = if facts.is_authority { "an authority" } else { "a certificate" };
+        say!(
+            "{what}, serial {}, valid from {} to {}",
+            facts.serial,
+            date(facts.not_before_s),
+            date(facts.not_after_s)
+        );
+        say!("  key {}", facts.fingerprint);
+        facts.uris.iter().for_each(|uri| say!("  {:?}", format!("uri:{uri}")));
+        facts.dns.iter().for_each(|dns| say!("  {:?}", format!("dns:{dns}")));
+        facts.common_names.iter().for_each(|name| say!("  {:?}", format!("cn:{name}")));
+    }
+    Ok(())
+}
+
+fn show(places: &Places) -> Result<(), CommandError> {
+    if places.certificate.exists() {
+        let bytes = pem::bytes(&places.certificate, CERTIFICATE)?;
+        let certificate = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?.swap_remove(0);
+        let facts = Facts::of_file(&certificate, &places.certificate, CERTIFICATE)?;
+        let who = crate::Naming::default().identity(&facts);
+        let who = who.map_or_else(|nameless| format!("nobody here ({nameless})"), |who| who.to_string());
+        say!("{who}, valid until {}", date(facts.not_after_s));
+    }
+    say!("key        {}", holder::key_fingerprint(&places.key)?);
+    if places.next_key.exists() {
+        say!("next key   {}", holder::key_fingerprint(&places.next_key)?);
+    }
+    if places.authority.exists() {
+        let bytes = pem::bytes(&places.authority, AUTHORITY)?;
+        for certificate in pem::certificates(&bytes, &places.authority, AUTHORITY)? {
+            let facts = Facts::of_file(&certificate, &places.authority, AUTHORITY)?;
+            say!("authority  {}", facts.fingerprint);
+        }
+    }
+    Ok(())
+}
+
+impl AuthorityCommand {
+    /// Does it, and says on standard output what was done and what comes next.
+    ///
+    /// # Errors
+    /// What is wrong and what mends it.
+    pub fn run(&self) -> Result<(), CommandError> {
+        match self {
+            Self::Init { name, days, folder } => init(&folder.folder, name, *days),
+            Self::Sign { request, fingerprint, role, days, out, folder } => {
+                let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
+                sign(&folder.folder, request, &options, out.as_deref())
+            }
+            Self::Revoke { who, reason, folder } => {
+                let mut authority = Authority::open(&folder.folder)?;
+                let count = authority.revoke(who, reason)?;
+                say!(
+                    "{who}: {count} certificates are revoked, in revocation list {}",
+                    authority.issued().list_number
+                );
+                Ok(())
+            }
+            Self::List { folder } => list(&folder.folder),
+            Self::Renew { who, list, days, folder } => {
+                if who.is_empty() && !list {
+                    return Err(CommandError::Nothing);
+                }
+                renew(&folder.folder, who, *days)
+            }
+        }
+    }
+}
+
+fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> {
+    let mut authority = Authority::create(folder, name)?;
+    let places = Places::in_folder(folder);
+    let identity = Identity::new(Role::Coordinator, name.clone());
+    let requested = holder::request(&places, &identity, false)?;
+    let options =
+        SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(Role::Coordinator) };
+    let (_, text) = authority.sign(&requested.request, &options)?;
+    let accepted = accept_own(&places, &identity, &text)?;
+    say!(
+        "{} is an authority, and {} is in place until {}",
+        folder.display(),
+        accepted.identity,
+        accepted.until
+    );
+    say!("read these out to the parties, on another way than the network:");
+    say!("  authority       {}", authority.fingerprint());
+    say!("  {identity}  {}", accepted.fingerprint);
+    say!(
+        "{} signs for all: keep a copy of it where nobody else reads it",
+        folder.join("authority-key.pem").display()
+    );
+    Ok(())
+}
+
+/// Puts the coordinator's own certificate in place, from a file that is gone afterwards.
+fn accept_own(places: &Places, identity: &Identity, text: &str) -> Result<holder::Accepted, CommandError> {
+    let answer = places.folder.join("answer.pem");
+    write_whole(&answer, text.as_bytes())?;
+    let accepted = holder::accept(places, &answer, None, Some(identity));
+    // What is left of it hurts nobody.
+    let _ = std::fs::remove_file(&answer);
+    Ok(accepted?)
+}
+
+fn sign(
+    folder: &Path,
+    request: &Path,
+    options: &SigningOptions,
+    out: Option<&Path>,
+) -> Result<(), CommandError> {
+    if let Some(out) = out
+        && out.exists()
+    {
+        return Err(CommandError::Exists(out.to_path_buf()));
+    }
+    let mut authority = Authority::open(folder)?;
+    let (issued, text) = authority.sign(request, options)?;
+    let beside = request.with_file_name(answer_name(&issued.identity));
+    let out = out.unwrap_or(&beside);
+    write_whole(out, text.as_bytes())?;
+    say!(
+        "{} is signed until {}, with the key {}",
+        issued.identity,
+        date(issued.not_after_s),
+        issued.fingerprint
+    );
+    if options.fingerprint.is_none() {
+        say!(
+            "ask its sender, on another way than the file, whether this is the key; `identity revoke` if it is not"
+        );
+    }
+    say!(
+        "send {} back, and read out the authority's fingerprint: {}",
+        out.display(),
+        authority.fingerprint()
+    );
+    Ok(())
+}
+
+fn answer_name(identity: &Identity) -> String {
+    format!("{}-{}.certificate.pem", identity.role, identity.name)
+}
+
+fn list(folder: &Path) -> Result<(), CommandError> {
+    let authority = Authority::open(folder)?;
+    let issued = authority.issued();
+    say!("authority {}", authority.fingerprint());
+    say!("revocation list {} is valid until {}", issued.list_number, date(issued.list_until_s));
+    for one in &issued.certificates {
+        say!("{}  {}  key {}  {}", one.identity, one.serial, one.fingerprint, one.state(now_s()));
+    }
+    Ok(())
+}
+
+fn renew(folder: &Path, who: &[Identity], days: i64) -> Result<(), CommandError> {
+    let mut authority = Authority::open(folder)?;
+    let places = Places::in_folder(folder);
+    for identity in who {
+        let (issued, text) = authority.renew(identity, days)?;
+        let until = date(issued.not_after_s);
+        let is_own = identity.role == Role::Coordinator
+            && holder::key_fingerprint(&places.key).is_ok_and(|own| own == issued.fingerprint);
+        if is_own {
+            accept_own(&places, identity, &text)?;
+            say!("{identity} is in place until {until}: whoever connects from now on sees it");
+            continue;
+        }
+        let out = folder.join(answer_name(identity));
+        write_whole(&out, text.as_bytes())?;
+        say!("{identity} is signed until {until}: send {} to it, for `identity accept`", out.display());
+    }
+    if who.is_empty() {
+        authority.write_list()?;
+    }
+    let issued = authority.issued();
+    say!("revocation list {} is valid until {}", issued.list_number, date(issued.list_until_s));
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The side that dials: whom it has reached.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashvfl_core::PartyName;
+use rustls::AlertDescription;
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncBufRead;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::accept::{is_no_tls, tls_error};
+use crate::connection::{Connection, Grounds};
+use crate::files::IdentityFiles;
+use crate::permitted::Permitted;
+use crate::refusal::Refusal;
+use crate::role::{Identity, Role};
+use crate::trust::Usage;
+use crate::verifier::{Verifier, client_config};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody is there.
+    #[error("cannot connect: {0}")]
+    Absent(io::Error),
+    /// Nobody answered in time.
+    #[error("nothing answered within {0:?}")]
+    TimedOut(Duration),
+    /// Whoever is there is not the one that was expected.
+    #[error("who answers there is refused: {0}")]
+    Refused(#[from] Refusal),
+    /// Whoever is there does not let this side in.
+    #[error("{}", told(*.alert, .own))]
+    RefusedByPeer {
+        /// What it said.
+        alert: AlertDescription,
+        /// Who this side is.
+        own: Identity,
+    },
+    /// It speaks something else.
+    #[error(
+        "what answers there speaks no TLS: a coordinator of an earlier version, with insecure_plaintext = true, or none at all"
+    )]
+    NoTls,
+    /// It speaks TLS, and not this.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
+    /// The connection broke.
+    #[error("the connection broke in the handshake: {0}")]
+    Broken(io::ErrorKind),
+}
+
+/// What a coordinator's alert means for whoever hears it.
+fn told(alert: AlertDescription, own: &Identity) -> String {
+    match alert {
+        AlertDescription::CertificateRevoked => format!(
+            "the coordinator says that the certificate of {own} is revoked: `coordinator identity list` there says when and why"
+        ),
+        AlertDescription::CertificateExpired => format!(
+            "the coordinator says that the certificate of {own} is not valid today: ask for another (`coordinator identity renew {own}` there), or see to the clocks"
+        ),
+        AlertDescription::UnknownCA => format!(
+            "the coordinator does not know the authority that signed the certificate of {own}, or has no revocation list of it that counts: its log says which; `coordinator identity sign` there signs a request"
+        ),
+        AlertDescription::AccessDenied => format!(
+            "the coordinator does not let {own} in here: is that name among its run.parties, the role right, and the key the one that it has pinned?"
+        ),
+        AlertDescription::CertificateRequired => {
+            format!("the coordinator saw no certificate of {own}: is identity.certificate the right file?")
+        }
+        other => format!("the coordinator ended the handshake with {own} ({other:?}): its log says why"),
+    }
+}
+
+/// Dials a coordinator.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    files: Arc<IdentityFiles>,
+    permitted: Permitted,
+}
+
+impl Connector {
+    /// Takes the coordinator of this name for the right one, or any if there is none.
+    pub fn new(files: Arc<IdentityFiles>, coordinator: Option<PartyName>) -> Self {
+        let permitted = match coordinator {
+            Some(name) => Permitted::nobody().and_named(Role::Coordinator, [name]),
+            None => Permitted::nobody().and_every(Role::Coordinator),
+        };
+        Self { files, permitted }
+    }
+
+    /// Who this side is.
+    pub fn own_identity(&self) -> Identity {
+        self.files.current().own_identity().clone()
+    }
+
+    /// Connects to `port` of `host`, a name or an address, and knows who answers there; all within `limit`.
+    ///
+    /// In TLS 1.3 whoever dials is done before the other side has looked at its certificate: [`Self::heard`] waits for that.
+    ///
+    /// # Errors
+    /// If nobody answers in time, or somebody else.
+    pub async fn connect(&self, host: &str, port: u16, limit: Duration) -> Result<Connection, ConnectError> {
+        let until = Instant::now() + limit;
+        let connecting = TcpStream::connect((host, port));
+        let stream = timeout_at(until, connecting)
+            .await
+            .map_err(|_| ConnectError::TimedOut(limit))?
+            .map_err(ConnectError::Absent)?;
+        // Messages are small and awaited.
+        stream.set_nodelay(true).map_err(ConnectError::Absent)?;
+        self.greet(stream, until, limit).await
+    }
+
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        until: Instant,
+        limit: Duration,
+    ) -> Result<Connection, ConnectError> {
+        let changes = self.files.subscribe();
+        let verifier = Verifier::new(
+            self.files.current(),
+            Arc::clone(self.files.provider()),
+            Usage::Dialling.of_peer(),
+            self.permitted.clone(),
+        );
+        let config = client_config(&verifier).map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        // rustls wants a name of a machine, sends none, and the verifier looks at none.
+        let unused = ServerName::try_from("coordinator.invalid")
+            .map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(unused, stream);
+        let connected = timeout_at(until, connecting).await.map_err(|_| ConnectError::TimedOut(limit))?;
+        let stream = connected.map_err(|error| match verifier.verdict() {
+            Some(Err(refusal)) => ConnectError::Refused(refusal),
+            _ => self.explain(&error),
+        })?;
+        let admitted = match verifier.verdict() {
+            Some(verdict) => verdict?,
+            None => return Err(Refusal::NoCertificate { expected: self.permitted.to_string() }.into()),
+        };
+        let grounds = Grounds {
+            files: Arc::clone(&self.files),
+            changes,
+            usage: Usage::Dialling.of_peer(),
+            permitted: self.permitted.clone(),
+            chain: admitted.chain,
+            at: admitted.at,
+        };
+        Ok(Connection::new(stream.into(), admitted.peer, grounds))
+    }
+
+    /// Waits until the other side has spoken, within `limit`: it has let this side in then. Takes nothing of what it said.
+    /// HTTP/2 servers speak first.
+    ///
+    /// # Errors
+    /// If it does not let this side in, or says nothing in time.
+    pub async fn heard(&self, connection: &mut Connection, limit: Duration) -> Result<(), ConnectError> {
+        let waiting = poll_fn(|context| {
+            Pin::new(&mut *connection).poll_fill_buf(context).map_ok(|bytes| !bytes.is_empty())
+        });
+        let heard = tokio::time::timeout(limit, waiting).await.map_err(|_| ConnectError::TimedOut(limit))?;
+        match heard {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ConnectError::Broken(io::ErrorKind::UnexpectedEof)),
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
+    /// What an error of a stream means, in the handshake or at the first read after it.
+    pub fn explain(&self, error: &io::Error) -> ConnectError {
+        match tls_error(error) {
+            Some(rustls::Error::AlertReceived(alert)) => {
+                ConnectError::RefusedByPeer { alert: *alert, own: self.own_identity() }
+            }
+            Some(error) if is_no_tls(error) => ConnectError::NoTls,
+            Some(error) => ConnectError::Handshake(error.to_string()),
+            None => ConnectError::Broken(error.kind()),
+        }
+    }
+}

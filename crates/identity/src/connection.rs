@@ -1,0 +1,167 @@
+//! A connection whose peer is known, and that ends when the peer no longer counts.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_rustls::TlsStream;
+
+use crate::files::IdentityFiles;
+use crate::fingerprint::Fingerprint;
+use crate::permitted::Permitted;
+use crate::refusal::Refusal;
+use crate::role::Identity;
+use crate::trust::{Trust, Usage};
+
+/// An open connection looks so often whether its peer still counts.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Who is on the other side, by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// Its role and name.
+    pub identity: Identity,
+    /// Its key.
+    pub fingerprint: Fingerprint,
+    /// The serial number of its certificate, in hex.
+    pub serial: String,
+    /// Until when its certificate counts, in seconds since 1970.
+    pub not_after_s: i64,
+}
+
+/// Why a peer counted.
+pub(crate) struct Grounds {
+    pub files: Arc<IdentityFiles>,
+    /// Changes of the files since before the handshake.
+    pub changes: watch::Receiver<Arc<Trust>>,
+    pub usage: Usage,
+    pub permitted: Permitted,
+    pub chain: Vec<CertificateDer<'static>>,
+    pub at: UnixTime,
+}
+
+/// A TLS connection to a known peer.
+///
+/// About once a second, while somebody reads from it, it looks whether the peer would still be let in: one that has been
+/// revoked, unpinned, or whose authority is gone gets an error of kind `PermissionDenied` instead of more bytes. A
+/// certificate that ends during a connection does not end it, nor does a list: the peer counted when it came.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: PeerIdentity,
+    grounds: Grounds,
+    tick: Interval,
+    refused: Option<Refusal>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection to {}", self.peer.identity)
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TlsStream<TcpStream>, peer: PeerIdentity, grounds: Grounds) -> Self {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { stream, peer, grounds, tick, refused: None }
+    }
+
+    /// Who is on the other side.
+    pub fn peer(&self) -> &PeerIdentity {
+        &self.peer
+    }
+
+    /// The connection below.
+    pub fn tcp(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
+    /// Why the peer no longer counts, once it does not.
+    pub fn refused(&self) -> Option<&Refusal> {
+        self.refused.as_ref()
+    }
+
+    /// Looks whether the peer still counts; whoever reads is woken to look again.
+    fn judge(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        // Each tick is taken, so that the next one wakes whoever reads.
+        while self.tick.poll_tick(context).is_ready() {
+            self.grounds.files.look_sometimes();
+        }
+        if self.refused.is_none() && self.grounds.changes.has_changed().unwrap_or(false) {
+            let trust = Arc::clone(&self.grounds.changes.borrow_and_update());
+            let Grounds { usage, permitted, chain, at, .. } = &self.grounds;
+            self.refused = trust.verify(chain, *usage, permitted, *at).err();
+        }
+        self.refused.as_ref().map_or(Ok(()), |refusal| Err(denied(refusal)))
+    }
+}
+
+fn denied(refusal: &Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string())
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.judge(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncBufRead for Connection {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        this.judge(context)?;
+        Pin::new(&mut this.stream).poll_fill_buf(context)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, bytes: usize) {
+        Pin::new(&mut self.stream).consume(bytes);
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(refusal) = &self.refused {
+            return Poll::Ready(Err(denied(refusal)));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(refusal) = &self.refused {
+            return Poll::Ready(Err(denied(refusal)));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,325 @@
+//! What the files of an identity say at one moment: who this side is, and whose certificates count.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::sign::CertifiedKey;
+use webpki::{CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
+
+use crate::certificate::Facts;
+use crate::config::IdentityConfig;
+use crate::connection::PeerIdentity;
+use crate::dates::{DAY_S, date};
+use crate::files::{Contents, LoadError};
+use crate::names::Naming;
+use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError, LIST};
+use crate::permitted::Permitted;
+use crate::pins::Pins;
+use crate::refusal::Refusal;
+use crate::role::Identity;
+
+/// Days before the end of a certificate or a list from which its owner is warned.
+const WARN_DAYS: i64 = 30;
+/// Days before the end of a revocation list from which its owner is warned.
+const WARN_LIST_DAYS: i64 = 7;
+
+/// On which side of a connection a certificate is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// By whoever has dialled.
+    Dialling,
+    /// By whoever listens.
+    Listening,
+}
+
+impl Usage {
+    /// What the other side of a connection does.
+    pub fn of_peer(self) -> Self {
+        match self {
+            Self::Dialling => Self::Listening,
+            Self::Listening => Self::Dialling,
+        }
+    }
+}
+
+/// One issuer's revocation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListFacts {
+    /// Who has signed it, in DER.
+    pub issuer: Vec<u8>,
+    /// Its number, which rises: big-endian bytes without leading zeros.
+    pub number: Vec<u8>,
+    /// Until when it counts, in seconds since 1970.
+    pub until_s: i64,
+}
+
+/// A moment of the files of an identity.
+pub struct Trust {
+    pub(crate) own: Arc<CertifiedKey>,
+    pub(crate) own_facts: Facts,
+    own_identity: Identity,
+    certificate_path: PathBuf,
+    anchors: Vec<TrustAnchor<'static>>,
+    authority_path: PathBuf,
+    lists: Vec<CertRevocationList<'static>>,
+    pub(crate) list_facts: Vec<ListFacts>,
+    list_path: PathBuf,
+    pins: Pins,
+    naming: Naming,
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Trust of {} ({} authorities, {} lists)",
+            self.own_identity,
+            self.anchors.len(),
+            self.lists.len()
+        )
+    }
+}
+
+impl Trust {
+    /// What `contents`, read from the files that `config` names, say.
+    pub(crate) fn new(
+        config: &IdentityConfig,
+        contents: &Contents,
+        provider: &CryptoProvider,
+    ) -> Result<Self, LoadError> {
+        let chain = pem::certificates(&contents.certificate, &config.certificate, CERTIFICATE)?;
+        let own_facts = Facts::of_file(&chain[0], &config.certificate, CERTIFICATE)?;
+        let own_identity = config.names.identity(&own_facts).map_err(|nameless| {
+            CERTIFICATE.wrong(&config.certificate, format!("its first certificate names nobody: {nameless}"))
+        })?;
+        let key = pem::key(&contents.key, &config.key)?;
+        // Checks that the key belongs to the certificate.
+        let own = CertifiedKey::from_der(chain, key, provider).map_err(|_| LoadError::OtherKey {
+            certificate: config.certificate.clone(),
+            key: config.key.clone(),
+            name: own_identity.clone(),
+        })?;
+        let anchors = anchors(&contents.authority, &config.authority)?;
+        let list_path = config.revoked.clone().unwrap_or_default();
+        let (lists, list_facts) = match &contents.revoked {
+            Some(bytes) => lists(bytes, &list_path)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let pins = match &contents.pins {
+            Some(text) => Pins::parse(text, &config.pins)?,
+            None => Pins::default(),
+        };
+        Ok(Self {
+            own: Arc::new(own),
+            own_facts,
+            own_identity,
+            certificate_path: config.certificate.clone(),
+            anchors,
+            authority_path: config.authority.clone(),
+            lists,
+            list_facts,
+            list_path,
+            pins,
+            naming: config.names.clone(),
+        })
+    }
+
+    /// Who this side is.
+    pub fn own_identity(&self) -> &Identity {
+        &self.own_identity
+    }
+
+    /// This side's key, as peers hear it over the phone.
+    pub fn own_fingerprint(&self) -> crate::Fingerprint {
+        self.own_facts.fingerprint
+    }
+
+    /// Until when this side's certificate counts, in seconds since 1970.
+    pub fn own_not_after_s(&self) -> i64 {
+        self.own_facts.not_after_s
+    }
+
+    /// What its owner should know at the time `now_s`: what ends soon, each with the command that mends it.
+    pub fn warnings(&self, now_s: i64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let until_s = self.own_facts.not_after_s;
+        if until_s - now_s < WARN_DAYS * DAY_S {
+            warnings.push(format!(
+                "the certificate of {} in {} is valid until {}: `coordinator identity renew {}` makes another",
+                self.own_identity,
+                self.certificate_path.display(),
+                date(until_s),
+                self.own_identity
+            ));
+        }
+        for list in &self.list_facts {
+            if list.until_s - now_s < WARN_LIST_DAYS * DAY_S {
+                warnings.push(format!(
+                    "the revocation list {} is valid until {}: `coordinator identity renew --list` writes a new one",
+                    self.list_path.display(),
+                    date(list.until_s)
+                ));
+            }
+        }
+        warnings
+    }
+
+    /// Who shows `chain`, its own certificate first, at the time `at`.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+        permitted: &Permitted,
+        at: UnixTime,
+    ) -> Result<PeerIdentity, Refusal> {
+        let Some((end, between)) = chain.split_first() else {
+            return Err(Refusal::NoCertificate { expected: permitted.to_string() });
+        };
+        let facts = Facts::of(end).map_err(|error| Refusal::Unusable(error.to_string()))?;
+        if let Err(error) = self.path(end, between, usage, at, true) {
+            return Err(self.refusal(&error, &facts, chain, usage, permitted));
+        }
+        let who = self.naming.identity(&facts)?;
+        if !permitted.lets_in(&who) {
+            return Err(Refusal::NotExpected { who, expected: permitted.to_string() });
+        }
+        if let Some(keys) = self.pins.keys(&who)
+            && !keys.contains(&facts.fingerprint)
+        {
+            let pinned: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            return Err(Refusal::OtherKey { who, found: facts.fingerprint, pinned: pinned.join(" or ") });
+        }
+        Ok(PeerIdentity {
+            identity: who,
+            fingerprint: facts.fingerprint,
+            serial: facts.serial,
+            not_after_s: facts.not_after_s,
+        })
+    }
+
+    /// Whether a path leads from a certificate to an authority; with `revocation`, and nothing on it is revoked.
+    fn path(
+        &self,
+        end: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        usage: Usage,
+        at: UnixTime,
+        revocation: bool,
+    ) -> Result<(), webpki::Error> {
+        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().collect();
+        let options = if revocation { RevocationOptionsBuilder::new(&lists).ok() } else { None };
+        let options =
+            options.map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
+        let key_usage = match usage {
+            Usage::Dialling => KeyUsage::client_auth(),
+            Usage::Listening => KeyUsage::server_auth(),
+        };
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        EndEntityCert::try_from(end)?.verify_for_usage(
+            algorithms,
+            &self.anchors,
+            between,
+            at,
+            key_usage,
+            options,
+            None,
+        )?;
+        Ok(())
+    }
+
+    /// What `error` of a path means. Names are believed only if one of the authorities has signed them.
+    fn refusal(
+        &self,
+        error: &webpki::Error,
+        facts: &Facts,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+        permitted: &Permitted,
+    ) -> Refusal {
+        let stranger = Refusal::Stranger { authority: self.authority_path.display().to_string() };
+        let valid = UnixTime::since_unix_epoch(Duration::from_secs(facts.not_after_s.max(0) as u64));
+        let mut signed = false;
+        for usage in [Usage::Dialling, Usage::Listening] {
+            signed |= self.path(&chain[0], &chain[1..], usage, valid, false).is_ok();
+        }
+        if !signed {
+            return match error {
+                webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
+                    Refusal::Unusable("it is damaged".to_string())
+                }
+                _ => stranger,
+            };
+        }
+        let who = match self.naming.identity(facts) {
+            Ok(who) => who,
+            Err(nameless) => return nameless.into(),
+        };
+        let list = self.list_path.display().to_string();
+        match error {
+            webpki::Error::CertExpired { .. } => Refusal::Expired { who, not_after_s: facts.not_after_s },
+            webpki::Error::CertNotValidYet { .. } => {
+                Refusal::NotYetValid { who, not_before_s: facts.not_before_s }
+            }
+            webpki::Error::CertRevoked => Refusal::Revoked { who, serial: facts.serial.clone() },
+            webpki::Error::CrlExpired { next_update, .. } => {
+                Refusal::ListExpired { list, until_s: next_update.as_secs() as i64 }
+            }
+            webpki::Error::UnknownRevocationStatus
+            | webpki::Error::InvalidCrlSignatureForPublicKey
+            | webpki::Error::IssuerNotCrlSigner => Refusal::ListOfOther { list, who },
+            webpki::Error::RequiredEkuNotFoundContext(_) if !permitted.lets_in(&who) => {
+                Refusal::NotExpected { who, expected: permitted.to_string() }
+            }
+            webpki::Error::RequiredEkuNotFoundContext(_) => Refusal::Unusable(match usage {
+                Usage::Dialling => {
+                    format!("that of {who} may not be used to dial (extended key usage clientAuth)")
+                }
+                Usage::Listening => {
+                    format!("that of {who} may not be used to listen (extended key usage serverAuth)")
+                }
+            }),
+            other => Refusal::Unusable(format!("{who}: {other:?}")),
+        }
+    }
+}
+
+fn anchors(bytes: &[u8], path: &Path) -> Result<Vec<TrustAnchor<'static>>, FileError> {
+    let mut anchors = Vec::new();
+    for certificate in pem::certificates(bytes, path, AUTHORITY)? {
+        let facts = Facts::of_file(&certificate, path, AUTHORITY)?;
+        if !facts.is_authority {
+            return Err(AUTHORITY.wrong(path, "a certificate in it may not sign others"));
+        }
+        let anchor = webpki::anchor_from_trusted_cert(&certificate)
+            .map_err(|error| AUTHORITY.wrong(path, format!("{error:?}")))?;
+        anchors.push(anchor.to_owned());
+    }
+    Ok(anchors)
+}
+
+type Lists = (Vec<CertRevocationList<'static>>, Vec<ListFacts>);
+
+fn lists(bytes: &[u8], path: &Path) -> Result<Lists, FileError> {
+    let (mut lists, mut all_facts) = (Vec::new(), Vec::new());
+    for der in pem::lists(bytes, path)? {
+        let (_, parsed) = CertificateRevocationList::from_der(&der)
+            .map_err(|_| LIST.wrong(path, "a list in it is damaged"))?;
+        let until_s = parsed.next_update().map(|next| next.timestamp());
+        let number = parsed.crl_number().map(|number| number.to_bytes_be());
+        let (Some(until_s), Some(number)) = (until_s, number) else {
+            return Err(LIST.wrong(path, "a list in it has no number or no end"));
+        };
+        all_facts.push(ListFacts { issuer: parsed.issuer().as_raw().to_vec(), number, until_s });
+        let list = webpki::OwnedCertRevocationList::from_der(&der)
+            .map_err(|error| LIST.wrong(path, format!("{error:?}")))?;
+        lists.push(CertRevocationList::from(list));
+    }
+    Ok((lists, all_facts))
+}

@@ -1,0 +1,146 @@
+//! Files that change while connections are open.
+
+mod fixture;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use fixture::{DAY_S, Federation, identity, meet, now_s};
+use hashvfl_identity::{IdentityFiles, accept, request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// The promise for a name that is taken back.
+const END: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_revoked_name_loses_its_open_stream_within_seconds() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    federation.enrol("party/post");
+    let coordinator = federation.files("coordinator/shop");
+    let (bank, party) = meet(&coordinator, &federation.files("party/bank")).await;
+    let (post, other) = meet(&coordinator, &federation.files("party/post")).await;
+    let (mut bank, mut post) = (bank.unwrap(), post.unwrap());
+    let (_party, mut other) = (party.unwrap(), other.unwrap());
+    federation.authority().revoke(&identity("party/bank"), "key lost").unwrap();
+    let began = Instant::now();
+    let mut bytes = [0; 16];
+    let read = timeout(END, bank.read(&mut bytes)).await.expect("ended in time");
+    let error = read.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("of party/bank is revoked"), "{error}");
+    assert_eq!(bank.refused().map(hashvfl_identity::Refusal::kind), Some("revoked"));
+    assert!(bank.write(b"more").await.is_err());
+    println!("revoked, and ended after {:?}", began.elapsed());
+    // The other party goes on.
+    other.write_all(b"codes").await.unwrap();
+    other.flush().await.unwrap();
+    assert_eq!(timeout(END, post.read(&mut bytes)).await.unwrap().unwrap(), 5);
+    assert!(
+        timeout(Duration::from_millis(2500), post.read(&mut bytes)).await.is_err(),
+        "it waits, undisturbed"
+    );
+}
+
+#[tokio::test]
+async fn a_replaced_certificate_is_seen_at_the_next_handshake_and_no_open_stream_ends() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let (coordinator, party) = (federation.files("coordinator/shop"), federation.files("party/bank"));
+    let (first, dialled) = meet(&coordinator, &party).await;
+    let (mut first, mut dialled) = (first.unwrap(), dialled.unwrap());
+    // The same key with new dates, and then another key; neither side is restarted.
+    let (renewed, text) = federation.authority().renew(&identity("party/bank"), 30).unwrap();
+    fs::write(federation.path("answer"), text).unwrap();
+    accept(&federation.places("party/bank"), &federation.path("answer"), None, None).unwrap();
+    let (second, _) = meet(&coordinator, &party).await;
+    let second = second.unwrap();
+    assert_eq!(second.peer().serial, renewed.serial);
+    assert_ne!(second.peer().serial, first.peer().serial);
+    assert_eq!(second.peer().fingerprint, first.peer().fingerprint);
+    let places = federation.places("coordinator/shop");
+    let next = request(&places, &identity("coordinator/shop"), true).unwrap();
+    federation.authority().revoke(&identity("coordinator/shop"), "new key").unwrap();
+    fs::remove_file(&next.request).unwrap();
+    // A folder without the request takes it as well: the key is here.
+    request(&places, &identity("coordinator/shop"), true).unwrap();
+    accept(&places, &federation.sign("coordinator/shop", 365), None, None).unwrap();
+    let (_, third) = meet(&coordinator, &party).await;
+    assert_eq!(third.unwrap().peer().fingerprint, next.fingerprint);
+    // The first connection has outlived all this.
+    dialled.write_all(b"codes").await.unwrap();
+    dialled.flush().await.unwrap();
+    let mut bytes = [0; 5];
+    first.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"codes");
+}
+
+#[tokio::test]
+async fn files_that_do_not_fit_together_change_nothing() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let (coordinator, party) = (federation.files("coordinator/shop"), federation.files("party/bank"));
+    let places = federation.places("party/bank");
+    let before = fs::read(&places.certificate).unwrap();
+    for damaged in [b"no certificate".to_vec(), before[..before.len() / 2].to_vec(), Vec::new()] {
+        fs::write(&places.certificate, damaged).unwrap();
+        let (accepted, _) = meet(&coordinator, &party).await;
+        assert_eq!(accepted.unwrap().peer().identity, identity("party/bank"));
+    }
+    fs::write(&places.certificate, &before).unwrap();
+    let key = fs::read(&places.key).unwrap();
+    fs::copy(federation.places("coordinator/shop").key, &places.key).unwrap();
+    let (accepted, _) = meet(&coordinator, &party).await;
+    assert!(accepted.is_ok());
+    let error = IdentityFiles::load(&federation.config("party/bank")).unwrap_err().to_string();
+    assert!(error.contains("does not belong to the key") && error.contains("identity accept"), "{error}");
+    fs::write(&places.key, key).unwrap();
+    // The list is gone: the one that was read counts on.
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    assert!(meet(&coordinator, &party).await.0.is_err());
+    fs::remove_file(federation.authority_folder().join("revoked.pem")).unwrap();
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "revoked");
+    let error = IdentityFiles::load(&federation.config("coordinator/shop")).unwrap_err().to_string();
+    assert!(error.contains("cannot read the revocation list") && error.contains("renew --list"), "{error}");
+}
+
+#[tokio::test]
+async fn an_old_list_lets_nobody_in_again_and_an_ended_one_nobody_at_all() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let list = federation.authority_folder().join("revoked.pem");
+    let before = fs::read(&list).unwrap();
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    let (coordinator, party) = (federation.files("coordinator/shop"), federation.files("party/bank"));
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "revoked");
+    fs::write(&list, before).unwrap();
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "revoked");
+    // A higher number, of yesterday.
+    federation.write_list(1000, -1);
+    let error = meet(&coordinator, &party).await.0.unwrap_err();
+    assert_eq!(error.kind(), "list_expired");
+    assert!(error.to_string().contains("`coordinator identity renew --list`"), "{error}");
+    // It ends in six days: its owner hears of it.
+    federation.write_list(1001, 6);
+    let warnings = coordinator.current().warnings(now_s());
+    assert!(warnings.len() == 1 && warnings[0].contains("revocation list"), "{warnings:?}");
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let trust = federation.files("party/bank").current();
+    let end = trust.own_not_after_s();
+    assert!(trust.warnings(end - 31 * DAY_S).is_empty());
+    let warnings = trust.warnings(end - 29 * DAY_S);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("`coordinator identity renew party/bank`"),
+        "{warnings:?}"
+    );
+    federation.forge("party/bank", |params| params.not_after = fixture::date_time(now_s() - 60));
+    let error = IdentityFiles::load(&federation.config("party/bank")).unwrap_err().to_string();
+    assert!(error.contains("of party/bank was valid until") && error.contains("identity accept"), "{error}");
+}
