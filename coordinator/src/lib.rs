@@ -10,7 +10,6 @@ mod commands;
 mod config;
 mod coverage;
 mod detectors;
-mod identity;
 mod label_ledger;
 pub mod labels;
 pub mod progress;

@@ -29,7 +29,6 @@ mod reference;
 mod rogue;
 mod rogue_server;
 mod screened;
-mod secured;
 mod tutorial;
 mod unbalanced;
 mod undefined;

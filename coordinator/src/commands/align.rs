@@ -16,7 +16,6 @@ use hashvfl_transport::listen::{self, Listener};
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
-use crate::identity;
 use crate::progress::ProgressReporter;
 use crate::relay::{self, Inside, RelayHub};
 
@@ -78,7 +77,6 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&alignment.settings.holders))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);

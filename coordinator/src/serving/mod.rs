@@ -14,13 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use hashvfl_identity::Role;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
-use crate::identity;
 use engine::Engine;
 use known_codes::Changes;
 
@@ -51,8 +49,6 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let mut stop = Stop::listen();
     let address = engine.config.listen;
     let listener = Listener::bind(address).await.with_context(|| engine.config.cannot_listen())?;
-    let permitted = identity::parties(&engine.config.run.parties).and_every(Role::Client);
-    let listener = identity::secure(listener, &engine.config, permitted)?;
     engine.reporter.listening(listener.address()?);
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));

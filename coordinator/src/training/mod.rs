@@ -34,7 +34,7 @@ use crate::training::admission::{AdmissionService, Joined};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
-use crate::{coverage, detectors, identity};
+use crate::{coverage, detectors};
 
 /// A run whose parties are all there.
 struct Run<'a> {
@@ -229,7 +229,6 @@ async fn gather(
     audit: &Arc<AuditTrail>,
 ) -> anyhow::Result<Vec<Joined>> {
     let listener = Listener::bind(config.listen).await.with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);

@@ -78,7 +78,7 @@ pub fn check_plaintext(
         }
         Some(identity) => identity.check(),
         None if insecure_plaintext && !is_loopback => Err(
-            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an [identity] (docs/how-to/identities.md)"
+            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an [identity]"
                 .to_string(),
         ),
         None => Ok(()),
@@ -95,7 +95,7 @@ mod tests {
         assert!(check_plaintext(Some(&config), false, false).is_ok());
         assert!(check_plaintext(Some(&config), true, true).unwrap_err().contains("exclude each other"));
         assert!(check_plaintext(None, true, true).is_ok());
-        assert!(check_plaintext(None, true, false).unwrap_err().contains("docs/how-to/identities.md"));
+        assert!(check_plaintext(None, true, false).unwrap_err().contains("make an [identity]"));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use hashvfl_core::Address;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
-use hashvfl_identity::{ConnectError, Connector, PeerIdentity};
 use hashvfl_proto::WireMessage;
 use hashvfl_proto::alignment::{FromHolder, FromRelay};
 use hashvfl_proto::v1::alignment_client::AlignmentClient;
@@ -19,11 +18,10 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::duplex::Duplex;
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
-use crate::socket::OpenConnection;
 use crate::status::describe;
 
 /// Pause between two attempts to connect.
@@ -89,14 +87,6 @@ pub enum DialError {
         /// One line for a person.
         reason: String,
     },
-    /// One side does not take the other's certificate, or does not speak TLS: trying again changes nothing.
-    #[error("{address}: {reason}")]
-    Identity {
-        /// The address.
-        address: Address,
-        /// One line for a person.
-        reason: ConnectError,
-    },
     /// The connection broke, or the other side did not want it.
     #[error("{address}: {reason}")]
     Broken {
@@ -119,57 +109,12 @@ enum Retry {
 pub struct Dialer {
     address: Address,
     limit_s: u64,
-    connector: Option<Connector>,
-}
-
-/// A way to whoever answers, and who that is; `None` without TLS.
-type Reached = (Channel, Option<PeerIdentity>);
-
-/// Why one attempt has not reached anybody.
-enum Missed {
-    /// Another may.
-    Absent(String),
-    /// No other will.
-    Identity(ConnectError),
-}
-
-impl From<ConnectError> for Missed {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Absent(_) | ConnectError::TimedOut(_) | ConnectError::Broken(_) => {
-                Self::Absent(error.to_string())
-            }
-            ConnectError::Refused(_)
-            | ConnectError::RefusedByPeer { .. }
-            | ConnectError::NoTls
-            | ConnectError::Handshake(_) => Self::Identity(error),
-        }
-    }
 }
 
 impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
-        Self { address, limit_s, connector: None }
-    }
-
-    /// Dials over TLS, and takes the coordinator alone that `connector` expects.
-    #[must_use]
-    pub fn secured(self, connector: Connector) -> Self {
-        Self { connector: Some(connector), ..self }
-    }
-
-    /// Where it dials.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// Connects once and says who answers; `None` without TLS. Nothing is sent over the connection.
-    ///
-    /// # Errors
-    /// If nobody answers in time, or one side does not take the other's certificate.
-    pub async fn who_answers(&self) -> Result<Option<PeerIdentity>, DialError> {
-        self.connect(Retry::Never).await.map(|(_, peer)| peer)
+        Self { address, limit_s }
     }
 
     /// Joins a run: connects, trying again until the limit, and opens a stream that begins with `first`.
@@ -220,12 +165,12 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn predictions(&self) -> Result<PredictionStream, DialError> {
-        let (channel, peer) = self.connect(Retry::Never).await?;
+        let channel = self.connect(Retry::Never).await?;
         let mut client = InferenceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (queue, messages) = queue::<PredictRequest>(PREDICTION_QUEUE, None);
-        self.open(queue, client.predict(messages), peer).await
+        self.open(queue, client.predict(messages)).await
     }
 
     /// Connects and opens a stream that begins with `first`, again and again while a proxy answers that nobody is behind it.
@@ -243,9 +188,9 @@ impl Dialer {
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
         let mut warned = false;
         loop {
-            let (channel, peer) = self.connect(Retry::UntilLimit).await?;
+            let channel = self.connect(Retry::UntilLimit).await?;
             let (queue, messages) = queue::<Out>(length, Some(first.clone()));
-            match self.open(queue, opening(channel, messages), peer).await {
+            match self.open(queue, opening(channel, messages)).await {
                 Err(DialError::Between { .. }) if began.elapsed() < limit => {}
                 opened => return opened,
             }
@@ -265,7 +210,6 @@ impl Dialer {
         &self,
         queue: mpsc::Sender<Out::Wire>,
         opening: impl Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
-        peer: Option<PeerIdentity>,
     ) -> Result<Duplex<Out, In>, DialError> {
         let opened = timeout(Duration::from_secs(self.limit_s), opening).await;
         match opened.map_err(|_| DialError::Silent { limit_s: self.limit_s })? {
@@ -273,7 +217,7 @@ impl Dialer {
             Ok(response) if !is_grpc(&response) => {
                 Err(DialError::Between { address: self.address.clone(), limit_s: self.limit_s })
             }
-            Ok(response) => Ok(Duplex::new(queue, response.into_inner(), peer)),
+            Ok(response) => Ok(Duplex::new(queue, response.into_inner())),
             Err(status) => {
                 let (address, reason) = (self.address.clone(), describe(&status));
                 Err(match status.code() {
@@ -284,19 +228,16 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, retry: Retry) -> Result<Reached, DialError> {
+    async fn connect(&self, retry: Retry) -> Result<Channel, DialError> {
         let endpoint = self.endpoint(retry)?;
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
         let mut warned = false;
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
             let attempt = if retry == Retry::Never { limit } else { limit.max(ATTEMPT) };
-            let cause = match timeout(attempt, self.reach(&endpoint, attempt)).await {
-                Ok(Ok(reached)) => return Ok(reached),
-                Ok(Err(Missed::Absent(cause))) => cause,
-                Ok(Err(Missed::Identity(reason))) => {
-                    return Err(DialError::Identity { address: self.address.clone(), reason });
-                }
+            let cause = match timeout(attempt, endpoint.connect()).await {
+                Ok(Ok(channel)) => return Ok(channel),
+                Ok(Err(error)) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
                 Err(_) => "nothing answered".to_string(),
             };
             if retry == Retry::Never || began.elapsed() >= limit {
@@ -312,20 +253,6 @@ impl Dialer {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// One attempt, within `limit`.
-    async fn reach(&self, endpoint: &Endpoint, limit: Duration) -> Result<Reached, Missed> {
-        let Some(connector) = &self.connector else {
-            let channel = endpoint.connect().await;
-            return Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, None));
-        };
-        let mut connection = connector.connect(self.address.host(), self.address.port(), limit).await?;
-        connector.heard(&mut connection, limit).await?;
-        let peer = connection.peer().clone();
-        info!("{} answers at {}, with the key {}", peer.identity, self.address, peer.fingerprint);
-        let channel = endpoint.connect_with_connector(OpenConnection::new(connection)).await;
-        Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, Some(peer)))
     }
 
     fn endpoint(&self, retry: Retry) -> Result<Endpoint, DialError> {
@@ -350,11 +277,6 @@ impl Dialer {
 fn is_grpc<T>(response: &Response<T>) -> bool {
     let kind = response.metadata().get("content-type").and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/grpc"))
-}
-
-/// What an attempt failed with.
-fn cause(error: &tonic::transport::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// A queue to the network that holds `first` already, and what the network takes from it.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use hashvfl_core::PartyName;
-use hashvfl_identity::{Identity, PeerIdentity};
 use hashvfl_proto::{WireError, WireMessage};
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -31,23 +29,10 @@ pub enum StreamError {
     Unusable(#[from] WireError),
 }
 
-/// A peer that calls itself otherwise than its certificate.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the certificate is that of {certificate}, and the config says name = \"{said}\": use the config of the one or the [identity] of the other"
-)]
-pub struct OtherName {
-    /// By its certificate.
-    pub certificate: Identity,
-    /// By its word.
-    pub said: PartyName,
-}
-
 /// A stream on which this side sends `Out` and receives `In`.
 pub struct Duplex<Out: WireMessage, In: WireMessage> {
     outgoing: Outgoing<Out>,
     incoming: Incoming<In>,
-    peer: Option<PeerIdentity>,
 }
 
 /// The direction from this side.
@@ -71,31 +56,9 @@ pub struct Received<In> {
 }
 
 impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
-    /// A stream between a queue that the network empties and what the network brings from `peer`.
-    pub(crate) fn new(
-        queue: mpsc::Sender<Out::Wire>,
-        messages: Streaming<In::Wire>,
-        peer: Option<PeerIdentity>,
-    ) -> Self {
-        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages }, peer }
-    }
-
-    /// Who is on the other side, by its certificate; `None` without TLS.
-    pub fn peer(&self) -> Option<&PeerIdentity> {
-        self.peer.as_ref()
-    }
-
-    /// Whether the other side may call itself `name`: by its certificate, or, without TLS, by its word.
-    ///
-    /// # Errors
-    /// If its certificate names another.
-    pub fn check_name(&self, name: &PartyName) -> Result<(), OtherName> {
-        match &self.peer {
-            Some(peer) if peer.identity.name != *name => {
-                Err(OtherName { certificate: peer.identity.clone(), said: name.clone() })
-            }
-            _ => Ok(()),
-        }
+    /// A stream between a queue that the network empties and what the network brings.
+    pub(crate) fn new(queue: mpsc::Sender<Out::Wire>, messages: Streaming<In::Wire>) -> Self {
+        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages } }
     }
 
     /// As [`Outgoing::send`].

@@ -20,7 +20,7 @@ use hashvfl_core::{ExcludedRecords, PartyName};
 use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
 
-use crate::duplex::{Duplex, OtherName, StreamError};
+use crate::duplex::{Duplex, StreamError};
 
 /// Longest wait until the network has taken a last message.
 const LAST_MESSAGE: Duration = Duration::from_secs(1);
@@ -63,9 +63,6 @@ pub enum HandshakeError {
     /// It is not the right one, or its records are not.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It greets in another's name.
-    #[error(transparent)]
-    OtherName(#[from] OtherName),
     /// This side failed.
     #[error("{0}")]
     Failed(String),
@@ -124,14 +121,12 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
         Self { stream, limit_s }
     }
 
-    /// The party's greeting, in the name that its certificate has; otherwise unchecked.
+    /// The party's greeting, unchecked.
     ///
     /// # Errors
-    /// If something else comes, or another's name, or nothing in time.
+    /// If something else comes, or nothing in time.
     pub async fn hello(&mut self) -> Result<Hello, HandshakeError> {
-        let hello = self.next().await?.hello().ok_or(HandshakeError::NoHello)?;
-        self.stream.check_name(&hello.party)?;
-        Ok(hello)
+        self.next().await?.hello().ok_or(HandshakeError::NoHello)
     }
 
     /// Welcomes `party` and compares its records with those of this side, whose digest under a salt `digest` computes.

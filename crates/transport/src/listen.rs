@@ -10,7 +10,6 @@ use futures_util::{Stream, StreamExt, stream};
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
-use hashvfl_identity::{Acceptor, PeerIdentity, Role};
 use hashvfl_proto::WireMessage;
 use hashvfl_proto::alignment::{FromHolder, FromRelay};
 use hashvfl_proto::v1;
@@ -22,10 +21,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::duplex::Duplex;
-use crate::socket::{Peer, Socket, incoming};
 
 /// Messages to one peer that may wait for the network. In training and serving, the protocol never has more than a few
 /// open; the relay has a queue of its own before this one.
@@ -52,10 +51,7 @@ pub type AlignmentStream = Duplex<FromRelay, FromHolder>;
 pub struct ServeError(#[from] tonic::transport::Error);
 
 /// Where peers dial in.
-pub struct Listener {
-    listener: TcpListener,
-    acceptor: Option<Acceptor>,
-}
+pub struct Listener(TcpListener);
 
 impl Listener {
     /// Listens on `address`; must be called within a runtime.
@@ -63,13 +59,7 @@ impl Listener {
     /// # Errors
     /// If the address is taken or none of this machine's.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, acceptor: None })
-    }
-
-    /// Takes those alone whom `acceptor` lets in, over TLS.
-    #[must_use]
-    pub fn secured(self, acceptor: Acceptor) -> Self {
-        Self { acceptor: Some(acceptor), ..self }
+        Ok(Self(TcpListener::bind(address).await?))
     }
 
     /// The address, with its port also where the config left it open.
@@ -77,12 +67,12 @@ impl Listener {
     /// # Errors
     /// If the operating system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.0.local_addr()
     }
 
-    /// Connections as they come; to be called within a runtime.
-    fn incoming(self) -> impl Stream<Item = io::Result<Socket>> {
-        incoming(self.listener, self.acceptor)
+    /// Connections as they come.
+    fn incoming(self) -> TcpIncoming {
+        TcpIncoming::from(self.0).with_nodelay(Some(true))
     }
 }
 
@@ -104,8 +94,8 @@ pub fn training(
     let service = FederationServer::new(Entrance(arrivals))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let serving = async { Ok(server().serve_with_incoming(service, listener.incoming()).await?) };
-    (Arrivals(arrived), serving)
+    let serving = server().serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
 }
 
 /// Serves holders of an alignment until the future is dropped.
@@ -117,11 +107,11 @@ pub fn alignment(
     let service = AlignmentServer::new(Entrance(arrivals))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let server = Server::builder()
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE));
-    let serving = async move { Ok(server.serve_with_incoming(service, listener.incoming()).await?) };
-    (Arrivals(arrived), serving)
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
 }
 
 /// Serves clients and parties of a trained federation until the future is dropped; `predictions` answers clients.
@@ -133,8 +123,8 @@ pub fn serving<P: Predictions>(
     let service = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let serving = async { Ok(server().serve_with_incoming(service, listener.incoming()).await?) };
-    (Arrivals(arrived), serving)
+    let serving = server().serve_with_incoming(service, listener.incoming());
+    (Arrivals(arrived), async { Ok(serving.await?) })
 }
 
 fn server() -> Server {
@@ -153,24 +143,11 @@ struct Entrance<S>(mpsc::Sender<S>);
 impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     /// Hands a stream over that a peer has opened; what the network is to send to the peer.
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
-        let peer = peer_in(&request, Role::Party)?;
         let (queue, messages) = mpsc::channel(QUEUE);
         self.0
-            .try_send(Duplex::new(queue, request.into_inner(), peer))
+            .try_send(Duplex::new(queue, request.into_inner()))
             .map_err(|_| Status::resource_exhausted("too many parties are joining at once: try again"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
-    }
-}
-
-/// Who has sent a request, which only those of this role may; `None` without TLS.
-fn peer_in<T>(request: &Request<T>, role: Role) -> Result<Option<PeerIdentity>, Status> {
-    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0.clone());
-    match peer {
-        Some(peer) if peer.identity.role != role => Err(Status::permission_denied(format!(
-            "the certificate of {} is of another role than {role}, which this service is for",
-            peer.identity
-        ))),
-        peer => Ok(peer),
     }
 }
 
@@ -243,7 +220,6 @@ impl<P: Predictions> Inference for PredictionService<P> {
         &self,
         request: Request<Streaming<v1::PredictRequest>>,
     ) -> Result<Response<Self::PredictStream>, Status> {
-        peer_in(&request, Role::Client)?;
         let predictions = Arc::clone(&self.predictions);
         let first = response(Message::Model(predictions.model()));
         let answers = request.into_inner().enumerate().map(move |(index, request)| {

@@ -44,7 +44,7 @@ pub fn join(
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let driver = Driver::start()?;
-    let stream = driver.wait(dialer(config)?.training(FromParty::Hello(hello(config))))?;
+    let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
     let mut connection = TrainingConnection { stream, driver: &driver, config };
     let recorder = Recorder::open(config, &prepared, state)?;
     let mut worker = Worker::new(config, prepared, state, releases, recorder, audit);
