@@ -88,9 +88,10 @@ fn check_further_attacks(report: &Report, codes: f64) {
     assert!(given(AttackId::PredictionMean) > 0.02, "{}", given(AttackId::PredictionMean));
     // Through both models the generator finds columns that give the predictions, more of them where parties send floats.
     assert!(given(AttackId::Grna) > 0.02, "{}", given(AttackId::Grna));
-    // Who has the architecture alone finds what the codes leave open, without a record of its own.
+    // Who has the architecture alone and no record finds less than who has records. On codes it often finds nothing
+    // (docs/research/privacy.md); whether it does here depends on the seed of its clone.
     let unsplit = found(AttackId::UnSplit, CutKind::Codes).metrics[&Metric::Skill];
-    assert!(unsplit.low > 0.0, "{unsplit:?}");
+    assert!(unsplit.high > unsplit.low && unsplit.value < codes, "{unsplit:?} against {codes}");
     assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
     let reidentified = found(AttackId::Reidentification, CutKind::Codes).metrics[&Metric::Added];
     assert!(reidentified.low > 0.0, "{reidentified:?}");

@@ -405,7 +405,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 2);

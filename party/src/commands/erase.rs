@@ -57,7 +57,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     }
     let named: Vec<CanonicalId> = found.into_iter().map(|(_, canonical)| canonical).collect();
     let answers = ledger.as_mut().map_or(Ok(0), |ledger| forget_answers(ledger, &named))?;
-    counts.insert("answers kept to be sent again".to_string(), answers as u64);
+    counts.insert("answers kept to be sent again".to_string(), answers);
     counts.insert("records named".to_string(), named.len() as u64);
     if answers > 0 {
         say!("{answers} answers that were kept to be sent again are forgotten");

@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn signs_that_say_what_most_labels_are_raise_no_alarm() {
         // Of one record in fifty the gradient points the other way, whatever its code.
-        let rare = |_: &[f32], drawn: u32| vec![if drawn % 50 == 0 { -1.0 } else { 1.0 }; BITS];
+        let rare = |_: &[f32], drawn: u32| vec![if drawn.is_multiple_of(50) { -1.0 } else { 1.0 }; BITS];
         assert_eq!(monitored_run(GradientEncoding::Sign, rare), None);
         let numbers = monitored_run(GradientEncoding::F32, rare);
         assert_eq!(numbers.map(|alarm| alarm.cause), Some(Cause::Predictable));

@@ -64,14 +64,14 @@ pub struct ColumnBuilder {
 }
 
 enum Building {
-    Number(Resolution),
+    Number(Box<Resolution>),
     Category(HashMap<String, u32>),
 }
 
 impl Building {
     fn of(kind: ColumnType) -> Self {
         match kind {
-            ColumnType::Number => Self::Number(Resolution::default()),
+            ColumnType::Number => Self::Number(Box::default()),
             ColumnType::Category => Self::Category(HashMap::new()),
         }
     }
