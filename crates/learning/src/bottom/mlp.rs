@@ -88,7 +88,7 @@ impl Mlp {
         self.layers.iter().map(|layer| (to_host(layer.weight.val()), bias(layer))).collect()
     }
 
-    /// The same with this `bias` [outputs] of the last layer.
+    /// The same with this `bias`, one value for each output, of the last layer.
     pub fn with_output_bias(mut self, bias: Vec<f32>, device: &Device) -> Self {
         if let Some(last) = self.layers.last_mut() {
             let outputs = bias.len();
