@@ -94,6 +94,30 @@ impl Grid {
     }
 }
 
+/// p-values of some records as a party sends them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackedPValues {
+    /// What their values stand for.
+    pub grid: Grid,
+    /// One value per record, of the grid's bits.
+    pub packed: PackedCodes,
+}
+
+impl PackedPValues {
+    /// Packs p-values by `grid`, rounded up.
+    ///
+    /// # Errors
+    /// If there are none, or too many for one message.
+    pub fn pack(grid: Grid, p_values: &[f64]) -> Result<Self, CodeError> {
+        Ok(Self { grid, packed: grid.pack(p_values)? })
+    }
+
+    /// One p-value per record, above 0 and at most 1.
+    pub fn p_values(&self) -> Vec<f64> {
+        self.grid.p_values(&self.packed.to_signs())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
