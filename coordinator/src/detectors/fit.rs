@@ -5,7 +5,8 @@ use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::{
-    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, Evidence, References, Score, Split,
+    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, Evidence, References, Score,
+    Split,
 };
 use hashvfl_learning::Classifier;
 use tracing::warn;
@@ -63,7 +64,8 @@ fn fit_on(
     records: Split<OwnedRows>,
     from_parties: FromParties<'_>,
 ) -> Result<Fitted, DetectorError> {
-    let chunks = from_parties.synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
+    let chunks =
+        from_parties.synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
     let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
     let Split { fit, scale, calibrate } = records;
     let normal =

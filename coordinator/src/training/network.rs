@@ -231,10 +231,7 @@ impl<'a> NetworkedParties<'a> {
     ///
     /// # Errors
     /// If a party is lost.
-    pub fn calibration_p_values(
-        &mut self,
-        count: usize,
-    ) -> Result<Vec<Option<PackedPValues>>, NetworkError> {
+    pub fn calibration_p_values(&mut self, count: usize) -> Result<Vec<Option<PackedPValues>>, NetworkError> {
         let mut all = Vec::with_capacity(self.peers.len());
         for answer in self.ask(Request::Calibrate, count)? {
             // The sessions let nothing else through.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::{PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
 use hashvfl_detectors::calibration::split::shared_calibration;
@@ -52,8 +53,14 @@ impl Trained<'_> {
             p_values: &ask_for_p_values(&self.plan, network)?,
         };
         let signs = |rows: &[u32]| self.signs(rows);
-        let fitted =
-            detectors::fit(&config.detectors, config.seed, &self.plan, &self.classifier, &signs, from_parties)?;
+        let fitted = detectors::fit(
+            &config.detectors,
+            config.seed,
+            &self.plan,
+            &self.classifier,
+            &signs,
+            from_parties,
+        )?;
         let flags = self.measure_flags(config, fitted.as_ref())?;
         let summary = self.summarise(run, network, flags);
         self.keep_screened(run.state)?;
@@ -173,7 +180,13 @@ fn ask_for_p_values(
     }
 }
 
+/// Writes what judges records, in place of what a run that did not finish has left.
 fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Result<()> {
+    for path in [state.detectors(), state.references(), state.evidence()] {
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
     let Some(Fitted { detectors, references, evidence }) = fitted else { return Ok(()) };
     hashvfl_detectors::file::write(&state.detectors(), detectors)?;
     if let Some(references) = references {

@@ -49,7 +49,8 @@ impl AnomalyScorer {
         let probe = (vec![0.0; widths.columns], vec![0.0; widths.bits]);
         detectors.check_use(&widths.view(&probe.0, &probe.1)?, level)?;
         // What earlier versions sent were p-values by the party's own calibration: others, of the same detectors.
-        let digest = Digest::of_parts([b"fractions", bytes.as_slice(), &[grid.bits() as u8, grid.step() as u8]]);
+        let digest =
+            Digest::of_parts([b"fractions", bytes.as_slice(), &[grid.bits() as u8, grid.step() as u8]]);
         Ok(Self { tail: detectors.tail()?, detectors, grid, widths, digest })
     }
 

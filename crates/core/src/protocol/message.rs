@@ -202,9 +202,11 @@ impl Request {
         let (answer, phase, what) = match self {
             Self::Encode(_) => (Codes, Phase::Any, "encode records"),
             Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode drawn inputs"),
-            Self::Calibrate => {
-                (ExpectedAnswer::CalibrationPValues, Phase::AfterFreeze, "tell p-values of calibration records")
-            }
+            Self::Calibrate => (
+                ExpectedAnswer::CalibrationPValues,
+                Phase::AfterFreeze,
+                "tell p-values of calibration records",
+            ),
             Self::Command(command) => match command {
                 Command::Checkpoint(_) => {
                     (Confirmed(Checkpointed), Phase::BeforeFreeze, "write a checkpoint")

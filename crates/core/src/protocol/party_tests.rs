@@ -83,7 +83,8 @@ fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
     let calibrate = |step| request(step, Request::Calibrate);
     let refused = |mut session: PartySession, step| {
         let error = session.receive(calibrate(step)).unwrap_err().to_string();
-        let start = "the coordinator asked to tell p-values of calibration records, which this run allows only ";
+        let start =
+            "the coordinator asked to tell p-values of calibration records, which this run allows only ";
         error.strip_prefix(start).unwrap().to_string()
     };
     let mut session = frozen(0.3);

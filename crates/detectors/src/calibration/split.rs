@@ -135,7 +135,10 @@ mod tests {
         let rows: Vec<u32> = (0..968).collect();
         let told = resolution(&rows, 0.01).unwrap();
         assert!(told.contains("290 of the 968 calibration records calibrate"), "{told}");
-        assert!(told.contains("no p-value is below 0.0034, and flags at level 0.01 hang on the 2 strangest"), "{told}");
+        assert!(
+            told.contains("no p-value is below 0.0034, and flags at level 0.01 hang on the 2 strangest"),
+            "{told}"
+        );
         assert!(told.contains("1664 calibration records"), "{told}");
         assert!(told.contains("a level of 0.02"), "{told}");
         assert_eq!(resolution(&rows, 0.05), None);
