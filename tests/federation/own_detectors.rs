@@ -195,14 +195,14 @@ fn p_values_that_would_exceed_a_policy_stay_at_the_party_and_the_run_goes_on() {
         ("bank", "detectors = { send = \"p_value\", level = 0.03 }".into()),
         ("bank", "policy = \"policy.toml\"".into()),
     ];
-    // The answer about 62 calibrating records would be the smallest of all.
-    fixture.write("policy.toml", "min_batch = 70\n");
-    fixture.settings.validation_fraction = 0.5;
+    // One code of 8 bits of each record, and no more.
+    fixture.write("policy.toml", "bits_per_record = 8\n");
+    fixture.settings.epochs = 1;
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);
     let mut telecom = fixture.party("telecom", &address);
     let (good, log) = bank.ends();
-    assert!(good && log.contains("min_batch = 70 refuses 62 records"), "{log}");
+    assert!(good && log.contains("bits_per_record = 8 refuses 62 records"), "{log}");
     assert!(log.contains("the coordinator will not use what this party's detectors say"), "{log}");
     telecom.succeeds();
     coordinator.succeeds();

@@ -8,7 +8,7 @@ use anyhow::Context;
 use hashvfl_core::p_value::Grid;
 use hashvfl_detectors::calibration::conformal::{Calibration, Ties};
 use hashvfl_detectors::calibration::drift::{DriftMonitor, DriftState};
-use hashvfl_detectors::calibration::evidence::combined_scores;
+use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
 use hashvfl_detectors::calibration::panel::Verdict;
 use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{
@@ -41,7 +41,9 @@ pub struct Predicted<'a> {
 pub struct SentPValues {
     /// The party's number in the run's order.
     pub party: usize,
-    /// One per record.
+    /// What was sent stands for these.
+    pub grid: Grid,
+    /// One per record, of that grid.
     pub p_values: Vec<f64>,
 }
 
@@ -190,8 +192,11 @@ impl CombinedCalibration {
         parties: &[SentPValues],
     ) -> Result<Vec<f64>, DetectorError> {
         let logs: Vec<f64> = own.iter().map(|verdict| self.tail.log_fraction(verdict.score)).collect();
-        let sent: Vec<&[f64]> = parties.iter().map(|party| party.p_values.as_slice()).collect();
-        let numbers: Vec<usize> = parties.iter().map(|party| party.party).collect();
+        let (mut sent, mut numbers) = (Vec::new(), Vec::new());
+        for SentPValues { party, grid, p_values } in parties {
+            sent.push(SentOfRows { grid: *grid, p_values });
+            numbers.push(*party);
+        }
         let calibration = self.calibration(rule, &numbers)?;
         let mut p_values = Vec::with_capacity(own.len());
         for (score, class) in combined_scores(rule, &logs, &sent).into_iter().zip(classes) {

@@ -342,10 +342,10 @@ impl Engine {
         let mut sent = Vec::new();
         let Some(scorer) = &self.scorer else { return sent };
         for (party, known) in known.iter().enumerate() {
-            if known.grid().is_some_and(|grid| scorer.takes(party, grid))
+            if let Some(grid) = known.grid().filter(|grid| scorer.takes(party, *grid))
                 && let Some(p_values) = known.p_values(rows)
             {
-                sent.push(SentPValues { party, p_values });
+                sent.push(SentPValues { party, grid, p_values });
             }
         }
         sent

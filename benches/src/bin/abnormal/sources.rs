@@ -7,7 +7,7 @@
 use hashvfl_core::p_value::{Grid, PackedPValues};
 use hashvfl_detectors::Combination;
 use hashvfl_detectors::calibration::conformal::{Calibration, Ties};
-use hashvfl_detectors::calibration::evidence::combined_scores;
+use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
 use hashvfl_files::say;
 
 /// Sets of calibration rows, over which fractions are means.
@@ -104,7 +104,9 @@ fn scores(rule: Combination, sources: &SourceScores) -> anyhow::Result<Vec<f64>>
         let fractions: Vec<f64> = source.iter().map(|score| (-score).exp().max(f64::MIN_POSITIVE)).collect();
         sent.push(as_sent(&fractions)?);
     }
-    Ok(combined_scores(rule, &own, &sent.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+    let sent: Vec<SentOfRows<'_>> =
+        sent.iter().map(|p_values| SentOfRows { grid: Grid::FINE, p_values }).collect();
+    Ok(combined_scores(rule, &own, &sent))
 }
 
 fn as_sent(p_values: &[f64]) -> anyhow::Result<Vec<f64>> {

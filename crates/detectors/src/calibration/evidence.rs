@@ -38,6 +38,21 @@ struct SaidOfRows {
     p_values: Vec<f64>,
 }
 
+impl SaidOfRows {
+    fn grid(&self) -> Result<Grid, DetectorError> {
+        Grid::new(self.bits, self.step).map_err(|error| DetectorError::Format(error.to_string()))
+    }
+}
+
+/// The p-values that one party sent of some rows.
+#[derive(Debug, Clone, Copy)]
+pub struct SentOfRows<'a> {
+    /// What was sent stands for these.
+    pub grid: Grid,
+    /// One per row, of that grid.
+    pub p_values: &'a [f64],
+}
+
 impl Evidence {
     /// Keeps what was said of the calibration rows: the coordinator's `own` logarithms of fractions, predicted `classes` where
     /// rows are calibrated by class, and the p-values of each party that sent some.
@@ -74,12 +89,12 @@ impl Evidence {
     /// # Errors
     /// If one of the parties said nothing.
     pub fn calibration(&self, rule: Combination, parties: &[usize]) -> Result<Calibration, DetectorError> {
-        let mut said = Vec::with_capacity(parties.len());
+        let mut sent = Vec::with_capacity(parties.len());
         for party in parties {
-            let of_party = self.parties.get(*party).and_then(Option::as_ref);
-            said.push(of_party.ok_or(DetectorError::Empty)?.p_values.as_slice());
+            let said = self.parties.get(*party).and_then(Option::as_ref).ok_or(DetectorError::Empty)?;
+            sent.push(SentOfRows { grid: said.grid()?, p_values: &said.p_values });
         }
-        let scores = combined_scores(rule, &self.own, &said);
+        let scores = combined_scores(rule, &self.own, &sent);
         match &self.classes {
             Some(classes) => Calibration::per_class(scores, classes),
             None => Calibration::new(scores),
@@ -93,7 +108,7 @@ impl Checked for Evidence {
         let rows = self.own.len();
         let mut fits = rows > 0 && self.classes.as_ref().is_none_or(|classes| classes.len() == rows);
         for said in self.parties.iter().flatten() {
-            fits &= Grid::new(said.bits, said.step).is_ok()
+            fits &= said.grid().is_ok()
                 && said.p_values.len() == rows
                 && said.p_values.iter().all(|p_value| *p_value > 0.0 && *p_value <= 1.0);
         }
@@ -101,18 +116,19 @@ impl Checked for Evidence {
     }
 }
 
-/// The combined score of each row, from the coordinator's `own` logarithms of fractions and the p-values
-/// `parties[party][row]`, above 0 and at most 1; higher is stranger.
+/// The combined score of each row, from the coordinator's `own` logarithms of fractions and what each of `parties` sent;
+/// higher is stranger. p-values that were rounded up weigh as the mean of those that are rounded so: by their upper ends a
+/// coordinator's own fractions would go before all flags.
 ///
 /// # Panics
 /// If a party has p-values of fewer rows.
-pub fn combined_scores(rule: Combination, own: &[f64], parties: &[&[f64]]) -> Vec<f64> {
+pub fn combined_scores(rule: Combination, own: &[f64], parties: &[SentOfRows<'_>]) -> Vec<f64> {
     let mut logs = vec![0.0; 1 + parties.len()];
     let mut scores = Vec::with_capacity(own.len());
     for (row, own) in own.iter().enumerate() {
         logs[0] = *own;
         for (log, party) in logs[1..].iter_mut().zip(parties) {
-            *log = party[row].ln();
+            *log = party.grid.mean_log(party.p_values[row]);
         }
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
         scores.push(-rule.of_logs(&logs) - TIE_BREAK * mean);
