@@ -12,8 +12,8 @@ const FEW: usize = 290;
 /// Calibration sets over which detection is a mean.
 const SETS: usize = 16;
 /// The combination finds a smaller fraction of strange rows than the best source alone, of what it sends, by this much at most:
-/// sources that say nothing of a row take their parts of the level. It is most where all of four sources send flags, and two of
-/// so few calibration rows decide.
+/// sources that say nothing of a row take their parts of the level. It is most where parties send flags, since two of so few
+/// calibration rows decide.
 const TOLERANCE: f64 = 0.3;
 
 /// Some sources, the coordinator's first.
