@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::PartyName;
+use hashvfl_core::limits::{CODES_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
 use hashvfl_core::protocol::serving_party::Serving;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_transport::StreamError;
-use hashvfl_transport::handshake::{Handshake, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::engine::Engine;
 use super::known_codes::ServedEncoder;
@@ -22,18 +25,23 @@ use super::party_connection::{CodeRequest, CodeResponse, OPEN_REQUESTS};
 
 /// Takes parties' streams as they come, until the server ends; must be spawned on its runtime.
 pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStream>) {
+    let refusals = Arc::new(QuietLog::new());
     while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&engine), stream));
+        tokio::spawn(receive(Arc::clone(&engine), stream, Arc::clone(&refusals)));
     }
 }
 
 /// One stream of a party, from its first message to its end.
-async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
+async fn receive(engine: Arc<Engine>, mut stream: ServingStream, refusals: Arc<QuietLog>) {
     let (party, served) = match greet(&engine, &mut stream).await {
         Ok(greeted) => greeted,
         Err(error) => {
-            warn!("refused a party: {error:#}");
-            refuse(&stream, format!("{error:#}")).await;
+            refusals.warn(&format!("refused a party: {error:#}"));
+            let text = match error.downcast_ref::<HandshakeError>() {
+                Some(refused) => refused.for_peer(stream.peer()),
+                None => format!("{error:#}"),
+            };
+            refuse(&stream, text).await;
             return;
         }
     };
@@ -45,7 +53,10 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     let ended = serving.run(&mut stream, asked).await;
     let latest = engine.parties[party].connection.close(number);
     if let Err(error) = ended {
-        refuse(&stream, format!("{error:#}")).await;
+        match error.is::<PlaceTaken>() {
+            true => refuse_for_now(&stream, format!("{error:#}")).await,
+            false => refuse(&stream, format!("{error:#}")).await,
+        }
         if latest {
             engine.reporter.left(&engine.parties[party].name, &format!("{error:#}"));
         }
@@ -58,7 +69,8 @@ async fn greet(engine: &Arc<Engine>, stream: &mut ServingStream) -> anyhow::Resu
     let hello = handshake.hello().await?;
     let run = &engine.config.run;
     Admission::new(engine.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned())
-        .greet(&hello)?;
+        .check(&hello)
+        .map_err(HandshakeError::from)?;
     let party = run.parties.iter().position(|name| *name == hello.party);
     let party = party.context("the party is not among run.parties")?;
     let ours = Arc::clone(engine);
@@ -74,11 +86,29 @@ async fn greet(engine: &Arc<Engine>, stream: &mut ServingStream) -> anyhow::Resu
         expected.short()
     );
     handshake.accept(&hello.party).await?;
+    if let Some(allowance) = stream.allowance() {
+        allowance.accept(codes_bytes(run.bits));
+    }
     Ok((party, ServedEncoder { revision, grid }))
+}
+
+/// Another stream under the same name is here now.
+#[derive(Debug, thiserror::Error)]
+#[error("another stream of {0} has taken this one's place")]
+struct PlaceTaken(PartyName);
+
+/// Bytes that a refused record's position takes in `Granted`, at most.
+const REFUSED_BYTES: usize = 4;
+
+/// Bytes of a message of codes, or of text, at most.
+pub fn codes_bytes(bits: usize) -> usize {
+    CODES_ROWS * (bits + MAX_P_VALUE_BITS as usize) / 8 + 2 * MAX_TEXT_BYTES
 }
 
 struct Waiting {
     reply: oneshot::Sender<CodeResponse>,
+    /// Records asked for.
+    records: usize,
     answered: CodeResponse,
 }
 
@@ -106,13 +136,17 @@ impl PartyStream<'_> {
             tokio::select! {
                 ask = asked.recv(), if self.waiting.len() < OPEN_REQUESTS => {
                     let Some(CodeRequest { rows, reply }) = ask else {
-                        bail!("another stream of {name} has taken this one's place");
+                        return Err(PlaceTaken(name.clone()).into());
                     };
                     debug!(party = %name, records = rows.len(), "request");
                     if self.waiting.is_empty() {
                         deadline = Instant::now() + limit;
                     }
-                    self.waiting.push_back(Waiting { reply, answered: CodeResponse::default() });
+                    self.waiting.push_back(Waiting { reply, records: rows.len(), answered: CodeResponse::default() });
+                    if let Some(allowance) = stream.allowance() {
+                        let most = self.waiting.iter().map(|one| one.records).max().unwrap_or(0);
+                        allowance.allow(codes_bytes(self.engine.config.run.bits).max(most * REFUSED_BYTES));
+                    }
                     let sent = stream.send(session.request(&rows), limit).await;
                     ensure!(sent.is_ok(), "the connection was lost");
                 }
@@ -140,7 +174,7 @@ impl PartyStream<'_> {
                 known.put(&self.served, &rows, &codes, p_values.as_ref());
             }
         }
-        if done && let Some(Waiting { reply, answered }) = self.waiting.pop_front() {
+        if done && let Some(Waiting { reply, answered, .. }) = self.waiting.pop_front() {
             // A client that has gone needs no answer.
             let _ = reply.send(answered);
         }

@@ -13,12 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName};
-use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
+use hashvfl_transport::limits::FIRST_BYTES;
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
@@ -55,6 +59,9 @@ struct HandshakeContext {
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
+    /// Bytes of a party's longest answer.
+    answer_bytes: usize,
+    refusals: QuietLog,
 }
 
 /// Admission to one run.
@@ -80,6 +87,8 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
+            answer_bytes: answer_bytes(config),
+            refusals: QuietLog::new(),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
         Self { events, start, context, join_s: config.timeouts.join_s }
@@ -148,6 +157,12 @@ impl HandshakeContext {
     }
 }
 
+/// Bytes of a party's longest answer in the run: codes of a batch or of an evaluation chunk, or a line of text.
+pub(crate) fn answer_bytes(config: &CoordinatorConfig) -> usize {
+    let rows = config.run.batch_rows.min(MAX_BATCH_ROWS).max(CHUNK_ROWS);
+    (rows * config.run.bits).div_ceil(8) + 2 * MAX_TEXT_BYTES
+}
+
 fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -163,8 +178,12 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     let (party, excluded) = match greet(&context, &mut stream).await {
         Ok(greeted) => greeted,
         Err(error) => {
-            warn!("refused a party: {error}");
-            refuse(&stream, error.to_string()).await;
+            context.refusals.warn(&format!("refused a party: {error}"));
+            let text = error.for_peer(stream.peer());
+            match error.is_for_now() {
+                true => refuse_for_now(&stream, text).await,
+                false => refuse(&stream, text).await,
+            }
             return;
         }
     };
@@ -199,12 +218,19 @@ async fn greet(
 ) -> Result<(PartyName, ExcludedRecords), HandshakeError> {
     let mut handshake = Handshake::new(stream, context.handshake_s);
     let hello = handshake.hello().await?;
-    context.admission().greet(&hello)?;
-    let checked = compare_records(context, &hello.party, &mut handshake).await;
-    if checked.is_err() {
+    context.admission().check(&hello)?;
+    handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
+    let excluded = compare_records(context, &hello.party, &mut handshake).await?;
+    // Whoever only greets holds no name: it is taken when all has been checked.
+    context.admission().accept(&hello.party)?;
+    if let Err(error) = handshake.accept(&hello.party).await {
         context.admission().release(&hello.party);
+        return Err(error);
     }
-    checked.map(|excluded| (hello.party, excluded))
+    if let Some(allowance) = stream.allowance() {
+        allowance.accept(context.answer_bytes);
+    }
+    Ok((hello.party, excluded))
 }
 
 async fn compare_records(
@@ -216,6 +242,5 @@ async fn compare_records(
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
     let excluded = handshake.compare_records(party, digest).await?;
     check_excluded(party, &excluded, context.ids.len(), context.on_refusal)?;
-    handshake.accept(party).await?;
     Ok(excluded)
 }

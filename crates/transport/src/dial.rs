@@ -26,6 +26,8 @@ use crate::status::describe;
 
 /// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause after a connection that was closed before a stream was open.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest wait of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// A connection is asked for a sign of life after so long a silence, and given up after as long again.
@@ -111,12 +113,11 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
-        let mut client = FederationClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue(TRAINING_QUEUE, Some(first));
-        self.open(queue, client.join(messages)).await
+        self.open_patiently(TRAINING_QUEUE, first, |channel, messages| async move {
+            let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(messages).await
+        })
+        .await
     }
 
     /// Offers to serve: as [`Self::training`].
@@ -124,12 +125,11 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn serving(&self, first: FromServingParty) -> Result<ServingStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
-        let mut client = InferenceClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue(SERVING_QUEUE, Some(first));
-        self.open(queue, client.serve(messages)).await
+        self.open_patiently(SERVING_QUEUE, first, |channel, messages| async move {
+            let client = InferenceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            client.max_encoding_message_size(MAX_MESSAGE_BYTES).serve(messages).await
+        })
+        .await
     }
 
     /// Takes part in an alignment: as [`Self::training`].
@@ -137,12 +137,12 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn alignment(&self, first: FromHolder) -> Result<AlignmentStream, DialError> {
-        let channel = self.connect(Retry::UntilLimit).await?;
-        let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
-        let mut client =
-            AlignmentClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
-        let (queue, messages) = queue(ALIGNMENT_QUEUE, Some(first));
-        self.open(queue, client.exchange(messages)).await
+        self.open_patiently(ALIGNMENT_QUEUE, first, |channel, messages| async move {
+            let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
+            let client = AlignmentClient::new(channel).max_decoding_message_size(limit);
+            client.max_encoding_message_size(limit).exchange(messages).await
+        })
+        .await
     }
 
     /// Asks for predictions: connects once, and opens a stream. The coordinator speaks first.
@@ -154,8 +154,35 @@ impl Dialer {
         let mut client = InferenceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue::<PredictRequest>(PREDICTION_QUEUE, None);
+        let (queue, messages) = queue(PREDICTION_QUEUE, None);
         self.open(queue, client.predict(messages)).await
+    }
+
+    /// The stream that `open` gives on a connection, with `first` on its way. A coordinator that has no seat free takes a
+    /// connection and closes it: so another is tried until the limit.
+    async fn open_patiently<Out, In, Opening>(
+        &self,
+        length: usize,
+        first: Out,
+        open: impl Fn(Channel, ReceiverStream<Out::Wire>) -> Opening,
+    ) -> Result<Duplex<Out, In>, DialError>
+    where
+        Out: WireMessage,
+        In: WireMessage,
+        Opening: Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
+    {
+        let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
+        let (first, mut pause) = (first.into_wire(), PAUSE);
+        loop {
+            let channel = self.connect(Retry::UntilLimit).await?;
+            let (queue, messages) = queue(length, Some(first.clone()));
+            match self.open(queue, open(channel, messages)).await {
+                Err(DialError::Broken { .. }) if began.elapsed() + pause < limit => {}
+                opened => return opened,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// The stream that `opening` gives, if it does in time.
@@ -223,14 +250,11 @@ impl Dialer {
 }
 
 /// A queue to the network that holds `first` already, and what the network takes from it.
-fn queue<Out: WireMessage>(
-    length: usize,
-    first: Option<Out>,
-) -> (mpsc::Sender<Out::Wire>, ReceiverStream<Out::Wire>) {
+fn queue<Wire>(length: usize, first: Option<Wire>) -> (mpsc::Sender<Wire>, ReceiverStream<Wire>) {
     let (queue, messages) = mpsc::channel(length);
     if let Some(first) = first {
         // An empty queue takes a message.
-        let _ = queue.try_send(first.into_wire());
+        let _ = queue.try_send(first);
     }
     (queue, ReceiverStream::new(messages))
 }

@@ -134,6 +134,8 @@ pub struct Welcome {
 pub struct Refused {
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub try_again: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Accepted {}
@@ -410,7 +412,7 @@ pub mod federation_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Federation/Join",
             );
@@ -555,7 +557,7 @@ pub mod federation_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -907,7 +909,7 @@ pub mod inference_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Inference/Predict",
             );
@@ -932,7 +934,7 @@ pub mod inference_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Inference/Serve",
             );
@@ -1090,7 +1092,7 @@ pub mod inference_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PredictSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1138,7 +1140,7 @@ pub mod inference_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ServeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1370,7 +1372,7 @@ pub mod alignment_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Alignment/Exchange",
             );
@@ -1515,7 +1517,7 @@ pub mod alignment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExchangeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
