@@ -16,13 +16,6 @@ pub struct Squares {
     pub records: u32,
 }
 
-impl Squares {
-    /// What stands for the content, so that an order or a cache of other records is refused.
-    fn digest(&self) -> Digest {
-        Digest::of(&self.records.to_le_bytes())
-    }
-}
-
 impl RowSource for Squares {
     fn files(&self) -> &[PathBuf] {
         &[]
@@ -36,6 +29,10 @@ impl RowSource for Squares {
 
     fn lines(&self) -> Result<Option<u64>, TableError> {
         Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
     }
 
     fn is_cacheable(&self) -> bool {
@@ -62,7 +59,7 @@ impl RowSource for Squares {
         }
         let names = vec![column.name().to_owned()];
         let frame = Frame { ids, names, contents: vec![column.finish()?], image: None };
-        Ok((frame, Some(self.digest())))
+        Ok((frame, Some(Digest::of(&self.records.to_le_bytes())))) // what stands for the content of the table
     }
 }
 
@@ -81,6 +78,10 @@ impl IdSource for Squares {
         Ok(self.records.into())
     }
 
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn read(
         &self,
         each: &mut dyn FnMut(&str) -> Result<(), TableError>,
@@ -88,7 +89,7 @@ impl IdSource for Squares {
         for record in 1..=self.records {
             each(&record.to_string())?;
         }
-        Ok(Some(self.digest()))
+        Ok(Some(Digest::of(&self.records.to_le_bytes())))
     }
 }
 

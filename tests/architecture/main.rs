@@ -5,4 +5,5 @@ mod pages;
 mod presets;
 mod sizes;
 mod sources;
+mod traits;
 mod words;

@@ -11,9 +11,7 @@ use crate::error::TableError;
 /// A source of record ids. They are handed on one by one, so that a file of any length needs little memory.
 pub trait IdSource: Debug {
     /// How many columns are an id together.
-    fn key_columns(&self) -> usize {
-        1
-    }
+    fn key_columns(&self) -> usize;
 
     /// The files or folders that hold the ids; none for a source that has no files, such as a query.
     fn files(&self) -> &[PathBuf];
@@ -31,9 +29,7 @@ pub trait IdSource: Debug {
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn remarks(&self) -> Result<Vec<String>, TableError> {
-        Ok(Vec::new())
-    }
+    fn remarks(&self) -> Result<Vec<String>, TableError>;
 
     /// Hands every id to `each`, in order. An id may come more than once: only its reader knows whether that is wrong. An
     /// error of `each` ends the reading and is returned.

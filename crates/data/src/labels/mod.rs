@@ -27,17 +27,13 @@ pub trait LabelSource: Debug {
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
+    fn lines(&self) -> Result<Option<u64>, TableError>;
 
     /// What a person is to know of the files beside their labels, in words without a cell: what looks cut off.
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn remarks(&self) -> Result<Vec<String>, TableError> {
-        Ok(Vec::new())
-    }
+    fn remarks(&self) -> Result<Vec<String>, TableError>;
 
     /// Where the ids of the labelled records are.
     fn ids(&self) -> Box<dyn IdSource>;

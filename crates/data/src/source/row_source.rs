@@ -28,31 +28,23 @@ pub trait RowSource: Debug {
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
-        Ok(None)
-    }
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError>;
 
     /// The number of lines of text files, including headers and empty lines; `None` for other sources.
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn lines(&self) -> Result<Option<u64>, TableError> {
-        Ok(None)
-    }
+    fn lines(&self) -> Result<Option<u64>, TableError>;
 
     /// What a person is to know of the files beside their records: what was passed over, or looks cut off. Words and numbers,
     /// no name of a file in a folder and no cell.
     ///
     /// # Errors
     /// When a file cannot be read.
-    fn remarks(&self) -> Result<Vec<String>, TableError> {
-        Ok(Vec::new())
-    }
+    fn remarks(&self) -> Result<Vec<String>, TableError>;
 
     /// Whether records are read one after the other, so that a cache on disk can take a table that memory does not hold.
-    fn is_cacheable(&self) -> bool {
-        false
-    }
+    fn is_cacheable(&self) -> bool;
 
     /// Where the ids of the records are.
     fn ids(&self) -> Box<dyn IdSource>;

@@ -68,6 +68,22 @@ impl RowSource for IdxColumns {
         resolve(&mut self.paths, folder);
     }
 
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
+    fn is_cacheable(&self) -> bool {
+        false
+    }
+
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(IdxIds { paths: self.paths.clone(), dimensions: IMAGE_DIMENSIONS })
     }
@@ -99,6 +115,14 @@ impl LabelSource for IdxLabels {
         resolve(&mut self.paths, folder);
     }
 
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(IdxIds { paths: self.paths.clone(), dimensions: LABEL_DIMENSIONS })
     }
@@ -125,6 +149,10 @@ impl LabelSource for IdxLabels {
 }
 
 impl IdSource for IdxIds {
+    fn key_columns(&self) -> usize {
+        1
+    }
+
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -139,6 +167,10 @@ impl IdSource for IdxIds {
             records += IdxFile::open(path, self.dimensions)?.records();
         }
         Ok(records)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
     }
 
     fn read(

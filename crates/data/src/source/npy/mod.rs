@@ -43,6 +43,22 @@ impl RowSource for NpyColumns {
         resolve(&mut self.paths, folder);
     }
 
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
+    fn is_cacheable(&self) -> bool {
+        false
+    }
+
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(NpyIds { paths: self.paths.clone() })
     }
@@ -175,6 +191,10 @@ struct NpyIds {
 }
 
 impl IdSource for NpyIds {
+    fn key_columns(&self) -> usize {
+        1
+    }
+
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -189,6 +209,10 @@ impl IdSource for NpyIds {
             records += NpyFile::open(path)?.records();
         }
         Ok(records)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
     }
 
     fn read(

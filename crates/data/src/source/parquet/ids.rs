@@ -39,6 +39,10 @@ impl IdSource for ParquetIds {
         count_records(&self.paths)
     }
 
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn read(
         &self,
         each: &mut dyn FnMut(&str) -> Result<(), TableError>,

@@ -39,6 +39,14 @@ impl LabelSource for ParquetLabels {
         resolve(&mut self.paths, folder);
     }
 
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn ids(&self) -> Box<dyn IdSource> {
         Box::new(ParquetIds { paths: self.paths.clone(), id: self.id.clone() })
     }

@@ -81,6 +81,14 @@ impl RowSource for ParquetColumns {
         Ok(Some(self.first()?.names().to_vec()))
     }
 
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn is_cacheable(&self) -> bool {
         true
     }

@@ -38,6 +38,14 @@ impl RowSource for PngColumns {
         resolve(&mut self.paths, folder);
     }
 
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
     fn remarks(&self) -> Result<Vec<String>, TableError> {
         Ok(match count_others(&self.paths)? {
             0 => Vec::new(),
@@ -45,6 +53,10 @@ impl RowSource for PngColumns {
                 "{others} files whose names do not end in .png, and links to folders, passed over"
             )],
         })
+    }
+
+    fn is_cacheable(&self) -> bool {
+        false
     }
 
     fn ids(&self) -> Box<dyn IdSource> {
@@ -86,6 +98,10 @@ struct PngIds {
 }
 
 impl IdSource for PngIds {
+    fn key_columns(&self) -> usize {
+        1
+    }
+
     fn files(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -96,6 +112,10 @@ impl IdSource for PngIds {
 
     fn count_at_most(&self) -> Result<u64, TableError> {
         Ok(list(&self.paths)?.len() as u64)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
     }
 
     fn read(

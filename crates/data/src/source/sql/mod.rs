@@ -65,6 +65,18 @@ impl RowSource for SqlColumns {
         self.resolve_locations(folder);
     }
 
+    fn schema(&self) -> Result<Option<Vec<String>>, TableError> {
+        Ok(None)
+    }
+
+    fn lines(&self) -> Result<Option<u64>, TableError> {
+        Ok(None)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
+    }
+
     fn is_cacheable(&self) -> bool {
         true
     }
@@ -98,6 +110,10 @@ impl IdSource for SqlColumns {
 
     fn count_at_most(&self) -> Result<u64, TableError> {
         count(self)
+    }
+
+    fn remarks(&self) -> Result<Vec<String>, TableError> {
+        Ok(Vec::new())
     }
 
     fn read(
