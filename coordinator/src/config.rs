@@ -151,9 +151,7 @@ impl CoordinatorConfig {
     /// # Errors
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
-        let trail = AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id)?;
-        trail.policy(self.policy.as_deref())?;
-        Ok(trail)
+        Ok(AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id, self.policy.as_deref())?)
     }
 
     /// What to tell when nobody can dial in at `listen`.
@@ -192,12 +190,7 @@ impl CoordinatorConfig {
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
             config.ledger
         );
-        config.audit.resolve(folder, &config.ledger);
-        ensure!(
-            !config.audit.folder().starts_with(&config.state),
-            "audit.folder = {:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere",
-            config.audit.folder()
-        );
+        config.audit.resolve(folder, &config.ledger, &config.state)?;
         config.run.check()?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

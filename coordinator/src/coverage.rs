@@ -12,7 +12,10 @@ const SEEDS: u64 = 64;
 /// every part has every class, or values that differ.
 pub fn gaps(labels: &Labels, plan: &Plan, settings: &RunSettings) -> Vec<String> {
     let mut gaps = gaps_of_parts(labels, plan);
-    if let Some(seed) = if gaps.is_empty() { None } else { complete_seed(labels, settings) } {
+    if gaps.is_empty() {
+        return gaps;
+    }
+    if let Some(seed) = complete_seed(labels, settings) {
         gaps.push(format!(
             "with run.seed = {seed} at all sides no part lacks a class: that choice of a split tells parties at most 6 \
              bits about all labels together (docs/explanation/threat-model.md)"

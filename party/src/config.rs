@@ -180,9 +180,7 @@ impl PartyConfig {
     /// # Errors
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
-        let trail = AuditTrail::open(&self.audit, self.side(), &self.run_id)?;
-        trail.policy(self.policy.as_deref())?;
-        Ok(trail)
+        Ok(AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?)
     }
 
     /// Where the transcript is kept.
@@ -283,12 +281,7 @@ impl PartyConfig {
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
             config.ledger
         );
-        config.audit.resolve(folder, &config.ledger);
-        ensure!(
-            !config.audit.folder().starts_with(&config.state),
-            "audit.folder = {:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere",
-            config.audit.folder()
-        );
+        config.audit.resolve(folder, &config.ledger, &config.state)?;
         config.run.check()?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);

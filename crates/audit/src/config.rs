@@ -25,12 +25,20 @@ impl Default for AuditConfig {
 }
 
 impl AuditConfig {
-    /// Takes relative paths from `folder`, that of the config file; `ledger` is resolved already.
-    pub fn resolve(&mut self, folder: &Path, ledger: &Path) {
-        self.folder = Some(match &self.folder {
+    /// Takes relative paths from `folder`, that of the config file; `ledger` and `state` are resolved already.
+    ///
+    /// # Errors
+    /// If the trail would lie in the state folder.
+    pub fn resolve(&mut self, folder: &Path, ledger: &Path, state: &Path) -> Result<(), AuditError> {
+        let own = match &self.folder {
             Some(own) => folder.join(own),
             None => ledger.with_extension("audit"),
-        });
+        };
+        if own.starts_with(state) {
+            return Err(AuditError::InState(own));
+        }
+        self.folder = Some(own);
+        Ok(())
     }
 
     /// The folder.

@@ -55,6 +55,11 @@ pub enum AuditError {
         /// Whose it should be.
         expected: String,
     },
+    /// A folder that does not outlive a run.
+    #[error(
+        "audit.folder = {0:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere"
+    )]
+    InState(PathBuf),
     /// A file of heads that is none.
     #[error("{path}, line {line} is no head of an audit log: expected a file from a peer's `heads` folder")]
     NoHead {

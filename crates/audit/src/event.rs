@@ -153,6 +153,15 @@ pub struct Release {
     pub withheld: u64,
 }
 
+impl AuditEvent {
+    /// A private alignment of `holders` ended; with an order of so many common records among this side's, `(records,
+    /// common)`, if it finished.
+    pub fn alignment(holders: &[PartyName], counts: Option<(u64, u64)>) -> Self {
+        let (records, common) = counts.unzip();
+        Self::Alignment { holders: holders.to_vec(), finished: counts.is_some(), records, common }
+    }
+}
+
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

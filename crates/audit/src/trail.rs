@@ -29,16 +29,24 @@ pub struct AuditTrail {
 }
 
 impl AuditTrail {
-    /// Opens the trail of `side`, or begins it, for the run `run`.
+    /// Opens the trail of `side`, or begins it, for the run `run`. It hears of the file `policy` if that is not the one of
+    /// the last time.
     ///
     /// # Errors
-    /// If the log cannot be read or written, was changed, or is another side's.
-    pub fn open(config: &AuditConfig, side: Side, run: &RunId) -> Result<Self, AuditError> {
+    /// If the log cannot be read or written, was changed, or is another side's; if the policy file cannot be read.
+    pub fn open(
+        config: &AuditConfig,
+        side: Side,
+        run: &RunId,
+        policy: Option<&Path>,
+    ) -> Result<Self, AuditError> {
         let log = match config.enabled {
             true => Some(Mutex::new(AuditLog::open(&config.log(), &side)?)),
             false => None,
         };
-        Ok(Self { side, run: run.clone(), folder: config.folder().to_path_buf(), log, signer: None })
+        let trail = Self { side, run: run.clone(), folder: config.folder().to_path_buf(), log, signer: None };
+        trail.note_policy(policy)?;
+        Ok(trail)
     }
 
     /// The same with a key that signs heads and receipts.
@@ -70,10 +78,7 @@ impl AuditTrail {
     }
 
     /// Writes down which policy holds, if it is not the one of the last time.
-    ///
-    /// # Errors
-    /// As [`Self::note`], or if the policy file cannot be read.
-    pub fn policy(&self, policy: Option<&Path>) -> Result<(), AuditError> {
+    fn note_policy(&self, policy: Option<&Path>) -> Result<(), AuditError> {
         let Some(mut log) = self.log() else { return Ok(()) };
         let policy_sha256 = match policy.map(|path| (path, fs::read(path))) {
             None => None,

@@ -178,11 +178,17 @@ fn its_owner_alone_can_read_a_log() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// The trail of the coordinator in a folder.
+/// The trail of the coordinator in a folder, without a policy.
 fn trail(folder: &Path) -> (AuditTrail, PathBuf) {
+    trail_under(folder, None)
+}
+
+/// The same under the policy at `policy`.
+fn trail_under(folder: &Path, policy: Option<&Path>) -> (AuditTrail, PathBuf) {
     let mut config = AuditConfig::default();
-    config.resolve(folder, &folder.join("ledger.redb"));
-    (AuditTrail::open(&config, Side::Coordinator, &run()).unwrap(), config.folder().to_path_buf())
+    config.resolve(folder, &folder.join("ledger.redb"), &folder.join("state")).unwrap();
+    let trail = AuditTrail::open(&config, Side::Coordinator, &run(), policy).unwrap();
+    (trail, config.folder().to_path_buf())
 }
 
 fn told(sequence: u64, byte: u8) -> AuditHead {
@@ -215,9 +221,8 @@ fn a_policy_is_written_down_when_it_changes() {
     let path = place.path().join("policy.toml");
     let mut changes = Vec::new();
     for text in [None, Some("min_batch = 1"), Some("min_batch = 1"), Some("min_batch = 2"), None] {
-        let (trail, folder) = trail(place.path());
         text.map_or(Ok(()), |text| fs::write(&path, text)).unwrap();
-        trail.policy(text.map(|_| path.as_path())).unwrap();
+        let (_, folder) = trail_under(place.path(), text.map(|_| path.as_path()));
         changes.push(Chain::read(&folder.join("log.jsonl")).unwrap().entries.len() - 1);
     }
     assert_eq!(changes, [0, 1, 1, 2, 3]);

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{Connection, Grounds};
+use crate::connection::{Connection, Handshake};
 use crate::files::IdentityFiles;
 use crate::permitted::Permitted;
 use crate::refusal::Refusal;
@@ -76,30 +76,13 @@ impl Acceptor {
     /// # Errors
     /// If it does not count here, does not finish in time, or speaks something else.
     pub async fn accept(&self, stream: TcpStream, limit: Duration) -> Result<Connection, AcceptError> {
-        let changes = self.files.subscribe();
-        let verifier = Verifier::new(
-            self.files.current(),
-            Arc::clone(self.files.provider()),
-            Usage::Listening.of_peer(),
-            self.permitted.clone(),
-        );
-        let config = server_config(&verifier).map_err(|error| AcceptError::Handshake(error.to_string()))?;
+        let handshake = Handshake::new(&self.files, Usage::Listening.of_peer(), &self.permitted);
+        let config =
+            server_config(&handshake.verifier).map_err(|error| AcceptError::Handshake(error.to_string()))?;
         let accepting = TlsAcceptor::from(Arc::new(config)).accept(stream);
         let accepted = timeout(limit, accepting).await.map_err(|_| AcceptError::TimedOut(limit))?;
-        let stream = accepted.map_err(|error| self.failure(&error, &verifier))?;
-        let admitted = match verifier.verdict() {
-            Some(verdict) => verdict?,
-            None => return Err(Refusal::NoCertificate { expected: self.permitted.to_string() }.into()),
-        };
-        let grounds = Grounds {
-            files: Arc::clone(&self.files),
-            changes,
-            usage: Usage::Listening.of_peer(),
-            permitted: self.permitted.clone(),
-            chain: admitted.chain,
-            at: admitted.at,
-        };
-        Ok(Connection::new(stream.into(), admitted.peer, grounds))
+        let stream = accepted.map_err(|error| self.failure(&error, &handshake.verifier))?;
+        Ok(handshake.finish(stream.into())?)
     }
 
     fn failure(&self, error: &io::Error, verifier: &Verifier) -> AcceptError {

@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::accept::{is_no_tls, tls_error};
-use crate::connection::{Connection, Grounds};
+use crate::connection::{Connection, Handshake};
 use crate::files::IdentityFiles;
 use crate::permitted::Permitted;
 use crate::refusal::Refusal;
 use crate::role::{Identity, Role};
 use crate::trust::Usage;
-use crate::verifier::{Verifier, client_config};
+use crate::verifier::client_config;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -124,36 +124,19 @@ impl Connector {
         until: Instant,
         limit: Duration,
     ) -> Result<Connection, ConnectError> {
-        let changes = self.files.subscribe();
-        let verifier = Verifier::new(
-            self.files.current(),
-            Arc::clone(self.files.provider()),
-            Usage::Dialling.of_peer(),
-            self.permitted.clone(),
-        );
-        let config = client_config(&verifier).map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        let handshake = Handshake::new(&self.files, Usage::Dialling.of_peer(), &self.permitted);
+        let config =
+            client_config(&handshake.verifier).map_err(|error| ConnectError::Handshake(error.to_string()))?;
         // rustls wants a name of a machine, sends none, and the verifier looks at none.
         let unused = ServerName::try_from("coordinator.invalid")
             .map_err(|error| ConnectError::Handshake(error.to_string()))?;
         let connecting = TlsConnector::from(Arc::new(config)).connect(unused, stream);
         let connected = timeout_at(until, connecting).await.map_err(|_| ConnectError::TimedOut(limit))?;
-        let stream = connected.map_err(|error| match verifier.verdict() {
+        let stream = connected.map_err(|error| match handshake.verifier.verdict() {
             Some(Err(refusal)) => ConnectError::Refused(refusal),
             _ => self.explain(&error),
         })?;
-        let admitted = match verifier.verdict() {
-            Some(verdict) => verdict?,
-            None => return Err(Refusal::NoCertificate { expected: self.permitted.to_string() }.into()),
-        };
-        let grounds = Grounds {
-            files: Arc::clone(&self.files),
-            changes,
-            usage: Usage::Dialling.of_peer(),
-            permitted: self.permitted.clone(),
-            chain: admitted.chain,
-            at: admitted.at,
-        };
-        Ok(Connection::new(stream.into(), admitted.peer, grounds))
+        Ok(handshake.finish(stream.into())?)
     }
 
     /// Waits until the other side has spoken, within `limit`: it has let this side in then. Takes nothing of what it said.

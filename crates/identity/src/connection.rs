@@ -19,6 +19,7 @@ use crate::permitted::Permitted;
 use crate::refusal::Refusal;
 use crate::role::Identity;
 use crate::trust::{Trust, Usage};
+use crate::verifier::{Admitted, Verifier};
 
 /// An open connection looks so often whether its peer still counts.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,15 +37,50 @@ pub struct PeerIdentity {
     pub not_after_s: i64,
 }
 
-/// Why a peer counted.
-pub(crate) struct Grounds {
-    pub files: Arc<IdentityFiles>,
+/// A handshake: what judges the peer, and what is needed to judge it again later.
+pub(crate) struct Handshake {
+    files: Arc<IdentityFiles>,
     /// Changes of the files since before the handshake.
-    pub changes: watch::Receiver<Arc<Trust>>,
-    pub usage: Usage,
-    pub permitted: Permitted,
-    pub chain: Vec<CertificateDer<'static>>,
-    pub at: UnixTime,
+    changes: watch::Receiver<Arc<Trust>>,
+    usage: Usage,
+    permitted: Permitted,
+    pub verifier: Arc<Verifier>,
+}
+
+impl Handshake {
+    /// With a peer that `permitted` names and whose certificate is for `usage`, as `files` say now.
+    pub fn new(files: &Arc<IdentityFiles>, usage: Usage, permitted: &Permitted) -> Self {
+        let changes = files.subscribe();
+        let provider = Arc::clone(files.provider());
+        let verifier = Verifier::new(files.current(), provider, usage, permitted.clone());
+        Self { files: Arc::clone(files), changes, usage, permitted: permitted.clone(), verifier }
+    }
+
+    /// The connection that came of it.
+    ///
+    /// # Errors
+    /// If the peer does not count, or showed no certificate.
+    pub fn finish(self, stream: TlsStream<TcpStream>) -> Result<Connection, Refusal> {
+        let Self { files, changes, usage, permitted, verifier } = self;
+        let Some(verdict) = verifier.verdict() else {
+            return Err(Refusal::NoCertificate { expected: permitted.to_string() });
+        };
+        let Admitted { peer, chain, at } = verdict?;
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let grounds = Grounds { files, changes, usage, permitted, chain, at };
+        Ok(Connection { stream, peer, grounds, tick, refused: None })
+    }
+}
+
+/// Why a peer counted.
+struct Grounds {
+    files: Arc<IdentityFiles>,
+    changes: watch::Receiver<Arc<Trust>>,
+    usage: Usage,
+    permitted: Permitted,
+    chain: Vec<CertificateDer<'static>>,
+    at: UnixTime,
 }
 
 /// A TLS connection to a known peer.
@@ -67,12 +103,6 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TlsStream<TcpStream>, peer: PeerIdentity, grounds: Grounds) -> Self {
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { stream, peer, grounds, tick, refused: None }
-    }
-
     /// Who is on the other side.
     pub fn peer(&self) -> &PeerIdentity {
         &self.peer

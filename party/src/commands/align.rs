@@ -81,12 +81,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
         give_up(config, alignment, &runtime);
     }
     let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
-    audit.note(AuditEvent::Alignment {
-        holders: alignment.settings.holders.clone(),
-        finished: counts.is_some(),
-        records: counts.map(|(records, _)| records),
-        common: counts.map(|(_, common)| common),
-    })?;
+    audit.note(AuditEvent::alignment(&alignment.settings.holders, counts))?;
     let outcome = outcome?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     say!("{} written", alignment.order().display());

@@ -39,13 +39,13 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
         say!("they were approved before, in {}", approvals_path(policy).display());
         return Ok(());
     }
-    let by = by.map(one_line);
+    let by = by.map(without_controls);
     config.audit_trail()?.note(AuditEvent::Approved { settings_sha256: wanted.to_string(), by })?;
     say!("approved, in {}", approvals_path(policy).display());
     Ok(())
 }
 
 /// `text` without control characters.
-fn one_line(text: &str) -> String {
+fn without_controls(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }
