@@ -5,6 +5,7 @@
 //! serving: trained top model, connections to parties, known codes <- commands::predict (files of ids to predictions)
 //! ```
 
+mod admission_log;
 mod cli;
 mod commands;
 mod config;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures_util::future::join_all;
-use hashvfl_audit::{AuditTrail, PredictionTally, RefusalTally, Service};
+use hashvfl_audit::{AuditTrail, PredictionTally, Service};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection};
+use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
 use crate::detectors::{AnomalyScorer, Flags, Predicted};
 use crate::label_ledger::PredictionLedger;
@@ -78,10 +79,10 @@ pub struct Engine {
     predictor: Mutex<Predictor>,
     ledger: Mutex<PredictionLedger>,
     meaning: OutputKind,
-    /// Where it is written down who joined, who was refused, and what clients got.
-    pub audit: AuditTrail,
+    /// Where it is written down who joined, and who was refused.
+    pub admissions: AdmissionLog,
+    audit: Arc<AuditTrail>,
     predictions: Mutex<PredictionTally>,
-    refusals: Mutex<RefusalTally>,
 }
 
 /// What became of one record.
@@ -174,7 +175,8 @@ impl Engine {
         let scorer = AnomalyScorer::load(&state, &config.detectors, &lengths, predictor.feature_count())?;
         let meaning = predictor.meaning();
         let ledger = PredictionLedger::open(config, meaning.outputs())?;
-        let audit = config.audit_trail()?;
+        let audit = Arc::new(config.audit_trail()?);
+        let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, config.run.parties.clone());
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
             config: config.clone(),
@@ -186,9 +188,9 @@ impl Engine {
             predictor: Mutex::new(predictor),
             ledger: Mutex::new(ledger),
             meaning,
+            admissions,
             audit,
             predictions: Mutex::new(PredictionTally::new(Instant::now())),
-            refusals: Mutex::new(RefusalTally::new(Service::Serving)),
         })
     }
 
@@ -206,22 +208,9 @@ impl Engine {
     /// Writes down what clients got: what is due by now, or at the end all of it.
     pub fn tell_audit(&self, all: bool) {
         let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = if all { tally.rest() } else { tally.due(Instant::now()) };
+        let events = if all { tally.rest() } else { tally.due(Instant::now()) };
         drop(tally);
-        if all {
-            events.extend(self.refusals.lock().unwrap_or_else(PoisonError::into_inner).rest());
-        }
         for event in events {
-            self.audit.note_or_complain(event);
-        }
-    }
-
-    /// Writes down that a party was refused.
-    pub fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
-        let party = party.filter(|party| self.config.run.parties.contains(party)).cloned();
-        let due =
-            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
-        if let Some(event) = due {
             self.audit.note_or_complain(event);
         }
     }

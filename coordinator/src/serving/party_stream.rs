@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::{Admission, Refusal};
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
@@ -36,13 +35,12 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error:#}");
-            engine.note_refusal(named.as_ref(), why_it_was_refused(&error));
+            engine.admissions.refused(named.as_ref(), why_it_was_refused(&error));
             refuse(&stream, format!("{error:#}")).await;
             return;
         }
     };
-    let name = engine.parties[party].name.clone();
-    engine.audit.note_or_complain(AuditEvent::Joined { party: name, service: Service::Serving });
+    engine.admissions.joined(&engine.parties[party].name);
     engine.parties[party].known().serves(served);
     engine.check_p_values();
     let (number, asked) = engine.parties[party].connection.open();

@@ -10,10 +10,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use hashvfl_audit::{AuditEvent, AuditTrail, RefusalTally, Service};
+use hashvfl_audit::{AuditTrail, Service};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
@@ -25,6 +25,7 @@ use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
 
 /// How often it is said who is missing.
@@ -58,9 +59,7 @@ struct HandshakeContext {
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
-    audit: Arc<AuditTrail>,
-    refusals: Mutex<RefusalTally>,
-    parties: Vec<PartyName>,
+    log: AdmissionLog,
 }
 
 /// Admission to one run.
@@ -91,9 +90,7 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
-            audit,
-            refusals: Mutex::new(RefusalTally::new(Service::Training)),
-            parties: run.parties.clone(),
+            log: AdmissionLog::new(audit, Service::Training, run.parties.clone()),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
         Self { events, start, context, join_s: config.timeouts.join_s }
@@ -160,25 +157,6 @@ impl HandshakeContext {
         // A panic while the lock was held cannot leave the sets half changed.
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Writes a refusal down, unless there was another like it just before; it counts with the next one then.
-    fn note_refusal(&self, party: Option<&PartyName>, why: &'static str) {
-        let party = party.filter(|party| self.parties.contains(party)).cloned();
-        let due =
-            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(party, why, Instant::now());
-        if let Some(event) = due {
-            self.audit.note_or_complain(event);
-        }
-    }
-}
-
-// Refusals of the last minute, which were counted and not written.
-impl Drop for HandshakeContext {
-    fn drop(&mut self) {
-        for event in self.refusals.lock().unwrap_or_else(PoisonError::into_inner).rest() {
-            self.audit.note_or_complain(event);
-        }
-    }
 }
 
 fn names(parties: &[PartyName]) -> String {
@@ -198,13 +176,13 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
         Ok(greeted) => greeted,
         Err(error) => {
             warn!("refused a party: {error}");
-            context.note_refusal(named.as_ref(), error.reason());
+            context.log.refused(named.as_ref(), error.reason());
             refuse(&stream, error.to_string()).await;
             return;
         }
     };
     info!(%party, "joined");
-    context.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: Service::Training });
+    context.log.joined(&party);
     let mut start = context.start.clone();
     let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {

@@ -1,0 +1,48 @@
+//! Who joined and who was refused, for the audit trail: the same in training and serving.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hashvfl_audit::{AuditEvent, AuditTrail, RefusalTally, Service};
+use hashvfl_core::PartyName;
+
+/// Writes down who joined a service of this coordinator, and who was refused there. Refusals that were counted and not
+/// written yet are written when it is dropped.
+pub struct AdmissionLog {
+    audit: Arc<AuditTrail>,
+    service: Service,
+    parties: Vec<PartyName>,
+    refusals: Mutex<RefusalTally>,
+}
+
+impl AdmissionLog {
+    /// Of `service`, which `parties` may join.
+    pub fn new(audit: Arc<AuditTrail>, service: Service, parties: Vec<PartyName>) -> Self {
+        Self { audit, service, parties, refusals: Mutex::new(RefusalTally::new(service)) }
+    }
+
+    /// Writes down that `party` has joined.
+    pub fn joined(&self, party: &PartyName) {
+        self.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: self.service });
+    }
+
+    /// Writes a refusal down, unless there was another like it just before; it counts with the next one then. A name that
+    /// is none of the run's parties is not written.
+    pub fn refused(&self, party: Option<&PartyName>, why: &'static str) {
+        let party = party.filter(|party| self.parties.contains(party)).cloned();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = refusals.count(party, why, Instant::now());
+        drop(refusals);
+        if let Some(event) = due {
+            self.audit.note_or_complain(event);
+        }
+    }
+}
+
+impl Drop for AdmissionLog {
+    fn drop(&mut self) {
+        for event in self.refusals.get_mut().unwrap_or_else(PoisonError::into_inner).rest() {
+            self.audit.note_or_complain(event);
+        }
+    }
+}
