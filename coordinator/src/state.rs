@@ -98,6 +98,11 @@ impl StateFolder {
         self.folder.join("references.hashvfl")
     }
 
+    /// What all sides said of the calibration records, where parties said anything.
+    pub fn evidence(&self) -> PathBuf {
+        self.folder.join("evidence.hashvfl")
+    }
+
     /// Training records that screening flagged.
     pub fn screened(&self) -> PathBuf {
         self.folder.join("screened.csv")

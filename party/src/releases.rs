@@ -2,11 +2,13 @@
 
 use anyhow::Context;
 use hashvfl_core::codes::randomised_response::DrawName;
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan};
 use hashvfl_ledger::{
-    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, Policy, RedbStore, Refused, ReleaseDigest, Terms,
+    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
+    ReleaseDigest, Terms,
 };
 use tracing::warn;
 
@@ -233,6 +235,16 @@ impl Releases {
         };
         let digests: Vec<ReleaseDigest> = (0..codes.rows()).map(digest).collect();
         Ok(self.ledger.release(rows, &self.encoder, &digests)?)
+    }
+
+    /// Before p-values of `rows` are sent without codes, by `grid`: they are charged, without a finite epsilon, since they have
+    /// no noise. Where the policy refuses them its words are returned: nothing may be sent then.
+    pub fn spend_p_values(&mut self, rows: &[u32], grid: Grid) -> anyhow::Result<Option<Refusal>> {
+        match self.ledger.spend_apart(rows, Cost { bits: grid.bits() as u32, epsilon: None }) {
+            Ok(()) => Ok(None),
+            Err(LedgerError::Refused(refusal)) => Ok(Some(refusal)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives back what was reserved and not sent.

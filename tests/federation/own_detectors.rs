@@ -60,9 +60,10 @@ fn p_values_are_part_of_the_flags_and_counted_with_the_codes() {
     assert!(normal.iter().filter(|(_, flagged)| *flagged).count() < RECORDS / 5);
     stop(&mut parties, &mut coordinator);
     // 80 training and 32 validation records in 4 epochs, test and calibration records once; then codes of 8 bits with 4
-    // or 1 more.
-    assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(44, 112), (20, 288)]));
-    assert_eq!(counted(&fixture, "telecom"), BTreeMap::from([(41, 112), (17, 288)]));
+    // or 1 more, which have left of 62 calibrating records before.
+    let of_bank = BTreeMap::from([(44, 112), (20, 226), (24, 62)]);
+    assert_eq!(counted(&fixture, "bank"), of_bank);
+    assert_eq!(counted(&fixture, "telecom"), BTreeMap::from([(41, 112), (17, 226), (18, 62)]));
 
     // What is known outlasts the coordinator, p-values as well as codes: nobody is there to ask.
     let (mut coordinator, address) = fixture.serve();
@@ -81,7 +82,7 @@ fn p_values_are_part_of_the_flags_and_counted_with_the_codes() {
     predict(&fixture, &address, &all);
     assert_eq!(judged(&fixture), normal);
     stop(&mut parties, &mut coordinator);
-    assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(44, 112), (20, 288)]));
+    assert_eq!(counted(&fixture, "bank"), of_bank);
 }
 
 #[test]
@@ -165,4 +166,63 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
         "{}",
         check(&fixture)
     );
+}
+
+#[test]
+fn p_values_that_no_run_has_calibrated_take_no_part_in_flags() {
+    let mut fixture = trained();
+    // Fitted, and known as flags until now: nothing tells what its p-values of normal records are.
+    fixture.extra.retain(|(name, _)| *name != "telecom");
+    fixture.extra.push(("telecom", "detectors = { send = \"p_value\", level = 0.05 }".into()));
+    let (mut coordinator, address) = fixture.serve();
+    let mut parties = serving(&fixture, &coordinator, &address);
+    let (answer, errors) = predict(&fixture, &address, &ids("r", RECORDS));
+    assert!(all_by(&answer, "bank+telecom") && errors.is_empty(), "{errors}");
+    assert!(judged(&fixture).iter().any(|(_, flagged)| *flagged), "bank's still do");
+    parties.iter_mut().for_each(Role::terminate);
+    coordinator.terminate();
+    let (good, log) = coordinator.ends();
+    assert!(good && log.contains("p-values of telecom take no part in flags"), "{log}");
+    assert!(!log.contains("p-values of bank"), "{log}");
+}
+
+#[test]
+fn p_values_that_would_exceed_a_policy_stay_at_the_party_and_the_run_goes_on() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_fraction = 0.65;
+    fixture.extra = vec![
+        ("coordinator", "detectors = { level = 0.1 }".into()),
+        ("bank", "detectors = { send = \"p_value\", level = 0.03 }".into()),
+        ("bank", "policy = \"policy.toml\"".into()),
+    ];
+    // One code of 8 bits of each record, and no more.
+    fixture.write("policy.toml", "bits_per_record = 8\n");
+    fixture.settings.epochs = 1;
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    let mut telecom = fixture.party("telecom", &address);
+    let (good, log) = bank.ends();
+    assert!(good && log.contains("bits_per_record = 8 refuses 62 records"), "{log}");
+    assert!(log.contains("the coordinator will not use what this party's detectors say"), "{log}");
+    telecom.succeeds();
+    coordinator.succeeds();
+    assert!(!fixture.path("coordinator-state/evidence.hashvfl").exists());
+}
+
+#[test]
+fn a_check_says_what_level_the_calibration_records_can_tell() {
+    let check = |level: f64| {
+        let mut fixture = Fixture::new();
+        fixture.settings.calibration_fraction = 0.65;
+        fixture.extra.push(("coordinator", format!("detectors = {{ level = {level} }}")));
+        let config = fixture.coordinator_config().display().to_string();
+        command(&["coordinator", "--check", "--config", &config])
+    };
+    let (good, _, errors) = check(0.01);
+    assert!(!good && errors.contains("needs 99 calibration records, and 62 of the 208"), "{errors}");
+    let (good, said, errors) = check(0.05);
+    let told = "flags at level 0.05 hang on the 3 strangest of them";
+    assert!(good && (said.contains(told) || errors.contains(told)), "{said}{errors}");
+    let (good, said, errors) = check(0.1);
+    assert!(good && !said.contains("strangest") && !errors.contains("strangest"), "{said}{errors}");
 }

@@ -59,6 +59,7 @@ fn honest(request: Request, plan: &mut Plan) -> Answer {
     };
     match request.rule().answer {
         ExpectedAnswer::Codes => Answer::Codes(vec![0; rows * BYTES]),
+        ExpectedAnswer::CalibrationPValues => Answer::CalibrationPValues(None),
         ExpectedAnswer::Frozen => Answer::Frozen(Digest([7; 32])),
         ExpectedAnswer::Confirmed(confirmation) => confirmation.into(),
     }
@@ -135,7 +136,7 @@ fn wrong_answers_end_the_run_with_their_reason() {
 
 #[test]
 fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
-    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Finish"] {
+    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Calibrate", "Finish"] {
         let mut fixture = Fixture::new();
         fixture.settings.calibration_fraction = 0.65;
         fixture.extra.push(("coordinator", "transcript = true".into()));

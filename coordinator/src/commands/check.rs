@@ -13,7 +13,7 @@ use hashvfl_ledger::{Policy, RedbStore};
 use crate::config::CoordinatorConfig;
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
-use crate::{coverage, labels, training};
+use crate::{coverage, detectors, labels, training};
 
 /// What a check found.
 pub struct Checked {
@@ -21,7 +21,7 @@ pub struct Checked {
     pub described: String,
     /// How the labels were read: numbers alone.
     pub reading: String,
-    /// Parts of the records on which a metric is undefined.
+    /// Parts of the records on which a metric is undefined, or which are too few for a level.
     pub gaps: Vec<String>,
     /// What is to be done before the run, each with its command.
     pub to_do: Vec<String>,
@@ -52,7 +52,7 @@ pub struct Data {
     described: String,
     /// How the labels were read: numbers alone.
     reading: String,
-    /// Parts of the records on which a metric is undefined.
+    /// Parts of the records on which a metric is undefined, or which are too few for a level.
     gaps: Vec<String>,
 }
 
@@ -71,7 +71,8 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
     let labels = labels::load(&config)?;
     let plan = Plan::new(&config.run, labels.ids.len())?;
     training::check_plan(&config, &plan)?;
-    let gaps = coverage::gaps(&labels.labels, &plan, &config.run);
+    let mut gaps = coverage::gaps(&labels.labels, &plan, &config.run);
+    gaps.extend(detectors::resolution(&config.detectors, &plan));
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;
     }

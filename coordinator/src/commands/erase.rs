@@ -78,9 +78,10 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     screening::erase(&state.screened(), &ids)?;
     records.erase(&trained);
     state.keep_records(&records)?;
-    for path in [state.detectors(), state.references()].iter().filter(|path| path.exists()) {
+    let of_detectors = [state.detectors(), state.references(), state.evidence()];
+    for path in of_detectors.iter().filter(|path| path.exists()) {
         say!(
-            "{} may hold codes of calibration records without their ids: remove it to be rid of them",
+            "{} may hold codes or p-values of calibration records without their ids: remove it to be rid of them",
             path.display()
         );
     }

@@ -1,13 +1,18 @@
 //! While predictions are served, records get p-values and flags, and a drift monitor sees their scores.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use hashvfl_core::p_value::Grid;
+use hashvfl_detectors::calibration::conformal::{Calibration, Ties};
 use hashvfl_detectors::calibration::drift::{DriftMonitor, DriftState};
+use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
+use hashvfl_detectors::calibration::panel::Verdict;
+use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{
-    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, DetectorError, References, file,
+    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, DetectorError, Evidence, References, file,
 };
 use tracing::warn;
 
@@ -26,10 +31,20 @@ pub struct Predicted<'a> {
     pub classes: Vec<u32>,
     /// The top model's features, row-major.
     pub features: Vec<f32>,
-    /// The p-values of each party that sends some: `p_values[party][record]`.
-    pub p_values: &'a [Vec<f64>],
+    /// The p-values of each party that sends some which [`AnomalyScorer::takes`].
+    pub p_values: &'a [SentPValues],
     /// Whether the codes of all parties are there, per record.
     pub complete: Vec<bool>,
+}
+
+/// p-values that a party sent with its codes.
+pub struct SentPValues {
+    /// The party's number in the run's order.
+    pub party: usize,
+    /// What was sent stands for these.
+    pub grid: Grid,
+    /// One per record, of that grid.
+    pub p_values: Vec<f64>,
 }
 
 /// What detectors say of predicted records.
@@ -48,9 +63,19 @@ pub struct AnomalyScorer {
     detectors: Calibrated<CoordinatorDetector>,
     /// The detector that compares the records of a request, and the codes that it compares them with.
     batch: Option<(BatchKind, References)>,
+    evidence: Option<CombinedCalibration>,
     config: DetectorsConfig,
     width: usize,
     monitor: Mutex<Option<DriftMonitor>>,
+}
+
+/// What calibrates scores that are combined with parties' p-values.
+struct CombinedCalibration {
+    evidence: Evidence,
+    /// The scale of the coordinator's own scores.
+    tail: Tail,
+    /// Calibrations so far, by the parties whose p-values are in them: bit k stands for party k.
+    known: Mutex<BTreeMap<u64, Arc<Calibration>>>,
 }
 
 impl AnomalyScorer {
@@ -81,8 +106,15 @@ impl AnomalyScorer {
             Some(kind) => Some((kind, read_references(&state.references(), lengths)?)),
             None => None,
         };
+        let evidence = match state.evidence() {
+            path if path.exists() => Some(
+                CombinedCalibration::read(&path, &detectors)
+                    .with_context(|| format!("evidence of several sources in {}", path.display()))?,
+            ),
+            _ => None,
+        };
         let monitor = Mutex::new(monitor.ok());
-        Ok(Some(Self { detectors, batch, config: config.clone(), width, monitor }))
+        Ok(Some(Self { detectors, batch, evidence, config: config.clone(), width, monitor }))
     }
 
     /// The level.
@@ -90,23 +122,16 @@ impl AnomalyScorer {
         self.config.level
     }
 
-    /// Warns where the parties' own p-values, whose `grids` these are, leave a source of p-values that can flag nothing by
-    /// itself. By Bonferroni each source should; by means no source can.
-    pub fn check_parties(&self, grids: &[Grid]) {
-        if grids.is_empty() || self.config.parties != Combination::Bonferroni {
-            return;
-        }
-        let level = self.config.parties.level_of_each(self.config.level, 1 + grids.len());
-        if let Err(error) = self.detectors.calibration().check_level(self.config.level_of_each(level)) {
-            warn!("combined with p-values of {} parties: {error}", grids.len());
-        }
-        let coarse = grids.iter().filter(|grid| grid.least() > level).count();
-        if coarse > 0 {
-            warn!(
-                "{coarse} parties send no p-value as low as {level}, which would flag a record by itself: a lower level \
-                 or send = \"p_value\" at them would"
-            );
-        }
+    /// Whether p-values that `party` sends by `grid` take part in flags: the run has calibrated such ones.
+    pub fn takes(&self, party: usize, grid: Grid) -> bool {
+        self.evidence.as_ref().is_some_and(|combined| combined.evidence.compares(party, grid))
+    }
+
+    /// Whether the least p-value of `grid` is above the part of the level that Bonferroni leaves each of `parties` parties
+    /// and the coordinator: it hardly flags a record by itself then.
+    pub fn is_coarse(&self, grid: Grid, parties: usize) -> bool {
+        let rule = self.config.parties;
+        rule == Combination::Bonferroni && grid.least() > rule.level_of_each(self.config.level, 1 + parties)
     }
 
     /// Judges records by their codes, classes and features, and by the p-values that parties send.
@@ -116,27 +141,27 @@ impl AnomalyScorer {
     pub fn judge(&self, predicted: Predicted<'_>) -> Result<Flags, DetectorError> {
         let Predicted { codes, classes, features, p_values: parties, complete } = predicted;
         let rows = OwnedRows::new(codes, classes, features, self.width)?;
-        let DetectorsConfig { level, per_class, combination, parties: rule, .. } = self.config;
+        let DetectorsConfig { level, per_class, combination, .. } = self.config;
         let by_class = per_class.then_some(rows.classes.as_slice());
         let verdicts = self.detectors.judge(&rows.view()?, by_class, level, None)?;
+        let combined = match (&self.evidence, parties) {
+            (Some(combined), [_, ..]) => {
+                combined.p_values(self.config.parties, &verdicts, &rows.classes, parties)?
+            }
+            _ => verdicts.iter().map(|verdict| verdict.p_value).collect(),
+        };
         let mut of_batch = self.compare(&rows.codes, &complete)?.map(Vec::into_iter);
         let mut flags = Flags::default();
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut p_values = Vec::with_capacity(1 + parties.len());
-        for (row, (verdict, complete)) in verdicts.iter().zip(complete).enumerate() {
-            let own = match of_batch.as_mut().filter(|_| complete).and_then(Iterator::next) {
-                Some(p_value) => combination.of(&[verdict.p_value, p_value]),
-                None => verdict.p_value,
+        for (row, complete) in complete.into_iter().enumerate() {
+            let p_value = match of_batch.as_mut().filter(|_| complete).and_then(Iterator::next) {
+                Some(of_batch) => combination.of(&[combined[row], of_batch]),
+                None => combined[row],
             };
-            p_values.clear();
-            p_values.push(own);
-            p_values.extend(parties.iter().map(|party| party[row]));
-            // A single p-value stays as it is.
-            let p_value = if parties.is_empty() { own } else { rule.of(&p_values) };
             flags.p_values.push(if complete { p_value as f32 } else { f32::NAN });
             flags.flagged.push(complete && p_value <= level);
             if let Some(monitor) = monitor.as_mut().filter(|_| complete) {
-                flags.drifted |= monitor.observe(verdict.score) == DriftState::Drift;
+                flags.drifted |= monitor.observe(verdicts[row].score) == DriftState::Drift;
             }
         }
         Ok(flags)
@@ -150,6 +175,46 @@ impl AnomalyScorer {
             return Ok(None);
         }
         references.p_values(*kind, &codes.gather(&rows)).map(Some)
+    }
+}
+
+impl CombinedCalibration {
+    fn read(path: &Path, detectors: &Calibrated<CoordinatorDetector>) -> Result<Self, DetectorError> {
+        Ok(Self { evidence: file::read(path)?, tail: detectors.tail()?, known: Mutex::default() })
+    }
+
+    /// p-values of the coordinator's own scores combined by `rule` with what parties say, which are in the evidence.
+    fn p_values(
+        &self,
+        rule: Combination,
+        own: &[Verdict],
+        classes: &[u32],
+        parties: &[SentPValues],
+    ) -> Result<Vec<f64>, DetectorError> {
+        let logs: Vec<f64> = own.iter().map(|verdict| self.tail.log_fraction(verdict.score)).collect();
+        let (mut sent, mut numbers) = (Vec::new(), Vec::new());
+        for SentPValues { party, grid, p_values } in parties {
+            sent.push(SentOfRows { grid: *grid, p_values });
+            numbers.push(*party);
+        }
+        let calibration = self.calibration(rule, &numbers)?;
+        let mut p_values = Vec::with_capacity(own.len());
+        for (score, class) in combined_scores(rule, &logs, &sent).into_iter().zip(classes) {
+            p_values.push(calibration.p_value(score, *class, &mut Ties::Count));
+        }
+        Ok(p_values)
+    }
+
+    /// The calibration of scores that are combined with what these parties say.
+    fn calibration(&self, rule: Combination, parties: &[usize]) -> Result<Arc<Calibration>, DetectorError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = parties.iter().fold(0, |bits, party| bits | 1_u64 << party);
+        if let Some(calibration) = known.get(&key) {
+            return Ok(Arc::clone(calibration));
+        }
+        let calibration = Arc::new(self.evidence.calibration(rule, parties)?);
+        known.insert(key, Arc::clone(&calibration));
+        Ok(calibration)
     }
 }
 

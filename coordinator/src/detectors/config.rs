@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
+use hashvfl_detectors::calibration::split;
 use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, DetectorKind, DetectorSettings};
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ pub struct DetectorsConfig {
     pub kinds: Vec<CoordinatorKind>,
     /// How their p-values become one.
     pub combination: Combination,
-    /// How that p-value and the p-values of parties' own detectors become one.
+    /// How what these say and p-values of parties' own detectors become one score, which is then calibrated.
     pub parties: Combination,
     /// Whether p-values are calibrated for each predicted class alone.
     pub per_class: bool,
@@ -83,4 +84,10 @@ pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
         return Ok(());
     }
     Ok(config.settings().check_part(rows, "detectors.batch")?)
+}
+
+/// What is to be said before a run whose calibration part leaves flags to a handful of records.
+pub fn resolution(config: &DetectorsConfig, plan: &Plan) -> Option<String> {
+    let told = split::resolution(plan.part(Part::Calibration), config.settings().level)?;
+    Some(format!("[detectors]: {told}"))
 }

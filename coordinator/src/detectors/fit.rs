@@ -1,10 +1,12 @@
 //! At the end of a run, detectors are fitted and calibrated, and measured on test records.
 
 use anyhow::Context;
+use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::{
-    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, References, Split,
+    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, Evidence, References, Score,
+    Split,
 };
 use hashvfl_learning::Classifier;
 use tracing::warn;
@@ -19,10 +21,20 @@ pub struct Fitted {
     pub detectors: Calibrated<CoordinatorDetector>,
     /// Codes that batches are compared with, where the config asks for that.
     pub references: Option<References>,
+    /// What all sides said of calibration records, where parties said anything.
+    pub evidence: Option<Evidence>,
 }
 
-/// Fits and calibrates detectors on the calibration part; `None` if the run has no such part. `synthetic` are codes of
-/// synthetic inputs, one chunk after the other, each with one part per party.
+/// What parties sent for detectors alone.
+#[derive(Clone, Copy)]
+pub struct FromParties<'a> {
+    /// Codes of synthetic inputs, one chunk after the other, each with one part per party.
+    pub synthetic: &'a [Vec<PackedCodes>],
+    /// What each party's own detectors say of the records that calibrate, in the run's order; empty where none were asked.
+    pub p_values: &'a [Option<PackedPValues>],
+}
+
+/// Fits and calibrates detectors on the calibration part; `None` if the run has no such part.
 ///
 /// # Errors
 /// If there are too few records, or a detector cannot be fitted.
@@ -32,7 +44,7 @@ pub fn fit(
     plan: &Plan,
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
-    synthetic: &[Vec<PackedCodes>],
+    from_parties: FromParties<'_>,
 ) -> anyhow::Result<Option<Fitted>> {
     let rows = plan.part(Part::Calibration);
     if rows.is_empty() {
@@ -40,7 +52,7 @@ pub fn fit(
     }
     Split::of(rows)
         .try_map(|rows| OwnedRows::of(classifier, gather, rows))
-        .and_then(|records| fit_on(config, seed, classifier, records, synthetic))
+        .and_then(|records| fit_on(config, seed, classifier, records, from_parties))
         .map(Some)
         .context("detectors of abnormal inputs (run.calibration_fraction sets how many records there are)")
 }
@@ -50,9 +62,10 @@ fn fit_on(
     seed: u64,
     classifier: &Classifier,
     records: Split<OwnedRows>,
-    synthetic: &[Vec<PackedCodes>],
+    from_parties: FromParties<'_>,
 ) -> Result<Fitted, DetectorError> {
-    let chunks = synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
+    let chunks =
+        from_parties.synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
     let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
     let Split { fit, scale, calibrate } = records;
     let normal =
@@ -64,8 +77,24 @@ fn fit_on(
         config.per_class.then_some(calibrate.classes.as_slice()),
         seed,
     )?;
+    let evidence = evidence(config, &detectors, &calibrate, from_parties.p_values)?;
     let references = config.batch.map(|_| References::new(fit.codes, calibrate.codes)).transpose()?;
-    Ok(Fitted { detectors, references })
+    Ok(Fitted { detectors, references, evidence })
+}
+
+/// What all sides said of the calibrating records, of as many as parties were asked about; `None` where no party said anything.
+fn evidence(
+    config: &DetectorsConfig,
+    detectors: &Calibrated<CoordinatorDetector>,
+    calibrate: &OwnedRows,
+    parties: &[Option<PackedPValues>],
+) -> Result<Option<Evidence>, DetectorError> {
+    let Some(first) = parties.iter().flatten().next() else { return Ok(None) };
+    let (count, tail) = (first.packed.rows(), detectors.tail()?);
+    let scores = detectors.panel().score(&calibrate.view()?)?;
+    let own: Vec<f64> = scores.iter().take(count).map(|score| tail.log_fraction(*score)).collect();
+    let classes = config.per_class.then(|| calibrate.classes[..own.len()].to_vec());
+    Evidence::new(own, classes, parties).map(Some)
 }
 
 /// The flags that the test records `rows` get, with ties broken at random.

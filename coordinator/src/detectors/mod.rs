@@ -6,6 +6,6 @@ mod config;
 mod fit;
 mod records;
 
-pub use anomaly_scorer::{AnomalyScorer, Flags, Predicted};
-pub use config::{DetectorsConfig, check};
-pub use fit::{Fitted, fit, measure};
+pub use anomaly_scorer::{AnomalyScorer, Flags, Predicted, SentPValues};
+pub use config::{DetectorsConfig, check, resolution};
+pub use fit::{Fitted, FromParties, fit, measure};

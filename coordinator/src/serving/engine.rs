@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use hashvfl_audit::{AuditTrail, PredictionTally, Service};
-use hashvfl_core::p_value::Grid;
 use hashvfl_core::{PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
 use hashvfl_detectors::DetectorError;
@@ -25,7 +24,7 @@ use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection};
 use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
-use crate::detectors::{AnomalyScorer, Flags, Predicted};
+use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
 use crate::label_ledger::PredictionLedger;
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
@@ -226,11 +225,24 @@ impl Engine {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Warns where a party's p-values leave too little to each.
-    pub fn check_p_values(&self) {
-        if let Some(scorer) = &self.scorer {
-            let grids: Vec<Grid> = self.parties.iter().filter_map(|party| party.read().grid()).collect();
-            scorer.check_parties(&grids);
+    /// Warns where a party's p-values take no part in flags, or hardly flag a record by themselves.
+    pub fn check_p_values(&self, party: usize) {
+        let Some(scorer) = &self.scorer else { return };
+        let Some(grid) = self.parties[party].read().grid() else { return };
+        let name = &self.parties[party].name;
+        let sending = self.parties.iter().filter(|party| party.read().grid().is_some()).count();
+        if !scorer.takes(party, grid) {
+            warn!(
+                "p-values of {name} take no part in flags: the run has calibrated none of these; set detectors.send and \
+                 detectors.level at {name} as they are to be before another run"
+            );
+        } else if scorer.is_coarse(grid, sending) {
+            warn!(
+                "{name} sends no p-value as low as its part of level {}: by itself it hardly flags a record; a lower \
+                 detectors.level or send = \"p_value\" at {name} before another run would, or another rule \
+                 (detectors.parties)",
+                scorer.level()
+            );
         }
     }
 
@@ -332,7 +344,7 @@ impl Engine {
             }
         }
         let codes: Vec<Vec<f32>> = known.iter().map(|known| known.signs_or_zeros(&predicted)).collect();
-        let p_values: Vec<Vec<f64>> = known.iter().filter_map(|known| known.p_values(&predicted)).collect();
+        let p_values = self.p_values(&known, &predicted);
         drop(known);
         let (outputs, features) = match predicted.len() {
             0 => Default::default(),
@@ -355,6 +367,20 @@ impl Engine {
         let times = [Duration::ZERO, Duration::ZERO, Duration::ZERO, judging];
         let text = self.explain(answered, otherwise);
         Ok(PredictionAnswer { text, outcomes, outputs, took_part, flags, times })
+    }
+
+    /// The p-values of `rows` that parties sent and detectors take.
+    fn p_values(&self, known: &[RwLockReadGuard<'_, KnownCodes>], rows: &[ServedRow]) -> Vec<SentPValues> {
+        let mut sent = Vec::new();
+        let Some(scorer) = &self.scorer else { return sent };
+        for (party, known) in known.iter().enumerate() {
+            if let Some(grid) = known.grid().filter(|grid| scorer.takes(party, *grid))
+                && let Some(p_values) = known.p_values(rows)
+            {
+                sent.push(SentPValues { party, grid, p_values });
+            }
+        }
+        sent
     }
 
     /// Why records have no prediction, for a person. `otherwise`: whether an unknown id is served in another way of

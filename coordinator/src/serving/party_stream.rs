@@ -42,7 +42,7 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     };
     engine.admissions.joined(&engine.parties[party].name);
     engine.parties[party].known().serves(served);
-    engine.check_p_values();
+    engine.check_p_values(party);
     let (number, asked) = engine.parties[party].connection.open();
     engine.reporter.joined(&engine.parties[party].name);
     let serving = PartyStream { engine: &engine, party, served, waiting: VecDeque::new() };

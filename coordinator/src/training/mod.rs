@@ -72,6 +72,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
         warn!("{gap}");
     }
+    if let Some(gap) = detectors::resolution(&config.detectors, &plan) {
+        warn!("{gap}");
+    }
 
     let driver = Driver::start()?;
     let listened = Instant::now();

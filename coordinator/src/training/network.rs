@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_audit::Release;
+use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerError, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, Command, FromCoordinator, FromParty, Request};
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -180,8 +181,8 @@ impl<'a> NetworkedParties<'a> {
         }
     }
 
-    /// Asks every party the same and waits for all answers, in the settings' order. `count` is the number of codes that
-    /// each is asked for.
+    /// Asks every party the same and waits for all answers, in the settings' order. `count` is the number of codes or
+    /// p-values that each is asked for.
     fn ask(&mut self, request: Request, count: usize) -> Result<Vec<PeerAnswer>, NetworkError> {
         self.step += 1;
         let (step, limit) = (self.step, self.limit);
@@ -309,6 +310,22 @@ impl<'a> NetworkedParties<'a> {
     /// The head of the transcript's chain so far, where there is one.
     pub fn transcript_head(&self) -> Option<Digest> {
         self.log.transcript.as_ref().map(Transcript::head)
+    }
+
+    /// What each party's own detectors say of `count` records that calibrate, in the settings' order; `None` of a party that
+    /// sends nothing.
+    ///
+    /// # Errors
+    /// If a party is lost.
+    pub fn calibration_p_values(&mut self, count: usize) -> Result<Vec<Option<PackedPValues>>, NetworkError> {
+        let mut all = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(Request::Calibrate, count)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::CalibrationPValues(p_values) = answer {
+                all.push(p_values);
+            }
+        }
+        Ok(all)
     }
 
     /// Ends the run at every party with its model kept.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
+use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::{PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
+use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_files::write_whole;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::metrics::Balance;
@@ -13,7 +16,7 @@ use super::Run;
 use super::network::NetworkedParties;
 use super::screening::Screener;
 use crate::config::CoordinatorConfig;
-use crate::detectors::{self, Fitted};
+use crate::detectors::{self, Fitted, FromParties};
 use crate::state::StateFolder;
 use crate::summary::{Bytes, Flags, RecordCounts, Seconds, Summary};
 use crate::top_file::TopFile;
@@ -45,13 +48,18 @@ impl Trained<'_> {
     /// If detectors cannot be fitted, a file cannot be written, or a party is lost. The run has not finished then.
     pub fn keep(self, run: &Run<'_>, network: &mut NetworkedParties<'_>) -> anyhow::Result<Summary> {
         let config = run.config;
+        let from_parties = FromParties {
+            synthetic: &self.outcome.synthetic,
+            p_values: &ask_for_p_values(&self.plan, network)?,
+        };
+        let signs = |rows: &[u32]| self.signs(rows);
         let fitted = detectors::fit(
             &config.detectors,
             config.seed,
             &self.plan,
             &self.classifier,
-            &|rows: &[u32]| self.signs(rows),
-            &self.outcome.synthetic,
+            &signs,
+            from_parties,
         )?;
         let flags = self.measure_flags(config, fitted.as_ref())?;
         let summary = self.summarise(run, network, flags);
@@ -161,11 +169,31 @@ impl Trained<'_> {
     }
 }
 
+/// What each party's own detectors say of the records that calibrate; nothing where none do.
+fn ask_for_p_values(
+    plan: &Plan,
+    network: &mut NetworkedParties<'_>,
+) -> anyhow::Result<Vec<Option<PackedPValues>>> {
+    match shared_calibration(plan.part(Part::Calibration)).len() {
+        0 => Ok(Vec::new()),
+        count => Ok(network.calibration_p_values(count)?),
+    }
+}
+
+/// Writes what judges records, in place of what a run that did not finish has left.
 fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Result<()> {
-    let Some(Fitted { detectors, references }) = fitted else { return Ok(()) };
+    for path in [state.detectors(), state.references(), state.evidence()] {
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    let Some(Fitted { detectors, references, evidence }) = fitted else { return Ok(()) };
     hashvfl_detectors::file::write(&state.detectors(), detectors)?;
     if let Some(references) = references {
         hashvfl_detectors::file::write(&state.references(), references)?;
+    }
+    if let Some(evidence) = evidence {
+        hashvfl_detectors::file::write(&state.evidence(), evidence)?;
     }
     Ok(())
 }

@@ -65,6 +65,14 @@ impl Grid {
         0.5_f64.powi((value * self.step()) as i32)
     }
 
+    /// The mean logarithm of the p-values that were rounded up to `sent`, one of this grid's, if they are evenly spread.
+    pub fn mean_log(self, sent: f64) -> f64 {
+        let below = if sent <= self.least() { 0.0 } else { sent * 0.5_f64.powi(i32::from(self.step)) };
+        // x ln x vanishes at 0.
+        let of_below = if below > 0.0 { below * below.ln() } else { 0.0 };
+        (sent * sent.ln() - of_below) / (sent - below) - 1.0
+    }
+
     /// The value of the least p-value that is not below `p_value`.
     fn round_up(self, p_value: f64) -> u32 {
         (1..1 << self.bits).take_while(|value| self.p_value(*value) >= p_value).count() as u32
@@ -91,6 +99,30 @@ impl Grid {
     pub fn p_values(self, unpacked: &[f32]) -> Vec<f64> {
         let value = |bits: &[f32]| bits.iter().rev().fold(0, |value, bit| 2 * value + u32::from(*bit > 0.0));
         unpacked.chunks_exact(self.bits()).map(|bits| self.p_value(value(bits))).collect()
+    }
+}
+
+/// p-values of some records as a party sends them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackedPValues {
+    /// What their values stand for.
+    pub grid: Grid,
+    /// One value per record, of the grid's bits.
+    pub packed: PackedCodes,
+}
+
+impl PackedPValues {
+    /// Packs p-values by `grid`, rounded up.
+    ///
+    /// # Errors
+    /// If there are none, or too many for one message.
+    pub fn pack(grid: Grid, p_values: &[f64]) -> Result<Self, CodeError> {
+        Ok(Self { grid, packed: grid.pack(p_values)? })
+    }
+
+    /// One p-value per record, above 0 and at most 1.
+    pub fn p_values(&self) -> Vec<f64> {
+        self.grid.p_values(&self.packed.to_signs())
     }
 }
 
@@ -121,6 +153,18 @@ mod tests {
         let packed = flag.pack(&[0.04, 1.0 / 32.0, 0.001]).unwrap();
         assert_eq!((packed.as_bytes(), packed.rows()), (&[0b110][..], 3));
         assert!(Grid::FINE.pack(&[]).is_err());
+    }
+
+    #[test]
+    fn what_was_rounded_up_has_a_mean_logarithm() {
+        let flag = Grid::flag(0.01).unwrap();
+        // Between 0 and 1/128, and between that and 1.
+        assert!((flag.mean_log(1.0 / 128.0) - ((1.0_f64 / 128.0).ln() - 1.0)).abs() < 1e-12);
+        let counted = (1..10_000).map(|at| 1.0 / 128.0 + (127.0 / 128.0) * f64::from(at) / 10_000.0);
+        let mean = counted.map(f64::ln).sum::<f64>() / 9_999.0;
+        assert!((flag.mean_log(1.0) - mean).abs() < 1e-3, "{mean}");
+        let halving = Grid::FINE.mean_log(0.5) - 0.5_f64.ln();
+        assert!((halving - (Grid::FINE.mean_log(0.25) - 0.25_f64.ln())).abs() < 1e-12, "{halving}");
     }
 
     proptest! {

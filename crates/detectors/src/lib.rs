@@ -31,6 +31,7 @@ pub mod values;
 
 pub use batch::{BatchKind, References};
 pub use calibration::combine::Combination;
+pub use calibration::evidence::Evidence;
 pub use calibration::panel::{Calibrated, Panel};
 pub use calibration::settings::DetectorSettings;
 pub use calibration::split::Split;

@@ -319,6 +319,19 @@ impl<S: Store> Ledger<S> {
         self.charge(&open, 1)
     }
 
+    /// To be called before something about `rows` is sent that is new in any case and costs `cost` per record, in place of
+    /// what a release costs. It leaves what is reserved as it is.
+    ///
+    /// # Errors
+    /// If the policy does not allow it: nothing may be sent then.
+    pub fn spend_apart(&mut self, rows: &[u32], cost: Cost) -> Result<(), LedgerError> {
+        self.terms.policy.check_batch(rows.len())?;
+        let of_releases = std::mem::replace(&mut self.terms.cost, cost);
+        let charged = self.charge(rows, 1);
+        self.terms.cost = of_releases;
+        charged
+    }
+
     /// Counts what goes to a recipient beside records' releases, durably, before it is sent.
     pub fn note(&mut self, flow: &Flow, volume: Volume) -> Result<(), StoreError> {
         let total = self.flows.entry(flow.clone()).or_default();

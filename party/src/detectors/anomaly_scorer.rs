@@ -1,10 +1,11 @@
-//! While predictions are served, the party's detectors give records p-values.
+//! While predictions are served, the party's detectors say how rare records are.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, file};
 
 use super::config::DetectorsConfig;
@@ -14,8 +15,8 @@ use crate::prepare::Prepared;
 /// Detectors at work.
 pub struct AnomalyScorer {
     detectors: Calibrated<PartyDetector>,
+    tail: Tail,
     grid: Grid,
-    level: f64,
     widths: Widths,
     digest: Digest,
 }
@@ -47,8 +48,10 @@ impl AnomalyScorer {
         let detectors: Calibrated<PartyDetector> = file::from_bytes(&bytes)?;
         let probe = (vec![0.0; widths.columns], vec![0.0; widths.bits]);
         detectors.check_use(&widths.view(&probe.0, &probe.1)?, level)?;
-        let digest = Digest::of_parts([bytes.as_slice(), &[grid.bits() as u8, grid.step() as u8]]);
-        Ok(Self { detectors, grid, level, widths, digest })
+        // What earlier versions sent were p-values by the party's own calibration: others, of the same detectors.
+        let digest =
+            Digest::of_parts([b"fractions", bytes.as_slice(), &[grid.bits() as u8, grid.step() as u8]]);
+        Ok(Self { tail: detectors.tail()?, detectors, grid, widths, digest })
     }
 
     /// The p-values that are sent.
@@ -67,8 +70,6 @@ impl AnomalyScorer {
     /// If the records have other sizes than those that the detectors were fitted on.
     pub fn judge(&self, columns: &[f32], embedding: &[f32]) -> anyhow::Result<PackedCodes> {
         let rows = self.widths.view(columns, embedding)?;
-        let verdicts = self.detectors.judge(&rows, None, self.level, None)?;
-        let p_values: Vec<f64> = verdicts.iter().map(|verdict| verdict.p_value).collect();
-        Ok(self.grid.pack(&p_values)?)
+        Ok(self.grid.pack(&self.detectors.fractions(&self.tail, &rows)?)?)
     }
 }

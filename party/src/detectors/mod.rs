@@ -1,6 +1,11 @@
 //! A party's own detectors of abnormal inputs. They are fitted and calibrated when a run ends, on records on which neither a
 //! bottom model nor the top model was fitted, and judge records while predictions are served. At most a flag or a p-value of
-//! a few bits, rounded up, leaves beside the code of a record.
+//! a few bits, rounded up, leaves beside the code of a record; and once, when the run ends, of each record that calibrates, so
+//! that the coordinator can calibrate what all sides say together.
+//!
+//! What leaves is the fraction of normal records that are as strange, which falls on beyond the strangest of them, and no
+//! calibrated p-value: that ends at one over the number of records, so that several sources of few records each could flag
+//! nothing.
 
 mod anomaly_scorer;
 pub mod config;
@@ -8,6 +13,8 @@ mod records;
 
 use anyhow::Context;
 use hashvfl_core::Part;
+use hashvfl_core::p_value::{Grid, PackedPValues};
+use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, Split};
 
 use crate::prepare::Prepared;
@@ -23,6 +30,21 @@ pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Cali
     let records = rows.try_map(|rows| OwnedRows::of(prepared, rows))?;
     fit_on(config, &records, prepared.seed())
         .context("this party's detectors of abnormal inputs ([detectors])")
+}
+
+/// What `detectors` say of the run's calibrating records, by `grid`: the same as would be sent of them beside their codes.
+///
+/// # Errors
+/// If the table cannot be read.
+pub fn calibration_p_values(
+    detectors: &Calibrated<PartyDetector>,
+    grid: Grid,
+    prepared: &Prepared,
+) -> anyhow::Result<PackedPValues> {
+    let rows = shared_calibration(prepared.plan.part(Part::Calibration));
+    let records = OwnedRows::of(prepared, rows)?;
+    let fractions = detectors.fractions(&detectors.tail()?, &records.view()?)?;
+    Ok(PackedPValues::pack(grid, &fractions)?)
 }
 
 fn fit_on(

@@ -5,7 +5,9 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
-use hashvfl_core::protocol::message::{Answer, AuditHead, Command, Confirmation, FromCoordinator, FromParty};
+use hashvfl_core::protocol::message::{
+    Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
+};
 use hashvfl_core::protocol::party::{EncodeWork, PartyError, PartySession, Work};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
@@ -14,6 +16,7 @@ use hashvfl_core::{
     Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, RowSelection, RunId, RunRecords,
     RunSettings,
 };
+use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
 use tracing::{debug, info, warn};
 
@@ -47,6 +50,7 @@ pub struct Worker<'a> {
     recorder: Option<Recorder>,
     guard: GradientGuard,
     detectors: Option<DetectorsConfig>,
+    detectors_fitted: bool,
     backlog: Backlog,
     passes_ahead: u32,
     released_bits: u64,
@@ -102,6 +106,7 @@ impl<'a> Worker<'a> {
             recorder,
             guard,
             detectors: config.detectors.clone(),
+            detectors_fitted: false,
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
@@ -167,6 +172,7 @@ impl<'a> Worker<'a> {
             }
             Work::Encode(work) => (work.step, self.encode(&work)),
             Work::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
+            Work::Calibrate { step } => (step, self.calibration_p_values().map(Answer::CalibrationPValues)),
             Work::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
             Work::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
             Work::Finish { step } => {
@@ -225,9 +231,28 @@ impl<'a> Worker<'a> {
         Ok(encoder)
     }
 
+    /// Fits and keeps this party's detectors, where the config has them, and gives what they say of the records that calibrate,
+    /// charged, where it is to be sent and the policy allows it.
+    fn calibration_p_values(&mut self) -> anyhow::Result<Option<EncodedPValues>> {
+        let Some(config) = &self.detectors else { return Ok(None) };
+        let fitted = detectors::fit(config, &self.prepared)?;
+        self.state.keep_detectors(&fitted)?;
+        self.detectors_fitted = true;
+        info!("detectors of abnormal inputs fitted");
+        let Some(grid) = config.grid() else { return Ok(None) };
+        let rows = shared_calibration(self.prepared.plan.part(Part::Calibration));
+        if let Some(refusal) = self.releases.spend_p_values(rows, grid)? {
+            warn!("{refusal}: the coordinator will not use what this party's detectors say of records");
+            return Ok(None);
+        }
+        let p_values = detectors::calibration_p_values(&fitted, grid, &self.prepared)?;
+        self.released_bits += (rows.len() * grid.bits()) as u64;
+        Ok(Some(EncodedPValues { grid, bytes: p_values.packed.into_bytes() }))
+    }
+
     /// Keeps the model, with detectors where the config has them.
     fn finish(&mut self, step: u64) -> anyhow::Result<()> {
-        if let Some(config) = &self.detectors {
+        if let Some(config) = self.detectors.as_ref().filter(|_| !self.detectors_fitted) {
             self.state.keep_detectors(&detectors::fit(config, &self.prepared)?)?;
             info!(step, "detectors of abnormal inputs fitted");
         }

@@ -59,9 +59,7 @@ impl From<FromServingParty> for v1::ServerMessage {
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
-                p_values: serving
-                    .p_values
-                    .map(|grid| v1::PValues { bits: grid.bits() as u32, step: grid.step() }),
+                p_values: serving.p_values.map(v1::PValues::from),
             }),
             FromServingParty::Granted { request, refused, reason } => {
                 Message::Granted(v1::Granted { request, refused, reason: text(&reason) })

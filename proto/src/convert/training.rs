@@ -1,8 +1,12 @@
 //! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
 
-use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES};
+use hashvfl_core::limits::{
+    MAX_BATCH_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES,
+};
+use hashvfl_core::p_value::Grid;
 use hashvfl_core::protocol::message::{
-    Answer, AuditHead, CheckpointLabel, Command, Confirmation, FromCoordinator, FromParty, Request,
+    Answer, AuditHead, CheckpointLabel, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
+    Request,
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::{Part, RowSelection};
@@ -37,6 +41,9 @@ impl TryFrom<v1::PartyMessage> for FromParty {
             Message::Frozen(frozen) => {
                 (frozen.step, Answer::Frozen(digest("encoder_sha256", &frozen.encoder_sha256)?))
             }
+            Message::CalibrationPValues(sent) => {
+                (sent.step, Answer::CalibrationPValues(p_values(sent.announced, sent.p_values)?))
+            }
             Message::Checkpointed(done) => (done.step, Confirmation::Checkpointed.into()),
             Message::Restored(done) => (done.step, Confirmation::Restored.into()),
             Message::Finished(done) => (done.step, Confirmation::Finished.into()),
@@ -62,6 +69,12 @@ impl From<FromParty> for v1::PartyMessage {
                 Answer::Codes(bits) => Message::Codes(v1::Codes { step, bits }),
                 Answer::Frozen(encoder) => {
                     Message::Frozen(v1::Frozen { step, encoder_sha256: encoder.0.to_vec() })
+                }
+                Answer::CalibrationPValues(sent) => {
+                    let (announced, p_values) =
+                        sent.map(|sent| (v1::PValues::from(sent.grid), sent.bytes)).unzip();
+                    let p_values = p_values.unwrap_or_default();
+                    Message::CalibrationPValues(v1::CalibrationPValues { step, announced, p_values })
                 }
                 Answer::Confirmed(confirmation) => match confirmation {
                     Confirmation::Checkpointed => Message::Checkpointed(v1::Checkpointed { step }),
@@ -96,6 +109,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
                 (asked.step, Request::Encode(asked.rows.ok_or(WireError::Missing("rows"))?.try_into()?))
             }
             Message::Draw(asked) => (asked.step, Request::EncodeSynthetic { chunk: asked.chunk }),
+            Message::Calibrate(asked) => (asked.step, Request::Calibrate),
             Message::Checkpoint(asked) => (asked.step, Command::Checkpoint(label(asked.label)?).into()),
             Message::Restore(asked) => (asked.step, Command::Restore(label(asked.label)?).into()),
             Message::Freeze(asked) => (asked.step, Request::Freeze),
@@ -124,6 +138,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Request(step, request) => match request {
                 Request::Encode(rows) => Message::Encode(v1::Encode { step, rows: Some(rows.into()) }),
                 Request::EncodeSynthetic { chunk } => Message::Draw(v1::Draw { step, chunk }),
+                Request::Calibrate => Message::Calibrate(v1::Calibrate { step }),
                 Request::Command(command) => match command {
                     Command::Checkpoint(label) => {
                         Message::Checkpoint(v1::Checkpoint { step, label: v1::Label::from(label).into() })
@@ -246,6 +261,22 @@ impl From<Gradient> for v1::gradient::Values {
     }
 }
 
+/// p-values with what was announced of them; without that, there must be none.
+fn p_values(announced: Option<v1::PValues>, bytes: Vec<u8>) -> Result<Option<EncodedPValues>> {
+    limit("p-values", bytes.len(), (MAX_BATCH_ROWS * MAX_P_VALUE_BITS as usize).div_ceil(8))?;
+    match announced {
+        Some(v1::PValues { bits, step }) => Ok(Some(EncodedPValues { grid: Grid::new(bits, step)?, bytes })),
+        None if bytes.is_empty() => Ok(None),
+        None => Err(WireError::Missing("what its p-values are")),
+    }
+}
+
+impl From<Grid> for v1::PValues {
+    fn from(grid: Grid) -> Self {
+        Self { bits: grid.bits() as u32, step: grid.step() }
+    }
+}
+
 fn label(label: i32) -> Result<CheckpointLabel> {
     match v1::Label::try_from(label) {
         Ok(v1::Label::Best) => Ok(CheckpointLabel::Best),
@@ -297,6 +328,11 @@ mod tests {
             FromParty::Answer(3, Confirmation::Restored.into()),
             FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
             FromParty::Answer(5, Confirmation::Finished.into()),
+            FromParty::Answer(6, Answer::CalibrationPValues(None)),
+            FromParty::Answer(
+                7,
+                Answer::CalibrationPValues(Some(EncodedPValues { grid: Grid::FINE, bytes: vec![1, 2] })),
+            ),
             FromParty::Failed { text: "no disk left".into() },
             FromParty::Head(head(Some("a"))),
         ]
@@ -327,6 +363,7 @@ mod tests {
             Command::Checkpoint(CheckpointLabel::Best).into(),
             Command::Restore(CheckpointLabel::Latest).into(),
             Request::EncodeSynthetic { chunk: 1 },
+            Request::Calibrate,
             Request::Freeze,
             Request::Finish,
         ];
@@ -393,6 +430,9 @@ mod tests {
         let frozen = v1::Frozen { step: 1, encoder_sha256: vec![0; 31] };
         let frozen = v1::PartyMessage { message: Some(v1::party_message::Message::Frozen(frozen)) };
         assert_eq!(FromParty::try_from(frozen), Err(WireError::Digest("encoder_sha256")));
+        let unannounced = p_values(None, vec![1]);
+        assert_eq!(unannounced, Err(WireError::Missing("what its p-values are")));
+        assert!(p_values(Some(v1::PValues { bits: 9, step: 1 }), vec![]).is_err());
     }
 
     #[test]

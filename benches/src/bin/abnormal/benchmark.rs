@@ -12,7 +12,7 @@ use crate::kinds::{AnomalySet, Maker};
 use crate::measure::{measure, p_values};
 use crate::scores::{DEFAULTS, Fitted, Line, of_batch, place, rarity_among};
 use crate::table::{self, Row};
-use crate::{Arguments, Sections, data};
+use crate::{Arguments, Sections, data, sources};
 
 /// Repeats of a time.
 const REPEATS: usize = 11;
@@ -103,6 +103,23 @@ impl<'a> DetectorBenchmark<'a> {
             sections.push((kind.name.to_string(), table::section(&kind.about, &rows)));
         }
         Ok(sections)
+    }
+
+    /// What the default detectors of the coordinator and of both parties flag together, of normal rows and of every kind, where
+    /// `few` rows calibrate.
+    pub fn sources(&self, arguments: &Arguments, few: usize) -> anyhow::Result<()> {
+        let names = ["codes", "first party", "second party"];
+        let line = self.fitted.default(DEFAULTS[2]);
+        let [calibration, test] = self.scores.each_ref().map(|scores| line.of_each(scores));
+        let base = &self.federation.test[..self.federation.test.len().min(arguments.rows)];
+        let normal = sources::flagged(&names, &calibration, &test, few, arguments.level)?;
+        sources::print("normal rows", few, arguments.level, &normal);
+        for kind in Maker::new(self.federation, &self.normal, self.seed).all(base, None)? {
+            let abnormal = line.of_each(&self.fitted.score(&kind.view)?.0);
+            let found = sources::flagged(&names, &calibration, &abnormal, few, arguments.level)?;
+            sources::print(kind.name, few, arguments.level, &found);
+        }
+        Ok(())
     }
 
     /// Figures of one kind, by each line of detectors and by batches of which `strange` are abnormal rows, as a fraction of

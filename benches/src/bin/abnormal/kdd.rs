@@ -19,6 +19,7 @@ use hashvfl_testbed::dataset::read_cells;
 use crate::choose::{self, Member};
 use crate::measure::{Figures, measure};
 use crate::scores::Group;
+use crate::sources;
 use hashvfl_files::say;
 
 const COLUMNS: usize = 41;
@@ -182,6 +183,35 @@ pub fn choose(folder: &Path, seed: u64) -> anyhow::Result<()> {
         PartyKind::ALL.iter().enumerate().map(|(place, kind)| Member { name: kind.name(), place }).collect();
     say!("{}", choose::SPOILED_COLUMNS);
     choose::rank(&of_normal, &of_spoiled, &members);
+    Ok(())
+}
+
+/// Shows what both parties' default detectors flag together of the corrected test part, where `few` rows calibrate. There are
+/// no codes: the first party stands for the coordinator.
+pub fn sources(folder: &Path, seed: u64, few: usize, level: f64) -> anyhow::Result<()> {
+    let train = read(&folder.join("kdd99/kddcup.data_10_percent.gz"))?;
+    let test = read(&folder.join("kdd99/corrected.gz"))?;
+    let normal = Normal::of(&train, seed);
+    let encoding = CategoryEncoding::fit(&normal.fit);
+    let (usual, attacks): (RowRefs<'_>, RowRefs<'_>) =
+        test.cells.iter().partition(|row| row[COLUMNS] == "normal");
+    // What each party says of calibration rows, normal test rows and attacks.
+    let mut said: [sources::SourceScores; 3] = Default::default();
+    for number in 0..2 {
+        let party = Party::fit(&normal, &encoding, number, seed)?;
+        let (scale, width) = party.prepare(&normal.scale)?;
+        let own = (0..PartyKind::ALL.len()).filter(|at| PartyKind::DEFAULT.contains(&PartyKind::ALL[*at]));
+        let group = Group::fit(own.collect(), PartyKind::COMBINATION, &party.score(&scale, width)?)?;
+        for (said, rows) in said.iter_mut().zip([&normal.calibration, &usual, &attacks]) {
+            let (values, width) = party.prepare(rows)?;
+            said.push(group.of(&party.score(&values, width)?));
+        }
+    }
+    let [calibration, usual, attacks] = said;
+    for (what, rows) in [("normal test rows", usual), ("attacks", attacks)] {
+        let found = sources::flagged(&["first party", "second party"], &calibration, &rows, few, level)?;
+        sources::print(what, few, level, &found);
+    }
     Ok(())
 }
 

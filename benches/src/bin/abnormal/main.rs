@@ -17,6 +17,7 @@ mod kinds;
 mod measure;
 mod scores;
 mod screening;
+mod sources;
 mod table;
 
 use std::path::PathBuf;
@@ -73,6 +74,9 @@ struct Arguments {
     /// Leaves out the poisoned federation, which is trained apart.
     #[arg(long)]
     no_backdoor: bool,
+    /// Shows what several sources flag together at --level where so few rows calibrate, and stops.
+    #[arg(long, value_name = "ROWS")]
+    few: Option<usize>,
     /// Shows how the default combinations are chosen, on normal records alone, and stops.
     #[arg(long)]
     choose: bool,
@@ -99,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         Name::Kdd99 => connections(&arguments)?,
         _ => federations(&arguments)?,
     };
-    if arguments.choose {
+    if arguments.choose || arguments.few.is_some() {
         return Ok(());
     }
     std::fs::create_dir_all(&arguments.out)
@@ -128,6 +132,10 @@ fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
     let folder = arguments.data.as_deref().context("name the folder of kdd99/ with --data")?;
     if arguments.choose {
         kdd::choose(folder, arguments.seed)?;
+        return Ok(Vec::new());
+    }
+    if let Some(few) = arguments.few {
+        kdd::sources(folder, arguments.seed, few, arguments.level)?;
         return Ok(Vec::new());
     }
     let found = kdd::run(folder, arguments.seed)?;
@@ -174,6 +182,10 @@ fn federations(arguments: &Arguments) -> anyhow::Result<Sections> {
             continue;
         }
         let benchmark = DetectorBenchmark::fit(&federation, seed, arguments.fit_rows)?;
+        if let Some(few) = arguments.few {
+            benchmark.sources(arguments, few)?;
+            continue;
+        }
         alarms += &benchmark.false_alarms(arguments, seed)?;
         if seed > arguments.seed {
             continue;

@@ -160,6 +160,11 @@ impl Line {
         most
     }
 
+    /// What each of its groups says by itself, minus logarithms of fractions: `scores[group][row]`.
+    pub fn of_each(&self, scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        self.groups.iter().map(|group| group.of(scores)).collect()
+    }
+
     /// The sum over its members.
     pub fn sum(&self, of_each: &[f64]) -> f64 {
         self.groups.iter().flat_map(|group| &group.members).map(|at| of_each[*at]).sum()

@@ -4,7 +4,8 @@
 use crate::codes::packed::{CodeError, PackedCodes};
 use crate::digest::Digest;
 use crate::name::PartyName;
-use crate::protocol::message::{Answer, ExpectedAnswer, FromParty, Request};
+use crate::p_value::PackedPValues;
+use crate::protocol::message::{Answer, EncodedPValues, ExpectedAnswer, FromParty, Request};
 
 /// A party's answer to the open request, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub enum PeerAnswer {
     Done,
     /// The bottom model is frozen.
     Frozen(Digest),
+    /// p-values of the records asked for; `None` from a party that sends none.
+    CalibrationPValues(Option<PackedPValues>),
 }
 
 /// Why a party's message is not the answer.
@@ -42,7 +45,7 @@ pub enum PeerError {
         /// The open request's step.
         expected: u64,
     },
-    /// Codes of a wrong length.
+    /// Codes or p-values of a wrong length.
     #[error("step {step}: {party}: {source}")]
     Codes {
         /// The step.
@@ -68,7 +71,7 @@ pub enum PeerError {
 #[derive(Debug, Clone, Copy)]
 struct OpenRequest {
     answer: ExpectedAnswer,
-    /// Codes that it asks for.
+    /// Codes or p-values that it asks for.
     rows: usize,
 }
 
@@ -97,7 +100,8 @@ impl PeerSession {
         self.bits
     }
 
-    /// Notes that `request` goes to the party as `step`; `rows` is the number of codes that it asks for.
+    /// Notes that `request` goes to the party as `step`; `rows` is the number of codes or p-values that it
+    /// asks for.
     pub fn requested(&mut self, step: u64, request: &Request, rows: usize) {
         self.step = step;
         self.open = Some(OpenRequest { answer: request.rule().answer, rows });
@@ -125,9 +129,18 @@ impl PeerSession {
         let answer = match (expected, answer) {
             (ExpectedAnswer::Codes, Answer::Codes(bytes)) => {
                 self.check_step(step)?;
-                PeerAnswer::Codes(self.unpack(rows, bytes)?)
+                PeerAnswer::Codes(self.unpack(rows, self.bits, bytes)?)
             }
             (ExpectedAnswer::Frozen, Answer::Frozen(encoder)) => PeerAnswer::Frozen(encoder),
+            (ExpectedAnswer::CalibrationPValues, Answer::CalibrationPValues(None)) => {
+                PeerAnswer::CalibrationPValues(None)
+            }
+            (ExpectedAnswer::CalibrationPValues, Answer::CalibrationPValues(Some(sent))) => {
+                self.check_step(step)?;
+                let EncodedPValues { grid, bytes } = sent;
+                let packed = self.unpack(rows, grid.bits(), bytes)?;
+                PeerAnswer::CalibrationPValues(Some(PackedPValues { grid, packed }))
+            }
             (ExpectedAnswer::Confirmed(expected), Answer::Confirmed(found)) if found == expected => {
                 PeerAnswer::Done
             }
@@ -145,8 +158,8 @@ impl PeerSession {
         Err(PeerError::Step { party: self.party.clone(), found, expected: self.step })
     }
 
-    fn unpack(&self, rows: usize, bytes: Vec<u8>) -> Result<PackedCodes, PeerError> {
-        PackedCodes::from_bytes(rows, self.bits, bytes).map_err(|source| PeerError::Codes {
+    fn unpack(&self, rows: usize, bits: usize, bytes: Vec<u8>) -> Result<PackedCodes, PeerError> {
+        PackedCodes::from_bytes(rows, bits, bytes).map_err(|source| PeerError::Codes {
             step: self.step,
             party: self.party.clone(),
             source,
@@ -162,6 +175,7 @@ impl PeerSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::p_value::Grid;
     use crate::protocol::message::{CheckpointLabel, Command, Confirmation};
     use crate::records::plan::RowSelection;
 
@@ -202,6 +216,18 @@ mod tests {
         let mut peer = asked_for_codes();
         peer.receive(codes(3, 3)).unwrap();
         assert!(matches!(peer.receive(codes(3, 3)), Err(PeerError::Unexpected { .. })), "an answer twice");
+    }
+
+    #[test]
+    fn p_values_are_as_many_as_the_records_that_calibrate() {
+        let answered = |step, sent| {
+            asked(Request::Calibrate).receive(FromParty::Answer(step, Answer::CalibrationPValues(sent)))
+        };
+        let sent = |len: usize| Some(EncodedPValues { grid: Grid::FINE, bytes: vec![0; len] });
+        assert_eq!(answered(3, None), Ok(PeerAnswer::CalibrationPValues(None)));
+        assert!(matches!(answered(3, sent(3)), Ok(PeerAnswer::CalibrationPValues(Some(_)))));
+        assert!(matches!(answered(3, sent(4)), Err(PeerError::Codes { .. })));
+        assert!(matches!(answered(2, None), Err(PeerError::Step { .. })));
     }
 
     #[test]

@@ -8,13 +8,14 @@
 use crate::digest::Digest;
 use crate::gradient::Gradient;
 use crate::name::{PartyName, RunId};
+use crate::p_value::Grid;
 use crate::records::excluded::ExcludedRecords;
 use crate::records::plan::RowSelection;
 use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
 /// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +86,8 @@ messages! {
 }
 
 messages! {
-    /// What a party says. About records it says codes and nothing else; there is no field for a float.
+    /// What a party says. About records it says codes, and p-values of a few bits where it is set to; there is no field for a
+    /// float.
     #[derive(Debug, Clone, PartialEq)]
     pub enum FromParty {
         /// It wants to join.
@@ -122,6 +124,8 @@ messages! {
             /// The chunk of them, from 0; each is of [`crate::records::plan::CHUNK_ROWS`].
             chunk: u32,
         } as "Draw",
+        /// Send what your own detectors say of the records that calibrate, where you will send it of predicted records.
+        Calibrate,
         /// Carry this out.
         Command(Command) of command,
         /// Learn no more: fix weights, statistics and thresholds.
@@ -150,6 +154,8 @@ messages! {
         Codes(Vec<u8>),
         /// The bottom model is frozen: digest of everything that turns columns into codes.
         Frozen(Digest),
+        /// p-values of the records that calibrate; `None` from a party that sends none.
+        CalibrationPValues(Option<EncodedPValues>),
         /// It was carried out.
         Confirmed(Confirmation) of confirmation,
     }
@@ -166,6 +172,15 @@ messages! {
         /// The party has kept its model and leaves.
         Finished,
     }
+}
+
+/// p-values of some records, packed; their number is known from the plan, so it does not travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedPValues {
+    /// What their values stand for.
+    pub grid: Grid,
+    /// The packed values, one per record.
+    pub bytes: Vec<u8>,
 }
 
 /// A line of the protocol's table.
@@ -186,6 +201,8 @@ pub enum ExpectedAnswer {
     Codes,
     /// [`Answer::Frozen`].
     Frozen,
+    /// [`Answer::CalibrationPValues`].
+    CalibrationPValues,
     /// [`Answer::Confirmed`], with this confirmation.
     Confirmed(Confirmation),
 }
@@ -209,6 +226,11 @@ impl Request {
         let (answer, phase, what) = match self {
             Self::Encode(_) => (Codes, Phase::Any, "encode records"),
             Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode drawn inputs"),
+            Self::Calibrate => (
+                ExpectedAnswer::CalibrationPValues,
+                Phase::AfterFreeze,
+                "tell p-values of calibration records",
+            ),
             Self::Command(command) => match command {
                 Command::Checkpoint(_) => {
                     (Confirmed(Checkpointed), Phase::BeforeFreeze, "write a checkpoint")
@@ -228,6 +250,7 @@ impl ExpectedAnswer {
         match self {
             Self::Codes => "Codes",
             Self::Frozen => "Frozen",
+            Self::CalibrationPValues => "CalibrationPValues",
             Self::Confirmed(confirmation) => confirmation.kind(),
         }
     }
@@ -275,6 +298,7 @@ mod tests {
         for (request, kind, answer) in [
             (Request::Encode(batch), "Encode", "Codes"),
             (Request::EncodeSynthetic { chunk: 0 }, "Draw", "Codes"),
+            (Request::Calibrate, "Calibrate", "CalibrationPValues"),
             (Command::Checkpoint(label).into(), "Checkpoint", "Checkpointed"),
             (Command::Restore(label).into(), "Restore", "Restored"),
             (Request::Freeze, "Freeze", "Frozen"),

@@ -5,7 +5,7 @@
 //!  Greeting ---------> Joining ----------> Waiting -----> Ready ---------------> AwaitingGradient
 //!                                                          ^ |  <-------------------  Gradient
 //!                                 Encode(chunk), Checkpoint| |
-//!                                                   Freeze +-+  Restore            Freeze
+//!                   Freeze, EncodeSynthetic, Calibrate +-+  Restore            Freeze
 //!                                                            |\---------> Restored --------> Ready, frozen
 //!                                                            |   Finish
 //!                                                            \----------> Done ---> Left
@@ -18,6 +18,7 @@
 //! - Batches come from the plan, and only while the bottom model learns. Each batch of an epoch is encoded once, in order.
 //! - The cohort's validation records are encoded at most once per epoch. All other records are encoded at most once, and
 //!   only by a frozen bottom model, which nothing changes any more.
+//! - What the party's own detectors say of calibration records is asked for at most once, after the freeze.
 //! - The bottom model goes back to a checkpoint at most once, and is frozen next: no state of it is held over batches.
 //! - Where the run goes on without records that a policy refuses, no request is about those that this party has named.
 //!
@@ -122,6 +123,11 @@ pub enum Work {
         /// The chunk of them.
         chunk: u32,
     },
+    /// Fit the party's own detectors, and send what they say of the records that calibrate where that is to be sent.
+    Calibrate {
+        /// The step.
+        step: u64,
+    },
     /// Learn from the gradient of the last batch's codes; no answer.
     Learn {
         /// Of [rows, bits], checked.
@@ -208,6 +214,7 @@ pub struct PartySession {
     next_chunk: BTreeMap<Part, u32>,
     next_synthetic: u32,
     frozen: bool,
+    calibrated: bool,
 }
 
 impl PartySession {
@@ -224,6 +231,7 @@ impl PartySession {
             next_chunk,
             next_synthetic: 0,
             frozen: false,
+            calibrated: false,
         }
     }
 
@@ -303,6 +311,7 @@ impl PartySession {
         match request {
             Request::Encode(selection) => self.encode(step, selection),
             Request::EncodeSynthetic { chunk } => self.encode_synthetic(step, chunk),
+            Request::Calibrate => self.calibrate(step),
             Request::Command(command) => {
                 if matches!(command, Command::Restore(_)) {
                     self.state = State::Restored;
@@ -377,6 +386,19 @@ impl PartySession {
         }
         self.next_synthetic += 1;
         Ok(Work::EncodeSynthetic { step, chunk })
+    }
+
+    /// Calibration records are asked about once.
+    fn calibrate(&mut self, step: u64) -> Result<Work, PartyError> {
+        let what = Request::Calibrate.rule().what;
+        if self.plan.part(Part::Calibration).is_empty() {
+            return Err(forbidden(what, "with run.calibration_fraction above 0"));
+        }
+        if self.calibrated {
+            return Err(forbidden(what, "once"));
+        }
+        self.calibrated = true;
+        Ok(Work::Calibrate { step })
     }
 
     /// Batches go in order, each once. Nothing goes back to an epoch that early stopping has cut short.

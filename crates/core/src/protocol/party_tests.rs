@@ -66,20 +66,38 @@ fn a_run_in_order() {
     assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
 }
 
+/// A party with a calibration part of that size, after step 1.
+fn frozen(calibration_fraction: f64) -> PartySession {
+    let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
+    let settings = RunSettings { calibration_fraction, ..new };
+    let plan = Plan::new(&settings, 400).unwrap();
+    let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
+    session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+    session.receive(FromCoordinator::Accepted).unwrap();
+    session.receive(begin(&[])).unwrap();
+    session.receive(request(1, Request::Freeze)).unwrap();
+    session
+}
+
+#[test]
+fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
+    let calibrate = |step| request(step, Request::Calibrate);
+    let refused = |mut session: PartySession, step| {
+        let error = session.receive(calibrate(step)).unwrap_err().to_string();
+        let start =
+            "the coordinator asked to tell p-values of calibration records, which this run allows only ";
+        error.strip_prefix(start).unwrap().to_string()
+    };
+    let mut session = frozen(0.3);
+    assert_eq!(session.receive(calibrate(2)), Ok(Work::Calibrate { step: 2 }));
+    assert_eq!(refused(session, 3), "once");
+    assert_eq!(refused(frozen(0.0), 2), "with run.calibration_fraction above 0");
+    assert_eq!(refused(joined(), 1), "after the freeze");
+}
+
 #[test]
 fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
     let draw = |step, chunk| request(step, Request::EncodeSynthetic { chunk });
-    let frozen = |calibration_fraction| {
-        let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
-        let settings = RunSettings { calibration_fraction, ..new };
-        let plan = Plan::new(&settings, 400).unwrap();
-        let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
-        session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-        session.receive(FromCoordinator::Accepted).unwrap();
-        session.receive(begin(&[])).unwrap();
-        session.receive(request(1, Request::Freeze)).unwrap();
-        session
-    };
     let refused = |mut session: PartySession, step, chunk| {
         let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
         error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
@@ -113,6 +131,7 @@ fn only_the_freeze_follows_a_restore() {
         chunk(4, Part::CohortValidation),
         chunk(4, Part::Test),
         request(4, Request::EncodeSynthetic { chunk: 0 }),
+        request(4, Request::Calibrate),
         request(4, Command::Checkpoint(label)),
         request(4, Command::Restore(label)),
         request(4, Request::Finish),

@@ -162,6 +162,30 @@ impl<D> Calibrated<D> {
         &self.reference
     }
 
+    /// How rare a combined score is among the normal rows that gave the panel its scale.
+    ///
+    /// # Errors
+    /// If they are too few.
+    pub fn tail(&self) -> Result<Tail, DetectorError> {
+        Tail::new(self.reference.clone())
+    }
+
+    /// The fraction of normal rows that are as strange as each of `rows`, above 0 and at most 1: unlike a p-value it falls on
+    /// beyond the strangest of them, by the exponential `tail` that [`Self::tail`] gives, and promises nothing by itself.
+    ///
+    /// # Errors
+    /// If the rows have other sizes than the rows of the fit.
+    pub fn fractions<R: ?Sized>(&self, tail: &Tail, rows: &R) -> Result<Vec<f64>, DetectorError>
+    where
+        D: Score<R>,
+    {
+        let mut fractions = Vec::new();
+        for score in self.panel.score(rows)? {
+            fractions.push(tail.log_fraction(score).exp().max(f64::MIN_POSITIVE));
+        }
+        Ok(fractions)
+    }
+
     /// Checks that rows like `probe` can be judged at `level`.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Which records of a run's calibration part (`run.calibration_fraction`) do what, at the coordinator and at a party alike:
 //! half of them fit detectors, a fifth puts their scores on one scale, the rest calibrates.
 
+use hashvfl_core::limits::MAX_BATCH_ROWS;
+
 use super::conformal::rows_needed;
 use crate::error::DetectorError;
 
@@ -10,6 +12,9 @@ const FIT: f64 = 0.5;
 const SCALE: f64 = 0.2;
 /// The fewest records of which half fit a network, and a fifth give a scale.
 const LEAST: usize = 200;
+
+/// Calibrating rows that decide on flags below which that is told: the flagged fraction then varies by about half of itself.
+const DECIDING: usize = 5;
 
 /// Normal records by what they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,13 @@ impl<'a> Split<&'a [u32]> {
     }
 }
 
+/// The rows that calibrate what several sides say, of which each party sends p-values: those that calibrate, as many of them
+/// as fit into one message. More would tell no level that anybody asks for.
+pub fn shared_calibration(rows: &[u32]) -> &[u32] {
+    let calibrate = Split::of(rows).calibrate;
+    &calibrate[..calibrate.len().min(MAX_BATCH_ROWS)]
+}
+
 fn count(rows: &[u32], fraction: f64) -> usize {
     (rows.len() as f64 * fraction).round() as usize
 }
@@ -64,6 +76,26 @@ pub fn records_needed(level: f64) -> usize {
     let calibrating = rows_needed(level) as f64 / (1.0 - FIT - SCALE);
     // The shift keeps what rounding adds from becoming a record.
     ((calibrating - 1e-9).ceil() as usize).max(LEAST)
+}
+
+/// What is to be said where so few rows calibrate that flags at `level` hang on a handful of them; `None` where they do not,
+/// or where [`check`] refuses the part.
+pub fn resolution(rows: &[u32], level: f64) -> Option<String> {
+    let (records, calibrating) = (rows.len(), Split::of(rows).calibrate.len());
+    let least = 1.0 / (calibrating + 1) as f64;
+    // The shift keeps 0.01 * 100 from becoming 0 by rounding.
+    let deciding = (level / least + 1e-9).floor() as usize;
+    if deciding == 0 || deciding >= DECIDING {
+        return None;
+    }
+    let enough = (DECIDING as f64 / level - 1.0 - 1e-9).ceil();
+    let of_all = (enough / (1.0 - FIT - SCALE)).ceil();
+    Some(format!(
+        "{calibrating} of the {records} calibration records calibrate, so no p-value is below {least:.4}, and flags at level \
+         {level} hang on the {deciding} strangest of them: the flagged fraction varies much from run to run; {of_all} \
+         calibration records (run.calibration_fraction) or a level of {:.2} tell more",
+        (DECIDING as f64 * least * 100.0).ceil() / 100.0
+    ))
 }
 
 /// Checks that a calibration part is large enough to fit detectors and to tell `level`.
@@ -94,6 +126,22 @@ mod tests {
         let error = check(&rows, 0.01).unwrap_err().to_string();
         assert!(error.contains("needs 99 calibration records, and 62 of the 208"), "{error}");
         assert!(error.contains("at least 330 records"), "{error}");
+        assert_eq!(shared_calibration(&rows), calibrate);
         assert!(matches!(check(&rows[..150], 0.2), Err(DetectorError::TooFewRows { needed: 200, .. })));
+    }
+
+    #[test]
+    fn a_level_on_which_few_rows_decide_is_told_with_what_would_be_enough() {
+        let rows: Vec<u32> = (0..968).collect();
+        let told = resolution(&rows, 0.01).unwrap();
+        assert!(told.contains("290 of the 968 calibration records calibrate"), "{told}");
+        assert!(
+            told.contains("no p-value is below 0.0034, and flags at level 0.01 hang on the 2 strangest"),
+            "{told}"
+        );
+        assert!(told.contains("1664 calibration records"), "{told}");
+        assert!(told.contains("a level of 0.02"), "{told}");
+        assert_eq!(resolution(&rows, 0.05), None);
+        assert_eq!(resolution(&rows[..50], 0.01), None, "refused, not warned of");
     }
 }
