@@ -1,10 +1,11 @@
-//! Who joined and who was refused, for the audit trail: the same in training and serving.
+//! Who joined and who was refused, in the log and the audit trail: the same in training and serving.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use hashvfl_audit::{AuditEvent, AuditTrail, RefusalTally, Service};
 use hashvfl_core::PartyName;
+use hashvfl_transport::limits::quiet::QuietLog;
 
 /// Writes down who joined a service of this coordinator, and who was refused there. Refusals that were counted and not
 /// written yet are written when it is dropped.
@@ -13,12 +14,14 @@ pub struct AdmissionLog {
     service: Service,
     parties: Vec<PartyName>,
     refusals: Mutex<RefusalTally>,
+    lines: QuietLog,
 }
 
 impl AdmissionLog {
     /// Of `service`, which `parties` may join.
     pub fn new(audit: Arc<AuditTrail>, service: Service, parties: Vec<PartyName>) -> Self {
-        Self { audit, service, parties, refusals: Mutex::new(RefusalTally::new(service)) }
+        let refusals = Mutex::new(RefusalTally::new(service));
+        Self { audit, service, parties, refusals, lines: QuietLog::new() }
     }
 
     /// Writes down that `party` has joined.
@@ -26,9 +29,10 @@ impl AdmissionLog {
         self.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: self.service });
     }
 
-    /// Writes a refusal down, unless there was another like it just before; it counts with the next one then. A name that
-    /// is none of the run's parties is not written.
-    pub fn refused(&self, party: Option<&PartyName>, why: &'static str) {
+    /// Warns of a refusal, of which `error` tells a person and `why` the audit trail, and writes it down unless there was
+    /// another like it just before; it counts with the next one then. A name that is none of the run's parties is not written.
+    pub fn refused(&self, party: Option<&PartyName>, why: &'static str, error: &str) {
+        self.lines.warn(&format!("refused a party: {error}"));
         let party = party.filter(|party| self.parties.contains(party)).cloned();
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let due = refusals.count(party, why, Instant::now());

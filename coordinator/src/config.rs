@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use hashvfl_alignment::AlignmentConfig;
@@ -11,10 +12,12 @@ use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
+use hashvfl_transport::limits::Limits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::detectors::DetectorsConfig;
+use crate::relay::FRAME_BYTES;
 use crate::training::screening::ScreeningConfig;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
@@ -58,6 +61,9 @@ pub struct CoordinatorConfig {
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// What anybody who reaches the port can make the coordinator hold.
+    #[serde(default)]
+    pub limits: LimitsConfig,
     /// The agreed settings, equal at all organisations.
     pub run: RunSettings,
     /// Where the labels are.
@@ -124,6 +130,61 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self { join_s: 3600, handshake_s: 60, step_s: 600 }
+    }
+}
+
+/// What anybody who reaches the port can make the coordinator hold.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+    /// Longest time of a connection without an open stream, in seconds.
+    pub silence_s: u64,
+    /// Longest time for a message to become complete, in seconds.
+    pub message_s: u64,
+    /// Megabytes (2^20 bytes) of messages that are not complete yet, of all that were not accepted.
+    pub in_flight_mb: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { connections: 512, connections_per_address: 64, silence_s: 10, message_s: 60, in_flight_mb: 32 }
+    }
+}
+
+impl LimitsConfig {
+    /// Limits of a port where accepted peers send messages of up to so many bytes.
+    pub fn listening(&self, message_bytes: usize) -> Limits {
+        let limits = Limits {
+            connections: self.connections,
+            connections_per_address: self.connections_per_address,
+            silence: Duration::from_secs(self.silence_s),
+            message: Duration::from_secs(self.message_s),
+            bytes_in_flight: self.in_flight_mb << 20,
+            ..Limits::default()
+        };
+        limits.with_window_for(message_bytes)
+    }
+
+    /// Limits of the relay's port.
+    pub fn relaying(&self) -> Limits {
+        self.listening(4 * FRAME_BYTES)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { connections, connections_per_address, silence_s, message_s, in_flight_mb } = *self;
+        ensure!(
+            connections > 0 && connections_per_address > 0 && silence_s > 0 && message_s > 0,
+            "[limits]: each must be 1 or more"
+        );
+        ensure!(
+            (16..=4095).contains(&in_flight_mb),
+            "limits.in_flight_mb = {in_flight_mb}: give 16 (one request for predictions) to 4095"
+        );
+        Ok(())
     }
 }
 
@@ -215,6 +276,7 @@ impl CoordinatorConfig {
         let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
         screening.context("in [screening]")?;
         ensure!(config.serve.absent_timeout_s > 0, "[serve]: absent_timeout_s must be 1 or more");
+        config.limits.check()?;
         let Timeouts { join_s, handshake_s, step_s } = config.timeouts;
         ensure!(
             [join_s, handshake_s, step_s].iter().all(|limit| *limit > 0),

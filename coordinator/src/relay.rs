@@ -10,8 +10,12 @@ use std::time::Duration;
 use anyhow::{anyhow, bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
 use hashvfl_core::PartyName;
+use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
+use hashvfl_transport::handshake::STRANGER;
+use hashvfl_transport::limits::connections::Peer;
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::listen::{AlignmentStream, Arrivals};
 use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use tokio::runtime::Runtime;
@@ -20,6 +24,10 @@ use tracing::{debug, info, warn};
 
 /// Frames that may wait for one holder: eight chunks on each of the routes of seven others, and confirmations.
 const WAITING_FRAMES: usize = 1024;
+/// Bytes of a message of a holder that has enrolled, at most: a sealed frame in its envelope.
+pub const FRAME_BYTES: usize = MAX_SEALED_BYTES + 1024;
+/// Bytes of a frame's kind and session, before the sealed message.
+const SESSION_BYTES: usize = 9;
 /// Longest wait for a holder's first message.
 const GREETING: Duration = Duration::from_secs(60);
 
@@ -183,13 +191,14 @@ impl RelayHub {
 
 /// Attends to holders as they come, until the server ends; must be spawned on its runtime.
 pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>) {
+    let refusals = Arc::new(QuietLog::new());
     while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&hub), stream));
+        tokio::spawn(receive(Arc::clone(&hub), stream, Arc::clone(&refusals)));
     }
 }
 
 /// One holder, from its first message until it leaves.
-async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
+async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream, refusals: Arc<QuietLog>) {
     let greeted = match stream.next_within(GREETING).await {
         Ok(received) => hub.admit(received.message),
         Err(StreamError::Unusable(error)) => Err(anyhow!("its first message: {error}")),
@@ -204,17 +213,22 @@ async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream) {
     let name = match greeted {
         Ok(name) => name,
         Err(error) => {
-            warn!("refused a holder: {error:#}");
+            refusals.warn(&format!("refused a holder: {error:#}"));
+            let is_known = stream.peer().is_none_or(Peer::is_known);
+            let text = if is_known { format!("{error:#}") } else { STRANGER.to_string() };
             // Whoever has gone needs no reason.
-            let _ = stream.send(FromRelay::Refused { text: format!("{error:#}") }, GREETING).await;
+            let _ = stream.send(FromRelay::Refused { text }, GREETING).await;
             return;
         }
     };
+    if let Some(allowance) = stream.allowance() {
+        allowance.accept(FRAME_BYTES);
+    }
     let Visit { name, number, messages } = hub.enter(&name);
     let (outgoing, mut incoming) = stream.split();
     tokio::spawn(forward(messages, outgoing));
     if let Err(error) = pass_frames(&hub, &name, number, &mut incoming).await {
-        warn!("dropped a holder: {error:#}");
+        refusals.warn(&format!("dropped a holder: {error:#}"));
     }
     hub.leave(&name, number);
 }
@@ -229,6 +243,8 @@ async fn pass_frames(
     loop {
         match incoming.next().await {
             Ok(received) => match received.message {
+                // It opens no session: nobody could do anything with it.
+                FromHolder::Envelope(envelope) if envelope.sealed.len() <= SESSION_BYTES => {}
                 FromHolder::Envelope(envelope) => hub.pass(name, visit, envelope)?,
                 FromHolder::GaveUp => {
                     hub.give_up(name);

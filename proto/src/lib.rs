@@ -5,6 +5,7 @@
 //! `REGENERATE=1`) and fails when it differs. A message of training, serving by parties, or alignment leaves this crate
 //! as a type of `core` or of [`alignment`].
 
+pub mod codec;
 mod convert;
 
 /// Generated from the files in `proto/hashvfl/v1`.

@@ -13,7 +13,11 @@ fn generated_code_is_up_to_date() {
     )
     .unwrap();
     let out = tempfile::tempdir().unwrap();
-    tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors).unwrap();
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::ScannedCodec")
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .unwrap();
     let fresh = fs::read_to_string(out.path().join("hashvfl.v1.rs")).unwrap();
     let kept = root.join("src/generated/hashvfl.v1.rs");
     if std::env::var_os("REGENERATE").is_some() {

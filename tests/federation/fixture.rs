@@ -230,6 +230,11 @@ impl Role {
         panic!("standard output ended without {text:?}");
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
     }

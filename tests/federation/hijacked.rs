@@ -13,6 +13,7 @@ use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::{Encoder, EncoderConfig};
+use hashvfl_transport::limits::Limits;
 use hashvfl_transport::listen::{self, Listener, TrainingStream};
 
 use crate::fixture::{Fixture, RECORDS};
@@ -68,7 +69,8 @@ fn party_of(
     fixture.settings.epochs = 60;
     settings(&mut fixture.settings);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(Listener::bind("127.0.0.1:0".parse().unwrap())).unwrap();
+    let listener =
+        runtime.block_on(Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default())).unwrap();
     let address = listener.address().unwrap().to_string();
     let (mut arrivals, serving) = listen::training(listener);
     runtime.spawn(serving);

@@ -15,6 +15,7 @@ mod erased;
 mod first_run;
 mod fixture;
 mod flipped;
+mod flooded;
 mod hijacked;
 mod honest;
 mod ledger;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hashvfl_core::Task;
 
-use crate::fixture::{Fixture, RECORDS, command, command_with};
+use crate::fixture::{Fixture, RECORDS, Role, command, command_with};
 
 /// `--check` of `role`, which has this config and this state folder; the error.
 fn refused_check(fixture: &Fixture, role: &str, config: &Path, state: &str) -> String {
@@ -147,8 +147,29 @@ fn a_second_party_of_one_name_is_refused_and_the_run_goes_on() {
     let mut bank = fixture.party("bank", &address);
     coordinator.wait_for("joined");
     let second = Fixture::new();
-    let error = second.party("bank", &address).fails();
+    let config = second.party_config("bank", &address);
+    let text = std::fs::read_to_string(&config).unwrap().replace("start_s = 60", "start_s = 2");
+    std::fs::write(&config, text).unwrap();
+    let error = Role::start(&["party", "--config"], &config, second.log).fails();
     assert!(error.contains("a party named bank has joined run test already"), "{error}");
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.succeeds();
+    bank.succeeds();
+    telecom.succeeds();
+}
+
+#[test]
+fn a_party_takes_the_place_of_one_that_died() {
+    let fixture = Fixture::new();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut died = fixture.party("bank", &address);
+    coordinator.wait_for("joined");
+    // It is there before the other has gone, and tries again.
+    let second = Fixture::new();
+    let mut bank = second.party("bank", &address);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    died.kill();
+    coordinator.wait_for("joined");
     let mut telecom = fixture.party("telecom", &address);
     coordinator.succeeds();
     bank.succeeds();

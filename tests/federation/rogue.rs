@@ -94,7 +94,7 @@ fn answers(
                 FromCoordinator::Request(step, request) => {
                     (step, FromParty::Answer(step, honest(request, &mut plan)))
                 }
-                FromCoordinator::Refused { text } => panic!("{text}"),
+                FromCoordinator::Refused { text, .. } => panic!("{text}"),
             };
             if kind != at {
                 rogue.send(honest).await;
@@ -170,7 +170,7 @@ fn greetings_that_do_not_fit_are_refused() {
         runtime.block_on(async {
             let mut rogue = Rogue::dial(&address, message).await;
             match rogue.next().await {
-                Some(FromCoordinator::Refused { text }) => text,
+                Some(FromCoordinator::Refused { text, .. }) => text,
                 other => panic!("{other:?}"),
             }
         })

@@ -72,7 +72,7 @@ fn a_party_that_keeps_to_nothing_is_sent_away_and_the_coordinator_serves_on() {
         })
     };
     let (_, refused) = join(Digest([7; 32]), None);
-    let ToServingParty::Refused { text } = refused else { panic!("{refused:?}") };
+    let ToServingParty::Refused { text, .. } = refused else { panic!("{refused:?}") };
     assert!(text.contains("serves codes of another bottom model"), "{text}");
     let granted =
         |refused: Vec<u32>| FromServingParty::Granted { request: 1, refused, reason: String::new() };
@@ -103,7 +103,7 @@ fn a_party_that_keeps_to_nothing_is_sent_away_and_the_coordinator_serves_on() {
                     rogue.send(message).await;
                 }
                 match rogue.next().await {
-                    ToServingParty::Refused { text } => text,
+                    ToServingParty::Refused { text, .. } => text,
                     other => panic!("{other:?}"),
                 }
             });

@@ -76,7 +76,9 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let reporter = ProgressReporter::new(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
-    let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| config.cannot_listen())?;
+    let limits = config.limits.relaying();
+    let listener =
+        runtime.block_on(Listener::bind(config.listen, limits)).with_context(|| config.cannot_listen())?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);

@@ -48,7 +48,8 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let mut stop = Stop::listen();
     let address = engine.config.listen;
-    let listener = Listener::bind(address).await.with_context(|| engine.config.cannot_listen())?;
+    let limits = engine.config.limits.listening(party_stream::codes_bytes(engine.config.run.bits));
+    let listener = Listener::bind(address, limits).await.with_context(|| engine.config.cannot_listen())?;
     engine.reporter.listening(listener.address()?);
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::PartyName;
-use hashvfl_core::protocol::admission::{Admission, Refusal};
+use hashvfl_core::limits::{CODES_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
+use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
 use hashvfl_core::protocol::serving_party::Serving;
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_transport::StreamError;
-use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
 use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::engine::Engine;
 use super::known_codes::ServedEncoder;
@@ -34,9 +35,12 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     let (party, served) = match greet(&engine, &mut stream, &mut named).await {
         Ok(greeted) => greeted,
         Err(error) => {
-            warn!("refused a party: {error:#}");
-            engine.admissions.refused(named.as_ref(), why_it_was_refused(&error));
-            refuse(&stream, format!("{error:#}")).await;
+            engine.admissions.refused(named.as_ref(), why_it_was_refused(&error), &format!("{error:#}"));
+            let text = match error.downcast_ref::<HandshakeError>() {
+                Some(refused) => refused.for_peer(stream.peer()),
+                None => format!("{error:#}"),
+            };
+            refuse(&stream, text).await;
             return;
         }
     };
@@ -49,7 +53,10 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     let ended = serving.run(&mut stream, asked).await;
     let latest = engine.parties[party].connection.close(number);
     if let Err(error) = ended {
-        refuse(&stream, format!("{error:#}")).await;
+        match error.is::<PlaceTaken>() {
+            true => refuse_for_now(&stream, format!("{error:#}")).await,
+            false => refuse(&stream, format!("{error:#}")).await,
+        }
         if latest {
             engine.reporter.left(&engine.parties[party].name, &format!("{error:#}"));
         }
@@ -58,11 +65,7 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
 
 /// Why a party was refused, as a word.
 fn why_it_was_refused(error: &anyhow::Error) -> &'static str {
-    match (error.downcast_ref::<HandshakeError>(), error.downcast_ref::<Refusal>()) {
-        (Some(error), _) => error.reason(),
-        (None, Some(refusal)) => refusal.reason(),
-        (None, None) => "other-bottom-model",
-    }
+    error.downcast_ref::<HandshakeError>().map_or("other-bottom-model", HandshakeError::reason)
 }
 
 /// The handshake; which party it is, and what it serves. `named` is who it says it is, also where it is refused.
@@ -76,7 +79,8 @@ async fn greet(
     *named = Some(hello.party.clone());
     let run = &engine.config.run;
     Admission::new(engine.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned())
-        .greet(&hello)?;
+        .check(&hello)
+        .map_err(HandshakeError::from)?;
     let party = run.parties.iter().position(|name| *name == hello.party);
     let party = party.context("the party is not among run.parties")?;
     let ours = Arc::clone(engine);
@@ -92,11 +96,29 @@ async fn greet(
         expected.short()
     );
     handshake.accept(&hello.party).await?;
+    if let Some(allowance) = stream.allowance() {
+        allowance.accept(codes_bytes(run.bits));
+    }
     Ok((party, ServedEncoder { revision, grid }))
+}
+
+/// Another stream under the same name is here now.
+#[derive(Debug, thiserror::Error)]
+#[error("another stream of {0} has taken this one's place")]
+struct PlaceTaken(PartyName);
+
+/// Bytes that a refused record's position takes in `Granted`, at most.
+const REFUSED_BYTES: usize = 4;
+
+/// Bytes of a message of codes, or of text, at most.
+pub fn codes_bytes(bits: usize) -> usize {
+    CODES_ROWS * (bits + MAX_P_VALUE_BITS as usize) / 8 + 2 * MAX_TEXT_BYTES
 }
 
 struct Waiting {
     reply: oneshot::Sender<CodeResponse>,
+    /// Records asked for.
+    records: usize,
     answered: CodeResponse,
 }
 
@@ -124,13 +146,17 @@ impl PartyStream<'_> {
             tokio::select! {
                 ask = asked.recv(), if self.waiting.len() < OPEN_REQUESTS => {
                     let Some(CodeRequest { rows, reply }) = ask else {
-                        bail!("another stream of {name} has taken this one's place");
+                        return Err(PlaceTaken(name.clone()).into());
                     };
                     debug!(party = %name, records = rows.len(), "request");
                     if self.waiting.is_empty() {
                         deadline = Instant::now() + limit;
                     }
-                    self.waiting.push_back(Waiting { reply, answered: CodeResponse::default() });
+                    self.waiting.push_back(Waiting { reply, records: rows.len(), answered: CodeResponse::default() });
+                    if let Some(allowance) = stream.allowance() {
+                        let most = self.waiting.iter().map(|one| one.records).max().unwrap_or(0);
+                        allowance.allow(codes_bytes(self.engine.config.run.bits).max(most * REFUSED_BYTES));
+                    }
                     let sent = stream.send(session.request(&rows), limit).await;
                     ensure!(sent.is_ok(), "the connection was lost");
                 }
@@ -158,7 +184,7 @@ impl PartyStream<'_> {
                 known.put(&self.served, &rows, &codes, p_values.as_ref());
             }
         }
-        if done && let Some(Waiting { reply, answered }) = self.waiting.pop_front() {
+        if done && let Some(Waiting { reply, answered, .. }) = self.waiting.pop_front() {
             // A client that has gone needs no answer.
             let _ = reply.send(answered);
         }

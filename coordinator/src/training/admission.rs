@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use hashvfl_audit::{AuditTrail, Service};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName};
-use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse, refuse_for_now};
+use hashvfl_transport::limits::FIRST_BYTES;
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
@@ -60,6 +63,8 @@ struct HandshakeContext {
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
     log: AdmissionLog,
+    /// Bytes of a party's longest answer.
+    answer_bytes: usize,
 }
 
 /// Admission to one run.
@@ -91,6 +96,7 @@ impl AdmissionService {
             events: event,
             start: started,
             log: AdmissionLog::new(audit, Service::Training, run.parties.clone()),
+            answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
         Self { events, start, context, join_s: config.timeouts.join_s }
@@ -159,6 +165,18 @@ impl HandshakeContext {
     }
 }
 
+/// Bytes of a party's longest answer in the run: codes of a batch or of an evaluation chunk, p-values of calibrating
+/// records, or a line of text.
+pub(crate) fn answer_bytes(config: &CoordinatorConfig) -> usize {
+    let rows = config.run.batch_rows.min(MAX_BATCH_ROWS).max(CHUNK_ROWS);
+    let codes = (rows * config.run.bits).div_ceil(8);
+    let p_values = match config.run.calibration_fraction > 0.0 {
+        true => MAX_BATCH_ROWS * MAX_P_VALUE_BITS as usize / 8,
+        false => 0,
+    };
+    codes.max(p_values) + 2 * MAX_TEXT_BYTES
+}
+
 fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -175,9 +193,12 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     let (party, TrainingOffer { excluded, head }) = match greet(&context, &mut stream, &mut named).await {
         Ok(greeted) => greeted,
         Err(error) => {
-            warn!("refused a party: {error}");
-            context.log.refused(named.as_ref(), error.reason());
-            refuse(&stream, error.to_string()).await;
+            context.log.refused(named.as_ref(), error.reason(), &error.to_string());
+            let text = error.for_peer(stream.peer());
+            match error.is_for_now() {
+                true => refuse_for_now(&stream, text).await,
+                false => refuse(&stream, text).await,
+            }
             return;
         }
     };
@@ -216,12 +237,19 @@ async fn greet(
     let mut handshake = Handshake::new(stream, context.handshake_s);
     let hello = handshake.hello().await?;
     *named = Some(hello.party.clone());
-    context.admission().greet(&hello)?;
-    let checked = compare_records(context, &hello.party, &mut handshake).await;
-    if checked.is_err() {
+    context.admission().check(&hello)?;
+    handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
+    let offer = compare_records(context, &hello.party, &mut handshake).await?;
+    // Whoever only greets holds no name: it is taken when all has been checked.
+    context.admission().accept(&hello.party)?;
+    if let Err(error) = handshake.accept(&hello.party).await {
         context.admission().release(&hello.party);
+        return Err(error);
     }
-    checked.map(|offer| (hello.party, offer))
+    if let Some(allowance) = stream.allowance() {
+        allowance.accept(context.answer_bytes);
+    }
+    Ok((hello.party, offer))
 }
 
 async fn compare_records(
@@ -233,6 +261,5 @@ async fn compare_records(
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
     let offer = handshake.compare_records(party, digest).await?;
     check_excluded(party, &offer.excluded, context.ids.len(), context.on_refusal)?;
-    handshake.accept(party).await?;
     Ok(offer)
 }

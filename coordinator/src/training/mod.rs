@@ -30,7 +30,7 @@ use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::summary::{Seconds, Summary};
 use crate::top_file;
-use crate::training::admission::{AdmissionService, Joined};
+use crate::training::admission::{AdmissionService, Joined, answer_bytes};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
@@ -231,7 +231,9 @@ async fn gather(
     reporter: &ProgressReporter,
     audit: &Arc<AuditTrail>,
 ) -> anyhow::Result<Vec<Joined>> {
-    let listener = Listener::bind(config.listen).await.with_context(|| config.cannot_listen())?;
+    let listener = Listener::bind(config.listen, config.limits.listening(answer_bytes(config)))
+        .await
+        .with_context(|| config.cannot_listen())?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);

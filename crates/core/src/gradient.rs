@@ -50,6 +50,22 @@ pub enum GradientError {
     /// A value is NaN or infinite.
     #[error("a gradient holds a value that is NaN or infinite")]
     NotFinite,
+    /// A byte that no encoder writes.
+    #[error("an int8 gradient holds the value {found}: {expected:?} gradients hold -{most} to {most}")]
+    Byte {
+        /// The agreed encoding.
+        expected: GradientEncoding,
+        /// The value found.
+        found: i8,
+        /// The most that the encoding writes.
+        most: i8,
+    },
+    /// A scale that no encoder writes.
+    #[error("an int8 gradient holds a scale that is negative, or so large that values overflow")]
+    Scale,
+    /// Signs alone come with lengths that differ between records.
+    #[error("a gradient of signs holds lengths that differ between records: it has one for the whole batch")]
+    Lengths,
     /// The encoding is not the agreed one.
     #[error("gradients of this run travel as {expected:?}, but {found:?} came")]
     Encoding {
@@ -123,6 +139,7 @@ impl Gradient {
                 if scales.len() != rows {
                     return Err(GradientError::Scales { rows, found: scales.len() });
                 }
+                check_bytes(scales, values, encoding)?;
                 (values.len(), scales.iter().all(|v| v.is_finite()))
             }
         };
@@ -158,6 +175,23 @@ impl Gradient {
         named.extend(bytes.iter().map(|value| value.cast_unsigned()));
         named
     }
+}
+
+/// Whether an encoder can have written these scales and bytes; what is not finite is for the caller.
+fn check_bytes(scales: &[f32], values: &[i8], expected: GradientEncoding) -> Result<(), GradientError> {
+    let most = if expected == GradientEncoding::Sign { 1 } else { i8::MAX };
+    if let Some(found) = values.iter().copied().find(|value| !(-most..=most).contains(value)) {
+        return Err(GradientError::Byte { expected, found, most });
+    }
+    for scale in scales.iter().filter(|scale| scale.is_finite()) {
+        if scale.is_sign_negative() || !(scale * f32::from(most)).is_finite() {
+            return Err(GradientError::Scale);
+        }
+    }
+    if expected == GradientEncoding::Sign && scales.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(GradientError::Lengths);
+    }
+    Ok(())
 }
 
 /// The largest absolute value of a row, several columns at once.
@@ -204,6 +238,25 @@ mod tests {
         for (found, wanted) in gradient.decode().into_iter().zip(expected) {
             assert!((found - wanted).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn what_no_encoder_writes_is_refused() {
+        let int8 = |scales: &[f32], values: &[i8], encoding| {
+            let gradient = Gradient::Int8 { scales: scales.to_vec(), values: values.to_vec() };
+            gradient.check(2, 2, encoding)
+        };
+        let (whole, sign) = (GradientEncoding::Int8, GradientEncoding::Sign);
+        assert_eq!(int8(&[1.0, 0.0], &[127, -127, 0, 1], whole), Ok(()));
+        let lowest = int8(&[1.0, 1.0], &[0, -128, 0, 0], whole);
+        assert!(matches!(lowest, Err(GradientError::Byte { found: -128, most: 127, .. })));
+        for scale in [-1.0, -0.0, f32::MAX] {
+            assert_eq!(int8(&[1.0, scale], &[0; 4], whole), Err(GradientError::Scale), "{scale}");
+        }
+        assert_eq!(int8(&[1.0, f32::NAN], &[0; 4], whole), Err(GradientError::NotFinite));
+        assert_eq!(int8(&[0.5, 0.5], &[1, -1, 0, 1], sign), Ok(()));
+        assert!(matches!(int8(&[0.5, 0.5], &[2, 0, 0, 0], sign), Err(GradientError::Byte { most: 1, .. })));
+        assert_eq!(int8(&[0.5, 0.6], &[1; 4], sign), Err(GradientError::Lengths));
     }
 
     #[test]

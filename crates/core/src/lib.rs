@@ -17,6 +17,7 @@ pub mod protocol;
 pub mod random;
 pub mod records;
 pub mod settings;
+pub mod text;
 
 pub use address::Address;
 pub use codes::packed::PackedCodes;

@@ -20,6 +20,10 @@ pub const MAX_TEXT_BYTES: usize = 2048;
 pub const MAX_SEALED_BYTES: usize = 65_544;
 /// Bytes of one encoded message. A gradient of 65,536 records x 128 bits as f32 still fits.
 pub const MAX_MESSAGE_BYTES: usize = 40 << 20;
+/// Classes of a task that a client is told of.
+pub const MAX_CLASSES: usize = 10_000;
+/// Bytes of one prediction request.
+pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// Records of one request to a party that serves predictions.
 pub const MAX_REQUEST_ROWS: usize = 1 << 20;
 /// Records of one message of codes in answer to it; every message but the last holds as many.

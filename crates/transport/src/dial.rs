@@ -26,6 +26,8 @@ use crate::status::describe;
 
 /// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause after a connection that was closed before a stream was open.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest wait of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// A connection is asked for a sign of life after so long a silence, and given up after as long again.
@@ -122,11 +124,9 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
-        self.until_limit(TRAINING_QUEUE, first, async |channel, messages| {
-            let mut client = FederationClient::new(channel)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES);
-            client.join(messages).await
+        self.open_patiently(TRAINING_QUEUE, first, |channel, messages| async move {
+            let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(messages).await
         })
         .await
     }
@@ -136,11 +136,9 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn serving(&self, first: FromServingParty) -> Result<ServingStream, DialError> {
-        self.until_limit(SERVING_QUEUE, first, async |channel, messages| {
-            let mut client = InferenceClient::new(channel)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES);
-            client.serve(messages).await
+        self.open_patiently(SERVING_QUEUE, first, |channel, messages| async move {
+            let client = InferenceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            client.max_encoding_message_size(MAX_MESSAGE_BYTES).serve(messages).await
         })
         .await
     }
@@ -150,12 +148,10 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn alignment(&self, first: FromHolder) -> Result<AlignmentStream, DialError> {
-        let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
-        self.until_limit(ALIGNMENT_QUEUE, first, async |channel, messages| {
-            let mut client = AlignmentClient::new(channel)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(limit);
-            client.exchange(messages).await
+        self.open_patiently(ALIGNMENT_QUEUE, first, |channel, messages| async move {
+            let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
+            let client = AlignmentClient::new(channel).max_decoding_message_size(limit);
+            client.max_encoding_message_size(limit).exchange(messages).await
         })
         .await
     }
@@ -169,39 +165,43 @@ impl Dialer {
         let mut client = InferenceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let (queue, messages) = queue::<PredictRequest>(PREDICTION_QUEUE, None);
+        let (queue, messages) = queue(PREDICTION_QUEUE, None);
         self.open(queue, client.predict(messages)).await
     }
 
-    /// Connects and opens a stream that begins with `first`, again and again while a proxy answers that nobody is behind it.
-    async fn until_limit<Out, In>(
+    /// The stream that `open` gives on a connection, with `first` on its way. A coordinator that has no seat free takes a
+    /// connection and closes it, and a proxy with nobody behind it answers with a page: so another is tried until the limit.
+    async fn open_patiently<Out, In, Opening>(
         &self,
         length: usize,
         first: Out,
-        opening: impl AsyncFn(Channel, ReceiverStream<Out::Wire>) -> Result<Response<Streaming<In::Wire>>, Status>,
+        open: impl Fn(Channel, ReceiverStream<Out::Wire>) -> Opening,
     ) -> Result<Duplex<Out, In>, DialError>
     where
-        Out: WireMessage<Wire: Clone>,
+        Out: WireMessage,
         In: WireMessage,
+        Opening: Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
     {
-        let first = first.into_wire();
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
-        let mut warned = false;
+        let (first, mut pause, mut warned) = (first.into_wire(), PAUSE, false);
         loop {
             let channel = self.connect(Retry::UntilLimit).await?;
-            let (queue, messages) = queue::<Out>(length, Some(first.clone()));
-            match self.open(queue, opening(channel, messages)).await {
-                Err(DialError::Between { .. }) if began.elapsed() < limit => {}
+            let (queue, messages) = queue(length, Some(first.clone()));
+            match self.open(queue, open(channel, messages)).await {
+                Err(DialError::Broken { .. }) if began.elapsed() + pause < limit => {}
+                Err(DialError::Between { .. }) if began.elapsed() + pause < limit => {
+                    if !warned {
+                        warn!(
+                            "a proxy answers at {}, no coordinator yet; trying for {} s",
+                            self.address, self.limit_s
+                        );
+                        warned = true;
+                    }
+                }
                 opened => return opened,
             }
-            if !warned {
-                warn!(
-                    "a proxy answers at {}, no coordinator yet; trying for {} s",
-                    self.address, self.limit_s
-                );
-                warned = true;
-            }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -280,10 +280,7 @@ fn is_grpc<T>(response: &Response<T>) -> bool {
 }
 
 /// A queue to the network that holds `first` already, and what the network takes from it.
-fn queue<Out: WireMessage>(
-    length: usize,
-    first: Option<Out::Wire>,
-) -> (mpsc::Sender<Out::Wire>, ReceiverStream<Out::Wire>) {
+fn queue<Wire>(length: usize, first: Option<Wire>) -> (mpsc::Sender<Wire>, ReceiverStream<Wire>) {
     let (queue, messages) = mpsc::channel(length);
     if let Some(first) = first {
         // An empty queue takes a message.

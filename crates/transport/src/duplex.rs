@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
 
+use crate::limits::connections::Peer;
+use crate::limits::messages::Allowance;
 use crate::status::describe;
 
 const LOST: &str = "the connection was lost";
@@ -33,6 +35,15 @@ pub enum StreamError {
 pub struct Duplex<Out: WireMessage, In: WireMessage> {
     outgoing: Outgoing<Out>,
     incoming: Incoming<In>,
+    /// Who has opened the stream, where this side listens.
+    visitor: Option<Visitor>,
+}
+
+/// Whoever has opened a stream to the side that listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    pub(crate) peer: Peer,
+    pub(crate) allowance: Allowance,
 }
 
 /// The direction from this side.
@@ -58,7 +69,22 @@ pub struct Received<In> {
 impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     /// A stream between a queue that the network empties and what the network brings.
     pub(crate) fn new(queue: mpsc::Sender<Out::Wire>, messages: Streaming<In::Wire>) -> Self {
-        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages } }
+        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages }, visitor: None }
+    }
+
+    /// The same, with whoever has opened it.
+    pub(crate) fn of_visitor(self, visitor: Option<Visitor>) -> Self {
+        Self { visitor, ..self }
+    }
+
+    /// Who has opened the stream; none where this side has, or nothing is known of the connection.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.visitor.as_ref().map(|visitor| &visitor.peer)
+    }
+
+    /// How long the messages of whoever has opened the stream may be from now on; none where this side has.
+    pub fn allowance(&self) -> Option<&Allowance> {
+        self.visitor.as_ref().map(|visitor| &visitor.allowance)
     }
 
     /// As [`Outgoing::send`].

@@ -21,6 +21,7 @@ use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
 
 use crate::duplex::{Duplex, StreamError};
+use crate::limits::connections::Peer;
 
 /// Longest wait until the network has taken a last message.
 const LAST_MESSAGE: Duration = Duration::from_secs(1);
@@ -82,7 +83,26 @@ impl HandshakeError {
             Self::Failed(_) => "this-side-failed",
         }
     }
+
+    /// What the other end is told. A stranger is told nothing that depends on this side's settings, names and records.
+    pub fn for_peer(&self, peer: Option<&Peer>) -> String {
+        match self {
+            Self::Refused(refusal) if !refusal.is_for_strangers() && !peer.is_none_or(Peer::is_known) => {
+                STRANGER.to_string()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether the same may be right a little later.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Duplicate { .. }))
+    }
 }
+
+/// What a stranger is told that does not fit.
+pub const STRANGER: &str =
+    "version, run, name, settings or records do not fit: the coordinator's log says which";
 
 /// What a party says in its handshake.
 pub trait Greeting: WireMessage {
@@ -105,8 +125,8 @@ pub trait Reception: WireMessage {
     fn welcome(salt: [u8; SALT_BYTES]) -> Self;
     /// The party is in.
     fn accepted() -> Self;
-    /// It is not, or not any more.
-    fn refused(text: String) -> Self;
+    /// It is not, or not any more; `try_again` where it may be a little later.
+    fn refused(text: String, try_again: bool) -> Self;
 }
 
 /// A handshake on a party's stream, with a limit on every wait.
@@ -119,6 +139,13 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
     /// On this stream, with a limit in seconds.
     pub fn new(stream: &'a mut Duplex<Out, In>, limit_s: u64) -> Self {
         Self { stream, limit_s }
+    }
+
+    /// Lets the party's next messages be of so many bytes.
+    pub fn allow(&self, bytes: usize) {
+        if let Some(allowance) = self.stream.allowance() {
+            allowance.allow(bytes);
+        }
     }
 
     /// The party's greeting, unchecked.
@@ -183,7 +210,13 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
 /// Tells a party why it may not stay, if it still listens.
 pub async fn refuse<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, text: String) {
     // Whoever has gone needs no reason.
-    let _ = stream.send(Out::refused(text), LAST_MESSAGE).await;
+    let _ = stream.send(Out::refused(text, false), LAST_MESSAGE).await;
+}
+
+/// As [`refuse`], where the party should try again a little later.
+pub async fn refuse_for_now<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, text: String) {
+    // Whoever has gone needs no reason.
+    let _ = stream.send(Out::refused(text, true), LAST_MESSAGE).await;
 }
 
 /// What a party says of a run beside its records.
@@ -221,8 +254,8 @@ impl Reception for FromCoordinator {
         Self::Accepted
     }
 
-    fn refused(text: String) -> Self {
-        Self::Refused { text }
+    fn refused(text: String, try_again: bool) -> Self {
+        Self::Refused { text, try_again }
     }
 }
 
@@ -249,7 +282,7 @@ impl Reception for ToServingParty {
         Self::Accepted
     }
 
-    fn refused(text: String) -> Self {
-        Self::Refused { text }
+    fn refused(text: String, try_again: bool) -> Self {
+        Self::Refused { text, try_again }
     }
 }

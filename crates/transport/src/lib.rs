@@ -17,6 +17,7 @@ pub mod dial;
 pub mod driver;
 pub mod duplex;
 pub mod handshake;
+pub mod limits;
 pub mod listen;
 pub mod stop;
 

@@ -1,5 +1,6 @@
 //! The side that listens: the coordinator. A service hands over each stream that a peer opens; nothing is decided here.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_SEALED_BYTES};
+use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_REQUEST_BYTES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
 use hashvfl_proto::WireMessage;
@@ -20,18 +21,29 @@ use hashvfl_proto::v1::predict_response::Message;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use crate::duplex::Duplex;
+use crate::duplex::{Duplex, Visitor};
+use crate::limits::Limits;
+use crate::limits::connections::{Acceptor, ConnectionInfo, Plain};
+use crate::limits::messages::{Allowance, Guarded};
 
 /// Messages to one peer that may wait for the network. In training and serving, the protocol never has more than a few
 /// open; the relay has a queue of its own before this one.
 const QUEUE: usize = 4;
 /// Requests of one client that are worked on at the same time; answers keep their order.
 const OPEN_REQUESTS: usize = 2;
-/// HTTP/2 windows that hold a whole message of usual size, so that no step waits for a window update.
+/// Streams of one connection: a party and a client each need one.
+const STREAMS: u32 = 4;
+/// Bytes of an HTTP/2 frame, and of a request's headers.
+const FRAME_BYTES: u32 = 16 << 10;
+const HEADER_LIST_BYTES: u32 = 16 << 10;
+/// Streams that a peer may open and reset before they are looked at.
+const RESETS: usize = 16;
+/// HTTP/2 windows of a client that hold a whole message of usual size, so that no step waits for a window update.
 pub(crate) const WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes that a sealed frame's envelope takes beside it, at most.
 pub(crate) const ENVELOPE_BYTES: usize = 1024;
@@ -50,16 +62,19 @@ pub type AlignmentStream = Duplex<FromRelay, FromHolder>;
 #[error(transparent)]
 pub struct ServeError(#[from] tonic::transport::Error);
 
-/// Where peers dial in.
-pub struct Listener(TcpListener);
+/// Where peers dial in, within limits.
+pub struct Listener {
+    tcp: TcpListener,
+    limits: Limits,
+}
 
 impl Listener {
     /// Listens on `address`; must be called within a runtime.
     ///
     /// # Errors
     /// If the address is taken or none of this machine's.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self(TcpListener::bind(address).await?))
+    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        Ok(Self { tcp: TcpListener::bind(address).await?, limits })
     }
 
     /// The address, with its port also where the config left it open.
@@ -67,12 +82,35 @@ impl Listener {
     /// # Errors
     /// If the operating system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.tcp.local_addr()
     }
 
-    /// Connections as they come.
-    fn incoming(self) -> TcpIncoming {
-        TcpIncoming::from(self.0).with_nodelay(Some(true))
+    /// Serves `service` to whoever comes, until the future is dropped.
+    async fn serve<S>(self, service: S) -> Result<(), ServeError>
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
+        let Self { tcp, limits } = self;
+        // The seam for TLS: another `Upgrade` in the place of `Plain`.
+        let acceptor = Acceptor::new(tcp, limits, Plain);
+        let incoming = stream::unfold(acceptor, |mut acceptor| async move {
+            let connection = acceptor.next().await;
+            Some((Ok::<_, Infallible>(connection), acceptor))
+        });
+        let server = Server::builder()
+            .max_concurrent_streams(STREAMS)
+            .max_frame_size(FRAME_BYTES)
+            .http2_max_header_list_size(HEADER_LIST_BYTES)
+            .http2_max_pending_accept_reset_streams(Some(RESETS))
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE))
+            .initial_stream_window_size(limits.window)
+            .initial_connection_window_size(limits.window);
+        Ok(server.serve_with_incoming(Guarded::new(service, limits), incoming).await?)
     }
 }
 
@@ -94,8 +132,7 @@ pub fn training(
     let service = FederationServer::new(Entrance(arrivals))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let serving = server().serve_with_incoming(service, listener.incoming());
-    (Arrivals(arrived), async { Ok(serving.await?) })
+    (Arrivals(arrived), listener.serve(service))
 }
 
 /// Serves holders of an alignment until the future is dropped.
@@ -107,11 +144,7 @@ pub fn alignment(
     let service = AlignmentServer::new(Entrance(arrivals))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let serving = Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .serve_with_incoming(service, listener.incoming());
-    (Arrivals(arrived), async { Ok(serving.await?) })
+    (Arrivals(arrived), listener.serve(service))
 }
 
 /// Serves clients and parties of a trained federation until the future is dropped; `predictions` answers clients.
@@ -123,15 +156,7 @@ pub fn serving<P: Predictions>(
     let service = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let serving = server().serve_with_incoming(service, listener.incoming());
-    (Arrivals(arrived), async { Ok(serving.await?) })
-}
-
-fn server() -> Server {
-    Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+    (Arrivals(arrived), listener.serve(service))
 }
 
 /// What the network takes from a queue to a peer.
@@ -144,11 +169,18 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     /// Hands a stream over that a peer has opened; what the network is to send to the peer.
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
         let (queue, messages) = mpsc::channel(QUEUE);
+        let visitor = visitor(request.extensions());
         self.0
-            .try_send(Duplex::new(queue, request.into_inner()))
+            .try_send(Duplex::new(queue, request.into_inner()).of_visitor(visitor))
             .map_err(|_| Status::resource_exhausted("too many parties are joining at once: try again"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
     }
+}
+
+/// Who has sent a request, and what its messages may be.
+fn visitor(extensions: &Extensions) -> Option<Visitor> {
+    let ConnectionInfo { peer, .. } = extensions.get::<ConnectionInfo>()?;
+    Some(Visitor { peer: peer.clone(), allowance: extensions.get::<Allowance>()?.clone() })
 }
 
 #[tonic::async_trait]
@@ -221,6 +253,9 @@ impl<P: Predictions> Inference for PredictionService<P> {
         request: Request<Streaming<v1::PredictRequest>>,
     ) -> Result<Response<Self::PredictStream>, Status> {
         let predictions = Arc::clone(&self.predictions);
+        if let Some(visitor) = visitor(request.extensions()) {
+            visitor.allowance.allow(MAX_REQUEST_BYTES);
+        }
         let first = response(Message::Model(predictions.model()));
         let answers = request.into_inner().enumerate().map(move |(index, request)| {
             let predictions = Arc::clone(&predictions);

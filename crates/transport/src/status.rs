@@ -1,5 +1,7 @@
 //! How an error of a stream reads to a person: in one line, without the transport's details.
 
+use hashvfl_core::limits::MAX_TEXT_BYTES;
+use hashvfl_core::text::one_line;
 use tonic::{Code, Status};
 
 /// What HTTP/2 says of a stream that was cut, and not ended by its peer's program.
@@ -7,7 +9,7 @@ const CUT: [&str; 2] = ["h2 protocol error", "error reading a body"];
 
 /// A peer's status as one line.
 pub fn describe(status: &Status) -> String {
-    let text = status.message().trim().replace(['\n', '\r'], " ");
+    let text = one_line(status.message().trim(), MAX_TEXT_BYTES);
     if CUT.iter().any(|words| text.contains(words)) {
         return format!(
             "the connection was cut off within a message ({text}): where a proxy stands between, it must limit neither the size nor the \

@@ -8,6 +8,7 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Address, ExcludedRecords, PartyName, RunId, RunSettings, Task};
 use hashvfl_transport::dial::{self, DialError, Dialer};
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::limits::Limits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +33,7 @@ fn hello() -> FromParty {
 }
 
 async fn listener() -> (Listener, Dialer) {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     (listener, Dialer::new(address, 60))
 }
@@ -122,7 +123,7 @@ async fn a_handshake_lets_the_right_records_in() {
 
     let (ended, verdict) = handshake(|salt| records(salt, ["2", "1"])).await;
     assert!(matches!(ended, Err(HandshakeError::Refused(Refusal::RecordOrder { .. }))), "{ended:?}");
-    let FromCoordinator::Refused { text } = verdict else { panic!("{verdict:?}") };
+    let FromCoordinator::Refused { text, .. } = verdict else { panic!("{verdict:?}") };
     assert!(text.contains("other records than the label holder"), "{text}");
 
     let (ended, _) = handshake(|_| hello()).await;

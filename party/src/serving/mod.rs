@@ -39,11 +39,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Shortest time between two entries of the audit trail about what was released.
 const AUDIT_EVERY: Duration = Duration::from_secs(60);
+/// Shortest and longest pause after another stream has taken this one's place: two processes of one name do not push each
+/// other aside all the time.
+const DISPLACED_PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// How a stream ended.
 enum Ended {
     /// The coordinator is gone; it may come back.
     Lost(String),
+    /// The coordinator refuses for now.
+    Displaced(String),
     /// Somebody asked this process to stop.
     Stopped,
 }
@@ -156,9 +161,21 @@ struct Refusal {
 impl Server<'_> {
     /// Stream after stream, since a coordinator that goes away may come back.
     fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
+        let mut pause = DISPLACED_PAUSE[0];
         loop {
             match self.serve_stream(runtime, stop.clone())? {
                 Ended::Stopped => return Ok(()),
+                Ended::Displaced(reason) => {
+                    warn!("{reason}: dialling {} again in {pause:?}", self.config.coordinator);
+                    self.releases.settle()?;
+                    let mut stop = stop.clone();
+                    let stopped =
+                        runtime.block_on(async { tokio::time::timeout(pause, stop.stopped()).await.is_ok() });
+                    if stopped {
+                        return Ok(());
+                    }
+                    pause = (pause * 2).min(DISPLACED_PAUSE[1]);
+                }
                 Ended::Lost(reason) => {
                     warn!("{reason}: dialling {} again", self.config.coordinator);
                     self.tell_audit();
@@ -191,7 +208,13 @@ impl Server<'_> {
         let mut connection =
             ServingConnection { runtime, stream, limit_s: self.config.timeouts.step_s, stop };
         let mut session = ServingPartySession::new(self.prepared.ids.len());
-        let ended = self.answer(&mut session, &mut connection);
+        let ended = match self.answer(&mut session, &mut connection) {
+            Err(error) if matches!(error.downcast_ref(), Some(ServingPartyError::TryAgain(_))) => {
+                runtime.block_on(connection.stream.close(FAREWELL));
+                return Ok(Ended::Displaced(format!("{error:#}")));
+            }
+            ended => ended,
+        };
         if let Err(error) = ended.as_ref()
             && !matches!(error.downcast_ref(), Some(ServingPartyError::Refused(_)))
         {

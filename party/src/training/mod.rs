@@ -5,7 +5,7 @@ pub(crate) mod gradient_monitor;
 pub(crate) mod recorder;
 pub(crate) mod worker;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use hashvfl_audit::AuditTrail;
@@ -14,7 +14,7 @@ use hashvfl_core::protocol::party::PartyError;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::TrainingStream;
 use hashvfl_transport::driver::Driver;
-use tracing::{info, info_span};
+use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
@@ -24,6 +24,8 @@ use crate::state::StateFolder;
 use crate::training::recorder::Recorder;
 use crate::training::worker::Worker;
 
+/// Shortest and longest pause before a coordinator that refused for now is dialled again.
+const PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 /// Longest wait until the coordinator has heard what was said last.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -44,22 +46,48 @@ pub fn join(
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let driver = Driver::start()?;
-    let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
-    let mut connection = TrainingConnection { stream, driver: &driver, config };
+    let mut connection = TrainingConnection::open(&driver, config)?;
     let recorder = Recorder::open(config, &prepared, state)?;
     let mut worker = Worker::new(config, prepared, state, releases, recorder, audit);
-    let result = work(&mut worker, &mut connection);
+    let result = work_once_accepted(&mut worker, &mut connection);
     let result = result.and(worker.settle());
     worker.note_end(result.as_ref().err());
     let result = result.and_then(|()| worker.exchange_heads(&mut connection));
     if let Err(error) = result.as_ref()
-        && !matches!(error.downcast_ref(), Some(PartyError::Refused(_)))
+        && !matches!(error.downcast_ref(), Some(PartyError::Refused(_) | PartyError::TryAgain(_)))
     {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
         let _ = connection.send(FromParty::Failed { text: format!("{error:#}") });
     }
     driver.wait(connection.stream.close(FAREWELL));
     result
+}
+
+/// Works; while the coordinator refuses for now, it dials again, for as long as a party waits for a run to start.
+fn work_once_accepted(
+    worker: &mut Worker<'_>,
+    connection: &mut TrainingConnection<'_>,
+) -> anyhow::Result<()> {
+    let (driver, config) = (connection.driver, connection.config);
+    let (began, limit) = (Instant::now(), Duration::from_secs(config.timeouts.start_s));
+    let mut pause = PAUSE[0];
+    loop {
+        let error = match work(worker, connection) {
+            Err(error) if matches!(error.downcast_ref(), Some(PartyError::TryAgain(_))) => error,
+            ended => return ended,
+        };
+        if began.elapsed() + pause > limit {
+            return Err(error);
+        }
+        if pause == PAUSE[0] {
+            warn!("{error}: trying again for {} s", config.timeouts.start_s);
+        }
+        driver.wait(connection.stream.close(FAREWELL));
+        driver.wait(async { tokio::time::sleep(pause).await });
+        pause = (pause * 2).min(PAUSE[1]);
+        worker.start_anew();
+        *connection = TrainingConnection::open(driver, config)?;
+    }
 }
 
 fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
@@ -84,7 +112,13 @@ pub(crate) struct TrainingConnection<'a> {
     config: &'a PartyConfig,
 }
 
-impl TrainingConnection<'_> {
+impl<'a> TrainingConnection<'a> {
+    /// Dials, and greets.
+    fn open(driver: &'a Driver, config: &'a PartyConfig) -> anyhow::Result<Self> {
+        let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
+        Ok(Self { stream, driver, config })
+    }
+
     pub(crate) fn send(&self, message: FromParty) -> anyhow::Result<()> {
         let limit_s = self.config.timeouts.step_s;
         match self.driver.wait(self.stream.send(message, Duration::from_secs(limit_s))) {

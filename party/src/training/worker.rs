@@ -123,6 +123,11 @@ impl<'a> Worker<'a> {
         self.releases.settle()
     }
 
+    /// Back before its `Hello`, where the run has not begun.
+    pub fn start_anew(&mut self) {
+        self.session = self.session.anew();
+    }
+
     /// The last step requested.
     pub fn step(&self) -> u64 {
         self.session.step()

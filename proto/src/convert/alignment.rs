@@ -141,7 +141,9 @@ impl From<FromRelay> for v1::RelayMessage {
             FromRelay::Absence { holder, refused } => {
                 Message::Absence(v1::Absence { holder: holder.into(), refused })
             }
-            FromRelay::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            FromRelay::Refused { text: line } => {
+                Message::Refused(v1::Refused { text: text(&line), try_again: false })
+            }
         };
         Self { message: Some(message) }
     }

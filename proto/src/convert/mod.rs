@@ -11,6 +11,7 @@ use hashvfl_core::p_value::GridError;
 use hashvfl_core::protocol::message::Hello;
 use hashvfl_core::records::SALT_BYTES;
 use hashvfl_core::settings::PairsError;
+use hashvfl_core::text::one_line;
 use hashvfl_core::{Digest, PartyName, RunId, Settings};
 
 use crate::v1;
@@ -18,7 +19,7 @@ use crate::v1;
 /// A message with its form on the wire.
 pub trait WireMessage: Sized + Send + 'static {
     /// The generated message.
-    type Wire: prost::Message + Default + 'static;
+    type Wire: prost::Message + Default + Clone + 'static;
 
     /// What is sent.
     fn into_wire(self) -> Self::Wire;
@@ -92,15 +93,7 @@ pub(crate) fn limit(what: &'static str, found: usize, limit: usize) -> Result<()
 
 /// A peer's text, cut to its limit and to one line.
 pub(crate) fn text(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        if line.len() + c.len_utf8() > MAX_TEXT_BYTES {
-            break;
-        }
-        line.push(c);
-    }
-    line
+    one_line(text, MAX_TEXT_BYTES)
 }
 
 pub(crate) fn settings(pairs: Vec<v1::Setting>) -> Result<Settings> {
@@ -157,7 +150,16 @@ impl WireMessage for v1::PredictResponse {
         self
     }
 
-    fn from_wire(wire: Self) -> Result<Self> {
+    fn from_wire(mut wire: Self) -> Result<Self> {
+        use v1::predict_response::Message;
+        match &mut wire.message {
+            Some(Message::Model(model)) => {
+                let texts = model.parties.iter_mut().chain(&mut model.classes);
+                texts.chain([&mut model.run_id]).for_each(|line| *line = text(line));
+            }
+            Some(Message::Predictions(predictions)) => predictions.text = text(&predictions.text),
+            None => {}
+        }
         Ok(wire)
     }
 }

@@ -80,7 +80,9 @@ impl TryFrom<v1::ServerRequest> for ToServingParty {
         use v1::server_request::Message;
         Ok(match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Welcome(welcome) => Self::Welcome { salt: salt(&welcome.salt)? },
-            Message::Refused(refused) => Self::Refused { text: text(&refused.text) },
+            Message::Refused(refused) => {
+                Self::Refused { text: text(&refused.text), try_again: refused.try_again }
+            }
             Message::Accepted(v1::Accepted {}) => Self::Accepted,
             Message::Encode(encode) => {
                 limit("rows", encode.gaps.len(), MAX_REQUEST_ROWS)?;
@@ -95,7 +97,9 @@ impl From<ToServingParty> for v1::ServerRequest {
         use v1::server_request::Message;
         let message = match message {
             ToServingParty::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
-            ToServingParty::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            ToServingParty::Refused { text: line, try_again } => {
+                Message::Refused(v1::Refused { text: text(&line), try_again })
+            }
             ToServingParty::Accepted => Message::Accepted(v1::Accepted {}),
             ToServingParty::Encode { request, rows } => {
                 Message::Encode(v1::EncodeRows { request, gaps: to_gaps(rows) })
@@ -148,7 +152,7 @@ mod tests {
         }
         for message in [
             ToServingParty::Welcome { salt: [4; 32] },
-            ToServingParty::Refused { text: "no".into() },
+            ToServingParty::Refused { text: "no".into(), try_again: true },
             ToServingParty::Accepted,
             ToServingParty::Encode { request: 3, rows: vec![0, 1, 2, 900, u32::MAX] },
         ] {

@@ -94,7 +94,9 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
         use v1::coordinator_message::Message;
         let (step, request) = match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Welcome(welcome) => return Ok(Self::Welcome { salt: salt(&welcome.salt)? }),
-            Message::Refused(refused) => return Ok(Self::Refused { text: text(&refused.text) }),
+            Message::Refused(refused) => {
+                return Ok(Self::Refused { text: text(&refused.text), try_again: refused.try_again });
+            }
             Message::Accepted(v1::Accepted {}) => return Ok(Self::Accepted),
             Message::Begin(begin) => {
                 let excluded = ExcludedRecords::from_bytes(begin.left_out);
@@ -124,7 +126,9 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
         use v1::coordinator_message::Message;
         let message = match message {
             FromCoordinator::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
-            FromCoordinator::Refused { text: line } => Message::Refused(v1::Refused { text: text(&line) }),
+            FromCoordinator::Refused { text: line, try_again } => {
+                Message::Refused(v1::Refused { text: text(&line), try_again })
+            }
             FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
             FromCoordinator::Begin { excluded, heads } => {
                 // Where no side has an audit log, the field is absent.
@@ -347,7 +351,7 @@ mod tests {
         let gradient = |encoding| Gradient::encode(vec![1.0, -0.5, 0.25, 0.0], 2, encoding);
         let mut messages = vec![
             FromCoordinator::Welcome { salt: [4; 32] },
-            FromCoordinator::Refused { text: "no".into() },
+            FromCoordinator::Refused { text: "no".into(), try_again: true },
             FromCoordinator::Accepted,
             FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new() },
             FromCoordinator::Begin {

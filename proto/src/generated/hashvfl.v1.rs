@@ -171,6 +171,8 @@ pub struct Welcome {
 pub struct Refused {
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub try_again: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Accepted {}
@@ -459,7 +461,7 @@ pub mod federation_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Federation/Join",
             );
@@ -604,7 +606,7 @@ pub mod federation_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -949,7 +951,7 @@ pub mod inference_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Inference/Predict",
             );
@@ -974,7 +976,7 @@ pub mod inference_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Inference/Serve",
             );
@@ -1132,7 +1134,7 @@ pub mod inference_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PredictSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1180,7 +1182,7 @@ pub mod inference_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ServeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1412,7 +1414,7 @@ pub mod alignment_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::ScannedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hashvfl.v1.Alignment/Exchange",
             );
@@ -1557,7 +1559,7 @@ pub mod alignment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExchangeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::ScannedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

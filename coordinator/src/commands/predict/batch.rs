@@ -1,9 +1,9 @@
 //! Requests of a client: as many ids as the coordinator takes, and as many bytes as a message holds.
 
-use hashvfl_core::limits::MAX_MESSAGE_BYTES;
+use hashvfl_core::limits::MAX_REQUEST_BYTES;
 
-/// Bytes of ids in a request, at most: half of a message.
-pub const REQUEST_BYTES: usize = MAX_MESSAGE_BYTES / 2;
+/// Bytes of ids in a request, at most: half of what the coordinator takes.
+pub const REQUEST_BYTES: usize = MAX_REQUEST_BYTES / 2;
 /// Bytes that a message takes for an id beside its text, at most.
 const FRAME_BYTES: usize = 6;
 

@@ -26,7 +26,7 @@ enum Session {
 
 /// What a frame came to.
 pub enum Received {
-    /// Nothing: it belongs to a session that is over.
+    /// Nothing: it belongs to a session that is over, or to none.
     Stale,
     /// The session is open; the frame, if any, is the answer.
     Opened(Option<Vec<u8>>),
@@ -42,6 +42,8 @@ pub struct Peer {
     pub done: bool,
     /// Whether the relay says that it is there.
     pub here: bool,
+    /// Whether a frame of a handshake came under its name that does not fit its key.
+    pub doubtful: bool,
     key: PublicKey,
     prologue: Vec<u8>,
     session: Session,
@@ -55,7 +57,8 @@ impl Peer {
         let prologue =
             Digest::of_parts([b"hashvfl.v1 alignment".as_slice(), &settings.0, parts[0], parts[1]]);
         let prologue = prologue.0.to_vec();
-        Self { name, done: false, here: false, key, prologue, session: Session::Closed, id: [0; 8] }
+        let (done, here, doubtful) = (false, false, false);
+        Self { name, done, here, doubtful, key, prologue, session: Session::Closed, id: [0; 8] }
     }
 
     /// Whether messages can go both ways.
@@ -87,13 +90,17 @@ impl Peer {
 
     /// Takes a frame that came under this peer's name.
     pub fn receive(&mut self, frame: &[u8], secret: &SecretKey) -> Result<Received, Fault> {
-        let (kind, rest) = frame.split_first().ok_or(Fault::Message)?;
-        let (id, payload) = rest.split_first_chunk::<8>().ok_or(Fault::Message)?;
+        // Whoever takes this peer's name at the relay can send anything. Only what its key has sealed may end a session.
+        let Some((kind, rest)) = frame.split_first() else { return Ok(Received::Stale) };
+        let Some((id, payload)) = rest.split_first_chunk::<8>() else { return Ok(Received::Stale) };
         let mut buffer = vec![0; MOST_BYTES];
         match kind {
             &HELLO => {
                 let mut state = self.handshake(secret, false).map_err(|_| Fault::Handshake)?;
-                state.read_message(payload, &mut buffer).map_err(|_| Fault::Handshake)?;
+                if state.read_message(payload, &mut buffer).is_err() {
+                    self.doubtful = true;
+                    return Ok(Received::Stale);
+                }
                 self.id = *id;
                 let reply = self.frame(REPLY, |payload| state.write_message(&[], payload))?;
                 let state = state.into_transport_mode().map_err(|_| Fault::Handshake)?;
@@ -102,12 +109,19 @@ impl Peer {
             }
             &REPLY if self.id == *id => match std::mem::replace(&mut self.session, Session::Closed) {
                 Session::Greeting(mut state) => {
-                    state.read_message(payload, &mut buffer).map_err(|_| Fault::Handshake)?;
+                    if state.read_message(payload, &mut buffer).is_err() {
+                        self.doubtful = true;
+                        self.session = Session::Greeting(state);
+                        return Ok(Received::Stale);
+                    }
                     let state = state.into_transport_mode().map_err(|_| Fault::Handshake)?;
                     self.session = Session::Open(Box::new(state));
                     Ok(Received::Opened(None))
                 }
-                _ => Err(Fault::Handshake),
+                other => {
+                    self.session = other;
+                    Ok(Received::Stale)
+                }
             },
             &SEALED if self.id == *id => match &mut self.session {
                 Session::Open(state) => {
@@ -116,8 +130,7 @@ impl Peer {
                 }
                 _ => Ok(Received::Stale),
             },
-            &REPLY | &SEALED => Ok(Received::Stale),
-            _ => Err(Fault::Message),
+            _ => Ok(Received::Stale),
         }
     }
 
@@ -166,10 +179,16 @@ mod tests {
         let (mut b_at_a, mut a_at_b) = (peer(1), peer(0));
         let hello = b_at_a.greet(&keys[0], [7; 8]).unwrap();
         assert!(b_at_a.seal(&Message::Done).unwrap().is_none(), "nobody can open it yet");
+        let forged = [&[REPLY][..], &[7; 8], &[1; 60]].concat();
+        assert!(matches!(b_at_a.receive(&forged, &keys[0]), Ok(Received::Stale)) && b_at_a.doubtful);
         let Received::Opened(Some(reply)) = a_at_b.receive(&hello, &keys[1]).unwrap() else {
             panic!("no reply")
         };
         assert!(matches!(b_at_a.receive(&reply, &keys[0]).unwrap(), Received::Opened(None)));
+        // Nothing that a stranger sends under a's name, with the session that it saw, ends it.
+        for forged in [&[][..], &[9; 20], &[HELLO; 200], &[REPLY, 7, 7, 7, 7, 7, 7, 7, 7, 1], &reply] {
+            assert!(matches!(b_at_a.receive(forged, &keys[0]), Ok(Received::Stale)));
+        }
         let done = b_at_a.seal(&Message::Done).unwrap().unwrap();
         assert!(matches!(a_at_b.receive(&done, &keys[1]).unwrap(), Received::Message(Message::Done)));
     }

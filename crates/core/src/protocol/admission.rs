@@ -107,6 +107,11 @@ impl Refusal {
             Self::ExcludedRecords { .. } => "records-left-out",
         }
     }
+
+    /// Whether its text tells nothing about settings, names and records that a stranger did not know.
+    pub fn is_for_strangers(&self) -> bool {
+        matches!(self, Self::Version { .. } | Self::SettingsDigest | Self::Duplicate { .. })
+    }
 }
 
 /// Who may join a run, and who has.
@@ -124,11 +129,11 @@ impl Admission {
         Self { run, settings, expected: parties.into_iter().collect(), joined: BTreeSet::new() }
     }
 
-    /// Checks a greeting and, if it is right, takes the name.
+    /// Checks a greeting. It takes no name: whoever only greets holds nothing.
     ///
     /// # Errors
-    /// If version, run, name or settings are not the coordinator's, or the name is taken.
-    pub fn greet(&mut self, hello: &Hello) -> Result<(), Refusal> {
+    /// If version, run, name or settings are not the coordinator's.
+    pub fn check(&self, hello: &Hello) -> Result<(), Refusal> {
         if hello.protocol != PROTOCOL_VERSION {
             return Err(Refusal::Version { party: hello.protocol, coordinator: PROTOCOL_VERSION });
         }
@@ -146,13 +151,21 @@ impl Admission {
             let (key, coordinator, party) = (difference.key, difference.ours, difference.theirs);
             return Err(Refusal::Settings { key, coordinator, party });
         }
-        if !self.joined.insert(party.clone()) {
-            return Err(Refusal::Duplicate { party, run: self.run.clone() });
-        }
         Ok(())
     }
 
-    /// Frees the name of a party whose handshake did not come to its end.
+    /// Takes the name of a party that was checked, its records included.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn accept(&mut self, party: &PartyName) -> Result<(), Refusal> {
+        if self.joined.insert(party.clone()) {
+            return Ok(());
+        }
+        Err(Refusal::Duplicate { party: party.clone(), run: self.run.clone() })
+    }
+
+    /// Frees the name of a party that has left.
     pub fn release(&mut self, party: &PartyName) {
         self.joined.remove(party);
     }
@@ -233,21 +246,23 @@ mod tests {
     #[test]
     fn only_the_right_greeting_is_admitted() {
         let mut open = admission();
-        assert_eq!(open.greet(&hello("a")), Ok(()));
-        assert!(matches!(open.greet(&hello("a")), Err(Refusal::Duplicate { .. })));
-        assert!(matches!(open.greet(&hello("c")), Err(Refusal::Unknown { .. })));
-        assert!(matches!(open.greet(&Hello { protocol: 9, ..hello("b") }), Err(Refusal::Version { .. })));
+        assert_eq!(open.check(&hello("a")), Ok(()));
+        assert_eq!(open.missing(), [name("a"), name("b")], "a greeting takes no name");
+        assert_eq!(open.accept(&name("a")), Ok(()));
+        assert!(matches!(open.accept(&name("a")), Err(Refusal::Duplicate { .. })));
+        assert!(matches!(open.check(&hello("c")), Err(Refusal::Unknown { .. })));
+        assert!(matches!(open.check(&Hello { protocol: 9, ..hello("b") }), Err(Refusal::Version { .. })));
         let other_run = Hello { run: RunId::new("s").unwrap(), ..hello("b") };
-        assert!(matches!(open.greet(&other_run), Err(Refusal::Run { .. })));
+        assert!(matches!(open.check(&other_run), Err(Refusal::Run { .. })));
         let forged = Hello { settings_digest: Digest([0; 32]), ..hello("b") };
-        assert_eq!(open.greet(&forged), Err(Refusal::SettingsDigest));
+        assert_eq!(open.check(&forged), Err(Refusal::SettingsDigest));
         let other = RunSettings { bits: 8, ..settings() }.to_settings();
-        let refusal = open.greet(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
+        let refusal = open.check(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
         let text = refusal.unwrap_err().to_string();
         assert!(text.starts_with("run.bits is 4 at the coordinator and 8 at the party"), "{text}");
         assert_eq!(open.missing(), [name("b")]);
         open.release(&name("a"));
-        assert_eq!(open.greet(&hello("a")), Ok(()));
+        assert_eq!(open.accept(&name("a")), Ok(()));
     }
 
     #[test]

@@ -174,6 +174,8 @@ impl PeerSession {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::p_value::Grid;
     use crate::protocol::message::{CheckpointLabel, Command, Confirmation};
@@ -216,6 +218,53 @@ mod tests {
         let mut peer = asked_for_codes();
         peer.receive(codes(3, 3)).unwrap();
         assert!(matches!(peer.receive(codes(3, 3)), Err(PeerError::Unexpected { .. })), "an answer twice");
+    }
+
+    fn any_answer() -> impl Strategy<Value = Answer> {
+        prop_oneof![
+            4 => (0_usize..6).prop_map(|bytes| Answer::Codes(vec![0; bytes])),
+            1 => Just(Answer::Frozen(Digest([1; 32]))),
+            1 => Just(Confirmation::Checkpointed.into()),
+            1 => Just(Confirmation::Restored.into()),
+            1 => Just(Confirmation::Finished.into()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_of_messages_gives_more_than_one_answer_to_a_request(
+            messages in prop::collection::vec((0_u64..4, any_answer(), any::<bool>()), 1..60),
+        ) {
+            let mut peer = PeerSession::new(PartyName::new("a").unwrap(), 4);
+            let requests = [
+                Request::Encode(RowSelection::Batch { epoch: 0, batch: 0 }),
+                Command::Checkpoint(CheckpointLabel::Best).into(),
+                Request::Freeze,
+                Request::Finish,
+            ];
+            let (mut step, mut open) = (0, None);
+            for (answered, answer, ask) in messages {
+                if ask {
+                    step += 1;
+                    let request = requests[step as usize % requests.len()];
+                    peer.requested(step, &request, 6);
+                    open = Some(request.rule().answer);
+                }
+                // Near the open step, so that right answers are among them.
+                let found = (step + 2).saturating_sub(answered.max(1));
+                let fits = match (open, &answer) {
+                    (Some(ExpectedAnswer::Codes), Answer::Codes(bytes)) => bytes.len() == 3,
+                    (Some(ExpectedAnswer::Frozen), Answer::Frozen(_)) => true,
+                    (Some(ExpectedAnswer::Confirmed(wanted)), Answer::Confirmed(given)) => wanted == *given,
+                    _ => false,
+                };
+                let taken = peer.receive(FromParty::Answer(found, answer)).is_ok();
+                prop_assert_eq!(taken, fits && found == step);
+                if taken {
+                    open = None;
+                }
+            }
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ messages! {
         Refused {
             /// One line for a person.
             text: String,
+            /// Whether the same may be right a little later.
+            try_again: bool,
         },
         /// The party is in, and waits until all are.
         Accepted,
@@ -238,7 +240,7 @@ impl Request {
                 Command::Restore(_) => (Confirmed(Restored), Phase::BeforeFreeze, "go back to a checkpoint"),
             },
             Self::Freeze => (Frozen, Phase::BeforeFreeze, "freeze"),
-            Self::Finish => (Confirmed(Finished), Phase::Any, "finish"),
+            Self::Finish => (Confirmed(Finished), Phase::AfterFreeze, "finish"),
         };
         RequestRule { answer, phase, what }
     }

@@ -16,8 +16,12 @@
 //!
 //! - Steps count up by one.
 //! - Batches come from the plan, and only while the bottom model learns. Each batch of an epoch is encoded once, in order.
-//! - The cohort's validation records are encoded at most once per epoch. All other records are encoded at most once, and
-//!   only by a frozen bottom model, which nothing changes any more.
+//! - The cohort's validation records are encoded at most once per epoch, after all of its batches, and only while the
+//!   bottom model learns. All other records are encoded at most once, and only by a frozen bottom model, which nothing
+//!   changes any more.
+//! - A checkpoint is written at most once per epoch, when its validation records have been encoded, and a restore goes
+//!   back to one that was written.
+//! - The bottom model is frozen after a whole epoch, and the run finishes after that: no untrained model is kept.
 //! - What the party's own detectors say of calibration records is asked for at most once, after the freeze.
 //! - The bottom model goes back to a checkpoint at most once, and is frozen next: no state of it is held over batches.
 //! - Where the run goes on without records that a policy refuses, no request is about those that this party has named.
@@ -27,7 +31,9 @@
 use std::collections::BTreeMap;
 
 use crate::gradient::{Gradient, GradientError};
-use crate::protocol::message::{AuditHead, Command, FromCoordinator, Phase, Request, RequestRule};
+use crate::protocol::message::{
+    AuditHead, CheckpointLabel, Command, FromCoordinator, Phase, Request, RequestRule,
+};
 use crate::records::SALT_BYTES;
 use crate::records::excluded::{ExcludedRecords, ExcludedRecordsError};
 use crate::records::plan::{Part, Plan, PlanError, RowSelection};
@@ -98,6 +104,9 @@ pub enum PartyError {
     /// The coordinator refused this party.
     #[error("the coordinator refused: {0}")]
     Refused(String),
+    /// The coordinator refused this party for now.
+    #[error("the coordinator refused for now: {0}")]
+    TryAgain(String),
 }
 
 /// What the party has to do next.
@@ -203,7 +212,7 @@ impl State {
 }
 
 /// A party's place in the protocol.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PartySession {
     settings: RunSettings,
     plan: Plan,
@@ -213,6 +222,8 @@ pub struct PartySession {
     next_batch: (u32, u32),
     next_chunk: BTreeMap<Part, u32>,
     next_synthetic: u32,
+    /// The last epoch (from 0) after which a checkpoint was written.
+    checkpoint: Option<u32>,
     frozen: bool,
     calibrated: bool,
 }
@@ -230,9 +241,15 @@ impl PartySession {
             next_batch,
             next_chunk,
             next_synthetic: 0,
+            checkpoint: None,
             frozen: false,
             calibrated: false,
         }
+    }
+
+    /// The same party before its `Hello`, where the run has not begun: a handshake is tried once more.
+    pub fn anew(&self) -> Self {
+        Self::new(self.settings.clone(), self.plan.clone(), self.excluded.clone())
     }
 
     /// The last step that was requested.
@@ -264,7 +281,11 @@ impl PartySession {
     pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
         let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
         match (&self.state, message) {
-            (_, FromCoordinator::Refused { text }) => Err(PartyError::Refused(text)),
+            (_, FromCoordinator::Refused { text, try_again: false }) => Err(PartyError::Refused(text)),
+            (State::Greeting | State::Joining | State::Waiting, FromCoordinator::Refused { text, .. }) => {
+                Err(PartyError::TryAgain(text))
+            }
+            (_, FromCoordinator::Refused { text, .. }) => Err(PartyError::Refused(text)),
             (State::Greeting, FromCoordinator::Welcome { salt }) => {
                 self.state = State::Joining;
                 Ok(Work::SendRecords(salt))
@@ -313,12 +334,13 @@ impl PartySession {
             Request::EncodeSynthetic { chunk } => self.encode_synthetic(step, chunk),
             Request::Calibrate => self.calibrate(step),
             Request::Command(command) => {
-                if matches!(command, Command::Restore(_)) {
-                    self.state = State::Restored;
-                }
+                self.check_command(command)?;
                 Ok(Work::Command { step, command })
             }
             Request::Freeze => {
+                if self.whole_epochs().is_none() {
+                    return Err(forbidden("freeze", "after a whole epoch"));
+                }
                 self.frozen = true;
                 self.state = State::Ready;
                 Ok(Work::Freeze { step })
@@ -337,6 +359,42 @@ impl PartySession {
             (Phase::BeforeFreeze | Phase::AfterFreeze | Phase::Any, _) => return Ok(()),
         };
         Err(PartyError::Forbidden { what: rule.what, when })
+    }
+
+    /// How many epochs are whole, where at least one is and none has begun since.
+    fn whole_epochs(&self) -> Option<u32> {
+        let (epochs, batch) = self.next_batch;
+        (epochs > 0 && batch == 0).then_some(epochs)
+    }
+
+    /// A checkpoint follows an epoch's validation, once; a restore needs one that was written.
+    fn check_command(&mut self, command: Command) -> Result<(), PartyError> {
+        use CheckpointLabel::Latest;
+        if matches!(command, Command::Checkpoint(Latest) | Command::Restore(Latest)) {
+            return Err(forbidden("use the latest checkpoint", "where a run is resumed, which none is"));
+        }
+        if matches!(command, Command::Checkpoint(_)) {
+            let what = "write a checkpoint";
+            let chunks = self.plan.chunks(Part::CohortValidation);
+            let validated = self.next_chunk.get(&Part::CohortValidation) == Some(&chunks);
+            let Some(epochs) = self.whole_epochs().filter(|_| validated) else {
+                return Err(forbidden(what, "after an epoch's validation"));
+            };
+            if self.checkpoint == Some(epochs - 1) {
+                return Err(forbidden(what, "once per epoch"));
+            }
+            self.checkpoint = Some(epochs - 1);
+        }
+        if matches!(command, Command::Restore(_)) {
+            if self.checkpoint.is_none() || self.whole_epochs().is_none() {
+                return Err(forbidden(
+                    "go back to a checkpoint",
+                    "after a whole epoch, to one that was written",
+                ));
+            }
+            self.state = State::Restored;
+        }
+        Ok(())
     }
 
     fn begin(&mut self, excluded: &ExcludedRecords, heads: Vec<AuditHead>) -> Result<Work, PartyError> {
@@ -425,17 +483,18 @@ impl PartySession {
 
     fn check_part(&self, part: Part) -> Result<(), PartyError> {
         let (what, when) = match part {
-            Part::CohortValidation if !self.frozen && self.next_batch.1 != 0 => {
+            Part::CohortValidation if self.frozen => ("encode validation records", "before the freeze"),
+            Part::CohortValidation if self.whole_epochs().is_none() => {
                 ("encode validation records", "after a whole epoch")
             }
             Part::CohortValidation => return Ok(()),
             Part::Test if !self.frozen => ("encode test records", "after the freeze"),
             Part::Calibration if !self.frozen => ("encode calibration records", "after the freeze"),
             Part::Validation if !self.frozen => ("encode all validation records", "after the freeze"),
-            Part::Train | Part::CohortTrain if !self.frozen => {
-                ("encode training records as a whole", "after the freeze")
-            }
-            Part::Train | Part::CohortTrain | Part::Validation if !self.settings.refits() => {
+            // They are among the training records: both parts together would release each of them once too often.
+            Part::CohortTrain => ("encode the cohort's training records", "in batches"),
+            Part::Train if !self.frozen => ("encode training records as a whole", "after the freeze"),
+            Part::Train | Part::Validation if !self.settings.refits() => {
                 ("encode records as a whole", "with run.refit or a cohort below 1")
             }
             _ => return Ok(()),
@@ -451,3 +510,7 @@ fn forbidden(what: &'static str, when: &'static str) -> PartyError {
 #[cfg(test)]
 #[path = "party_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "party_properties.rs"]
+mod properties;

@@ -43,6 +43,22 @@ fn gradient(step: u64, rows: usize) -> FromCoordinator {
     FromCoordinator::Gradient { step, gradient: Gradient::F32(vec![0.5; rows * 2]) }
 }
 
+/// A whole epoch, the first, up to step 2.
+fn learned() -> PartySession {
+    let mut session = joined();
+    learn_first_epoch(&mut session);
+    session
+}
+
+fn learn_first_epoch(session: &mut PartySession) {
+    for (step, index) in [(1, 0), (2, 1)] {
+        let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(step, 0, index)) else {
+            panic!("batch {index}")
+        };
+        session.receive(gradient(step, rows.len())).unwrap();
+    }
+}
+
 #[test]
 fn a_run_in_order() {
     let mut session = joined();
@@ -66,16 +82,24 @@ fn a_run_in_order() {
     assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
 }
 
-/// A party with a calibration part of that size, after step 1.
+/// A party with a calibration part of that size that has learned an epoch and is frozen.
 fn frozen(calibration_fraction: f64) -> PartySession {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
-    let settings = RunSettings { calibration_fraction, ..new };
+    let encoding = GradientEncoding::F32;
+    let settings = RunSettings { calibration_fraction, gradient: encoding, batch_rows: 144, ..new };
     let plan = Plan::new(&settings, 400).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     session.receive(FromCoordinator::Accepted).unwrap();
     session.receive(begin(&[])).unwrap();
-    session.receive(request(1, Request::Freeze)).unwrap();
+    let batches = u64::from(session.plan().batches());
+    for step in 1..=batches {
+        let Ok(Work::Encode(work)) = session.receive(batch(step, 0, step as u32 - 1)) else {
+            panic!("step {step}")
+        };
+        session.receive(gradient(step, work.rows.len())).unwrap();
+    }
+    session.receive(request(batches + 1, Request::Freeze)).unwrap();
     session
 }
 
@@ -89,9 +113,12 @@ fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
         error.strip_prefix(start).unwrap().to_string()
     };
     let mut session = frozen(0.3);
-    assert_eq!(session.receive(calibrate(2)), Ok(Work::Calibrate { step: 2 }));
-    assert_eq!(refused(session, 3), "once");
-    assert_eq!(refused(frozen(0.0), 2), "with run.calibration_fraction above 0");
+    let step = session.step() + 1;
+    assert_eq!(session.receive(calibrate(step)), Ok(Work::Calibrate { step }));
+    assert_eq!(refused(session, step + 1), "once");
+    let without = frozen(0.0);
+    let step = without.step() + 1;
+    assert_eq!(refused(without, step), "with run.calibration_fraction above 0");
     assert_eq!(refused(joined(), 1), "after the freeze");
 }
 
@@ -103,47 +130,51 @@ fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
         error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
     };
     let mut session = frozen(0.3);
+    let first = session.step() + 1;
     for chunk in 0..SYNTHETIC_CHUNKS {
-        let step = u64::from(chunk) + 2;
+        let step = u64::from(chunk) + first;
         assert_eq!(session.receive(draw(step, chunk)), Ok(Work::EncodeSynthetic { step, chunk }));
     }
-    assert!(refused(session, u64::from(SYNTHETIC_CHUNKS) + 2, SYNTHETIC_CHUNKS).contains("so many chunks"));
-    assert!(refused(frozen(0.3), 2, 1).contains("chunk by chunk"));
-    assert!(refused(frozen(0.0), 2, 0).contains("with run.calibration_fraction above 0"));
+    assert!(
+        refused(session, u64::from(SYNTHETIC_CHUNKS) + first, SYNTHETIC_CHUNKS).contains("so many chunks")
+    );
+    assert!(refused(frozen(0.3), first, 1).contains("chunk by chunk"));
+    let without = frozen(0.0);
+    let next = without.step() + 1;
+    assert!(refused(without, next, 0).contains("with run.calibration_fraction above 0"));
     assert!(refused(joined(), 1, 0).contains("after the freeze"));
-    assert!(matches!(frozen(0.3).receive(draw(3, 0)), Err(PartyError::Step { expected: 2, .. })));
+    assert!(matches!(frozen(0.3).receive(draw(first + 1, 0)), Err(PartyError::Step { .. })));
 }
 
 #[test]
 fn only_the_freeze_follows_a_restore() {
     let label = CheckpointLabel::Best;
     let restored = || {
-        let mut session = joined();
-        session.receive(batch(1, 0, 0)).unwrap();
-        session.receive(gradient(1, 144)).unwrap();
-        session.receive(request(2, Command::Checkpoint(label))).unwrap();
-        let restore = request(3, Command::Restore(label));
-        assert_eq!(session.receive(restore), Ok(Work::Command { step: 3, command: Command::Restore(label) }));
+        let mut session = learned();
+        session.receive(chunk(3, Part::CohortValidation)).unwrap();
+        session.receive(request(4, Command::Checkpoint(label))).unwrap();
+        let restore = request(5, Command::Restore(label));
+        assert_eq!(session.receive(restore), Ok(Work::Command { step: 5, command: Command::Restore(label) }));
         session
     };
     for other in [
-        batch(4, 0, 1),
-        chunk(4, Part::CohortValidation),
-        chunk(4, Part::Test),
-        request(4, Request::EncodeSynthetic { chunk: 0 }),
-        request(4, Request::Calibrate),
-        request(4, Command::Checkpoint(label)),
-        request(4, Command::Restore(label)),
-        request(4, Request::Finish),
+        batch(6, 1, 0),
+        chunk(6, Part::CohortValidation),
+        chunk(6, Part::Test),
+        request(6, Request::EncodeSynthetic { chunk: 0 }),
+        request(6, Request::Calibrate),
+        request(6, Command::Checkpoint(label)),
+        request(6, Command::Restore(label)),
+        request(6, Request::Finish),
     ] {
         let error = restored().receive(other).unwrap_err();
         assert!(matches!(error, PartyError::Unexpected { .. }), "{error}");
         assert!(error.to_string().contains("the freeze, which alone may follow a restore"), "{error}");
     }
     let mut session = restored();
-    assert_eq!(session.receive(request(4, Request::Freeze)), Ok(Work::Freeze { step: 4 }));
-    assert!(matches!(session.receive(chunk(5, Part::Test)), Ok(Work::Encode(_))));
-    let again = session.receive(request(6, Command::Restore(label))).unwrap_err();
+    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(Work::Freeze { step: 6 }));
+    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode(_))));
+    let again = session.receive(request(8, Command::Restore(label))).unwrap_err();
     assert!(matches!(again, PartyError::Forbidden { .. }), "{again}");
 }
 
@@ -201,36 +232,96 @@ fn what_a_coordinator_may_not_do() {
     assert!(matches!(refused(vec![batch(1, 0, 0), batch(2, 0, 1)]), PartyError::Unexpected { .. }));
     assert!(matches!(refused(vec![chunk(1, Part::Test)]), PartyError::Forbidden { .. }));
     assert!(matches!(refused(vec![chunk(1, Part::Train)]), PartyError::Forbidden { .. }));
-    let freeze = request(1, Request::Freeze);
-    assert!(matches!(refused(vec![freeze.clone(), batch(2, 0, 0)]), PartyError::Forbidden { .. }));
-    let frozen = |second| refused(vec![request(1, Request::Freeze), second]);
-    for part in [Part::Train, Part::Validation] {
-        assert!(matches!(frozen(chunk(2, part)), PartyError::Forbidden { .. }));
+    let refusal = FromCoordinator::Refused { text: "no".into(), try_again: false };
+    assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
+}
+
+#[test]
+fn what_a_coordinator_may_not_do_after_an_epoch() {
+    let refused = |messages: Vec<FromCoordinator>| {
+        let mut session = learned();
+        let (last, before) = messages.split_last().unwrap();
+        before.iter().for_each(|message| drop(session.receive(message.clone()).unwrap()));
+        session.receive(last.clone()).unwrap_err()
+    };
+    let frozen = |second| refused(vec![request(3, Request::Freeze), second]);
+    assert!(matches!(frozen(batch(4, 1, 0)), PartyError::Forbidden { .. }));
+    for part in [Part::Train, Part::CohortTrain, Part::Validation, Part::CohortValidation] {
+        assert!(matches!(frozen(chunk(4, part)), PartyError::Forbidden { .. }), "{part:?}");
     }
     let label = CheckpointLabel::Best;
-    assert!(matches!(frozen(request(2, Command::Restore(label))), PartyError::Forbidden { .. }));
-    assert!(matches!(frozen(request(2, Command::Checkpoint(label))), PartyError::Forbidden { .. }));
-    let again = refused(vec![freeze, chunk(2, Part::Test), chunk(3, Part::Test)]);
+    assert!(matches!(frozen(request(4, Command::Restore(label))), PartyError::Forbidden { .. }));
+    assert!(matches!(frozen(request(4, Command::Checkpoint(label))), PartyError::Forbidden { .. }));
+    let again = refused(vec![request(3, Request::Freeze), chunk(4, Part::Test), chunk(5, Part::Test)]);
     assert_eq!(again, PartyError::ChunkOrder { part: Part::Test, chunk: 0 });
     let validation = |step| chunk(step, Part::CohortValidation);
-    let again = refused(vec![validation(1), validation(2)]);
+    let again = refused(vec![validation(3), validation(4)]);
     assert_eq!(again, PartyError::ChunkOrder { part: Part::CohortValidation, chunk: 0 });
-    let amid = refused(vec![batch(1, 0, 0), gradient(1, 144), validation(2)]);
+    let amid = refused(vec![batch(3, 1, 0), gradient(3, 144), validation(4)]);
     assert!(matches!(amid, PartyError::Forbidden { .. }));
-    let far = request(2, Request::Encode(RowSelection::Chunk { part: Part::CohortValidation, chunk: 1 }));
-    assert!(matches!(refused(vec![validation(1), far]), PartyError::Plan(_)));
-    let refusal = FromCoordinator::Refused { text: "no".into() };
-    assert_eq!(refused(vec![refusal]), PartyError::Refused("no".into()));
+    let far = request(4, Request::Encode(RowSelection::Chunk { part: Part::CohortValidation, chunk: 1 }));
+    assert!(matches!(refused(vec![validation(3), far]), PartyError::Plan(_)));
+}
+
+#[test]
+fn nothing_is_encoded_kept_or_finished_before_an_epoch_has_been_learned() {
+    let label = CheckpointLabel::Best;
+    for (message, expected) in [
+        (
+            chunk(1, Part::CohortValidation),
+            "encode validation records, which this run allows only after a whole",
+        ),
+        (request(1, Command::Checkpoint(label)), "only after an epoch's validation"),
+        (request(1, Command::Restore(label)), "to one that was written"),
+        (request(1, Request::Freeze), "freeze, which this run allows only after a whole epoch"),
+        (request(1, Request::Finish), "finish, which this run allows only after the freeze"),
+    ] {
+        let error = joined().receive(message).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_cohort_is_not_encoded_beside_all_training_records() {
+    let mut session = learned();
+    session.settings.refit = true;
+    session.receive(request(3, Request::Freeze)).unwrap();
+    assert!(matches!(session.receive(chunk(4, Part::Train)), Ok(Work::Encode(_))));
+    let error = session.receive(chunk(5, Part::CohortTrain)).unwrap_err().to_string();
+    assert!(error.contains("only in batches"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_follows_each_epochs_validation_once() {
+    let label = CheckpointLabel::Best;
+    let refused = |step, before: Vec<FromCoordinator>, command: Command| {
+        let mut session = learned();
+        before.into_iter().for_each(|message| drop(session.receive(message).unwrap()));
+        session.receive(request(step, command)).unwrap_err().to_string()
+    };
+    let early = refused(3, vec![], Command::Checkpoint(label));
+    assert!(early.contains("only after an epoch's validation"), "{early}");
+    let validation = chunk(3, Part::CohortValidation);
+    let written = request(4, Command::Checkpoint(label));
+    let twice = refused(5, vec![validation.clone(), written], Command::Checkpoint(label));
+    assert!(twice.contains("only once per epoch"), "{twice}");
+    let none = refused(4, vec![validation.clone()], Command::Restore(label));
+    assert!(none.contains("to one that was written"), "{none}");
+    for command in [Command::Checkpoint, Command::Restore] {
+        let latest = refused(4, vec![validation.clone()], command(CheckpointLabel::Latest));
+        assert!(latest.contains("only where a run is resumed"), "{latest}");
+    }
 }
 
 #[test]
 fn heads_of_audit_logs_come_once_and_at_the_end_alone() {
     let heads = vec![AuditHead { party: None, sequence: 3, entry: Digest([1; 32]), signature: Vec::new() }];
     let told = FromCoordinator::Heads { heads: heads.clone() };
-    let mut session = joined();
     let early = joined().receive(told.clone()).unwrap_err();
     assert!(matches!(early, PartyError::Unexpected { found: "Heads", .. }), "{early}");
-    session.receive(request(1, Request::Finish)).unwrap();
+    let mut session = learned();
+    session.receive(request(3, Request::Freeze)).unwrap();
+    session.receive(request(4, Request::Finish)).unwrap();
     assert_eq!(session.receive(told.clone()), Ok(Work::KeepHeads { heads }));
     assert!(matches!(session.receive(told), Err(PartyError::Unexpected { state: "gone", .. })));
 }

@@ -78,6 +78,8 @@ pub enum ToServingParty {
     Refused {
         /// One line for a person.
         text: String,
+        /// Whether the same may be right a little later.
+        try_again: bool,
     },
     /// The party is in; requests follow.
     Accepted,
@@ -124,6 +126,9 @@ pub enum ServingPartyError {
     /// The coordinator refused this party.
     #[error("the coordinator refused: {0}")]
     Refused(String),
+    /// The coordinator refused this party for now.
+    #[error("the coordinator refused for now: {0}")]
+    TryAgain(String),
 }
 
 /// What a serving party has to do next.
@@ -174,7 +179,8 @@ impl ServingPartySession {
     /// If the protocol does not allow the message now. The session must not be used again then.
     pub fn receive(&mut self, message: ToServingParty) -> Result<ServingWork, ServingPartyError> {
         match (self.state, message) {
-            (_, ToServingParty::Refused { text }) => Err(ServingPartyError::Refused(text)),
+            (_, ToServingParty::Refused { text, try_again: false }) => Err(ServingPartyError::Refused(text)),
+            (_, ToServingParty::Refused { text, .. }) => Err(ServingPartyError::TryAgain(text)),
             (State::Greeting, ToServingParty::Welcome { salt }) => {
                 self.state = State::Joining;
                 Ok(ServingWork::SayServing(salt))
@@ -240,7 +246,7 @@ mod tests {
             Err(ServingPartyError::Unexpected(_))
         ));
         assert!(matches!(ready().receive(ToServingParty::Accepted), Err(ServingPartyError::Unexpected(_))));
-        let refused = ready().receive(ToServingParty::Refused { text: "no".into() });
+        let refused = ready().receive(ToServingParty::Refused { text: "no".into(), try_again: false });
         assert_eq!(refused, Err(ServingPartyError::Refused("no".into())));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::RunSettings;
 use crate::digest::Digest;
 use crate::limits::{MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
+use crate::text::is_plain;
 
 impl RunSettings {
     /// The settings as canonical pairs: sorted keys, shortest exact numbers. Both sides digest the pairs, so their keys
@@ -65,6 +66,9 @@ pub enum PairsError {
     #[error("settings are at most {MAX_SETTINGS} pairs of {MAX_KEY_BYTES} and {MAX_VALUE_BYTES} bytes")]
     Size,
     /// A key stands twice.
+    #[error("a setting holds a character that ends a line or changes the direction of text")]
+    Text,
+    /// The same key again.
     #[error("a key stands twice in the settings")]
     Duplicate,
 }
@@ -121,6 +125,9 @@ impl Settings {
         for (key, value) in pairs {
             if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
                 return Err(PairsError::Size);
+            }
+            if !key.chars().chain(value.chars()).all(is_plain) {
+                return Err(PairsError::Text);
             }
             if map.insert(key, value).is_some() {
                 return Err(PairsError::Duplicate);
@@ -229,5 +236,9 @@ mod tests {
         assert_eq!(Settings::from_pairs(many.into_iter()), Err(PairsError::Size));
         let twice = vec![("a".to_string(), "1".to_string()), ("a".to_string(), "2".to_string())];
         assert_eq!(Settings::from_pairs(twice.into_iter()), Err(PairsError::Duplicate));
+        for forged in ["1\n2026-01-01 WARN all is well", "1\u{202e}"] {
+            let forged = vec![("a".to_string(), forged.to_string())];
+            assert_eq!(Settings::from_pairs(forged.into_iter()), Err(PairsError::Text));
+        }
     }
 }

@@ -225,6 +225,10 @@ impl<'a, R: Relay> Holder<'a, R> {
     }
 
     fn silent(&self) -> AlignmentError {
+        // One that speaks under another key is not waited for in vain without a word of it.
+        if let Some(peer) = self.peers.values().find(|peer| peer.doubtful && !peer.is_open()) {
+            return AlignmentError::Peer { peer: peer.name.clone(), fault: Fault::Handshake };
+        }
         let absent = self.peers.values().filter(|peer| !peer.is_open());
         let mut missing: Vec<&str> = absent.map(|peer| peer.name.as_str()).collect();
         if missing.is_empty() {

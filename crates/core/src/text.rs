@@ -1,0 +1,37 @@
+//! Text that comes from elsewhere, made fit for a line of a log or of an error.
+
+/// `text` as one line of at most `most_bytes` bytes. Characters that end a line, control a terminal, or change the
+/// direction or the place of what stands beside them become spaces.
+pub fn one_line(text: &str, most_bytes: usize) -> String {
+    let mut line = String::new();
+    for c in text.chars() {
+        let c = if is_plain(c) { c } else { ' ' };
+        if line.len() + c.len_utf8() > most_bytes {
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+/// Whether a character shows as itself, where it stands.
+pub fn is_plain(c: char) -> bool {
+    let moves_text = matches!(
+        c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    !c.is_control() && !moves_text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_ends_the_line_or_turns_it_around() {
+        let forged = "a\nWARN b\u{1b}[31m\u{202e}c\u{2066}d\u{2028}e\u{85}f\u{200f}";
+        assert_eq!(one_line(forged, 100), "a WARN b [31m c d e f ");
+        assert_eq!(one_line("äöü 東京", 100), "äöü 東京");
+        assert_eq!(one_line("äöü", 5), "äö");
+    }
+}

@@ -1,0 +1,64 @@
+//! Limits before trust: what anybody who reaches the port can make this process hold, whoever it is.
+//!
+//! ```text
+//!  port --> connections: seats in all and by address, a deadline for the handshake, silence is closed
+//!             --> messages: how long one may be, one budget of bytes in flight, a deadline for each
+//!                   --> `hashvfl-proto`: counts on raw bytes, before anything is allocated
+//! ```
+//!
+//! Nothing here knows who a peer is. What a peer is let to send grows once it was accepted ([`messages::Allowance`]).
+
+pub mod connections;
+pub mod messages;
+pub mod quiet;
+
+use std::time::Duration;
+
+/// Limits of a listening side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all. No more are held than file handles allow, with some spare for state files.
+    pub connections: usize,
+    /// Connections of one address (of one /64 prefix with IPv6).
+    pub connections_per_address: usize,
+    /// Longest time of a connection without an open stream, its handshake included.
+    pub silence: Duration,
+    /// Longest time from the first to the last byte of a message, and from the opening of a stream to its first message.
+    pub message: Duration,
+    /// Bytes of messages that are not complete yet, of all peers together that were not accepted.
+    pub bytes_in_flight: usize,
+    /// Most bytes of a message of a peer that was not accepted.
+    pub first_bytes: usize,
+    /// The window of a stream and of a connection in HTTP/2: bytes that a peer may send before they are read.
+    pub window: u32,
+}
+
+/// Bytes of a message of a peer that was not accepted.
+pub const FIRST_BYTES: usize = 64 << 10;
+/// Least and most bytes of a window. The most holds a whole message of usual size, so that no step waits for an update.
+const WINDOW: [usize; 2] = [64 << 10, 4 << 20];
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            connections_per_address: 64,
+            silence: Duration::from_secs(10),
+            message: Duration::from_secs(60),
+            bytes_in_flight: 32 << 20,
+            first_bytes: FIRST_BYTES,
+            window: 256 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// The same with a window in which a message of so many bytes fits, within bounds.
+    #[must_use]
+    pub fn with_window_for(self, message_bytes: usize) -> Self {
+        let [least, most] = WINDOW;
+        let window = message_bytes.next_power_of_two().clamp(least, most);
+        // Within 4 MiB.
+        Self { window: window as u32, ..self }
+    }
+}
