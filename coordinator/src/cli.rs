@@ -12,6 +12,7 @@ use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::PartyName;
 use hashvfl_files::say;
+use hashvfl_identity::{AuthorityCommand, HolderCommand, Role};
 use hashvfl_ledger::{Policy, RedbStore, Report};
 
 use crate::commands::check::{self, Checked};
@@ -116,6 +117,12 @@ enum Command {
         #[arg(value_name = "NAME=KEY", required = true)]
         pins: Vec<Pin>,
     },
+    /// Keep a private authority that signs certificates and takes them back, and this coordinator's own identity.
+    Identity {
+        /// What to do.
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Show what left that depends on labels: by recipient, and by record.
     Ledger {
         /// The ledger file; no run may have it open.
@@ -146,6 +153,14 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum IdentityCommand {
+    #[command(flatten)]
+    Authority(AuthorityCommand),
+    #[command(flatten)]
+    Holder(HolderCommand),
 }
 
 fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
@@ -194,6 +209,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Pin { config, pins }) => align::pin(&CoordinatorConfig::read(&config)?, &pins),
+        Some(Command::Identity { command: IdentityCommand::Authority(command) }) => Ok(command.run()?),
+        Some(Command::Identity { command: IdentityCommand::Holder(command) }) => {
+            Ok(command.run("coordinator", Role::Coordinator)?)
+        }
         Some(Command::Ledger { ledger }) => {
             let report = Report::of(&RedbStore::open(&ledger)?, &Policy::default())?;
             say!("{}", report.to_string().trim_end());

@@ -10,6 +10,7 @@ use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
+use hashvfl_identity::{IdentityConfig, check_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_transport::limits::Limits;
@@ -58,6 +59,12 @@ pub struct CoordinatorConfig {
     /// The policy that bounds alignments and pins the other holders' keys.
     #[serde(default)]
     pub policy: Option<PathBuf>,
+    /// Who the coordinator is, and whose certificates count; absent: connections are in plain text.
+    #[serde(default)]
+    pub identity: Option<IdentityConfig>,
+    /// Whether plain text is meant: on one machine alone.
+    #[serde(default)]
+    pub insecure_plaintext: bool,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -252,6 +259,17 @@ impl CoordinatorConfig {
             config.ledger
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
+        if let Some(identity) = &mut config.identity {
+            // Whoever listens can take certificates back.
+            identity.revoked.get_or_insert_with(|| PathBuf::from("identity/revoked.pem"));
+            identity.resolve(folder);
+        }
+        check_plaintext(
+            config.identity.as_ref(),
+            config.insecure_plaintext,
+            config.listen.ip().is_loopback(),
+        )
+        .map_err(anyhow::Error::msg)?;
         config.run.check()?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

@@ -197,10 +197,18 @@ pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>)
     }
 }
 
+/// A holder's first message, if it enrols under the name that its certificate has.
+fn named(stream: &AlignmentStream, message: FromHolder) -> anyhow::Result<FromHolder> {
+    if let FromHolder::Enrol { holder, .. } = &message {
+        stream.check_name(holder)?;
+    }
+    Ok(message)
+}
+
 /// One holder, from its first message until it leaves.
 async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream, refusals: Arc<QuietLog>) {
     let greeted = match stream.next_within(GREETING).await {
-        Ok(received) => hub.admit(received.message),
+        Ok(received) => named(&stream, received.message).and_then(|message| hub.admit(message)),
         Err(StreamError::Unusable(error)) => Err(anyhow!("its first message: {error}")),
         Err(error) => {
             debug!("a stream without a first message: {error}");

@@ -11,6 +11,7 @@ use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
+use hashvfl_identity::{HolderCommand, Role};
 
 use crate::commands::check::{self, Checked};
 use crate::commands::ledger::LedgerCommand;
@@ -121,6 +122,12 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Make this party's key, ask for its certificate, put it in place, and pin peers' keys.
+    Identity {
+        /// What to do.
+        #[command(subcommand)]
+        command: HolderCommand,
+    },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
         /// What to do.
@@ -183,6 +190,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             approve::approve(&PartyConfig::read(&config)?, digest.as_deref(), by.as_deref())
         }
         Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
+        Some(Command::Identity { command }) => Ok(command.run("party", Role::Party)?),
         Some(Command::Ledger { command }) => ledger::run(&command),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
@@ -190,9 +198,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
-                let Checked { described, reading, to_do } = check::check(&config, &path)?;
+                let Checked { described, reading, answers, to_do } = check::check(&config, &path)?;
                 say!("{} is in order: {described}", path.display());
                 say!("read: {reading}");
+                answers.iter().for_each(|who| say!("at {}: {who}", config.coordinator));
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }

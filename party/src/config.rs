@@ -10,6 +10,7 @@ use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
+use hashvfl_identity::{IdentityConfig, check_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
@@ -95,6 +96,12 @@ pub struct PartyConfig {
     /// The agreed order of records; absent: that of the table.
     #[serde(default)]
     pub order: Option<PathBuf>,
+    /// Who this party is, and whose certificates count; absent: connections are in plain text.
+    #[serde(default)]
+    pub identity: Option<IdentityConfig>,
+    /// Whether plain text is meant: on one machine alone.
+    #[serde(default)]
+    pub insecure_plaintext: bool,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -282,6 +289,15 @@ impl PartyConfig {
             config.ledger
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
+        if let Some(identity) = &mut config.identity {
+            identity.resolve(folder);
+        }
+        check_plaintext(
+            config.identity.as_ref(),
+            config.insecure_plaintext,
+            config.coordinator.is_loopback(),
+        )
+        .map_err(anyhow::Error::msg)?;
         config.run.check()?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);

@@ -1,13 +1,37 @@
 //! The way to the coordinator that a config names, for training, serving and alignment.
 
+use anyhow::{Context, ensure};
 use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
+use hashvfl_identity::{Connector, Identity, IdentityFiles, Role};
 use hashvfl_transport::dial::Dialer;
+use tracing::warn;
 
 use crate::config::PartyConfig;
 
-/// Dials the coordinator of `config`.
-pub fn dialer(config: &PartyConfig) -> Dialer {
-    Dialer::new(config.coordinator.clone(), config.timeouts.connect_s)
+/// Dials the coordinator of `config`: with an identity over TLS.
+///
+/// # Errors
+/// If the files of the identity cannot be used, or are another's.
+pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
+    let dialer = Dialer::new(config.coordinator.clone(), config.timeouts.connect_s);
+    let Some(identity) = &config.identity else {
+        if !config.insecure_plaintext {
+            warn!(
+                "no [identity] in the config: nobody knows who is on the other side, and everybody between can read along (docs/how-to/identities.md)"
+            );
+        }
+        return Ok(dialer);
+    };
+    let files = IdentityFiles::load(identity).context("[identity]")?;
+    let own = files.current().own_identity().clone();
+    let expected = Identity::new(Role::Party, config.name.clone());
+    ensure!(
+        own == expected,
+        "[identity]: {} is the certificate of {own}, and this party is {expected}: `party identity request --name {}` asks for its own",
+        identity.certificate.display(),
+        config.name
+    );
+    Ok(dialer.secured(Connector::new(files, identity.coordinator.clone())))
 }
 
 /// What a party says first, in training and in serving.

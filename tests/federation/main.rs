@@ -30,6 +30,7 @@ mod reference;
 mod rogue;
 mod rogue_server;
 mod screened;
+mod secured;
 mod tutorial;
 mod unbalanced;
 mod undefined;

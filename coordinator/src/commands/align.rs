@@ -16,6 +16,7 @@ use hashvfl_transport::listen::{self, Listener};
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
+use crate::identity;
 use crate::progress::ProgressReporter;
 use crate::relay::{self, Inside, RelayHub};
 
@@ -79,6 +80,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let limits = config.limits.relaying();
     let listener =
         runtime.block_on(Listener::bind(config.listen, limits)).with_context(|| config.cannot_listen())?;
+    let listener = identity::secure(listener, config, identity::parties(&alignment.settings.holders))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);

@@ -13,7 +13,7 @@ use hashvfl_ledger::{Policy, RedbStore};
 use crate::config::CoordinatorConfig;
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
-use crate::{coverage, detectors, labels, training};
+use crate::{coverage, detectors, identity, labels, training};
 
 /// What a check found.
 pub struct Checked {
@@ -42,6 +42,7 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         let command = format!("coordinator align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
+    identity::files(config)?;
     TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
     Ok(Checked { described, reading, gaps, to_do })
 }

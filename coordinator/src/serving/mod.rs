@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use hashvfl_identity::Role;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
+use crate::identity;
 use engine::Engine;
 use known_codes::Changes;
 
@@ -50,6 +52,8 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let address = engine.config.listen;
     let limits = engine.config.limits.listening(party_stream::codes_bytes(engine.config.run.bits));
     let listener = Listener::bind(address, limits).await.with_context(|| engine.config.cannot_listen())?;
+    let permitted = identity::parties(&engine.config.run.parties).and_every(Role::Client);
+    let listener = identity::secure(listener, &engine.config, permitted)?;
     engine.reporter.listening(listener.address()?);
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));

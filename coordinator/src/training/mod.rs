@@ -34,7 +34,7 @@ use crate::training::admission::{AdmissionService, Joined, answer_bytes};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
-use crate::{coverage, detectors};
+use crate::{coverage, detectors, identity};
 
 /// A run whose parties are all there.
 struct Run<'a> {
@@ -234,6 +234,7 @@ async fn gather(
     let listener = Listener::bind(config.listen, config.limits.listening(answer_bytes(config)))
         .await
         .with_context(|| config.cannot_listen())?;
+    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);

@@ -1,6 +1,6 @@
 //! Where a coordinator listens, as parties and clients are told.
 
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,6 +48,12 @@ impl Address {
     pub fn host(&self) -> &str {
         let authority = self.text.trim_start_matches(SCHEME);
         authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']'])
+    }
+
+    /// Whether it is this machine's own, by its name or number.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The port.
@@ -125,6 +131,15 @@ mod tests {
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.host(), address.port()), (host, port));
+        }
+        for (text, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost:1", true),
+            ("http://0.0.0.0:1", false),
+            ("http://localhost.example:1", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_loopback(), expected, "{text}");
         }
         for (text, expected) in [
             ("127.0.0.1:7433", AddressError::Scheme),

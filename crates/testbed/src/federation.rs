@@ -54,6 +54,7 @@ struct PartyFile<'a> {
     name: &'a str,
     run_id: &'a str,
     coordinator: &'a str,
+    insecure_plaintext: bool,
     state: &'a str,
     device: &'a str,
     seed: u64,
@@ -67,6 +68,7 @@ struct PartyFile<'a> {
 struct CoordinatorFile<'a> {
     run_id: &'a str,
     listen: &'a str,
+    insecure_plaintext: bool,
     state: &'a str,
     device: &'a str,
     seed: u64,
@@ -98,6 +100,8 @@ pub fn write_configs(
             run_id,
             // Known when the coordinator listens.
             coordinator: "{coordinator}",
+            // All of them run on this machine.
+            insecure_plaintext: true,
             state: "state",
             device: "cpu",
             seed: side.seed,
@@ -113,6 +117,7 @@ pub fn write_configs(
     let file = CoordinatorFile {
         run_id,
         listen: "127.0.0.1:0",
+        insecure_plaintext: true,
         state: "state",
         device: "cpu",
         seed: coordinator.seed,

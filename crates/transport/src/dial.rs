@@ -7,6 +7,7 @@ use hashvfl_core::Address;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
+use hashvfl_identity::{ConnectError, Connector, PeerIdentity};
 use hashvfl_proto::WireMessage;
 use hashvfl_proto::alignment::{FromHolder, FromRelay};
 use hashvfl_proto::v1::alignment_client::AlignmentClient;
@@ -18,10 +19,11 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::duplex::Duplex;
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
+use crate::socket::OpenConnection;
 use crate::status::describe;
 
 /// Pause between two attempts to connect.
@@ -89,6 +91,22 @@ pub enum DialError {
         /// One line for a person.
         reason: String,
     },
+    /// The other side is there, and this service is not for whoever this side is.
+    #[error("{address}: {reason}")]
+    NotPermitted {
+        /// The address.
+        address: Address,
+        /// One line for a person.
+        reason: String,
+    },
+    /// One side does not take the other's certificate, or does not speak TLS: trying again changes nothing.
+    #[error("{address}: {reason}")]
+    Identity {
+        /// The address.
+        address: Address,
+        /// One line for a person.
+        reason: ConnectError,
+    },
     /// The connection broke, or the other side did not want it.
     #[error("{address}: {reason}")]
     Broken {
@@ -111,12 +129,57 @@ enum Retry {
 pub struct Dialer {
     address: Address,
     limit_s: u64,
+    connector: Option<Connector>,
+}
+
+/// A way to whoever answers, and who that is; `None` without TLS.
+type Reached = (Channel, Option<PeerIdentity>);
+
+/// Why one attempt has not reached anybody.
+enum Missed {
+    /// Another may.
+    Absent(String),
+    /// No other will.
+    Identity(ConnectError),
+}
+
+impl From<ConnectError> for Missed {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Absent(_) | ConnectError::TimedOut(_) | ConnectError::Broken(_) => {
+                Self::Absent(error.to_string())
+            }
+            ConnectError::Refused(_)
+            | ConnectError::RefusedByPeer { .. }
+            | ConnectError::NoTls
+            | ConnectError::Handshake(_) => Self::Identity(error),
+        }
+    }
 }
 
 impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
-        Self { address, limit_s }
+        Self { address, limit_s, connector: None }
+    }
+
+    /// Dials over TLS, and takes the coordinator alone that `connector` expects.
+    #[must_use]
+    pub fn secured(self, connector: Connector) -> Self {
+        Self { connector: Some(connector), ..self }
+    }
+
+    /// Where it dials.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Connects once and says who answers; `None` without TLS. Nothing is sent over the connection.
+    ///
+    /// # Errors
+    /// If nobody answers in time, or one side does not take the other's certificate.
+    pub async fn who_answers(&self) -> Result<Option<PeerIdentity>, DialError> {
+        self.connect(Retry::Never).await.map(|(_, peer)| peer)
     }
 
     /// Joins a run: connects, trying again until the limit, and opens a stream that begins with `first`.
@@ -161,7 +224,7 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn predictions(&self) -> Result<PredictionStream, DialError> {
-        let channel = self.connect(Retry::Never).await?;
+        let (channel, _) = self.connect(Retry::Never).await?;
         let mut client = InferenceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -185,7 +248,7 @@ impl Dialer {
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
         let (first, mut pause, mut warned) = (first.into_wire(), PAUSE, false);
         loop {
-            let channel = self.connect(Retry::UntilLimit).await?;
+            let (channel, _) = self.connect(Retry::UntilLimit).await?;
             let (queue, messages) = queue(length, Some(first.clone()));
             match self.open(queue, open(channel, messages)).await {
                 Err(DialError::Broken { .. }) if began.elapsed() + pause < limit => {}
@@ -222,22 +285,26 @@ impl Dialer {
                 let (address, reason) = (self.address.clone(), describe(&status));
                 Err(match status.code() {
                     Code::Unimplemented => DialError::NoSuchService { address, reason },
+                    Code::PermissionDenied => DialError::NotPermitted { address, reason },
                     _ => DialError::Broken { address, reason },
                 })
             }
         }
     }
 
-    async fn connect(&self, retry: Retry) -> Result<Channel, DialError> {
+    async fn connect(&self, retry: Retry) -> Result<Reached, DialError> {
         let endpoint = self.endpoint(retry)?;
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
         let mut warned = false;
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
             let attempt = if retry == Retry::Never { limit } else { limit.max(ATTEMPT) };
-            let cause = match timeout(attempt, endpoint.connect()).await {
-                Ok(Ok(channel)) => return Ok(channel),
-                Ok(Err(error)) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+            let cause = match timeout(attempt, self.reach(&endpoint, attempt)).await {
+                Ok(Ok(reached)) => return Ok(reached),
+                Ok(Err(Missed::Absent(cause))) => cause,
+                Ok(Err(Missed::Identity(reason))) => {
+                    return Err(DialError::Identity { address: self.address.clone(), reason });
+                }
                 Err(_) => "nothing answered".to_string(),
             };
             if retry == Retry::Never || began.elapsed() >= limit {
@@ -253,6 +320,20 @@ impl Dialer {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// One attempt, within `limit`.
+    async fn reach(&self, endpoint: &Endpoint, limit: Duration) -> Result<Reached, Missed> {
+        let Some(connector) = &self.connector else {
+            let channel = endpoint.connect().await;
+            return Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, None));
+        };
+        let mut connection = connector.connect(self.address.host(), self.address.port(), limit).await?;
+        connector.heard(&mut connection, limit).await?;
+        let peer = connection.peer().clone();
+        info!("{} answers at {}, with the key {}", peer.identity, self.address, peer.fingerprint);
+        let channel = endpoint.connect_with_connector(OpenConnection::new(connection)).await;
+        Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, Some(peer)))
     }
 
     fn endpoint(&self, retry: Retry) -> Result<Endpoint, DialError> {

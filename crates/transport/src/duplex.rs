@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hashvfl_core::PartyName;
+use hashvfl_identity::Identity;
 use hashvfl_proto::{WireError, WireMessage};
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -29,6 +31,18 @@ pub enum StreamError {
     /// What came is no message.
     #[error(transparent)]
     Unusable(#[from] WireError),
+}
+
+/// A peer that calls itself otherwise than its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the certificate is that of {certificate}, and the config says name = \"{said}\": use the config of the one or the [identity] of the other"
+)]
+pub struct OtherName {
+    /// By its certificate.
+    pub certificate: Identity,
+    /// By its word.
+    pub said: PartyName,
 }
 
 /// A stream on which this side sends `Out` and receives `In`.
@@ -85,6 +99,19 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     /// How long the messages of whoever has opened the stream may be from now on; none where this side has.
     pub fn allowance(&self) -> Option<&Allowance> {
         self.visitor.as_ref().map(|visitor| &visitor.allowance)
+    }
+
+    /// Whether whoever has opened the stream may call itself `name`: by its certificate, or, without TLS, by its word.
+    ///
+    /// # Errors
+    /// If its certificate names another.
+    pub fn check_name(&self, name: &PartyName) -> Result<(), OtherName> {
+        match self.peer().and_then(|peer| peer.identity.as_ref()) {
+            Some(peer) if peer.identity.name != *name => {
+                Err(OtherName { certificate: peer.identity.clone(), said: name.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`Outgoing::send`].

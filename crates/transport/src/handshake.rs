@@ -20,7 +20,7 @@ use hashvfl_core::{ExcludedRecords, PartyName};
 use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
 
-use crate::duplex::{Duplex, StreamError};
+use crate::duplex::{Duplex, OtherName, StreamError};
 use crate::limits::connections::Peer;
 
 /// Longest wait until the network has taken a last message.
@@ -64,6 +64,9 @@ pub enum HandshakeError {
     /// It is not the right one, or its records are not.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It greets in another's name.
+    #[error(transparent)]
+    OtherName(#[from] OtherName),
     /// This side failed.
     #[error("{0}")]
     Failed(String),
@@ -80,6 +83,7 @@ impl HandshakeError {
             Self::NoHello => "no-hello",
             Self::NoRecords { .. } => "no-records",
             Self::Refused(refusal) => refusal.reason(),
+            Self::OtherName(_) => "other-name",
             Self::Failed(_) => "this-side-failed",
         }
     }
@@ -148,12 +152,14 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
         }
     }
 
-    /// The party's greeting, unchecked.
+    /// The party's greeting, in the name that its certificate has; otherwise unchecked.
     ///
     /// # Errors
-    /// If something else comes, or nothing in time.
+    /// If something else comes, or another's name, or nothing in time.
     pub async fn hello(&mut self) -> Result<Hello, HandshakeError> {
-        self.next().await?.hello().ok_or(HandshakeError::NoHello)
+        let hello = self.next().await?.hello().ok_or(HandshakeError::NoHello)?;
+        self.stream.check_name(&hello.party)?;
+        Ok(hello)
     }
 
     /// Welcomes `party` and compares its records with those of this side, whose digest under a salt `digest` computes.

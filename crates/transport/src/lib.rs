@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A [`Duplex`] sends and receives messages of `core`; bytes, limits and time limits stay inside. This crate and
-//! `hashvfl-proto` alone name tonic: what a connection is made of (TCP today) is decided in [`dial`] and [`listen`], and
-//! what a stream does when a connection breaks is decided in [`duplex`]. Training, serving and alignment know of neither.
+//! `hashvfl-proto` alone name tonic: what a connection is made of (TCP, or TLS to a peer whose identity is known) is decided in
+//! [`dial`] and [`listen`], and what a stream does when a connection breaks is decided in [`duplex`]. Training, serving and alignment know of neither.
 
 pub mod dial;
 pub mod driver;
@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listen;
 pub mod stop;
 
+mod socket;
 mod status;
 
-pub use duplex::{Duplex, Incoming, Outgoing, Received, StreamError};
+pub use duplex::{Duplex, Incoming, OtherName, Outgoing, Received, StreamError};

@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_REQUEST_BYTES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
+use hashvfl_identity::{Acceptor, Role};
 use hashvfl_proto::WireMessage;
 use hashvfl_proto::alignment::{FromHolder, FromRelay};
 use hashvfl_proto::v1;
@@ -28,7 +29,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use crate::duplex::{Duplex, Visitor};
 use crate::limits::Limits;
-use crate::limits::connections::{Acceptor, ConnectionInfo, Plain};
+use crate::limits::connections::{ConnectionInfo, Connections};
 use crate::limits::messages::{Allowance, Guarded};
 
 /// Messages to one peer that may wait for the network. In training and serving, the protocol never has more than a few
@@ -66,6 +67,7 @@ pub struct ServeError(#[from] tonic::transport::Error);
 pub struct Listener {
     tcp: TcpListener,
     limits: Limits,
+    acceptor: Option<Acceptor>,
 }
 
 impl Listener {
@@ -74,7 +76,13 @@ impl Listener {
     /// # Errors
     /// If the address is taken or none of this machine's.
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, limits })
+        Ok(Self { tcp: TcpListener::bind(address).await?, limits, acceptor: None })
+    }
+
+    /// Takes those alone whom `acceptor` lets in, over TLS.
+    #[must_use]
+    pub fn secured(self, acceptor: Acceptor) -> Self {
+        Self { acceptor: Some(acceptor), ..self }
     }
 
     /// The address, with its port also where the config left it open.
@@ -94,12 +102,11 @@ impl Listener {
             + 'static,
         S::Future: Send,
     {
-        let Self { tcp, limits } = self;
-        // The seam for TLS: another `Upgrade` in the place of `Plain`.
-        let acceptor = Acceptor::new(tcp, limits, Plain);
-        let incoming = stream::unfold(acceptor, |mut acceptor| async move {
-            let connection = acceptor.next().await;
-            Some((Ok::<_, Infallible>(connection), acceptor))
+        let Self { tcp, limits, acceptor } = self;
+        let connections = Connections::new(tcp, limits, acceptor);
+        let incoming = stream::unfold(connections, |mut connections| async move {
+            let connection = connections.next().await;
+            Some((Ok::<_, Infallible>(connection), connections))
         });
         let server = Server::builder()
             .max_concurrent_streams(STREAMS)
@@ -168,6 +175,7 @@ struct Entrance<S>(mpsc::Sender<S>);
 impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     /// Hands a stream over that a peer has opened; what the network is to send to the peer.
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
+        check_role(request.extensions(), Role::Party)?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let visitor = visitor(request.extensions());
         self.0
@@ -181,6 +189,18 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
 fn visitor(extensions: &Extensions) -> Option<Visitor> {
     let ConnectionInfo { peer, .. } = extensions.get::<ConnectionInfo>()?;
     Some(Visitor { peer: peer.clone(), allowance: extensions.get::<Allowance>()?.clone() })
+}
+
+/// Whether whoever has sent a request is of the role that alone may; without TLS everybody is.
+fn check_role(extensions: &Extensions, role: Role) -> Result<(), Status> {
+    let info = extensions.get::<ConnectionInfo>();
+    match info.and_then(|info| info.peer.identity.as_ref()) {
+        Some(peer) if peer.identity.role != role => Err(Status::permission_denied(format!(
+            "the certificate of {} is of another role than {role}, which this service is for",
+            peer.identity
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[tonic::async_trait]
@@ -252,6 +272,7 @@ impl<P: Predictions> Inference for PredictionService<P> {
         &self,
         request: Request<Streaming<v1::PredictRequest>>,
     ) -> Result<Response<Self::PredictStream>, Status> {
+        check_role(request.extensions(), Role::Client)?;
         let predictions = Arc::clone(&self.predictions);
         if let Some(visitor) = visitor(request.extensions()) {
             visitor.allowance.allow(MAX_REQUEST_BYTES);

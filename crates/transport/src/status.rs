@@ -1,11 +1,23 @@
 //! How an error of a stream reads to a person: in one line, without the transport's details.
 
+use std::error::Error;
+
 use hashvfl_core::limits::MAX_TEXT_BYTES;
 use hashvfl_core::text::one_line;
 use tonic::{Code, Status};
 
 /// What HTTP/2 says of a stream that was cut, and not ended by its peer's program.
 const CUT: [&str; 2] = ["h2 protocol error", "error reading a body"];
+
+/// What lies below an error of this side's own connection, such as that its peer has been revoked; `None` where the other
+/// side has sent the status.
+fn cause(status: &Status) -> Option<String> {
+    let mut cause = status.source()?;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    Some(one_line(&cause.to_string(), MAX_TEXT_BYTES))
+}
 
 /// A peer's status as one line.
 pub fn describe(status: &Status) -> String {
@@ -18,7 +30,9 @@ pub fn describe(status: &Status) -> String {
     }
     match status.code() {
         Code::Unavailable => format!("the connection was lost ({text})"),
-        Code::Unknown | Code::Cancelled => format!("the connection broke ({text})"),
+        Code::Unknown | Code::Cancelled => {
+            format!("the connection broke ({})", cause(status).unwrap_or(text))
+        }
         Code::OutOfRange | Code::ResourceExhausted => format!("a message was over its limit ({text})"),
         Code::Unimplemented => {
             "the other side is no HashVFL coordinator, or one of another version".to_string()

@@ -14,7 +14,7 @@ use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::StreamError;
-use hashvfl_transport::dial::{AlignmentStream, DialError};
+use hashvfl_transport::dial::{AlignmentStream, DialError, Dialer};
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
@@ -91,11 +91,11 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
 /// Tells the others that this party will not come, so that they do not wait for it. Where nobody is there, nobody waits.
 fn give_up(config: &PartyConfig, alignment: &AlignmentConfig, runtime: &Runtime) {
     let telling = async {
-        let mut stream = dial(config, alignment).await?;
+        let mut stream = dial(&dialer(config)?, config, alignment).await?;
         // Whoever does not hear it waits as for any that does not come.
         let _ = stream.send(FromHolder::GaveUp, FAREWELL).await;
         stream.close(FAREWELL).await;
-        Ok::<(), DialError>(())
+        anyhow::Ok(())
     };
     let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, telling).await });
 }
@@ -105,6 +105,7 @@ struct RelayConnection<'a> {
     config: &'a PartyConfig,
     alignment: &'a AlignmentConfig,
     runtime: &'a Runtime,
+    dialer: Dialer,
     stream: AlignmentStream,
     /// Holders that were there when the connection broke, and have to be reported as gone.
     lost: Vec<PartyName>,
@@ -116,8 +117,9 @@ impl<'a> RelayConnection<'a> {
         alignment: &'a AlignmentConfig,
         runtime: &'a Runtime,
     ) -> anyhow::Result<Self> {
-        let stream = runtime.block_on(dial(config, alignment))?;
-        Ok(Self { config, alignment, runtime, stream, lost: Vec::new() })
+        let dialer = dialer(config)?;
+        let stream = runtime.block_on(dial(&dialer, config, alignment))?;
+        Ok(Self { config, alignment, runtime, dialer, stream, lost: Vec::new() })
     }
 
     /// Dials again after the relay has gone.
@@ -126,7 +128,7 @@ impl<'a> RelayConnection<'a> {
         let began = Instant::now();
         let limit = Duration::from_secs(self.config.timeouts.connect_s);
         loop {
-            match self.runtime.block_on(dial(self.config, self.alignment)) {
+            match self.runtime.block_on(dial(&self.dialer, self.config, self.alignment)) {
                 Ok(stream) => {
                     self.stream = stream;
                     let others =
@@ -193,7 +195,11 @@ impl Drop for RelayConnection<'_> {
     }
 }
 
-async fn dial(config: &PartyConfig, alignment: &AlignmentConfig) -> Result<AlignmentStream, DialError> {
+async fn dial(
+    dialer: &Dialer,
+    config: &PartyConfig,
+    alignment: &AlignmentConfig,
+) -> Result<AlignmentStream, DialError> {
     let settings = alignment.settings.to_settings();
     let enrol = FromHolder::Enrol {
         protocol: PROTOCOL_VERSION,
@@ -201,5 +207,5 @@ async fn dial(config: &PartyConfig, alignment: &AlignmentConfig) -> Result<Align
         settings_digest: settings.digest(),
         settings,
     };
-    dialer(config).alignment(enrol).await
+    dialer.alignment(enrol).await
 }

@@ -3,15 +3,21 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, known_under_other_ids};
+use hashvfl_transport::dial::DialError;
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
+use crate::connection::dialer;
 use crate::prepare::{Prepared, taken_otherwise};
 use crate::state::StateFolder;
 use crate::{detectors, releases, response_key};
+
+/// Longest wait for whoever answers at the coordinator's address.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What a check found.
 pub struct Checked {
@@ -19,6 +25,8 @@ pub struct Checked {
     pub described: String,
     /// How the table was read: numbers alone.
     pub reading: String,
+    /// Who answers at the coordinator's address, or that nobody does yet; absent without an identity.
+    pub answers: Option<String>,
     /// What is to be done before the run, each with its command.
     pub to_do: Vec<String>,
 }
@@ -29,6 +37,7 @@ pub struct Checked {
 /// If something is missing or does not fit.
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     places(config)?;
+    let answers = who_answers(config)?;
     let mut to_do = alignment(config, path)?;
     let prepared = load(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
@@ -39,7 +48,7 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
     let reading = prepared.reading(&config.trained_on())?;
-    Ok(Checked { described: prepared.describe(), reading, to_do })
+    Ok(Checked { described: prepared.describe(), reading, answers, to_do })
 }
 
 /// Tries what the config says of records and models: one line about them. An order that is not there yet is left out.
@@ -100,6 +109,23 @@ fn places(config: &PartyConfig) -> anyhow::Result<()> {
         warn!("the coordinator's machine {host} is not known here yet: {reason}");
     }
     Ok(())
+}
+
+/// Who answers at the coordinator's address: the handshake is tried, and nothing is sent over it.
+fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
+    if config.identity.is_none() {
+        return Ok(None);
+    }
+    let dialer = dialer(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answered = runtime.block_on(async { tokio::time::timeout(LOOK, dialer.who_answers()).await });
+    match answered {
+        Ok(Ok(peer)) => Ok(peer.map(|peer| format!("{} with the key {}", peer.identity, peer.fingerprint))),
+        Ok(Err(DialError::Absent { .. })) | Err(_) => {
+            Ok(Some("nobody yet: is the coordinator up?".to_string()))
+        }
+        Ok(Err(error)) => Err(error.into()),
+    }
 }
 
 /// What is to be done for the alignment that the training waits for.

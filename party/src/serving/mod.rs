@@ -189,7 +189,7 @@ impl Server<'_> {
 
     /// One stream from its handshake to its end.
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
-        let dialer = dialer(self.config);
+        let dialer = dialer(self.config)?;
         let dialled = runtime.block_on(async {
             tokio::select! {
                 stream = dialer.serving(FromServingParty::Hello(hello(self.config))) => Some(stream),

@@ -115,7 +115,7 @@ pub(crate) struct TrainingConnection<'a> {
 impl<'a> TrainingConnection<'a> {
     /// Dials, and greets.
     fn open(driver: &'a Driver, config: &'a PartyConfig) -> anyhow::Result<Self> {
-        let stream = driver.wait(dialer(config).training(FromParty::Hello(hello(config))))?;
+        let stream = driver.wait(dialer(config)?.training(FromParty::Hello(hello(config))))?;
         Ok(Self { stream, driver, config })
     }
 

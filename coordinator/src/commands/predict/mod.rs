@@ -16,6 +16,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::Address;
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{say, write_whole};
+use hashvfl_identity::{Connector, IdentityConfig, IdentityFiles, Role};
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
 use hashvfl_transport::dial::{DialError, Dialer};
@@ -35,6 +36,10 @@ pub struct Arguments {
     /// Where `coordinator serve` listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
     server: String,
+    /// The folder of this client's identity (`coordinator identity request --role client` begins one); without it, plain
+    /// text.
+    #[arg(long, value_name = "FOLDER")]
+    identity: Option<PathBuf>,
     /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -78,7 +83,8 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server: Address = arguments.server.parse().context("--server")?;
-    let (requests, mut responses) = open(&runtime, &server, arguments.timeout_s)?;
+    let dialer = dialer(&server, arguments)?;
+    let (requests, mut responses) = open(&runtime, &server, &dialer, arguments.timeout_s)?;
     let model = responses.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
@@ -257,12 +263,27 @@ impl Responses<'_> {
     }
 }
 
+/// Dials the coordinator, with an identity over TLS.
+fn dialer(server: &Address, arguments: &Arguments) -> anyhow::Result<Dialer> {
+    let dialer = Dialer::new(server.clone(), arguments.timeout_s);
+    let Some(folder) = &arguments.identity else { return Ok(dialer) };
+    let files = IdentityFiles::load(&IdentityConfig::in_folder(folder)).context("--identity")?;
+    let own = files.current().own_identity().clone();
+    ensure!(
+        own.role == Role::Client,
+        "--identity {}: it is that of {own}, and whoever asks for predictions is a client: `coordinator identity request --role client --name NAME` asks for one",
+        folder.display()
+    );
+    Ok(dialer.secured(Connector::new(files, None)))
+}
+
 fn open<'a>(
     runtime: &'a Runtime,
     server: &Address,
+    dialer: &Dialer,
     timeout_s: u64,
 ) -> anyhow::Result<(Outgoing<PredictRequest>, Responses<'a>)> {
-    let dialled = runtime.block_on(Dialer::new(server.clone(), timeout_s).predictions());
+    let dialled = runtime.block_on(dialer.predictions());
     let stream = match dialled {
         Ok(stream) => stream,
         Err(DialError::Absent { cause, .. }) => {

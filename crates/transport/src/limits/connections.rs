@@ -1,8 +1,7 @@
 //! Connections as they come in, within limits.
 //!
-//! [`Acceptor`] gives the server's stream of accepted connections. What a connection is made of is the [`Upgrade`]'s
-//! choice: [`Plain`] hands TCP over as it is; one that greets over TLS finds out the peer's name as well. Its handshake
-//! runs beside others, within the limit of silence, and in the seat of its connection.
+//! [`Connections`] gives the server's stream of accepted connections. Where peers greet over TLS, each handshake runs
+//! beside others, within the limit of silence, and in the seat of its connection.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,15 +13,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hashvfl_core::PartyName;
+use hashvfl_identity::{Acceptor, PeerIdentity};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
+use tracing::info;
 
 use super::Limits;
 use super::quiet::QuietLog;
+use crate::socket::Socket;
 
 /// File handles that connections leave to state files, ledgers and tables.
 const SPARE_HANDLES: usize = 128;
@@ -34,38 +35,14 @@ const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// Its name, where the connection has proved it.
-    pub name: Option<PartyName>,
+    /// Who it is by its certificate; `None` without TLS.
+    pub identity: Option<PeerIdentity>,
 }
 
 impl Peer {
-    /// Whether it may be told what a stranger may not: it has proved its name, or is a process of this machine.
+    /// Whether it may be told what a stranger may not: it has a certificate, or is a process of this machine.
     pub fn is_known(&self) -> bool {
-        self.name.is_some() || self.address.ip().to_canonical().is_loopback()
-    }
-}
-
-/// What a TCP connection becomes before HTTP/2 begins.
-pub trait Upgrade: Clone + Send + Sync + 'static {
-    /// The connection.
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Greets the peer; its name, where it has proved one.
-    fn upgrade(
-        &self,
-        tcp: TcpStream,
-    ) -> impl Future<Output = io::Result<(Self::Io, Option<PartyName>)>> + Send;
-}
-
-/// TCP as it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Plain;
-
-impl Upgrade for Plain {
-    type Io = TcpStream;
-
-    async fn upgrade(&self, tcp: TcpStream) -> io::Result<(TcpStream, Option<PartyName>)> {
-        Ok((tcp, None))
+        self.identity.is_some() || self.address.ip().to_canonical().is_loopback()
     }
 }
 
@@ -156,15 +133,15 @@ impl ConnectionInfo {
 }
 
 /// An accepted connection, which ends where no stream is open on it for too long.
-pub struct Connection<Io> {
-    io: Io,
+pub struct Connection {
+    socket: Socket,
     info: ConnectionInfo,
     silence: Duration,
     deadline: Pin<Box<Sleep>>,
     was_busy: bool,
 }
 
-impl<Io> Connection<Io> {
+impl Connection {
     /// Whether no stream has been open for too long; wakes the task when that is so.
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         if self.info.seat.streams.load(Ordering::Acquire) > 0 {
@@ -178,7 +155,7 @@ impl<Io> Connection<Io> {
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -187,13 +164,13 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
         if self.is_silent(cx) {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no stream was opened in time")));
         }
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
+impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -201,23 +178,23 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+        Pin::new(&mut self.socket).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
-impl<Io> Connected for Connection<Io> {
+impl Connected for Connection {
     type ConnectInfo = ConnectionInfo;
 
     fn connect_info(&self) -> ConnectionInfo {
@@ -226,20 +203,21 @@ impl<Io> Connected for Connection<Io> {
 }
 
 /// Accepts connections within limits.
-pub struct Acceptor<U: Upgrade> {
+pub struct Connections {
     tcp: TcpListener,
-    upgrade: U,
+    acceptor: Option<Acceptor>,
     silence: Duration,
     seats: Arc<Seats>,
-    greeting: JoinSet<Option<Connection<U::Io>>>,
+    greeting: JoinSet<Option<Connection>>,
     pause: Duration,
     turned_away: QuietLog,
+    unproven: Arc<QuietLog>,
     failed: QuietLog,
 }
 
-impl<U: Upgrade> Acceptor<U> {
-    /// Of connections to `tcp`, each of which `upgrade` greets.
-    pub fn new(tcp: TcpListener, limits: Limits, upgrade: U) -> Self {
+impl Connections {
+    /// To `tcp`; with `acceptor`, of those alone whom it lets in over TLS.
+    pub fn new(tcp: TcpListener, limits: Limits, acceptor: Option<Acceptor>) -> Self {
         let most = match handles() {
             Some(handles) => limits.connections.min(handles.saturating_sub(SPARE_HANDLES).max(1)),
             None => limits.connections,
@@ -254,18 +232,19 @@ impl<U: Upgrade> Acceptor<U> {
         let seats = Arc::new(Seats { most, most_per_address, taken: Mutex::default() });
         Self {
             tcp,
-            upgrade,
+            acceptor,
             silence: limits.silence,
             seats,
             greeting: JoinSet::new(),
             pause: PAUSE[0],
             turned_away: QuietLog::new(),
+            unproven: Arc::new(QuietLog::new()),
             failed: QuietLog::new(),
         }
     }
 
     /// The next connection that has been greeted.
-    pub async fn next(&mut self) -> Connection<U::Io> {
+    pub async fn next(&mut self) -> Connection {
         loop {
             let accepted = tokio::select! {
                 Some(greeted) = self.greeting.join_next() => {
@@ -301,13 +280,23 @@ impl<U: Upgrade> Acceptor<U> {
         };
         // A connection that cannot be told to send at once is slower, no more.
         let _ = tcp.set_nodelay(true);
-        let (upgrade, silence) = (self.upgrade.clone(), self.silence);
+        let (acceptor, silence, unproven) = (self.acceptor.clone(), self.silence, Arc::clone(&self.unproven));
         self.greeting.spawn(async move {
             let began = Instant::now();
-            let (io, name) = timeout(silence, upgrade.upgrade(tcp)).await.ok()?.ok()?;
-            let info = ConnectionInfo { peer: Peer { address, name }, seat: Arc::new(seat) };
+            let socket = match Socket::greet(tcp, acceptor.as_ref(), silence).await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    unproven.warn(&format!("no connection from {}: {error}", address.ip()));
+                    return None;
+                }
+            };
+            let peer = Peer { address, identity: socket.peer().cloned() };
+            if let Some(identity) = &peer.identity {
+                info!("{} is connected, from {}", identity.identity, address.ip());
+            }
+            let info = ConnectionInfo { peer, seat: Arc::new(seat) };
             let deadline = Box::pin(tokio::time::sleep_until(began + silence));
-            Some(Connection { io, info, silence, deadline, was_busy: false })
+            Some(Connection { socket, info, silence, deadline, was_busy: false })
         });
     }
 }

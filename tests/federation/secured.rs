@@ -1,0 +1,161 @@
+//! Federations over mutual TLS, from empty folders by the commands of both sides: what is learned is the same, and whoever
+//! is not the one that its certificate names is not let in.
+
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Fixture, PARTIES, command};
+use crate::predict::ids;
+
+/// Runs a command that must end well; its standard output.
+fn done(arguments: &[&str]) -> String {
+    let (good, said, errors) = command(arguments);
+    assert!(good, "{arguments:?}: {errors}");
+    said
+}
+
+/// The last word of the line of `text` that holds `what`.
+fn last_word(text: &str, what: &str) -> String {
+    let line = text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what}: {text}"));
+    line.split_whitespace().last().unwrap().to_string()
+}
+
+/// A fixture whose sides have identities: folders `shop`, `bank` and `telecom`, each in its config.
+fn secured() -> Fixture {
+    let mut fixture = Fixture::new();
+    let shop = fixture.path("shop").display().to_string();
+    let said = done(&["coordinator", "identity", "init", "--name", "shop", "--folder", &shop]);
+    let authority = last_word(&said, "authority  ");
+    for name in PARTIES {
+        enrol(&fixture, "party", name, &authority);
+    }
+    for (side, folder) in [("coordinator", "shop"), ("bank", "bank"), ("telecom", "telecom")] {
+        let mut line = String::from("identity = {");
+        for (key, file) in [("key", "key"), ("certificate", "certificate"), ("authority", "authority")] {
+            line += &format!(" {key} = \"{folder}/{file}.pem\",");
+        }
+        let list = if side == "coordinator" { ", revoked = \"shop/revoked.pem\"" } else { "" };
+        line += &format!(" pins = \"{folder}/pins.toml\"{list} }}");
+        fixture.extra.push((side, line));
+    }
+    fixture
+}
+
+/// Gives `name` an identity in the folder of that name.
+fn enrol(fixture: &Fixture, role: &str, name: &str, authority: &str) {
+    let (shop, folder) = (fixture.path("shop"), fixture.path(name));
+    let (shop, own) = (shop.display().to_string(), folder.display().to_string());
+    let program = if role == "party" { "party" } else { "coordinator" };
+    let said = done(&[program, "identity", "request", "--name", name, "--role", role, "--folder", &own]);
+    let told = last_word(&said, "with a new key");
+    let request = folder.join(format!("{role}-{name}.request.pem")).display().to_string();
+    done(&["coordinator", "identity", "sign", &request, "--fingerprint", &told, "--folder", &shop]);
+    let answer = folder.join(format!("{role}-{name}.certificate.pem")).display().to_string();
+    done(&[program, "identity", "accept", &answer, "--authority", authority, "--folder", &own]);
+}
+
+#[test]
+fn what_is_learned_over_tls_is_what_is_learned_without() {
+    let plain = Fixture::new();
+    plain.run();
+    let fixture = secured();
+    let (mut coordinator, address) = fixture.coordinator();
+    let config = fixture.party_config("bank", &address).display().to_string();
+    let said = done(&["party", "--config", &config, "--check"]);
+    assert!(said.contains(&format!("at http://{address}: coordinator/shop with the key ")), "{said}");
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
+    coordinator.succeeds();
+    for party in &mut parties {
+        let (good, errors) = party.ends();
+        assert!(good && errors.contains("coordinator/shop answers at"), "{errors}");
+        assert!(!errors.contains("no [identity]"), "{errors}");
+    }
+    assert_eq!(fixture.summary()["test"], plain.summary()["test"], "bit for bit");
+}
+
+#[test]
+fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
+    let fixture = secured();
+    let (mut coordinator, address) = fixture.coordinator();
+    // The config of one with the identity of the other: it finds out itself.
+    let config = fixture.party_config("bank", &address);
+    let text = fixture.read("bank.toml").replace("\"bank/", "\"telecom/");
+    fixture.write("bank.toml", &text);
+    let (good, _, errors) = command(&["party", "--config", &config.display().to_string(), "--check"]);
+    assert!(
+        !good && errors.contains("is the certificate of party/telecom, and this party is party/bank"),
+        "{errors}"
+    );
+    // Without an identity there is no TLS, and so no stream.
+    let text =
+        text.replace("identity = {", "null_values = [] # {").replace("connect_s = 20", "connect_s = 1");
+    fixture.write("bank.toml", &text);
+    let (good, _, errors) = command(&["party", "--config", &config.display().to_string()]);
+    assert!(!good && errors.contains("error: "), "{errors}");
+    coordinator.kill();
+    let (_, errors) = coordinator.ends();
+    assert!(errors.contains("it spoke no TLS"), "{errors}");
+}
+
+#[test]
+fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
+    let mut fixture = secured();
+    fixture.settings.epochs = 100_000;
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("\"epoch\":2");
+    let shop = fixture.path("shop").display().to_string();
+    done(&["coordinator", "identity", "revoke", "party/telecom", "--reason", "test", "--folder", &shop]);
+    let began = Instant::now();
+    let error = coordinator.fails();
+    let took = began.elapsed();
+    assert!(error.contains("telecom") && error.contains("is revoked"), "{error}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    println!("the run ended {took:?} after the revocation");
+    let error = bank.fails();
+    assert!(error.contains("telecom"), "{error}");
+    telecom.fails();
+    assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
+    // It is not let in again, and hears why.
+    let (mut coordinator, address) = fixture.coordinator();
+    let error = fixture.party("telecom", &address).fails();
+    assert!(error.contains("the certificate of party/telecom is revoked"), "{error}");
+    coordinator.kill();
+}
+
+#[test]
+fn predictions_are_for_clients() {
+    let fixture = secured();
+    let shop = fixture.path("shop").display().to_string();
+    let authority = last_word(&done(&["coordinator", "identity", "show", "--folder", &shop]), "authority  ");
+    enrol(&fixture, "client", "app", &authority);
+    fixture.run();
+    let (mut coordinator, address) = fixture.serve();
+    let mut parties = PARTIES.map(|name| fixture.party_serves(name, &address));
+    fixture.write("ask.csv", &format!("id\n{}\n", ids(0..20).join("\n")));
+    let (server, input) = (format!("http://{address}"), fixture.path("ask.csv").display().to_string());
+    let out = fixture.path("answer.csv").display().to_string();
+    let ask = [
+        "coordinator",
+        "predict",
+        "--server",
+        &server,
+        "--input",
+        &input,
+        "--out",
+        &out,
+        "--timeout-s",
+        "60",
+    ];
+    let (app, bank) = (fixture.path("app").display().to_string(), fixture.path("bank").display().to_string());
+    let (good, _, errors) = command(&[&ask[..], &["--identity", &bank]].concat());
+    assert!(!good && errors.contains("it is that of party/bank"), "{errors}");
+    let (good, _, errors) = command(&ask);
+    assert!(!good, "without an identity: {errors}");
+    let _ = std::fs::remove_file(&out);
+    let said = done(&[&ask[..], &["--identity", &app]].concat());
+    assert!(said.contains("20 of 20 records predicted"), "{said}");
+    parties.iter_mut().for_each(crate::fixture::Role::terminate);
+    coordinator.terminate();
+    coordinator.succeeds();
+}
