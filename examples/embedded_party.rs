@@ -44,7 +44,8 @@ fn main() -> anyhow::Result<()> {
 /// What a party's program does: read a config, and train.
 fn party(name: &str, coordinator: &str, folder: &Path) -> anyhow::Result<()> {
     let config = format!(
-        "name = \"{name}\"\nrun_id = \"embedded\"\ncoordinator = \"http://{coordinator}\"\nstate = \"{name}\"\n\
+        "name = \"{name}\"\nrun_id = \"embedded\"\ncoordinator = \"http://{coordinator}\"\n\
+         insecure_plaintext = true\nstate = \"{name}\"\n\
          ledger = \"{name}.redb\"\npreset = \"tabular\"\n\
          columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{RUN}"
     );
@@ -54,7 +55,7 @@ fn party(name: &str, coordinator: &str, folder: &Path) -> anyhow::Result<()> {
 /// What the coordinator's program does.
 fn coordinator(listen: &str, folder: &Path) -> anyhow::Result<()> {
     let config = format!(
-        "run_id = \"embedded\"\nlisten = \"{listen}\"\nstate = \"coordinator\"\npreset = \"tabular\"\n\
+        "run_id = \"embedded\"\nlisten = \"{listen}\"\ninsecure_plaintext = true\nstate = \"coordinator\"\npreset = \"tabular\"\n\
          labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"digit\" }}\n{RUN}"
     );
     hashvfl_coordinator::train(&CoordinatorConfig::parse(&config, folder)?)

@@ -10,7 +10,7 @@ use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
-use hashvfl_identity::{IdentityConfig, check_plaintext};
+use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_transport::limits::Limits;
@@ -259,17 +259,10 @@ impl CoordinatorConfig {
             config.ledger
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
-        if let Some(identity) = &mut config.identity {
-            // Whoever listens can take certificates back.
-            identity.revoked.get_or_insert_with(|| PathBuf::from("identity/revoked.pem"));
-            identity.resolve(folder);
-        }
-        check_plaintext(
-            config.identity.as_ref(),
-            config.insecure_plaintext,
-            config.listen.ip().is_loopback(),
-        )
-        .map_err(anyhow::Error::msg)?;
+        let is_loopback = config.listen.ip().is_loopback();
+        config.identity = identity_or_plaintext(config.identity, config.insecure_plaintext, is_loopback)
+            .map_err(anyhow::Error::msg)?
+            .map(|identity| identity.listening().resolve(folder));
         config.run.check()?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

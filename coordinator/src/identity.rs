@@ -6,11 +6,10 @@ use anyhow::{Context, ensure};
 use hashvfl_core::PartyName;
 use hashvfl_identity::{Acceptor, IdentityFiles, Permitted, Role};
 use hashvfl_transport::listen::Listener;
-use tracing::warn;
 
 use crate::config::CoordinatorConfig;
 
-/// The files of the coordinator's identity; `None` where the config has none.
+/// The files of the coordinator's identity; `None` where plain text is meant.
 ///
 /// # Errors
 /// If they cannot be used, or are another's.
@@ -26,7 +25,7 @@ pub fn files(config: &CoordinatorConfig) -> anyhow::Result<Option<Arc<IdentityFi
     Ok(Some(files))
 }
 
-/// Listens over TLS for those whom `permitted` names, where the config has an identity.
+/// Listens over TLS for those whom `permitted` names, unless plain text is meant.
 ///
 /// # Errors
 /// As [`files`].
@@ -37,16 +36,17 @@ pub fn secure(
 ) -> anyhow::Result<Listener> {
     match files(config)? {
         Some(files) => Ok(listener.secured(Acceptor::new(files, permitted))),
-        None => {
-            if !config.insecure_plaintext {
-                warn!(
-                    "no [identity] in the config: whoever reaches {} can take a party's name (docs/how-to/identities.md)",
-                    config.listen
-                );
-            }
-            Ok(listener)
-        }
+        None => Ok(listener),
     }
+}
+
+/// What is still to be done for the coordinator's identity, with its command.
+pub fn to_do(config: &CoordinatorConfig) -> Option<String> {
+    let identity = config.identity.as_ref().filter(|identity| !identity.is_made())?;
+    Some(format!(
+        "make an identity, by which parties know this coordinator: `coordinator identity init --name NAME --folder {}` (docs/how-to/identities.md)",
+        identity.folder.display()
+    ))
 }
 
 /// The parties of these names.

@@ -10,7 +10,7 @@ use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
-use hashvfl_identity::{IdentityConfig, check_plaintext};
+use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
 use serde::Deserialize;
@@ -289,15 +289,10 @@ impl PartyConfig {
             config.ledger
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
-        if let Some(identity) = &mut config.identity {
-            identity.resolve(folder);
-        }
-        check_plaintext(
-            config.identity.as_ref(),
-            config.insecure_plaintext,
-            config.coordinator.is_loopback(),
-        )
-        .map_err(anyhow::Error::msg)?;
+        let is_loopback = config.coordinator.is_loopback();
+        config.identity = identity_or_plaintext(config.identity, config.insecure_plaintext, is_loopback)
+            .map_err(anyhow::Error::msg)?
+            .map(|identity| identity.resolve(folder));
         config.run.check()?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);

@@ -4,24 +4,16 @@ use anyhow::{Context, ensure};
 use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
 use hashvfl_identity::{Connector, Identity, IdentityFiles, Role};
 use hashvfl_transport::dial::Dialer;
-use tracing::warn;
 
 use crate::config::PartyConfig;
 
-/// Dials the coordinator of `config`: with an identity over TLS.
+/// Dials the coordinator of `config`: over TLS, unless plain text is meant.
 ///
 /// # Errors
 /// If the files of the identity cannot be used, or are another's.
 pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
     let dialer = Dialer::new(config.coordinator.clone(), config.timeouts.connect_s);
-    let Some(identity) = &config.identity else {
-        if !config.insecure_plaintext {
-            warn!(
-                "no [identity] in the config: nobody knows who is on the other side, and everybody between can read along (docs/how-to/identities.md)"
-            );
-        }
-        return Ok(dialer);
-    };
+    let Some(identity) = &config.identity else { return Ok(dialer) };
     let files = IdentityFiles::load(identity).context("[identity]")?;
     let own = files.current().own_identity().clone();
     let expected = Identity::new(Role::Party, config.name.clone());

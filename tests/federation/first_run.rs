@@ -113,6 +113,11 @@ impl Organisations {
                 line = line.replace(word, key.trim());
             }
         }
+        if line.contains("AUTHORITY") {
+            let (_, shown) = self.run("coordinator identity show --config coordinator.toml");
+            let authority = shown.lines().find_map(|line| line.strip_prefix("authority  ")).unwrap();
+            line = line.replace("AUTHORITY", authority);
+        }
         self.started += 1;
         let log = self.folder.path().join(format!("{}.log", self.started));
         let file = File::create(&log).unwrap();

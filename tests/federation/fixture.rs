@@ -22,6 +22,8 @@ pub struct Fixture {
     pub folder: TempDir,
     pub settings: RunSettings,
     pub run_id: &'static str,
+    /// Whether connections are over TLS; what that takes is in `extra` then.
+    pub secured: bool,
     /// Lines put in front of a config, by name.
     pub extra: Vec<(&'static str, String)>,
     /// What processes log: HASHVFL_LOG.
@@ -37,7 +39,7 @@ impl Fixture {
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };
         let folder = tempfile::tempdir().unwrap();
-        let fixture = Self { folder, settings, run_id: "test", extra: Vec::new(), log: "info" };
+        let fixture = Self { folder, settings, run_id: "test", secured: false, extra: Vec::new(), log: "info" };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
         let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
@@ -71,7 +73,9 @@ impl Fixture {
     }
 
     fn extra(&self, name: &str) -> String {
-        self.extra.iter().filter(|(of, _)| *of == name).map(|(_, line)| format!("{line}\n")).collect()
+        let plaintext = if self.secured { "" } else { "insecure_plaintext = true\n" };
+        let extra = self.extra.iter().filter(|(of, _)| *of == name);
+        extra.fold(plaintext.to_string(), |lines, (_, line)| format!("{lines}{line}\n"))
     }
 
     fn run_table(&self) -> String {

@@ -167,6 +167,8 @@ struct Reader {
     address: String,
     terminals: Vec<Running>,
     commands: usize,
+    /// The fingerprint of the authority, once a command has printed it.
+    authority: String,
 }
 
 impl Reader {
@@ -181,7 +183,7 @@ impl Reader {
         }
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
-        Self { folder, address, terminals: Vec::new(), commands: 0 }
+        Self { folder, address, terminals: Vec::new(), commands: 0, authority: String::new() }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -201,6 +203,9 @@ impl Reader {
         match step {
             Step::Run(command) => {
                 let printed = self.start(command).succeeds();
+                if let Some((_, fingerprint)) = printed.split_once("the authority's fingerprint: ") {
+                    self.authority = fingerprint.trim().to_string();
+                }
                 self.move_to_free_port(command);
                 return printed;
             }
@@ -226,7 +231,8 @@ impl Reader {
     fn start(&mut self, command: &str) -> Running {
         self.commands += 1;
         let files = self.path(&format!("command-{}", self.commands));
-        Running::start(&command.replace(PORT, &self.address), self.folder.path(), &files)
+        let command = command.replace(PORT, &self.address).replace("AUTHORITY", &self.authority);
+        Running::start(&command, self.folder.path(), &files)
     }
 
     /// A reader takes longer to change terminals than a coordinator to listen; a test does not.

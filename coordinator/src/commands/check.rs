@@ -42,7 +42,10 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         let command = format!("coordinator align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
-    identity::files(config)?;
+    match identity::to_do(config) {
+        Some(step) => to_do.push(step),
+        None => drop(identity::files(config)?),
+    }
     TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
     Ok(Checked { described, reading, gaps, to_do })
 }

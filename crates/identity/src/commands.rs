@@ -8,9 +8,10 @@ use hashvfl_files::{WriteError, say, write_whole};
 
 use crate::authority::{Authority, AuthorityError, SigningOptions};
 use crate::certificate::Facts;
+use crate::config::{IdentityConfig, NamedFolder};
 use crate::dates::{date, now_s};
 use crate::fingerprint::Fingerprint;
-use crate::holder::{self, HolderError, Places};
+use crate::holder::{self, Accepted, HolderError, Places};
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::pins::{Pin, Pins};
 use crate::role::{Identity, IdentityError, Role};
@@ -30,6 +31,17 @@ pub enum CommandError {
     /// A file that cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A config file from which the folder cannot be told.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// Nobody said who it is.
+    #[error("whose identity? Say --name NAME, or --config FILE, where the name stands")]
+    NoName,
     /// Nothing to do.
     #[error("nothing to renew: name whose certificate, such as party/bank, or say --list")]
     Nothing,
@@ -41,9 +53,35 @@ pub enum CommandError {
 /// Where the files are.
 #[derive(Debug, Clone, Args)]
 pub struct Folder {
-    /// The folder of the identity's files.
-    #[arg(long, value_name = "FOLDER", default_value = "identity")]
-    folder: PathBuf,
+    /// The config file of the side whose identity it is: its [identity] names the folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+    config: Option<PathBuf>,
+    /// The folder of the identity's files; without it and without --config: identity.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Folder {
+    fn path(&self) -> Result<PathBuf, CommandError> {
+        match (&self.folder, &self.config) {
+            (Some(folder), _) => Ok(folder.clone()),
+            (None, Some(config)) => Ok(NamedFolder::of_config(config)?.folder),
+            (None, None) => Ok(IdentityConfig::default().folder),
+        }
+    }
+
+    fn places(&self) -> Result<Places, CommandError> {
+        Ok(Places::in_folder(&self.path()?))
+    }
+
+    /// The name that was given, or else the config's.
+    fn name(&self, given: Option<&PartyName>) -> Result<PartyName, CommandError> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let named = self.config.as_deref().map(NamedFolder::of_config).transpose()?;
+        named.and_then(|named| named.name).ok_or(CommandError::NoName)
+    }
 }
 
 /// What every side does with its own identity.
@@ -51,9 +89,9 @@ pub struct Folder {
 pub enum HolderCommand {
     /// Make a key, which never leaves this folder, and a signing request to send to the coordinator.
     Request {
-        /// The name to be known by: for a party, its name in run.parties.
+        /// The name to be known by: for a party, its name in run.parties. Without it, the name in --config.
         #[arg(long, value_name = "NAME")]
-        name: PartyName,
+        name: Option<PartyName>,
         /// What it will be: party, coordinator or client (who asks for predictions).
         #[arg(long, value_name = "ROLE", value_parser = role)]
         role: Option<Role>,
@@ -132,6 +170,21 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Make key and certificate of a side that is on this machine too, in one step.
+    Issue {
+        /// Whose, such as client/app or party/bank.
+        #[arg(value_name = "ROLE/NAME")]
+        who: Identity,
+        /// The folder for its key and certificate.
+        #[arg(long, value_name = "FOLDER")]
+        into: PathBuf,
+        /// Days for which the certificate counts.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// Where the authority's files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
     /// Take back all certificates of a name. Its open connections end within seconds.
     Revoke {
         /// Whose, such as party/bank.
@@ -180,11 +233,11 @@ impl HolderCommand {
     pub fn run(&self, program: &str, usual: Role) -> Result<(), CommandError> {
         match self {
             Self::Request { name, role, new_key, folder } => {
-                let identity = Identity::new(role.unwrap_or(usual), name.clone());
-                request(&Places::in_folder(&folder.folder), &identity, *new_key, program)
+                let identity = Identity::new(role.unwrap_or(usual), folder.name(name.as_ref())?);
+                request(&folder.places()?, &identity, *new_key, program)
             }
             Self::Accept { answer, authority, folder } => {
-                let accepted = holder::accept(&Places::in_folder(&folder.folder), answer, *authority, None)?;
+                let accepted = holder::accept(&folder.places()?, answer, *authority, None)?;
                 let key = if accepted.new_key { "the new key" } else { "the key" };
                 say!(
                     "accepted: {} until {}, with {key} {}",
@@ -195,7 +248,7 @@ impl HolderCommand {
                 Ok(())
             }
             Self::Pin { pins, folder } => {
-                let path = Places::in_folder(&folder.folder).pins;
+                let path = folder.places()?.pins;
                 let mut known = Pins::read(&path)?;
                 pins.iter().for_each(|pin| known.add(pin));
                 known.write(&path)?;
@@ -203,7 +256,7 @@ impl HolderCommand {
                 Ok(())
             }
             Self::Show { certificate: Some(certificate), .. } => show_certificate(certificate),
-            Self::Show { certificate: None, folder } => show(&Places::in_folder(&folder.folder)),
+            Self::Show { certificate: None, folder } => show(&folder.places()?),
         }
     }
 }
@@ -273,13 +326,20 @@ impl AuthorityCommand {
     /// What is wrong and what mends it.
     pub fn run(&self) -> Result<(), CommandError> {
         match self {
-            Self::Init { name, days, folder } => init(&folder.folder, name, *days),
+            Self::Init { name, days, folder } => init(&folder.path()?, name, *days),
             Self::Sign { request, fingerprint, role, days, out, folder } => {
                 let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
-                sign(&folder.folder, request, &options, out.as_deref())
+                sign(&folder.path()?, request, &options, out.as_deref())
+            }
+            Self::Issue { who, into, days, folder } => {
+                let mut authority = Authority::open(&folder.path()?)?;
+                let accepted = issue(&mut authority, &Places::in_folder(into), who, *days)?;
+                say!("{who} is in place in {} until {}", into.display(), accepted.until);
+                say!("its key: {}", accepted.fingerprint);
+                Ok(())
             }
             Self::Revoke { who, reason, folder } => {
-                let mut authority = Authority::open(&folder.folder)?;
+                let mut authority = Authority::open(&folder.path()?)?;
                 let count = authority.revoke(who, reason)?;
                 say!(
                     "{who}: {count} certificates are revoked, in revocation list {}",
@@ -287,26 +347,50 @@ impl AuthorityCommand {
                 );
                 Ok(())
             }
-            Self::List { folder } => list(&folder.folder),
+            Self::List { folder } => list(&folder.path()?),
             Self::Renew { who, list, days, folder } => {
                 if who.is_empty() && !list {
                     return Err(CommandError::Nothing);
                 }
-                renew(&folder.folder, who, *days)
+                renew(&folder.path()?, who, *days)
             }
         }
     }
 }
 
-fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> {
+/// Begins a private authority in `folder`, with the own key and certificate of the coordinator `name`.
+///
+/// # Errors
+/// If there is one already, or a file cannot be written.
+pub fn begin_authority(
+    folder: &Path,
+    name: &PartyName,
+    days: i64,
+) -> Result<(Authority, Accepted), CommandError> {
     let mut authority = Authority::create(folder, name)?;
-    let places = Places::in_folder(folder);
     let identity = Identity::new(Role::Coordinator, name.clone());
-    let requested = holder::request(&places, &identity, false)?;
-    let options =
-        SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(Role::Coordinator) };
+    let accepted = issue(&mut authority, &Places::in_folder(folder), &identity, days)?;
+    Ok((authority, accepted))
+}
+
+/// Makes key and certificate of `identity` at `places`, where it and the authority are on one machine.
+///
+/// # Errors
+/// If the authority does not sign it, or a file cannot be written.
+pub fn issue(
+    authority: &mut Authority,
+    places: &Places,
+    identity: &Identity,
+    days: i64,
+) -> Result<Accepted, CommandError> {
+    let requested = holder::request(places, identity, false)?;
+    let options = SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(identity.role) };
     let (_, text) = authority.sign(&requested.request, &options)?;
-    let accepted = accept_own(&places, &identity, &text)?;
+    accept_here(places, authority.fingerprint(), identity, &text)
+}
+
+fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> {
+    let (authority, accepted) = begin_authority(folder, name, days)?;
     say!(
         "{} is an authority, and {} is in place until {}",
         folder.display(),
@@ -315,7 +399,7 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
     );
     say!("read these out to the parties, on another way than the network:");
     say!("  authority       {}", authority.fingerprint());
-    say!("  {identity}  {}", accepted.fingerprint);
+    say!("  {}  {}", accepted.identity, accepted.fingerprint);
     say!(
         "{} signs for all: keep a copy of it where nobody else reads it",
         folder.join("authority-key.pem").display()
@@ -323,11 +407,16 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
     Ok(())
 }
 
-/// Puts the coordinator's own certificate in place, from a file that is gone afterwards.
-fn accept_own(places: &Places, identity: &Identity, text: &str) -> Result<holder::Accepted, CommandError> {
+/// Puts a certificate in place that was signed on this machine, from a file that is gone afterwards.
+fn accept_here(
+    places: &Places,
+    authority: Fingerprint,
+    identity: &Identity,
+    text: &str,
+) -> Result<Accepted, CommandError> {
     let answer = places.folder.join("answer.pem");
     write_whole(&answer, text.as_bytes())?;
-    let accepted = holder::accept(places, &answer, None, Some(identity));
+    let accepted = holder::accept(places, &answer, Some(authority), Some(identity));
     // What is left of it hurts nobody.
     let _ = std::fs::remove_file(&answer);
     Ok(accepted?)
@@ -392,7 +481,7 @@ fn renew(folder: &Path, who: &[Identity], days: i64) -> Result<(), CommandError>
         let is_own = identity.role == Role::Coordinator
             && holder::key_fingerprint(&places.key).is_ok_and(|own| own == issued.fingerprint);
         if is_own {
-            accept_own(&places, identity, &text)?;
+            accept_here(&places, authority.fingerprint(), identity, &text)?;
             say!("{identity} is in place until {until}: whoever connects from now on sees it");
             continue;
         }

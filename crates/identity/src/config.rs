@@ -1,15 +1,19 @@
 //! The table `[identity]` of a party's or the coordinator's config.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::PartyName;
 
+use crate::commands::CommandError;
 use crate::names::Naming;
 
-/// Where an identity's files are. All paths have defaults in the folder `identity`, where the commands write.
+/// Where an identity's files are. All paths have defaults in one folder, where the commands write.
 #[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(from = "IdentityTable")]
 pub struct IdentityConfig {
+    /// The folder of the files that are not named.
+    pub folder: PathBuf,
     /// This side's secret key, PEM, mode 0600.
     pub key: PathBuf,
     /// This side's certificate, and those between it and the authority.
@@ -26,9 +30,45 @@ pub struct IdentityConfig {
     pub names: Naming,
 }
 
+/// The table as it stands in a config.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentityTable {
+    #[serde(default = "usual_folder")]
+    folder: PathBuf,
+    key: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    authority: Option<PathBuf>,
+    revoked: Option<PathBuf>,
+    pins: Option<PathBuf>,
+    coordinator: Option<PartyName>,
+    #[serde(default)]
+    names: Naming,
+}
+
+fn usual_folder() -> PathBuf {
+    PathBuf::from("identity")
+}
+
+impl From<IdentityTable> for IdentityConfig {
+    fn from(table: IdentityTable) -> Self {
+        let usual = Self::in_folder(&table.folder);
+        Self {
+            key: table.key.unwrap_or(usual.key),
+            certificate: table.certificate.unwrap_or(usual.certificate),
+            authority: table.authority.unwrap_or(usual.authority),
+            revoked: table.revoked,
+            pins: table.pins.unwrap_or(usual.pins),
+            coordinator: table.coordinator,
+            names: table.names,
+            folder: table.folder,
+        }
+    }
+}
+
 impl Default for IdentityConfig {
     fn default() -> Self {
-        Self::in_folder(Path::new("identity"))
+        Self::in_folder(&usual_folder())
     }
 }
 
@@ -36,6 +76,7 @@ impl IdentityConfig {
     /// The files as the commands name them in `folder`, without a revocation list.
     pub fn in_folder(folder: &Path) -> Self {
         Self {
+            folder: folder.to_path_buf(),
             key: folder.join("key.pem"),
             certificate: folder.join("certificate.pem"),
             authority: folder.join("authority.pem"),
@@ -46,42 +87,86 @@ impl IdentityConfig {
         }
     }
 
-    /// Starts relative paths at `folder`, that of the config file.
-    pub fn resolve(&mut self, folder: &Path) {
-        for path in [&mut self.key, &mut self.certificate, &mut self.authority, &mut self.pins] {
-            *path = folder.join(&*path);
-        }
-        self.revoked = self.revoked.take().map(|list| folder.join(list));
+    /// Asks the revocation list that the authority's commands write, unless the config names another: whoever listens can
+    /// take certificates back.
+    #[must_use]
+    pub fn listening(mut self) -> Self {
+        self.revoked.get_or_insert_with(|| self.folder.join("revoked.pem"));
+        self
     }
 
-    /// Checks what can be checked without files.
-    ///
-    /// # Errors
-    /// One line for its owner.
-    pub fn check(&self) -> Result<(), String> {
-        self.names.check()
+    /// Starts relative paths at `folder`, that of the config file.
+    #[must_use]
+    pub fn resolve(mut self, folder: &Path) -> Self {
+        let paths = [&mut self.folder, &mut self.key, &mut self.certificate, &mut self.authority, &mut self.pins];
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+        self.revoked = self.revoked.map(|list| folder.join(list));
+        self
+    }
+
+    /// Whether this side has a key and a certificate; otherwise both are still to be made.
+    pub fn is_made(&self) -> bool {
+        self.key.exists() && self.certificate.exists()
     }
 }
 
-/// Checks what a config says of its connections: with an identity over TLS, or in plain text on this machine alone.
+/// What the commands need of a config file: where its identity is, and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedFolder {
+    pub folder: PathBuf,
+    /// A party's; a coordinator's config has none.
+    pub name: Option<PartyName>,
+}
+
+impl NamedFolder {
+    pub fn of_config(path: &Path) -> Result<Self, CommandError> {
+        #[derive(serde::Deserialize)]
+        struct ConfigFile {
+            name: Option<PartyName>,
+            identity: Option<IdentityTable>,
+        }
+        let wrong = |reason: String| CommandError::Config { path: path.to_path_buf(), reason };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let file: ConfigFile = toml::from_str(&text).map_err(|error| wrong(error.message().to_string()))?;
+        let own_files = |table: &IdentityTable| table.key.is_some() || table.certificate.is_some();
+        if file.identity.as_ref().is_some_and(own_files) {
+            return Err(wrong(
+                "its [identity] names files of another PKI, which these commands do not write: say --folder"
+                    .to_string(),
+            ));
+        }
+        let folder = file.identity.map_or_else(usual_folder, |table| table.folder);
+        let beside = path.parent().unwrap_or(Path::new(""));
+        Ok(Self { folder: beside.join(folder), name: file.name })
+    }
+}
+
+/// What a config says of its connections: over TLS, with the identity that is returned, unless plain text is meant, which
+/// is for one machine alone.
 ///
 /// # Errors
 /// One line for its owner.
-pub fn check_plaintext(
-    identity: Option<&IdentityConfig>,
+pub fn identity_or_plaintext(
+    identity: Option<IdentityConfig>,
     insecure_plaintext: bool,
     is_loopback: bool,
-) -> Result<(), String> {
-    match identity {
-        Some(_) if insecure_plaintext => {
+) -> Result<Option<IdentityConfig>, String> {
+    match (identity, insecure_plaintext) {
+        (Some(_), true) => {
             Err("insecure_plaintext = true and [identity] exclude each other: remove one of them".to_string())
         }
-        Some(identity) => identity.check(),
-        None if insecure_plaintext && !is_loopback => Err(
-            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an [identity]"
+        (None, true) if !is_loopback => Err(
+            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an identity (docs/how-to/identities.md)"
                 .to_string(),
         ),
-        None => Ok(()),
+        (None, true) => Ok(None),
+        (identity, false) => {
+            let identity = identity.unwrap_or_default();
+            identity.names.check()?;
+            Ok(Some(identity))
+        }
     }
 }
 
@@ -90,20 +175,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_is_for_one_machine() {
-        let config = IdentityConfig::default();
-        assert!(check_plaintext(Some(&config), false, false).is_ok());
-        assert!(check_plaintext(Some(&config), true, true).unwrap_err().contains("exclude each other"));
-        assert!(check_plaintext(None, true, true).is_ok());
-        assert!(check_plaintext(None, true, false).unwrap_err().contains("make an [identity]"));
+    fn plain_text_is_for_one_machine_and_must_be_asked_for() {
+        let given = || Some(IdentityConfig::default());
+        assert!(identity_or_plaintext(given(), false, false).unwrap().is_some());
+        assert!(identity_or_plaintext(None, false, true).unwrap().is_some());
+        assert!(identity_or_plaintext(given(), true, true).unwrap_err().contains("exclude each other"));
+        assert!(identity_or_plaintext(None, true, true).unwrap().is_none());
+        assert!(identity_or_plaintext(None, true, false).unwrap_err().contains("make an identity"));
     }
 
     #[test]
     fn paths_start_at_the_config() {
-        let mut config: IdentityConfig = toml::from_str("revoked = \"lists/revoked.pem\"").unwrap();
-        config.resolve(Path::new("/etc/hashvfl"));
+        let read = |text: &str| toml::from_str::<IdentityConfig>(text);
+        let config = read("revoked = \"lists/revoked.pem\"").unwrap().resolve(Path::new("/etc/hashvfl"));
         assert_eq!(config.key, Path::new("/etc/hashvfl/identity/key.pem"));
         assert_eq!(config.revoked.as_deref(), Some(Path::new("/etc/hashvfl/lists/revoked.pem")));
-        assert!(toml::from_str::<IdentityConfig>("keys = \"a\"").is_err());
+        let config = read("folder = \"bank\"\nkey = \"/run/key\"").unwrap().listening();
+        let config = config.resolve(Path::new("/etc/hashvfl"));
+        assert_eq!(config.key, Path::new("/run/key"));
+        assert_eq!(config.pins, Path::new("/etc/hashvfl/bank/pins.toml"));
+        assert_eq!(config.revoked.as_deref(), Some(Path::new("/etc/hashvfl/bank/revoked.pem")));
+        assert!(read("keys = \"a\"").is_err());
+    }
+
+    #[test]
+    fn a_config_names_the_folder_and_the_party() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("party.toml");
+        let of = |text: &str| {
+            fs::write(&path, text).unwrap();
+            NamedFolder::of_config(&path).map_err(|error| error.to_string())
+        };
+        let named = of("name = \"bank\"\nrun_id = \"r\"\n[identity]\nfolder = \"bank-identity\"\n").unwrap();
+        assert_eq!(named.folder, home.path().join("bank-identity"));
+        assert_eq!(named.name.unwrap().as_str(), "bank");
+        assert_eq!(of("run_id = \"r\"").unwrap(), NamedFolder { folder: home.path().join("identity"), name: None });
+        assert!(of("[identity]\nkey = \"/etc/pki/key.pem\"").unwrap_err().contains("say --folder"));
+        assert!(of("name = 3").unwrap_err().starts_with(&path.display().to_string()));
     }
 }

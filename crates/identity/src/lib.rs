@@ -35,8 +35,8 @@ mod verifier;
 
 pub use accept::{AcceptError, Acceptor};
 pub use authority::{Authority, AuthorityError, SigningOptions};
-pub use commands::{AuthorityCommand, CommandError, HolderCommand};
-pub use config::{IdentityConfig, check_plaintext};
+pub use commands::{AuthorityCommand, CommandError, HolderCommand, begin_authority, issue};
+pub use config::{IdentityConfig, identity_or_plaintext};
 pub use connect::{ConnectError, Connector};
 pub use connection::{Connection, PeerIdentity};
 pub use files::{IdentityFiles, LoadError};

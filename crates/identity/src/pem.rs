@@ -62,7 +62,10 @@ pub const AUTHORITY: Wanted = Wanted {
     mend: "`party identity accept FILE` writes it, and `coordinator identity init` where the authority is",
 };
 /// A secret key.
-pub const KEY: Wanted = Wanted { what: "secret key", mend: "`party identity request --name NAME` makes one" };
+pub const KEY: Wanted = Wanted {
+    what: "secret key",
+    mend: "`party identity request --name NAME` makes one, `coordinator identity init --name NAME` that of a coordinator (docs/how-to/identities.md); processes of one machine can do without: insecure_plaintext = true",
+};
 /// A signing request.
 pub const REQUEST: Wanted =
     Wanted { what: "signing request", mend: "`party identity request --name NAME` writes one" };

@@ -9,6 +9,7 @@ use hashvfl_data::{ColumnsSource, LabelsSource, Preprocessing};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 use serde::Serialize;
 
+use crate::identities;
 use crate::processes::Configs;
 
 /// Makes the folder anew. What is there already goes only if the same `story` made it.
@@ -54,7 +55,6 @@ struct PartyFile<'a> {
     name: &'a str,
     run_id: &'a str,
     coordinator: &'a str,
-    insecure_plaintext: bool,
     state: &'a str,
     device: &'a str,
     seed: u64,
@@ -68,7 +68,6 @@ struct PartyFile<'a> {
 struct CoordinatorFile<'a> {
     run_id: &'a str,
     listen: &'a str,
-    insecure_plaintext: bool,
     state: &'a str,
     device: &'a str,
     seed: u64,
@@ -85,7 +84,8 @@ pub fn home(out: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Writes the config files of a federation, one a folder below `out`; `parties` are in the order of `run.parties`.
+/// Writes the config files of a federation, one a folder below `out`, and makes the identities by which all sides know each
+/// other; `parties` are in the order of `run.parties`.
 pub fn write_configs(
     out: &Path,
     run_id: &str,
@@ -100,8 +100,6 @@ pub fn write_configs(
             run_id,
             // Known when the coordinator listens.
             coordinator: "{coordinator}",
-            // All of them run on this machine.
-            insecure_plaintext: true,
             state: "state",
             device: "cpu",
             seed: side.seed,
@@ -117,7 +115,6 @@ pub fn write_configs(
     let file = CoordinatorFile {
         run_id,
         listen: "127.0.0.1:0",
-        insecure_plaintext: true,
         state: "state",
         device: "cpu",
         seed: coordinator.seed,
@@ -128,6 +125,7 @@ pub fn write_configs(
     };
     let config = home(out, "coordinator")?.join("coordinator.toml");
     write(&config, &toml::to_string(&file)?)?;
+    identities::issue_all(out, &run.parties)?;
     Ok(Configs { coordinator: config, parties: configs })
 }
 

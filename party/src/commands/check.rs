@@ -25,7 +25,7 @@ pub struct Checked {
     pub described: String,
     /// How the table was read: numbers alone.
     pub reading: String,
-    /// Who answers at the coordinator's address, or that nobody does yet; absent without an identity.
+    /// Who answers at the coordinator's address, or that nobody does yet; absent in plain text, and until there is an identity.
     pub answers: Option<String>,
     /// What is to be done before the run, each with its command.
     pub to_do: Vec<String>,
@@ -39,6 +39,7 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     places(config)?;
     let answers = who_answers(config)?;
     let mut to_do = alignment(config, path)?;
+    to_do.extend(identity(config));
     let prepared = load(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(config)?;
@@ -113,7 +114,7 @@ fn places(config: &PartyConfig) -> anyhow::Result<()> {
 
 /// Who answers at the coordinator's address: the handshake is tried, and nothing is sent over it.
 fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
-    if config.identity.is_none() {
+    if config.identity.as_ref().is_none_or(|identity| !identity.is_made()) {
         return Ok(None);
     }
     let dialer = dialer(config)?;
@@ -126,6 +127,16 @@ fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
         }
         Ok(Err(error)) => Err(error.into()),
     }
+}
+
+/// What is to be done for this party's identity.
+fn identity(config: &PartyConfig) -> Option<String> {
+    let identity = config.identity.as_ref().filter(|identity| !identity.is_made())?;
+    Some(format!(
+        "make an identity, by which the coordinator knows this party: `party identity request --name {} --folder {}` (docs/how-to/identities.md)",
+        config.name,
+        identity.folder.display()
+    ))
 }
 
 /// What is to be done for the alignment that the training waits for.

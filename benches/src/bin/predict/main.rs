@@ -95,13 +95,14 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let serving = Serving::start(&configs)?;
     say!("tables of {} records loaded by all sides: {:.2} s", all + singles, began.elapsed().as_secs_f64());
+    let client = out.join("client/identity").display().to_string();
     for round in 0..arguments.rounds {
         let range = round * arguments.records..(round + 1) * arguments.records;
         let ids = out.join(format!("ids-{round}.parquet"));
         table::write_ids(&ids, range)?;
         for (what, name) in [("no code known before", "first"), ("all codes known", "again")] {
             let began = Instant::now();
-            let memory = serving.predict(&ids, &out.join(format!("{name}-{round}.parquet")), &[])?;
+            let memory = serving.predict(&ids, &out.join(format!("{name}-{round}.parquet")), &["--identity", &client])?;
             let (seconds, memory) = (began.elapsed().as_secs_f64(), megabytes(memory));
             let rate = arguments.records as f64 / seconds;
             say!("{what}: {rate:.0} records/s ({seconds:.2} s; asking process at most {memory})");
@@ -110,8 +111,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let ids = out.join("singles.parquet");
     table::write_ids(&ids, all..all + singles)?;
     let timings = out.join("timings.csv");
-    let more = ["--request-ids", "1", "--timings", &timings.display().to_string()].map(str::to_string);
-    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let timings_path = timings.display().to_string();
+    let more = ["--identity", &client, "--request-ids", "1", "--timings", &timings_path];
     for (what, name) in [("no code known before", "singles.csv"), ("all codes known", "singles-again.csv")] {
         serving.predict(&ids, &out.join(name), &more)?;
         tell_timings(what, &std::fs::read_to_string(&timings)?)?;

@@ -49,7 +49,7 @@ impl Random {
             fs::write(folder.join(format!("{name}.csv")), table(side))?;
             let config = folder.join(format!("{name}.toml"));
             let text = format!(
-                "name = \"{name}\"\nrun_id = \"speed\"\ncoordinator = \"{{coordinator}}\"\nstate = \"{name}-state\"\n\
+                "name = \"{name}\"\nrun_id = \"speed\"\ncoordinator = \"{{coordinator}}\"\ninsecure_plaintext = true\nstate = \"{name}-state\"\n\
                  ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = {seed}\npreprocessing = \"none\"\n\
                  [columns]\nformat = \"csv\"\npaths = [\"{name}.csv\"]\nid = \"id\"\n{image}{run}\n[encoder]\n"
             );
@@ -68,7 +68,7 @@ impl Random {
         fs::write(
             &coordinator,
             format!(
-                "run_id = \"speed\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
+                "run_id = \"speed\"\nlisten = \"127.0.0.1:0\"\ninsecure_plaintext = true\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
                  labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{run}"
             ),
         )?;

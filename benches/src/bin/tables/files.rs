@@ -116,7 +116,7 @@ impl Files<'_> {
             columns.iter().filter(is_category).map(|column| format!("{column} = \"category\"")).collect();
         let types = if self.numbers { String::new() } else { types.join("\n") };
         Ok(format!(
-            "name = \"{name}\"\nrun_id = \"tables\"\ncoordinator = \"{{coordinator}}\"\nstate = \"state\"\n\
+            "name = \"{name}\"\nrun_id = \"tables\"\ncoordinator = \"{{coordinator}}\"\ninsecure_plaintext = true\nstate = \"state\"\n\
              device = \"cpu\"\nseed = {}\npreprocessing = \"quantile\"\nclip = 10.0\norder = \"order.csv\"\n\
              \n[columns]\nformat = \"csv\"\npaths = [\"table.csv\"]\nid = \"ID\"\n\n[types]\n{types}\n\n{}\n{}",
             self.seed + 1,
@@ -127,7 +127,7 @@ impl Files<'_> {
 
     fn coordinator(&self) -> anyhow::Result<String> {
         Ok(format!(
-            "run_id = \"tables\"\nlisten = \"127.0.0.1:0\"\nstate = \"state\"\ndevice = \"cpu\"\nseed = {}\norder = \"order.csv\"\n\
+            "run_id = \"tables\"\nlisten = \"127.0.0.1:0\"\ninsecure_plaintext = true\nstate = \"state\"\ndevice = \"cpu\"\nseed = {}\norder = \"order.csv\"\n\
              \n[labels]\nformat = \"csv\"\npaths = [\"labels.csv\"]\nid = \"ID\"\ncolumn = \"{LABEL}\"\n\n{}\n{}",
             self.seed,
             self.run_table()?,

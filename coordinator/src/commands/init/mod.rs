@@ -179,7 +179,7 @@ fn write_files(
     let align =
         if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
     match alignment.zip(key) {
-        None => say!("{out} written: read it, then `coordinator --config {out} --check`"),
+        None => say!("{out} written: read it, then `coordinator --config {out} --check`, which says what is still to do"),
         Some((first, key)) => {
             let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
             say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
@@ -193,6 +193,7 @@ fn write_files(
             );
         }
     }
+    say!("by whom parties know it: `coordinator identity init --config {out} --name NAME`");
     say!(
         "at each party: `party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator \
          http://HOST:{}{align}`",

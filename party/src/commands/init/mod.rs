@@ -298,7 +298,9 @@ fn write_files(
     let folder = arguments.out.parent().unwrap_or(Path::new("."));
     let Some(first) = alignment else {
         write_whole(&arguments.out, text.as_bytes())?;
-        say!("{out} written: read it, agree on [run] with the others, then `party --config {out} --check`");
+        say!("{out} written: read it, agree on [run] with the others, and make an identity:");
+        say!("  party identity request --config {out}");
+        say!("`party --config {out} --check` says what is still to do");
         return Ok(());
     };
     let run = &config.run;
