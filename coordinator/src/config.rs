@@ -219,7 +219,8 @@ impl CoordinatorConfig {
     /// # Errors
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
-        Ok(AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id, self.policy.as_deref())?)
+        let trail = AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id, self.policy.as_deref())?;
+        Ok(trail.signed_by(self.identity.as_ref().and_then(IdentityConfig::signer)))
     }
 
     /// What to tell when nobody can dial in at `listen`.

@@ -187,7 +187,8 @@ impl PartyConfig {
     /// # Errors
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
-        Ok(AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?)
+        let trail = AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?;
+        Ok(trail.signed_by(self.identity.as_ref().and_then(IdentityConfig::signer)))
     }
 
     /// Where the transcript is kept.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashvfl_core::PartyName;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PREDICT_IDS};
 use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_proto::v1;
@@ -24,7 +25,12 @@ impl Predictions for Engine {
         }
     }
 
-    async fn predict(self: Arc<Self>, number: usize, ids: Vec<String>) -> Result<v1::Predictions, Rejection> {
+    async fn predict(
+        self: Arc<Self>,
+        client: Option<PartyName>,
+        number: usize,
+        ids: Vec<String>,
+    ) -> Result<v1::Predictions, Rejection> {
         let meaning = self.meaning();
         check(number, ids.len(), max_ids(meaning))?;
         let engine = Arc::clone(&self);
@@ -33,7 +39,7 @@ impl Predictions for Engine {
             Rejection::Internal("the coordinator cannot answer: see its log")
         })?;
         // Without certificates all clients are one.
-        engine.count_answer("unnamed", &answer);
+        engine.count_answer(client.as_ref().map_or("unnamed", PartyName::as_str), &answer);
         Ok(predictions(answer, meaning))
     }
 }

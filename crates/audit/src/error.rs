@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hashvfl_files::WriteError;
+use hashvfl_identity::SignatureError;
 
 /// Why an audit trail cannot be read, written or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,14 @@ pub enum AuditError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A receipt that this side's key cannot sign.
+    #[error("cannot sign {path}: {reason}")]
+    Unsigned {
+        /// The receipt.
+        path: PathBuf,
+        /// Why.
+        reason: SignatureError,
+    },
     /// A log whose entries do not follow from each other.
     #[error(
         "the audit log {path}, line {line}: {reason}: the file was changed after it was written. Compare a backup with heads \

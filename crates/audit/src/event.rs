@@ -116,6 +116,13 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: Option<String>,
     },
+    /// A peer told a head whose signature is not by a key that counts.
+    BadSignature {
+        /// The peer.
+        side: String,
+        /// The head's number of entries.
+        sequence: u64,
+    },
     /// A peer told a head that does not fit one that it told before.
     Contradiction {
         /// The peer.
@@ -226,6 +233,9 @@ impl fmt::Display for AuditEvent {
             Self::Approved { settings_sha256, by } => {
                 write!(f, "settings {settings_sha256} approved")?;
                 by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
+            }
+            Self::BadSignature { side, sequence } => {
+                write!(f, "the head of {side} with {sequence} entries is not signed by a key that counts")
             }
             Self::Contradiction { side, sequence } => {
                 write!(f, "{side} told a head of {sequence} entries that does not fit those before")

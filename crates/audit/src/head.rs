@@ -4,6 +4,7 @@ use std::fmt;
 
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
+use hashvfl_identity::{Fingerprint, SignatureError, verify};
 use serde::{Deserialize, Serialize};
 
 /// Whose log it is.
@@ -21,6 +22,14 @@ impl Side {
         match self {
             Self::Coordinator => "coordinator".to_string(),
             Self::Party(name) => format!("party-{name}"),
+        }
+    }
+
+    /// The side that a file is about.
+    fn of_file_stem(stem: &str) -> Option<Self> {
+        match stem.strip_prefix("party-") {
+            Some(name) => PartyName::new(name).ok().map(Self::Party),
+            None => (stem == "coordinator").then_some(Self::Coordinator),
         }
     }
 }
@@ -65,15 +74,6 @@ impl fmt::Display for Head {
     }
 }
 
-/// Signs heads and receipts with the key of a side's identity, and verifies those of others.
-pub trait HeadSigner: Send + Sync {
-    /// A signature of `bytes` by this side's key.
-    fn sign(&self, bytes: &[u8]) -> Vec<u8>;
-
-    /// Whether `signature` is one of `bytes` by the key that `spki`, a DER-encoded SubjectPublicKeyInfo, holds.
-    fn verify(&self, bytes: &[u8], signature: &[u8], spki: &[u8]) -> bool;
-}
-
 /// When a head was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,10 +103,19 @@ pub struct KeptHead {
     /// The peer's signature in hex; absent: it did not sign.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<String>,
+    /// The key that it was found to be by when it was told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<Fingerprint>,
 }
 
 impl KeptHead {
-    pub(crate) fn new(told: &AuditHead, run: &RunId, at: Moment, time: String) -> Self {
+    pub(crate) fn new(
+        told: &AuditHead,
+        key: Option<Fingerprint>,
+        run: &RunId,
+        at: Moment,
+        time: String,
+    ) -> Self {
         let signature = (!told.signature.is_empty()).then(|| hex(&told.signature));
         Self {
             side: Side::from(told.party.clone()).file_stem(),
@@ -116,8 +125,32 @@ impl KeptHead {
             sequence: told.sequence,
             entry_sha256: told.entry.to_string(),
             signature,
+            key,
         }
     }
+
+    /// Verifies the signature again; the key that it is by, or `None` where the peer has not signed.
+    ///
+    /// # Errors
+    /// If the signature is not of this head.
+    pub fn verify(&self) -> Result<Option<Fingerprint>, SignatureError> {
+        let Some(signature) = &self.signature else { return Ok(None) };
+        let signature = from_hex(signature).ok_or(SignatureError::Unreadable)?;
+        let side = Side::of_file_stem(&self.side).ok_or(SignatureError::Unreadable)?;
+        let entry = from_hex(&self.entry_sha256).and_then(|bytes| bytes.try_into().ok());
+        let entry = Digest(entry.ok_or(SignatureError::Unreadable)?);
+        let text = Head { sequence: self.sequence, entry }.to_signed_bytes(&side, &self.run);
+        verify(&text, &signature).map(Some)
+    }
+}
+
+/// Bytes from hex digits; `None` where there are others.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 /// `bytes` as hex digits.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use hashvfl_core::RunId;
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_files::write_whole;
+use hashvfl_identity::Fingerprint;
 
 use crate::error::AuditError;
 use crate::head::{KeptHead, Moment, Side};
@@ -38,13 +39,14 @@ impl HeadBook {
         self.folder.join(format!("{}.jsonl", side.file_stem()))
     }
 
-    /// Keeps a head that its owner told in `run`, durably. It is kept also where it contradicts one from before.
+    /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before.
     ///
     /// # Errors
     /// If its file cannot be read or written.
     pub fn keep(
         &self,
         told: &AuditHead,
+        key: Option<Fingerprint>,
         run: &RunId,
         at: Moment,
         now: SystemTime,
@@ -54,7 +56,7 @@ impl HeadBook {
         let before = if path.exists() { read_heads(&path)? } else { Vec::new() };
         fs::create_dir_all(&self.folder)
             .map_err(|reason| AuditError::file("make the folder", &self.folder, reason))?;
-        let head = KeptHead::new(told, run, at, time::text(now));
+        let head = KeptHead::new(told, key, run, at, time::text(now));
         let contradicts = before.iter().any(|kept| contradict(kept, &head));
         let mut lines = Vec::new();
         for head in before.iter().chain([&head]) {

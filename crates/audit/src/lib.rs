@@ -28,7 +28,7 @@ pub use chain::{Chain, Entry};
 pub use config::AuditConfig;
 pub use error::AuditError;
 pub use event::{AuditEvent, Release, Service};
-pub use head::{Head, HeadSigner, KeptHead, Moment, Side};
+pub use head::{Head, KeptHead, Moment, Side};
 pub use head_book::{Contradiction, HeadBook, read_heads};
 pub use log::AuditLog;
 pub use receipt::{ErasureReceipt, Receipt};

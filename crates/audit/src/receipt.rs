@@ -6,11 +6,12 @@ use std::time::SystemTime;
 
 use hashvfl_core::{Digest, RunId};
 use hashvfl_files::write_whole;
+use hashvfl_identity::IdentityFiles;
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
-use crate::head::{HeadSigner, Side, hex};
+use crate::head::{Side, hex};
 use crate::time;
 
 /// What was erased.
@@ -95,11 +96,13 @@ impl ErasureReceipt {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn keep(self, folder: &Path, signer: Option<&dyn HeadSigner>) -> Result<PathBuf, AuditError> {
+    pub fn keep(self, folder: &Path, signer: Option<&IdentityFiles>) -> Result<PathBuf, AuditError> {
         std::fs::create_dir_all(folder)
             .map_err(|reason| AuditError::file("make the folder", folder, reason))?;
         let path = folder.join(format!("erasure-{}.json", self.sha256().short()));
-        let signature = signer.map(|signer| hex(&signer.sign(&self.to_signed_bytes())));
+        let signature = signer.map(|signer| signer.sign(&self.to_signed_bytes())).transpose();
+        let signature = signature.map_err(|reason| AuditError::Unsigned { path: path.clone(), reason })?;
+        let signature = signature.map(|signature| hex(&signature));
         let receipt = Receipt { receipt: self, signature };
         // Unwrap safety: as above.
         let mut text = serde_json::to_vec_pretty(&receipt).expect("a receipt");

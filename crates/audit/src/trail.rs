@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
+use hashvfl_identity::{Fingerprint, IdentityFiles, Role};
 use tracing::{error, warn};
 
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::event::AuditEvent;
-use crate::head::{Head, HeadSigner, Moment, Side};
+use crate::head::{Head, Moment, Side};
 use crate::head_book::HeadBook;
 use crate::log::AuditLog;
 use crate::receipt::ErasureReceipt;
@@ -25,7 +26,7 @@ pub struct AuditTrail {
     run: RunId,
     folder: PathBuf,
     log: Option<Mutex<AuditLog>>,
-    signer: Option<Box<dyn HeadSigner>>,
+    signer: Option<Arc<IdentityFiles>>,
 }
 
 impl AuditTrail {
@@ -49,9 +50,10 @@ impl AuditTrail {
         Ok(trail)
     }
 
-    /// The same with a key that signs heads and receipts.
-    pub fn signed_by(self, signer: Box<dyn HeadSigner>) -> Self {
-        Self { signer: Some(signer), ..self }
+    /// The same with an identity, if there is one, whose key signs heads and receipts, and whose pins hold for peers' heads.
+    #[must_use]
+    pub fn signed_by(self, signer: Option<Arc<IdentityFiles>>) -> Self {
+        Self { signer, ..self }
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AuditLog>> {
@@ -98,7 +100,12 @@ impl AuditTrail {
         let head = self.log()?.head();
         let Head { sequence, entry } = head;
         let signed = head.to_signed_bytes(&self.side, &self.run);
-        let signature = self.signer.as_ref().map(|signer| signer.sign(&signed)).unwrap_or_default();
+        let signature = self.signer.as_deref().map(|signer| signer.sign(&signed)).transpose();
+        let signature = signature.unwrap_or_else(|failed| {
+            error!("the head of the audit log goes out unsigned: {failed}");
+            None
+        });
+        let signature = signature.unwrap_or_default();
         let party = match &self.side {
             Side::Coordinator => None,
             Side::Party(name) => Some(name.clone()),
@@ -131,7 +138,8 @@ impl AuditTrail {
             if side == self.side {
                 continue;
             }
-            if let Some(found) = book.keep(head, &self.run, at, SystemTime::now())? {
+            let key = self.key_of(head, &side)?;
+            if let Some(found) = book.keep(head, key, &self.run, at, SystemTime::now())? {
                 warn!(
                     "{side} has told a head of its audit log that does not fit an earlier one ({} entries now): its log was cut, \
                      changed or begun anew. {} has both: ask {side} why",
@@ -142,6 +150,26 @@ impl AuditTrail {
             }
         }
         Ok(())
+    }
+
+    /// The key that signed a peer's head; `None` for a head that is not signed, or not by a key that counts.
+    fn key_of(&self, head: &AuditHead, side: &Side) -> Result<Option<Fingerprint>, AuditError> {
+        let Some(signer) = self.signer.as_deref().filter(|_| !head.signature.is_empty()) else {
+            return Ok(None);
+        };
+        let text = Head { sequence: head.sequence, entry: head.entry }.to_signed_bytes(side, &self.run);
+        let role = match side {
+            Side::Coordinator => Role::Coordinator,
+            Side::Party(_) => Role::Party,
+        };
+        match signer.verify_of(role, head.party.as_ref(), &text, &head.signature) {
+            Ok(key) => Ok(Some(key)),
+            Err(failed) => {
+                warn!("the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed");
+                self.note(AuditEvent::BadSignature { side: side.file_stem(), sequence: head.sequence })?;
+                Ok(None)
+            }
+        }
     }
 
     /// Keeps a receipt for the erasure that the request with these bytes asked for, and writes it down; its file, which

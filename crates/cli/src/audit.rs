@@ -1,11 +1,12 @@
 //! The subcommand `audit` of party and coordinator.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use hashvfl_audit::{AuditConfig, Chain, read_heads};
+use hashvfl_audit::{AuditConfig, Chain, KeptHead, read_heads};
 use hashvfl_files::{say, write_whole};
 
 /// What `party audit` and `coordinator audit` do.
@@ -119,6 +120,7 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
             let heads = read_heads(file)?;
             ensure!(!heads.is_empty(), "{} holds no head: nothing can be compared", file.display());
             let vouched = chain.compare(&heads).with_context(|| file.display().to_string())?;
+            tell_signatures(&heads).with_context(|| file.display().to_string())?;
             say!(
                 "all {} heads fit: entries 1 to {vouched} are what they were; nobody vouches for the {} after them",
                 heads.len(),
@@ -127,6 +129,24 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     say!("head: {}", chain.head());
+    Ok(())
+}
+
+/// Verifies the signatures of heads, and says by which keys they are.
+fn tell_signatures(heads: &[KeptHead]) -> anyhow::Result<()> {
+    let (mut keys, mut unsigned) = (BTreeMap::new(), 0);
+    for head in heads {
+        match head.verify().with_context(|| format!("the head with {} entries", head.sequence))? {
+            Some(key) => *keys.entry(key).or_insert(0) += 1,
+            None => unsigned += 1,
+        }
+    }
+    for (key, count) in keys {
+        say!("{count} heads are signed with the key {key}: compare it with the one that was read out");
+    }
+    if unsigned > 0 {
+        say!("{unsigned} heads are not signed");
+    }
     Ok(())
 }
 

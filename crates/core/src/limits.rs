@@ -35,4 +35,4 @@ pub const MAX_P_VALUE_STEP: u32 = 15;
 /// Record ids of one prediction request.
 pub const MAX_PREDICT_IDS: usize = 1 << 18;
 /// Bytes of a signature of the head of an audit log.
-pub const MAX_SIGNATURE_BYTES: usize = 1024;
+pub const MAX_SIGNATURE_BYTES: usize = 2048;

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hashvfl_core::PartyName;
+use tracing::warn;
 
 use crate::commands::CommandError;
+use crate::files::IdentityFiles;
 use crate::names::Naming;
 
 /// Where an identity's files are. All paths have defaults in one folder, where the commands write.
@@ -104,6 +107,21 @@ impl IdentityConfig {
         }
         self.revoked = self.revoked.map(|list| folder.join(list));
         self
+    }
+
+    /// The files, for a side that signs with its key where it can: without it, or once its certificate has ended, it goes on
+    /// unsigned, and the log says so.
+    pub fn signer(&self) -> Option<Arc<IdentityFiles>> {
+        if !self.is_made() {
+            return None;
+        }
+        match IdentityFiles::load(self) {
+            Ok(files) => Some(files),
+            Err(failed) => {
+                warn!("nothing is signed with this side's key: {failed}");
+                None
+            }
+        }
     }
 
     /// Whether this side has a key and a certificate; otherwise both are still to be made.

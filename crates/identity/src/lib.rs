@@ -30,6 +30,7 @@ mod permitted;
 mod pins;
 mod refusal;
 mod role;
+mod signature;
 mod trust;
 mod verifier;
 
@@ -49,4 +50,5 @@ pub use permitted::Permitted;
 pub use pins::{Pin, PinError, Pins};
 pub use refusal::Refusal;
 pub use role::{Identity, IdentityError, Role};
+pub use signature::{SignatureError, verify};
 pub use trust::Trust;

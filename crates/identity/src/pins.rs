@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
+use hashvfl_core::PartyName;
 use hashvfl_files::write_whole;
 
 use crate::fingerprint::Fingerprint;
 use crate::pem::{self, FileError, PINS};
-use crate::role::Identity;
+use crate::role::{Identity, Role};
 
 /// Fingerprints of keys by the identity that has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -99,6 +100,17 @@ impl Pins {
     /// The keys that `identity` may have; `None` where it is not pinned.
     pub fn keys(&self, identity: &Identity) -> Option<&[Fingerprint]> {
         self.pins.get(identity).map(Keys::all)
+    }
+
+    /// The keys that whoever has this role may have, where only `name` counts if it is given; empty where none is pinned.
+    pub fn keys_of(&self, role: Role, name: Option<&PartyName>) -> Vec<Fingerprint> {
+        let mut keys = Vec::new();
+        for (identity, pinned) in &self.pins {
+            if identity.role == role && name.is_none_or(|name| *name == identity.name) {
+                keys.extend_from_slice(pinned.all());
+            }
+        }
+        keys
     }
 
     /// How many are pinned.

@@ -128,6 +128,11 @@ impl Trust {
         })
     }
 
+    /// Keys that peers were told to have.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Who this side is.
     pub fn own_identity(&self) -> &Identity {
         &self.own_identity

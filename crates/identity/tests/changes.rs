@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use fixture::{DAY_S, Federation, identity, meet, now_s};
-use hashvfl_identity::{IdentityFiles, accept, request};
+use hashvfl_identity::{IdentityFiles, Pins, Role, SignatureError, accept, request, verify};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -143,4 +143,35 @@ fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
     federation.forge("party/bank", |params| params.not_after = fixture::date_time(now_s() - 60));
     let error = IdentityFiles::load(&federation.config("party/bank")).unwrap_err().to_string();
     assert!(error.contains("of party/bank was valid until") && error.contains("identity accept"), "{error}");
+}
+
+#[test]
+fn a_text_is_signed_by_a_key_that_everybody_can_tell() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    federation.enrol("party/post");
+    let (bank, post) = (federation.files("party/bank"), federation.files("party/post"));
+    let text = b"hashvfl.v1 a test\n7 entries\n";
+    let signature = bank.sign(text).unwrap();
+    let key = verify(text, &signature).unwrap();
+    assert_eq!(key, bank.current().own_fingerprint());
+    assert_eq!(verify(b"hashvfl.v1 a test\n8 entries\n", &signature), Err(SignatureError::DoesNotFit));
+    for cut in [0, 3, 20, signature.len() - 1] {
+        assert!(verify(text, &signature[..cut]).is_err(), "{cut}");
+    }
+    let mut other_scheme = signature.clone();
+    other_scheme[1] ^= 1;
+    assert!(verify(text, &other_scheme).is_err());
+    // Whoever has pinned the bank's key takes no other in its name.
+    let name = identity("party/bank").name;
+    let by_post = post.sign(text).unwrap();
+    assert!(post.verify_of(Role::Party, Some(&name), text, &by_post).is_ok(), "nobody is pinned");
+    let path = federation.places("party/post").pins;
+    let mut pins = Pins::read(&path).unwrap();
+    pins.add(&format!("party/bank={key}").parse().unwrap());
+    pins.write(&path).unwrap();
+    assert_eq!(post.verify_of(Role::Party, Some(&name), text, &signature), Ok(key));
+    let found = post.current().own_fingerprint();
+    let other = SignatureError::OtherKey { found };
+    assert_eq!(post.verify_of(Role::Party, Some(&name), text, &by_post), Err(other));
 }

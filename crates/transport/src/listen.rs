@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
+use hashvfl_core::PartyName;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_REQUEST_BYTES, MAX_SEALED_BYTES};
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::serving_party::{FromServingParty, ToServingParty};
@@ -191,6 +192,12 @@ fn visitor(extensions: &Extensions) -> Option<Visitor> {
     Some(Visitor { peer: peer.clone(), allowance: extensions.get::<Allowance>()?.clone() })
 }
 
+/// The name of whoever has sent a request; `None` without TLS.
+fn client(extensions: &Extensions) -> Option<PartyName> {
+    let ConnectionInfo { peer, .. } = extensions.get::<ConnectionInfo>()?;
+    peer.identity.as_ref().map(|peer| peer.identity.name.clone())
+}
+
 /// Whether whoever has sent a request is of the role that alone may; without TLS everybody is.
 fn check_role(extensions: &Extensions, role: Role) -> Result<(), Status> {
     let info = extensions.get::<ConnectionInfo>();
@@ -232,9 +239,10 @@ pub trait Predictions: Send + Sync + 'static {
     /// What a client is told first.
     fn model(&self) -> v1::Model;
 
-    /// Predicts the records `ids`, which a client asks for in its request of this number, from 1.
+    /// Predicts the records `ids`, which `client` (`None` without TLS) asks for in its request of this number, from 1.
     fn predict(
         self: Arc<Self>,
+        client: Option<PartyName>,
         number: usize,
         ids: Vec<String>,
     ) -> impl Future<Output = Result<v1::Predictions, Rejection>> + Send;
@@ -274,14 +282,15 @@ impl<P: Predictions> Inference for PredictionService<P> {
     ) -> Result<Response<Self::PredictStream>, Status> {
         check_role(request.extensions(), Role::Client)?;
         let predictions = Arc::clone(&self.predictions);
+        let client = client(request.extensions());
         if let Some(visitor) = visitor(request.extensions()) {
             visitor.allowance.allow(MAX_REQUEST_BYTES);
         }
         let first = response(Message::Model(predictions.model()));
         let answers = request.into_inner().enumerate().map(move |(index, request)| {
-            let predictions = Arc::clone(&predictions);
+            let (predictions, client) = (Arc::clone(&predictions), client.clone());
             async move {
-                let answer = predictions.predict(index + 1, request?.ids).await?;
+                let answer = predictions.predict(client, index + 1, request?.ids).await?;
                 Ok(response(Message::Predictions(answer)))
             }
         });
