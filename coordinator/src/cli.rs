@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_audit::AuditEvent;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::PartyName;
@@ -163,6 +164,21 @@ enum IdentityCommand {
     Holder(HolderCommand),
 }
 
+/// Writes a revocation into the audit trail of the config that the command names.
+fn note_revocation(command: &AuthorityCommand) -> anyhow::Result<()> {
+    match command.revokes() {
+        None => Ok(()),
+        Some((_, None)) => {
+            say!("no audit trail hears of it: say --config FILE in place of --folder");
+            Ok(())
+        }
+        Some((who, Some(config))) => {
+            let trail = CoordinatorConfig::read(config)?.audit_trail()?;
+            Ok(trail.note(AuditEvent::Revoked { name: who.to_string() })?)
+        }
+    }
+}
+
 fn parse_codes(text: &str) -> Result<(PartyName, PathBuf), String> {
     let (party, file) = text.split_once('=').ok_or("expected PARTY=FILE")?;
     Ok((PartyName::new(party).map_err(|error| error.to_string())?, PathBuf::from(file)))
@@ -209,7 +225,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Pin { config, pins }) => align::pin(&CoordinatorConfig::read(&config)?, &pins),
-        Some(Command::Identity { command: IdentityCommand::Authority(command) }) => Ok(command.run()?),
+        Some(Command::Identity { command: IdentityCommand::Authority(command) }) => {
+            command.run()?;
+            note_revocation(&command)
+        }
         Some(Command::Identity { command: IdentityCommand::Holder(command) }) => {
             Ok(command.run("coordinator", Role::Coordinator)?)
         }

@@ -320,6 +320,14 @@ fn show(places: &Places) -> Result<(), CommandError> {
 }
 
 impl AuthorityCommand {
+    /// Whose certificates it takes back, and the config that it was told of; `None` for every other command.
+    pub fn revokes(&self) -> Option<(&Identity, Option<&Path>)> {
+        match self {
+            Self::Revoke { who, folder, .. } => Some((who, folder.config.as_deref())),
+            _ => None,
+        }
+    }
+
     /// Does it, and says on standard output what was done and what comes next.
     ///
     /// # Errors

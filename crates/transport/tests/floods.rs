@@ -219,6 +219,7 @@ impl Predictions for Nothing {
 
     async fn predict(
         self: std::sync::Arc<Self>,
+        _: Option<PartyName>,
         _: usize,
         ids: Vec<String>,
     ) -> Result<v1::Predictions, Rejection> {
