@@ -59,7 +59,10 @@ pub struct CoordinatorConfig {
     /// The policy that bounds alignments and pins the other holders' keys.
     #[serde(default)]
     pub policy: Option<PathBuf>,
-    /// Who the coordinator is, and whose certificates count; absent: connections are in plain text.
+    /// Who may do what; absent: the run's parties and every client with a certificate everything.
+    #[serde(default)]
+    pub permissions: Option<PathBuf>,
+    /// Who the coordinator is, and whose certificates count; `None` once it is read: connections are in plain text.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
     /// Whether plain text is meant: on one machine alone.
@@ -264,6 +267,11 @@ impl CoordinatorConfig {
         config.identity = identity_or_plaintext(config.identity, config.insecure_plaintext, is_loopback)
             .map_err(anyhow::Error::msg)?
             .map(|identity| identity.listening().resolve(folder));
+        config.permissions = config.permissions.map(|permissions| folder.join(permissions));
+        ensure!(
+            config.permissions.is_none() || config.identity.is_some(),
+            "permissions: in plain text names are claims, so nobody can be told from others: make an identity (docs/how-to/identities.md)"
+        );
         config.run.check()?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

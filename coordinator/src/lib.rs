@@ -14,6 +14,7 @@ mod detectors;
 mod identity;
 mod label_ledger;
 pub mod labels;
+mod permissions;
 pub mod progress;
 mod relay;
 mod serving;

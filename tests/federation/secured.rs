@@ -117,8 +117,10 @@ fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
 }
 
 #[test]
-fn predictions_are_for_clients() {
-    let fixture = secured();
+fn predictions_are_for_clients_and_for_each_what_it_may_have() {
+    let mut fixture = secured();
+    fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
+    fixture.write("permissions.toml", "[clients.app]\nper_day = 50\ndecimals = 2\n");
     let shop = fixture.path("shop").display().to_string();
     let authority = last_word(&done(&["coordinator", "identity", "show", "--folder", &shop]), "authority  ");
     enrol(&fixture, "client", "app", &authority);
@@ -148,6 +150,24 @@ fn predictions_are_for_clients() {
     let _ = std::fs::remove_file(&out);
     let said = done(&[&ask[..], &["--identity", &app]].concat());
     assert!(said.contains("20 of 20 records predicted"), "{said}");
+    let answers = fixture.read("answer.csv");
+    let probability = answers.lines().nth(1).unwrap().split(',').nth(3).unwrap();
+    assert!(probability.len() <= 4, "two decimals: {probability}");
+    // What it may have changes while predictions are served.
+    fixture.write("permissions.toml", "[clients.app]\nrecords = \"few.csv\"\nanswers = \"classes\"\nper_day = 50\n");
+    fixture.write("few.csv", &format!("id\n{}\n", ids(0..5).join("\n")));
+    std::fs::remove_file(&out).unwrap();
+    let (good, said, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    assert!(!good && said.contains("5 of 20 records predicted"), "{said}{errors}");
+    let answers = fixture.read("answer.csv");
+    assert!(answers.starts_with("id,outcome,class,parties\n"), "{answers}");
+    assert_eq!(answers.lines().filter(|line| line.contains(",unknown id,")).count(), 15, "{answers}");
+    std::fs::remove_file(&out).unwrap();
+    let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    assert!(!good && errors.contains("app may ask for 50 records a day and has asked for 40 today"), "{errors}");
+    fixture.write("permissions.toml", "[clients.desk]\n");
+    let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    assert!(!good && errors.contains("app may not ask for predictions here"), "{errors}");
     parties.iter_mut().for_each(crate::fixture::Role::terminate);
     coordinator.terminate();
     coordinator.succeeds();

@@ -5,6 +5,7 @@
 //!          `-> rows whose codes are known (or may be missing) -> top model -> answer
 //! ```
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
 use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
 use crate::label_ledger::PredictionLedger;
+use crate::permissions::{Action, Permissions};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::top_file::TopFile;
@@ -80,6 +82,8 @@ pub struct Engine {
     meaning: OutputKind,
     /// Where it is written down who joined, and who was refused.
     pub admissions: AdmissionLog,
+    /// Who may ask for what.
+    pub permissions: Permissions,
     audit: Arc<AuditTrail>,
     predictions: Mutex<PredictionTally>,
 }
@@ -125,6 +129,17 @@ pub enum ComputeError {
     /// Detectors cannot judge.
     #[error("inputs cannot be judged: {0}")]
     Detectors(#[from] DetectorError),
+}
+
+/// Whether one of the first unknown ids is that of a served record in another way of writing; `row` finds records.
+fn written_otherwise_in(
+    ids: &[String],
+    rows: &[Option<ServedRow>],
+    row: impl Fn(&str) -> Option<ServedRow>,
+) -> bool {
+    let unknown = ids.iter().zip(rows).filter(|(id, found)| found.is_none() && row(id).is_none());
+    let is_known = |id: &String| written_otherwise(id).iter().any(|id| row(id).is_some());
+    unknown.take(TRIED).any(|(id, _)| is_known(id))
 }
 
 /// A request's ids as rows.
@@ -176,6 +191,8 @@ impl Engine {
         let ledger = PredictionLedger::open(config, meaning.outputs())?;
         let audit = Arc::new(config.audit_trail()?);
         let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, config.run.parties.clone());
+        let permissions = Permissions::load(config, Arc::clone(&audit))?;
+        permissions.check_parties(&run.parties, Action::Serve, &config.run_id)?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
             config: config.clone(),
@@ -188,6 +205,7 @@ impl Engine {
             ledger: Mutex::new(ledger),
             meaning,
             admissions,
+            permissions,
             audit,
             predictions: Mutex::new(PredictionTally::new(Instant::now())),
         })
@@ -246,14 +264,18 @@ impl Engine {
         }
     }
 
-    /// Predicts the records `ids`.
+    /// Predicts the records `ids`; those that are not `permitted` are as if they were not served.
     ///
     /// # Errors
     /// If predictions cannot be counted, or inputs cannot be judged.
-    pub async fn answer(self: Arc<Self>, ids: Vec<String>) -> Result<PredictionAnswer, ComputeError> {
+    pub async fn answer(
+        self: Arc<Self>,
+        ids: Vec<String>,
+        permitted: Option<Arc<HashSet<String>>>,
+    ) -> Result<PredictionAnswer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
         let engine = Arc::clone(&self);
-        let asked = compute(count, move || engine.look_up(&ids)).await;
+        let asked = compute(count, move || engine.look_up(&ids, permitted.as_deref())).await;
         let looked_up = began.elapsed();
         let answered = join_all((0..self.parties.len()).map(|party| self.codes(party, &asked.sorted))).await;
         let reached = began.elapsed();
@@ -265,8 +287,12 @@ impl Engine {
         Ok(PredictionAnswer { times, ..answer })
     }
 
-    fn look_up(&self, ids: &[String]) -> ResolvedIds {
-        let mut rows: Vec<Option<ServedRow>> = ids.iter().map(|id| self.index.row(id)).collect();
+    fn look_up(&self, ids: &[String], permitted: Option<&HashSet<String>>) -> ResolvedIds {
+        let row = |id: &str| match permitted {
+            Some(permitted) if !permitted.contains(id) => None,
+            _ => self.index.row(id),
+        };
+        let mut rows: Vec<Option<ServedRow>> = ids.iter().map(|id| row(id)).collect();
         let mut outcomes = Vec::with_capacity(rows.len());
         let mut placed: Vec<(ServedRow, usize)> = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
@@ -285,15 +311,8 @@ impl Engine {
         }
         let mut sorted: Vec<ServedRow> = placed.into_iter().map(|(row, _)| row).collect();
         sorted.dedup();
-        let otherwise = self.written_otherwise(ids, &rows);
+        let otherwise = written_otherwise_in(ids, &rows, row);
         ResolvedIds { outcomes, rows, sorted, otherwise }
-    }
-
-    /// Whether one of the first unknown ids is that of a served record in another way of writing.
-    fn written_otherwise(&self, ids: &[String], rows: &[Option<ServedRow>]) -> bool {
-        let unknown = ids.iter().zip(rows).filter(|(id, row)| row.is_none() && self.index.row(id).is_none());
-        let known = |id: &String| written_otherwise(id).iter().any(|id| self.index.row(id).is_some());
-        unknown.take(TRIED).any(|(id, _)| known(id))
     }
 
     /// Sees to it that a party's codes of `rows` are known; `None` if it is away.

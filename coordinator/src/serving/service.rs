@@ -10,18 +10,20 @@ use hashvfl_transport::listen::{Predictions, Rejection};
 
 use super::engine::{Engine, Outcome, PredictionAnswer};
 use crate::detectors::{AnomalyScorer, Flags};
+use crate::permissions::{Answers, ClientPermission};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
 const RECORD_BYTES: usize = 32;
 
 impl Predictions for Engine {
-    fn model(&self) -> v1::Model {
+    fn model(&self, client: Option<&PartyName>) -> v1::Model {
         v1::Model {
             run_id: self.config.run_id.to_string(),
             parties: self.config.run.parties.iter().map(ToString::to_string).collect(),
             classes: self.top.classes.clone(),
             max_ids: max_ids(self.meaning()) as u32,
             flag_level: self.scorer.as_ref().map_or(0.0, AnomalyScorer::level),
+            classes_only: self.permissions.answers(client) == Answers::Classes,
         }
     }
 
@@ -33,14 +35,16 @@ impl Predictions for Engine {
     ) -> Result<v1::Predictions, Rejection> {
         let meaning = self.meaning();
         check(number, ids.len(), max_ids(meaning))?;
+        let permission = self.permissions.ask(client.as_ref(), ids.len());
+        let permission = permission.map_err(|denied| Rejection::Denied(denied.to_string()))?;
         let engine = Arc::clone(&self);
-        let answer = self.answer(ids).await.map_err(|error| {
+        let answer = self.answer(ids, permission.records.clone()).await.map_err(|error| {
             tracing::error!("{error}");
             Rejection::Internal("the coordinator cannot answer: see its log")
         })?;
         // Without certificates all clients are one.
         engine.count_answer(client.as_ref().map_or("unnamed", PartyName::as_str), &answer);
-        Ok(predictions(answer, meaning))
+        Ok(predictions(answer, meaning, &permission))
     }
 }
 
@@ -73,11 +77,22 @@ fn outcome(outcome: &Outcome) -> i32 {
     }
 }
 
-fn predictions(answer: PredictionAnswer, meaning: OutputKind) -> v1::Predictions {
+fn predictions(
+    answer: PredictionAnswer,
+    meaning: OutputKind,
+    permission: &ClientPermission,
+) -> v1::Predictions {
     let outcomes = answer.outcomes.iter().map(outcome).collect();
-    let (classes, probabilities, values) = match meaning {
-        OutputKind::Classes(_) => (meaning.classes(&answer.outputs), answer.outputs, Vec::new()),
-        OutputKind::Value { .. } => (Vec::new(), Vec::new(), answer.outputs),
+    let (classes, probabilities, values) = match (meaning, permission.answers) {
+        (OutputKind::Classes(_), Answers::Classes) => {
+            (meaning.classes(&answer.outputs), Vec::new(), Vec::new())
+        }
+        (OutputKind::Classes(_), Answers::Probabilities) => {
+            (meaning.classes(&answer.outputs), rounded(answer.outputs, permission.decimals), Vec::new())
+        }
+        (OutputKind::Value { .. }, _) => {
+            (Vec::new(), Vec::new(), rounded(answer.outputs, permission.decimals))
+        }
     };
     let [lookup_us, parties_us, model_us, flags_us] = answer.times.map(|time| time.as_micros() as u32);
     let times = Some(v1::Times { lookup_us, parties_us, model_us, flags_us });
@@ -93,5 +108,27 @@ fn predictions(answer: PredictionAnswer, meaning: OutputKind) -> v1::Predictions
         p_values,
         flagged,
         drifted,
+    }
+}
+
+/// Numbers to so many decimals; `None`: as they are.
+fn rounded(mut numbers: Vec<f32>, decimals: Option<u8>) -> Vec<f32> {
+    let Some(decimals) = decimals else { return numbers };
+    let scale = 10_f64.powi(i32::from(decimals));
+    for number in &mut numbers {
+        *number = ((f64::from(*number) * scale).round() / scale) as f32;
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_rounded_to_decimals() {
+        assert_eq!(rounded(vec![0.123_456, -7.95, 2e7], Some(1)), [0.1, -8.0, 2e7]);
+        assert_eq!(rounded(vec![0.123_456], Some(0)), [0.0]);
+        assert_eq!(rounded(vec![0.123_456], None), [0.123_456]);
     }
 }

@@ -101,6 +101,11 @@ pub enum AuditEvent {
         /// Whose.
         name: String,
     },
+    /// Who may do what is not what it was.
+    PermissionsChanged {
+        /// SHA-256 of the permissions file.
+        sha256: String,
+    },
     /// Records, or a file, were erased.
     Erased {
         /// SHA-256 of the receipt that was kept.
@@ -225,6 +230,7 @@ impl fmt::Display for AuditEvent {
                 "client {client}: {requests} requests about {asked} records, {predicted} predicted, {refused} refused"
             ),
             Self::Revoked { name } => write!(f, "{name} revoked"),
+            Self::PermissionsChanged { sha256 } => write!(f, "permissions are those of the file {sha256}"),
             Self::Erased { receipt_sha256, counts } => {
                 let counts: Vec<String> =
                     counts.iter().map(|(what, count)| format!("{count} {what}")).collect();

@@ -236,8 +236,8 @@ impl Alignment for Entrance<AlignmentStream> {
 
 /// Who answers clients' requests for predictions.
 pub trait Predictions: Send + Sync + 'static {
-    /// What a client is told first.
-    fn model(&self) -> v1::Model;
+    /// What `client` (`None` without TLS) is told first.
+    fn model(&self, client: Option<&PartyName>) -> v1::Model;
 
     /// Predicts the records `ids`, which `client` (`None` without TLS) asks for in its request of this number, from 1.
     fn predict(
@@ -253,6 +253,8 @@ pub trait Predictions: Send + Sync + 'static {
 pub enum Rejection {
     /// The request cannot be answered: one line for the client.
     Invalid(String),
+    /// The client may not: one line for it.
+    Denied(String),
     /// The coordinator failed: one line for the client, that tells nothing of what happened inside.
     Internal(&'static str),
 }
@@ -261,6 +263,7 @@ impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Invalid(text) => Self::invalid_argument(text),
+            Rejection::Denied(text) => Self::permission_denied(text),
             Rejection::Internal(text) => Self::internal(text),
         }
     }
@@ -286,7 +289,7 @@ impl<P: Predictions> Inference for PredictionService<P> {
         if let Some(visitor) = visitor(request.extensions()) {
             visitor.allowance.allow(MAX_REQUEST_BYTES);
         }
-        let first = response(Message::Model(predictions.model()));
+        let first = response(Message::Model(predictions.model(client.as_ref())));
         let answers = request.into_inner().enumerate().map(move |(index, request)| {
             let (predictions, client) = (Arc::clone(&predictions), client.clone());
             async move {

@@ -213,7 +213,7 @@ async fn a_stream_without_a_whole_message_ends() {
 struct Nothing;
 
 impl Predictions for Nothing {
-    fn model(&self) -> v1::Model {
+    fn model(&self, _: Option<&PartyName>) -> v1::Model {
         v1::Model::default()
     }
 

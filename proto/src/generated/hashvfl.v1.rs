@@ -693,6 +693,8 @@ pub struct Model {
     pub max_ids: u32,
     #[prost(double, tag = "5")]
     pub flag_level: f64,
+    #[prost(bool, tag = "6")]
+    pub classes_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Predictions {

@@ -128,7 +128,9 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     for remark in remarks {
         say!("{}: {remark}", arguments.input.display());
     }
-    if model.classes.len() > MAX_CLASS_COLUMNS {
+    if model.classes_only {
+        say!("this client gets classes without probabilities");
+    } else if model.classes.len() > MAX_CLASS_COLUMNS {
         let classes = model.classes.len();
         say!(
             "each record has the probability of its class alone: {classes} classes are more than {MAX_CLASS_COLUMNS}"

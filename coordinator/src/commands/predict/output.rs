@@ -32,6 +32,8 @@ enum Format {
 struct Columns {
     parties: Vec<String>,
     classes: Vec<String>,
+    /// Whether classes have probabilities.
+    probabilities: bool,
     flags: bool,
 }
 
@@ -45,7 +47,8 @@ impl Output {
     /// Begins a file: Parquet where its name ends so, CSV otherwise.
     pub fn create(path: &Path, model: &Model) -> anyhow::Result<Self> {
         let (parties, classes) = (model.parties.clone(), model.classes.clone());
-        let columns = Columns { parties, classes, flags: model.flag_level > 0.0 };
+        let probabilities = !model.classes_only;
+        let columns = Columns { parties, classes, probabilities, flags: model.flag_level > 0.0 };
         let file = WholeFile::create(path)?;
         let parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         let format = if parquet {
@@ -98,8 +101,10 @@ impl Columns {
             names.push(("value".to_string(), true));
         } else {
             names.push(("class".to_string(), false));
-            names.push(("probability".to_string(), true));
-            if self.classes.len() <= MAX_CLASS_COLUMNS {
+            if self.probabilities {
+                names.push(("probability".to_string(), true));
+            }
+            if self.has_class_columns() {
                 names.extend(self.classes.iter().map(|class| (format!("probability_{class}"), true)));
             }
         }
@@ -109,6 +114,11 @@ impl Columns {
             names.push(("flagged".to_string(), false));
         }
         names
+    }
+
+    /// Whether each class has a column with its probability.
+    fn has_class_columns(&self) -> bool {
+        self.probabilities && self.classes.len() <= MAX_CLASS_COLUMNS
     }
 
     fn schema(&self) -> Result<Arc<Type>, ParquetError> {
@@ -135,7 +145,7 @@ impl Columns {
                 answer.values.len() == count
             } else {
                 answer.classes.len() == count
-                    && answer.probabilities.len() == count * width
+                    && answer.probabilities.len() == if self.probabilities { count * width } else { 0 }
                     && answer.classes.iter().all(|class| (*class as usize) < width)
             };
         ensure!(fits, "the coordinator's answer does not fit the request: is it of another version?");
@@ -167,8 +177,10 @@ impl Columns {
                 self.classes.iter().map(|name| ByteArray::from(name.as_str())).collect();
             let share = |at: usize, class: usize| answer.probabilities[at * width + class];
             cells.push(texts(&|at| names[answer.classes[at] as usize].clone()));
-            cells.push(numbers(&|at| share(at, answer.classes[at] as usize)));
-            if width <= MAX_CLASS_COLUMNS {
+            if self.probabilities {
+                cells.push(numbers(&|at| share(at, answer.classes[at] as usize)));
+            }
+            if self.has_class_columns() {
                 cells.extend((0..width).map(|class| numbers(&|at| share(at, class))));
             }
         }
