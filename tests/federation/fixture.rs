@@ -39,7 +39,8 @@ impl Fixture {
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };
         let folder = tempfile::tempdir().unwrap();
-        let fixture = Self { folder, settings, run_id: "test", secured: false, extra: Vec::new(), log: "info" };
+        let fixture =
+            Self { folder, settings, run_id: "test", secured: false, extra: Vec::new(), log: "info" };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
         let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];

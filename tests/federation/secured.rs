@@ -79,8 +79,9 @@ fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
         "{errors}"
     );
     // Without an identity there is no TLS, and so no stream.
-    let text =
-        text.replace("identity = {", "insecure_plaintext = true # {").replace("connect_s = 20", "connect_s = 1");
+    let text = text
+        .replace("identity = {", "insecure_plaintext = true # {")
+        .replace("connect_s = 20", "connect_s = 1");
     fixture.write("bank.toml", &text);
     let (good, _, errors) = command(&["party", "--config", &config.display().to_string()]);
     assert!(!good && errors.contains("error: "), "{errors}");
@@ -154,7 +155,10 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let probability = answers.lines().nth(1).unwrap().split(',').nth(3).unwrap();
     assert!(probability.len() <= 4, "two decimals: {probability}");
     // What it may have changes while predictions are served.
-    fixture.write("permissions.toml", "[clients.app]\nrecords = \"few.csv\"\nanswers = \"classes\"\nper_day = 50\n");
+    fixture.write(
+        "permissions.toml",
+        "[clients.app]\nrecords = \"few.csv\"\nanswers = \"classes\"\nper_day = 50\n",
+    );
     fixture.write("few.csv", &format!("id\n{}\n", ids(0..5).join("\n")));
     std::fs::remove_file(&out).unwrap();
     let (good, said, errors) = command(&[&ask[..], &["--identity", &app]].concat());
@@ -164,7 +168,10 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     assert_eq!(answers.lines().filter(|line| line.contains(",unknown id,")).count(), 15, "{answers}");
     std::fs::remove_file(&out).unwrap();
     let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
-    assert!(!good && errors.contains("app may ask for 50 records a day and has asked for 40 today"), "{errors}");
+    assert!(
+        !good && errors.contains("app may ask for 50 records a day and has asked for 40 today"),
+        "{errors}"
+    );
     fixture.write("permissions.toml", "[clients.desk]\n");
     let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
     assert!(!good && errors.contains("app may not ask for predictions here"), "{errors}");

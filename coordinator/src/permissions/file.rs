@@ -96,7 +96,10 @@ impl PermissionsFile {
             for pattern in &party.runs {
                 let start = pattern.strip_suffix('*').unwrap_or(pattern);
                 let fits = start.is_empty() && pattern == "*" || RunId::new(start).is_ok();
-                ensure!(fits, "[parties.{name}] runs: {pattern:?} is no run id, nor the beginning of one and a `*`");
+                ensure!(
+                    fits,
+                    "[parties.{name}] runs: {pattern:?} is no run id, nor the beginning of one and a `*`"
+                );
             }
         }
         for (name, client) in file.clients.iter_mut().flatten() {

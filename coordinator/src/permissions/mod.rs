@@ -42,7 +42,9 @@ pub enum Denied {
     #[error("{0} may not ask for predictions here")]
     Client(PartyName),
     /// It has asked for so many today.
-    #[error("{client} may ask for {per_day} records a day and has asked for {asked} today (UTC): {count} more are too many")]
+    #[error(
+        "{client} may ask for {per_day} records a day and has asked for {asked} today (UTC): {count} more are too many"
+    )]
     PerDay {
         /// The client.
         client: PartyName,
@@ -127,7 +129,10 @@ impl Permissions {
         for party in parties {
             if !self.party_may(party, action, run) {
                 let path = self.path.as_deref().unwrap_or(Path::new(""));
-                bail!("{} does not let {party} {action} in run {run}: add it to [parties.{party}]", path.display());
+                bail!(
+                    "{} does not let {party} {action} in run {run}: add it to [parties.{party}]",
+                    path.display()
+                );
             }
         }
         Ok(())

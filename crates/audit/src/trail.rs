@@ -165,7 +165,9 @@ impl AuditTrail {
         match signer.verify_of(role, head.party.as_ref(), &text, &head.signature) {
             Ok(key) => Ok(Some(key)),
             Err(failed) => {
-                warn!("the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed");
+                warn!(
+                    "the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed"
+                );
                 self.note(AuditEvent::BadSignature { side: side.file_stem(), sequence: head.sequence })?;
                 Ok(None)
             }

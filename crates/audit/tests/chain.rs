@@ -62,7 +62,16 @@ fn log_of(folder: &Path, kinds: &[u8]) -> (PathBuf, Vec<Head>) {
 fn kept(head: Head) -> KeptHead {
     let (sequence, entry_sha256) = (head.sequence, head.entry.to_string());
     let (side, time) = ("party-bank".to_string(), "2027-01-15T08:00:00Z".to_string());
-    KeptHead { side, run: run(), at: Moment::Finish, time, sequence, entry_sha256, signature: None, key: None }
+    KeptHead {
+        side,
+        run: run(),
+        at: Moment::Finish,
+        time,
+        sequence,
+        entry_sha256,
+        signature: None,
+        key: None,
+    }
 }
 
 /// Whether a log of these bytes is the one that had `head`.

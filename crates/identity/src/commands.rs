@@ -392,7 +392,8 @@ pub fn issue(
     days: i64,
 ) -> Result<Accepted, CommandError> {
     let requested = holder::request(places, identity, false)?;
-    let options = SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(identity.role) };
+    let options =
+        SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(identity.role) };
     let (_, text) = authority.sign(&requested.request, &options)?;
     accept_here(places, authority.fingerprint(), identity, &text)
 }

@@ -101,7 +101,8 @@ impl IdentityConfig {
     /// Starts relative paths at `folder`, that of the config file.
     #[must_use]
     pub fn resolve(mut self, folder: &Path) -> Self {
-        let paths = [&mut self.folder, &mut self.key, &mut self.certificate, &mut self.authority, &mut self.pins];
+        let paths =
+            [&mut self.folder, &mut self.key, &mut self.certificate, &mut self.authority, &mut self.pins];
         for path in paths {
             *path = folder.join(&*path);
         }
@@ -227,7 +228,10 @@ mod tests {
         let named = of("name = \"bank\"\nrun_id = \"r\"\n[identity]\nfolder = \"bank-identity\"\n").unwrap();
         assert_eq!(named.folder, home.path().join("bank-identity"));
         assert_eq!(named.name.unwrap().as_str(), "bank");
-        assert_eq!(of("run_id = \"r\"").unwrap(), NamedFolder { folder: home.path().join("identity"), name: None });
+        assert_eq!(
+            of("run_id = \"r\"").unwrap(),
+            NamedFolder { folder: home.path().join("identity"), name: None }
+        );
         assert!(of("[identity]\nkey = \"/etc/pki/key.pem\"").unwrap_err().contains("say --folder"));
         assert!(of("name = 3").unwrap_err().starts_with(&path.display().to_string()));
     }

@@ -40,7 +40,9 @@ pub enum SignatureError {
         found: Fingerprint,
     },
     /// This side's key cannot sign in any scheme that is known here.
-    #[error("this side's key signs in no scheme that is known here: Ed25519, ECDSA with P-256 or P-384, RSA-PSS")]
+    #[error(
+        "this side's key signs in no scheme that is known here: Ed25519, ECDSA with P-256 or P-384, RSA-PSS"
+    )]
     CannotSign,
 }
 
@@ -102,9 +104,8 @@ pub fn verify(text: &[u8], signature: &[u8]) -> Result<Fingerprint, SignatureErr
     let Some((_, algorithms)) = known.filter(|_| SCHEMES.contains(&scheme)) else {
         return Err(SignatureError::Unreadable);
     };
-    let fits = algorithms
-        .iter()
-        .any(|algorithm| entity.verify_signature(*algorithm, text, signature).is_ok());
+    let fits =
+        algorithms.iter().any(|algorithm| entity.verify_signature(*algorithm, text, signature).is_ok());
     match fits {
         true => Ok(Fingerprint::of_public_key(key)),
         false => Err(SignatureError::DoesNotFit),

@@ -14,8 +14,7 @@ const DAYS: i64 = 30;
 /// coordinator's holds the authority that has signed them all.
 pub fn issue_all(out: &Path, parties: &[PartyName]) -> anyhow::Result<()> {
     let folder = |name: &str| Ok::<_, anyhow::Error>(home(out, name)?.join("identity"));
-    let (mut authority, _) =
-        begin_authority(&folder("coordinator")?, &PartyName::new("coordinator")?, DAYS)?;
+    let (mut authority, _) = begin_authority(&folder("coordinator")?, &PartyName::new("coordinator")?, DAYS)?;
     let client = Identity::new(Role::Client, PartyName::new("client")?);
     let parties = parties.iter().map(|party| Identity::new(Role::Party, party.clone()));
     for identity in parties.chain([client]) {

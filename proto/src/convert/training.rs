@@ -1,8 +1,6 @@
 //! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
 
-use hashvfl_core::limits::{
-    MAX_BATCH_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES,
-};
+use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::protocol::message::{
     Answer, AuditHead, CheckpointLabel, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,

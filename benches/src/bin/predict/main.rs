@@ -102,7 +102,11 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         table::write_ids(&ids, range)?;
         for (what, name) in [("no code known before", "first"), ("all codes known", "again")] {
             let began = Instant::now();
-            let memory = serving.predict(&ids, &out.join(format!("{name}-{round}.parquet")), &["--identity", &client])?;
+            let memory = serving.predict(
+                &ids,
+                &out.join(format!("{name}-{round}.parquet")),
+                &["--identity", &client],
+            )?;
             let (seconds, memory) = (began.elapsed().as_secs_f64(), megabytes(memory));
             let rate = arguments.records as f64 / seconds;
             say!("{what}: {rate:.0} records/s ({seconds:.2} s; asking process at most {memory})");

@@ -179,7 +179,9 @@ fn write_files(
     let align =
         if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
     match alignment.zip(key) {
-        None => say!("{out} written: read it, then `coordinator --config {out} --check`, which says what is still to do"),
+        None => say!(
+            "{out} written: read it, then `coordinator --config {out} --check`, which says what is still to do"
+        ),
         Some((first, key)) => {
             let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
             say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
