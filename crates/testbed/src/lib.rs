@@ -4,7 +4,7 @@
 pub mod dataset;
 pub mod digits;
 pub mod federation;
-mod identities;
+pub mod identities;
 pub mod numpy;
 pub mod processes;
 pub mod simulation;

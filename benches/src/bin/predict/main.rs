@@ -5,6 +5,7 @@
 //! predictions, then single records one after the other.
 
 mod absent;
+mod connections;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ struct Arguments {
     /// Which detectors of abnormal inputs the coordinator has.
     #[arg(long, value_enum, default_value_t = Flags::Default)]
     flags: Flags,
+    /// Instead, records per second over TLS and in plain text, in turn.
+    #[arg(long)]
+    plain_text_too: bool,
     /// Instead, what the metric is with all parties and without each, by rate of party dropout; so many seeds.
     #[arg(long, value_name = "SEEDS")]
     absent: Option<u64>,
@@ -89,6 +93,9 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let test = summary.test.and_then(|test| test.auc).context("no test figures")?;
     say!("trained on {} records: test AUC {test:.4}", tables.records());
 
+    if arguments.plain_text_too {
+        return connections::tell(arguments.records, arguments.rounds, &out, &tables, configs);
+    }
     let (all, singles) = (arguments.records * arguments.rounds, arguments.singles);
     tables.write_served(&out, all + singles)?;
     serve_those(&configs)?;

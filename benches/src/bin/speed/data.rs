@@ -8,6 +8,7 @@ use hashvfl_core::RunSettings;
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_data::Matrix;
 use hashvfl_learning::encoder::EncoderConfig;
+use hashvfl_testbed::identities;
 use hashvfl_testbed::processes::Configs;
 
 /// Uniform columns in steps of 1/256 (short in a file, exact in f32) and labels of ten classes.
@@ -39,7 +40,15 @@ impl Random {
         settings: &RunSettings,
         encoder: &EncoderConfig,
         image: Option<[usize; 3]>,
+        tls: bool,
     ) -> anyhow::Result<Configs> {
+        if tls {
+            identities::issue_all(folder, &settings.parties)?;
+        }
+        let connection = |side: &str| match tls {
+            true => format!("identity = {{ folder = \"{side}/identity\" }}"),
+            false => "insecure_plaintext = true".to_string(),
+        };
         let run = format!("[run]\n{}", toml::to_string(settings)?);
         let image = image.map_or(String::new(), |[channels, height, width]| {
             format!("image = {{ channels = {channels}, height = {height}, width = {width} }}\n")
@@ -49,9 +58,10 @@ impl Random {
             fs::write(folder.join(format!("{name}.csv")), table(side))?;
             let config = folder.join(format!("{name}.toml"));
             let text = format!(
-                "name = \"{name}\"\nrun_id = \"speed\"\ncoordinator = \"{{coordinator}}\"\ninsecure_plaintext = true\nstate = \"{name}-state\"\n\
+                "name = \"{name}\"\nrun_id = \"speed\"\ncoordinator = \"{{coordinator}}\"\n{}\nstate = \"{name}-state\"\n\
                  ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = {seed}\npreprocessing = \"none\"\n\
-                 [columns]\nformat = \"csv\"\npaths = [\"{name}.csv\"]\nid = \"id\"\n{image}{run}\n[encoder]\n"
+                 [columns]\nformat = \"csv\"\npaths = [\"{name}.csv\"]\nid = \"id\"\n{image}{run}\n[encoder]\n",
+                connection(name.as_str())
             );
             let encoder = toml::Table::try_from(encoder)?;
             let mut whole: toml::Table = text.parse()?;
@@ -68,8 +78,9 @@ impl Random {
         fs::write(
             &coordinator,
             format!(
-                "run_id = \"speed\"\nlisten = \"127.0.0.1:0\"\ninsecure_plaintext = true\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
-                 labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{run}"
+                "run_id = \"speed\"\nlisten = \"127.0.0.1:0\"\n{}\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
+                 labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{run}",
+                connection("coordinator")
             ),
         )?;
         Ok(Configs { coordinator, parties })

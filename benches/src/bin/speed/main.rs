@@ -5,7 +5,7 @@
 
 mod data;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, ensure};
@@ -44,9 +44,12 @@ struct Arguments {
     /// Runs of each kind, one after the other in turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Also a federation of three processes.
+    /// Also a federation of three processes, in plain text.
     #[arg(long)]
     federation: bool,
+    /// Also a federation over mutual TLS.
+    #[arg(long)]
+    tls: bool,
     /// Also PyTorch, run by this Python.
     #[arg(long, value_name = "PYTHON")]
     torch: Option<PathBuf>,
@@ -80,6 +83,25 @@ impl Network {
     }
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    OneProcess,
+    Federation { tls: bool },
+    PyTorch,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OneProcess => "one process",
+            Self::Federation { tls: false } => "federation, three processes",
+            Self::Federation { tls: true } => "federation over TLS",
+            Self::PyTorch => "PyTorch, one process",
+        }
+    }
+}
+
 fn main() -> ExitCode {
     if let Some(ended) = processes::play_role() {
         return ended;
@@ -95,23 +117,24 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let random = Random::draw(arguments.records, arguments.network.columns());
-    let mut kinds: Vec<(&str, Vec<f64>)> = vec![("one process", Vec::new())];
-    kinds.extend(arguments.federation.then_some(("federation, three processes", Vec::new())));
-    kinds.extend(arguments.torch.as_ref().map(|_| ("PyTorch, one process", Vec::new())));
+    let mut kinds: Vec<(Kind, Vec<f64>)> = vec![(Kind::OneProcess, Vec::new())];
+    kinds.extend(arguments.federation.then_some((Kind::Federation { tls: false }, Vec::new())));
+    kinds.extend(arguments.tls.then_some((Kind::Federation { tls: true }, Vec::new())));
+    kinds.extend(arguments.torch.as_ref().map(|_| (Kind::PyTorch, Vec::new())));
     let mut losses: Vec<f64> = Vec::new();
     // Of the last round.
     let mut memory = Vec::new();
     for round in 1..=arguments.rounds {
         for (kind, speeds) in &mut kinds {
-            let speed = match (*kind, &arguments.torch) {
-                ("one process", _) => {
+            let speed = match *kind {
+                Kind::OneProcess => {
                     let epochs = one_process(arguments, &random)?;
                     losses.push(epochs.last().map_or(f64::NAN, |last| last.train_loss));
                     speed(&epochs, arguments)
                 }
-                ("PyTorch, one process", Some(python)) => torch(arguments, python)?,
-                _ => {
-                    let (epochs, peaks) = federation(arguments, &random)?;
+                Kind::PyTorch => torch(arguments)?,
+                Kind::Federation { tls } => {
+                    let (epochs, peaks) = federation(arguments, &random, tls)?;
                     memory = peaks;
                     let loss = epochs.last().map_or(f64::NAN, |last| last.train_loss);
                     ensure!(
@@ -121,7 +144,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                     speed(&epochs, arguments)
                 }
             };
-            complain!("round {round}: {kind}: {speed:.0} samples/s");
+            complain!("round {round}: {}: {speed:.0} samples/s", kind.name());
             speeds.push(speed);
         }
     }
@@ -130,22 +153,34 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     for (kind, speeds) in &kinds {
         let mut sorted = speeds.clone();
         sorted.sort_by(f64::total_cmp);
-        let mut ratios: Vec<f64> = speeds.iter().zip(&base).map(|(speed, base)| speed / base).collect();
-        ratios.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         say!(
-            "{kind:<30} {:>10.0} {:>10.0} {:>10.0} {:>16.2}",
+            "{:<30} {:>10.0} {:>10.0} {:>10.0} {:>16.2}",
+            kind.name(),
             sorted[0],
             sorted[middle],
             sorted[sorted.len() - 1],
-            ratios[middle]
+            middle_ratio(speeds, &base)
         );
     }
     say!("ratio: to \"one process\" of the same round");
+    let of = |kind| kinds.iter().find(|(other, _)| *other == kind).map(|(_, speeds)| speeds);
+    if let (Some(plain), Some(tls)) =
+        (of(Kind::Federation { tls: false }), of(Kind::Federation { tls: true }))
+    {
+        say!("TLS to plain text of the same round: {:.3}", middle_ratio(tls, plain));
+    }
     if !memory.is_empty() {
         processes::tell_memory(memory);
     }
     Ok(())
+}
+
+/// The median of the ratios, round by round.
+fn middle_ratio(speeds: &[f64], base: &[f64]) -> f64 {
+    let mut ratios: Vec<f64> = speeds.iter().zip(base).map(|(speed, base)| speed / base).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
 /// Samples per second, without the first epoch.
@@ -184,15 +219,18 @@ fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<Epo
 fn federation(
     arguments: &Arguments,
     random: &Random,
+    tls: bool,
 ) -> anyhow::Result<(Vec<EpochReport>, Vec<Option<u64>>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let image = arguments.network.image();
-    let configs = random.write(folder.path(), &settings(arguments)?, &arguments.network.encoder(), image)?;
+    let settings = settings(arguments)?;
+    let configs = random.write(folder.path(), &settings, &arguments.network.encoder(), image, tls)?;
     let (summary, peaks) = processes::run_measured(&configs, |_| {})?;
     Ok((summary.epochs, peaks))
 }
 
-fn torch(arguments: &Arguments, python: &Path) -> anyhow::Result<f64> {
+fn torch(arguments: &Arguments) -> anyhow::Result<f64> {
+    let python = arguments.torch.as_deref().context("--torch")?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/speed/pytorch.py");
     let network = if arguments.network == Network::Cnn { "cnn" } else { "mlp" };
     let numbers =
