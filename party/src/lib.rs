@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod connection;
 mod detectors;
+mod farewell;
 mod noise;
 pub mod prepare;
 mod progress;

@@ -18,6 +18,7 @@ use hashvfl_core::{ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::training::{self, Outcome, ScreeningHook, ScreeningPoint, TrainingError};
+use hashvfl_ledger::LedgerError;
 use hashvfl_transcript::{Header, SentValues, Transcript};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::{self, Listener};
@@ -277,12 +278,27 @@ fn flatten(error: TrainingError<NetworkError>) -> anyhow::Error {
     }
 }
 
-/// What the other parties hear. A party's own words may name its files, so they stay here.
+/// What the other parties hear: which party it was and in which step. A party's own words stay here, and so do the
+/// coordinator's files and what is in them.
 fn for_others(error: &anyhow::Error) -> String {
+    if let Some(diverged @ TrainingError::Diverged { .. }) =
+        error.downcast_ref::<TrainingError<NetworkError>>()
+    {
+        return diverged.to_string();
+    }
     match error.downcast_ref() {
         Some(NetworkError::Peer(PeerError::Failed { step, party, .. })) => {
             format!("step {step}: {party} stopped, its own log says why")
         }
-        _ => format!("{error:#}"),
+        Some(
+            told @ (NetworkError::Peer(_)
+            | NetworkError::Wire { .. }
+            | NetworkError::Lost { .. }
+            | NetworkError::Wait { .. }
+            | NetworkError::Ledger(LedgerError::Refused(_))),
+        ) => told.to_string(),
+        Some(NetworkError::Ledger(LedgerError::Store(_)) | NetworkError::Transcript(_)) | None => {
+            "the coordinator stopped, its own log says why".to_string()
+        }
     }
 }

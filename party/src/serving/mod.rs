@@ -26,6 +26,7 @@ use crate::answer::Answer;
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
+use crate::farewell::for_coordinator;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
@@ -219,7 +220,7 @@ impl Server<'_> {
             && !matches!(error.downcast_ref(), Some(ServingPartyError::Refused(_)))
         {
             // The coordinator is told why; it may be gone, though.
-            let _ = connection.send(FromServingParty::Failed { text: format!("{error:#}") });
+            let _ = connection.send(FromServingParty::Failed { text: for_coordinator(error) });
             runtime.block_on(connection.stream.close(FAREWELL));
         }
         ended

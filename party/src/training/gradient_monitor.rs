@@ -1,10 +1,11 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
-use anyhow::bail;
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
 use hashvfl_core::{Gradient, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
+
+use crate::farewell::Tellable;
 
 /// What an alarm leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -76,10 +77,11 @@ impl GradientGuard {
             Cause::Featureless => "gradients point everywhere alike, as noise does",
         };
         if self.on_alarm == OnAlarm::Stop {
-            bail!(
-                "{what}: stopped after {} batches, when {released_bits} bits had left: ask the coordinator, or set on_alarm = \"warn\" to go on",
-                self.batches
-            );
+            let batches = self.batches;
+            return Err(Tellable(format!(
+                "{what}: stopped after {batches} batches, when {released_bits} bits had left: ask the coordinator, or set on_alarm = \"warn\" to go on"
+            ))
+            .into());
         }
         if !std::mem::replace(&mut self.raised, true) {
             warn!("{what}: {released_bits} bits have left, and on_alarm = \"warn\" lets it go on");

@@ -18,6 +18,7 @@ use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
+use crate::farewell::for_coordinator;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
@@ -57,7 +58,7 @@ pub fn join(
         && !matches!(error.downcast_ref(), Some(PartyError::Refused(_) | PartyError::TryAgain(_)))
     {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
-        let _ = connection.send(FromParty::Failed { text: format!("{error:#}") });
+        let _ = connection.send(FromParty::Failed { text: for_coordinator(error) });
     }
     driver.wait(connection.stream.close(FAREWELL));
     result

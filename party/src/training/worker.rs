@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::protocol::message::{
@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
+use crate::farewell::Tellable;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
@@ -353,10 +354,10 @@ impl<'a> Worker<'a> {
 
     fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
         // A NaN would travel as an innocent bit.
-        ensure!(
-            values.iter().all(|value| value.is_finite()),
-            "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns"
-        );
+        if !values.iter().all(|value| value.is_finite()) {
+            let text = "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns";
+            return Err(Tellable(text.to_string()).into());
+        }
         Ok(PackedCodes::pack(values, self.settings.bits)?)
     }
 

@@ -7,8 +7,8 @@ use hashvfl_files::say;
 use hashvfl_testbed::federation;
 use hashvfl_testbed::processes::{Configs, Serving};
 
-use crate::table::{self, Tables};
 use crate::serve_those;
+use crate::table::{self, Tables};
 
 /// Prints records per second of both kinds, round by round, and the median of their ratios.
 pub fn tell(

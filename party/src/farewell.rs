@@ -1,0 +1,45 @@
+//! What the coordinator hears of why this party leaves: what concerns it. Files, their paths and what is in them stay here.
+
+use hashvfl_core::protocol::party::PartyError;
+use hashvfl_core::protocol::serving_party::ServingPartyError;
+use hashvfl_ledger::LedgerError;
+use hashvfl_proto::WireError;
+use hashvfl_transport::StreamError;
+
+/// A reason that the coordinator may hear in these words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Tellable(pub String);
+
+/// The reason in words for the coordinator.
+pub fn for_coordinator(error: &anyhow::Error) -> String {
+    error.chain().find_map(told).unwrap_or_else(|| "it stopped, its own log says why".to_string())
+}
+
+fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let is_told = cause.is::<Tellable>()
+        || cause.is::<PartyError>()
+        || cause.is::<ServingPartyError>()
+        || cause.is::<StreamError>()
+        || cause.is::<WireError>()
+        || matches!(cause.downcast_ref(), Some(LedgerError::Refused(_)));
+    is_told.then(|| cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn paths_and_cells_stay_here() {
+        let file = std::fs::read("/no/such/table.csv").context("cannot read /no/such/table.csv");
+        assert_eq!(for_coordinator(&file.unwrap_err()), "it stopped, its own log says why");
+        assert_eq!(for_coordinator(&anyhow!("line 3: \"x\"")), "it stopped, its own log says why");
+        let told = anyhow::Error::from(Tellable("gradients point everywhere alike".into())).context("step 3");
+        assert_eq!(for_coordinator(&told), "gradients point everywhere alike");
+        let broken = anyhow::Error::from(PartyError::Refused("no".into()));
+        assert_eq!(for_coordinator(&broken), broken.to_string());
+    }
+}
