@@ -14,6 +14,9 @@ use hashvfl_coordinator::progress::Event;
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_files::say;
 
+/// Ticks in which Linux counts processor time.
+const TICKS_PER_S: f64 = 100.0;
+
 /// Plays a role if the first argument names one; the binary goes on with its own story otherwise.
 pub fn play_role() -> Option<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -48,8 +51,8 @@ impl Process {
         Ok(Self { what: what.to_string(), child, log })
     }
 
-    fn peak_bytes(&self) -> Option<u64> {
-        peak(self.child.id())
+    fn usage(&self) -> Usage {
+        Usage { peak_bytes: peak(self.child.id()), processor_s: processor_s(self.child.id()) }
     }
 
     /// Waits for the end, which must be a good one.
@@ -71,6 +74,15 @@ impl Drop for Process {
     }
 }
 
+/// What a process has used so far; where the system tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Its largest memory, in bytes.
+    pub peak_bytes: Option<u64>,
+    /// Its processor time, in seconds.
+    pub processor_s: Option<f64>,
+}
+
 /// Config files of a federation.
 pub struct Configs {
     /// The coordinator's; it must listen on port 0 of the loopback address.
@@ -84,17 +96,16 @@ pub fn run(configs: &Configs, watch: impl FnMut(&Event)) -> anyhow::Result<Summa
     run_measured(configs, watch).map(|(summary, _)| summary)
 }
 
-/// The same, and the largest memory of the coordinator and of each party up to the last event, in bytes; where the system
-/// tells.
+/// The same, and what the coordinator and each party have used up to the last event.
 pub fn run_measured(
     configs: &Configs,
     mut watch: impl FnMut(&Event),
-) -> anyhow::Result<(Summary, Vec<Option<u64>>)> {
+) -> anyhow::Result<(Summary, Vec<Usage>)> {
     let mut coordinator =
         Process::start("coordinator", &["coordinator", "--json"], &configs.coordinator, Stdio::piped())?;
     let stdout = coordinator.child.stdout.take().context("the coordinator's output")?;
     let mut parties = Vec::new();
-    let (mut summary, mut peaks) = (None, vec![None; 1 + configs.parties.len()]);
+    let (mut summary, mut used) = (None, vec![Usage::default(); 1 + configs.parties.len()]);
     for line in BufReader::new(stdout).lines() {
         let line = line.context("reading the coordinator's output")?;
         let event: Event = serde_json::from_str(&line).context("the coordinator's output")?;
@@ -106,13 +117,17 @@ pub fn run_measured(
             summary = Some(serde_json::from_slice(&text).with_context(|| format!("reading {path}"))?);
         }
         watch(&event);
-        for (most, process) in peaks.iter_mut().zip([&coordinator].into_iter().chain(&parties)) {
-            *most = (*most).max(process.peak_bytes());
+        for (used, process) in used.iter_mut().zip([&coordinator].into_iter().chain(&parties)) {
+            let now = process.usage();
+            // A process that has ended tells nothing more.
+            if now.peak_bytes.is_some() {
+                *used = now;
+            }
         }
     }
     coordinator.join()?;
     parties.iter_mut().try_for_each(Process::join)?;
-    Ok((summary.context("the coordinator ended without a summary")?, peaks))
+    Ok((summary.context("the coordinator ended without a summary")?, used))
 }
 
 /// A trained federation that serves predictions, each side a process of its own; ended when it is dropped.
@@ -165,9 +180,9 @@ impl Serving {
         Ok(Self { address, coordinator, parties, _events: events })
     }
 
-    /// Largest memory so far of the coordinator and of each party, in bytes; where the system tells.
-    pub fn peak_bytes(&self) -> Vec<Option<u64>> {
-        [&self.coordinator].into_iter().chain(&self.parties).map(Process::peak_bytes).collect()
+    /// What the coordinator and each party have used so far.
+    pub fn usage(&self) -> Vec<Usage> {
+        [&self.coordinator].into_iter().chain(&self.parties).map(Process::usage).collect()
     }
 
     /// Predicts the records in `input`; largest memory that was seen of the asking process.
@@ -208,8 +223,8 @@ pub fn megabytes(bytes: Option<u64>) -> String {
 }
 
 /// The line that tells the largest memory of a coordinator and its parties.
-pub fn tell_memory(peaks: Vec<Option<u64>>) {
-    let peaks: Vec<String> = peaks.into_iter().map(megabytes).collect();
+pub fn tell_memory(used: &[Usage]) {
+    let peaks: Vec<String> = used.iter().map(|used| megabytes(used.peak_bytes)).collect();
     say!("peak memory of coordinator and parties: {}", peaks.join(", "));
 }
 
@@ -217,6 +232,15 @@ fn peak(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+fn processor_s(process: u32) -> Option<f64> {
+    let times = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before the last parenthesis may hold anything; the times are the 12th and 13th fields after it.
+    let (_, fields) = times.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(ticks as f64 / TICKS_PER_S)
 }
 
 fn start_parties(configs: &Configs, address: SocketAddr) -> anyhow::Result<Vec<Process>> {

@@ -128,7 +128,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         serving.predict(&ids, &out.join(name), &more)?;
         tell_timings(what, &std::fs::read_to_string(&timings)?)?;
     }
-    processes::tell_memory(serving.peak_bytes());
+    processes::tell_memory(&serving.usage());
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::EpochReport;
-use hashvfl_testbed::processes;
+use hashvfl_testbed::processes::{self, Usage};
 use hashvfl_testbed::simulation::{Side, simulate};
 
 use crate::data::Random;
@@ -134,8 +134,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                 }
                 Kind::PyTorch => torch(arguments)?,
                 Kind::Federation { tls } => {
-                    let (epochs, peaks) = federation(arguments, &random, tls)?;
-                    memory = peaks;
+                    let (epochs, used) = federation(arguments, &random, tls)?;
+                    memory = used;
                     let loss = epochs.last().map_or(f64::NAN, |last| last.train_loss);
                     ensure!(
                         losses.last() == Some(&loss),
@@ -171,7 +171,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         say!("TLS to plain text of the same round: {:.3}", middle_ratio(tls, plain));
     }
     if !memory.is_empty() {
-        processes::tell_memory(memory);
+        processes::tell_memory(&memory);
     }
     Ok(())
 }
@@ -215,18 +215,18 @@ fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<Epo
     Ok(simulate(&sides, &labels, &settings(arguments)?, top, CutLayer::Hash)?.epochs)
 }
 
-/// Its epochs, and the largest memory of the coordinator and of each party.
+/// Its epochs, and what the coordinator and each party have used.
 fn federation(
     arguments: &Arguments,
     random: &Random,
     tls: bool,
-) -> anyhow::Result<(Vec<EpochReport>, Vec<Option<u64>>)> {
+) -> anyhow::Result<(Vec<EpochReport>, Vec<Usage>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let image = arguments.network.image();
     let settings = settings(arguments)?;
     let configs = random.write(folder.path(), &settings, &arguments.network.encoder(), image, tls)?;
-    let (summary, peaks) = processes::run_measured(&configs, |_| {})?;
-    Ok((summary.epochs, peaks))
+    let (summary, used) = processes::run_measured(&configs, |_| {})?;
+    Ok((summary.epochs, used))
 }
 
 fn torch(arguments: &Arguments) -> anyhow::Result<f64> {
