@@ -75,9 +75,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let flood = Flood::new(arguments);
         let (flooded, used) = run(arguments, Some(&flood))?;
         ensure!(quiet.epochs.len() == flooded.epochs.len(), "the flooded run has other epochs");
-        let losses = |summary: &Summary| -> Vec<f64> {
-            summary.epochs.iter().map(|epoch| epoch.train_loss).collect()
-        };
+        let losses =
+            |summary: &Summary| -> Vec<f64> { summary.epochs.iter().map(|epoch| epoch.train_loss).collect() };
         ensure!(losses(&quiet) == losses(&flooded), "the flooded run has learned something else");
         let seconds = [&usual, &used].map(|used| used.processor_s.unwrap_or(f64::NAN));
         let bytes = [&usual, &used].map(|used| used.peak_bytes.unwrap_or(0) as f64 / 1e6);
@@ -85,7 +84,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             "round {round}: {} connections in {:.0} s; the coordinator's processor time {:.2} s, flooded {:.2} s; memory \
              {:.1} MB, flooded {:.1} MB",
             flood.opened.load(Ordering::Relaxed),
-            flooded.seconds.training,
+            flooded.seconds.run,
             seconds[0],
             seconds[1],
             bytes[0],
