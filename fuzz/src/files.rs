@@ -69,8 +69,8 @@ fn take_certificate(home: &mut Home, bytes: &[u8]) {
 
 /// A head with its signature: as JSON, and the signature alone.
 fn head(bytes: &[u8]) {
-    drop(verify(b"hashvfl.v1 a text\n", bytes));
+    let _ = verify(b"hashvfl.v1 a text\n", bytes);
     if let Ok(head) = serde_json::from_slice::<KeptHead>(bytes) {
-        drop(head.verify());
+        let _ = head.verify();
     }
 }

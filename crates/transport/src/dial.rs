@@ -354,6 +354,11 @@ impl Dialer {
     }
 }
 
+/// What an attempt failed with.
+fn cause(error: &tonic::transport::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Whether the other side speaks gRPC, by the type of what it sends.
 fn is_grpc<T>(response: &Response<T>) -> bool {
     let kind = response.metadata().get("content-type").and_then(|kind| kind.to_str().ok());

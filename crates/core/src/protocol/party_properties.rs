@@ -19,6 +19,8 @@ enum Move {
     Chunk(Part, u32),
     NextChunk(Part),
     Synthetic(u32),
+    Calibrate,
+    Heads,
     Gradient { rows_off: i32, byte: i8, scale: f32 },
     Command(Command),
     Freeze,
@@ -41,6 +43,8 @@ fn any_move() -> impl Strategy<Value = Move> {
         4 => part().prop_map(Move::NextChunk),
         1 => (part(), 0_u32..2).prop_map(|(part, chunk)| Move::Chunk(part, chunk)),
         1 => (0_u32..3).prop_map(Move::Synthetic),
+        1 => Just(Move::Calibrate),
+        1 => Just(Move::Heads),
         2 => label().prop_map(|label| Move::Command(Command::Checkpoint(label))),
         1 => label().prop_map(|label| Move::Command(Command::Restore(label))),
         1 => Just(Move::Freeze),
@@ -48,6 +52,10 @@ fn any_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Begin),
         1 => Just(Move::Accepted),
     ]
+}
+
+fn begin() -> FromCoordinator {
+    FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() }
 }
 
 /// The message that a move is now, for the next step or for another.
@@ -66,10 +74,12 @@ fn message(session: &PartySession, to_send: Move, step_off: i64, rows: usize) ->
         }
         Move::Chunk(part, chunk) => Request::Encode(RowSelection::Chunk { part, chunk }),
         Move::Synthetic(chunk) => Request::EncodeSynthetic { chunk },
+        Move::Calibrate => Request::Calibrate,
         Move::Command(command) => Request::Command(command),
         Move::Freeze => Request::Freeze,
         Move::Finish => Request::Finish,
-        Move::Begin => return FromCoordinator::Begin { excluded: ExcludedRecords::default() },
+        Move::Begin => return begin(),
+        Move::Heads => return FromCoordinator::Heads { heads: Vec::new() },
         Move::Accepted => return FromCoordinator::Accepted,
         Move::Gradient { rows_off, byte, scale } => {
             let rows = (rows as i64 + i64::from(rows_off)).max(0) as usize;
@@ -91,6 +101,8 @@ struct Seen {
     restores: u32,
     freezes: u32,
     synthetic: u32,
+    calibrations: u32,
+    heads: u32,
     rows: usize,
     finished: bool,
 }
@@ -121,6 +133,11 @@ impl Seen {
             }
             Work::Freeze { .. } => self.freezes += 1,
             Work::EncodeSynthetic { .. } => self.synthetic += 1,
+            Work::Calibrate { .. } => self.calibrations += 1,
+            Work::KeepHeads { .. } => {
+                assert!(self.finished, "heads before the end");
+                self.heads += 1;
+            }
             Work::Finish { .. } => self.finished = true,
             Work::SendRecords(_) | Work::Joined | Work::Begin { .. } => panic!("the run has begun"),
         }
@@ -135,7 +152,7 @@ fn begun(refit: bool, calibration_fraction: f64) -> PartySession {
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     session.receive(FromCoordinator::Accepted).unwrap();
-    session.receive(FromCoordinator::Begin { excluded: ExcludedRecords::default() }).unwrap();
+    session.receive(begin()).unwrap();
     session
 }
 
@@ -155,7 +172,7 @@ proptest! {
             // A coordinator could start all over with what it learned from a refusal: a refused message is passed over.
             let mut tried = session.clone();
             let Ok(work) = tried.receive(message(&session, to_send, step_off, seen.rows)) else { continue };
-            prop_assert!(!seen.finished, "nothing follows the end");
+            prop_assert!(!seen.finished || matches!(work, Work::KeepHeads { .. }), "nothing else follows the end");
             session = tried;
             prop_assert!(session.step() - step <= 1);
             seen.note(work);
@@ -172,6 +189,7 @@ proptest! {
         let epochs = seen.batches.len() as u32 / batches;
         prop_assert!(seen.checkpoints <= epochs && seen.restores <= 1 && seen.freezes <= 1);
         prop_assert!(seen.restores == 0 || seen.checkpoints > 0);
+        prop_assert!(seen.calibrations <= u32::from(calibration) && seen.heads <= 1);
         prop_assert!(seen.synthetic <= session.plan().synthetic_chunks());
         prop_assert!(!seen.finished || (seen.freezes == 1 && epochs > 0));
     }
