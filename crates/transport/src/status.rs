@@ -1,6 +1,7 @@
 //! How an error of a stream reads to a person: in one line, without the transport's details.
 
 use std::error::Error;
+use std::io;
 
 use hashvfl_core::limits::MAX_TEXT_BYTES;
 use hashvfl_core::text::one_line;
@@ -19,8 +20,24 @@ fn cause(status: &Status) -> Option<String> {
     Some(one_line(&cause.to_string(), MAX_TEXT_BYTES))
 }
 
+/// Why this side ended the connection itself: its peer has been revoked, say.
+fn denied(status: &Status) -> Option<String> {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if let Some(io) = io.filter(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+            return Some(one_line(&io.to_string(), MAX_TEXT_BYTES));
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// A peer's status as one line.
 pub fn describe(status: &Status) -> String {
+    if let Some(denied) = denied(status) {
+        return format!("the connection was ended ({denied})");
+    }
     let text = one_line(status.message().trim(), MAX_TEXT_BYTES);
     if CUT.iter().any(|words| text.contains(words)) {
         return format!(
