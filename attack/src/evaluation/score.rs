@@ -149,13 +149,10 @@ impl Scorer {
         let errors = error::squared_errors(&self.truth, &scaled, self.kept.len());
         let few = errors.len().min(reidentify::CANDIDATES) * self.kept.len();
         let hits = reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len());
-        let worst = |rows: &[usize]| {
-            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::FRACTION)
-        };
         let mut metrics = Metrics::from([
             (Metric::Mse, self.bootstrap.mean(&errors)),
             (Metric::Skill, self.bootstrap.skill(&errors, &self.mean_errors)),
-            (Metric::Worst, self.bootstrap.estimate(errors.len(), worst)),
+            (Metric::Worst, worst::interval(&errors, &self.mean_errors)),
             (Metric::Top1, proportion::of(&hits)),
         ]);
         if let Some(class_errors) = &self.class_errors {

@@ -218,7 +218,7 @@ fn bounds(report: &Report) -> Markup {
         @if !report.bounds.is_empty() {
             ul.plain {
                 @for bound in &report.bounds {
-                    li { b { (bound.about) } ": " (bound.says) ". " small { (bound.assumes) } }
+                    li { strong { (bound.about) } ": " (bound.says) ". " small { (bound.assumes) } }
                 }
             }
         }

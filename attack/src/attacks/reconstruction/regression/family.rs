@@ -17,7 +17,7 @@ pub struct Member {
 }
 
 impl Member {
-    fn new(kind: String, predictor: impl Predictor + 'static) -> Self {
+    pub(super) fn new(kind: String, predictor: impl Predictor + 'static) -> Self {
         Self { kind, predictor: Box::new(predictor) }
     }
 

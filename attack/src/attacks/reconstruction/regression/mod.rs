@@ -122,6 +122,11 @@ const INVERSE: &[usize] = &[256, 256];
 impl Regression {
     /// Fits all kinds on four fifths of `examples` and keeps the mean of those that predicts the last fifth best.
     pub fn fit(examples: &Examples, seed: u64) -> Self {
+        let ranges = examples.output_ranges();
+        if examples.inputs_width() == 0 {
+            let member = Member::new("mean".into(), Constant(examples.output_means()));
+            return Self { kind: "mean".into(), ranges, members: vec![(member, 1.0)] };
+        }
         let (held, kept) = examples.held_out(seed);
         let members = family::fit(&kept, &held, seed, Effort::All);
         let mut on_held = Vec::new();
@@ -134,7 +139,7 @@ impl Regression {
         let chosen = members.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
         let members: Vec<(Member, f32)> = chosen.collect();
         let kinds: Vec<&str> = members.iter().map(|(member, _)| member.kind.as_str()).collect();
-        Self { kind: kinds.join(", "), ranges: examples.output_ranges(), members }
+        Self { kind: kinds.join(", "), ranges, members }
     }
 
     /// One network of fixed size, stopped early.
