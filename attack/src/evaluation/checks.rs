@@ -38,6 +38,8 @@ pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result
 
 /// Standard errors below zero that are no chance, where hundreds of pairs are compared.
 const BEYOND_CHANCE: f64 = 4.0;
+/// Skill that choosing by few held-out records may cost, which the targets' standard errors do not hold.
+const COST_OF_CHOICE: f64 = 0.01;
 /// Standard errors to either side of a 95 % interval.
 const REACH: f64 = 1.96;
 
@@ -45,7 +47,7 @@ const REACH: f64 = 1.96;
 pub fn never_falls(comparisons: &[Comparison]) -> Check {
     let falls = |comparison: &&Comparison| {
         let error = (comparison.gain.high - comparison.gain.low) / (2.0 * REACH);
-        comparison.gain.value < -BEYOND_CHANCE * error
+        comparison.gain.value < -BEYOND_CHANCE * error - COST_OF_CHOICE
     };
     let fell: Vec<String> = comparisons
         .iter()
@@ -95,8 +97,8 @@ mod tests {
             of: "a pair".into(),
         };
         assert!(never_falls(&[comparison(0.1, 0.01), comparison(-0.01, 0.01), comparison(0.0, 0.0)]).held);
-        let check = never_falls(&[comparison(0.1, 0.01), comparison(-0.03, 0.01)]);
-        assert!(!check.held && check.detail.contains("a pair by 0.0300"), "{}", check.detail);
+        let check = never_falls(&[comparison(0.1, 0.01), comparison(-0.05, 0.01)]);
+        assert!(!check.held && check.detail.contains("a pair by 0.0500"), "{}", check.detail);
         assert!(!never_falls(&[]).held, "nothing compared shows nothing");
     }
 }

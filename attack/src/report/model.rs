@@ -9,7 +9,7 @@ use super::{Defence, Knowledge, Metric, Quantity, Victim};
 use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A figure with its bootstrap interval over target records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -50,7 +50,7 @@ pub(super) struct BoostedTrees {
 }
 
 /// Rows with their inputs in bins, and what of their outputs is not explained yet.
-struct Rows {
+struct BinnedRows {
     count: usize,
     inputs: usize,
     outputs: usize,
@@ -83,12 +83,12 @@ impl BoostedTrees {
         boosted
     }
 
-    fn rows(&self, examples: &Examples) -> Rows {
+    fn rows(&self, examples: &Examples) -> BinnedRows {
         let mut residuals = examples.outputs.clone();
         for row in residuals.chunks_exact_mut(self.mean.len()) {
             row.iter_mut().zip(&self.mean).for_each(|(value, mean)| *value -= mean);
         }
-        Rows {
+        BinnedRows {
             count: examples.rows,
             inputs: self.ends.len(),
             outputs: self.mean.len(),
@@ -132,7 +132,7 @@ fn bin_ends(examples: &Examples, input: usize, seed: u64) -> Vec<f32> {
 type Sums = [f32; PROJECTIONS + 1];
 
 impl Tree {
-    fn grow(rows: &Rows, rng: &mut ChaCha8Rng) -> Self {
+    fn grow(rows: &BinnedRows, rng: &mut ChaCha8Rng) -> Self {
         let sample = drawn(rows.count, MOST_ROWS.min(rows.count.div_ceil(2)), rng);
         let inputs = drawn(rows.inputs, MOST_INPUTS, rng);
         let projected = project(rows, &sample, rng);
@@ -160,7 +160,7 @@ impl Tree {
     }
 
     /// Of all rows, not only of those by which splits were found.
-    fn leaf_values(&self, rows: &Rows) -> Vec<f32> {
+    fn leaf_values(&self, rows: &BinnedRows) -> Vec<f32> {
         let (mut sums, mut counts) = (vec![0.0_f32; LEAVES * rows.outputs], [0.0_f32; LEAVES]);
         for (bins, residuals) in rows.each() {
             let leaf = self.leaf(bins);
@@ -174,7 +174,7 @@ impl Tree {
         sums
     }
 
-    fn take_away(&self, rows: &mut Rows) {
+    fn take_away(&self, rows: &mut BinnedRows) {
         let (inputs, outputs) = (rows.inputs, rows.outputs);
         for (bins, residuals) in rows.bins.chunks_exact(inputs).zip(rows.residuals.chunks_exact_mut(outputs))
         {
@@ -184,7 +184,7 @@ impl Tree {
     }
 }
 
-impl Rows {
+impl BinnedRows {
     fn each(&self) -> impl Iterator<Item = (&[u8], &[f32])> {
         self.bins.chunks_exact(self.inputs).zip(self.residuals.chunks_exact(self.outputs))
     }
@@ -206,7 +206,7 @@ fn drawn(count: usize, most: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
 }
 
 /// Random projections [sample, projections] of residuals; residuals themselves where they are as few.
-fn project(rows: &Rows, sample: &[u32], rng: &mut ChaCha8Rng) -> Vec<[f32; PROJECTIONS]> {
+fn project(rows: &BinnedRows, sample: &[u32], rng: &mut ChaCha8Rng) -> Vec<[f32; PROJECTIONS]> {
     let mut weights = vec![[0.0; PROJECTIONS]; rows.outputs];
     for (output, weights) in weights.iter_mut().enumerate() {
         for (projection, weight) in weights.iter_mut().enumerate() {
@@ -230,7 +230,7 @@ fn project(rows: &Rows, sample: &[u32], rng: &mut ChaCha8Rng) -> Vec<[f32; PROJE
 
 /// The best split of each node of a level, whose first node is `first`. A node without a good one sends all rows left.
 fn best_splits(
-    rows: &Rows,
+    rows: &BinnedRows,
     sample: &[u32],
     inputs: &[u32],
     projected: &[[f32; PROJECTIONS]],
