@@ -147,27 +147,30 @@ fn most_right(fractions: &[f64], rate: f64) -> f64 {
 fn blahut_arimoto(fractions: &[f64], slope: f64) -> (f64, f64) {
     let count = fractions.len();
     let kernel = |value: usize, guess: usize| if value == guess { 1.0 } else { (-slope).exp() };
+    let weighed = |value: usize, guesses: &[f64]| -> f64 {
+        guesses.iter().enumerate().map(|(guess, likely)| likely * kernel(value, guess)).sum()
+    };
     let mut guesses = vec![1.0 / count as f64; count];
     for _ in 0..STEPS {
         let mut next = vec![0.0; count];
-        for value in 0..count {
-            let all: f64 = (0..count).map(|guess| guesses[guess] * kernel(value, guess)).sum();
+        for (value, fraction) in fractions.iter().enumerate() {
+            let all = weighed(value, &guesses);
             for (guess, next) in next.iter_mut().enumerate() {
-                *next += fractions[value] * guesses[guess] * kernel(value, guess) / all;
+                *next += fraction * guesses[guess] * kernel(value, guess) / all;
             }
         }
         guesses = next;
     }
     let (mut bits, mut right) = (0.0, 0.0);
-    for value in 0..count {
-        let all: f64 = (0..count).map(|guess| guesses[guess] * kernel(value, guess)).sum();
-        for guess in 0..count {
-            let share = guesses[guess] * kernel(value, guess) / all;
-            if share > 0.0 && guesses[guess] > 0.0 {
-                bits += fractions[value] * share * (share / guesses[guess]).log2();
+    for (value, fraction) in fractions.iter().enumerate() {
+        let all = weighed(value, &guesses);
+        for (guess, likely) in guesses.iter().enumerate().filter(|(_, likely)| **likely > 0.0) {
+            let share = likely * kernel(value, guess) / all;
+            if share > 0.0 {
+                bits += fraction * share * (share / likely).log2();
             }
         }
-        right += fractions[value] * guesses[value] / all;
+        right += fraction * guesses[value] / all;
     }
     (bits, right)
 }

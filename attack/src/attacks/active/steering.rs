@@ -93,7 +93,8 @@ impl SteeredRun {
         let known = &victim.training.auxiliary;
         let goal = match towards {
             Towards::Decoded => {
-                Goal::Decoded(Decoder::new(&victim.owner.columns, known, run.bits, victim.config.seed))
+                let columns = &victim.owner.columns;
+                Goal::Decoded(Box::new(Decoder::new(columns, known, run.bits, victim.config.seed)))
             }
             Towards::Apart => Goal::Apart,
         };

@@ -25,7 +25,7 @@ const WATCHED: u32 = 500;
 /// What a coordinator steers towards.
 pub enum Goal<'a> {
     /// Codes from which columns can be decoded.
-    Decoded(Decoder<'a>),
+    Decoded(Box<Decoder<'a>>),
     /// Codes of a batch that are unlike each other.
     Apart,
 }

@@ -41,8 +41,8 @@ fn error_with(sum: &[f32], guess: &[f32], truth: &[f32], count: f32, outputs: us
     let mut error = 0.0;
     for ((sum, guess), truth) in rows {
         let mut of_row = 0.0_f32;
-        for column in 0..scored {
-            let miss = (sum[column] + guess[column]) / count - truth[column];
+        for ((sum, guess), truth) in sum.iter().zip(guess).zip(truth).take(scored) {
+            let miss = (sum + guess) / count - truth;
             of_row += miss * miss;
         }
         error += f64::from(of_row);
