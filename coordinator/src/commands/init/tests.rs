@@ -1,4 +1,5 @@
 use clap::Parser;
+use hashvfl_core::settings::BatchRows;
 use proptest::prelude::*;
 
 use super::*;
@@ -46,7 +47,9 @@ fn the_labels_tell_the_task() {
         (&|row| format!("{row}.5"), Task::Regression),
     ] {
         let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", label(row))));
-        assert_eq!(case.init("coordinator.toml", &[]).unwrap().run.task, expected);
+        let run = case.init("coordinator.toml", &[]).unwrap().run;
+        assert_eq!((run.task, run.batch_rows), (expected, BatchRows::Auto));
+        assert_eq!(run.bits, if expected == Task::Regression { 64 } else { 16 });
     }
     let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 5)));
     assert_eq!(case.init("a.toml", &["--task", "regression"]).unwrap().run.task, Task::Regression);
