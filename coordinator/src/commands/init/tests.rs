@@ -49,7 +49,12 @@ fn the_labels_tell_the_task() {
         let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", label(row))));
         let run = case.init("coordinator.toml", &[]).unwrap().run;
         assert_eq!((run.task, run.batch_rows), (expected, BatchRows::Auto));
-        assert_eq!(run.bits, if expected == Task::Regression { 64 } else { 16 });
+        let bits = match expected {
+            Task::Binary => 16,
+            Task::Multiclass => 32,
+            Task::Regression => 64,
+        };
+        assert_eq!(run.bits, bits);
     }
     let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 5)));
     assert_eq!(case.init("a.toml", &["--task", "regression"]).unwrap().run.task, Task::Regression);

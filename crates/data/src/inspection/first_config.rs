@@ -6,7 +6,8 @@ use hashvfl_core::Task;
 /// The preset of a first run on a table, by what is predicted.
 pub fn preset_of(task: Task) -> &'static str {
     match task {
-        Task::Binary | Task::Multiclass => "tabular",
+        Task::Binary => "tabular",
+        Task::Multiclass => "tabular-multiclass",
         Task::Regression => "tabular-regression",
     }
 }
