@@ -13,6 +13,7 @@ use crate::fingerprint::Fingerprint;
 use crate::holder::{self, HolderError, Places};
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::pins::{Pin, Pins};
+use crate::provision::{Side, provision, put_in_place};
 use crate::role::{Identity, IdentityError, Role};
 
 /// A command that has not done what it should.
@@ -108,6 +109,22 @@ pub enum AuthorityCommand {
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Begin an authority and make the keys and certificates of all sides, where they are not there yet: for one host on
+    /// which one person plays all of them.
+    Provision {
+        /// The coordinator's name.
+        #[arg(long, value_name = "NAME")]
+        name: PartyName,
+        /// Each other side with the folder of its identity, such as party/bank=/srv/bank/identity.
+        #[arg(value_name = "ROLE/NAME=FOLDER", required = true)]
+        sides: Vec<Side>,
+        /// Days for which the certificates count.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// The folder of the authority and of the coordinator's identity.
         #[command(flatten)]
         folder: Folder,
     },
@@ -274,6 +291,12 @@ impl AuthorityCommand {
     pub fn run(&self) -> Result<(), CommandError> {
         match self {
             Self::Init { name, days, folder } => init(&folder.folder, name, *days),
+            Self::Provision { name, sides, days, folder } => {
+                if !folder.folder.join("authority-key.pem").exists() {
+                    init(&folder.folder, name, *days)?;
+                }
+                provision(&folder.folder, sides, *days)
+            }
             Self::Sign { request, fingerprint, role, days, out, folder } => {
                 let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
                 sign(&folder.folder, request, &options, out.as_deref())
@@ -306,7 +329,7 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
     let options =
         SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(Role::Coordinator) };
     let (_, text) = authority.sign(&requested.request, &options)?;
-    let accepted = accept_own(&places, &identity, &text)?;
+    let accepted = put_in_place(&places, &identity, &text, None)?;
     say!(
         "{} is an authority, and {} is in place until {}",
         folder.display(),
@@ -321,16 +344,6 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
         folder.join("authority-key.pem").display()
     );
     Ok(())
-}
-
-/// Puts the coordinator's own certificate in place, from a file that is gone afterwards.
-fn accept_own(places: &Places, identity: &Identity, text: &str) -> Result<holder::Accepted, CommandError> {
-    let answer = places.folder.join("answer.pem");
-    write_whole(&answer, text.as_bytes())?;
-    let accepted = holder::accept(places, &answer, None, Some(identity));
-    // What is left of it hurts nobody.
-    let _ = std::fs::remove_file(&answer);
-    Ok(accepted?)
 }
 
 fn sign(
@@ -392,7 +405,7 @@ fn renew(folder: &Path, who: &[Identity], days: i64) -> Result<(), CommandError>
         let is_own = identity.role == Role::Coordinator
             && holder::key_fingerprint(&places.key).is_ok_and(|own| own == issued.fingerprint);
         if is_own {
-            accept_own(&places, identity, &text)?;
+            put_in_place(&places, identity, &text, None)?;
             say!("{identity} is in place until {until}: whoever connects from now on sees it");
             continue;
         }
