@@ -11,6 +11,7 @@ use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
+use hashvfl_monitor::{Board, MonitorAddress, Status};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -55,6 +56,9 @@ pub struct CoordinatorConfig {
     /// The policy that bounds alignments and pins the other holders' keys.
     #[serde(default)]
     pub policy: Option<PathBuf>,
+    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    #[serde(default)]
+    pub monitor: Option<MonitorAddress>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -154,6 +158,18 @@ impl CoordinatorConfig {
         Ok(AuditTrail::open(&self.audit, Side::Coordinator, &self.run_id, self.policy.as_deref())?)
     }
 
+    /// Where a process of this config writes down how it is, with an entry for each party.
+    ///
+    /// # Errors
+    /// If nobody can listen at `monitor`.
+    pub fn board(&self) -> anyhow::Result<Board> {
+        let mut status = Status::new("coordinator", self.run_id.clone());
+        for party in &self.run.parties {
+            status.party(party);
+        }
+        Board::open(self.monitor.as_ref(), status)
+    }
+
     /// What to tell when nobody can dial in at `listen`.
     pub fn cannot_listen(&self) -> String {
         format!(
@@ -184,6 +200,9 @@ impl CoordinatorConfig {
         config.serve.order = config.serve.order.map(|order| folder.join(order));
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
+        if let Some(monitor) = &mut config.monitor {
+            monitor.resolve(folder);
+        }
         config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),

@@ -12,6 +12,7 @@ use hashvfl_core::{Address, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
+use hashvfl_monitor::{Board, MonitorAddress, Status};
 use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
@@ -95,6 +96,9 @@ pub struct PartyConfig {
     /// The agreed order of records; absent: that of the table.
     #[serde(default)]
     pub order: Option<PathBuf>,
+    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    #[serde(default)]
+    pub monitor: Option<MonitorAddress>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -181,6 +185,14 @@ impl PartyConfig {
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
         Ok(AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?)
+    }
+
+    /// Where a process of this config writes down how it is.
+    ///
+    /// # Errors
+    /// If nobody can listen at `monitor`.
+    pub fn board(&self) -> anyhow::Result<Board> {
+        Board::open(self.monitor.as_ref(), Status::new(self.name.as_str(), self.run_id.clone()))
     }
 
     /// Where the transcript is kept.
@@ -271,6 +283,9 @@ impl PartyConfig {
             "serve.order is the order of the records of serve.columns, which is absent: name the table"
         );
         config.state = folder.join(&config.state);
+        if let Some(monitor) = &mut config.monitor {
+            monitor.resolve(folder);
+        }
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);
         config.policy = config.policy.map(|policy| folder.join(policy));

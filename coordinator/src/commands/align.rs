@@ -73,7 +73,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
         return Err(AlignmentError::NotPinned(missing).into());
     }
     let audit = config.audit_trail()?;
-    let reporter = ProgressReporter::new(json);
+    let reporter = ProgressReporter::new(json, config.board()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let listener = runtime.block_on(Listener::bind(config.listen)).with_context(|| config.cannot_listen())?;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use hashvfl_monitor::Phase;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
@@ -50,6 +51,7 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let address = engine.config.listen;
     let listener = Listener::bind(address).await.with_context(|| engine.config.cannot_listen())?;
     engine.reporter.listening(listener.address()?);
+    engine.reporter.board().status().phase = Phase::Serving;
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));
     tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));

@@ -18,6 +18,7 @@ pub mod driver;
 pub mod duplex;
 pub mod handshake;
 pub mod listen;
+pub mod monitor;
 pub mod stop;
 
 mod status;
