@@ -126,9 +126,8 @@ fn a_federation_trains_and_then_serves_without_anybody_s_help() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let config = fixture.coordinator_config();
     fixture.write("coordinator.toml", &fixture.read("coordinator.toml").replace("127.0.0.1:0", &free));
-    let train_and_serve = |program: &str, config: &Path| {
-        Role::start(&[program, "train-and-serve", "--config"], config, "info")
-    };
+    let train_and_serve =
+        |program: &str, config: &Path| Role::start(&[program, "train-and-serve", "--config"], config, "info");
     let mut sides = vec![train_and_serve("coordinator", &config)];
     for name in PARTIES {
         sides.push(train_and_serve("party", &fixture.party_config(name, &free)));

@@ -81,7 +81,13 @@ fn party(text: &mut Text, status: &Status) {
     text.one("hashvfl_released_codes_total", "counter", "Codes that left.", "", of.codes);
     // Prometheus counts bytes; promtool refuses bits.
     let bytes = of.bits as f64 / 8.0;
-    text.one("hashvfl_released_bytes_total", "counter", "Bits of the codes that left, divided by 8.", "", bytes);
+    text.one(
+        "hashvfl_released_bytes_total",
+        "counter",
+        "Bits of the codes that left, divided by 8.",
+        "",
+        bytes,
+    );
     text.one("hashvfl_refused_records_total", "counter", "Records whose code was refused.", "", of.refused);
 }
 
