@@ -15,11 +15,14 @@ use hashvfl_core::PartyName;
 use hashvfl_files::say;
 use hashvfl_identity::{AuthorityCommand, HolderCommand, Role};
 use hashvfl_ledger::{Policy, RedbStore, Report};
+use hashvfl_monitor::{HealthArguments, StatusArguments};
+use hashvfl_transport::stop;
 
 use crate::commands::check::{self, Checked};
 use crate::commands::{align, erase, evaluate, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
+use crate::state::StateFolder;
 use crate::{serving, training};
 
 /// The coordinator of a HashVFL run: holds the labels, trains the top model on the parties' hash codes.
@@ -82,6 +85,33 @@ enum Command {
         /// Print events on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
+    },
+    /// Train if no run has finished in the state folder yet, then serve predictions: for a process that is always up.
+    TrainAndServe {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print events on standard output, one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how the running coordinator is: phase, epoch, metric, parties. Its config names `monitor`.
+    Status {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What to show.
+        #[command(flatten)]
+        arguments: StatusArguments,
+    },
+    /// Ask the running coordinator for its health, by gRPC's health check; exits with 0 if it is well.
+    Health {
+        /// The coordinator's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What to ask.
+        #[command(flatten)]
+        arguments: HealthArguments,
     },
     /// Get predictions for the records in a file from a running `coordinator serve`.
     Predict(predict::Arguments),
@@ -199,6 +229,7 @@ where
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     hashvfl_cli::init_logging();
+    stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),
         Some(Command::Evaluate { config, codes, top, accept_changed_labels }) => {
@@ -212,6 +243,19 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
+        Some(Command::TrainAndServe { config, json }) => {
+            let config = CoordinatorConfig::read(&config)?;
+            if !StateFolder::existing(&config.state).top().exists() {
+                training::run(&config, json)?;
+            }
+            serving::serve(&config, json)
+        }
+        Some(Command::Status { config, arguments }) => {
+            hashvfl_monitor::status(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
+        }
+        Some(Command::Health { config, arguments }) => {
+            hashvfl_monitor::health(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
+        }
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Align { config, served, json }) => {
             align::run(&CoordinatorConfig::read(&config)?, served, json)

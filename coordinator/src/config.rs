@@ -14,6 +14,7 @@ use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_transport::limits::Limits;
+use hashvfl_monitor::{Board, MonitorAddress, Status};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -68,6 +69,9 @@ pub struct CoordinatorConfig {
     /// Whether plain text is meant: on one machine alone.
     #[serde(default)]
     pub insecure_plaintext: bool,
+    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    #[serde(default)]
+    pub monitor: Option<MonitorAddress>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -226,6 +230,18 @@ impl CoordinatorConfig {
         Ok(trail.signed_by(self.identity.as_ref().and_then(IdentityConfig::signer)))
     }
 
+    /// Where a process of this config writes down how it is, with an entry for each party.
+    ///
+    /// # Errors
+    /// If nobody can listen at `monitor`.
+    pub fn board(&self) -> anyhow::Result<Board> {
+        let mut status = Status::new("coordinator", self.run_id.clone());
+        for party in &self.run.parties {
+            status.party(party);
+        }
+        Board::open(self.monitor.as_ref(), status)
+    }
+
     /// What to tell when nobody can dial in at `listen`.
     pub fn cannot_listen(&self) -> String {
         format!(
@@ -256,6 +272,9 @@ impl CoordinatorConfig {
         config.serve.order = config.serve.order.map(|order| folder.join(order));
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
+        if let Some(monitor) = &mut config.monitor {
+            monitor.resolve(folder);
+        }
         config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),

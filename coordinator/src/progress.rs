@@ -1,12 +1,15 @@
-//! Progress of a run: log lines for people, and with `--json` one object per line for programs, on standard output.
+//! Progress of a run: log lines for people, with `--json` one object per line for programs, on standard output, and a board
+//! for whoever asks how the process is.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use hashvfl_core::{PartyName, Task};
 use hashvfl_learning::top::loss::Evaluation;
 use hashvfl_learning::training::{EpochReport, Progress};
+use hashvfl_monitor::{Board, Epochs, Phase, Point};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -55,17 +58,23 @@ pub struct ProgressReporter {
     json: bool,
     /// What is trained, where a run is.
     task: Option<Task>,
+    board: Arc<Board>,
 }
 
 impl ProgressReporter {
-    /// Tells people, and programs too with `json`.
-    pub fn new(json: bool) -> Self {
-        Self { json, task: None }
+    /// Tells people, and programs too with `json`; `board` is for whoever asks.
+    pub fn new(json: bool, board: Board) -> Self {
+        Self { json, task: None, board: Arc::new(board) }
     }
 
     /// The same of a run of `task`: an epoch's line says so where the task's metric is undefined.
-    pub fn of_task(json: bool, task: Task) -> Self {
-        Self { json, task: Some(task) }
+    pub fn of_task(json: bool, task: Task, board: Board) -> Self {
+        Self { json, task: Some(task), board: Arc::new(board) }
+    }
+
+    /// Where it is written down how the process is.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     fn tell(&self, event: &Event) {
@@ -81,45 +90,102 @@ impl ProgressReporter {
     /// Parties can join.
     pub fn listening(&self, address: SocketAddr) {
         info!("listening for parties on {address}");
+        self.board.status().phase = Phase::Waiting;
         self.tell(&Event::Listening { address });
     }
 
     /// A party has joined.
     pub fn joined(&self, party: &PartyName) {
+        self.note_presence(party, true);
         self.tell(&Event::Joined { party: party.clone() });
     }
 
     /// A party that served is away.
     pub fn left(&self, party: &PartyName, why: &str) {
         warn!(%party, "is away: {why}");
+        self.note_presence(party, false);
         self.tell(&Event::Left { party: party.clone() });
     }
 
     /// Training begins.
     pub fn start(&self, epochs: u32, batches: u32) {
         info!("all parties are there: {epochs} epochs of {batches} batches");
+        let mut status = self.board.status();
+        status.phase = Phase::Training;
+        status.epochs = Some(Epochs { most: epochs, batches, ..Epochs::default() });
+        drop(status);
         self.tell(&Event::Start { epochs, batches });
     }
 
     /// The course goes on.
     pub fn training_progress(&self, progress: Progress) {
         match progress {
-            Progress::Batch { .. } => {}
+            Progress::Batch { batch, .. } => {
+                if let Some(epochs) = &mut self.board.status().epochs {
+                    epochs.batches_done = batch + 1;
+                }
+            }
             Progress::Epoch(report) => {
                 info!(epoch = report.epoch, "{}", describe(report, self.task));
+                self.note_epoch(report);
                 self.tell(&Event::Epoch(*report));
             }
             Progress::Phase(name) => {
                 info!("{name}");
+                if let Some(phase) = phase(name) {
+                    self.board.status().phase = phase;
+                }
                 self.tell(&Event::Phase { name: name.to_string() });
             }
         }
     }
 
+    fn note_presence(&self, party: &PartyName, there: bool) {
+        let mut status = self.board.status();
+        let entry = status.party(party);
+        entry.connected = there;
+        entry.departures += u64::from(!there);
+        let ready = status.phase == Phase::Serving && status.parties.values().all(|party| party.connected);
+        drop(status);
+        self.board.set_ready(ready);
+    }
+
+    fn note_epoch(&self, report: &EpochReport) {
+        let mut status = self.board.status();
+        let Some(epochs) = &mut status.epochs else { return };
+        epochs.done = report.epoch;
+        epochs.batches_done = 0;
+        epochs.train_loss = Some(report.train_loss);
+        epochs.validation_loss = report.validation.map(|validation| validation.loss);
+        epochs.metric = self.task.and_then(|task| {
+            let value = report.validation?.metric(task)?;
+            Some((Evaluation::metric_name(task).to_string(), value))
+        });
+        let point = Point {
+            epoch: report.epoch,
+            train_loss: report.train_loss,
+            validation_loss: epochs.validation_loss,
+            metric: epochs.metric.as_ref().map(|(_, value)| *value),
+        };
+        drop(status);
+        self.board.add_epoch(point);
+    }
+
     /// The run is over.
     pub fn finished(&self, summary: &Path) {
         info!("finished; see {}", summary.display());
+        self.board.status().phase = Phase::Finished;
         self.tell(&Event::Finished { summary: summary.display().to_string() });
+    }
+}
+
+/// The phase that the training loop calls by this name.
+fn phase(name: &str) -> Option<Phase> {
+    match name {
+        "freeze" => Some(Phase::Freezing),
+        "encode" => Some(Phase::Encoding),
+        "refit" => Some(Phase::Refitting),
+        _ => None,
     }
 }
 

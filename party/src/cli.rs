@@ -19,6 +19,8 @@ use crate::commands::{align, approve, encode, erase, init, inspect, ledger, trai
 use crate::config::PartyConfig;
 use crate::serving;
 use hashvfl_files::say;
+use hashvfl_monitor::{HealthArguments, StatusArguments};
+use hashvfl_transport::stop;
 
 /// A party of a HashVFL run: holds columns of the records, and sends hash codes of them, never the columns.
 ///
@@ -72,6 +74,30 @@ enum Command {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Train if no run has finished in the state folder yet, then serve predictions: for a process that is always up.
+    TrainAndServe {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show how the running party is: phase, steps, bits released. Its config names `monitor`.
+    Status {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What to show.
+        #[command(flatten)]
+        arguments: StatusArguments,
+    },
+    /// Ask the running party for its health, by gRPC's health check; exits with 0 if it is well.
+    Health {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What to ask.
+        #[command(flatten)]
+        arguments: HealthArguments,
     },
     /// Private alignment: find the records that all organisations have, without showing ids, and write their order.
     Align {
@@ -162,6 +188,7 @@ where
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     hashvfl_cli::init_logging();
+    stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
@@ -176,6 +203,19 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
         }
         Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
+        Some(Command::TrainAndServe { config }) => {
+            let config = PartyConfig::read(&config)?;
+            if !config.model_path().exists() {
+                train::train(&config)?;
+            }
+            serving::serve(&config)
+        }
+        Some(Command::Status { config, arguments }) => {
+            hashvfl_monitor::status(PartyConfig::read(&config)?.monitor.as_ref(), &arguments)
+        }
+        Some(Command::Health { config, arguments }) => {
+            hashvfl_monitor::health(PartyConfig::read(&config)?.monitor.as_ref(), &arguments)
+        }
         Some(Command::Align { config, served }) => align::run(&PartyConfig::read(&config)?, served),
         Some(Command::Keygen { out }) => {
             say!("{}", SecretKey::create(&out)?.public());

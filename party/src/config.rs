@@ -13,6 +13,7 @@ use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Typ
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
+use hashvfl_monitor::{Board, MonitorAddress, Status};
 use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
@@ -102,6 +103,9 @@ pub struct PartyConfig {
     /// Whether plain text is meant: on one machine alone.
     #[serde(default)]
     pub insecure_plaintext: bool,
+    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    #[serde(default)]
+    pub monitor: Option<MonitorAddress>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -189,6 +193,14 @@ impl PartyConfig {
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
         let trail = AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?;
         Ok(trail.signed_by(self.identity.as_ref().and_then(IdentityConfig::signer)))
+    }
+
+    /// Where a process of this config writes down how it is.
+    ///
+    /// # Errors
+    /// If nobody can listen at `monitor`.
+    pub fn board(&self) -> anyhow::Result<Board> {
+        Board::open(self.monitor.as_ref(), Status::new(self.name.as_str(), self.run_id.clone()))
     }
 
     /// Where the transcript is kept.
@@ -279,6 +291,9 @@ impl PartyConfig {
             "serve.order is the order of the records of serve.columns, which is absent: name the table"
         );
         config.state = folder.join(&config.state);
+        if let Some(monitor) = &mut config.monitor {
+            monitor.resolve(folder);
+        }
         config.response_key = folder.join(&config.response_key);
         config.ledger = folder.join(&config.ledger);
         config.policy = config.policy.map(|policy| folder.join(policy));

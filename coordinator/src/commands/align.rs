@@ -79,7 +79,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let parties: Vec<PartyName> =
         alignment.settings.holders.iter().filter(|holder| *holder != name).cloned().collect();
     Permissions::load(config, Arc::clone(&audit))?.check_parties(&parties, Action::Align, &config.run_id)?;
-    let reporter = ProgressReporter::new(json);
+    let reporter = ProgressReporter::new(json, config.board()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let limits = config.limits.relaying();

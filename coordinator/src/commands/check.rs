@@ -34,6 +34,8 @@ pub struct Checked {
 pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
     RedbStore::check(&config.ledger)?;
     config.audit.check(&Side::Coordinator)?;
+    // Whether somebody can listen where the process is to say how it is.
+    drop(config.board()?);
     let mut to_do = alignment(config, path)?;
     let Data { described, reading, gaps } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.

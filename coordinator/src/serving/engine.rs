@@ -159,6 +159,8 @@ impl Engine {
     /// # Errors
     /// If a file is missing or damaged, or the device cannot be opened.
     pub fn load(config: &CoordinatorConfig, json: bool) -> anyhow::Result<Self> {
+        // First, so that whoever asks hears that it starts.
+        let board = config.board()?.with_progress_line();
         let state = StateFolder::existing(&config.state);
         let top = TopFile::read(&state.top(), &config.run)?;
         let run = &config.run;
@@ -199,7 +201,7 @@ impl Engine {
             index,
             top,
             parties,
-            reporter: ProgressReporter::new(json),
+            reporter: ProgressReporter::new(json, board),
             scorer,
             predictor: Mutex::new(predictor),
             ledger: Mutex::new(ledger),
@@ -220,6 +222,12 @@ impl Engine {
         }
         let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
         tally.count(client, answer.outcomes.len(), predicted, refused);
+        drop(tally);
+        let mut status = self.reporter.board().status();
+        let counts = &mut status.predictions;
+        counts.requests += 1;
+        counts.predicted += predicted as u64;
+        counts.missing += (answer.outcomes.len() - predicted) as u64;
     }
 
     /// Writes down what clients got: what is due by now, or at the end all of it.

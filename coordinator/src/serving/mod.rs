@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hashvfl_identity::Role;
+use hashvfl_monitor::Phase;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
@@ -55,6 +56,7 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let permitted = identity::parties(&engine.config.run.parties).and_every(Role::Client);
     let listener = identity::secure(listener, &engine.config, permitted)?;
     engine.reporter.listening(listener.address()?);
+    engine.reporter.board().status().phase = Phase::Serving;
     tokio::spawn(keep(Arc::clone(engine)));
     let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));
     tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));

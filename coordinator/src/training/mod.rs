@@ -22,6 +22,7 @@ use hashvfl_ledger::LedgerError;
 use hashvfl_transcript::{Header, SentValues, Transcript};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::{self, Listener};
+use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
@@ -60,7 +61,7 @@ struct Run<'a> {
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
-    let reporter = ProgressReporter::of_task(json, config.run.task);
+    let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
@@ -88,7 +89,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
         false => None,
     };
     let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
-    let log = RunLog { transcript, label_ledger };
+    let log = RunLog { transcript, label_ledger, board: Arc::clone(reporter.board()) };
     let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
     let run = Run {
         config,
@@ -245,10 +246,12 @@ async fn gather(
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);
+    let mut stop = Stop::listen();
     let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit));
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell) => joined,
+        () = stop.stopped() => Err(Stopped.into()),
         ended = server => match ended.context("the server")? {
             Ok(()) => bail!("the server ended before all parties had joined"),
             Err(error) => Err(error).context("the server"),
@@ -265,6 +268,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
+        Some(NetworkError::Stopped { .. }) => "asked-to-end",
         None => "coordinator",
     }
 }

@@ -1,6 +1,7 @@
 //! The parties of a run across the network, driven step by step: the networked backend of the training loop.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -12,11 +13,13 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_ledger::LedgerError;
+use hashvfl_monitor::Board;
 use hashvfl_proto::WireError;
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::refuse;
 use hashvfl_transport::listen::TrainingStream;
+use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tracing::{debug, warn};
 
@@ -73,6 +76,14 @@ pub enum NetworkError {
     /// The transcript cannot be written.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
+    /// This process was asked to end.
+    #[error("step {step}: the run ends for all")]
+    Stopped {
+        /// The step.
+        step: u64,
+        /// Why.
+        source: Stopped,
+    },
 }
 
 impl NetworkError {
@@ -96,6 +107,8 @@ struct Peer {
 struct Answered {
     answer: PeerAnswer,
     bytes: usize,
+    /// How long this side waited for it.
+    took: Duration,
 }
 
 impl Peer {
@@ -111,10 +124,11 @@ impl Peer {
     }
 
     async fn receive(&mut self, step: u64, limit: Duration) -> Result<Answered, NetworkError> {
+        let began = Instant::now();
         let received = self.stream.next_within(limit).await;
         let Received { message, bytes } =
             received.map_err(|error| NetworkError::of_stream(step, self.session.party(), error))?;
-        Ok(Answered { answer: self.session.receive(message)?, bytes })
+        Ok(Answered { answer: self.session.receive(message)?, bytes, took: began.elapsed() })
     }
 }
 
@@ -124,11 +138,14 @@ pub struct RunLog {
     pub transcript: Option<Transcript>,
     /// What gradients let out about labels.
     pub label_ledger: LabelLedger,
+    /// How the process is, for whoever asks.
+    pub board: Arc<Board>,
 }
 
 /// All parties of a run.
 pub struct NetworkedParties<'a> {
     driver: &'a Driver,
+    stop: Stop,
     peers: Vec<Peer>,
     step: u64,
     limit: Duration,
@@ -167,6 +184,7 @@ impl<'a> NetworkedParties<'a> {
         }
         Self {
             driver,
+            stop: Stop::listen(),
             peers,
             step: 0,
             limit: Duration::from_secs(config.timeouts.step_s),
@@ -201,13 +219,26 @@ impl<'a> NetworkedParties<'a> {
             Ok::<_, NetworkError>((index, peer.receive(step, limit).await?))
         });
         let answering: FuturesUnordered<_> = answering.collect();
-        let mut answered: Vec<(usize, Answered)> = self.driver.wait(answering.try_collect())?;
+        let stop = &mut self.stop;
+        let mut answered: Vec<(usize, Answered)> = self.driver.wait(async {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => Err(NetworkError::Stopped { step, source: Stopped }),
+                answered = answering.try_collect() => answered,
+            }
+        })?;
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
-        for (_, Answered { answer, bytes }) in answered {
+        let mut status = self.log.board.status();
+        for (index, Answered { answer, bytes, took }) in answered {
             self.traffic.up(bytes, selection);
+            status.party(&self.parties[index]).answer_seconds += took.as_secs_f64();
             answers.push(answer);
         }
+        status.steps = step;
+        status.traffic.received_bytes = self.traffic.up_bytes;
+        status.traffic.sent_bytes = self.traffic.down_bytes;
+        drop(status);
         Ok(answers)
     }
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hashvfl_files::complain;
+use hashvfl_files::{AboveProgress, complain};
 use tracing_subscriber::EnvFilter;
 
 /// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
@@ -40,7 +40,7 @@ pub fn init_logging() {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(AboveProgress::default)
         // A line of the log that nobody can read is no reason to stop.
         .log_internal_errors(false)
         .try_init();

@@ -1,9 +1,10 @@
-//! Files that are written atomically and that their owner alone can read; and lines for a person (`say!`).
+//! Files that are written atomically and that their owner alone can read; and lines for a person (`say!`, `show_progress`).
 //!
 //! On Linux a file has no name before it is whole, so that even a process that is killed leaves nothing behind. On file
 //! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it
 //! unless the process is killed.
 
+mod progress;
 mod say;
 
 use std::fs::OpenOptions;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
+pub use progress::{AboveProgress, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
 
 /// A file that cannot be written.

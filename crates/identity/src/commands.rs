@@ -14,6 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::holder::{self, Accepted, HolderError, Places};
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::pins::{Pin, Pins};
+use crate::provision::{Side, provision};
 use crate::role::{Identity, IdentityError, Role};
 
 /// A command that has not done what it should.
@@ -146,6 +147,22 @@ pub enum AuthorityCommand {
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// Where the files are.
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Begin an authority and make the keys and certificates of all sides, where they are not there yet: for one host on
+    /// which one person plays all of them.
+    Provision {
+        /// The coordinator's name.
+        #[arg(long, value_name = "NAME")]
+        name: PartyName,
+        /// Each other side with the folder of its identity, such as party/bank=/srv/bank/identity.
+        #[arg(value_name = "ROLE/NAME=FOLDER", required = true)]
+        sides: Vec<Side>,
+        /// Days for which the certificates count.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// The folder of the authority and of the coordinator's identity.
         #[command(flatten)]
         folder: Folder,
     },
@@ -335,6 +352,13 @@ impl AuthorityCommand {
     pub fn run(&self) -> Result<(), CommandError> {
         match self {
             Self::Init { name, days, folder } => init(&folder.path()?, name, *days),
+            Self::Provision { name, sides, days, folder } => {
+                let folder = folder.path()?;
+                if !folder.join("authority-key.pem").exists() {
+                    init(&folder, name, *days)?;
+                }
+                provision(&folder, sides, *days)
+            }
             Self::Sign { request, fingerprint, role, days, out, folder } => {
                 let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
                 sign(&folder.path()?, request, &options, out.as_deref())

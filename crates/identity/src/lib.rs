@@ -28,6 +28,7 @@ mod names;
 mod pem;
 mod permitted;
 mod pins;
+mod provision;
 mod refusal;
 mod role;
 mod signature;

@@ -98,6 +98,35 @@ async fn from_two_empty_folders_to_a_connection() {
     refused(coordinator(&shop, "init --name shop"), &["authority-key.pem is there already", "--folder"]);
 }
 
+#[tokio::test]
+async fn all_sides_of_a_host_are_provisioned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let (shop, bank, app) = (place("shop"), place("bank"), place("app"));
+    let sides = format!("party/bank={} client/app={}", bank.display(), app.display());
+    coordinator(&shop, &format!("provision --name shop {sides}")).unwrap();
+    let mut config = IdentityConfig::in_folder(&shop);
+    config.revoked = Some(shop.join("revoked.pem"));
+    let files = IdentityFiles::load(&config).unwrap();
+    let load = |folder: &Path| IdentityFiles::load(&IdentityConfig::in_folder(folder)).unwrap();
+    let (accepted, dialled) = meet(&files, &load(&bank)).await;
+    assert_eq!(accepted.unwrap().peer().identity, identity("party/bank"));
+    assert_eq!(dialled.unwrap().peer().identity, identity("coordinator/shop"));
+    assert_eq!(*load(&app).current().own_identity(), identity("client/app"));
+
+    // A second time makes what is missing, and nothing else.
+    let read = |folder: &Path| fs::read(folder.join("certificate.pem")).unwrap();
+    let before = (read(&shop), read(&bank));
+    let telecom = place("telecom");
+    coordinator(&shop, &format!("provision --name shop {sides} party/telecom={}", telecom.display()))
+        .unwrap();
+    assert_eq!((read(&shop), read(&bank)), before);
+    assert_eq!(*load(&telecom).current().own_identity(), identity("party/telecom"));
+    assert_eq!(issued(&shop).certificates.len(), 4);
+    let error = coordinator(&shop, "provision --name shop bank").unwrap_err();
+    assert!(error.contains("expected ROLE/NAME=FOLDER"), "{error}");
+}
+
 #[test]
 fn a_request_is_signed_as_its_sender_has_told() {
     let federation = Federation::new();

@@ -19,6 +19,7 @@ pub mod duplex;
 pub mod handshake;
 pub mod limits;
 pub mod listen;
+pub mod monitor;
 pub mod stop;
 
 mod socket;

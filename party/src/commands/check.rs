@@ -93,6 +93,8 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
 fn places(config: &PartyConfig) -> anyhow::Result<()> {
     RedbStore::check(&config.ledger)?;
     config.audit.check(&config.side())?;
+    // Whether somebody can listen where the process is to say how it is.
+    drop(config.board()?);
     if let Some(policy) = &config.policy {
         Policy::read(policy)?;
     }

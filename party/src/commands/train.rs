@@ -17,13 +17,14 @@ use crate::{detectors, response_key, training};
 /// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
 pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
+    let board = config.board()?.with_progress_line();
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
     let audit = config.audit_trail()?;
-    training::join(config, prepared, &state, releases, &audit)
+    training::join(config, prepared, &state, releases, &audit, &board)
 }
 
 /// Writes down that this party's own policy does not let it join, and by which key.

@@ -5,7 +5,7 @@ pub(crate) mod revision;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::limits::CODES_ROWS;
@@ -15,6 +15,7 @@ use hashvfl_core::protocol::serving_party::{
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_ledger::Refused;
+use hashvfl_monitor::{Board, Phase};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{DialError, ServingStream};
 use hashvfl_transport::stop::Stop;
@@ -50,6 +51,8 @@ enum Ended {
     Lost(String),
     /// The coordinator refuses for now.
     Displaced(String),
+    /// The coordinator trains, or does something else; it may serve soon.
+    NotServing,
     /// Somebody asked this process to stop.
     Stopped,
 }
@@ -61,6 +64,7 @@ enum Ended {
 pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
+    let board = config.board()?.with_progress_line();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
     let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
@@ -74,7 +78,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     }
     // One thread for the network; this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let stop = runtime.block_on(async { Stop::listen() });
+    let stop = Stop::listen();
     let mut process = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut process).context("cannot draw from the operating system")?;
     let mut server = Server {
@@ -88,6 +92,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         answered: 0,
         served: Served::default(),
         audit,
+        board,
     };
     let ended = server.serve_until_stopped(&runtime, &stop);
     server.tell_audit();
@@ -126,6 +131,7 @@ struct Server<'a> {
     answered: u64,
     served: Served,
     audit: AuditTrail,
+    board: Board,
 }
 
 /// What was served since the start.
@@ -163,6 +169,8 @@ impl Server<'_> {
     /// Stream after stream, since a coordinator that goes away may come back.
     fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
         let mut pause = DISPLACED_PAUSE[0];
+        let (address, limit_s) = (&self.config.coordinator, self.config.timeouts.connect_s);
+        let mut not_serving: Option<Instant> = None;
         loop {
             match self.serve_stream(runtime, stop.clone())? {
                 Ended::Stopped => return Ok(()),
@@ -177,7 +185,19 @@ impl Server<'_> {
                     }
                     pause = (pause * 2).min(DISPLACED_PAUSE[1]);
                 }
+                Ended::NotServing => {
+                    if not_serving.is_none() {
+                        warn!("{address} does not serve predictions yet; trying for {limit_s} s");
+                    }
+                    let since = *not_serving.get_or_insert_with(Instant::now);
+                    ensure!(
+                        since.elapsed() < Duration::from_secs(limit_s),
+                        "{address} does not serve predictions: is it `coordinator serve`?"
+                    );
+                    std::thread::sleep(PAUSE);
+                }
                 Ended::Lost(reason) => {
+                    not_serving = None;
                     warn!("{reason}: dialling {} again", self.config.coordinator);
                     self.tell_audit();
                     // Digests of what was sent outlast this process, should it die while it waits.
@@ -190,6 +210,8 @@ impl Server<'_> {
 
     /// One stream from its handshake to its end.
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
+        self.board.set_ready(false);
+        self.board.status().phase = Phase::Waiting;
         let dialer = dialer(self.config)?;
         let dialled = runtime.block_on(async {
             tokio::select! {
@@ -200,9 +222,7 @@ impl Server<'_> {
         let stream = match dialled {
             Some(Ok(stream)) => stream,
             Some(Err(DialError::Broken { reason, .. })) => return Ok(Ended::Lost(reason)),
-            Some(Err(DialError::NoSuchService { address, .. })) => {
-                bail!("{address} does not serve predictions: is it `coordinator serve`?")
-            }
+            Some(Err(DialError::NoSuchService { .. })) => return Ok(Ended::NotServing),
             Some(Err(error)) => return Err(error.into()),
             None => return Ok(Ended::Stopped),
         };
@@ -247,6 +267,8 @@ impl Server<'_> {
                 }
                 ServingWork::Joined => {
                     info!("accepted; waiting for requests");
+                    self.board.status().phase = Phase::Serving;
+                    self.board.set_ready(true);
                     let (party, service) = (self.config.name.clone(), Service::Serving);
                     self.audit.note(AuditEvent::Joined { party, service })?;
                 }
@@ -291,6 +313,11 @@ impl Server<'_> {
             }
         }
         self.served.count(rows.len(), refused);
+        let mut status = self.board.status();
+        status.released.codes += rows.len() as u64;
+        status.released.bits += (rows.len() * (self.config.run.bits + self.config.p_value_bits())) as u64;
+        status.released.refused += refused as u64;
+        drop(status);
         if self.served.told.is_none_or(|told| told.elapsed() >= AUDIT_EVERY) {
             self.tell_audit();
         }

@@ -11,9 +11,11 @@ use anyhow::{Context, anyhow};
 use hashvfl_audit::AuditTrail;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::protocol::party::PartyError;
+use hashvfl_monitor::{Board, Phase};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::TrainingStream;
 use hashvfl_transport::driver::Driver;
+use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
@@ -41,15 +43,17 @@ pub fn join(
     state: &StateFolder,
     releases: Releases,
     audit: &AuditTrail,
+    board: &Board,
 ) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let driver = Driver::start()?;
-    let mut connection = TrainingConnection::open(&driver, config)?;
+    board.status().phase = Phase::Waiting;
+    let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
     let recorder = Recorder::open(config, &prepared, state)?;
-    let mut worker = Worker::new(config, prepared, state, releases, recorder, audit);
+    let mut worker = Worker::new(config, prepared, state, releases, recorder, audit, board);
     let result = work_once_accepted(&mut worker, &mut connection);
     let result = result.and(worker.settle());
     worker.note_end(result.as_ref().err());
@@ -87,7 +91,7 @@ fn work_once_accepted(
         driver.wait(async { tokio::time::sleep(pause).await });
         pause = (pause * 2).min(PAUSE[1]);
         worker.start_anew();
-        *connection = TrainingConnection::open(driver, config)?;
+        *connection = TrainingConnection::open(driver, config, connection.stop.clone())?;
     }
 }
 
@@ -110,14 +114,23 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
 pub(crate) struct TrainingConnection<'a> {
     stream: TrainingStream,
     driver: &'a Driver,
+    stop: Stop,
     config: &'a PartyConfig,
 }
 
 impl<'a> TrainingConnection<'a> {
-    /// Dials, and greets.
-    fn open(driver: &'a Driver, config: &'a PartyConfig) -> anyhow::Result<Self> {
-        let stream = driver.wait(dialer(config)?.training(FromParty::Hello(hello(config))))?;
-        Ok(Self { stream, driver, config })
+    /// Dials, and greets, unless somebody asks this process to stop.
+    fn open(driver: &'a Driver, config: &'a PartyConfig, mut stop: Stop) -> anyhow::Result<Self> {
+        let dialer = dialer(config)?;
+        let stream = driver.wait(async {
+            tokio::select! {
+                dialled = dialer.training(FromParty::Hello(hello(config))) => {
+                    dialled.map_err(anyhow::Error::from)
+                }
+                () = stop.stopped() => Err(Stopped.into()),
+            }
+        })?;
+        Ok(Self { stream, driver, stop, config })
     }
 
     pub(crate) fn send(&self, message: FromParty) -> anyhow::Result<()> {
@@ -138,7 +151,16 @@ impl<'a> TrainingConnection<'a> {
     fn receive(&mut self, step: u64) -> anyhow::Result<FromCoordinator> {
         let timeouts = &self.config.timeouts;
         let limit_s = if step == 0 { timeouts.start_s } else { timeouts.step_s };
-        let received = self.driver.wait(self.stream.next_within(Duration::from_secs(limit_s)));
+        let (stop, next) = (&mut self.stop, self.stream.next_within(Duration::from_secs(limit_s)));
+        let received = self.driver.wait(async {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => None,
+                received = next => Some(received),
+            }
+        });
+        let received =
+            received.ok_or(Stopped).with_context(|| format!("step {step}: the run ends for all"))?;
         match received {
             Ok(received) => Ok(received.message),
             Err(StreamError::TimedOut(_)) if step == 0 => {

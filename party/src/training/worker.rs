@@ -18,6 +18,7 @@ use hashvfl_core::{
 };
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
+use hashvfl_monitor::{Board, Epochs, Phase};
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
@@ -38,6 +39,7 @@ use crate::training::recorder::Recorder;
 pub struct Worker<'a> {
     name: &'a PartyName,
     audit: &'a AuditTrail,
+    board: &'a Board,
     /// Whether the coordinator tells heads of audit logs.
     tells_heads: bool,
     /// Whether the run has begun.
@@ -85,6 +87,7 @@ impl<'a> Worker<'a> {
         releases: Releases,
         recorder: Option<Recorder>,
         audit: &'a AuditTrail,
+        board: &'a Board,
     ) -> Self {
         let settings = &config.run;
         let guard = GradientGuard::new(config.on_alarm, settings);
@@ -96,6 +99,7 @@ impl<'a> Worker<'a> {
         Self {
             name: &config.name,
             audit,
+            board,
             tells_heads: false,
             begun: false,
             run: &config.run_id,
@@ -231,6 +235,7 @@ impl<'a> Worker<'a> {
         self.prepared.measure(|encoder, plan, gather| {
             encoder.freeze(plan.part(Part::CohortTrain), gather);
         })?;
+        self.board.status().phase = Phase::Encoding;
         let encoder = self.prepared.digest();
         self.releases.freeze(&self.prepared, encoder);
         info!(step, encoder = encoder.short(), "bottom model frozen");
@@ -268,6 +273,7 @@ impl<'a> Worker<'a> {
         self.state.finish(&model, &records)?;
         self.recorder.take().map_or(Ok(()), Recorder::finish)?;
         info!(step, released_bits = self.released_bits, "finished; the model is kept");
+        self.board.status().phase = Phase::Finished;
         Ok(())
     }
 
@@ -418,6 +424,20 @@ impl<'a> Worker<'a> {
             recorder.codes(work.step, work.selection, &work.rows, codes)?;
         }
         self.released_bits += (work.rows.len() * self.settings.bits) as u64;
+        let mut status = self.board.status();
+        if let RowSelection::Batch { epoch, batch } = work.selection {
+            status.phase = Phase::Training;
+            status.epochs = Some(Epochs {
+                done: epoch,
+                most: self.settings.epochs,
+                batches_done: batch + 1,
+                batches: self.prepared.plan.batches(),
+                ..Epochs::default()
+            });
+        }
+        status.steps = work.step;
+        status.released.codes += work.rows.len() as u64;
+        status.released.bits = self.released_bits;
         Ok(())
     }
 }

@@ -50,6 +50,9 @@ pub struct Arguments {
     /// The file of predictions to write: Parquet if its name ends in .parquet, otherwise CSV. It must not exist.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Replace the file of predictions if it exists.
+    #[arg(long)]
+    replace: bool,
     /// Longest wait for the connection to the coordinator, and for each of its answers, in seconds.
     #[arg(long, alias = "wait-s", value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
@@ -81,8 +84,8 @@ fn request_ids(asked: Option<NonZeroUsize>, most: usize) -> usize {
 /// counts them; with `allow_missing` a line does.
 pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(
-        !arguments.out.exists(),
-        "{} is there already: name another file with --out",
+        arguments.replace || !arguments.out.exists(),
+        "{} is there already: name another file with --out, or say --replace",
         arguments.out.display()
     );
     let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;

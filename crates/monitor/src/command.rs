@@ -1,0 +1,64 @@
+//! The subcommands `status` and `health`: a running process on this machine is asked.
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use hashvfl_files::say;
+use hashvfl_transport::monitor::{MonitorAddress, PREDICTIONS, ask_health, ask_page};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::status::Status;
+
+/// What to show of a running process.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Print all of it as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Print its metrics in Prometheus's text format.
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
+}
+
+/// What to ask a running process.
+#[derive(Debug, Args)]
+pub struct HealthArguments {
+    /// Ask whether predictions are answered, not only whether the process is up.
+    #[arg(long)]
+    predictions: bool,
+}
+
+/// Shows the status of the process whose config names the monitor `address`.
+///
+/// # Errors
+/// If it does not answer.
+pub fn status(address: Option<&MonitorAddress>, arguments: &StatusArguments) -> anyhow::Result<()> {
+    let path = if arguments.metrics { "/metrics" } else { "/status" };
+    let page = runtime()?.block_on(ask_page(named(address)?, path))?;
+    if arguments.json || arguments.metrics {
+        say!("{}", page.trim_end());
+        return Ok(());
+    }
+    let status: Status = serde_json::from_str(&page).context("the answer is of another version")?;
+    say!("{}", status.to_string().trim_end());
+    Ok(())
+}
+
+/// Asks the process whose config names the monitor `address` for its health, by gRPC's health check.
+///
+/// # Errors
+/// If it does not answer, or is not well.
+pub fn health(address: Option<&MonitorAddress>, arguments: &HealthArguments) -> anyhow::Result<()> {
+    let service = if arguments.predictions { PREDICTIONS } else { "" };
+    let well = runtime()?.block_on(ask_health(named(address)?, service))?;
+    ensure!(well, "up, but predictions are not answered yet: `status` says what it is doing");
+    say!("well");
+    Ok(())
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+fn named(address: Option<&MonitorAddress>) -> anyhow::Result<&MonitorAddress> {
+    address.context("the config names no `monitor`, so nobody can ask: add monitor = \"unix:monitor.sock\"")
+}

@@ -1,0 +1,65 @@
+//! Losses and metric by epoch, for a page to draw.
+
+use serde::Serialize;
+
+/// Points that are kept at most. A page draws no more of them than it has columns.
+const MOST: usize = 2048;
+
+/// An epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Mean training loss.
+    pub train_loss: f64,
+    /// Loss on validation records.
+    pub validation_loss: Option<f64>,
+    /// The metric by which epochs are compared.
+    pub metric: Option<f64>,
+}
+
+/// All epochs of a run, or of a long one every second, fourth, eighth and so on.
+#[derive(Debug, Default)]
+pub struct Curve {
+    points: Vec<Point>,
+    /// Only epochs that are a multiple of this, plus one, are kept.
+    every: u32,
+}
+
+impl Curve {
+    /// Adds an epoch, if it is one of those that are kept.
+    pub fn add(&mut self, point: Point) {
+        self.every = self.every.max(1);
+        if self.points.len() == MOST {
+            self.every *= 2;
+            let every = self.every;
+            self.points.retain(|point| (point.epoch - 1).is_multiple_of(every));
+        }
+        if (point.epoch - 1).is_multiple_of(self.every) {
+            self.points.push(point);
+        }
+    }
+
+    /// The points, by rising epoch.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_keeps_evenly_spaced_epochs() {
+        let mut curve = Curve::default();
+        for epoch in 1..=10_000 {
+            let train_loss = 1.0 / f64::from(epoch);
+            curve.add(Point { epoch, train_loss, validation_loss: None, metric: None });
+        }
+        let epochs: Vec<u32> = curve.points().iter().map(|point| point.epoch).collect();
+        assert!(epochs.len() <= MOST && epochs.len() > MOST / 2, "{}", epochs.len());
+        assert!(epochs.windows(2).all(|pair| pair[1] - pair[0] == 8), "{:?}", &epochs[..3]);
+        assert_eq!((epochs.first(), epochs.last()), (Some(&1), Some(&9_993)));
+    }
+}

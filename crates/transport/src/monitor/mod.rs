@@ -1,0 +1,141 @@
+//! How a process says how it is: gRPC's health check, and pages over HTTP/1.1, at an address of its own.
+//!
+//! A thread of its own answers, so that a process that computes answers at once. Whoever can reach the address can read all
+//! of it: no page holds a value, a code, a label or an id.
+
+mod address;
+mod client;
+mod pages;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hashvfl_proto::v1::inference_server::SERVICE_NAME;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::warn;
+
+pub use address::{MonitorAddress, NoMonitorAddress};
+pub use client::{AskError, ask_health, ask_page};
+pub use pages::{Page, Pages};
+
+/// The gRPC service whose health is whether predictions are answered. The health of the empty name is that of the process.
+pub const PREDICTIONS: &str = SERVICE_NAME;
+
+/// Answers at an address until it is dropped.
+pub struct Monitor {
+    address: MonitorAddress,
+    /// Whether predictions are answered.
+    ready: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Monitor {
+    /// Listens at `address`, where `pages` are to be seen.
+    ///
+    /// # Errors
+    /// If the address is taken, or none of this machine's.
+    pub fn start(address: &MonitorAddress, pages: Arc<impl Pages>) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(Listener::bind(address))?;
+        let (ready, readiness) = watch::channel(false);
+        let (ended, mut end) = watch::channel(false);
+        let work = move || {
+            run(&runtime, async {
+                tokio::select! {
+                    answered = answer(listener, pages, readiness) => answered,
+                    _ = end.wait_for(|ended| *ended) => Ok(()),
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("monitor".into()).spawn(work)?;
+        Ok(Self { address: address.clone(), ready, ended, thread: Some(thread) })
+    }
+
+    /// Says whether predictions are answered.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.send_replace(ready);
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.ended.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // It panics only where the runtime does, and then nothing is left to tell.
+            let _ = thread.join();
+        }
+        if let MonitorAddress::Unix(path) = &self.address {
+            // What is left of it is taken away by whoever listens there next.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn run(runtime: &Runtime, answering: impl Future<Output = Result<(), tonic::transport::Error>>) {
+    if let Err(error) = runtime.block_on(answering) {
+        warn!("nobody is told any more how this process is: {error}");
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn bind(address: &MonitorAddress) -> io::Result<Self> {
+        match address {
+            MonitorAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            MonitorAddress::Unix(path) => {
+                if std::os::unix::net::UnixStream::connect(path)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+                {
+                    // Of a process that was killed.
+                    std::fs::remove_file(path)?;
+                }
+                UnixListener::bind(path).map(Self::Unix)
+            }
+        }
+    }
+}
+
+/// Answers whoever asks, and says of the predictions what `readiness` says.
+async fn answer(
+    listener: Listener,
+    pages: Arc<impl Pages>,
+    readiness: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let service = pages::PagesAndHealth::new(pages, health);
+    let server = Server::builder().accept_http1(true);
+    let telling = tell_readiness(reporter, readiness);
+    let answering = async {
+        match listener {
+            Listener::Tcp(tcp) => server.serve_with_incoming(service, TcpIncoming::from(tcp)).await,
+            Listener::Unix(unix) => server.serve_with_incoming(service, UnixListenerStream::new(unix)).await,
+        }
+    };
+    tokio::join!(telling, answering).1
+}
+
+async fn tell_readiness(reporter: HealthReporter, mut readiness: watch::Receiver<bool>) {
+    loop {
+        let status = match *readiness.borrow_and_update() {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        reporter.set_service_status(PREDICTIONS, status).await;
+        if readiness.changed().await.is_err() {
+            return;
+        }
+    }
+}

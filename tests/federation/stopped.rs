@@ -1,0 +1,59 @@
+//! Processes that are asked to end, as `docker stop` and service managers do: the run ends on all sides, and all say why.
+
+use crate::fixture::{Fixture, Role};
+
+fn long_run() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.settings.epochs = 100_000;
+    fixture
+}
+
+#[test]
+fn a_party_that_is_asked_to_end_ends_the_run_and_is_named() {
+    let fixture = long_run();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("\"epoch\":2");
+    telecom.terminate();
+    let error = telecom.fails();
+    assert!(error.contains("the run ends for all: this process was asked to end"), "{error}");
+    let error = coordinator.fails();
+    assert!(error.contains("telecom stopped"), "{error}");
+    let error = bank.fails();
+    assert!(error.contains("the run has ended") && error.contains("telecom stopped"), "{error}");
+    assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
+}
+
+#[test]
+fn a_coordinator_that_is_asked_to_end_tells_the_parties() {
+    let fixture = long_run();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut parties = [fixture.party("bank", &address), fixture.party("telecom", &address)];
+    coordinator.wait_for("\"epoch\":2");
+    coordinator.terminate();
+    let error = coordinator.fails();
+    assert!(error.contains("the run ends for all: this process was asked to end"), "{error}");
+    for party in &mut parties {
+        let error = party.fails();
+        assert!(error.contains("the run has ended") && error.contains("asked to end"), "{error}");
+    }
+    assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
+}
+
+#[test]
+fn whoever_waits_for_others_ends_when_it_is_asked() {
+    let fixture = Fixture::new();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    coordinator.wait_for("joined");
+    coordinator.terminate();
+    let error = coordinator.fails();
+    assert_eq!(error, "error: this process was asked to end");
+    bank.fails();
+    // Nobody listens there now.
+    let mut telecom = Role::start(&["party", "--config"], &fixture.party_config("telecom", &address), "warn");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    telecom.terminate();
+    assert_eq!(telecom.fails(), "error: this process was asked to end");
+}
