@@ -5,6 +5,7 @@ use hashvfl_core::protocol::serving_party::ServingPartyError;
 use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
 use hashvfl_transport::StreamError;
+use hashvfl_transport::stop::Stopped;
 
 /// A reason that the coordinator may hear in these words.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,7 @@ fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         || cause.is::<ServingPartyError>()
         || cause.is::<StreamError>()
         || cause.is::<WireError>()
+        || cause.is::<Stopped>()
         || matches!(cause.downcast_ref(), Some(LedgerError::Refused(_)));
     is_told.then(|| cause.to_string())
 }

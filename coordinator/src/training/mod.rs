@@ -301,6 +301,7 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),
+        Some(stopped @ NetworkError::Stopped { source, .. }) => format!("{stopped}: {source}"),
         Some(NetworkError::Ledger(LedgerError::Store(_)) | NetworkError::Transcript(_)) | None => {
             "the coordinator stopped, its own log says why".to_string()
         }
