@@ -13,8 +13,8 @@ use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
-use hashvfl_transport::limits::Limits;
 use hashvfl_monitor::{Board, MonitorAddress, Status};
+use hashvfl_transport::limits::Limits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
