@@ -25,6 +25,8 @@ mod migrated;
 mod misconfigured;
 mod own_detectors;
 mod predict;
+mod proxy;
+mod reconnected;
 mod recorder;
 mod reference;
 mod rogue;

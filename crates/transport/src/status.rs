@@ -1,6 +1,7 @@
 //! How an error of a stream reads to a person: in one line, without the transport's details.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use hashvfl_core::limits::MAX_TEXT_BYTES;
 use hashvfl_core::text::one_line;
@@ -17,6 +18,29 @@ fn cause(status: &Status) -> Option<String> {
         cause = below;
     }
     Some(one_line(&cause.to_string(), MAX_TEXT_BYTES))
+}
+
+/// Why another connection would change nothing, as one line: a peer does not count any more, or a message of one side is
+/// none that the other takes. `None` where the connection broke.
+pub fn refusal(status: &Status) -> Option<String> {
+    match status.code() {
+        Code::OutOfRange | Code::Unimplemented | Code::InvalidArgument => Some(describe(status)),
+        Code::PermissionDenied => Some(one_line(status.message(), MAX_TEXT_BYTES)),
+        _ => denied(status).map(|reason| format!("the connection was ended ({reason})")),
+    }
+}
+
+/// That this side has ended the connection since its peer does not count any more.
+fn denied(status: &Status) -> Option<String> {
+    let mut below = status.source();
+    while let Some(error) = below {
+        let io = error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+        if io.is_some_and(|io| io.kind() == ErrorKind::PermissionDenied) {
+            return Some(one_line(&error.to_string(), MAX_TEXT_BYTES));
+        }
+        below = error.source();
+    }
+    None
 }
 
 /// A peer's status as one line.
@@ -50,5 +74,14 @@ mod tests {
         let cut = describe(&Status::unknown("h2 protocol error: error reading a body from connection"));
         assert!(cut.contains("where a proxy stands between") && !cut.contains('\n'), "{cut}");
         assert_eq!(describe(&Status::unavailable("broken pipe")), "the connection was lost (broken pipe)");
+    }
+
+    #[test]
+    fn what_another_connection_would_not_change_is_told_from_what_it_would() {
+        for broken in [Status::unavailable("x"), Status::unknown("x"), Status::internal("x")] {
+            assert_eq!(refusal(&broken), None, "{broken}");
+        }
+        assert!(refusal(&Status::out_of_range("9 bytes")).unwrap().contains("9 bytes"));
+        assert_eq!(refusal(&Status::permission_denied("not you")).unwrap(), "not you");
     }
 }
