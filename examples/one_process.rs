@@ -16,7 +16,7 @@ fn main() -> anyhow::Result<()> {
     // 16 bits per code, 10 epochs.
     let settings = RunSettings {
         learning_rate: 0.01,
-        batch_rows: 64,
+        batch_rows: 64.into(),
         ..RunSettings::new(names.to_vec(), Task::Multiclass, 16, 10)
     };
     let sides: Vec<Side> = digits

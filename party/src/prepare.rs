@@ -109,7 +109,7 @@ impl Prepared {
         threads::limit(if config.threads == 0 && small { 1 } else { config.threads });
         let Opened { device, name } = device::open(config.device)?;
         let image = image.map(|image| [image.channels, image.height, image.width]);
-        let input = InputShape { columns: columns.cols(), image, categories: categories(&encoding) };
+        let input = input(&columns, image, &encoding);
         let updates = plan.updates();
         let mut encoder =
             Encoder::new(config.encoder.clone(), CutLayer::Hash, input, &config.run, updates, seed, &device)?;
@@ -201,6 +201,11 @@ impl Prepared {
         self.plan = plan;
     }
 
+    /// What the columns are to a model.
+    pub fn input(&self) -> InputShape {
+        input(&self.columns, self.image, &self.encoding)
+    }
+
     /// Its ids as a ledger takes them.
     pub fn table_ids(&self) -> TableIds<'_> {
         TableIds { ids: &self.ids, key_columns: self.key_columns }
@@ -282,7 +287,7 @@ pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
         (noted.rare, "values too rare in training for a category of their own, taken for no category"),
         (
             noted.cut_off,
-            "numbers cut off, beyond `clip_quantile`, what training records had under `quantile`, or `clip`",
+            "numbers cut off, beyond `clip_quantile`, what training records had in a column taken by rank, or `clip`",
         ),
     ];
     counts
@@ -296,10 +301,11 @@ fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {
     Ok(RecordStore::load(source.columns, source.order, treatment, source.cache.as_deref())?)
 }
 
-/// The columns of `encoding` that hold positions, as a model takes them.
-fn categories(encoding: &Encoding) -> Vec<Categories> {
+/// What encoded columns are to a model; those that hold positions among them.
+fn input(columns: &Columns, image: Option<[usize; 3]>, encoding: &Encoding) -> InputShape {
     let embedded = encoding.embedded().into_iter();
-    embedded.map(|Embedded { column, count, width }| Categories { column, count, width }).collect()
+    let categories = embedded.map(|Embedded { column, count, width }| Categories { column, count, width });
+    InputShape { columns: columns.cols(), image, categories: categories.collect() }
 }
 
 /// What a model file holds beside the encoder.

@@ -38,7 +38,7 @@ impl Fixture {
     pub fn new() -> Self {
         let names = PARTIES.map(|name| PartyName::new(name).unwrap());
         let settings = RunSettings {
-            batch_rows: 64,
+            batch_rows: 64.into(),
             learning_rate: 0.02,
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };

@@ -132,7 +132,7 @@ fn write_federation(out: &Path, epochs: u32) -> anyhow::Result<Configs> {
         federation::write(&home(out, name.as_str())?.join("table.csv"), &digits.table(half))?;
     }
     federation::write(&home(out, "coordinator")?.join("labels.csv"), &digits.label_table())?;
-    let run = RunSettings { batch_rows: 64, ..RunSettings::new(parties, Task::Multiclass, 32, epochs) };
+    let run = RunSettings { batch_rows: 64.into(), ..RunSettings::new(parties, Task::Multiclass, 32, epochs) };
     let side = |seed| PartySide {
         columns: ColumnsSource::Csv(CsvColumns {
             paths: vec!["table.csv".into()],

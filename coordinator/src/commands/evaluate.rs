@@ -53,7 +53,8 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
         classifier
             .weigh(&train, &weights.map_err(|error| anyhow!("screening of training records: {error}"))?);
     }
-    let epoch = classifier.refit(&gather, (&train, &validation), config.run.batch_rows, config.run.task)?;
+    let batch_rows = stored.plan.batch_rows();
+    let epoch = classifier.refit(&gather, (&train, &validation), batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
     let metric = classifier.evaluate_stored(&gather, &validation).metric_text(config.run.task);

@@ -37,7 +37,7 @@ pub use ids::id_source::IdSource;
 pub use ids::key_columns::KeyColumns;
 pub use ids::list::{read_found, written_otherwise};
 pub use ids::order::{Names, Order};
-pub use inspection::first_config::{fill, quoted, quoted_list};
+pub use inspection::first_config::{fill, preset_of, quoted, quoted_list};
 pub use inspection::survey::{FirstLine, Hints, MOST_DISTINCT, Oddity, Survey, Surveyed, Verdict, survey};
 pub use inspection::{Figures, Inspected, Inspection, Pixels, Spread};
 pub use labels::error::LabelError;

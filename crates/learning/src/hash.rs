@@ -3,7 +3,8 @@
 //! Forward, in training: `v = BatchNorm(u)` without learned shift or scale (bit balance; HashVFL, section on
 //! bit balance), minus one threshold per bit, plus noise, then the sign. Forward, otherwise: the same with fixed
 //! statistics and no noise. The thresholds are medians over training records, so that each bit is +1 for half
-//! of them even where `v` is skewed. Backward: the sign counts as the identity (straight-through, Bengio et al.
+//! of them even where `v` is skewed, or for as near to half as records with equal values allow: these have equal bits,
+//! so where they are a share s of all, a bit's mean can be as far as s from 0. Backward: the sign counts as the identity (straight-through, Bengio et al.
 //! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
 //! a smooth surrogate, its slope is a bell around the threshold: the slope of the expected sign under normal noise.
 
@@ -117,8 +118,7 @@ impl Statistics {
             statistics.mean[bit] = mean as f32;
             statistics.scale[bit] = scale as f32;
             if medians && rows > 0 {
-                let (_, median, _) = column.select_nth_unstable_by(rows / 2, f32::total_cmp);
-                statistics.threshold[bit] = ((f64::from(*median) - mean) * scale) as f32;
+                statistics.threshold[bit] = ((halving(&mut column) - mean) * scale) as f32;
             }
         }
         statistics
@@ -158,6 +158,26 @@ impl Statistics {
         let get = |name| snapshot.get(name, bits).map(<[f32]>::to_vec);
         Ok(Self { mean: get("hash.mean")?, scale: get("hash.scale")?, threshold: get("hash.threshold")? })
     }
+}
+
+/// The median of a column with one value at least. Where several values equal it, a number beside them that has as near
+/// to half of the column below it as can be: whether a value equals a threshold that was rounded is chance.
+fn halving(column: &mut [f32]) -> f64 {
+    let count = column.len();
+    let (below, &mut median, above) = column.select_nth_unstable_by(count / 2, f32::total_cmp);
+    let less = below.iter().filter(|value| **value < median).count();
+    let greater = above.iter().filter(|value| **value > median).count();
+    let equal = count - less - greater;
+    if equal == 1 || equal == count {
+        return f64::from(median);
+    }
+    let beside = if count.abs_diff(2 * less) <= count.abs_diff(2 * (less + equal)) {
+        below.iter().copied().filter(|value| *value < median).max_by(f32::total_cmp)
+    } else {
+        above.iter().copied().filter(|value| *value > median).min_by(f32::total_cmp)
+    };
+    // The nearer side to half has values: with none below, all of the column lies above, and the other side is nearer.
+    (f64::from(median) + f64::from(beside.unwrap_or(median))) / 2.0
 }
 
 /// A batch after BatchNorm with its own statistics and neither scale nor shift.
@@ -305,6 +325,32 @@ mod tests {
         };
         assert_eq!(share(true), 500);
         assert!(share(false) < 300);
+    }
+
+    #[test]
+    fn equal_values_are_on_one_side_of_a_threshold_and_the_sides_are_as_even_as_can_be() {
+        // How many records have each value, and how many are above the threshold.
+        for (counts, expected) in [
+            (&[40, 20, 40][..], &[40, 60][..]),
+            (&[45, 30, 25], &[55]),
+            (&[25, 30, 45], &[45]),
+            (&[70, 30], &[30]),
+            (&[30, 70], &[70]),
+            (&[99, 1], &[1]),
+            (&[50, 50], &[50]),
+        ] {
+            for shift in [0.0, 0.1, -1000.3] {
+                let values: Vec<f32> = counts
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(value, count)| vec![shift + 0.37 * (value as f32).exp(); *count])
+                    .collect();
+                let mut hashed = values.clone();
+                Statistics::measure(&values, 1, true).apply(&mut hashed, true);
+                let above = hashed.iter().filter(|value| **value >= 0.0).count();
+                assert!(expected.contains(&above), "{counts:?} with {shift}: {above}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How an error of a stream reads to a person: in one line, without the transport's details.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::io;
 
 use hashvfl_core::limits::MAX_TEXT_BYTES;
 use hashvfl_core::text::one_line;
@@ -26,17 +26,18 @@ pub fn refusal(status: &Status) -> Option<String> {
     match status.code() {
         Code::OutOfRange | Code::Unimplemented | Code::InvalidArgument => Some(describe(status)),
         Code::PermissionDenied => Some(one_line(status.message(), MAX_TEXT_BYTES)),
-        _ => denied(status).map(|reason| format!("the connection was ended ({reason})")),
+        _ => denied(status).map(|_| describe(status)),
     }
 }
 
-/// That this side has ended the connection since its peer does not count any more.
+/// Why this side ended the connection itself: its peer has been revoked, say.
 fn denied(status: &Status) -> Option<String> {
     let mut below = status.source();
     while let Some(error) = below {
-        let io = error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
-        if io.is_some_and(|io| io.kind() == ErrorKind::PermissionDenied) {
-            return Some(one_line(&error.to_string(), MAX_TEXT_BYTES));
+        let own = error.downcast_ref::<io::Error>();
+        let io = own.or_else(|| error.downcast_ref::<h2::Error>()?.get_io());
+        if let Some(io) = io.filter(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+            return Some(one_line(&io.to_string(), MAX_TEXT_BYTES));
         }
         below = error.source();
     }
@@ -45,6 +46,9 @@ fn denied(status: &Status) -> Option<String> {
 
 /// A peer's status as one line.
 pub fn describe(status: &Status) -> String {
+    if let Some(denied) = denied(status) {
+        return format!("the connection was ended ({denied})");
+    }
     let text = one_line(status.message().trim(), MAX_TEXT_BYTES);
     if CUT.iter().any(|words| text.contains(words)) {
         return format!(

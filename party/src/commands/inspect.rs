@@ -82,8 +82,20 @@ fn text(found: &Inspection) -> String {
         return format!("{} images{}{}", found.records, image(pixels), remarks(found));
     }
     let mut table = vec![
-        ["column", "type", "missing", "distinct", "min", "25 %", "median", "75 %", "max", "histogram"]
-            .map(String::from),
+        [
+            "column",
+            "type",
+            "missing",
+            "distinct",
+            "min",
+            "25 %",
+            "median",
+            "75 %",
+            "max",
+            "skew",
+            "histogram",
+        ]
+        .map(String::from),
     ];
     table.extend(found.columns.iter().map(|column| line(column, found.records)));
     let widths: Vec<usize> = (0..table[0].len())
@@ -93,7 +105,7 @@ fn text(found: &Inspection) -> String {
     let mut text = format!("{} records{lines}, {} columns\n", found.records, found.columns.len());
     for (at, line) in table.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(cell, (value, width))| match cell {
-            0 | 1 | 9 => format!("{value:<width$}"),
+            0 | 1 | 10 => format!("{value:<width$}"),
             _ => format!("{value:>width$}"),
         });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
@@ -110,7 +122,7 @@ fn remarks(found: &Inspection) -> String {
     found.remarks.iter().map(|remark| format!("{remark}\n")).collect()
 }
 
-fn line(column: &Inspected, records: usize) -> [String; 10] {
+fn line(column: &Inspected, records: usize) -> [String; 11] {
     let kind = match column.kind {
         ColumnType::Number => "number",
         ColumnType::Category => "category",
@@ -123,7 +135,7 @@ fn line(column: &Inspected, records: usize) -> [String; 10] {
     if column.unusable > 0 {
         missing += &format!(", {} unusable", column.unusable);
     }
-    let mut line = [const { String::new() }; 10];
+    let mut line = [const { String::new() }; 11];
     (line[0], line[1], line[2]) = (shown(&column.name), kind.to_string(), missing);
     match &column.figures {
         Some(Figures::Numbers(spread)) => {
@@ -133,11 +145,12 @@ fn line(column: &Inspected, records: usize) -> [String; 10] {
             for (cell, value) in line[4..9].iter_mut().zip(values) {
                 *cell = number(value.into());
             }
-            line[9] = bars(&spread.histogram);
+            line[9] = number(spread.skewness);
+            line[10] = bars(&spread.histogram);
         }
         Some(Figures::Categories { distinct, histogram, .. }) => {
             line[3] = distinct.to_string();
-            line[9] = bars(histogram);
+            line[10] = bars(histogram);
         }
         None => {}
     }

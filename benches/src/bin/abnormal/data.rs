@@ -71,7 +71,7 @@ impl Set {
         match name {
             Name::Mnist => Self {
                 settings: RunSettings {
-                    batch_rows: 256,
+                    batch_rows: 256.into(),
                     learning_rate: 3e-3,
                     epochs: 5,
                     row_order: RowOrder::Given,
@@ -86,7 +86,7 @@ impl Set {
             },
             Name::CreditDefault => Self {
                 settings: RunSettings {
-                    batch_rows: 128,
+                    batch_rows: 128.into(),
                     learning_rate: 3e-3,
                     epochs: 16,
                     test_fraction: 0.4,
@@ -98,7 +98,12 @@ impl Set {
                 ..self
             },
             Name::Digits | Name::Kdd99 => Self {
-                settings: RunSettings { batch_rows: 64, learning_rate: 0.01, test_fraction: 0.4, ..run },
+                settings: RunSettings {
+                    batch_rows: 64.into(),
+                    learning_rate: 0.01,
+                    test_fraction: 0.4,
+                    ..run
+                },
                 ..self
             },
         }

@@ -165,7 +165,7 @@ pub struct Overrides {
     /// Share of a target that is what was said in earlier cycles.
     #[arg(long, global = true)]
     distillation: Option<f32>,
-    /// What happens to columns first: none, standardize or quantile.
+    /// What happens to columns first: none, standardize, quantile or auto.
     #[arg(long, global = true, value_parser = parse_preprocessing)]
     preprocessing: Option<Preprocessing>,
     /// How gradients travel: f32 or int8.
@@ -245,7 +245,8 @@ fn parse_preprocessing(text: &str) -> Result<Preprocessing, String> {
         "none" => Ok(Preprocessing::None),
         "standardize" => Ok(Preprocessing::Standardize),
         "quantile" => Ok(Preprocessing::Quantile),
-        _ => Err("expected none, standardize or quantile".into()),
+        "auto" => Ok(Preprocessing::Auto),
+        _ => Err("expected none, standardize, quantile or auto".into()),
     }
 }
 

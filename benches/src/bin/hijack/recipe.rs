@@ -29,7 +29,7 @@ impl Recipe {
         let parties = vec![PartyName::new("a")?, PartyName::new("b")?];
         let cohort_fraction = if dataset.labels.len() > 5000 { [1.0, 0.2][pick(2)] } else { 1.0 };
         let settings = RunSettings {
-            batch_rows: [32, 64, 128, 256][pick(4)],
+            batch_rows: [32, 64, 128, 256][pick(4)].into(),
             learning_rate: [1e-3, 3e-3, 1e-2][pick(3)],
             schedule: [Schedule::OneCycle, Schedule::Constant][pick(2)],
             gradient: [GradientEncoding::Int8, GradientEncoding::F32][pick(2)],

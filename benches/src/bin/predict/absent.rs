@@ -24,7 +24,7 @@ pub fn tell(tables: &Tables, seeds: u64) -> anyhow::Result<()> {
     say!("means over {seeds} seeds of the test metric: all parties, without the first, without the second");
     let names = ["first", "second"].map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let on_digits = RunSettings {
-        batch_rows: 64,
+        batch_rows: 64.into(),
         learning_rate: 0.01,
         ..RunSettings::new(names.clone(), Task::Multiclass, 32, 30)
     };

@@ -89,14 +89,14 @@ impl Dataset {
         let run = RunSettings { seed, ..RunSettings::new(names?, sources.task, bits, epochs) };
         Ok(match self {
             Self::Digits => Recipe {
-                run: RunSettings { batch_rows: 64, learning_rate: 0.01, ..run },
+                run: RunSettings { batch_rows: 64.into(), learning_rate: 0.01, ..run },
                 preprocessing: Preprocessing::None,
                 encoder: mlp(64, 0.0),
                 top: TopConfig::default(),
             },
             Self::CreditDefault => Recipe {
                 run: RunSettings {
-                    batch_rows: 128,
+                    batch_rows: 128.into(),
                     learning_rate: 3e-3,
                     gradient: GradientEncoding::Int8,
                     ..run
@@ -107,7 +107,7 @@ impl Dataset {
             },
             Self::Mnist => Recipe {
                 run: RunSettings {
-                    batch_rows: 256,
+                    batch_rows: 256.into(),
                     learning_rate: 3e-3,
                     row_order: RowOrder::Given,
                     test_fraction: 1.0 / 7.0,

@@ -192,7 +192,7 @@ fn speed(epochs: &[EpochReport], arguments: &Arguments) -> f64 {
 fn settings(arguments: &Arguments) -> anyhow::Result<RunSettings> {
     let names = ["left", "right"].map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(RunSettings {
-        batch_rows: arguments.batch,
+        batch_rows: arguments.batch.into(),
         schedule: Schedule::Constant,
         test_fraction: 0.0,
         validation_fraction: 0.0,

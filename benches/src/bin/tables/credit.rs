@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn settings(seed: u64) -> anyhow::Result<RunSettings> {
     let names = PARTIES.iter().map(|(name, _)| PartyName::new(*name)).collect::<Result<Vec<_>, _>>()?;
     Ok(RunSettings {
-        batch_rows: 128,
+        batch_rows: 128.into(),
         learning_rate: 3e-3,
         schedule: Schedule::OneCycle,
         test_fraction: 0.2,

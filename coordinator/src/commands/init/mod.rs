@@ -10,7 +10,8 @@ use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_alignment::FirstAlignment;
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_data::{
-    CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, fill, quoted, quoted_list, survey,
+    CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, fill, preset_of, quoted, quoted_list,
+    survey,
 };
 use hashvfl_files::{say, write_whole};
 
@@ -158,6 +159,7 @@ fn config_text(
             ("table", &path(&source.paths[0])?),
             ("id", &id),
             ("label", &quoted(&source.column)),
+            ("preset", preset_of(task)),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
             ("further", &further),

@@ -1,4 +1,5 @@
 use clap::Parser;
+use hashvfl_core::settings::BatchRows;
 use proptest::prelude::*;
 
 use super::*;
@@ -46,7 +47,14 @@ fn the_labels_tell_the_task() {
         (&|row| format!("{row}.5"), Task::Regression),
     ] {
         let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", label(row))));
-        assert_eq!(case.init("coordinator.toml", &[]).unwrap().run.task, expected);
+        let run = case.init("coordinator.toml", &[]).unwrap().run;
+        assert_eq!((run.task, run.batch_rows), (expected, BatchRows::Auto));
+        let bits = match expected {
+            Task::Binary => 16,
+            Task::Multiclass => 32,
+            Task::Regression => 64,
+        };
+        assert_eq!(run.bits, bits);
     }
     let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 5)));
     assert_eq!(case.init("a.toml", &["--task", "regression"]).unwrap().run.task, Task::Regression);

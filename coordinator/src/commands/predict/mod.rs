@@ -6,6 +6,7 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -54,7 +55,7 @@ pub struct Arguments {
     timeout_s: u64,
     /// The most record ids in one request. Default: as many as the coordinator accepts.
     #[arg(long, value_name = "COUNT")]
-    request_ids: Option<usize>,
+    request_ids: Option<NonZeroUsize>,
     /// Send a request only when the one before is answered, and write how long each took to this file: CSV, with the
     /// coordinator's own stages, all in microseconds.
     #[arg(long, value_name = "FILE")]
@@ -62,6 +63,15 @@ pub struct Arguments {
     /// Exit with 0 even if records have no prediction; the file says why for each.
     #[arg(long)]
     allow_missing: bool,
+}
+
+/// How many ids a request has: as many as were asked for, unless the coordinator takes no more than `most`.
+fn request_ids(asked: Option<NonZeroUsize>, most: usize) -> usize {
+    let asked = asked.map_or(most, NonZeroUsize::get);
+    if asked > most {
+        say!("--request-ids {asked}: the coordinator takes {most} at most, and gets so many");
+    }
+    asked.min(most)
 }
 
 /// Predicts every record of the file.
@@ -88,7 +98,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let model = responses.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
-    let request_ids = arguments.request_ids.unwrap_or(most_ids).clamp(1, most_ids);
+    let request_ids = request_ids(arguments.request_ids, most_ids);
     // A request waits for who takes its answer: with none in between, for the answer before it.
     let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
     let (asked, reader) = read(source, request_ids, requests, open);

@@ -16,10 +16,24 @@ pub struct Preset {
 }
 
 /// Presets of a party's config.
-pub const PARTY_PRESETS: [Preset; 2] = [
+pub const PARTY_PRESETS: [Preset; 4] = [
     Preset {
         name: "tabular",
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-party.toml")],
+    },
+    Preset {
+        name: "tabular-multiclass",
+        texts: [
+            include_str!("presets/tabular-multiclass-run.toml"),
+            include_str!("presets/tabular-multiclass-party.toml"),
+        ],
+    },
+    Preset {
+        name: "tabular-regression",
+        texts: [
+            include_str!("presets/tabular-regression-run.toml"),
+            include_str!("presets/tabular-regression-party.toml"),
+        ],
     },
     Preset {
         name: "image",
@@ -28,10 +42,24 @@ pub const PARTY_PRESETS: [Preset; 2] = [
 ];
 
 /// Presets of a coordinator's config.
-pub const COORDINATOR_PRESETS: [Preset; 2] = [
+pub const COORDINATOR_PRESETS: [Preset; 4] = [
     Preset {
         name: "tabular",
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-coordinator.toml")],
+    },
+    Preset {
+        name: "tabular-multiclass",
+        texts: [
+            include_str!("presets/tabular-multiclass-run.toml"),
+            include_str!("presets/tabular-multiclass-coordinator.toml"),
+        ],
+    },
+    Preset {
+        name: "tabular-regression",
+        texts: [
+            include_str!("presets/tabular-regression-run.toml"),
+            include_str!("presets/tabular-regression-coordinator.toml"),
+        ],
     },
     Preset {
         name: "image",
@@ -132,26 +160,45 @@ mod tests {
         };
         for (presets, name, expected) in [
             (&PARTY_PRESETS, "tabular", PINNED[0]),
-            (&PARTY_PRESETS, "image", PINNED[1]),
-            (&COORDINATOR_PRESETS, "tabular", PINNED[2]),
-            (&COORDINATOR_PRESETS, "image", PINNED[3]),
+            (&PARTY_PRESETS, "tabular-multiclass", PINNED[1]),
+            (&PARTY_PRESETS, "tabular-regression", PINNED[2]),
+            (&PARTY_PRESETS, "image", PINNED[3]),
+            (&COORDINATOR_PRESETS, "tabular", PINNED[4]),
+            (&COORDINATOR_PRESETS, "tabular-multiclass", PINNED[5]),
+            (&COORDINATOR_PRESETS, "tabular-regression", PINNED[6]),
+            (&COORDINATOR_PRESETS, "image", PINNED[7]),
         ] {
             let expected: Table = expected.parse().unwrap();
             assert_eq!(said(presets, name), expected.to_string(), "{name}");
         }
     }
 
-    const PINNED: [&str; 4] = [
-        "preprocessing = \"quantile\"
+    const PINNED: [&str; 8] = [
+        "preprocessing = \"auto\"
          run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
          [encoder]
          dropout = 0.1
          model = { kind = \"mlp\", hidden = [128] }
          hash = { noise = 0.4, clip = 0.4, surrogate = \"bell\" }",
+        "preprocessing = \"auto\"
+         run = { bits = 32, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
+         [encoder]
+         model = { kind = \"mlp\", hidden = [128] }
+         hash = { noise = 0.4, clip = 0.4, surrogate = \"bell\" }",
+        "preprocessing = \"auto\"
+         run = { bits = 64, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003, cycles = 3 }
+         [encoder]
+         dropout = 0.2
+         model = { kind = \"mlp\", hidden = [128] }
+         hash = { noise = 0.25, clip = 0.4, surrogate = \"bell\" }",
         "preprocessing = \"none\"
          run = { bits = 32, epochs = 10, batch_rows = 256, learning_rate = 0.003 }
          encoder = { model = { kind = \"cnn\" } }",
         "run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
+         top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",
+        "run = { bits = 32, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
+         top = { hidden = [64] }",
+        "run = { bits = 64, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003, cycles = 3 }
          top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",
         "run = { bits = 32, epochs = 10, batch_rows = 256, learning_rate = 0.003 }
          top = { hidden = [64] }",
@@ -178,9 +225,9 @@ mod tests {
         let refused = |text: &str| parse::<Table>(text, &PARTY_PRESETS).unwrap_err().to_string();
         assert_eq!(
             refused("a = 1\npreset = \"sound\""),
-            "line 2: preset must be one of \"tabular\", \"image\""
+            "line 2: preset must be one of \"tabular\", \"tabular-multiclass\", \"tabular-regression\", \"image\""
         );
-        assert_eq!(refused("preset = 3"), "line 1: preset must be one of \"tabular\", \"image\"");
+        assert!(refused("preset = 3").starts_with("line 1: preset must be one of \"tabular\", "));
         #[derive(Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Other {

@@ -147,7 +147,7 @@ impl Seen {
 fn begun(refit: bool, calibration_fraction: f64) -> PartySession {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 2);
     let gradient = GradientEncoding::Int8;
-    let settings = RunSettings { gradient, refit, calibration_fraction, batch_rows: 20, ..new };
+    let settings = RunSettings { gradient, refit, calibration_fraction, batch_rows: 20.into(), ..new };
     let plan = Plan::new(&settings, RECORDS).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();

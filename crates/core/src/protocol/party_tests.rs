@@ -86,7 +86,7 @@ fn a_run_in_order() {
 fn frozen(calibration_fraction: f64) -> PartySession {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 2, 2);
     let encoding = GradientEncoding::F32;
-    let settings = RunSettings { calibration_fraction, gradient: encoding, batch_rows: 144, ..new };
+    let settings = RunSettings { calibration_fraction, gradient: encoding, batch_rows: 144.into(), ..new };
     let plan = Plan::new(&settings, 400).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();

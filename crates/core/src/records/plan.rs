@@ -132,8 +132,9 @@ impl Plan {
         let validation = rows.split_off(left - share(left, settings.validation_fraction));
         let calibration =
             rows.split_off(rows.len().saturating_sub(share(left, settings.calibration_fraction)));
+        let cohort_train = share(rows.len(), settings.cohort_fraction);
         let plan = Self {
-            cohort_train: share(rows.len(), settings.cohort_fraction),
+            cohort_train,
             cohort_validation: share(validation.len(), settings.cohort_fraction),
             train: rows,
             validation,
@@ -142,7 +143,7 @@ impl Plan {
             records,
             seed: settings.seed,
             epochs: settings.epochs,
-            batch_rows: settings.batch_rows.min(MAX_BATCH_ROWS),
+            batch_rows: settings.batch_rows.of(cohort_train).min(MAX_BATCH_ROWS),
             refits: settings.refits(),
             least: [
                 2,
@@ -234,6 +235,11 @@ impl Plan {
         self.records
     }
 
+    /// Most records of a batch.
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows
+    }
+
     /// Batches of every epoch.
     pub fn batches(&self) -> u32 {
         self.cohort_train.div_ceil(self.batch_rows) as u32
@@ -315,7 +321,7 @@ mod tests {
             calibration_fraction in prop_oneof![Just(0.0), 0.1_f64..0.5],
         ) {
             let row_order = if given { RowOrder::Given } else { RowOrder::Shuffled };
-            let settings = RunSettings { batch_rows, seed, row_order, cohort_fraction, calibration_fraction, ..settings() };
+            let settings = RunSettings { batch_rows: batch_rows.into(), seed, row_order, cohort_fraction, calibration_fraction, ..settings() };
             let mut plan = Plan::new(&settings, records).unwrap();
             let mut all: Vec<u32> =
                 [Part::Train, Part::Validation, Part::Test, Part::Calibration].iter().flat_map(|p| plan.part(*p).to_vec()).collect();
@@ -342,8 +348,12 @@ mod tests {
 
     #[test]
     fn records_left_out_change_nothing_for_the_others() {
-        let settings =
-            RunSettings { cohort_fraction: 0.5, calibration_fraction: 0.1, batch_rows: 16, ..settings() };
+        let settings = RunSettings {
+            cohort_fraction: 0.5,
+            calibration_fraction: 0.1,
+            batch_rows: 16.into(),
+            ..settings()
+        };
         let whole = Plan::new(&settings, 400).unwrap();
         let gone: Vec<u32> = (0..400).filter(|row| row % 3 == 0).collect();
         let mut plan = whole.clone().without(&ExcludedRecords::of(&gone, 400)).unwrap();

@@ -1,9 +1,11 @@
 //! What a run's coordinator and parties agree on, typed and as canonical key/value pairs.
 
+mod batch_rows;
 mod canonical;
 
 use serde::{Deserialize, Serialize};
 
+pub use batch_rows::BatchRows;
 pub use canonical::{Difference, OtherSettings, PairsError, Settings};
 
 use crate::gradient::GradientEncoding;
@@ -96,7 +98,7 @@ pub struct RunSettings {
     pub epochs: u32,
     /// Most records of a training batch; batches of an epoch differ in size by at most one.
     #[serde(default = "defaults::batch_rows")]
-    pub batch_rows: usize,
+    pub batch_rows: BatchRows,
     /// Peak learning rate of Adam, at the parties and the coordinator.
     #[serde(default = "defaults::learning_rate")]
     pub learning_rate: f64,
@@ -151,10 +153,10 @@ pub struct RunSettings {
 }
 
 mod defaults {
-    use super::{GradientEncoding, RowOrder, Schedule};
+    use super::{BatchRows, GradientEncoding, RowOrder, Schedule};
 
-    pub fn batch_rows() -> usize {
-        256
+    pub fn batch_rows() -> BatchRows {
+        BatchRows::Rows(256)
     }
     pub fn learning_rate() -> f64 {
         1e-3
@@ -251,10 +253,11 @@ impl RunSettings {
             self.cycles.to_string(),
         )?;
         // Three records would go into batches of 2 and 1, and one record has no batch statistics.
-        range("batch_rows", self.batch_rows, 4, MAX_BATCH_ROWS)?;
+        let batch_rows = self.batch_rows.most();
+        range("batch_rows", batch_rows, 4, MAX_BATCH_ROWS)?;
         // A gradient is the largest message: leave room for its frame.
         let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.bits * self.gradient.bytes_per_value()) - 4;
-        range("batch_rows", self.batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
+        range("batch_rows", batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
         let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
         require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
         for (key, share) in [
@@ -313,8 +316,8 @@ mod tests {
             RunSettings { epochs: 0, ..settings() },
             RunSettings { cycles: 0, ..settings() },
             RunSettings { epochs: 10, cycles: 3, ..settings() },
-            RunSettings { batch_rows: 3, ..settings() },
-            RunSettings { batch_rows: 65_536, bits: 1024, ..settings() },
+            RunSettings { batch_rows: 3.into(), ..settings() },
+            RunSettings { batch_rows: 65_536.into(), bits: 1024, ..settings() },
             RunSettings {
                 parties: (0..64).map(|i| PartyName::new(format!("party-{i:010}")).unwrap()).collect(),
                 ..settings()

@@ -157,11 +157,12 @@ impl Encoding {
 
     /// A summary for a person: how many columns hold numbers, how many hold categories, and how many distinct ones.
     pub fn describe(&self) -> String {
-        let (mut numbers, mut missed_by, mut distinct) = (0, 0, Vec::new());
+        let (mut numbers, mut by_rank, mut missed_by, mut distinct) = (0, 0, 0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
             match fitted {
-                Fitted::Number { missed, .. } => {
+                Fitted::Number { missed, scaler, .. } => {
                     numbers += 1;
+                    by_rank += usize::from(scaler.is_by_rank());
                     missed_by += usize::from(*missed);
                 }
                 Fitted::Category { names, rare, missed, .. } => {
@@ -170,7 +171,11 @@ impl Encoding {
                 }
             }
         }
-        let mut text = format!("{numbers} columns of numbers, {} of categories", distinct.len());
+        let mut text = format!("{numbers} columns of numbers");
+        if by_rank > 0 {
+            text += &format!(" ({by_rank} of them by rank)");
+        }
+        text += &format!(", {} of categories", distinct.len());
         if !distinct.is_empty() {
             let more = if distinct.len() > MOST_COUNTS { ", ..." } else { "" };
             distinct.truncate(MOST_COUNTS);

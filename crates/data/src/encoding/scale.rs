@@ -19,7 +19,13 @@ pub enum Preprocessing {
     Standardize,
     /// Each value becomes the normal score of its rank among the training rows, and is then standardised.
     Quantile,
+    /// Each column by itself: as [`Self::Quantile`] where its values at the training rows are skewed, as
+    /// [`Self::Standardize`] elsewhere.
+    Auto,
 }
+
+/// Columns of a larger skewness than this, to either side, are skewed: an exponential distribution has 2.
+const MOST_SKEWNESS: f64 = 2.0;
 
 /// What was fitted on one column's training rows; applies to all its values.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +34,7 @@ pub struct Scaler {
     /// Where raw values are cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bounds: Option<(f32, f32)>,
-    /// Maps values to scores, for [`Preprocessing::Quantile`].
+    /// Maps values to scores, for columns that are taken by rank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     curve: Option<Curve>,
     mean: f32,
@@ -68,13 +74,18 @@ impl Scale {
         if let Some((low, high)) = bounds {
             values.iter_mut().for_each(|value| *value = value.clamp(low, high));
         }
-        let curve = (self.preprocessing == Preprocessing::Quantile).then(|| Curve::fit(&values));
+        let by_rank = match self.preprocessing {
+            Preprocessing::None | Preprocessing::Standardize => false,
+            Preprocessing::Quantile => true,
+            Preprocessing::Auto => skewness(&values).abs() > MOST_SKEWNESS,
+        };
+        let curve = by_rank.then(|| Curve::fit(&values));
         if let Some(curve) = &curve {
             values.iter_mut().for_each(|value| *value = curve.score(*value));
         }
         let (mean, scale) = match self.preprocessing {
             Preprocessing::None => (0.0, 1.0),
-            Preprocessing::Standardize | Preprocessing::Quantile => moments(&values),
+            Preprocessing::Standardize | Preprocessing::Quantile | Preprocessing::Auto => moments(&values),
         };
         Scaler { bounds, curve, mean, scale, clip: self.clip }
     }
@@ -89,6 +100,11 @@ impl Scaler {
     /// Whether values stay as they are.
     pub(crate) fn is_identity(&self) -> bool {
         *self == Self::identity()
+    }
+
+    /// Whether values are taken by their rank.
+    pub(crate) fn is_by_rank(&self) -> bool {
+        self.curve.is_some()
     }
 
     /// Brings a raw value to the common scale. The result is finite for a finite value.
@@ -151,9 +167,48 @@ fn moments(values: &[f32]) -> (f32, f32) {
     (mean as f32, if deviation <= rounding { 1.0 } else { deviation as f32 })
 }
 
+/// The third standardised moment of values, of which there has to be one; 0 where they do not vary.
+pub(crate) fn skewness(values: &[f32]) -> f64 {
+    let count = values.len() as f64;
+    let (mean, deviation) = moments(values);
+    let cubes =
+        values.iter().map(|value| ((f64::from(*value) - f64::from(mean)) / f64::from(deviation)).powi(3));
+    cubes.sum::<f64>() / count
+}
+
 /// Shows nothing: means are statistics of private data.
 impl fmt::Debug for Scaler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scaler")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(values: &[f32]) -> Scaler {
+        let scale = Scale { preprocessing: Preprocessing::Auto, clip: None, clip_quantile: None };
+        scale.fit(values.to_vec())
+    }
+
+    #[test]
+    fn skewed_columns_alone_are_taken_by_rank() {
+        let sums: Vec<f32> = (0..1000).map(|row| (row as f32 / 100.0).exp()).collect();
+        let debts: Vec<f32> = sums.iter().map(|sum| -sum).collect();
+        let ages: Vec<f32> = (0..1000).map(|row| 20.0 + (row % 60) as f32).collect();
+        let rare: Vec<f32> = (0..1000).map(|row| f32::from(u8::from(row % 100 == 0))).collect();
+        let same = [7.0_f32; 1000];
+        let found = [&sums[..], &debts, &ages, &rare, &same].map(|values| fit(values).is_by_rank());
+        assert_eq!(found, [true, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_column_is_scaled_as_the_choice_it_falls_to() {
+        let sums: Vec<f32> = (0..1000).map(|row| (row as f32 / 100.0).exp()).collect();
+        let scale = |preprocessing| Scale { preprocessing, clip: None, clip_quantile: None };
+        assert!(fit(&sums) == scale(Preprocessing::Quantile).fit(sums.clone()));
+        let ages: Vec<f32> = (0..1000).map(|row| (row % 60) as f32).collect();
+        assert!(fit(&ages) == scale(Preprocessing::Standardize).fit(ages.clone()));
     }
 }

@@ -1,4 +1,16 @@
-//! What both sides need to write a first configuration: texts that TOML reads back as they were, and templates.
+//! What both sides need to write a first configuration: the preset of a task, texts that TOML reads back as they were, and
+//! templates.
+
+use hashvfl_core::Task;
+
+/// The preset of a first run on a table, by what is predicted.
+pub fn preset_of(task: Task) -> &'static str {
+    match task {
+        Task::Binary => "tabular",
+        Task::Multiclass => "tabular-multiclass",
+        Task::Regression => "tabular-regression",
+    }
+}
 
 /// A text as a basic string of TOML, for a key or a value: JSON's strings, and DEL, which TOML takes escaped alone.
 pub fn quoted(text: &str) -> String {

@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use crate::encoding::content::{Content, is_faulty};
+use crate::encoding::scale::skewness;
 use crate::encoding::treatment::{ColumnType, Missing, Treatment};
 use crate::table::{ImageShape, Table};
 
@@ -85,6 +86,8 @@ pub struct Spread {
     pub upper_quartile: f32,
     /// The largest.
     pub maximum: f32,
+    /// Their third standardised moment: 0 where they lie evenly around their mean.
+    pub skewness: f64,
     /// How many there are in each of up to 24 parts of equal width, from the least to the largest.
     pub histogram: Vec<u64>,
 }
@@ -179,6 +182,7 @@ impl Spread {
             median: quartile(2),
             upper_quartile: quartile(3),
             maximum,
+            skewness: skewness(sorted),
             histogram: histogram(sorted.iter().copied(), minimum, maximum),
         }
     }

@@ -7,8 +7,11 @@ use proptest::prelude::*;
 use crate::cases;
 use crate::expected::{ascii_trimmed, numbers, texts};
 
+/// Words that stand for a missing label.
+pub const MISSING: [&str; 8] = ["", "na", "n/a", "nan", "null", "none", "?", "-"];
+
 /// What makes two labels one class: their number, where they have one that 64 bits hold for certain, otherwise their text.
-fn class(label: &str) -> String {
+pub fn class(label: &str) -> String {
     let label = ascii_trimmed(label);
     match label.parse::<f64>() {
         Ok(number) if number.abs() < 9_007_199_254_740_992.0 => {
@@ -43,8 +46,7 @@ proptest! {
     #[test]
     fn classes_are_those_of_the_file(labels in prop::collection::vec(prop_oneof![texts(), numbers()], 2..12)) {
         let Ok(Target::Classes { names, index }) = load(&labels, Task::Multiclass) else { return Ok(()) };
-        let empty = ["", "na", "n/a", "nan", "null", "none", "?", "-"];
-        prop_assert!(!labels.iter().any(|label| empty.contains(&ascii_trimmed(label).to_lowercase().as_str())));
+        prop_assert!(!labels.iter().any(|label| MISSING.contains(&ascii_trimmed(label).to_lowercase().as_str())));
         for (one, label) in labels.iter().enumerate() {
             prop_assert_eq!(class(&names[index[one] as usize]), class(label));
             for (other, second) in labels.iter().enumerate() {

@@ -6,6 +6,7 @@ mod expected;
 mod id_lists;
 mod images;
 mod labels;
+mod parquet_labels;
 mod parquet_tables;
 #[cfg(feature = "sql")]
 mod queries;

@@ -213,7 +213,7 @@ fn refit(
     let (train, validation) = (plan.part(Part::Train), plan.part(Part::Validation));
     let before = classifier.snapshot();
     let old = classifier.evaluate_stored(gather, validation);
-    classifier.refit(gather, (train, validation), settings.batch_rows, settings.task)?;
+    classifier.refit(gather, (train, validation), plan.batch_rows(), settings.task)?;
     let new = classifier.evaluate_stored(gather, validation);
     if !settings.encodes_once() && !validation.is_empty() && !new.is_better(&old, settings.task) {
         classifier.load(&before)

@@ -32,7 +32,7 @@ const KEY: [u8; 32] = [7; 32];
 fn settings() -> RunSettings {
     RunSettings {
         cohort_fraction: 0.2,
-        batch_rows: 128,
+        batch_rows: 128.into(),
         learning_rate: 0.01,
         randomised_response: Some(EPSILON),
         ..RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 2)

@@ -52,7 +52,7 @@ pub fn settings(bits: usize, seed: u64, learning_rate: f64) -> RunSettings {
     // Unwrap safety: both names are constants that fit.
     let names = PARTIES.map(|name| PartyName::new(name).expect("a valid name"));
     RunSettings {
-        batch_rows: 64,
+        batch_rows: 64.into(),
         learning_rate,
         seed,
         ..RunSettings::new(names.to_vec(), Task::Multiclass, bits, 30)

@@ -11,7 +11,8 @@ use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::FirstAlignment;
 use hashvfl_core::{Address, PartyName, RunId, Task};
 use hashvfl_data::{
-    ColumnsSource, CsvColumns, FirstLine, Hints, KeyColumns, Survey, fill, quoted, quoted_list, survey,
+    ColumnsSource, CsvColumns, FirstLine, Hints, KeyColumns, Survey, fill, preset_of, quoted, quoted_list,
+    survey,
 };
 use hashvfl_files::{say, write_whole};
 
@@ -257,6 +258,7 @@ fn config_text(
             ("left_out", &columns.excluded()),
             ("columns", &source_text(source)?),
             ("types", &columns.types()),
+            ("preset", preset_of(task)),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
             ("further", &further),
@@ -296,6 +298,9 @@ fn write_files(
 ) -> anyhow::Result<()> {
     let out = arguments.out.display();
     let folder = arguments.out.parent().unwrap_or(Path::new("."));
+    let run = &config.run;
+    let releases = run.epochs + u32::from(run.refits());
+    say!("a training record releases up to {releases} codes of {} bits", run.bits);
     let Some(first) = alignment else {
         write_whole(&arguments.out, text.as_bytes())?;
         say!("{out} written: read it, agree on [run] with the others, and make an identity:");
@@ -303,9 +308,7 @@ fn write_files(
         say!("`party --config {out} --check` says what is still to do");
         return Ok(());
     };
-    let run = &config.run;
-    let released = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
-    let key = first.write(folder, Some(released))?;
+    let key = first.write(folder, Some(u64::from(releases) * run.bits as u64))?;
     write_whole(&arguments.out, text.as_bytes())?;
     let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
     say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());

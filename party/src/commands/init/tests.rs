@@ -1,4 +1,5 @@
 use clap::Parser;
+use hashvfl_core::settings::BatchRows;
 use hashvfl_data::load_as;
 use proptest::prelude::*;
 
@@ -70,6 +71,16 @@ fn the_written_config_loads_the_table_as_it_is() {
     assert_eq!((loaded.ids.len(), loaded.names.len()), (300, 3));
     let again = case.init("party.toml", &[]).unwrap_err();
     assert!(again.contains("is there already"), "{again}");
+}
+
+#[test]
+fn the_preset_fits_the_task() {
+    let case = Case::new(&table("id,age,y", 3000, |row| format!("k{row},{},{}.5", row % 50, row % 900)));
+    case.init("classes.toml", &["--ignore", "y", "--task", "binary"]).unwrap();
+    case.init("values.toml", &["--ignore", "y"]).unwrap();
+    let (classes, values) = (case.config("classes.toml").run, case.config("values.toml").run);
+    assert_eq!((classes.task, classes.bits, classes.batch_rows), (Task::Binary, 16, BatchRows::Auto));
+    assert_eq!((values.task, values.bits, values.batch_rows), (Task::Regression, 64, BatchRows::Auto));
 }
 
 #[test]

@@ -4,9 +4,23 @@
 const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
 /// What stands between thousands.
 const GROUPS: [char; 6] = [',', '.', '\'', '’', ' ', '\u{a0}'];
-/// Beginnings of months' names.
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/// Names of months.
+const MONTHS: [&str; 14] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "juni",
+    "juli",
+];
 
 /// Kinds of such texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +90,10 @@ fn is_grouped(text: &str) -> bool {
 fn is_date(text: &str) -> bool {
     let parts: Vec<&str> =
         text.split(|letter: char| !letter.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    // In whole, or cut after three letters or more: "2. Married" is no day of March.
     let is_month = |part: &str| {
-        let begins = part.get(..3).map(str::to_lowercase);
-        part.len() <= 9 && begins.is_some_and(|begins| MONTHS.contains(&begins.as_str()))
+        let part = part.to_lowercase();
+        part.len() >= 3 && MONTHS.iter().any(|month| month.starts_with(&part))
     };
     let is_mark = |part: &str| matches!(part, "T" | "Z" | "UTC" | "GMT" | "AM" | "PM" | "am" | "pm");
     // 2024-01-31T12:00:00Z
@@ -138,6 +153,8 @@ mod tests {
                     "A-12-3",
                     "192.168.1.10.5x",
                     "17 apples",
+                    "2. Married",
+                    "5. Separated",
                     "1234,567,8",
                     "V57",
                     "may",

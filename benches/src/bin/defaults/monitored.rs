@@ -1,0 +1,69 @@
+//! Parties in this process under the gradient monitor that each would have over the network.
+
+use std::convert::Infallible;
+
+use hashvfl_core::gradient_monitor::{GradientMonitor, looks_at};
+use hashvfl_core::protocol::message::Command;
+use hashvfl_core::{Digest, Gradient, PackedCodes, Plan, RowSelection, RunSettings};
+use hashvfl_learning::training::backend::PartyBackend;
+use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+
+/// Parties that send codes, each with its monitor. An alarm ends nothing here.
+pub struct MonitoredParties<'a> {
+    parties: InProcessParties<'a, PackedCodes>,
+    monitors: Vec<GradientMonitor>,
+    batches: u64,
+    /// The codes of the batch that waits for its gradient.
+    sent: Vec<PackedCodes>,
+}
+
+impl<'a> MonitoredParties<'a> {
+    /// The parties of a run.
+    pub fn new(parties: Vec<InProcessParty<'a>>, plan: Plan, run: &RunSettings) -> Self {
+        let monitors = parties.iter().map(|_| GradientMonitor::of_run(run)).collect();
+        Self { parties: InProcessParties::hashed(parties, plan), monitors, batches: 0, sent: Vec::new() }
+    }
+
+    /// How many parties would have stopped.
+    pub fn alarms(&self) -> usize {
+        self.monitors.iter().filter(|monitor| monitor.alarm().is_some()).count()
+    }
+}
+
+impl PartyBackend for MonitoredParties<'_> {
+    type Embedding = PackedCodes;
+    type Error = Infallible;
+
+    fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, Infallible> {
+        let codes = self.parties.encode(rows, count)?;
+        if let RowSelection::Batch { .. } = rows {
+            self.batches += 1;
+            self.sent.clone_from(&codes);
+        }
+        Ok(codes)
+    }
+
+    fn encode_synthetic(&mut self, chunk: u32) -> Result<Vec<PackedCodes>, Infallible> {
+        self.parties.encode_synthetic(chunk)
+    }
+
+    fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
+        if looks_at(self.batches) {
+            for (party, ((monitor, codes), gradient)) in
+                self.monitors.iter_mut().zip(&self.sent).zip(&gradients).enumerate()
+            {
+                let expected = self.parties.expected_codes(party);
+                monitor.observe(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+            }
+        }
+        self.parties.learn(gradients)
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), Infallible> {
+        self.parties.carry_out(command)
+    }
+
+    fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
+        self.parties.freeze()
+    }
+}

@@ -1,0 +1,139 @@
+//! One training by first configs: records, encoding and models as party and coordinator make them, and their training
+//! loop, with the parties in this process.
+
+use anyhow::anyhow;
+use clap::ValueEnum;
+use hashvfl_coordinator::{CoordinatorConfig, labels, top_file};
+use hashvfl_core::random::stream;
+use hashvfl_core::{GradientEncoding, Plan};
+use hashvfl_learning::Classifier;
+use hashvfl_learning::device::Device;
+use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::training::backend::PartyBackend;
+use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::{self, Outcome};
+use hashvfl_party::PartyConfig;
+use hashvfl_party::prepare::Prepared;
+use rand::Rng;
+
+use crate::first_configs::FirstConfigs;
+use crate::monitored::MonitoredParties;
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Model {
+    /// The run of the configs.
+    Codes,
+    /// The same network, but floats pass where it sends signs.
+    Floats,
+    /// The first party's columns and the labels alone, with floats.
+    FirstAlone,
+    /// The second party's.
+    SecondAlone,
+}
+
+impl Model {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Codes, Self::Floats, Self::FirstAlone, Self::SecondAlone];
+
+    fn cut(self) -> CutLayer {
+        if self == Self::Codes { CutLayer::Hash } else { CutLayer::SimulatedFloat }
+    }
+
+    /// Whether the party at this place takes part.
+    fn has(self, party: usize) -> bool {
+        match self {
+            Self::Codes | Self::Floats => true,
+            Self::FirstAlone => party == 0,
+            Self::SecondAlone => party == 1,
+        }
+    }
+}
+
+/// The task's metric, where these records leave it defined.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// On validation records, of the models that were kept.
+    pub validation: Option<f64>,
+    /// On test records.
+    pub test: Option<f64>,
+    /// Parties whose gradient monitor raised an alarm, all of them false.
+    pub alarms: usize,
+}
+
+/// Trains `model` by `configs` with the splits, weights and noise of `seed`.
+pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Measured> {
+    let mut coordinator = configs.coordinator.clone();
+    let mut parties: Vec<PartyConfig> = configs
+        .parties
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| model.has(*at))
+        .map(|(_, party)| party.clone())
+        .collect();
+    coordinator.run.parties = parties.iter().map(|party| party.name.clone()).collect();
+    coordinator.run.seed = seed;
+    coordinator.seed = seed;
+    if model.cut() == CutLayer::SimulatedFloat {
+        // Floats pass through this process alone: no encoding of gradients speaks for them.
+        coordinator.run.gradient = GradientEncoding::F32;
+    }
+    for (at, party) in parties.iter_mut().enumerate() {
+        party.run = coordinator.run.clone();
+        party.seed = Some(stream(seed, "party", &[at as u64]).next_u64());
+    }
+    let labels = labels::load(&coordinator)?.labels;
+    let plan = Plan::new(&coordinator.run, labels.len())?;
+    let mut classifier = top_file::new(&coordinator, labels, &plan, &Device::flex())?;
+    let parties = parties
+        .iter()
+        .map(|config| party(config, model.cut()))
+        .collect::<anyhow::Result<Vec<InProcessParty>>>()?;
+    match model.cut() {
+        CutLayer::Hash => {
+            let mut parties = MonitoredParties::new(parties, plan.clone(), &coordinator.run);
+            let measured = learn(&mut parties, &coordinator, plan, &mut classifier)?;
+            Ok(Measured { alarms: parties.alarms(), ..measured })
+        }
+        CutLayer::SimulatedFloat => {
+            let mut parties = InProcessParties::simulated_floats(parties, plan.clone());
+            learn(&mut parties, &coordinator, plan, &mut classifier)
+        }
+    }
+}
+
+/// A party as its program would make it, with another cut.
+fn party(config: &PartyConfig, cut: CutLayer) -> anyhow::Result<InProcessParty<'static>> {
+    let prepared = Prepared::load(config)?;
+    let (updates, seed) = (prepared.plan.updates(), prepared.seed());
+    let model = config.encoder.clone();
+    let mut encoder =
+        Encoder::new(model, cut, prepared.input(), &config.run, updates, seed, &Device::flex())?;
+    if config.on_alarm.monitors() {
+        encoder.expect_monitoring();
+    }
+    let columns = prepared.columns.into_matrix()?;
+    Ok(InProcessParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None })
+}
+
+fn learn<P: PartyBackend>(
+    parties: &mut P,
+    config: &CoordinatorConfig,
+    mut plan: Plan,
+    classifier: &mut Classifier,
+) -> anyhow::Result<Measured>
+where
+    P::Error: std::fmt::Display,
+{
+    let (run, patience) = (&config.run, config.top.patience);
+    let outcome: Outcome<P::Embedding> =
+        training::train(parties, run, &mut plan, classifier, patience, None, &mut |_| {})
+            .map_err(|error| anyhow!("{error}"))?;
+    let kept = outcome.curve.iter().find(|report| report.epoch == outcome.best_epoch);
+    let validation = kept.and_then(|report| report.validation);
+    Ok(Measured {
+        validation: validation.and_then(|found| found.metric(run.task)),
+        test: outcome.test.and_then(|found| found.metric(run.task)),
+        alarms: 0,
+    })
+}
