@@ -142,6 +142,8 @@ impl<'a> TrainingConnection<'a> {
     pub(crate) fn close(&mut self) {
         // Whoever has gone is not waited for.
         let _ = self.driver.wait(self.stream.end(FAREWELL));
+        // Where the coordinator has ended its own direction already, nothing was waited for: this side's end must leave too.
+        self.driver.flush();
     }
 
     /// A message as it came. Both sides count what they say from `Accepted` on.
