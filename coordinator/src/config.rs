@@ -139,11 +139,26 @@ pub struct Timeouts {
     pub handshake_s: u64,
     /// For a party's answer to a request.
     pub step_s: u64,
+    /// For a party to come back in a run after its connection broke.
+    pub reconnect_s: u64,
+    /// For anything from a connection until it is asked for a sign of life; after as long again it counts as broken.
+    pub keep_alive_s: u64,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { join_s: 3600, handshake_s: 60, step_s: 600 }
+        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
+    }
+}
+
+impl Timeouts {
+    fn check(self) -> anyhow::Result<()> {
+        let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s } = self;
+        ensure!(
+            [join_s, handshake_s, step_s, reconnect_s, keep_alive_s].iter().all(|limit| *limit > 0),
+            "[timeouts]: limits must be 1 or more"
+        );
+        Ok(())
     }
 }
 
@@ -170,24 +185,6 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// Limits of a port where accepted peers send messages of up to so many bytes.
-    pub fn listening(&self, message_bytes: usize) -> Limits {
-        let limits = Limits {
-            connections: self.connections,
-            connections_per_address: self.connections_per_address,
-            silence: Duration::from_secs(self.silence_s),
-            message: Duration::from_secs(self.message_s),
-            bytes_in_flight: self.in_flight_mb << 20,
-            ..Limits::default()
-        };
-        limits.with_window_for(message_bytes)
-    }
-
-    /// Limits of the relay's port.
-    pub fn relaying(&self) -> Limits {
-        self.listening(4 * FRAME_BYTES)
-    }
-
     fn check(&self) -> anyhow::Result<()> {
         let Self { connections, connections_per_address, silence_s, message_s, in_flight_mb } = *self;
         ensure!(
@@ -216,6 +213,27 @@ fn default_ledger() -> PathBuf {
 }
 
 impl CoordinatorConfig {
+    /// Limits of a port where accepted peers send messages of up to so many bytes.
+    pub fn listening(&self, message_bytes: usize) -> Limits {
+        let LimitsConfig { connections, connections_per_address, silence_s, message_s, in_flight_mb } =
+            self.limits;
+        let limits = Limits {
+            connections,
+            connections_per_address,
+            silence: Duration::from_secs(silence_s),
+            keep_alive: Duration::from_secs(self.timeouts.keep_alive_s),
+            message: Duration::from_secs(message_s),
+            bytes_in_flight: in_flight_mb << 20,
+            ..Limits::default()
+        };
+        limits.with_window_for(message_bytes)
+    }
+
+    /// Limits of the relay's port.
+    pub fn relaying(&self) -> Limits {
+        self.listening(4 * FRAME_BYTES)
+    }
+
     /// Reads and checks a config file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         hashvfl_cli::config::read(path, Self::parse)
@@ -316,11 +334,7 @@ impl CoordinatorConfig {
         screening.context("in [screening]")?;
         ensure!(config.serve.absent_timeout_s > 0, "[serve]: absent_timeout_s must be 1 or more");
         config.limits.check()?;
-        let Timeouts { join_s, handshake_s, step_s } = config.timeouts;
-        ensure!(
-            [join_s, handshake_s, step_s].iter().all(|limit| *limit > 0),
-            "[timeouts]: limits must be 1 or more"
-        );
+        config.timeouts.check()?;
         Ok(config)
     }
 }

@@ -144,6 +144,10 @@ pub struct Timeouts {
     pub start_s: u64,
     /// For the coordinator's next request.
     pub step_s: u64,
+    /// To come back to a run after the connection broke.
+    pub reconnect_s: u64,
+    /// For anything from a connection until it is asked for a sign of life; after as long again it counts as broken.
+    pub keep_alive_s: u64,
 }
 
 fn response_key() -> PathBuf {
@@ -152,7 +156,7 @@ fn response_key() -> PathBuf {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_s: 120, start_s: 3600, step_s: 600 }
+        Self { connect_s: 120, start_s: 3600, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
     }
 }
 
@@ -329,9 +333,9 @@ impl PartyConfig {
         }
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
-        let Timeouts { connect_s, start_s, step_s } = config.timeouts;
+        let Timeouts { connect_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
         ensure!(
-            [connect_s, start_s, step_s].iter().all(|limit| *limit > 0),
+            [connect_s, start_s, step_s, reconnect_s, keep_alive_s].iter().all(|limit| *limit > 0),
             "[timeouts]: limits must be 1 or more"
         );
         Ok(config)

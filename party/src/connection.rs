@@ -1,5 +1,7 @@
 //! The way to the coordinator that a config names, for training, serving and alignment.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
 use hashvfl_identity::{Connector, Identity, IdentityFiles, Role};
@@ -12,7 +14,8 @@ use crate::config::PartyConfig;
 /// # Errors
 /// If the files of the identity cannot be used, or are another's.
 pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
-    let dialer = Dialer::new(config.coordinator.clone(), config.timeouts.connect_s);
+    let dialer = Dialer::new(config.coordinator.clone(), config.timeouts.connect_s)
+        .keeping_alive(Duration::from_secs(config.timeouts.keep_alive_s));
     let Some(identity) = &config.identity else { return Ok(dialer) };
     let files = IdentityFiles::load(identity).context("[identity]")?;
     let own = files.current().own_identity().clone();

@@ -24,6 +24,10 @@ pub struct Fixture {
     pub run_id: &'static str,
     /// Whether connections are over TLS; what that takes is in `extra` then.
     pub secured: bool,
+    /// Seconds for a party to come back after its connection broke: few, so that whoever is killed is soon given up.
+    pub reconnect_s: u64,
+    /// Seconds of silence until a connection is asked for a sign of life.
+    pub keep_alive_s: u64,
     /// Lines put in front of a config, by name.
     pub extra: Vec<(&'static str, String)>,
     /// What processes log: HASHVFL_LOG.
@@ -39,8 +43,16 @@ impl Fixture {
             ..RunSettings::new(names.to_vec(), Task::Binary, 8, 4)
         };
         let folder = tempfile::tempdir().unwrap();
-        let fixture =
-            Self { folder, settings, run_id: "test", secured: false, extra: Vec::new(), log: "info" };
+        let fixture = Self {
+            folder,
+            settings,
+            run_id: "test",
+            secured: false,
+            reconnect_s: 1,
+            keep_alive_s: 20,
+            extra: Vec::new(),
+            log: "info",
+        };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
         let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
@@ -87,10 +99,12 @@ impl Fixture {
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
             "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60 }}\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60, reconnect_s = {}, keep_alive_s = {} }}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
             self.run_id,
+            self.reconnect_s,
+            self.keep_alive_s,
             self.run_table()
         );
         self.write(&format!("{name}.toml"), &text);
@@ -101,10 +115,12 @@ impl Fixture {
     pub fn coordinator_config(&self) -> PathBuf {
         let text = format!(
             "{}run_id = \"{}\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
-             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30 }}\n\
+             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30, reconnect_s = {}, keep_alive_s = {} }}\n\
              labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{}",
             self.extra("coordinator"),
             self.run_id,
+            self.reconnect_s,
+            self.keep_alive_s,
             self.run_table()
         );
         self.write("coordinator.toml", &text);

@@ -35,7 +35,8 @@ async fn hijack(
         match received.message {
             FromParty::Hello(_) => continue,
             FromParty::Records { .. } => {
-                stream.send(FromCoordinator::Accepted, SENDING).await.unwrap();
+                let accepted = FromCoordinator::Accepted { session: None };
+                stream.send(accepted, SENDING).await.unwrap();
                 let begin =
                     FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() };
                 stream.send(begin, SENDING).await.unwrap();

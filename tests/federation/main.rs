@@ -26,6 +26,8 @@ mod misconfigured;
 mod monitored;
 mod own_detectors;
 mod predict;
+mod proxy;
+mod reconnected;
 mod recorder;
 mod reference;
 mod rogue;

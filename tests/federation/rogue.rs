@@ -87,7 +87,8 @@ fn answers(
                     let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
                     (0, FromParty::Records { digest, excluded: ExcludedRecords::default(), head: None })
                 }
-                FromCoordinator::Accepted
+                FromCoordinator::Accepted { .. }
+                | FromCoordinator::Returned(_)
                 | FromCoordinator::Begin { .. }
                 | FromCoordinator::Heads { .. }
                 | FromCoordinator::Gradient { .. } => continue,

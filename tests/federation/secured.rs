@@ -92,7 +92,8 @@ fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
 
 #[test]
 fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
-    let mut fixture = secured();
+    // Nobody waits for it to come back.
+    let mut fixture = Fixture { reconnect_s: 60, ..secured() };
     fixture.settings.epochs = 100_000;
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);

@@ -82,7 +82,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let reporter = ProgressReporter::new(json, config.board()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());
-    let limits = config.limits.relaying();
+    let limits = config.relaying();
     let listener =
         runtime.block_on(Listener::bind(config.listen, limits)).with_context(|| config.cannot_listen())?;
     let listener = identity::secure(listener, config, identity::parties(&alignment.settings.holders))?;

@@ -9,7 +9,7 @@ use hashvfl_core::PartyName;
 use hashvfl_core::limits::{CODES_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
-use hashvfl_core::protocol::serving_party::Serving;
+use hashvfl_core::protocol::serving_party::{Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
@@ -95,7 +95,7 @@ async fn greet(
         encoder.short(),
         expected.short()
     );
-    handshake.accept(&hello.party).await?;
+    handshake.accept(&hello.party, ToServingParty::Accepted).await?;
     if let Some(allowance) = stream.allowance() {
         allowance.accept(codes_bytes(run.bits));
     }

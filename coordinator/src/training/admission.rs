@@ -3,10 +3,13 @@
 //! ```text
 //!  stream --> Hello? --> Welcome(salt) --> Records? --> Accepted --> waits ... --> all there: the run
 //!               |                            |                         |
-//!               `--------- Refused ----------'                         `- left: the name is free again
+//!               |--------- Refused ----------'                         `- left: the name is free again
+//!               |
+//!  stream --> Return? --> to whoever waits for the party
 //! ```
 //!
-//! It goes on for the whole run, so that a party that comes late or twice is refused and does not wait in vain.
+//! It goes on for the whole run, so that a party whose connection broke is let in again, and one that comes late or twice is
+//! refused and does not wait in vain.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +19,11 @@ use anyhow::{Context, anyhow, bail};
 use hashvfl_audit::{AuditTrail, Service};
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
-use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty};
+use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty, Return};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{ExcludedRecords, PartyName};
+use hashvfl_core::{ExcludedRecords, PartyName, RunId};
 use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse, refuse_for_now};
 use hashvfl_transport::limits::FIRST_BYTES;
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
@@ -30,9 +33,15 @@ use tracing::{info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
+use crate::training::line::{LineError, PartyLine};
+use crate::training::returns::{Returned, Seats};
 
 /// How often it is said who is missing.
 const REMINDER: Duration = Duration::from_secs(30);
+/// Longest wait until parties that are in have heard that the run does not begin.
+const GOING: Duration = Duration::from_secs(2);
+/// What they hear.
+const NO_BEGIN: &str = "the run does not begin: the coordinator's log says why";
 
 /// A party that was accepted, with its stream.
 pub struct Joined {
@@ -43,7 +52,7 @@ pub struct Joined {
     /// The head of its audit log, where it has one.
     pub head: Option<AuditHead>,
     /// The way to it.
-    pub stream: TrainingStream,
+    pub line: PartyLine,
 }
 
 // Few of them exist, each once per run: their size does not matter.
@@ -56,7 +65,9 @@ enum Event {
 
 /// What every handshake needs.
 struct HandshakeContext {
+    run: RunId,
     admission: Mutex<Admission>,
+    seats: Seats,
     ids: Vec<String>,
     on_refusal: OnRefusal,
     handshake_s: u64,
@@ -72,6 +83,8 @@ pub struct AdmissionService {
     events: mpsc::Receiver<Event>,
     start: watch::Sender<bool>,
     context: Arc<HandshakeContext>,
+    /// Parties that wait for the run to begin.
+    ready: BTreeSet<PartyName>,
     join_s: u64,
 }
 
@@ -89,7 +102,9 @@ impl AdmissionService {
         let (event, events) = mpsc::channel(16);
         let (start, started) = watch::channel(false);
         let context = Arc::new(HandshakeContext {
+            run: config.run_id.clone(),
             admission: Mutex::new(admission),
+            seats: Seats::default(),
             ids,
             on_refusal: run.on_refusal,
             handshake_s: config.timeouts.handshake_s,
@@ -99,7 +114,7 @@ impl AdmissionService {
             answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
-        Self { events, start, context, join_s: config.timeouts.join_s }
+        Self { events, start, context, ready: BTreeSet::new(), join_s: config.timeouts.join_s }
     }
 
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
@@ -107,6 +122,14 @@ impl AdmissionService {
     /// # Errors
     /// If not all of them join in time, or one leaves just before the start.
     pub async fn gather(mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<Vec<Joined>> {
+        let joined = self.hand_over(tell).await;
+        if joined.is_err() {
+            self.send_away().await;
+        }
+        joined
+    }
+
+    async fn hand_over(&mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<Vec<Joined>> {
         let limit = Duration::from_secs(self.join_s);
         let everybody = tokio::time::timeout(limit, self.everybody(tell)).await;
         let count = everybody.map_err(|_| {
@@ -121,21 +144,42 @@ impl AdmissionService {
         while joined.len() < count {
             match self.events.recv().await.context("admission has ended")? {
                 Event::Handed(party) => joined.push(party),
-                Event::Left(party) => bail!("{party} left just before the run began: start it again"),
+                Event::Left(party) => {
+                    for Joined { line, .. } in joined {
+                        line.give_up(NO_BEGIN, GOING).await;
+                    }
+                    bail!("{party} left just before the run began: start it again");
+                }
                 Event::Ready(_) => {}
             }
         }
         Ok(joined)
     }
 
+    /// Tells parties that wait that the run does not begin.
+    async fn send_away(self) {
+        let Self { mut events, start, mut ready, .. } = self;
+        drop(start);
+        let going = async {
+            while !ready.is_empty()
+                && let Some(event) = events.recv().await
+            {
+                if let Event::Left(party) = event {
+                    ready.remove(&party);
+                }
+            }
+        };
+        // Whoever takes longer than that is not waited for.
+        let _ = tokio::time::timeout(GOING, going).await;
+    }
+
     async fn everybody(&mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<usize> {
-        let mut ready = BTreeSet::new();
         let mut remind = tokio::time::interval(REMINDER);
         remind.tick().await;
         loop {
             let missing = self.context.admission().missing();
-            if missing.is_empty() && ready.len() == self.context.admission().expected() {
-                return Ok(ready.len());
+            if missing.is_empty() && self.ready.len() == self.context.admission().expected() {
+                return Ok(self.ready.len());
             }
             let event = tokio::select! {
                 event = self.events.recv() => event.context("admission has ended")?,
@@ -147,10 +191,10 @@ impl AdmissionService {
             match event {
                 Event::Ready(party) => {
                     tell(&party);
-                    ready.insert(party);
+                    self.ready.insert(party);
                 }
                 Event::Left(party) => {
-                    ready.remove(&party);
+                    self.ready.remove(&party);
                 }
                 Event::Handed(_) => {}
             }
@@ -190,66 +234,125 @@ async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: Arrivals<Trai
 /// One party from its first message until it is handed to the run or has left.
 async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     let mut named = None;
-    let (party, TrainingOffer { excluded, head }) = match greet(&context, &mut stream, &mut named).await {
+    let greeted = match Handshake::new(&mut stream, context.handshake_s).first().await {
+        Ok(FromParty::Return(back)) => return take_back(&context, back, stream).await,
+        Ok(first) => greet(&context, &mut stream, first, &mut named).await,
+        Err(error) => Err(error),
+    };
+    let (party, TrainingOffer { excluded, head }, returns) = match greeted {
         Ok(greeted) => greeted,
-        Err(error) => {
-            context.log.refused(named.as_ref(), error.reason(), &error.to_string());
-            let text = error.for_peer(stream.peer());
-            match error.is_for_now() {
-                true => refuse_for_now(&stream, text).await,
-                false => refuse(&stream, text).await,
-            }
-            return;
-        }
+        Err(error) => return turn_away(&context, &stream, named.as_ref(), &error).await,
     };
     info!(%party, "joined");
     context.log.joined(&party);
+    let mut line = PartyLine::new(party.clone(), stream, returns);
     let mut start = context.start.clone();
     let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {
         biased;
-        _ = async { start.wait_for(|started| *started).await.is_ok() } => {
-            let _ = context.events.send(Event::Handed(Joined { party, excluded, head, stream })).await;
+        begun = async { start.wait_for(|started| *started).await.is_ok() } => {
+            if begun {
+                let _ = context.events.send(Event::Handed(Joined { party, excluded, head, line })).await;
+                return;
+            }
+            line.give_up(NO_BEGIN, GOING).await;
         }
-        message = stream.next() => {
+        // A party that is gone before the run begins greets again.
+        message = line.next_within(Duration::MAX, Duration::ZERO) => {
             warn!(%party, "left before the run began: {}", why_it_left(message));
-            context.admission().release(&party);
-            let _ = context.events.send(Event::Left(party)).await;
         }
+    }
+    context.seats.close(&party);
+    context.admission().release(&party);
+    let _ = context.events.send(Event::Left(party)).await;
+}
+
+/// A party that is in comes back on `stream`.
+async fn take_back(context: &HandshakeContext, back: Return, stream: TrainingStream) {
+    let party = back.party.clone();
+    let handed = match stream.check_name(&party) {
+        Err(error) => Err(Box::new((stream, error.into()))),
+        Ok(()) if back.run != context.run => Err(Box::new((stream, HandshakeError::NoReturn))),
+        Ok(()) => {
+            let allowance = stream.allowance().cloned();
+            let handed = context.seats.hand_over(back, stream);
+            if let (Ok(()), Some(allowance)) = (&handed, allowance) {
+                allowance.accept(context.answer_bytes);
+            }
+            handed
+        }
+    };
+    if let Err(refused) = handed {
+        let (stream, error) = *refused;
+        turn_away(context, &stream, Some(&party), &error).await;
     }
 }
 
-fn why_it_left(message: Result<Received<FromParty>, StreamError>) -> String {
+/// Tells whoever has opened `stream` why it may not stay.
+async fn turn_away(
+    context: &HandshakeContext,
+    stream: &TrainingStream,
+    named: Option<&PartyName>,
+    error: &HandshakeError,
+) {
+    context.log.refused(named, error.reason(), &error.to_string());
+    let text = error.for_peer(stream.peer());
+    match error.is_for_now() {
+        true => refuse_for_now(stream, text).await,
+        false => refuse(stream, text).await,
+    }
+}
+
+fn why_it_left(message: Result<Received<FromParty>, LineError>) -> String {
     match message {
         Ok(Received { message: FromParty::Failed { text }, .. }) => text,
-        Ok(_) | Err(StreamError::Unusable(_)) => "it sent a message before the run began".into(),
-        Err(StreamError::Closed) => "it closed its stream".into(),
+        Ok(_) | Err(LineError::Stream(StreamError::Unusable(_))) => {
+            "it sent a message before the run began".into()
+        }
+        Err(LineError::Lost { reason, .. }) => reason,
         Err(error) => error.to_string(),
     }
 }
 
-/// The handshake; `named` is who the party says it is, also where it is refused.
+/// The handshake that begins with `first`; `named` is who the party says it is, also where it is refused.
 async fn greet(
     context: &Arc<HandshakeContext>,
     stream: &mut TrainingStream,
+    first: FromParty,
     named: &mut Option<PartyName>,
-) -> Result<(PartyName, TrainingOffer), HandshakeError> {
+) -> Result<(PartyName, TrainingOffer, mpsc::Receiver<Returned>), HandshakeError> {
     let mut handshake = Handshake::new(stream, context.handshake_s);
-    let hello = handshake.hello().await?;
+    let hello = handshake.greeting(first)?;
     *named = Some(hello.party.clone());
     context.admission().check(&hello)?;
     handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
     let offer = compare_records(context, &hello.party, &mut handshake).await?;
     // Whoever only greets holds no name: it is taken when all has been checked.
     context.admission().accept(&hello.party)?;
-    if let Err(error) = handshake.accept(&hello.party).await {
-        context.admission().release(&hello.party);
-        return Err(error);
+    match take_seat(context, &hello.party, &mut handshake).await {
+        Ok(returns) => {
+            if let Some(allowance) = stream.allowance() {
+                allowance.accept(context.answer_bytes);
+            }
+            Ok((hello.party, offer, returns))
+        }
+        Err(error) => {
+            context.seats.close(&hello.party);
+            context.admission().release(&hello.party);
+            Err(error)
+        }
     }
-    if let Some(allowance) = stream.allowance() {
-        allowance.accept(context.answer_bytes);
-    }
-    Ok((hello.party, offer))
+}
+
+/// Lets `party` in, and lets it come back.
+async fn take_seat(
+    context: &HandshakeContext,
+    party: &PartyName,
+    handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
+) -> Result<mpsc::Receiver<Returned>, HandshakeError> {
+    let (session, returns) = context.seats.open(party)?;
+    handshake.accept(party, FromCoordinator::Accepted { session: Some(session) }).await?;
+    Ok(returns)
 }
 
 async fn compare_records(

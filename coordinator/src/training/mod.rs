@@ -1,8 +1,10 @@
 //! A run from its first stream to its summary.
 
 pub(crate) mod admission;
+mod line;
 pub(crate) mod network;
 mod outcome;
+mod returns;
 pub(crate) mod screening;
 mod traffic;
 
@@ -104,6 +106,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let trained = run.train(&mut network, labelled, plan);
     for release in network.releases() {
         audit.note_or_complain(AuditEvent::Released(release));
+    }
+    for (party, count) in network.returns() {
+        audit.note_or_complain(AuditEvent::Returned { party, count });
     }
     let why = trained.as_ref().err().map(|error| why_it_ended(error).to_string());
     let step = network.step();
@@ -234,7 +239,7 @@ async fn gather(
     reporter: &ProgressReporter,
     audit: &Arc<AuditTrail>,
 ) -> anyhow::Result<Vec<Joined>> {
-    let listener = Listener::bind(config.listen, config.limits.listening(answer_bytes(config)))
+    let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
         .await
         .with_context(|| config.cannot_listen())?;
     let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
@@ -263,7 +268,9 @@ async fn gather(
 fn why_it_ended(error: &anyhow::Error) -> &'static str {
     match error.downcast_ref() {
         Some(NetworkError::Peer(PeerError::Failed { .. })) => "a-party-stopped",
-        Some(NetworkError::Peer(_) | NetworkError::Wire { .. }) => "a-party-broke-the-protocol",
+        Some(NetworkError::Peer(_) | NetworkError::Wire { .. } | NetworkError::OtherPast { .. }) => {
+            "a-party-broke-the-protocol"
+        }
         Some(NetworkError::Lost { .. }) => "a-party-was-lost",
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
@@ -297,6 +304,7 @@ fn for_others(error: &anyhow::Error) -> String {
         Some(
             told @ (NetworkError::Peer(_)
             | NetworkError::Wire { .. }
+            | NetworkError::OtherPast { .. }
             | NetworkError::Lost { .. }
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_audit::Release;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerError, PeerSession};
+use hashvfl_core::protocol::exchange::ResumeError;
 use hashvfl_core::protocol::message::{AuditHead, Command, FromCoordinator, FromParty, Request};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection};
@@ -17,8 +19,6 @@ use hashvfl_monitor::Board;
 use hashvfl_proto::WireError;
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::handshake::refuse;
-use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tracing::{debug, warn};
@@ -26,13 +26,15 @@ use tracing::{debug, warn};
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
 use crate::training::admission::Joined;
+use crate::training::line::{LineError, PartyLine};
 use crate::training::traffic::Traffic;
 
 /// Longest wait until a party has gone that was told that the run has ended.
 const GOING: Duration = Duration::from_secs(2);
 
-/// Longest wait for the head of a party's audit log after the run.
-const HEADS: Duration = Duration::from_secs(5);
+/// Longest wait until a party has heard what was said last, and until it comes back for that: its model is kept, so that
+/// nothing hangs on it.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// How a networked step fails. Each names the step and the party.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,16 @@ pub enum NetworkError {
         party: PartyName,
         /// What is wrong with it.
         source: WireError,
+    },
+    /// A party came back on another connection and could not go on.
+    #[error("step {step}: {party} came back on another connection and cannot go on: {source}")]
+    OtherPast {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// Why not.
+        source: ResumeError,
     },
     /// A party's stream ended.
     #[error("step {step}: lost {party}: {reason}: look at its log, then start all sides again")]
@@ -92,15 +104,33 @@ impl NetworkError {
         match error {
             StreamError::TimedOut(limit) => Self::Wait { step, party, limit_s: limit.as_secs() },
             StreamError::Closed => Self::Lost { step, party, reason: "it closed its stream".into() },
-            StreamError::Broken(reason) => Self::Lost { step, party, reason },
+            StreamError::Broken(reason) | StreamError::Refused(reason) => Self::Lost { step, party, reason },
             StreamError::Unusable(source) => Self::Wire { step, party, source },
+        }
+    }
+
+    fn of_line(step: u64, party: &PartyName, error: LineError) -> Self {
+        let party = party.clone();
+        match error {
+            LineError::Stream(error) => Self::of_stream(step, &party, error),
+            LineError::Lost { .. } => Self::Lost { step, party, reason: error.to_string() },
+            LineError::OtherPast(source) => Self::OtherPast { step, party, source },
         }
     }
 }
 
+/// Longest waits for a party.
+#[derive(Debug, Clone, Copy)]
+struct LineLimits {
+    /// For an answer, and until the network takes a message.
+    answer: Duration,
+    /// Until a party is back whose connection broke.
+    reconnect: Duration,
+}
+
 struct Peer {
     session: PeerSession,
-    stream: TrainingStream,
+    line: PartyLine,
 }
 
 /// An answer to a request, with its length on the wire in bytes.
@@ -114,21 +144,53 @@ struct Answered {
 impl Peer {
     /// Sends a message; returns its length in bytes.
     async fn send(
-        &self,
+        &mut self,
         step: u64,
         message: FromCoordinator,
-        limit: Duration,
+        limits: LineLimits,
     ) -> Result<usize, NetworkError> {
-        let sent = self.stream.send(message, limit).await;
+        let sent = self.line.send(message, limits.answer).await;
         sent.map_err(|error| NetworkError::of_stream(step, self.session.party(), error))
     }
 
-    async fn receive(&mut self, step: u64, limit: Duration) -> Result<Answered, NetworkError> {
+    async fn receive(&mut self, step: u64, limits: LineLimits) -> Result<Answered, NetworkError> {
         let began = Instant::now();
-        let received = self.stream.next_within(limit).await;
+        let received = self.line.next_within(limits.answer, limits.reconnect).await;
         let Received { message, bytes } =
-            received.map_err(|error| NetworkError::of_stream(step, self.session.party(), error))?;
+            received.map_err(|error| NetworkError::of_line(step, self.session.party(), error))?;
         Ok(Answered { answer: self.session.receive(message)?, bytes, took: began.elapsed() })
+    }
+
+    /// The head of the party's audit log after the run; a party that tells none any more ends nothing, and is warned of.
+    async fn last_head(&mut self, limits: LineLimits) -> Option<AuditHead> {
+        let party = self.session.party().clone();
+        match self.line.next_within(limits.reconnect, limits.reconnect).await {
+            Ok(Received { message: FromParty::Head(head), .. }) => {
+                Some(AuditHead { party: Some(party), ..head })
+            }
+            _ => {
+                warn!("{party} told no head of its audit log after the run");
+                None
+            }
+        }
+    }
+
+    /// Says `last`, where there is something to say, and waits until the party has heard all.
+    async fn part(mut self, last: Option<FromCoordinator>, limits: LineLimits) {
+        let sent = match last {
+            Some(last) => self.line.send(last, limits.answer).await.map(drop),
+            None => Ok(()),
+        };
+        let parted = match sent {
+            Ok(()) => self.line.close(PARTING, PARTING.min(limits.reconnect)).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = parted {
+            warn!(
+                "{} has kept its model and may not have heard that all others have: {error}",
+                self.session.party()
+            );
+        }
     }
 }
 
@@ -148,7 +210,7 @@ pub struct NetworkedParties<'a> {
     stop: Stop,
     peers: Vec<Peer>,
     step: u64,
-    limit: Duration,
+    limits: LineLimits,
     parties: Vec<PartyName>,
     plan: Plan,
     log: RunLog,
@@ -177,17 +239,20 @@ impl<'a> NetworkedParties<'a> {
         joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
         let mut peers = Vec::with_capacity(joined.len());
         let mut heads = Vec::new();
-        for Joined { party, stream, head, .. } in joined {
+        for Joined { party, line, head, .. } in joined {
             // A party speaks for its own log alone.
             heads.extend(head.map(|head| AuditHead { party: Some(party.clone()), ..head }));
-            peers.push(Peer { session: PeerSession::new(party, run.bits), stream });
+            peers.push(Peer { session: PeerSession::new(party, run.bits), line });
         }
         Self {
             driver,
             stop: Stop::listen(),
             peers,
             step: 0,
-            limit: Duration::from_secs(config.timeouts.step_s),
+            limits: LineLimits {
+                answer: Duration::from_secs(config.timeouts.step_s),
+                reconnect: Duration::from_secs(config.timeouts.reconnect_s),
+            },
             parties: run.parties.clone(),
             plan,
             log,
@@ -203,7 +268,7 @@ impl<'a> NetworkedParties<'a> {
     /// p-values that each is asked for.
     fn ask(&mut self, request: Request, count: usize) -> Result<Vec<PeerAnswer>, NetworkError> {
         self.step += 1;
-        let (step, limit) = (self.step, self.limit);
+        let (step, limits) = (self.step, self.limits);
         debug!(step, kind = request.kind(), "request");
         let selection = match request {
             Request::Encode(selection) => Some(selection),
@@ -211,12 +276,12 @@ impl<'a> NetworkedParties<'a> {
         };
         for peer in &mut self.peers {
             peer.session.requested(step, &request, count);
-            let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limit))?;
+            let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
             self.traffic.down(sent, selection);
         }
         // As they come, so that one that fails ends the step while another still works.
         let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
-            Ok::<_, NetworkError>((index, peer.receive(step, limit).await?))
+            Ok::<_, NetworkError>((index, peer.receive(step, limits).await?))
         });
         let answering: FuturesUnordered<_> = answering.collect();
         let stop = &mut self.stop;
@@ -267,43 +332,37 @@ impl<'a> NetworkedParties<'a> {
     ) -> Result<Vec<AuditHead>, NetworkError> {
         self.plan = plan;
         let heads: Vec<AuditHead> = own.into_iter().chain(self.heads.iter().cloned()).collect();
-        for peer in &self.peers {
+        for peer in &mut self.peers {
             let begin = FromCoordinator::Begin { excluded: excluded.clone(), heads: heads.clone() };
-            let sent = self.driver.wait(peer.send(self.step, begin, self.limit))?;
+            let sent = self.driver.wait(peer.send(self.step, begin, self.limits))?;
             self.traffic.down(sent, None);
         }
         Ok(heads)
     }
 
     /// After the run: takes the heads of the audit logs of those parties that told one before, and tells everybody all of
-    /// them, with the coordinator's `own`. A party that tells none any more ends nothing, and is warned of.
+    /// them, with the coordinator's `own`. Then the streams end, once each party has heard all.
     pub fn exchange_heads(mut self, own: Option<AuditHead>) -> Vec<AuditHead> {
+        let limits = self.limits;
         let telling: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
         let mut heads: Vec<AuditHead> = own.into_iter().collect();
-        if heads.is_empty() && telling.is_empty() {
-            return heads;
-        }
-        for peer in &mut self.peers {
-            let party = peer.session.party().clone();
-            if !telling.contains(&party) {
-                continue;
-            }
-            match self.driver.wait(peer.stream.next_within(HEADS)) {
-                Ok(Received { message: FromParty::Head(head), .. }) => {
-                    heads.push(AuditHead { party: Some(party), ..head });
-                }
-                _ => warn!("{party} told no head of its audit log after the run"),
-            }
-        }
-        let telling = async {
-            for mut peer in self.peers {
-                // Whoever has gone keeps the heads of the beginning.
-                let _ = peer.stream.send(FromCoordinator::Heads { heads: heads.clone() }, GOING).await;
-                peer.stream.close(GOING).await;
-            }
-        };
-        self.driver.wait(telling);
+        let tells_heads = !heads.is_empty() || !telling.is_empty();
+        let telling = self.peers.iter_mut().filter(|peer| telling.contains(peer.session.party()));
+        let told = self.driver.wait(join_all(telling.map(|peer| peer.last_head(limits))));
+        heads.extend(told.into_iter().flatten());
+        let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
+        let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
+        self.driver.wait(join_all(parting));
         heads
+    }
+
+    /// How often each party came back on another connection, of those that did.
+    pub fn returns(&self) -> Vec<(PartyName, u64)> {
+        let mut returns = Vec::new();
+        for peer in self.peers.iter().filter(|peer| peer.line.returned() > 0) {
+            returns.push((peer.session.party().clone(), peer.line.returned()));
+        }
+        returns
     }
 
     /// What parties released to the coordinator so far, and the coordinator to them.
@@ -374,14 +433,9 @@ impl<'a> NetworkedParties<'a> {
     pub fn give_up(mut self, why: &str) {
         // What is not given back counts.
         let _ = self.log.label_ledger.settle();
-        let telling = async {
-            for mut peer in self.peers {
-                refuse(&peer.stream, format!("the run has ended: {why}")).await;
-                // The message must leave before the process does.
-                peer.stream.close(GOING).await;
-            }
-        };
-        self.driver.wait(telling);
+        let why = format!("the run has ended: {why}");
+        let telling = self.peers.into_iter().map(|peer| peer.line.give_up(&why, GOING));
+        self.driver.wait(join_all(telling));
     }
 }
 
@@ -413,9 +467,9 @@ impl PartyBackend for NetworkedParties<'_> {
         self.log.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
         self.taught += self.batch.len() as u64;
         let batch = RowSelection::Batch { epoch: 0, batch: 0 };
-        for (peer, gradient) in self.peers.iter().zip(gradients) {
+        for (peer, gradient) in self.peers.iter_mut().zip(gradients) {
             let gradient = FromCoordinator::Gradient { step, gradient };
-            let sent = self.driver.wait(peer.send(step, gradient, self.limit))?;
+            let sent = self.driver.wait(peer.send(step, gradient, self.limits))?;
             self.traffic.down(sent, Some(batch));
             self.driver.flush();
         }

@@ -41,6 +41,13 @@ pub enum AuditEvent {
         /// How often, since the last entry of this kind.
         count: u64,
     },
+    /// Connections of a party broke in a run, and it came back on others.
+    Returned {
+        /// The party.
+        party: PartyName,
+        /// How often, in the whole run.
+        count: u64,
+    },
     /// A run began.
     RunBegun {
         /// Its parties.
@@ -202,6 +209,9 @@ impl fmt::Display for AuditEvent {
             Self::Refused { party, service, why, count } => {
                 let who = party.as_ref().map_or("a stranger", PartyName::as_str);
                 write!(f, "{who} refused from {service}, {count} times: {why}")
+            }
+            Self::Returned { party, count } => {
+                write!(f, "{party} came back {count} times on another connection")
             }
             Self::RunBegun { parties, settings_sha256, records, excluded } => write!(
                 f,

@@ -13,7 +13,7 @@ use hashvfl_proto::alignment::{FromHolder, FromRelay};
 use hashvfl_proto::v1::alignment_client::AlignmentClient;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_proto::v1::inference_client::InferenceClient;
-use hashvfl_proto::v1::{PredictRequest, PredictResponse};
+use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage, PredictRequest, PredictResponse};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest wait of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// A connection is asked for a sign of life after so long a silence, and given up after as long again.
+/// What [`Dialer::keeping_alive`] is unless it is told.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Messages that may wait for the network, by service. In training a party never has more than two open.
@@ -129,6 +129,7 @@ enum Retry {
 pub struct Dialer {
     address: Address,
     limit_s: u64,
+    keep_alive: Duration,
     connector: Option<Connector>,
 }
 
@@ -160,7 +161,13 @@ impl From<ConnectError> for Missed {
 impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
-        Self { address, limit_s, connector: None }
+        Self { address, limit_s, keep_alive: KEEP_ALIVE, connector: None }
+    }
+
+    /// Asks a party's connection for a sign of life after so long a `silence`, and gives it up after as long again.
+    #[must_use]
+    pub fn keeping_alive(self, silence: Duration) -> Self {
+        Self { keep_alive: silence, ..self }
     }
 
     /// Dials over TLS, and takes the coordinator alone that `connector` expects.
@@ -187,11 +194,23 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
-        self.open_patiently(TRAINING_QUEUE, first, |channel, messages| async move {
-            let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-            client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(messages).await
-        })
-        .await
+        self.open_patiently(TRAINING_QUEUE, first, join).await
+    }
+
+    /// As [`Self::training`], in one attempt that takes no longer than `limit`, or 10 s, for each of connection and stream.
+    ///
+    /// # Errors
+    /// If no stream comes about.
+    pub async fn training_once(
+        &self,
+        first: FromParty,
+        limit: Duration,
+    ) -> Result<TrainingStream, DialError> {
+        let limit = limit.min(ATTEMPT);
+        let once = Self { limit_s: limit.as_secs().max(1), ..self.clone() };
+        let (channel, _) = once.attempt(&once.endpoint(Retry::UntilLimit)?, limit).await?;
+        let (queue, messages) = queue(TRAINING_QUEUE, Some(first.into_wire()));
+        once.open(queue, join(channel, messages)).await
     }
 
     /// Offers to serve: as [`Self::training`].
@@ -299,20 +318,9 @@ impl Dialer {
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
             let attempt = if retry == Retry::Never { limit } else { limit.max(ATTEMPT) };
-            let cause = match timeout(attempt, self.reach(&endpoint, attempt)).await {
-                Ok(Ok(reached)) => return Ok(reached),
-                Ok(Err(Missed::Absent(cause))) => cause,
-                Ok(Err(Missed::Identity(reason))) => {
-                    return Err(DialError::Identity { address: self.address.clone(), reason });
-                }
-                Err(_) => "nothing answered".to_string(),
-            };
-            if retry == Retry::Never || began.elapsed() >= limit {
-                return Err(DialError::Absent {
-                    address: self.address.clone(),
-                    limit_s: self.limit_s,
-                    cause,
-                });
+            match self.attempt(&endpoint, attempt).await {
+                Err(DialError::Absent { .. }) if retry == Retry::UntilLimit && began.elapsed() < limit => {}
+                reached => return reached,
             }
             if !warned {
                 warn!("no coordinator at {} yet; trying for {} s", self.address, self.limit_s);
@@ -323,6 +331,18 @@ impl Dialer {
     }
 
     /// One attempt, within `limit`.
+    async fn attempt(&self, endpoint: &Endpoint, limit: Duration) -> Result<Reached, DialError> {
+        let (address, limit_s) = (self.address.clone(), self.limit_s);
+        let cause = match timeout(limit, self.reach(endpoint, limit)).await {
+            Ok(Ok(reached)) => return Ok(reached),
+            Ok(Err(Missed::Identity(reason))) => return Err(DialError::Identity { address, reason }),
+            Ok(Err(Missed::Absent(cause))) => cause,
+            Err(_) => "nothing answered".to_string(),
+        };
+        Err(DialError::Absent { address, limit_s, cause })
+    }
+
+    /// A way to whoever answers, which greets within `limit`.
     async fn reach(&self, endpoint: &Endpoint, limit: Duration) -> Result<Reached, Missed> {
         let Some(connector) = &self.connector else {
             let channel = endpoint.connect().await;
@@ -343,8 +363,8 @@ impl Dialer {
         Ok(match retry {
             Retry::UntilLimit => endpoint
                 .connect_timeout(ATTEMPT)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
+                .http2_keep_alive_interval(self.keep_alive)
+                .keep_alive_timeout(self.keep_alive)
                 .keep_alive_while_idle(true),
             Retry::Never => endpoint
                 .connect_timeout(Duration::from_secs(self.limit_s))
@@ -357,6 +377,15 @@ impl Dialer {
 /// What an attempt failed with.
 fn cause(error: &tonic::transport::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Opens a party's stream in training.
+async fn join(
+    channel: Channel,
+    messages: ReceiverStream<PartyMessage>,
+) -> Result<Response<Streaming<CoordinatorMessage>>, Status> {
+    let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(messages).await
 }
 
 /// Whether the other side speaks gRPC, by the type of what it sends.

@@ -12,7 +12,7 @@ use tonic::Streaming;
 
 use crate::limits::connections::Peer;
 use crate::limits::messages::Allowance;
-use crate::status::describe;
+use crate::status::{describe, refusal};
 
 const LOST: &str = "the connection was lost";
 
@@ -28,6 +28,9 @@ pub enum StreamError {
     /// The connection broke: one line for a person.
     #[error("{0}")]
     Broken(String),
+    /// One side does not want the other, or its message, and another connection would change nothing: one line for a person.
+    #[error("{0}")]
+    Refused(String),
     /// What came is no message.
     #[error(transparent)]
     Unusable(#[from] WireError),
@@ -122,6 +125,22 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
         self.outgoing.send(message, limit).await
     }
 
+    /// As [`Self::send`], of a message that has its form on the wire.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn send_wire(&self, message: Out::Wire, limit: Duration) -> Result<(), StreamError> {
+        timeout(limit, self.outgoing.queue_wire(message)).await.unwrap_or(Err(StreamError::TimedOut(limit)))
+    }
+
+    /// As [`Self::next`], in its form on the wire.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn next_wire(&mut self) -> Result<In::Wire, StreamError> {
+        self.incoming.next_wire().await
+    }
+
     /// As [`Outgoing::send_patiently`].
     ///
     /// # Errors
@@ -147,12 +166,28 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     }
 
     /// Ends this side's direction and waits until the other side has ended its own, or until `limit`: so what was sent
-    /// last is delivered before the process ends. What still comes is passed over.
+    /// last is delivered before the process ends. What still comes is passed over. Whoever takes longer is not waited for.
     pub async fn close(&mut self, limit: Duration) {
+        // Whether it was heard is for those who ask.
+        let _ = self.end(limit).await;
+    }
+
+    /// As [`Self::close`], where it matters that the other side has heard all.
+    ///
+    /// # Errors
+    /// If the connection broke before the other side had ended its direction, or it did not in time.
+    pub(crate) async fn end(&mut self, limit: Duration) -> Result<(), StreamError> {
         self.outgoing.queue = None;
-        let ending = async { while let Ok(Some(_)) = self.incoming.messages.message().await {} };
-        // Whoever takes longer than that is not waited for.
-        let _ = timeout(limit, ending).await;
+        let ending = async {
+            loop {
+                match self.incoming.next_wire().await {
+                    Ok(_) => {}
+                    Err(StreamError::Closed) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        timeout(limit, ending).await.unwrap_or(Err(StreamError::TimedOut(limit)))
     }
 
     /// Both directions, for a task each.
@@ -179,13 +214,15 @@ impl<Out: WireMessage> Outgoing<Out> {
     /// # Errors
     /// If the stream has ended.
     pub async fn send_patiently(&self, message: Out) -> Result<usize, StreamError> {
-        let queue = self.queue.as_ref().ok_or(StreamError::Closed)?;
         let message = message.into_wire();
         let bytes = message.encoded_len();
-        match queue.send(message).await {
-            Ok(()) => Ok(bytes),
-            Err(_) => Err(StreamError::Broken(LOST.into())),
-        }
+        self.queue_wire(message).await?;
+        Ok(bytes)
+    }
+
+    async fn queue_wire(&self, message: Out::Wire) -> Result<(), StreamError> {
+        let queue = self.queue.as_ref().ok_or(StreamError::Closed)?;
+        queue.send(message).await.map_err(|_| StreamError::Broken(LOST.into()))
     }
 
     /// As [`Self::send`], for a thread that is none of the network's; it waits as long as it takes.
@@ -207,11 +244,17 @@ impl<In: WireMessage> Incoming<In> {
     /// # Errors
     /// If the stream has ended or broken, or what came is no message.
     pub async fn next(&mut self) -> Result<Received<In>, StreamError> {
-        let message = self.messages.message().await;
-        let message = message.map_err(|status| StreamError::Broken(describe(&status)))?;
-        let message = message.ok_or(StreamError::Closed)?;
+        let message = self.next_wire().await?;
         let bytes = message.encoded_len();
         Ok(Received { message: In::from_wire(message)?, bytes })
+    }
+
+    async fn next_wire(&mut self) -> Result<In::Wire, StreamError> {
+        let message = self.messages.message().await.map_err(|status| match refusal(&status) {
+            Some(reason) => StreamError::Refused(reason),
+            None => StreamError::Broken(describe(&status)),
+        })?;
+        message.ok_or(StreamError::Closed)
     }
 
     /// The next message, if it comes within `limit`.

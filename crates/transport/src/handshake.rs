@@ -6,6 +6,10 @@
 //!    <------ Welcome --    a fresh salt
 //!    -- records ----->     are they the coordinator's own? `Records` in training, `Serving` in serving
 //!    <----- Accepted --    or Refused, at any point
+//!
+//!  on another connection than before, in training:
+//!    -- Return ------>     is it the party that was accepted?
+//!    <----- Returned --    or Refused
 //! ```
 //!
 //! The party's side is the first states of its state machine in `core`.
@@ -64,6 +68,14 @@ pub enum HandshakeError {
     /// It is not the right one, or its records are not.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It returns to what does not wait for it.
+    #[error(
+        "no run here waits for this party's return: it has ended, or the coordinator was started anew: look at the coordinator's log, then start all sides again"
+    )]
+    NoReturn,
+    /// It has returned several times, and nobody has looked at that yet.
+    #[error("earlier returns of this party wait to be taken")]
+    NotYet,
     /// It greets in another's name.
     #[error(transparent)]
     OtherName(#[from] OtherName),
@@ -83,6 +95,8 @@ impl HandshakeError {
             Self::NoHello => "no-hello",
             Self::NoRecords { .. } => "no-records",
             Self::Refused(refusal) => refusal.reason(),
+            Self::NoReturn => "no-return",
+            Self::NotYet => "returns-wait",
             Self::OtherName(_) => "other-name",
             Self::Failed(_) => "this-side-failed",
         }
@@ -100,7 +114,7 @@ impl HandshakeError {
 
     /// Whether the same may be right a little later.
     pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Duplicate { .. }))
+        matches!(self, Self::NotYet | Self::Refused(Refusal::Duplicate { .. }))
     }
 }
 
@@ -127,8 +141,6 @@ pub trait Greeting: WireMessage {
 pub trait Reception: WireMessage {
     /// The handshake goes on.
     fn welcome(salt: [u8; SALT_BYTES]) -> Self;
-    /// The party is in.
-    fn accepted() -> Self;
     /// It is not, or not any more; `try_again` where it may be a little later.
     fn refused(text: String, try_again: bool) -> Self;
 }
@@ -157,7 +169,24 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
     /// # Errors
     /// If something else comes, or another's name, or nothing in time.
     pub async fn hello(&mut self) -> Result<Hello, HandshakeError> {
-        let hello = self.next().await?.hello().ok_or(HandshakeError::NoHello)?;
+        let first = self.first().await?;
+        self.greeting(first)
+    }
+
+    /// The party's first message, whatever it is.
+    ///
+    /// # Errors
+    /// If it is no message, or none comes in time.
+    pub async fn first(&mut self) -> Result<In, HandshakeError> {
+        self.next().await
+    }
+
+    /// The greeting that `first` is, as [`Self::hello`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn greeting(&self, first: In) -> Result<Hello, HandshakeError> {
+        let hello = first.hello().ok_or(HandshakeError::NoHello)?;
         self.stream.check_name(&hello.party)?;
         Ok(hello)
     }
@@ -188,12 +217,12 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
         Ok(offer)
     }
 
-    /// Lets `party` in.
+    /// Lets `party` in, with the message that says so.
     ///
     /// # Errors
     /// If it has left.
-    pub async fn accept(&mut self, party: &PartyName) -> Result<(), HandshakeError> {
-        self.send(party, Out::accepted()).await
+    pub async fn accept(&mut self, party: &PartyName, accepted: Out) -> Result<(), HandshakeError> {
+        self.send(party, accepted).await
     }
 
     async fn send(&mut self, party: &PartyName, message: Out) -> Result<(), HandshakeError> {
@@ -207,7 +236,9 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
             Ok(received) => Ok(received.message),
             Err(StreamError::TimedOut(_)) => Err(HandshakeError::Silent { limit_s }),
             Err(StreamError::Closed) => Err(HandshakeError::Closed),
-            Err(StreamError::Broken(reason)) => Err(HandshakeError::Broken(reason)),
+            Err(StreamError::Broken(reason) | StreamError::Refused(reason)) => {
+                Err(HandshakeError::Broken(reason))
+            }
             Err(StreamError::Unusable(error)) => Err(HandshakeError::Unusable(error)),
         }
     }
@@ -256,10 +287,6 @@ impl Reception for FromCoordinator {
         Self::Welcome { salt }
     }
 
-    fn accepted() -> Self {
-        Self::Accepted
-    }
-
     fn refused(text: String, try_again: bool) -> Self {
         Self::Refused { text, try_again }
     }
@@ -282,10 +309,6 @@ impl Greeting for FromServingParty {
 impl Reception for ToServingParty {
     fn welcome(salt: [u8; SALT_BYTES]) -> Self {
         Self::Welcome { salt }
-    }
-
-    fn accepted() -> Self {
-        Self::Accepted
     }
 
     fn refused(text: String, try_again: bool) -> Self {

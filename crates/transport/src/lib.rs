@@ -9,10 +9,12 @@
 //!                                                        handshake: who is it, and are its records ours?
 //! ```
 //!
-//! A [`Duplex`] sends and receives messages of `core`; bytes, limits and time limits stay inside. This crate and
+//! A [`Duplex`] sends and receives messages of `core`; bytes, limits and time limits stay inside. A [`ResumableStream`] is one that goes
+//! on over another connection where the first breaks. This crate and
 //! `hashvfl-proto` alone name tonic: what a connection is made of (TCP, or TLS to a peer whose identity is known) is decided in
 //! [`dial`] and [`listen`], and what a stream does when a connection breaks is decided in [`duplex`]. Training, serving and alignment know of neither.
 
+pub mod backoff;
 pub mod dial;
 pub mod driver;
 pub mod duplex;
@@ -22,7 +24,9 @@ pub mod listen;
 pub mod monitor;
 pub mod stop;
 
+mod resumable;
 mod socket;
 mod status;
 
 pub use duplex::{Duplex, Incoming, OtherName, Outgoing, Received, StreamError};
+pub use resumable::ResumableStream;

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use hashvfl_core::PartyName;
@@ -49,9 +48,6 @@ const RESETS: usize = 16;
 pub(crate) const WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes that a sealed frame's envelope takes beside it, at most.
 pub(crate) const ENVELOPE_BYTES: usize = 1024;
-/// A connection is asked for a sign of life after so long a silence, and given up after as long again.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-
 /// A party's stream in training, as the coordinator sees it.
 pub type TrainingStream = Duplex<FromCoordinator, FromParty>;
 /// A serving party's stream, as the coordinator sees it.
@@ -114,8 +110,8 @@ impl Listener {
             .max_frame_size(FRAME_BYTES)
             .http2_max_header_list_size(HEADER_LIST_BYTES)
             .http2_max_pending_accept_reset_streams(Some(RESETS))
-            .http2_keepalive_interval(Some(KEEP_ALIVE))
-            .http2_keepalive_timeout(Some(KEEP_ALIVE))
+            .http2_keepalive_interval(Some(limits.keep_alive))
+            .http2_keepalive_timeout(Some(limits.keep_alive))
             .initial_stream_window_size(limits.window)
             .initial_connection_window_size(limits.window);
         Ok(server.serve_with_incoming(Guarded::new(service, limits), incoming).await?)

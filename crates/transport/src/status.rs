@@ -20,15 +20,26 @@ fn cause(status: &Status) -> Option<String> {
     Some(one_line(&cause.to_string(), MAX_TEXT_BYTES))
 }
 
+/// Why another connection would change nothing, as one line: a peer does not count any more, or a message of one side is
+/// none that the other takes. `None` where the connection broke.
+pub fn refusal(status: &Status) -> Option<String> {
+    match status.code() {
+        Code::OutOfRange | Code::Unimplemented | Code::InvalidArgument => Some(describe(status)),
+        Code::PermissionDenied => Some(one_line(status.message(), MAX_TEXT_BYTES)),
+        _ => denied(status).map(|_| describe(status)),
+    }
+}
+
 /// Why this side ended the connection itself: its peer has been revoked, say.
 fn denied(status: &Status) -> Option<String> {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
+    let mut below = status.source();
+    while let Some(error) = below {
+        let own = error.downcast_ref::<io::Error>();
+        let io = own.or_else(|| error.downcast_ref::<h2::Error>()?.get_io());
         if let Some(io) = io.filter(|io| io.kind() == io::ErrorKind::PermissionDenied) {
             return Some(one_line(&io.to_string(), MAX_TEXT_BYTES));
         }
-        cause = error.source();
+        below = error.source();
     }
     None
 }
@@ -67,5 +78,14 @@ mod tests {
         let cut = describe(&Status::unknown("h2 protocol error: error reading a body from connection"));
         assert!(cut.contains("where a proxy stands between") && !cut.contains('\n'), "{cut}");
         assert_eq!(describe(&Status::unavailable("broken pipe")), "the connection was lost (broken pipe)");
+    }
+
+    #[test]
+    fn what_another_connection_would_not_change_is_told_from_what_it_would() {
+        for broken in [Status::unavailable("x"), Status::unknown("x"), Status::internal("x")] {
+            assert_eq!(refusal(&broken), None, "{broken}");
+        }
+        assert!(refusal(&Status::out_of_range("9 bytes")).unwrap().contains("9 bytes"));
+        assert_eq!(refusal(&Status::permission_denied("not you")).unwrap(), "not you");
     }
 }

@@ -179,7 +179,7 @@ async fn a_stranger_sends_small_messages_alone() {
     let (mut arrivals, address) = coordinator(limits()).await;
     let large = tokio::spawn(raw(address, vec![0; 70_000]));
     let mut stream = arrivals.next().await.unwrap();
-    let Err(StreamError::Broken(reason)) = stream.next_within(LONG).await else { panic!("a message") };
+    let Err(StreamError::Refused(reason)) = stream.next_within(LONG).await else { panic!("a message") };
     assert!(reason.contains("70000 bytes, where at most 65536 may come"), "{reason}");
     drop(stream);
     large.abort();
@@ -190,7 +190,7 @@ async fn a_stranger_sends_small_messages_alone() {
     let hello = v1::PartyMessage { message: Some(v1::party_message::Message::Hello(hello)) };
     let many = tokio::spawn(raw(address, hello.encode_to_vec()));
     let mut stream = arrivals.next().await.unwrap();
-    let Err(StreamError::Broken(reason)) = stream.next_within(LONG).await else { panic!("a message") };
+    let Err(StreamError::Refused(reason)) = stream.next_within(LONG).await else { panic!("a message") };
     assert!(reason.contains("a message holds too many settings: at most 128"), "{reason}");
     many.abort();
 }

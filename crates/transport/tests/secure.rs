@@ -18,6 +18,7 @@ use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 
 /// Far longer than anything here takes.
+const ACCEPTED: FromCoordinator = FromCoordinator::Accepted { session: None };
 const LONG: Duration = Duration::from_secs(60);
 
 fn name(text: &str) -> PartyName {
@@ -88,9 +89,9 @@ async fn a_stream_has_the_name_of_its_certificate() {
     let peer = coordinator.peer().unwrap().identity.clone().unwrap();
     assert_eq!(peer.identity.to_string(), "party/bank");
     assert_eq!(Handshake::new(&mut coordinator, 20).hello().await.unwrap(), greeting("bank"));
-    let sent = coordinator.send(FromCoordinator::Accepted, LONG).await.unwrap();
+    let sent = coordinator.send(ACCEPTED, LONG).await.unwrap();
     let Received { message, bytes } = party.next_within(LONG).await.unwrap();
-    assert_eq!((message, bytes), (FromCoordinator::Accepted, sent));
+    assert_eq!((message, bytes), (ACCEPTED, sent));
     // The right certificate, and another's name.
     let _second = dialer.training(FromParty::Hello(greeting("post"))).await.unwrap();
     let mut coordinator = arrivals.next().await.unwrap();
@@ -144,7 +145,7 @@ async fn a_revoked_party_loses_its_stream_and_the_coordinator_hears_why() {
     authority.revoke(&"party/bank".parse().unwrap(), "lost").unwrap();
     let seconds = Duration::from_secs(5);
     let error = coordinator.next_within(seconds).await.unwrap_err();
-    let StreamError::Broken(reason) = error else { panic!("{error}") };
+    let StreamError::Refused(reason) = error else { panic!("{error}") };
     assert!(reason.contains("of party/bank is revoked"), "{reason}");
     assert!(matches!(party.next_within(seconds).await, Err(StreamError::Broken(_))));
 }

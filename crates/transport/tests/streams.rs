@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Far longer than anything here takes.
+const ACCEPTED: FromCoordinator = FromCoordinator::Accepted { session: None };
 const LONG: Duration = Duration::from_secs(60);
 
 fn bank() -> PartyName {
@@ -59,9 +60,9 @@ async fn what_is_sent_arrives_to_the_last_message() {
     assert_eq!(message, hello());
     assert!(bytes > 100, "{bytes}");
 
-    let sent = coordinator.send(FromCoordinator::Accepted, LONG).await.unwrap();
+    let sent = coordinator.send(ACCEPTED, LONG).await.unwrap();
     let received = party.next_within(LONG).await.unwrap();
-    assert_eq!((received.message, received.bytes), (FromCoordinator::Accepted, sent));
+    assert_eq!((received.message, received.bytes), (ACCEPTED, sent));
 
     let failed = FromParty::Failed { text: "no disk left".into() };
     party.send(failed.clone(), LONG).await.unwrap();
@@ -79,8 +80,8 @@ async fn silence_and_a_lost_peer_are_told_apart() {
     let (mut party, coordinator) = ends().await;
     let short = Duration::from_millis(50);
     assert_eq!(party.next_within(short).await.unwrap_err(), StreamError::TimedOut(short));
-    coordinator.send(FromCoordinator::Accepted, LONG).await.unwrap();
-    assert_eq!(party.next_within(LONG).await.unwrap().message, FromCoordinator::Accepted);
+    coordinator.send(ACCEPTED, LONG).await.unwrap();
+    assert_eq!(party.next_within(LONG).await.unwrap().message, ACCEPTED);
     drop(coordinator);
     let lost = party.next_within(LONG).await.unwrap_err();
     assert!(matches!(lost, StreamError::Closed | StreamError::Broken(_)), "{lost}");
@@ -96,7 +97,7 @@ async fn handshake(
         let party = handshake.hello().await?.party;
         let compared = handshake.compare_records(&party, |salt| RecordsDigest::of(salt, ["1", "2"])).await;
         match &compared {
-            Ok(_) => handshake.accept(&party).await?,
+            Ok(_) => handshake.accept(&party, ACCEPTED).await?,
             Err(error) => refuse(&coordinator, error.to_string()).await,
         }
         compared.map(drop)
@@ -119,7 +120,7 @@ fn records(salt: &[u8; 32], ids: [&str; 2]) -> FromParty {
 #[tokio::test]
 async fn a_handshake_lets_the_right_records_in() {
     let (ended, verdict) = handshake(|salt| records(salt, ["1", "2"])).await;
-    assert!(ended.is_ok() && verdict == FromCoordinator::Accepted, "{ended:?} {verdict:?}");
+    assert!(ended.is_ok() && verdict == ACCEPTED, "{ended:?} {verdict:?}");
 
     let (ended, verdict) = handshake(|salt| records(salt, ["2", "1"])).await;
     assert!(matches!(ended, Err(HandshakeError::Refused(Refusal::RecordOrder { .. }))), "{ended:?}");

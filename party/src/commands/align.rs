@@ -157,7 +157,7 @@ impl Relay for RelayConnection<'_> {
                     self.reopen("the relay closed the stream")?;
                     continue;
                 }
-                Err(StreamError::Broken(reason)) => {
+                Err(StreamError::Broken(reason) | StreamError::Refused(reason)) => {
                     self.reopen(&reason)?;
                     continue;
                 }

@@ -417,7 +417,9 @@ impl ServingConnection<'_> {
             Some(Err(StreamError::Closed)) => {
                 Received::Ended(Ended::Lost("the coordinator closed the stream".into()))
             }
-            Some(Err(StreamError::Broken(reason))) => Received::Ended(Ended::Lost(reason)),
+            Some(Err(StreamError::Broken(reason) | StreamError::Refused(reason))) => {
+                Received::Ended(Ended::Lost(reason))
+            }
             Some(Err(StreamError::TimedOut(_))) => {
                 return Err(waited(self.limit_s, "the coordinator's handshake"));
             }

@@ -30,8 +30,8 @@ use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::training::TrainingConnection;
 use crate::training::backlog::{Backlog, OutgoingCodes};
+use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
 
@@ -299,8 +299,8 @@ impl<'a> Worker<'a> {
         Ok(self.audit.keep_heads(heads, &self.settings.parties, Moment::Begin)?)
     }
 
-    /// Writes down how the run ended, and what this party released in it.
-    pub fn note_end(&self, error: Option<&anyhow::Error>) {
+    /// Writes down how the run ended, what this party released in it, and how often it came back on another connection.
+    pub fn note_end(&self, error: Option<&anyhow::Error>, returned: u64) {
         let why = error.map(why_it_ended);
         if !self.begun {
             if let Some(why) = why {
@@ -317,24 +317,34 @@ impl<'a> Worker<'a> {
             bits: self.released_bits,
             withheld: 0,
         }));
+        if returned > 0 {
+            let party = self.name.clone();
+            self.audit.note_or_complain(AuditEvent::Returned { party, count: returned });
+        }
         let step = self.session.step();
         self.audit.note_or_complain(AuditEvent::RunEnded { finished: why.is_none(), step, why });
     }
 
     /// After the run: tells the head of this party's audit log, and keeps those of the others, where the coordinator tells
-    /// them. The model is kept already, so nothing of this ends the run.
+    /// them; waits until the coordinator has heard that this party has finished. The model is kept already, so nothing of this
+    /// ends the run.
     ///
     /// # Errors
     /// If heads cannot be kept.
     pub fn exchange_heads(&mut self, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
-        let Some(head) = self.audit.head().filter(|_| self.tells_heads) else { return Ok(()) };
-        let told = connection.send(FromParty::Head(head));
-        let received = told.ok().and_then(|()| connection.receive_last());
-        let Some(message @ FromCoordinator::Heads { .. }) = received else {
-            warn!("the coordinator told no heads of audit logs after the run");
-            return Ok(());
-        };
-        self.receive(message).map(drop)
+        let head = self.audit.head().filter(|_| self.tells_heads);
+        let keeps_heads = head.is_some();
+        let told = head.map_or(Ok(()), |head| connection.send(FromParty::Head(head)));
+        match told.and_then(|()| connection.receive_last(self.step())) {
+            Ok(Some(message @ FromCoordinator::Heads { .. })) if keeps_heads => {
+                return self.receive(message).map(drop);
+            }
+            Ok(Some(FromCoordinator::Refused { text, .. })) => warn!("the model is kept, and {text}"),
+            Ok(_) if keeps_heads => warn!("the coordinator told no heads of audit logs after the run"),
+            Ok(_) => {}
+            Err(error) => warn!("the model is kept, and the coordinator may not know that: {error:#}"),
+        }
+        Ok(())
     }
 
     /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.

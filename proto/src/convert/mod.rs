@@ -2,6 +2,7 @@
 //! anything else sees it.
 
 pub mod alignment;
+mod returning;
 mod serving;
 mod training;
 

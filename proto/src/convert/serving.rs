@@ -83,7 +83,7 @@ impl TryFrom<v1::ServerRequest> for ToServingParty {
             Message::Refused(refused) => {
                 Self::Refused { text: text(&refused.text), try_again: refused.try_again }
             }
-            Message::Accepted(v1::Accepted {}) => Self::Accepted,
+            Message::Accepted(_) => Self::Accepted,
             Message::Encode(encode) => {
                 limit("rows", encode.gaps.len(), MAX_REQUEST_ROWS)?;
                 Self::Encode { request: encode.request, rows: from_gaps(encode.gaps)? }
@@ -100,7 +100,7 @@ impl From<ToServingParty> for v1::ServerRequest {
             ToServingParty::Refused { text: line, try_again } => {
                 Message::Refused(v1::Refused { text: text(&line), try_again })
             }
-            ToServingParty::Accepted => Message::Accepted(v1::Accepted {}),
+            ToServingParty::Accepted => Message::Accepted(v1::Accepted::default()),
             ToServingParty::Encode { request, rows } => {
                 Message::Encode(v1::EncodeRows { request, gaps: to_gaps(rows) })
             }

@@ -23,6 +23,7 @@ impl TryFrom<v1::PartyMessage> for FromParty {
         use v1::party_message::Message;
         let (step, answer) = match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Hello(hello) => return Ok(Self::Hello(hello.try_into()?)),
+            Message::Returning(back) => return Ok(Self::Return(back.try_into()?)),
             Message::Records(records) => {
                 let digest = digest("salted_sha256", &records.salted_sha256)?;
                 let digest = RecordsDigest { count: records.count, digest };
@@ -55,6 +56,7 @@ impl From<FromParty> for v1::PartyMessage {
         use v1::party_message::Message;
         let message = match message {
             FromParty::Hello(hello) => Message::Hello(hello.into()),
+            FromParty::Return(back) => Message::Returning(back.into()),
             FromParty::Records { digest, excluded, head } => Message::Records(v1::Records {
                 count: digest.count,
                 salted_sha256: digest.digest.0.to_vec(),
@@ -95,7 +97,10 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Refused(refused) => {
                 return Ok(Self::Refused { text: text(&refused.text), try_again: refused.try_again });
             }
-            Message::Accepted(v1::Accepted {}) => return Ok(Self::Accepted),
+            Message::Accepted(accepted) => {
+                return Ok(Self::Accepted { session: accepted.try_into()? });
+            }
+            Message::Returned(back) => return Ok(Self::Returned(back.try_into()?)),
             Message::Begin(begin) => {
                 let excluded = ExcludedRecords::from_bytes(begin.left_out);
                 return Ok(Self::Begin { excluded, heads: heads(begin.heads.unwrap_or_default())? });
@@ -127,7 +132,8 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             FromCoordinator::Refused { text: line, try_again } => {
                 Message::Refused(v1::Refused { text: text(&line), try_again })
             }
-            FromCoordinator::Accepted => Message::Accepted(v1::Accepted {}),
+            FromCoordinator::Accepted { session } => Message::Accepted(session.into()),
+            FromCoordinator::Returned(mark) => Message::Returned(mark.into()),
             FromCoordinator::Begin { excluded, heads } => {
                 // Where no side has an audit log, the field is absent.
                 let heads = (!heads.is_empty()).then(|| from_heads(heads));
@@ -350,7 +356,7 @@ mod tests {
         let mut messages = vec![
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into(), try_again: true },
-            FromCoordinator::Accepted,
+            FromCoordinator::Accepted { session: None },
             FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new() },
             FromCoordinator::Begin {
                 excluded: ExcludedRecords::default(),

@@ -119,7 +119,7 @@ impl PeerSession {
             FromParty::Failed { text } => {
                 return Err(PeerError::Failed { step: self.step, party: self.party.clone(), text });
             }
-            FromParty::Hello(_) | FromParty::Records { .. } | FromParty::Head(_) => {
+            FromParty::Hello(_) | FromParty::Return(_) | FromParty::Records { .. } | FromParty::Head(_) => {
                 return Err(self.unexpected(found));
             }
         };

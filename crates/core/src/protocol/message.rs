@@ -5,10 +5,13 @@
 //! nothing but that it was carried out, is a [`Command`]: it needs a line in [`Request::rule`] and no code of its own in
 //! the state machines.
 
+use std::fmt;
+
 use crate::digest::Digest;
 use crate::gradient::Gradient;
 use crate::name::{PartyName, RunId};
 use crate::p_value::Grid;
+use crate::protocol::exchange::Mark;
 use crate::records::excluded::ExcludedRecords;
 use crate::records::plan::RowSelection;
 use crate::records::{RecordsDigest, SALT_BYTES};
@@ -30,6 +33,30 @@ pub struct Hello {
     pub settings: Settings,
     /// SHA-256 of them, as the party computed it.
     pub settings_digest: Digest,
+}
+
+/// What a party shows when it returns to its run on another connection. The coordinator draws one for each party that it
+/// accepts, and both keep it in memory alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey(pub [u8; 32]);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
+}
+
+/// The first message of a party on another connection than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Return {
+    /// The run that it is in.
+    pub run: RunId,
+    /// Its name.
+    pub party: PartyName,
+    /// What it got when it was accepted.
+    pub session: SessionKey,
+    /// What has come to it since then.
+    pub mark: Mark,
 }
 
 /// The head of a side's audit log: what says of the log all that is in it (`hashvfl-audit`).
@@ -61,8 +88,13 @@ messages! {
             /// Whether the same may be right a little later.
             try_again: bool,
         },
-        /// The party is in, and waits until all are.
-        Accepted,
+        /// The party is in, and waits until all are. The exchange between both is counted from here on.
+        Accepted {
+            /// What the party shows when it returns on another connection; `None` from a coordinator to which it cannot.
+            session: Option<SessionKey>,
+        },
+        /// In answer to [`FromParty::Return`]: what has come to the coordinator. What was missing follows.
+        Returned(Mark),
         /// All parties are in: requests follow.
         Begin {
             /// Records that any of them leaves out: no step is about them.
@@ -94,6 +126,8 @@ messages! {
     pub enum FromParty {
         /// It wants to join.
         Hello(Hello),
+        /// Its connection broke, and this is another: it wants to go on.
+        Return(Return),
         /// Its records, in answer to [`FromCoordinator::Welcome`].
         Records {
             /// Count and digest of them.
@@ -309,7 +343,7 @@ mod tests {
             assert_eq!(FromCoordinator::Request(1, request).kind(), kind);
             assert_eq!(request.rule().answer.kind(), answer);
         }
-        assert_eq!(FromCoordinator::Accepted.kind(), "Accepted");
+        assert_eq!(FromCoordinator::Accepted { session: None }.kind(), "Accepted");
         assert_eq!(FromParty::Answer(1, Answer::Frozen(Digest([0; 32]))).kind(), "Frozen");
         assert_eq!(FromParty::Answer(1, Confirmation::Finished.into()).kind(), "Finished");
         assert_eq!(FromParty::Failed { text: String::new() }.kind(), "Failed");

@@ -5,12 +5,15 @@
 //! | handshake | [`message::Hello`] | [`admission`] | in the two below |
 //! | training | [`message`], with the table of requests | [`coordinator`] | [`party`] |
 //! | serving | [`serving_party`] | [`serving_coordinator`] | [`serving_party`] |
+//!
+//! A training's stream outlives its connections: [`exchange`] says what is repeated on a new one.
 
 #[macro_use]
 mod messages;
 
 pub mod admission;
 pub mod coordinator;
+pub mod exchange;
 pub mod message;
 pub mod party;
 pub mod serving_coordinator;

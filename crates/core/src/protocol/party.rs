@@ -290,7 +290,7 @@ impl PartySession {
                 self.state = State::Joining;
                 Ok(Work::SendRecords(salt))
             }
-            (State::Joining, FromCoordinator::Accepted) => {
+            (State::Joining, FromCoordinator::Accepted { .. }) => {
                 self.state = State::Waiting;
                 Ok(Work::Joined)
             }

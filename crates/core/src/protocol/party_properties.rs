@@ -80,7 +80,7 @@ fn message(session: &PartySession, to_send: Move, step_off: i64, rows: usize) ->
         Move::Finish => Request::Finish,
         Move::Begin => return begin(),
         Move::Heads => return FromCoordinator::Heads { heads: Vec::new() },
-        Move::Accepted => return FromCoordinator::Accepted,
+        Move::Accepted => return FromCoordinator::Accepted { session: None },
         Move::Gradient { rows_off, byte, scale } => {
             let rows = (rows as i64 + i64::from(rows_off)).max(0) as usize;
             let gradient = Gradient::Int8 { scales: vec![scale; rows], values: vec![byte; rows * BITS] };
@@ -151,7 +151,7 @@ fn begun(refit: bool, calibration_fraction: f64) -> PartySession {
     let plan = Plan::new(&settings, RECORDS).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-    session.receive(FromCoordinator::Accepted).unwrap();
+    session.receive(FromCoordinator::Accepted { session: None }).unwrap();
     session.receive(begin()).unwrap();
     session
 }
@@ -201,7 +201,7 @@ proptest! {
         let mut session = PartySession::new(new, plan, ExcludedRecords::default());
         session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
         if accepted {
-            session.receive(FromCoordinator::Accepted).unwrap();
+            session.receive(FromCoordinator::Accepted { session: None }).unwrap();
         }
         let allowed = if accepted { Move::Begin } else { Move::Accepted };
         let is_allowed = std::mem::discriminant(&allowed) == std::mem::discriminant(&to_send);

@@ -13,7 +13,7 @@ fn session(on_refusal: OnRefusal, excluded: &[u32]) -> PartySession {
     let plan = Plan::new(&settings, 400).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::of(excluded, 400));
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-    assert_eq!(session.receive(FromCoordinator::Accepted), Ok(Work::Joined));
+    assert_eq!(session.receive(FromCoordinator::Accepted { session: None }), Ok(Work::Joined));
     session
 }
 
@@ -90,7 +90,7 @@ fn frozen(calibration_fraction: f64) -> PartySession {
     let plan = Plan::new(&settings, 400).unwrap();
     let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-    session.receive(FromCoordinator::Accepted).unwrap();
+    session.receive(FromCoordinator::Accepted { session: None }).unwrap();
     session.receive(begin(&[])).unwrap();
     let batches = u64::from(session.plan().batches());
     for step in 1..=batches {

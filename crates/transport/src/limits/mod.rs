@@ -23,6 +23,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Longest time of a connection without an open stream, its handshake included.
     pub silence: Duration,
+    /// A connection is asked for a sign of life after so long a silence, and given up after as long again.
+    pub keep_alive: Duration,
     /// Longest time from the first to the last byte of a message, and from the opening of a stream to its first message.
     pub message: Duration,
     /// Bytes of messages that are not complete yet, of all peers together that were not accepted.
@@ -44,6 +46,7 @@ impl Default for Limits {
             connections: 512,
             connections_per_address: 64,
             silence: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(20),
             message: Duration::from_secs(60),
             bytes_in_flight: 32 << 20,
             first_bytes: FIRST_BYTES,

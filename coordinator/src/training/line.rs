@@ -1,0 +1,160 @@
+//! The way to a party of a run, over one connection after another.
+//!
+//! A connection that breaks is waited for. A party that is back says so on a new stream, which comes through `returns`, also
+//! where the old connection does not seem broken from here.
+
+use std::time::{Duration, Instant};
+
+use hashvfl_core::PartyName;
+use hashvfl_core::protocol::exchange::ResumeError;
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_transport::handshake::refuse;
+use hashvfl_transport::listen::TrainingStream;
+use hashvfl_transport::{Received, ResumableStream, StreamError};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::training::returns::Returned;
+
+/// Longest wait until the network has taken what is repeated.
+const REPEATING: Duration = Duration::from_secs(60);
+
+/// Why there is no message of a party.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is silent, or what it sent is no message.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// Its connection broke, and it did not come back.
+    #[error("{reason}, and it did not come back within {limit_s} s (timeouts.reconnect_s)")]
+    Lost {
+        /// How its connection broke.
+        reason: String,
+        /// The limit in seconds.
+        limit_s: u64,
+    },
+    /// It came back, and cannot go on from where it is.
+    #[error("it came back on another connection and cannot go on: {0}")]
+    OtherPast(#[from] ResumeError),
+}
+
+/// The way to one party.
+pub struct PartyLine {
+    party: PartyName,
+    stream: ResumableStream<FromCoordinator, FromParty>,
+    returns: mpsc::Receiver<Returned>,
+    returned: u64,
+}
+
+impl PartyLine {
+    /// The way to `party`, which was just accepted on `stream`.
+    pub fn new(party: PartyName, stream: TrainingStream, returns: mpsc::Receiver<Returned>) -> Self {
+        Self { party, stream: ResumableStream::new(stream), returns, returned: 0 }
+    }
+
+    /// How often the party has come back.
+    pub fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    /// As [`ResumableStream::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&mut self, message: FromCoordinator, limit: Duration) -> Result<usize, StreamError> {
+        self.stream.send(message, limit).await
+    }
+
+    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`. No
+    /// message is lost where this future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// If nothing comes in time, the party does not come back or cannot go on, or what came is no message.
+    pub async fn next_within(
+        &mut self,
+        limit: Duration,
+        reconnect: Duration,
+    ) -> Result<Received<FromParty>, LineError> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                Some(back) = self.returns.recv() => {
+                    self.take_back(back).await?;
+                    continue;
+                }
+                received = self.stream.next_within(limit) => received,
+            };
+            match received {
+                Err(lost @ (StreamError::Closed | StreamError::Broken(_))) => {
+                    self.wait_for_return(&lost, reconnect).await?;
+                }
+                received => return Ok(received?),
+            }
+        }
+    }
+
+    /// Ends this side's direction and waits until the party has ended its own, which has all that was sent then.
+    ///
+    /// # Errors
+    /// If it does not in time, also on another connection.
+    pub async fn close(&mut self, limit: Duration, reconnect: Duration) -> Result<(), LineError> {
+        loop {
+            let closed = tokio::select! {
+                biased;
+                Some(back) = self.returns.recv() => {
+                    self.take_back(back).await?;
+                    continue;
+                }
+                closed = self.stream.end(limit) => closed,
+            };
+            match closed {
+                Err(lost @ StreamError::Broken(_)) => self.wait_for_return(&lost, reconnect).await?,
+                closed => return Ok(closed?),
+            }
+        }
+    }
+
+    /// Tells the party why the run ends, on whichever connection it listens; waits up to `limit` until it has gone.
+    pub async fn give_up(mut self, why: &str, limit: Duration) {
+        while let Ok(Returned { stream, .. }) = self.returns.try_recv() {
+            refuse(&stream, why.to_string()).await;
+        }
+        refuse(self.stream.present(), why.to_string()).await;
+        // The message must leave before the process does; whoever has gone needs none.
+        let _ = self.stream.end(limit).await;
+    }
+
+    async fn wait_for_return(&mut self, lost: &StreamError, limit: Duration) -> Result<(), LineError> {
+        let (party, began) = (&self.party, Instant::now());
+        let gone = || LineError::Lost { reason: lost.to_string(), limit_s: limit.as_secs() };
+        if limit.is_zero() {
+            return Err(gone());
+        }
+        warn!(%party, "{lost}: waiting {} s for it to come back", limit.as_secs());
+        let back = timeout(limit, self.returns.recv()).await.ok().flatten().ok_or_else(gone)?;
+        info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
+        self.take_back(back).await
+    }
+
+    /// Goes on where the party has come back; where it has done so several times, the last counts.
+    async fn take_back(&mut self, mut back: Returned) -> Result<(), LineError> {
+        while let Ok(later) = self.returns.try_recv() {
+            back = later;
+        }
+        let Returned { stream, mark } = back;
+        let missing = match self.stream.missing(&mark) {
+            Ok(missing) => missing,
+            Err(error) => {
+                refuse(&stream, format!("this party cannot go on: {error}")).await;
+                return Err(error.into());
+            }
+        };
+        self.returned += 1;
+        let first = FromCoordinator::Returned(self.stream.mark());
+        if let Err(error) = self.stream.go_on(stream, Some(first), missing, REPEATING).await {
+            warn!(party = %self.party, "lost again: {error}");
+        }
+        Ok(())
+    }
+}

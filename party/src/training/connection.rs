@@ -1,0 +1,242 @@
+//! The way to the coordinator during a run, over one connection after another, with the limits of the config on every wait.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Return, SessionKey};
+use hashvfl_core::protocol::party::PartyError;
+use hashvfl_transport::backoff::Backoff;
+use hashvfl_transport::dial::{DialError, Dialer};
+use hashvfl_transport::driver::Driver;
+use hashvfl_transport::stop::{Stop, Stopped};
+use hashvfl_transport::{ResumableStream, StreamError};
+use tracing::{info, warn};
+
+use crate::config::PartyConfig;
+use crate::connection::{dialer, hello};
+use crate::training::waited;
+
+/// What `future` gives, unless this process is asked to stop before.
+async fn unless_stopped<F: Future>(stop: &mut Stop, future: F) -> Result<F::Output, Stopped> {
+    tokio::select! {
+        biased;
+        () = stop.stopped() => Err(Stopped),
+        output = future => Ok(output),
+    }
+}
+
+/// Longest wait until the coordinator has heard what was said last.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The way to the coordinator.
+pub(crate) struct TrainingConnection<'a> {
+    stream: ResumableStream<FromParty, FromCoordinator>,
+    driver: &'a Driver,
+    stop: Stop,
+    config: &'a PartyConfig,
+    dialer: Dialer,
+    /// What this party shows when it comes back; none before it is accepted.
+    session: Option<SessionKey>,
+    returned: u64,
+}
+
+/// Why an attempt to come back has failed.
+enum Missed {
+    /// Another may not.
+    ForNow(String),
+    /// Any other would.
+    ForGood(anyhow::Error),
+}
+
+impl From<DialError> for Missed {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Absent { .. }
+            | DialError::Between { .. }
+            | DialError::Silent { .. }
+            | DialError::Broken { .. } => Self::ForNow(error.to_string()),
+            DialError::Address(_)
+            | DialError::NoSuchService { .. }
+            | DialError::NotPermitted { .. }
+            | DialError::Identity { .. } => Self::ForGood(error.into()),
+        }
+    }
+}
+
+impl From<StreamError> for Missed {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Closed | StreamError::Broken(_) | StreamError::TimedOut(_) => {
+                Self::ForNow(error.to_string())
+            }
+            StreamError::Refused(_) | StreamError::Unusable(_) => Self::ForGood(error.into()),
+        }
+    }
+}
+
+impl<'a> TrainingConnection<'a> {
+    /// Dials, and greets, unless somebody asks this process to stop.
+    pub(crate) fn open(driver: &'a Driver, config: &'a PartyConfig, mut stop: Stop) -> anyhow::Result<Self> {
+        let dialer = dialer(config)?;
+        let dialled = dialer.training(FromParty::Hello(hello(config)));
+        let stream = ResumableStream::new(driver.wait(unless_stopped(&mut stop, dialled))??);
+        Ok(Self { stream, driver, stop, config, dialer, session: None, returned: 0 })
+    }
+
+    /// Hears when this process is asked to stop.
+    pub(crate) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// How often this party has come back.
+    pub(crate) fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    pub(crate) fn send(&mut self, message: FromParty) -> anyhow::Result<()> {
+        let limit_s = self.config.timeouts.step_s;
+        match self.driver.wait(self.stream.send(message, Duration::from_secs(limit_s))) {
+            Ok(_) => Ok(()),
+            Err(StreamError::TimedOut(_)) => Err(waited(limit_s, "the network to take a message")),
+            Err(error) => Err(anyhow!("{error}: is the coordinator still up?")),
+        }
+    }
+
+    /// The next message after `step`, which is 0 until the run has started.
+    pub(crate) fn receive(&mut self, step: u64) -> anyhow::Result<FromCoordinator> {
+        let timeouts = &self.config.timeouts;
+        let limit_s = if step == 0 { timeouts.start_s } else { timeouts.step_s };
+        loop {
+            let next = self.stream.next_within(Duration::from_secs(limit_s));
+            let received = self.driver.wait(unless_stopped(&mut self.stop, next));
+            let received = received.with_context(|| format!("step {step}: the run ends for all"))?;
+            let error = match received {
+                Ok(received) => return Ok(self.heard(received.message)),
+                Err(error) => error,
+            };
+            return Err(match error {
+                StreamError::Closed | StreamError::Broken(_) if self.session.is_some() => {
+                    self.come_back(step, &error)?;
+                    continue;
+                }
+                StreamError::TimedOut(_) if step == 0 => {
+                    waited(limit_s, "the run to start: are all parties up?")
+                }
+                StreamError::TimedOut(_) => waited(limit_s, &format!("the request after step {step}")),
+                StreamError::Closed => anyhow!(
+                    "step {step}: the coordinator closed the stream before the run's end: its log says why; then start all sides again"
+                ),
+                StreamError::Broken(reason) | StreamError::Refused(reason) => {
+                    anyhow!("step {step}: {reason}: is the coordinator still up?")
+                }
+                StreamError::Unusable(error) => anyhow::Error::from(error)
+                    .context(format!("step {step}: the coordinator sent an unusable message")),
+            });
+        }
+    }
+
+    /// What the coordinator says when this party has finished: heads of audit logs, why the run ended otherwise, or, with the
+    /// end of its direction, nothing more.
+    pub(crate) fn receive_last(&mut self, step: u64) -> anyhow::Result<Option<FromCoordinator>> {
+        let limit = Duration::from_secs(self.config.timeouts.step_s);
+        loop {
+            match self.driver.wait(self.stream.next_within(limit)) {
+                Ok(received) => return Ok(Some(received.message)),
+                Err(StreamError::Closed) => return Ok(None),
+                Err(lost @ StreamError::Broken(_)) if self.session.is_some() => {
+                    self.come_back(step, &lost)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Lets messages that were sent leave before this thread computes.
+    pub(crate) fn flush(&self) {
+        self.driver.flush();
+    }
+
+    /// Ends this side's direction, and waits a little until the coordinator has heard what was said last.
+    pub(crate) fn close(&mut self) {
+        // Whoever has gone is not waited for.
+        let _ = self.driver.wait(self.stream.end(FAREWELL));
+        // Where the coordinator has ended its own direction already, nothing was waited for: this side's end must leave too.
+        self.driver.flush();
+    }
+
+    /// A message as it came. Both sides count what they say from `Accepted` on.
+    fn heard(&mut self, message: FromCoordinator) -> FromCoordinator {
+        if let FromCoordinator::Accepted { session } = &message {
+            self.session.clone_from(session);
+            self.stream.count_from_here();
+        }
+        message
+    }
+
+    /// Dials until the coordinator lets this party go on.
+    fn come_back(&mut self, step: u64, lost: &StreamError) -> anyhow::Result<()> {
+        let limit_s = self.config.timeouts.reconnect_s;
+        let (limit, began) = (Duration::from_secs(limit_s), Instant::now());
+        let mut backoff = Backoff::default();
+        warn!("step {step}: {lost}: dialling again for {limit_s} s");
+        loop {
+            let left = limit.saturating_sub(began.elapsed());
+            let reason = match self.try_to_come_back(left) {
+                Ok(()) => {
+                    self.returned += 1;
+                    info!("step {step}: back after {:.1} s", began.elapsed().as_secs_f64());
+                    return Ok(());
+                }
+                Err(Missed::ForGood(error)) => return Err(error).with_context(|| format!("step {step}")),
+                Err(Missed::ForNow(reason)) => reason,
+            };
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(anyhow!(
+                    "step {step}: {lost}, and there was no way back within {limit_s} s (timeouts.reconnect_s; at last: {reason}): is the coordinator still up?"
+                ));
+            }
+            let pause = backoff.pause().min(left);
+            let pausing = self.driver.wait(async {
+                // Within the driver's runtime, where there are timers.
+                unless_stopped(&mut self.stop, tokio::time::sleep(pause)).await
+            });
+            pausing.with_context(|| format!("step {step}: the run ends for all"))?;
+        }
+    }
+
+    /// One attempt, which waits up to `limit` for a connection.
+    fn try_to_come_back(&mut self, limit: Duration) -> Result<(), Missed> {
+        let Some(session) = self.session.clone() else {
+            return Err(Missed::ForGood(anyhow!("the coordinator lets nobody come back")));
+        };
+        let (driver, run, party) = (self.driver, self.config.run_id.clone(), self.config.name.clone());
+        let back = FromParty::Return(Return { run, party, session, mark: self.stream.mark() });
+        // The coordinator answers between its own computations.
+        let answer = Duration::from_secs(self.config.timeouts.step_s);
+        let coming_back = async {
+            let mut stream = self.dialer.training_once(back, limit).await?;
+            let mark = match stream.next_within(answer).await?.message {
+                FromCoordinator::Returned(mark) => mark,
+                FromCoordinator::Refused { text, try_again: true } => return Err(Missed::ForNow(text)),
+                FromCoordinator::Refused { text, .. } => return Err(Missed::ForGood(self.refused(text))),
+                other => {
+                    let found = other.kind();
+                    let error = PartyError::Unexpected { found, state: "coming back" };
+                    return Err(Missed::ForGood(error.into()));
+                }
+            };
+            let missing = self.stream.missing(&mark).map_err(|error| Missed::ForGood(error.into()))?;
+            Ok(self.stream.go_on(stream, None, missing, answer).await?)
+        };
+        driver.wait(coming_back)
+    }
+
+    /// A coordinator that does not know this party any more may have begun anew, where the run has not begun.
+    fn refused(&self, text: String) -> anyhow::Error {
+        match self.stream.mark().received {
+            0 => PartyError::TryAgain(text).into(),
+            _ => PartyError::Refused(text).into(),
+        }
+    }
+}
