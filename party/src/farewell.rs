@@ -2,15 +2,11 @@
 
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::protocol::serving_party::ServingPartyError;
+use hashvfl_core::text::Tellable;
 use hashvfl_ledger::LedgerError;
 use hashvfl_proto::WireError;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::stop::Stopped;
-
-/// A reason that the coordinator may hear in these words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Tellable(pub String);
 
 /// The reason in words for the coordinator.
 pub fn for_coordinator(error: &anyhow::Error) -> String {

@@ -41,8 +41,8 @@ fn inspect_shows_figures_and_names_of_categories_only_where_asked() {
     let table = shown(&["inspect", "--from", &path("bank.csv")]);
     assert!(table.contains("60 records on 61 lines, 2 columns") && !table.contains("secret"), "{table}");
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[2][..10], ["age", "number", "0", "%", "5", "0", "1", "2", "3", "4"]);
-    assert!(lines[2][10].starts_with('█'), "{table}");
+    assert_eq!(lines[2][..11], ["age", "number", "0", "%", "5", "0", "1", "2", "3", "4", "0.00"]);
+    assert!(lines[2][11].starts_with('█'), "{table}");
     assert_eq!(lines[3], ["job", "category", "33.3", "%", "2", "██"]);
     let named = shown(&["inspect", "--from", &path("bank.csv"), "--categories"]);
     assert!(named.contains("20  secret") && named.contains("20  smith"), "{named}");

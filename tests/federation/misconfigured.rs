@@ -46,7 +46,7 @@ fn files_and_keys() {
     let missing = check(|fixture| std::fs::remove_file(fixture.path("bank.csv")).unwrap());
     assert!(missing.contains("cannot open") && missing.contains("bank.csv"), "{missing}");
     let unknown = check(|fixture| fixture.extra.push(("bank", "devise = \"cpu\"".into())));
-    assert!(unknown.contains("unknown field `devise`") && unknown.contains("line 1"), "{unknown}");
+    assert!(unknown.contains("unknown field `devise`") && unknown.contains("line 2"), "{unknown}");
     let range = check(|fixture| fixture.settings.bits = 5000);
     assert!(range.contains("run.bits must be 1 to 1024, not 5000"), "{range}");
     let (good, _, errors) = command(&["party", "--config", "/nowhere/party.toml"]);
@@ -58,7 +58,7 @@ fn files_and_keys_of_the_coordinator() {
     let missing = check_coordinator(|fixture| std::fs::remove_file(fixture.path("labels.csv")).unwrap());
     assert!(missing.contains("cannot open") && missing.contains("labels.csv"), "{missing}");
     let unknown = check_coordinator(|fixture| fixture.extra.push(("coordinator", "tops = {}".into())));
-    assert!(unknown.contains("unknown field `tops`") && unknown.contains("line 1"), "{unknown}");
+    assert!(unknown.contains("unknown field `tops`") && unknown.contains("line 2"), "{unknown}");
     let range =
         check_coordinator(|fixture| fixture.extra.push(("coordinator", "top = { dropout = 1.5 }".into())));
     assert!(range.contains("in [top]: dropout must be from 0 to below 1, not 1.5"), "{range}");

@@ -174,7 +174,9 @@ impl Flood {
     /// Floods `address` until it is stopped.
     fn begin<'scope>(&self, scope: &'scope thread::Scope<'scope, '_>, address: SocketAddr) {
         let all = self.silent + self.half + self.slow;
-        for (count, kind) in [(self.silent, Kind::Silent), (self.half, Kind::Half), (self.slow, Kind::Slow)] {
+        for (count, kind) in
+            [(self.silent, Stranger::Silent), (self.half, Stranger::Half), (self.slow, Stranger::Slow)]
+        {
             if count == 0 {
                 continue;
             }
@@ -186,7 +188,7 @@ impl Flood {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Stranger {
     Silent,
     Half,
     Slow,
@@ -195,7 +197,7 @@ enum Kind {
 /// Holds `count` connections, and opens another in the place of the oldest after each `pause`.
 fn hold(
     address: SocketAddr,
-    kind: Kind,
+    kind: Stranger,
     count: usize,
     pause: Duration,
     stop: &AtomicBool,
@@ -206,7 +208,7 @@ fn hold(
     while !stop.load(Ordering::Relaxed) {
         // Whoever is turned away is, which is the point.
         if let Ok(mut connection) = TcpStream::connect(address) {
-            if kind == Kind::Half {
+            if kind == Stranger::Half {
                 let _ = connection.write_all(&HALF_GREETING);
             }
             held.push_back(connection);
@@ -215,7 +217,7 @@ fn hold(
         if held.len() > count {
             held.pop_front();
         }
-        if kind == Kind::Slow && told.elapsed() > Duration::from_secs(1) {
+        if kind == Stranger::Slow && told.elapsed() > Duration::from_secs(1) {
             told = Instant::now();
             for connection in &mut held {
                 let _ = connection.write_all(&HALF_GREETING[..1]);

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_to_decimals() {
-        assert_eq!(rounded(vec![0.123_456, -7.95, 2e7], Some(1)), [0.1, -8.0, 2e7]);
+        assert_eq!(rounded(vec![0.123_456, -7.96, 2e7], Some(1)), [0.1, -8.0, 2e7]);
         assert_eq!(rounded(vec![0.123_456], Some(0)), [0.0]);
         assert_eq!(rounded(vec![0.123_456], None), [0.123_456]);
     }

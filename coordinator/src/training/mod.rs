@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::records::run_records::digest_of_run;
+use hashvfl_core::text::Tellable;
 use hashvfl_core::{ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::{self, Opened};
@@ -166,7 +167,8 @@ impl Run<'_> {
         let without = "without the records that parties' policies refuse";
         let records = plan.records() as u64;
         let plan = plan.without(excluded).context(without)?;
-        check_plan(self.config, &plan).context(without)?;
+        // The parties hear what is missing: it is about numbers of records, which they have agreed on.
+        check_plan(self.config, &plan).map_err(|error| Tellable(format!("{without}: {error:#}")))?;
         let run = &self.config.run;
         self.audit.note(AuditEvent::RunBegun {
             parties: run.parties.clone(),
@@ -296,6 +298,9 @@ fn for_others(error: &anyhow::Error) -> String {
         error.downcast_ref::<TrainingError<NetworkError>>()
     {
         return diverged.to_string();
+    }
+    if let Some(Tellable(text)) = error.downcast_ref() {
+        return text.clone();
     }
     match error.downcast_ref() {
         Some(NetworkError::Peer(PeerError::Failed { step, party, .. })) => {

@@ -14,6 +14,11 @@ pub fn one_line(text: &str, most_bytes: usize) -> String {
     line
 }
 
+/// A reason that a peer may hear in these words: nothing of this side's files is in them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Tellable(pub String);
+
 /// Whether a character shows as itself, where it stands.
 pub fn is_plain(c: char) -> bool {
     let moves_text = matches!(

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use hashvfl_core::PartyName;
 use hashvfl_files::{WriteError, say, write_whole};
 
 use crate::authority::{Authority, AuthorityError, SigningOptions};
 use crate::certificate::Facts;
-use crate::config::{IdentityConfig, NamedFolder};
 use crate::dates::{date, now_s};
 use crate::fingerprint::Fingerprint;
+use crate::folder::Folder;
 use crate::holder::{self, Accepted, HolderError, Places};
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::pins::{Pin, Pins};
@@ -49,40 +49,6 @@ pub enum CommandError {
     /// A file that is there.
     #[error("{} is there already: name another file with --out", .0.display())]
     Exists(PathBuf),
-}
-
-/// Where the files are.
-#[derive(Debug, Clone, Args)]
-pub struct Folder {
-    /// The config file of the side whose identity it is: its [identity] names the folder.
-    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
-    config: Option<PathBuf>,
-    /// The folder of the identity's files; without it and without --config: identity.
-    #[arg(long, value_name = "FOLDER")]
-    folder: Option<PathBuf>,
-}
-
-impl Folder {
-    fn path(&self) -> Result<PathBuf, CommandError> {
-        match (&self.folder, &self.config) {
-            (Some(folder), _) => Ok(folder.clone()),
-            (None, Some(config)) => Ok(NamedFolder::of_config(config)?.folder),
-            (None, None) => Ok(IdentityConfig::default().folder),
-        }
-    }
-
-    fn places(&self) -> Result<Places, CommandError> {
-        Ok(Places::in_folder(&self.path()?))
-    }
-
-    /// The name that was given, or else the config's.
-    fn name(&self, given: Option<&PartyName>) -> Result<PartyName, CommandError> {
-        if let Some(given) = given {
-            return Ok(given.clone());
-        }
-        let named = self.config.as_deref().map(NamedFolder::of_config).transpose()?;
-        named.and_then(|named| named.name).ok_or(CommandError::NoName)
-    }
 }
 
 /// What every side does with its own identity.
@@ -340,7 +306,7 @@ impl AuthorityCommand {
     /// Whose certificates it takes back, and the config that it was told of; `None` for every other command.
     pub fn revokes(&self) -> Option<(&Identity, Option<&Path>)> {
         match self {
-            Self::Revoke { who, folder, .. } => Some((who, folder.config.as_deref())),
+            Self::Revoke { who, folder, .. } => Some((who, folder.config())),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@ mod connection;
 mod dates;
 mod files;
 mod fingerprint;
+mod folder;
 mod holder;
 mod issued;
 mod names;

@@ -145,7 +145,7 @@ fn line(column: &Inspected, records: usize) -> [String; 11] {
             for (cell, value) in line[4..9].iter_mut().zip(values) {
                 *cell = number(value.into());
             }
-            line[9] = number(spread.skewness);
+            line[9] = hundredths(spread.skewness);
             line[10] = bars(&spread.histogram);
         }
         Some(Figures::Categories { distinct, histogram, .. }) => {
@@ -205,6 +205,12 @@ fn number(value: f64) -> String {
     let before = if size < 1.0 { 0 } else { size.log10() as usize + 1 };
     let text = format!("{value:.*}", 4_usize.saturating_sub(before));
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// A number to two decimals; nothing is less than nothing.
+fn hundredths(value: f64) -> String {
+    let text = format!("{value:.2}");
+    if text == "-0.00" { "0.00".to_string() } else { text }
 }
 
 /// One bar per number, the largest of full height; nothing where there is none.

@@ -1,11 +1,10 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
+use hashvfl_core::text::Tellable;
 use hashvfl_core::{Gradient, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
-
-use crate::farewell::Tellable;
 
 /// What an alarm leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -12,6 +12,7 @@ use hashvfl_core::protocol::party::{EncodeWork, PartyError, PartySession, Work};
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::text::Tellable;
 use hashvfl_core::{
     Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, RowSelection, RunId, RunRecords,
     RunSettings,
@@ -24,7 +25,6 @@ use tracing::{debug, info, warn};
 use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
-use crate::farewell::Tellable;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;

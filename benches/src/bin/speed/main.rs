@@ -85,13 +85,13 @@ impl Network {
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Setup {
     OneProcess,
     Federation { tls: bool },
     PyTorch,
 }
 
-impl Kind {
+impl Setup {
     fn name(self) -> &'static str {
         match self {
             Self::OneProcess => "one process",
@@ -117,23 +117,23 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let random = Random::draw(arguments.records, arguments.network.columns());
-    let mut kinds: Vec<(Kind, Vec<f64>)> = vec![(Kind::OneProcess, Vec::new())];
-    kinds.extend(arguments.federation.then_some((Kind::Federation { tls: false }, Vec::new())));
-    kinds.extend(arguments.tls.then_some((Kind::Federation { tls: true }, Vec::new())));
-    kinds.extend(arguments.torch.as_ref().map(|_| (Kind::PyTorch, Vec::new())));
+    let mut kinds: Vec<(Setup, Vec<f64>)> = vec![(Setup::OneProcess, Vec::new())];
+    kinds.extend(arguments.federation.then_some((Setup::Federation { tls: false }, Vec::new())));
+    kinds.extend(arguments.tls.then_some((Setup::Federation { tls: true }, Vec::new())));
+    kinds.extend(arguments.torch.as_ref().map(|_| (Setup::PyTorch, Vec::new())));
     let mut losses: Vec<f64> = Vec::new();
     // Of the last round.
     let mut memory = Vec::new();
     for round in 1..=arguments.rounds {
         for (kind, speeds) in &mut kinds {
             let speed = match *kind {
-                Kind::OneProcess => {
+                Setup::OneProcess => {
                     let epochs = one_process(arguments, &random)?;
                     losses.push(epochs.last().map_or(f64::NAN, |last| last.train_loss));
                     speed(&epochs, arguments)
                 }
-                Kind::PyTorch => torch(arguments)?,
-                Kind::Federation { tls } => {
+                Setup::PyTorch => torch(arguments)?,
+                Setup::Federation { tls } => {
                     let (epochs, used) = federation(arguments, &random, tls)?;
                     memory = used;
                     let loss = epochs.last().map_or(f64::NAN, |last| last.train_loss);
@@ -166,7 +166,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     say!("ratio: to \"one process\" of the same round");
     let of = |kind| kinds.iter().find(|(other, _)| *other == kind).map(|(_, speeds)| speeds);
     if let (Some(plain), Some(tls)) =
-        (of(Kind::Federation { tls: false }), of(Kind::Federation { tls: true }))
+        (of(Setup::Federation { tls: false }), of(Setup::Federation { tls: true }))
     {
         say!("TLS to plain text of the same round: {:.3}", middle_ratio(tls, plain));
     }

@@ -16,5 +16,6 @@ pub mod coordinator;
 pub mod exchange;
 pub mod message;
 pub mod party;
+mod party_error;
 pub mod serving_coordinator;
 pub mod serving_party;

@@ -1,0 +1,51 @@
+//! Where the commands find an identity's files: in a folder, or in that which a config names.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hashvfl_core::PartyName;
+
+use crate::commands::CommandError;
+use crate::config::{IdentityConfig, NamedFolder};
+use crate::holder::Places;
+
+/// Where the files are.
+#[derive(Debug, Clone, Args)]
+pub struct Folder {
+    /// The config file of the side whose identity it is: its [identity] names the folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+    config: Option<PathBuf>,
+    /// The folder of the identity's files; without it and without --config: identity.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Folder {
+    /// The config file, where one was named.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The folder.
+    pub fn path(&self) -> Result<PathBuf, CommandError> {
+        match (&self.folder, &self.config) {
+            (Some(folder), _) => Ok(folder.clone()),
+            (None, Some(config)) => Ok(NamedFolder::of_config(config)?.folder),
+            (None, None) => Ok(IdentityConfig::default().folder),
+        }
+    }
+
+    /// The places of the files in it.
+    pub fn places(&self) -> Result<Places, CommandError> {
+        Ok(Places::in_folder(&self.path()?))
+    }
+
+    /// The name that was given, or else the config's.
+    pub fn name(&self, given: Option<&PartyName>) -> Result<PartyName, CommandError> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let named = self.config.as_deref().map(NamedFolder::of_config).transpose()?;
+        named.and_then(|named| named.name).ok_or(CommandError::NoName)
+    }
+}
