@@ -7,7 +7,6 @@ use hashvfl_data::Matrix;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
-use crate::evaluation::attributes::Decided;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::{Scored, Scorer, moments};
 use crate::evidence::knowledge::{Fact, Features, Sources};
@@ -25,10 +24,8 @@ pub struct AttackContext<'a> {
     pub party: &'a PartyName,
     /// Which of its records.
     pub population: Population,
-    /// Records that the adversary owns and of which it saw the same as of the targets.
+    /// Records that the attacker has.
     pub auxiliary: &'a [u32],
-    /// The others that it owns.
-    pub elsewhere: &'a [u32],
     /// Records that are scored.
     pub targets: &'a [u32],
     /// Scores guesses of the targets.
@@ -115,8 +112,9 @@ impl AttackContext<'_> {
     pub fn releases(&self, facts: &[Fact]) -> u64 {
         let of = |fact: &Fact| match fact {
             Fact::Code => 1,
+            Fact::AllCodes => self.sources.observed.parties.len() as u64,
             Fact::EpochCodes(epochs) => u64::from(*epochs),
-            Fact::OtherCodes | Fact::Label | Fact::OwnColumns => 0,
+            Fact::Label | Fact::OwnColumns => 0,
         };
         facts.iter().map(of).sum()
     }
@@ -152,41 +150,23 @@ impl AttackContext<'_> {
             auxiliary_rows: self.auxiliary.len(),
             target_rows: targets,
             metrics,
-            errors: Vec::new(),
             note,
             seconds: began.elapsed().as_secs_f64(),
         };
-        AttackOutcome {
-            result,
-            guess: Vec::new(),
-            errors: Vec::new(),
-            reference: Vec::new(),
-            hits: Vec::new(),
-        }
+        AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new() }
     }
 
     /// The outcome of a try at columns: a `guess` [targets, columns] of all targets or of the first ones, scored.
     pub fn scored(&self, attempt: Attempt, guess: Vec<f32>) -> AttackOutcome {
-        self.scored_with_values(attempt, guess, None)
-    }
-
-    /// The same where the attack says which values columns with few values have.
-    pub fn scored_with_values(
-        &self,
-        attempt: Attempt,
-        guess: Vec<f32>,
-        decided: Option<&Decided>,
-    ) -> AttackOutcome {
         let columns = self.columns.cols();
         let targets = guess.len() / columns;
         let Scored { metrics, errors } = if targets == self.targets.len() {
-            self.scorer.score(&guess, columns, decided)
+            self.scorer.score(&guess, columns)
         } else {
-            self.scorer.head(targets).score(&guess, columns, decided)
+            self.scorer.head(targets).score(&guess, columns)
         };
         let reference = self.scorer.reference()[..targets].to_vec();
-        let mut outcome = self.outcome(attempt, self.victim(), targets, metrics);
-        outcome.result.errors = errors.iter().map(|error| *error as f32).collect();
+        let outcome = self.outcome(attempt, self.victim(), targets, metrics);
         AttackOutcome { guess, errors, reference, ..outcome }
     }
 }

@@ -8,13 +8,10 @@
 
 pub mod attribute;
 pub mod bootstrap;
-#[cfg(test)]
-mod coverage;
 pub mod dcs;
 pub mod error;
 pub mod image;
 pub mod label;
-pub mod proportion;
 pub mod reidentify;
 pub mod worst;
 

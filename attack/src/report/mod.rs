@@ -13,7 +13,6 @@ mod metric;
 mod model;
 mod page;
 pub(crate) mod pictures;
-mod questions;
 mod relate;
 #[cfg(test)]
 mod sample;
@@ -31,7 +30,6 @@ pub use metric::{Metric, Quantity};
 pub use model::*;
 pub use page::html;
 pub use pictures::chart::figure as chart;
-pub use questions::{Question, questions};
 pub use relate::{baseline_of, strongest};
 pub use sheet::{escape, sheet};
 pub use summary::{Statement, summary};

@@ -33,8 +33,7 @@ impl Attack for PredictionMean {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let Some(own) = victim.own else { return Ok(()) };
-        let context = victim.test_context(&surfaces.codes);
-        evaluation.keep(context.conditional_mean_as(&[Fact::OwnColumns], KNOWS.to_vec())?);
+        evaluation.keep(victim.test_context(&surfaces.codes).conditional_mean(&[Fact::OwnColumns])?);
         for surface in surfaces.all() {
             let Some(top) = surface.top else { continue };
             let attempt = Attempt::begin(AttackId::PredictionMean, KNOWS, 1);
