@@ -7,22 +7,20 @@ use hashvfl_audit::{Chain, KeptHead};
 use hashvfl_core::PartyName;
 use hashvfl_core::codes::stored::StoredCodes;
 use hashvfl_core::records::run_records::RunRecords;
-use hashvfl_data::Order;
 use hashvfl_identity::{Authority, Identity, Pins, Places, Role, SigningOptions, accept, request, verify};
 use tempfile::TempDir;
 
 /// The first byte says which file the others are.
 pub fn target(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    match kind % 8 {
+    match kind % 7 {
         0 => drop(Pins::parse(bytes, Path::new("pins.toml"))),
         1 => in_folder(|home| sign(home, bytes)),
         2 => in_folder(|home| take_certificate(home, bytes)),
         3 => in_folder(|home| drop(Chain::read(&written(home, bytes)))),
         4 => head(bytes),
         5 => drop(StoredCodes::from_bytes(bytes)),
-        6 => drop(RunRecords::from_bytes(bytes)),
-        _ => in_folder(|home| drop(Order::read(&written(home, bytes)))),
+        _ => drop(RunRecords::from_bytes(bytes)),
     }
 }
 
