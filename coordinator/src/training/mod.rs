@@ -166,8 +166,8 @@ impl Run<'_> {
     ) -> anyhow::Result<Plan> {
         let without = "without the records that parties' policies refuse";
         let records = plan.records() as u64;
-        let plan = plan.without(excluded).context(without)?;
         // The parties hear what is missing: it is about numbers of records, which they have agreed on.
+        let plan = plan.without(excluded).map_err(|error| Tellable(format!("{without}: {error}")))?;
         check_plan(self.config, &plan).map_err(|error| Tellable(format!("{without}: {error:#}")))?;
         let run = &self.config.run;
         self.audit.note(AuditEvent::RunBegun {

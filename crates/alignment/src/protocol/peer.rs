@@ -94,8 +94,8 @@ impl Peer {
         let Some((kind, rest)) = frame.split_first() else { return Ok(Received::Stale) };
         let Some((id, payload)) = rest.split_first_chunk::<8>() else { return Ok(Received::Stale) };
         let mut buffer = vec![0; MOST_BYTES];
-        match kind {
-            &HELLO => {
+        match *kind {
+            HELLO => {
                 let mut state = self.handshake(secret, false).map_err(|_| Fault::Handshake)?;
                 if state.read_message(payload, &mut buffer).is_err() {
                     self.doubtful = true;
@@ -107,7 +107,7 @@ impl Peer {
                 self.session = Session::Open(Box::new(state));
                 Ok(Received::Opened(Some(reply)))
             }
-            &REPLY if self.id == *id => match std::mem::replace(&mut self.session, Session::Closed) {
+            REPLY if self.id == *id => match std::mem::replace(&mut self.session, Session::Closed) {
                 Session::Greeting(mut state) => {
                     if state.read_message(payload, &mut buffer).is_err() {
                         self.doubtful = true;
@@ -123,7 +123,7 @@ impl Peer {
                     Ok(Received::Stale)
                 }
             },
-            &SEALED if self.id == *id => match &mut self.session {
+            SEALED if self.id == *id => match &mut self.session {
                 Session::Open(state) => {
                     let length = state.read_message(payload, &mut buffer).map_err(|_| Fault::Seal)?;
                     Ok(Received::Message(Message::from_bytes(&buffer[..length])?))
