@@ -1,7 +1,7 @@
 //! What strangers cost a run: the same federation over TLS, left alone and while its port is flooded, in turn.
 //!
 //! Each kind of flood is what anybody can do who reaches the port: connections that say nothing, greetings that stop half
-//! way, bytes one at a time, and bytes that are no greeting. They begin when all parties have joined.
+//! way, and bytes one at a time. They begin when all parties have joined.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -18,12 +18,14 @@ use hashvfl_coordinator::progress::Event;
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
-use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
-use hashvfl_files::{complain, say};
+use hashvfl_data::{CsvLabels, LabelsSource, Preprocessing};
+use hashvfl_files::say;
 use hashvfl_learning::{EncoderConfig, TopConfig};
+use hashvfl_testbed::dataset::csv;
 use hashvfl_testbed::digits::Digits;
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, fresh_folder, home};
 use hashvfl_testbed::processes::{self, Configs, Usage};
+use hashvfl_testbed::statistics::median;
 
 /// The first bytes of a TLS greeting of 512 bytes, whose rest does not come.
 const HALF_GREETING: [u8; 6] = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
@@ -56,16 +58,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
@@ -93,11 +86,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         times.push(seconds[1] / seconds[0]);
         memories.push(bytes[1] - bytes[0]);
     }
-    times.sort_by(f64::total_cmp);
-    memories.sort_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    say!("processor time flooded to undisturbed, median: {:.3}", times[middle]);
-    say!("memory above the usual, median: {:.1} MB", memories[middle]);
+    say!("processor time flooded to undisturbed, median: {:.3}", median(times));
+    say!("memory above the usual, median: {:.1} MB", median(memories));
     Ok(())
 }
 
@@ -135,13 +125,7 @@ fn write_federation(out: &Path, epochs: u32) -> anyhow::Result<Configs> {
     let run =
         RunSettings { batch_rows: 64.into(), ..RunSettings::new(parties, Task::Multiclass, 32, epochs) };
     let side = |seed| PartySide {
-        columns: ColumnsSource::Csv(CsvColumns {
-            paths: vec!["table.csv".into()],
-            id: "id".into(),
-            columns: None,
-            ignore: Vec::new(),
-            image: None,
-        }),
+        columns: csv("table.csv", Vec::new()),
         preprocessing: Preprocessing::default(),
         encoder: EncoderConfig::default(),
         seed,

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_data::{Columns, ColumnsSource, CsvColumns, Preprocessing, RecordStore, Treatment};
+use hashvfl_data::{Columns, Preprocessing, RecordStore, Treatment};
+use hashvfl_testbed::dataset;
 use rand::Rng;
 
 const COLUMNS: usize = 23;
@@ -30,13 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         write(&csv, rows)?;
     }
     let megabytes = csv.metadata()?.len() as f64 / 1e6;
-    let source = ColumnsSource::Csv(CsvColumns {
-        paths: vec![csv],
-        id: "id".into(),
-        columns: None,
-        ignore: Vec::new(),
-        image: None,
-    });
+    let source = dataset::csv(csv, Vec::new());
     let treatment = Treatment { preprocessing: Preprocessing::Standardize, ..Treatment::default() };
     let _ = fs::remove_file(&cache);
 

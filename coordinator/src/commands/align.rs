@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,7 +17,7 @@ use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::identity;
-use crate::permissions::{Action, Permissions};
+use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
 use crate::relay::{self, Inside, RelayHub};
 
@@ -75,10 +74,10 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     if let Some(missing) = alignment.check_files(name, &policy)?.into_iter().next() {
         return Err(AlignmentError::NotPinned(missing).into());
     }
-    let audit = Arc::new(config.audit_trail()?);
+    let audit = config.audit_trail()?;
     let parties: Vec<PartyName> =
         alignment.settings.holders.iter().filter(|holder| *holder != name).cloned().collect();
-    Permissions::load(config, Arc::clone(&audit))?.check_parties(&parties, Action::Align, &config.run_id)?;
+    permissions::check_parties(config, &parties, Action::Align)?;
     let reporter = ProgressReporter::new(json, config.board()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let hub = RelayHub::new(alignment.settings.clone());

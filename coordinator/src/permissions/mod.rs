@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail};
 use hashvfl_core::{Digest, PartyName, RunId};
 use tracing::warn;
@@ -60,7 +60,7 @@ pub enum Denied {
     Quota,
 }
 
-/// The permissions in force.
+/// The permissions of clients, while predictions are served.
 pub struct Permissions {
     path: Option<PathBuf>,
     seen: Mutex<Seen>,
@@ -80,7 +80,7 @@ impl Permissions {
     /// Reads the file that `config` names, if it names one; the audit trail hears of it when it changes.
     ///
     /// # Errors
-    /// If it cannot be read, or does not say what it means.
+    /// If it cannot be read, does not say what it means, or does not let a party of the run serve.
     pub fn load(config: &CoordinatorConfig, audit: Arc<AuditTrail>) -> anyhow::Result<Self> {
         let path = config.permissions.clone();
         let (stamp, file) = match &path {
@@ -88,6 +88,7 @@ impl Permissions {
             Some(path) => {
                 let stamp = stamp(path);
                 let (file, sha256) = read(path)?;
+                check(&file, path, &config.run.parties, Action::Serve, &config.run_id)?;
                 audit.note(AuditEvent::PermissionsChanged { sha256: sha256.to_string() })?;
                 (stamp, file)
             }
@@ -116,28 +117,6 @@ impl Permissions {
         seen
     }
 
-    /// Whether `party` may do `action` in `run`.
-    pub fn party_may(&self, party: &PartyName, action: Action, run: &RunId) -> bool {
-        self.current().file.party_may(party, action, run)
-    }
-
-    /// Checks that all of `parties` may do `action` in `run`: a run that waits for somebody who is not let in never starts.
-    ///
-    /// # Errors
-    /// If one may not.
-    pub fn check_parties(&self, parties: &[PartyName], action: Action, run: &RunId) -> anyhow::Result<()> {
-        for party in parties {
-            if !self.party_may(party, action, run) {
-                let path = self.path.as_deref().unwrap_or(Path::new(""));
-                bail!(
-                    "{} does not let {party} {action} in run {run}: add it to [parties.{party}]",
-                    path.display()
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// What `client` (`None`: in plain text) may get of `count` records that it asks for, which are counted.
     ///
     /// # Errors
@@ -162,6 +141,38 @@ impl Permissions {
         let table = client.zip(seen.file.clients.as_ref()).and_then(|(client, clients)| clients.get(client));
         table.map_or(Answers::default(), |table| table.answers)
     }
+}
+
+/// Checks that all of `parties` may do `action` in the run of `config`: a run that waits for somebody who is not let in
+/// never starts.
+///
+/// # Errors
+/// If one may not, or the file cannot be read.
+pub fn check_parties(
+    config: &CoordinatorConfig,
+    parties: &[PartyName],
+    action: Action,
+) -> anyhow::Result<()> {
+    let Some(path) = &config.permissions else { return Ok(()) };
+    let (file, _) = read(path)?;
+    check(&file, path, parties, action, &config.run_id)
+}
+
+fn check(
+    file: &PermissionsFile,
+    path: &Path,
+    parties: &[PartyName],
+    action: Action,
+    run: &RunId,
+) -> anyhow::Result<()> {
+    for party in parties {
+        ensure!(
+            file.party_may(party, action, run),
+            "{} does not let {party} {action} in run {run}: add it to [parties.{party}]",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> anyhow::Result<(PermissionsFile, Digest)> {

@@ -27,7 +27,7 @@ use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
 use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
 use crate::label_ledger::PredictionLedger;
-use crate::permissions::{Action, Permissions};
+use crate::permissions::Permissions;
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::top_file::TopFile;
@@ -194,7 +194,6 @@ impl Engine {
         let audit = Arc::new(config.audit_trail()?);
         let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, config.run.parties.clone());
         let permissions = Permissions::load(config, Arc::clone(&audit))?;
-        permissions.check_parties(&run.parties, Action::Serve, &config.run_id)?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
             config: config.clone(),

@@ -31,7 +31,7 @@ use tracing::{info, warn};
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
-use crate::permissions::{Action, Permissions};
+use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::summary::{Seconds, Summary};
@@ -245,11 +245,7 @@ async fn gather(
         .await
         .with_context(|| config.cannot_listen())?;
     let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
-    Permissions::load(config, Arc::clone(audit))?.check_parties(
-        &config.run.parties,
-        Action::Join,
-        &config.run_id,
-    )?;
+    permissions::check_parties(config, &config.run.parties, Action::Join)?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     let server = tokio::spawn(serving);

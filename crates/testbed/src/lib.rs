@@ -8,3 +8,4 @@ pub mod identities;
 pub mod numpy;
 pub mod processes;
 pub mod simulation;
+pub mod statistics;

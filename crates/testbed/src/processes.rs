@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use anyhow::{Context, bail, ensure};
 use hashvfl_coordinator::progress::Event;
 use hashvfl_coordinator::summary::Summary;
-use hashvfl_files::say;
+use hashvfl_files::{complain, say};
 
 /// Ticks in which Linux counts processor time.
 const TICKS_PER_S: f64 = 100.0;
@@ -24,6 +24,20 @@ pub fn play_role() -> Option<ExitCode> {
         "party" => Some(hashvfl_party::entry(arguments)),
         "coordinator" => Some(hashvfl_coordinator::entry(arguments)),
         _ => None,
+    }
+}
+
+/// What such a binary's `main` does: it plays a role if the first argument names one, and tells `story` otherwise.
+pub fn main(story: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    if let Some(ended) = play_role() {
+        return ended;
+    }
+    match story() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

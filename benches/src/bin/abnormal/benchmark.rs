@@ -6,6 +6,7 @@ use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::calibration::drift::{DriftMonitor, DriftState};
 use hashvfl_detectors::{BatchKind, CoordinatorKind, DetectorKind, References};
 use hashvfl_files::say;
+use hashvfl_testbed::statistics::median;
 
 use crate::federation::{Federation, View};
 use crate::kinds::{AnomalySet, Maker};
@@ -16,11 +17,6 @@ use crate::{Arguments, Sections, data, sources};
 
 /// Repeats of a time.
 const REPEATS: usize = 11;
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
-}
 
 /// What the drift monitor said of some rows.
 struct Watched {

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hashvfl_files::{complain, say};
+use hashvfl_files::say;
 use hashvfl_testbed::processes;
 
 use crate::first_configs::{FirstConfigs, Setting};
@@ -54,16 +54,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use hashvfl_files::say;
 use hashvfl_testbed::federation;
 use hashvfl_testbed::processes::{Configs, Serving};
+use hashvfl_testbed::statistics::median;
 
 use crate::serve_those;
 use crate::table::{self, Tables};
@@ -41,8 +42,7 @@ pub fn tell(
         say!("round {}: over TLS {tls:.0} records/s, in plain text {plain:.0}", round + 1);
         ratios.push(tls / plain);
     }
-    ratios.sort_by(f64::total_cmp);
-    say!("TLS to plain text of the same round, median: {:.3}", ratios[ratios.len() / 2]);
+    say!("TLS to plain text of the same round, median: {:.3}", median(ratios));
     Ok(())
 }
 

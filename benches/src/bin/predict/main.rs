@@ -16,10 +16,11 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use hashvfl_core::PartyName;
 use hashvfl_core::settings::{RunSettings, Task};
-use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
+use hashvfl_data::{CsvLabels, LabelsSource, Preprocessing};
 use hashvfl_detectors::{CoordinatorKind, DetectorKind};
-use hashvfl_files::{complain, say};
+use hashvfl_files::say;
 use hashvfl_learning::{EncoderConfig, TopConfig};
+use hashvfl_testbed::dataset::csv;
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, fresh_folder};
 use hashvfl_testbed::processes::{self, Configs, Serving, megabytes};
 
@@ -70,16 +71,7 @@ enum Flags {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
@@ -165,13 +157,7 @@ fn write_federation(arguments: &Arguments, out: &Path, tables: &Tables) -> anyho
         ..RunSettings::new(names, Task::Binary, 16, arguments.epochs)
     };
     let side = |seed| PartySide {
-        columns: ColumnsSource::Csv(CsvColumns {
-            paths: vec!["training.csv".into()],
-            id: "id".into(),
-            columns: None,
-            ignore: Vec::new(),
-            image: None,
-        }),
+        columns: csv("training.csv", Vec::new()),
         preprocessing: Preprocessing::default(),
         encoder: EncoderConfig::default(),
         seed,

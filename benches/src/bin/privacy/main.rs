@@ -18,7 +18,7 @@ use hashvfl_testbed::federation::{fresh_folder, write_configs};
 use hashvfl_testbed::processes;
 
 use crate::dataset::{Dataset, roles};
-use hashvfl_files::{complain, say};
+use hashvfl_files::say;
 
 /// Trains a federation over the network, attacks what its coordinator recorded, and writes a report.
 #[derive(Debug, Parser)]
@@ -61,16 +61,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match privacy(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| privacy(&Arguments::parse()))
 }
 
 fn privacy(arguments: &Arguments) -> anyhow::Result<()> {

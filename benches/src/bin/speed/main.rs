@@ -21,6 +21,7 @@ use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::EpochReport;
 use hashvfl_testbed::processes::{self, Usage};
 use hashvfl_testbed::simulation::{Side, simulate};
+use hashvfl_testbed::statistics::median;
 
 use crate::data::Random;
 
@@ -103,16 +104,7 @@ impl Setup {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
@@ -178,9 +170,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The median of the ratios, round by round.
 fn middle_ratio(speeds: &[f64], base: &[f64]) -> f64 {
-    let mut ratios: Vec<f64> = speeds.iter().zip(base).map(|(speed, base)| speed / base).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+    median(speeds.iter().zip(base).map(|(speed, base)| speed / base).collect())
 }
 
 /// Samples per second, without the first epoch.

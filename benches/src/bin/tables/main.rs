@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hashvfl_files::complain;
 use hashvfl_testbed::processes;
 
 /// Trains on credit-default's raw.csv, cut in two, each party's records in an order of its own and some of them
@@ -33,14 +32,5 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match credit::run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| credit::run(&Arguments::parse()))
 }

@@ -15,7 +15,7 @@ use hashvfl_learning::top::loss::Labels;
 
 pub use credit_default::{RAW_GUEST, RAW_HOST, credit_default_raw};
 pub use lists::{adult, kdd99, read_cells};
-pub use sources::{Classes, Sources};
+pub use sources::{Classes, Sources, csv};
 pub use split::Split;
 
 use crate::digits::Digits;

@@ -117,7 +117,9 @@ fn fate(folder: &Path, task: Task) -> anyhow::Result<Sources> {
     })
 }
 
-fn csv(path: PathBuf, ignore: Vec<String>) -> ColumnsSource {
+/// All columns of a CSV file but those to `ignore`, with its ids in the column `id`.
+pub fn csv(path: impl Into<PathBuf>, ignore: Vec<String>) -> ColumnsSource {
+    let path = path.into();
     ColumnsSource::Csv(CsvColumns { paths: vec![path], id: "id".into(), columns: None, ignore, image: None })
 }
 

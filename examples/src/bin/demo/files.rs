@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use hashvfl_core::RunSettings;
-use hashvfl_data::{ColumnsSource, CsvColumns, CsvLabels, LabelsSource, Preprocessing};
+use hashvfl_data::{CsvLabels, LabelsSource, Preprocessing};
+use hashvfl_testbed::dataset::csv;
 use hashvfl_testbed::digits::Digits;
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, home, write};
 use hashvfl_testbed::processes::Configs;
@@ -24,13 +25,7 @@ pub fn write_federation(
     for (half, name) in PARTIES.into_iter().enumerate() {
         write(&home(out, name)?.join("pixels.csv"), &digits.table(half))?;
         parties.push(PartySide {
-            columns: ColumnsSource::Csv(CsvColumns {
-                paths: vec!["pixels.csv".into()],
-                id: "id".into(),
-                columns: None,
-                ignore: Vec::new(),
-                image: None,
-            }),
+            columns: csv("pixels.csv", Vec::new()),
             preprocessing: Preprocessing::default(),
             encoder: baseline::encoder(),
             seed: baseline::party_seed(seed, half),

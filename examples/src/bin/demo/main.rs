@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use hashvfl_coordinator::progress::Event;
-use hashvfl_files::{complain, say};
+use hashvfl_files::say;
 use hashvfl_testbed::digits::Digits;
 use hashvfl_testbed::federation::fresh_folder;
 use hashvfl_testbed::processes;
@@ -48,16 +48,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = processes::play_role() {
-        return ended;
-    }
-    match demo(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    processes::main(|| demo(&Arguments::parse()))
 }
 
 fn demo(arguments: &Arguments) -> anyhow::Result<()> {
