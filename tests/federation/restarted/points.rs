@@ -139,6 +139,9 @@ fn all_sides_that_are_killed_at_once_go_on() {
     );
 }
 
+/// What is kept beside models must not get lost in doubt.
+const SHAPE_WITH_DETECTORS: Shape = Shape::Rich;
+
 /// The files that say that a side has finished.
 fn final_files(fixture: &crate::fixture::Fixture) -> [bool; 3] {
     let models = [
@@ -153,23 +156,22 @@ fn final_files(fixture: &crate::fixture::Fixture) -> [bool; 3] {
 fn whoever_is_killed_after_a_party_has_written_its_model_all_finish() {
     for victims in [&[COORDINATOR][..], &[BANK], &[TELECOM], &[BANK, TELECOM], &[COORDINATOR, BANK, TELECOM]]
     {
-        let fixture = Shape::Plain.fixture();
+        let fixture = SHAPE_WITH_DETECTORS.fixture();
         let mut run = held_at(&fixture, Point::Finished);
         assert_eq!(final_files(&fixture), [false; 3], "nobody has decided");
         assert!(victims.iter().all(|victim| run.kill(*victim)), "{}", run.told());
         run.relays[0].open();
         assert!(run.all_end() < ENDED);
         run.finish(Restart::WhenAllHaveEnded);
-        assert_same(&fixture, &run, Shape::Plain.undisturbed(), &format!("{victims:?} killed"));
+        assert_same(&fixture, &run, SHAPE_WITH_DETECTORS.undisturbed(), &format!("{victims:?} killed"));
     }
 }
 
 #[test]
 fn whoever_is_killed_after_the_decision_all_finish() {
     for victims in [&[COORDINATOR][..], &[BANK], &[TELECOM], &[COORDINATOR, BANK, TELECOM]] {
-        let fixture = Shape::Plain.fixture();
-        let mut run = held_at(&fixture, Point::Commit);
-        assert!(!final_files(&fixture)[BANK], "bank has not heard the decision");
+        let fixture = SHAPE_WITH_DETECTORS.fixture();
+        let mut run = held_at_decision(&fixture);
         for victim in victims {
             // Who has ended already is not killed.
             run.kill(*victim);
@@ -177,8 +179,28 @@ fn whoever_is_killed_after_the_decision_all_finish() {
         run.relays[0].open();
         assert!(run.all_end() < ENDED);
         run.finish(Restart::WhenAllHaveEnded);
-        assert_same(&fixture, &run, Shape::Plain.undisturbed(), &format!("{victims:?} killed"));
+        assert_same(&fixture, &run, SHAPE_WITH_DETECTORS.undisturbed(), &format!("{victims:?} killed"));
     }
+}
+
+/// A run that the coordinator has decided to have finished; telecom has heard it, and bank has not.
+fn held_at_decision(fixture: &crate::fixture::Fixture) -> Supervisor<'_, Gate> {
+    let mut run = held_at(fixture, Point::Commit);
+    run.wait_until("telecom's model", |_| final_files(fixture)[TELECOM]);
+    assert_eq!(final_files(fixture), [true, false, true], "bank has not heard the decision");
+    run
+}
+
+#[test]
+fn a_coordinator_that_is_started_again_at_once_does_not_take_back_what_it_decided() {
+    let fixture = SHAPE_WITH_DETECTORS.fixture();
+    let mut run = held_at_decision(&fixture);
+    assert!(run.kill(COORDINATOR), "{}", run.told());
+    // While bank tries to come back.
+    run.relays[0].open();
+    run.start(COORDINATOR);
+    run.finish(Restart::AtOnce);
+    assert_same(&fixture, &run, SHAPE_WITH_DETECTORS.undisturbed(), "told again");
 }
 
 #[test]

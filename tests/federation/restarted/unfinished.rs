@@ -127,7 +127,7 @@ fn a_run_that_is_begun_afresh_says_what_it_throws_away() {
         assert!(run.has_said("\"epoch\":1,"), "{sides:?}: from the beginning: {}", run.told());
         for side in sides {
             let log = &run.last_end(*side).log;
-            assert!(log.contains("thrown away"), "{sides:?}, {}: {log}", SIDES[*side]);
+            assert!(log.contains("files of an unfinished run away"), "{sides:?}, {}: {log}", SIDES[*side]);
         }
         // With given seeds it learns the same; what was sent before still counts.
         let outcome = Outcome::of(&fixture);
