@@ -70,6 +70,8 @@ pub struct Supervisor<'a, R: Relay> {
     pub relays: [R; 2],
     sides: [Side; 3],
     starts: usize,
+    /// A party has failed since the coordinator was started last: where that has finished, it is asked again.
+    asks_again: bool,
     /// How often each side was killed while it ran.
     pub kills: [usize; 3],
 }
@@ -100,7 +102,7 @@ impl<'a, R: Relay> Supervisor<'a, R> {
             side(&["party"], party(0)),
             side(&["party"], party(1)),
         ];
-        Self { fixture, relays, sides, starts: 0, kills: [0; 3] }
+        Self { fixture, relays, sides, starts: 0, asks_again: false, kills: [0; 3] }
     }
 
     /// Changes a config before a start.
@@ -146,6 +148,7 @@ impl<'a, R: Relay> Supervisor<'a, R> {
         it.lines.clear();
         it.role = Some(Role::start(&arguments, &it.config, log));
         self.starts += 1;
+        self.asks_again &= side != COORDINATOR;
         assert!(self.starts < STARTS, "no end: {}", self.told());
     }
 
@@ -195,6 +198,7 @@ impl<'a, R: Relay> Supervisor<'a, R> {
             Some(1 | IN_DOUBT) => assert_eq!(end.errors().len(), 1, "{name}, one clear line: {}", end.log),
             code => panic!("{name} ended with {code:?}: {}", end.log),
         }
+        self.asks_again |= side != COORDINATOR && !self.finished(side);
         self.sides[side].ends.push(end);
     }
 
@@ -209,6 +213,7 @@ impl<'a, R: Relay> Supervisor<'a, R> {
             return false;
         }
         self.kills[side] += 1;
+        self.asks_again |= side != COORDINATOR;
         true
     }
 
@@ -235,6 +240,10 @@ impl<'a, R: Relay> Supervisor<'a, R> {
     /// Starts what has failed again.
     fn restart(&mut self, when: Restart) {
         let all_ended = (0..SIDES.len()).all(|side| !self.runs(side));
+        if self.asks_again && self.finished(COORDINATOR) {
+            // It has the answer.
+            self.sides[COORDINATOR].finished = false;
+        }
         for side in 0..SIDES.len() {
             let it = &self.sides[side];
             let due = match when {
