@@ -184,7 +184,7 @@ impl<'a> Worker<'a> {
             }
             Work::Commit => {
                 self.commit()?;
-                return Ok(Done { answer: None, finished: true });
+                return Ok(Done { answer: Some(FromParty::Committed), finished: true });
             }
             Work::KeepHeads { heads } => {
                 self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
