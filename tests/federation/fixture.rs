@@ -91,8 +91,7 @@ impl Fixture {
     fn extra(&self, name: &str) -> String {
         let plaintext = if self.secured { "" } else { "insecure_plaintext = true\n" };
         let extra = self.extra.iter().filter(|(of, _)| *of == name);
-        let first = format!("{plaintext}on_interruption = {:?}\n", self.on_interruption);
-        extra.fold(first, |lines, (_, line)| format!("{lines}{line}\n"))
+        extra.fold(plaintext.to_string(), |lines, (_, line)| format!("{lines}{line}\n"))
     }
 
     fn run_table(&self) -> String {
@@ -103,12 +102,13 @@ impl Fixture {
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
             "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60, reconnect_s = {}, keep_alive_s = {} }}\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60, reconnect_s = {}, keep_alive_s = {} }}\non_interruption = {:?}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
             self.run_id,
             self.reconnect_s,
             self.keep_alive_s,
+            self.on_interruption,
             self.run_table()
         );
         self.write(&format!("{name}.toml"), &text);
@@ -119,12 +119,13 @@ impl Fixture {
     pub fn coordinator_config(&self) -> PathBuf {
         let text = format!(
             "{}run_id = \"{}\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
-             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30, reconnect_s = {}, keep_alive_s = {} }}\n\
+             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30, reconnect_s = {}, keep_alive_s = {} }}\non_interruption = {:?}\n\
              labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{}",
             self.extra("coordinator"),
             self.run_id,
             self.reconnect_s,
             self.keep_alive_s,
+            self.on_interruption,
             self.run_table()
         );
         self.write("coordinator.toml", &text);
