@@ -140,7 +140,7 @@ fn all_sides_that_are_killed_at_once_go_on() {
 }
 
 /// What is kept beside models must not get lost in doubt.
-const SHAPE_WITH_DETECTORS: Shape = Shape::Rich;
+const SHAPE_WITH_DETECTORS: Shape = Shape::Detected;
 
 /// The files that say that a side has finished.
 fn final_files(fixture: &crate::fixture::Fixture) -> [bool; 3] {
