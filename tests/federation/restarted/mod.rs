@@ -55,8 +55,6 @@ impl Shape {
             }
             Self::Flipped => {
                 fixture.settings.randomised_response = Some(1.0);
-                // Drawn keys would flip other bits in each run.
-                PARTIES.iter().for_each(|party| fixture.write(&format!("{party}.key"), &"k".repeat(32)));
                 fixture.settings.cohort_fraction = 0.5;
                 // Another key would draw other flips.
                 PARTIES.iter().for_each(|name| fixture.write(&format!("{name}.key"), &"k".repeat(32)));
