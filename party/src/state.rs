@@ -67,8 +67,10 @@ impl StateFolder {
             detectors: config.detectors_path(),
             _lock: lock,
         };
-        // What a run left that did not finish must not be taken for this one's.
-        let _ = fs::remove_file(&state.detectors);
+        // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
+        if !state.is_in_doubt() {
+            let _ = fs::remove_file(&state.detectors);
+        }
         Ok(state)
     }
 
@@ -168,7 +170,10 @@ impl StateFolder {
     /// Forgets a model that waits for the coordinator's word: the run goes on.
     pub fn forget_pending(&self) {
         if fs::remove_file(self.pending_model()).is_ok() {
-            let _ = fs::remove_file(&self.transcript);
+            for beside in [&self.transcript, &self.detectors] {
+                // Absent where the config asks for none.
+                let _ = fs::remove_file(beside);
+            }
         }
     }
 
