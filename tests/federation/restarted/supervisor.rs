@@ -286,9 +286,10 @@ impl<'a, R: Relay> Supervisor<'a, R> {
     pub fn told(&self) -> String {
         let mut text = format!("{} starts, kills {:?}\n", self.starts, self.kills);
         for (name, side) in SIDES.iter().zip(&self.sides) {
-            for end in &side.ends {
-                text += &format!("-- {name} ended with {:?}: {:?}\n", end.code, end.errors());
-            }
+            let mut ends: Vec<String> =
+                side.ends.iter().map(|end| format!("{:?}: {:?}", end.code, end.errors())).collect();
+            ends.dedup();
+            ends.iter().for_each(|end| text += &format!("-- {name} ended with {end}\n"));
             if let Some(end) = side.ends.last() {
                 let lines: Vec<&str> = end.log.lines().collect();
                 text += &(lines[lines.len().saturating_sub(12)..].join("\n") + "\n");
