@@ -62,7 +62,7 @@ impl StateFolder {
 
     /// What screening has found so far in the run.
     pub fn screening(&self) -> PathBuf {
-        self.folder.join("screening.json")
+        self.folder.join("screening.hashvfl")
     }
 
     fn unheard(&self) -> PathBuf {
