@@ -25,6 +25,15 @@ pub enum Passing<'a> {
     Down(&'a coordinator_message::Message),
 }
 
+/// What a gate holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    Message,
+    /// What it held is lost.
+    Lost,
+}
+
 /// Whether this is the message to stop at.
 type Wanted = Box<dyn FnMut(Passing<'_>) -> bool + Send>;
 
@@ -34,8 +43,7 @@ pub struct Gate {
     address: String,
     coordinator: Arc<Mutex<String>>,
     wanted: Arc<Mutex<Option<Wanted>>>,
-    /// Whether a message is held.
-    held: watch::Sender<bool>,
+    held: watch::Sender<Held>,
 }
 
 impl Gate {
@@ -47,7 +55,7 @@ impl Gate {
             address: listener.local_addr().unwrap().to_string(),
             coordinator: Arc::default(),
             wanted: Arc::default(),
-            held: watch::Sender::new(false),
+            held: watch::Sender::new(Held::Nothing),
         };
         let service = FederationServer::new(gate.clone());
         thread::spawn(move || {
@@ -67,12 +75,18 @@ impl Gate {
 
     /// Whether it holds a message.
     pub fn holds(&self) -> bool {
-        *self.held.borrow()
+        *self.held.borrow() == Held::Message
     }
 
     /// Lets the held message through, and stops at the next that is wanted.
     pub fn pass_on(&self) {
-        self.held.send_replace(false);
+        self.held.send_replace(Held::Nothing);
+    }
+
+    /// Loses the held message with its connection, and lets everything through on others.
+    pub fn lose(&self) {
+        *self.wanted.lock().unwrap() = None;
+        self.held.send_replace(Held::Lost);
     }
 
     /// Lets everything through again.
@@ -88,15 +102,17 @@ impl Gate {
         if stops {
             // Once: the next connection is not stopped by the same words.
             *wanted = None;
-            self.held.send_replace(true);
+            self.held.send_replace(Held::Message);
         }
         stops
     }
 
-    /// Waits while messages are held.
-    async fn wait(&self) {
+    /// Waits while messages are held; whether the connection goes on.
+    async fn wait(&self) -> bool {
+        let mut held = self.held.subscribe();
+        let let_go = held.wait_for(|held| *held != Held::Message).await;
         // The sender lives as long as the gate.
-        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        let_go.is_ok_and(|held| *held == Held::Nothing)
     }
 }
 
@@ -125,8 +141,9 @@ impl Federation for Gate {
         let (send, sent) = mpsc::channel(1);
         tokio::spawn(async move {
             while let Some(Ok(message)) = asked.next().await {
-                if message.message.as_ref().is_some_and(|body| up.stops(Passing::Up(body))) {
-                    up.wait().await;
+                let body = message.message.as_ref();
+                if body.is_some_and(|body| up.stops(Passing::Up(body))) && !up.wait().await {
+                    return;
                 }
                 if send.send(message).await.is_err() {
                     return;
@@ -138,8 +155,10 @@ impl Federation for Gate {
         tokio::spawn(async move {
             while let Some(message) = answered.next().await {
                 let body = message.as_ref().ok().and_then(|message| message.message.as_ref());
-                if body.is_some_and(|body| down.stops(Passing::Down(body))) {
-                    down.wait().await;
+                if body.is_some_and(|body| down.stops(Passing::Down(body))) && !down.wait().await {
+                    // As a connection that breaks.
+                    let _ = send.send(Err(Status::unavailable("lost at the gate"))).await;
+                    return;
                 }
                 if send.send(message).await.is_err() {
                     return;
