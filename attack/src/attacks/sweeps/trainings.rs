@@ -5,9 +5,10 @@ use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::grid::Grid;
 use crate::evaluation::victim::AttackSurface;
-use crate::evidence::knowledge::{Fact, known};
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
 
@@ -19,7 +20,12 @@ impl Attack for OtherTrainings {
     fn about(&self) -> About {
         About {
             title: "other first weights, and linkage of records across runs",
-            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::CodesInBothRuns],
+            knows: &[
+                Knowledge::Labels,
+                Knowledge::OtherCodes,
+                Knowledge::OwnColumns,
+                Knowledge::CodesInBothRuns,
+            ],
             needs: &[Need::Trainings],
         }
     }
@@ -39,13 +45,14 @@ fn replicate(
 ) -> anyhow::Result<()> {
     let victim = evaluation.victim;
     let run = &victim.evidence.coordinator.run;
-    let strongest = evaluation.findings.strongest.clone();
-    let beside: Vec<String> = known(&strongest).iter().map(ToString::to_string).collect();
-    let first = victim.test_context(surface);
-    let (one, most) = (first.conditional_mean(&[Fact::Code])?, first.conditional_mean(&strongest)?);
-    let skill = |what: String, value: f64| Spread { what, figure: Metric::Skill.into(), values: vec![value] };
-    let mut of_one = skill(format!("skill from {name}, nothing else known"), one.skill().value);
-    let mut of_most = skill(format!("skill from {name}, with {}", beside.join(" and ")), most.skill().value);
+    let adversaries = [Adversary::Stranger, Adversary::strongest(victim)];
+    let mut first = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
+    let mut spreads = Vec::new();
+    for adversary in adversaries {
+        let values = vec![first.outcome(adversary, Release::OneCode)?.skill().value];
+        let what = format!("skill from one record's {name}, {adversary}");
+        spreads.push(Spread { what, figure: Metric::Skill.into(), values });
+    }
     let mut of_task = Spread {
         what: format!("the task with {name}"),
         figure: Quantity::of_task(run.task),
@@ -59,11 +66,10 @@ fn replicate(
         of_task.values.push(repeated.utility);
         let defence = surface.defence.changed(Change::Draw(draw + 1));
         let other = AttackSurface::repeated(&repeated, surface, defence);
-        let context = victim.test_context(&other);
-        for (facts, spread) in [(&[Fact::Code][..], &mut of_one), (&strongest, &mut of_most)] {
-            let attacked = context.conditional_mean(facts)?;
-            spread.values.push(attacked.skill().value);
-            evaluation.keep(attacked);
+        let mut grid = Grid::new(victim, &other, &victim.test, &[Release::OneCode]);
+        evaluation.keep_grid(&mut grid)?;
+        for (adversary, spread) in adversaries.into_iter().zip(&mut spreads) {
+            spread.values.push(grid.outcome(adversary, Release::OneCode)?.skill().value);
         }
         if draw == 1 {
             link(victim, surface, &repeated.observed)?
@@ -71,6 +77,7 @@ fn replicate(
                 .for_each(|attacked| evaluation.keep(attacked));
         }
     }
-    evaluation.findings.spreads.extend([of_one, of_most, of_task]);
+    spreads.push(of_task);
+    evaluation.findings.spreads.extend(spreads);
     Ok(())
 }

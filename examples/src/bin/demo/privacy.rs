@@ -22,6 +22,7 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
         own: Some(PartyName::new(own)?),
         auxiliary_fractions: vec![0.5],
         white_box: false,
+        quick: true,
         head: summary.transcript_head.clone(),
         seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)

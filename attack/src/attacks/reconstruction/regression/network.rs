@@ -10,8 +10,12 @@ use hashvfl_learning::snapshot::to_host;
 
 use super::{Examples, Predictor, Standard};
 
+/// Records of a batch: the more there are to learn from, the more.
 const BATCH: usize = 64;
+const MOST_BATCH: usize = 256;
 const MOST_EPOCHS: u64 = 60;
+/// Updates at most.
+const MOST_UPDATES: usize = 6_000;
 /// Epochs without a better held-out error after which it stops.
 const PATIENCE: u64 = 6;
 const DROPOUT: f32 = 0.1;
@@ -52,9 +56,10 @@ impl MlpRegression {
         let mut adam = Adam::new(AdamConfig::default());
         let mut order: Vec<u32> = (0..train.rows as u32).collect();
         let mut best: Option<(f64, u64, Snapshot)> = None;
-        for epoch in 0..MOST_EPOCHS {
+        let batch = (train.rows / BATCH).clamp(BATCH, MOST_BATCH);
+        for epoch in 0..MOST_EPOCHS.min((MOST_UPDATES * batch / train.rows).max(1) as u64) {
             shuffle(&mut order, &mut stream(seed, "regression batches", &[epoch]));
-            for rows in order.chunks(BATCH) {
+            for rows in order.chunks(batch) {
                 let pick = |values: &[f32], width: usize| {
                     let row = |row: &u32| values[*row as usize * width..][..width].iter().copied();
                     let values: Vec<f32> = rows.iter().flat_map(row).collect();

@@ -43,7 +43,7 @@ impl Ridge {
 }
 
 /// Solves `a x = b` in place by Cholesky's factors; `a` [n, n] is positive definite, its lower half is read.
-fn solve(a: &mut [f64], b: &mut [f64], n: usize, columns: usize) {
+pub(super) fn solve(a: &mut [f64], b: &mut [f64], n: usize, columns: usize) {
     for i in 0..n {
         for j in 0..=i {
             let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
