@@ -1,5 +1,6 @@
 //! Checks on the evaluation itself, which every report tells.
 
+use anyhow::Context;
 use hashvfl_core::codes::randomised_response::Response;
 use hashvfl_core::random::{shuffle, stream};
 
@@ -10,10 +11,7 @@ use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Check, CheckId};
 
-/// Skill that shuffled codes may take from an attack: regressions on noise are chosen a little too often.
-const HARMLESS: f64 = 0.01;
-
-/// An attack on shuffled codes must fall to what it knows without codes, and not far below.
+/// An attack on shuffled codes must fall to what it knows without codes, and not below.
 pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result<Check> {
     let records = [&victim.test.auxiliary[..], &victim.test.targets].concat();
     let mut order = records.clone();
@@ -23,12 +21,13 @@ pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result
     // Records elsewhere keep their codes: an adversary that has them would learn from these.
     let test = Records { elsewhere: Vec::new(), ..victim.test.clone() };
     let mut grid = Grid::new(victim, &surface, &test, &[Release::OneCode]);
-    let with = grid.outcome(Adversary::Stranger, Release::OneCode)?;
-    let without = grid.outcome(Adversary::Stranger, Release::Nothing)?;
-    let gain = victim.test.scorer.gain(&with.errors, &without.errors);
+    let cells = [Release::OneCode, Release::Nothing].map(|release| (Adversary::Stranger, release));
+    grid.outcome(Adversary::Stranger, Release::OneCode)?;
+    let comparison = grid.compare(cells, "shuffled codes".into()).context("a cell was not filled")?;
+    let gain = comparison.gain;
     Ok(Check {
         name: CheckId::ShuffledCodes,
-        held: gain.low <= 0.0 && gain.high >= -HARMLESS,
+        held: gain.low <= 0.0 && !comparison.falls(),
         detail: format!(
             "skill gained by shuffled codes: {:.4} ({:.4} to {:.4})",
             gain.value, gain.low, gain.high
@@ -38,27 +37,36 @@ pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result
 
 /// Standard errors below zero that are no chance, where hundreds of pairs are compared.
 const BEYOND_CHANCE: f64 = 4.0;
-/// Skill that choosing by few held-out records may cost, which the targets' standard errors do not hold.
-const COST_OF_CHOICE: f64 = 0.01;
 /// Standard errors to either side of a 95 % interval.
 const REACH: f64 = 1.96;
 
+impl Comparison {
+    /// Whether less was had for more beyond chance: that of the targets, pair by pair, and that of the records which chose.
+    fn falls(&self) -> bool {
+        let of_targets = (self.gain.high - self.gain.low) / (2.0 * REACH);
+        self.gain.value < -BEYOND_CHANCE * of_targets.hypot(self.chance) - ROUNDING
+    }
+}
+
+/// Skill that is none: figures are sums of f32.
+const ROUNDING: f64 = 1e-6;
+
 /// Whoever knows more, or has seen or owns more, must not do worse beyond chance.
 pub fn never_falls(comparisons: &[Comparison]) -> Check {
-    let falls = |comparison: &&Comparison| {
-        let error = (comparison.gain.high - comparison.gain.low) / (2.0 * REACH);
-        comparison.gain.value < -BEYOND_CHANCE * error - COST_OF_CHOICE
-    };
     let fell: Vec<String> = comparisons
         .iter()
-        .filter(falls)
+        .filter(|comparison| comparison.falls())
         .map(|fell| format!("{} by {:.4}", fell.of, -fell.gain.value))
         .collect();
+    let most = comparisons.iter().map(|comparison| -comparison.gain.value).fold(0.0, f64::max);
     Check {
         name: CheckId::NeverFalls,
         held: fell.is_empty() && !comparisons.is_empty(),
         detail: match fell.is_empty() {
-            true => format!("{} pairs were compared", comparisons.len()),
+            true => format!(
+                "{} pairs were compared; the largest fall, by chance, is {most:.4}",
+                comparisons.len()
+            ),
             false => format!("of {} pairs: {}", comparisons.len(), fell.join("; ")),
         },
     }
@@ -94,11 +102,15 @@ mod tests {
     fn less_for_more_knowledge_fails_and_chance_does_not() {
         let comparison = |value: f64, reach: f64| Comparison {
             gain: Estimate { value, low: value - reach, high: value + reach },
+            chance: 0.0,
             of: "a pair".into(),
         };
         assert!(never_falls(&[comparison(0.1, 0.01), comparison(-0.01, 0.01), comparison(0.0, 0.0)]).held);
         let check = never_falls(&[comparison(0.1, 0.01), comparison(-0.05, 0.01)]);
         assert!(!check.held && check.detail.contains("a pair by 0.0500"), "{}", check.detail);
+        // Few records that chose leave more to chance.
+        assert!(never_falls(&[Comparison { chance: 0.02, ..comparison(-0.05, 0.01) }]).held);
+        assert!(!never_falls(&[comparison(-0.025, 0.01)]).held, "no allowance beyond chance");
         assert!(!never_falls(&[]).held, "nothing compared shows nothing");
     }
 }

@@ -77,7 +77,7 @@ pub fn reproduce(config: &AttackConfig) -> Vec<String> {
             .into(),
         format!("trainings of the run with other first weights, its own counted: {}", config.trainings),
         match config.quick {
-            true => "quick: regressions in closed form alone, without networks and trees, so figures are lower".into(),
+            true => "quick: regressions in closed form with few settings alone, without networks and trees, so figures are lower".into(),
             false => "regressions of all kinds".into(),
         },
         "search steps and rates are the same at every cut; auxiliary records choose penalties and regressions".into(),

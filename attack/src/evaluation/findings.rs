@@ -50,6 +50,8 @@ pub enum ChartId {
 pub struct Comparison {
     /// Skill gained, on the same records.
     pub gain: Estimate,
+    /// Standard error of that gain as the records saw it by which regressions were chosen: so far may the choice be off.
+    pub chance: f64,
     /// Which two, and of what.
     pub of: String,
 }

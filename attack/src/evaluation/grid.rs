@@ -5,16 +5,18 @@
 //!                 nothing     one code, or all epochs' codes
 //! stranger           mean ----> guess
 //! coordinator      guess ----> guess     each is handed the guesses of its neighbours that know less,
-//! organisation     guess ----> guess     and held-out auxiliary records choose (regression::ensemble)
+//! organisation     guess ----> guess     and auxiliary records choose that were left out (regression::ensemble)
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::family::Effort;
-use crate::attacks::reconstruction::regression::{Examples, draw_back, ensemble, family};
+use crate::attacks::reconstruction::regression::ensemble::{Guesses, mix, paired};
+use crate::attacks::reconstruction::regression::family::{self, Candidate, Effort};
+use crate::attacks::reconstruction::regression::folds::Folds;
+use crate::attacks::reconstruction::regression::{Examples, column_means, draw_back, kinds};
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::{AttackOutcome, Comparison};
@@ -26,12 +28,14 @@ use crate::report::{Knowledge, Metric, Metrics, Victim};
 
 /// What one adversary makes of one release.
 pub struct Guess {
-    /// Outputs of held-out auxiliary records.
-    on_held: Vec<f32>,
+    /// Outputs of the records that judge.
+    on_judges: Vec<f32>,
+    /// Squared error of each of these.
+    missed: Vec<f64>,
     /// Outputs of targets.
     on_targets: Vec<f32>,
-    /// Kinds of the regressions.
-    kinds: Vec<String>,
+    /// Kinds of the regressions, and how much each counts.
+    kinds: String,
     /// Records that it learned from.
     records: usize,
     seconds: f64,
@@ -45,9 +49,10 @@ pub struct Grid<'a> {
     adversaries: Vec<Adversary>,
     /// Rising: each says all that the one before says.
     releases: Vec<Release>,
-    /// Auxiliary records to choose by, and the others.
-    held: Vec<u32>,
-    kept: Vec<u32>,
+    /// Auxiliary records that are divided into parts, of which the first ones judge.
+    here: Vec<u32>,
+    folds: Folds,
+    /// Outputs of those that judge.
     truth: Vec<f32>,
     cells: BTreeMap<(Adversary, Release), Rc<Guess>>,
     parties: usize,
@@ -65,16 +70,18 @@ impl<'a> Grid<'a> {
         releases: &[Release],
     ) -> Self {
         let context = victim.context(surface, records);
-        let (held, kept) = held_out(context.auxiliary);
+        let releases = [&[Release::Nothing], releases].concat();
+        let here = divided(&context, releases[releases.len() - 1]);
+        let folds = Folds::new(here.len());
         let outputs = Outputs::new(&context);
-        let truth = outputs.of(&held);
+        let truth = outputs.of(&here[..folds.judges()]);
         Self {
             context,
             outputs,
             adversaries: Adversary::all(victim),
-            releases: [&[Release::Nothing], releases].concat(),
-            held,
-            kept,
+            releases,
+            here,
+            folds,
             truth,
             cells: BTreeMap::new(),
             parties: victim.evidence.owners.len(),
@@ -146,7 +153,7 @@ impl<'a> Grid<'a> {
         Ok(outcomes)
     }
 
-    /// Held-out auxiliary records, the columns that a cell guesses of them, and those of the targets.
+    /// Auxiliary records that judge, the columns that a cell guesses of them without them, and those of the targets.
     pub fn columns(
         &mut self,
         adversary: Adversary,
@@ -154,7 +161,8 @@ impl<'a> Grid<'a> {
     ) -> anyhow::Result<(Vec<u32>, Vec<f32>, Vec<f32>)> {
         let guess = self.guess(adversary, release)?;
         let columns = |outputs: &[f32]| self.outputs.columns(outputs);
-        Ok((self.held.clone(), columns(&guess.on_held), columns(&guess.on_targets)))
+        let judges = self.here[..self.folds.judges()].to_vec();
+        Ok((judges, columns(&guess.on_judges), columns(&guess.on_targets)))
     }
 
     fn attempt(&self, adversary: Adversary, release: Release, guess: &Guess) -> Attempt {
@@ -168,8 +176,11 @@ impl<'a> Grid<'a> {
             }
         };
         let releases = self.context.releases(&release.facts());
-        Attempt::begin(attack, &knowledge, releases)
-            .noted(format!("mean of what held-out auxiliary records chose: {}", guess.kinds.join(", ")))
+        Attempt::begin(attack, &knowledge, releases).noted(format!(
+            "stacked on {} auxiliary records: {}",
+            self.folds.judges(),
+            guess.kinds
+        ))
     }
 
     /// The guess of a cell, which is made once.
@@ -199,50 +210,54 @@ impl<'a> Grid<'a> {
     }
 
     /// Regressions on `facts`, fitted on auxiliary records like the targets and on all that know as much, and what `below`
-    /// knows: averaged as held-out records choose.
+    /// knows: averaged as records choose that were left out.
     fn make(&self, facts: &[Fact], below: &[Rc<Guess>]) -> anyhow::Result<Guess> {
         let began = Instant::now();
         if facts.is_empty() {
             return self.mean();
         }
         let sources = &self.context.sources;
-        let held = self.examples(facts, &self.held)?;
+        let mut records = self.here.clone();
+        let divided: BTreeSet<u32> = self.here.iter().copied().collect();
+        let more = self.context.elsewhere.iter().filter(|record| !divided.contains(record));
+        records.extend(more.filter(|record| sources.knows(facts, **record)));
+        let mut sets = vec![(&records[..], self.effort)];
+        // Records of another kind may mislead; what takes long is fitted once.
+        if records.len() > self.here.len() && self.here.len() >= FEWEST {
+            sets.push((&self.here, self.effort.min(Effort::ClosedForms)));
+        }
+        let mut fitted: Vec<(Candidate, Vec<(f32, f32)>)> = Vec::new();
+        for (records, effort) in &sets {
+            let examples = self.examples(facts, records)?;
+            let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, *effort);
+            let ranges = examples.output_ranges();
+            fitted.extend(candidates.into_iter().map(|candidate| (candidate, ranges.clone())));
+        }
+        let mut views: Vec<&[f32]> = fitted.iter().map(|(candidate, _)| &candidate.on_judges[..]).collect();
+        views.extend(below.iter().map(|guess| guess.on_judges.as_slice()));
+        let guesses = self.guesses(&views);
+        let bases: Vec<usize> = (fitted.len()..views.len()).collect();
+        let weights = guesses.stack_beside(&bases);
         let inputs = sources.features(facts, self.context.targets)?.values;
-        let mut more: Vec<u32> = self.kept.clone();
-        more.extend(self.context.elsewhere.iter().filter(|record| sources.knows(facts, **record)));
-        let mut sets = vec![more];
-        if sets[0].len() > self.kept.len() {
-            sets.push(self.kept.clone());
+        let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
+        let mut put = |weight: &f32, guess: &[f32]| {
+            on_targets.iter_mut().zip(guess).for_each(|(sum, value)| *sum += weight * value);
+        };
+        for ((candidate, ranges), weight) in fitted.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0)
+        {
+            let mut guess = candidate.predict(&inputs, self.context.targets.len());
+            draw_back(&mut guess, ranges);
+            put(weight, &guess);
         }
-        let (mut kinds, mut on_held, mut on_targets) = (Vec::new(), Vec::new(), Vec::new());
-        for records in &sets {
-            let kept = self.examples(facts, records)?;
-            let ranges = kept.output_ranges();
-            for member in family::fit(&kept, &held, self.context.seed, self.effort) {
-                for (into, inputs, rows) in [
-                    (&mut on_held, &held.inputs, held.rows),
-                    (&mut on_targets, &inputs, self.context.targets.len()),
-                ] {
-                    let mut guess = member.predict(inputs, rows);
-                    draw_back(&mut guess, &ranges);
-                    into.push(guess);
-                }
-                kinds.push(format!("{} on {} records", member.kind, records.len()));
-            }
-        }
-        let mut views: Vec<&[f32]> = on_held.iter().map(Vec::as_slice).collect();
-        views.extend(below.iter().map(|guess| guess.on_held.as_slice()));
-        let weights = ensemble::choose(&views, &self.truth, self.outputs.width(), self.outputs.scored());
-        let held_guess = ensemble::mix(&views, &weights);
-        let mut views: Vec<&[f32]> = on_targets.iter().map(Vec::as_slice).collect();
-        views.extend(below.iter().map(|guess| guess.on_targets.as_slice()));
-        kinds.extend(below.iter().map(|_| "who knows less".to_string()));
-        let chosen = kinds.into_iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
+        below.iter().zip(&weights[fitted.len()..]).for_each(|(guess, weight)| put(weight, &guess.on_targets));
+        let names = fitted.iter().map(|(candidate, _)| candidate.kind);
+        let names = names.chain(below.iter().map(|_| "who knows less"));
         Ok(Guess {
-            on_held: held_guess,
-            on_targets: ensemble::mix(&views, &weights),
-            kinds: chosen.map(|(kind, _)| kind).collect(),
-            records: sets[0].len() + self.held.len(),
+            on_judges: mix(&views, &weights),
+            missed: guesses.errors(&weights),
+            on_targets,
+            kinds: kinds(names.zip(weights.iter().copied())),
+            records: records.len(),
             seconds: began.elapsed().as_secs_f64(),
         })
     }
@@ -250,13 +265,22 @@ impl<'a> Grid<'a> {
     /// Who knows nothing guesses the mean.
     fn mean(&self) -> anyhow::Result<Guess> {
         let mean = self.examples(&[], self.context.auxiliary)?.output_means();
+        let here = self.examples(&[], &self.here)?;
+        let on_judges =
+            family::cross_fit(&here, &self.folds, self.context.seed, self.effort).remove(0).on_judges;
+        let missed = self.guesses(&[&on_judges]).errors(&[1.0]);
         Ok(Guess {
-            on_held: mean.repeat(self.held.len()),
+            on_judges,
+            missed,
             on_targets: mean.repeat(self.context.targets.len()),
-            kinds: vec!["mean".into()],
+            kinds: "mean".into(),
             records: self.context.auxiliary.len(),
             seconds: 0.0,
         })
+    }
+
+    fn guesses<'b>(&'b self, views: &'b [&'b [f32]]) -> Guesses<'b> {
+        Guesses { views, truth: &self.truth, outputs: self.outputs.width(), scored: self.outputs.scored() }
     }
 
     fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
@@ -268,20 +292,33 @@ impl<'a> Grid<'a> {
     /// Each cell that was filled beside those that know less by one step.
     pub fn comparisons(&self) -> Vec<Comparison> {
         let mut comparisons = Vec::new();
-        for ((adversary, release), guess) in &self.cells {
-            let errors = self.errors(guess);
+        for (adversary, release) in self.cells.keys() {
             for (weaker, less) in self.neighbours(*adversary, *release) {
-                let gain = self.context.scorer.gain(&errors, &self.errors(&self.cells[&(weaker, less)]));
-                comparisons.push(Comparison {
-                    gain,
-                    of: format!(
-                        "{}: {adversary} from {release}, below {weaker} from {less}",
-                        self.context.defence
-                    ),
-                });
+                let of = format!(
+                    "{}: {adversary} from {release}, below {weaker} from {less}",
+                    self.context.defence
+                );
+                comparisons.extend(self.compare([(*adversary, *release), (weaker, less)], of));
             }
         }
         comparisons
+    }
+
+    /// The first of two cells beside the other; nothing if one was not filled.
+    pub fn compare(&self, cells: [(Adversary, Release); 2], of: String) -> Option<Comparison> {
+        let [more, less] = cells.map(|cell| self.cells.get(&cell));
+        let (more, less) = (more?, less?);
+        let gain = self.context.scorer.gain(&self.errors(more), &self.errors(less));
+        Some(Comparison { gain, chance: self.chance(more, less), of })
+    }
+
+    /// Standard error, in skill, of what the records that judge say that `more` gains over `less`.
+    fn chance(&self, more: &Guess, less: &Guess) -> f64 {
+        let width = self.outputs.width();
+        let mean = column_means(&self.truth, width, self.folds.judges()).repeat(self.folds.judges());
+        let all: f64 = self.guesses(&[&mean]).errors(&[1.0]).iter().sum();
+        let (_, error) = paired(&less.missed, &more.missed);
+        error * self.folds.judges() as f64 / all.max(f64::MIN_POSITIVE)
     }
 
     fn errors(&self, guess: &Guess) -> Vec<f64> {
@@ -290,13 +327,16 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// One in this many auxiliary records is held out to choose by, and so many at most.
-const HELD_OUT: usize = 5;
-const MOST_HELD_OUT: usize = 3000;
+/// Records that are divided, if there are so many.
+const FEWEST: usize = 100;
 
-/// Auxiliary records, which stand in a random order, to choose by, and the others.
-fn held_out(auxiliary: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    let count = (auxiliary.len() / HELD_OUT).clamp(1, MOST_HELD_OUT);
-    let (held, kept) = auxiliary.split_at(count);
-    (held.to_vec(), kept.to_vec())
+/// Auxiliary records, which stand in a random order. Where these are few, others that the adversary owns stand behind them of
+/// which it saw as much of the release that says `most`: a handful of records cannot choose.
+fn divided(context: &AttackContext, most: Release) -> Vec<u32> {
+    let mut records = context.auxiliary.to_vec();
+    let facts = [vec![Fact::OtherCodes], most.facts()].concat();
+    let others = context.elsewhere.iter().filter(|record| context.sources.knows(&facts, **record));
+    let lacking = FEWEST.saturating_sub(records.len());
+    records.extend(others.take(lacking));
+    records
 }

@@ -259,6 +259,7 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         checks: findings.checks,
         limit: victim.config.limit,
         targets: describe::targets(victim),
+        owned: [&victim.test.auxiliary[..], &victim.test.elsewhere].concat(),
         bounds: bounds::bounds(victim, everything_sent(victim, &surfaces.codes)),
         not_tried: attacks::BEYOND.iter().map(|what| what.to_string()).chain(not_tried).collect(),
     }

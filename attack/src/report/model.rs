@@ -240,6 +240,8 @@ pub struct Report {
     pub reproduce: Vec<String>,
     /// Rows of the records that were scored, by population: an attack that is scored on fewer has the first ones.
     pub targets: BTreeMap<String, Vec<u32>>,
+    /// Rows of the records that the adversary owned.
+    pub owned: Vec<u32>,
     /// The attacks.
     pub results: Vec<AttackResult>,
     /// Charts: over epochs, over d, over the auxiliary fraction.

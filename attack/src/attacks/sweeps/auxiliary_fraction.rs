@@ -29,7 +29,9 @@ impl Attack for OverAuxiliaryFraction {
             if let Some(before) = before {
                 let gain = victim.test.scorer.gain(&attacked.errors, &before);
                 let of = format!("{adversary} with {fraction} of the records, below a smaller fraction");
-                evaluation.findings.comparisons.push(Comparison { gain, of });
+                let pair = [Release::OneCode, Release::Nothing].map(|release| (adversary, release));
+                let chance = grid.compare(pair, String::new()).map_or(0.0, |pair| pair.chance);
+                evaluation.findings.comparisons.push(Comparison { gain, chance, of });
             }
             before = Some(attacked.errors);
         }

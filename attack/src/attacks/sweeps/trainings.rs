@@ -1,16 +1,19 @@
 //! The run trained again with other first weights and noise: how far figures move, and whether a record can be followed
 //! from one run to another.
 
+use anyhow::Context;
 use hashvfl_learning::encoder::CutLayer;
 
+use crate::attacks::AttackId;
 use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::grid::Grid;
 use crate::evaluation::victim::AttackSurface;
+use crate::evidence::knowledge::known;
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
+use crate::report::{AttackResult, Change, Knowledge, Metric, Population, Quantity, Spread};
 
 /// Trains the run and its float baseline again, as many times as the config says, and attacks each: one code with
 /// nothing else known, and with what the strongest adversary knows.
@@ -46,10 +49,16 @@ fn replicate(
     let victim = evaluation.victim;
     let run = &victim.evidence.coordinator.run;
     let adversaries = [Adversary::Stranger, Adversary::strongest(victim)];
-    let mut first = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
+    let of_test = victim.columns(Population::Test);
     let mut spreads = Vec::new();
     for adversary in adversaries {
-        let values = vec![first.outcome(adversary, Release::OneCode)?.skill().value];
+        let knows = known(&adversary.facts(victim.evidence.owners.len()));
+        let mut found = evaluation.findings.on(&surface.defence, &of_test);
+        let first = found.find(|found| {
+            let AttackResult { attack, releases, knowledge, .. } = &found.result;
+            (*attack, *releases) == (AttackId::ConditionalMean, 1) && *knowledge == knows
+        });
+        let values = vec![first.context("the run itself was not attacked")?.skill().value];
         let what = format!("skill from one record's {name}, {adversary}");
         spreads.push(Spread { what, figure: Metric::Skill.into(), values });
     }

@@ -1,21 +1,24 @@
-//! E[x given K] as a regression fitted on auxiliary records: several of different kind and capacity, and the mean of
-//! those that held-out auxiliary records choose.
+//! E[x given K] as a regression fitted on auxiliary records: several of different kind and capacity, and the mean of them that
+//! fits auxiliary records best which were left out when they were fitted.
 //!
 //! The true conditional mean is optimal for squared error and that K. A fitted one is an attack that can be carried
 //! out, never a bound.
 
 pub mod ensemble;
 pub mod family;
-mod kernel;
+pub mod folds;
+mod linear;
 mod local;
 mod lookup;
 mod network;
-mod ridge;
+mod solve;
 mod trees;
 
 use hashvfl_core::random::{shuffle, stream};
 
-use family::{Effort, Member};
+use ensemble::Guesses;
+use family::Effort;
+use folds::Folds;
 pub use local::{ConvolutionalRegression, Maps};
 use network::MlpRegression;
 
@@ -98,62 +101,52 @@ fn squared_error(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum()
 }
 
-/// Squared error of a regression at `held`.
-fn error_of(predictor: &dyn Predictor, held: &Examples) -> f64 {
-    let guess = predictor.predict(&held.inputs, held.rows);
-    held.outputs.iter().zip(guess).map(|(truth, guess)| f64::from(truth - guess).powi(2)).sum()
-}
-
-/// The mean of the regressions that held-out records chose.
+/// The mean of the regressions that records chose which were left out.
 pub struct Regression {
-    members: Vec<(Member, f32)>,
+    members: Vec<(Box<dyn Predictor>, f32)>,
     /// Least and greatest value of each output over the examples: a guess beyond is drawn back.
     ranges: Vec<(f32, f32)>,
     /// The kinds, for the report.
     pub kind: String,
 }
 
-/// One in this many auxiliary records is held out to choose by.
+/// One in this many auxiliary records says when a network of fixed size stops.
 const HELD_OUT: usize = 5;
 /// Most records that are held out.
 const MOST_HELD_OUT: usize = 3000;
 const INVERSE: &[usize] = &[256, 256];
+/// Updates of it at most.
+const INVERSE_UPDATES: usize = 6_000;
 
 impl Regression {
-    /// Fits all kinds on four fifths of `examples` and keeps the mean of those that predicts the last fifth best.
+    /// Fits all kinds on `examples` and keeps the mean of them that predicts records best which were left out.
     pub fn fit(examples: &Examples, seed: u64) -> Self {
-        let ranges = examples.output_ranges();
-        if examples.inputs_width() == 0 {
-            let member = Member::new("mean".into(), Constant(examples.output_means()));
-            return Self { kind: "mean".into(), ranges, members: vec![(member, 1.0)] };
-        }
-        let (held, kept) = examples.held_out(seed);
-        let members = family::fit(&kept, &held, seed, Effort::All);
-        let mut on_held = Vec::new();
-        for member in &members {
-            on_held.push(member.predict(&held.inputs, held.rows));
-        }
-        let views: Vec<&[f32]> = on_held.iter().map(Vec::as_slice).collect();
+        let mut order: Vec<u32> = (0..examples.rows as u32).collect();
+        shuffle(&mut order, &mut stream(seed, "regression folds", &[]));
+        let (examples, folds) = (examples.pick(&order), Folds::new(examples.rows));
+        let candidates = family::cross_fit(&examples, &folds, seed, Effort::All);
         let outputs = examples.outputs_width();
-        let weights = ensemble::choose(&views, &held.outputs, outputs, outputs);
-        let chosen = members.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
-        let members: Vec<(Member, f32)> = chosen.collect();
-        let kinds: Vec<&str> = members.iter().map(|(member, _)| member.kind.as_str()).collect();
-        Self { kind: kinds.join(", "), ranges, members }
+        let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
+        let truth = &examples.outputs[..folds.judges() * outputs];
+        let weights = Guesses { views: &views, truth, outputs, scored: outputs }.stack();
+        let kind = kinds(candidates.iter().map(|candidate| candidate.kind).zip(weights.iter().copied()));
+        let members = candidates.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
+        let members = members.map(|(candidate, weight)| (candidate.into_predictor(), weight)).collect();
+        Self { members, ranges: examples.output_ranges(), kind }
     }
 
     /// One network of fixed size, stopped early.
     pub fn inverse_network(examples: &Examples, seed: u64) -> Self {
         let (held, kept) = examples.held_out(seed);
+        let network = MlpRegression::fit(&kept, &held, INVERSE, INVERSE_UPDATES, seed);
+        let predictor: Box<dyn Predictor> = Box::new(network);
         let kind = format!("network {INVERSE:?}");
-        let predictor = Box::new(MlpRegression::fit(&kept, &held, INVERSE, seed));
-        let members = vec![(Member { kind: kind.clone(), predictor }, 1.0)];
-        Self { members, ranges: examples.output_ranges(), kind }
+        Self { members: vec![(predictor, 1.0)], ranges: examples.output_ranges(), kind }
     }
 
     /// How it came to be, for the report.
     pub fn chosen(&self) -> String {
-        format!("chosen on held-out auxiliary records: {}", self.kind)
+        format!("stacked on auxiliary records that were left out: {}", self.kind)
     }
 
     /// Outputs [rows, outputs] for inputs [rows, inputs].
@@ -166,6 +159,20 @@ impl Regression {
         draw_back(&mut guess, &self.ranges);
         guess
     }
+}
+
+/// Kinds and how much each counts, the most first.
+pub fn kinds<'a>(weighed: impl Iterator<Item = (&'a str, f32)>) -> String {
+    let mut of_kind: Vec<(&str, f32)> = Vec::new();
+    for (kind, weight) in weighed {
+        match of_kind.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, sum)) => *sum += weight,
+            None => of_kind.push((kind, weight)),
+        }
+    }
+    of_kind.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let counted = of_kind.iter().filter(|(_, weight)| *weight >= 0.005);
+    counted.map(|(kind, weight)| format!("{kind} {:.0} %", 100.0 * weight)).collect::<Vec<_>>().join(", ")
 }
 
 /// Draws guesses [rows, outputs] back into the `ranges` of outputs.
@@ -220,7 +227,6 @@ pub fn column_means(values: &[f32], width: usize, rows: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::ridge::Ridge;
     use super::*;
 
     /// y = 2 a - b and the parity of two signs.
@@ -245,7 +251,9 @@ mod tests {
             assert!((found - wanted).abs() < 0.1, "{}: {guess:?}", regression.kind);
         }
         // A line cannot be a parity: the table and the networks can.
-        let line = Ridge::path(&examples, &[0.1])[0].predict(&[1.0, -1.0], 1);
+        let line = linear::Features::inputs(&examples, 100, 0);
+        let line = &linear::cross_fit(&line, &examples, &Folds::new(400), &[0.1], "ridge")[0];
+        let line = line.predict(&[1.0, -1.0], 1);
         assert!(line[1].abs() < 0.3, "{line:?}");
     }
 

@@ -7,8 +7,8 @@ use rand::rngs::ChaCha8Rng;
 use super::{Examples, Predictor, squared_error};
 
 /// Trees at most, and trees without a better held-out error after which it stops.
-const MOST_TREES: usize = 200;
-const PATIENCE: usize = 15;
+const MOST_TREES: usize = 100;
+const PATIENCE: usize = 10;
 /// Levels of a tree.
 const DEPTH: usize = 6;
 /// Leaves of a tree.
@@ -16,7 +16,7 @@ const LEAVES: usize = 1 << DEPTH;
 /// Values of an input that are told apart at most.
 const MOST_BINS: usize = 32;
 /// Rows and inputs that one tree looks at, at most.
-const MOST_ROWS: usize = 6_000;
+const MOST_ROWS: usize = 4_000;
 const MOST_INPUTS: usize = 64;
 /// Projections of the residuals.
 const PROJECTIONS: usize = 5;
@@ -24,7 +24,7 @@ const PROJECTIONS: usize = 5;
 const LEAST_ROWS: f32 = 5.0;
 const SHRINKAGE: f32 = 1.0;
 /// Fraction of a leaf's mean residual that a tree takes away.
-const RATE: f32 = 0.12;
+const RATE: f32 = 0.2;
 
 /// One input at one threshold: rows above it go right.
 #[derive(Clone, Copy, Default)]
