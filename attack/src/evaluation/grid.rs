@@ -59,6 +59,8 @@ pub struct Grid<'a> {
     effort: Effort,
     /// What else the adversary does or knows, and under which name it is reported.
     special: Option<(AttackId, Option<Knowledge>)>,
+    /// From 0 to 1: how far records that judge can be trusted.
+    trust: f64,
 }
 
 impl<'a> Grid<'a> {
@@ -87,12 +89,18 @@ impl<'a> Grid<'a> {
             parties: victim.evidence.owners.len(),
             effort: if victim.config.quick { Effort::Quick } else { Effort::All },
             special: None,
+            trust: 1.0,
         }
     }
 
     /// The same by adversaries that also know, or have done, something special.
     pub fn special(self, attack: AttackId, knowledge: Option<Knowledge>) -> Self {
         Self { special: Some((attack, knowledge)), ..self }
+    }
+
+    /// The same by adversaries whose auxiliary records may mislead, and who trust them no further than `trust`.
+    pub fn trusted(self, trust: f64) -> Self {
+        Self { trust, ..self }
     }
 
     /// What each adversary makes of a release.
@@ -236,8 +244,10 @@ impl<'a> Grid<'a> {
         let mut views: Vec<&[f32]> = fitted.iter().map(|(candidate, _)| &candidate.on_judges[..]).collect();
         views.extend(below.iter().map(|guess| guess.on_judges.as_slice()));
         let guesses = self.guesses(&views);
+        // Auxiliary records without any code are what they are.
+        let trust = if self.context.releases(facts) > 0 { self.trust } else { 1.0 };
         let bases: Vec<usize> = (fitted.len()..views.len()).collect();
-        let weights = guesses.stack_beside(&bases);
+        let weights = guesses.stack_beside(&bases, trust);
         let inputs = sources.features(facts, self.context.targets)?.values;
         let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
         let mut put = |weight: &f32, guess: &[f32]| {

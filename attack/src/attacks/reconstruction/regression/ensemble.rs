@@ -68,8 +68,9 @@ impl Guesses<'_> {
     }
 
     /// The stack, drawn back to the best of the guesses `bases` alone: all the way if what it gains over that is within one
-    /// standard error over the records, and the less the more it is (the positive part of Stein's estimate).
-    pub fn stack_beside(&self, bases: &[usize]) -> Vec<f32> {
+    /// standard error over the records, and the less the more it is (the positive part of Stein's estimate). What stays is
+    /// `trust` of it, from 0 to 1.
+    pub fn stack_beside(&self, bases: &[usize], trust: f64) -> Vec<f32> {
         let mut weights = self.stack();
         let alone = |base: usize| -> Vec<f32> {
             (0..weights.len()).map(|place| f32::from(u8::from(place == base))).collect()
@@ -78,7 +79,7 @@ impl Guesses<'_> {
         let least = errors.min_by(|a, b| a.1.iter().sum::<f64>().total_cmp(&b.1.iter().sum::<f64>()));
         let Some((base, base_errors)) = least else { return weights };
         let (gain, error) = paired(&base_errors, &self.errors(&weights));
-        let trusted = if gain > error { 1.0 - (error / gain).powi(2) } else { 0.0 };
+        let trusted = if gain > error { trust * (1.0 - (error / gain).powi(2)) } else { 0.0 };
         weights.iter_mut().for_each(|weight| *weight *= trusted as f32);
         weights[base] += 1.0 - trusted as f32;
         weights
@@ -169,9 +170,9 @@ mod tests {
         let luck = [0.9, 1.1, 0.9, 1.1, 0.9, 1.0];
         let better = [0.5, 0.6, 0.5, 0.4, 0.5, 0.5];
         let views: [&[f32]; 2] = [&less, &luck];
-        assert_eq!(guesses(&views, &truth, 1).stack_beside(&[0]), [1.0, 0.0]);
+        assert_eq!(guesses(&views, &truth, 1).stack_beside(&[0], 1.0), [1.0, 0.0]);
         let views: [&[f32]; 2] = [&less, &better];
-        let weights = guesses(&views, &truth, 1).stack_beside(&[0]);
+        let weights = guesses(&views, &truth, 1).stack_beside(&[0], 1.0);
         assert!(weights[1] > 0.95, "{weights:?}");
     }
 
@@ -179,7 +180,7 @@ mod tests {
     fn the_better_of_two_who_know_less_is_drawn_back_to() {
         let truth = [0.0; 4];
         let views: [&[f32]; 3] = [&[2.0, 2.0, 2.0, 2.0], &[1.0, 1.1, 1.0, 1.1], &[1.1, 1.0, 1.1, 1.0]];
-        let weights = guesses(&views, &truth, 1).stack_beside(&[0, 1]);
+        let weights = guesses(&views, &truth, 1).stack_beside(&[0, 1], 1.0);
         assert!(weights[0] == 0.0 && weights[1] > 0.5, "{weights:?}");
     }
 }

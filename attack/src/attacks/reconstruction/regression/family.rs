@@ -212,7 +212,7 @@ mod tests {
         let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
         let truth = &known.outputs[..folds.judges() * OUTPUTS];
         let guesses = Guesses { views: &views, truth, outputs: OUTPUTS, scored: OUTPUTS };
-        let weights = guesses.stack_beside(&[0]);
+        let weights = guesses.stack_beside(&[0], 1.0);
         let asked_of: Vec<Vec<f32>> =
             candidates.iter().map(|candidate| candidate.predict(&asked.inputs, asked.rows)).collect();
         let views: Vec<&[f32]> = asked_of.iter().map(Vec::as_slice).collect();

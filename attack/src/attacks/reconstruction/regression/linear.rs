@@ -15,7 +15,7 @@ const TOGETHER: usize = 4096;
 /// The constant's weight is hardly drawn to zero.
 const LITTLE: f64 = 1e-3;
 /// What is added for each row to what tells features apart that are nearly equal.
-const LITTLE_A_ROW: f64 = 1e-7;
+const LITTLE_A_ROW: f64 = 1e-6;
 /// Most inputs that are features themselves; of more, products with landmarks are, which are fewer.
 const MOST_INPUTS: usize = 512;
 

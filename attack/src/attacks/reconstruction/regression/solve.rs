@@ -64,7 +64,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Solves `a x = b` in place by Cholesky's factors; `a` [n, n] is positive definite, its lower half is read.
+/// What is left of a feature beside those before it, as a part of its square, below which it says nothing that they do not:
+/// sums of products are in f32. Such a feature gets no weight.
+const LEAST_LEFT: f64 = 1e-6;
+/// In the place of what is left of such a one.
+const NO_WEIGHT: f64 = 1e30;
+
+/// Solves `a x = b` in place by Cholesky's factors; `a` [n, n] is positive definite, or nearly so, its lower half is read.
 #[inline(always)]
 fn solve(a: &mut [f64], b: &mut [f64], n: usize, columns: usize) {
     for i in 0..n {
@@ -73,7 +79,8 @@ fn solve(a: &mut [f64], b: &mut [f64], n: usize, columns: usize) {
             let other = &above[j * n..][..=j];
             row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
         }
-        row[i] = (row[i] - dot(&row[..i], &row[..i])).max(1e-12).sqrt();
+        let left = row[i] - dot(&row[..i], &row[..i]);
+        row[i] = if left > LEAST_LEFT * row[i] { left.sqrt() } else { NO_WEIGHT };
     }
     // All columns of a row at once.
     for i in 0..n {
@@ -122,5 +129,14 @@ mod tests {
         }
         solve(&mut a, &mut b, n, 2);
         b.iter().zip(&wanted).for_each(|(found, wanted)| assert!((found - wanted).abs() < 1e-8));
+    }
+
+    #[test]
+    fn a_feature_that_another_holds_gets_no_weight() {
+        // The second is the first twice, but for rounding.
+        let mut a = vec![1.0, 2.0, 0.0, 2.0, 4.0 - 1e-9, 0.0, 0.0, 0.0, 1.0];
+        let mut b = vec![3.0, 6.0, 5.0];
+        solve(&mut a, &mut b, 3, 1);
+        assert!((b[0] - 3.0).abs() < 1e-6 && b[1].abs() < 1e-6 && (b[2] - 5.0).abs() < 1e-6, "{b:?}");
     }
 }
