@@ -1,9 +1,10 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
+use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{Gradient, PackedCodes, RunSettings};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 /// What an alarm leads to.
@@ -27,6 +28,7 @@ impl OnAlarm {
 }
 
 /// A training batch's codes, and what they were expected to be before noise was drawn.
+#[derive(Clone)]
 pub struct Sent {
     /// The codes.
     pub codes: PackedCodes,
@@ -34,11 +36,14 @@ pub struct Sent {
     pub expected: Vec<f32>,
 }
 
-/// A gradient monitor at work.
+/// A gradient monitor at work. A checkpoint keeps it between two batches, when no codes wait for their gradient.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct GradientGuard {
     monitor: GradientMonitor,
+    #[serde(skip)]
     on_alarm: OnAlarm,
     batches: u64,
+    #[serde(skip)]
     sent: Option<Sent>,
     raised: bool,
 }
@@ -48,6 +53,18 @@ impl GradientGuard {
     pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
         let monitor = GradientMonitor::of_run(run);
         Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+    }
+
+    /// Goes on as `saved`, with this guard's own answer to an alarm.
+    ///
+    /// # Errors
+    /// If it is a guard of another run.
+    pub fn go_on_as(&mut self, saved: Self) -> Result<(), PartyError> {
+        if !self.monitor.fits(&saved.monitor) {
+            return Err(PartyError::OtherPlace);
+        }
+        *self = Self { on_alarm: self.on_alarm, ..saved };
+        Ok(())
     }
 
     /// Whether it looks at the next training batch.

@@ -28,6 +28,7 @@ mod ridge;
 mod sums;
 
 use ridge::ridge;
+use serde::{Deserialize, Serialize};
 use sums::Sums;
 
 use crate::gradient::GradientEncoding;
@@ -62,7 +63,7 @@ pub fn looks_at(batch: u64) -> bool {
 }
 
 /// Why a party should stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// Gradients follow from the party's own codes, as a discriminator's do.
     Predictable,
@@ -71,7 +72,7 @@ pub enum Cause {
 }
 
 /// An alarm, and what had left the party by then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// What was noticed.
     pub cause: Cause,
@@ -81,7 +82,9 @@ pub struct Alarm {
     pub released_bits: u64,
 }
 
-/// The gradient monitor over one run.
+/// The gradient monitor over one run. A checkpoint keeps it whole.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GradientMonitor {
     bits: usize,
     predictors: usize,
@@ -125,6 +128,12 @@ impl GradientMonitor {
     pub fn of_run(run: &RunSettings) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
         Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.bits) }
+    }
+
+    /// Whether `other` is over codes of the same length, in a run of the same settings, so that one can go on as the other.
+    pub fn fits(&self, other: &Self) -> bool {
+        let shape = |monitor: &Self| (monitor.bits, monitor.predictors, monitor.noisy, monitor.signs);
+        shape(self) == shape(other) && self.sums.lengths() == other.sums.lengths()
     }
 
     /// The alarm, once it is raised.
