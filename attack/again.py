@@ -53,12 +53,12 @@ def transcript(path):
     return header, seen
 
 
-def table(path):
-    """Numbers of a CSV file whose first column is the id, in the order of a run's rows: by id."""
+def table(path, places):
+    """Numbers of a CSV file whose first column is the id, in the order of a run's rows: `places` when ids are sorted."""
     with open(path, newline="") as file:
         rows = list(csv.reader(file))[1:]
     rows.sort(key=lambda row: row[0].encode())
-    return np.array([[float(cell) for cell in row[1:]] for row in rows])
+    return np.array([[float(cell) for cell in rows[place][1:]] for place in places])
 
 
 def last(seen, party, epochs):
@@ -145,7 +145,7 @@ def main(arguments):
         sys.exit(__doc__)
     header, seen = transcript(arguments[0])
     report = json.load(open(arguments[1]))
-    columns, own, labels = (table(path) for path in arguments[2:])
+    columns, own, labels = (table(path, report["sorted"]) for path in arguments[2:])
     victim = report["results"][0]["victim"].split("'s columns")[0]
     evidence = Evidence(header, seen, victim, own, labels)
     owned, fell = set(report["owned"]), False

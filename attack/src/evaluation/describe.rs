@@ -45,6 +45,15 @@ pub fn targets(victim: &VictimContext) -> BTreeMap<String, Vec<u32>> {
     all.map(|records| (records.population.to_string(), records.targets.clone())).collect()
 }
 
+/// For each row, the place of its record when ids are sorted.
+pub fn sorted(victim: &VictimContext) -> Vec<u32> {
+    let mut by_id: Vec<usize> = (0..victim.owner.ids.len()).collect();
+    by_id.sort_by(|a, b| victim.owner.ids[*a].cmp(&victim.owner.ids[*b]));
+    let mut places = vec![0; by_id.len()];
+    (0..).zip(by_id).for_each(|(place, row)| places[row] = place);
+    places
+}
+
 /// The name of what the task is measured by.
 pub fn task_metric(victim: &VictimContext) -> &'static str {
     TaskMetrics::metric_name(victim.evidence.coordinator.run.task)

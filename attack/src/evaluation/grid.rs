@@ -229,15 +229,16 @@ impl<'a> Grid<'a> {
         let divided: BTreeSet<u32> = self.here.iter().copied().collect();
         let more = self.context.elsewhere.iter().filter(|record| !divided.contains(record));
         records.extend(more.filter(|record| sources.knows(facts, **record)));
-        let mut sets = vec![(&records[..], self.effort)];
-        // Records of another kind may mislead; what takes long is fitted once.
-        if records.len() > self.here.len() && self.here.len() >= FEWEST {
-            sets.push((&self.here, self.effort.min(Effort::ClosedForms)));
+        let mut sets = vec![&records[..]];
+        // Codes of another kind may mislead, where they are most.
+        let codes = self.context.releases(facts) > 0 || facts.contains(&Fact::OtherCodes);
+        if codes && records.len() > 2 * self.here.len() && self.here.len() >= FEWEST {
+            sets.push(&self.here);
         }
         let mut fitted: Vec<(Candidate, Vec<(f32, f32)>)> = Vec::new();
-        for (records, effort) in &sets {
+        for records in sets {
             let examples = self.examples(facts, records)?;
-            let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, *effort);
+            let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, self.effort);
             let ranges = examples.output_ranges();
             fitted.extend(candidates.into_iter().map(|candidate| (candidate, ranges.clone())));
         }

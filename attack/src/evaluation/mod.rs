@@ -260,6 +260,7 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         limit: victim.config.limit,
         targets: describe::targets(victim),
         owned: [&victim.test.auxiliary[..], &victim.test.elsewhere].concat(),
+        sorted: describe::sorted(victim),
         bounds: bounds::bounds(victim, everything_sent(victim, &surfaces.codes)),
         not_tried: attacks::BEYOND.iter().map(|what| what.to_string()).chain(not_tried).collect(),
     }

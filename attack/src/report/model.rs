@@ -242,6 +242,9 @@ pub struct Report {
     pub targets: BTreeMap<String, Vec<u32>>,
     /// Rows of the records that the adversary owned.
     pub owned: Vec<u32>,
+    /// For each row of the run, the place of its record when ids are sorted: rows are shuffled, and who repeats an attack has
+    /// tables with ids.
+    pub sorted: Vec<u32>,
     /// The attacks.
     pub results: Vec<AttackResult>,
     /// Charts: over epochs, over d, over the auxiliary fraction.

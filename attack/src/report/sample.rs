@@ -180,6 +180,7 @@ pub fn sample() -> Report {
         limit: None,
         targets: BTreeMap::from([("test records".to_string(), vec![5, 3])]),
         owned: vec![0, 4],
+        sorted: vec![2, 0, 1, 4, 3, 5],
         bounds: vec![Bound {
             about: "one code".to_string(),
             says: "tells at most 16.0 bits of information about a record".to_string(),

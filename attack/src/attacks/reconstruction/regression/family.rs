@@ -67,12 +67,10 @@ const MOST_TABLE_INPUTS: usize = 24;
 const FEWEST_TO_LEARN: usize = 400;
 
 /// How many kinds are fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// Those in closed form, with few settings.
+    /// Those in closed form, with few settings: no networks, no trees.
     Quick,
-    /// Those in closed form: no networks, no trees.
-    ClosedForms,
     /// All.
     All,
 }
@@ -130,7 +128,7 @@ fn ridges(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<
 fn kernels(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
     let (reaches, strengths) = match effort {
         Effort::Quick => (&REACHES[1..], &KERNEL_STRENGTHS[1..2]),
-        Effort::All | Effort::ClosedForms => (&REACHES[..], KERNEL_STRENGTHS),
+        Effort::All => (&REACHES[..], KERNEL_STRENGTHS),
     };
     let mut candidates = Vec::new();
     for reach in reaches {
@@ -143,8 +141,8 @@ fn kernels(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec
 fn landmarks(folds: &Folds, effort: Effort) -> usize {
     match effort {
         Effort::Quick => QUICK_LANDMARKS,
-        _ if folds.parts().len() > 1 => LANDMARKS_OF_PARTS,
-        _ => LANDMARKS,
+        Effort::All if folds.parts().len() > 1 => LANDMARKS_OF_PARTS,
+        Effort::All => LANDMARKS,
     }
 }
 
@@ -208,7 +206,7 @@ mod tests {
     fn skill(rows: usize, signal: f32, seed: u64) -> f64 {
         let (known, asked) = (table(rows, signal, seed), table(2_000, signal, seed + 1_000));
         let folds = Folds::new(rows);
-        let candidates = cross_fit(&known, &folds, seed, Effort::ClosedForms);
+        let candidates = cross_fit(&known, &folds, seed, Effort::All);
         let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
         let truth = &known.outputs[..folds.judges() * OUTPUTS];
         let guesses = Guesses { views: &views, truth, outputs: OUTPUTS, scored: OUTPUTS };
