@@ -184,11 +184,11 @@ impl<'a> Grid<'a> {
             }
         };
         let releases = self.context.releases(&release.facts());
-        Attempt::begin(attack, &knowledge, releases).noted(format!(
-            "stacked on {} auxiliary records: {}",
-            self.folds.judges(),
-            guess.kinds
-        ))
+        let mut note = format!("stacked on {} auxiliary records: {}", self.folds.judges(), guess.kinds);
+        if self.trust < 1.0 {
+            note += &format!("; its codes of these are trusted by {:.0} %", 100.0 * self.trust);
+        }
+        Attempt::begin(attack, &knowledge, releases).noted(note)
     }
 
     /// The guess of a cell, which is made once.

@@ -49,4 +49,10 @@ pub fn print(report: &Report) {
             bar(&format!("from the codes of all {} releases", answer.best.releases), answer.reached.value);
         }
     }
+    say!(
+        "By a first look: regressions in closed form, chosen by cross-validation; `attack run` tries more kinds."
+    );
+    for answer in &answers {
+        answer.best.note.iter().for_each(|note| say!("  {}: {note}", answer.about()));
+    }
 }
