@@ -39,8 +39,6 @@ pub enum Need {
     OwnColumns,
     /// The labels are classes.
     Classes,
-    /// The victim's columns are a table.
-    Table,
     /// The victim's columns are an image.
     Image,
     /// The config asks for more than reconstruction with codes and columns of the same records.
@@ -71,7 +69,6 @@ impl Need {
             Self::Classes => {
                 (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are no classes")
             }
-            Self::Table => (victim.owner.image.is_none(), "the columns are pixels"),
             Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
             Self::LabelInference => (config.label_inference, "label_inference is off"),
