@@ -2,7 +2,7 @@
 
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
 use hashvfl_core::text::Tellable;
-use hashvfl_core::{Gradient, PackedCodes, RunSettings};
+use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -30,13 +30,14 @@ impl OnAlarm {
 pub struct Sent {
     /// The codes.
     pub codes: PackedCodes,
-    /// From -1 to 1, [rows, bits].
+    /// Their values as a top model reads them, [rows, latents].
     pub expected: Vec<f32>,
 }
 
 /// A gradient monitor at work.
 pub struct GradientGuard {
     monitor: GradientMonitor,
+    form: CodeForm,
     on_alarm: OnAlarm,
     batches: u64,
     sent: Option<Sent>,
@@ -47,7 +48,7 @@ impl GradientGuard {
     /// A gradient monitor over a run.
     pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
         let monitor = GradientMonitor::of_run(run);
-        Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+        Self { monitor, form: run.code(), on_alarm, batches: 0, sent: None, raised: false }
     }
 
     /// Whether it looks at the next training batch.
@@ -67,7 +68,9 @@ impl GradientGuard {
     /// If it looks like a hijack's and the party is to stop then.
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
         let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
-        let seen = self.monitor.observe(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+        let signs = codes.to_signs();
+        let values = self.form.decode(&signs);
+        let seen = self.monitor.observe(&values, &expected, &gradient.decode(), codes.rows());
         let Some(alarm) = seen else { return Ok(()) };
         let what = match alarm.cause {
             Cause::Predictable => {

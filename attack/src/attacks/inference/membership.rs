@@ -6,8 +6,9 @@
 //! - the top model's loss on all parties' codes (Yeom et al. 2018, "Privacy risk in machine learning"), which is lower
 //!   on what was learned.
 
+use hashvfl_core::CodeForm;
 use hashvfl_core::codes::randomised_response::Response;
-use hashvfl_core::random::{stream, uniform};
+use hashvfl_core::random::{below, stream, uniform};
 use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::AttackId;
@@ -175,9 +176,17 @@ fn codes(
 fn flipped(victim: &VictimContext, surface: &AttackSurface, mut codes: Vec<f32>) -> Vec<f32> {
     let epsilon = victim.evidence.coordinator.run.randomised_response;
     let Some(epsilon) = epsilon.filter(|_| surface.cut == CutKind::Codes) else { return codes };
-    let probability = Response::flip_probability(epsilon) as f32;
+    let form = surface.observed.form;
+    let probability = Response::change_probability(epsilon, form) as f32;
     let mut rng = stream(victim.config.seed, "flips of codes that nobody asked for", &[codes.len() as u64]);
-    codes.iter_mut().filter(|_| uniform(&mut rng) < probability).for_each(|code| *code = -*code);
+    for latent in codes.chunks_exact_mut(form.bits_per_latent()) {
+        if uniform(&mut rng) >= probability {
+            continue;
+        }
+        // Of a sign there is one other level.
+        let step = if form.is_signs() { 1 } else { 1 + below(&mut rng, form.thresholds()) };
+        form.put_level((CodeForm::level(latent) + step) % form.levels(), latent);
+    }
     codes
 }
 

@@ -1,5 +1,8 @@
-//! White-box inversion of one code of each test record, by an adversary that is granted the victim's weights.
+//! White-box inversion of one code of each test record, by an adversary that is granted the victim's weights. A level, unlike
+//! a sign, says about where the value lies: there the middle of the level is what the search makes agree.
 
+use hashvfl_core::CodeForm;
+use hashvfl_core::normal::normal_score;
 use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
@@ -48,7 +51,9 @@ impl Attack for WhiteBox {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        for matching in Matching::OF_CODES {
+        let form = surfaces.codes.observed.form;
+        let ways = if form.is_signs() { &Matching::OF_CODES[..] } else { &[Matching::Value] };
+        for matching in ways.iter().copied() {
             for start in [Start::Mean, Start::ConditionalMean] {
                 let encoder = &victim.owner.encoder;
                 let attacked = victim.test_context(&surfaces.codes).white_box(encoder, matching, start)?;
@@ -57,7 +62,9 @@ impl Attack for WhiteBox {
         }
         let before = AttackSurface { cut: CutKind::BeforeSign, value_bits: 32, ..surfaces.codes.clone() };
         let context = victim.test_context(&before);
-        evaluation.keep(context.white_box(&victim.owner.encoder, Matching::Value, Start::Mean)?);
+        let mut attacked = context.white_box(&victim.owner.encoder, Matching::Value, Start::Mean)?;
+        attacked.result.bits = 32 * form.latents() as u64;
+        evaluation.keep(attacked);
         for start in [Start::Mean, Start::ConditionalMean] {
             let encoder = surfaces.floats.encoders[victim.place];
             let attacked =
@@ -105,9 +112,11 @@ impl AttackContext<'_> {
     /// What the adversary sees of `records`: at the cut, or before the sign.
     fn seen(&self, encoder: &Encoder, records: &[u32]) -> anyhow::Result<Vec<f32>> {
         if self.cut == CutKind::BeforeSign {
-            return Ok(encoder.encode(self.columns.gather(records), records.len()));
+            return Ok(encoder.values(self.columns.gather(records), records.len()));
         }
-        Ok(self.sources.features(&[Fact::Code], records)?.values)
+        let (seen, form) =
+            (self.sources.features(&[Fact::Code], records)?.values, self.sources.observed.form);
+        Ok(if form.is_signs() { seen } else { middles(form, &seen) })
     }
 
     /// Where searches start, learned from `rest`, for `tried` records and the targets.
@@ -127,4 +136,10 @@ impl AttackContext<'_> {
         let of_targets = self.predict(&regression, &code, self.searched())?;
         Ok(Starts { of_tried, of_targets, deviation })
     }
+}
+
+/// The normalised value in the middle of each level, as the normal distribution has it, of codes [rows, bits].
+fn middles(form: CodeForm, codes: &[f32]) -> Vec<f32> {
+    let middle = |bits: &[f32]| (CodeForm::level(bits) as f64 + 0.5) / form.levels() as f64;
+    codes.chunks_exact(form.bits_per_latent()).map(|bits| normal_score(middle(bits)) as f32).collect()
 }

@@ -19,7 +19,7 @@ impl Attack for OverCodeLengths {
         About {
             title: "leakage over the code's length",
             knows: &[Knowledge::Labels, Knowledge::OwnColumns],
-            needs: &[Need::CodeLengths],
+            needs: &[Need::CodeLengths, Need::Signs],
         }
     }
 

@@ -310,7 +310,7 @@ fn train_epoch<P: PartyBackend>(
         kept.iter_mut().zip(&sent).for_each(|(table, batch)| batch.keep(table, &numbers));
         let parts: Vec<Vec<f32>> = sent.iter().map(Embedding::to_floats).collect();
         let step = classifier.backward(&parts, &numbers);
-        let encode = |gradient| Gradient::encode(gradient, settings.bits, settings.gradient);
+        let encode = |gradient| Gradient::encode(gradient, settings.latents(), settings.gradient);
         parties.learn(step.gradients.into_iter().map(encode).collect()).map_err(TrainingError::Parties)?;
         // While parties learn.
         classifier.update();
