@@ -42,6 +42,7 @@ pub enum Need {
     /// Codes are signs: the attack turns on what a sign is.
     Signs,
     /// The victim's columns are a table.
+    Table,
     /// The victim's columns are an image.
     Image,
     /// The config asks for more than reconstruction with codes and columns of the same records.
