@@ -45,6 +45,9 @@ struct Arguments {
     /// Print progress on standard output, one JSON object per line.
     #[arg(long)]
     json: bool,
+    /// Throw away what an unfinished run has left in the state folder, and begin anew. Without it, the run goes on.
+    #[arg(long, conflicts_with = "check")]
+    fresh: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -245,7 +248,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::TrainAndServe { config, json }) => {
             let config = CoordinatorConfig::read(&config)?;
-            if !StateFolder::existing(&config.state).top().exists() {
+            let state = StateFolder::existing(&config.state);
+            if !state.top().exists() || !state.read_unheard()?.is_empty() {
                 training::run(&config, json)?;
             }
             serving::serve(&config, json)
@@ -299,7 +303,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
-            training::run(&config, arguments.json)
+            training::run_or_resume(&config, arguments.json, arguments.fresh)
         }
     }
 }

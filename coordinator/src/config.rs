@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_audit::{AuditConfig, AuditTrail, Side};
+use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
@@ -72,6 +73,13 @@ pub struct CoordinatorConfig {
     /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
+    /// Seconds after which another checkpoint is written, between batches too, from which a run goes on when processes have
+    /// died; 0: one at the end of each epoch.
+    #[serde(default = "default_checkpoint_every_s")]
+    pub checkpoint_every_s: u64,
+    /// What follows when a party's process has died, or cannot be reached any more, while a run goes on.
+    #[serde(default)]
+    pub on_interruption: OnInterruption,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -206,6 +214,10 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::E
             "listen must be ADDRESS:PORT with an address and no name, such as 127.0.0.1:7433, 0.0.0.0:7433 or [::]:7433",
         )
     })
+}
+
+fn default_checkpoint_every_s() -> u64 {
+    10
 }
 
 fn default_ledger() -> PathBuf {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::RunRecords;
+use hashvfl_core::{Digest, RunRecords};
 use hashvfl_data::{LabelTable, Order, Target, fingerprint, load_labels};
 use hashvfl_learning::top::loss::Labels;
 
@@ -26,6 +26,15 @@ pub struct LabelledRecords {
 }
 
 impl LabelledRecords {
+    /// Names all labels in their order.
+    pub fn digest(&self) -> Digest {
+        let values: Vec<u8> = match &self.labels {
+            Labels::Classes { index, .. } => index.iter().flat_map(|class| class.to_le_bytes()).collect(),
+            Labels::Real(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        Digest::of_parts(self.classes.iter().map(String::as_bytes).chain([values.as_slice()]))
+    }
+
     /// What is to be kept of the records of a run: which they are, and what their labels were.
     pub fn keep(&self, records: RunRecords) -> RunRecords {
         match &self.labels {

@@ -1,31 +1,97 @@
 //! The one folder in which the coordinator keeps what a run gave: top model, codes, metrics, transcript.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
-use hashvfl_files::write_whole;
+use hashvfl_files::{FolderLock, write_whole};
 use hashvfl_learning::Snapshot;
+use hashvfl_learning::training::checkpoints;
+use hashvfl_transcript::TranscriptSpool;
 
 use crate::summary::Summary;
 
 /// The state folder of a run.
 pub struct StateFolder {
     folder: PathBuf,
+    /// Held by the process that trains.
+    lock: Option<FolderLock>,
 }
 
 impl StateFolder {
-    /// Makes the folder for a new run, if need be.
+    /// Makes the folder for a run, if need be; this process alone works in it. What an unfinished run has left stays.
     ///
     /// # Errors
-    /// If it cannot be made, or holds a finished run: that is never overwritten.
+    /// If it cannot be made, another process works in it, or it holds a finished run: that is never overwritten.
     pub fn create(folder: &Path) -> anyhow::Result<Self> {
         Self::check(folder)?;
-        let state = Self::existing(folder);
+        let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        state.lock = Some(FolderLock::take(folder)?);
+        // Another process may have finished before it gave the lock up.
+        Self::check(folder)?;
         Ok(state)
+    }
+
+    /// Throws an unfinished run away; how many of its files there were.
+    pub fn throw_away(&self) -> usize {
+        let [summary, top] = self.pending();
+        let pending = [summary, top].into_iter().filter(|path| fs::remove_file(path).is_ok()).count();
+        pending + self.remove_unfinished()
+    }
+
+    fn remove_unfinished(&self) -> usize {
+        let checkpoints = checkpoints::list(&self.folder).into_iter().map(|found| found.path);
+        let others = [TranscriptSpool::growing(&self.transcript()), self.answers(), self.screening()];
+        // Absent where none was written.
+        checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()
+    }
+
+    /// The folder itself, for checkpoints from which a run goes on.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What gradients were sent of each batch of the run, by digest.
+    pub fn answers(&self) -> PathBuf {
+        self.folder.join("answers.hashvfl")
+    }
+
+    /// What screening has found so far in the run.
+    pub fn screening(&self) -> PathBuf {
+        self.folder.join("screening.json")
+    }
+
+    fn unheard(&self) -> PathBuf {
+        self.folder.join("unheard.json")
+    }
+
+    /// Keeps which parties have not heard yet that the run has finished: they ask again. Forgets it where all have.
+    pub fn keep_unheard(&self, parties: &[PartyName]) -> anyhow::Result<()> {
+        if !parties.is_empty() {
+            return Ok(write_whole(&self.unheard(), &serde_json::to_vec(parties)?)?);
+        }
+        match fs::remove_file(self.unheard()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.unheard().display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The parties that have not heard yet that the run has finished; none where it has not.
+    pub fn read_unheard(&self) -> anyhow::Result<Vec<PartyName>> {
+        let path = self.unheard();
+        if !self.top().exists() || !path.exists() {
+            return Ok(Vec::new());
+        }
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| {
+            format!("{} is damaged: remove it when all parties have their models", path.display())
+        })
     }
 
     /// Whether [`Self::create`] would do; writes nothing.
@@ -44,7 +110,7 @@ impl StateFolder {
 
     /// The folder of a run that has finished.
     pub fn existing(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf() }
+        Self { folder: folder.to_path_buf(), lock: None }
     }
 
     /// The top model.
@@ -153,12 +219,15 @@ impl StateFolder {
         Ok(top.write(&pending_top)?)
     }
 
-    /// The run has finished.
-    pub fn finish(&self) -> anyhow::Result<()> {
+    /// The run has finished; what led to it goes. `parties` do not know it yet.
+    pub fn finish(&self, parties: &[PartyName]) -> anyhow::Result<()> {
+        debug_assert!(self.lock.is_some(), "a folder that this process works in");
+        self.keep_unheard(parties)?;
         for (from, to) in self.pending().into_iter().zip([self.summary(), self.top()]) {
             fs::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
         }
+        self.remove_unfinished();
         Ok(())
     }
 

@@ -39,6 +39,9 @@ struct Arguments {
     /// Check the config and the data that it names, then exit: nothing is sent, and only a configured cache is written.
     #[arg(long)]
     check: bool,
+    /// Throw away what an unfinished run has left in the state folder, and begin anew. Without it, the run goes on.
+    #[arg(long, conflicts_with = "check")]
+    fresh: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -245,7 +248,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
-            train::train(&config)
+            train::run(&config, arguments.fresh)
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::AlignmentConfig;
 use hashvfl_audit::{AuditConfig, AuditTrail, Side};
+use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings};
@@ -64,6 +65,9 @@ pub struct PartyConfig {
     /// What happens when gradients look like a hijacker's.
     #[serde(default)]
     pub on_alarm: OnAlarm,
+    /// What follows when another side's process has died, or cannot be reached any more, while a run goes on.
+    #[serde(default)]
+    pub on_interruption: OnInterruption,
     /// The key of randomised response, where the run has it: drawn on first use, and to be kept.
     #[serde(default = "response_key")]
     pub response_key: PathBuf,

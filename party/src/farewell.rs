@@ -3,7 +3,7 @@
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::protocol::serving_party::ServingPartyError;
 use hashvfl_core::text::Tellable;
-use hashvfl_ledger::LedgerError;
+use hashvfl_ledger::{AnswerLogError, LedgerError};
 use hashvfl_proto::WireError;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::stop::Stopped;
@@ -20,7 +20,8 @@ fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         || cause.is::<StreamError>()
         || cause.is::<WireError>()
         || cause.is::<Stopped>()
-        || matches!(cause.downcast_ref(), Some(LedgerError::Refused(_)));
+        || matches!(cause.downcast_ref(), Some(LedgerError::Refused(_)))
+        || matches!(cause.downcast_ref(), Some(AnswerLogError::Differs { .. }));
     is_told.then(|| cause.to_string())
 }
 

@@ -7,8 +7,11 @@ use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
-use hashvfl_files::write_whole;
+use hashvfl_files::{FolderLock, write_whole};
 use hashvfl_learning::Snapshot;
+use hashvfl_learning::training::checkpoints::list;
+use hashvfl_transcript::TranscriptSpool;
+use rand::TryRng;
 
 use crate::config::PartyConfig;
 
@@ -32,34 +35,39 @@ pub fn keep_records(config: &PartyConfig, records: &RunRecords) -> anyhow::Resul
     Ok(write_whole(&config.records_path(), &records.to_bytes())?)
 }
 
-/// The state folder of a run.
+/// The state folder of a run, in which this process alone works.
 pub struct StateFolder {
     folder: PathBuf,
     model: PathBuf,
     records: PathBuf,
     transcript: PathBuf,
     detectors: PathBuf,
+    _lock: FolderLock,
 }
 
 impl StateFolder {
-    /// Makes the folder if need be.
+    /// Makes the folder if need be. What an unfinished run has left in it stays.
     ///
     /// # Errors
-    /// If it cannot be made, or holds the model of a run that finished: that is never overwritten.
+    /// If it cannot be made, another process works in it, or it holds the model of a run that finished: that is never
+    /// overwritten.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
         Self::check(config)?;
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        let lock = FolderLock::take(&folder)?;
+        // Another process may have finished before it gave the lock up.
+        Self::check(config)?;
         let state = Self {
             folder,
             model: config.model_path(),
             records: config.records_path(),
             transcript: config.transcript_path(),
             detectors: config.detectors_path(),
+            _lock: lock,
         };
         // What a run left that did not finish must not be taken for this one's.
-        state.remove_checkpoints();
         let _ = fs::remove_file(&state.detectors);
         Ok(state)
     }
@@ -78,12 +86,52 @@ impl StateFolder {
         hashvfl_files::check_folder(&config.state).context("the state folder")
     }
 
+    /// The seed of the run: that of the config, or one that is drawn when the run is begun and kept until it ends.
+    ///
+    /// # Errors
+    /// If none can be drawn, read or written.
+    pub fn seed(&self, config: &PartyConfig) -> anyhow::Result<u64> {
+        if let Some(seed) = config.seed {
+            return Ok(seed);
+        }
+        let path = self.seed_path();
+        if path.exists() {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            return text.trim().parse().with_context(|| {
+                format!("{} is damaged: start with --fresh to throw the unfinished run away", path.display())
+            });
+        }
+        let seed =
+            rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?;
+        write_whole(&path, seed.to_string().as_bytes())?;
+        Ok(seed)
+    }
+
+    fn seed_path(&self) -> PathBuf {
+        self.folder.join("seed")
+    }
+
     fn model(&self) -> &Path {
         &self.model
     }
 
+    fn pending_model(&self) -> PathBuf {
+        self.model.with_extension("pending.safetensors")
+    }
+
     fn checkpoint(&self, label: CheckpointLabel) -> PathBuf {
         self.folder.join(format!("checkpoint-{}.safetensors", label.as_str()))
+    }
+
+    /// The folder itself, for checkpoints from which a run goes on.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What was said at each step of the run.
+    pub fn answers(&self) -> PathBuf {
+        self.folder.join("answers.hashvfl")
     }
 
     /// The transcript.
@@ -106,18 +154,58 @@ impl StateFolder {
         Ok(file::write(&self.detectors, detectors)?)
     }
 
-    /// Keeps the trained model with the records that it was trained on, and removes the checkpoints that led to it.
-    pub fn finish(&self, model: &Snapshot, records: &RunRecords) -> anyhow::Result<()> {
+    /// Writes the trained model with the records that it was trained on. It does not count before [`Self::commit`].
+    pub fn prepare(&self, model: &Snapshot, records: &RunRecords) -> anyhow::Result<()> {
         write_whole(&self.records, &records.to_bytes())?;
-        model.write(self.model())?;
-        self.remove_checkpoints();
+        Ok(model.write(&self.pending_model())?)
+    }
+
+    /// Whether a model waits for the coordinator's word.
+    pub fn is_in_doubt(&self) -> bool {
+        self.pending_model().exists()
+    }
+
+    /// Forgets a model that waits for the coordinator's word: the run goes on.
+    pub fn forget_pending(&self) {
+        if fs::remove_file(self.pending_model()).is_ok() {
+            let _ = fs::remove_file(&self.transcript);
+        }
+    }
+
+    /// The model counts: it gets its name, and what led to it goes.
+    ///
+    /// # Errors
+    /// If no model was written, or it cannot be renamed.
+    pub fn commit(&self) -> anyhow::Result<()> {
+        let pending = self.pending_model();
+        ensure!(
+            pending.exists(),
+            "the run has finished, and this party's model is not in {}: it was lost here after it was written; \
+             restore the folder from a backup, or train again in other folders, all sides",
+            self.folder.display()
+        );
+        fs::rename(&pending, self.model())
+            .with_context(|| format!("cannot rename {} to {}", pending.display(), self.model().display()))?;
+        self.remove_unfinished();
         Ok(())
     }
 
-    fn remove_checkpoints(&self) {
-        for label in [CheckpointLabel::Best, CheckpointLabel::Latest] {
-            // Absent where none was asked for.
-            let _ = fs::remove_file(self.checkpoint(label));
-        }
+    /// Throws an unfinished run away; how many of its files there were.
+    pub fn throw_away(&self) -> usize {
+        let found = usize::from(self.is_in_doubt());
+        self.forget_pending();
+        found + self.remove_unfinished()
+    }
+
+    fn remove_unfinished(&self) -> usize {
+        let checkpoints = list(&self.folder).into_iter().map(|found| found.path);
+        let others = [
+            self.checkpoint(CheckpointLabel::Best),
+            TranscriptSpool::growing(&self.transcript),
+            self.answers(),
+            self.seed_path(),
+        ];
+        // Absent where none was written.
+        checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()
     }
 }

@@ -6,7 +6,8 @@
 use std::marker::PhantomData;
 
 use hashvfl_core::limits::{
-    MAX_BATCH_ROWS, MAX_BITS, MAX_CLASSES, MAX_PARTIES, MAX_PREDICT_IDS, MAX_REQUEST_ROWS, MAX_SETTINGS,
+    MAX_BATCH_ROWS, MAX_BITS, MAX_CHECKPOINTS, MAX_CLASSES, MAX_PARTIES, MAX_PREDICT_IDS, MAX_REQUEST_ROWS,
+    MAX_SETTINGS,
 };
 use prost::Message;
 use prost::bytes::Buf;
@@ -53,7 +54,10 @@ macro_rules! lists {
 }
 
 lists! {
-    v1::PartyMessage { "settings": Item at [1, 4], most MAX_SETTINGS; }
+    v1::PartyMessage {
+        "settings": Item at [1, 4], most MAX_SETTINGS;
+        "checkpoints": Item at [2, 5], most MAX_CHECKPOINTS;
+    }
     v1::CoordinatorMessage {
         "gradient values": Float at [5, 2, 1], most MAX_BATCH_ROWS * MAX_BITS;
         "gradient scales": Float at [5, 3, 1], most MAX_BATCH_ROWS;

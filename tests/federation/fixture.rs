@@ -28,6 +28,8 @@ pub struct Fixture {
     pub reconnect_s: u64,
     /// Seconds of silence until a connection is asked for a sign of life.
     pub keep_alive_s: u64,
+    /// What sides do when their run is interrupted.
+    pub on_interruption: &'static str,
     /// Lines put in front of a config, by name.
     pub extra: Vec<(&'static str, String)>,
     /// What processes log: HASHVFL_LOG.
@@ -50,6 +52,7 @@ impl Fixture {
             secured: false,
             reconnect_s: 1,
             keep_alive_s: 20,
+            on_interruption: "stop",
             extra: Vec::new(),
             log: "info",
         };
@@ -88,7 +91,8 @@ impl Fixture {
     fn extra(&self, name: &str) -> String {
         let plaintext = if self.secured { "" } else { "insecure_plaintext = true\n" };
         let extra = self.extra.iter().filter(|(of, _)| *of == name);
-        extra.fold(plaintext.to_string(), |lines, (_, line)| format!("{lines}{line}\n"))
+        let first = format!("{plaintext}on_interruption = {:?}\n", self.on_interruption);
+        extra.fold(first, |lines, (_, line)| format!("{lines}{line}\n"))
     }
 
     fn run_table(&self) -> String {

@@ -37,8 +37,8 @@ async fn hijack(
             FromParty::Records { .. } => {
                 let accepted = FromCoordinator::Accepted { session: None };
                 stream.send(accepted, SENDING).await.unwrap();
-                let begin =
-                    FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() };
+                let (excluded, heads) = (ExcludedRecords::default(), Vec::new());
+                let begin = FromCoordinator::Begin { excluded, heads, resume: None };
                 stream.send(begin, SENDING).await.unwrap();
             }
             FromParty::Answer(_, Answer::Codes(bytes)) => {

@@ -85,13 +85,16 @@ fn answers(
             let (step, honest) = match message {
                 FromCoordinator::Welcome { salt } => {
                     let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
-                    (0, FromParty::Records { digest, excluded: ExcludedRecords::default(), head: None })
+                    let (excluded, checkpoints) = (ExcludedRecords::default(), Vec::new());
+                    (0, FromParty::Records { digest, excluded, head: None, checkpoints })
                 }
                 FromCoordinator::Accepted { .. }
                 | FromCoordinator::Returned(_)
                 | FromCoordinator::Begin { .. }
+                | FromCoordinator::Commit
                 | FromCoordinator::Heads { .. }
                 | FromCoordinator::Gradient { .. } => continue,
+                FromCoordinator::Save(id) => (0, FromParty::Saved(id)),
                 FromCoordinator::Request(step, request) => {
                     (step, FromParty::Answer(step, honest(request, &mut plan)))
                 }

@@ -15,8 +15,8 @@ use hashvfl_learning::Classifier;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
-use hashvfl_learning::training;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
+use hashvfl_learning::training::{self, TrainingOptions};
 use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
 use rand::Rng;
 
@@ -163,8 +163,8 @@ fn run<'a, E: Recorded>(
     let mut plan = recorder.plan.clone();
     let mut top = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let silent = &mut |_: training::Progress| {};
-    let patience = config.top.patience;
-    let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, patience, None, silent)
+    let options = TrainingOptions { patience: config.top.patience, ..TrainingOptions::default() };
+    let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, options, silent)
         .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
     let Recorder { parties, transcript, .. } = recorder;
     let head = transcript.head();

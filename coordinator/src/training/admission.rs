@@ -19,7 +19,7 @@ use anyhow::{Context, anyhow, bail};
 use hashvfl_audit::{AuditTrail, Service};
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
-use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty, Return};
+use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Return};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
@@ -51,6 +51,8 @@ pub struct Joined {
     pub excluded: ExcludedRecords,
     /// The head of its audit log, where it has one.
     pub head: Option<AuditHead>,
+    /// The checkpoints from which it can go on.
+    pub checkpoints: Vec<CheckpointId>,
     /// The way to it.
     pub line: PartyLine,
 }
@@ -146,7 +148,7 @@ impl AdmissionService {
                 Event::Handed(party) => joined.push(party),
                 Event::Left(party) => {
                     for Joined { line, .. } in joined {
-                        line.give_up(NO_BEGIN, GOING).await;
+                        line.give_up(NO_BEGIN, false, GOING).await;
                     }
                     bail!("{party} left just before the run began: start it again");
                 }
@@ -239,7 +241,7 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
         Ok(first) => greet(&context, &mut stream, first, &mut named).await,
         Err(error) => Err(error),
     };
-    let (party, TrainingOffer { excluded, head }, returns) = match greeted {
+    let (party, TrainingOffer { excluded, head, checkpoints }, returns) = match greeted {
         Ok(greeted) => greeted,
         Err(error) => return turn_away(&context, &stream, named.as_ref(), &error).await,
     };
@@ -252,10 +254,10 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
         biased;
         begun = async { start.wait_for(|started| *started).await.is_ok() } => {
             if begun {
-                let _ = context.events.send(Event::Handed(Joined { party, excluded, head, line })).await;
+                let _ = context.events.send(Event::Handed(Joined { party, excluded, head, checkpoints, line })).await;
                 return;
             }
-            line.give_up(NO_BEGIN, GOING).await;
+            line.give_up(NO_BEGIN, false, GOING).await;
         }
         // A party that is gone before the run begins greets again.
         message = line.next_within(Duration::MAX, Duration::ZERO) => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::exchange::ResumeError;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
-use hashvfl_transport::handshake::refuse;
+use hashvfl_transport::handshake::{refuse, refuse_for_now};
 use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::{Received, ResumableStream, StreamError};
 use tokio::sync::mpsc;
@@ -115,12 +115,13 @@ impl PartyLine {
         }
     }
 
-    /// Tells the party why the run ends, on whichever connection it listens; waits up to `limit` until it has gone.
-    pub async fn give_up(mut self, why: &str, limit: Duration) {
+    /// Tells the party why the run ends, or that it is only `interrupted`, on whichever connection it listens; waits up to
+    /// `limit` until it has gone.
+    pub async fn give_up(mut self, why: &str, interrupted: bool, limit: Duration) {
         while let Ok(Returned { stream, .. }) = self.returns.try_recv() {
-            refuse(&stream, why.to_string()).await;
+            say_why(&stream, why, interrupted).await;
         }
-        refuse(self.stream.present(), why.to_string()).await;
+        say_why(self.stream.present(), why, interrupted).await;
         // The message must leave before the process does; whoever has gone needs none.
         let _ = self.stream.end(limit).await;
     }
@@ -156,5 +157,12 @@ impl PartyLine {
             warn!(party = %self.party, "lost again: {error}");
         }
         Ok(())
+    }
+}
+
+async fn say_why(stream: &TrainingStream, why: &str, interrupted: bool) {
+    match interrupted {
+        true => refuse_for_now(stream, why.to_string()).await,
+        false => refuse(stream, why.to_string()).await,
     }
 }

@@ -1,6 +1,8 @@
 //! A run from its first stream to its summary.
 
 pub(crate) mod admission;
+mod checkpoints;
+mod commit;
 mod line;
 pub(crate) mod network;
 mod outcome;
@@ -14,15 +16,20 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
+use hashvfl_cli::OnInterruption;
 use hashvfl_core::protocol::coordinator::PeerError;
+use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::{self, Opened};
-use hashvfl_learning::training::{self, Outcome, ScreeningHook, ScreeningPoint, TrainingError};
-use hashvfl_ledger::LedgerError;
-use hashvfl_transcript::{Header, SentValues, Transcript};
+use hashvfl_learning::training::saved::SavedTraining;
+use hashvfl_learning::training::{
+    self, Outcome, ScreeningHook, ScreeningPoint, TrainingError, TrainingOptions,
+};
+use hashvfl_ledger::{AnswerLog, LedgerError};
+use hashvfl_transcript::{Header, SentValues, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::{Stop, Stopped};
@@ -37,6 +44,7 @@ use crate::state::StateFolder;
 use crate::summary::{Seconds, Summary};
 use crate::top_file;
 use crate::training::admission::{AdmissionService, Joined, answer_bytes};
+use crate::training::checkpoints::{Checkpoints, Resumed, SavedNetwork};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
@@ -62,14 +70,49 @@ struct Run<'a> {
 /// # Errors
 /// If labels, parties, models or files fail. Parties that are still there are told.
 pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
+    run_or_resume(config, json, false)
+}
+
+/// As [`run`]; where `fresh`, an unfinished run in the state folder is thrown away first. Where a run has finished there and
+/// parties have not heard of it, they are told.
+///
+/// # Errors
+/// As there.
+pub fn run_or_resume(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());
+    let mut fresh = fresh;
+    loop {
+        match run_once(config, &reporter, fresh) {
+            Err(error) if config.on_interruption == OnInterruption::Wait && is_interruption(&error) => {
+                warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
+                fresh = false;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// A run until it ends or is interrupted.
+fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool) -> anyhow::Result<()> {
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
     let opened = device::open(config.device)?;
+    let finished = StateFolder::existing(&config.state);
+    let unheard = finished.read_unheard()?;
+    if !unheard.is_empty() {
+        return commit::hand_out(config, &finished, labelled.ids, unheard, reporter);
+    }
     let state = StateFolder::create(&config.state)?;
+    if fresh {
+        let files = state.throw_away();
+        info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
+    }
+    let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
+    let gradients = AnswerLog::open(&state.answers(), &name)?;
+    let checkpoints = Checkpoints::new(config, &state, name);
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
     // After the ledger, beside which it lies.
     let audit = Arc::new(config.audit_trail()?);
@@ -84,27 +127,25 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 
     let driver = Driver::start()?;
     let listened = Instant::now();
-    let joined = driver.wait(gather(config, labelled.ids.clone(), &reporter, &audit))?;
+    let joined = driver.wait(gather(config, labelled.ids.clone(), reporter, &audit))?;
     let waiting = listened.elapsed().as_secs_f64();
 
-    let transcript = match config.transcript {
-        true => Some(Transcript::create(&state.transcript(), &header(config, &labelled))?),
-        false => None,
+    let resumed = checkpoints.common(&joined)?;
+    if resumed.is_none() && gradients.has(1) {
+        warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+    }
+    let mark = resumed.as_ref().and_then(|resumed| resumed.transcript);
+    let transcript = match (config.transcript, mark) {
+        (false, _) => None,
+        (true, None) => Some(TranscriptSpool::create(&state.transcript(), &header(config, &labelled))?),
+        (true, Some(mark)) => Some(TranscriptSpool::resume(&state.transcript(), &mark)?),
     };
     let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
-    let log = RunLog { transcript, label_ledger, board: Arc::clone(reporter.board()) };
+    let board = Arc::clone(reporter.board());
+    let log = RunLog { transcript, label_ledger, gradients, checkpoints, board };
     let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
-    let run = Run {
-        config,
-        reporter: &reporter,
-        state: &state,
-        opened,
-        excluded,
-        listened,
-        waiting,
-        audit: &audit,
-    };
-    let trained = run.train(&mut network, labelled, plan);
+    let run = Run { config, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
+    let trained = run.train(&mut network, labelled, plan, resumed);
     for release in network.releases() {
         audit.note_or_complain(AuditEvent::Released(release));
     }
@@ -116,7 +157,9 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
     match trained {
         Ok(summary) => {
-            let heads = network.exchange_heads(audit.head());
+            let (heads, heard) = network.commit(audit.head());
+            let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
+            state.keep_unheard(&parties.cloned().collect::<Vec<_>>())?;
             audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
             if let Some(test) = summary.test {
                 info!("test {} {}", summary.metric, test.metric_text(config.run.task));
@@ -125,7 +168,8 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) => {
-            network.give_up(&for_others(&error));
+            let text = for_others(&error);
+            network.give_up(&text, config.on_interruption == OnInterruption::Wait && is_interruption(&error));
             Err(error)
         }
     }
@@ -138,17 +182,26 @@ impl Run<'_> {
         network: &mut NetworkedParties<'_>,
         labelled: LabelledRecords,
         plan: Plan,
+        resumed: Option<Resumed>,
     ) -> anyhow::Result<Summary> {
         let config = self.config;
         let gone = excluded_by_any(&self.excluded);
         let records = labelled.keep(RunRecords::new(&config.run_id, &labelled.ids, gone.clone()));
-        let plan = self.begin(network, plan, &gone)?;
+        let (from, exchange) = match resumed {
+            Some(Resumed { id, training, network, .. }) => (Some(training), Some((id, network))),
+            None => (None, None),
+        };
+        let plan = self.begin(network, plan, &gone, exchange)?;
         let LabelledRecords { ids, labels, classes, .. } = labelled;
-        let mut screener =
-            config.screening.as_ref().map(|screening| Screener::new(screening, labels.clone(), config.seed));
+        let mut screener = config.screening.as_ref().map(|screening| {
+            Screener::new(screening, labels.clone(), config.seed).keeping(self.state.screening())
+        });
+        if let (Some(screener), Some(from)) = (&mut screener, &from) {
+            screener.go_on(from.place.epoch)?;
+        }
         let mut classifier = top_file::new(config, labels, &plan, &self.opened.device)?;
         self.reporter.start(config.run.epochs, plan.batches());
-        let outcome = self.learn(network, &plan, &mut classifier, screener.as_mut())?;
+        let outcome = self.learn(network, &plan, &mut classifier, screener.as_mut(), from)?;
         let seconds = Seconds {
             waiting: self.waiting,
             training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
@@ -163,6 +216,7 @@ impl Run<'_> {
         network: &mut NetworkedParties<'_>,
         plan: Plan,
         excluded: &ExcludedRecords,
+        resume: Option<(CheckpointId, SavedNetwork)>,
     ) -> anyhow::Result<Plan> {
         let without = "without the records that parties' policies refuse";
         let records = plan.records() as u64;
@@ -176,7 +230,11 @@ impl Run<'_> {
             records,
             excluded: excluded.count() as u64,
         })?;
-        let heads = network.begin(excluded, plan.clone(), self.audit.head())?;
+        if let Some((_, SavedNetwork { step, .. })) = &resume {
+            info!(step, "the run goes on from a checkpoint");
+            self.audit.note(AuditEvent::Resumed { step: *step })?;
+        }
+        let heads = network.begin(excluded, plan.clone(), self.audit.head(), resume)?;
         self.audit.keep_heads(&heads, &run.parties, Moment::Begin)?;
         Ok(plan)
     }
@@ -188,6 +246,7 @@ impl Run<'_> {
         plan: &Plan,
         classifier: &mut Classifier,
         screener: Option<&mut Screener<'_>>,
+        from: Option<SavedTraining>,
     ) -> anyhow::Result<Outcome<PackedCodes>> {
         let mut judge;
         let screen = match (self.config.screening, screener) {
@@ -203,8 +262,7 @@ impl Run<'_> {
             &self.config.run,
             &mut plan.clone(),
             classifier,
-            self.config.top.patience,
-            screen,
+            TrainingOptions { patience: self.config.top.patience, screen, from },
             &mut |progress| self.reporter.training_progress(progress),
         );
         trained.map_err(flatten)
@@ -262,6 +320,11 @@ async fn gather(
     }
 }
 
+/// Whether a run that has ended so may go on when all sides are there again: a party was lost, or is silent.
+fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(NetworkError::Lost { .. } | NetworkError::Wait { .. }))
+}
+
 /// Why a run did not finish, as a word; a party's own words stay out of the audit log.
 fn why_it_ended(error: &anyhow::Error) -> &'static str {
     match error.downcast_ref() {
@@ -273,8 +336,10 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
+        Some(NetworkError::Answers(_)) => "another-answer-than-before",
+        Some(NetworkError::Checkpoint(_)) => "checkpoint",
         Some(NetworkError::Stopped { .. }) => "asked-to-end",
-        None => "coordinator",
+        Some(NetworkError::Random) | None => "coordinator",
     }
 }
 
@@ -311,8 +376,13 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),
         Some(stopped @ NetworkError::Stopped { source, .. }) => format!("{stopped}: {source}"),
-        Some(NetworkError::Ledger(LedgerError::Store(_)) | NetworkError::Transcript(_)) | None => {
-            "the coordinator stopped, its own log says why".to_string()
-        }
+        Some(
+            NetworkError::Ledger(LedgerError::Store(_))
+            | NetworkError::Transcript(_)
+            | NetworkError::Answers(_)
+            | NetworkError::Checkpoint(_)
+            | NetworkError::Random,
+        )
+        | None => "the coordinator stopped, its own log says why".to_string(),
     }
 }

@@ -75,7 +75,7 @@ impl Trained<'_> {
             run.state.keep_codes(party, &codes)?;
         }
         network.finish()?;
-        run.state.finish()?;
+        run.state.finish(&config.run.parties)?;
         Ok(summary)
     }
 

@@ -6,7 +6,8 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Part, Plan};
@@ -16,7 +17,7 @@ use hashvfl_detectors::{Codes, DetectorError};
 use hashvfl_files::write_whole;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::ScreeningPoint;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use crate::summary;
@@ -64,14 +65,16 @@ impl ScreeningConfig {
     }
 }
 
-/// Judges training records and keeps what it finds.
+/// Judges training records and keeps what it finds, during a run on disk as well: one that goes on from a checkpoint needs it.
 pub struct Screener<'a> {
     config: &'a ScreeningConfig,
     labels: Labels,
     seed: u64,
+    file: Option<PathBuf>,
     found: Vec<Found>,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Found {
     at: ScreeningPoint,
     rows: Vec<u32>,
@@ -81,7 +84,33 @@ struct Found {
 impl<'a> Screener<'a> {
     /// A screener of records with these labels.
     pub fn new(config: &'a ScreeningConfig, labels: Labels, seed: u64) -> Self {
-        Self { config, labels, seed, found: Vec::new() }
+        Self { config, labels, seed, file: None, found: Vec::new() }
+    }
+
+    /// The same, which keeps what it finds in `file`.
+    pub fn keeping(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// Goes on behind `epochs` epochs with what was found in them; weights of records are in the checkpoint.
+    ///
+    /// # Errors
+    /// If what was found is not on disk.
+    pub fn go_on(&mut self, epochs: u32) -> anyhow::Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| epochs >= self.config.after_epochs) else {
+            return Ok(());
+        };
+        let path = file.display();
+        let bytes = fs::read(file).with_context(|| {
+            format!("cannot read {path}: start with --fresh to throw the unfinished run away")
+        })?;
+        let mut found: Vec<Found> = serde_json::from_slice(&bytes).with_context(|| {
+            format!("{path} is damaged: start with --fresh to throw the unfinished run away")
+        })?;
+        // Records are judged anew before the refit.
+        found.retain(|found| matches!(found.at, ScreeningPoint::Epoch(_)));
+        self.found = found;
+        Ok(())
     }
 
     /// The weight of each of `rows`, from 0 to 1; the codes are the signs of `parts[party]` [rows, bits].
@@ -105,6 +134,9 @@ impl<'a> Screener<'a> {
         info!(flagged = screened.flagged, of = rows.len(), ?at, "training records screened");
         let weights = screened.weights.clone();
         self.found.push(Found { at, rows: rows.to_vec(), screened });
+        if let Some(file) = &self.file {
+            write_whole(file, &serde_json::to_vec(&self.found)?)?;
+        }
         Ok(weights)
     }
 

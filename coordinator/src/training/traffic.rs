@@ -1,12 +1,14 @@
 //! Bytes on the wire, counted where messages are sent and received.
 
 use hashvfl_core::RowSelection;
+use serde::{Deserialize, Serialize};
 
 /// A gRPC message's frame: one byte for compression, four for the length.
 const FRAME_BYTES: u64 = 5;
 
 /// Bytes between the coordinator and all parties, gRPC frames included, HTTP/2 and TCP not.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Traffic {
     /// From parties, in all.
     pub up_bytes: u64,

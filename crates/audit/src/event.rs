@@ -48,6 +48,11 @@ pub enum AuditEvent {
         /// How often, in the whole run.
         count: u64,
     },
+    /// A run went on from a checkpoint.
+    Resumed {
+        /// The last step before it.
+        step: u64,
+    },
     /// A run began.
     RunBegun {
         /// Its parties.
@@ -205,6 +210,7 @@ impl fmt::Display for AuditEvent {
             Self::Mended { cut_bytes } => {
                 write!(f, "log mended: an incomplete last line of {cut_bytes} bytes was cut off")
             }
+            Self::Resumed { step } => write!(f, "the run went on from a checkpoint behind step {step}"),
             Self::Joined { party, service } => write!(f, "{party} joined {service}"),
             Self::Refused { party, service, why, count } => {
                 let who = party.as_ref().map_or("a stranger", PartyName::as_str);

@@ -8,6 +8,14 @@ use clap::Parser;
 use hashvfl_files::{AboveProgress, complain};
 use tracing_subscriber::EnvFilter;
 
+/// The exit code of a process that does not know whether its run has finished: `EX_TEMPFAIL`, try again.
+const IN_DOUBT: u8 = 75;
+
+/// That this side does not know whether its run has finished, and what to do. The process ends with exit code 75.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InDoubt(pub &'static str);
+
 /// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
 /// and a non-zero exit code.
 pub fn entry<A, I, T>(arguments: I, run: fn(A) -> anyhow::Result<()>) -> ExitCode
@@ -28,7 +36,10 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain!("error: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(InDoubt(_)) => ExitCode::from(IN_DOUBT),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -4,5 +4,7 @@
 pub mod audit;
 pub mod config;
 mod entry;
+mod interruption;
 
-pub use entry::{entry, init_logging};
+pub use entry::{InDoubt, entry, init_logging};
+pub use interruption::OnInterruption;

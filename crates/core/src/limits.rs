@@ -36,5 +36,7 @@ pub const MAX_P_VALUE_BITS: u32 = 4;
 pub const MAX_P_VALUE_STEP: u32 = 15;
 /// Record ids of one prediction request.
 pub const MAX_PREDICT_IDS: usize = 1 << 18;
+/// Checkpoints that a party names in its handshake.
+pub const MAX_CHECKPOINTS: usize = 8;
 /// Bytes of a signature of the head of an audit log.
 pub const MAX_SIGNATURE_BYTES: usize = 2048;

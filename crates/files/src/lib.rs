@@ -4,6 +4,7 @@
 //! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it
 //! unless the process is killed.
 
+mod lock;
 mod progress;
 mod say;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
+pub use lock::{FolderLock, LockError};
 pub use progress::{AboveProgress, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
 

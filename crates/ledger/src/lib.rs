@@ -13,6 +13,7 @@
 mod account;
 mod alignments;
 mod answer;
+mod answer_log;
 mod approvals;
 mod content;
 mod epsilon;
@@ -28,6 +29,7 @@ mod store;
 pub use account::{Account, Cost, EncoderIdentity, ReleaseDigest};
 pub use alignments::count_alignment;
 pub use answer::{Answer, AnswerKey, AnswerName, forget_answers};
+pub use answer_log::{AnswerLog, AnswerLogError, Said};
 pub use approvals::{approvals_path, approve, is_approved};
 pub use content::{ContentKey, known_under_other_ids};
 pub use epsilon::Epsilon;

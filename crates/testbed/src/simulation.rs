@@ -11,7 +11,7 @@ use hashvfl_learning::threads;
 use hashvfl_learning::top::loss::{Evaluation, Labels};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::{self, EpochReport, Progress, Released};
+use hashvfl_learning::training::{self, EpochReport, Progress, Released, TrainingOptions};
 use hashvfl_learning::{Classifier, TopConfig};
 
 /// One party's side of a simulation.
@@ -160,8 +160,8 @@ impl Simulation<'_> {
         mut plan: Plan,
         watch: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Simulated> {
-        let patience = self.top.0.patience;
-        let outcome = training::train(parties, self.settings, &mut plan, classifier, patience, None, watch)?;
+        let options = TrainingOptions { patience: self.top.0.patience, ..TrainingOptions::default() };
+        let outcome = training::train(parties, self.settings, &mut plan, classifier, options, watch)?;
         let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
         let mut validation = best.and_then(|report| report.validation);
         // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.

@@ -10,7 +10,7 @@ pub enum TranscriptError {
     /// The file system said no.
     #[error("cannot {what} the transcript {path}: {source}")]
     Io {
-        /// "read" or "remove".
+        /// "read", "remove" or the like.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -31,6 +31,14 @@ pub enum TranscriptError {
     /// The file is cut off, or no Parquet file.
     #[error("{path} is cut off or no transcript ({reason}): take the whole file that the run wrote")]
     Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What becomes a transcript when its run ends is damaged.
+    #[error("{path} is damaged: {reason}: start with --fresh to throw the unfinished run away")]
+    Growing {
         /// The file.
         path: PathBuf,
         /// Why.

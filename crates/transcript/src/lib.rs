@@ -15,12 +15,14 @@ mod error;
 mod header;
 mod read;
 mod rows;
+mod spool;
 mod write;
 
 pub use erase::{Erased, Expiry, erase, expire};
 pub use error::TranscriptError;
 pub use header::{Erasure, Header, SentValues, VERSION};
 pub use read::{Recording, Step};
+pub use spool::{TranscriptMark, TranscriptSpool};
 pub use write::Transcript;
 
 use hashvfl_core::{Part, RowSelection};

@@ -176,7 +176,7 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     ///
     /// # Errors
     /// If the connection broke before the other side had ended its direction, or it did not in time.
-    pub(crate) async fn end(&mut self, limit: Duration) -> Result<(), StreamError> {
+    pub async fn end(&mut self, limit: Duration) -> Result<(), StreamError> {
         self.outgoing.queue = None;
         let ending = async {
             loop {

@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use hashvfl_core::protocol::admission::{Refusal, check_records};
-use hashvfl_core::protocol::message::{AuditHead, FromCoordinator, FromParty, Hello};
+use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Hello};
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::{ExcludedRecords, PartyName};
@@ -263,6 +263,8 @@ pub struct TrainingOffer {
     pub excluded: ExcludedRecords,
     /// The head of its audit log, where it has one.
     pub head: Option<AuditHead>,
+    /// The checkpoints from which it can go on.
+    pub checkpoints: Vec<CheckpointId>,
 }
 
 impl Greeting for FromParty {
@@ -276,7 +278,9 @@ impl Greeting for FromParty {
 
     fn records(self) -> Option<(RecordsDigest, TrainingOffer)> {
         match self {
-            Self::Records { digest, excluded, head } => Some((digest, TrainingOffer { excluded, head })),
+            Self::Records { digest, excluded, head, checkpoints } => {
+                Some((digest, TrainingOffer { excluded, head, checkpoints }))
+            }
             _ => None,
         }
     }

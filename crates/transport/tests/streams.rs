@@ -114,6 +114,7 @@ fn records(salt: &[u8; 32], ids: [&str; 2]) -> FromParty {
         digest: RecordsDigest::of(salt, ids),
         excluded: ExcludedRecords::default(),
         head: None,
+        checkpoints: Vec::new(),
     }
 }
 

@@ -1,8 +1,15 @@
 //! Training: what a party does without a command.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
 use hashvfl_audit::{AuditEvent, Service};
+use hashvfl_cli::{InDoubt, OnInterruption};
+use hashvfl_core::protocol::party::PartyError;
 use hashvfl_ledger::Refusal;
-use tracing::error;
+use hashvfl_transport::dial::DialError;
+use tracing::{error, info, warn};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
@@ -10,13 +17,67 @@ use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::{detectors, response_key, training};
 
+/// Pause before a run that was interrupted is joined again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Joins the run of a config, and works until the coordinator ends it. What was learned is in the state folder then.
 ///
 /// # Errors
 /// If the data do not fit the config, another process has the state folder or the ledger open, the policy does not allow
 /// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
 pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
+    run(config, false)
+}
+
+/// As [`train`]; where `fresh`, an unfinished run in the state folder is thrown away first.
+///
+/// # Errors
+/// As there.
+pub fn run(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
+    if fresh {
+        let files = state.throw_away();
+        info!("threw {files} files of an unfinished run away; what it released stays in the ledger");
+    }
+    let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
+    let joined = join_until_it_ends(config, &state);
+    if let Err(error) = &joined
+        && matches!(error.downcast_ref(), Some(PartyError::Refused(_)))
+    {
+        // The coordinator has said that the run has not finished.
+        state.forget_pending();
+    }
+    if joined.is_err() && state.is_in_doubt() {
+        return joined.context(InDoubt(
+            "the model is written, and whether the run has finished is not known: start the same command again, \
+             which asks the coordinator; where that has finished, start it again as well",
+        ));
+    }
+    joined
+}
+
+/// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
+/// run to start.
+fn join_until_it_ends(config: &PartyConfig, state: &StateFolder) -> anyhow::Result<()> {
+    let limit = Duration::from_secs(config.timeouts.start_s);
+    let mut interrupted: Option<Instant> = None;
+    loop {
+        let Err(error) = join(config, state) else { return Ok(()) };
+        let may_go_on = training::is_interruption(&error);
+        let waits = interrupted.is_some_and(|since| since.elapsed() < limit);
+        let is_absent = matches!(error.downcast_ref(), Some(DialError::Absent { .. }));
+        if config.on_interruption == OnInterruption::Stop || !(may_go_on || waits && is_absent) {
+            return Err(error);
+        }
+        if may_go_on {
+            interrupted = Some(Instant::now());
+        }
+        warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
+        thread::sleep(PAUSE);
+    }
+}
+
+fn join(config: &PartyConfig, state: &StateFolder) -> anyhow::Result<()> {
     let board = config.board()?.with_progress_line();
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
@@ -24,7 +85,7 @@ pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
     let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
     let audit = config.audit_trail()?;
-    training::join(config, prepared, &state, releases, &audit, &board)
+    training::join(config, prepared, state, releases, &audit, &board)
 }
 
 /// Writes down that this party's own policy does not let it join, and by which key.

@@ -30,6 +30,8 @@ pub struct OutgoingCodes {
     pub draws: Option<Vec<DrawName>>,
     /// Of a training batch, what the gradient monitor is to see.
     pub batch: Option<Expected>,
+    /// Whether they were charged when they left for the first time, before the run went back to a checkpoint.
+    pub charged: bool,
 }
 
 impl Backlog {
@@ -51,8 +53,10 @@ impl Backlog {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);
         }
-        if let Some(OutgoingCodes { rows, codes, draws, batch }) = self.codes.take() {
-            releases.release(&rows, &codes, draws.as_deref())?;
+        if let Some(OutgoingCodes { rows, codes, draws, batch, charged }) = self.codes.take() {
+            if !charged {
+                releases.release(&rows, &codes, draws.as_deref())?;
+            }
             self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
         }
         Ok(())

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
-use crate::training::waited;
+use crate::training::{Interrupted, waited};
 
 /// What `future` gives, unless this process is asked to stop before.
 async fn unless_stopped<F: Future>(stop: &mut Stop, future: F) -> Result<F::Output, Stopped> {
@@ -122,7 +122,10 @@ impl<'a> TrainingConnection<'a> {
                 StreamError::TimedOut(_) if step == 0 => {
                     waited(limit_s, "the run to start: are all parties up?")
                 }
-                StreamError::TimedOut(_) => waited(limit_s, &format!("the request after step {step}")),
+                StreamError::TimedOut(_) => {
+                    let text = waited(limit_s, &format!("the request after step {step}")).to_string();
+                    Interrupted(text).into()
+                }
                 StreamError::Closed => anyhow!(
                     "step {step}: the coordinator closed the stream before the run's end: its log says why; then start all sides again"
                 ),
@@ -192,9 +195,10 @@ impl<'a> TrainingConnection<'a> {
             };
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(anyhow!(
+                let text = format!(
                     "step {step}: {lost}, and there was no way back within {limit_s} s (timeouts.reconnect_s; at last: {reason}): is the coordinator still up?"
-                ));
+                );
+                return Err(Interrupted(text).into());
             }
             let pause = backoff.pause().min(left);
             let pausing = self.driver.wait(async {
@@ -236,7 +240,8 @@ impl<'a> TrainingConnection<'a> {
     fn refused(&self, text: String) -> anyhow::Error {
         match self.stream.mark().received {
             0 => PartyError::TryAgain(text).into(),
-            _ => PartyError::Refused(text).into(),
+            // A coordinator that knows nothing of this party has begun anew, and the run goes on there, or it says why not.
+            _ => PartyError::Interrupted(text).into(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
+use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::text::Tellable;
-use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
-use serde::Deserialize;
+use hashvfl_core::{Gradient, PackedCodes, RunSettings};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 /// What an alarm leads to.
@@ -27,6 +28,7 @@ impl OnAlarm {
 }
 
 /// A training batch's codes, and what they were expected to be before noise was drawn.
+#[derive(Clone)]
 pub struct Sent {
     /// The codes.
     pub codes: PackedCodes,
@@ -34,12 +36,14 @@ pub struct Sent {
     pub expected: Vec<f32>,
 }
 
-/// A gradient monitor at work.
+/// A gradient monitor at work. A checkpoint keeps it between two batches, when no codes wait for their gradient.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct GradientGuard {
     monitor: GradientMonitor,
-    form: CodeForm,
+    #[serde(skip)]
     on_alarm: OnAlarm,
     batches: u64,
+    #[serde(skip)]
     sent: Option<Sent>,
     raised: bool,
 }
@@ -48,7 +52,19 @@ impl GradientGuard {
     /// A gradient monitor over a run.
     pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
         let monitor = GradientMonitor::of_run(run);
-        Self { monitor, form: run.code(), on_alarm, batches: 0, sent: None, raised: false }
+        Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+    }
+
+    /// Goes on as `saved`, with this guard's own answer to an alarm.
+    ///
+    /// # Errors
+    /// If it is a guard of another run.
+    pub fn go_on_as(&mut self, saved: Self) -> Result<(), PartyError> {
+        if !self.monitor.fits(&saved.monitor) {
+            return Err(PartyError::OtherPlace);
+        }
+        *self = Self { on_alarm: self.on_alarm, ..saved };
+        Ok(())
     }
 
     /// Whether it looks at the next training batch.
@@ -69,7 +85,7 @@ impl GradientGuard {
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
         let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
         let signs = codes.to_signs();
-        let values = self.form.decode(&signs);
+        let values = self.monitor.form().decode(&signs);
         let seen = self.monitor.observe(&values, &expected, &gradient.decode(), codes.rows());
         let Some(alarm) = seen else { return Ok(()) };
         let what = match alarm.cause {

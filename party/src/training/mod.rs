@@ -1,6 +1,8 @@
 //! The network side of a run: dial out, keep one stream, pass messages to the worker. Every wait has a limit.
 
+pub(crate) mod answers;
 pub(crate) mod backlog;
+pub(crate) mod checkpoint;
 pub(crate) mod connection;
 pub(crate) mod gradient_monitor;
 pub(crate) mod recorder;
@@ -22,8 +24,8 @@ use crate::farewell::for_coordinator;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
+use crate::training::answers::RunAnswers;
 use crate::training::connection::TrainingConnection;
-use crate::training::recorder::Recorder;
 use crate::training::worker::Worker;
 
 /// Shortest and longest pause before a coordinator that refused for now is dialled again.
@@ -46,11 +48,11 @@ pub fn join(
     let _entered = span.enter();
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
+    let answers = RunAnswers::open(config, &prepared, state)?;
     let driver = Driver::start()?;
     board.status().phase = Phase::Waiting;
     let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
-    let recorder = Recorder::open(config, &prepared, state)?;
-    let mut worker = Worker::new(config, prepared, state, releases, recorder, audit, board);
+    let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let result = work_once_accepted(&mut worker, &mut connection, (&driver, config));
     let result = result.and(worker.settle());
     worker.note_end(result.as_ref().err(), connection.returned());
@@ -105,6 +107,18 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
             return Ok(());
         }
     }
+}
+
+/// That the run was interrupted: another side is gone, and the run may go on when it is back.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Interrupted(pub String);
+
+/// Whether a run that has ended so may go on when all sides are there again.
+pub fn is_interruption(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(PartyError::Interrupted(_)))
+    })
 }
 
 /// That a wait took too long.

@@ -2,7 +2,9 @@
 
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, RowSelection};
-use hashvfl_transcript::{Header, RecordedKind, SentValues, Transcript, TranscriptError};
+use hashvfl_transcript::{
+    Header, RecordedKind, SentValues, TranscriptError, TranscriptMark, TranscriptSpool,
+};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
@@ -10,28 +12,34 @@ use crate::state::StateFolder;
 
 /// A party's transcript in the making.
 pub struct Recorder {
-    transcript: Transcript,
+    transcript: TranscriptSpool,
     party: [PartyName; 1],
     /// The last training batch: its epoch and records.
     batch: Option<(u32, Vec<u32>)>,
 }
 
 impl Recorder {
-    /// Begins a transcript, where the config asks for one.
+    /// Begins a transcript, where the config asks for one, or goes on with it from a checkpoint's mark.
     pub fn open(
         config: &PartyConfig,
         prepared: &Prepared,
         state: &StateFolder,
+        from: Option<&TranscriptMark>,
     ) -> Result<Option<Self>, TranscriptError> {
         if !config.transcript {
             return Ok(None);
+        }
+        let (party, batch) = ([config.name.clone()], None);
+        if let Some(mark) = from {
+            let transcript = TranscriptSpool::resume(state.transcript(), mark)?;
+            return Ok(Some(Self { transcript, party, batch }));
         }
         let records = digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str));
         let header =
             Header::new(config.run_id.clone(), config.name.as_str(), &config.run, SentValues::Codes, records);
         let header = Header { encoding_sha256: Some(prepared.encoding_digest().to_string()), ..header };
-        let transcript = Transcript::create(state.transcript(), &header)?;
-        Ok(Some(Self { transcript, party: [config.name.clone()], batch: None }))
+        let transcript = TranscriptSpool::create(state.transcript(), &header)?;
+        Ok(Some(Self { transcript, party, batch }))
     }
 
     /// Keeps codes of `records`, which a request for `rows` asked for.
@@ -58,6 +66,11 @@ impl Recorder {
         let Some((epoch, records)) = self.batch.take() else { return Ok(()) };
         let step = (step, RecordedKind::Gradient { epoch });
         self.transcript.floats(step, &records, &self.party, &[gradient.to_vec()])
+    }
+
+    /// How much there is, durably.
+    pub fn mark(&mut self) -> Result<TranscriptMark, TranscriptError> {
+        self.transcript.mark()
     }
 
     /// Gives the file its name.

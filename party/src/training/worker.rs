@@ -6,7 +6,7 @@ use anyhow::Context;
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::protocol::message::{
-    Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
+    Answer, AuditHead, CheckpointId, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
 };
 use hashvfl_core::protocol::party::{EncodeWork, PartyError, PartySession, Work};
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -18,6 +18,7 @@ use hashvfl_core::{
     RunSettings,
 };
 use hashvfl_detectors::calibration::split::shared_calibration;
+use hashvfl_learning::training::checkpoints::forget_later;
 use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, Epochs, Phase};
 use tracing::{debug, info, warn};
@@ -30,7 +31,9 @@ use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
+use crate::training::answers::RunAnswers;
 use crate::training::backlog::{Backlog, OutgoingCodes};
+use crate::training::checkpoint::{self, SavedParty};
 use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
@@ -50,7 +53,9 @@ pub struct Worker<'a> {
     prepared: Prepared,
     state: &'a StateFolder,
     releases: Releases,
+    config: &'a PartyConfig,
     recorder: Option<Recorder>,
+    answers: RunAnswers,
     guard: GradientGuard,
     detectors: Option<DetectorsConfig>,
     detectors_fitted: bool,
@@ -85,7 +90,7 @@ impl<'a> Worker<'a> {
         prepared: Prepared,
         state: &'a StateFolder,
         releases: Releases,
-        recorder: Option<Recorder>,
+        answers: RunAnswers,
         audit: &'a AuditTrail,
         board: &'a Board,
     ) -> Self {
@@ -108,7 +113,9 @@ impl<'a> Worker<'a> {
             prepared,
             state,
             releases,
-            recorder,
+            config,
+            recorder: None,
+            answers,
             guard,
             detectors: config.detectors.clone(),
             detectors_fitted: false,
@@ -167,10 +174,19 @@ impl<'a> Worker<'a> {
                 self.audit.note(AuditEvent::Joined { party, service })?;
                 return Ok(Done::nothing());
             }
-            Work::Begin { excluded, heads } => {
+            Work::Begin { excluded, heads, resume } => {
                 self.begin(excluded)?;
+                self.go_on_from(resume)?;
                 self.note_begin(excluded, &heads)?;
                 return Ok(Done::nothing());
+            }
+            Work::Save(id) => {
+                self.save(id)?;
+                return Ok(Done::answer(FromParty::Saved(id)));
+            }
+            Work::Commit => {
+                self.commit()?;
+                return Ok(Done { answer: None, finished: true });
             }
             Work::KeepHeads { heads } => {
                 self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
@@ -182,16 +198,15 @@ impl<'a> Worker<'a> {
             }
             Work::Encode(work) => (work.step, self.encode(&work)),
             Work::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
-            Work::Calibrate { step } => (step, self.calibration_p_values().map(Answer::CalibrationPValues)),
+            Work::Calibrate { step } => {
+                (step, self.calibration_p_values(step).map(Answer::CalibrationPValues))
+            }
             Work::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
             Work::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
-            Work::Finish { step } => {
-                self.finish(step).with_context(|| format!("step {step}"))?;
-                let answer = FromParty::Answer(step, Confirmation::Finished.into());
-                return Ok(Done { answer: Some(answer), finished: true });
-            }
+            Work::Finish { step } => (step, self.finish(step).map(|()| Confirmation::Finished.into())),
         };
         let answer = answer.with_context(|| format!("step {step}"))?;
+        self.answers.say(step, &answer)?;
         Ok(Done::answer(FromParty::Answer(step, answer)))
     }
 
@@ -203,7 +218,58 @@ impl<'a> Worker<'a> {
             warn!("the policy does not allow the run for {} records: they are left out", excluded.count());
         }
         let head = self.audit.head();
-        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded, head }
+        let checkpoints = checkpoint::usable(self.state, self.answers.run());
+        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded, head, checkpoints }
+    }
+
+    /// Goes on from a checkpoint, or begins at the beginning; what was said in the run before is said again.
+    fn go_on_from(&mut self, resume: Option<CheckpointId>) -> anyhow::Result<()> {
+        // Who begins now has not finished before, whatever this party has written.
+        self.state.forget_pending();
+        let Some(id) = resume else {
+            forget_later(self.state.folder(), None);
+            if self.answers.are_some() {
+                warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+            }
+            self.recorder = Recorder::open(self.config, &self.prepared, self.state, None)?;
+            return Ok(());
+        };
+        let (encoder, saved) = checkpoint::take(self.state, id, self.answers.run())?;
+        self.session.go_on_from(&saved.place)?;
+        self.prepared.encoder.load(&encoder)?;
+        self.guard.go_on_as(saved.guard)?;
+        self.releases.learns(&self.prepared);
+        self.released_bits = saved.released_bits;
+        self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
+        let step = self.session.step();
+        info!(step, "the run goes on from a checkpoint");
+        Ok(self.audit.note(AuditEvent::Resumed { step })?)
+    }
+
+    /// Writes down all that this party needs to go on from here.
+    fn save(&mut self, id: CheckpointId) -> anyhow::Result<()> {
+        self.answers.sync()?;
+        let saved = SavedParty {
+            run: self.answers.run().to_string(),
+            place: self.session.place(),
+            guard: self.guard.clone(),
+            released_bits: self.released_bits,
+            transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
+        };
+        checkpoint::write(self.state, id, self.prepared.encoder.snapshot(), self.session.step(), &saved)
+    }
+
+    /// The model counts.
+    fn commit(&mut self) -> anyhow::Result<()> {
+        self.state.commit()?;
+        if self.begun {
+            info!(step = self.session.step(), "finished; the model is kept");
+        } else {
+            info!("the run had finished: the model is kept");
+            self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
+        }
+        self.board.status().phase = Phase::Finished;
+        Ok(())
     }
 
     fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
@@ -244,7 +310,7 @@ impl<'a> Worker<'a> {
 
     /// Fits and keeps this party's detectors, where the config has them, and gives what they say of the records that calibrate,
     /// charged, where it is to be sent and the policy allows it.
-    fn calibration_p_values(&mut self) -> anyhow::Result<Option<EncodedPValues>> {
+    fn calibration_p_values(&mut self, step: u64) -> anyhow::Result<Option<EncodedPValues>> {
         let Some(config) = &self.detectors else { return Ok(None) };
         let fitted = detectors::fit(config, &self.prepared)?;
         self.state.keep_detectors(&fitted)?;
@@ -252,7 +318,9 @@ impl<'a> Worker<'a> {
         info!("detectors of abnormal inputs fitted");
         let Some(grid) = config.grid() else { return Ok(None) };
         let rows = shared_calibration(self.prepared.plan.part(Part::Calibration));
-        if let Some(refusal) = self.releases.spend_p_values(rows, grid)? {
+        if !self.answers.has(step)
+            && let Some(refusal) = self.releases.spend_p_values(rows, grid)?
+        {
             warn!("{refusal}: the coordinator will not use what this party's detectors say of records");
             return Ok(None);
         }
@@ -261,7 +329,7 @@ impl<'a> Worker<'a> {
         Ok(Some(EncodedPValues { grid, bytes: p_values.packed.into_bytes() }))
     }
 
-    /// Keeps the model, with detectors where the config has them.
+    /// Writes the model, with detectors where the config has them. It counts by [`Self::commit`].
     fn finish(&mut self, step: u64) -> anyhow::Result<()> {
         if let Some(config) = self.detectors.as_ref().filter(|_| !self.detectors_fitted) {
             self.state.keep_detectors(&detectors::fit(config, &self.prepared)?)?;
@@ -270,10 +338,9 @@ impl<'a> Worker<'a> {
         let excluded = self.session.excluded().clone();
         let records = RunRecords::new(self.run, &self.prepared.ids, excluded);
         let model = self.prepared.model(self.settings, records.digest());
-        self.state.finish(&model, &records)?;
         self.recorder.take().map_or(Ok(()), Recorder::finish)?;
-        info!(step, released_bits = self.released_bits, "finished; the model is kept");
-        self.board.status().phase = Phase::Finished;
+        self.state.prepare(&model, &records)?;
+        info!(step, released_bits = self.released_bits, "the model is written, and waits for all others");
         Ok(())
     }
 
@@ -386,7 +453,10 @@ impl<'a> Worker<'a> {
             self.note(work, &codes)?;
             return Ok(Answer::Codes(codes.into_bytes()));
         }
-        self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
+        let charged = self.answers.has(work.step);
+        if !charged {
+            self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
+        }
         if !learn || self.session.starts_epoch() {
             self.calibrate()?;
         }
@@ -403,9 +473,9 @@ impl<'a> Worker<'a> {
         let bytes = codes.as_bytes().to_vec();
         let looks = self.guard.looks_at_next();
         let batch = learn.then(|| looks.then(|| self.expected_codes()));
-        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch });
+        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch, charged });
         // What is reserved cannot be refused any more.
-        if !self.releases.are_reserved(rows) {
+        if !charged && !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;
         }
         Ok(Answer::Codes(bytes))

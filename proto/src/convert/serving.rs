@@ -52,6 +52,7 @@ impl From<FromServingParty> for v1::ServerMessage {
             FromServingParty::Hello(hello) => Message::Hello(hello.into()),
             FromServingParty::Serving(serving) => Message::Serving(v1::Serving {
                 records: Some(v1::Records {
+                    checkpoints: Vec::new(),
                     count: serving.records.count,
                     salted_sha256: serving.records.digest.0.to_vec(),
                     left_out: Vec::new(),

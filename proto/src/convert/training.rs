@@ -1,10 +1,12 @@
 //! The messages of the service `Federation`: what goes to a party and what comes from it, in both directions.
 
-use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES};
+use hashvfl_core::limits::{
+    MAX_BATCH_ROWS, MAX_BITS, MAX_CHECKPOINTS, MAX_P_VALUE_BITS, MAX_PARTIES, MAX_SIGNATURE_BYTES,
+};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::protocol::message::{
-    Answer, AuditHead, CheckpointLabel, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
-    Request,
+    Answer, AuditHead, CheckpointId, CheckpointLabel, Command, Confirmation, EncodedPValues, FromCoordinator,
+    FromParty, Request,
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::{Part, RowSelection};
@@ -29,8 +31,12 @@ impl TryFrom<v1::PartyMessage> for FromParty {
                 let digest = RecordsDigest { count: records.count, digest };
                 let excluded = ExcludedRecords::from_bytes(records.left_out);
                 let head = records.head.map(AuditHead::try_from).transpose()?;
-                return Ok(Self::Records { digest, excluded, head });
+                limit("checkpoints", records.checkpoints.len(), MAX_CHECKPOINTS)?;
+                let checkpoints =
+                    records.checkpoints.iter().map(|id| checkpoint(id)).collect::<Result<_>>()?;
+                return Ok(Self::Records { digest, excluded, head, checkpoints });
             }
+            Message::Saved(saved) => return Ok(Self::Saved(checkpoint(&saved.checkpoint)?)),
             Message::Head(head) => return Ok(Self::Head(head.try_into()?)),
             Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
             Message::Codes(codes) => {
@@ -57,12 +63,14 @@ impl From<FromParty> for v1::PartyMessage {
         let message = match message {
             FromParty::Hello(hello) => Message::Hello(hello.into()),
             FromParty::Return(back) => Message::Returning(back.into()),
-            FromParty::Records { digest, excluded, head } => Message::Records(v1::Records {
+            FromParty::Records { digest, excluded, head, checkpoints } => Message::Records(v1::Records {
                 count: digest.count,
                 salted_sha256: digest.digest.0.to_vec(),
                 left_out: excluded.as_bytes().to_vec(),
                 head: head.map(v1::AuditHead::from),
+                checkpoints: checkpoints.into_iter().map(|id| id.0.to_vec()).collect(),
             }),
+            FromParty::Saved(id) => Message::Saved(v1::Saved { checkpoint: id.0.to_vec() }),
             FromParty::Head(head) => Message::Head(head.into()),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
             FromParty::Answer(step, answer) => match answer {
@@ -103,8 +111,15 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Returned(back) => return Ok(Self::Returned(back.try_into()?)),
             Message::Begin(begin) => {
                 let excluded = ExcludedRecords::from_bytes(begin.left_out);
-                return Ok(Self::Begin { excluded, heads: heads(begin.heads.unwrap_or_default())? });
+                let heads = heads(begin.heads.unwrap_or_default())?;
+                let resume = match begin.resume.as_slice() {
+                    [] => None,
+                    id => Some(checkpoint(id)?),
+                };
+                return Ok(Self::Begin { excluded, heads, resume });
             }
+            Message::Save(asked) => return Ok(Self::Save(checkpoint(&asked.checkpoint)?)),
+            Message::Commit(v1::Commit {}) => return Ok(Self::Commit),
             Message::Heads(told) => return Ok(Self::Heads { heads: heads(told)? }),
             Message::Gradient(gradient) => {
                 let values = gradient.values.ok_or(WireError::Missing("a gradient's values"))?;
@@ -134,11 +149,14 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             }
             FromCoordinator::Accepted { session } => Message::Accepted(session.into()),
             FromCoordinator::Returned(mark) => Message::Returned(mark.into()),
-            FromCoordinator::Begin { excluded, heads } => {
+            FromCoordinator::Begin { excluded, heads, resume } => {
                 // Where no side has an audit log, the field is absent.
                 let heads = (!heads.is_empty()).then(|| from_heads(heads));
-                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec(), heads })
+                let resume = resume.map(|id| id.0.to_vec()).unwrap_or_default();
+                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec(), heads, resume })
             }
+            FromCoordinator::Save(id) => Message::Save(v1::Save { checkpoint: id.0.to_vec() }),
+            FromCoordinator::Commit => Message::Commit(v1::Commit {}),
             FromCoordinator::Heads { heads } => Message::Heads(from_heads(heads)),
             FromCoordinator::Gradient { step, gradient } => {
                 Message::Gradient(v1::Gradient { step, values: Some(gradient.into()) })
@@ -285,10 +303,13 @@ impl From<Grid> for v1::PValues {
     }
 }
 
+fn checkpoint(bytes: &[u8]) -> Result<CheckpointId> {
+    bytes.try_into().map(CheckpointId).map_err(|_| WireError::Missing("a checkpoint's id of 16 bytes"))
+}
+
 fn label(label: i32) -> Result<CheckpointLabel> {
     match v1::Label::try_from(label) {
         Ok(v1::Label::Best) => Ok(CheckpointLabel::Best),
-        Ok(v1::Label::Latest) => Ok(CheckpointLabel::Latest),
         Ok(v1::Label::Unspecified) | Err(_) => Err(WireError::Missing("a checkpoint's label")),
     }
 }
@@ -297,7 +318,6 @@ impl From<CheckpointLabel> for v1::Label {
     fn from(label: CheckpointLabel) -> Self {
         match label {
             CheckpointLabel::Best => Self::Best,
-            CheckpointLabel::Latest => Self::Latest,
         }
     }
 }
@@ -330,10 +350,12 @@ mod tests {
                 digest: RecordsDigest { count: 7, digest: Digest([9; 32]) },
                 excluded: ExcludedRecords::of(&[2], 7),
                 head: Some(head(Some("a"))),
+                checkpoints: vec![CheckpointId([5; 16]), CheckpointId([6; 16])],
             },
             FromParty::Answer(1, Answer::Codes(vec![1, 2, 3])),
             FromParty::Answer(2, Confirmation::Checkpointed.into()),
             FromParty::Answer(3, Confirmation::Restored.into()),
+            FromParty::Saved(CheckpointId([5; 16])),
             FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
             FromParty::Answer(5, Confirmation::Finished.into()),
             FromParty::Answer(6, Answer::CalibrationPValues(None)),
@@ -357,11 +379,18 @@ mod tests {
             FromCoordinator::Welcome { salt: [4; 32] },
             FromCoordinator::Refused { text: "no".into(), try_again: true },
             FromCoordinator::Accepted { session: None },
-            FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new() },
+            FromCoordinator::Begin {
+                excluded: ExcludedRecords::of(&[2, 6], 7),
+                heads: Vec::new(),
+                resume: None,
+            },
             FromCoordinator::Begin {
                 excluded: ExcludedRecords::default(),
                 heads: vec![head(None), head(Some("a"))],
+                resume: Some(CheckpointId([5; 16])),
             },
+            FromCoordinator::Save(CheckpointId([5; 16])),
+            FromCoordinator::Commit,
             FromCoordinator::Heads { heads: vec![head(None)] },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::F32) },
             FromCoordinator::Gradient { step: 1, gradient: gradient(GradientEncoding::Int8) },
@@ -369,7 +398,7 @@ mod tests {
         let mut requests = vec![
             Request::Encode(RowSelection::Batch { epoch: 2, batch: 3 }),
             Command::Checkpoint(CheckpointLabel::Best).into(),
-            Command::Restore(CheckpointLabel::Latest).into(),
+            Command::Restore(CheckpointLabel::Best).into(),
             Request::EncodeSynthetic { chunk: 1 },
             Request::Calibrate,
             Request::Freeze,
@@ -398,11 +427,29 @@ mod tests {
 
     #[test]
     fn no_byte_travels_where_no_side_has_an_audit_log() {
-        let begin = FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() };
+        let begin =
+            FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new(), resume: None };
         assert_eq!(v1::CoordinatorMessage::from(begin).encode_to_vec(), [10 << 3 | 2, 0]);
         let digest = RecordsDigest { count: 7, digest: Digest([9; 32]) };
-        let records = FromParty::Records { digest, excluded: ExcludedRecords::default(), head: None };
+        let (excluded, checkpoints) = (ExcludedRecords::default(), Vec::new());
+        let records = FromParty::Records { digest, excluded, head: None, checkpoints };
         assert_eq!(v1::PartyMessage::from(records).encoded_len(), 2 + 2 + 2 + 32);
+    }
+
+    #[test]
+    fn checkpoints_over_their_limits_are_errors() {
+        let digest = RecordsDigest { count: 7, digest: Digest([9; 32]) };
+        let named = |checkpoints| FromParty::Records {
+            digest,
+            excluded: ExcludedRecords::default(),
+            head: None,
+            checkpoints,
+        };
+        let many = named(vec![CheckpointId([0; 16]); MAX_CHECKPOINTS + 1]);
+        assert!(FromParty::try_from(v1::PartyMessage::from(many)).is_err());
+        let short = v1::Save { checkpoint: vec![0; 15] };
+        let short = v1::CoordinatorMessage { message: Some(v1::coordinator_message::Message::Save(short)) };
+        assert!(FromCoordinator::try_from(short).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 pub struct PartyMessage {
     #[prost(
         oneof = "party_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13"
     )]
     pub message: ::core::option::Option<party_message::Message>,
 }
@@ -33,6 +33,8 @@ pub mod party_message {
         CalibrationPValues(super::CalibrationPValues),
         #[prost(message, tag = "12")]
         Returning(super::Return),
+        #[prost(message, tag = "13")]
+        Saved(super::Saved),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -78,6 +80,8 @@ pub struct Records {
     pub left_out: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "4")]
     pub head: ::core::option::Option<AuditHead>,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub checkpoints: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Codes {
@@ -95,6 +99,11 @@ pub struct Checkpointed {
 pub struct Restored {
     #[prost(uint64, tag = "1")]
     pub step: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Saved {
+    #[prost(bytes = "vec", tag = "1")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frozen {
@@ -144,7 +153,7 @@ pub struct AuditHead {
 pub struct CoordinatorMessage {
     #[prost(
         oneof = "coordinator_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17"
     )]
     pub message: ::core::option::Option<coordinator_message::Message>,
 }
@@ -180,6 +189,10 @@ pub mod coordinator_message {
         Calibrate(super::Calibrate),
         #[prost(message, tag = "15")]
         Returned(super::Returned),
+        #[prost(message, tag = "16")]
+        Save(super::Save),
+        #[prost(message, tag = "17")]
+        Commit(super::Commit),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -212,6 +225,8 @@ pub struct Begin {
     pub left_out: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "2")]
     pub heads: ::core::option::Option<AuditHeads>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub resume: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuditHeads {
@@ -292,6 +307,13 @@ pub struct Restore {
     #[prost(enumeration = "Label", tag = "2")]
     pub label: i32,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Save {
+    #[prost(bytes = "vec", tag = "1")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Commit {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draw {
     #[prost(uint64, tag = "1")]
@@ -360,7 +382,6 @@ impl Part {
 pub enum Label {
     Unspecified = 0,
     Best = 1,
-    Latest = 2,
 }
 impl Label {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -371,7 +392,6 @@ impl Label {
         match self {
             Self::Unspecified => "LABEL_UNSPECIFIED",
             Self::Best => "LABEL_BEST",
-            Self::Latest => "LABEL_LATEST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -379,7 +399,6 @@ impl Label {
         match value {
             "LABEL_UNSPECIFIED" => Some(Self::Unspecified),
             "LABEL_BEST" => Some(Self::Best),
-            "LABEL_LATEST" => Some(Self::Latest),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::{self, Outcome};
+use hashvfl_learning::training::{self, Outcome, TrainingOptions};
 use hashvfl_party::PartyConfig;
 use hashvfl_party::prepare::Prepared;
 use rand::Rng;
@@ -126,9 +126,15 @@ where
     P::Error: std::fmt::Display,
 {
     let (run, patience) = (&config.run, config.top.patience);
-    let outcome: Outcome<P::Embedding> =
-        training::train(parties, run, &mut plan, classifier, patience, None, &mut |_| {})
-            .map_err(|error| anyhow!("{error}"))?;
+    let outcome: Outcome<P::Embedding> = training::train(
+        parties,
+        run,
+        &mut plan,
+        classifier,
+        TrainingOptions { patience, ..Default::default() },
+        &mut |_| {},
+    )
+    .map_err(|error| anyhow!("{error}"))?;
     let kept = outcome.curve.iter().find(|report| report.epoch == outcome.best_epoch);
     let validation = kept.and_then(|report| report.validation);
     Ok(Measured {

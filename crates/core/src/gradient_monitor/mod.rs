@@ -31,6 +31,7 @@ mod ridge;
 mod sums;
 
 use ridge::ridge;
+use serde::{Deserialize, Serialize};
 use sums::Sums;
 
 use crate::codes::form::CodeForm;
@@ -66,7 +67,7 @@ pub fn looks_at(batch: u64) -> bool {
 }
 
 /// Why a party should stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// Gradients follow from the party's own codes, as a discriminator's do.
     Predictable,
@@ -75,7 +76,7 @@ pub enum Cause {
 }
 
 /// An alarm, and what had left the party by then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// What was noticed.
     pub cause: Cause,
@@ -85,7 +86,9 @@ pub struct Alarm {
     pub released_bits: u64,
 }
 
-/// The gradient monitor over one run.
+/// The gradient monitor over one run. A checkpoint keeps it whole.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GradientMonitor {
     /// Values of a code, and of its gradient: latents.
     bits: usize,
@@ -133,6 +136,17 @@ impl GradientMonitor {
     pub fn of_run(run: &RunSettings) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
         Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.code()) }
+    }
+
+    /// Whether `other` is over codes of the same form, in a run of the same settings, so that one can go on as the other.
+    pub fn fits(&self, other: &Self) -> bool {
+        let shape = |one: &Self| (one.form, one.bits, one.predictors, one.noisy, one.signs);
+        shape(self) == shape(other) && self.sums.lengths() == other.sums.lengths()
+    }
+
+    /// What the codes are made of.
+    pub fn form(&self) -> CodeForm {
+        self.form
     }
 
     /// The alarm, once it is raised.

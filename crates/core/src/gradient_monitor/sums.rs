@@ -1,11 +1,15 @@
 //! Sums over batches that the gradient monitor keeps, older batches with exponentially smaller weights.
 
+use serde::{Deserialize, Serialize};
+
 /// What is left of a batch's weight a step later, in the regression.
 const FADING: f64 = 0.9;
 /// What is left of a batch's weight a step later, in the second moments.
 const MOMENT_FADING: f64 = 0.95;
 
 /// Sums over records with codes and gradients.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sums {
     /// Of x x' [predictors + 1, predictors + 1]; x is a code and a one.
     pub gram: Vec<f64>,
@@ -25,6 +29,12 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// How long each sum is.
+    pub fn lengths(&self) -> [usize; 6] {
+        let Self { gram, cross, chance_gram, chance_cross, chance, moments, .. } = self;
+        [gram, cross, chance_gram, chance_cross, chance, moments].map(Vec::len)
+    }
+
     /// Of no batch yet.
     pub fn none(bits: usize, predictors: usize) -> Self {
         let inputs = predictors + 1;

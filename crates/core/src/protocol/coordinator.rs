@@ -5,7 +5,7 @@ use crate::codes::packed::{CodeError, PackedCodes};
 use crate::digest::Digest;
 use crate::name::PartyName;
 use crate::p_value::PackedPValues;
-use crate::protocol::message::{Answer, EncodedPValues, ExpectedAnswer, FromParty, Request};
+use crate::protocol::message::{Answer, CheckpointId, EncodedPValues, ExpectedAnswer, FromParty, Request};
 
 /// A party's answer to the open request, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,9 +119,11 @@ impl PeerSession {
             FromParty::Failed { text } => {
                 return Err(PeerError::Failed { step: self.step, party: self.party.clone(), text });
             }
-            FromParty::Hello(_) | FromParty::Return(_) | FromParty::Records { .. } | FromParty::Head(_) => {
-                return Err(self.unexpected(found));
-            }
+            FromParty::Hello(_)
+            | FromParty::Return(_)
+            | FromParty::Records { .. }
+            | FromParty::Saved(_)
+            | FromParty::Head(_) => return Err(self.unexpected(found)),
         };
         let Some(OpenRequest { answer: expected, rows }) = self.open else {
             return Err(self.unexpected(found));
@@ -149,6 +151,19 @@ impl PeerSession {
         self.check_step(step)?;
         self.open = None;
         Ok(answer)
+    }
+
+    /// Checks that `message` says that all that the party needs to go on is on disk under `id`.
+    ///
+    /// # Errors
+    /// If it says anything else.
+    pub fn receive_saved(&self, id: CheckpointId, message: FromParty) -> Result<(), PeerError> {
+        let (step, party) = (self.step, self.party.clone());
+        match message {
+            FromParty::Saved(found) if found == id => Ok(()),
+            FromParty::Failed { text } => Err(PeerError::Failed { step, party, text }),
+            other => Err(PeerError::Unexpected { step, party, found: other.kind(), expected: "Saved" }),
+        }
     }
 
     fn check_step(&self, found: u64) -> Result<(), PeerError> {
@@ -277,6 +292,19 @@ mod tests {
         assert!(matches!(answered(3, sent(3)), Ok(PeerAnswer::CalibrationPValues(Some(_)))));
         assert!(matches!(answered(3, sent(4)), Err(PeerError::Codes { .. })));
         assert!(matches!(answered(2, None), Err(PeerError::Step { .. })));
+    }
+
+    #[test]
+    fn a_checkpoint_is_confirmed_by_its_own_name() {
+        let (id, other) = (CheckpointId([1; 16]), CheckpointId([2; 16]));
+        let peer = PeerSession::new(PartyName::new("a").unwrap(), 4);
+        assert_eq!(peer.receive_saved(id, FromParty::Saved(id)), Ok(()));
+        let refused = |message| peer.receive_saved(id, message).unwrap_err();
+        assert!(matches!(refused(FromParty::Saved(other)), PeerError::Unexpected { expected: "Saved", .. }));
+        assert!(matches!(refused(confirmed(0, Confirmation::Finished)), PeerError::Unexpected { .. }));
+        assert!(matches!(refused(FromParty::Failed { text: "x".into() }), PeerError::Failed { .. }));
+        let unasked = asked(Request::Freeze).receive(FromParty::Saved(id));
+        assert!(matches!(unasked, Err(PeerError::Unexpected { found: "Saved", .. })));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
 /// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,33 @@ pub struct SessionKey(pub [u8; 32]);
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey(..)")
+    }
+}
+
+/// Names a checkpoint from which a run can go on. The coordinator draws it, and every side keeps its own state under it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointId(pub [u8; CheckpointId::BYTES]);
+
+impl CheckpointId {
+    /// Its length in bytes.
+    pub const BYTES: usize = 16;
+
+    /// Reads the 32 hex digits that [`fmt::Display`] writes.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let value = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * Self::BYTES)?;
+        Some(Self(value.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CheckpointId({self})")
     }
 }
 
@@ -101,6 +128,8 @@ messages! {
             excluded: ExcludedRecords,
             /// The heads of the sides that have an audit log.
             heads: Vec<AuditHead>,
+            /// The checkpoint from which the run goes on; one of those that every party has named.
+            resume: Option<CheckpointId>,
         },
         /// A request, with its step: one more than the last.
         Request(u64, Request) of request,
@@ -111,6 +140,12 @@ messages! {
             /// The gradient.
             gradient: Gradient,
         },
+        /// Write down all that you need to go on from here when your process has died. It is no step of the run: when it comes
+        /// depends on clocks, and a run that goes on from a checkpoint has the steps of one that was never disturbed.
+        Save(CheckpointId),
+        /// Every party has written its model, and so has the coordinator: give it its name. It comes behind the last answer,
+        /// or in place of [`FromCoordinator::Accepted`] to a party that did not hear it.
+        Commit,
         /// The heads of audit logs after the run, once every party has kept its model; the last message of a stream.
         Heads {
             /// Those of the sides that told one.
@@ -136,9 +171,13 @@ messages! {
             excluded: ExcludedRecords,
             /// The head of its audit log, where it has one.
             head: Option<AuditHead>,
+            /// The checkpoints from which it can go on; none where the run is new to it.
+            checkpoints: Vec<CheckpointId>,
         },
         /// The answer to the request of this step.
         Answer(u64, Answer) of answer,
+        /// All that it needs to go on is on disk, under this name.
+        Saved(CheckpointId),
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),
         /// The party cannot go on.
@@ -166,7 +205,7 @@ messages! {
         Command(Command) of command,
         /// Learn no more: fix weights, statistics and thresholds.
         Freeze,
-        /// Keep the model and leave.
+        /// Write the model; it gets its name by [`FromCoordinator::Commit`].
         Finish,
     }
 }
@@ -205,7 +244,7 @@ messages! {
         Checkpointed,
         /// A checkpoint was loaded.
         Restored,
-        /// The party has kept its model and leaves.
+        /// The party has written its model.
         Finished,
     }
 }
@@ -309,8 +348,6 @@ impl From<Confirmation> for Answer {
 pub enum CheckpointLabel {
     /// The best epoch on validation records so far.
     Best,
-    /// The latest state, from which a run goes on.
-    Latest,
 }
 
 impl CheckpointLabel {
@@ -318,7 +355,6 @@ impl CheckpointLabel {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Best => "best",
-            Self::Latest => "latest",
         }
     }
 }

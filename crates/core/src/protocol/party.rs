@@ -8,8 +8,8 @@
 //!                   Freeze, EncodeSynthetic, Calibrate +-+  Restore            Freeze
 //!                                                            |\---------> Restored --------> Ready, frozen
 //!                                                            |   Finish
-//!                                                            \----------> Done ---> Left
-//!                                                                             Heads
+//!                                                            \----------> InDoubt ---------> Done ---> Left
+//!                                                                                 Commit        Heads
 //! ```
 //!
 //! These rules bind even a malicious coordinator:
@@ -24,6 +24,8 @@
 //! - The bottom model is frozen after a whole epoch, and the run finishes after that: no untrained model is kept.
 //! - What the party's own detectors say of calibration records is asked for at most once, after the freeze.
 //! - The bottom model goes back to a checkpoint at most once, and is frozen next: no state of it is held over batches.
+//! - Where the run is, is saved at most once behind each batch. What a run that goes on from there asks for once more is
+//!   answered as before, or not at all: that is kept by the party's log of answers, not here.
 //! - Where the run goes on without records that a policy refuses, no request is about those that this party has named.
 //!
 //! So the number of bits that leave about each record is known before the run.
@@ -32,7 +34,7 @@ use std::collections::BTreeMap;
 
 use crate::gradient::Gradient;
 use crate::protocol::message::{
-    AuditHead, CheckpointLabel, Command, FromCoordinator, Phase, Request, RequestRule,
+    AuditHead, CheckpointId, Command, FromCoordinator, Phase, Request, RequestRule,
 };
 use crate::records::SALT_BYTES;
 use crate::records::excluded::ExcludedRecords;
@@ -40,6 +42,10 @@ use crate::records::plan::{Part, Plan, RowSelection};
 use crate::settings::{OnRefusal, RunSettings};
 
 pub use crate::protocol::party_error::PartyError;
+pub use place::SavedPlace;
+
+#[path = "party_place.rs"]
+mod place;
 
 /// What the party has to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +60,8 @@ pub enum Work {
         excluded: usize,
         /// The heads of audit logs.
         heads: Vec<AuditHead>,
+        /// The checkpoint to go on from: load it, and give its place to [`PartySession::go_on_from`].
+        resume: Option<CheckpointId>,
     },
     /// Encode rows and send the codes.
     Encode(EncodeWork),
@@ -81,16 +89,20 @@ pub enum Work {
         /// The command.
         command: Command,
     },
+    /// Write down all that is needed to go on from here, and say so. It is no step.
+    Save(CheckpointId),
     /// Freeze the encoder and confirm with its digest.
     Freeze {
         /// The step.
         step: u64,
     },
-    /// Keep the model, confirm, and leave.
+    /// Write the model and confirm; what it is called says that it does not count yet.
     Finish {
         /// The step.
         step: u64,
     },
+    /// The model counts: give it its name.
+    Commit,
     /// Keep the heads of audit logs after the run; nothing follows.
     KeepHeads {
         /// The heads.
@@ -124,6 +136,8 @@ enum State {
     },
     /// Back at a checkpoint: only the freeze may follow.
     Restored,
+    /// The model is written, and nobody has said that all others have written theirs.
+    InDoubt,
     Done,
     Left,
 }
@@ -137,6 +151,7 @@ impl State {
             Self::Ready => "waiting for a request",
             Self::AwaitingGradient { .. } => "waiting for a gradient",
             Self::Restored => "waiting for the freeze, which alone may follow a restore",
+            Self::InDoubt => "waiting to hear that all have written their models",
             Self::Done => "finished",
             Self::Left => "gone",
         }
@@ -156,6 +171,8 @@ pub struct PartySession {
     next_synthetic: u32,
     /// The last epoch (from 0) after which a checkpoint was written.
     checkpoint: Option<u32>,
+    /// The batch that was next when the run was saved last.
+    saved: Option<(u32, u32)>,
     frozen: bool,
     calibrated: bool,
 }
@@ -174,6 +191,7 @@ impl PartySession {
             next_chunk,
             next_synthetic: 0,
             checkpoint: None,
+            saved: None,
             frozen: false,
             calibrated: false,
         }
@@ -217,7 +235,7 @@ impl PartySession {
             (State::Greeting | State::Joining | State::Waiting, FromCoordinator::Refused { text, .. }) => {
                 Err(PartyError::TryAgain(text))
             }
-            (_, FromCoordinator::Refused { text, .. }) => Err(PartyError::Refused(text)),
+            (_, FromCoordinator::Refused { text, .. }) => Err(PartyError::Interrupted(text)),
             (State::Greeting, FromCoordinator::Welcome { salt }) => {
                 self.state = State::Joining;
                 Ok(Work::SendRecords(salt))
@@ -226,7 +244,14 @@ impl PartySession {
                 self.state = State::Waiting;
                 Ok(Work::Joined)
             }
-            (State::Waiting, FromCoordinator::Begin { excluded, heads }) => self.begin(&excluded, heads),
+            (State::Waiting, FromCoordinator::Begin { excluded, heads, resume }) => {
+                self.begin(&excluded)?;
+                Ok(Work::Begin { excluded: excluded.count(), heads, resume })
+            }
+            (State::InDoubt | State::Joining, FromCoordinator::Commit) => {
+                self.state = State::Done;
+                Ok(Work::Commit)
+            }
             (State::Done, FromCoordinator::Heads { heads }) => {
                 self.state = State::Left;
                 Ok(Work::KeepHeads { heads })
@@ -236,6 +261,7 @@ impl PartySession {
                 self.learn(rows, step, gradient)
             }
             (State::Ready, FromCoordinator::Request(step, request)) => self.request(step, request),
+            (State::Ready, FromCoordinator::Save(id)) => self.save(id),
             (State::Restored, FromCoordinator::Request(step, request @ Request::Freeze)) => {
                 self.request(step, request)
             }
@@ -252,6 +278,15 @@ impl PartySession {
             .map_err(|source| PartyError::Gradient { step, source })?;
         self.state = State::Ready;
         Ok(Work::Learn { gradient })
+    }
+
+    /// Where the run is, is saved while the bottom model learns, behind a batch that was not saved yet.
+    fn save(&mut self, id: CheckpointId) -> Result<Work, PartyError> {
+        if self.frozen || self.next_batch == (0, 0) || self.saved == Some(self.next_batch) {
+            return Err(forbidden("save where the run is", "once behind each batch, before the freeze"));
+        }
+        self.saved = Some(self.next_batch);
+        Ok(Work::Save(id))
     }
 
     fn request(&mut self, step: u64, request: Request) -> Result<Work, PartyError> {
@@ -278,7 +313,7 @@ impl PartySession {
                 Ok(Work::Freeze { step })
             }
             Request::Finish => {
-                self.state = State::Done;
+                self.state = State::InDoubt;
                 Ok(Work::Finish { step })
             }
         }
@@ -301,10 +336,6 @@ impl PartySession {
 
     /// A checkpoint follows an epoch's validation, once; a restore needs one that was written.
     fn check_command(&mut self, command: Command) -> Result<(), PartyError> {
-        use CheckpointLabel::Latest;
-        if matches!(command, Command::Checkpoint(Latest) | Command::Restore(Latest)) {
-            return Err(forbidden("use the latest checkpoint", "where a run is resumed, which none is"));
-        }
         if matches!(command, Command::Checkpoint(_)) {
             let what = "write a checkpoint";
             let chunks = self.plan.chunks(Part::CohortValidation);
@@ -329,7 +360,7 @@ impl PartySession {
         Ok(())
     }
 
-    fn begin(&mut self, excluded: &ExcludedRecords, heads: Vec<AuditHead>) -> Result<Work, PartyError> {
+    fn begin(&mut self, excluded: &ExcludedRecords) -> Result<(), PartyError> {
         excluded.check(self.plan.records())?;
         if self.settings.on_refusal == OnRefusal::End && !excluded.is_empty() {
             return Err(forbidden("leave out records", "with run.on_refusal = \"leave-out\""));
@@ -340,7 +371,7 @@ impl PartySession {
         self.plan = self.plan.clone().without(excluded).map_err(PartyError::TooFewLeft)?;
         self.excluded = excluded.clone();
         self.state = State::Ready;
-        Ok(Work::Begin { excluded: excluded.count(), heads })
+        Ok(())
     }
 
     fn encode(&mut self, step: u64, selection: RowSelection) -> Result<Work, PartyError> {

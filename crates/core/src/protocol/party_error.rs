@@ -66,9 +66,15 @@ pub enum PartyError {
     /// Too few records are left.
     #[error("without the records that the parties' policies refuse, {0}")]
     TooFewLeft(PlanError),
+    /// The checkpoint is of another run.
+    #[error("the checkpoint is of another run, or of other records: start with --fresh to throw it away")]
+    OtherPlace,
     /// The coordinator refused this party.
     #[error("the coordinator refused: {0}")]
     Refused(String),
+    /// The run was interrupted at another side, and may go on when all are there again.
+    #[error("the run was interrupted: {0}")]
+    Interrupted(String),
     /// The coordinator refused this party for now.
     #[error("the coordinator refused for now: {0}")]
     TryAgain(String),

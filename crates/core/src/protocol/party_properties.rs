@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::gradient::GradientEncoding;
 use crate::name::PartyName;
+use crate::protocol::message::CheckpointLabel;
 use crate::settings::Task;
 
 const RECORDS: usize = 60;
@@ -25,13 +26,15 @@ enum Move {
     Command(Command),
     Freeze,
     Finish,
+    Save,
+    Commit,
     Begin,
     Accepted,
 }
 
 fn any_move() -> impl Strategy<Value = Move> {
     let part = || prop::sample::select(Part::ALL.to_vec());
-    let label = || prop::sample::select(vec![CheckpointLabel::Best, CheckpointLabel::Latest]);
+    let best = CheckpointLabel::Best;
     let byte = prop_oneof![6 => -127_i8..=127, 1 => Just(-128_i8)];
     let scale = prop_oneof![6 => 0.0_f32..2.0, 1 => -1.0_f32..0.0, 1 => Just(f32::NAN)];
     let rows_off = prop_oneof![8 => Just(0), 1 => -1..=1];
@@ -45,8 +48,10 @@ fn any_move() -> impl Strategy<Value = Move> {
         1 => (0_u32..3).prop_map(Move::Synthetic),
         1 => Just(Move::Calibrate),
         1 => Just(Move::Heads),
-        2 => label().prop_map(|label| Move::Command(Command::Checkpoint(label))),
-        1 => label().prop_map(|label| Move::Command(Command::Restore(label))),
+        2 => Just(Move::Command(Command::Checkpoint(best))),
+        1 => Just(Move::Command(Command::Restore(best))),
+        1 => Just(Move::Save),
+        1 => Just(Move::Commit),
         1 => Just(Move::Freeze),
         1 => Just(Move::Finish),
         1 => Just(Move::Begin),
@@ -55,7 +60,7 @@ fn any_move() -> impl Strategy<Value = Move> {
 }
 
 fn begin() -> FromCoordinator {
-    FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new() }
+    FromCoordinator::Begin { excluded: ExcludedRecords::default(), heads: Vec::new(), resume: None }
 }
 
 /// The message that a move is now, for the next step or for another.
@@ -79,6 +84,8 @@ fn message(session: &PartySession, to_send: Move, step_off: i64, rows: usize) ->
         Move::Freeze => Request::Freeze,
         Move::Finish => Request::Finish,
         Move::Begin => return begin(),
+        Move::Commit => return FromCoordinator::Commit,
+        Move::Save => return FromCoordinator::Save(CheckpointId([7; 16])),
         Move::Heads => return FromCoordinator::Heads { heads: Vec::new() },
         Move::Accepted => return FromCoordinator::Accepted { session: None },
         Move::Gradient { rows_off, byte, scale } => {
@@ -104,6 +111,8 @@ struct Seen {
     calibrations: u32,
     heads: u32,
     rows: usize,
+    saves: u32,
+    commits: u32,
     finished: bool,
 }
 
@@ -131,11 +140,16 @@ impl Seen {
                 self.checkpoints += u32::from(matches!(command, Command::Checkpoint(_)));
                 self.restores += u32::from(matches!(command, Command::Restore(_)));
             }
+            Work::Save(_) => self.saves += 1,
             Work::Freeze { .. } => self.freezes += 1,
             Work::EncodeSynthetic { .. } => self.synthetic += 1,
             Work::Calibrate { .. } => self.calibrations += 1,
+            Work::Commit => {
+                assert!(self.finished, "a commit before the end");
+                self.commits += 1;
+            }
             Work::KeepHeads { .. } => {
-                assert!(self.finished, "heads before the end");
+                assert!(self.commits == 1, "heads before the commit");
                 self.heads += 1;
             }
             Work::Finish { .. } => self.finished = true,
@@ -172,7 +186,7 @@ proptest! {
             // A coordinator could start all over with what it learned from a refusal: a refused message is passed over.
             let mut tried = session.clone();
             let Ok(work) = tried.receive(message(&session, to_send, step_off, seen.rows)) else { continue };
-            prop_assert!(!seen.finished || matches!(work, Work::KeepHeads { .. }), "nothing else follows the end");
+            prop_assert!(!seen.finished || matches!(work, Work::Commit | Work::KeepHeads { .. }), "nothing else follows the end");
             session = tried;
             prop_assert!(session.step() - step <= 1);
             seen.note(work);
@@ -187,6 +201,7 @@ proptest! {
         prop_assert!(seen.batches.iter().copied().eq(in_order.take(seen.batches.len())));
         prop_assert!(seen.gradients <= seen.batches.len() && seen.batches.len() <= seen.gradients + 1);
         let epochs = seen.batches.len() as u32 / batches;
+        prop_assert!(seen.saves as usize <= seen.gradients && seen.commits <= 1);
         prop_assert!(seen.checkpoints <= epochs && seen.restores <= 1 && seen.freezes <= 1);
         prop_assert!(seen.restores == 0 || seen.checkpoints > 0);
         prop_assert!(seen.calibrations <= u32::from(calibration) && seen.heads <= 1);
@@ -203,8 +218,12 @@ proptest! {
         if accepted {
             session.receive(FromCoordinator::Accepted { session: None }).unwrap();
         }
-        let allowed = if accepted { Move::Begin } else { Move::Accepted };
-        let is_allowed = std::mem::discriminant(&allowed) == std::mem::discriminant(&to_send);
+        let is_allowed = match to_send {
+            Move::Begin => accepted,
+            // A party that has written its model and did not hear that it counts is told so in place of being let in.
+            Move::Accepted | Move::Commit => !accepted,
+            _ => false,
+        };
         let sent = message(&session, to_send, 0, 0);
         prop_assert_eq!(session.receive(sent).is_ok(), is_allowed);
     }

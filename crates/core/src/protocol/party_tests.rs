@@ -18,12 +18,12 @@ fn session(on_refusal: OnRefusal, excluded: &[u32]) -> PartySession {
 }
 
 fn begin(rows: &[u32]) -> FromCoordinator {
-    FromCoordinator::Begin { excluded: ExcludedRecords::of(rows, 400), heads: Vec::new() }
+    FromCoordinator::Begin { excluded: ExcludedRecords::of(rows, 400), heads: Vec::new(), resume: None }
 }
 
 fn joined() -> PartySession {
     let mut session = session(OnRefusal::End, &[]);
-    assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { excluded: 0, heads: Vec::new() }));
+    assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { excluded: 0, heads: Vec::new(), resume: None }));
     session
 }
 
@@ -183,7 +183,10 @@ fn a_run_goes_on_without_what_any_party_leaves_out() {
     let mut session = session(OnRefusal::LeaveOut, &[3, 7]);
     let test = session.plan().part(Part::Test)[0];
     let wanted: Vec<u32> = [3, 7, test].into();
-    assert_eq!(session.receive(begin(&wanted)), Ok(Work::Begin { excluded: 3, heads: Vec::new() }));
+    assert_eq!(
+        session.receive(begin(&wanted)),
+        Ok(Work::Begin { excluded: 3, heads: Vec::new(), resume: None })
+    );
     assert!(!session.plan().part(Part::Test).contains(&test));
     let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else {
         panic!("a batch")
@@ -206,8 +209,11 @@ fn how_a_run_may_not_begin() {
         few.starts_with("without the records that the parties' policies refuse, 1 records leave"),
         "{few}"
     );
-    let strange =
-        FromCoordinator::Begin { excluded: ExcludedRecords::from_bytes(vec![1; 49]), heads: Vec::new() };
+    let strange = FromCoordinator::Begin {
+        excluded: ExcludedRecords::from_bytes(vec![1; 49]),
+        heads: Vec::new(),
+        resume: None,
+    };
     let strange = session(OnRefusal::LeaveOut, &[]).receive(strange).unwrap_err();
     assert!(matches!(strange, PartyError::ExcludedRecords(_)));
     assert!(matches!(
@@ -307,10 +313,66 @@ fn a_checkpoint_follows_each_epochs_validation_once() {
     assert!(twice.contains("only once per epoch"), "{twice}");
     let none = refused(4, vec![validation.clone()], Command::Restore(label));
     assert!(none.contains("to one that was written"), "{none}");
-    for command in [Command::Checkpoint, Command::Restore] {
-        let latest = refused(4, vec![validation.clone()], command(CheckpointLabel::Latest));
-        assert!(latest.contains("only where a run is resumed"), "{latest}");
+}
+
+#[test]
+fn a_run_is_saved_once_behind_each_batch_and_goes_on_from_there() {
+    let save = || FromCoordinator::Save(CheckpointId([3; 16]));
+    let refused = |session: &PartySession| {
+        let error = session.clone().receive(save()).unwrap_err().to_string();
+        assert!(error.contains("only once behind each batch"), "{error}");
+    };
+    let mut session = joined();
+    refused(&session);
+    let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else { panic!() };
+    assert!(matches!(session.clone().receive(save()), Err(PartyError::Unexpected { .. })));
+    session.receive(gradient(1, rows.len())).unwrap();
+    assert_eq!(session.receive(save()), Ok(Work::Save(CheckpointId([3; 16]))));
+    refused(&session);
+    let place = session.place();
+    // Another process, from there.
+    let mut resumed = joined();
+    resumed.go_on_from(&place).unwrap();
+    assert_eq!(resumed.place(), place);
+    refused(&resumed);
+    for session in [&mut session, &mut resumed] {
+        assert!(matches!(session.clone().receive(batch(2, 0, 0)), Err(PartyError::Order { .. })));
+        assert!(matches!(session.receive(batch(2, 0, 1)), Ok(Work::Encode(_))));
+        session.receive(gradient(2, rows.len())).unwrap();
+        session.receive(chunk(3, Part::CohortValidation)).unwrap();
+        session.receive(save()).unwrap();
+        let again = session.clone().receive(chunk(4, Part::CohortValidation));
+        assert!(matches!(again, Err(PartyError::ChunkOrder { .. })));
     }
+    let mut resumed = joined();
+    resumed.go_on_from(&session.place()).unwrap();
+    let again = resumed.receive(chunk(4, Part::CohortValidation));
+    assert!(matches!(again, Err(PartyError::ChunkOrder { .. })), "validation records twice in an epoch");
+}
+
+#[test]
+fn a_place_of_another_run_is_refused() {
+    let place = learned().place();
+    assert_eq!(learned().go_on_from(&place), Err(PartyError::OtherPlace), "a run that has begun");
+    let mut without = session(OnRefusal::LeaveOut, &[]);
+    without.receive(begin(&[1])).unwrap();
+    assert_eq!(without.go_on_from(&place), Err(PartyError::OtherPlace), "other records");
+    let mut later = joined();
+    later.settings.epochs = 0;
+    assert_eq!(later.go_on_from(&place), Err(PartyError::OtherPlace), "beyond the plan");
+}
+
+#[test]
+fn a_party_in_doubt_is_told_that_its_model_counts() {
+    let mut session = session(OnRefusal::End, &[]);
+    assert!(session.receive(FromCoordinator::Commit).is_err(), "a party that waits for a run to begin");
+    let parties = vec![PartyName::new("a").unwrap()];
+    let settings = RunSettings::new(parties, Task::Binary, 2, 2);
+    let plan = Plan::new(&settings, 400).unwrap();
+    let mut asking = PartySession::new(settings, plan, ExcludedRecords::default());
+    assert!(asking.clone().receive(FromCoordinator::Commit).is_err(), "before it was asked who it is");
+    asking.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
+    assert_eq!(asking.receive(FromCoordinator::Commit), Ok(Work::Commit));
 }
 
 #[test]
@@ -322,6 +384,9 @@ fn heads_of_audit_logs_come_once_and_at_the_end_alone() {
     let mut session = learned();
     session.receive(request(3, Request::Freeze)).unwrap();
     session.receive(request(4, Request::Finish)).unwrap();
+    assert!(session.clone().receive(told.clone()).is_err(), "before the commit");
+    assert_eq!(session.receive(FromCoordinator::Commit), Ok(Work::Commit));
+    assert!(session.clone().receive(FromCoordinator::Commit).is_err(), "twice");
     assert_eq!(session.receive(told.clone()), Ok(Work::KeepHeads { heads }));
     assert!(matches!(session.receive(told), Err(PartyError::Unexpected { state: "gone", .. })));
 }

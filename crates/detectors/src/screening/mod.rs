@@ -54,7 +54,7 @@ pub struct Fold {
 }
 
 /// What screening found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Screened {
     /// The weight of each row, from 0 to 1.
     pub weights: Vec<f32>,

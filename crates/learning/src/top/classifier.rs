@@ -331,6 +331,14 @@ impl Classifier {
         self.loss.meaning()
     }
 
+    pub(super) fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    pub(super) fn loss_mut(&mut self) -> &mut Loss {
+        &mut self.loss
+    }
+
     /// Everything the classifier has learned.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();

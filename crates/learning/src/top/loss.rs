@@ -110,9 +110,9 @@ pub struct Loss {
     /// `None` where the consistency term is off.
     consistency: Option<Consistency>,
     /// One weight per record; empty while all weigh alike.
-    record_weights: Vec<f32>,
+    pub(super) record_weights: Vec<f32>,
     /// What was said of records in earlier cycles; `None` where it is no part of targets.
-    self_distillation: Option<SelfDistillation>,
+    pub(super) self_distillation: Option<SelfDistillation>,
 }
 
 impl Loss {

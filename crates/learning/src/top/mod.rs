@@ -3,5 +3,6 @@
 pub mod classifier;
 pub mod consistency;
 pub mod loss;
+mod memory;
 pub mod predictor;
 pub mod self_distillation;

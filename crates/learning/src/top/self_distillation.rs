@@ -11,13 +11,13 @@ const KEPT_EPOCHS: u32 = 2;
 pub struct SelfDistillation {
     share: f32,
     width: usize,
-    keeps: bool,
+    pub(super) keeps: bool,
     /// Sums of predictions, [records, width].
-    sums: Vec<f32>,
+    pub(super) sums: Vec<f32>,
     /// How many predictions were added up, per record.
-    counts: Vec<u32>,
+    pub(super) counts: Vec<u32>,
     /// Means over the cycles that have ended; empty before.
-    means: Vec<f32>,
+    pub(super) means: Vec<f32>,
 }
 
 impl SelfDistillation {

@@ -3,6 +3,8 @@
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CodeTable, Digest, Gradient, PackedCodes, RowSelection};
 
+use crate::training::saved::SavedTraining;
+
 /// What a party sends for a batch of records.
 pub trait Embedding {
     /// Embeddings kept by record.
@@ -95,6 +97,19 @@ pub trait PartyBackend {
     /// # Errors
     /// If a party fails.
     fn carry_out(&mut self, command: Command) -> Result<(), Self::Error>;
+    /// Whether it is time to save where the run is: between two batches, or where an epoch has `ended`.
+    fn is_time_to_save(&self, ended: bool) -> bool {
+        let _ = ended;
+        false
+    }
+    /// Saves where the run is, at every party and at this side. It is no step of the run.
+    ///
+    /// # Errors
+    /// If a party fails, or this side's disk does.
+    fn save(&mut self, saved: SavedTraining) -> Result<(), Self::Error> {
+        drop(saved);
+        Ok(())
+    }
     /// Each party freezes its encoder and tells its digest.
     ///
     /// # Errors

@@ -8,22 +8,26 @@
 //! ```
 //!
 //! One function serves a networked run and the baselines in one process: they differ in [`PartyBackend`] alone.
+//!
+//! Between batches and behind epochs the backend may save where the joint phase is ([`saved::SavedTraining`]), and a run
+//! goes on from there to the same bits. What follows the freeze is done anew.
 
 pub mod backend;
+pub mod checkpoints;
 pub mod in_process;
+mod joint;
+pub mod saved;
 pub mod schedule;
 
-use std::time::Instant;
-
-use hashvfl_core::protocol::message::{CheckpointLabel, Command};
-use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::{Digest, Gradient, Part, Plan, RowSelection, RunSettings};
+use hashvfl_core::{Digest, Part, Plan, RowSelection, RunSettings};
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::SnapshotError;
 use crate::top::classifier::Classifier;
 use crate::top::loss::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
+use crate::training::joint::Joint;
+use crate::training::saved::SavedTraining;
 
 /// One epoch of the joint phase.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -132,17 +136,33 @@ pub enum TrainingError<E> {
     },
 }
 
+/// What a run does beside the plain loop.
+#[derive(Default)]
+pub struct TrainingOptions<'a> {
+    /// Epochs without a better validation metric after which training stops; 0 never stops early.
+    pub patience: u32,
+    /// What judges training records.
+    pub screen: Option<ScreeningHook<'a>>,
+    /// Where the run goes on; from its beginning without.
+    pub from: Option<SavedTraining>,
+}
+
 /// Runs the whole training loop.
+///
+/// # Errors
+/// If a party fails, training records cannot be judged, or the loss is not finite.
 pub fn train<P: PartyBackend>(
     parties: &mut P,
     settings: &RunSettings,
     plan: &mut Plan,
     classifier: &mut Classifier,
-    patience: u32,
-    mut screen: Option<ScreeningHook<'_>>,
+    options: TrainingOptions<'_>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<P::Embedding>, TrainingError<P::Error>> {
-    let joint = learn_jointly(parties, settings, plan, classifier, patience, screen.as_mut(), on_progress)?;
+    let TrainingOptions { patience, mut screen, from } = options;
+    let mut joint =
+        Joint { parties: &mut *parties, settings, plan: &mut *plan, classifier: &mut *classifier };
+    let joint = joint.learn(patience, screen.as_mut(), from, on_progress)?;
     on_progress(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
     let records = plan.records();
@@ -173,7 +193,7 @@ pub fn train<P: PartyBackend>(
     }
     let test_rows = plan.part(Part::Test);
     let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
-    let released = released(settings, joint.epochs_run, joint.validations);
+    let released = released(settings, joint.epoch, joint.validations);
     Ok(Outcome {
         curve: joint.curve,
         best_epoch: joint.best_epoch,
@@ -220,122 +240,6 @@ fn refit(
     } else {
         Ok(())
     }
-}
-
-struct Joint {
-    curve: Vec<EpochReport>,
-    best_epoch: u32,
-    epochs_run: u32,
-    validations: u32,
-}
-
-fn learn_jointly<P: PartyBackend>(
-    parties: &mut P,
-    settings: &RunSettings,
-    plan: &mut Plan,
-    classifier: &mut Classifier,
-    patience: u32,
-    mut screen: Option<&mut ScreeningHook<'_>>,
-    on_progress: &mut dyn FnMut(Progress),
-) -> Result<Joint, TrainingError<P::Error>> {
-    let mut joint = Joint { curve: Vec::new(), best_epoch: 0, epochs_run: 0, validations: 0 };
-    let mut best: Option<(Evaluation, crate::Snapshot)> = None;
-    let validates = !plan.part(Part::CohortValidation).is_empty();
-    for epoch in 0..settings.epochs {
-        classifier.begin_epoch(epoch % settings.cycle_epochs(), settings.cycle_epochs());
-        let screens = screen.as_ref().is_some_and(|screen| screen.after_epochs == epoch + 1);
-        let mut seen = Vec::new();
-        if screens {
-            let table = |_| P::Embedding::table(plan.records(), settings.bits);
-            seen.extend(settings.parties.iter().map(table));
-        }
-        let (train_loss, train_seconds) =
-            train_epoch(parties, settings, plan, classifier, epoch, on_progress, &mut seen)?;
-        joint.epochs_run = epoch + 1;
-        let mut report = EpochReport { epoch: epoch + 1, train_loss, validation: None, train_seconds };
-        if !train_loss.is_finite() {
-            return Err(TrainingError::Diverged { epoch: epoch + 1 });
-        }
-        if let Some(screen) = screen.as_mut().filter(|_| screens) {
-            let rows = plan.part(Part::CohortTrain);
-            // Unwrap safety: an epoch holds each of these rows once.
-            let gather = |table| P::Embedding::gather(table, rows).expect("a row of the epoch");
-            let parts: Vec<Vec<f32>> = seen.iter().map(gather).collect();
-            let weights = (screen.judge)(ScreeningPoint::Epoch(epoch + 1), rows, &parts);
-            classifier.weigh(rows, &weights.map_err(TrainingError::Screening)?);
-        }
-        if validates {
-            report.validation = Some(evaluate(parties, plan, classifier, Part::CohortValidation)?);
-            joint.validations += 1;
-        }
-        on_progress(Progress::Epoch(&report));
-        joint.curve.push(report);
-        let in_last_cycle = epoch + settings.cycle_epochs() >= settings.epochs;
-        let Some(validation) = report.validation.filter(|_| in_last_cycle) else { continue };
-        if best.as_ref().is_none_or(|(best, _)| validation.is_better(best, settings.task)) {
-            best = Some((validation, classifier.snapshot()));
-            joint.best_epoch = epoch + 1;
-            parties.carry_out(Command::Checkpoint(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
-        } else if patience > 0 && epoch + 1 - joint.best_epoch >= patience {
-            break;
-        }
-    }
-    match best {
-        Some((_, snapshot)) if joint.best_epoch < joint.epochs_run => {
-            classifier.load(&snapshot)?;
-            parties.carry_out(Command::Restore(CheckpointLabel::Best)).map_err(TrainingError::Parties)?;
-        }
-        Some(_) => {}
-        None => joint.best_epoch = joint.epochs_run,
-    }
-    Ok(joint)
-}
-
-fn train_epoch<P: PartyBackend>(
-    parties: &mut P,
-    settings: &RunSettings,
-    plan: &mut Plan,
-    classifier: &mut Classifier,
-    epoch: u32,
-    on_progress: &mut dyn FnMut(Progress),
-    kept: &mut [<P::Embedding as Embedding>::Table],
-) -> Result<(f64, f64), TrainingError<P::Error>> {
-    let start = Instant::now();
-    let (mut loss, mut seen) = (0.0, 0);
-    for batch in 0..plan.batches() {
-        let rows = RowSelection::Batch { epoch, batch };
-        // Unwrap safety: epoch and batch are within the plan.
-        let numbers = plan.rows(rows).expect("a batch of the plan");
-        let sent = parties.encode(rows, numbers.len()).map_err(TrainingError::Parties)?;
-        kept.iter_mut().zip(&sent).for_each(|(table, batch)| batch.keep(table, &numbers));
-        let parts: Vec<Vec<f32>> = sent.iter().map(Embedding::to_floats).collect();
-        let step = classifier.backward(&parts, &numbers);
-        let encode = |gradient| Gradient::encode(gradient, settings.latents(), settings.gradient);
-        parties.learn(step.gradients.into_iter().map(encode).collect()).map_err(TrainingError::Parties)?;
-        // While parties learn.
-        classifier.update();
-        loss += step.loss * numbers.len() as f64;
-        seen += numbers.len();
-        on_progress(Progress::Batch { epoch, batch });
-    }
-    Ok((loss / seen.max(1) as f64, start.elapsed().as_secs_f64()))
-}
-
-fn evaluate<P: PartyBackend>(
-    parties: &mut P,
-    plan: &mut Plan,
-    classifier: &Classifier,
-    part: Part,
-) -> Result<Evaluation, TrainingError<P::Error>> {
-    let all = plan.part(part).to_vec();
-    let mut outputs = Vec::new();
-    for (chunk, rows) in all.chunks(CHUNK_ROWS).enumerate() {
-        let request = RowSelection::Chunk { part, chunk: chunk as u32 };
-        let batches = parties.encode(request, rows.len()).map_err(TrainingError::Parties)?;
-        let parts: Vec<Vec<f32>> = batches.iter().map(Embedding::to_floats).collect();
-        outputs.extend(classifier.predict(&parts, rows.len()));
-    }
-    Ok(classifier.evaluate(&outputs, &all))
 }
 
 /// Bits per record and party: one code per epoch or evaluation, and one after the freeze.

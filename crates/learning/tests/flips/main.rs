@@ -18,6 +18,7 @@ use hashvfl_learning::device::{self, Device, DeviceChoice};
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
 use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::top::loss::Labels;
+use hashvfl_learning::training::TrainingOptions;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
 use hashvfl_learning::{Classifier, TopConfig, training};
 use rand::rngs::ChaCha20Rng;
@@ -110,8 +111,15 @@ fn run(columns: &[f32], by_content: bool) -> (Plan, Digest, Vec<Vec<f32>>) {
     let labels = Labels::Classes { count: 2, index: (0..RECORDS as u32).map(|row| row % 2).collect() };
     let top = TopConfig::default();
     let mut top = Classifier::of_run(&top, labels, &settings, &plan, 1, &Device::flex()).unwrap();
-    let outcome =
-        training::train(&mut parties, &settings, &mut plan, &mut top, 0, None, &mut |_| {}).unwrap();
+    let outcome = training::train(
+        &mut parties,
+        &settings,
+        &mut plan,
+        &mut top,
+        TrainingOptions::default(),
+        &mut |_| {},
+    )
+    .unwrap();
     let encoder = outcome.encoders[0];
     let code = |row: u32| {
         let mut signs = outcome.tables[0].signs(&[row]).unwrap();

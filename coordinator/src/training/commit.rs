@@ -1,0 +1,123 @@
+//! After a run that has finished: tells parties that have written their models and did not hear that these count.
+//!
+//! A party whose connection, or process, ended between its last answer and the coordinator's word does not decide alone. It
+//! asks when it is started again, and the coordinator, started again as well, has the answer in its state folder.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use hashvfl_audit::Service;
+use hashvfl_core::PartyName;
+use hashvfl_core::protocol::admission::Admission;
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_transport::driver::Driver;
+use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::limits::FIRST_BYTES;
+use hashvfl_transport::listen::{self, Listener, TrainingStream};
+use hashvfl_transport::stop::{Stop, Stopped};
+use tracing::{info, warn};
+
+use super::admission::answer_bytes;
+use crate::config::CoordinatorConfig;
+use crate::identity;
+use crate::permissions::{self, Action};
+use crate::progress::ProgressReporter;
+use crate::state::StateFolder;
+
+/// Longest wait until a party has heard it and has gone.
+const PARTING: Duration = Duration::from_secs(10);
+
+/// Tells `unheard`, as they come, that the run of `config` on the records `ids` has finished.
+///
+/// # Errors
+/// If not all of them come in time; who has not is kept, and the same command tells them later.
+pub fn hand_out(
+    config: &CoordinatorConfig,
+    state: &StateFolder,
+    ids: Vec<String>,
+    unheard: Vec<PartyName>,
+    reporter: &ProgressReporter,
+) -> anyhow::Result<()> {
+    info!("the run has finished, and {} has not heard that its model counts", names(&unheard));
+    let mut handing = HandingOut { config, state, ids, unheard };
+    Driver::start()?.wait(handing.listen(reporter))?;
+    info!("all parties have heard that the run has finished");
+    Ok(())
+}
+
+struct HandingOut<'a> {
+    config: &'a CoordinatorConfig,
+    state: &'a StateFolder,
+    ids: Vec<String>,
+    unheard: Vec<PartyName>,
+}
+
+impl HandingOut<'_> {
+    async fn listen(&mut self, reporter: &ProgressReporter) -> anyhow::Result<()> {
+        let config = self.config;
+        let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
+            .await
+            .with_context(|| config.cannot_listen())?;
+        let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
+        permissions::check_parties(config, &config.run.parties, Action::Join)?;
+        reporter.listening(listener.address()?);
+        let (mut arrivals, serving) = listen::training(listener);
+        tokio::spawn(serving);
+        let (mut stop, join_s) = (Stop::listen(), config.timeouts.join_s);
+        let limit = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(join_s));
+        while !self.unheard.is_empty() {
+            let stream = tokio::select! {
+                biased;
+                () = stop.stopped() => return Err(Stopped.into()),
+                arrived = tokio::time::timeout_at(limit, arrivals.next()) => arrived.ok().flatten(),
+            };
+            let Some(stream) = stream else {
+                bail!(
+                    "waited {join_s} s (timeouts.join_s) for {} to ask whether its model counts: start it again with its own command, and this one again",
+                    names(&self.unheard)
+                );
+            };
+            self.receive(stream).await?;
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, mut stream: TrainingStream) -> anyhow::Result<()> {
+        match self.tell(&mut stream).await {
+            Ok(party) => {
+                info!(%party, "has heard that the run has finished");
+                self.unheard.retain(|other| *other != party);
+                self.state.keep_unheard(&self.unheard)
+            }
+            Err(error) => {
+                warn!(service = ?Service::Training, "refused: {error}");
+                refuse(&stream, error.for_peer(stream.peer())).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn tell(&self, stream: &mut TrainingStream) -> Result<PartyName, HandshakeError> {
+        let run = &self.config.run;
+        let admission =
+            Admission::new(self.config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
+        let mut handshake = Handshake::new(stream, self.config.timeouts.handshake_s);
+        let hello = match handshake.first().await? {
+            FromParty::Return(_) => return Err(HandshakeError::NoReturn),
+            first => handshake.greeting(first)?,
+        };
+        admission.check(&hello)?;
+        handshake.allow(self.ids.len().div_ceil(8) + FIRST_BYTES);
+        let ids = self.ids.clone();
+        let digest = move |salt: &_| RecordsDigest::of(salt, ids.iter().map(String::as_str));
+        handshake.compare_records(&hello.party, digest).await?;
+        handshake.accept(&hello.party, FromCoordinator::Commit).await?;
+        let parted = stream.end(PARTING).await;
+        parted.map(|()| hello.party.clone()).map_err(|_| HandshakeError::Left { party: hello.party })
+    }
+}
+
+fn names(parties: &[PartyName]) -> String {
+    parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
+}

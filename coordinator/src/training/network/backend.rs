@@ -1,0 +1,97 @@
+//! What the training loop asks of all parties at once.
+
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
+use hashvfl_core::protocol::coordinator::PeerAnswer;
+use hashvfl_core::protocol::message::{CheckpointId, Command, FromCoordinator, Request};
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::{Digest, Gradient, PackedCodes, Part, RowSelection};
+use hashvfl_learning::training::backend::PartyBackend;
+use hashvfl_learning::training::saved::SavedTraining;
+use hashvfl_ledger::Said;
+use hashvfl_transcript::{RecordedKind, TranscriptSpool};
+use rand::TryRng;
+
+use super::{NetworkError, NetworkedParties};
+use crate::training::checkpoints::SavedNetwork;
+
+impl PartyBackend for NetworkedParties<'_> {
+    type Embedding = PackedCodes;
+    type Error = NetworkError;
+
+    fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
+        let codes = self.ask_for_codes(Request::Encode(rows), count)?;
+        self.encoded += count as u64;
+        // Unwrap safety: the training loop asks for rows of the same plan.
+        let numbers = self.plan.rows(rows).expect("rows of the plan");
+        if let Some(transcript) = &mut self.log.transcript {
+            transcript.codes((self.step, RecordedKind::of(rows)), &numbers, &self.parties, &codes)?;
+        }
+        if matches!(rows, RowSelection::Batch { .. }) {
+            self.traffic.training_records += (count * codes.len()) as u64;
+            self.batch = numbers;
+        }
+        Ok(codes)
+    }
+
+    fn encode_synthetic(&mut self, chunk: u32) -> Result<Vec<PackedCodes>, NetworkError> {
+        self.ask_for_codes(Request::EncodeSynthetic { chunk }, CHUNK_ROWS)
+    }
+
+    fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
+        let step = self.step;
+        let digests: Vec<Digest> =
+            gradients.iter().map(|gradient| Digest::of(&gradient.to_bytes())).collect();
+        let said = Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice()));
+        if self.log.gradients.say(self.batches + 1, &said)? == Said::New {
+            self.log.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
+        }
+        self.batches += 1;
+        self.taught += self.batch.len() as u64;
+        let batch = RowSelection::Batch { epoch: 0, batch: 0 };
+        for (peer, gradient) in self.peers.iter_mut().zip(gradients) {
+            let gradient = FromCoordinator::Gradient { step, gradient };
+            let sent = self.driver.wait(peer.send(step, gradient, self.limits))?;
+            self.traffic.down(sent, Some(batch));
+            self.driver.flush();
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), NetworkError> {
+        self.ask(command.into(), 0).map(drop)
+    }
+
+    fn freeze(&mut self) -> Result<Vec<Digest>, NetworkError> {
+        let mut digests = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(Request::Freeze, 0)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::Frozen(digest) = answer {
+                digests.push(digest);
+            }
+        }
+        Ok(digests)
+    }
+
+    fn is_time_to_save(&self, ended: bool) -> bool {
+        self.log.checkpoints.is_due(ended)
+    }
+
+    fn save(&mut self, saved: SavedTraining) -> Result<(), NetworkError> {
+        let (step, limits) = (self.step, self.limits);
+        let mut id = CheckpointId([0; CheckpointId::BYTES]);
+        rand::rngs::SysRng.try_fill_bytes(&mut id.0).map_err(|_| NetworkError::Random)?;
+        for peer in &mut self.peers {
+            self.driver.wait(peer.send(step, FromCoordinator::Save(id), limits))?;
+        }
+        let saving = self.peers.iter_mut().map(|peer| peer.saved(step, id, limits));
+        let saving: FuturesUnordered<_> = saving.collect();
+        self.driver.wait(saving.try_collect::<Vec<()>>())?;
+        self.log.gradients.sync()?;
+        let transcript = self.log.transcript.as_mut().map(TranscriptSpool::mark).transpose()?;
+        let (traffic, encoded, taught, batches) = (self.traffic, self.encoded, self.taught, self.batches);
+        let network = SavedNetwork { step, traffic, encoded, taught, batches };
+        // Last, and when all parties have theirs: from here on it counts.
+        Ok(self.log.checkpoints.write(id, saved, network, transcript)?)
+    }
+}

@@ -1,0 +1,300 @@
+//! The parties of a run across the network, driven step by step: the networked backend of the training loop.
+
+mod backend;
+mod error;
+mod peer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use hashvfl_audit::Release;
+use hashvfl_core::p_value::PackedPValues;
+use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
+use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
+use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan};
+use hashvfl_ledger::{AnswerLog, LedgerError};
+use hashvfl_monitor::Board;
+use hashvfl_transcript::TranscriptSpool;
+use hashvfl_transport::driver::Driver;
+use hashvfl_transport::stop::{Stop, Stopped};
+use tracing::debug;
+
+use crate::config::CoordinatorConfig;
+use crate::label_ledger::LabelLedger;
+use crate::training::admission::Joined;
+use crate::training::checkpoints::{Checkpoints, SavedNetwork};
+use crate::training::traffic::Traffic;
+use peer::{Answered, LineLimits, Peer};
+
+pub use error::NetworkError;
+
+/// Longest wait until a party has gone that was told that the run has ended.
+const GOING: Duration = Duration::from_secs(2);
+
+/// What is written down of every step.
+pub struct RunLog {
+    /// Codes that came, where the config asks for them.
+    pub transcript: Option<TranscriptSpool>,
+    /// What gradients let out about labels.
+    pub label_ledger: LabelLedger,
+    /// What was sent of each batch, once and for good.
+    pub gradients: AnswerLog,
+    /// Where the run goes on when this process has died.
+    pub checkpoints: Checkpoints,
+    /// How the process is, for whoever asks.
+    pub board: Arc<Board>,
+}
+
+/// All parties of a run.
+pub struct NetworkedParties<'a> {
+    driver: &'a Driver,
+    stop: Stop,
+    peers: Vec<Peer>,
+    step: u64,
+    limits: LineLimits,
+    parties: Vec<PartyName>,
+    plan: Plan,
+    log: RunLog,
+    /// Rows of the last batch.
+    batch: Vec<u32>,
+    /// Bytes so far.
+    pub traffic: Traffic,
+    /// Heads of the parties' audit logs at the handshake, of those that have one.
+    heads: Vec<AuditHead>,
+    /// Records whose codes each party has sent, each as often as it did.
+    encoded: u64,
+    /// Records whose gradients were sent to each party, likewise.
+    taught: u64,
+    /// Batches whose gradients were sent.
+    batches: u64,
+}
+
+impl<'a> NetworkedParties<'a> {
+    /// Parties that have joined the run of `config`, put into the order of its settings.
+    pub fn new(
+        driver: &'a Driver,
+        config: &CoordinatorConfig,
+        mut joined: Vec<Joined>,
+        plan: Plan,
+        log: RunLog,
+    ) -> Self {
+        let run = &config.run;
+        joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
+        let mut peers = Vec::with_capacity(joined.len());
+        let mut heads = Vec::new();
+        for Joined { party, line, head, .. } in joined {
+            // A party speaks for its own log alone.
+            heads.extend(head.map(|head| AuditHead { party: Some(party.clone()), ..head }));
+            peers.push(Peer { session: PeerSession::new(party, run.bits), line });
+        }
+        Self {
+            driver,
+            stop: Stop::listen(),
+            peers,
+            step: 0,
+            limits: LineLimits {
+                answer: Duration::from_secs(config.timeouts.step_s),
+                reconnect: Duration::from_secs(config.timeouts.reconnect_s),
+            },
+            parties: run.parties.clone(),
+            plan,
+            log,
+            batch: Vec::new(),
+            traffic: Traffic::default(),
+            heads,
+            encoded: 0,
+            taught: 0,
+            batches: 0,
+        }
+    }
+
+    /// Asks every party the same and waits for all answers, in the settings' order. `count` is the number of codes or
+    /// p-values that each is asked for.
+    fn ask(&mut self, request: Request, count: usize) -> Result<Vec<PeerAnswer>, NetworkError> {
+        self.step += 1;
+        let (step, limits) = (self.step, self.limits);
+        debug!(step, kind = request.kind(), "request");
+        let selection = match request {
+            Request::Encode(selection) => Some(selection),
+            _ => None,
+        };
+        for peer in &mut self.peers {
+            peer.session.requested(step, &request, count);
+            let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
+            self.traffic.down(sent, selection);
+        }
+        // As they come, so that one that fails ends the step while another still works.
+        let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
+            Ok::<_, NetworkError>((index, peer.receive(step, limits).await?))
+        });
+        let answering: FuturesUnordered<_> = answering.collect();
+        let stop = &mut self.stop;
+        let mut answered: Vec<(usize, Answered)> = self.driver.wait(async {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => Err(NetworkError::Stopped { step, source: Stopped }),
+                answered = answering.try_collect() => answered,
+            }
+        })?;
+        answered.sort_unstable_by_key(|(index, _)| *index);
+        let mut answers = Vec::with_capacity(answered.len());
+        let mut status = self.log.board.status();
+        for (index, Answered { answer, bytes, took }) in answered {
+            self.traffic.up(bytes, selection);
+            status.party(&self.parties[index]).answer_seconds += took.as_secs_f64();
+            answers.push(answer);
+        }
+        status.steps = step;
+        status.traffic.received_bytes = self.traffic.up_bytes;
+        status.traffic.sent_bytes = self.traffic.down_bytes;
+        drop(status);
+        Ok(answers)
+    }
+
+    /// Asks every party for codes: of `count` records, or of as many inputs that are none.
+    fn ask_for_codes(&mut self, request: Request, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
+        let mut all = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(request, count)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::Codes(codes) = answer {
+                all.push(codes);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Begins the run at every party, without the records `excluded`; `plan` is without them already. With `resume` it goes on
+    /// from that checkpoint. `own` is the head of the coordinator's audit log; everybody gets everybody's, and so does the
+    /// caller.
+    ///
+    /// # Errors
+    /// If a party is lost.
+    pub fn begin(
+        &mut self,
+        excluded: &ExcludedRecords,
+        plan: Plan,
+        own: Option<AuditHead>,
+        resume: Option<(CheckpointId, SavedNetwork)>,
+    ) -> Result<Vec<AuditHead>, NetworkError> {
+        self.plan = plan;
+        let heads: Vec<AuditHead> = own.into_iter().chain(self.heads.iter().cloned()).collect();
+        for peer in &mut self.peers {
+            let (heads, resume) = (heads.clone(), resume.as_ref().map(|(id, _)| *id));
+            let begin = FromCoordinator::Begin { excluded: excluded.clone(), heads, resume };
+            let sent = self.driver.wait(peer.send(self.step, begin, self.limits))?;
+            self.traffic.down(sent, None);
+        }
+        self.log.checkpoints.begin();
+        if let Some((_, SavedNetwork { step, traffic, encoded, taught, batches })) = resume {
+            (self.step, self.traffic, self.encoded) = (step, traffic, encoded);
+            (self.taught, self.batches) = (taught, batches);
+        }
+        Ok(heads)
+    }
+
+    /// After the run: tells everybody that its model counts, takes the heads of the audit logs of those parties that told one
+    /// before, and tells everybody all of them, with the coordinator's `own`. Then the streams end, once each party has heard
+    /// all; the heads, and the parties that have.
+    pub fn commit(mut self, own: Option<AuditHead>) -> (Vec<AuditHead>, Vec<PartyName>) {
+        let limits = self.limits;
+        for peer in &mut self.peers {
+            // Who does not hear it now is told when it asks.
+            let _ = self.driver.wait(peer.send(self.step, FromCoordinator::Commit, limits));
+        }
+        let telling: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
+        let mut heads: Vec<AuditHead> = own.into_iter().collect();
+        let tells_heads = !heads.is_empty() || !telling.is_empty();
+        let telling = self.peers.iter_mut().filter(|peer| telling.contains(peer.session.party()));
+        let told = self.driver.wait(join_all(telling.map(|peer| peer.last_head(limits))));
+        heads.extend(told.into_iter().flatten());
+        let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
+        let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
+        let heard = self.driver.wait(join_all(parting)).into_iter().flatten().collect();
+        (heads, heard)
+    }
+
+    /// How often each party came back on another connection, of those that did.
+    pub fn returns(&self) -> Vec<(PartyName, u64)> {
+        let mut returns = Vec::new();
+        for peer in self.peers.iter().filter(|peer| peer.line.returned() > 0) {
+            returns.push((peer.session.party().clone(), peer.line.returned()));
+        }
+        returns
+    }
+
+    /// What parties released to the coordinator so far, and the coordinator to them.
+    pub fn releases(&self) -> Vec<Release> {
+        let code_bits = self.peers.first().map_or(0, |peer| peer.session.bits()) as u64;
+        let gradient_bits = u64::from(self.log.label_ledger.bits_per_record());
+        let mut releases = Vec::new();
+        for party in &self.parties {
+            let (party, coordinator) = (party.to_string(), "coordinator".to_string());
+            releases.push(Release {
+                from: party.clone(),
+                to: coordinator.clone(),
+                what: "codes".to_string(),
+                records: self.encoded,
+                bits: self.encoded * code_bits,
+                withheld: 0,
+            });
+            releases.push(Release {
+                from: coordinator,
+                to: party,
+                what: "gradients".to_string(),
+                records: self.taught,
+                bits: self.taught * gradient_bits,
+                withheld: 0,
+            });
+        }
+        releases
+    }
+
+    /// The last step.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The head of the transcript's chain so far, where there is one.
+    pub fn transcript_head(&self) -> Option<Digest> {
+        self.log.transcript.as_ref().map(TranscriptSpool::head)
+    }
+
+    /// What each party's own detectors say of `count` records that calibrate, in the settings' order; `None` of a party that
+    /// sends nothing.
+    ///
+    /// # Errors
+    /// If a party is lost.
+    pub fn calibration_p_values(&mut self, count: usize) -> Result<Vec<Option<PackedPValues>>, NetworkError> {
+        let mut all = Vec::with_capacity(self.peers.len());
+        for answer in self.ask(Request::Calibrate, count)? {
+            // The sessions let nothing else through.
+            if let PeerAnswer::CalibrationPValues(p_values) = answer {
+                all.push(p_values);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Ends the run at every party with its model written; [`Self::commit`] says that it counts.
+    ///
+    /// # Errors
+    /// If a party is lost, or transcript or ledger cannot be written.
+    pub fn finish(&mut self) -> Result<(), NetworkError> {
+        self.ask(Request::Finish, 0)?;
+        self.log.transcript.take().map_or(Ok(()), TranscriptSpool::finish)?;
+        self.log.label_ledger.settle().map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    /// Tells every party that is still there why the run ends, so that nobody waits; or that it is only interrupted.
+    pub fn give_up(mut self, why: &str, interrupted: bool) {
+        // What is not given back counts.
+        let _ = self.log.label_ledger.settle();
+        let why = if interrupted { why.to_string() } else { format!("the run has ended: {why}") };
+        let telling = self.peers.into_iter().map(|peer| peer.line.give_up(&why, interrupted, GOING));
+        self.driver.wait(join_all(telling));
+    }
+}
