@@ -29,7 +29,7 @@ fn heads(keeper: &str, side: &str) -> String {
 }
 
 /// Whether the log of `side` fits the heads that `keeper` has; what was said.
-fn verified(fixture: &Fixture, side: &str, keeper: &str) -> (bool, String) {
+pub fn verified(fixture: &Fixture, side: &str, keeper: &str) -> (bool, String) {
     let (log, heads) =
         (fixture.path(&format!("{}/log.jsonl", folder(side))), fixture.path(&heads(keeper, side)));
     let (log, heads) = (log.to_str().unwrap(), heads.to_str().unwrap());

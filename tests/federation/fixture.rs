@@ -91,8 +91,7 @@ impl Fixture {
     fn extra(&self, name: &str) -> String {
         let plaintext = if self.secured { "" } else { "insecure_plaintext = true\n" };
         let extra = self.extra.iter().filter(|(of, _)| *of == name);
-        let first = format!("{plaintext}on_interruption = {:?}\n", self.on_interruption);
-        extra.fold(first, |lines, (_, line)| format!("{lines}{line}\n"))
+        extra.fold(plaintext.to_string(), |lines, (_, line)| format!("{lines}{line}\n"))
     }
 
     fn run_table(&self) -> String {
@@ -103,12 +102,13 @@ impl Fixture {
     pub fn party_config(&self, name: &str, address: &str) -> PathBuf {
         let text = format!(
             "{}name = \"{name}\"\nrun_id = \"{}\"\ncoordinator = \"http://{address}\"\nstate = \"{name}-state\"\n\
-             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60, reconnect_s = {}, keep_alive_s = {} }}\n\
+             ledger = \"{name}-ledger.redb\"\ndevice = \"cpu\"\nseed = 7\nresponse_key = \"{name}.key\"\ntimeouts = {{ connect_s = 20, start_s = 60, step_s = 60, reconnect_s = {}, keep_alive_s = {} }}\non_interruption = {:?}\n\
              columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{}",
             self.extra(name),
             self.run_id,
             self.reconnect_s,
             self.keep_alive_s,
+            self.on_interruption,
             self.run_table()
         );
         self.write(&format!("{name}.toml"), &text);
@@ -119,12 +119,13 @@ impl Fixture {
     pub fn coordinator_config(&self) -> PathBuf {
         let text = format!(
             "{}run_id = \"{}\"\nlisten = \"127.0.0.1:0\"\nstate = \"coordinator-state\"\ndevice = \"cpu\"\n\
-             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30, reconnect_s = {}, keep_alive_s = {} }}\n\
+             timeouts = {{ join_s = 30, handshake_s = 10, step_s = 30, reconnect_s = {}, keep_alive_s = {} }}\non_interruption = {:?}\n\
              labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n{}",
             self.extra("coordinator"),
             self.run_id,
             self.reconnect_s,
             self.keep_alive_s,
+            self.on_interruption,
             self.run_table()
         );
         self.write("coordinator.toml", &text);
@@ -208,6 +209,22 @@ pub fn command_with(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, St
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
 
+/// How a process ended.
+#[derive(Debug)]
+pub struct End {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it logged.
+    pub log: String,
+}
+
+impl End {
+    /// The lines that say why it did not end well.
+    pub fn errors(&self) -> Vec<&str> {
+        self.log.lines().filter(|line| line.starts_with("error: ")).collect()
+    }
+}
+
 /// A running process; killed when dropped.
 pub struct Role {
     child: Child,
@@ -270,18 +287,38 @@ impl Role {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end: whether it was good, and what it logged.
-    pub fn ends(&mut self) -> (bool, String) {
+    /// A line of standard output that is there already.
+    pub fn line(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
+    /// All lines of standard output that are left when it has ended.
+    pub fn rest(&self) -> Vec<String> {
+        self.lines.iter().collect()
+    }
+
+    /// How it ended, if it has; to be asked no more then.
+    pub fn ended(&mut self) -> Option<End> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(End { code: status.code(), log: self.errors.take().unwrap().join().unwrap() })
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> End {
         let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+        loop {
+            if let Some(end) = self.ended() {
+                return end;
             }
             assert!(start.elapsed() < LIMIT, "the process hangs");
             thread::sleep(Duration::from_millis(20));
-        };
-        let errors = self.errors.take().unwrap().join().unwrap();
-        (status.success(), errors)
+        }
+    }
+
+    /// Waits for its end: whether it was good, and what it logged.
+    pub fn ends(&mut self) -> (bool, String) {
+        let End { code, log } = self.end();
+        (code == Some(0), log)
     }
 
     /// Waits for a good end.
@@ -292,12 +329,11 @@ impl Role {
 
     /// Waits for a bad end; the one line that says why.
     pub fn fails(&mut self) -> String {
-        let (good, errors) = self.ends();
-        assert!(!good, "it ended well: {errors}");
-        let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(lines.len(), 1, "one clear line expected: {errors}");
-        assert!(!errors.contains("panicked"), "{errors}");
-        lines[0].to_string()
+        let end = self.end();
+        assert!(end.code != Some(0), "it ended well: {}", end.log);
+        assert_eq!(end.errors().len(), 1, "one clear line expected: {}", end.log);
+        assert!(!end.log.contains("panicked"), "{}", end.log);
+        end.errors()[0].to_string()
     }
 }
 

@@ -31,6 +31,7 @@ mod proxy;
 mod reconnected;
 mod recorder;
 mod reference;
+mod restarted;
 mod rogue;
 mod rogue_server;
 mod screened;

@@ -91,10 +91,10 @@ fn answers(
                 FromCoordinator::Accepted { .. }
                 | FromCoordinator::Returned(_)
                 | FromCoordinator::Begin { .. }
-                | FromCoordinator::Commit
                 | FromCoordinator::Heads { .. }
                 | FromCoordinator::Gradient { .. } => continue,
                 FromCoordinator::Save(id) => (0, FromParty::Saved(id)),
+                FromCoordinator::Commit => (0, FromParty::Committed),
                 FromCoordinator::Request(step, request) => {
                     (step, FromParty::Answer(step, honest(request, &mut plan)))
                 }
@@ -147,11 +147,9 @@ fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
         fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
         let (coordinator, (good, bank)) = answers(&fixture, at, |_| None);
         assert!(coordinator.contains("lost telecom"), "{at}: {coordinator}");
-        // Asked to keep its model, the honest party has kept it: it cannot know of the other.
-        let kept = if at == "Finish" { vec!["bottom.safetensors"] } else { vec![] };
-        assert_eq!(fixture.unfinished(), kept, "{at}");
-        assert_eq!(good, at == "Finish", "{at}: {bank}");
-        assert!(good || bank.contains("the run has ended") && bank.contains("telecom"), "{at}: {bank}");
+        // Asked to write its model, the honest party has written it, and has not been told that it counts.
+        assert_eq!(fixture.unfinished(), Vec::<String>::new(), "{at}");
+        assert!(!good && bank.contains("the run has ended") && bank.contains("telecom"), "{at}: {bank}");
     }
 }
 

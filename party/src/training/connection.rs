@@ -126,6 +126,9 @@ impl<'a> TrainingConnection<'a> {
                     let text = waited(limit_s, &format!("the request after step {step}")).to_string();
                     Interrupted(text).into()
                 }
+                lost @ (StreamError::Closed | StreamError::Broken(_)) if step == 0 => {
+                    Interrupted(format!("the handshake with the coordinator: {lost}")).into()
+                }
                 StreamError::Closed => anyhow!(
                     "step {step}: the coordinator closed the stream before the run's end: its log says why; then start all sides again"
                 ),

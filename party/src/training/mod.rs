@@ -67,24 +67,27 @@ pub fn join(
     result
 }
 
-/// Works; while the coordinator refuses for now, it dials again, for as long as a party waits for a run to start.
+/// Works; while the coordinator refuses for now, it dials again, for as long as a party waits for a run to start, and where a
+/// connection breaks in the handshake, for as long as it waits for a coordinator.
 fn work_once_accepted<'a>(
     worker: &mut Worker<'_>,
     connection: &mut TrainingConnection<'a>,
     (driver, config): (&'a Driver, &'a PartyConfig),
 ) -> anyhow::Result<()> {
-    let (began, limit) = (Instant::now(), Duration::from_secs(config.timeouts.start_s));
+    let began = Instant::now();
     let mut pause = PAUSE[0];
     loop {
-        let error = match work(worker, connection) {
-            Err(error) if matches!(error.downcast_ref(), Some(PartyError::TryAgain(_))) => error,
-            ended => return ended,
+        let Err(error) = work(worker, connection) else { return Ok(()) };
+        let limit_s = match error.downcast_ref() {
+            Some(PartyError::TryAgain(_)) => config.timeouts.start_s,
+            _ if error.is::<Interrupted>() && !worker.is_accepted() => config.timeouts.connect_s,
+            _ => return Err(error),
         };
-        if began.elapsed() + pause > limit {
+        if began.elapsed() + pause > Duration::from_secs(limit_s) {
             return Err(error);
         }
         if pause == PAUSE[0] {
-            warn!("{error}: trying again for {} s", config.timeouts.start_s);
+            warn!("{error}: trying again for {limit_s} s");
         }
         connection.close();
         driver.wait(async { tokio::time::sleep(pause).await });

@@ -167,6 +167,7 @@ mod tests {
     fn p_values_out_of_range_are_an_error() {
         let serving = |bits, step| v1::Serving {
             records: Some(v1::Records {
+                checkpoints: Vec::new(),
                 count: 1,
                 salted_sha256: vec![0; 32],
                 left_out: Vec::new(),

@@ -202,6 +202,11 @@ impl PartySession {
         Self::new(self.settings.clone(), self.plan.clone(), self.excluded.clone())
     }
 
+    /// Whether the coordinator has let this party in.
+    pub fn is_accepted(&self) -> bool {
+        !matches!(self.state, State::Greeting | State::Joining)
+    }
+
     /// The last step that was requested.
     pub fn step(&self) -> u64 {
         self.step

@@ -1,39 +1,32 @@
 //! The party's work: what the protocol's state machine lets through, done with the encoder.
 
-use std::time::Instant;
+mod codes;
+mod resume;
 
 use anyhow::Context;
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
-use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::protocol::message::{
-    Answer, AuditHead, CheckpointId, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
+    Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
 };
-use hashvfl_core::protocol::party::{EncodeWork, PartyError, PartySession, Work};
-use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::protocol::party::{PartyError, PartySession, Work};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::text::Tellable;
-use hashvfl_core::{
-    Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, RowSelection, RunId, RunRecords,
-    RunSettings,
-};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
 use hashvfl_detectors::calibration::split::shared_calibration;
-use hashvfl_learning::training::checkpoints::forget_later;
 use hashvfl_ledger::LedgerError;
-use hashvfl_monitor::{Board, Epochs, Phase};
+use hashvfl_monitor::{Board, Phase};
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
-use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
-use crate::training::backlog::{Backlog, OutgoingCodes};
-use crate::training::checkpoint::{self, SavedParty};
+use crate::training::backlog::Backlog;
+use crate::training::checkpoint;
 use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
@@ -140,6 +133,11 @@ impl<'a> Worker<'a> {
         self.session = self.session.anew();
     }
 
+    /// Whether the coordinator has let this party in.
+    pub fn is_accepted(&self) -> bool {
+        self.session.is_accepted()
+    }
+
     /// The last step requested.
     pub fn step(&self) -> u64 {
         self.session.step()
@@ -186,7 +184,7 @@ impl<'a> Worker<'a> {
             }
             Work::Commit => {
                 self.commit()?;
-                return Ok(Done { answer: None, finished: true });
+                return Ok(Done { answer: Some(FromParty::Committed), finished: true });
             }
             Work::KeepHeads { heads } => {
                 self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
@@ -220,56 +218,6 @@ impl<'a> Worker<'a> {
         let head = self.audit.head();
         let checkpoints = checkpoint::usable(self.state, self.answers.run());
         FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded, head, checkpoints }
-    }
-
-    /// Goes on from a checkpoint, or begins at the beginning; what was said in the run before is said again.
-    fn go_on_from(&mut self, resume: Option<CheckpointId>) -> anyhow::Result<()> {
-        // Who begins now has not finished before, whatever this party has written.
-        self.state.forget_pending();
-        let Some(id) = resume else {
-            forget_later(self.state.folder(), None);
-            if self.answers.are_some() {
-                warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
-            }
-            self.recorder = Recorder::open(self.config, &self.prepared, self.state, None)?;
-            return Ok(());
-        };
-        let (encoder, saved) = checkpoint::take(self.state, id, self.answers.run())?;
-        self.session.go_on_from(&saved.place)?;
-        self.prepared.encoder.load(&encoder)?;
-        self.guard.go_on_as(saved.guard)?;
-        self.releases.learns(&self.prepared);
-        self.released_bits = saved.released_bits;
-        self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
-        let step = self.session.step();
-        info!(step, "the run goes on from a checkpoint");
-        Ok(self.audit.note(AuditEvent::Resumed { step })?)
-    }
-
-    /// Writes down all that this party needs to go on from here.
-    fn save(&mut self, id: CheckpointId) -> anyhow::Result<()> {
-        self.answers.sync()?;
-        let saved = SavedParty {
-            run: self.answers.run().to_string(),
-            place: self.session.place(),
-            guard: self.guard.clone(),
-            released_bits: self.released_bits,
-            transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
-        };
-        checkpoint::write(self.state, id, self.prepared.encoder.snapshot(), self.session.step(), &saved)
-    }
-
-    /// The model counts.
-    fn commit(&mut self) -> anyhow::Result<()> {
-        self.state.commit()?;
-        if self.begun {
-            info!(step = self.session.step(), "finished; the model is kept");
-        } else {
-            info!("the run had finished: the model is kept");
-            self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
-        }
-        self.board.status().phase = Phase::Finished;
-        Ok(())
     }
 
     fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
@@ -411,113 +359,6 @@ impl<'a> Worker<'a> {
             Ok(_) => {}
             Err(error) => warn!("the model is kept, and the coordinator may not know that: {error:#}"),
         }
-        Ok(())
-    }
-
-    /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
-    fn passes(&self, part: Part) -> u32 {
-        match part {
-            Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),
-            _ => 1,
-        }
-    }
-
-    fn calibrate(&mut self) -> anyhow::Result<()> {
-        self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
-    }
-
-    /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
-    fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Answer> {
-        let columns = self.prepared.draw(chunk)?;
-        let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
-        let asked = AskedRecords { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
-        self.releases.flip(&self.prepared, &asked, &columns, &mut values);
-        Ok(Answer::Codes(self.pack(&values)?.into_bytes()))
-    }
-
-    fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
-        // A NaN would travel as an innocent bit.
-        if !values.iter().all(|value| value.is_finite()) {
-            let text = "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns";
-            return Err(Tellable(text.to_string()).into());
-        }
-        Ok(PackedCodes::pack(values, self.settings.bits)?)
-    }
-
-    /// Codes of records, charged before this returns.
-    fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
-        let EncodeWork { selection, ref rows, part, learn, .. } = *work;
-        let asked = AskedRecords { place: Place::Run { run: self.run, rows: selection }, rows };
-        if self.releases.keeps_answers() {
-            let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
-            self.note(work, &codes)?;
-            return Ok(Answer::Codes(codes.into_bytes()));
-        }
-        let charged = self.answers.has(work.step);
-        if !charged {
-            self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
-        }
-        if !learn || self.session.starts_epoch() {
-            self.calibrate()?;
-        }
-        self.tell_progress(work);
-        let columns = self.prepared.columns.gather(rows)?;
-        let encoder = &mut self.prepared.encoder;
-        let mut values = match learn {
-            true => encoder.encode_batch(columns.clone(), rows.len()),
-            false => encoder.encode(columns.clone(), rows.len()),
-        };
-        let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
-        let codes = self.pack(&values)?;
-        self.note(work, &codes)?;
-        let bytes = codes.as_bytes().to_vec();
-        let looks = self.guard.looks_at_next();
-        let batch = learn.then(|| looks.then(|| self.expected_codes()));
-        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch, charged });
-        // What is reserved cannot be refused any more.
-        if !charged && !self.releases.are_reserved(rows) {
-            self.backlog.count(&mut self.releases)?;
-        }
-        Ok(Answer::Codes(bytes))
-    }
-
-    /// Says now and then which epoch it is.
-    fn tell_progress(&mut self, work: &EncodeWork) {
-        if let RowSelection::Batch { epoch, .. } = work.selection
-            && self.session.starts_epoch()
-            && self.progress.is_due(Instant::now())
-        {
-            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
-            info!(step = work.step, released_bits, "epoch {} of {epochs}", epoch + 1);
-        }
-    }
-
-    /// What the codes of the last batch were expected to be, before noise and flips were drawn.
-    fn expected_codes(&self) -> Vec<f32> {
-        let left = self.releases.expectation();
-        self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect()
-    }
-
-    /// Keeps what is sent, where the config asks for it, and counts its bits.
-    fn note(&mut self, work: &EncodeWork, codes: &PackedCodes) -> anyhow::Result<()> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.codes(work.step, work.selection, &work.rows, codes)?;
-        }
-        self.released_bits += (work.rows.len() * self.settings.bits) as u64;
-        let mut status = self.board.status();
-        if let RowSelection::Batch { epoch, batch } = work.selection {
-            status.phase = Phase::Training;
-            status.epochs = Some(Epochs {
-                done: epoch,
-                most: self.settings.epochs,
-                batches_done: batch + 1,
-                batches: self.prepared.plan.batches(),
-                ..Epochs::default()
-            });
-        }
-        status.steps = work.step;
-        status.released.codes += work.rows.len() as u64;
-        status.released.bits = self.released_bits;
         Ok(())
     }
 }

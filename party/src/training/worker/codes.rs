@@ -1,0 +1,125 @@
+//! Codes: encoded, charged, and kept for the transcript.
+
+use std::time::Instant;
+
+use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::protocol::message::Answer;
+use hashvfl_core::protocol::party::EncodeWork;
+use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::text::Tellable;
+use hashvfl_core::{PackedCodes, Part, RowSelection};
+use hashvfl_monitor::{Epochs, Phase};
+use tracing::info;
+
+use super::Worker;
+use crate::noise::AskedRecords;
+use crate::training::backlog::OutgoingCodes;
+
+impl Worker<'_> {
+    /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
+    pub(super) fn passes(&self, part: Part) -> u32 {
+        match part {
+            Part::CohortTrain | Part::CohortValidation => self.passes_ahead.min(self.settings.epochs),
+            _ => 1,
+        }
+    }
+
+    pub(super) fn calibrate(&mut self) -> anyhow::Result<()> {
+        self.prepared.measure(|encoder, plan, gather| encoder.calibrate(plan.part(Part::CohortTrain), gather))
+    }
+
+    /// Codes of inputs that are no records: no policy knows of them, and no ledger counts them.
+    pub(super) fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Answer> {
+        let columns = self.prepared.draw(chunk)?;
+        let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
+        let asked = AskedRecords { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
+        self.releases.flip(&self.prepared, &asked, &columns, &mut values);
+        Ok(Answer::Codes(self.pack(&values)?.into_bytes()))
+    }
+
+    pub(super) fn pack(&self, values: &[f32]) -> anyhow::Result<PackedCodes> {
+        // A NaN would travel as an innocent bit.
+        if !values.iter().all(|value| value.is_finite()) {
+            let text = "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns";
+            return Err(Tellable(text.to_string()).into());
+        }
+        Ok(PackedCodes::pack(values, self.settings.bits)?)
+    }
+
+    /// Codes of records, charged before this returns.
+    pub(super) fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
+        let EncodeWork { selection, ref rows, part, learn, .. } = *work;
+        let asked = AskedRecords { place: Place::Run { run: self.run, rows: selection }, rows };
+        if self.releases.keeps_answers() {
+            let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
+            self.note(work, &codes)?;
+            return Ok(Answer::Codes(codes.into_bytes()));
+        }
+        let charged = self.answers.has(work.step);
+        if !charged {
+            self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
+        }
+        if !learn || self.session.starts_epoch() {
+            self.calibrate()?;
+        }
+        self.tell_progress(work);
+        let columns = self.prepared.columns.gather(rows)?;
+        let encoder = &mut self.prepared.encoder;
+        let mut values = match learn {
+            true => encoder.encode_batch(columns.clone(), rows.len()),
+            false => encoder.encode(columns.clone(), rows.len()),
+        };
+        let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
+        let codes = self.pack(&values)?;
+        self.note(work, &codes)?;
+        let bytes = codes.as_bytes().to_vec();
+        let looks = self.guard.looks_at_next();
+        let batch = learn.then(|| looks.then(|| self.expected_codes()));
+        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch, charged });
+        // What is reserved cannot be refused any more.
+        if !charged && !self.releases.are_reserved(rows) {
+            self.backlog.count(&mut self.releases)?;
+        }
+        Ok(Answer::Codes(bytes))
+    }
+
+    /// Says now and then which epoch it is.
+    pub(super) fn tell_progress(&mut self, work: &EncodeWork) {
+        if let RowSelection::Batch { epoch, .. } = work.selection
+            && self.session.starts_epoch()
+            && self.progress.is_due(Instant::now())
+        {
+            let (released_bits, epochs) = (self.released_bits, self.settings.epochs);
+            info!(step = work.step, released_bits, "epoch {} of {epochs}", epoch + 1);
+        }
+    }
+
+    /// What the codes of the last batch were expected to be, before noise and flips were drawn.
+    pub(super) fn expected_codes(&self) -> Vec<f32> {
+        let left = self.releases.expectation();
+        self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect()
+    }
+
+    /// Keeps what is sent, where the config asks for it, and counts its bits.
+    pub(super) fn note(&mut self, work: &EncodeWork, codes: &PackedCodes) -> anyhow::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.codes(work.step, work.selection, &work.rows, codes)?;
+        }
+        self.released_bits += (work.rows.len() * self.settings.bits) as u64;
+        let mut status = self.board.status();
+        if let RowSelection::Batch { epoch, batch } = work.selection {
+            status.phase = Phase::Training;
+            status.epochs = Some(Epochs {
+                done: epoch,
+                most: self.settings.epochs,
+                batches_done: batch + 1,
+                batches: self.prepared.plan.batches(),
+                ..Epochs::default()
+            });
+        }
+        status.steps = work.step;
+        status.released.codes += work.rows.len() as u64;
+        status.released.bits = self.released_bits;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Going on from a checkpoint, writing one, and the end of a run that counts.
+
+use hashvfl_audit::AuditEvent;
+use hashvfl_core::protocol::message::CheckpointId;
+use hashvfl_learning::training::checkpoints::forget_later;
+use hashvfl_monitor::Phase;
+use tracing::{info, warn};
+
+use super::Worker;
+use crate::training::checkpoint::{self, SavedParty};
+use crate::training::recorder::Recorder;
+
+impl Worker<'_> {
+    /// Goes on from a checkpoint, or begins at the beginning; what was said in the run before is said again.
+    pub(super) fn go_on_from(&mut self, resume: Option<CheckpointId>) -> anyhow::Result<()> {
+        // Who begins now has not finished before, whatever this party has written.
+        self.state.forget_pending();
+        let Some(id) = resume else {
+            forget_later(self.state.folder(), None);
+            if self.answers.are_some() {
+                warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+            }
+            self.recorder = Recorder::open(self.config, &self.prepared, self.state, None)?;
+            return Ok(());
+        };
+        let (encoder, saved) = checkpoint::take(self.state, id, self.answers.run())?;
+        self.session.go_on_from(&saved.place)?;
+        self.prepared.encoder.load(&encoder)?;
+        self.guard.go_on_as(saved.guard)?;
+        self.releases.learns(&self.prepared);
+        self.released_bits = saved.released_bits;
+        self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
+        let step = self.session.step();
+        info!(step, "the run goes on from a checkpoint");
+        Ok(self.audit.note(AuditEvent::Resumed { step })?)
+    }
+
+    /// Writes down all that this party needs to go on from here.
+    pub(super) fn save(&mut self, id: CheckpointId) -> anyhow::Result<()> {
+        self.answers.sync()?;
+        let saved = SavedParty {
+            run: self.answers.run().to_string(),
+            place: self.session.place(),
+            guard: self.guard.clone(),
+            released_bits: self.released_bits,
+            transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
+        };
+        checkpoint::write(self.state, id, self.prepared.encoder.snapshot(), self.session.step(), &saved)
+    }
+
+    /// The model counts.
+    pub(super) fn commit(&mut self) -> anyhow::Result<()> {
+        self.state.commit()?;
+        if self.begun {
+            info!(step = self.session.step(), "finished; the model is kept");
+        } else {
+            info!("the run had finished: the model is kept");
+            self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
+        }
+        self.board.status().phase = Phase::Finished;
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! State folders of a run that has not finished: who may use them, what may have changed meanwhile, and how they are thrown away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::fixture::{Fixture, PARTIES, command};
+use crate::proxy::Proxy;
+use crate::restarted::outcome::{Outcome, files_below};
+use crate::restarted::supervisor::{BANK, COORDINATOR, Restart, SIDES, Supervisor, TELECOM};
+use crate::restarted::{Shape, assert_same};
+
+/// What lies in the state folders of sides.
+fn states(fixture: &Fixture, sides: &[usize]) -> BTreeMap<PathBuf, Vec<u8>> {
+    let folders = sides.iter().map(|side| fixture.path(&format!("{}-state", SIDES[*side])));
+    let files = folders.flat_map(|folder| files_below(&folder));
+    files.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+/// A run of which all processes were killed at once after its third epoch; it has three checkpoints.
+pub fn killed(fixture: &Fixture) -> Supervisor<'_, Proxy> {
+    let mut run = Supervisor::plain(fixture);
+    run.start_all();
+    run.wait_until("the third epoch", |run| run.has_said("\"epoch\":3,"));
+    assert!((0..SIDES.len()).all(|side| run.kill(side)), "{}", run.told());
+    run
+}
+
+#[test]
+fn a_second_process_in_a_state_folder_is_refused_and_changes_nothing() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = Supervisor::plain(&fixture);
+    run.start(COORDINATOR);
+    run.start(BANK);
+    run.wait_until("bank", |run| run.has_said("\"joined\",\"party\":\"bank\""));
+    // With ledgers of their own, so that not these are in the way.
+    let bank = fixture.read("bank.toml").replace("bank-ledger.redb", "second-ledger.redb");
+    fixture.write("second-bank.toml", &bank);
+    fixture.write(
+        "second-coordinator.toml",
+        &format!("ledger = \"other.redb\"\n{}", fixture.read("coordinator.toml")),
+    );
+    let before = states(&fixture, &[COORDINATOR, BANK]);
+    for (role, config) in [("party", "second-bank.toml"), ("coordinator", "second-coordinator.toml")] {
+        for more in [&[][..], &["--fresh"]] {
+            let config = fixture.path(config).display().to_string();
+            let arguments: Vec<&str> =
+                [role].into_iter().chain(more.iter().copied()).chain(["--config", &config]).collect();
+            let (good, _, errors) = command(&arguments);
+            let lines = errors.lines().filter(|line| line.starts_with("error: ")).count();
+            assert!(!good && lines == 1, "{arguments:?}: {errors}");
+            assert!(
+                errors.contains("-state") && errors.contains("another process"),
+                "{arguments:?}: {errors}"
+            );
+        }
+    }
+    assert!(before == states(&fixture, &[COORDINATOR, BANK]), "a refused process changes nothing");
+    run.start_all();
+    run.finish(Restart::WhenAllHaveEnded);
+    assert_same(&fixture, &run, Shape::Plain.undisturbed(), "beside others");
+}
+
+/// Starts one side of a killed run, which must refuse to go on, name a way out, and leave its state as it is.
+fn assert_refused(fixture: &Fixture, run: &mut Supervisor<'_, Proxy>, side: usize, what: &str) {
+    let before = states(fixture, &[side]);
+    run.start(side);
+    run.wait_until("a refusal", |run| !run.runs(side));
+    assert!(!run.finished(side), "{what}: it went on: {}", run.told());
+    let error = run.last_end(side).errors()[0];
+    assert!(error.contains("--fresh"), "{what}: {error}");
+    assert!(before == states(fixture, &[side]), "{what}: a refused process changes nothing");
+}
+
+#[test]
+fn an_unfinished_run_is_not_mixed_with_another_table_or_other_settings() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = killed(&fixture);
+    let changes: [(usize, &str, fn(&str) -> String, &str); 5] = [
+        (BANK, "bank.csv", changed_cell, "a cell of a table"),
+        (COORDINATOR, "labels.csv", |text| text.replacen(",1\n", ",0\n", 1), "a label"),
+        (BANK, "bank.toml", |text| text.replace("epochs = 6", "epochs = 7"), "a party's agreed settings"),
+        (
+            COORDINATOR,
+            "coordinator.toml",
+            |text| text.replace("epochs = 6", "epochs = 7"),
+            "the coordinator's agreed settings",
+        ),
+        (
+            BANK,
+            "bank.toml",
+            |text| format!("{text}[encoder.model]\nkind = \"mlp\"\nhidden = [7]\n"),
+            "the bottom model",
+        ),
+    ];
+    for (side, file, change, what) in changes {
+        let original = fixture.read(file);
+        let changed = change(&original);
+        assert_ne!(changed, original, "{what}");
+        fixture.write(file, &changed);
+        assert_refused(&fixture, &mut run, side, what);
+        fixture.write(file, &original);
+    }
+    // Where the coordinator is and how long it is waited for is no setting of the run.
+    run.edit(TELECOM, |text| text.replace("step_s = 60", "step_s = 50"));
+    run.finish(Restart::WhenAllHaveEnded);
+    assert!(!run.has_said("\"epoch\":1,"), "it went on from a checkpoint");
+    assert_same(&fixture, &run, Shape::Plain.undisturbed(), "as it was");
+}
+
+/// The same table with another number in its first record.
+fn changed_cell(text: &str) -> String {
+    let (head, rest) = text.split_once('\n').unwrap();
+    let (first, rest) = rest.split_once('\n').unwrap();
+    let (cells, _) = first.rsplit_once(',').unwrap();
+    format!("{head}\n{cells},0.123\n{rest}")
+}
+
+#[test]
+fn a_run_that_is_begun_afresh_says_what_it_throws_away() {
+    for sides in [&[COORDINATOR, BANK, TELECOM][..], &[COORDINATOR], &[BANK]] {
+        let fixture = Shape::Plain.fixture();
+        let mut run = killed(&fixture);
+        sides.iter().for_each(|side| run.start_with(*side, &["--fresh"]));
+        run.start_all();
+        run.finish(Restart::WhenAllHaveEnded);
+        assert!(run.has_said("\"epoch\":1,"), "{sides:?}: from the beginning: {}", run.told());
+        for side in sides {
+            let log = &run.last_end(*side).log;
+            assert!(log.contains("files of an unfinished run away"), "{sides:?}, {}: {log}", SIDES[*side]);
+        }
+        // With given seeds it learns the same; what was sent before still counts.
+        let outcome = Outcome::of(&fixture);
+        let differences = outcome.differences(Shape::Plain.undisturbed(), [1 + MORE; 3]);
+        assert!(differences.is_empty(), "{sides:?}: {differences:#?}");
+        assert!(
+            PARTIES
+                .iter()
+                .all(|party| outcome.most_bits(party) >= Shape::Plain.undisturbed().most_bits(party))
+        );
+    }
+}
+
+/// What a run that was thrown away has sent is counted once more: three epochs, fewer than are reserved ahead.
+const MORE: usize = 1;
+
+#[test]
+fn fresh_throws_no_finished_run_away() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = Supervisor::plain(&fixture);
+    run.finish(Restart::WhenAllHaveEnded);
+    let before = states(&fixture, &[COORDINATOR, BANK, TELECOM]);
+    for (role, config) in [("party", "bank.toml"), ("coordinator", "coordinator.toml")] {
+        let config = fixture.path(config).display().to_string();
+        let (good, _, errors) = command(&[role, "--fresh", "--config", &config]);
+        assert!(!good && errors.contains("from a finished run"), "{role}: {errors}");
+    }
+    assert!(before == states(&fixture, &[COORDINATOR, BANK, TELECOM]), "nothing is changed");
+}
+
+#[test]
+fn a_side_whose_state_is_lost_makes_all_begin_again() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = killed(&fixture);
+    fs::remove_dir_all(fixture.path("telecom-state")).unwrap();
+    run.finish(Restart::WhenAllHaveEnded);
+    assert!(run.has_said("\"epoch\":1,"), "from the beginning: {}", run.told());
+    let differences = Outcome::of(&fixture).differences(Shape::Plain.undisturbed(), [1, 1, 1 + MORE]);
+    assert!(differences.is_empty(), "{differences:#?}");
+}
