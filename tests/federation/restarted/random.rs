@@ -127,6 +127,7 @@ fn runs_whose_processes_are_killed_at_random_end_with_the_same_bits() {
         kills += killed;
         if differences.is_empty() {
             same += killed;
+            println!("run {}: {killed} kills; {same} of {kills} so far ended with the same bits", runs - 1);
             continue;
         }
         // A run that did not end counts as its first kill.
