@@ -341,6 +341,12 @@ impl CoordinatorConfig {
             config.top.loss.distillation == 0.0 || config.run.cycles > 1,
             "top.loss.distillation needs an earlier cycle to learn from: set run.cycles to 2 or more, or remove it"
         );
+        ensure!(
+            config.top.loss.consistency == 0.0 || config.run.code().is_signs(),
+            "top.loss.consistency draws signs to target codes, and latents of run.bits_per_latent = {} bits have levels: \
+             set it to 0, or run.bits_per_latent to 1 on all sides",
+            config.run.bits_per_latent
+        );
         config.detectors.check().context("in [detectors]")?;
         let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
         screening.context("in [screening]")?;
@@ -380,6 +386,12 @@ mod tests {
         let cycles = distilled.replace("epochs = 3", "epochs = 4, cycles = 2");
         assert!(CoordinatorConfig::parse(&cycles, Path::new(".")).is_ok());
         assert!(refused(&cycles.replace("cycles = 2", "cycles = 3")).contains("a divisor of run.epochs, 4"));
+        let levels = SMALL.replace("bits = 16", "bits = 16, bits_per_latent = 4");
+        assert!(CoordinatorConfig::parse(&levels, Path::new(".")).is_ok());
+        let drawn = refused(&format!("{levels}\ntop = {{ loss = {{ consistency = 0.1 }} }}"));
+        assert!(drawn.contains("set it to 0, or run.bits_per_latent to 1"), "{drawn}");
+        let uneven = refused(&levels.replace("bits_per_latent = 4", "bits_per_latent = 3"));
+        assert!(uneven.contains("run.bits_per_latent must be a divisor of run.bits, 16, not 3"), "{uneven}");
         for listen in ["nowhere", "localhost:7433", "127.0.0.1", "::1:7433:x", "http://127.0.0.1:7433"] {
             let error = refused(&SMALL.replace("127.0.0.1:0", listen));
             assert!(error.contains("such as 127.0.0.1:7433"), "{error}");

@@ -26,11 +26,11 @@ impl LabelLedger {
     pub fn open(config: &CoordinatorConfig, ids: &[String]) -> Result<Self, StoreError> {
         let run = &config.run;
         let bits = match run.gradient {
-            GradientEncoding::F32 => 32 * run.bits,
+            GradientEncoding::F32 => 32 * run.latents(),
             // The scale of a record's values, and a byte for each.
-            GradientEncoding::Int8 => 32 + 8 * run.bits,
+            GradientEncoding::Int8 => 32 + 8 * run.latents(),
             // Signs, of which a few may be zero; the length is the batch's.
-            GradientEncoding::Sign => 2 * run.bits,
+            GradientEncoding::Sign => 2 * run.latents(),
         };
         let cost = Cost { bits: bits as u32, epsilon: None };
         let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), FlowKind::Gradients);

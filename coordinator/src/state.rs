@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
-use hashvfl_files::{FolderLock, write_whole};
+use hashvfl_files::{FolderLock, check_folder, write_whole};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints;
 use hashvfl_transcript::TranscriptSpool;
@@ -26,12 +26,15 @@ impl StateFolder {
     /// # Errors
     /// If it cannot be made, another process works in it, or it holds a finished run: that is never overwritten.
     pub fn create(folder: &Path) -> anyhow::Result<Self> {
-        Self::check(folder)?;
+        check_folder(folder).context("the state folder")?;
         let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         state.lock = Some(FolderLock::take(folder)?);
-        // Another process may have finished before it gave the lock up.
+        if state.top().exists() {
+            // The process that finished was killed before it had tidied up.
+            state.remove_unfinished();
+        }
         Self::check(folder)?;
         Ok(state)
     }
@@ -43,7 +46,8 @@ impl StateFolder {
         pending + self.remove_unfinished()
     }
 
-    fn remove_unfinished(&self) -> usize {
+    /// Removes what led to a run's end, or will not any more; how many files there were.
+    pub fn remove_unfinished(&self) -> usize {
         let checkpoints = checkpoints::list(&self.folder).into_iter().map(|found| found.path);
         let others = [TranscriptSpool::growing(&self.transcript()), self.answers(), self.screening()];
         // Absent where none was written.
@@ -62,7 +66,7 @@ impl StateFolder {
 
     /// What screening has found so far in the run.
     pub fn screening(&self) -> PathBuf {
-        self.folder.join("screening.json")
+        self.folder.join("screening.hashvfl")
     }
 
     fn unheard(&self) -> PathBuf {
@@ -105,7 +109,7 @@ impl StateFolder {
             "{} is there from a finished run: name another `state` folder, or move it away",
             top.display()
         );
-        hashvfl_files::check_folder(folder).context("the state folder")
+        check_folder(folder).context("the state folder")
     }
 
     /// The folder of a run that has finished.

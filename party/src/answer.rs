@@ -30,14 +30,14 @@ struct EncodedRecords {
 impl EncodedRecords {
     fn of(prepared: &Prepared, scorer: Option<&AnomalyScorer>, rows: &[u32]) -> anyhow::Result<Self> {
         let columns = prepared.columns.gather(rows)?;
-        let values = prepared.encoder.encode(columns.clone(), rows.len());
+        let embedding = prepared.encoder.values(columns.clone(), rows.len());
         // A NaN would travel as an innocent bit.
         ensure!(
-            values.iter().all(|value| value.is_finite()),
+            embedding.iter().all(|value| value.is_finite()),
             "the bottom model gives values that are not finite: look for extreme values in the columns"
         );
-        let p_values = scorer.map(|scorer| scorer.judge(&columns, &values)).transpose()?;
-        Ok(Self { columns, values, p_values })
+        let p_values = scorer.map(|scorer| scorer.judge(&columns, &embedding)).transpose()?;
+        Ok(Self { columns, values: prepared.encoder.code(embedding), p_values })
     }
 }
 

@@ -62,7 +62,7 @@ impl Noise {
         self.frozen.is_some()
     }
 
-    /// What is left of a bit's expected value.
+    /// What is left of a latent's expected value.
     pub fn expectation(&self) -> f32 {
         self.response.expectation()
     }

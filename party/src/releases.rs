@@ -1,7 +1,7 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
-use hashvfl_core::codes::randomised_response::DrawName;
+use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
@@ -122,8 +122,7 @@ impl Releases {
     ) -> anyhow::Result<Self> {
         let run = &config.run;
         // Without randomised response no finite epsilon holds, and p-values are sent without.
-        let epsilon = run.randomised_response.filter(|_| p_value_bits == 0);
-        let epsilon = epsilon.map(|epsilon| epsilon * run.bits as f64).and_then(Epsilon::new);
+        let epsilon = cost_of_a_draw(run).filter(|_| p_value_bits == 0).and_then(Epsilon::new);
         let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
         let flows = vec![Flow::new(config.run_id.as_str(), FlowKind::Codes)];
         // Before the ledger is made: without its key nothing can be sent.
@@ -170,7 +169,7 @@ impl Releases {
         self.noise.as_ref().is_some_and(Noise::is_frozen)
     }
 
-    /// What flips leave of a bit's expected value.
+    /// What flips leave of a latent's expected value.
     pub fn expectation(&self) -> f32 {
         self.noise.as_ref().map_or(1.0, Noise::expectation)
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
-use hashvfl_files::{FolderLock, write_whole};
+use hashvfl_files::{FolderLock, check_folder, write_whole};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints::list;
 use hashvfl_transcript::TranscriptSpool;
@@ -52,13 +52,11 @@ impl StateFolder {
     /// If it cannot be made, another process works in it, or it holds the model of a run that finished: that is never
     /// overwritten.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
-        Self::check(config)?;
+        check_folder(&config.state).context("the state folder")?;
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         let lock = FolderLock::take(&folder)?;
-        // Another process may have finished before it gave the lock up.
-        Self::check(config)?;
         let state = Self {
             folder,
             model: config.model_path(),
@@ -67,8 +65,15 @@ impl StateFolder {
             detectors: config.detectors_path(),
             _lock: lock,
         };
-        // What a run left that did not finish must not be taken for this one's.
-        let _ = fs::remove_file(&state.detectors);
+        if state.model.exists() {
+            // The process that finished was killed before it had tidied up.
+            state.remove_unfinished();
+        }
+        Self::check(config)?;
+        // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
+        if !state.is_in_doubt() {
+            let _ = fs::remove_file(&state.detectors);
+        }
         Ok(state)
     }
 
@@ -83,7 +88,7 @@ impl StateFolder {
             "{} is there from a finished run: name another `state` folder, or move it away",
             model.display()
         );
-        hashvfl_files::check_folder(&config.state).context("the state folder")
+        check_folder(&config.state).context("the state folder")
     }
 
     /// The seed of the run: that of the config, or one that is drawn when the run is begun and kept until it ends.
@@ -168,7 +173,10 @@ impl StateFolder {
     /// Forgets a model that waits for the coordinator's word: the run goes on.
     pub fn forget_pending(&self) {
         if fs::remove_file(self.pending_model()).is_ok() {
-            let _ = fs::remove_file(&self.transcript);
+            for beside in [&self.transcript, &self.detectors] {
+                // Absent where the config asks for none.
+                let _ = fs::remove_file(beside);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, PARTIES};
 use crate::ledger::{first_records, next_run};
 
 /// A finished run with its manifest, and a config that attacks the second party.
-fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
+pub fn finished(fixture: &mut Fixture) -> (PathBuf, AttackConfig) {
     fixture.extra.push(("coordinator", "transcript = true".into()));
     fixture.run();
     let parties: Vec<PathBuf> = PARTIES.iter().map(|name| fixture.path(&format!("{name}.toml"))).collect();

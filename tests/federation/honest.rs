@@ -19,7 +19,7 @@ fn numbers(text: &str) -> Vec<Vec<f32>> {
 }
 
 /// The same run in this process.
-fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
+pub fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
     let tables = PARTIES.map(|name| {
         let rows = numbers(&fixture.read(&format!("{name}.csv")));
         Matrix::new(RECORDS, 3, rows.concat()).unwrap()

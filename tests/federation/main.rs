@@ -19,6 +19,7 @@ mod flooded;
 mod hijacked;
 mod honest;
 mod ledger;
+mod levels;
 mod logs;
 mod lossless;
 mod migrated;

@@ -91,10 +91,10 @@ fn answers(
                 FromCoordinator::Accepted { .. }
                 | FromCoordinator::Returned(_)
                 | FromCoordinator::Begin { .. }
-                | FromCoordinator::Commit
                 | FromCoordinator::Heads { .. }
                 | FromCoordinator::Gradient { .. } => continue,
                 FromCoordinator::Save(id) => (0, FromParty::Saved(id)),
+                FromCoordinator::Commit => (0, FromParty::Committed),
                 FromCoordinator::Request(step, request) => {
                     (step, FromParty::Answer(step, honest(request, &mut plan)))
                 }

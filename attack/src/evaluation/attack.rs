@@ -39,6 +39,10 @@ pub enum Need {
     OwnColumns,
     /// The labels are classes.
     Classes,
+    /// Codes are signs: the attack turns on what a sign is.
+    Signs,
+    /// The victim's columns are a table.
+    Table,
     /// The victim's columns are an image.
     Image,
     /// The config asks for more than reconstruction with codes and columns of the same records.
@@ -69,6 +73,11 @@ impl Need {
             Self::Classes => {
                 (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are no classes")
             }
+            Self::Signs => (
+                victim.evidence.coordinator.run.code().is_signs(),
+                "it is one on signs, and codes are levels",
+            ),
+            Self::Table => (victim.owner.image.is_none(), "the columns are pixels"),
             Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
             Self::LabelInference => (config.label_inference, "label_inference is off"),

@@ -17,29 +17,35 @@ const VACUOUS: &str = "vacuous";
 
 /// What one release of the run can tell at most.
 struct Channel {
-    bits: f64,
-    /// Probability that a bit is sent flipped; 0 without randomised response.
-    flip: f64,
+    /// Values that are sent each by itself: bits of a code of signs, latents of one of levels.
+    latents: f64,
+    /// Levels of each.
+    levels: f64,
+    /// Probability that one is sent as another; 0 without randomised response.
+    change: f64,
 }
 
 impl Channel {
     /// Mean bits of information.
     fn capacity(&self) -> f64 {
-        self.bits * (1.0 - entropy(&[self.flip, 1.0 - self.flip]))
+        let others = if self.levels > 2.0 { self.change * (self.levels - 1.0).log2() } else { 0.0 };
+        self.latents * (self.levels.log2() - entropy(&[self.change, 1.0 - self.change]) - others)
     }
 
     /// Bits by which a guess of anything at all can become likelier (maximal leakage; Issa, Wagner and Kamath 2020).
     fn maximal_leakage(&self) -> f64 {
-        self.bits * (1.0 + (1.0 - self.flip).log2())
+        self.latents * (self.levels.log2() + (1.0 - self.change).log2())
     }
 }
 
 /// The bounds on one code of a record, and on everything that a training record sent.
 pub fn bounds(victim: &VictimContext, releases: u64) -> Vec<Bound> {
     let run = &victim.evidence.coordinator.run;
-    let flip = run.randomised_response.map_or(0.0, Response::flip_probability);
-    let one = Channel { bits: run.bits as f64, flip };
-    let all = Channel { bits: run.bits as f64 * releases as f64, flip };
+    let form = run.code();
+    let change = run.randomised_response.map_or(0.0, |epsilon| Response::change_probability(epsilon, form));
+    let (latents, levels) = (form.latents() as f64, form.levels() as f64);
+    let one = Channel { latents, levels, change };
+    let all = Channel { latents: latents * releases as f64, levels, change };
     let mut bounds = vec![capacity("one code", &one), leakage("one code", &one), identification(&one)];
     if releases > 1 {
         let about = format!("all {releases} codes of a training record");
@@ -50,7 +56,7 @@ pub fn bounds(victim: &VictimContext, releases: u64) -> Vec<Bound> {
 }
 
 fn capacity(about: &str, channel: &Channel) -> Bound {
-    let assumes = match channel.flip > 0.0 {
+    let assumes = match channel.change > 0.0 {
         true => {
             "By the capacity of independent flips. On average over flips, for any encoder that is fixed without the record, and \
              for any side knowledge that is independent of the flips."
@@ -191,13 +197,18 @@ mod tests {
 
     #[test]
     fn flips_lower_what_a_code_can_tell() {
-        let plain = Channel { bits: 16.0, flip: 0.0 };
+        let plain = Channel { latents: 16.0, levels: 2.0, change: 0.0 };
         assert_eq!((plain.capacity(), plain.maximal_leakage()), (16.0, 16.0));
-        let noisy = Channel { bits: 16.0, flip: 0.3775 };
+        let noisy = Channel { latents: 16.0, levels: 2.0, change: 0.3775 };
         assert!((noisy.capacity() - 0.698).abs() < 0.01, "{}", noisy.capacity());
         assert!(noisy.maximal_leakage() > noisy.capacity());
         assert!(identification(&plain).says.starts_with(VACUOUS));
         assert!(identification(&noisy).says.contains("at most 17 %"), "{}", identification(&noisy).says);
         assert!(leakage("one code", &plain).says.contains("65536"));
+        // A level that is sent as any other alike often tells nothing.
+        let even = Channel { latents: 2.0, levels: 8.0, change: 7.0 / 8.0 };
+        assert!(even.capacity().abs() < 1e-9 && even.maximal_leakage().abs() < 1e-9);
+        let sure = Channel { change: 0.0, ..even };
+        assert_eq!((sure.capacity(), sure.maximal_leakage()), (6.0, 6.0));
     }
 }

@@ -77,14 +77,18 @@ pub fn same_codes(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Resu
     let records = &victim.test.targets;
     let encoded = victim.owner.encoder.encode(victim.owner.columns.gather(records), records.len());
     let seen = codes.observed.gather(victim.place, ObservedAt::Frozen, records)?;
-    let same = encoded.iter().zip(&seen).filter(|(v, bit)| (**v >= 0.0) == (**bit > 0.0)).count();
-    let (bits, detail) = (seen.len() as f64, format!("{same} of {} bits are equal", seen.len()));
+    let form = codes.observed.form;
+    let same_sign = |(v, bit): (&f32, &f32)| (*v >= 0.0) == (*bit > 0.0);
+    let latents = encoded.chunks(form.bits_per_latent()).zip(seen.chunks(form.bits_per_latent()));
+    let same = latents.clone().filter(|(own, sent)| own.iter().zip(*sent).all(same_sign)).count();
+    let (count, each) = (latents.len(), if form.is_signs() { "bits" } else { "levels" });
+    let (bits, detail) = (count as f64, format!("{same} of {count} {each} are equal"));
     let name = CheckId::SameCodes;
     let Some(epsilon) = victim.evidence.coordinator.run.randomised_response else {
-        return Ok(Check { name, held: same == seen.len(), detail });
+        return Ok(Check { name, held: same == count, detail });
     };
     // Which bits are flipped only the party's key tells; how many, everybody knows.
-    let fraction = 1.0 - Response::flip_probability(epsilon);
+    let fraction = 1.0 - Response::change_probability(epsilon, form);
     let (expected, deviation) = (bits * fraction, (bits * fraction * (1.0 - fraction)).sqrt());
     Ok(Check {
         name,

@@ -97,7 +97,7 @@ impl AttackContext<'_> {
 
     /// What `facts` say of `records`, beside their columns.
     pub fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
-        let Features { values: inputs, discrete, .. } = self.sources.features(facts, records)?;
+        let Features { values: inputs, discrete, .. } = self.sources.inputs(facts, records)?;
         Ok(Examples { inputs, outputs: self.columns.gather(records), rows: records.len(), discrete })
     }
 
@@ -108,7 +108,7 @@ impl AttackContext<'_> {
         facts: &[Fact],
         records: &[u32],
     ) -> anyhow::Result<Vec<f32>> {
-        Ok(regression.predict(&self.sources.features(facts, records)?.values, records.len()))
+        Ok(regression.predict(&self.sources.inputs(facts, records)?.values, records.len()))
     }
 
     /// How many releases of a record `facts` hold.

@@ -249,7 +249,7 @@ impl<'a> Grid<'a> {
         let trust = if self.context.releases(facts) > 0 { self.trust } else { 1.0 };
         let bases: Vec<usize> = (fitted.len()..views.len()).collect();
         let weights = guesses.stack_beside(&bases, trust);
-        let inputs = sources.features(facts, self.context.targets)?.values;
+        let inputs = sources.inputs(facts, self.context.targets)?.values;
         let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
         let mut put = |weight: &f32, guess: &[f32]| {
             on_targets.iter_mut().zip(guess).for_each(|(sum, value)| *sum += weight * value);
@@ -295,7 +295,7 @@ impl<'a> Grid<'a> {
     }
 
     fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
-        let features = self.context.sources.features(facts, records)?;
+        let features = self.context.sources.inputs(facts, records)?;
         let outputs = self.outputs.of(records);
         Ok(Examples { inputs: features.values, outputs, rows: records.len(), discrete: features.discrete })
     }

@@ -210,11 +210,11 @@ fn surfaces<'a>(
         encoders: floats.encoders.iter().collect(),
         top: Some(&floats.top),
         cut: CutKind::SimulatedFloats,
-        defence: Defence::new(Sent::Floats { count: run.bits }),
+        defence: Defence::new(Sent::Floats { count: run.latents() }),
         value_bits: 32,
         utility: Some(floats.utility),
     };
-    let defence = Defence::new(Sent::OneBitFloats { count: run.bits });
+    let defence = Defence::new(Sent::OneBitFloats { count: run.latents() });
     Ok(Surfaces { codes, floats, one_bit: AttackSurface::quantised(one_bit, defence) })
 }
 

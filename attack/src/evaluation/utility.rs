@@ -58,11 +58,12 @@ impl PrivacyEvaluation<'_> {
     /// Puts the run itself and its float baseline before the other defences.
     pub fn price_surfaces(&mut self) {
         let (codes, floats) = (&self.surfaces.codes, &self.surfaces.floats);
-        let bits = self.victim.evidence.coordinator.run.bits;
+        let run = &self.victim.evidence.coordinator.run;
+        let (bits, floats_a_record) = (run.bits, run.latents());
         let points = [
             self.price("hash codes", format!("d = {bits}"), codes, Population::Test),
             self.price("hash codes, all epochs", format!("d = {bits}"), codes, Population::Training),
-            self.price("none", format!("{bits} floats"), floats, Population::Test),
+            self.price("none", format!("{floats_a_record} floats"), floats, Population::Test),
         ];
         self.findings.utility.splice(0..0, points);
     }

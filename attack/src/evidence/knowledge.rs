@@ -72,15 +72,7 @@ impl Sources<'_> {
         let blocks = facts.iter().map(|fact| self.blocks(*fact, records));
         let blocks: Vec<Vec<f32>> =
             blocks.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
-        let count = records.len().max(1);
-        let width = blocks.iter().map(|block| block.len() / count).sum();
-        let mut values = Vec::with_capacity(count * width);
-        for row in 0..records.len() {
-            for block in &blocks {
-                let each = block.len() / count;
-                values.extend_from_slice(&block[row * each..(row + 1) * each]);
-            }
-        }
+        let (width, values) = side_by_side(&blocks, records.len());
         let discrete = values.iter().all(|value| value.abs() == 1.0 || *value == 0.0);
         Ok(Features { width, values, discrete })
     }
@@ -97,6 +89,25 @@ impl Sources<'_> {
             }
             Fact::Label | Fact::OwnColumns => true,
         })
+    }
+
+    /// The same for a regression, with the values of levels beside their bits: to read them out of a Gray code would be
+    /// left to it else.
+    ///
+    /// # Errors
+    /// As [`features`](Self::features).
+    pub fn inputs(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Features> {
+        let Features { width, values, discrete } = self.features(facts, records)?;
+        if self.observed.form.is_signs() {
+            return Ok(Features { width, values, discrete });
+        }
+        let mut blocks = vec![values];
+        for fact in facts.iter().filter(|fact| !fact.without_codes()) {
+            let codes = self.blocks(*fact, records)?;
+            blocks.extend(codes.iter().map(|block| self.observed.form.decode(block).into_owned()));
+        }
+        let (width, values) = side_by_side(&blocks, records.len());
+        Ok(Features { width, values, discrete })
     }
 
     /// What one fact says of `records`: one block [records, values], or several side by side.
@@ -132,4 +143,18 @@ impl Sources<'_> {
             Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
         }
     }
+}
+
+/// Blocks [rows, values] side by side, row by row, and how many values a row has.
+pub fn side_by_side(blocks: &[Vec<f32>], rows: usize) -> (usize, Vec<f32>) {
+    let count = rows.max(1);
+    let width = blocks.iter().map(|block| block.len() / count).sum();
+    let mut values = Vec::with_capacity(count * width);
+    for row in 0..rows {
+        for block in blocks {
+            let each = block.len() / count;
+            values.extend_from_slice(&block[row * each..(row + 1) * each]);
+        }
+    }
+    (width, values)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
-use hashvfl_core::Part;
+use hashvfl_core::{CodeForm, Part};
 use hashvfl_transcript::{RecordedKind, Recording, Step, ValueEncoding};
 
 /// When a record was encoded.
@@ -29,8 +29,10 @@ struct Sheet {
 pub struct Observed {
     /// The parties, in the order of their codes.
     pub parties: Vec<String>,
-    /// Values per record, party and moment.
+    /// Values per record, party and moment, of gradients apart.
     pub width: usize,
+    /// What codes are made of; of floats, one for each sign.
+    pub form: CodeForm,
     sheets: BTreeMap<(usize, ObservedAt), Sheet>,
 }
 
@@ -40,7 +42,8 @@ impl Observed {
     pub fn new(recording: &Recording) -> anyhow::Result<Self> {
         let parties: Vec<String> = recording.header.parties.iter().map(ToString::to_string).collect();
         let width = recording.header.bits;
-        let mut observed = Self { parties, width, sheets: BTreeMap::new() };
+        let form = recording.header.form();
+        let mut observed = Self { parties, width, form, sheets: BTreeMap::new() };
         let mut last = 0;
         for step in &recording.steps {
             let moment = match step.kind {
@@ -61,14 +64,23 @@ impl Observed {
         for (party, bytes) in &step.values {
             let index = self.parties.iter().position(|name| name == party);
             let index = index.with_context(|| format!("{party} is no party of the header"))?;
-            let values = decode(step.encoding, bytes, step.records.len(), self.width)?;
+            let width = self.width_at(moment);
+            let values = decode(step.encoding, bytes, step.records.len(), width)?;
             let sheet = self.sheets.entry((index, moment)).or_default();
-            for (record, row) in step.records.iter().zip(values.chunks_exact(self.width)) {
-                sheet.place.insert(*record, sheet.values.len() / self.width);
+            for (record, row) in step.records.iter().zip(values.chunks_exact(width)) {
+                sheet.place.insert(*record, sheet.values.len() / width);
                 sheet.values.extend_from_slice(row);
             }
         }
         Ok(())
+    }
+
+    /// Values per record and party at a moment: a gradient has one for each latent.
+    pub fn width_at(&self, moment: ObservedAt) -> usize {
+        match moment {
+            ObservedAt::Gradient(_) => self.form.latents(),
+            ObservedAt::Epoch(_) | ObservedAt::Frozen => self.width,
+        }
     }
 
     /// Epochs in which records were seen.
@@ -121,9 +133,10 @@ impl Observed {
             "the transcript lacks {missing} of {} records of {name} at {moment:?}",
             records.len()
         );
+        let width = self.width_at(moment);
         let row = |record: &u32| {
-            let start = sheet.place[record] * self.width;
-            sheet.values[start..start + self.width].iter().copied()
+            let start = sheet.place[record] * width;
+            sheet.values[start..start + width].iter().copied()
         };
         Ok(records.iter().flat_map(row).collect())
     }

@@ -76,6 +76,13 @@ pub fn steered(
     path: &Path,
 ) -> anyhow::Result<Simulated> {
     repeat.settings.check()?;
+    let of_floats;
+    let mut repeat = *repeat;
+    if repeat.cut == CutLayer::SimulatedFloat {
+        of_floats = repeat.settings.of_floats();
+        repeat.settings = &of_floats;
+    }
+    let repeat = &repeat;
     let plan = evidence.plan_under(repeat.settings)?;
     let device = Device::flex();
     let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
@@ -128,7 +135,7 @@ fn party<'a>(
         let mut key = [0; KEY_BYTES];
         stream(seed, "response key", &[]).fill_bytes(&mut key);
         let run = owner.config.run_id.clone();
-        LocalResponse { response: Response::new(key, epsilon), run, ids: owner.ids.clone() }
+        LocalResponse { response: Response::new(key, epsilon, settings.code()), run, ids: owner.ids.clone() }
     });
     Ok(InProcessParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)), response })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use hashvfl_core::CodeForm;
 use hashvfl_core::gradient_monitor::GradientMonitor;
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
@@ -18,7 +19,7 @@ fn main() {
     };
     let codes: Vec<f32> = drawn("codes").iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
     let (gradient, expected) = (drawn("gradient"), vec![0.0; ROWS * BITS]);
-    let mut monitor = GradientMonitor::new(BITS);
+    let mut monitor = GradientMonitor::new(CodeForm::signs(BITS));
     let mut micros: Vec<u128> = (0..LOOKS)
         .map(|_| {
             let begun = Instant::now();

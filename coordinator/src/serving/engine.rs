@@ -174,7 +174,7 @@ impl Engine {
         let opened = device::open(config.device)?;
         // The top model is a small mlp, fastest on one thread.
         threads::limit(1);
-        let predictor = Predictor::load(&top.model, run.parties.len() * run.bits, &opened.device)?;
+        let predictor = Predictor::load(&top.model, run.parties.len(), run.code(), &opened.device)?;
         let index = RecordIndex::served(config)?;
         let list = Arc::new(index.list());
         let mut parties = Vec::with_capacity(run.parties.len());

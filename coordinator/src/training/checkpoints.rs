@@ -180,7 +180,8 @@ pub fn run_name(config: &CoordinatorConfig, ids: &[String], labels: Digest) -> a
         config.run.to_settings().digest().0.to_vec(),
         top,
         config.seed.to_le_bytes().to_vec(),
-        vec![u8::from(config.transcript), u8::from(config.screening.is_some())],
+        vec![u8::from(config.transcript)],
+        format!("{:?}", config.screening).into_bytes(),
         labels.0.to_vec(),
         env!("CARGO_PKG_VERSION").as_bytes().to_vec(),
     ];

@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use hashvfl_audit::Service;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
 use hashvfl_transport::limits::FIRST_BYTES;
@@ -25,13 +26,16 @@ use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 
-/// Longest wait until a party has heard it and has gone.
+/// Longest wait until a party has given its model its name, and until it has gone.
 const PARTING: Duration = Duration::from_secs(10);
 
 /// Tells `unheard`, as they come, that the run of `config` on the records `ids` has finished.
 ///
+/// Who does not come in time is told of, and kept: it may have its model without having been able to say so, and if not, it
+/// asks, and the same command tells it later.
+///
 /// # Errors
-/// If not all of them come in time; who has not is kept, and the same command tells them later.
+/// If it cannot listen, or is asked to end.
 pub fn hand_out(
     config: &CoordinatorConfig,
     state: &StateFolder,
@@ -42,7 +46,10 @@ pub fn hand_out(
     info!("the run has finished, and {} has not heard that its model counts", names(&unheard));
     let mut handing = HandingOut { config, state, ids, unheard };
     Driver::start()?.wait(handing.listen(reporter))?;
-    info!("all parties have heard that the run has finished");
+    if handing.unheard.is_empty() {
+        info!("all parties have heard that the run has finished");
+    }
+    reporter.finished(&state.summary());
     Ok(())
 }
 
@@ -64,8 +71,8 @@ impl HandingOut<'_> {
         reporter.listening(listener.address()?);
         let (mut arrivals, serving) = listen::training(listener);
         tokio::spawn(serving);
-        let (mut stop, join_s) = (Stop::listen(), config.timeouts.join_s);
-        let limit = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(join_s));
+        let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
+        let limit = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(limit_s));
         while !self.unheard.is_empty() {
             let stream = tokio::select! {
                 biased;
@@ -73,10 +80,11 @@ impl HandingOut<'_> {
                 arrived = tokio::time::timeout_at(limit, arrivals.next()) => arrived.ok().flatten(),
             };
             let Some(stream) = stream else {
-                bail!(
-                    "waited {join_s} s (timeouts.join_s) for {} to ask whether its model counts: start it again with its own command, and this one again",
+                warn!(
+                    "waited {limit_s} s (timeouts.reconnect_s), and {} has not asked whether its model counts: where its command ends with exit code 75, start it and this one again",
                     names(&self.unheard)
                 );
+                return Ok(());
             };
             self.receive(stream).await?;
         }
@@ -113,8 +121,14 @@ impl HandingOut<'_> {
         let digest = move |salt: &_| RecordsDigest::of(salt, ids.iter().map(String::as_str));
         handshake.compare_records(&hello.party, digest).await?;
         handshake.accept(&hello.party, FromCoordinator::Commit).await?;
-        let parted = stream.end(PARTING).await;
-        parted.map(|()| hello.party.clone()).map_err(|_| HandshakeError::Left { party: hello.party })
+        match stream.next_within(PARTING).await {
+            Ok(Received { message: FromParty::Committed, .. }) => {
+                // It has said what it had to say; whether it hears the end of the stream is its own business.
+                let _ = stream.end(PARTING).await;
+                Ok(hello.party)
+            }
+            _ => Err(HandshakeError::Left { party: hello.party }),
+        }
     }
 }
 

@@ -103,6 +103,7 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
     let finished = StateFolder::existing(&config.state);
     let unheard = finished.read_unheard()?;
     if !unheard.is_empty() {
+        finished.remove_unfinished();
         return commit::hand_out(config, &finished, labelled.ids, unheard, reporter);
     }
     let state = StateFolder::create(&config.state)?;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use hashvfl_core::{Part, Plan};
+use hashvfl_core::{Digest, Part, Plan};
 use hashvfl_data::{csv_error, open_csv};
 use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
 use hashvfl_detectors::{Codes, DetectorError};
@@ -81,6 +81,19 @@ struct Found {
     screened: Screened,
 }
 
+/// What was found, behind its digest.
+fn to_bytes(found: &[Found]) -> serde_json::Result<Vec<u8>> {
+    let text = serde_json::to_vec(found)?;
+    Ok([Digest::of(&text).0.as_slice(), &text].concat())
+}
+
+/// Reads [`to_bytes`]; `None` where a bit has changed since.
+fn from_bytes(bytes: &[u8]) -> Option<Vec<Found>> {
+    let (digest, text) = bytes.split_at_checked(32)?;
+    let is_whole = Digest::of(text).0 == digest;
+    serde_json::from_slice(text).ok().filter(|_| is_whole)
+}
+
 impl<'a> Screener<'a> {
     /// A screener of records with these labels.
     pub fn new(config: &'a ScreeningConfig, labels: Labels, seed: u64) -> Self {
@@ -104,7 +117,7 @@ impl<'a> Screener<'a> {
         let bytes = fs::read(file).with_context(|| {
             format!("cannot read {path}: start with --fresh to throw the unfinished run away")
         })?;
-        let mut found: Vec<Found> = serde_json::from_slice(&bytes).with_context(|| {
+        let mut found = from_bytes(&bytes).with_context(|| {
             format!("{path} is damaged: start with --fresh to throw the unfinished run away")
         })?;
         // Records are judged anew before the refit.
@@ -135,7 +148,7 @@ impl<'a> Screener<'a> {
         let weights = screened.weights.clone();
         self.found.push(Found { at, rows: rows.to_vec(), screened });
         if let Some(file) = &self.file {
-            write_whole(file, &serde_json::to_vec(&self.found)?)?;
+            write_whole(file, &to_bytes(&self.found)?)?;
         }
         Ok(weights)
     }

@@ -20,6 +20,7 @@ pub mod settings;
 pub mod text;
 
 pub use address::Address;
+pub use codes::form::CodeForm;
 pub use codes::packed::PackedCodes;
 pub use codes::stored::{CodeTable, StoredCodes};
 pub use digest::Digest;

@@ -2,6 +2,8 @@
 
 /// Bits of one party's hash code.
 pub const MAX_BITS: usize = 1024;
+/// Bits of one latent of a code.
+pub const MAX_BITS_PER_LATENT: usize = 8;
 /// Records of one batch or one evaluation chunk.
 pub const MAX_BATCH_ROWS: usize = 65_536;
 /// Parties of one run.

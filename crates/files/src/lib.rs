@@ -1,8 +1,8 @@
 //! Files that are written atomically and that their owner alone can read; and lines for a person (`say!`, `show_progress`).
 //!
-//! On Linux a file has no name before it is whole, so that even a process that is killed leaves nothing behind. On file
-//! systems that know no such files, and on other systems, it has a random name beside its own, which is removed with it
-//! unless the process is killed.
+//! On Linux a file has no name before it is whole, and a random name beside its own for a moment then. On file systems that
+//! know no such files, and on other systems, it has that from the beginning. A process that is killed meanwhile leaves it
+//! behind, for [`FolderLock`] to remove.
 
 mod lock;
 mod progress;

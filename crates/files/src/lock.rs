@@ -1,6 +1,6 @@
 //! A folder that one process at a time works in.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub enum LockError {
 pub struct FolderLock(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl FolderLock {
-    /// Locks the folder at `path`, which must exist.
+    /// Locks the folder at `path`, which must exist. What writes left there and one level below, whose process was killed, goes.
     ///
     /// # Errors
     /// If another process has it, or the file system knows no locks.
@@ -36,11 +36,35 @@ impl FolderLock {
         let failed = |source| LockError::Io { path: path.to_path_buf(), source };
         let folder = File::open(path).map_err(failed)?;
         match folder.try_lock() {
-            Ok(()) => Ok(Self(folder)),
+            Ok(()) => {
+                remove_half_written(path, 1);
+                Ok(Self(folder))
+            }
             Err(TryLockError::WouldBlock) => Err(LockError::Taken { path: path.to_path_buf() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
+}
+
+/// Removes files without a name of their own from a folder that nobody else writes to, and from folders so far below it.
+fn remove_half_written(folder: &Path, below: u32) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && below > 0 {
+            remove_half_written(&path, below - 1);
+        } else if path.is_file() && entry.file_name().to_str().is_some_and(is_half_written) {
+            // Whatever stays is passed over.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether a file is called as one in the making: a dot, the name that it was to get, a dot and six letters and digits.
+fn is_half_written(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(name, random)| {
+        !name.is_empty() && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 #[cfg(test)]
@@ -55,5 +79,22 @@ mod tests {
         drop(lock);
         FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(&folder.path().join("none")), Err(LockError::Io { .. })));
+    }
+
+    #[test]
+    fn what_killed_processes_left_half_written_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("codes")).unwrap();
+        let names = [
+            ".top.safetensors.EkJ42j",
+            "codes/.a.codes.0aZ9bY",
+            "top.safetensors",
+            ".hidden",
+            "codes/a.codes",
+        ];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        FolderLock::take(folder.path()).unwrap();
+        let left: Vec<bool> = names.iter().map(|name| folder.path().join(name).exists()).collect();
+        assert_eq!(left, [false, false, true, true, true]);
     }
 }

@@ -6,6 +6,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use hashvfl_core::Digest;
+use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::gradient_monitor;
 use hashvfl_core::random::stream;
 use hashvfl_core::settings::RunSettings;
@@ -52,12 +53,12 @@ impl EncoderConfig {
     }
 }
 
-/// What leaves the encoder: signs in a federation, floats in a baseline that runs in one process.
+/// What leaves the encoder: codes in a federation, floats in a baseline that runs in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutLayer {
-    /// The sign.
+    /// The code: signs, or levels.
     Hash,
-    /// The normalised embedding. No config file and no message reaches this.
+    /// The normalised embedding: a float in place of each latent. No config file and no message reaches this.
     SimulatedFloat,
 }
 
@@ -66,7 +67,7 @@ pub struct Encoder {
     config: EncoderConfig,
     cut: CutLayer,
     seed: u64,
-    bits: usize,
+    form: CodeForm,
     device: Device,
     model: BottomModel,
     statistics: Statistics,
@@ -90,12 +91,16 @@ impl Encoder {
     ) -> Result<Self, BottomError> {
         let device = device.clone().autodiff();
         let mut init = Init::new(stream(seed, "bottom weights", &[]), &device);
-        let model = config.model.init(input, settings.bits, &mut init)?;
+        let form = match cut {
+            CutLayer::Hash => settings.code(),
+            CutLayer::SimulatedFloat => CodeForm::signs(settings.latents()),
+        };
+        let model = config.model.init(input, form.latents(), &mut init)?;
         Ok(Self {
             cut,
             seed,
-            bits: settings.bits,
-            statistics: Statistics::neutral(settings.bits),
+            form,
+            statistics: Statistics::neutral(form),
             monitored: false,
             calibrated: false,
             adam: Adam::new(config.adam),
@@ -123,9 +128,14 @@ impl Encoder {
         &self.config
     }
 
+    /// What a code is made of; of floats, one for each sign.
+    pub fn form(&self) -> CodeForm {
+        self.form
+    }
+
     /// Bits per record.
     pub fn bits(&self) -> usize {
-        self.bits
+        self.form.bits()
     }
 
     /// Number of weights of the bottom model.
@@ -148,34 +158,41 @@ impl Encoder {
                 let mut rng = stream(self.seed, "noise", &counters);
                 let monitored = self.monitored && gradient_monitor::looks_at(counters[0] + 1);
                 let least = if monitored { gradient_monitor::LEAST_NOISE } else { 0.0 };
-                Hashed::new(embedding, &self.config.hash, least, &self.statistics, &mut rng)
+                let config = &self.config.hash;
+                match self.form.is_signs() {
+                    true => Hashed::new(embedding, config, least, &self.statistics, &mut rng),
+                    false => Hashed::of_levels(embedding, config, least, self.form, &mut rng),
+                }
             }
-            CutLayer::SimulatedFloat => Hashed::float(embedding, self.bits),
+            CutLayer::SimulatedFloat => Hashed::float(embedding, self.form.latents()),
         };
         self.pending = Some((hashed, trace));
         values
     }
 
-    /// What the codes [rows, bits] of the last batch were expected to be, from -1 to 1, before noise was drawn. It stays with
-    /// the party, for its gradient monitor.
+    /// What the values of the last batch's codes [rows, latents] ([`CodeForm::decode`]) were expected to be before noise was
+    /// drawn. It stays with the party, for its gradient monitor.
     ///
     /// # Panics
     /// If no batch is waiting.
     pub fn expected_codes(&self) -> Vec<f32> {
         let (hashed, _) = self.pending.as_ref().expect("a batch waits for its gradient");
-        hashed.expected(&self.statistics)
+        if self.form.is_signs() {
+            return hashed.expected(&self.statistics);
+        }
+        hashed.expected_levels(self.form)
     }
 
-    /// Learns from the gradient [rows, bits] of the last batch's codes.
+    /// Learns from the gradient [rows, latents] of the last batch's codes.
     ///
     /// # Panics
     /// If no batch is waiting, or its shape is another: the session before this checks a peer's message.
     pub fn learn(&mut self, gradient: Vec<f32>) {
         let (hashed, trace) = self.pending.take().expect("a batch waits for its gradient");
-        let rows = gradient.len() / self.bits;
+        let rows = gradient.len() / self.form.latents();
         let plain = self.device.clone().inner();
         let gradient = hashed.backward(gradient, &self.config.hash, &plain);
-        let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.bits]), &plain);
+        let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.form.latents()]), &plain);
         let mut gradients = self.model.backward(trace, gradient);
         let rate = self.rates.at(self.adam.updates());
         let model = self.model.clone();
@@ -197,20 +214,34 @@ impl Encoder {
     }
 
     fn measure(&mut self, rows: &[u32], gather: &dyn Fn(&[u32]) -> Vec<f32>) {
-        let mut values = Vec::with_capacity(rows.len() * self.bits);
+        let mut values = Vec::with_capacity(rows.len() * self.form.latents());
         for pass in rows.chunks(PASS_ROWS) {
             values.extend(self.embed(gather(pass), pass.len()));
         }
-        self.statistics = Statistics::measure(&values, self.bits, self.config.hash.medians);
+        self.statistics = Statistics::measure(&values, self.form, self.config.hash.medians);
         self.calibrated = true;
     }
 
     /// Encodes `columns` [rows, columns] with fixed statistics. The signs of the result [rows, bits] are the
     /// codes, before any flip; a row's result does not depend on its neighbours.
     pub fn encode(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        self.code(self.values(columns, rows))
+    }
+
+    /// What [`Self::code`] makes codes of: normalised values [rows, latents] of `columns` [rows, columns].
+    pub fn values(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let mut values = self.embed(columns, rows);
-        self.statistics.apply(&mut values, self.cut == CutLayer::Hash);
+        self.statistics.apply(&mut values, self.codes_signs());
         values
+    }
+
+    /// The codes of `values` [rows, latents]: the signs of the result [rows, bits].
+    pub fn code(&self, values: Vec<f32>) -> Vec<f32> {
+        if self.form.is_signs() { values } else { self.statistics.to_levels(self.form, &values) }
+    }
+
+    fn codes_signs(&self) -> bool {
+        self.cut == CutLayer::Hash && self.form.is_signs()
     }
 
     /// What the first `blocks` blocks of a cnn (convolution, ReLU, maximum) give for `columns` [rows, columns]:
@@ -235,15 +266,14 @@ impl Encoder {
         self.model.pull_features(columns, blocks, of)
     }
 
-    /// The gradient of `columns` [rows, columns], where `of` gives that of the values of [`Self::encode`]
-    /// [rows, bits]: for attacks that know the weights.
+    /// The gradient of `columns` [rows, columns], where `of` gives that of [`Self::values`]
+    /// [rows, latents]: for attacks that know the weights.
     pub fn pull(&self, columns: Tensor<2>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-        let center = self.cut == CutLayer::Hash;
-        let (shift, scale) = self.statistics.linear(center, &columns.device());
+        let (shift, scale) = self.statistics.linear(self.codes_signs(), &columns.device());
         self.model.pull(columns, |embedding| of((embedding - shift) * scale.clone()) * scale)
     }
 
-    /// [`Self::pull`] with values on the host: `of` gives the gradient of the embedding [rows, bits] for the embedding.
+    /// [`Self::pull`] with values on the host: `of` gives the gradient of the values [rows, latents] for the values.
     pub fn pull_values(
         &self,
         columns: Vec<f32>,
@@ -298,7 +328,7 @@ impl Encoder {
     /// Goes back to a snapshot of an encoder of the same configuration.
     pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         self.model = snapshot.load_module("model", self.model.clone())?;
-        self.statistics = Statistics::load(snapshot, self.bits)?;
+        self.statistics = Statistics::load(snapshot, self.form)?;
         self.adam.load(snapshot, &self.device)?;
         self.calibrated = snapshot.number("calibrated")? == 1;
         self.pending = None;

@@ -1,4 +1,5 @@
-//! The hash layer: an embedding to a code, and a code's gradient back to the embedding.
+//! The hash layer: an embedding to a code, and a code's gradient back to the embedding. A code is signs, as here, or
+//! levels ([`levels`]).
 //!
 //! Forward, in training: `v = BatchNorm(u)` without learned shift or scale (bit balance; HashVFL, section on
 //! bit balance), minus one threshold per bit, plus noise, then the sign. Forward, otherwise: the same with fixed
@@ -8,7 +9,10 @@
 //! 2013) where the value lies within `clip` of its threshold, as a constant elsewhere (Hubara et al. 2016); or, for
 //! a smooth surrogate, its slope is a bell around the threshold: the slope of the expected sign under normal noise.
 
+pub mod levels;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::normal::add_noise;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -31,7 +35,7 @@ pub enum Surrogate {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashConfig {
-    /// Standard deviation of the normal noise before the sign, in units of the normalised value; 0 for none.
+    /// Standard deviation of the normal noise before the sign or the level, in units of the normalised value; 0 for none.
     pub noise: f32,
     /// Distance from the threshold beyond which no gradient passes, or the width of the bell; 0 for no limit.
     pub clip: f32,
@@ -39,7 +43,8 @@ pub struct HashConfig {
     pub surrogate: Surrogate,
     /// Weight of the mean squared correlation between bits' values; 0 for none. It stays within the party.
     pub decorrelation: f32,
-    /// Whether thresholds are medians over training records, or zero.
+    /// Whether thresholds are medians over training records, or zero; of levels, quantiles over training records, or those
+    /// of the normal distribution.
     pub medians: bool,
 }
 
@@ -86,27 +91,33 @@ fn expected_sign(v: f32, noise: f32) -> f32 {
 /// Added to variances.
 pub const EPSILON: f32 = 1e-5;
 
-/// What turns an embedding into a code outside training: one value per bit of each.
+/// What turns an embedding into a code outside training: one value per latent of each, which is a bit of a code of signs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
     /// Means over training records.
     pub mean: Vec<f32>,
     /// Reciprocal standard deviations over training records.
     pub scale: Vec<f32>,
-    /// Thresholds on the normalised value.
+    /// Thresholds on the normalised value; between a latent's levels, which are two where it is a sign, rising.
     pub threshold: Vec<f32>,
 }
 
 impl Statistics {
-    /// Statistics that change nothing.
-    pub fn neutral(bits: usize) -> Self {
-        Self { mean: vec![0.0; bits], scale: vec![1.0; bits], threshold: vec![0.0; bits] }
+    /// Statistics that change nothing, with the thresholds of the normal distribution.
+    pub fn neutral(form: CodeForm) -> Self {
+        let latents = form.latents();
+        let threshold = match form.is_signs() {
+            true => vec![0.0; latents],
+            false => levels::normal_quantiles(form).repeat(latents),
+        };
+        Self { mean: vec![0.0; latents], scale: vec![1.0; latents], threshold }
     }
 
-    /// Measures embeddings `values` [rows, bits] of training records.
-    pub fn measure(values: &[f32], bits: usize, medians: bool) -> Self {
+    /// Measures embeddings `values` [rows, latents] of training records.
+    pub fn measure(values: &[f32], form: CodeForm, medians: bool) -> Self {
+        let bits = form.latents();
         let rows = values.len() / bits;
-        let mut statistics = Self::neutral(bits);
+        let mut statistics = Self::neutral(form);
         let mut column = vec![0.0_f32; rows];
         for bit in 0..bits {
             column.iter_mut().zip(values.iter().skip(bit).step_by(bits)).for_each(|(to, from)| *to = *from);
@@ -117,14 +128,22 @@ impl Statistics {
             let scale = 1.0 / (variance + f64::from(EPSILON)).sqrt();
             statistics.mean[bit] = mean as f32;
             statistics.scale[bit] = scale as f32;
-            if medians && rows > 0 {
-                statistics.threshold[bit] = ((halving(&mut column) - mean) * scale) as f32;
+            if !medians || rows == 0 {
+                continue;
+            }
+            let normalised = |threshold: f64| ((threshold - mean) * scale) as f32;
+            if form.is_signs() {
+                statistics.threshold[bit] = normalised(halving(&mut column));
+            } else {
+                let found = levels::quantiles(&mut column, form.levels()).into_iter().map(normalised);
+                let own = statistics.threshold[bit * form.thresholds()..].iter_mut();
+                own.zip(found).for_each(|(threshold, found)| *threshold = found);
             }
         }
         statistics
     }
 
-    /// Normalises `values` [rows, bits] in place; with `center`, subtracts the thresholds too.
+    /// Normalises `values` [rows, latents] in place; with `center`, subtracts the thresholds of signs too.
     pub fn apply(&self, values: &mut [f32], center: bool) {
         let bits = self.mean.len();
         for row in values.chunks_exact_mut(bits) {
@@ -137,7 +156,7 @@ impl Statistics {
         }
     }
 
-    /// What [`Self::apply`] subtracts and then multiplies by, [1, bits] each.
+    /// What [`Self::apply`] subtracts and then multiplies by, [1, latents] each.
     pub fn linear(&self, center: bool, device: &Device) -> (Tensor<2>, Tensor<2>) {
         let bits = self.mean.len();
         let row = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [1, bits]), device);
@@ -154,9 +173,10 @@ impl Statistics {
     }
 
     /// Takes them from a snapshot.
-    pub fn load(snapshot: &Snapshot, bits: usize) -> Result<Self, SnapshotError> {
-        let get = |name| snapshot.get(name, bits).map(<[f32]>::to_vec);
-        Ok(Self { mean: get("hash.mean")?, scale: get("hash.scale")?, threshold: get("hash.threshold")? })
+    pub fn load(snapshot: &Snapshot, form: CodeForm) -> Result<Self, SnapshotError> {
+        let get = |name, each: usize| snapshot.get(name, form.latents() * each).map(<[f32]>::to_vec);
+        let threshold = get("hash.threshold", form.thresholds())?;
+        Ok(Self { mean: get("hash.mean", 1)?, scale: get("hash.scale", 1)?, threshold })
     }
 }
 
@@ -230,7 +250,7 @@ fn column_means(a: &[f32], b: &[f32], bits: usize, term: impl Fn(f32, f32) -> f3
 /// A batch on its way through the layer in training.
 pub struct Hashed {
     normalised: Normalised,
-    /// The slope of the sign at each value; none for floats, whose gradient passes as it is.
+    /// The slope of the sign, or of the rank, at each value; none for floats, whose gradient passes as it is.
     slopes: Vec<f32>,
     /// Deviation of the noise.
     noise: f32,
@@ -320,7 +340,7 @@ mod tests {
         let values: Vec<f32> = (0..1000).map(|i| ((i as f32) / 100.0).exp()).collect();
         let share = |medians| {
             let mut hashed = values.clone();
-            Statistics::measure(&values, 1, medians).apply(&mut hashed, true);
+            Statistics::measure(&values, CodeForm::signs(1), medians).apply(&mut hashed, true);
             hashed.iter().filter(|v| **v >= 0.0).count()
         };
         assert_eq!(share(true), 500);
@@ -346,7 +366,7 @@ mod tests {
                     .flat_map(|(value, count)| vec![shift + 0.37 * (value as f32).exp(); *count])
                     .collect();
                 let mut hashed = values.clone();
-                Statistics::measure(&values, 1, true).apply(&mut hashed, true);
+                Statistics::measure(&values, CodeForm::signs(1), true).apply(&mut hashed, true);
                 let above = hashed.iter().filter(|value| **value >= 0.0).count();
                 assert!(expected.contains(&above), "{counts:?} with {shift}: {above}");
             }
@@ -357,10 +377,15 @@ mod tests {
     fn training_and_fixed_statistics_agree_on_one_batch() {
         let values: Vec<f32> = (0..24).map(|i| ((i * 7 % 11) as f32).sin()).collect();
         let config = HashConfig { noise: 0.0, ..HashConfig::default() };
-        let (_, trained) =
-            Hashed::new(values.clone(), &config, 0.0, &Statistics::neutral(2), &mut stream(0, "t", &[]));
+        let (_, trained) = Hashed::new(
+            values.clone(),
+            &config,
+            0.0,
+            &Statistics::neutral(CodeForm::signs(2)),
+            &mut stream(0, "t", &[]),
+        );
         let mut fixed = values.clone();
-        Statistics::measure(&values, 2, false).apply(&mut fixed, true);
+        Statistics::measure(&values, CodeForm::signs(2), false).apply(&mut fixed, true);
         for (a, b) in trained.iter().zip(&fixed) {
             assert!((a - b).abs() < 1e-4, "{a} {b}");
         }
@@ -393,7 +418,7 @@ mod tests {
     #[test]
     fn expected_signs_are_means_over_the_noise() {
         let config = HashConfig { noise: 0.0, ..HashConfig::default() };
-        let statistics = Statistics { threshold: vec![0.2], ..Statistics::neutral(1) };
+        let statistics = Statistics { threshold: vec![0.2], ..Statistics::neutral(CodeForm::signs(1)) };
         let values: Vec<f32> = (0..40).map(|at| at as f32 - 17.3).collect();
         for least in [0.0, 0.5] {
             let mut means = vec![0.0_f32; values.len()];
@@ -414,7 +439,7 @@ mod tests {
     fn no_gradient_passes_beyond_the_clip() {
         let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
         let config = HashConfig { noise: 0.0, clip: 1.0, surrogate: Surrogate::Box, ..HashConfig::default() };
-        let neutral = Statistics::neutral(1);
+        let neutral = Statistics::neutral(CodeForm::signs(1));
         let (hashed, _) = Hashed::new(values, &config, 0.0, &neutral, &mut stream(0, "t", &[]));
         assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         // A gradient on blocked values alone moves nothing.
@@ -429,7 +454,7 @@ mod tests {
         let values: Vec<f32> = (0..rows * bits).map(|i| ((i * 7 % 13) as f32).sin()).collect();
         let gradient: Vec<f32> = (0..rows * bits).map(|i| ((i * 5 % 17) as f32).cos()).collect();
         let config = HashConfig { clip: 0.0, decorrelation: 0.3, ..HashConfig::default() };
-        let neutral = Statistics::neutral(bits);
+        let neutral = Statistics::neutral(CodeForm::signs(bits));
         let (hashed, _) = Hashed::new(values.clone(), &config, 0.0, &neutral, &mut stream(0, "t", &[]));
         let found = hashed.backward(gradient.clone(), &config, &Device::flex());
 

@@ -2,8 +2,8 @@
 //! the training loop of a run over any kind of parties.
 //!
 //! ```text
-//! columns -> bottom -> BatchNorm -> threshold -> sign | codes | -> top -> loss
-//!            `------------ Encoder -------------'   wire   `- Classifier -'
+//! columns -> bottom -> BatchNorm -> threshold -> sign or level | codes | -> top -> loss
+//!            `---------------- Encoder ------------------'   wire   `- Classifier -'
 //! ```
 //!
 //! This crate names burn; it knows nothing of networks. Randomness is drawn on the host, so that a run is the

@@ -62,11 +62,20 @@ fn each_bit_of_a_top_model_flipped_in_turn_is_found_or_harmless() {
 
 #[test]
 fn each_bit_of_a_bottom_model_flipped_in_turn_is_found_or_harmless() {
+    each_bit_of_a_bottom_model_is_found(&settings());
+}
+
+#[test]
+fn each_bit_of_a_bottom_model_of_levels_flipped_in_turn_is_found_or_harmless() {
+    each_bit_of_a_bottom_model_is_found(&RunSettings { bits: 4, bits_per_latent: 2, ..settings() });
+}
+
+fn each_bit_of_a_bottom_model_is_found(settings: &RunSettings) {
     let config =
         EncoderConfig { model: BottomConfig::Mlp(MlpConfig { hidden: vec![2] }), ..EncoderConfig::default() };
     let input = InputShape { columns: 2, ..InputShape::default() };
     let mut encoder =
-        Encoder::new(config, CutLayer::Hash, input, &settings(), ROWS as u64, 1, &Device::flex()).unwrap();
+        Encoder::new(config, CutLayer::Hash, input, settings, ROWS as u64, 1, &Device::flex()).unwrap();
     encoder.encode_batch(vec![0.5, -0.25, 0.0, 1.0], 2);
     encoder.learn(vec![0.01, -0.01, 0.01, -0.01]);
     each_bit_is_found(&encoder.snapshot());

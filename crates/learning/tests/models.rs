@@ -17,8 +17,15 @@ fn encoder(model: &BottomConfig, seed: u64) -> Encoder {
 }
 
 fn encoder_of(config: EncoderConfig, input: InputShape, seed: u64) -> Encoder {
-    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
-    Encoder::new(config, CutLayer::Hash, input, &settings, 20, seed, &Device::flex()).unwrap()
+    encoder_under(&settings(), config, input, seed)
+}
+
+fn settings() -> RunSettings {
+    RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1)
+}
+
+fn encoder_under(settings: &RunSettings, config: EncoderConfig, input: InputShape, seed: u64) -> Encoder {
+    Encoder::new(config, CutLayer::Hash, input, settings, 20, seed, &Device::flex()).unwrap()
 }
 
 fn columns(batch: u64) -> Vec<f32> {
@@ -56,6 +63,40 @@ fn a_snapshot_is_the_whole_encoder() {
             assert_eq!(step(&mut new, batch), step(&mut old, batch), "{model:?} goes on to the bit");
         }
         assert_eq!(new.digest(), old.digest(), "{model:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_the_whole_encoder_of_levels() {
+    let of_levels = RunSettings { bits_per_latent: 4, ..settings() };
+    let input = InputShape { columns: 64, ..InputShape::default() };
+    let make = || encoder_under(&of_levels, EncoderConfig::default(), input.clone(), 1);
+    let learn = |encoder: &mut Encoder, batch: u64| {
+        let codes = encoder.encode_batch(columns(batch), ROWS);
+        encoder.learn((0..ROWS * 2).map(|at| if at % 3 == 0 { 0.01 } else { -0.01 }).collect());
+        codes
+    };
+    let mut old = make();
+    let before = old.digest();
+    assert_eq!(learn(&mut old, 0).len(), ROWS * BITS);
+    assert_ne!(old.digest(), before);
+    let rows: Vec<u32> = (0..ROWS as u32).collect();
+    old.freeze(&rows, &|rows| columns(0)[..rows.len() * 64].to_vec());
+    let mut new = make();
+    new.load(&old.snapshot()).unwrap();
+    assert_eq!((new.digest(), new.encode(columns(9), ROWS)), (old.digest(), old.encode(columns(9), ROWS)));
+    assert_eq!(learn(&mut new, 4), learn(&mut old, 4), "it goes on to the bit");
+    // Thresholds are part of what a digest names.
+    let mut moved = old.snapshot();
+    moved.arrays.get_mut("hash.threshold").unwrap().values[0] -= 0.5;
+    let mut other = make();
+    other.load(&moved).unwrap();
+    assert_ne!(other.digest(), old.digest());
+    // Levels cut otherwise are another model's, and so are signs.
+    for bits_per_latent in [1, 2] {
+        let other = RunSettings { bits_per_latent, ..settings() };
+        let mut other = encoder_under(&other, EncoderConfig::default(), input.clone(), 1);
+        assert!(other.load(&old.snapshot()).is_err());
     }
 }
 

@@ -206,6 +206,7 @@ fn tag(encoder: &EncoderIdentity) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_core::CodeForm;
     use hashvfl_core::codes::randomised_response::{Place, Request, Response};
 
     use super::*;
@@ -275,7 +276,7 @@ mod tests {
         let draws = |serving: u64| {
             let place = Place::Serving { process: &[0; 32], draw: serving };
             let request = Request { encoder: frozen.digest, place, ids: &[], columns: &[1.0] };
-            Response::new([1; 32], 1.0).respond(&request, &mut [1.0, 1.0], 2)[0]
+            Response::new([1; 32], 1.0, CodeForm::signs(2)).respond(&request, &mut [1.0, 1.0], 2)[0]
         };
         let release = |serving| ReleaseDigest::of_draw(&frozen, &draws(serving), b"a");
         assert_eq!(release(0), release(0));

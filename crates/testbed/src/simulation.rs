@@ -60,6 +60,7 @@ pub struct Models {
 }
 
 /// A run in this process.
+#[derive(Clone, Copy)]
 pub struct Simulation<'a> {
     /// The agreed settings.
     pub settings: &'a RunSettings,
@@ -69,7 +70,7 @@ pub struct Simulation<'a> {
     pub labels: &'a Labels,
     /// The top model and the seed of its weights.
     pub top: (&'a TopConfig, u64),
-    /// What leaves a party: codes or, as a baseline, floats.
+    /// What leaves a party: codes or, as a baseline, a float in place of each latent.
     pub cut: CutLayer,
     /// On which records the balance of codes is measured.
     pub balance: Part,
@@ -79,6 +80,9 @@ impl Simulation<'_> {
     /// Runs it; `watch` hears how it goes.
     pub fn run(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
         self.settings.check()?;
+        if self.cut == CutLayer::SimulatedFloat && !self.settings.code().is_signs() {
+            return Simulation { settings: &self.settings.of_floats(), ..*self }.run(watch);
+        }
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
         let (parties, _) = self.parties(&plan)?;

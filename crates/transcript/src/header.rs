@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hashvfl_core::{Digest, PartyName, RunId, RunSettings};
+use hashvfl_core::limits::MAX_BITS_PER_LATENT;
+use hashvfl_core::{CodeForm, Digest, PartyName, RunId, RunSettings};
 use serde::{Deserialize, Serialize};
 
 /// The version of the format.
@@ -96,6 +97,14 @@ impl Header {
             written_s: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
             erasures: Vec::new(),
         }
+    }
+
+    /// What codes are made of, as the run's settings say it: a gradient has a value for each latent.
+    pub fn form(&self) -> CodeForm {
+        let told = self.settings.get("run.bits_per_latent").and_then(|text| text.parse().ok());
+        let fits = |bits: &usize| (1..=MAX_BITS_PER_LATENT).contains(bits) && self.bits.is_multiple_of(*bits);
+        let bits_per_latent = told.filter(fits).unwrap_or(1);
+        CodeForm::new(self.bits / bits_per_latent, bits_per_latent)
     }
 
     /// Whether its rows are those of the records of that digest.

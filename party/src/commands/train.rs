@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_cli::{InDoubt, OnInterruption};
-use hashvfl_core::protocol::party::PartyError;
 use hashvfl_ledger::Refusal;
 use hashvfl_transport::dial::DialError;
 use tracing::{error, info, warn};
@@ -41,12 +40,6 @@ pub fn run(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
     }
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let joined = join_until_it_ends(config, &state);
-    if let Err(error) = &joined
-        && matches!(error.downcast_ref(), Some(PartyError::Refused(_)))
-    {
-        // The coordinator has said that the run has not finished.
-        state.forget_pending();
-    }
     if joined.is_err() && state.is_in_doubt() {
         return joined.context(InDoubt(
             "the model is written, and whether the run has finished is not known: start the same command again, \

@@ -46,7 +46,7 @@ impl AnomalyScorer {
     fn read(path: &Path, grid: Grid, level: f64, widths: Widths) -> Result<Self, DetectorError> {
         let bytes = file::read_bytes(path)?;
         let detectors: Calibrated<PartyDetector> = file::from_bytes(&bytes)?;
-        let probe = (vec![0.0; widths.columns], vec![0.0; widths.bits]);
+        let probe = (vec![0.0; widths.columns], vec![0.0; widths.latents]);
         detectors.check_use(&widths.view(&probe.0, &probe.1)?, level)?;
         // What earlier versions sent were p-values by the party's own calibration: others, of the same detectors.
         let digest =
@@ -64,7 +64,7 @@ impl AnomalyScorer {
         self.digest
     }
 
-    /// What is sent of records with these `columns` [rows, columns] and this `embedding` [rows, bits].
+    /// What is sent of records with these `columns` [rows, columns] and this `embedding` [rows, latents].
     ///
     /// # Errors
     /// If the records have other sizes than those that the detectors were fitted on.

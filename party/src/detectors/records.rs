@@ -11,24 +11,24 @@ use crate::prepare::Prepared;
 pub struct Widths {
     /// Columns.
     pub columns: usize,
-    /// Bits of its code, which are values of its embedding.
-    pub bits: usize,
+    /// Latents of its code, which are values of its embedding.
+    pub latents: usize,
 }
 
 impl Widths {
     /// The widths of the records of `prepared`.
     pub fn of(prepared: &Prepared) -> Self {
-        Self { columns: prepared.columns.cols(), bits: prepared.encoder.bits() }
+        Self { columns: prepared.columns.cols(), latents: prepared.encoder.form().latents() }
     }
 
-    /// What detectors take: records with these `columns` [rows, columns] and this `embedding` [rows, bits].
+    /// What detectors take: records with these `columns` [rows, columns] and this `embedding` [rows, latents].
     ///
     /// # Errors
     /// If the values are no whole records, are not finite, or belong to different numbers of records.
     pub fn view<'a>(self, columns: &'a [f32], embedding: &'a [f32]) -> Result<PartyRows<'a>, DetectorError> {
         PartyRows::new(
             Values::new("columns", columns, self.columns)?,
-            Values::new("the embedding", embedding, self.bits)?,
+            Values::new("the embedding", embedding, self.latents)?,
         )
     }
 }
@@ -50,7 +50,7 @@ impl OwnedRows {
         for rows in rows.chunks(CHUNK_ROWS) {
             let chunk = prepared.columns.gather(rows)?;
             columns.extend_from_slice(&chunk);
-            embedding.extend(prepared.encoder.encode(chunk, rows.len()));
+            embedding.extend(prepared.encoder.values(chunk, rows.len()));
         }
         Ok(Self { columns, embedding, widths: Widths::of(prepared) })
     }

@@ -32,7 +32,7 @@ impl OnAlarm {
 pub struct Sent {
     /// The codes.
     pub codes: PackedCodes,
-    /// From -1 to 1, [rows, bits].
+    /// Their values as a top model reads them, [rows, latents].
     pub expected: Vec<f32>,
 }
 
@@ -84,7 +84,9 @@ impl GradientGuard {
     /// If it looks like a hijack's and the party is to stop then.
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
         let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
-        let seen = self.monitor.observe(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+        let signs = codes.to_signs();
+        let values = self.monitor.form().decode(&signs);
+        let seen = self.monitor.observe(&values, &expected, &gradient.decode(), codes.rows());
         let Some(alarm) = seen else { return Ok(()) };
         let what = match alarm.cause {
             Cause::Predictable => {

@@ -36,6 +36,7 @@ impl TryFrom<v1::PartyMessage> for FromParty {
                     records.checkpoints.iter().map(|id| checkpoint(id)).collect::<Result<_>>()?;
                 return Ok(Self::Records { digest, excluded, head, checkpoints });
             }
+            Message::Committed(v1::Committed {}) => return Ok(Self::Committed),
             Message::Saved(saved) => return Ok(Self::Saved(checkpoint(&saved.checkpoint)?)),
             Message::Head(head) => return Ok(Self::Head(head.try_into()?)),
             Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
@@ -70,6 +71,7 @@ impl From<FromParty> for v1::PartyMessage {
                 head: head.map(v1::AuditHead::from),
                 checkpoints: checkpoints.into_iter().map(|id| id.0.to_vec()).collect(),
             }),
+            FromParty::Committed => Message::Committed(v1::Committed {}),
             FromParty::Saved(id) => Message::Saved(v1::Saved { checkpoint: id.0.to_vec() }),
             FromParty::Head(head) => Message::Head(head.into()),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),
@@ -356,6 +358,7 @@ mod tests {
             FromParty::Answer(2, Confirmation::Checkpointed.into()),
             FromParty::Answer(3, Confirmation::Restored.into()),
             FromParty::Saved(CheckpointId([5; 16])),
+            FromParty::Committed,
             FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
             FromParty::Answer(5, Confirmation::Finished.into()),
             FromParty::Answer(6, Answer::CalibrationPValues(None)),

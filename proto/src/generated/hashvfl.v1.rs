@@ -3,7 +3,7 @@
 pub struct PartyMessage {
     #[prost(
         oneof = "party_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14"
     )]
     pub message: ::core::option::Option<party_message::Message>,
 }
@@ -35,6 +35,8 @@ pub mod party_message {
         Returning(super::Return),
         #[prost(message, tag = "13")]
         Saved(super::Saved),
+        #[prost(message, tag = "14")]
+        Committed(super::Committed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -105,6 +107,8 @@ pub struct Saved {
     #[prost(bytes = "vec", tag = "1")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Committed {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frozen {
     #[prost(uint64, tag = "1")]

@@ -1,7 +1,6 @@
 //! A relay between a party and its coordinator that stops at a chosen message and lets nothing more through that way, so
 //! that a process dies exactly there.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -9,8 +8,9 @@ use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
 use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage, coordinator_message, party_message};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio_stream::{Stream, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,6 +25,15 @@ pub enum Passing<'a> {
     Down(&'a coordinator_message::Message),
 }
 
+/// What a gate holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    Message,
+    /// What it held is lost.
+    Lost,
+}
+
 /// Whether this is the message to stop at.
 type Wanted = Box<dyn FnMut(Passing<'_>) -> bool + Send>;
 
@@ -34,8 +43,7 @@ pub struct Gate {
     address: String,
     coordinator: Arc<Mutex<String>>,
     wanted: Arc<Mutex<Option<Wanted>>>,
-    /// Whether a message is held.
-    held: watch::Sender<bool>,
+    held: watch::Sender<Held>,
 }
 
 impl Gate {
@@ -47,7 +55,7 @@ impl Gate {
             address: listener.local_addr().unwrap().to_string(),
             coordinator: Arc::default(),
             wanted: Arc::default(),
-            held: watch::Sender::new(false),
+            held: watch::Sender::new(Held::Nothing),
         };
         let service = FederationServer::new(gate.clone());
         thread::spawn(move || {
@@ -67,12 +75,18 @@ impl Gate {
 
     /// Whether it holds a message.
     pub fn holds(&self) -> bool {
-        *self.held.borrow()
+        *self.held.borrow() == Held::Message
     }
 
     /// Lets the held message through, and stops at the next that is wanted.
     pub fn pass_on(&self) {
-        self.held.send_replace(false);
+        self.held.send_replace(Held::Nothing);
+    }
+
+    /// Loses the held message with its connection, and lets everything through on others.
+    pub fn lose(&self) {
+        *self.wanted.lock().unwrap() = None;
+        self.held.send_replace(Held::Lost);
     }
 
     /// Lets everything through again.
@@ -81,22 +95,24 @@ impl Gate {
         self.pass_on();
     }
 
-    /// Waits while this message is held.
-    async fn pass(&self, message: Passing<'_>) {
-        let stops = {
-            let mut wanted = self.wanted.lock().unwrap();
-            let stops = wanted.as_mut().is_some_and(|wanted| wanted(message));
-            if stops {
-                // Once: the next connection is not stopped by the same words.
-                *wanted = None;
-            }
-            stops
-        };
+    /// Whether this message is to be held.
+    fn stops(&self, message: Passing<'_>) -> bool {
+        let mut wanted = self.wanted.lock().unwrap();
+        let stops = wanted.as_mut().is_some_and(|wanted| wanted(message));
         if stops {
-            self.held.send_replace(true);
-            // The sender lives as long as the gate.
-            let _ = self.held.subscribe().wait_for(|held| !held).await;
+            // Once: the next connection is not stopped by the same words.
+            *wanted = None;
+            self.held.send_replace(Held::Message);
         }
+        stops
+    }
+
+    /// Waits while messages are held; whether the connection goes on.
+    async fn wait(&self) -> bool {
+        let mut held = self.held.subscribe();
+        let let_go = held.wait_for(|held| *held != Held::Message).await;
+        // The sender lives as long as the gate.
+        let_go.is_ok_and(|held| *held == Held::Nothing)
     }
 }
 
@@ -112,7 +128,7 @@ impl Relay for Gate {
 
 #[tonic::async_trait]
 impl Federation for Gate {
-    type JoinStream = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
+    type JoinStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
 
     async fn join(
         &self,
@@ -121,26 +137,34 @@ impl Federation for Gate {
         let coordinator = self.coordinator.lock().unwrap().clone();
         let absent = |_| Status::unavailable("nobody is behind the gate");
         let mut client = FederationClient::connect(coordinator).await.map_err(absent)?;
-        let up = self.clone();
-        let sent = request.into_inner().map_while(Result::ok).then(move |message| {
-            let up = up.clone();
-            async move {
-                if let Some(body) = &message.message {
-                    up.pass(Passing::Up(body)).await;
+        let (up, mut asked) = (self.clone(), request.into_inner());
+        let (send, sent) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = asked.next().await {
+                let body = message.message.as_ref();
+                if body.is_some_and(|body| up.stops(Passing::Up(body))) && !up.wait().await {
+                    return;
                 }
-                message
+                if send.send(message).await.is_err() {
+                    return;
+                }
             }
         });
-        let down = self.clone();
-        let answers = client.join(sent).await?.into_inner().then(move |message| {
-            let down = down.clone();
-            async move {
-                if let Ok(CoordinatorMessage { message: Some(body) }) = &message {
-                    down.pass(Passing::Down(body)).await;
+        let (down, mut answered) = (self.clone(), client.join(ReceiverStream::new(sent)).await?.into_inner());
+        let (send, answers) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(message) = answered.next().await {
+                let body = message.as_ref().ok().and_then(|message| message.message.as_ref());
+                if body.is_some_and(|body| down.stops(Passing::Down(body))) && !down.wait().await {
+                    // As a connection that breaks.
+                    let _ = send.send(Err(Status::unavailable("lost at the gate"))).await;
+                    return;
                 }
-                message
+                if send.send(message).await.is_err() {
+                    return;
+                }
             }
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 }

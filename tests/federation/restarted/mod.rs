@@ -11,7 +11,7 @@ mod unfinished;
 
 use std::sync::OnceLock;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, PARTIES};
 use crate::proxy::Proxy;
 use crate::restarted::outcome::Outcome;
 use crate::restarted::supervisor::{Relay, Restart, SIDES, Supervisor};
@@ -21,13 +21,15 @@ use crate::restarted::supervisor::{Relay, Restart, SIDES, Supervisor};
 enum Shape {
     /// Six epochs of one cycle.
     Plain,
-    /// All that the coordinator keeps beside its model: two cycles with distillation, screening, detectors at all sides, refit.
+    /// All that the coordinator keeps beside its model: two cycles with distillation, screening, refit.
     Rich,
+    /// Detectors at all sides.
+    Detected,
     /// Bottom models learn on half of the records, under randomised response; other records are encoded once.
     Flipped,
 }
 
-const SHAPES: [Shape; 3] = [Shape::Plain, Shape::Rich, Shape::Flipped];
+const SHAPES: [Shape; 4] = [Shape::Plain, Shape::Rich, Shape::Detected, Shape::Flipped];
 
 impl Shape {
     /// A federation of this shape that has not begun.
@@ -41,17 +43,21 @@ impl Shape {
             Self::Plain => {}
             Self::Rich => {
                 line("coordinator", "top = { loss = { distillation = 0.5 } }");
-                line("coordinator", "detectors = { level = 0.1 }");
                 line("coordinator", "screening = { action = \"drop\", level = 0.1, after_epochs = 2 }");
-                line("bank", "detectors = { send = \"p_value\", level = 0.1 }");
-                line("telecom", "detectors = { send = \"flag\", level = 0.1 }");
                 fixture.settings.cycles = 2;
                 fixture.settings.refit = true;
-                fixture.settings.calibration_fraction = 0.4;
+            }
+            Self::Detected => {
+                line("coordinator", "detectors = { level = 0.1 }");
+                line("bank", "detectors = { send = \"p_value\", level = 0.1 }");
+                line("telecom", "detectors = { send = \"flag\", level = 0.1 }");
+                fixture.settings.calibration_fraction = 0.65;
             }
             Self::Flipped => {
                 fixture.settings.randomised_response = Some(1.0);
                 fixture.settings.cohort_fraction = 0.5;
+                // Another key would draw other flips.
+                PARTIES.iter().for_each(|name| fixture.write(&format!("{name}.key"), &"k".repeat(32)));
             }
         }
         fixture

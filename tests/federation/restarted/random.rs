@@ -50,6 +50,8 @@ fn is_frozen(run: &Supervisor<'_, Proxy>) -> bool {
 struct Schedule {
     shape: Shape,
     restart: Restart,
+    /// Whether those that are left wait for whoever is started again, or end.
+    waits: bool,
     kills: Vec<Kill>,
 }
 
@@ -66,7 +68,9 @@ struct Kill {
 impl Schedule {
     fn draw(seed: u64, number: u64) -> Self {
         let mut rng = stream(seed, "kills", &[number]);
-        let restart = [Restart::AtOnce, Restart::WhenAllHaveEnded][below(&mut rng, 2)];
+        let (restart, waits) =
+            [(Restart::AtOnce, true), (Restart::AtOnce, false), (Restart::WhenAllHaveEnded, false)]
+                [below(&mut rng, 3)];
         let count = 1 + below(&mut rng, MOST);
         let kill = |_| Kill {
             victim: below(&mut rng, SIDES.len() + 1),
@@ -74,7 +78,12 @@ impl Schedule {
             moment: 1.1 * uniform(&mut rng),
         };
         let kills = (0..count).map(kill).collect();
-        Self { shape: SHAPES[number as usize % SHAPES.len()], restart, kills }
+        Self { shape: SHAPES[number as usize % SHAPES.len()], restart, waits, kills }
+    }
+
+    fn fixture(&self) -> Fixture {
+        let on_interruption = if self.waits { "wait" } else { "stop" };
+        Fixture { on_interruption, ..self.shape.fixture() }
     }
 
     /// Runs it; how many processes were killed while they ran, and what differs at the end.
@@ -112,7 +121,7 @@ fn runs_whose_processes_are_killed_at_random_end_with_the_same_bits() {
         assert!((runs as usize) < 10 * (wanted + 1), "processes end before they are killed: {kills} kills");
         let schedule = Schedule::draw(seed, runs);
         runs += 1;
-        let fixture = schedule.shape.fixture();
+        let fixture = schedule.fixture();
         let ran = catch_unwind(AssertUnwindSafe(|| schedule.run(&fixture, spans[schedule.shape as usize])));
         let (killed, differences) = ran.unwrap_or_else(|_| (0, vec!["it did not end: see above".into()]));
         kills += killed;

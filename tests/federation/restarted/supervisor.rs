@@ -189,12 +189,14 @@ impl<'a, R: Relay> Supervisor<'a, R> {
         }
     }
 
-    /// A process has ended by itself: well, or with one line that says why.
+    /// A process has ended by itself: well, or with one line that says why. One that was killed when all was done says so when it
+    /// is started again.
     fn note(&mut self, side: usize, end: End) {
         let name = SIDES[side];
         assert!(!end.log.contains("panicked"), "{name}: {}", end.log);
         match end.code {
             Some(0) => self.sides[side].finished = true,
+            Some(1) if end.log.contains("is there from a finished run") => self.sides[side].finished = true,
             Some(1 | IN_DOUBT) => assert_eq!(end.errors().len(), 1, "{name}, one clear line: {}", end.log),
             code => panic!("{name} ended with {code:?}: {}", end.log),
         }
@@ -284,9 +286,10 @@ impl<'a, R: Relay> Supervisor<'a, R> {
     pub fn told(&self) -> String {
         let mut text = format!("{} starts, kills {:?}\n", self.starts, self.kills);
         for (name, side) in SIDES.iter().zip(&self.sides) {
-            for end in &side.ends {
-                text += &format!("-- {name} ended with {:?}: {:?}\n", end.code, end.errors());
-            }
+            let mut ends: Vec<String> =
+                side.ends.iter().map(|end| format!("{:?}: {:?}", end.code, end.errors())).collect();
+            ends.dedup();
+            ends.iter().for_each(|end| text += &format!("-- {name} ended with {end}\n"));
             if let Some(end) = side.ends.last() {
                 let lines: Vec<&str> = end.log.lines().collect();
                 text += &(lines[lines.len().saturating_sub(12)..].join("\n") + "\n");

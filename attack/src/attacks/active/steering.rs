@@ -41,7 +41,11 @@ impl Towards {
 
 impl Attack for Steering {
     fn about(&self) -> About {
-        About { title: "gradients that steer the bottom model", knows: KNOWS, needs: &[Need::FurtherAttacks] }
+        About {
+            title: "gradients that steer the bottom model",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::Signs],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -152,11 +152,12 @@ impl<'a> Insider<'a> {
             Inference::Completion | Inference::CodeAlone => self.by_model(&known, &asked),
         };
         let releases = u64::from(epochs.end - epochs.start);
-        let (cut, value_bits) = match way {
-            Inference::CodeAlone => (CutKind::Codes, 1),
-            _ => (CutKind::Gradients, 32),
+        let seen = self.view.observed;
+        let (cut, width, value_bits) = match way {
+            Inference::CodeAlone => (CutKind::Codes, seen.width, 1),
+            _ => (CutKind::Gradients, seen.form.latents(), 32),
         };
-        let values = (self.view.observed.width * self.view.parties.len()) as u64;
+        let values = (width * self.view.parties.len()) as u64;
         let metrics = self.score(&scores);
         Ok(outcome(AttackResult {
             releases,
@@ -178,12 +179,12 @@ impl<'a> Insider<'a> {
         epochs: std::ops::Range<u32>,
         records: &[u32],
     ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let width = self.view.observed.width;
         let mut features = vec![Vec::new(); records.len()];
         for epoch in epochs {
             for party in self.view.parties {
                 let mut add = |moment, unit: bool| -> anyhow::Result<()> {
                     let values = self.view.observed.gather(*party, moment, records)?;
+                    let width = self.view.observed.width_at(moment);
                     for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
                         let length = if unit { norm(row).max(1e-20) } else { 1.0 };
                         features.extend(row.iter().map(|v| v / length));

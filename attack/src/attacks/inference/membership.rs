@@ -166,7 +166,7 @@ fn codes(
 ) -> Vec<Vec<f32>> {
     let owners = victim.evidence.owners.iter().zip(&surface.encoders);
     let code = owners.map(|(owner, encoder)| encoder.encode(owner.columns.gather(rows), rows.len()));
-    code.map(|values| flipped(victim, surface.cut, context.at_cut(values))).collect()
+    code.map(|values| flipped(victim, surface, context.at_cut(values))).collect()
 }
 
 /// Cross-entropy of one record.

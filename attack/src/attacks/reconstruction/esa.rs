@@ -37,7 +37,7 @@ impl Attack for Esa {
                 Knowledge::ExactPredictions,
                 Knowledge::RoundedPredictions,
             ],
-            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+            needs: &[Need::FurtherAttacks, Need::OwnColumns, Need::Signs],
         }
     }
 

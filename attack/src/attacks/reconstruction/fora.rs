@@ -29,7 +29,11 @@ const KNOWS: &[Knowledge] = &[Knowledge::Architecture];
 
 impl Attack for Fora {
     fn about(&self) -> About {
-        About { title: "FORA's substitute of the bottom model", knows: KNOWS, needs: &[Need::FurtherAttacks] }
+        About {
+            title: "FORA's substitute of the bottom model",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::Signs],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ impl Attack for Grna {
         About {
             title: "GRNA: a generator through both models",
             knows: KNOWS,
-            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+            needs: &[Need::FurtherAttacks, Need::OwnColumns, Need::Signs],
         }
     }
 

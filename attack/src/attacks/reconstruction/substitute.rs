@@ -12,7 +12,7 @@ use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::VictimContext;
-use crate::evidence::knowledge::Fact;
+use crate::evidence::knowledge::{Fact, side_by_side};
 use crate::report::CutKind;
 
 /// Records of a batch.
@@ -60,8 +60,13 @@ impl<'a> Substitute<'a> {
         let AttackContext { columns, auxiliary, targets, cut, seed, .. } = *self.context;
         self.encoder.freeze(auxiliary, &|rows| columns.gather(rows));
         let rows = auxiliary.len();
+        let codes = self.context.at_cut(self.encoder.encode(columns.gather(auxiliary), rows));
+        let inputs = match self.encoder.form() {
+            form if form.is_signs() => codes,
+            form => side_by_side(&[codes.clone(), form.decode(&codes).into_owned()], rows).1,
+        };
         let examples = Examples {
-            inputs: self.context.at_cut(self.encoder.encode(columns.gather(auxiliary), rows)),
+            inputs,
             outputs: columns.gather(auxiliary),
             rows,
             discrete: cut != CutKind::SimulatedFloats,

@@ -32,7 +32,7 @@ const KNOWS: &[Knowledge] = &[Knowledge::Architecture];
 
 impl Attack for UnSplit {
     fn about(&self) -> About {
-        About { title: "UnSplit", knows: KNOWS, needs: &[Need::FurtherAttacks] }
+        About { title: "UnSplit", knows: KNOWS, needs: &[Need::FurtherAttacks, Need::Signs] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

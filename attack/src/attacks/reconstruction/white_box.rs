@@ -1,5 +1,8 @@
-//! White-box inversion of one code of each test record, by an adversary that is granted the victim's weights.
+//! White-box inversion of one code of each test record, by an adversary that is granted the victim's weights. A level, unlike
+//! a sign, says about where the value lies: there the middle of the level is what the search makes agree.
 
+use hashvfl_core::CodeForm;
+use hashvfl_core::normal::normal_score;
 use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
@@ -62,14 +65,18 @@ impl Attack for WhiteBox {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let surfaces = evaluation.surfaces;
-        attack(evaluation, &surfaces.codes, &Matching::OF_CODES)?;
+        let form = surfaces.codes.observed.form;
+        let ways = if form.is_signs() { &Matching::OF_CODES[..] } else { &[Matching::Value] };
+        attack(evaluation, &surfaces.codes, ways)?;
         attack(evaluation, &surfaces.floats, &[Matching::Value])?;
         let victim = evaluation.victim;
         let before = AttackSurface { cut: CutKind::BeforeSign, value_bits: 32, ..surfaces.codes.clone() };
         let context = victim.test_context(&before);
         let starts = context.from_mean();
         let attempt = Attempt::begin(AttackId::WhiteBoxBeforeSign(Start::Mean), &[Knowledge::Weights], 1);
-        evaluation.keep(context.search(attempt, &victim.owner.encoder, Matching::Value, &starts)?);
+        let mut attacked = context.search(attempt, &victim.owner.encoder, Matching::Value, &starts)?;
+        attacked.result.bits = 32 * form.latents() as u64;
+        evaluation.keep(attacked);
         Ok(())
     }
 }
@@ -137,9 +144,11 @@ impl AttackContext<'_> {
     /// What the adversary sees of `records`: at the cut, or before the sign.
     fn seen(&self, encoder: &Encoder, records: &[u32]) -> anyhow::Result<Vec<f32>> {
         if self.cut == CutKind::BeforeSign {
-            return Ok(encoder.encode(self.columns.gather(records), records.len()));
+            return Ok(encoder.values(self.columns.gather(records), records.len()));
         }
-        Ok(self.sources.features(&[Fact::Code], records)?.values)
+        let (seen, form) =
+            (self.sources.features(&[Fact::Code], records)?.values, self.sources.observed.form);
+        Ok(if form.is_signs() { seen } else { middles(form, &seen) })
     }
 
     /// Searches that start from the mean.
@@ -163,4 +172,10 @@ impl AttackContext<'_> {
         of_targets.truncate(self.searched().len() * width);
         Ok(Starts { tried, of_tried, of_targets, deviation })
     }
+}
+
+/// The normalised value in the middle of each level, as the normal distribution has it, of codes [rows, bits].
+fn middles(form: CodeForm, codes: &[f32]) -> Vec<f32> {
+    let middle = |bits: &[f32]| (CodeForm::level(bits) as f64 + 0.5) / form.levels() as f64;
+    codes.chunks_exact(form.bits_per_latent()).map(|bits| normal_score(middle(bits)) as f32).collect()
 }

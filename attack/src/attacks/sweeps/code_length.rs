@@ -19,7 +19,11 @@ pub struct OverCodeLengths;
 
 impl Attack for OverCodeLengths {
     fn about(&self) -> About {
-        About { title: "leakage over the code's length", knows: KNOWS, needs: &[Need::CodeLengths] }
+        About {
+            title: "leakage over the code's length",
+            knows: KNOWS,
+            needs: &[Need::CodeLengths, Need::Signs],
+        }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
-//! The same run with randomised response on every bit.
+//! The same run with randomised response on every bit, or on every level.
 
 use hashvfl_core::RunSettings;
-use hashvfl_core::codes::randomised_response::cost_in_words;
+use hashvfl_core::codes::randomised_response::{cost_in_words, cost_of_a_draw};
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
@@ -35,10 +35,11 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
     let run = &victim.evidence.coordinator.run;
     // Test records are encoded once, by a model that others are fitted on.
-    let draw = epsilon * run.bits as f64;
-    evaluation
-        .say(&format!("simulating randomised response with epsilon {epsilon} per bit, {draw} per draw"));
     let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
+    let draw = cost_of_a_draw(&settings).unwrap_or_default();
+    let each = if settings.code().is_signs() { "bit" } else { "latent" };
+    evaluation
+        .say(&format!("simulating randomised response with epsilon {epsilon} per {each}, {draw} per draw"));
     let path = evaluation.out.join(format!("simulated-epsilon{epsilon}.parquet"));
     let simulated = simulate(victim.evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
     let cost = cost_in_words(&settings).unwrap_or_default();
@@ -50,7 +51,7 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     for records in [Some(&victim.training), victim.validation.as_ref()].into_iter().flatten() {
         evaluation.keep_grid(&mut Grid::new(victim, &surface, records, &releases))?;
     }
-    let setting = format!("epsilon {epsilon} per bit, {draw} per draw, {draw} over the run");
+    let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, {draw} over the run");
     let point = evaluation.price("randomised response", setting, &surface, Population::Test);
     evaluation.findings.utility.push(point);
     let setting = format!("epsilon {epsilon} per bit, {draw} per draw, all epochs");

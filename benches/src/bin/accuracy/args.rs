@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hashvfl_core::GradientEncoding;
+use hashvfl_core::limits::MAX_BITS_PER_LATENT;
 use hashvfl_core::settings::Schedule;
+use hashvfl_core::{CodeForm, GradientEncoding};
 use hashvfl_data::Preprocessing;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::hash::Surrogate;
@@ -108,6 +109,9 @@ impl Cuts {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "In place of the recipe's values")]
 pub struct Overrides {
+    /// What codes are made of: latents x bits of each, as 2x3; 16x1 is 16 signs. Floats are one for each latent.
+    #[arg(long, global = true, value_parser = parse_code)]
+    pub code: Option<CodeForm>,
     /// Peak learning rate.
     #[arg(long, global = true)]
     lr: Option<f64>,
@@ -193,6 +197,9 @@ impl Overrides {
                 *place = value.clone();
             }
         }
+        if let Some(code) = self.code {
+            recipe.bits_per_latent = code.bits_per_latent();
+        }
         set(&mut recipe.learning_rate, &self.lr);
         set(&mut recipe.epochs, &self.epochs);
         set(&mut recipe.batch_rows, &self.batch);
@@ -224,6 +231,14 @@ impl Overrides {
             recipe.top.hidden = hidden.iter().copied().filter(|units| *units > 0).collect();
         }
     }
+}
+
+fn parse_code(text: &str) -> Result<CodeForm, String> {
+    let numbers =
+        text.split_once('x').and_then(|(latents, bits)| latents.parse().ok().zip(bits.parse().ok()));
+    let fits = |(latents, bits): &(usize, usize)| *latents > 0 && (1..=MAX_BITS_PER_LATENT).contains(bits);
+    let form = numbers.filter(fits).map(|(latents, bits)| CodeForm::new(latents, bits));
+    form.ok_or_else(|| format!("expected latents x bits of each, 1 to {MAX_BITS_PER_LATENT}, such as 2x3"))
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
@@ -263,7 +278,7 @@ mod tests {
     #[test]
     fn overrides_replace_recipe_values() {
         let line = "accuracy credit-default --raw --splits 2 --lr 0.01 --hidden 32,16 --top-hidden 0 \
-                    --schedule step --gradient f32 --cut hash";
+                    --schedule step --gradient f32 --cut hash --code 2x3";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert!(matches!(cli.benchmark, Benchmark::CreditDefault { raw: true, splits: 2 }));
         assert_eq!(cli.how.cut.list(), [CutLayer::Hash]);
@@ -272,6 +287,8 @@ mod tests {
         assert_eq!((recipe.learning_rate, recipe.schedule), (0.01, Schedule::Step));
         assert_eq!(recipe.gradient, GradientEncoding::F32);
         assert!(recipe.top.hidden.is_empty());
+        assert_eq!((recipe.bits_per_latent, cli.overrides.code.unwrap().bits()), (3, 6));
+        assert!(Cli::try_parse_from(["accuracy", "vehicle", "--code", "2x9"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--schedule", "cosine"]).is_err());
     }
 }

@@ -109,7 +109,7 @@ fn run(dataset: &Dataset, groups: &[Group], how: &How, overrides: &Overrides) ->
                 split,
                 recipe: &recipe,
                 cut: *cut,
-                bits: group.bits,
+                bits: overrides.code.map_or(group.bits, |code| code.bits()),
                 seed: *seed,
                 validation_only: how.validation_only,
                 curve: how.curve,

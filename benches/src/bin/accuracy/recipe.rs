@@ -26,6 +26,8 @@ pub struct Recipe {
     pub cycles: u32,
     /// How gradients travel.
     pub gradient: GradientEncoding,
+    /// Bits of each latent of a code; 1: signs.
+    pub bits_per_latent: usize,
     /// Share of the records outside the test part that is kept for validation.
     pub validation_fraction: f64,
     /// Share of the records on which bottom models learn.
@@ -56,6 +58,7 @@ impl Recipe {
             schedule: Schedule::OneCycle,
             cycles: 1,
             gradient,
+            bits_per_latent: 1,
             validation_fraction: 0.1,
             cohort_fraction: 1.0,
             refit: false,
@@ -119,6 +122,7 @@ impl Recipe {
             schedule: self.schedule,
             cycles: self.cycles,
             gradient: self.gradient,
+            bits_per_latent: self.bits_per_latent,
             validation_fraction: self.validation_fraction,
             cohort_fraction: self.cohort_fraction,
             refit: self.refit,

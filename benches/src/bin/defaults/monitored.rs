@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use hashvfl_core::gradient_monitor::{GradientMonitor, looks_at};
 use hashvfl_core::protocol::message::Command;
-use hashvfl_core::{Digest, Gradient, PackedCodes, Plan, RowSelection, RunSettings};
+use hashvfl_core::{CodeForm, Digest, Gradient, PackedCodes, Plan, RowSelection, RunSettings};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
 
@@ -12,6 +12,7 @@ use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
 pub struct MonitoredParties<'a> {
     parties: InProcessParties<'a, PackedCodes>,
     monitors: Vec<GradientMonitor>,
+    form: CodeForm,
     batches: u64,
     /// The codes of the batch that waits for its gradient.
     sent: Vec<PackedCodes>,
@@ -21,7 +22,8 @@ impl<'a> MonitoredParties<'a> {
     /// The parties of a run.
     pub fn new(parties: Vec<InProcessParty<'a>>, plan: Plan, run: &RunSettings) -> Self {
         let monitors = parties.iter().map(|_| GradientMonitor::of_run(run)).collect();
-        Self { parties: InProcessParties::hashed(parties, plan), monitors, batches: 0, sent: Vec::new() }
+        let (parties, form) = (InProcessParties::hashed(parties, plan), run.code());
+        Self { parties, monitors, form, batches: 0, sent: Vec::new() }
     }
 
     /// How many parties would have stopped.
@@ -53,7 +55,8 @@ impl PartyBackend for MonitoredParties<'_> {
                 self.monitors.iter_mut().zip(&self.sent).zip(&gradients).enumerate()
             {
                 let expected = self.parties.expected_codes(party);
-                monitor.observe(&codes.to_signs(), &expected, &gradient.decode(), codes.rows());
+                let signs = codes.to_signs();
+                monitor.observe(&self.form.decode(&signs), &expected, &gradient.decode(), codes.rows());
             }
         }
         self.parties.learn(gradients)

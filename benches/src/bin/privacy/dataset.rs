@@ -57,9 +57,16 @@ fn mlp(units: usize, dropout: f32) -> EncoderConfig {
 
 impl Dataset {
     /// The federation, its tables written below `out` where they are not files already.
-    pub fn sides(self, data: Option<&Path>, out: &Path, bits: usize, seed: u64) -> anyhow::Result<Sides> {
+    pub fn sides(
+        self,
+        data: Option<&Path>,
+        out: &Path,
+        (bits, bits_per_latent): (usize, usize),
+        seed: u64,
+    ) -> anyhow::Result<Sides> {
         let sources = self.sources(data, out)?;
         let Recipe { run, preprocessing, encoder, top } = self.recipe(&sources, bits, seed)?;
+        let run = RunSettings { bits_per_latent, ..run };
         let mut parties = Vec::new();
         for ((_, columns), place) in sources.parties.into_iter().zip(1..) {
             parties.push(PartySide { columns, preprocessing, encoder: encoder.clone(), seed: seed + place });

@@ -36,6 +36,9 @@ struct Arguments {
     /// Bits of each party's code.
     #[arg(long, default_value_t = 16)]
     bits: usize,
+    /// Bits of each latent of a code; 1: signs.
+    #[arg(long, default_value_t = 1)]
+    bits_per_latent: usize,
     /// Other code lengths at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "4,64")]
     lengths: Vec<usize>,
@@ -66,7 +69,12 @@ fn main() -> ExitCode {
 
 fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let out = fresh_folder(&arguments.out, "privacy")?;
-    let sides = arguments.dataset.sides(arguments.data.as_deref(), &out, arguments.bits, arguments.seed)?;
+    let sides = arguments.dataset.sides(
+        arguments.data.as_deref(),
+        &out,
+        (arguments.bits, arguments.bits_per_latent),
+        arguments.seed,
+    )?;
     let configs = write_configs(&out, "privacy", &sides.run, &sides.parties, &sides.coordinator)?;
     say!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
     let summary = processes::run(&configs, |event| {

@@ -197,13 +197,17 @@ impl<'a> NetworkedParties<'a> {
 
     /// After the run: tells everybody that its model counts, takes the heads of the audit logs of those parties that told one
     /// before, and tells everybody all of them, with the coordinator's `own`. Then the streams end, once each party has heard
-    /// all; the heads, and the parties that have.
+    /// all; the heads, and the parties that have said that their models count.
     pub fn commit(mut self, own: Option<AuditHead>) -> (Vec<AuditHead>, Vec<PartyName>) {
         let limits = self.limits;
         for peer in &mut self.peers {
             // Who does not hear it now is told when it asks.
             let _ = self.driver.wait(peer.send(self.step, FromCoordinator::Commit, limits));
         }
+        let committed = self.driver.wait(join_all(self.peers.iter_mut().map(|peer| peer.committed(limits))));
+        let mut committed = committed.into_iter();
+        self.peers.retain(|_| committed.next().unwrap_or(false));
+        let heard = self.peers.iter().map(|peer| peer.session.party().clone()).collect();
         let telling: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
         let mut heads: Vec<AuditHead> = own.into_iter().collect();
         let tells_heads = !heads.is_empty() || !telling.is_empty();
@@ -212,7 +216,7 @@ impl<'a> NetworkedParties<'a> {
         heads.extend(told.into_iter().flatten());
         let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
         let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
-        let heard = self.driver.wait(join_all(parting)).into_iter().flatten().collect();
+        self.driver.wait(join_all(parting));
         (heads, heard)
     }
 

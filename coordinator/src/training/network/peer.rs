@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use hashvfl_core::PartyName;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty};
 use hashvfl_transport::Received;
@@ -70,6 +69,20 @@ impl Peer {
         Ok(self.session.receive_saved(id, received.message)?)
     }
 
+    /// Whether the party says that its model counts now.
+    pub async fn committed(&mut self, limits: LineLimits) -> bool {
+        match self.line.next_within(limits.reconnect, limits.reconnect).await {
+            Ok(Received { message: FromParty::Committed, .. }) => true,
+            _ => {
+                warn!(
+                    "{} has written its model and has not said that it counts: start the same command again at both sides",
+                    self.session.party()
+                );
+                false
+            }
+        }
+    }
+
     /// The head of the party's audit log after the run; a party that tells none any more ends nothing, and is warned of.
     pub async fn last_head(&mut self, limits: LineLimits) -> Option<AuditHead> {
         let party = self.session.party().clone();
@@ -84,8 +97,8 @@ impl Peer {
         }
     }
 
-    /// Says `last`, where there is something to say, and waits until the party has heard all; its name, if it has.
-    pub async fn part(mut self, last: Option<FromCoordinator>, limits: LineLimits) -> Option<PartyName> {
+    /// Says `last`, where there is something to say, and waits until the party has heard all.
+    pub async fn part(mut self, last: Option<FromCoordinator>, limits: LineLimits) {
         let sent = match last {
             Some(last) => self.line.send(last, limits.answer).await.map(drop),
             None => Ok(()),
@@ -94,15 +107,11 @@ impl Peer {
             Ok(()) => self.line.close(PARTING, PARTING.min(limits.reconnect)).await,
             Err(error) => Err(error.into()),
         };
-        let party = self.session.party().clone();
-        match parted {
-            Ok(()) => Some(party),
-            Err(error) => {
-                warn!(
-                    "{party} has written its model and may not have heard that it counts: {error}: start the same command again at both sides"
-                );
-                None
-            }
+        if let Err(error) = parted {
+            warn!(
+                "{} may not have heard the heads of audit logs after the run: {error}",
+                self.session.party()
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Hash codes: packed, kept, flipped, and those that stand for classes.
+//! Hash codes: what they are made of, packed, kept, flipped, and those that stand for classes.
 
+pub mod form;
 pub mod packed;
 pub mod randomised_response;
 pub mod stored;

@@ -1,8 +1,10 @@
-//! Randomised response on the bits of a code (Warner 1965): each bit is sent flipped with probability
-//! `1 / (1 + e^epsilon)`.
+//! Randomised response on the latents of a code. Where they are signs, each bit is sent flipped with probability
+//! `1 / (1 + e^epsilon)` (Warner 1965). Where they have k levels, each is sent as another level with probability
+//! `(k - 1) / (e^epsilon + k - 1)`, all others alike (k-ary randomised response, Kairouz, Bonawitz and Ramage 2016): bits of
+//! a level, flipped one by one, would tell neighbouring levels apart no better than distant ones, and cost epsilon each.
 //!
-//! The unit is one id's columns at one version. Where the encoder is fixed independently of them, one draw of d bits costs
-//! at most `d * epsilon` of differential privacy, and draws add up, adaptively asked or not. Where a bottom model or its
+//! The unit is one id's columns at one version. Where the encoder is fixed independently of them, one draw of d latents
+//! costs at most `d * epsilon` of differential privacy, and draws add up, adaptively asked or not. Where a bottom model or its
 //! preprocessing is fitted on the record, no finite epsilon holds: other records' bits move with it.
 //!
 //! Flips come from a pseudo-random function of the party's secret key over a whole [`Request`]: the encoder as it was, the
@@ -13,6 +15,7 @@
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
 
+use crate::codes::form::CodeForm;
 use crate::digest::Digest;
 use crate::name::RunId;
 use crate::records::canonical::CanonicalId;
@@ -22,11 +25,12 @@ use crate::settings::RunSettings;
 /// Bytes of a party's key.
 pub const KEY_BYTES: usize = 32;
 
-/// A party's way to flip bits. Its `Debug` shows no key.
+/// A party's way to flip bits, or to change levels. Its `Debug` shows no key.
 #[derive(Clone)]
 pub struct Response {
     key: [u8; KEY_BYTES],
-    /// A bit is flipped where a draw is below this: at least the probability times 2^32.
+    form: CodeForm,
+    /// A latent is changed where a draw is below this: at least the probability times 2^32.
     below: u64,
 }
 
@@ -127,20 +131,26 @@ impl std::fmt::Debug for DrawName {
 }
 
 impl Response {
-    /// Flips with the probability that `epsilon` per bit asks for, above 0.
-    pub fn new(key: [u8; KEY_BYTES], epsilon: f64) -> Self {
-        let below = (Self::flip_probability(epsilon) * 2_f64.powi(32)).ceil() as u64;
-        Self { key, below }
+    /// Changes each latent of codes of `form` with the probability that `epsilon` a latent asks for, above 0.
+    pub fn new(key: [u8; KEY_BYTES], epsilon: f64, form: CodeForm) -> Self {
+        let probability = (Self::change_probability(epsilon, form) * 2_f64.powi(32)).ceil() as u64;
+        // Which other level it is comes from a draw of 32 bits, too, which leaves some levels a little less likely: so much
+        // more often a level is changed at all.
+        let rounding = if form.is_signs() { 0 } else { form.levels() as u64 };
+        Self { key, form, below: probability + rounding }
     }
 
-    /// `1 / (1 + e^epsilon)`.
-    pub fn flip_probability(epsilon: f64) -> f64 {
-        1.0 / (1.0 + epsilon.exp())
+    /// The probability with which a latent is sent as another level than it has: `1 / (1 + e^epsilon)` of a sign.
+    pub fn change_probability(epsilon: f64, form: CodeForm) -> f64 {
+        let others = form.thresholds() as f64;
+        others / (others + epsilon.exp())
     }
 
-    /// What is left of a bit's expected value once flips are drawn: twice the share that is not flipped, less 1.
+    /// What is left of a latent's expected value once changes are drawn: of a sign, twice the share that is not flipped,
+    /// less 1.
     pub fn expectation(&self) -> f32 {
-        (1.0 - 2.0 * self.below as f64 / 2_f64.powi(32)) as f32
+        let levels = self.form.levels() as f64;
+        (1.0 - levels / (levels - 1.0) * self.below as f64 / 2_f64.powi(32)) as f32
     }
 
     /// Names the key, and tells nothing of it.
@@ -148,8 +158,8 @@ impl Response {
         Digest::of_parts([b"hashvfl randomised response key".as_slice(), &self.key])
     }
 
-    /// Makes `values` [rows, `bits`] of the records of `request` the signs that are sent, +1 for 0 or more and -1 for less
-    /// or the opposite, and names each record's draw.
+    /// Makes `values` [rows, bits] of the records of `request`, whose signs are codes, the signs that are sent, +1 for 0 or
+    /// more and -1 for less or those of another level, and names each record's draw. `bits` is the length of a code.
     ///
     /// # Panics
     /// If `values` are no whole rows, or the request has ids and not one for each.
@@ -171,6 +181,12 @@ impl Response {
 
     fn flip(&self, draw: Digest, values: &mut [f32]) {
         let mut draws = ChaCha20Rng::from_seed(draw.0);
+        if !self.form.is_signs() {
+            for bits in values.chunks_exact_mut(self.form.bits_per_latent()) {
+                self.change(&mut draws, bits);
+            }
+            return;
+        }
         for value in values {
             let flipped = u64::from(draws.next_u32()) < self.below;
             // What is no number stays none, so that nobody takes it for a bit.
@@ -182,20 +198,40 @@ impl Response {
     }
 }
 
+impl Response {
+    /// Sends a latent's `bits` as they are, or as those of any other level.
+    fn change(&self, draws: &mut ChaCha20Rng, bits: &mut [f32]) {
+        let (changes, other) = (u64::from(draws.next_u32()) < self.below, u64::from(draws.next_u32()));
+        // What is no number stays none, so that nobody takes it for a level.
+        if bits.iter().any(|bit| bit.is_nan()) {
+            return;
+        }
+        let level = CodeForm::level(bits);
+        let step = 1 + ((other * self.form.thresholds() as u64) >> 32) as usize;
+        let sent = if changes { (level + step) % self.form.levels() } else { level };
+        self.form.put_level(sent, bits);
+    }
+}
+
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Response").finish_non_exhaustive()
     }
 }
 
-/// What randomised response costs a record in a run under `settings`, in words: per bit, per draw, and over the run's
-/// life. `None` without it.
+/// What a draw of a code costs in a run under `settings`: epsilon. `None` without randomised response.
+pub fn cost_of_a_draw(settings: &RunSettings) -> Option<f64> {
+    settings.randomised_response.map(|latent| latent * settings.latents() as f64)
+}
+
+/// What randomised response costs a record in a run under `settings`, in words: per bit or latent, per draw, and over the
+/// run's life. `None` without it.
 pub fn cost_in_words(settings: &RunSettings) -> Option<String> {
-    let bit = settings.randomised_response?;
-    let draw = bit * settings.bits as f64;
+    let (latent, draw) = settings.randomised_response.zip(cost_of_a_draw(settings))?;
+    let each = if settings.code().is_signs() { "bit" } else { "latent" };
     let trained = draw * f64::from(settings.epochs + u32::from(settings.refits()));
     Some(format!(
-        "epsilon {bit} per bit, {draw} per draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
+        "epsilon {latent} per {each}, {draw} per draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
     ))
 }
 

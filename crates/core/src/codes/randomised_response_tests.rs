@@ -2,6 +2,7 @@ use super::*;
 use crate::name::PartyName;
 use crate::settings::Task;
 
+const SIGNS: CodeForm = CodeForm::signs(8);
 const PLAIN: [f32; 8] = [1.0, -1.0, 0.0, -0.5, 2.0, -2.0, 1e-9, -1e-9];
 
 /// A request of `records`, the number of each of which is its id and its column.
@@ -24,7 +25,7 @@ fn asked(records: std::ops::Range<usize>) -> Asked {
 }
 
 fn response() -> Response {
-    Response::new([7; KEY_BYTES], 0.1)
+    Response::new([7; KEY_BYTES], 0.1, SIGNS)
 }
 
 fn flips(response: &Response, asked: &Asked) -> (Vec<[bool; 8]>, Vec<DrawName>) {
@@ -47,7 +48,7 @@ fn agreement(one: &[[bool; 8]], other: &[[bool; 8]]) -> f64 {
 }
 
 fn independent(one: &[[bool; 8]], other: &[[bool; 8]]) -> bool {
-    let share = Response::flip_probability(0.1);
+    let share = Response::change_probability(0.1, SIGNS);
     let expected = share * share + (1.0 - share) * (1.0 - share);
     let deviation = (expected * (1.0 - expected) / (8 * one.len()) as f64).sqrt();
     (agreement(one, other) - expected).abs() < 5.0 * deviation
@@ -56,12 +57,12 @@ fn independent(one: &[[bool; 8]], other: &[[bool; 8]]) -> bool {
 #[test]
 fn flips_happen_as_often_as_defined() {
     for epsilon in [0.5, 1.0, 2.0, 4.0] {
-        let response = Response::new([7; KEY_BYTES], epsilon);
+        let response = Response::new([7; KEY_BYTES], epsilon, SIGNS);
         let (flipped, _) = flips(&response, &asked(0..20_000));
         let flipped = flipped.as_flattened();
         let count = flipped.len() as f64;
         let rate = flipped.iter().filter(|flip| **flip).count() as f64 / count;
-        let expected = Response::flip_probability(epsilon);
+        let expected = Response::change_probability(epsilon, SIGNS);
         let deviation = (expected * (1.0 - expected) / count).sqrt();
         assert!((rate - expected).abs() < 4.0 * deviation, "{epsilon}: {rate} {expected}");
         assert!((f64::from(response.expectation()) - (1.0 - 2.0 * expected)).abs() < 1e-6);
@@ -79,7 +80,7 @@ fn a_byte_identical_repeat_of_a_request_repeats() {
 fn whatever_differs_in_a_request_gives_all_its_records_independent_flips() {
     let records = 2_000;
     let (base, names) = flips(&response(), &asked(0..records));
-    let mut others = vec![("key", flips(&Response::new([8; KEY_BYTES], 0.1), &asked(0..records)))];
+    let mut others = vec![("key", flips(&Response::new([8; KEY_BYTES], 0.1, SIGNS), &asked(0..records)))];
     let mut changed = |what, change: &dyn Fn(&mut Asked)| {
         let mut asked = asked(0..records);
         change(&mut asked);
@@ -136,10 +137,82 @@ fn what_is_no_number_is_not_made_a_bit() {
     assert!(values[0].is_nan() && values[1].abs() == 1.0);
 }
 
+/// How often each level is sent for each level that a latent has.
+fn sent_levels(epsilon: f64, form: CodeForm) -> Vec<Vec<f64>> {
+    let run = RunId::new("spring").unwrap();
+    let response = Response::new([7; KEY_BYTES], epsilon, form);
+    let (levels, draws) = (form.levels(), 40_000);
+    let mut shares = vec![vec![0.0; levels]; levels];
+    for (level, shares) in shares.iter_mut().enumerate() {
+        let mut code = vec![0.0; form.bits()];
+        code.chunks_mut(form.bits_per_latent()).for_each(|bits| form.put_level(level, bits));
+        let mut values = code.repeat(draws / form.latents());
+        let place = Place::Drawn { run: &run, chunk: level as u32 };
+        let request = Request { encoder: Digest::of(b"a"), place, ids: &[], columns: &[] };
+        response.respond(&request, &mut values, form.bits());
+        for bits in values.chunks(form.bits_per_latent()) {
+            shares[CodeForm::level(bits)] += 1.0 / draws as f64;
+        }
+    }
+    shares
+}
+
+#[test]
+fn each_other_level_is_sent_as_often_as_any_and_epsilon_bounds_the_ratio() {
+    let form = CodeForm::new(2, 3);
+    for epsilon in [0.5, 1.0, 3.0] {
+        let changed = Response::change_probability(epsilon, form);
+        let mut mean = vec![0.0; form.levels()];
+        for (level, shares) in sent_levels(epsilon, form).into_iter().enumerate() {
+            for (sent, share) in shares.into_iter().enumerate() {
+                let expected = if sent == level { 1.0 - changed } else { changed / form.thresholds() as f64 };
+                let deviation = (expected * (1.0 - expected) / 40_000.0).sqrt();
+                assert!((share - expected).abs() < 5.0 * deviation, "{level} as {sent}: {share} {expected}");
+                mean[level] += share * f64::from(form.value(sent));
+            }
+        }
+        // The ratio of the two probabilities is what epsilon bounds.
+        let ratio = (1.0 - changed) / (changed / form.thresholds() as f64);
+        assert!(ratio.ln() <= epsilon + 1e-9, "{ratio}");
+        let left = f64::from(Response::new([7; KEY_BYTES], epsilon, form).expectation());
+        for (level, mean) in mean.iter().enumerate() {
+            let expected = left * f64::from(form.value(level));
+            assert!((mean - expected).abs() < 0.03, "{level}: {mean} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_probability_that_is_drawn_by_is_never_below_what_epsilon_asks_for() {
+    for bits_per_latent in 1..=8 {
+        let form = CodeForm::new(1, bits_per_latent);
+        for epsilon in [1e-6, 0.1, 1.0, 7.0, 20.0] {
+            let response = Response::new([7; KEY_BYTES], epsilon, form);
+            // Of 2^32 draws of which other level it is, the rarest level gets so many at least.
+            let others = form.thresholds() as u64;
+            let rarest = ((1_u64 << 32) / others) as f64 / 2_f64.powi(32);
+            let changed = response.below as f64 / 2_f64.powi(32);
+            assert!((1.0 - changed) <= epsilon.exp() * changed * rarest, "{form:?}, {epsilon}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_is_not_made_a_level() {
+    let run = RunId::new("spring").unwrap();
+    let (form, place) = (CodeForm::new(2, 2), Place::Drawn { run: &run, chunk: 0 });
+    let request = Request { encoder: Digest::of(b"a"), place, ids: &[], columns: &[0.0] };
+    let mut values = [f32::NAN, f32::NAN, 1.0, -1.0];
+    Response::new([7; KEY_BYTES], 0.1, form).respond(&request, &mut values, 4);
+    assert!(values[..2].iter().all(|bit| bit.is_nan()) && values[2..].iter().all(|bit| bit.abs() == 1.0));
+}
+
 #[test]
 fn the_cost_is_told_a_bit_a_draw_and_over_a_run() {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 16, 16);
     assert_eq!(cost_in_words(&new), None);
+    let levels = RunSettings { randomised_response: Some(2.0), bits_per_latent: 4, ..new.clone() };
+    assert!(cost_in_words(&levels).unwrap().contains("epsilon 2 per latent, 8 per draw"));
     let said = cost_in_words(&RunSettings { randomised_response: Some(2.0), ..new }).unwrap();
     assert!(
         said.contains("epsilon 2 per bit, 32 per draw") && said.contains("none (formal sum 512)"),

@@ -22,7 +22,10 @@
 //!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
 //! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/research/gradient-monitor.md` has
-//! the curve); and noise itself where codes have fewer than eight bits.
+//! the curve); noise itself where codes have fewer than eight latents; and, where latents have levels, what of a gradient
+//! follows from a level in no straight line.
+//!
+//! A code is seen as the coordinator's top model sees it: a value a latent, which is +1 or -1 where latents are bits.
 
 mod ridge;
 mod sums;
@@ -31,10 +34,11 @@ use ridge::ridge;
 use serde::{Deserialize, Serialize};
 use sums::Sums;
 
+use crate::codes::form::CodeForm;
 use crate::gradient::GradientEncoding;
 use crate::settings::RunSettings;
 
-/// Bits of a code that serve as predictors, at most: the work grows with their square.
+/// Latents of a code that serve as predictors, at most: the work grows with their square.
 const MOST_PREDICTORS: usize = 64;
 /// Strength of the penalty on the instrument's correction, in records whose bit noise alone decides.
 const INSTRUMENT_RIDGE: f64 = 30.0;
@@ -86,7 +90,9 @@ pub struct Alarm {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradientMonitor {
+    /// Values of a code, and of its gradient: latents.
     bits: usize,
+    form: CodeForm,
     predictors: usize,
     /// Of all batches before, fading.
     sums: Sums,
@@ -102,11 +108,13 @@ pub struct GradientMonitor {
 }
 
 impl GradientMonitor {
-    /// A gradient monitor over codes of `bits` bits.
-    pub fn new(bits: usize) -> Self {
+    /// A gradient monitor over codes of `form`.
+    pub fn new(form: CodeForm) -> Self {
+        let bits = form.latents();
         let predictors = bits.min(MOST_PREDICTORS);
         Self {
             bits,
+            form,
             predictors,
             sums: Sums::none(bits, predictors),
             noisy: false,
@@ -127,13 +135,18 @@ impl GradientMonitor {
     /// alike out again.
     pub fn of_run(run: &RunSettings) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
-        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.bits) }
+        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.code()) }
     }
 
-    /// Whether `other` is over codes of the same length, in a run of the same settings, so that one can go on as the other.
+    /// Whether `other` is over codes of the same form, in a run of the same settings, so that one can go on as the other.
     pub fn fits(&self, other: &Self) -> bool {
-        let shape = |monitor: &Self| (monitor.bits, monitor.predictors, monitor.noisy, monitor.signs);
+        let shape = |one: &Self| (one.form, one.bits, one.predictors, one.noisy, one.signs);
         shape(self) == shape(other) && self.sums.lengths() == other.sums.lengths()
+    }
+
+    /// What the codes are made of.
+    pub fn form(&self) -> CodeForm {
+        self.form
     }
 
     /// The alarm, once it is raised.
@@ -146,11 +159,11 @@ impl GradientMonitor {
         self.explained
     }
 
-    /// Sees a batch's `codes`, their `expected` values before the noise was drawn, from -1 to 1, and the `gradient` that
-    /// answered them, all [rows, bits]. Once raised, an alarm stays.
+    /// Sees the values of a batch's `codes` ([`CodeForm::decode`]), their `expected` values before the noise was drawn, and
+    /// the `gradient` that answered them, all [rows, latents]. Once raised, an alarm stays.
     ///
     /// # Panics
-    /// If one of them is not [rows, bits]: the session before this checks a peer's message.
+    /// If one of them is not [rows, latents]: the session before this checks a peer's message.
     pub fn observe(
         &mut self,
         codes: &[f32],
@@ -161,7 +174,7 @@ impl GradientMonitor {
         let fits = |values: &[f32]| values.len() == rows * self.bits;
         assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
         self.steps += 1;
-        self.released_bits += codes.len() as u64;
+        self.released_bits += (rows * self.form.bits()) as u64;
         let centred;
         let gradient = if self.signs {
             centred = around_mean_row(gradient, self.bits);
@@ -310,7 +323,7 @@ mod tests {
 
     /// The first alarm within 100 steps of `gradient`, a function of a step and a code.
     fn monitored(mut gradient: impl FnMut(u32, &[f32], &mut ChaCha8Rng) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = GradientMonitor::new(BITS);
+        let mut monitor = GradientMonitor::new(CodeForm::signs(BITS));
         let mut rng = stream(5, "watch test", &[]);
         (0..100).find_map(|step| {
             let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
@@ -322,7 +335,7 @@ mod tests {
     /// The same of records with two classes that bits say, all but one bit of four by noise; `gradient` is a function of
     /// the class and the code. Without the instrument the party tells the gradient monitor of no noise.
     fn watched_classes(instrument: bool, gradient: impl Fn(f32, &[f32]) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = GradientMonitor::new(BITS);
+        let mut monitor = GradientMonitor::new(CodeForm::signs(BITS));
         let mut rng = stream(7, "watch test", &[]);
         (0..100).find_map(|_| {
             let (mut codes, mut expected, mut sent) = (Vec::new(), Vec::new(), Vec::new());

@@ -123,6 +123,7 @@ impl PeerSession {
             | FromParty::Return(_)
             | FromParty::Records { .. }
             | FromParty::Saved(_)
+            | FromParty::Committed
             | FromParty::Head(_) => return Err(self.unexpected(found)),
         };
         let Some(OpenRequest { answer: expected, rows }) = self.open else {

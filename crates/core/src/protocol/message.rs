@@ -178,6 +178,8 @@ messages! {
         Answer(u64, Answer) of answer,
         /// All that it needs to go on is on disk, under this name.
         Saved(CheckpointId),
+        /// Its model counts and has its name, in answer to [`FromCoordinator::Commit`].
+        Committed,
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),
         /// The party cannot go on.

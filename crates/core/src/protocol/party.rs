@@ -79,7 +79,7 @@ pub enum Work {
     },
     /// Learn from the gradient of the last batch's codes; no answer.
     Learn {
-        /// Of [rows, bits], checked.
+        /// Of [rows, latents], checked.
         gradient: Gradient,
     },
     /// Carry a command out and confirm.
@@ -279,7 +279,7 @@ impl PartySession {
             return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
         }
         gradient
-            .check(rows, self.settings.bits, self.settings.gradient)
+            .check(rows, self.settings.latents(), self.settings.gradient)
             .map_err(|source| PartyError::Gradient { step, source })?;
         self.state = State::Ready;
         Ok(Work::Learn { gradient })

@@ -76,6 +76,10 @@ pub enum PairsError {
 /// Keys that a config file may lack and that have no default: "none" among the canonical pairs.
 const OPTIONAL: [&str; 2] = ["gradient_noise", "randomised_response"];
 
+/// What a key stands for that is absent. It is there only where it is something else, so that runs which do not use it are
+/// what they were before.
+const ABSENT: [(&str, &str); 1] = [("run.bits_per_latent", "1")];
+
 /// The canonical key of a field.
 fn wire_key(field: &str) -> String {
     let key = format!("run.{field}");
@@ -148,7 +152,10 @@ impl Settings {
 
     /// The first key, in order, whose value is not `theirs`.
     pub fn difference(&self, theirs: &Self) -> Option<Difference> {
-        let absent = || "(absent)".to_string();
+        let absent = |key: &str| {
+            let known = ABSENT.iter().find(|(known, _)| *known == key);
+            known.map_or("(absent)", |(_, value)| *value).to_string()
+        };
         let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(theirs.0.keys()).collect();
         keys.into_iter().find(|key| self.0.get(*key) != theirs.0.get(*key)).map(|key| Difference {
             key: CONFIG_WORDS
@@ -156,8 +163,8 @@ impl Settings {
                 .find(|(wire, _)| wire == key)
                 .map_or(key.as_str(), |(_, word)| word)
                 .to_string(),
-            ours: self.0.get(key).cloned().unwrap_or_else(absent),
-            theirs: theirs.0.get(key).cloned().unwrap_or_else(absent),
+            ours: self.0.get(key).cloned().unwrap_or_else(|| absent(key)),
+            theirs: theirs.0.get(key).cloned().unwrap_or_else(|| absent(key)),
         })
     }
 }
@@ -177,6 +184,10 @@ mod tests {
         assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
         let theirs = RunSettings { cohort_fraction: 0.5, ..settings() }.to_settings();
         assert_eq!(ours.difference(&theirs).unwrap().key, "run.cohort_fraction");
+        let theirs = RunSettings { bits_per_latent: 4, ..settings() }.to_settings();
+        assert_ne!(ours.digest(), theirs.digest());
+        let difference = ours.difference(&theirs).unwrap();
+        assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits_per_latent", "1"));
         let absent = ours.difference(&Settings::default()).unwrap();
         assert_eq!(absent.theirs, "(absent)");
     }

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 pub use batch_rows::BatchRows;
 pub use canonical::{Difference, OtherSettings, PairsError, Settings};
 
+use crate::codes::form::CodeForm;
 use crate::gradient::GradientEncoding;
-use crate::limits::{MAX_BATCH_ROWS, MAX_BITS, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_VALUE_BYTES};
+use crate::limits::{
+    MAX_BATCH_ROWS, MAX_BITS, MAX_BITS_PER_LATENT, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_VALUE_BYTES,
+};
 use crate::name::PartyName;
 
 /// What the model predicts.
@@ -94,6 +97,10 @@ pub struct RunSettings {
     pub task: Task,
     /// Bits of each party's code (d), 1 to 1024.
     pub bits: usize,
+    /// Bits of each latent of a code, a divisor of `bits`. 1: each bit is a sign; more: each latent's rank is cut into
+    /// levels, two to that power.
+    #[serde(default = "defaults::bits_per_latent", skip_serializing_if = "defaults::is_of_signs")]
+    pub bits_per_latent: usize,
     /// Passes over the training records of the joint phase.
     pub epochs: u32,
     /// Most records of a training batch; batches of an epoch differ in size by at most one.
@@ -136,7 +143,8 @@ pub struct RunSettings {
     /// a cohort below 1.0; with 1.0 it releases each training record's final code once more.
     #[serde(default)]
     pub refit: bool,
-    /// Epsilon a bit of randomised response, above 0 and at most 20; absent: bits are sent as they are.
+    /// Epsilon a latent of randomised response, which is a bit where codes are signs, above 0 and at most 20; absent: codes
+    /// are sent as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomised_response: Option<f64>,
     /// Share of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
@@ -155,6 +163,14 @@ pub struct RunSettings {
 mod defaults {
     use super::{BatchRows, GradientEncoding, RowOrder, Schedule};
 
+    pub fn bits_per_latent() -> usize {
+        1
+    }
+    // What serde asks for is a function of a reference.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn is_of_signs(bits_per_latent: &usize) -> bool {
+        *bits_per_latent == 1
+    }
     pub fn batch_rows() -> BatchRows {
         BatchRows::Rows(256)
     }
@@ -200,6 +216,7 @@ impl RunSettings {
             parties,
             task,
             bits,
+            bits_per_latent: defaults::bits_per_latent(),
             epochs,
             batch_rows: defaults::batch_rows(),
             learning_rate: defaults::learning_rate(),
@@ -244,6 +261,13 @@ impl RunSettings {
             format!("{names} bytes of them"),
         )?;
         range("bits", self.bits, 1, MAX_BITS)?;
+        range("bits_per_latent", self.bits_per_latent, 1, MAX_BITS_PER_LATENT)?;
+        require(
+            self.bits.is_multiple_of(self.bits_per_latent),
+            "bits_per_latent",
+            format!("a divisor of run.bits, {}", self.bits),
+            self.bits_per_latent.to_string(),
+        )?;
         range("epochs", self.epochs as usize, 1, 100_000)?;
         let divides = self.cycles > 0 && self.epochs.is_multiple_of(self.cycles);
         require(
@@ -256,7 +280,7 @@ impl RunSettings {
         let batch_rows = self.batch_rows.most();
         range("batch_rows", batch_rows, 4, MAX_BATCH_ROWS)?;
         // A gradient is the largest message: leave room for its frame.
-        let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.bits * self.gradient.bytes_per_value()) - 4;
+        let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.latents() * self.gradient.bytes_per_value()) - 4;
         range("batch_rows", batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
         let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
         require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
@@ -281,6 +305,21 @@ impl RunSettings {
         let epsilon = self.randomised_response.unwrap_or(1.0);
         let epsilon_fits = epsilon > 0.0 && epsilon <= 20.0;
         require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
+    }
+
+    /// What each party's code is made of.
+    pub fn code(&self) -> CodeForm {
+        CodeForm::new(self.bits / self.bits_per_latent.max(1), self.bits_per_latent)
+    }
+
+    /// Latents of each party's code: values of a record's gradient.
+    pub fn latents(&self) -> usize {
+        self.code().latents()
+    }
+
+    /// The same run with a float in place of each latent, for baselines in one process.
+    pub fn of_floats(&self) -> Self {
+        Self { bits: self.latents(), bits_per_latent: defaults::bits_per_latent(), ..self.clone() }
     }
 
     /// Epochs of each cycle of the learning rate.
@@ -311,8 +350,12 @@ mod tests {
     #[test]
     fn ranges_are_checked() {
         assert!(settings().check().is_ok());
+        assert!(RunSettings { bits_per_latent: 4, ..settings() }.check().is_ok());
         let bad = [
             RunSettings { bits: 0, ..settings() },
+            RunSettings { bits_per_latent: 0, ..settings() },
+            RunSettings { bits_per_latent: 9, bits: 18, ..settings() },
+            RunSettings { bits_per_latent: 3, ..settings() },
             RunSettings { epochs: 0, ..settings() },
             RunSettings { cycles: 0, ..settings() },
             RunSettings { epochs: 10, cycles: 3, ..settings() },

@@ -1,6 +1,9 @@
 //! The coordinator's model: all parties' codes to a prediction, and back to a gradient for each party.
 
+use std::borrow::Cow;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{shuffle, stream, uniform};
 use hashvfl_core::settings::{RunSettings, Task};
@@ -69,13 +72,15 @@ impl TopConfig {
 pub struct Step {
     /// The mean loss, without the consistency term.
     pub loss: f64,
-    /// The gradient for each party, row-major [rows, bits].
+    /// The gradient for each party, row-major [rows, latents].
     pub gradients: Vec<Vec<f32>>,
 }
 
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
+    /// What codes are made of; `None` where values come as they are.
+    form: Option<CodeForm>,
     inputs: usize,
     model: Mlp,
     adam: Adam,
@@ -89,7 +94,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A new top model on `inputs` values (all parties' bits), with weights drawn from `seed`. The bias of its outputs
+    /// A new top model on `inputs` values (all parties' latents, of codes of signs all bits), with weights drawn from `seed`. The bias of its outputs
     /// starts at the prior of the `train` rows ([`Loss::prior`]): were it not, the first gradients on a rare class would
     /// all point one way whatever the label, which a party cannot tell from a hijacker's.
     pub fn new(
@@ -110,6 +115,7 @@ impl Classifier {
         let party_dropout = 0.0;
         Ok(Self {
             config,
+            form: None,
             inputs,
             model,
             adam,
@@ -133,12 +139,13 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, BottomError> {
         let train = plan.part(Part::CohortTrain);
-        let loss = Loss::new(labels, train, config.loss, settings.bits);
-        let inputs = settings.parties.len() * settings.bits;
+        let form = settings.code();
+        let loss = Loss::new(labels, train, config.loss, form.latents());
+        let inputs = settings.parties.len() * form.latents();
         let rates = Rates::of_run(settings, plan.updates());
         let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
         let classifier = Self::new(config.clone(), loss, train, inputs, rates, seed, device)?;
-        Ok(Self { party_dropout, gradient_noise, ..classifier })
+        Ok(Self { form: Some(form), party_dropout, gradient_noise, ..classifier })
     }
 
     /// Weighs `rows` by `weights`, from 0 to 1, whenever it learns from here on.
@@ -162,15 +169,16 @@ impl Classifier {
 
     /// The first half of [`Self::step`], all that parties wait for. [`Self::update`] is the second.
     pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
+        let parts = self.values(parts);
         let mut draws = stream(self.seed, "party dropout", &[self.adam.updates()]);
         let absent = absent(self.party_dropout, (parts.len(), rows.len()), &mut draws);
         let input = match &absent {
             Some(absent) => {
-                let mut present = parts.to_vec();
+                let mut present: Vec<Vec<f32>> = parts.iter().map(|part| part.to_vec()).collect();
                 leave_out(&mut present, absent);
                 self.input(&present, rows.len())
             }
-            None => self.input(parts, rows.len()),
+            None => self.input(&parts, rows.len()),
         };
         let device = input.device();
         let mut dropout =
@@ -183,11 +191,11 @@ impl Classifier {
         let (gradients, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
         let joint = to_host(joint);
         self.pending = Some(gradients);
-        let mut split = split_columns(&joint, parts, rows.len());
+        let mut split = split_columns(&joint, &parts, rows.len());
         if let Some(absent) = &absent {
             leave_out(&mut split, absent);
         }
-        for (gradient, part) in split.iter_mut().zip(parts) {
+        for (gradient, part) in split.iter_mut().zip(&parts) {
             self.loss.add_consistency(gradient, part, rows);
         }
         if let Some(noise) = self.gradient_noise {
@@ -206,13 +214,15 @@ impl Classifier {
 
     /// The top model's outputs for codes of `rows` records, row-major.
     pub fn predict(&self, parts: &[Vec<f32>], rows: usize) -> Vec<f32> {
-        to_host(self.model.forward(self.input(parts, rows), &mut Dropout::off()).0)
+        let input = self.input(&self.values(parts), rows);
+        to_host(self.model.forward(input, &mut Dropout::off()).0)
     }
 
     /// The same, and the features [rows, [`Self::feature_count`]] that the outputs are linear in: the last hidden layer,
     /// or the codes where the top model has no hidden layer.
     pub fn predict_with_features(&self, parts: &[Vec<f32>], rows: usize) -> (Vec<f32>, Vec<f32>) {
-        let (outputs, trace) = self.model.forward(self.input(parts, rows), &mut Dropout::off());
+        let input = self.input(&self.values(parts), rows);
+        let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
         (to_host(outputs), to_host(trace.into_last_input()))
     }
 
@@ -226,7 +236,7 @@ impl Classifier {
         self.loss.targets()
     }
 
-    /// The gradient for each party's codes of `rows` records, where `of` gives that of the outputs: for attacks that
+    /// The gradient [rows, latents] for each party's codes of `rows` records, where `of` gives that of the outputs: for attacks that
     /// know the top model.
     pub fn pull(
         &self,
@@ -234,12 +244,13 @@ impl Classifier {
         rows: usize,
         of: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Vec<Vec<f32>> {
-        let input = self.input(parts, rows);
+        let parts = self.values(parts);
+        let input = self.input(&parts, rows);
         let device = input.device();
         let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
         let gradient = TensorData::new(of(&to_host(outputs)), [rows, self.loss.outputs()]);
         let (_, joint) = self.model.backward(trace, Tensor::from_data(gradient, &device));
-        split_columns(&to_host(joint), parts, rows)
+        split_columns(&to_host(joint), &parts, rows)
     }
 
     /// The gradient of the loss on `rows` for each party's codes, from a model that learns nothing of it.
@@ -263,7 +274,7 @@ impl Classifier {
     ) -> Result<u32, SnapshotError> {
         let batches = train.len().div_ceil(batch_rows).max(1);
         let mut init = Init::new(stream(self.seed, "refit weights", &[]), &self.device);
-        let inputs = gather(&train[..1]).iter().map(Vec::len).sum();
+        let inputs = self.values(&gather(&train[..1])).iter().map(|part| part.len()).sum();
         let hidden = self.config.hidden.clone();
         // Unwrap safety: the same sizes made a model before.
         let model =
@@ -349,13 +360,21 @@ impl Classifier {
         Ok(())
     }
 
-    fn input(&self, parts: &[Vec<f32>], rows: usize) -> Tensor<2> {
+    /// What codes say, party by party [rows, latents].
+    fn values<'a>(&self, parts: &'a [Vec<f32>]) -> Vec<Cow<'a, [f32]>> {
+        let decode =
+            |part: &'a Vec<f32>| self.form.map_or(Cow::Borrowed(&part[..]), |form| form.decode(part));
+        parts.iter().map(decode).collect()
+    }
+
+    fn input(&self, parts: &[impl AsRef<[f32]>], rows: usize) -> Tensor<2> {
         join(parts, rows, &self.device.clone().inner())
     }
 }
 
-/// All parties' codes side by side: [rows, all bits].
-pub(crate) fn join(parts: &[Vec<f32>], rows: usize, device: &Device) -> Tensor<2> {
+/// All parties' values side by side: [rows, all latents].
+pub(crate) fn join(parts: &[impl AsRef<[f32]>], rows: usize, device: &Device) -> Tensor<2> {
+    let parts: Vec<&[f32]> = parts.iter().map(AsRef::as_ref).collect();
     let widths: Vec<usize> = parts.iter().map(|part| part.len() / rows.max(1)).collect();
     let mut joined = Vec::with_capacity(rows * widths.iter().sum::<usize>());
     for row in 0..rows {
@@ -405,7 +424,7 @@ fn blur(gradient: &mut [f32], rows: usize, noise: f32, rng: &mut ChaCha8Rng) {
 }
 
 /// The columns of each party out of a joint matrix.
-fn split_columns(joint: &[f32], parts: &[Vec<f32>], rows: usize) -> Vec<Vec<f32>> {
+fn split_columns(joint: &[f32], parts: &[Cow<'_, [f32]>], rows: usize) -> Vec<Vec<f32>> {
     let total = joint.len() / rows.max(1);
     let mut start = 0;
     parts

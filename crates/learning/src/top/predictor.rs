@@ -1,6 +1,7 @@
 //! The trained top model for prediction: no labels, no loss, no optimiser.
 
 use burn::tensor::{Device, Tensor};
+use hashvfl_core::codes::form::CodeForm;
 
 use crate::bottom::{Dropout, Mlp};
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
@@ -67,16 +68,23 @@ impl OutputKind {
 /// A trained top model.
 pub struct Predictor {
     model: Mlp,
+    form: CodeForm,
     meaning: OutputKind,
     device: Device,
 }
 
 impl Predictor {
-    /// The top model that `snapshot` holds, on `inputs` bits of all parties together.
+    /// The top model that `snapshot` holds, on codes of `form` of so many `parties`.
     ///
     /// # Errors
-    /// If the file holds none, or one for another number of bits.
-    pub fn load(snapshot: &Snapshot, inputs: usize, device: &Device) -> Result<Self, SnapshotError> {
+    /// If the file holds none, or one for other codes.
+    pub fn load(
+        snapshot: &Snapshot,
+        parties: usize,
+        form: CodeForm,
+        device: &Device,
+    ) -> Result<Self, SnapshotError> {
+        let inputs = parties * form.latents();
         let device = device.clone().inner();
         let model = Mlp::of_snapshot(snapshot, "model", &device.clone().autodiff())?;
         let (found, outputs) = model.sizes();
@@ -85,7 +93,7 @@ impl Predictor {
             return Err(SnapshotError::Shape { name: "the top model".into(), expected, found });
         }
         let meaning = OutputKind::of(snapshot, outputs)?;
-        Ok(Self { model, meaning, device })
+        Ok(Self { model, form, meaning, device })
     }
 
     /// What the outputs stand for.
@@ -93,7 +101,7 @@ impl Predictor {
         self.meaning
     }
 
-    /// Features a record: units of the last hidden layer, or bits where there is none.
+    /// Features a record: units of the last hidden layer, or latents where there is none.
     pub fn feature_count(&self) -> usize {
         self.model.features()
     }
@@ -107,7 +115,8 @@ impl Predictor {
             let end = (start + PASS_ROWS).min(rows);
             let pass = |part: &Vec<f32>| part[part.len() / rows * start..part.len() / rows * end].to_vec();
             let parts: Vec<Vec<f32>> = parts.iter().map(pass).collect();
-            let input: Tensor<2> = join(&parts, end - start, &self.device);
+            let values: Vec<_> = parts.iter().map(|part| self.form.decode(part)).collect();
+            let input: Tensor<2> = join(&values, end - start, &self.device);
             let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
             all.extend(to_host(outputs));
             features.extend(to_host(trace.into_last_input()));
@@ -138,8 +147,17 @@ mod tests {
 
     #[test]
     fn a_predictor_says_what_the_classifier_does() {
+        says_what_the_classifier_does(1);
+    }
+
+    #[test]
+    fn a_predictor_of_levels_says_what_the_classifier_does() {
+        says_what_the_classifier_does(3);
+    }
+
+    fn says_what_the_classifier_does(bits_per_latent: usize) {
         let parties = ["a", "b"].map(|name| PartyName::new(name).unwrap()).to_vec();
-        let settings = RunSettings::new(parties, Task::Regression, 3, 1);
+        let settings = RunSettings { bits_per_latent, ..RunSettings::new(parties, Task::Regression, 3, 1) };
         let plan = Plan::new(&settings, 100).unwrap();
         let values: Vec<f32> = (0..100).map(|row| 10.0 + row as f32).collect();
         let parts: Vec<Vec<f32>> = (0..2)
@@ -153,7 +171,7 @@ mod tests {
             let outputs = classifier.predict(&parts, 100);
             let mut snapshot = classifier.snapshot();
             classifier.meaning().put(&mut snapshot);
-            let predictor = Predictor::load(&snapshot, 6, &Device::flex()).unwrap();
+            let predictor = Predictor::load(&snapshot, 2, settings.code(), &Device::flex()).unwrap();
             assert_eq!(predictor.meaning(), classifier.meaning());
             let (predicted, features) = predictor.predict(&parts, 100);
             assert_eq!(features, classifier.predict_with_features(&parts, 100).1);
@@ -173,7 +191,7 @@ mod tests {
                     }
                 }
             }
-            assert!(Predictor::load(&snapshot, 7, &Device::flex()).is_err());
+            assert!(Predictor::load(&snapshot, 3, settings.code(), &Device::flex()).is_err());
             let without = classifier.evaluate_without(
                 0,
                 &|rows| parts.iter().map(|part| part[..3 * rows.len()].to_vec()).collect(),

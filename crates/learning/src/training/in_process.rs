@@ -106,7 +106,7 @@ impl<'a, E> InProcessParties<'a, E> {
 }
 
 impl<E> InProcessParties<'_, E> {
-    /// What a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]), flips included.
+    /// What the values of a party's codes of the last batch were expected to be ([`Encoder::expected_codes`]), flips included.
     pub fn expected_codes(&self, party: usize) -> Vec<f32> {
         let InProcessParty { encoder, response, .. } = &self.parties[party];
         let left = response.as_ref().map_or(1.0, |response| response.response.expectation());

@@ -121,7 +121,7 @@ impl<P: PartyBackend> Joint<'_, P> {
         kept.iter_mut().zip(&sent).for_each(|(table, batch)| batch.keep(table, &numbers));
         let parts: Vec<Vec<f32>> = sent.iter().map(Embedding::to_floats).collect();
         let step = self.classifier.backward(&parts, &numbers);
-        let encode = |gradient| Gradient::encode(gradient, self.settings.bits, self.settings.gradient);
+        let encode = |gradient| Gradient::encode(gradient, self.settings.latents(), self.settings.gradient);
         let gradients = step.gradients.into_iter().map(encode).collect();
         self.parties.learn(gradients).map_err(TrainingError::Parties)?;
         // While parties learn.

@@ -10,7 +10,9 @@ mod evidence;
 use evidence::{Count, lower_epsilon};
 use hashvfl_core::codes::randomised_response::{Place, Request, Response};
 use hashvfl_core::random::{stream, uniform};
-use hashvfl_core::{CanonicalId, Digest, PackedCodes, Part, PartyName, Plan, RunId, RunSettings, Task};
+use hashvfl_core::{
+    CanonicalId, CodeForm, Digest, PackedCodes, Part, PartyName, Plan, RunId, RunSettings, Task,
+};
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
 use hashvfl_learning::device::{self, Device, DeviceChoice};
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
@@ -69,7 +71,7 @@ fn flip_by_content(values: &mut [f32], content: &[f32], encoder: &Digest) {
     let content: Vec<u8> = content.iter().flat_map(|value| value.to_le_bytes()).collect();
     let parts = [b"hashvfl randomised response".as_slice(), &KEY, &encoder.0, &content];
     let mut draws = ChaCha20Rng::from_seed(Digest::of_parts(parts).0);
-    let below = (Response::flip_probability(EPSILON) * 2_f64.powi(32)).ceil() as u64;
+    let below = (Response::change_probability(EPSILON, CodeForm::signs(BITS)) * 2_f64.powi(32)).ceil() as u64;
     for value in values {
         let flipped = u64::from(draws.next_u32()) < below;
         *value = if (*value >= 0.0) == flipped { -1.0 } else { 1.0 };
@@ -96,7 +98,7 @@ fn run(columns: &[f32], by_content: bool) -> (Plan, Digest, Vec<Vec<f32>>) {
         rows.iter().flat_map(|row| columns[*row as usize * COLUMNS..][..COLUMNS].iter().copied()).collect()
     };
     let response = LocalResponse {
-        response: Response::new(KEY, EPSILON),
+        response: Response::new(KEY, EPSILON, CodeForm::signs(BITS)),
         run: RunId::new("spring").unwrap(),
         ids: (0..RECORDS).map(id).collect(),
     };
@@ -177,7 +179,7 @@ fn respond(
         let ids: Vec<CanonicalId> = (0..records).map(id).collect();
         let encoder = Digest::of_parts([encoder.state_digest().0.as_slice(), device.as_bytes()]);
         let request = Request { encoder, place, ids: &ids, columns };
-        Response::new(KEY, EPSILON).respond(&request, &mut values, BITS);
+        Response::new(KEY, EPSILON, CodeForm::signs(BITS)).respond(&request, &mut values, BITS);
     }
     let codes = PackedCodes::pack(&values, BITS).unwrap().to_signs();
     codes.chunks_exact(BITS).map(<[f32]>::to_vec).collect()
@@ -254,7 +256,7 @@ fn held(near: bool, by_content: bool) -> Vec<Pair> {
             let ids: Vec<CanonicalId> = (0..=NEIGHBOURS).map(|row| id(trial * 100 + row)).collect();
             let place = Place::Run { run: &run, rows: hashvfl_core::RowSelection::Batch { epoch, batch: 0 } };
             let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns: &columns };
-            Response::new(KEY, EPSILON).respond(&request, &mut values, BITS);
+            Response::new(KEY, EPSILON, CodeForm::signs(BITS)).respond(&request, &mut values, BITS);
         }
         PackedCodes::pack(&values[NEIGHBOURS * BITS..], BITS).unwrap().to_signs()
     };

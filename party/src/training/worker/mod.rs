@@ -11,26 +11,21 @@ use hashvfl_core::protocol::message::{
 use hashvfl_core::protocol::party::{PartyError, PartySession, Work};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{
-    Digest, ExcludedRecords, Gradient, PackedCodes, Part, PartyName, RowSelection, RunId, RunRecords,
-    RunSettings,
-};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
 use hashvfl_detectors::calibration::split::shared_calibration;
-use hashvfl_learning::training::checkpoints::forget_later;
 use hashvfl_ledger::LedgerError;
-use hashvfl_monitor::{Board, Epochs, Phase};
+use hashvfl_monitor::{Board, Phase};
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
-use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
-use crate::training::backlog::{Backlog, OutgoingCodes};
+use crate::training::backlog::Backlog;
 use crate::training::checkpoint;
 use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
@@ -189,7 +184,7 @@ impl<'a> Worker<'a> {
             }
             Work::Commit => {
                 self.commit()?;
-                return Ok(Done { answer: None, finished: true });
+                return Ok(Done { answer: Some(FromParty::Committed), finished: true });
             }
             Work::KeepHeads { heads } => {
                 self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
