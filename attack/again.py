@@ -158,7 +158,7 @@ def main(arguments):
         for adversary, knows in KNOWS.items():
             chosen = [
                 row for row in report["results"]
-                if row["attack"] == "conditional mean" and row["cut"] == "codes" and row["errors"]
+                if row["attack"] == "conditional mean" and row["cut"] == "codes" and row.get("errors")
                 and row["victim"] == f"{victim}'s columns ({population})" and row["knowledge"] == knows
                 and row["defence"] == report["defence"]
             ]
