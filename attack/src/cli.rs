@@ -83,6 +83,14 @@ fn run_command(arguments: Arguments) -> anyhow::Result<()> {
                 run(&transcript, &AttackConfig::read(&config)?, &out, &mut |line| complain!("{line}"))?;
             say!("{}", text(&report).trim_end());
             say!("\nWritten: {0}/report.html, {0}/report.json", out.display());
+            let failed = report.checks.iter().filter(|check| !check.held);
+            let failed: Vec<String> =
+                failed.map(|check| format!("- {}: {}", check.name, check.detail)).collect();
+            ensure!(
+                failed.is_empty(),
+                "checks on the evaluation did not hold, so do not rely on its figures:\n{}",
+                failed.join("\n")
+            );
             Ok(())
         }
     }

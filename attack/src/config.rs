@@ -45,9 +45,16 @@ pub struct AttackConfig {
     /// first weights, and whether a record can be followed from one run to another.
     #[serde(default = "once")]
     pub trainings: u32,
+    /// Whether regressions are of the kinds in closed form alone, without networks and trees: for a first look, since their
+    /// figures are lower.
+    #[serde(default)]
+    pub quick: bool,
     /// Whether the adversary is granted the victim's weights as well.
     #[serde(default = "yes")]
     pub white_box: bool,
+    /// The fraction of the columns' variance that may be told, from 0 to 1: the report's first answers are red above it.
+    #[serde(default)]
+    pub limit: Option<f64>,
     /// The SHA-256 at the head of the transcript's chain, from the run's `summary.json`.
     #[serde(default)]
     pub head: Option<String>,
@@ -83,7 +90,9 @@ impl AttackConfig {
             gradient_noise: Vec::new(),
             further_attacks: false,
             trainings: once(),
+            quick: false,
             white_box: true,
+            limit: None,
             head: None,
             seed: 0,
         }
@@ -106,6 +115,10 @@ impl AttackConfig {
         ensure!(
             config.auxiliary_fractions.is_sorted_by(|a, b| a < b),
             "auxiliary_fractions must rise, the largest last"
+        );
+        ensure!(
+            config.limit.is_none_or(|limit| (0.0..=1.0).contains(&limit)),
+            "limit must be a fraction from 0 to 1"
         );
         ensure!((1..=100).contains(&config.trainings), "trainings must be 1 to 100");
         ensure!(config.own.as_ref() != Some(&config.victim), "own and victim must be two parties");
@@ -134,6 +147,7 @@ mod tests {
         let small = "manifest = \"m\"\nvictim = \"bank\"\n";
         assert!(refused(&format!("{small}nonsense = 1")).contains("unknown field `nonsense`"));
         assert!(refused(&format!("{small}own = \"bank\"")).contains("two parties"));
+        assert!(refused(&format!("{small}limit = 30")).contains("from 0 to 1"));
         assert!(refused(&format!("{small}auxiliary_fractions = [0.6]")).contains("at most 0.5"));
         assert!(refused(&format!("{small}auxiliary_fractions = [0.5, 0.1]")).contains("must rise"));
     }

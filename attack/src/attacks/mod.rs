@@ -7,12 +7,12 @@
 use std::fmt;
 
 use crate::evaluation::attack::Attack;
-use inference::{attributes, label_defences, membership, reidentification};
+use inference::{label_defences, membership, reidentification};
 use reconstruction::inversion::Matching;
 use reconstruction::white_box::Start;
 use reconstruction::{
-    conditional_mean, esa, fora, grna, inverse_network, other_classes, positive_control, predictions,
-    query_free, unsplit, white_box,
+    conditional_mean, esa, fora, grna, instrument, inverse_network, other_classes, positive_control,
+    predictions, query_free, unsplit, white_box,
 };
 use sweeps::{auxiliary_fraction, code_length, encode_once, epochs, randomised_response, trainings};
 
@@ -25,11 +25,13 @@ pub(crate) mod reconstruction {
     pub(crate) mod esa;
     pub(crate) mod fora;
     pub(crate) mod grna;
+    pub(crate) mod instrument;
     pub(crate) mod inverse_network;
     pub(crate) mod inversion;
     pub(crate) mod other_classes;
     pub(crate) mod positive_control;
     pub(crate) mod predictions;
+    pub(crate) mod queries;
     pub(crate) mod query_free;
     pub(crate) mod regression;
     pub(crate) mod substitute;
@@ -39,7 +41,6 @@ pub(crate) mod reconstruction {
 
 /// Attacks that infer one fact: a column's value, a label, a record's part in training, whose code it is.
 pub(crate) mod inference {
-    pub(crate) mod attributes;
     pub(crate) mod clusters;
     pub(crate) mod label_defences;
     pub(crate) mod labels;
@@ -69,17 +70,16 @@ pub(crate) mod sweeps {
 /// All attacks. A baseline stands before what is compared with it, and the conditional mean of codes before what repeats it
 /// on other runs.
 pub static ALL: &[&dyn Attack] = &[
-    &conditional_mean::NoCode,
     &conditional_mean::ConditionalMean,
     &inverse_network::InverseNetwork,
     &white_box::WhiteBox,
     &reidentification::Reidentification,
     &positive_control::PositiveControl,
-    &attributes::AttributeInference,
     &other_classes::OtherClasses,
     &membership::Membership,
     &query_free::QueryFree,
     &fora::Fora,
+    &instrument::Instrument,
     &unsplit::UnSplit,
     &predictions::PredictionMean,
     &grna::Grna,
@@ -99,7 +99,7 @@ pub const BEYOND: &[&str] = &[
     "PCAT, SDAR: substitutes that learn along with the run",
     "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a gradient monitor against it)",
     "collusion of parties with the coordinator beyond its own organisation's columns",
-    "boosted trees as regressions, generative priors as penalties",
+    "generative priors as penalties",
     "membership inference by shadow models of the whole run (LiRA)",
     "linkage without any record that is known in both runs",
     "an adversary with other side information than the report's knowledge column says",
@@ -112,6 +112,10 @@ pub enum AttackId {
     NoCode,
     /// The conditional mean of what is known.
     ConditionalMean,
+    /// The same with the encoder's codes of all owned records.
+    QueriedMean,
+    /// Own columns as an instrument.
+    Instrument,
     /// The inverse network.
     InverseNetwork,
     /// White-box inversion, by what is made to agree and where the search starts.
@@ -126,8 +130,6 @@ pub enum AttackId {
     BlockFora(usize),
     /// The same by a white-box search.
     BlockWhiteBox(usize),
-    /// Attribute inference.
-    AttributeInference,
     /// Membership inference by a regression on code and label.
     MembershipByRegression,
     /// Membership inference by the top model's loss.
@@ -167,6 +169,8 @@ impl fmt::Display for AttackId {
         let name = match self {
             Self::NoCode => "no code",
             Self::ConditionalMean => "conditional mean",
+            Self::QueriedMean => "conditional mean, codes of all owned records",
+            Self::Instrument => "own columns as an instrument",
             Self::InverseNetwork => "inverse network",
             Self::WhiteBox(matching, start) => return write!(f, "white-box, {matching}, from the {start}"),
             Self::WhiteBoxBeforeSign(start) => {
@@ -178,7 +182,6 @@ impl fmt::Display for AttackId {
             Self::BlockWhiteBox(block) => {
                 return write!(f, "white-box after block {block} of the cnn, from the mean");
             }
-            Self::AttributeInference => "attribute inference",
             Self::MembershipByRegression => "membership by regression",
             Self::MembershipByLoss => "membership by the top model's loss",
             Self::QueryFree => "query-free",

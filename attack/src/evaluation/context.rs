@@ -7,6 +7,7 @@ use hashvfl_data::Matrix;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
+use crate::evaluation::attributes::Decided;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::{Scored, Scorer, moments};
 use crate::evidence::knowledge::{Fact, Features, Sources};
@@ -24,8 +25,10 @@ pub struct AttackContext<'a> {
     pub party: &'a PartyName,
     /// Which of its records.
     pub population: Population,
-    /// Records that the attacker has.
+    /// Records that the adversary owns and of which it saw the same as of the targets.
     pub auxiliary: &'a [u32],
+    /// The others that it owns.
+    pub elsewhere: &'a [u32],
     /// Records that are scored.
     pub targets: &'a [u32],
     /// Scores guesses of the targets.
@@ -112,9 +115,8 @@ impl AttackContext<'_> {
     pub fn releases(&self, facts: &[Fact]) -> u64 {
         let of = |fact: &Fact| match fact {
             Fact::Code => 1,
-            Fact::AllCodes => self.sources.observed.parties.len() as u64,
             Fact::EpochCodes(epochs) => u64::from(*epochs),
-            Fact::Label | Fact::OwnColumns => 0,
+            Fact::OtherCodes | Fact::Label | Fact::OwnColumns => 0,
         };
         facts.iter().map(of).sum()
     }
@@ -150,23 +152,41 @@ impl AttackContext<'_> {
             auxiliary_rows: self.auxiliary.len(),
             target_rows: targets,
             metrics,
+            errors: Vec::new(),
             note,
             seconds: began.elapsed().as_secs_f64(),
         };
-        AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new() }
+        AttackOutcome {
+            result,
+            guess: Vec::new(),
+            errors: Vec::new(),
+            reference: Vec::new(),
+            hits: Vec::new(),
+        }
     }
 
     /// The outcome of a try at columns: a `guess` [targets, columns] of all targets or of the first ones, scored.
     pub fn scored(&self, attempt: Attempt, guess: Vec<f32>) -> AttackOutcome {
+        self.scored_with_values(attempt, guess, None)
+    }
+
+    /// The same where the attack says which values columns with few values have.
+    pub fn scored_with_values(
+        &self,
+        attempt: Attempt,
+        guess: Vec<f32>,
+        decided: Option<&Decided>,
+    ) -> AttackOutcome {
         let columns = self.columns.cols();
         let targets = guess.len() / columns;
         let Scored { metrics, errors } = if targets == self.targets.len() {
-            self.scorer.score(&guess, columns)
+            self.scorer.score(&guess, columns, decided)
         } else {
-            self.scorer.head(targets).score(&guess, columns)
+            self.scorer.head(targets).score(&guess, columns, decided)
         };
         let reference = self.scorer.reference()[..targets].to_vec();
-        let outcome = self.outcome(attempt, self.victim(), targets, metrics);
+        let mut outcome = self.outcome(attempt, self.victim(), targets, metrics);
+        outcome.result.errors = errors.iter().map(|error| *error as f32).collect();
         AttackOutcome { guess, errors, reference, ..outcome }
     }
 }

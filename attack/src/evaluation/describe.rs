@@ -22,20 +22,36 @@ pub fn data(victim: &VictimContext) -> String {
     } else {
         "columns in standard deviations of auxiliary records, all counted alike"
     };
-    let fraction = victim.config.auxiliary_fraction();
-    let (test, training) = (&victim.test.split, &victim.training.split);
+    let (test, training) = (&victim.test, &victim.training);
     format!(
         "{} records; {} columns of {}, as its bottom model sees them (preprocessed as fitted on training records), \
-         scored as {unit}. One code: {} test records are scored, up to {} others are the adversary's. All epochs: {} \
-         training records are scored, up to {} others are the adversary's.",
+         scored as {unit}. The adversary owns {} records. One code: {} test records are scored, {} are its own. All \
+         epochs: {} training records are scored, {} are its own.",
         victim.evidence.labels.len(),
         victim.owner.columns.cols(),
         victim.config.victim,
+        test.auxiliary.len() + test.elsewhere.len(),
         test.targets.len(),
-        test.auxiliary(fraction).len(),
+        test.auxiliary.len(),
         training.targets.len(),
-        training.auxiliary(fraction).len(),
+        training.auxiliary.len(),
     )
+}
+
+/// Rows of the records that were scored, by population.
+pub fn targets(victim: &VictimContext) -> BTreeMap<String, Vec<u32>> {
+    let all = [Some(&victim.test), Some(&victim.training), victim.validation.as_ref()];
+    let all = all.into_iter().flatten();
+    all.map(|records| (records.population.to_string(), records.targets.clone())).collect()
+}
+
+/// For each row, the place of its record when ids are sorted.
+pub fn sorted(victim: &VictimContext) -> Vec<u32> {
+    let mut by_id: Vec<usize> = (0..victim.owner.ids.len()).collect();
+    by_id.sort_by(|a, b| victim.owner.ids[*a].cmp(&victim.owner.ids[*b]));
+    let mut places = vec![0; by_id.len()];
+    (0..).zip(by_id).for_each(|(place, row)| places[row] = place);
+    places
 }
 
 /// The name of what the task is measured by.
@@ -65,10 +81,14 @@ pub fn reproduce(config: &AttackConfig) -> Vec<String> {
             config.seed,
             fractions.join(", ")
         ),
-        "each population is shuffled by the seed; one half is the adversary's pool, the other is scored".into(),
+        "each part of the records is shuffled by the seed; what the adversary owns is drawn from one half of it, the other is scored".into(),
         "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records, for one training of the run"
             .into(),
         format!("trainings of the run with other first weights, its own counted: {}", config.trainings),
+        match config.quick {
+            true => "quick: regressions in closed form with few settings alone, without networks and trees, so figures are lower".into(),
+            false => "regressions of all kinds".into(),
+        },
         "search steps and rates are the same at every cut; auxiliary records choose penalties and regressions".into(),
     ]
 }
@@ -76,7 +96,7 @@ pub fn reproduce(config: &AttackConfig) -> Vec<String> {
 /// Reconstructions of the same records by several attacks, where columns are a grey image.
 pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings) -> Option<Grid> {
     let [1, height, width] = victim.owner.image? else { return None };
-    let targets = &victim.test.split.targets;
+    let targets = &victim.test.targets;
     let shown = &targets[..targets.len().min(PICTURES)];
     let images = |values: &[f32]| -> Vec<Vec<f32>> {
         let each = values.chunks_exact(height * width).take(shown.len());
@@ -99,7 +119,10 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
     let control = AttackId::BlockDecoder(1);
     let control = findings.attacked.iter().find(|attacked| attacked.result.attack == control);
     let attacks = [
-        ("class mean", known(AttackId::NoCode, &[Knowledge::Labels])),
+        (
+            "labels and other parties' codes alone",
+            known(AttackId::NoCode, &[Knowledge::Labels, Knowledge::OtherCodes]),
+        ),
         ("best without any code", best(CutKind::Codes, true)),
         ("conditional mean of one code", known(AttackId::ConditionalMean, &[])),
         ("best from codes", best(surfaces.codes.cut, false)),

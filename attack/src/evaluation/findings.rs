@@ -6,10 +6,10 @@ use anyhow::ensure;
 
 use crate::attacks::AttackId;
 use crate::evaluation::attack::About;
-use crate::evidence::knowledge::Fact;
-use crate::metrics::Bootstrap;
+use crate::metrics::{Bootstrap, proportion};
 use crate::report::{
-    AttackResult, Chart, Check, Defence, Estimate, Metric, Spread, UtilityPoint, Victim, baseline_of,
+    AttackResult, Chart, Check, Defence, Estimate, Knowledge, Metric, Spread, UtilityPoint, Victim,
+    baseline_of,
 };
 
 /// An attack that was carried out.
@@ -22,6 +22,8 @@ pub struct AttackOutcome {
     pub errors: Vec<f64>,
     /// The same of the mean.
     pub reference: Vec<f64>,
+    /// Whether the value of one column is guessed right, of each target: 1 or 0; empty for other attacks.
+    pub hits: Vec<f64>,
 }
 
 impl AttackOutcome {
@@ -44,6 +46,16 @@ pub enum ChartId {
     Labels,
 }
 
+/// What an adversary gains over one that knows less, or has fewer records.
+pub struct Comparison {
+    /// Skill gained, on the same records.
+    pub gain: Estimate,
+    /// Standard error of that gain as the records saw it by which regressions were chosen: so far may the choice be off.
+    pub chance: f64,
+    /// Which two, and of what.
+    pub of: String,
+}
+
 /// What was found so far.
 #[derive(Default)]
 pub struct Findings {
@@ -59,8 +71,8 @@ pub struct Findings {
     pub spreads: Vec<Spread>,
     /// Checks on the evaluation itself.
     pub checks: Vec<Check>,
-    /// What the strongest conditional mean of the run's codes knew.
-    pub strongest: Vec<Fact>,
+    /// Adversaries of whom one knows more than the other.
+    pub comparisons: Vec<Comparison>,
 }
 
 impl Findings {
@@ -81,15 +93,21 @@ impl Findings {
         })
     }
 
-    /// The conditional mean of one code, nothing else known.
-    pub fn conditional_mean_of_code<'a>(
-        &'a self,
-        defence: &'a Defence,
-        victim: &'a Victim,
-    ) -> Option<&'a AttackOutcome> {
-        self.on(defence, victim).find(|attacked| {
+    /// Whether a baseline against `victim` was found.
+    pub fn has_baseline(&self, victim: &Victim) -> bool {
+        self.attacked
+            .iter()
+            .any(|attacked| attacked.result.is_baseline() && attacked.result.victim == *victim)
+    }
+
+    /// The conditional mean of one code by an adversary that knows as much as that of `result`, weights apart.
+    pub fn conditional_mean_beside<'a>(&'a self, result: &'a AttackResult) -> Option<&'a AttackOutcome> {
+        let without_weights = |known: &&Knowledge| **known != Knowledge::Weights;
+        self.on(&result.defence, &result.victim).find(|attacked| {
             let AttackResult { attack, releases, knowledge, .. } = &attacked.result;
-            *attack == AttackId::ConditionalMean && *releases == 1 && knowledge.is_empty()
+            *attack == AttackId::ConditionalMean
+                && *releases == 1
+                && knowledge.iter().eq(result.knowledge.iter().filter(without_weights))
         })
     }
 
@@ -119,12 +137,15 @@ impl Findings {
     }
 
     fn gain(&self, attacked: &AttackOutcome, bootstrap: &Bootstrap) -> Option<Estimate> {
-        if attacked.result.is_baseline() || attacked.errors.is_empty() {
+        if attacked.result.is_baseline() || (attacked.errors.is_empty() && attacked.hits.is_empty()) {
             return None;
         }
         let results = || self.attacked.iter().map(|attacked| &attacked.result);
         let baseline = baseline_of(results, &attacked.result)?;
         let baseline = self.attacked.iter().find(|other| std::ptr::eq(&other.result, baseline))?;
+        if !attacked.hits.is_empty() {
+            return Some(proportion::gain(&attacked.hits, &baseline.hits));
+        }
         (baseline.errors.len() == attacked.errors.len())
             .then(|| bootstrap.skill_gain(&attacked.errors, &baseline.errors, &attacked.reference))
     }

@@ -1,10 +1,15 @@
 //! The whole evaluation of one run: every attack of the registry, into one report.
 
+pub(crate) mod adversary;
 pub(crate) mod attack;
+pub(crate) mod attributes;
+mod bounds;
 mod checks;
 pub(crate) mod context;
 mod describe;
 pub(crate) mod findings;
+pub(crate) mod grid;
+pub(crate) mod outputs;
 pub(crate) mod score;
 mod utility;
 pub(crate) mod victim;
@@ -19,15 +24,18 @@ use hashvfl_learning::encoder::CutLayer;
 use hashvfl_transcript::Recording;
 
 use crate::attacks;
+use crate::attacks::sweeps::epochs::everything;
 use crate::config::AttackConfig;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::not_tried;
 use crate::evaluation::findings::{AttackOutcome, Findings};
+use crate::evaluation::grid::Grid;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::Evidence;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::report::{CutKind, Defence, Metric, NONE_PROVEN, Report, Sent, VERSION};
+use crate::report::{CutKind, Defence, Metric, Report, Sent, VERSION};
 
 /// What the run sent, and what it would have sent without hashing.
 pub struct Surfaces<'a> {
@@ -73,10 +81,41 @@ impl PrivacyEvaluation<'_> {
         self.findings.keep(attacked);
     }
 
+    /// Keeps what every adversary of a grid makes of what says most, with the baselines where there are none yet.
+    ///
+    /// # Errors
+    /// If the transcript lacks what a release holds.
+    pub fn keep_grid(&mut self, grid: &mut Grid) -> anyhow::Result<()> {
+        if !self.findings.has_baseline(&grid.context.victim()) {
+            self.findings.attacked.extend(grid.row(Release::Nothing)?);
+        }
+        let most = grid.most();
+        self.findings.attacked.extend(grid.row(most)?);
+        self.findings.comparisons.extend(grid.comparisons());
+        Ok(())
+    }
+
+    /// Keeps what the adversary that knows most makes of each column with few values.
+    ///
+    /// # Errors
+    /// As [`keep_grid`](Self::keep_grid).
+    pub fn keep_attributes(&mut self, grid: &mut Grid) -> anyhow::Result<()> {
+        let (names, adversary) = (&self.victim.owner.names, Adversary::strongest(self.victim));
+        for release in [Release::Nothing, grid.most()] {
+            for attacked in grid.attribute_outcomes(adversary, release, names)? {
+                let known =
+                    attacked.result.is_baseline() && self.findings.has_baseline(&attacked.result.victim);
+                if !known {
+                    self.findings.keep(attacked);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps a guess of test records' columns from one code, with what it gains over the conditional mean of that code.
     pub fn keep_beside_mean(&mut self, mut attacked: AttackOutcome) {
-        let (defence, victim) = (&attacked.result.defence, &attacked.result.victim);
-        if let Some(mean) = self.findings.conditional_mean_of_code(defence, victim) {
+        if let Some(mean) = self.findings.conditional_mean_beside(&attacked.result) {
             let gain = self.victim.test.scorer.gain(&attacked.errors, &mean.errors);
             attacked.result.metrics.insert(Metric::SkillOverConditionalMean, gain);
         }
@@ -118,7 +157,8 @@ pub fn evaluate(
     tell("simulating the same run with floats at the cut");
     let variant = RunVariant::new(run, CutLayer::SimulatedFloat);
     let floats = simulate(&evidence, &variant, &out.join("simulated-floats.parquet"))?;
-    let one_bit = floats.observed.quantised(victim.test.split.auxiliary(config.auxiliary_fraction()));
+    let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
+    let one_bit = floats.observed.quantised(&owned);
     let surfaces = surfaces(&evidence, &observed, &floats, &one_bit)?;
     let mut evaluation = PrivacyEvaluation {
         victim: &victim,
@@ -132,6 +172,8 @@ pub fn evaluate(
     evaluation.say("checks on the evaluation itself");
     evaluation.findings.checks.push(checks::shuffled(&victim, &surfaces.codes)?);
     evaluation.findings.checks.push(checks::same_codes(&victim, &surfaces.codes)?);
+    let comparisons = &evaluation.findings.comparisons;
+    evaluation.findings.checks.push(checks::never_falls(comparisons));
     evaluation.price_surfaces();
     evaluation.findings.put_gains(config.seed);
     Ok(report(recording, evaluation, &floats.head))
@@ -188,6 +230,15 @@ fn test_metric(evidence: &Evidence) -> anyhow::Result<f64> {
     )
 }
 
+/// How many codes of a training record were seen.
+fn everything_sent(victim: &VictimContext, codes: &AttackSurface) -> u64 {
+    let releases = everything(victim, codes);
+    let counts = releases
+        .into_iter()
+        .map(|release| victim.context(codes, &victim.training).releases(&release.facts()));
+    counts.max().unwrap_or(0)
+}
+
 fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &str) -> Report {
     let PrivacyEvaluation { victim, surfaces, findings, not_tried, .. } = evaluation;
     Report {
@@ -206,7 +257,11 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         spreads: findings.spreads,
         utility_metric: format!("{} on test records", describe::task_metric(victim)),
         checks: findings.checks,
-        lower_bound: NONE_PROVEN.to_string(),
+        limit: victim.config.limit,
+        targets: describe::targets(victim),
+        owned: [&victim.test.auxiliary[..], &victim.test.elsewhere].concat(),
+        sorted: describe::sorted(victim),
+        bounds: bounds::bounds(victim, everything_sent(victim, &surfaces.codes)),
         not_tried: attacks::BEYOND.iter().map(|what| what.to_string()).chain(not_tried).collect(),
     }
 }

@@ -4,11 +4,9 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::reconstruction::regression::column_means;
-use crate::metrics::{Bootstrap, attribute, error, image, reidentify, worst};
+use crate::evaluation::attributes::{Attribute, Decided};
+use crate::metrics::{Bootstrap, attribute, error, image, proportion, reidentify, worst};
 use crate::report::{Estimate, Metric, Metrics};
-
-/// Most values of a column for which balanced accuracy is reported.
-pub const FEW_VALUES: usize = 10;
 
 /// The truth of target records, and the references fitted on auxiliary records.
 #[derive(Clone)]
@@ -20,8 +18,10 @@ pub struct Scorer {
     scale: Vec<f32>,
     /// Means of kept columns over auxiliary records, scaled.
     mean: Vec<f32>,
-    /// Kept columns of a table that take few values, and those.
-    levels: Vec<(usize, Vec<f32>)>,
+    /// Columns of a table that take few values.
+    attributes: Vec<Attribute>,
+    /// Their true values.
+    values: Decided,
     mean_errors: Vec<f64>,
     class_errors: Option<Vec<f64>>,
     image: Option<[usize; 3]>,
@@ -85,7 +85,8 @@ impl Scorer {
             low,
             scale,
             mean: Vec::new(),
-            levels: Vec::new(),
+            attributes: Vec::new(),
+            values: Vec::new(),
             mean_errors: Vec::new(),
             class_errors: None,
             image,
@@ -94,9 +95,9 @@ impl Scorer {
         scorer.truth = scorer.scaled(&matrix.gather(targets), matrix.cols());
         scorer.mean = scorer.scaled(&mean, matrix.cols());
         if image.is_none() {
-            let (known, width) = (scorer.scaled(&matrix.gather(auxiliary), matrix.cols()), scorer.kept.len());
-            let levels = |column| attribute::levels(&error::column(&known, width, column), FEW_VALUES);
-            scorer.levels = (0..width).filter_map(|column| Some((column, levels(column)?))).collect();
+            let truth = matrix.gather(targets);
+            scorer.attributes = Attribute::of(matrix, auxiliary);
+            scorer.values = scorer.nearest(&truth, matrix.cols());
         }
         scorer.mean_errors = scorer.errors(&mean.repeat(targets.len()), matrix.cols());
         if let Labels::Classes { count, index } = labels {
@@ -136,30 +137,35 @@ impl Scorer {
             truth: self.truth[..targets * self.kept.len()].to_vec(),
             mean_errors: self.mean_errors[..targets].to_vec(),
             class_errors: self.class_errors.as_ref().map(|errors| errors[..targets].to_vec()),
+            values: self.values.iter().map(|values| values[..targets].to_vec()).collect(),
             ..self.clone()
         }
     }
 
-    /// Scores a guess [targets, columns].
-    pub fn score(&self, guess: &[f32], columns: usize) -> Scored {
+    /// Scores a guess [targets, columns], of which values of attributes are `decided`: the nearest ones, where the attack
+    /// does not say.
+    pub fn score(&self, guess: &[f32], columns: usize, decided: Option<&Decided>) -> Scored {
         let scaled = self.scaled(guess, columns);
         let errors = error::squared_errors(&self.truth, &scaled, self.kept.len());
         let few = errors.len().min(reidentify::CANDIDATES) * self.kept.len();
         let hits = reidentify::top1(&self.truth[..few], &scaled[..few], self.kept.len());
-        let worst = |rows: &[usize]| {
-            worst::worst_fraction(&pick(&errors, rows), &pick(&self.mean_errors, rows), worst::FRACTION)
-        };
         let mut metrics = Metrics::from([
             (Metric::Mse, self.bootstrap.mean(&errors)),
             (Metric::Skill, self.bootstrap.skill(&errors, &self.mean_errors)),
-            (Metric::Worst, self.bootstrap.estimate(errors.len(), worst)),
-            (Metric::Top1, self.bootstrap.mean(&hits)),
+            (Metric::Worst, worst::interval(&errors, &self.mean_errors)),
+            (Metric::Top1, proportion::of(&hits)),
         ]);
         if let Some(class_errors) = &self.class_errors {
             metrics.insert(Metric::SkillOverClass, self.bootstrap.skill(&errors, class_errors));
         }
         match self.image {
-            None => self.put_columns(&scaled, &mut metrics),
+            None => {
+                self.put_best_column(&scaled, &mut metrics);
+                match decided {
+                    Some(decided) => self.put_values(decided, &mut metrics),
+                    None => self.put_values(&self.nearest(guess, columns), &mut metrics),
+                }
+            }
             Some([1, height, width]) => self.put_image(&scaled, &errors, [height, width], &mut metrics),
             Some(_) => {}
         }
@@ -188,8 +194,8 @@ impl Scorer {
         self.scaled(pixels, pixels.len()).into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
     }
 
-    /// For tables: R2 of the column that is reconstructed best, and balanced accuracy over columns with few values.
-    fn put_columns(&self, guess: &[f32], metrics: &mut Metrics) {
+    /// For tables: R2 of the column that is reconstructed best.
+    fn put_best_column(&self, guess: &[f32], metrics: &mut Metrics) {
         let width = self.kept.len();
         let records = self.truth.len() / width;
         let best = error::column_r2(&self.truth, guess, &self.mean).into_iter().enumerate();
@@ -201,41 +207,48 @@ impl Scorer {
             let reference = error::squared_errors(&truth, &reference, 1);
             metrics.insert(Metric::BestColumn, self.bootstrap.skill(&errors, &reference));
         }
-        let few: Vec<(Vec<f32>, Vec<f32>, &[f32])> = self
-            .levels
-            .iter()
-            .map(|(column, levels)| {
-                let of = |values: &[f32]| error::column(values, width, *column);
-                (of(&self.truth), of(guess), levels.as_slice())
-            })
-            .collect();
-        if !few.is_empty() {
-            let balanced = |rows: &[usize]| {
-                let each = few.iter().map(|(truth, guess, levels)| {
-                    attribute::balanced_accuracy(&pick(truth, rows), &pick(guess, rows), levels)
-                });
-                error::mean(&each.collect::<Vec<f64>>())
-            };
-            metrics.insert(Metric::Balanced, self.bootstrap.estimate(records, balanced));
-        }
     }
 
-    /// Balanced accuracy of a `guess` [targets] at a column that takes few values among auxiliary records; with `other`,
-    /// what it gains over that guess. `None` for other columns.
-    pub fn balanced(&self, column: usize, guess: &[f32], other: Option<&[f32]>) -> Option<Estimate> {
-        let place = self.kept.iter().position(|kept| *kept == column)?;
-        let (_, levels) = self.levels.iter().find(|(kept, _)| *kept == place)?;
-        let truth = error::column(&self.truth, self.kept.len(), place);
-        let scaled = |values: &[f32]| -> Vec<f32> {
-            values.iter().map(|value| (value - self.low) * self.scale[place]).collect()
-        };
-        let (guess, other) = (scaled(guess), other.map(scaled));
-        let figure = |guess: &[f32], rows: &[usize]| {
-            attribute::balanced_accuracy(&pick(&truth, rows), &pick(guess, rows), levels)
-        };
-        let gain =
-            |rows: &[usize]| figure(&guess, rows) - other.as_ref().map_or(0.0, |other| figure(other, rows));
-        Some(self.bootstrap.estimate(truth.len(), gain))
+    /// For tables: how many columns with few values are right, and in how many records all of them.
+    fn put_values(&self, decided: &Decided, metrics: &mut Metrics) {
+        if self.attributes.is_empty() {
+            return;
+        }
+        let records = self.mean_errors.len();
+        let (mut right, mut whole) = (vec![0.0; records], vec![1.0; records]);
+        for (truth, guess) in self.values.iter().zip(decided) {
+            for (record, hit) in attribute::hits(truth, guess).into_iter().enumerate() {
+                right[record] += hit / self.values.len() as f64;
+                whole[record] *= hit;
+            }
+        }
+        metrics.insert(Metric::Right, self.bootstrap.mean(&right));
+        metrics.insert(Metric::AllRight, proportion::of(&whole));
+    }
+
+    /// Levels nearest to a table [records, columns].
+    fn nearest(&self, table: &[f32], columns: usize) -> Decided {
+        self.attributes.iter().map(|attribute| attribute.nearest(table, columns)).collect()
+    }
+
+    /// Columns of a table that take few values.
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// How often each target's value of an attribute is `guess`ed right: 1 or 0.
+    pub fn hits(&self, attribute: usize, guess: &[usize]) -> Vec<f64> {
+        attribute::hits(&self.values[attribute], guess)
+    }
+
+    /// Balanced accuracy of a `guess` [targets] at an attribute.
+    pub fn balanced(&self, attribute: usize, guess: &[usize]) -> Estimate {
+        attribute::balanced_accuracy(&self.values[attribute], &self.hits(attribute, guess))
+    }
+
+    /// Squared error of each target, where the columns are guessed as `guess` [targets, columns].
+    pub fn errors_of(&self, guess: &[f32], columns: usize) -> Vec<f64> {
+        self.errors(guess, columns)
     }
 
     /// What `errors` of the first targets gain over `other` on the same ones, in skill over the mean.

@@ -1,14 +1,18 @@
-//! The privacy-utility trade-off of each defence: the task's metric, and the strongest attack.
+//! The privacy-utility trade-off of each defence: the task's metric, and what the adversary that knows most gets.
 
+use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::Adversary;
 use crate::evaluation::victim::AttackSurface;
+use crate::evidence::knowledge::known;
 use crate::metrics::dcs;
-use crate::report::{Estimate, Metric, Population, UtilityPoint, baseline_of};
+use crate::report::{AttackResult, Estimate, Metric, Population, UtilityPoint, baseline_of};
 
 const NOTHING: Estimate = Estimate { value: 0.0, low: 0.0, high: 0.0 };
 
 impl PrivacyEvaluation<'_> {
-    /// A point of the trade-off of a defence: the strongest attack found on it that saw codes of such records.
+    /// A point of the trade-off of a defence: what the adversary of the grid that knows most gets of such records. It is the
+    /// same adversary for every defence, whatever else was tried on one of them.
     pub fn price(
         &self,
         defence: &str,
@@ -20,7 +24,12 @@ impl PrivacyEvaluation<'_> {
         let utility = surface.utility.unwrap_or(f64::NAN);
         let lost = self.surfaces.floats.utility.unwrap_or(f64::NAN) - utility;
         let attacks = self.findings.on(&surface.defence, &victim);
-        let attacks = attacks.filter(|attacked| attacked.result.cut == surface.cut);
+        let knows = known(&Adversary::strongest(self.victim).facts(self.victim.evidence.owners.len()));
+        let attacks = attacks.filter(|attacked| {
+            let AttackResult { attack, cut, knowledge, .. } = &attacked.result;
+            let in_grid = matches!(attack, AttackId::ConditionalMean | AttackId::Steering);
+            in_grid && *cut == surface.cut && knowledge.starts_with(&knows)
+        });
         let strongest = attacks.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value));
         let mut point = UtilityPoint {
             defence: defence.to_string(),

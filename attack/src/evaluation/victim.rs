@@ -1,6 +1,8 @@
 //! The context of attacks on one victim: it, its records, and what every attack on them shares.
 
-use anyhow::Context;
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
 use hashvfl_core::PartyName;
 use hashvfl_data::Matrix;
 use hashvfl_learning::{Classifier, Encoder};
@@ -10,8 +12,8 @@ use crate::evaluation::context::AttackContext;
 use crate::evaluation::score::Scorer;
 use crate::evidence::knowledge::Sources;
 use crate::evidence::observed::Observed;
+use crate::evidence::ownership::Ownership;
 use crate::evidence::simulation::Simulated;
-use crate::evidence::split::Split;
 use crate::evidence::{Evidence, PartyData};
 use crate::report::{CutKind, Defence, Population, Victim};
 
@@ -63,17 +65,25 @@ impl<'a> AttackSurface<'a> {
 }
 
 /// Records of one population: which are the adversary's, which are scored, and who scores them.
+#[derive(Clone)]
 pub struct Records {
     /// Which they are.
     pub population: Population,
-    /// Auxiliary records and targets.
-    pub split: Split,
-    /// Scores guesses of the targets.
+    /// Those that the adversary owns.
+    pub auxiliary: Vec<u32>,
+    /// The others of the run that it owns.
+    pub elsewhere: Vec<u32>,
+    /// Those that are scored.
+    pub targets: Vec<u32>,
+    /// Scores guesses of them.
     pub scorer: Scorer,
 }
 
+/// Fewest records of a population that can be attacked.
+const LEAST_RECORDS: usize = 20;
+
 impl Records {
-    /// Splits `rows` of `owner` and fits the references.
+    /// `rows` of `owner`, of which the adversary owns as large a fraction as of all records.
     ///
     /// # Errors
     /// If they are too few.
@@ -81,28 +91,31 @@ impl Records {
         evidence: &Evidence,
         owner: &PartyData,
         config: &AttackConfig,
+        ownership: &Ownership,
         population: Population,
         rows: &[u32],
     ) -> anyhow::Result<Self> {
-        let split =
-            Split::new(rows, most_auxiliary(owner), config.seed).with_context(|| population.to_string())?;
-        let auxiliary = split.auxiliary(config.auxiliary_fraction());
-        let scorer = Scorer::new(
-            &owner.columns,
-            owner.image,
-            &evidence.labels,
-            auxiliary,
-            &split.targets,
-            config.seed,
+        ensure!(
+            rows.len() >= LEAST_RECORDS,
+            "{population}: {} are too few to attack: {LEAST_RECORDS} at least",
+            rows.len()
         );
-        Ok(Self { population, split, scorer })
+        let (auxiliary, elsewhere) = owned(evidence, ownership, rows, config.auxiliary_fraction());
+        let targets = ownership.targets(rows);
+        let scorer =
+            Scorer::new(&owner.columns, owner.image, &evidence.labels, &auxiliary, &targets, config.seed);
+        Ok(Self { population, auxiliary, elsewhere, targets, scorer })
     }
 }
 
-/// Most auxiliary records against a party: networks to hundreds of pixels learn slowly. A report says how many there
-/// were; an adversary with more would get more.
-fn most_auxiliary(owner: &PartyData) -> usize {
-    if owner.image.is_some() { 4_000 } else { 12_000 }
+/// What an adversary owns of `rows`, and of all other records.
+fn owned(evidence: &Evidence, ownership: &Ownership, rows: &[u32], fraction: f64) -> (Vec<u32>, Vec<u32>) {
+    let all: Vec<u32> = (0..evidence.labels.len() as u32).collect();
+    let auxiliary = ownership.owned(rows, fraction);
+    let here: BTreeSet<u32> = rows.iter().copied().collect();
+    let mut elsewhere = ownership.owned(&all, fraction);
+    elsewhere.retain(|row| !here.contains(row));
+    (auxiliary, elsewhere)
 }
 
 /// What stays the same for all attacks on one victim.
@@ -117,10 +130,14 @@ pub struct VictimContext<'a> {
     pub owner: &'a PartyData,
     /// Columns of the coordinator's organisation.
     pub own: Option<&'a Matrix>,
+    /// Which records the adversary owns.
+    pub ownership: Ownership,
     /// Test records.
     pub test: Records,
     /// Training records of the cohort.
     pub training: Records,
+    /// Validation records of the cohort, where the run has enough.
+    pub validation: Option<Records>,
 }
 
 impl<'a> VictimContext<'a> {
@@ -137,32 +154,49 @@ impl<'a> VictimContext<'a> {
         let place = find(&config.victim)?;
         let own = config.own.as_ref().map(find).transpose()?.map(|own| &evidence.owners[own].columns);
         let owner = &evidence.owners[place];
-        let test = Records::new(evidence, owner, config, Population::Test, evidence.frozen_records())?;
-        let training =
-            Records::new(evidence, owner, config, Population::Training, evidence.trained_records())?;
-        Ok(Self { evidence, config, place, owner, own, test, training })
+        let ownership = Ownership::new(&evidence.plan, config.seed);
+        let records = |of, rows| Records::new(evidence, owner, config, &ownership, of, rows);
+        let test = records(Population::Test, evidence.frozen_records())?;
+        let training = records(Population::Training, evidence.trained_records())?;
+        let rows = evidence.validation_records();
+        let enough = rows.len() >= LEAST_RECORDS;
+        let validation = enough.then(|| records(Population::Validation, rows)).transpose()?;
+        Ok(Self { evidence, config, place, owner, own, ownership, test, training, validation })
     }
 
-    /// A cut of `records`, of which the adversary has a fraction.
-    pub fn context<'b>(
-        &'b self,
-        surface: &AttackSurface<'b>,
-        records: &'b Records,
-        auxiliary_fraction: f64,
-    ) -> AttackContext<'b> {
+    /// Another population of the run.
+    ///
+    /// # Errors
+    /// If its records are too few.
+    pub fn records(&self, of: Population, rows: &[u32]) -> anyhow::Result<Records> {
+        Records::new(self.evidence, self.owner, self.config, &self.ownership, of, rows)
+    }
+
+    /// The same records for an adversary that owns another fraction of all; what they are scored against stays.
+    pub fn at_fraction(&self, records: &Records, rows: &[u32], fraction: f64) -> Records {
+        let (auxiliary, elsewhere) = owned(self.evidence, &self.ownership, rows, fraction);
+        let (population, targets) = (records.population, records.targets.clone());
+        Records { population, auxiliary, elsewhere, targets, scorer: records.scorer.clone() }
+    }
+
+    /// A cut of `records`.
+    pub fn context<'b>(&'b self, surface: &AttackSurface<'b>, records: &'b Records) -> AttackContext<'b> {
+        let parties = self.evidence.owners.len();
         AttackContext {
             sources: Sources {
                 observed: surface.observed,
                 victim: self.place,
                 labels: &self.evidence.labels,
                 own: self.own,
+                others: (0..parties).filter(|party| *party != self.place).collect(),
             },
             columns: &self.owner.columns,
             image: self.owner.image,
             party: &self.config.victim,
             population: records.population,
-            auxiliary: records.split.auxiliary(auxiliary_fraction),
-            targets: &records.split.targets,
+            auxiliary: &records.auxiliary,
+            elsewhere: &records.elsewhere,
+            targets: &records.targets,
             scorer: &records.scorer,
             cut: surface.cut,
             defence: surface.defence.clone(),
@@ -173,12 +207,7 @@ impl<'a> VictimContext<'a> {
 
     /// A cut of test records.
     pub fn test_context<'b>(&'b self, surface: &AttackSurface<'b>) -> AttackContext<'b> {
-        self.context(surface, &self.test, self.config.auxiliary_fraction())
-    }
-
-    /// A cut of training records.
-    pub fn training_context<'b>(&'b self, surface: &AttackSurface<'b>) -> AttackContext<'b> {
-        self.context(surface, &self.training, self.config.auxiliary_fraction())
+        self.context(surface, &self.test)
     }
 
     /// The victim's columns of one population.

@@ -10,10 +10,10 @@ use crate::report::Knowledge;
 /// One thing that is known of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fact {
-    /// The victim's code by its frozen encoder.
+    /// The victim's last code: by its frozen encoder, or where there is none that of the last epoch.
     Code,
-    /// All parties' codes by their frozen encoders.
-    AllCodes,
+    /// The last codes of the other parties.
+    OtherCodes,
     /// The victim's codes in this many first epochs.
     EpochCodes(u32),
     /// The label.
@@ -26,20 +26,11 @@ impl Fact {
     /// As a report says it; nothing for a code, whose releases it counts.
     fn knowledge(self) -> Option<Knowledge> {
         match self {
-            Self::Code | Self::AllCodes | Self::EpochCodes(_) => None,
+            Self::Code | Self::EpochCodes(_) => None,
+            Self::OtherCodes => Some(Knowledge::OtherCodes),
             Self::Label => Some(Knowledge::Labels),
             Self::OwnColumns => Some(Knowledge::OwnColumns),
         }
-    }
-
-    /// What a reader of the report must know of the codes.
-    pub fn note(self) -> Option<&'static str> {
-        (self == Self::AllCodes).then_some("one code of each party")
-    }
-
-    /// Whether it is there without any code.
-    pub fn without_codes(self) -> bool {
-        matches!(self, Self::Label | Self::OwnColumns)
     }
 }
 
@@ -58,6 +49,8 @@ pub struct Sources<'a> {
     pub labels: &'a Labels,
     /// The columns of the coordinator's own organisation.
     pub own: Option<&'a Matrix>,
+    /// The parties beside the victim.
+    pub others: Vec<usize>,
 }
 
 /// Known values of records, row by row.
@@ -84,6 +77,20 @@ impl Sources<'_> {
         Ok(Features { width, values, discrete })
     }
 
+    /// Whether everything in `facts` is known of a record.
+    pub fn knows(&self, facts: &[Fact], record: u32) -> bool {
+        facts.iter().all(|fact| match fact {
+            Fact::Code => self.observed.last_seen(self.victim, record).is_some(),
+            Fact::OtherCodes => {
+                self.others.iter().all(|party| self.observed.last_seen(*party, record).is_some())
+            }
+            Fact::EpochCodes(epochs) => {
+                (0..*epochs).all(|epoch| self.observed.saw(self.victim, ObservedAt::Epoch(epoch), record))
+            }
+            Fact::Label | Fact::OwnColumns => true,
+        })
+    }
+
     /// The same for a regression, with the values of levels beside their bits: to read them out of a Gray code would be
     /// left to it else.
     ///
@@ -106,8 +113,10 @@ impl Sources<'_> {
     /// What one fact says of `records`: one block [records, values], or several side by side.
     fn blocks(&self, fact: Fact, records: &[u32]) -> anyhow::Result<Vec<Vec<f32>>> {
         match fact {
-            Fact::Code => Ok(vec![self.observed.gather(self.victim, ObservedAt::Frozen, records)?]),
-            Fact::AllCodes => self.observed.gather_all(ObservedAt::Frozen, records),
+            Fact::Code => Ok(vec![self.observed.gather_last(self.victim, records)?]),
+            Fact::OtherCodes => {
+                self.others.iter().map(|party| self.observed.gather_last(*party, records)).collect()
+            }
             Fact::EpochCodes(epochs) => (0..epochs)
                 .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
                 .collect(),

@@ -3,9 +3,9 @@
 pub(crate) mod knowledge;
 pub(crate) mod manifest;
 pub(crate) mod observed;
+pub(crate) mod ownership;
 pub(crate) mod recorder;
 pub(crate) mod simulation;
-pub(crate) mod split;
 
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::labels::{self, ChangedLabels};
@@ -160,5 +160,10 @@ impl Evidence {
     /// Training records of the cohort: each was encoded in every epoch.
     pub fn trained_records(&self) -> &[u32] {
         self.plan.part(Part::CohortTrain)
+    }
+
+    /// Validation records of the cohort: each was encoded after every epoch.
+    pub fn validation_records(&self) -> &[u32] {
+        self.plan.part(Part::CohortValidation)
     }
 }

@@ -37,18 +37,22 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Puts the codes (or simulated floats) of a recording in order. Codes of validation records while the model
-    /// learned are left out: no attack here uses them.
+    /// Puts the codes (or simulated floats) of a recording in order. Codes of validation records while the model learned are
+    /// those of the epoch before.
     pub fn new(recording: &Recording) -> anyhow::Result<Self> {
         let parties: Vec<String> = recording.header.parties.iter().map(ToString::to_string).collect();
         let width = recording.header.bits;
         let form = recording.header.form();
         let mut observed = Self { parties, width, form, sheets: BTreeMap::new() };
+        let mut last = 0;
         for step in &recording.steps {
             let moment = match step.kind {
-                RecordedKind::Batch { epoch } => ObservedAt::Epoch(epoch),
+                RecordedKind::Batch { epoch } => {
+                    last = epoch;
+                    ObservedAt::Epoch(epoch)
+                }
                 RecordedKind::Gradient { epoch } => ObservedAt::Gradient(epoch),
-                RecordedKind::Part(Part::CohortValidation) => continue,
+                RecordedKind::Part(Part::CohortValidation) => ObservedAt::Epoch(last),
                 RecordedKind::Part(_) => ObservedAt::Frozen,
             };
             observed.add(step, moment).with_context(|| format!("step {} of the transcript", step.step))?;
@@ -88,6 +92,32 @@ impl Observed {
         self.sheets.keys().filter_map(epoch).max().unwrap_or(0)
     }
 
+    /// Whether a record of a party was seen at a moment.
+    pub fn saw(&self, party: usize, moment: ObservedAt, record: u32) -> bool {
+        self.sheets.get(&(party, moment)).is_some_and(|sheet| sheet.place.contains_key(&record))
+    }
+
+    /// When the last code of a record of a party was seen: after the freeze, or in the last epoch.
+    pub fn last_seen(&self, party: usize, record: u32) -> Option<ObservedAt> {
+        let epochs = (0..self.epochs()).rev().map(ObservedAt::Epoch);
+        [ObservedAt::Frozen].into_iter().chain(epochs).find(|moment| self.saw(party, *moment, record))
+    }
+
+    /// The last code of each of `records`: [records, width].
+    ///
+    /// # Errors
+    /// If one was never seen.
+    pub fn gather_last(&self, party: usize, records: &[u32]) -> anyhow::Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(records.len() * self.width);
+        for record in records {
+            let moment = self.last_seen(party, *record).with_context(|| {
+                format!("the transcript holds no code of a record of {}", self.parties[party])
+            })?;
+            values.extend(self.gather(party, moment, &[*record])?);
+        }
+        Ok(values)
+    }
+
     /// Values [records, width] of a party at a moment.
     ///
     /// # Errors
@@ -117,6 +147,17 @@ impl Observed {
     /// As [`gather`](Self::gather).
     pub fn gather_all(&self, moment: ObservedAt, records: &[u32]) -> anyhow::Result<Vec<Vec<f32>>> {
         (0..self.parties.len()).map(|party| self.gather(party, moment, records)).collect()
+    }
+
+    /// The same with `values` [records, width] of more records of a party at a moment.
+    pub fn with(&self, party: usize, moment: ObservedAt, records: &[u32], values: &[f32]) -> Self {
+        let mut more = self.clone();
+        let sheet = more.sheets.entry((party, moment)).or_default();
+        for (record, row) in records.iter().zip(values.chunks_exact(self.width)) {
+            sheet.place.insert(*record, sheet.values.len() / self.width);
+            sheet.values.extend_from_slice(row);
+        }
+        more
     }
 
     /// The same floats at one bit each: +1 at or above the median over `records` of that party and moment.

@@ -8,10 +8,13 @@
 
 pub mod attribute;
 pub mod bootstrap;
+#[cfg(test)]
+mod coverage;
 pub mod dcs;
 pub mod error;
 pub mod image;
 pub mod label;
+pub mod proportion;
 pub mod reidentify;
 pub mod worst;
 

@@ -80,7 +80,7 @@ fn is_own(report: &Report, result: &AttackResult) -> bool {
 }
 
 fn is_attribute(result: &AttackResult) -> bool {
-    result.headline().is_some_and(|(metric, _)| metric == Metric::Balanced)
+    matches!(result.victim, Victim::Column { .. })
 }
 
 fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<Answer<'a>> {

@@ -62,8 +62,10 @@ pub enum Change {
     LinearTop,
     /// Its first weights and noise are those of another draw, from 2: the run's own is the first.
     Draw(u64),
-    /// Its coordinator steers, with this weight.
+    /// Its coordinator steers towards codes from which columns can be decoded, with this weight.
     Steered(u32),
+    /// Its coordinator, which knows no columns, steers towards codes that lie apart, with this weight.
+    SteeredApart(u32),
 }
 
 /// What stood between the columns and the adversary.
@@ -116,6 +118,7 @@ impl fmt::Display for Defence {
             None => Ok(()),
             Some(Change::LinearTop) => f.write_str(", linear top model"),
             Some(Change::Draw(draw)) => write!(f, ", draw {draw} of first weights"),
+            Some(Change::SteeredApart(weight)) => write!(f, ", steered apart, weight {weight}"),
             Some(Change::Steered(weight)) => write!(f, ", steered, weight {weight}"),
         }
     }

@@ -74,6 +74,12 @@ fn check(report: &Report) -> Result<(), ReportError> {
         for (metric, found) in &result.metrics {
             finite(found, &|| format!("{metric} of {} ({})", result.attack, result.defence))?;
         }
+        if result.errors.iter().any(|error| !error.is_finite()) {
+            return Err(ReportError::NotFinite(format!(
+                "an error of {} ({})",
+                result.attack, result.defence
+            )));
+        }
         check_added(report, result)?;
     }
     for chart in &report.charts {

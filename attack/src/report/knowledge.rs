@@ -10,8 +10,12 @@ use crate::attacks::reconstruction::esa::ROUNDED;
 pub enum Knowledge {
     /// The label of every record.
     Labels,
+    /// The last codes of all other parties.
+    OtherCodes,
     /// The columns of the party of its own organisation.
     OwnColumns,
+    /// It has no code of any record whose columns it knows.
+    NoAuxiliaryCodes,
     /// The victim's encoder encodes what the adversary asks for.
     QueryAccess,
     /// The weights of the victim's bottom model.
@@ -46,7 +50,9 @@ impl fmt::Display for Knowledge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Labels => f.write_str("labels"),
+            Self::OtherCodes => f.write_str("other parties' codes"),
             Self::OwnColumns => f.write_str("own columns"),
+            Self::NoAuxiliaryCodes => f.write_str("no codes of auxiliary records"),
             Self::QueryAccess => f.write_str("query access"),
             Self::Weights => f.write_str("weights"),
             Self::Architecture => f.write_str("architecture"),

@@ -22,10 +22,16 @@ pub enum Metric {
     BestColumn,
     /// Top-1 re-identification.
     Top1,
-    /// Balanced accuracy over columns with few values.
-    Balanced,
-    /// Fraction of labels guessed right.
+    /// Fraction of the columns with few values whose value is guessed right.
+    Right,
+    /// Fraction of the records in which all of them are.
+    AllRight,
+    /// Fraction of labels, or of values of a column, guessed right.
     Accuracy,
+    /// The same where the most common value is guessed.
+    Majority,
+    /// Balanced accuracy: the fractions guessed right, averaged over a column's values.
+    Balanced,
     /// Area under the ROC curve.
     Auc,
     /// Fraction of a code's bits found.
@@ -48,7 +54,18 @@ impl Metric {
         use Metric::*;
         matches!(
             self,
-            Skill | Added | SkillOverClass | Worst | BestColumn | Top1 | Balanced | Accuracy | Bits
+            Skill
+                | Added
+                | SkillOverClass
+                | Worst
+                | BestColumn
+                | Top1
+                | Right
+                | AllRight
+                | Accuracy
+                | Majority
+                | Balanced
+                | Bits
         )
     }
 
@@ -97,7 +114,10 @@ impl fmt::Display for Metric {
             Self::BestColumn => "best column's R2",
             Self::Top1 => "top-1",
             Self::Balanced => "balanced accuracy",
+            Self::Right => "discrete columns right",
+            Self::AllRight => "all discrete columns right",
             Self::Accuracy => "accuracy",
+            Self::Majority => "the most common value's accuracy",
             Self::Auc => "AUC",
             Self::Bits => "bits of the code",
             Self::Mse => "MSE",

@@ -13,6 +13,7 @@ mod metric;
 mod model;
 mod page;
 pub(crate) mod pictures;
+mod questions;
 mod relate;
 #[cfg(test)]
 mod sample;
@@ -30,6 +31,7 @@ pub use metric::{Metric, Quantity};
 pub use model::*;
 pub use page::html;
 pub use pictures::chart::figure as chart;
+pub use questions::{Question, questions};
 pub use relate::{baseline_of, strongest};
 pub use sheet::{escape, sheet};
 pub use summary::{Statement, summary};

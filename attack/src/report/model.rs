@@ -9,10 +9,7 @@ use super::{Defence, Knowledge, Metric, Quantity, Victim};
 use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
-pub const VERSION: u32 = 1;
-
-/// What [`Report::lower_bound`] says if there is none.
-pub const NONE_PROVEN: &str = "none proven";
+pub const VERSION: u32 = 2;
 
 /// A figure with its bootstrap interval over target records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -83,6 +80,9 @@ pub struct AttackResult {
     pub target_rows: usize,
     /// Its scores.
     pub metrics: Metrics,
+    /// Squared error of each target, in the order of [`Report::targets`]: for comparison with other attacks, record by record.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<f32>,
     /// What a reader must know and the figures do not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -123,7 +123,7 @@ pub struct UtilityPoint {
     pub setting: String,
     /// The task's metric on test records.
     pub utility: f64,
-    /// Skill of the strongest attack that was run.
+    /// Skill of the adversary that knows most, or what labels are inferred with.
     pub leakage: Estimate,
     /// Skill of the same adversary without the code.
     pub baseline: Estimate,
@@ -181,8 +181,8 @@ pub struct Grid {
 /// What is checked of the evaluation itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckId {
-    /// An attack with more to learn from must do better.
-    MoreRecordsHelp,
+    /// An adversary that knows, has seen or owns more must not do worse.
+    NeverFalls,
     /// An attack on shuffled codes must fall to what it knows without codes.
     ShuffledCodes,
     /// The manifest's model must give the very codes of the transcript.
@@ -192,11 +192,22 @@ pub enum CheckId {
 impl fmt::Display for CheckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::MoreRecordsHelp => "more auxiliary records make the attack stronger",
+            Self::NeverFalls => "whoever knows, has seen or owns more never gets less, beyond chance",
             Self::ShuffledCodes => "on shuffled codes the attack falls to the one without codes",
             Self::SameCodes => "the manifest's model and columns give the transcript's codes",
         })
     }
+}
+
+/// What no attack can exceed, whatever it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bound {
+    /// What it is about, for instance "one code".
+    pub about: String,
+    /// The bound, or that it is vacuous.
+    pub says: String,
+    /// What it assumes, and which side knowledge it allows.
+    pub assumes: String,
 }
 
 /// A check on the evaluation itself.
@@ -227,6 +238,13 @@ pub struct Report {
     pub settings: BTreeMap<String, String>,
     /// How to get these figures again: commands, seeds, splits.
     pub reproduce: Vec<String>,
+    /// Rows of the records that were scored, by population: an attack that is scored on fewer has the first ones.
+    pub targets: BTreeMap<String, Vec<u32>>,
+    /// Rows of the records that the adversary owned.
+    pub owned: Vec<u32>,
+    /// For each row of the run, the place of its record when ids are sorted: rows are shuffled, and who repeats an attack has
+    /// tables with ids.
+    pub sorted: Vec<u32>,
     /// The attacks.
     pub results: Vec<AttackResult>,
     /// Charts: over epochs, over d, over the auxiliary fraction.
@@ -243,8 +261,11 @@ pub struct Report {
     pub grids: Vec<Grid>,
     /// Checks on the evaluation itself.
     pub checks: Vec<Check>,
-    /// A lower bound on what leaks, or [`NONE_PROVEN`].
-    pub lower_bound: String,
+    /// The fraction of the variance that the reader accepts, if it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+    /// What no attack can exceed.
+    pub bounds: Vec<Bound>,
     /// What was not tried.
     pub not_tried: Vec<String>,
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::model::Report;
+use super::Metric;
+use super::model::{AttackResult, Report};
 use super::pictures::scatter::Plot;
 use super::pictures::{bars, chart, grid, scatter};
+use super::questions::questions;
 use super::sheet::{list, sheet};
 use super::summary::{doubtful, summary};
 use super::table;
@@ -14,12 +16,14 @@ use super::table;
 /// The whole report as one HTML file.
 pub fn html(report: &Report) -> String {
     let sections = [
+        ("Three questions", three_questions(report)),
         ("Answers", answers(report)),
         ("Behind the answers", details(report)),
         ("Pictures", html! { @for grid in &report.grids { (grid::table(grid)) } }),
         ("Privacy against utility", utility(report)),
         ("What changes the leakage", charts(report)),
         ("Checks on the evaluation", checks(report)),
+        ("What no attack can exceed", bounds(report)),
         ("What was not tried", not_tried(report)),
         ("All attacks", attacks(report)),
         ("All defences", defences(report)),
@@ -30,6 +34,61 @@ pub fn html(report: &Report) -> String {
     let caveat = format!("{} Defence of the run: {}.", report.data, report.defence);
     let kicker = "Reconstruction and inference attacks on a vertical federated run";
     sheet(&format!("{}: what leaks", report.title), [kicker, &report.title, &caveat], &sections)
+}
+
+fn three_questions(report: &Report) -> Markup {
+    html! {
+        @for question in questions(report) {
+            h3 { (question.asked) }
+            p.held[question.within == Some(true)].failed[question.within == Some(false)] { (question.answer) }
+            @if let Some(values) = &question.values { p { (values) } }
+        }
+        p { (limit(report)) }
+        @if !report.most_exposed().is_empty() { (exposed(report)) }
+    }
+}
+
+/// What colours mean, and what bounds the answers.
+fn limit(report: &Report) -> String {
+    let colours = match report.limit {
+        Some(limit) => format!(
+            "Green is within the limit of {} % of the variance, with the whole interval; red is not.",
+            Metric::Skill.number(limit)
+        ),
+        None => "No limit was named (limit in attack.toml), so nothing is called acceptable.".to_string(),
+    };
+    let bound = report
+        .bounds
+        .first()
+        .map_or(String::new(), |bound| format!(" Whatever the attack: {} {}.", bound.about, bound.says));
+    format!("{colours}{bound}")
+}
+
+/// Columns shown on the first screen.
+const EXPOSED: usize = 5;
+
+fn exposed(report: &Report) -> Markup {
+    html! {
+        h3 { "Which columns codes give away most" }
+        ul.plain {
+            @for column in report.most_exposed().into_iter().take(EXPOSED) {
+                li { (exposed_column(column)) }
+            }
+        }
+    }
+}
+
+fn exposed_column(result: &AttackResult) -> String {
+    let figure =
+        |metric: Metric| result.metrics.get(&metric).map_or("not scored".to_string(), |f| metric.phrase(*f));
+    format!(
+        "{}: {} guessed right, {}; codes add {} points. The most common value would be right in {}.",
+        result.victim,
+        figure(Metric::Accuracy),
+        result.knowing(),
+        figure(Metric::Added).replace(" %", ""),
+        figure(Metric::Majority),
+    )
 }
 
 fn answers(report: &Report) -> Markup {
@@ -63,8 +122,8 @@ const COLUMNS: Plot = Plot {
     y: "variance explained, % (low is better)",
     figure: "variance explained, %",
     without: "without the code",
-    note: "Dots: the strongest attack that was run, with its 95 % interval. Dashes at the same place: the same adversary \
-           without the code.",
+    note: "Dots: the adversary that knows most, the same one for every defence, with the 95 % interval. Dashes at the same \
+           place: the same adversary without the code.",
 };
 
 /// The same against labels.
@@ -88,7 +147,7 @@ fn defences(report: &Report) -> Markup {
     let metric = &report.utility_metric;
     html! {
         @if !report.utility.is_empty() {
-            p { "DCS is VFLAIR's defence capability score against the strongest attack: 1 where the attack gets nothing and \
+            p { "DCS is VFLAIR's defence capability score against this adversary: 1 where the attack gets nothing and \
                  the task loses nothing." }
         }
         (scatter::table(&report.utility, metric, &COLUMNS))
@@ -154,6 +213,18 @@ fn checks(report: &Report) -> Markup {
     }
 }
 
+fn bounds(report: &Report) -> Markup {
+    html! {
+        @if !report.bounds.is_empty() {
+            ul.plain {
+                @for bound in &report.bounds {
+                    li { strong { (bound.about) } ": " (bound.says) ". " small { (bound.assumes) } }
+                }
+            }
+        }
+    }
+}
+
 fn not_tried(report: &Report) -> Markup {
     match report.not_tried.as_slice() {
         [] => html! { p { "The report does not say." } },
@@ -192,6 +263,7 @@ mod tests {
     fn all_sections_and_no_way_out() {
         let page = html(&sample());
         for part in [
+            "<h2>Three questions</h2>",
             "<h2>Answers</h2>",
             "From one code of 16 bits",
             "nothing: the baseline",

@@ -36,6 +36,7 @@ pub fn result(
         auxiliary_rows: 4000,
         target_rows: 6000,
         metrics: Metrics::from([(Metric::Skill, around(skill, 0.02))]),
+        errors: vec![0.5, 1.5],
         note: None,
         seconds: 1.5,
     }
@@ -176,7 +177,15 @@ pub fn sample() -> Report {
             check(CheckId::ShuffledCodes, "added 0.1 points, interval \u{2212}0.4 to 0.6"),
             check(CheckId::SameCodes, "16 of 16 bits are equal"),
         ],
-        lower_bound: NONE_PROVEN.to_string(),
+        limit: None,
+        targets: BTreeMap::from([("test records".to_string(), vec![5, 3])]),
+        owned: vec![0, 4],
+        sorted: vec![2, 0, 1, 4, 3, 5],
+        bounds: vec![Bound {
+            about: "one code".to_string(),
+            says: "tells at most 16.0 bits of information about a record".to_string(),
+            assumes: "By counting codes. For any encoder and any side knowledge.".to_string(),
+        }],
         not_tried: vec!["FSHA: needs a coordinator that deviates from the protocol.".to_string()],
     }
 }
@@ -185,8 +194,13 @@ pub fn sample() -> Report {
 pub fn poisoned(markup: &str) -> Report {
     let mut report = sample();
     let party = bank();
-    for text in [&mut report.title, &mut report.data, &mut report.utility_metric, &mut report.lower_bound] {
+    for text in [&mut report.title, &mut report.data, &mut report.utility_metric] {
         text.push_str(markup);
+    }
+    for bound in &mut report.bounds {
+        for text in [&mut bound.about, &mut bound.says, &mut bound.assumes] {
+            text.push_str(markup);
+        }
     }
     report.run.insert(markup.into(), markup.into());
     report.settings.insert(markup.into(), markup.into());

@@ -2,7 +2,7 @@
 
 use super::Metric;
 use super::answers::{Answer, answers};
-use super::model::{AttackResult, CutKind, Estimate, NONE_PROVEN, Report, Spread};
+use super::model::{AttackResult, CutKind, Estimate, Report, Spread};
 
 /// A sentence to remember, and what qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,11 +183,11 @@ fn again(spread: &Spread) -> String {
 }
 
 fn bound(report: &Report) -> String {
-    let bound = match report.lower_bound.as_str() {
-        NONE_PROVEN => {
-            "There is no proof that nothing more leaks: a stronger attack may get more.".to_string()
+    let bound = match report.bounds.first() {
+        None => "No bound was computed: a stronger attack may get more.".to_string(),
+        Some(bound) => {
+            format!("A stronger attack may get more, up to the bounds below: {} {}.", bound.about, bound.says)
         }
-        bound => format!("Proven to leak at least: {bound}. A stronger attack may get more."),
     };
     format!("{bound} Attacks were scored on records that they had not seen; ranges are 95 % intervals.")
 }
@@ -224,7 +224,12 @@ mod tests {
         assert_eq!(found[3], "Checks on the evaluation: 2 of 2 held.");
         let again = "Trained 3 times with other first weights, skill from one code: 13.0 to 16.0 %.";
         assert_eq!(found[found.len() - 2], again);
-        assert!(found.last().unwrap().starts_with("There is no proof"));
+        assert!(
+            found
+                .last()
+                .unwrap()
+                .starts_with("A stronger attack may get more, up to the bounds below: one code tells")
+        );
         for word in ["safe", "secure"] {
             assert!(!found.join(" ").contains(word));
         }
@@ -241,11 +246,11 @@ mod tests {
         assert!(found[1].contains("what hashing itself withholds is unknown"));
         report.results.clear();
         report.checks.clear();
-        report.lower_bound = "1 bit".to_string();
+        report.bounds.clear();
         let found = paragraphs(&report);
         assert!(found[0].starts_with("No check"));
         assert!(found[1].starts_with("No attack"));
-        assert!(found.last().unwrap().starts_with("Proven to leak at least: 1 bit."));
+        assert!(found.last().unwrap().starts_with("No bound was computed"));
     }
 
     #[test]

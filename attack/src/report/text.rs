@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::model::{AttackResult, Report};
+use super::questions::questions;
 use super::relate::ResultGroup;
 use super::summary::summary;
 
@@ -11,6 +12,10 @@ pub fn text(report: &Report) -> String {
     let mut text = format!("{}\n", report.title);
     for group in report.blocks() {
         text.push_str(&block(&group));
+    }
+    for question in questions(report) {
+        let _ = writeln!(text, "\n{}\n{}", question.asked, question.answer);
+        question.values.iter().for_each(|values| text.push_str(&format!("{values}\n")));
     }
     for statement in summary(report) {
         let _ = writeln!(text, "\n{}", statement.lead);

@@ -13,6 +13,8 @@ pub enum Population {
     Test,
     /// Records that were encoded in every epoch.
     Training,
+    /// Validation records, which were encoded after every epoch, without dropout.
+    Validation,
     /// Training records that encode-once training encoded once.
     OutsideCohort,
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Population {
         f.write_str(match self {
             Self::Test => "test records",
             Self::Training => "training records",
+            Self::Validation => "validation records",
             Self::OutsideCohort => "training records outside the cohort",
         })
     }

@@ -4,23 +4,40 @@ use hashvfl_core::gradient_monitor::{Alarm, Cause};
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::AttackId;
-use crate::attacks::active::steering_server::Steer;
+use crate::attacks::active::steering_server::{Decoder, Goal, Steer};
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
-use crate::evaluation::findings::AttackOutcome;
-use crate::evaluation::victim::{AttackSurface, VictimContext};
-use crate::evidence::knowledge::Fact;
+use crate::evaluation::grid::Grid;
+use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, Simulated, steered};
 use crate::report::{Change, Knowledge, Population};
 
-/// Power of the decoder's gradient, as multiples of the honest one's.
+/// Power of the goal's gradient, as multiples of the honest one's.
 const WEIGHTS: [u32; 2] = [1, 10];
 
-/// Repeats the run under gradients that steer, and attacks one code of each test record; floats too, for the first weight,
-/// and those at one bit each.
+/// Repeats the run under gradients that steer, towards codes from which columns can be decoded and towards codes that lie
+/// apart, and attacks one code of each test record; after a decoder floats too, for the first weight, and those at one bit each.
 pub struct Steering;
 
-const KNOWS: &[Knowledge] = &[Knowledge::TrainingColumns];
+const KNOWS: &[Knowledge] =
+    &[Knowledge::Labels, Knowledge::OtherCodes, Knowledge::OwnColumns, Knowledge::TrainingColumns];
+
+/// Towards what a coordinator steers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Towards {
+    Decoded,
+    Apart,
+}
+
+impl Towards {
+    fn change(self, weight: u32) -> Change {
+        match self {
+            Self::Decoded => Change::Steered(weight),
+            Self::Apart => Change::SteeredApart(weight),
+        }
+    }
+}
 
 impl Attack for Steering {
     fn about(&self) -> About {
@@ -34,24 +51,28 @@ impl Attack for Steering {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let bits = victim.evidence.coordinator.run.bits;
-        for weight in WEIGHTS {
-            let run = SteeredRun::new(evaluation, CutLayer::Hash, weight)?;
-            let defence = surfaces.codes.defence.changed(Change::Steered(weight));
-            let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence);
-            evaluation.keep(run.attack(victim, &surface)?);
-            let setting = format!("weight {weight}, d = {bits}");
-            let point = evaluation.price("steered by its coordinator", setting, &surface, Population::Test);
-            evaluation.findings.utility.push(point);
+        for towards in [Towards::Decoded, Towards::Apart] {
+            for weight in WEIGHTS {
+                let run = SteeredRun::new(evaluation, CutLayer::Hash, towards, weight)?;
+                let defence = surfaces.codes.defence.changed(towards.change(weight));
+                let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence);
+                run.attack(evaluation, &surface)?;
+                let how = if towards == Towards::Apart { ", without any columns" } else { "" };
+                let setting = format!("weight {weight}, d = {bits}{how}");
+                let point =
+                    evaluation.price("steered by its coordinator", setting, &surface, Population::Test);
+                evaluation.findings.utility.push(point);
+            }
         }
         let weight = WEIGHTS[0];
-        let run = SteeredRun::new(evaluation, CutLayer::SimulatedFloat, weight)?;
+        let run = SteeredRun::new(evaluation, CutLayer::SimulatedFloat, Towards::Decoded, weight)?;
         let defence = surfaces.floats.defence.changed(Change::Steered(weight));
         let surface = AttackSurface::repeated(&run.simulated, &surfaces.floats, defence);
-        evaluation.keep(run.attack(victim, &surface)?);
-        let auxiliary = victim.test.split.auxiliary(victim.config.auxiliary_fraction());
-        let one_bit = run.simulated.observed.quantised(auxiliary);
+        run.attack(evaluation, &surface)?;
+        let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
+        let one_bit = run.simulated.observed.quantised(&owned);
         let defence = surfaces.one_bit.defence.changed(Change::Steered(weight));
-        evaluation.keep(run.attack(victim, &AttackSurface::quantised(&one_bit, defence))?);
+        run.attack(evaluation, &AttackSurface::quantised(&one_bit, defence))?;
         Ok(())
     }
 }
@@ -61,34 +82,53 @@ struct SteeredRun {
     simulated: Simulated,
     /// What a reader must know of it.
     note: String,
+    towards: Towards,
 }
 
 impl SteeredRun {
-    fn new(evaluation: &PrivacyEvaluation, cut: CutLayer, weight: u32) -> anyhow::Result<Self> {
+    fn new(
+        evaluation: &PrivacyEvaluation,
+        cut: CutLayer,
+        towards: Towards,
+        weight: u32,
+    ) -> anyhow::Result<Self> {
         let victim = evaluation.victim;
         let run = &victim.evidence.coordinator.run;
-        let known = victim.training.split.auxiliary(victim.config.auxiliary_fraction());
-        let columns = &victim.owner.columns;
-        let mut steer = Steer::new(victim.place, columns, known, weight as f32, run, victim.config.seed);
+        let known = &victim.training.auxiliary;
+        let goal = match towards {
+            Towards::Decoded => {
+                let columns = &victim.owner.columns;
+                Goal::Decoded(Box::new(Decoder::new(columns, known, run.bits, victim.config.seed)))
+            }
+            Towards::Apart => Goal::Apart,
+        };
+        let mut steer = Steer::new(victim.place, goal, weight as f32, run);
         let name = if cut == CutLayer::Hash { "codes" } else { "floats" };
-        let path = evaluation.out.join(format!("simulated-steered-{name}-{weight}.parquet"));
+        let how = if towards == Towards::Apart { "apart" } else { "decoded" };
+        let path = evaluation.out.join(format!("simulated-steered-{name}-{how}-{weight}.parquet"));
         let simulated = steered(victim.evidence, &RunVariant::new(run, cut), Some(&mut steer), &path)?;
-        let note = format!(
-            "{} records steer, test metric {:.4}; {}",
-            known.len(),
-            simulated.utility,
-            monitor_says(steer.alarm)
-        );
-        Ok(Self { simulated, note })
+        let who = match towards {
+            Towards::Decoded => format!("{} records steer", known.len()),
+            Towards::Apart => "no columns are known".to_string(),
+        };
+        let note = format!("{who}, test metric {:.4}; {}", simulated.utility, monitor_says(steer.alarm));
+        Ok(Self { simulated, note, towards })
     }
 
-    /// The conditional mean of one code.
-    fn attack(&self, victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<AttackOutcome> {
-        let context = victim.test_context(surface);
-        let mut attacked = context.conditional_mean_as(&[Fact::Code], KNOWS.to_vec())?;
-        attacked.result.attack = AttackId::Steering;
-        attacked.result.note = Some(self.note.clone());
-        Ok(attacked)
+    /// The conditional mean of one code, by every adversary.
+    fn attack(&self, evaluation: &mut PrivacyEvaluation, surface: &AttackSurface) -> anyhow::Result<()> {
+        let victim = evaluation.victim;
+        let grid = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
+        let mut grid = match self.towards {
+            Towards::Decoded => grid.special(AttackId::Steering, Some(Knowledge::TrainingColumns)),
+            Towards::Apart => grid.special(AttackId::Steering, None),
+        };
+        let first = evaluation.findings.attacked.len();
+        evaluation.keep_grid(&mut grid)?;
+        for attacked in &mut evaluation.findings.attacked[first..] {
+            attacked.result.note = Some(self.note.clone());
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
-//! A malicious coordinator that steers: it knows columns of some records in training, learns a decoder from their codes
-//! back to them, and adds the decoder's gradient to theirs. The bottom model becomes an encoder of columns as well as of
-//! what the label needs, and codes of every record say more.
+//! A malicious coordinator that steers, so that codes of every record say more. One that knows columns of some records in
+//! training learns a decoder from their codes back to them, and adds the decoder's gradient to theirs. One that knows none
+//! adds a gradient that draws the codes of a batch apart.
 
 use std::collections::BTreeSet;
 
@@ -22,16 +22,29 @@ const RATE: f64 = 3e-3;
 /// Batches that the victim's gradient monitor looks at.
 const WATCHED: u32 = 500;
 
-/// Who steers one party of a run.
-pub struct Steer<'a> {
-    victim: usize,
+/// What a coordinator steers towards.
+pub enum Goal<'a> {
+    /// Codes from which columns can be decoded.
+    Decoded(Box<Decoder<'a>>),
+    /// Codes of a batch that are unlike each other.
+    Apart,
+}
+
+/// A decoder of codes that learns along with the run, on records whose columns are known.
+pub struct Decoder<'a> {
     columns: &'a Matrix,
     known: BTreeSet<u32>,
     mean: Vec<f32>,
     deviation: Vec<f32>,
-    decoder: Mlp,
+    model: Mlp,
     adam: Adam,
-    /// Power of the decoder's gradient, as a multiple of the honest one's, root mean square against root mean square.
+}
+
+/// Who steers one party of a run.
+pub struct Steer<'a> {
+    victim: usize,
+    goal: Goal<'a>,
+    /// Power of the goal's gradient, as a multiple of the honest one's, root mean square against root mean square.
     weight: f32,
     bits: usize,
     encoding: GradientEncoding,
@@ -43,30 +56,11 @@ pub struct Steer<'a> {
 }
 
 impl<'a> Steer<'a> {
-    /// A coordinator that knows the `columns` of `known` records of the party at `victim`.
-    pub fn new(
-        victim: usize,
-        columns: &'a Matrix,
-        known: &[u32],
-        weight: f32,
-        settings: &RunSettings,
-        seed: u64,
-    ) -> Self {
-        let device = Device::flex().autodiff();
-        let mut init = Init::new(stream(seed, "steering decoder", &[]), &device);
-        // Unwrap safety: two layers of few units.
-        let decoder = MlpConfig { hidden: DECODER.to_vec() }
-            .init(settings.bits, columns.cols(), &mut init)
-            .expect("few units");
-        let (mean, deviation) = moments(columns, known);
+    /// A coordinator that steers the party at `victim` towards `goal`.
+    pub fn new(victim: usize, goal: Goal<'a>, weight: f32, settings: &RunSettings) -> Self {
         Self {
             victim,
-            columns,
-            known: known.iter().copied().collect(),
-            mean,
-            deviation,
-            decoder,
-            adam: Adam::new(AdamConfig::default()),
+            goal,
             weight,
             bits: settings.bits,
             encoding: settings.gradient,
@@ -91,12 +85,8 @@ impl<'a> Steer<'a> {
     pub fn turn(&mut self, honest: Gradient) -> Gradient {
         let Some((rows, codes, expected)) = self.waiting.take() else { return honest };
         let mut gradient = honest.decode();
-        let places: Vec<usize> = (0..rows.len()).filter(|place| self.known.contains(&rows[*place])).collect();
-        if places.len() > 1 {
-            let own: Vec<u32> = places.iter().map(|place| rows[*place]).collect();
-            let seen =
-                places.iter().flat_map(|place| codes[place * self.bits..][..self.bits].iter().copied());
-            let pull = self.learn(seen.collect(), &own);
+        let (places, pull) = self.goal.pull(&rows, &codes, self.bits);
+        if !places.is_empty() {
             let power = |values: &[f32]| {
                 (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt().max(1e-20)
             };
@@ -114,6 +104,52 @@ impl<'a> Steer<'a> {
         }
         sent
     }
+}
+
+impl Goal<'_> {
+    /// Places in the batch `rows` at which it pulls, and how: [places, bits].
+    fn pull(&mut self, rows: &[u32], codes: &[f32], bits: usize) -> (Vec<usize>, Vec<f32>) {
+        let decoder = match self {
+            Self::Decoded(decoder) => decoder,
+            Self::Apart => return ((0..rows.len()).collect(), apart(codes, bits)),
+        };
+        let places: Vec<usize> =
+            (0..rows.len()).filter(|place| decoder.known.contains(&rows[*place])).collect();
+        if places.len() < 2 {
+            return (Vec::new(), Vec::new());
+        }
+        let own: Vec<u32> = places.iter().map(|place| rows[*place]).collect();
+        let seen = places.iter().flat_map(|place| codes[place * bits..][..bits].iter().copied());
+        let pull = decoder.learn(seen.collect(), &own);
+        (places, pull)
+    }
+}
+
+/// The gradient, with respect to `codes` [records, bits], of the squared products of codes of different records.
+fn apart(codes: &[f32], bits: usize) -> Vec<f32> {
+    let mut gradient = vec![0.0; codes.len()];
+    for (number, (own, gradient)) in codes.chunks_exact(bits).zip(gradient.chunks_exact_mut(bits)).enumerate()
+    {
+        for (_, code) in codes.chunks_exact(bits).enumerate().filter(|(other, _)| *other != number) {
+            let product: f32 = own.iter().zip(code).map(|(a, b)| a * b).sum();
+            gradient.iter_mut().zip(code).for_each(|(sum, bit)| *sum += product * bit);
+        }
+    }
+    gradient
+}
+
+impl<'a> Decoder<'a> {
+    /// One that knows the `columns` of `known` records and has learned nothing.
+    pub fn new(columns: &'a Matrix, known: &[u32], bits: usize, seed: u64) -> Self {
+        let device = Device::flex().autodiff();
+        let mut init = Init::new(stream(seed, "steering decoder", &[]), &device);
+        // Unwrap safety: two layers of few units.
+        let model =
+            MlpConfig { hidden: DECODER.to_vec() }.init(bits, columns.cols(), &mut init).expect("few units");
+        let (mean, deviation) = moments(columns, known);
+        let known = known.iter().copied().collect();
+        Self { columns, known, mean, deviation, model, adam: Adam::new(AdamConfig::default()) }
+    }
 
     /// An update of the decoder on `codes` of `known` records; the gradient of its mean squared error for them.
     fn learn(&mut self, codes: Vec<f32>, known: &[u32]) -> Vec<f32> {
@@ -126,10 +162,22 @@ impl<'a> Steer<'a> {
         let truth = self.columns.gather(known);
         let truth: Vec<f32> = truth.iter().zip(scales).map(|(v, (m, d))| (v - m) / d.max(1e-6)).collect();
         let count = truth.len() as f32;
-        let (guess, trace) = self.decoder.forward(tensor(codes), &mut Dropout::off());
+        let (guess, trace) = self.model.forward(tensor(codes), &mut Dropout::off());
         let difference = (guess - tensor(truth)).mul_scalar(2.0 / count);
-        let (mut gradients, of_codes) = self.decoder.backward(trace, difference);
-        self.decoder = self.adam.update(self.decoder.clone(), &mut gradients, RATE);
+        let (mut gradients, of_codes) = self.model.backward(trace, difference);
+        self.model = self.adam.update(self.model.clone(), &mut gradients, RATE);
         to_host(of_codes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_codes_are_drawn_apart_and_unlike_ones_are_left() {
+        let found = apart(&[1.0, 1.0, 1.0, 1.0, 1.0, -1.0], 2);
+        // Two equal codes push each other; the third is at a right angle to both.
+        assert_eq!(found, [2.0, 2.0, 2.0, 2.0, 0.0, 0.0]);
     }
 }

@@ -117,7 +117,8 @@ fn infer(
     let task = TaskMetrics::metric_name(variant.settings.task);
     let note = format!("simulated; test {task} of the run {:.3}", simulated.utility);
     let epochs = simulated.observed.epochs();
-    let (pool, targets) = (victim.training.split.auxiliary(POOL), &victim.training.split.targets[..]);
+    let pool = victim.ownership.owned(victim.evidence.trained_records(), POOL);
+    let (pool, targets) = (&pool[..], &victim.training.targets[..]);
     let all_parties: Vec<usize> = (0..variant.settings.parties.len()).collect();
     let first = evaluation.findings.attacked.len();
     let mut curves = Vec::new();

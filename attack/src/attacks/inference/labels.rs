@@ -20,7 +20,7 @@ use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evidence::observed::{Observed, ObservedAt};
-use crate::metrics::{Bootstrap, label};
+use crate::metrics::{Bootstrap, label, proportion};
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metric, Metrics, Victim};
 
 /// Labelled records of each class that the party has.
@@ -278,7 +278,7 @@ impl<'a> Insider<'a> {
         let best =
             |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0) as u32;
         let guess: Vec<u32> = rows.map(best).collect();
-        Metrics::from([(Metric::Accuracy, bootstrap.mean(&label::hits(&truth, &guess)))])
+        Metrics::from([(Metric::Accuracy, proportion::of(&label::hits(&truth, &guess)))])
     }
 
     /// A result by an insider that knows what it was sent; what it saw and how long it took is the caller's to say.
@@ -294,6 +294,7 @@ impl<'a> Insider<'a> {
             auxiliary_rows: self.shots.len(),
             target_rows: self.targets.len(),
             metrics,
+            errors: Vec::new(),
             note: Some(self.view.note.clone()),
             seconds: 0.0,
         }
@@ -307,5 +308,5 @@ pub fn metric(classes: usize) -> Metric {
 
 /// A result that is no guess of columns.
 fn outcome(result: AttackResult) -> AttackOutcome {
-    AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new() }
+    AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new(), hits: Vec::new() }
 }

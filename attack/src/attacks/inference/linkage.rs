@@ -9,7 +9,7 @@ use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::metrics::reidentify::CANDIDATES;
-use crate::metrics::{Bootstrap, reidentify};
+use crate::metrics::{proportion, reidentify};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 
 /// Links test records of one run to those of another run with other first weights: without the code, and with it.
@@ -23,7 +23,7 @@ pub fn link(
 ) -> anyhow::Result<[AttackOutcome; 2]> {
     let bare = by(victim, surface, other, AttackId::NoCode, &[Fact::Label])?;
     let found = by(victim, surface, other, AttackId::Linkage, &[Fact::Label, Fact::Code])?;
-    let gain = Bootstrap::new(victim.config.seed).mean_gain(&found.hits, &bare.hits);
+    let gain = proportion::gain(&found.hits, &bare.hits);
     let mut found = found.outcome;
     found.result.metrics.insert(Metric::Added, gain);
     Ok([bare.outcome, found])
@@ -54,7 +54,7 @@ fn by(
     let guess = context.predict(&regression, facts, targets)?;
     let truth = other.gather(victim.place, ObservedAt::Frozen, targets)?;
     let hits = reidentify::top1(&truth, &guess, other.width);
-    let metrics = Metrics::from([(Metric::Top1, Bootstrap::new(victim.config.seed).mean(&hits))]);
+    let metrics = Metrics::from([(Metric::Top1, proportion::of(&hits))]);
     let note = format!("among {} records of a run with other first weights", targets.len());
     let (party, of) = (context.party.clone(), context.population);
     let after = Victim::OtherRun { party, of, cut: surface.cut };

@@ -6,12 +6,10 @@
 //! - the top model's loss on all parties' codes (Yeom et al. 2018, "Privacy risk in machine learning"), which is lower
 //!   on what was learned.
 
-use hashvfl_core::CodeForm;
-use hashvfl_core::codes::randomised_response::Response;
-use hashvfl_core::random::{below, stream, uniform};
 use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::AttackId;
+use crate::attacks::reconstruction::queries::flipped;
 use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -20,7 +18,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
 use crate::metrics::{Bootstrap, label};
-use crate::report::{CutKind, Knowledge, Metric, Metrics, Victim};
+use crate::report::{Knowledge, Metric, Metrics, Victim};
 
 /// Tells training records from test records, at each cut whose trained encoders are there.
 pub struct Membership;
@@ -68,7 +66,6 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn new(victim: &'a VictimContext<'a>, surface: &'a AttackSurface<'a>) -> Self {
-        let fraction = victim.config.auxiliary_fraction();
         let context = victim.test_context(surface);
         let mixed = |members: &[u32], others: &[u32]| {
             let count = members.len().min(others.len());
@@ -76,8 +73,8 @@ impl<'a> Trial<'a> {
             let codes = codes(victim, surface, &context, &rows);
             Mixed { rows, member: (0..2 * count).map(|place| place < count).collect(), codes }
         };
-        let (training, test) = (&victim.training.split, &victim.test.split);
-        let auxiliary = mixed(training.auxiliary(fraction), test.auxiliary(fraction));
+        let (training, test) = (&victim.training, &victim.test);
+        let auxiliary = mixed(&training.auxiliary, &test.auxiliary);
         let targets = mixed(&training.targets, &test.targets);
         let mut facts = vec![Fact::Label];
         facts.extend(victim.own.map(|_| Fact::OwnColumns));
@@ -170,24 +167,6 @@ fn codes(
     let owners = victim.evidence.owners.iter().zip(&surface.encoders);
     let code = owners.map(|(owner, encoder)| encoder.encode(owner.columns.gather(rows), rows.len()));
     code.map(|values| flipped(victim, surface, context.at_cut(values))).collect()
-}
-
-/// Codes flipped as often as the run says, where it has randomised response.
-fn flipped(victim: &VictimContext, surface: &AttackSurface, mut codes: Vec<f32>) -> Vec<f32> {
-    let epsilon = victim.evidence.coordinator.run.randomised_response;
-    let Some(epsilon) = epsilon.filter(|_| surface.cut == CutKind::Codes) else { return codes };
-    let form = surface.observed.form;
-    let probability = Response::change_probability(epsilon, form) as f32;
-    let mut rng = stream(victim.config.seed, "flips of codes that nobody asked for", &[codes.len() as u64]);
-    for latent in codes.chunks_exact_mut(form.bits_per_latent()) {
-        if uniform(&mut rng) >= probability {
-            continue;
-        }
-        // Of a sign there is one other level.
-        let step = if form.is_signs() { 1 } else { 1 + below(&mut rng, form.thresholds()) };
-        form.put_level((CodeForm::level(latent) + step) % form.levels(), latent);
-    }
-    codes
 }
 
 /// Cross-entropy of one record.

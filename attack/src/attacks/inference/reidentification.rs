@@ -6,7 +6,7 @@ use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evidence::knowledge::Fact;
 use crate::metrics::reidentify::CANDIDATES;
-use crate::metrics::{Bootstrap, reidentify};
+use crate::metrics::{proportion, reidentify};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 
 /// Re-identification.
@@ -32,13 +32,12 @@ impl Attack for Reidentification {
             let seen = context.sources.features(&[Fact::Code], targets)?;
             let hits = reidentify::top1(&codes, &seen.values, seen.width);
             let chance = vec![1.0 / targets.len() as f64; targets.len()];
-            let bootstrap = Bootstrap::new(context.seed);
             let identity = Victim::Identity { party: context.party.clone(), of: context.population };
-            let metrics = Metrics::from([(Metric::Top1, bootstrap.mean(&chance))]);
+            let metrics = Metrics::from([(Metric::Top1, proportion::of(&chance))]);
             evaluation.keep(context.outcome(bare, identity.clone(), targets.len(), metrics));
             let metrics = Metrics::from([
-                (Metric::Top1, bootstrap.mean(&hits)),
-                (Metric::Added, bootstrap.mean_gain(&hits, &chance)),
+                (Metric::Top1, proportion::of(&hits)),
+                (Metric::Added, proportion::gain(&hits, &chance)),
             ]);
             evaluation.keep(context.outcome(attempt, identity, targets.len(), metrics));
         }

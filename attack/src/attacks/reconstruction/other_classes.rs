@@ -29,7 +29,7 @@ impl Attack for OtherClasses {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let Labels::Classes { count, index } = &victim.evidence.labels else { return Ok(()) };
         let half = count.div_ceil(2);
-        let all = victim.test.split.auxiliary(victim.config.auxiliary_fraction());
+        let all = &victim.test.auxiliary;
         let of_half = |record: &&u32| (index[**record as usize] as usize) < half;
         let known: Vec<u32> = all.iter().filter(of_half).copied().collect();
         if known.len() < LEAST {

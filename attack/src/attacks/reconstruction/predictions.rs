@@ -33,7 +33,8 @@ impl Attack for PredictionMean {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let Some(own) = victim.own else { return Ok(()) };
-        evaluation.keep(victim.test_context(&surfaces.codes).conditional_mean(&[Fact::OwnColumns])?);
+        let context = victim.test_context(&surfaces.codes);
+        evaluation.keep(context.conditional_mean_as(&[Fact::OwnColumns], KNOWS.to_vec())?);
         for surface in surfaces.all() {
             let Some(top) = surface.top else { continue };
             let attempt = Attempt::begin(AttackId::PredictionMean, KNOWS, 1);

@@ -7,14 +7,17 @@ use hashvfl_learning::encoder::Encoder;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
-use crate::attacks::reconstruction::regression::{Regression, column_means};
+use crate::attacks::reconstruction::queries::queried;
+use crate::attacks::reconstruction::regression::column_means;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::grid::Grid;
 use crate::evaluation::score::moments;
 use crate::evaluation::victim::AttackSurface;
-use crate::evidence::knowledge::Fact;
+use crate::evidence::knowledge::{Fact, known};
 use crate::report::{CutKind, Knowledge};
 
 /// Where a search starts, and what its penalty draws it to.
@@ -28,7 +31,9 @@ pub enum Start {
 
 /// Where searches start, and how far columns are from there.
 struct Starts {
-    /// For the records by which the penalty is chosen [tried, columns].
+    /// Records by which the penalty is chosen.
+    tried: Vec<u32>,
+    /// For them [tried, columns].
     of_tried: Vec<f32>,
     /// For the targets that are searched [searched, columns].
     of_targets: Vec<f32>,
@@ -41,70 +46,97 @@ const PRIORS: [f32; 4] = [0.01, 0.1, 0.5, 2.0];
 /// Auxiliary records that choose.
 const TRIED: usize = 200;
 
-/// White-box inversion, from codes and from floats, and from the value before the sign, which nobody sees.
+/// The conditional mean with codes of all owned records, and white-box inversion that starts from it or from the mean: from
+/// codes and from floats, and from the value before the sign, which nobody sees.
 pub struct WhiteBox;
+
+const KNOWS: &[Knowledge] = &[
+    Knowledge::Labels,
+    Knowledge::OtherCodes,
+    Knowledge::OwnColumns,
+    Knowledge::QueryAccess,
+    Knowledge::Weights,
+];
 
 impl Attack for WhiteBox {
     fn about(&self) -> About {
-        About { title: "white-box inversion", knows: &[Knowledge::Weights], needs: &[Need::Weights] }
+        About { title: "white-box inversion", knows: KNOWS, needs: &[Need::Weights] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
-        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        let surfaces = evaluation.surfaces;
         let form = surfaces.codes.observed.form;
         let ways = if form.is_signs() { &Matching::OF_CODES[..] } else { &[Matching::Value] };
-        for matching in ways.iter().copied() {
-            for start in [Start::Mean, Start::ConditionalMean] {
-                let encoder = &victim.owner.encoder;
-                let attacked = victim.test_context(&surfaces.codes).white_box(encoder, matching, start)?;
-                evaluation.keep_beside_mean(attacked);
-            }
-        }
+        attack(evaluation, &surfaces.codes, ways)?;
+        attack(evaluation, &surfaces.floats, &[Matching::Value])?;
+        let victim = evaluation.victim;
         let before = AttackSurface { cut: CutKind::BeforeSign, value_bits: 32, ..surfaces.codes.clone() };
         let context = victim.test_context(&before);
-        let mut attacked = context.white_box(&victim.owner.encoder, Matching::Value, Start::Mean)?;
+        let starts = context.from_mean();
+        let attempt = Attempt::begin(AttackId::WhiteBoxBeforeSign(Start::Mean), &[Knowledge::Weights], 1);
+        let mut attacked = context.search(attempt, &victim.owner.encoder, Matching::Value, &starts)?;
         attacked.result.bits = 32 * form.latents() as u64;
         evaluation.keep(attacked);
-        for start in [Start::Mean, Start::ConditionalMean] {
-            let encoder = surfaces.floats.encoders[victim.place];
-            let attacked =
-                victim.test_context(&surfaces.floats).white_box(encoder, Matching::Value, start)?;
-            evaluation.keep_beside_mean(attacked);
-        }
         Ok(())
     }
+}
+
+/// At one cut, from the mean and from what each adversary's conditional mean is.
+fn attack(
+    evaluation: &mut PrivacyEvaluation,
+    surface: &AttackSurface,
+    matchings: &[Matching],
+) -> anyhow::Result<()> {
+    let victim = evaluation.victim;
+    let Some(observed) = queried(victim, surface) else { return Ok(()) };
+    let encoder = surface.encoders[victim.place];
+    let context = victim.test_context(surface);
+    let starts = context.from_mean();
+    for matching in matchings {
+        let attempt = Attempt::begin(AttackId::WhiteBox(*matching, Start::Mean), &[Knowledge::Weights], 1);
+        evaluation.keep_beside_mean(context.search(attempt, encoder, *matching, &starts)?);
+    }
+    let asked = AttackSurface { observed: &observed, ..surface.clone() };
+    let grid = Grid::new(victim, &asked, &victim.test, &[Release::OneCode]);
+    let mut grid = grid.special(AttackId::QueriedMean, Some(Knowledge::QueryAccess));
+    evaluation.keep_grid(&mut grid)?;
+    for adversary in Adversary::all(victim) {
+        let starts = context.from_guess(&mut grid, adversary)?;
+        let knowledge =
+            [known(&adversary.facts(victim.evidence.owners.len())), vec![Knowledge::Weights]].concat();
+        for matching in matchings {
+            let attack = AttackId::WhiteBox(*matching, Start::ConditionalMean);
+            let attempt = Attempt::begin(attack, &knowledge, 1);
+            evaluation.keep_beside_mean(context.search(attempt, encoder, *matching, &starts)?);
+        }
+    }
+    Ok(())
 }
 
 impl AttackContext<'_> {
     /// White-box inversion of one code. The penalty's weight is chosen on some auxiliary records, from which nothing
     /// else is learned.
-    fn white_box(
+    fn search(
         &self,
+        attempt: Attempt,
         encoder: &Encoder,
         matching: Matching,
-        start: Start,
+        starts: &Starts,
     ) -> anyhow::Result<AttackOutcome> {
-        let attack = if self.cut == CutKind::BeforeSign {
-            AttackId::WhiteBoxBeforeSign(start)
-        } else {
-            AttackId::WhiteBox(matching, start)
-        };
-        let attempt = Attempt::begin(attack, &[Knowledge::Weights], 1);
-        let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
-        let Starts { of_tried, of_targets, deviation } = self.starts(start, rest, tried)?;
+        let Starts { tried, of_tried, of_targets, deviation } = starts;
         let search = |prior: f32| Inversion {
             through: AttackedModel::Encoder(encoder),
             image: self.image,
-            deviation: &deviation,
+            deviation,
             matching,
             prior,
             steps: STEPS,
         };
         let seen = self.seen(encoder, tried)?;
-        let prior =
-            self.best_prior(&PRIORS, tried, rest, &|prior| search(prior).run(&of_tried, &seen, tried.len()));
+        let run = |prior: f32| search(prior).run(of_tried, &seen, tried.len());
+        let prior = self.best_prior(&PRIORS, tried, self.auxiliary, &run);
         let targets = self.searched();
-        let guess = search(prior).run(&of_targets, &self.seen(encoder, targets)?, targets.len());
+        let guess = search(prior).run(of_targets, &self.seen(encoder, targets)?, targets.len());
         let note = format!("penalty {prior}, chosen on {} auxiliary records", tried.len());
         Ok(self.scored(attempt.noted(note), guess))
     }
@@ -119,22 +151,26 @@ impl AttackContext<'_> {
         Ok(if form.is_signs() { seen } else { middles(form, &seen) })
     }
 
-    /// Where searches start, learned from `rest`, for `tried` records and the targets.
-    fn starts(&self, start: Start, rest: &[u32], tried: &[u32]) -> anyhow::Result<Starts> {
-        if start == Start::Mean {
-            let (mean, deviation) = moments(self.columns, rest);
-            let (of_tried, of_targets) = (mean.repeat(tried.len()), mean.repeat(self.searched().len()));
-            return Ok(Starts { of_tried, of_targets, deviation });
-        }
-        let code = [Fact::Code];
-        let regression = Regression::fit(&self.examples(&code, rest)?, self.seed);
-        let of_tried = self.predict(&regression, &code, tried)?;
-        let truth = self.columns.gather(tried);
+    /// Searches that start from the mean.
+    fn from_mean(&self) -> Starts {
+        let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
+        let (mean, deviation) = moments(self.columns, rest);
+        let (of_tried, of_targets) = (mean.repeat(tried.len()), mean.repeat(self.searched().len()));
+        Starts { tried: tried.to_vec(), of_tried, of_targets, deviation }
+    }
+
+    /// Searches that start from what `adversary` makes of one code: held-out records say how far that is from the truth.
+    fn from_guess(&self, grid: &mut Grid, adversary: Adversary) -> anyhow::Result<Starts> {
+        let (mut tried, mut of_tried, mut of_targets) = grid.columns(adversary, Release::OneCode)?;
+        let width = self.columns.cols();
+        let truth = self.columns.gather(&tried);
         let squares: Vec<f32> = truth.iter().zip(&of_tried).map(|(t, g)| (t - g).powi(2)).collect();
-        let variance = column_means(&squares, self.columns.cols(), tried.len());
+        let variance = column_means(&squares, width, tried.len());
         let deviation = variance.into_iter().map(f32::sqrt).collect();
-        let of_targets = self.predict(&regression, &code, self.searched())?;
-        Ok(Starts { of_tried, of_targets, deviation })
+        tried.truncate(TRIED);
+        of_tried.truncate(tried.len() * width);
+        of_targets.truncate(self.searched().len() * width);
+        Ok(Starts { tried, of_tried, of_targets, deviation })
     }
 }
 

@@ -1,43 +1,44 @@
 //! How much the adversary's own records help it.
 
+use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack};
-use crate::evaluation::findings::ChartId;
-use crate::evidence::knowledge::Fact;
-use crate::report::{Chart, Check, CheckId, Curve, Knowledge, Metric};
+use crate::evaluation::findings::{ChartId, Comparison};
+use crate::evaluation::grid::Grid;
+use crate::report::{Chart, Curve, Metric};
 
-/// The conditional mean over the fraction of auxiliary records, and whether it grows.
+/// The conditional mean of one code over the fraction of the records that the adversary owns.
 pub struct OverAuxiliaryFraction;
 
 impl Attack for OverAuxiliaryFraction {
     fn about(&self) -> About {
-        About { title: "leakage over the auxiliary fraction", knows: &[Knowledge::Labels], needs: &[] }
+        About { title: "leakage over the auxiliary fraction", knows: KNOWS, needs: &[] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, codes) = (evaluation.victim, &evaluation.surfaces.codes);
-        let (mut points, mut errors) = (Vec::new(), Vec::new());
+        let rows = victim.evidence.frozen_records();
+        let adversary = Adversary::Stranger;
+        let (mut points, mut before): (Vec<_>, Option<Vec<f64>>) = (Vec::new(), None);
         for fraction in &victim.config.auxiliary_fractions {
-            let context = victim.context(codes, &victim.test, *fraction);
-            let attacked = context.conditional_mean(&[Fact::Label, Fact::AllCodes])?;
+            let records = victim.at_fraction(&victim.test, rows, *fraction);
+            let mut grid = Grid::new(victim, codes, &records, &[Release::OneCode]);
+            let attacked = grid.outcome(adversary, Release::OneCode)?;
             points.push((fraction * 100.0, attacked.skill()));
-            errors.push(attacked.errors);
+            if let Some(before) = before {
+                let gain = victim.test.scorer.gain(&attacked.errors, &before);
+                let of = format!("{adversary} with {fraction} of the records, below a smaller fraction");
+                let pair = [Release::OneCode, Release::Nothing].map(|release| (adversary, release));
+                let chance = grid.compare(pair, String::new()).map_or(0.0, |pair| pair.chance);
+                evaluation.findings.comparisons.push(Comparison { gain, chance, of });
+            }
+            before = Some(attacked.errors);
         }
-        if let [first, .., last] = errors.as_slice() {
-            let gain = victim.test.scorer.gain(last, first);
-            evaluation.findings.checks.push(Check {
-                name: CheckId::MoreRecordsHelp,
-                held: gain.low > 0.0,
-                detail: format!(
-                    "skill gained between the smallest and the largest fraction: {:.3} ({:.3} to {:.3})",
-                    gain.value, gain.low, gain.high
-                ),
-            });
-        }
-        let name = format!("conditional mean of {}, labels and all parties' codes", codes.defence);
+        let name = format!("conditional mean of one code, {}", codes.defence);
         let chart = Chart {
             title: "Leakage over the auxiliary fraction".into(),
-            x: "auxiliary records, per cent".into(),
+            x: "records that the adversary owns, per cent of all".into(),
             log_x: true,
             y: Metric::Skill.into(),
             curves: vec![Curve { name, points }],

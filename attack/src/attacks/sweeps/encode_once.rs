@@ -3,13 +3,15 @@
 use hashvfl_core::RunSettings;
 use hashvfl_learning::encoder::CutLayer;
 
+use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
-use crate::evaluation::victim::{AttackSurface, Records};
-use crate::evidence::knowledge::Fact;
+use crate::evaluation::grid::Grid;
+use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, encoded_once, simulate};
-use crate::report::{Curve, Defence, Knowledge, Population, Sent};
+use crate::report::{Curve, Defence, Population, Sent};
 
 /// Fraction of the records that learn the bottom models.
 const COHORT: f64 = 0.2;
@@ -19,11 +21,7 @@ pub struct EncodeOnce;
 
 impl Attack for EncodeOnce {
     fn about(&self) -> About {
-        About {
-            title: "simulating encode-once training",
-            knows: &[Knowledge::Labels],
-            needs: &[Need::EncodeOnce],
-        }
+        About { title: "simulating encode-once training", knows: KNOWS, needs: &[Need::EncodeOnce] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
@@ -34,21 +32,20 @@ impl Attack for EncodeOnce {
         let path = evaluation.out.join("simulated-encode-once.parquet");
         let once = simulate(evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
         let rows = encoded_once(evidence, &settings)?;
-        let records = Records::new(evidence, victim.owner, victim.config, Population::OutsideCohort, &rows)?;
+        let records = victim.records(Population::OutsideCohort, &rows)?;
         let defence = Defence::new(Sent::EncodeOnce { bits: run.bits });
         let surface = AttackSurface::repeated(&once, &surfaces.codes, defence);
-        let context = victim.context(&surface, &records, victim.config.auxiliary_fraction());
-        evaluation.keep(context.conditional_mean(&[])?);
-        evaluation.keep(context.conditional_mean(&[Fact::Label])?);
-        let one = context.conditional_mean(&[Fact::Code])?;
+        let mut grid = Grid::new(victim, &surface, &records, &[Release::OneCode]);
+        evaluation.keep_grid(&mut grid)?;
         // Whatever the number of epochs, such a record has sent this one code.
-        let points = [1.0, f64::from(run.epochs)].map(|epochs| (epochs, one.skill())).to_vec();
-        let name = format!("{}, records outside the cohort: one code each", surface.defence);
-        if let Some(chart) = evaluation.findings.charts.get_mut(&ChartId::Epochs) {
-            chart.curves.push(Curve { name, points });
+        for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {
+            let skill = grid.outcome(adversary, Release::OneCode)?.skill();
+            let points = [1.0, f64::from(run.epochs)].map(|epochs| (epochs, skill)).to_vec();
+            let name = format!("{}, records outside the cohort: one code each, {adversary}", surface.defence);
+            if let Some(chart) = evaluation.findings.charts.get_mut(&ChartId::Epochs) {
+                chart.curves.push(Curve { name, points });
+            }
         }
-        evaluation.keep(one);
-        evaluation.keep(context.conditional_mean(&[Fact::Label, Fact::AllCodes])?);
         let setting = format!("{:.0} % cohort, d = {}", COHORT * 100.0, run.bits);
         let point = evaluation.price("encode-once", setting, &surface, Population::OutsideCohort);
         evaluation.findings.utility.push(point);

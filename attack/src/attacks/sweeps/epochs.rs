@@ -1,40 +1,49 @@
-//! The codes of several epochs of one record: each says something that the others do not.
+//! The codes of several epochs of one record: each says something that the others do not. Of training records, which dropout
+//! and the moving model blur, and of validation records, which were encoded after every epoch without dropout.
 
+use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
-use crate::evidence::knowledge::Fact;
-use crate::report::{Chart, Curve, Knowledge, Metric};
+use crate::evaluation::grid::Grid;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
+use crate::evidence::observed::ObservedAt;
+use crate::report::{Chart, Curve, Metric};
 
-/// The conditional mean of training records, over the number of epochs whose codes were seen.
+/// The conditional mean of everything that training and validation records sent.
 pub struct OverEpochs;
 
 impl Attack for OverEpochs {
     fn about(&self) -> About {
-        About { title: "leakage over epochs", knows: &[Knowledge::Labels], needs: &[] }
+        About { title: "leakage over epochs", knows: KNOWS, needs: &[] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        let context = victim.training_context(&surfaces.codes);
-        evaluation.keep(context.conditional_mean(&[])?);
-        evaluation.keep(context.conditional_mean(&[Fact::Label])?);
         let mut curves = Vec::new();
         for surface in [&surfaces.codes, &surfaces.floats] {
-            let context = victim.training_context(surface);
-            let all = surface.observed.epochs();
-            let mut points = Vec::new();
-            let powers = (0..).map(|power| 1_u32 << power).take_while(|epochs| *epochs < all);
-            for epochs in powers.chain([all]).filter(|epochs| *epochs > 0) {
-                let attacked = context.conditional_mean(&[Fact::EpochCodes(epochs)])?;
-                points.push((f64::from(epochs), attacked.skill()));
-                if epochs == all {
-                    evaluation.keep(attacked);
-                    let facts = [Fact::Label, Fact::EpochCodes(epochs)];
-                    evaluation.keep(context.conditional_mean(&facts)?);
+            let epochs = surface.observed.epochs();
+            // Each four times as many as the one before.
+            let fewer = (0..).map(|power| 4_u32.pow(power)).take_while(|some| *some < epochs);
+            let releases: Vec<Release> =
+                fewer.map(Release::Epochs).chain(everything(victim, surface)).collect();
+            let mut grid = Grid::new(victim, surface, &victim.training, &releases);
+            evaluation.keep_grid(&mut grid)?;
+            evaluation.keep_attributes(&mut grid)?;
+            for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {
+                let mut points = Vec::new();
+                for release in releases.iter() {
+                    if let Release::Epochs(epochs) = release {
+                        points.push((f64::from(*epochs), grid.outcome(adversary, *release)?.skill()));
+                    }
                 }
+                curves.push(Curve { name: format!("{}, {adversary}", surface.defence), points });
             }
-            curves.push(Curve { name: surface.defence.to_string(), points });
+            if let Some(validation) = &victim.validation {
+                let mut grid = Grid::new(victim, surface, validation, &everything(victim, surface));
+                evaluation.keep_grid(&mut grid)?;
+            }
         }
         let chart = Chart {
             title: "Leakage over epochs, on training records".into(),
@@ -45,5 +54,17 @@ impl Attack for OverEpochs {
         };
         evaluation.findings.charts.insert(ChartId::Epochs, chart);
         Ok(())
+    }
+}
+
+/// Everything that left of a record in training: the codes of all epochs, and the last one where there is one. What says
+/// less stands before.
+pub fn everything(victim: &VictimContext, surface: &AttackSurface) -> Vec<Release> {
+    let epochs = surface.observed.epochs();
+    let frozen = |record: &u32| surface.observed.saw(victim.place, ObservedAt::Frozen, *record);
+    let records = [&victim.training.auxiliary[..], &victim.training.targets].concat();
+    match records.iter().all(frozen) {
+        true => vec![Release::Epochs(epochs), Release::EpochsAndLast(epochs)],
+        false => vec![Release::Epochs(epochs)],
     }
 }

@@ -4,23 +4,23 @@ use hashvfl_core::RunSettings;
 use hashvfl_core::codes::randomised_response::{cost_in_words, cost_of_a_draw};
 use hashvfl_learning::encoder::CutLayer;
 
+use crate::attacks::reconstruction::conditional_mean::KNOWS;
+use crate::attacks::sweeps::epochs::everything;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::grid::Grid;
 use crate::evaluation::victim::AttackSurface;
-use crate::evidence::knowledge::Fact;
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::report::{Defence, Knowledge, Population, Sent};
+use crate::report::{Defence, Population, Sent};
 
-/// The conditional mean of flipped codes, one and all epochs', at each epsilon that the config names.
+/// The conditional mean of flipped codes, at each epsilon that the config names: one of a test record, and all that training
+/// and validation records sent over the epochs.
 pub struct OverEpsilons;
 
 impl Attack for OverEpsilons {
     fn about(&self) -> About {
-        About {
-            title: "randomised response",
-            knows: &[Knowledge::Labels, Knowledge::OwnColumns],
-            needs: &[Need::RandomisedResponse],
-        }
+        About { title: "randomised response", knows: KNOWS, needs: &[Need::RandomisedResponse] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
@@ -45,15 +45,17 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let cost = cost_in_words(&settings).unwrap_or_default();
     let defence = Defence::new(Sent::RandomisedResponse { bits: run.bits, cost });
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
-    let context = victim.test_context(&surface);
-    let strongest = evaluation.findings.strongest.clone();
-    evaluation.keep(context.conditional_mean(&[Fact::Code])?);
-    evaluation.keep(context.conditional_mean(&strongest)?);
+    evaluation.keep_grid(&mut Grid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
     // What noise hides in one code, the codes of many epochs show.
-    let everything = [Fact::EpochCodes(surface.observed.epochs())];
-    evaluation.keep(victim.training_context(&surface).conditional_mean(&everything)?);
+    let releases = everything(victim, &surface);
+    for records in [Some(&victim.training), victim.validation.as_ref()].into_iter().flatten() {
+        evaluation.keep_grid(&mut Grid::new(victim, &surface, records, &releases))?;
+    }
     let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, {draw} over the run");
     let point = evaluation.price("randomised response", setting, &surface, Population::Test);
+    evaluation.findings.utility.push(point);
+    let setting = format!("epsilon {epsilon} per bit, {draw} per draw, all epochs");
+    let point = evaluation.price("randomised response", setting, &surface, Population::Training);
     evaluation.findings.utility.push(point);
     Ok(())
 }

@@ -1,15 +1,19 @@
 //! The run trained again with other first weights and noise: how far figures move, and whether a record can be followed
 //! from one run to another.
 
+use anyhow::Context;
 use hashvfl_learning::encoder::CutLayer;
 
+use crate::attacks::AttackId;
 use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::grid::Grid;
 use crate::evaluation::victim::AttackSurface;
-use crate::evidence::knowledge::{Fact, known};
+use crate::evidence::knowledge::known;
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::report::{Change, Knowledge, Metric, Quantity, Spread};
+use crate::report::{AttackResult, Change, Knowledge, Metric, Population, Quantity, Spread};
 
 /// Trains the run and its float baseline again, as many times as the config says, and attacks each: one code with
 /// nothing else known, and with what the strongest adversary knows.
@@ -19,7 +23,12 @@ impl Attack for OtherTrainings {
     fn about(&self) -> About {
         About {
             title: "other first weights, and linkage of records across runs",
-            knows: &[Knowledge::Labels, Knowledge::OwnColumns, Knowledge::CodesInBothRuns],
+            knows: &[
+                Knowledge::Labels,
+                Knowledge::OtherCodes,
+                Knowledge::OwnColumns,
+                Knowledge::CodesInBothRuns,
+            ],
             needs: &[Need::Trainings],
         }
     }
@@ -39,13 +48,20 @@ fn replicate(
 ) -> anyhow::Result<()> {
     let victim = evaluation.victim;
     let run = &victim.evidence.coordinator.run;
-    let strongest = evaluation.findings.strongest.clone();
-    let beside: Vec<String> = known(&strongest).iter().map(ToString::to_string).collect();
-    let first = victim.test_context(surface);
-    let (one, most) = (first.conditional_mean(&[Fact::Code])?, first.conditional_mean(&strongest)?);
-    let skill = |what: String, value: f64| Spread { what, figure: Metric::Skill.into(), values: vec![value] };
-    let mut of_one = skill(format!("skill from {name}, nothing else known"), one.skill().value);
-    let mut of_most = skill(format!("skill from {name}, with {}", beside.join(" and ")), most.skill().value);
+    let adversaries = [Adversary::Stranger, Adversary::strongest(victim)];
+    let of_test = victim.columns(Population::Test);
+    let mut spreads = Vec::new();
+    for adversary in adversaries {
+        let knows = known(&adversary.facts(victim.evidence.owners.len()));
+        let mut found = evaluation.findings.on(&surface.defence, &of_test);
+        let first = found.find(|found| {
+            let AttackResult { attack, releases, knowledge, .. } = &found.result;
+            (*attack, *releases) == (AttackId::ConditionalMean, 1) && *knowledge == knows
+        });
+        let values = vec![first.context("the run itself was not attacked")?.skill().value];
+        let what = format!("skill from one record's {name}, {adversary}");
+        spreads.push(Spread { what, figure: Metric::Skill.into(), values });
+    }
     let mut of_task = Spread {
         what: format!("the task with {name}"),
         figure: Quantity::of_task(run.task),
@@ -59,11 +75,10 @@ fn replicate(
         of_task.values.push(repeated.utility);
         let defence = surface.defence.changed(Change::Draw(draw + 1));
         let other = AttackSurface::repeated(&repeated, surface, defence);
-        let context = victim.test_context(&other);
-        for (facts, spread) in [(&[Fact::Code][..], &mut of_one), (&strongest, &mut of_most)] {
-            let attacked = context.conditional_mean(facts)?;
-            spread.values.push(attacked.skill().value);
-            evaluation.keep(attacked);
+        let mut grid = Grid::new(victim, &other, &victim.test, &[Release::OneCode]);
+        evaluation.keep_grid(&mut grid)?;
+        for (adversary, spread) in adversaries.into_iter().zip(&mut spreads) {
+            spread.values.push(grid.outcome(adversary, Release::OneCode)?.skill().value);
         }
         if draw == 1 {
             link(victim, surface, &repeated.observed)?
@@ -71,6 +86,7 @@ fn replicate(
                 .for_each(|attacked| evaluation.keep(attacked));
         }
     }
-    evaluation.findings.spreads.extend([of_one, of_most, of_task]);
+    spreads.push(of_task);
+    evaluation.findings.spreads.extend(spreads);
     Ok(())
 }

@@ -22,6 +22,7 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
         own: Some(PartyName::new(own)?),
         auxiliary_fractions: vec![0.5],
         white_box: false,
+        quick: true,
         head: summary.transcript_head.clone(),
         seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)
@@ -47,5 +48,11 @@ pub fn print(report: &Report) {
         } else if Some(answer.best.releases) == most {
             bar(&format!("from the codes of all {} releases", answer.best.releases), answer.reached.value);
         }
+    }
+    say!(
+        "By a first look: regressions in closed form, chosen by cross-validation; `attack run` tries more kinds."
+    );
+    for answer in &answers {
+        answer.best.note.iter().for_each(|note| say!("  {}: {note}", answer.about()));
     }
 }

@@ -1,20 +1,26 @@
-//! E[x given K] as a regression fitted on auxiliary records: several of different capacity, and the one that does
-//! best on held-out auxiliary records is kept.
+//! E[x given K] as a regression fitted on auxiliary records: several of different kind and capacity, and the mean of them that
+//! fits auxiliary records best which were left out when they were fitted.
 //!
 //! The true conditional mean is optimal for squared error and that K. A fitted one is an attack that can be carried
 //! out, never a bound.
 
+pub mod ensemble;
+pub mod family;
+pub mod folds;
+mod linear;
 mod local;
 mod lookup;
 mod network;
-mod ridge;
+mod solve;
+mod trees;
 
 use hashvfl_core::random::{shuffle, stream};
 
+use ensemble::Guesses;
+use family::Effort;
+use folds::Folds;
 pub use local::{ConvolutionalRegression, Maps};
-use lookup::Lookup;
 use network::MlpRegression;
-use ridge::Ridge;
 
 /// Records of known inputs and outputs, row-major.
 pub struct Examples {
@@ -29,15 +35,18 @@ pub struct Examples {
 }
 
 impl Examples {
-    fn inputs_width(&self) -> usize {
+    /// Inputs of a row.
+    pub fn inputs_width(&self) -> usize {
         self.inputs.len() / self.rows.max(1)
     }
 
-    fn outputs_width(&self) -> usize {
+    /// Outputs of a row.
+    pub fn outputs_width(&self) -> usize {
         self.outputs.len() / self.rows.max(1)
     }
 
-    fn pick(&self, rows: &[u32]) -> Self {
+    /// Some of the rows.
+    pub fn pick(&self, rows: &[u32]) -> Self {
         let take = |values: &[f32], width: usize| {
             rows.iter().flat_map(|row| values[*row as usize * width..][..width].iter().copied()).collect()
         };
@@ -49,7 +58,8 @@ impl Examples {
         }
     }
 
-    fn output_ranges(&self) -> Vec<(f32, f32)> {
+    /// Least and greatest value of each output.
+    pub fn output_ranges(&self) -> Vec<(f32, f32)> {
         let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); self.outputs_width()];
         for row in self.outputs.chunks_exact(ranges.len().max(1)) {
             ranges.iter_mut().zip(row).for_each(|(range, v)| *range = (range.0.min(*v), range.1.max(*v)));
@@ -61,7 +71,7 @@ impl Examples {
     fn held_out(&self, seed: u64) -> (Self, Self) {
         let mut order: Vec<u32> = (0..self.rows as u32).collect();
         shuffle(&mut order, &mut stream(seed, "regression hold-out", &[]));
-        let (held, kept) = order.split_at((self.rows / HELD_OUT).max(1));
+        let (held, kept) = order.split_at((self.rows / HELD_OUT).clamp(1, MOST_HELD_OUT));
         (self.pick(held), self.pick(kept))
     }
 
@@ -72,7 +82,7 @@ impl Examples {
 }
 
 /// A regression that has been fitted.
-trait Predictor {
+trait Predictor: Send {
     /// Outputs [rows, outputs] for inputs [rows, inputs].
     fn predict(&self, inputs: &[f32], rows: usize) -> Vec<f32>;
 }
@@ -86,93 +96,89 @@ impl Predictor for Constant {
     }
 }
 
-/// The regression that did best on held-out records.
+/// Sum of the squares of `values`.
+fn squared_error(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum()
+}
+
+/// The mean of the regressions that records chose which were left out.
 pub struct Regression {
-    predictor: Box<dyn Predictor>,
+    members: Vec<(Box<dyn Predictor>, f32)>,
     /// Least and greatest value of each output over the examples: a guess beyond is drawn back.
     ranges: Vec<(f32, f32)>,
-    /// Its kind and capacity, for the report.
+    /// The kinds, for the report.
     pub kind: String,
 }
 
-/// One in this many auxiliary records is held out to choose by.
+/// One in this many auxiliary records says when a network of fixed size stops.
 const HELD_OUT: usize = 5;
-const RIDGES: [f64; 4] = [0.1, 3.0, 100.0, 3000.0];
-const NETWORKS: [&[usize]; 2] = [&[64], &[256, 256]];
+/// Most records that are held out.
+const MOST_HELD_OUT: usize = 3000;
 const INVERSE: &[usize] = &[256, 256];
+/// Updates of it at most.
+const INVERSE_UPDATES: usize = 6_000;
 
 impl Regression {
-    /// Fits all kinds on four fifths of `examples` and keeps the one that predicts the last fifth best. Closed forms
-    /// are fitted again on all of them.
+    /// Fits all kinds on `examples` and keeps the mean of them that predicts records best which were left out.
     pub fn fit(examples: &Examples, seed: u64) -> Self {
-        let constant = |from: &Examples| -> Box<dyn Predictor> { Box::new(Constant(from.output_means())) };
-        if examples.inputs_width() == 0 {
-            return Self {
-                predictor: constant(examples),
-                ranges: examples.output_ranges(),
-                kind: "mean".into(),
-            };
-        }
-        let (held, kept) = examples.held_out(seed);
-        let score = |predictor: &dyn Predictor| {
-            let guess = predictor.predict(&held.inputs, held.rows);
-            held.outputs.iter().zip(guess).map(|(t, g)| f64::from(t - g).powi(2)).sum::<f64>()
-        };
-        let fallback = constant(&kept);
-        let mut best = (score(fallback.as_ref()), constant(examples), "mean".to_string());
-        let mut consider = |error: f64, kind: String, make: &mut dyn FnMut() -> Box<dyn Predictor>| {
-            if error < best.0 {
-                best = (error, make(), kind);
-            }
-        };
-        for (ridge, strength) in Ridge::path(&kept, &RIDGES).iter().zip(RIDGES) {
-            let kind = format!("ridge, strength {strength}");
-            let again = || Ridge::path(examples, &[strength]).pop();
-            consider(score(ridge), kind, &mut || match again() {
-                Some(ridge) => Box::new(ridge),
-                None => constant(examples),
-            });
-        }
-        if examples.discrete {
-            let error = score(&Lookup::fit(&kept));
-            consider(error, "table".into(), &mut || Box::new(Lookup::fit(examples)));
-        }
-        for hidden in NETWORKS {
-            // Stopped early by the very records that choose: as the others, chosen on records outside the targets.
-            let network = MlpRegression::fit(&kept, &held, hidden, seed);
-            let mut network = Some(network);
-            let error = network.as_ref().map_or(f64::INFINITY, |network| score(network));
-            let kind = format!("network {hidden:?}");
-            consider(error, kind, &mut || match network.take() {
-                Some(network) => Box::new(network),
-                None => constant(examples),
-            });
-        }
-        Self { predictor: best.1, ranges: examples.output_ranges(), kind: best.2 }
+        let mut order: Vec<u32> = (0..examples.rows as u32).collect();
+        shuffle(&mut order, &mut stream(seed, "regression folds", &[]));
+        let (examples, folds) = (examples.pick(&order), Folds::new(examples.rows));
+        let candidates = family::cross_fit(&examples, &folds, seed, Effort::All);
+        let outputs = examples.outputs_width();
+        let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
+        let truth = &examples.outputs[..folds.judges() * outputs];
+        let weights = Guesses { views: &views, truth, outputs, scored: outputs }.stack();
+        let kind = kinds(candidates.iter().map(|candidate| candidate.kind).zip(weights.iter().copied()));
+        let members = candidates.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
+        let members = members.map(|(candidate, weight)| (candidate.into_predictor(), weight)).collect();
+        Self { members, ranges: examples.output_ranges(), kind }
     }
 
     /// One network of fixed size, stopped early.
     pub fn inverse_network(examples: &Examples, seed: u64) -> Self {
         let (held, kept) = examples.held_out(seed);
-        let network = MlpRegression::fit(&kept, &held, INVERSE, seed);
+        let network = MlpRegression::fit(&kept, &held, INVERSE, INVERSE_UPDATES, seed);
+        let predictor: Box<dyn Predictor> = Box::new(network);
         let kind = format!("network {INVERSE:?}");
-        Self { predictor: Box::new(network), ranges: examples.output_ranges(), kind }
+        Self { members: vec![(predictor, 1.0)], ranges: examples.output_ranges(), kind }
     }
 
     /// How it came to be, for the report.
     pub fn chosen(&self) -> String {
-        format!("regression chosen on held-out auxiliary records: {}", self.kind)
+        format!("stacked on auxiliary records that were left out: {}", self.kind)
     }
 
     /// Outputs [rows, outputs] for inputs [rows, inputs].
     pub fn predict(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
-        let mut guess = self.predictor.predict(inputs, rows);
-        for row in guess.chunks_exact_mut(self.ranges.len().max(1)) {
-            row.iter_mut()
-                .zip(&self.ranges)
-                .for_each(|(value, (low, high))| *value = value.clamp(*low, *high));
+        let mut guess = vec![0.0; rows * self.ranges.len()];
+        for (member, weight) in &self.members {
+            let values = member.predict(inputs, rows);
+            guess.iter_mut().zip(values).for_each(|(guess, value)| *guess += weight * value);
         }
+        draw_back(&mut guess, &self.ranges);
         guess
+    }
+}
+
+/// Kinds and how much each counts, the most first.
+pub fn kinds<'a>(weighed: impl Iterator<Item = (&'a str, f32)>) -> String {
+    let mut of_kind: Vec<(&str, f32)> = Vec::new();
+    for (kind, weight) in weighed {
+        match of_kind.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, sum)) => *sum += weight,
+            None => of_kind.push((kind, weight)),
+        }
+    }
+    of_kind.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let counted = of_kind.iter().filter(|(_, weight)| *weight >= 0.005);
+    counted.map(|(kind, weight)| format!("{kind} {:.0} %", 100.0 * weight)).collect::<Vec<_>>().join(", ")
+}
+
+/// Draws guesses [rows, outputs] back into the `ranges` of outputs.
+pub fn draw_back(guess: &mut [f32], ranges: &[(f32, f32)]) {
+    for row in guess.chunks_exact_mut(ranges.len().max(1)) {
+        row.iter_mut().zip(ranges).for_each(|(value, (low, high))| *value = value.clamp(*low, *high));
     }
 }
 
@@ -245,7 +251,9 @@ mod tests {
             assert!((found - wanted).abs() < 0.1, "{}: {guess:?}", regression.kind);
         }
         // A line cannot be a parity: the table and the networks can.
-        let line = Ridge::path(&examples, &[0.1])[0].predict(&[1.0, -1.0], 1);
+        let line = linear::Features::inputs(&examples, 100, 0);
+        let line = &linear::cross_fit(&line, &examples, &Folds::new(400), &[0.1], "ridge")[0];
+        let line = line.predict(&[1.0, -1.0], 1);
         assert!(line[1].abs() < 0.3, "{line:?}");
     }
 

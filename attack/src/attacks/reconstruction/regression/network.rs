@@ -10,7 +10,9 @@ use hashvfl_learning::snapshot::to_host;
 
 use super::{Examples, Predictor, Standard};
 
+/// Records of a batch: the more there are to learn from, the more.
 const BATCH: usize = 64;
+const MOST_BATCH: usize = 256;
 const MOST_EPOCHS: u64 = 60;
 /// Epochs without a better held-out error after which it stops.
 const PATIENCE: u64 = 6;
@@ -26,8 +28,15 @@ pub(super) struct MlpRegression {
 }
 
 impl MlpRegression {
-    /// Learns from `train` until `held` is predicted no better, and goes back to where it was best.
-    pub(super) fn fit(train: &Examples, held: &Examples, hidden: &[usize], seed: u64) -> Self {
+    /// Learns from `train` until `held` is predicted no better, after so many `updates` at most, and goes back to where it was
+    /// best.
+    pub(super) fn fit(
+        train: &Examples,
+        held: &Examples,
+        hidden: &[usize],
+        updates: usize,
+        seed: u64,
+    ) -> Self {
         let device = Device::flex().autodiff();
         let (inputs, outputs) = (train.inputs_width(), train.outputs_width());
         let mut init = Init::new(stream(seed, "regression weights", &[hidden.len() as u64]), &device);
@@ -36,11 +45,11 @@ impl MlpRegression {
             MlpConfig { hidden: hidden.to_vec() }.init(inputs, outputs, &mut init).expect("few units");
         let standard = Standard::of(train);
         let mut network = Self { model, standard, output_mean: train.output_means(), device };
-        network.learn(train, held, seed);
+        network.learn(train, held, updates, seed);
         network
     }
 
-    fn learn(&mut self, train: &Examples, held: &Examples, seed: u64) {
+    fn learn(&mut self, train: &Examples, held: &Examples, updates: usize, seed: u64) {
         let (width, outputs) = (train.inputs_width(), train.outputs_width());
         let x = self.standard.apply(&train.inputs);
         let centred = |y: &[f32]| -> Vec<f32> {
@@ -52,9 +61,10 @@ impl MlpRegression {
         let mut adam = Adam::new(AdamConfig::default());
         let mut order: Vec<u32> = (0..train.rows as u32).collect();
         let mut best: Option<(f64, u64, Snapshot)> = None;
-        for epoch in 0..MOST_EPOCHS {
+        let batch = (train.rows / BATCH).clamp(BATCH, MOST_BATCH);
+        for epoch in 0..MOST_EPOCHS.min((updates * batch / train.rows).max(1) as u64) {
             shuffle(&mut order, &mut stream(seed, "regression batches", &[epoch]));
-            for rows in order.chunks(BATCH) {
+            for rows in order.chunks(batch) {
                 let pick = |values: &[f32], width: usize| {
                     let row = |row: &u32| values[*row as usize * width..][..width].iter().copied();
                     let values: Vec<f32> = rows.iter().flat_map(row).collect();

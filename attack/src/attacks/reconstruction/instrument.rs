@@ -1,0 +1,336 @@
+//! Own columns as an instrument: an adversary without the code of a single record whose columns it knows learns what codes
+//! mean from its own organisation's columns of the run's records.
+//!
+//! ```text
+//! auxiliary people, who are not in the run: own columns, label -> columns      p(x | own columns, label)
+//! records of the run: own columns, label, code                                 p(code | x), the one under which these codes
+//!                                                                              are likeliest, x summed over p(x | ...)
+//! auxiliary people's codes, drawn from p(code | x) -> conditional mean of codes, as ever
+//! ```
+//!
+//! What own columns say of the victim's columns is little, but it is known of many records, and the codes must fit all of them
+//! at once (instrumental variables; Angrist and Krueger 1992, "two-sample instrumental variables").
+
+use burn::tensor::{Device, Tensor, TensorData};
+use hashvfl_core::random::{below, shuffle, stream, uniform};
+use hashvfl_learning::adam::{Adam, AdamConfig};
+use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
+use hashvfl_learning::init::Init;
+use hashvfl_learning::snapshot::to_host;
+use hashvfl_learning::training::schedule::Rates;
+
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::Regression;
+use crate::attacks::reconstruction::regression::ensemble::paired;
+use crate::evaluation::PrivacyEvaluation;
+use crate::evaluation::adversary::Release;
+use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::context::AttackContext;
+use crate::evaluation::grid::Grid;
+use crate::evaluation::score::moments;
+use crate::evaluation::victim::AttackSurface;
+use crate::evidence::knowledge::Fact;
+use crate::evidence::observed::ObservedAt;
+use crate::report::Knowledge;
+
+/// The instrument attack.
+pub struct Instrument;
+
+const KNOWS: &[Knowledge] =
+    &[Knowledge::Labels, Knowledge::OtherCodes, Knowledge::OwnColumns, Knowledge::NoAuxiliaryCodes];
+
+/// People and records that are compared at most.
+const MOST_PEOPLE: usize = 4_000;
+const MOST_RECORDS: usize = 12_000;
+/// People who stand for the columns that a record may have: those whose own columns say most nearly the same.
+const CANDIDATES: usize = 32;
+/// Units of the model of codes.
+const HIDDEN: usize = 64;
+/// Models that learn, each from its own draw of records.
+const MODELS: u64 = 5;
+/// One in this many records says whether models are to be trusted, and teaches them nothing.
+const ASKED: usize = 5;
+/// Records of a batch, updates of a model and their rate.
+const BATCH: usize = 128;
+const UPDATES: u64 = 800;
+const RATE: f64 = 4e-3;
+/// Pull of weights towards zero.
+const WEIGHT_DECAY: f32 = 1e-3;
+
+impl Attack for Instrument {
+    fn about(&self) -> About {
+        About {
+            title: "own columns as an instrument, without auxiliary codes",
+            knows: KNOWS,
+            needs: &[Need::FurtherAttacks, Need::OwnColumns],
+        }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surface) = (evaluation.victim, &evaluation.surfaces.codes);
+        let people = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
+        let all: Vec<u32> = (0..victim.evidence.labels.len() as u32).collect();
+        let records = victim.ownership.never_owned(&all);
+        let context = victim.test_context(surface);
+        let facts = [Fact::Label, Fact::OwnColumns];
+        let models = CodeModels::learn(&context, &people, &records, &facts)?;
+        let observed =
+            surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
+        let surface = AttackSurface { observed: &observed, ..surface.clone() };
+        let grid = Grid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+        let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
+        evaluation.keep_grid(&mut grid.trusted(models.trust))
+    }
+}
+
+/// How likely each bit is one, given columns, by several models that agree only in what the records say: what own columns leave
+/// open each has otherwise, and codes that are drawn by all of them say nothing of it.
+struct CodeModels<'a> {
+    context: &'a AttackContext<'a>,
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+    models: Vec<Mlp>,
+    device: Device,
+    /// From 0 to 1: whether records from which nothing was learned have the codes that their own columns make likely.
+    trust: f64,
+}
+
+/// Records and the people who may have their columns.
+struct Candidates<'a> {
+    /// [records][candidates], places among people.
+    of_record: Vec<Vec<u32>>,
+    /// Codes [records, bits].
+    codes: Vec<f32>,
+    /// Standardised columns of people.
+    columns: &'a [f32],
+    bits: usize,
+}
+
+impl<'a> CodeModels<'a> {
+    /// The models under which the codes of `records` are likeliest, given `people` whose codes nobody knows.
+    fn learn(
+        context: &'a AttackContext<'a>,
+        people: &[u32],
+        records: &[u32],
+        facts: &[Fact],
+    ) -> anyhow::Result<Self> {
+        let people = &people[..people.len().min(MOST_PEOPLE)];
+        let mut seen: Vec<u32> = records.to_vec();
+        seen.retain(|record| context.sources.knows(&[Fact::Code], *record));
+        shuffle(&mut seen, &mut stream(context.seed, "records of an instrument", &[]));
+        seen.truncate(MOST_RECORDS);
+        let (mean, deviation) = moments(context.columns, people);
+        let device = Device::flex().autodiff();
+        let mut learned = Self { context, mean, deviation, models: Vec::new(), device, trust: 0.0 };
+        let columns = learned.standard(people);
+        let candidates = Candidates::new(context, people, &seen, facts, &columns)?;
+        let asked = seen.len() / ASKED;
+        for number in 0..MODELS {
+            let model = learned.fit(&candidates, asked, number);
+            learned.models.push(model);
+        }
+        learned.trust = learned.trust_in(&candidates, asked);
+        Ok(learned)
+    }
+
+    /// A model of its own first weights that learns from the records after the first `asked`, drawn with repetition (bagging;
+    /// Breiman 1996).
+    fn fit(&self, candidates: &Candidates, asked: usize, number: u64) -> Mlp {
+        let (bits, seed) = (candidates.bits, self.context.seed);
+        let mut init = Init::new(stream(seed, "model of codes", &[number]), &self.device);
+        let config = MlpConfig { hidden: vec![HIDDEN] };
+        // Unwrap safety: few units.
+        let mut model = config.init(self.mean.len(), bits, &mut init).expect("few units");
+        let mut adam = Adam::new(AdamConfig { weight_decay: WEIGHT_DECAY, ..AdamConfig::default() });
+        let mut rng = stream(seed, "batches of records", &[number]);
+        let known = candidates.of_record.len() - asked;
+        let drawn: Vec<usize> = (0..known).map(|_| asked + below(&mut rng, known)).collect();
+        let rates = Rates::one_cycle(RATE, UPDATES);
+        for update in 0..UPDATES {
+            let batch: Vec<usize> = (0..BATCH).map(|_| drawn[below(&mut rng, known)]).collect();
+            let of_record: Vec<&[u32]> =
+                batch.iter().map(|record| &candidates.of_record[*record][..]).collect();
+            let codes: Vec<&[f32]> = batch.iter().map(|record| candidates.code(*record)).collect();
+            let (inputs, rows) = candidates.inputs(&of_record, self.mean.len());
+            let (logits, trace) = model.forward(self.tensor(inputs, rows), &mut Dropout::off());
+            let gradient = self.tensor(gradient(&to_host(logits), &codes, bits), rows);
+            let mut gradients = model.backward_weights(trace, gradient);
+            model = adam.update(model, &mut gradients, rates.at(update));
+        }
+        model
+    }
+
+    /// By how much the first `asked` records' codes are likelier given the people who may have their columns than given those of
+    /// the record after, beside what of that may be chance.
+    fn trust_in(&self, candidates: &Candidates, asked: usize) -> f64 {
+        let mut unlikely: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+        for record in 0..asked {
+            for (of, unlikely) in [record, (record + 1) % asked].into_iter().zip(&mut unlikely) {
+                let (inputs, rows) = candidates.inputs(&[&candidates.of_record[of]], self.mean.len());
+                let mut likely = 0.0;
+                for model in &self.models {
+                    let logits = model.forward(self.tensor(inputs.clone(), rows), &mut Dropout::off()).0;
+                    let each = likelihoods(&to_host(logits), candidates.code(record));
+                    likely += each.iter().map(|likely| f64::from(likely.exp())).sum::<f64>();
+                }
+                unlikely.push(-likely.max(f64::MIN_POSITIVE).ln());
+            }
+        }
+        let (gain, error) = paired(&unlikely[1], &unlikely[0]);
+        if gain > error { 1.0 - (error / gain).powi(2) } else { 0.0 }
+    }
+
+    /// Codes of `people` [people, bits], each by one of the models.
+    fn draw(&self, people: &[u32]) -> Vec<f32> {
+        let columns = self.standard(people);
+        let logits: Vec<Vec<f32>> = self
+            .models
+            .iter()
+            .map(|model| {
+                let input = self.tensor(columns.clone(), people.len());
+                to_host(model.forward(input, &mut Dropout::off()).0)
+            })
+            .collect();
+        let bits = self.context.sources.observed.width;
+        let mut rng = stream(self.context.seed, "codes of people", &[]);
+        let mut codes = Vec::with_capacity(people.len() * bits);
+        for person in 0..people.len() {
+            let logits = &logits[below(&mut rng, self.models.len())][person * bits..][..bits];
+            codes.extend(
+                logits.iter().map(|logit| if uniform(&mut rng) < sigmoid(*logit) { 1.0 } else { -1.0 }),
+            );
+        }
+        codes
+    }
+
+    /// Columns of `rows` in standard deviations.
+    fn standard(&self, rows: &[u32]) -> Vec<f32> {
+        let mut columns = self.context.columns.gather(rows);
+        for row in columns.chunks_exact_mut(self.mean.len()) {
+            for (value, (mean, deviation)) in row.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
+                *value = (*value - mean) / deviation.max(1e-6);
+            }
+        }
+        columns
+    }
+
+    fn tensor(&self, values: Vec<f32>, rows: usize) -> Tensor<2> {
+        let width = values.len() / rows;
+        Tensor::from_data(TensorData::new(values, [rows, width]), &self.device.clone().inner())
+    }
+}
+
+impl<'a> Candidates<'a> {
+    fn new(
+        context: &AttackContext,
+        people: &[u32],
+        records: &[u32],
+        facts: &[Fact],
+        columns: &'a [f32],
+    ) -> anyhow::Result<Self> {
+        let regression = Regression::fit(&context.examples(facts, people)?, context.seed);
+        let expected = context.predict(&regression, facts, people)?;
+        let (width, (_, deviation)) = (context.columns.cols(), moments(context.columns, people));
+        let scaled = |values: Vec<f32>| -> Vec<f32> {
+            values
+                .iter()
+                .zip(deviation.iter().cycle())
+                .map(|(value, scale)| value / scale.max(1e-6))
+                .collect()
+        };
+        let (expected, asked) = (scaled(expected), scaled(context.predict(&regression, facts, records)?));
+        let of_record = asked.chunks_exact(width).map(|row| nearest(row, &expected)).collect();
+        let codes = context.sources.features(&[Fact::Code], records)?.values;
+        Ok(Self { of_record, codes, columns, bits: context.sources.observed.width })
+    }
+
+    fn code(&self, record: usize) -> &[f32] {
+        &self.codes[record * self.bits..][..self.bits]
+    }
+
+    /// Columns of all people of several lists, and how many these are.
+    fn inputs(&self, lists: &[&[u32]], width: usize) -> (Vec<f32>, usize) {
+        let mut inputs = Vec::new();
+        for person in lists.iter().copied().flatten() {
+            inputs.extend_from_slice(&self.columns[*person as usize * width..][..width]);
+        }
+        let rows = inputs.len() / width;
+        (inputs, rows)
+    }
+}
+
+/// Places of the rows of `table` that are nearest to `row`.
+fn nearest(row: &[f32], table: &[f32]) -> Vec<u32> {
+    let mut apart: Vec<(f32, u32)> = Vec::with_capacity(table.len() / row.len());
+    for (place, other) in (0..).zip(table.chunks_exact(row.len())) {
+        apart.push((row.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum(), place));
+    }
+    let count = CANDIDATES.min(apart.len());
+    apart.select_nth_unstable_by(count - 1, |a, b| a.0.total_cmp(&b.0));
+    apart[..count].iter().map(|(_, place)| *place).collect()
+}
+
+/// The gradient, with respect to `logits` [records, candidates, bits], of minus the mean logarithm of how likely `codes` are
+/// where each candidate is as likely as another.
+fn gradient(logits: &[f32], codes: &[&[f32]], bits: usize) -> Vec<f32> {
+    let mut gradient = Vec::with_capacity(logits.len());
+    let each = logits.len() / codes.len();
+    for (logits, code) in logits.chunks_exact(each).zip(codes) {
+        let mut likely = likelihoods(logits, code);
+        let most = likely.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        likely.iter_mut().for_each(|value| *value = (*value - most).exp());
+        let all: f32 = likely.iter().sum();
+        for (logits, likely) in logits.chunks_exact(bits).zip(&likely) {
+            let weight = likely / all / codes.len() as f32;
+            gradient
+                .extend(logits.iter().zip(*code).map(|(logit, bit)| -weight * bit * sigmoid(-bit * logit)));
+        }
+    }
+    gradient
+}
+
+/// The logarithm of how likely `code` is by each row of `logits`.
+fn likelihoods(logits: &[f32], code: &[f32]) -> Vec<f32> {
+    let bits = logits.chunks_exact(code.len());
+    bits.map(|logits| {
+        let pairs = logits.iter().zip(code);
+        pairs.map(|(logit, bit)| sigmoid(bit * logit).max(1e-12).ln()).sum()
+    })
+    .collect()
+}
+
+fn sigmoid(value: f32) -> f32 {
+    1.0 / (1.0 + (-value).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gradient_is_that_of_the_likelihood() {
+        let code = [1.0_f32, -1.0];
+        let (codes, logits) = ([&code[..]], [0.3_f32, 0.5, -1.0, 0.2, 0.9, -0.4]);
+        let loss = |logits: &[f32]| -> f32 {
+            let each = logits.chunks_exact(2).map(|two| sigmoid(two[0]) * sigmoid(-two[1]));
+            -(each.sum::<f32>() / 3.0).ln()
+        };
+        let found = gradient(&logits, &codes, 2);
+        for (place, found) in found.iter().enumerate() {
+            let mut moved = logits;
+            moved[place] += 1e-2;
+            let above = loss(&moved);
+            moved[place] -= 2e-2;
+            let slope = (above - loss(&moved)) / 2e-2;
+            assert!((slope - found).abs() < 1e-3, "{slope} {found}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_are_found() {
+        let table: Vec<f32> = (0..100).map(|value| value as f32).collect();
+        let mut found = nearest(&[70.2], &table);
+        found.sort_unstable();
+        assert_eq!((found.len(), found[0], found[CANDIDATES - 1]), (CANDIDATES, 55, 86));
+    }
+}

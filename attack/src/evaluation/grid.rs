@@ -1,0 +1,353 @@
+//! One grid of adversaries and releases for the records of one cut. Every row of a table of conditional means is one of its
+//! cells, so that no row has another adversary than the row beside it.
+//!
+//! ```text
+//!                 nothing     one code, or all epochs' codes
+//! stranger           mean ----> guess
+//! coordinator      guess ----> guess     each is handed the guesses of its neighbours that know less,
+//! organisation     guess ----> guess     and auxiliary records choose that were left out (regression::ensemble)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::attacks::AttackId;
+use crate::attacks::reconstruction::regression::ensemble::{Guesses, mix, paired};
+use crate::attacks::reconstruction::regression::family::{self, Candidate, Effort};
+use crate::attacks::reconstruction::regression::folds::Folds;
+use crate::attacks::reconstruction::regression::{Examples, column_means, draw_back, kinds};
+use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::findings::{AttackOutcome, Comparison};
+use crate::evaluation::outputs::Outputs;
+use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
+use crate::evidence::knowledge::{Fact, known};
+use crate::metrics::proportion;
+use crate::report::{Knowledge, Metric, Metrics, Victim};
+
+/// What one adversary makes of one release.
+pub struct Guess {
+    /// Outputs of the records that judge.
+    on_judges: Vec<f32>,
+    /// Squared error of each of these.
+    missed: Vec<f64>,
+    /// Outputs of targets.
+    on_targets: Vec<f32>,
+    /// Kinds of the regressions, and how much each counts.
+    kinds: String,
+    /// Records that it learned from.
+    records: usize,
+    seconds: f64,
+}
+
+/// The grid.
+pub struct Grid<'a> {
+    /// The cut that is attacked.
+    pub context: AttackContext<'a>,
+    outputs: Outputs<'a>,
+    adversaries: Vec<Adversary>,
+    /// Rising: each says all that the one before says.
+    releases: Vec<Release>,
+    /// Auxiliary records that are divided into parts, of which the first ones judge.
+    here: Vec<u32>,
+    folds: Folds,
+    /// Outputs of those that judge.
+    truth: Vec<f32>,
+    cells: BTreeMap<(Adversary, Release), Rc<Guess>>,
+    parties: usize,
+    effort: Effort,
+    /// What else the adversary does or knows, and under which name it is reported.
+    special: Option<(AttackId, Option<Knowledge>)>,
+    /// From 0 to 1: how far records that judge can be trusted.
+    trust: f64,
+}
+
+impl<'a> Grid<'a> {
+    /// A grid over `releases`, which rise; the baseline is always among them.
+    pub fn new(
+        victim: &'a VictimContext<'a>,
+        surface: &AttackSurface<'a>,
+        records: &'a Records,
+        releases: &[Release],
+    ) -> Self {
+        let context = victim.context(surface, records);
+        let releases = [&[Release::Nothing], releases].concat();
+        let here = divided(&context, releases[releases.len() - 1]);
+        let folds = Folds::new(here.len());
+        let outputs = Outputs::new(&context);
+        let truth = outputs.of(&here[..folds.judges()]);
+        Self {
+            context,
+            outputs,
+            adversaries: Adversary::all(victim),
+            releases,
+            here,
+            folds,
+            truth,
+            cells: BTreeMap::new(),
+            parties: victim.evidence.owners.len(),
+            effort: if victim.config.quick { Effort::Quick } else { Effort::All },
+            special: None,
+            trust: 1.0,
+        }
+    }
+
+    /// The same by adversaries that also know, or have done, something special.
+    pub fn special(self, attack: AttackId, knowledge: Option<Knowledge>) -> Self {
+        Self { special: Some((attack, knowledge)), ..self }
+    }
+
+    /// The same by adversaries whose auxiliary records may mislead, and who trust them no further than `trust`.
+    pub fn trusted(self, trust: f64) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// What each adversary makes of a release.
+    pub fn row(&mut self, release: Release) -> anyhow::Result<Vec<AttackOutcome>> {
+        let mut outcomes = Vec::new();
+        for adversary in self.adversaries.clone() {
+            outcomes.push(self.outcome(adversary, release)?);
+        }
+        Ok(outcomes)
+    }
+
+    /// The release that says most.
+    pub fn most(&self) -> Release {
+        self.releases[self.releases.len() - 1]
+    }
+
+    /// One cell.
+    pub fn outcome(&mut self, adversary: Adversary, release: Release) -> anyhow::Result<AttackOutcome> {
+        let guess = self.guess(adversary, release)?;
+        let attempt = self.attempt(adversary, release, &guess);
+        let columns = self.outputs.columns(&guess.on_targets);
+        let decided = self.outputs.decide(&guess.on_targets, |attribute, likely| attribute.likeliest(likely));
+        let mut outcome = self.context.scored_with_values(attempt, columns, Some(&decided));
+        outcome.result.auxiliary_rows = guess.records;
+        outcome.result.seconds = guess.seconds;
+        Ok(outcome)
+    }
+
+    /// What `adversary` gets of each column with few values.
+    pub fn attribute_outcomes(
+        &mut self,
+        adversary: Adversary,
+        release: Release,
+        names: &[String],
+    ) -> anyhow::Result<Vec<AttackOutcome>> {
+        let guess = self.guess(adversary, release)?;
+        let reached = self.outputs.decide(&guess.on_targets, |attribute, likely| attribute.likeliest(likely));
+        let raised =
+            self.outputs.decide(&guess.on_targets, |attribute, likely| attribute.most_raised(likely));
+        let mut outcomes = Vec::new();
+        let scorer = self.context.scorer;
+        for (place, attribute) in scorer.attributes().iter().enumerate() {
+            let hits = scorer.hits(place, &reached[place]);
+            let majority = scorer.hits(place, &vec![attribute.majority(); hits.len()]);
+            let metrics = Metrics::from([
+                (Metric::Accuracy, proportion::of(&hits)),
+                (Metric::Majority, proportion::of(&majority)),
+                (Metric::Balanced, scorer.balanced(place, &raised[place])),
+            ]);
+            let column = names.get(attribute.column).cloned().unwrap_or_default();
+            let victim =
+                Victim::Column { party: self.context.party.clone(), column, of: self.context.population };
+            let attempt = self.attempt(adversary, release, &guess);
+            let attempt = attempt.noted(format!("one of {} values", attribute.levels.len()));
+            let outcome = self.context.outcome(attempt, victim, hits.len(), metrics);
+            outcomes.push(AttackOutcome { hits, ..outcome });
+        }
+        Ok(outcomes)
+    }
+
+    /// Auxiliary records that judge, the columns that a cell guesses of them without them, and those of the targets.
+    pub fn columns(
+        &mut self,
+        adversary: Adversary,
+        release: Release,
+    ) -> anyhow::Result<(Vec<u32>, Vec<f32>, Vec<f32>)> {
+        let guess = self.guess(adversary, release)?;
+        let columns = |outputs: &[f32]| self.outputs.columns(outputs);
+        let judges = self.here[..self.folds.judges()].to_vec();
+        Ok((judges, columns(&guess.on_judges), columns(&guess.on_targets)))
+    }
+
+    fn attempt(&self, adversary: Adversary, release: Release, guess: &Guess) -> Attempt {
+        let mut knowledge = known(&adversary.facts(self.parties));
+        let attack = match (release, self.special) {
+            (Release::Nothing, _) => AttackId::NoCode,
+            (_, None) => AttackId::ConditionalMean,
+            (_, Some((attack, special))) => {
+                knowledge.extend(special);
+                attack
+            }
+        };
+        let releases = self.context.releases(&release.facts());
+        let mut note = format!("stacked on {} auxiliary records: {}", self.folds.judges(), guess.kinds);
+        if self.trust < 1.0 {
+            note += &format!("; its codes of these are trusted by {:.0} %", 100.0 * self.trust);
+        }
+        Attempt::begin(attack, &knowledge, releases).noted(note)
+    }
+
+    /// The guess of a cell, which is made once.
+    fn guess(&mut self, adversary: Adversary, release: Release) -> anyhow::Result<Rc<Guess>> {
+        if let Some(guess) = self.cells.get(&(adversary, release)) {
+            return Ok(guess.clone());
+        }
+        let mut below = Vec::new();
+        for (adversary, release) in self.neighbours(adversary, release) {
+            below.push(self.guess(adversary, release)?);
+        }
+        let facts = [adversary.facts(self.parties), release.facts()].concat();
+        let guess = Rc::new(self.make(&facts, &below)?);
+        self.cells.insert((adversary, release), guess.clone());
+        Ok(guess)
+    }
+
+    /// The cells that know less by one step.
+    fn neighbours(&self, adversary: Adversary, release: Release) -> Vec<(Adversary, Release)> {
+        let mut neighbours: Vec<(Adversary, Release)> =
+            adversary.weaker().map(|weaker| (weaker, release)).into_iter().collect();
+        let place = self.releases.iter().position(|other| *other == release).unwrap_or(0);
+        if place > 0 {
+            neighbours.push((adversary, self.releases[place - 1]));
+        }
+        neighbours
+    }
+
+    /// Regressions on `facts`, fitted on auxiliary records like the targets and on all that know as much, and what `below`
+    /// knows: averaged as records choose that were left out.
+    fn make(&self, facts: &[Fact], below: &[Rc<Guess>]) -> anyhow::Result<Guess> {
+        let began = Instant::now();
+        if facts.is_empty() {
+            return self.mean();
+        }
+        let sources = &self.context.sources;
+        let mut records = self.here.clone();
+        let divided: BTreeSet<u32> = self.here.iter().copied().collect();
+        let more = self.context.elsewhere.iter().filter(|record| !divided.contains(record));
+        records.extend(more.filter(|record| sources.knows(facts, **record)));
+        let mut sets = vec![&records[..]];
+        // Codes of another kind may mislead, where they are most.
+        let codes = self.context.releases(facts) > 0 || facts.contains(&Fact::OtherCodes);
+        if codes && records.len() > 2 * self.here.len() && self.here.len() >= FEWEST {
+            sets.push(&self.here);
+        }
+        let mut fitted: Vec<(Candidate, Vec<(f32, f32)>)> = Vec::new();
+        for records in sets {
+            let examples = self.examples(facts, records)?;
+            let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, self.effort);
+            let ranges = examples.output_ranges();
+            fitted.extend(candidates.into_iter().map(|candidate| (candidate, ranges.clone())));
+        }
+        let mut views: Vec<&[f32]> = fitted.iter().map(|(candidate, _)| &candidate.on_judges[..]).collect();
+        views.extend(below.iter().map(|guess| guess.on_judges.as_slice()));
+        let guesses = self.guesses(&views);
+        // Auxiliary records without any code are what they are.
+        let trust = if self.context.releases(facts) > 0 { self.trust } else { 1.0 };
+        let bases: Vec<usize> = (fitted.len()..views.len()).collect();
+        let weights = guesses.stack_beside(&bases, trust);
+        let inputs = sources.inputs(facts, self.context.targets)?.values;
+        let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
+        let mut put = |weight: &f32, guess: &[f32]| {
+            on_targets.iter_mut().zip(guess).for_each(|(sum, value)| *sum += weight * value);
+        };
+        for ((candidate, ranges), weight) in fitted.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0)
+        {
+            let mut guess = candidate.predict(&inputs, self.context.targets.len());
+            draw_back(&mut guess, ranges);
+            put(weight, &guess);
+        }
+        below.iter().zip(&weights[fitted.len()..]).for_each(|(guess, weight)| put(weight, &guess.on_targets));
+        let names = fitted.iter().map(|(candidate, _)| candidate.kind);
+        let names = names.chain(below.iter().map(|_| "who knows less"));
+        Ok(Guess {
+            on_judges: mix(&views, &weights),
+            missed: guesses.errors(&weights),
+            on_targets,
+            kinds: kinds(names.zip(weights.iter().copied())),
+            records: records.len(),
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Who knows nothing guesses the mean.
+    fn mean(&self) -> anyhow::Result<Guess> {
+        let mean = self.examples(&[], self.context.auxiliary)?.output_means();
+        let here = self.examples(&[], &self.here)?;
+        let on_judges =
+            family::cross_fit(&here, &self.folds, self.context.seed, self.effort).remove(0).on_judges;
+        let missed = self.guesses(&[&on_judges]).errors(&[1.0]);
+        Ok(Guess {
+            on_judges,
+            missed,
+            on_targets: mean.repeat(self.context.targets.len()),
+            kinds: "mean".into(),
+            records: self.context.auxiliary.len(),
+            seconds: 0.0,
+        })
+    }
+
+    fn guesses<'b>(&'b self, views: &'b [&'b [f32]]) -> Guesses<'b> {
+        Guesses { views, truth: &self.truth, outputs: self.outputs.width(), scored: self.outputs.scored() }
+    }
+
+    fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
+        let features = self.context.sources.inputs(facts, records)?;
+        let outputs = self.outputs.of(records);
+        Ok(Examples { inputs: features.values, outputs, rows: records.len(), discrete: features.discrete })
+    }
+
+    /// Each cell that was filled beside those that know less by one step.
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        let mut comparisons = Vec::new();
+        for (adversary, release) in self.cells.keys() {
+            for (weaker, less) in self.neighbours(*adversary, *release) {
+                let of = format!(
+                    "{}: {adversary} from {release}, below {weaker} from {less}",
+                    self.context.defence
+                );
+                comparisons.extend(self.compare([(*adversary, *release), (weaker, less)], of));
+            }
+        }
+        comparisons
+    }
+
+    /// The first of two cells beside the other; nothing if one was not filled.
+    pub fn compare(&self, cells: [(Adversary, Release); 2], of: String) -> Option<Comparison> {
+        let [more, less] = cells.map(|cell| self.cells.get(&cell));
+        let (more, less) = (more?, less?);
+        let gain = self.context.scorer.gain(&self.errors(more), &self.errors(less));
+        Some(Comparison { gain, chance: self.chance(more, less), of })
+    }
+
+    /// Standard error, in skill, of what the records that judge say that `more` gains over `less`.
+    fn chance(&self, more: &Guess, less: &Guess) -> f64 {
+        let width = self.outputs.width();
+        let mean = column_means(&self.truth, width, self.folds.judges()).repeat(self.folds.judges());
+        let all: f64 = self.guesses(&[&mean]).errors(&[1.0]).iter().sum();
+        let (_, error) = paired(&less.missed, &more.missed);
+        error * self.folds.judges() as f64 / all.max(f64::MIN_POSITIVE)
+    }
+
+    fn errors(&self, guess: &Guess) -> Vec<f64> {
+        let columns = self.outputs.columns(&guess.on_targets);
+        self.context.scorer.errors_of(&columns, self.context.columns.cols())
+    }
+}
+
+/// Records that are divided, if there are so many.
+const FEWEST: usize = 100;
+
+/// Auxiliary records, which stand in a random order. Where these are few, others that the adversary owns stand behind them of
+/// which it saw as much of the release that says `most`: a handful of records cannot choose.
+fn divided(context: &AttackContext, most: Release) -> Vec<u32> {
+    let mut records = context.auxiliary.to_vec();
+    let facts = [vec![Fact::OtherCodes], most.facts()].concat();
+    let others = context.elsewhere.iter().filter(|record| context.sources.knows(&facts, **record));
+    let lacking = FEWEST.saturating_sub(records.len());
+    records.extend(others.take(lacking));
+    records
+}
