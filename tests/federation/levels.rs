@@ -90,7 +90,7 @@ fn three_processes_learn_levels_as_one_process_does() {
 #[test]
 fn levels_are_served_as_they_are_evaluated() {
     let mut fixture = of_levels();
-    fixture.settings.calibration_fraction = 0.5;
+    fixture.settings.calibration_fraction = 0.65;
     fixture.settings.party_dropout = 0.1;
     fixture.extra.push(("coordinator", "detectors = { level = 0.1 }\nserve = { absent = \"mask\" }".into()));
     fixture.extra.push(("bank", "detectors = { send = \"p_value\", level = 0.1 }".into()));
