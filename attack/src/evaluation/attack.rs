@@ -41,8 +41,6 @@ pub enum Need {
     Classes,
     /// Codes are signs: the attack turns on what a sign is.
     Signs,
-    /// The victim's columns are a table.
-    Table,
     /// The victim's columns are an image.
     Image,
     /// The config asks for more than reconstruction with codes and columns of the same records.
@@ -77,7 +75,6 @@ impl Need {
                 victim.evidence.coordinator.run.code().is_signs(),
                 "it is one on signs, and codes are levels",
             ),
-            Self::Table => (victim.owner.image.is_none(), "the columns are pixels"),
             Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
             Self::LabelInference => (config.label_inference, "label_inference is off"),

@@ -32,6 +32,11 @@ impl Fact {
             Self::OwnColumns => Some(Knowledge::OwnColumns),
         }
     }
+
+    /// Whether it is there without any code.
+    fn without_codes(self) -> bool {
+        matches!(self, Self::Label | Self::OwnColumns)
+    }
 }
 
 /// What is known beside codes, in order.

@@ -3,6 +3,7 @@
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
+use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 
 use crate::attacks::active::steering_server::Steer;
@@ -122,6 +123,14 @@ where
             self.transcript.floats(step, &numbers, &self.names, &values)?;
         }
         Ok(self.parties.learn(gradients)?)
+    }
+
+    fn is_time_to_save(&self, ended: bool) -> bool {
+        self.parties.is_time_to_save(ended)
+    }
+
+    fn save(&mut self, saved: SavedTraining) -> anyhow::Result<()> {
+        Ok(self.parties.save(saved)?)
     }
 
     fn carry_out(&mut self, command: Command) -> anyhow::Result<()> {

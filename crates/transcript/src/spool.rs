@@ -227,7 +227,8 @@ impl Frame {
         let kind = match kind {
             0 => RecordedKind::Batch { epoch },
             1 => RecordedKind::Gradient { epoch },
-            part => RecordedKind::Part(PARTS.get(usize::from(part) - 2)?.0),
+            part if epoch == 0 => RecordedKind::Part(PARTS.get(usize::from(part) - 2)?.0),
+            _ => return None,
         };
         let encoding = match encoding {
             0 => ValueEncoding::Bits,

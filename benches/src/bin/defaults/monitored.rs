@@ -7,6 +7,7 @@ use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CodeForm, Digest, Gradient, PackedCodes, Plan, RowSelection, RunSettings};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::saved::SavedTraining;
 
 /// Parties that send codes, each with its monitor. An alarm ends nothing here.
 pub struct MonitoredParties<'a> {
@@ -64,6 +65,14 @@ impl PartyBackend for MonitoredParties<'_> {
 
     fn carry_out(&mut self, command: Command) -> Result<(), Infallible> {
         self.parties.carry_out(command)
+    }
+
+    fn is_time_to_save(&self, ended: bool) -> bool {
+        self.parties.is_time_to_save(ended)
+    }
+
+    fn save(&mut self, saved: SavedTraining) -> Result<(), Infallible> {
+        self.parties.save(saved)
     }
 
     fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {

@@ -98,18 +98,12 @@ pub trait PartyBackend {
     /// If a party fails.
     fn carry_out(&mut self, command: Command) -> Result<(), Self::Error>;
     /// Whether it is time to save where the run is: between two batches, or where an epoch has `ended`.
-    fn is_time_to_save(&self, ended: bool) -> bool {
-        let _ = ended;
-        false
-    }
+    fn is_time_to_save(&self, ended: bool) -> bool;
     /// Saves where the run is, at every party and at this side. It is no step of the run.
     ///
     /// # Errors
     /// If a party fails, or this side's disk does.
-    fn save(&mut self, saved: SavedTraining) -> Result<(), Self::Error> {
-        drop(saved);
-        Ok(())
-    }
+    fn save(&mut self, saved: SavedTraining) -> Result<(), Self::Error>;
     /// Each party freezes its encoder and tells its digest.
     ///
     /// # Errors

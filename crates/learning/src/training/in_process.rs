@@ -10,6 +10,7 @@ use crate::encoder::Encoder;
 use crate::snapshot::Snapshot;
 use crate::threads::{self, WorkerThread};
 use crate::training::backend::{Embedding, PartyBackend, SimulatedFloats};
+use crate::training::saved::SavedTraining;
 
 /// A way to columns of rows, row-major, from any thread.
 pub type Gather<'a> = Box<dyn Fn(&[u32]) -> Vec<f32> + Send + Sync + 'a>;
@@ -158,6 +159,15 @@ impl<E: Embedding> PartyBackend for InProcessParties<'_, E> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Never: who dies here dies with all parties.
+    fn is_time_to_save(&self, _ended: bool) -> bool {
+        false
+    }
+
+    fn save(&mut self, _saved: SavedTraining) -> Result<(), Infallible> {
         Ok(())
     }
 

@@ -161,7 +161,7 @@ pub(super) fn cross_fit(
     let penalty = features.penalty();
     let width = penalty.len().isqrt();
     let mut all = Sums::none(width, outputs);
-    let (mut of_parts, mut left_out) = (Vec::new(), Vec::new());
+    let (mut of_parts, mut held_out) = (Vec::new(), Vec::new());
     let mut sum = |rows: std::ops::Range<usize>| {
         let mut centred = examples.outputs[rows.start * outputs..rows.end * outputs].to_vec();
         shift(&mut centred, &mean, -1.0);
@@ -172,7 +172,7 @@ pub(super) fn cross_fit(
     };
     for part in folds.parts() {
         let (x, sums) = sum(part.clone());
-        left_out.push(x);
+        held_out.push(x);
         of_parts.push(sums);
     }
     for start in (folds.judges()..examples.rows).step_by(TOGETHER) {
@@ -183,7 +183,7 @@ pub(super) fn cross_fit(
     for strength in strengths {
         let mut on_judges = Vec::with_capacity(folds.judges() * outputs);
         let mut weights = vec![0.0; width * outputs];
-        for (x, sums) in left_out.iter().zip(&of_parts) {
+        for (x, sums) in held_out.iter().zip(&of_parts) {
             let mut outside = all.clone();
             outside.add(sums, -1.0);
             let solved = outside.solve(&penalty, *strength, little);
