@@ -120,12 +120,12 @@ impl PartyBackend for Parties {
     }
 
     fn carry_out(&mut self, command: Command) -> Result<(), Self::Error> {
-        match command {
-            Command::Checkpoint(_) => self.best = Some(self.snapshots()),
-            Command::Restore(_) => {
-                let best = self.best.as_ref().unwrap();
-                self.encoders.iter_mut().zip(best).for_each(|(encoder, best)| encoder.load(best).unwrap());
-            }
+        if let Command::Checkpoint(_) = command {
+            self.best = Some(self.snapshots());
+        }
+        if let Command::Restore(_) = command {
+            let best = self.best.as_ref().unwrap();
+            self.encoders.iter_mut().zip(best).for_each(|(encoder, best)| encoder.load(best).unwrap());
         }
         Ok(())
     }

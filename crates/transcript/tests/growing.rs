@@ -19,7 +19,7 @@ fn header() -> Header {
 /// What step `step` shows.
 fn codes(step: u64) -> (RecordedKind, Vec<u32>, Vec<PackedCodes>) {
     let signs = |flip: u64| -> Vec<f32> {
-        (0..12).map(|at| if (at * step + flip) % 3 == 0 { 1.0 } else { -1.0 }).collect()
+        (0..12).map(|at| if (at * step + flip).is_multiple_of(3) { 1.0 } else { -1.0 }).collect()
     };
     let batches = [0, 1].map(|flip| PackedCodes::pack(&signs(flip), 4).unwrap()).to_vec();
     let kind = match step % 3 {

@@ -72,7 +72,7 @@ impl Attack for WhiteBox {
         let victim = evaluation.victim;
         let before = AttackSurface { cut: CutKind::BeforeSign, value_bits: 32, ..surfaces.codes.clone() };
         let context = victim.test_context(&before);
-        let starts = context.from_mean();
+        let starts = context.starts_at_mean();
         let attempt = Attempt::begin(AttackId::WhiteBoxBeforeSign(Start::Mean), &[Knowledge::Weights], 1);
         let mut attacked = context.search(attempt, &victim.owner.encoder, Matching::Value, &starts)?;
         attacked.result.bits = 32 * form.latents() as u64;
@@ -91,7 +91,7 @@ fn attack(
     let Some(observed) = queried(victim, surface) else { return Ok(()) };
     let encoder = surface.encoders[victim.place];
     let context = victim.test_context(surface);
-    let starts = context.from_mean();
+    let starts = context.starts_at_mean();
     for matching in matchings {
         let attempt = Attempt::begin(AttackId::WhiteBox(*matching, Start::Mean), &[Knowledge::Weights], 1);
         evaluation.keep_beside_mean(context.search(attempt, encoder, *matching, &starts)?);
@@ -101,7 +101,7 @@ fn attack(
     let mut grid = grid.special(AttackId::QueriedMean, Some(Knowledge::QueryAccess));
     evaluation.keep_grid(&mut grid)?;
     for adversary in Adversary::all(victim) {
-        let starts = context.from_guess(&mut grid, adversary)?;
+        let starts = context.starts_at_guess(&mut grid, adversary)?;
         let knowledge =
             [known(&adversary.facts(victim.evidence.owners.len())), vec![Knowledge::Weights]].concat();
         for matching in matchings {
@@ -152,7 +152,7 @@ impl AttackContext<'_> {
     }
 
     /// Searches that start from the mean.
-    fn from_mean(&self) -> Starts {
+    fn starts_at_mean(&self) -> Starts {
         let (tried, rest) = self.auxiliary.split_at(TRIED.min(self.auxiliary.len() / 4));
         let (mean, deviation) = moments(self.columns, rest);
         let (of_tried, of_targets) = (mean.repeat(tried.len()), mean.repeat(self.searched().len()));
@@ -160,7 +160,7 @@ impl AttackContext<'_> {
     }
 
     /// Searches that start from what `adversary` makes of one code: held-out records say how far that is from the truth.
-    fn from_guess(&self, grid: &mut Grid, adversary: Adversary) -> anyhow::Result<Starts> {
+    fn starts_at_guess(&self, grid: &mut Grid, adversary: Adversary) -> anyhow::Result<Starts> {
         let (mut tried, mut of_tried, mut of_targets) = grid.columns(adversary, Release::OneCode)?;
         let width = self.columns.cols();
         let truth = self.columns.gather(&tried);
