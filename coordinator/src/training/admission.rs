@@ -223,7 +223,7 @@ pub(crate) fn answer_bytes(config: &CoordinatorConfig) -> usize {
     codes.max(p_values) + 2 * MAX_TEXT_BYTES
 }
 
-fn names(parties: &[PartyName]) -> String {
+pub(super) fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }
 

@@ -115,10 +115,7 @@ impl Checkpoints {
 
     /// The latest checkpoint that this side and all parties of `joined` have; those behind it go. One that is damaged or of
     /// another run is passed over, with a warning.
-    ///
-    /// # Errors
-    /// If the one that all have cannot be read any more.
-    pub fn common(&self, joined: &[Joined]) -> anyhow::Result<Option<Resumed>> {
+    pub fn common(&self, joined: &[Joined]) -> Option<Resumed> {
         for found in checkpoints::list(&self.folder) {
             let all_have_it = joined.iter().all(|one| one.checkpoints.contains(&found.id));
             if !all_have_it {
@@ -127,14 +124,14 @@ impl Checkpoints {
             match self.read(&found) {
                 Ok(Some(resumed)) => {
                     checkpoints::forget_later(&self.folder, Some(found.step));
-                    return Ok(Some(resumed));
+                    return Some(resumed);
                 }
                 Ok(None) => warn!("{} is a checkpoint of another run, and is not used", found.path.display()),
                 Err(error) => warn!("{error:#}: the run goes on from an earlier checkpoint"),
             }
         }
         checkpoints::forget_later(&self.folder, None);
-        Ok(None)
+        None
     }
 
     /// A checkpoint; `None` if it is of another run.

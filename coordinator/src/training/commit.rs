@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use hashvfl_audit::Service;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::Admission;
@@ -15,14 +14,13 @@ use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
 use hashvfl_transport::limits::FIRST_BYTES;
-use hashvfl_transport::listen::{self, Listener, TrainingStream};
+use hashvfl_transport::listen::{self, TrainingStream};
 use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
-use super::admission::answer_bytes;
+use super::admission::names;
+use super::open_port;
 use crate::config::CoordinatorConfig;
-use crate::identity;
-use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 
@@ -63,13 +61,7 @@ struct HandingOut<'a> {
 impl HandingOut<'_> {
     async fn listen(&mut self, reporter: &ProgressReporter) -> anyhow::Result<()> {
         let config = self.config;
-        let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
-            .await
-            .with_context(|| config.cannot_listen())?;
-        let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
-        permissions::check_parties(config, &config.run.parties, Action::Join)?;
-        reporter.listening(listener.address()?);
-        let (mut arrivals, serving) = listen::training(listener);
+        let (mut arrivals, serving) = listen::training(open_port(config, reporter).await?);
         tokio::spawn(serving);
         let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
         let limit = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(limit_s));
@@ -130,8 +122,4 @@ impl HandingOut<'_> {
             _ => Err(HandshakeError::Left { party: hello.party }),
         }
     }
-}
-
-fn names(parties: &[PartyName]) -> String {
-    parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }

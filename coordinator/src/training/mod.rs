@@ -131,7 +131,7 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
     let joined = driver.wait(gather(config, labelled.ids.clone(), reporter, &audit))?;
     let waiting = listened.elapsed().as_secs_f64();
 
-    let resumed = checkpoints.common(&joined)?;
+    let resumed = checkpoints.common(&joined);
     if resumed.is_none() && gradients.has(1) {
         warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
     }
@@ -293,6 +293,17 @@ fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
     Header { classes: labelled.classes.clone(), ..header }
 }
 
+/// Listens for the parties of a run, as whom the config names and who may join.
+async fn open_port(config: &CoordinatorConfig, reporter: &ProgressReporter) -> anyhow::Result<Listener> {
+    let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
+        .await
+        .with_context(|| config.cannot_listen())?;
+    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
+    permissions::check_parties(config, &config.run.parties, Action::Join)?;
+    reporter.listening(listener.address()?);
+    Ok(listener)
+}
+
 /// Listens, and waits for all parties.
 async fn gather(
     config: &CoordinatorConfig,
@@ -300,13 +311,7 @@ async fn gather(
     reporter: &ProgressReporter,
     audit: &Arc<AuditTrail>,
 ) -> anyhow::Result<Vec<Joined>> {
-    let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
-        .await
-        .with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
-    permissions::check_parties(config, &config.run.parties, Action::Join)?;
-    reporter.listening(listener.address()?);
-    let (arrivals, serving) = listen::training(listener);
+    let (arrivals, serving) = listen::training(open_port(config, reporter).await?);
     let server = tokio::spawn(serving);
     let mut stop = Stop::listen();
     let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit));

@@ -7,6 +7,7 @@ use anyhow::Context;
 use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_cli::{InDoubt, OnInterruption};
 use hashvfl_ledger::Refusal;
+use hashvfl_monitor::Board;
 use hashvfl_transport::dial::DialError;
 use tracing::{error, info, warn};
 
@@ -39,7 +40,8 @@ pub fn run(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
         info!("threw {files} files of an unfinished run away; what it released stays in the ledger");
     }
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
-    let joined = join_until_it_ends(config, &state);
+    let board = config.board()?.with_progress_line();
+    let joined = join_until_it_ends(config, &state, &board);
     if joined.is_err() && state.is_in_doubt() {
         return joined.context(InDoubt(
             "the model is written, and whether the run has finished is not known: start the same command again, \
@@ -51,11 +53,11 @@ pub fn run(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
 
 /// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
 /// run to start.
-fn join_until_it_ends(config: &PartyConfig, state: &StateFolder) -> anyhow::Result<()> {
+fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
     let limit = Duration::from_secs(config.timeouts.start_s);
     let mut interrupted: Option<Instant> = None;
     loop {
-        let Err(error) = join(config, state) else { return Ok(()) };
+        let Err(error) = join(config, state, board) else { return Ok(()) };
         let may_go_on = training::is_interruption(&error);
         let waits = interrupted.is_some_and(|since| since.elapsed() < limit);
         let is_absent = matches!(error.downcast_ref(), Some(DialError::Absent { .. }));
@@ -70,15 +72,14 @@ fn join_until_it_ends(config: &PartyConfig, state: &StateFolder) -> anyhow::Resu
     }
 }
 
-fn join(config: &PartyConfig, state: &StateFolder) -> anyhow::Result<()> {
-    let board = config.board()?.with_progress_line();
+fn join(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
     let audit = config.audit_trail()?;
-    training::join(config, prepared, state, releases, &audit, &board)
+    training::join(config, prepared, state, releases, &audit, board)
 }
 
 /// Writes down that this party's own policy does not let it join, and by which key.
