@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::is_cpu;
 use crate::gradients::Gradients;
-use crate::range::{RangeError, above_zero, share};
+use crate::range::{RangeError, share};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
 
@@ -19,11 +19,14 @@ use crate::threads::vectorized;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamConfig {
-    /// Decay of the mean of gradients.
+    /// Decay of the mean of gradients. No key of a config file, as the next two.
+    #[serde(skip)]
     pub beta1: f32,
     /// Decay of the mean of squared gradients.
+    #[serde(skip)]
     pub beta2: f32,
     /// Added to the root of the latter.
+    #[serde(skip)]
     pub epsilon: f32,
     /// Share of the learning rate by which weights shrink at an update; biases shrink too.
     pub weight_decay: f32,
@@ -38,9 +41,6 @@ impl Default for AdamConfig {
 impl AdamConfig {
     /// Checks every range.
     pub fn check(&self) -> Result<(), RangeError> {
-        share("adam.beta1", self.beta1)?;
-        share("adam.beta2", self.beta2)?;
-        above_zero("adam.epsilon", f64::from(self.epsilon))?;
         share("adam.weight_decay", self.weight_decay)
     }
 }

@@ -48,7 +48,6 @@ impl EncoderConfig {
         share("dropout", self.dropout)?;
         at_least_zero("hash.noise", hash.noise)?;
         at_least_zero("hash.clip", hash.clip)?;
-        at_least_zero("hash.decorrelation", hash.decorrelation)?;
         self.adam.check()
     }
 }
@@ -191,7 +190,7 @@ impl Encoder {
         let (hashed, trace) = self.pending.take().expect("a batch waits for its gradient");
         let rows = gradient.len() / self.form.latents();
         let plain = self.device.clone().inner();
-        let gradient = hashed.backward(gradient, &self.config.hash, &plain);
+        let gradient = hashed.backward(gradient);
         let gradient = Tensor::<2>::from_data(TensorData::new(gradient, [rows, self.form.latents()]), &plain);
         let mut gradients = self.model.backward(trace, gradient);
         let rate = self.rates.at(self.adam.updates());
@@ -218,7 +217,7 @@ impl Encoder {
         for pass in rows.chunks(PASS_ROWS) {
             values.extend(self.embed(gather(pass), pass.len()));
         }
-        self.statistics = Statistics::measure(&values, self.form, self.config.hash.medians);
+        self.statistics = Statistics::measure(&values, self.form);
         self.calibrated = true;
     }
 

@@ -17,7 +17,7 @@ use hashvfl_core::normal::add_noise;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{Snapshot, SnapshotError, to_host};
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::threads::vectorized;
 
 /// What the sign's gradient is taken to be, as a function of the distance to the threshold.
@@ -41,16 +41,11 @@ pub struct HashConfig {
     pub clip: f32,
     /// What the sign's gradient is taken to be.
     pub surrogate: Surrogate,
-    /// Weight of the mean squared correlation between bits' values; 0 for none. It stays within the party.
-    pub decorrelation: f32,
-    /// Whether thresholds are medians over training records, or zero; of levels, quantiles over training records, or those
-    /// of the normal distribution.
-    pub medians: bool,
 }
 
 impl Default for HashConfig {
     fn default() -> Self {
-        Self { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell, decorrelation: 0.0, medians: true }
+        Self { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell }
     }
 }
 
@@ -113,8 +108,9 @@ impl Statistics {
         Self { mean: vec![0.0; latents], scale: vec![1.0; latents], threshold }
     }
 
-    /// Measures embeddings `values` [rows, latents] of training records.
-    pub fn measure(values: &[f32], form: CodeForm, medians: bool) -> Self {
+    /// Measures embeddings `values` [rows, latents] of training records. Thresholds are their medians, or the quantiles
+    /// between their levels.
+    pub fn measure(values: &[f32], form: CodeForm) -> Self {
         let bits = form.latents();
         let rows = values.len() / bits;
         let mut statistics = Self::neutral(form);
@@ -128,7 +124,7 @@ impl Statistics {
             let scale = 1.0 / (variance + f64::from(EPSILON)).sqrt();
             statistics.mean[bit] = mean as f32;
             statistics.scale[bit] = scale as f32;
-            if !medians || rows == 0 {
+            if rows == 0 {
                 continue;
             }
             let normalised = |threshold: f64| ((threshold - mean) * scale) as f32;
@@ -310,21 +306,9 @@ impl Hashed {
         (Self { normalised, slopes: Vec::new(), noise: 0.0 }, values)
     }
 
-    /// The embedding's gradient: the straight-through one of the codes' `gradient` [rows, bits], plus that of the
-    /// decorrelation term.
-    pub fn backward(self, mut gradient: Vec<f32>, config: &HashConfig, device: &Device) -> Vec<f32> {
+    /// The embedding's gradient: the straight-through one of the codes' `gradient` [rows, bits].
+    pub fn backward(self, mut gradient: Vec<f32>) -> Vec<f32> {
         gradient.iter_mut().zip(&self.slopes).for_each(|(g, slope)| *g *= slope);
-        let bits = self.normalised.scale.len();
-        if config.decorrelation > 0.0 && bits > 1 {
-            // Values are normalised, so their second moments are correlations; the diagonal is a constant.
-            let rows = gradient.len() / bits;
-            let data = TensorData::new(self.normalised.values.clone(), [rows, bits]);
-            let values = Tensor::<2>::from_data(data, device);
-            let moments = values.clone().transpose().matmul(values.clone()).div_scalar(rows as f32);
-            let weight = 4.0 * config.decorrelation / (rows * bits * (bits - 1)) as f32;
-            let term = to_host(values.matmul(moments).mul_scalar(weight));
-            gradient.iter_mut().zip(term).for_each(|(g, term)| *g += term);
-        }
         self.normalised.backward(gradient)
     }
 }
@@ -334,17 +318,18 @@ mod tests {
     use hashvfl_core::random::stream;
 
     use super::*;
+    use crate::snapshot::to_host;
 
     #[test]
     fn medians_balance_skewed_values() {
         let values: Vec<f32> = (0..1000).map(|i| ((i as f32) / 100.0).exp()).collect();
-        let share = |medians| {
+        let above = |center| {
             let mut hashed = values.clone();
-            Statistics::measure(&values, CodeForm::signs(1), medians).apply(&mut hashed, true);
+            Statistics::measure(&values, CodeForm::signs(1)).apply(&mut hashed, center);
             hashed.iter().filter(|v| **v >= 0.0).count()
         };
-        assert_eq!(share(true), 500);
-        assert!(share(false) < 300);
+        assert_eq!(above(true), 500);
+        assert!(above(false) < 300);
     }
 
     #[test]
@@ -366,7 +351,7 @@ mod tests {
                     .flat_map(|(value, count)| vec![shift + 0.37 * (value as f32).exp(); *count])
                     .collect();
                 let mut hashed = values.clone();
-                Statistics::measure(&values, CodeForm::signs(1), true).apply(&mut hashed, true);
+                Statistics::measure(&values, CodeForm::signs(1)).apply(&mut hashed, true);
                 let above = hashed.iter().filter(|value| **value >= 0.0).count();
                 assert!(expected.contains(&above), "{counts:?} with {shift}: {above}");
             }
@@ -385,7 +370,7 @@ mod tests {
             &mut stream(0, "t", &[]),
         );
         let mut fixed = values.clone();
-        Statistics::measure(&values, CodeForm::signs(2), false).apply(&mut fixed, true);
+        Statistics::measure(&values, CodeForm::signs(2)).apply(&mut fixed, false);
         for (a, b) in trained.iter().zip(&fixed) {
             assert!((a - b).abs() < 1e-4, "{a} {b}");
         }
@@ -443,20 +428,20 @@ mod tests {
         let (hashed, _) = Hashed::new(values, &config, 0.0, &neutral, &mut stream(0, "t", &[]));
         assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         // A gradient on blocked values alone moves nothing.
-        let gradient = hashed.backward(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &config, &Device::flex());
+        let gradient = hashed.backward(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");
     }
 
-    /// With burn's graph of the same: BatchNorm, then a product with the gradient, then the decorrelation term.
+    /// With burn's graph of the same: BatchNorm, then a product with the gradient.
     #[test]
     fn the_gradient_is_that_of_a_graph() {
         let (rows, bits) = (16, 3);
         let values: Vec<f32> = (0..rows * bits).map(|i| ((i * 7 % 13) as f32).sin()).collect();
         let gradient: Vec<f32> = (0..rows * bits).map(|i| ((i * 5 % 17) as f32).cos()).collect();
-        let config = HashConfig { clip: 0.0, decorrelation: 0.3, ..HashConfig::default() };
+        let config = HashConfig { clip: 0.0, ..HashConfig::default() };
         let neutral = Statistics::neutral(CodeForm::signs(bits));
         let (hashed, _) = Hashed::new(values.clone(), &config, 0.0, &neutral, &mut stream(0, "t", &[]));
-        let found = hashed.backward(gradient.clone(), &config, &Device::flex());
+        let found = hashed.backward(gradient.clone());
 
         let device = Device::flex().autodiff();
         let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [rows, bits]), &device);
@@ -465,10 +450,7 @@ mod tests {
         let epsilon = f64::from(EPSILON);
         let normalised =
             burn::tensor::module::batch_norm_train(embedding.clone(), ones, zeros, epsilon).output;
-        let moments = normalised.clone().transpose().matmul(normalised.clone()).div_scalar(rows as f32);
-        let pairs = (bits * (bits - 1)) as f32;
-        let decorrelation = (moments.clone() * moments).sum().mul_scalar(config.decorrelation / pairs);
-        let loss = (normalised * matrix(gradient)).sum() + decorrelation;
+        let loss = (normalised * matrix(gradient)).sum();
         let expected = embedding.grad(&loss.backward()).map(to_host).unwrap();
         for (a, b) in found.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");

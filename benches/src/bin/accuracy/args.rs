@@ -142,12 +142,6 @@ pub struct Overrides {
     /// What the sign's gradient is taken to be: box or bell.
     #[arg(long, global = true, value_parser = parse_surrogate)]
     surrogate: Option<Surrogate>,
-    /// Weight of the decorrelation of bits.
-    #[arg(long, global = true)]
-    decorrelation: Option<f32>,
-    /// Whether thresholds are medians.
-    #[arg(long, global = true)]
-    medians: Option<bool>,
     /// Weight of the consistency term.
     #[arg(long, global = true)]
     consistency: Option<f32>,
@@ -213,8 +207,6 @@ impl Overrides {
         set(&mut recipe.encoder.hash.noise, &self.noise);
         set(&mut recipe.encoder.hash.clip, &self.clip);
         set(&mut recipe.encoder.hash.surrogate, &self.surrogate);
-        set(&mut recipe.encoder.hash.decorrelation, &self.decorrelation);
-        set(&mut recipe.encoder.hash.medians, &self.medians);
         set(&mut recipe.encoder.adam.weight_decay, &self.weight_decay);
         set(&mut recipe.top.adam.weight_decay, &self.weight_decay);
         set(&mut recipe.top.adam.weight_decay, &self.top_weight_decay);
@@ -242,9 +234,9 @@ fn parse_code(text: &str) -> Result<CodeForm, String> {
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
-    let known = [Schedule::Constant, Schedule::OneCycle, Schedule::Step];
+    let known = [Schedule::Constant, Schedule::OneCycle];
     let found = known.into_iter().find(|schedule| schedule.to_string() == text);
-    found.ok_or_else(|| "expected constant, one-cycle or step".into())
+    found.ok_or_else(|| "expected constant or one-cycle".into())
 }
 
 fn parse_surrogate(text: &str) -> Result<Surrogate, String> {
@@ -278,13 +270,13 @@ mod tests {
     #[test]
     fn overrides_replace_recipe_values() {
         let line = "accuracy credit-default --raw --splits 2 --lr 0.01 --hidden 32,16 --top-hidden 0 \
-                    --schedule step --gradient f32 --cut hash --code 2x3";
+                    --schedule constant --gradient f32 --cut hash --code 2x3";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert!(matches!(cli.benchmark, Benchmark::CreditDefault { raw: true, splits: 2 }));
         assert_eq!(cli.how.cut.list(), [CutLayer::Hash]);
         let mut recipe = Recipe::credit_default(CutLayer::Hash);
         cli.overrides.apply(&mut recipe);
-        assert_eq!((recipe.learning_rate, recipe.schedule), (0.01, Schedule::Step));
+        assert_eq!((recipe.learning_rate, recipe.schedule), (0.01, Schedule::Constant));
         assert_eq!(recipe.gradient, GradientEncoding::F32);
         assert!(recipe.top.hidden.is_empty());
         assert_eq!((recipe.bits_per_latent, cli.overrides.code.unwrap().bits()), (3, 6));

@@ -1,13 +1,14 @@
-//! Rewriting a config file of an earlier version: renamed keys and values get their current names, and all else stays
-//! as it was typed.
+//! Rewriting a config file of an earlier version: renamed keys and values get their current names, keys that are gone lose
+//! their line where they say what all runs do, and all else stays as it was typed.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hashvfl_files::{WriteError, write_whole};
 use toml::de::DeTable;
 
-use crate::config::old::first_in_table;
+use crate::config::old::{Change, first_in_table};
 
 /// Why a config file cannot be migrated.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum MigrateError {
     /// Both names of one key are there.
     #[error("the config has both the old and the new name of a key: {0}; remove one of them")]
     Both(String),
+    /// A key is gone, and the file asks for a value that no run has.
+    #[error("{0}")]
+    Gone(String),
+    /// A key that is gone shares its line with others.
+    #[error("{0} shares its line with another key: remove it from the old file")]
+    Shared(String),
     /// There is a file of the new name.
     #[error("{} is there already: name another file, nothing is overwritten", .0.display())]
     Exists(PathBuf),
@@ -37,7 +44,7 @@ pub enum MigrateError {
 /// The text with today's words, and how many were replaced. Comments, order and layout stay.
 ///
 /// # Errors
-/// If the text is no TOML, or holds a key under both its names.
+/// If the text is no TOML, holds a key under both its names, or asks for what no run does any more.
 pub fn migrate(text: &str) -> Result<(String, usize), MigrateError> {
     let mut text = text.to_string();
     let mut replaced = 0;
@@ -50,10 +57,28 @@ pub fn migrate(text: &str) -> Result<(String, usize), MigrateError> {
             _ => MigrateError::Both(error.message().to_string()),
         })?;
         let Some(old) = first_in_table("", root.get_ref()) else { break };
-        text.replace_range(old.place, &old.replacement);
+        match old.change {
+            Change::Rename(word) => text.replace_range(old.place, &word),
+            Change::Remove => {
+                let line = own_line(&text, &old.place)
+                    .ok_or_else(|| MigrateError::Shared(text[old.place.clone()].to_string()))?;
+                text.replace_range(line, "");
+            }
+            Change::Decide(what) => return Err(MigrateError::Gone(what)),
+        }
         replaced += 1;
     }
     Ok((text, replaced))
+}
+
+/// The lines of a key and its value, a comment behind them included; none if something else stands there.
+fn own_line(text: &str, place: &Range<usize>) -> Option<Range<usize>> {
+    let start = text[..place.start].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[place.end..].find('\n').map_or(text.len(), |end| place.end + end + 1);
+    let (before, behind) = (&text[start..place.start], text[place.end..end].trim());
+    // A dotted key's place is that of its last part.
+    let alone = before.chars().all(|c| c.is_alphanumeric() || " \t._\"'-".contains(c));
+    (alone && (behind.is_empty() || behind.starts_with('#'))).then_some(start..end)
 }
 
 /// Reads the config `old` and writes it with today's words to `new`, which must not exist. The number of words that were
@@ -228,6 +253,26 @@ kinds = [
         let expected =
             "timeouts.step_s = 1\ntimeouts.join_s = 2\nrun.test_fraction = 0.1\nrun.cohort_fraction = 1.0\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn keys_that_are_gone_lose_their_line_where_they_say_what_all_runs_do() {
+        let before = "[encoder.hash]\nnoise = 0.4\n  medians = true  # balance\n[top.adam]\nbeta1 = 0.90\n\
+                      weight_decay = 0.0\n";
+        let (after, replaced) = migrate(before).unwrap();
+        assert_eq!(
+            (after.as_str(), replaced),
+            ("[encoder.hash]\nnoise = 0.4\n[top.adam]\nweight_decay = 0.0\n", 2)
+        );
+        let (after, _) = migrate("encoder.hash.medians = true\nname = \"bank\"\n").unwrap();
+        assert_eq!(after, "name = \"bank\"\n");
+        let shared = migrate("[encoder]\nhash = { medians = true, noise = 0.4 }\n").unwrap_err();
+        assert!(matches!(shared, MigrateError::Shared(_)), "{shared}");
+        let other = migrate("[encoder.hash]\nmedians = false\n").unwrap_err().to_string();
+        assert_eq!(
+            other,
+            "encoder.hash.medians is gone, as every run has true: remove it from the old file"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 pub use command::ConfigCommand;
 pub use migrate::{MigrateError, migrate, migrate_file};
-pub use old::{OutdatedName, check_words};
+pub use old::{Outdated, check_words};
 pub use presets::{COORDINATOR_PRESETS, PARTY_PRESETS, Preset};
 
 /// Reads a config file with `parse`, which is given the text and the file's folder.

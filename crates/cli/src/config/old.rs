@@ -1,53 +1,65 @@
-//! Finding renamed keys and values in a config file.
+//! Finding what a config file says in the words of an earlier version.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::words::{new_key, new_value};
+use crate::config::words::{Gone, gone_key, new_key, new_value};
 
-/// A renamed key or value, where a config file uses its earlier name.
+/// A key or value of an earlier version, where a config file uses it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {old} is now {new}: `config migrate OLD NEW` rewrites a file")]
-pub struct OutdatedName {
+#[error("line {line}: {what}")]
+pub struct Outdated {
     /// The line of its first use, from 1.
     line: usize,
-    /// The path of the key, or of the list with the value beside it.
-    old: String,
-    /// The same with the new name.
-    new: String,
+    /// What was found and what to do, for a person.
+    what: String,
     /// Where it stands in the text, quotes included.
     pub(crate) place: Range<usize>,
     /// What to write there.
-    pub(crate) replacement: String,
+    pub(crate) change: Change,
 }
 
-/// Refuses a config file that uses an earlier name. A text that is not TOML is left to whoever parses it.
+/// What brings a text up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The place gets this text.
+    Rename(String),
+    /// The place, a key with its value, is taken out.
+    Remove,
+    /// A person has to decide: the value asks for what there is no more.
+    Decide(String),
+}
+
+/// Refuses a config file that uses words of an earlier version. A text that is not TOML is left to whoever parses it.
 ///
 /// # Errors
-/// The first such word, with its new name.
-pub fn check_words(text: &str) -> Result<(), OutdatedName> {
+/// The first such word, with what it is now.
+pub fn check_words(text: &str) -> Result<(), Outdated> {
     match DeTable::parse(text).ok().and_then(|root| first_in_table("", root.get_ref())) {
-        Some(old) => Err(OutdatedName { line: text[..old.place.start].matches('\n').count() + 1, ..old }),
+        Some(found) => {
+            Err(Outdated { line: text[..found.place.start].matches('\n').count() + 1, ..found })
+        }
         None => Ok(()),
     }
 }
 
-/// The first earlier name in a table at `path`, or in what it holds.
-pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<OutdatedName> {
+/// The path of the key `name` in the table at `path`.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+/// The first outdated word in a table at `path`, or in what it holds.
+pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<Outdated> {
     for (key, value) in table {
         let name = key.get_ref().as_ref();
-        let inner = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let inner = below(path, name);
         if let Some(new) = new_key(path, name) {
-            let renamed = if path.is_empty() { new.to_string() } else { format!("{path}.{new}") };
-            return Some(OutdatedName {
-                line: 0,
-                old: inner,
-                new: renamed,
-                place: key.span(),
-                replacement: new.to_string(),
-            });
+            return Some(renamed(&inner, &below(path, new), key.span(), new.to_string()));
+        }
+        if let Some(gone) = gone_key(path, name) {
+            return Some(removed(&inner, gone, key.span().start..value.span().end, value.get_ref()));
         }
         let found = match value.get_ref() {
             DeValue::Table(table) => first_in_table(&inner, table),
@@ -61,22 +73,46 @@ pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<Outdated
     None
 }
 
-fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<OutdatedName> {
+fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<Outdated> {
     let DeValue::String(word) = value.get_ref() else { return None };
-    let new = new_value(list, word)?;
-    Some(OutdatedName {
-        line: 0,
-        old: format!("\"{word}\" in {list}"),
-        new: format!("\"{new}\""),
-        place: value.span(),
-        replacement: format!("\"{new}\""),
-    })
+    let new = format!("\"{}\"", new_value(list, word)?);
+    Some(renamed(&format!("\"{word}\" in {list}"), &new, value.span(), new.clone()))
+}
+
+fn renamed(old: &str, new: &str, place: Range<usize>, text: String) -> Outdated {
+    let what = format!("{old} is now {new}: `config migrate OLD NEW` rewrites a file");
+    Outdated { line: 0, what, place, change: Change::Rename(text) }
+}
+
+fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> Outdated {
+    let what =
+        format!("{path} is gone, as every run has {}: remove it, or let `config migrate OLD NEW`", gone.value);
+    let change = if says(value, gone.value) {
+        Change::Remove
+    } else {
+        Change::Decide(format!("{path} is gone, as every run has {}: remove it from the old file", gone.value))
+    };
+    Outdated { line: 0, what, place, change }
+}
+
+/// Whether a value is what `text` says: numbers by their value, however they are written.
+fn says(value: &DeValue<'_>, text: &str) -> bool {
+    match value {
+        DeValue::Boolean(truth) => text.parse() == Ok(*truth),
+        DeValue::Float(number) => same_number(number.as_str(), text),
+        DeValue::Integer(number) if number.radix() == 10 => same_number(number.as_str(), text),
+        _ => false,
+    }
+}
+
+fn same_number(written: &str, text: &str) -> bool {
+    matches!((written.parse::<f64>(), text.parse::<f64>()), (Ok(written), Ok(text)) if written == text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::words::{KEYS, VALUES};
+    use crate::config::words::{GONE, KEYS, VALUES};
 
     #[test]
     fn every_word_of_before_is_refused_with_its_new_name() {
@@ -106,6 +142,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_key_that_is_gone_is_refused_with_the_value_that_all_runs_have() {
+        for key in GONE {
+            let text = format!("[{}]\n{} = {}\n", key.table, key.name, key.value);
+            let error = check_words(&text).unwrap_err().to_string();
+            let start =
+                format!("line 2: {}.{} is gone, as every run has {}: ", key.table, key.name, key.value);
+            assert!(error.starts_with(&start), "{error}");
+        }
+        check_words("[top.loss]\nmedians = true\n").unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table of renamed words, old to new.
+//! The tables of renamed words, old to new, and of keys that are gone.
 
 /// A key that was renamed. The path starts at the file's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,33 @@ pub const KEYS: [Key; 11] = [
     key("", "auxiliary_shares", "auxiliary_fractions"),
 ];
 
+/// A key that is gone, since one value of it is right for everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    /// Its table.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The value that all runs have now, as TOML.
+    pub value: &'static str,
+}
+
+const fn gone(table: &'static str, name: &'static str, value: &'static str) -> Gone {
+    Gone { table, name, value }
+}
+
+/// Every key that is gone.
+pub const GONE: [Gone; 8] = [
+    gone("encoder.hash", "decorrelation", "0.0"),
+    gone("encoder.hash", "medians", "true"),
+    gone("encoder.adam", "beta1", "0.9"),
+    gone("encoder.adam", "beta2", "0.999"),
+    gone("encoder.adam", "epsilon", "1e-8"),
+    gone("top.adam", "beta1", "0.9"),
+    gone("top.adam", "beta2", "0.999"),
+    gone("top.adam", "epsilon", "1e-8"),
+];
+
 /// A list of words, some of which were renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Values {
@@ -51,6 +78,11 @@ pub const VALUES: [Values; 1] = [Values {
         ("mismatch", "density-ratio"),
     ],
 }];
+
+/// The key `name` of the table at `path`, if it is gone.
+pub(crate) fn gone_key(path: &str, name: &str) -> Option<Gone> {
+    GONE.into_iter().find(|key| key.table == path && key.name == name)
+}
 
 /// The new word for an old one in the list at `path`.
 pub(crate) fn new_value(path: &str, word: &str) -> Option<&'static str> {

@@ -57,8 +57,6 @@ pub enum Schedule {
     Constant,
     /// A rise over the first 30 % of the updates and a cosine fall to almost nothing (Smith 2018).
     OneCycle,
-    /// Divided by ten after each third of the updates, after the paper's steps of ten epochs in thirty.
-    Step,
 }
 
 macro_rules! text_form {
@@ -84,7 +82,7 @@ macro_rules! text_form {
 text_form!(Task, Binary => "binary", Multiclass => "multiclass", Regression => "regression");
 text_form!(RowOrder, Shuffled => "shuffled", Given => "given");
 text_form!(OnRefusal, End => "end", LeaveOut => "leave-out");
-text_form!(Schedule, Constant => "constant", OneCycle => "one-cycle", Step => "step");
+text_form!(Schedule, Constant => "constant", OneCycle => "one-cycle");
 text_form!(GradientEncoding, F32 => "f32", Int8 => "int8", Sign => "sign");
 
 /// The agreed settings of a run: the `[run]` table of every config file, equal at all of them.

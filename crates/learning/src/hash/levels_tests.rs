@@ -1,4 +1,3 @@
-use burn::tensor::Device;
 use hashvfl_core::random::stream;
 
 use super::*;
@@ -27,7 +26,7 @@ fn each_bit_is_set_for_half_of_the_training_records() {
     let values = rows_of(&columns(8_192));
     for bits_per_latent in [2, 3, 5] {
         let form = CodeForm::new(3, bits_per_latent);
-        let statistics = Statistics::measure(&values, form, true);
+        let statistics = Statistics::measure(&values, form);
         let mut normalised = values.clone();
         statistics.apply(&mut normalised, false);
         let signs = statistics.to_levels(form, &normalised);
@@ -66,7 +65,7 @@ fn equal_values_have_one_level_and_thresholds_rise() {
                 .flat_map(|(value, count)| vec![shift + 0.37 * (value as f32).exp(); *count])
                 .collect();
             let form = CodeForm::new(1, 2);
-            let statistics = Statistics::measure(&values, form, true);
+            let statistics = Statistics::measure(&values, form);
             assert!(statistics.threshold.is_sorted(), "{counts:?}: {:?}", statistics.threshold);
             let mut normalised = values.clone();
             statistics.apply(&mut normalised, false);
@@ -95,7 +94,7 @@ fn training_and_quantiles_agree_where_values_are_normal() {
     let values: Vec<f32> =
         (0..4_096).map(|row| 5.0 + 2.0 * normal_score((row as f64 + 0.5) / 4_096.0) as f32).collect();
     let (_, trained) = Hashed::of_levels(values.clone(), &config, 0.0, form, &mut stream(0, "t", &[]));
-    let statistics = Statistics::measure(&values, form, true);
+    let statistics = Statistics::measure(&values, form);
     let mut normalised = values;
     statistics.apply(&mut normalised, false);
     let fixed = statistics.to_levels(form, &normalised);
@@ -148,7 +147,7 @@ fn the_gradient_is_that_of_the_smooth_ranks_of_the_batch() {
         ranks.zip(&weights).map(|(rank, weight)| rank * f64::from(*weight)).sum()
     };
     let (hashed, _) = Hashed::of_levels(values.clone(), &config, 0.0, form, &mut stream(0, "t", &[]));
-    let found = hashed.backward(weights.clone(), &config, &Device::flex());
+    let found = hashed.backward(weights.clone());
     for at in 0..values.len() {
         let moved = |by: f32| {
             let mut values = values.clone();

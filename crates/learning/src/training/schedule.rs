@@ -45,7 +45,6 @@ fn learning_rate(schedule: Schedule, peak: f64, update: u64, total: u64) -> f64 
     let progress = (update as f64 / total).min(1.0);
     match schedule {
         Schedule::Constant => peak,
-        Schedule::Step => peak * 0.1_f64.powi((progress * 3.0).floor().min(2.0) as i32),
         Schedule::OneCycle => {
             const RISE: f64 = 0.3;
             let cosine = |from: f64, to: f64, share: f64| to + (from - to) * (1.0 + (PI * share).cos()) / 2.0;
@@ -79,12 +78,5 @@ mod tests {
         }
         assert_eq!(three.at(300), one.at(100));
         assert_eq!(three.over(600).at(200), one.at(0));
-    }
-
-    #[test]
-    fn steps_divide_by_ten() {
-        let rate = |update| learning_rate(Schedule::Step, 1.0, update, 30);
-        assert_eq!((rate(0), rate(9)), (1.0, 1.0));
-        assert!((rate(10) - 0.1).abs() < 1e-12 && (rate(29) - 0.01).abs() < 1e-12);
     }
 }
