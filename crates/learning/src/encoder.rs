@@ -160,7 +160,10 @@ impl Encoder {
                 let config = &self.config.hash;
                 match self.form.is_signs() {
                     true => Hashed::new(embedding, config, least, &self.statistics, &mut rng),
-                    false => Hashed::of_levels(embedding, config, least, self.form, &mut rng),
+                    false => {
+                        let levels = (self.form, &self.statistics);
+                        Hashed::of_levels(embedding, config, least, levels, &mut rng)
+                    }
                 }
             }
             CutLayer::SimulatedFloat => Hashed::float(embedding, self.form.latents()),
@@ -179,7 +182,7 @@ impl Encoder {
         if self.form.is_signs() {
             return hashed.expected(&self.statistics);
         }
-        hashed.expected_levels(self.form)
+        hashed.expected_levels(self.form, &self.statistics)
     }
 
     /// Learns from the gradient [rows, latents] of the last batch's codes.

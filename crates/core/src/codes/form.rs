@@ -69,11 +69,6 @@ impl CodeForm {
         (3.0 / (levels * levels - 1.0)).sqrt()
     }
 
-    /// The length of the uniform quantiser's line: values are about this times twice a rank less 1.
-    pub fn reach(self) -> f32 {
-        self.levels() as f32 * self.half_step()
-    }
-
     /// Writes the Gray code of `level`, counted from 0, into `bits`, one latent's, as +1 and -1.
     pub fn put_level(self, level: usize, bits: &mut [f32]) {
         let gray = level ^ (level >> 1);
