@@ -78,21 +78,22 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// A new encoder of `input` columns for a run of `total_updates` updates, with weights drawn from `seed`.
+    /// A new encoder of `input` columns into codes of `form`, which learns at `rates`, with weights drawn from `seed`. Floats
+    /// are one for each latent.
     pub fn new(
         config: EncoderConfig,
         cut: CutLayer,
         input: InputShape,
-        settings: &RunSettings,
-        total_updates: u64,
+        form: CodeForm,
+        rates: Rates,
         seed: u64,
         device: &Device,
     ) -> Result<Self, BottomError> {
         let device = device.clone().autodiff();
         let mut init = Init::new(stream(seed, "bottom weights", &[]), &device);
         let form = match cut {
-            CutLayer::Hash => settings.code(),
-            CutLayer::SimulatedFloat => CodeForm::signs(settings.latents()),
+            CutLayer::Hash => form,
+            CutLayer::SimulatedFloat => CodeForm::signs(form.latents()),
         };
         let model = config.model.init(input, form.latents(), &mut init)?;
         Ok(Self {
@@ -104,7 +105,7 @@ impl Encoder {
             calibrated: false,
             adam: Adam::new(config.adam),
             pending: None,
-            rates: Rates::of_run(settings, total_updates),
+            rates,
             model,
             device,
             config,

@@ -16,6 +16,13 @@ pub struct CodeForm {
     bits_per_latent: usize,
 }
 
+impl std::fmt::Display for CodeForm {
+    /// Latents, and bits of each: `2x3`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.latents, self.bits_per_latent)
+    }
+}
+
 impl CodeForm {
     /// `latents` latents of `bits_per_latent` bits each, 1 to [`MAX_BITS_PER_LATENT`](crate::limits::MAX_BITS_PER_LATENT).
     pub const fn new(latents: usize, bits_per_latent: usize) -> Self {

@@ -47,8 +47,7 @@ fn each_bit_is_set_half_the_time_in_training_whatever_the_values_are() {
     for noise in [0.0, 0.1] {
         let config = HashConfig { noise, ..HashConfig::default() };
         let levels = (form, &statistics);
-        let (_, signs) =
-            Hashed::of_levels(values.clone(), &config, 0.0, levels, &mut stream(2, "test", &[]));
+        let (_, signs) = Hashed::of_levels(values.clone(), &config, 0.0, levels, &mut stream(2, "test", &[]));
         // Noise moves values of a group out of it, and fills what lies between.
         let limit = if noise > 0.0 { 0.12 } else { 0.05 };
         for bit in 0..form.bits() {
