@@ -342,9 +342,11 @@ impl CoordinatorConfig {
             "top.loss.distillation needs an earlier cycle to learn from: set run.cycles to 2 or more, or remove it"
         );
         ensure!(
-            config.top.loss.consistency == 0.0 || config.run.code().is_signs(),
-            "top.loss.consistency draws signs to target codes, and latents of run.bits_per_latent = {} bits have levels: \
-             set it to 0, or run.bits_per_latent to 1 on all sides",
+            config.top.loss.consistency == 0.0
+                || (config.run.bits_per_latent == 1 && config.run.codes.is_empty()),
+            "top.loss.consistency draws signs of all parties to the same target codes, and latents of \
+             run.bits_per_latent = {} bits have levels, or run.codes gives a party a code of its own: set it to 0, or \
+             run.bits_per_latent to 1 without run.codes on all sides",
             config.run.bits_per_latent
         );
         config.detectors.check().context("in [detectors]")?;

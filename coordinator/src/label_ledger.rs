@@ -1,7 +1,7 @@
 //! What left the coordinator that depends on labels: gradients to each party, figures in the summary, predictions to
 //! clients.
 
-use hashvfl_core::{GradientEncoding, TableIds};
+use hashvfl_core::{CodeForm, GradientEncoding, TableIds};
 use hashvfl_ledger::{
     Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume,
 };
@@ -25,12 +25,14 @@ impl LabelLedger {
     /// Opens the ledger for the labelled records `ids`, or makes it, and counts the figures of the run.
     pub fn open(config: &CoordinatorConfig, ids: &[String]) -> Result<Self, StoreError> {
         let run = &config.run;
+        // All parties' gradients are counted as that of the party with the most latents.
+        let latents = run.code_forms().map(CodeForm::latents).max().unwrap_or(1);
         let bits = match run.gradient {
-            GradientEncoding::F32 => 32 * run.latents(),
+            GradientEncoding::F32 => 32 * latents,
             // The scale of a record's values, and a byte for each.
-            GradientEncoding::Int8 => 32 + 8 * run.latents(),
+            GradientEncoding::Int8 => 32 + 8 * latents,
             // Signs, of which a few may be zero; the length is the batch's.
-            GradientEncoding::Sign => 2 * run.latents(),
+            GradientEncoding::Sign => 2 * latents,
         };
         let cost = Cost { bits: bits as u32, epsilon: None };
         let flow = |party: &hashvfl_core::PartyName| Flow::new(party.as_str(), FlowKind::Gradients);

@@ -9,7 +9,7 @@ use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::PARTY_PRESETS;
 use hashvfl_core::p_value::Grid;
-use hashvfl_core::{Address, PartyName, RunId, RunSettings};
+use hashvfl_core::{Address, CodeForm, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
@@ -229,6 +229,11 @@ impl PartyConfig {
     /// Where this party's detectors are kept.
     pub fn detectors_path(&self) -> PathBuf {
         self.state.join("detectors.hashvfl")
+    }
+
+    /// What this party's codes are made of.
+    pub fn code_form(&self) -> CodeForm {
+        self.run.code_of(&self.name)
     }
 
     /// Bits that leave beside a record's code.

@@ -32,7 +32,7 @@ impl Noise {
     /// The flips of a run with randomised response; `None` without it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Option<Self>> {
         let Some(response) = response_key::response(config)? else { return Ok(None) };
-        if let Some(cost) = cost_in_words(&config.run) {
+        if let Some(cost) = cost_in_words(&config.run, config.code_form()) {
             info!("randomised response: {cost}");
         }
         let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;

@@ -12,6 +12,7 @@ use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::threads;
+use hashvfl_learning::training::schedule::Rates;
 use rand::TryRng;
 
 use crate::config::{PartyConfig, Source};
@@ -110,9 +111,9 @@ impl Prepared {
         let Opened { device, name } = device::open(config.device)?;
         let image = image.map(|image| [image.channels, image.height, image.width]);
         let input = input(&columns, image, &encoding);
-        let updates = plan.updates();
+        let (form, rates) = (config.code_form(), Rates::of_run(&config.run, plan.updates()));
         let mut encoder =
-            Encoder::new(config.encoder.clone(), CutLayer::Hash, input, &config.run, updates, seed, &device)?;
+            Encoder::new(config.encoder.clone(), CutLayer::Hash, input, form, rates, seed, &device)?;
         if config.on_alarm.monitors() {
             encoder.expect_monitoring();
         }

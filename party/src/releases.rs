@@ -30,7 +30,7 @@ fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let policy = serving_policy(config, plan.records())?;
     policy.check_batch(smallest_answer(plan))?;
     let run = &config.run;
-    let most = (u64::from(run.epochs) + u64::from(run.refits())) * run.bits as u64;
+    let most = (u64::from(run.epochs) + u64::from(run.refits())) * config.code_form().bits() as u64;
     if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
         let then = match run.on_refusal {
             OnRefusal::End => "the run ends when they are used up",
@@ -122,8 +122,9 @@ impl Releases {
     ) -> anyhow::Result<Self> {
         let run = &config.run;
         // Without randomised response no finite epsilon holds, and p-values are sent without.
-        let epsilon = cost_of_a_draw(run).filter(|_| p_value_bits == 0).and_then(Epsilon::new);
-        let cost = Cost { bits: (run.bits + p_value_bits) as u32, epsilon };
+        let form = config.code_form();
+        let epsilon = cost_of_a_draw(run, form).filter(|_| p_value_bits == 0).and_then(Epsilon::new);
+        let cost = Cost { bits: (form.bits() + p_value_bits) as u32, epsilon };
         let flows = vec![Flow::new(config.run_id.as_str(), FlowKind::Codes)];
         // Before the ledger is made: without its key nothing can be sent.
         let noise = Noise::open(config, prepared)?;

@@ -22,7 +22,7 @@ pub fn keep(config: &PartyConfig) -> anyhow::Result<()> {
 /// The response of a run, by the key that is kept; `None` where the run has none.
 pub fn response(config: &PartyConfig) -> anyhow::Result<Option<Response>> {
     let Some(epsilon) = config.run.randomised_response else { return Ok(None) };
-    Ok(Some(Response::new(load(&config.response_key)?, epsilon, config.run.code())))
+    Ok(Some(Response::new(load(&config.response_key)?, epsilon, config.code_form())))
 }
 
 fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {

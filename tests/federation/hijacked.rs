@@ -7,11 +7,12 @@ use hashvfl_core::protocol::message::{Answer, FromCoordinator, FromParty, Reques
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::records::SALT_BYTES;
 use hashvfl_core::{
-    ExcludedRecords, Gradient, GradientEncoding, PackedCodes, Plan, RowSelection, RunSettings,
+    CodeForm, ExcludedRecords, Gradient, GradientEncoding, PackedCodes, Plan, RowSelection, RunSettings,
 };
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Encoder, EncoderConfig};
 use hashvfl_transport::limits::Limits;
 use hashvfl_transport::listen::{self, Listener, TrainingStream};
@@ -118,7 +119,8 @@ fn a_party_stops_under_feature_space_hijacking() {
                 let auxiliary = Auxiliary { values, columns: 3 };
                 let input = InputShape { columns: 3, ..InputShape::default() };
                 let (config, device) = (EncoderConfig::default(), Device::flex());
-                let pilot = Encoder::new(config, CutLayer::Hash, input, settings, 1000, 5, &device).unwrap();
+                let (form, rates) = (CodeForm::signs(settings.bits), Rates::of_run(settings, 1000));
+                let pilot = Encoder::new(config, CutLayer::Hash, input, form, rates, 5, &device).unwrap();
                 let critic = CriticConfig { objective, ..CriticConfig::default() };
                 let mut hijacker =
                     Fsha::new(FshaConfig { critic, ..FshaConfig::default() }, pilot, auxiliary);

@@ -72,8 +72,8 @@ impl Need {
                 (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are no classes")
             }
             Self::Signs => (
-                victim.evidence.coordinator.run.code().is_signs(),
-                "it is one on signs, and codes are levels",
+                victim.evidence.coordinator.run.codes.is_empty() && victim.code_form().is_signs(),
+                "it is one on signs, as many of each party, and codes are others",
             ),
             Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),

@@ -41,7 +41,7 @@ impl Channel {
 /// The bounds on one code of a record, and on everything that a training record sent.
 pub fn bounds(victim: &VictimContext, releases: u64) -> Vec<Bound> {
     let run = &victim.evidence.coordinator.run;
-    let form = run.code();
+    let form = victim.code_form();
     let change = run.randomised_response.map_or(0.0, |epsilon| Response::change_probability(epsilon, form));
     let (latents, levels) = (form.latents() as f64, form.levels() as f64);
     let one = Channel { latents, levels, change };

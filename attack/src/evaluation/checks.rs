@@ -77,7 +77,7 @@ pub fn same_codes(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Resu
     let records = &victim.test.targets;
     let encoded = victim.owner.encoder.encode(victim.owner.columns.gather(records), records.len());
     let seen = codes.observed.gather(victim.place, ObservedAt::Frozen, records)?;
-    let form = codes.observed.form;
+    let form = codes.observed.forms[victim.place];
     let same_sign = |(v, bit): (&f32, &f32)| (*v >= 0.0) == (*bit > 0.0);
     let latents = encoded.chunks(form.bits_per_latent()).zip(seen.chunks(form.bits_per_latent()));
     let same = latents.clone().filter(|(own, sent)| own.iter().zip(*sent).all(same_sign)).count();

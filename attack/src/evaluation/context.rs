@@ -147,7 +147,7 @@ impl AttackContext<'_> {
             knowledge,
             cut: self.cut,
             defence: self.defence.clone(),
-            bits: releases * self.sources.observed.width as u64 * self.value_bits,
+            bits: releases * self.sources.observed.width(self.sources.victim) as u64 * self.value_bits,
             releases,
             auxiliary_rows: self.auxiliary.len(),
             target_rows: targets,

@@ -19,6 +19,7 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
+use hashvfl_core::CodeForm;
 use hashvfl_core::codes::randomised_response::cost_in_words;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_transcript::Recording;
@@ -159,7 +160,7 @@ pub fn evaluate(
     let floats = simulate(&evidence, &variant, &out.join("simulated-floats.parquet"))?;
     let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
     let one_bit = floats.observed.quantised(&owned);
-    let surfaces = surfaces(&evidence, &observed, &floats, &one_bit)?;
+    let surfaces = surfaces(victim.code_form(), &evidence, &observed, &floats, &one_bit)?;
     let mut evaluation = PrivacyEvaluation {
         victim: &victim,
         surfaces: &surfaces,
@@ -190,6 +191,7 @@ fn load(recording: &Recording, manifest: &Manifest) -> anyhow::Result<Evidence> 
 }
 
 fn surfaces<'a>(
+    form: CodeForm,
     evidence: &'a Evidence,
     observed: &'a Observed,
     floats: &'a Simulated,
@@ -201,7 +203,7 @@ fn surfaces<'a>(
         encoders: evidence.owners.iter().map(|owner| &owner.encoder).collect(),
         top: Some(&evidence.top),
         cut: CutKind::Codes,
-        defence: Defence::new(Sent::Codes { bits: run.bits, response: cost_in_words(run) }),
+        defence: Defence::new(Sent::Codes { bits: form.bits(), response: cost_in_words(run, form) }),
         value_bits: 1,
         utility: Some(test_metric(evidence)?),
     };
@@ -210,11 +212,11 @@ fn surfaces<'a>(
         encoders: floats.encoders.iter().collect(),
         top: Some(&floats.top),
         cut: CutKind::SimulatedFloats,
-        defence: Defence::new(Sent::Floats { count: run.latents() }),
+        defence: Defence::new(Sent::Floats { count: form.latents() }),
         value_bits: 32,
         utility: Some(floats.utility),
     };
-    let defence = Defence::new(Sent::OneBitFloats { count: run.latents() });
+    let defence = Defence::new(Sent::OneBitFloats { count: form.latents() });
     Ok(Surfaces { codes, floats, one_bit: AttackSurface::quantised(one_bit, defence) })
 }
 

@@ -58,8 +58,8 @@ impl PrivacyEvaluation<'_> {
     /// Puts the run itself and its float baseline before the other defences.
     pub fn price_surfaces(&mut self) {
         let (codes, floats) = (&self.surfaces.codes, &self.surfaces.floats);
-        let run = &self.victim.evidence.coordinator.run;
-        let (bits, floats_a_record) = (run.bits, run.latents());
+        let form = self.victim.code_form();
+        let (bits, floats_a_record) = (form.bits(), form.latents());
         let points = [
             self.price("hash codes", format!("d = {bits}"), codes, Population::Test),
             self.price("hash codes, all epochs", format!("d = {bits}"), codes, Population::Training),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::PartyName;
+use hashvfl_core::{CodeForm, PartyName};
 use hashvfl_data::Matrix;
 use hashvfl_learning::{Classifier, Encoder};
 
@@ -141,6 +141,11 @@ pub struct VictimContext<'a> {
 }
 
 impl<'a> VictimContext<'a> {
+    /// What the victim's codes are made of.
+    pub fn code_form(&self) -> CodeForm {
+        self.owner.config.code_form()
+    }
+
     /// Splits the records and fits the references.
     ///
     /// # Errors

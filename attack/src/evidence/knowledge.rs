@@ -1,6 +1,7 @@
 //! What an adversary knows of a record beside auxiliary records, and how that becomes a regression's input.
 
 use anyhow::Context;
+use hashvfl_core::CodeForm;
 use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
@@ -103,16 +104,26 @@ impl Sources<'_> {
     /// As [`features`](Self::features).
     pub fn inputs(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Features> {
         let Features { width, values, discrete } = self.features(facts, records)?;
-        if self.observed.form.is_signs() {
+        if self.observed.forms.iter().all(|form| form.is_signs()) {
             return Ok(Features { width, values, discrete });
         }
         let mut blocks = vec![values];
         for fact in facts.iter().filter(|fact| !fact.without_codes()) {
             let codes = self.blocks(*fact, records)?;
-            blocks.extend(codes.iter().map(|block| self.observed.form.decode(block).into_owned()));
+            let forms = self.forms(*fact, codes.len()).into_iter().zip(&codes);
+            let levels = forms.filter(|(form, _)| !form.is_signs());
+            blocks.extend(levels.map(|(form, block)| form.decode(block).into_owned()));
         }
         let (width, values) = side_by_side(&blocks, records.len());
         Ok(Features { width, values, discrete })
+    }
+
+    /// What the codes of each of a fact's `blocks` are made of.
+    fn forms(&self, fact: Fact, blocks: usize) -> Vec<CodeForm> {
+        match fact {
+            Fact::OtherCodes => self.others.iter().map(|party| self.observed.forms[*party]).collect(),
+            _ => vec![self.observed.forms[self.victim]; blocks],
+        }
     }
 
     /// What one fact says of `records`: one block [records, values], or several side by side.

@@ -29,10 +29,8 @@ struct Sheet {
 pub struct Observed {
     /// The parties, in the order of their codes.
     pub parties: Vec<String>,
-    /// Values per record, party and moment, of gradients apart.
-    pub width: usize,
-    /// What codes are made of; of floats, one for each sign.
-    pub form: CodeForm,
+    /// What each party's codes are made of; of floats, one for each sign.
+    pub forms: Vec<CodeForm>,
     sheets: BTreeMap<(usize, ObservedAt), Sheet>,
 }
 
@@ -41,9 +39,8 @@ impl Observed {
     /// those of the epoch before.
     pub fn new(recording: &Recording) -> anyhow::Result<Self> {
         let parties: Vec<String> = recording.header.parties.iter().map(ToString::to_string).collect();
-        let width = recording.header.bits;
-        let form = recording.header.form();
-        let mut observed = Self { parties, width, form, sheets: BTreeMap::new() };
+        let forms = recording.header.parties.iter().map(|party| recording.header.form_of(party)).collect();
+        let mut observed = Self { parties, forms, sheets: BTreeMap::new() };
         let mut last = 0;
         for step in &recording.steps {
             let moment = match step.kind {
@@ -64,7 +61,7 @@ impl Observed {
         for (party, bytes) in &step.values {
             let index = self.parties.iter().position(|name| name == party);
             let index = index.with_context(|| format!("{party} is no party of the header"))?;
-            let width = self.width_at(moment);
+            let width = self.width_at(index, moment);
             let values = decode(step.encoding, bytes, step.records.len(), width)?;
             let sheet = self.sheets.entry((index, moment)).or_default();
             for (record, row) in step.records.iter().zip(values.chunks_exact(width)) {
@@ -75,12 +72,17 @@ impl Observed {
         Ok(())
     }
 
-    /// Values per record and party at a moment: a gradient has one for each latent.
-    pub fn width_at(&self, moment: ObservedAt) -> usize {
+    /// Values per record of a party at a moment: a gradient has one for each latent.
+    pub fn width_at(&self, party: usize, moment: ObservedAt) -> usize {
         match moment {
-            ObservedAt::Gradient(_) => self.form.latents(),
-            ObservedAt::Epoch(_) | ObservedAt::Frozen => self.width,
+            ObservedAt::Gradient(_) => self.forms[party].latents(),
+            ObservedAt::Epoch(_) | ObservedAt::Frozen => self.width(party),
         }
+    }
+
+    /// Values of a party's code.
+    pub fn width(&self, party: usize) -> usize {
+        self.forms[party].bits()
     }
 
     /// Epochs in which records were seen.
@@ -108,7 +110,7 @@ impl Observed {
     /// # Errors
     /// If one was never seen.
     pub fn gather_last(&self, party: usize, records: &[u32]) -> anyhow::Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(records.len() * self.width);
+        let mut values = Vec::with_capacity(records.len() * self.width(party));
         for record in records {
             let moment = self.last_seen(party, *record).with_context(|| {
                 format!("the transcript holds no code of a record of {}", self.parties[party])
@@ -133,7 +135,7 @@ impl Observed {
             "the transcript lacks {missing} of {} records of {name} at {moment:?}",
             records.len()
         );
-        let width = self.width_at(moment);
+        let width = self.width_at(party, moment);
         let row = |record: &u32| {
             let start = sheet.place[record] * width;
             sheet.values[start..start + width].iter().copied()
@@ -153,8 +155,9 @@ impl Observed {
     pub fn with(&self, party: usize, moment: ObservedAt, records: &[u32], values: &[f32]) -> Self {
         let mut more = self.clone();
         let sheet = more.sheets.entry((party, moment)).or_default();
-        for (record, row) in records.iter().zip(values.chunks_exact(self.width)) {
-            sheet.place.insert(*record, sheet.values.len() / self.width);
+        let width = self.width(party);
+        for (record, row) in records.iter().zip(values.chunks_exact(width)) {
+            sheet.place.insert(*record, sheet.values.len() / width);
             sheet.values.extend_from_slice(row);
         }
         more
@@ -163,15 +166,16 @@ impl Observed {
     /// The same floats at one bit each: +1 at or above the median over `records` of that party and moment.
     pub fn quantised(&self, records: &[u32]) -> Self {
         let mut quantised = self.clone();
-        for sheet in quantised.sheets.values_mut() {
+        for ((party, moment), sheet) in &mut quantised.sheets {
+            let width = self.width_at(*party, *moment);
             let known: Vec<usize> =
                 records.iter().filter_map(|record| sheet.place.get(record).copied()).collect();
-            for column in 0..self.width {
-                let value = |row: &usize| sheet.values[row * self.width + column];
+            for column in 0..width {
+                let value = |row: &usize| sheet.values[row * width + column];
                 let mut seen: Vec<f32> = known.iter().map(value).collect();
                 seen.sort_unstable_by(f32::total_cmp);
                 let median = seen.get(seen.len() / 2).copied().unwrap_or(0.0);
-                let cells = sheet.values.iter_mut().skip(column).step_by(self.width);
+                let cells = sheet.values.iter_mut().skip(column).step_by(width);
                 cells.for_each(|cell| *cell = if *cell >= median { 1.0 } else { -1.0 });
             }
         }

@@ -16,6 +16,7 @@ use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, TrainingOptions};
 use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
 use rand::Rng;
@@ -126,7 +127,9 @@ fn party<'a>(
     let config = owner.config.encoder.clone();
     // Where the party drew its seed anew, any is as good.
     let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
-    let mut encoder = Encoder::new(config, cut, input, settings, plan.updates(), seed, device)?;
+    let form = settings.code_of(&owner.config.name);
+    let rates = Rates::of_run(settings, plan.updates());
+    let mut encoder = Encoder::new(config, cut, input, form, rates, seed, device)?;
     if owner.config.on_alarm.monitors() {
         encoder.expect_monitoring();
     }
@@ -135,7 +138,7 @@ fn party<'a>(
         let mut key = [0; KEY_BYTES];
         stream(seed, "response key", &[]).fill_bytes(&mut key);
         let run = owner.config.run_id.clone();
-        LocalResponse { response: Response::new(key, epsilon, settings.code()), run, ids: owner.ids.clone() }
+        LocalResponse { response: Response::new(key, epsilon, form), run, ids: owner.ids.clone() }
     });
     Ok(InProcessParty { encoder, gather: Box::new(|rows| owner.columns.gather(rows)), response })
 }

@@ -102,7 +102,7 @@ impl Stored {
         let tables = encoders.map(|(party, encoder)| {
             let file = given.iter().find(|(name, _)| name == party).map(|(_, file)| file.clone());
             let file = file.unwrap_or_else(|| state.codes(party, encoder));
-            table(party, &file, encoder, (&records, config.run.bits))
+            table(party, &file, encoder, (&records, config.run.code_of(party).bits()))
         });
         Ok(Self { tables: tables.collect::<anyhow::Result<_>>()?, plan, labels, classifier, top })
     }

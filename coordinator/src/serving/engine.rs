@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use hashvfl_audit::{AuditTrail, PredictionTally, Service};
-use hashvfl_core::{PartyName, ServedRow};
+use hashvfl_core::{CodeForm, PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::top::predictor::OutputKind;
@@ -174,20 +174,23 @@ impl Engine {
         let opened = device::open(config.device)?;
         // The top model is a small mlp, fastest on one thread.
         threads::limit(1);
-        let predictor = Predictor::load(&top.model, run.parties.len(), run.code(), &opened.device)?;
+        let predictor = Predictor::load(&top.model, run.code_forms().collect(), &opened.device)?;
         let index = RecordIndex::served(config)?;
         let list = Arc::new(index.list());
         let mut parties = Vec::with_capacity(run.parties.len());
         for (name, encoder) in run.parties.iter().zip(&top.encoders) {
             let path = state.served_codes(name, encoder, &list.digest);
-            parties.push(Party::away(name.clone(), KnownCodes::load(path, Arc::clone(&list), run.bits)));
+            parties.push(Party::away(
+                name.clone(),
+                KnownCodes::load(path, Arc::clone(&list), run.code_of(name).bits()),
+            ));
         }
         if config.serve.absent == Absent::Mask && run.party_dropout == 0.0 {
             warn!(
                 "serve.absent = \"mask\", but run.party_dropout was 0: the top model has not learned to do without a party"
             );
         }
-        let lengths = vec![run.bits; run.parties.len()];
+        let lengths: Vec<usize> = run.code_forms().map(CodeForm::bits).collect();
         let scorer = AnomalyScorer::load(&state, &config.detectors, &lengths, predictor.feature_count())?;
         let meaning = predictor.meaning();
         let ledger = PredictionLedger::open(config, meaning.outputs())?;

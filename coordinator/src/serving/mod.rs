@@ -51,7 +51,7 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let mut stop = Stop::listen();
     let address = engine.config.listen;
-    let limits = engine.config.listening(party_stream::codes_bytes(engine.config.run.bits));
+    let limits = engine.config.listening(party_stream::codes_bytes(engine.config.run.most_bits()));
     let listener = Listener::bind(address, limits).await.with_context(|| engine.config.cannot_listen())?;
     let permitted = identity::parties(&engine.config.run.parties).and_every(Role::Client);
     let listener = identity::secure(listener, &engine.config, permitted)?;

@@ -97,7 +97,7 @@ async fn greet(
     );
     handshake.accept(&hello.party, ToServingParty::Accepted).await?;
     if let Some(allowance) = stream.allowance() {
-        allowance.accept(codes_bytes(run.bits));
+        allowance.accept(codes_bytes(run.code_of(&hello.party).bits()));
     }
     Ok((party, ServedEncoder { revision, grid }))
 }
@@ -139,8 +139,8 @@ impl PartyStream<'_> {
         let limit_s = self.engine.config.timeouts.step_s;
         let limit = Duration::from_secs(limit_s);
         let name = &self.engine.parties[self.party].name;
-        let mut session =
-            ServingCoordinatorSession::new(name.clone(), self.engine.config.run.bits, self.served.grid);
+        let bits = self.engine.config.run.code_of(name).bits();
+        let mut session = ServingCoordinatorSession::new(name.clone(), bits, self.served.grid);
         let mut deadline = Instant::now();
         loop {
             tokio::select! {
@@ -155,7 +155,7 @@ impl PartyStream<'_> {
                     self.waiting.push_back(Waiting { reply, records: rows.len(), answered: CodeResponse::default() });
                     if let Some(allowance) = stream.allowance() {
                         let most = self.waiting.iter().map(|one| one.records).max().unwrap_or(0);
-                        allowance.allow(codes_bytes(self.engine.config.run.bits).max(most * REFUSED_BYTES));
+                        allowance.allow(codes_bytes(bits).max(most * REFUSED_BYTES));
                     }
                     let sent = stream.send(session.request(&rows), limit).await;
                     ensure!(sent.is_ok(), "the connection was lost");

@@ -215,7 +215,7 @@ impl HandshakeContext {
 /// records, or a line of text.
 pub(crate) fn answer_bytes(config: &CoordinatorConfig) -> usize {
     let rows = config.run.batch_rows.most().clamp(CHUNK_ROWS, MAX_BATCH_ROWS);
-    let codes = (rows * config.run.bits).div_ceil(8);
+    let codes = (rows * config.run.most_bits()).div_ceil(8);
     let p_values = match config.run.calibration_fraction > 0.0 {
         true => MAX_BATCH_ROWS * MAX_P_VALUE_BITS as usize / 8,
         false => 0,

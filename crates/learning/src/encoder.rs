@@ -78,21 +78,22 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// A new encoder of `input` columns for a run of `total_updates` updates, with weights drawn from `seed`.
+    /// A new encoder of `input` columns into codes of `form`, which learns at `rates`, with weights drawn from `seed`. Floats
+    /// are one for each latent.
     pub fn new(
         config: EncoderConfig,
         cut: CutLayer,
         input: InputShape,
-        settings: &RunSettings,
-        total_updates: u64,
+        form: CodeForm,
+        rates: Rates,
         seed: u64,
         device: &Device,
     ) -> Result<Self, BottomError> {
         let device = device.clone().autodiff();
         let mut init = Init::new(stream(seed, "bottom weights", &[]), &device);
         let form = match cut {
-            CutLayer::Hash => settings.code(),
-            CutLayer::SimulatedFloat => CodeForm::signs(settings.latents()),
+            CutLayer::Hash => form,
+            CutLayer::SimulatedFloat => CodeForm::signs(form.latents()),
         };
         let model = config.model.init(input, form.latents(), &mut init)?;
         Ok(Self {
@@ -104,7 +105,7 @@ impl Encoder {
             calibrated: false,
             adam: Adam::new(config.adam),
             pending: None,
-            rates: Rates::of_run(settings, total_updates),
+            rates,
             model,
             device,
             config,
@@ -160,7 +161,10 @@ impl Encoder {
                 let config = &self.config.hash;
                 match self.form.is_signs() {
                     true => Hashed::new(embedding, config, least, &self.statistics, &mut rng),
-                    false => Hashed::of_levels(embedding, config, least, self.form, &mut rng),
+                    false => {
+                        let levels = (self.form, &self.statistics);
+                        Hashed::of_levels(embedding, config, least, levels, &mut rng)
+                    }
                 }
             }
             CutLayer::SimulatedFloat => Hashed::float(embedding, self.form.latents()),
@@ -179,7 +183,7 @@ impl Encoder {
         if self.form.is_signs() {
             return hashed.expected(&self.statistics);
         }
-        hashed.expected_levels(self.form)
+        hashed.expected_levels(self.form, &self.statistics)
     }
 
     /// Learns from the gradient [rows, latents] of the last batch's codes.

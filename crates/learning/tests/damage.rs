@@ -10,6 +10,7 @@ use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::top::classifier::{Classifier, TopConfig};
 use hashvfl_learning::top::loss::Labels;
+use hashvfl_learning::training::schedule::Rates;
 
 const ROWS: usize = 20;
 
@@ -74,8 +75,8 @@ fn each_bit_of_a_bottom_model_is_found(settings: &RunSettings) {
     let config =
         EncoderConfig { model: BottomConfig::Mlp(MlpConfig { hidden: vec![2] }), ..EncoderConfig::default() };
     let input = InputShape { columns: 2, ..InputShape::default() };
-    let mut encoder =
-        Encoder::new(config, CutLayer::Hash, input, settings, ROWS as u64, 1, &Device::flex()).unwrap();
+    let (form, rates) = (settings.code_of(&settings.parties[0]), Rates::of_run(settings, ROWS as u64));
+    let mut encoder = Encoder::new(config, CutLayer::Hash, input, form, rates, 1, &Device::flex()).unwrap();
     encoder.encode_batch(vec![0.5, -0.25, 0.0, 1.0], 2);
     encoder.learn(vec![0.01, -0.01, 0.01, -0.01]);
     each_bit_is_found(&encoder.snapshot());

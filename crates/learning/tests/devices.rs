@@ -3,7 +3,7 @@
 //! Skipped with a message where there is no adapter; with `HASHVFL_NEED_WGPU=1`, as CI sets it, that is a failure.
 
 use hashvfl_core::random::stream;
-use hashvfl_core::{PartyName, RunSettings, Task};
+use hashvfl_core::{CodeForm, PartyName, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::{self, Device, DeviceChoice, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
@@ -32,12 +32,11 @@ fn train(device: &Device, model: &BottomConfig, input: InputShape) -> (Vec<f32>,
         ..EncoderConfig::default()
     };
     let updates = STEPS as u64;
-    let mut encoder =
-        Encoder::new(config, CutLayer::Hash, input.clone(), &settings, updates, 5, device).unwrap();
+    let (form, rates) = (CodeForm::signs(BITS), Rates::of_run(&settings, updates));
+    let mut encoder = Encoder::new(config, CutLayer::Hash, input.clone(), form, rates, 5, device).unwrap();
     let rows: Vec<u32> = (0..ROWS as u32).collect();
     let labels = Labels::Classes { count: 4, index: rows.iter().map(|row| row % 4).collect() };
     let loss = Loss::new(labels, &rows, LossConfig::default(), BITS);
-    let rates = Rates::of_run(&settings, updates);
     let mut classifier = Classifier::new(TopConfig::default(), loss, &rows, BITS, rates, 3, device).unwrap();
     let (mut values, mut losses) = (Vec::new(), Vec::new());
     let mut rng = stream(9, "device test", &[]);

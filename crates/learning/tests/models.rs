@@ -1,10 +1,11 @@
 //! Every bottom model learns, and a snapshot in a new encoder encodes and goes on exactly like the old one.
 
 use hashvfl_core::random::stream;
-use hashvfl_core::{PartyName, RunSettings, Task};
+use hashvfl_core::{CodeForm, PartyName, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, Categories, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
+use hashvfl_learning::training::schedule::Rates;
 use rand::Rng;
 
 const ROWS: usize = 32;
@@ -25,7 +26,8 @@ fn settings() -> RunSettings {
 }
 
 fn encoder_under(settings: &RunSettings, config: EncoderConfig, input: InputShape, seed: u64) -> Encoder {
-    Encoder::new(config, CutLayer::Hash, input, settings, 20, seed, &Device::flex()).unwrap()
+    let (form, rates) = (settings.code_of(&settings.parties[0]), Rates::of_run(settings, 20));
+    Encoder::new(config, CutLayer::Hash, input, form, rates, seed, &Device::flex()).unwrap()
 }
 
 fn columns(batch: u64) -> Vec<f32> {
@@ -134,8 +136,8 @@ fn an_embedding_learns_and_is_part_of_the_snapshot() {
     new.load(&old.snapshot()).unwrap();
     assert_eq!((new.digest(), new.encode(columns(9), ROWS)), (old.digest(), old.encode(columns(9), ROWS)));
     let cnn = EncoderConfig { model: BottomConfig::Cnn(CnnConfig::default()), ..EncoderConfig::default() };
-    let settings = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 1);
-    let refused = Encoder::new(cnn, CutLayer::Hash, input(), &settings, 20, 1, &Device::flex());
+    let (form, rates) = (CodeForm::signs(BITS), Rates::of_run(&settings(), 20));
+    let refused = Encoder::new(cnn, CutLayer::Hash, input(), form, rates, 1, &Device::flex());
     assert!(refused.err().unwrap().to_string().contains("takes no embedding"));
 }
 

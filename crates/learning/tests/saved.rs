@@ -3,13 +3,16 @@
 
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::random::{stream, uniform};
-use hashvfl_core::{Digest, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection, RunSettings, Task};
+use hashvfl_core::{
+    CodeForm, Digest, Gradient, PackedCodes, Part, PartyName, Plan, RowSelection, RunSettings, Task,
+};
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
 use hashvfl_learning::top::loss::{Labels, LossConfig};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{
     Outcome, ScreeningFn, ScreeningHook, TrainingError, TrainingOptions, train,
 };
@@ -61,8 +64,9 @@ impl Parties {
             let model = BottomConfig::Mlp(MlpConfig { hidden: vec![8] });
             let config = EncoderConfig { model, dropout: 0.1, ..EncoderConfig::default() };
             let input = InputShape { columns: COLUMNS, ..InputShape::default() };
-            Encoder::new(config, CutLayer::Hash, input, &settings(), plan.updates(), seed, &Device::flex())
-                .unwrap()
+            let (form, rates) =
+                (CodeForm::signs(settings().bits), Rates::of_run(&settings(), plan.updates()));
+            Encoder::new(config, CutLayer::Hash, input, form, rates, seed, &Device::flex()).unwrap()
         };
         let (encoders, columns) = ([encoder(1), encoder(2)], [columns(1), columns(2)]);
         Self { encoders, best: None, columns, plan: plan.clone(), saves: Vec::new() }

@@ -1,7 +1,7 @@
 //! The same training loop as a federation's, with all parties in this process: for baselines, tuning and benches.
 
 use anyhow::Context;
-use hashvfl_core::{Part, Plan, RowSelection, RunSettings};
+use hashvfl_core::{CodeForm, Part, Plan, RowSelection, RunSettings};
 use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
@@ -11,6 +11,7 @@ use hashvfl_learning::threads;
 use hashvfl_learning::top::loss::{Evaluation, Labels};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, EpochReport, Progress, Released, TrainingOptions};
 use hashvfl_learning::{Classifier, TopConfig};
 
@@ -80,7 +81,8 @@ impl Simulation<'_> {
     /// Runs it; `watch` hears how it goes.
     pub fn run(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
         self.settings.check()?;
-        if self.cut == CutLayer::SimulatedFloat && !self.settings.code().is_signs() {
+        let levels = self.settings.code_forms().any(|form| !form.is_signs());
+        if self.cut == CutLayer::SimulatedFloat && levels {
             return Simulation { settings: &self.settings.of_floats(), ..*self }.run(watch);
         }
         threads::limit(1);
@@ -131,13 +133,15 @@ impl Simulation<'_> {
         &self,
         plan: &Plan,
     ) -> anyhow::Result<(Vec<InProcessParty<'b>>, Vec<Option<Preprocessor>>)> {
-        let parties = self.sides.iter().map(|side| self.party(side, plan));
+        let sides = self.sides.iter().zip(self.settings.code_forms());
+        let parties = sides.map(|(side, form)| self.party(side, form, plan));
         Ok(parties.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip())
     }
 
     fn party<'b>(
         &self,
         side: &Side,
+        form: CodeForm,
         plan: &Plan,
     ) -> anyhow::Result<(InProcessParty<'b>, Option<Preprocessor>)> {
         let mut columns = side.columns.clone();
@@ -145,8 +149,9 @@ impl Simulation<'_> {
         let train = plan.part(Part::CohortTrain);
         let fitted = preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
         let input = InputShape { columns: columns.cols(), image: side.image, ..InputShape::default() };
-        let (config, updates, device) = (side.encoder.clone(), plan.updates(), Device::flex());
-        let encoder = Encoder::new(config, self.cut, input, self.settings, updates, side.seed, &device)?;
+        let (config, device) = (side.encoder.clone(), Device::flex());
+        let rates = Rates::of_run(self.settings, plan.updates());
+        let encoder = Encoder::new(config, self.cut, input, form, rates, side.seed, &device)?;
         Ok((
             InProcessParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None },
             fitted,
@@ -199,7 +204,8 @@ impl Simulation<'_> {
             let batches = parties.encode(rows, count)?;
             signs.iter_mut().zip(batches).for_each(|(all, batch)| all.extend(batch.to_signs()));
         }
-        Ok(signs.iter().map(|signs| Balance::of(signs, self.settings.bits)).collect())
+        let balance = |(signs, form): (&Vec<f32>, CodeForm)| Balance::of(signs, form.bits());
+        Ok(signs.iter().zip(self.settings.code_forms()).map(balance).collect())
     }
 }
 

@@ -99,8 +99,12 @@ impl Header {
         }
     }
 
-    /// What codes are made of, as the run's settings say it: a gradient has a value for each latent.
-    pub fn form(&self) -> CodeForm {
+    /// What a party's codes are made of, as the run's settings say it: a gradient has a value for each latent.
+    pub fn form_of(&self, party: &PartyName) -> CodeForm {
+        let own = self.settings.get("run.codes").map_or("", String::as_str);
+        if let Some(form) = own_code(own, party) {
+            return form;
+        }
         let told = self.settings.get("run.bits_per_latent").and_then(|text| text.parse().ok());
         let fits = |bits: &usize| (1..=MAX_BITS_PER_LATENT).contains(bits) && self.bits.is_multiple_of(*bits);
         let bits_per_latent = told.filter(fits).unwrap_or(1);

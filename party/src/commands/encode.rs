@@ -47,7 +47,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let withheld = wanted - rows.len();
     let in_table = numbers(&places.of(&rows));
     releases.reserve(&in_table, (&in_table, 1))?;
-    let mut table = CodeTable::new(records.count(), config.run.bits);
+    let mut table = CodeTable::new(records.count(), config.code_form().bits());
     for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
         let place = Place::File { run: &config.run_id, part, chunk };
         let asked = AskedRecords { place, rows: &numbers(&places.of(rows)) };
@@ -61,7 +61,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         to: "file".to_string(),
         what: "codes".to_string(),
         records: rows.len() as u64,
-        bits: (rows.len() * config.run.bits) as u64,
+        bits: (rows.len() * config.code_form().bits()) as u64,
         withheld: withheld as u64,
     }))?;
     say!(

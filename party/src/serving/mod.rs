@@ -315,7 +315,8 @@ impl Server<'_> {
         self.served.count(rows.len(), refused);
         let mut status = self.board.status();
         status.released.codes += rows.len() as u64;
-        status.released.bits += (rows.len() * (self.config.run.bits + self.config.p_value_bits())) as u64;
+        status.released.bits +=
+            (rows.len() * (self.config.code_form().bits() + self.config.p_value_bits())) as u64;
         status.released.refused += refused as u64;
         drop(status);
         if self.served.told.is_none_or(|told| told.elapsed() >= AUDIT_EVERY) {
@@ -331,7 +332,7 @@ impl Server<'_> {
         if records + withheld == 0 {
             return;
         }
-        let bits = self.config.run.bits + self.config.p_value_bits();
+        let bits = self.config.code_form().bits() + self.config.p_value_bits();
         self.audit.note_or_complain(AuditEvent::Released(Release {
             from: self.config.name.to_string(),
             to: "coordinator".to_string(),

@@ -3,7 +3,7 @@
 use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::text::Tellable;
-use hashvfl_core::{Gradient, PackedCodes, RunSettings};
+use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -49,9 +49,9 @@ pub struct GradientGuard {
 }
 
 impl GradientGuard {
-    /// A gradient monitor over a run.
-    pub fn new(on_alarm: OnAlarm, run: &RunSettings) -> Self {
-        let monitor = GradientMonitor::of_run(run);
+    /// A gradient monitor over a run with codes of `form`.
+    pub fn new(on_alarm: OnAlarm, run: &RunSettings, form: CodeForm) -> Self {
+        let monitor = GradientMonitor::of_run(run, form);
         Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
     }
 

@@ -50,7 +50,7 @@ impl Attack for Steering {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        let bits = victim.evidence.coordinator.run.bits;
+        let bits = victim.code_form().bits();
         for towards in [Towards::Decoded, Towards::Apart] {
             for weight in WEIGHTS {
                 let run = SteeredRun::new(evaluation, CutLayer::Hash, towards, weight)?;
@@ -98,7 +98,12 @@ impl SteeredRun {
         let goal = match towards {
             Towards::Decoded => {
                 let columns = &victim.owner.columns;
-                Goal::Decoded(Box::new(Decoder::new(columns, known, run.bits, victim.config.seed)))
+                Goal::Decoded(Box::new(Decoder::new(
+                    columns,
+                    known,
+                    victim.code_form().bits(),
+                    victim.config.seed,
+                )))
             }
             Towards::Apart => Goal::Apart,
         };

@@ -62,10 +62,10 @@ impl<'a> Steer<'a> {
             victim,
             goal,
             weight,
-            bits: settings.bits,
+            bits: settings.code_of(&settings.parties[victim]).bits(),
             encoding: settings.gradient,
             waiting: None,
-            monitor: GradientMonitor::of_run(settings),
+            monitor: GradientMonitor::of_run(settings, settings.code_of(&settings.parties[victim])),
             steps: 0,
             alarm: None,
         }

@@ -13,6 +13,7 @@
 
 use std::time::Instant;
 
+use hashvfl_core::CodeForm;
 use hashvfl_core::random::{shuffle, stream};
 
 use crate::attacks::AttackId;
@@ -153,11 +154,12 @@ impl<'a> Insider<'a> {
         };
         let releases = u64::from(epochs.end - epochs.start);
         let seen = self.view.observed;
-        let (cut, width, value_bits) = match way {
-            Inference::CodeAlone => (CutKind::Codes, seen.width, 1),
-            _ => (CutKind::Gradients, seen.form.latents(), 32),
+        let forms = self.view.parties.iter().map(|party| seen.forms[*party]);
+        let (cut, values, value_bits) = match way {
+            Inference::CodeAlone => (CutKind::Codes, forms.map(CodeForm::bits).sum::<usize>(), 1),
+            _ => (CutKind::Gradients, forms.map(CodeForm::latents).sum(), 32),
         };
-        let values = (width * self.view.parties.len()) as u64;
+        let values = values as u64;
         let metrics = self.score(&scores);
         Ok(outcome(AttackResult {
             releases,
@@ -184,7 +186,7 @@ impl<'a> Insider<'a> {
             for party in self.view.parties {
                 let mut add = |moment, unit: bool| -> anyhow::Result<()> {
                     let values = self.view.observed.gather(*party, moment, records)?;
-                    let width = self.view.observed.width_at(moment);
+                    let width = self.view.observed.width_at(*party, moment);
                     for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
                         let length = if unit { norm(row).max(1e-20) } else { 1.0 };
                         features.extend(row.iter().map(|v| v / length));

@@ -69,7 +69,7 @@ fn solve(
     top: &Classifier,
     predictions: Knowledge,
 ) -> anyhow::Result<Option<AttackOutcome>> {
-    let (bits, floats) = (surface.observed.width, surface.cut == CutKind::SimulatedFloats);
+    let (bits, floats) = (surface.observed.width(victim.place), surface.cut == CutKind::SimulatedFloats);
     if !floats && bits > MOST_BITS {
         return Ok(None);
     }

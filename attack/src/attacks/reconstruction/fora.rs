@@ -49,7 +49,7 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Att
     let attempt = Attempt::begin(AttackId::Fora, KNOWS, 1);
     let context = victim.test_context(surface);
     let mut substitute = Substitute::new(victim, &context)?;
-    let width = surface.observed.width;
+    let width = surface.observed.width(victim.place);
     let mut alignment = Alignment::new(context.auxiliary, context.targets, width, BATCH, victim.config.seed);
     for update in 0..UPDATES {
         let (rows, others) = alignment.rows();

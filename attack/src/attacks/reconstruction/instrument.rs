@@ -191,7 +191,8 @@ impl<'a> CodeModels<'a> {
                 to_host(model.forward(input, &mut Dropout::off()).0)
             })
             .collect();
-        let bits = self.context.sources.observed.width;
+        let sources = &self.context.sources;
+        let bits = sources.observed.width(sources.victim);
         let mut rng = stream(self.context.seed, "codes of people", &[]);
         let mut codes = Vec::with_capacity(people.len() * bits);
         for person in 0..people.len() {
@@ -241,7 +242,7 @@ impl<'a> Candidates<'a> {
         let (expected, asked) = (scaled(expected), scaled(context.predict(&regression, facts, records)?));
         let of_record = asked.chunks_exact(width).map(|row| nearest(row, &expected)).collect();
         let codes = context.sources.features(&[Fact::Code], records)?.values;
-        Ok(Self { of_record, codes, columns, bits: context.sources.observed.width })
+        Ok(Self { of_record, codes, columns, bits: context.sources.observed.width(context.sources.victim) })
     }
 
     fn code(&self, record: usize) -> &[f32] {

@@ -145,10 +145,11 @@ impl Inversion<'_> {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::random::{stream, uniform};
-    use hashvfl_core::{PartyName, RunSettings, Task};
+    use hashvfl_core::{CodeForm, PartyName, RunSettings, Task};
     use hashvfl_learning::EncoderConfig;
     use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape};
     use hashvfl_learning::encoder::CutLayer;
+    use hashvfl_learning::training::schedule::Rates;
 
     use super::*;
 
@@ -156,13 +157,14 @@ mod tests {
     #[test]
     fn features_of_a_block_are_inverted() {
         let parties = vec![PartyName::new("a").unwrap()];
-        let settings = RunSettings::new(parties, Task::Binary, 4, 1);
+        let rates = Rates::of_run(&RunSettings::new(parties, Task::Binary, 4, 1), 1);
         let model = BottomConfig::Cnn(CnnConfig { channels: vec![12], ..CnnConfig::default() });
         let input = InputShape { columns: 80, image: Some([1, 10, 8]), ..InputShape::default() };
         let config = EncoderConfig { model, ..EncoderConfig::default() };
         let device = Device::flex();
         let encoder =
-            Encoder::new(config, CutLayer::SimulatedFloat, input, &settings, 1, 3, &device).unwrap();
+            Encoder::new(config, CutLayer::SimulatedFloat, input, CodeForm::signs(4), rates, 3, &device)
+                .unwrap();
         let mut rng = stream(1, "images", &[]);
         let (rows, columns) = (6, 80);
         let images: Vec<f32> = (0..rows * columns).map(|_| uniform(&mut rng)).collect();

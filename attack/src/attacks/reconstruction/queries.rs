@@ -22,7 +22,7 @@ pub fn queried(victim: &VictimContext, surface: &AttackSurface) -> Option<Observ
 pub fn flipped(victim: &VictimContext, surface: &AttackSurface, mut codes: Vec<f32>) -> Vec<f32> {
     let epsilon = victim.evidence.coordinator.run.randomised_response;
     let Some(epsilon) = epsilon.filter(|_| surface.cut == CutKind::Codes) else { return codes };
-    let form = surface.observed.form;
+    let form = surface.observed.forms[victim.place];
     let probability = Response::change_probability(epsilon, form) as f32;
     let mut rng = stream(victim.config.seed, "flips of codes that nobody asked for", &[codes.len() as u64]);
     for latent in codes.chunks_exact_mut(form.bits_per_latent()) {

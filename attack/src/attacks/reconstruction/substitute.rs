@@ -2,10 +2,10 @@
 //! that then reads the victim's.
 
 use hashvfl_core::random::stream;
-use hashvfl_core::settings::RunSettings;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::training::schedule::Rates;
 use rand::Rng;
 
 use crate::attacks::reconstruction::regression::{Examples, Regression};
@@ -27,10 +27,11 @@ pub fn untrained(victim: &VictimContext, cut: CutKind) -> anyhow::Result<Encoder
     let cut = if cut == CutKind::SimulatedFloats { CutLayer::SimulatedFloat } else { CutLayer::Hash };
     let owner = victim.owner;
     let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
-    let run = RunSettings { randomised_response: None, ..victim.evidence.coordinator.run.clone() };
+    let rates = Rates::of_run(&victim.evidence.coordinator.run, UPDATES);
     // The adversary does not know the victim's seed.
     let seed = stream(victim.config.seed, "substitute", &[]).next_u64();
-    Ok(Encoder::new(owner.config.encoder.clone(), cut, input, &run, UPDATES, seed, &Device::flex())?)
+    let (config, form) = (owner.config.encoder.clone(), owner.config.code_form());
+    Ok(Encoder::new(config, cut, input, form, rates, seed, &Device::flex())?)
 }
 
 /// A substitute that learns.

@@ -62,7 +62,7 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Att
         clone.calibrate(&places, &|places| take(&columns, places, width));
         for _ in 0..UPDATES {
             let batch = batches.draw();
-            let wanted = take(&seen, &batch, surface.observed.width);
+            let wanted = take(&seen, &batch, surface.observed.width(victim.place));
             update(&mut clone, &context, take(&columns, &batch, width), &wanted);
         }
         clone.calibrate(&places, &|places| take(&columns, places, width));

@@ -65,7 +65,7 @@ impl Attack for WhiteBox {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let surfaces = evaluation.surfaces;
-        let form = surfaces.codes.observed.form;
+        let form = surfaces.codes.observed.forms[evaluation.victim.place];
         let ways = if form.is_signs() { &Matching::OF_CODES[..] } else { &[Matching::Value] };
         attack(evaluation, &surfaces.codes, ways)?;
         attack(evaluation, &surfaces.floats, &[Matching::Value])?;
@@ -146,8 +146,10 @@ impl AttackContext<'_> {
         if self.cut == CutKind::BeforeSign {
             return Ok(encoder.values(self.columns.gather(records), records.len()));
         }
-        let (seen, form) =
-            (self.sources.features(&[Fact::Code], records)?.values, self.sources.observed.form);
+        let (seen, form) = (
+            self.sources.features(&[Fact::Code], records)?.values,
+            self.sources.observed.forms[self.sources.victim],
+        );
         Ok(if form.is_signs() { seen } else { middles(form, &seen) })
     }
 

@@ -33,7 +33,8 @@ impl Attack for EncodeOnce {
         let once = simulate(evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
         let rows = encoded_once(evidence, &settings)?;
         let records = victim.records(Population::OutsideCohort, &rows)?;
-        let defence = Defence::new(Sent::EncodeOnce { bits: run.bits });
+        let bits = run.code_of(&victim.owner.config.name).bits();
+        let defence = Defence::new(Sent::EncodeOnce { bits });
         let surface = AttackSurface::repeated(&once, &surfaces.codes, defence);
         let mut grid = Grid::new(victim, &surface, &records, &[Release::OneCode]);
         evaluation.keep_grid(&mut grid)?;
@@ -46,7 +47,7 @@ impl Attack for EncodeOnce {
                 chart.curves.push(Curve { name, points });
             }
         }
-        let setting = format!("{:.0} % cohort, d = {}", COHORT * 100.0, run.bits);
+        let setting = format!("{:.0} % cohort, d = {}", COHORT * 100.0, bits);
         let point = evaluation.price("encode-once", setting, &surface, Population::OutsideCohort);
         evaluation.findings.utility.push(point);
         Ok(())

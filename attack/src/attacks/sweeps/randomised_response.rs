@@ -36,14 +36,15 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let run = &victim.evidence.coordinator.run;
     // Test records are encoded once, by a model that others are fitted on.
     let settings = RunSettings { randomised_response: Some(epsilon), ..run.clone() };
-    let draw = cost_of_a_draw(&settings).unwrap_or_default();
-    let each = if settings.code().is_signs() { "bit" } else { "latent" };
+    let form = settings.code_of(&victim.owner.config.name);
+    let draw = cost_of_a_draw(&settings, form).unwrap_or_default();
+    let each = if form.is_signs() { "bit" } else { "latent" };
     evaluation
         .say(&format!("simulating randomised response with epsilon {epsilon} per {each}, {draw} per draw"));
     let path = evaluation.out.join(format!("simulated-epsilon{epsilon}.parquet"));
     let simulated = simulate(victim.evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
-    let cost = cost_in_words(&settings).unwrap_or_default();
-    let defence = Defence::new(Sent::RandomisedResponse { bits: run.bits, cost });
+    let cost = cost_in_words(&settings, form).unwrap_or_default();
+    let defence = Defence::new(Sent::RandomisedResponse { bits: form.bits(), cost });
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
     evaluation.keep_grid(&mut Grid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
     // What noise hides in one code, the codes of many epochs show.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashvfl_core::limits::MAX_BITS_PER_LATENT;
 use hashvfl_core::settings::Schedule;
-use hashvfl_core::{CodeForm, GradientEncoding};
+use hashvfl_core::{CodeForm, GradientEncoding, PartyName};
 use hashvfl_data::Preprocessing;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::hash::Surrogate;
@@ -112,6 +112,9 @@ pub struct Overrides {
     /// What codes are made of: latents x bits of each, as 2x3; 16x1 is 16 signs. Floats are one for each latent.
     #[arg(long, global = true, value_parser = parse_code)]
     pub code: Option<CodeForm>,
+    /// Codes of parties' own, as guest=16x4,host=1x5; the others have that of --code.
+    #[arg(long, global = true, value_delimiter = ',', value_parser = parse_own_code)]
+    pub codes: Vec<(PartyName, CodeForm)>,
     /// Peak learning rate.
     #[arg(long, global = true)]
     lr: Option<f64>,
@@ -194,6 +197,7 @@ impl Overrides {
         if let Some(code) = self.code {
             recipe.bits_per_latent = code.bits_per_latent();
         }
+        recipe.codes = self.codes.iter().cloned().collect();
         set(&mut recipe.learning_rate, &self.lr);
         set(&mut recipe.epochs, &self.epochs);
         set(&mut recipe.batch_rows, &self.batch);
@@ -233,6 +237,11 @@ fn parse_code(text: &str) -> Result<CodeForm, String> {
     form.ok_or_else(|| format!("expected latents x bits of each, 1 to {MAX_BITS_PER_LATENT}, such as 2x3"))
 }
 
+fn parse_own_code(text: &str) -> Result<(PartyName, CodeForm), String> {
+    let (name, code) = text.split_once('=').ok_or("expected a party and its code, as host=1x5")?;
+    Ok((PartyName::new(name).map_err(|error| error.to_string())?, parse_code(code)?))
+}
+
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
     let known = [Schedule::Constant, Schedule::OneCycle];
     let found = known.into_iter().find(|schedule| schedule.to_string() == text);
@@ -270,7 +279,7 @@ mod tests {
     #[test]
     fn overrides_replace_recipe_values() {
         let line = "accuracy credit-default --raw --splits 2 --lr 0.01 --hidden 32,16 --top-hidden 0 \
-                    --schedule constant --gradient f32 --cut hash --code 2x3";
+                    --schedule constant --gradient f32 --cut hash --code 2x3 --codes host=1x5";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert!(matches!(cli.benchmark, Benchmark::CreditDefault { raw: true, splits: 2 }));
         assert_eq!(cli.how.cut.list(), [CutLayer::Hash]);
@@ -279,6 +288,7 @@ mod tests {
         assert_eq!((recipe.learning_rate, recipe.schedule), (0.01, Schedule::Constant));
         assert_eq!(recipe.gradient, GradientEncoding::F32);
         assert!(recipe.top.hidden.is_empty());
+        assert_eq!(recipe.codes[&PartyName::new("host").unwrap()], CodeForm::new(1, 5));
         assert_eq!((recipe.bits_per_latent, cli.overrides.code.unwrap().bits()), (3, 6));
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--code", "2x9"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--schedule", "cosine"]).is_err());

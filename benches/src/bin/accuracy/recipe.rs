@@ -2,8 +2,10 @@
 //!
 //! `docs/research/accuracy.md` tells what was tried. Nothing else in the benchmark holds a hyperparameter.
 
+use std::collections::BTreeMap;
+
 use hashvfl_core::settings::{RunSettings, Schedule};
-use hashvfl_core::{GradientEncoding, PartyName, Task};
+use hashvfl_core::{CodeForm, GradientEncoding, PartyName, Task};
 use hashvfl_data::Preprocessing;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::adam::AdamConfig;
@@ -28,6 +30,8 @@ pub struct Recipe {
     pub gradient: GradientEncoding,
     /// Bits of each latent of a code; 1: signs.
     pub bits_per_latent: usize,
+    /// Codes of parties' own.
+    pub codes: BTreeMap<PartyName, CodeForm>,
     /// Share of the records outside the test part that is kept for validation.
     pub validation_fraction: f64,
     /// Share of the records on which bottom models learn.
@@ -59,6 +63,7 @@ impl Recipe {
             cycles: 1,
             gradient,
             bits_per_latent: 1,
+            codes: BTreeMap::new(),
             validation_fraction: 0.1,
             cohort_fraction: 1.0,
             refit: false,
@@ -123,6 +128,7 @@ impl Recipe {
             cycles: self.cycles,
             gradient: self.gradient,
             bits_per_latent: self.bits_per_latent,
+            codes: self.codes.clone(),
             validation_fraction: self.validation_fraction,
             cohort_fraction: self.cohort_fraction,
             refit: self.refit,

@@ -13,7 +13,7 @@ use hashvfl_learning::training::saved::SavedTraining;
 pub struct MonitoredParties<'a> {
     parties: InProcessParties<'a, PackedCodes>,
     monitors: Vec<GradientMonitor>,
-    form: CodeForm,
+    forms: Vec<CodeForm>,
     batches: u64,
     /// The codes of the batch that waits for its gradient.
     sent: Vec<PackedCodes>,
@@ -22,9 +22,10 @@ pub struct MonitoredParties<'a> {
 impl<'a> MonitoredParties<'a> {
     /// The parties of a run.
     pub fn new(parties: Vec<InProcessParty<'a>>, plan: Plan, run: &RunSettings) -> Self {
-        let monitors = parties.iter().map(|_| GradientMonitor::of_run(run)).collect();
-        let (parties, form) = (InProcessParties::hashed(parties, plan), run.code());
-        Self { parties, monitors, form, batches: 0, sent: Vec::new() }
+        let forms: Vec<CodeForm> = run.code_forms().collect();
+        let monitors = forms.iter().map(|form| GradientMonitor::of_run(run, *form)).collect();
+        let parties = InProcessParties::hashed(parties, plan);
+        Self { parties, monitors, forms, batches: 0, sent: Vec::new() }
     }
 
     /// How many parties would have stopped.
@@ -57,7 +58,12 @@ impl PartyBackend for MonitoredParties<'_> {
             {
                 let expected = self.parties.expected_codes(party);
                 let signs = codes.to_signs();
-                monitor.observe(&self.form.decode(&signs), &expected, &gradient.decode(), codes.rows());
+                monitor.observe(
+                    &self.forms[party].decode(&signs),
+                    &expected,
+                    &gradient.decode(),
+                    codes.rows(),
+                );
             }
         }
         self.parties.learn(gradients)

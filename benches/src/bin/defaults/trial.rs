@@ -11,6 +11,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, Outcome, TrainingOptions};
 use hashvfl_party::PartyConfig;
 use hashvfl_party::prepare::Prepared;
@@ -105,10 +106,9 @@ pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Me
 /// A party as its program would make it, with another cut.
 fn party(config: &PartyConfig, cut: CutLayer) -> anyhow::Result<InProcessParty<'static>> {
     let prepared = Prepared::load(config)?;
-    let (updates, seed) = (prepared.plan.updates(), prepared.seed());
-    let model = config.encoder.clone();
-    let mut encoder =
-        Encoder::new(model, cut, prepared.input(), &config.run, updates, seed, &Device::flex())?;
+    let (rates, seed) = (Rates::of_run(&config.run, prepared.plan.updates()), prepared.seed());
+    let (model, form) = (config.encoder.clone(), config.code_form());
+    let mut encoder = Encoder::new(model, cut, prepared.input(), form, rates, seed, &Device::flex())?;
     if config.on_alarm.monitors() {
         encoder.expect_monitoring();
     }

@@ -14,6 +14,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
@@ -58,7 +59,9 @@ pub fn run(
     let encoder = |party: usize, seed: u64| {
         let input =
             InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
-        Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, settings, plan.updates(), seed, &device)
+        let form = settings.code_of(&settings.parties[party]);
+        let rates = Rates::of_run(settings, plan.updates());
+        Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, form, rates, seed, &device)
     };
     let mut parties = Vec::new();
     for (party, matrix) in columns.iter().enumerate() {

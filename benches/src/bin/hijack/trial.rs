@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
+use hashvfl_core::CodeForm;
 use hashvfl_core::gradient_monitor::{GradientMonitor, looks_at};
 
 use crate::dataset::Dataset;
@@ -38,7 +39,8 @@ fn monitored(
     steps: u32,
     enough: &mut dyn FnMut(usize, u32, &GradientMonitor) -> bool,
 ) -> anyhow::Result<()> {
-    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings)));
+    let form = CodeForm::signs(recipe.settings.bits);
+    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings, form)));
     run(dataset, recipe, sender, steps, &mut |seen| {
         // A hijacker is noticed by its victim or not at all; in an honest run anybody's alarm is false.
         if seen.party != VICTIM && !matches!(sender, Sender::Honest) {

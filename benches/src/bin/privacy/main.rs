@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_coordinator::progress::Event;
-use hashvfl_core::PartyName;
+use hashvfl_core::{CodeForm, PartyName};
 use hashvfl_testbed::federation::{fresh_folder, write_configs};
 use hashvfl_testbed::processes;
 
@@ -39,6 +39,9 @@ struct Arguments {
     /// Bits of each latent of a code; 1: signs.
     #[arg(long, default_value_t = 1)]
     bits_per_latent: usize,
+    /// Codes of parties' own, latents x bits of each, as host=1x5.
+    #[arg(long, value_delimiter = ',', value_parser = own_code)]
+    codes: Vec<(PartyName, CodeForm)>,
     /// Other code lengths at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "4,64")]
     lengths: Vec<usize>,
@@ -67,14 +70,23 @@ fn main() -> ExitCode {
     processes::main(|| privacy(&Arguments::parse()))
 }
 
+fn own_code(text: &str) -> Result<(PartyName, CodeForm), String> {
+    let expected = "expected a party and its code, latents x bits of each, as host=1x5";
+    let (name, code) = text.split_once('=').ok_or(expected)?;
+    let (latents, bits) = code.split_once('x').ok_or(expected)?;
+    let (latents, bits) = latents.parse().ok().zip(bits.parse().ok()).ok_or(expected)?;
+    Ok((PartyName::new(name).map_err(|error| error.to_string())?, CodeForm::new(latents, bits)))
+}
+
 fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let out = fresh_folder(&arguments.out, "privacy")?;
-    let sides = arguments.dataset.sides(
+    let mut sides = arguments.dataset.sides(
         arguments.data.as_deref(),
         &out,
         (arguments.bits, arguments.bits_per_latent),
         arguments.seed,
     )?;
+    sides.run.codes = arguments.codes.iter().cloned().collect();
     let configs = write_configs(&out, "privacy", &sides.run, &sides.parties, &sides.coordinator)?;
     say!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
     let summary = processes::run(&configs, |event| {

@@ -88,7 +88,8 @@ impl<'a> NetworkedParties<'a> {
         for Joined { party, line, head, .. } in joined {
             // A party speaks for its own log alone.
             heads.extend(head.map(|head| AuditHead { party: Some(party.clone()), ..head }));
-            peers.push(Peer { session: PeerSession::new(party, run.bits), line });
+            let bits = run.code_of(&party).bits();
+            peers.push(Peer { session: PeerSession::new(party, bits), line });
         }
         Self {
             driver,

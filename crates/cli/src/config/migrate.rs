@@ -269,10 +269,7 @@ kinds = [
         let shared = migrate("[encoder]\nhash = { medians = true, noise = 0.4 }\n").unwrap_err();
         assert!(matches!(shared, MigrateError::Shared(_)), "{shared}");
         let other = migrate("[encoder.hash]\nmedians = false\n").unwrap_err().to_string();
-        assert_eq!(
-            other,
-            "encoder.hash.medians is gone, as every run has true: remove it from the old file"
-        );
+        assert_eq!(other, "encoder.hash.medians is gone, as every run has true: remove it from the old file");
     }
 
     #[test]

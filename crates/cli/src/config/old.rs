@@ -38,9 +38,7 @@ pub(crate) enum Change {
 /// The first such word, with what it is now.
 pub fn check_words(text: &str) -> Result<(), Outdated> {
     match DeTable::parse(text).ok().and_then(|root| first_in_table("", root.get_ref())) {
-        Some(found) => {
-            Err(Outdated { line: text[..found.place.start].matches('\n').count() + 1, ..found })
-        }
+        Some(found) => Err(Outdated { line: text[..found.place.start].matches('\n').count() + 1, ..found }),
         None => Ok(()),
     }
 }
@@ -85,12 +83,17 @@ fn renamed(old: &str, new: &str, place: Range<usize>, text: String) -> Outdated 
 }
 
 fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> Outdated {
-    let what =
-        format!("{path} is gone, as every run has {}: remove it, or let `config migrate OLD NEW`", gone.value);
+    let what = format!(
+        "{path} is gone, as every run has {}: remove it, or let `config migrate OLD NEW`",
+        gone.value
+    );
     let change = if says(value, gone.value) {
         Change::Remove
     } else {
-        Change::Decide(format!("{path} is gone, as every run has {}: remove it from the old file", gone.value))
+        Change::Decide(format!(
+            "{path} is gone, as every run has {}: remove it from the old file",
+            gone.value
+        ))
     };
     Outdated { line: 0, what, place, change }
 }

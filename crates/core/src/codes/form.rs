@@ -16,6 +16,13 @@ pub struct CodeForm {
     bits_per_latent: usize,
 }
 
+impl std::fmt::Display for CodeForm {
+    /// Latents, and bits of each: `2x3`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.latents, self.bits_per_latent)
+    }
+}
+
 impl CodeForm {
     /// `latents` latents of `bits_per_latent` bits each, 1 to [`MAX_BITS_PER_LATENT`](crate::limits::MAX_BITS_PER_LATENT).
     pub const fn new(latents: usize, bits_per_latent: usize) -> Self {
@@ -67,11 +74,6 @@ impl CodeForm {
     pub fn half_step(self) -> f32 {
         let levels = self.levels() as f32;
         (3.0 / (levels * levels - 1.0)).sqrt()
-    }
-
-    /// The length of the uniform quantiser's line: values are about this times twice a rank less 1.
-    pub fn reach(self) -> f32 {
-        self.levels() as f32 * self.half_step()
     }
 
     /// Writes the Gray code of `level`, counted from 0, into `bits`, one latent's, as +1 and -1.

@@ -219,16 +219,16 @@ impl std::fmt::Debug for Response {
     }
 }
 
-/// What a draw of a code costs in a run under `settings`: epsilon. `None` without randomised response.
-pub fn cost_of_a_draw(settings: &RunSettings) -> Option<f64> {
-    settings.randomised_response.map(|latent| latent * settings.latents() as f64)
+/// What a draw of a code of `form` costs in a run under `settings`: epsilon. `None` without randomised response.
+pub fn cost_of_a_draw(settings: &RunSettings, form: CodeForm) -> Option<f64> {
+    settings.randomised_response.map(|latent| latent * form.latents() as f64)
 }
 
-/// What randomised response costs a record in a run under `settings`, in words: per bit or latent, per draw, and over the
-/// run's life. `None` without it.
-pub fn cost_in_words(settings: &RunSettings) -> Option<String> {
-    let (latent, draw) = settings.randomised_response.zip(cost_of_a_draw(settings))?;
-    let each = if settings.code().is_signs() { "bit" } else { "latent" };
+/// What randomised response costs a record with codes of `form` in a run under `settings`, in words: per bit or latent,
+/// per draw, and over the run's life. `None` without it.
+pub fn cost_in_words(settings: &RunSettings, form: CodeForm) -> Option<String> {
+    let (latent, draw) = settings.randomised_response.zip(cost_of_a_draw(settings, form))?;
+    let each = if form.is_signs() { "bit" } else { "latent" };
     let trained = draw * f64::from(settings.epochs + u32::from(settings.refits()));
     Some(format!(
         "epsilon {latent} per {each}, {draw} per draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"

@@ -210,10 +210,12 @@ fn what_is_no_number_is_not_made_a_level() {
 #[test]
 fn the_cost_is_told_a_bit_a_draw_and_over_a_run() {
     let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, 16, 16);
-    assert_eq!(cost_in_words(&new), None);
-    let levels = RunSettings { randomised_response: Some(2.0), bits_per_latent: 4, ..new.clone() };
-    assert!(cost_in_words(&levels).unwrap().contains("epsilon 2 per latent, 8 per draw"));
-    let said = cost_in_words(&RunSettings { randomised_response: Some(2.0), ..new }).unwrap();
+    assert_eq!(cost_in_words(&new, CodeForm::signs(16)), None);
+    let levels = RunSettings { randomised_response: Some(2.0), ..new.clone() };
+    assert!(
+        cost_in_words(&levels, CodeForm::new(4, 4)).unwrap().contains("epsilon 2 per latent, 8 per draw")
+    );
+    let said = cost_in_words(&levels, CodeForm::signs(16)).unwrap();
     assert!(
         said.contains("epsilon 2 per bit, 32 per draw") && said.contains("none (formal sum 512)"),
         "{said}"

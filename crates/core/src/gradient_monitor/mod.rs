@@ -127,15 +127,15 @@ impl GradientMonitor {
         }
     }
 
-    /// The gradient monitor over a run of these settings.
+    /// The gradient monitor over a run of these settings, at a party whose codes are of `form`.
     ///
     /// Where the run agreed on noise in gradients, or on signs alone, they may point everywhere alike. The signs of a
     /// rare class's gradients say that nearly all records are of another class, whatever the code. So signs are looked at
     /// around their mean over the batch. A party loses little by that: BatchNorm and thresholds take a pull on all records
     /// alike out again.
-    pub fn of_run(run: &RunSettings) -> Self {
+    pub fn of_run(run: &RunSettings, form: CodeForm) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
-        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(run.code()) }
+        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(form) }
     }
 
     /// Whether `other` is over codes of the same form, in a run of the same settings, so that one can go on as the other.
@@ -317,6 +317,10 @@ mod tests {
         RunSettings { gradient, gradient_noise, ..RunSettings::new(parties, Task::Binary, BITS, 1) }
     }
 
+    fn of_run(run: &RunSettings) -> GradientMonitor {
+        GradientMonitor::of_run(run, CodeForm::signs(BITS))
+    }
+
     fn sign(rng: &mut ChaCha8Rng) -> f32 {
         if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }
     }
@@ -387,7 +391,7 @@ mod tests {
     fn noise_is_noticed() {
         let alarm = monitored(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
         assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
-        let mut monitor = GradientMonitor::of_run(&run(GradientEncoding::F32, Some(1.0)));
+        let mut monitor = of_run(&run(GradientEncoding::F32, Some(1.0)));
         let mut rng = stream(6, "watch test", &[]);
         for _ in 0..100 {
             let [codes, sent] =
@@ -398,7 +402,7 @@ mod tests {
 
     /// The first alarm within 100 steps of a run of one encoding; `gradient` is a function of a code and a random number.
     fn monitored_run(encoding: GradientEncoding, gradient: fn(&[f32], u32) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = GradientMonitor::of_run(&run(encoding, None));
+        let mut monitor = of_run(&run(encoding, None));
         let mut rng = stream(8, "watch test", &[]);
         (0..100).find_map(|_| {
             let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();

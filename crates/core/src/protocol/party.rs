@@ -162,6 +162,7 @@ impl State {
 #[derive(Debug, Clone)]
 pub struct PartySession {
     settings: RunSettings,
+    form: CodeForm,
     plan: Plan,
     excluded: ExcludedRecords,
     state: State,
@@ -178,11 +179,13 @@ pub struct PartySession {
 }
 
 impl PartySession {
-    /// A party that is about to send its `Hello`, and whose policy does not allow the run for the records `excluded`.
-    pub fn new(settings: RunSettings, plan: Plan, excluded: ExcludedRecords) -> Self {
+    /// A party with codes of `form` that is about to send its `Hello`, and whose policy does not allow the run for the
+    /// records `excluded`.
+    pub fn new(settings: RunSettings, form: CodeForm, plan: Plan, excluded: ExcludedRecords) -> Self {
         let (next_batch, next_chunk) = ((0, 0), BTreeMap::new());
         Self {
             settings,
+            form,
             plan,
             excluded,
             state: State::Greeting,
@@ -199,7 +202,7 @@ impl PartySession {
 
     /// The same party before its `Hello`, where the run has not begun: a handshake is tried once more.
     pub fn anew(&self) -> Self {
-        Self::new(self.settings.clone(), self.plan.clone(), self.excluded.clone())
+        Self::new(self.settings.clone(), self.form, self.plan.clone(), self.excluded.clone())
     }
 
     /// Whether the coordinator has let this party in.
@@ -279,7 +282,7 @@ impl PartySession {
             return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
         }
         gradient
-            .check(rows, self.settings.latents(), self.settings.gradient)
+            .check(rows, self.form.latents(), self.settings.gradient)
             .map_err(|source| PartyError::Gradient { step, source })?;
         self.state = State::Ready;
         Ok(Work::Learn { gradient })

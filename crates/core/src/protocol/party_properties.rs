@@ -163,7 +163,7 @@ fn begun(refit: bool, calibration_fraction: f64) -> PartySession {
     let gradient = GradientEncoding::Int8;
     let settings = RunSettings { gradient, refit, calibration_fraction, batch_rows: 20.into(), ..new };
     let plan = Plan::new(&settings, RECORDS).unwrap();
-    let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
+    let mut session = PartySession::new(settings, CodeForm::signs(BITS), plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     session.receive(FromCoordinator::Accepted { session: None }).unwrap();
     session.receive(begin()).unwrap();
@@ -213,7 +213,7 @@ proptest! {
     fn nothing_but_the_handshake_comes_before_a_run_begins(to_send in any_move(), accepted in any::<bool>()) {
         let new = RunSettings::new(vec![PartyName::new("a").unwrap()], Task::Binary, BITS, 2);
         let plan = Plan::new(&new, RECORDS).unwrap();
-        let mut session = PartySession::new(new, plan, ExcludedRecords::default());
+        let mut session = PartySession::new(new, CodeForm::signs(BITS), plan, ExcludedRecords::default());
         session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
         if accepted {
             session.receive(FromCoordinator::Accepted { session: None }).unwrap();

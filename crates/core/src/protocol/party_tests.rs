@@ -11,7 +11,8 @@ fn session(on_refusal: OnRefusal, excluded: &[u32]) -> PartySession {
     let new = RunSettings::new(parties, Task::Binary, 2, 2);
     let settings = RunSettings { gradient: GradientEncoding::F32, on_refusal, ..new };
     let plan = Plan::new(&settings, 400).unwrap();
-    let mut session = PartySession::new(settings, plan, ExcludedRecords::of(excluded, 400));
+    let mut session =
+        PartySession::new(settings, CodeForm::signs(2), plan, ExcludedRecords::of(excluded, 400));
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     assert_eq!(session.receive(FromCoordinator::Accepted { session: None }), Ok(Work::Joined));
     session
@@ -88,7 +89,7 @@ fn frozen(calibration_fraction: f64) -> PartySession {
     let encoding = GradientEncoding::F32;
     let settings = RunSettings { calibration_fraction, gradient: encoding, batch_rows: 144.into(), ..new };
     let plan = Plan::new(&settings, 400).unwrap();
-    let mut session = PartySession::new(settings, plan, ExcludedRecords::default());
+    let mut session = PartySession::new(settings, CodeForm::signs(2), plan, ExcludedRecords::default());
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     session.receive(FromCoordinator::Accepted { session: None }).unwrap();
     session.receive(begin(&[])).unwrap();
@@ -369,7 +370,7 @@ fn a_party_in_doubt_is_told_that_its_model_counts() {
     let parties = vec![PartyName::new("a").unwrap()];
     let settings = RunSettings::new(parties, Task::Binary, 2, 2);
     let plan = Plan::new(&settings, 400).unwrap();
-    let mut asking = PartySession::new(settings, plan, ExcludedRecords::default());
+    let mut asking = PartySession::new(settings, CodeForm::signs(2), plan, ExcludedRecords::default());
     assert!(asking.clone().receive(FromCoordinator::Commit).is_err(), "before it was asked who it is");
     asking.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
     assert_eq!(asking.receive(FromCoordinator::Commit), Ok(Work::Commit));

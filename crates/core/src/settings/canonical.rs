@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::RunSettings;
+use crate::codes::form::CodeForm;
 use crate::digest::Digest;
-use crate::limits::{MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
+use crate::limits::{MAX_BITS, MAX_BITS_PER_LATENT, MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
+use crate::name::PartyName;
 use crate::text::is_plain;
 
 impl RunSettings {
@@ -22,6 +24,9 @@ impl RunSettings {
             .map(|key| (format!("run.{key}"), "none".to_string()))
             .chain(fields.iter().map(|(key, value)| (wire_key(key), canonical(value))))
             .collect();
+        if !self.codes.is_empty() {
+            settings.insert(OWN_CODES.to_string(), codes_text(&self.codes));
+        }
         if self.randomised_response.is_some() {
             settings.insert(RESPONSE_DRAW.to_string(), "per-request".to_string());
         }
@@ -43,6 +48,24 @@ impl RunSettings {
 /// The canonical key that says how flips of randomised response are drawn. It is there only with them, so that a peer of
 /// before is refused by it and runs without flips are what they were.
 const RESPONSE_DRAW: &str = "run.randomised_response_draw";
+
+/// The canonical key of codes of parties' own. It is there only where there are some.
+const OWN_CODES: &str = "run.codes";
+
+/// The canonical text of codes of parties' own, as `telecom=1x4`: latents, and bits of each.
+pub(super) fn codes_text(codes: &BTreeMap<PartyName, CodeForm>) -> String {
+    codes.iter().map(|(party, form)| format!("{party}={form}")).collect::<Vec<_>>().join(",")
+}
+
+/// The code of `party` in such a text; none where it has no code of its own, or one that no run can have.
+pub fn own_code(text: &str, party: &PartyName) -> Option<CodeForm> {
+    let (_, form) =
+        text.split(',').filter_map(|one| one.split_once('=')).find(|(name, _)| *name == party.as_str())?;
+    let (latents, bits) = form.split_once('x')?;
+    let (latents, bits): (usize, usize) = (latents.parse().ok()?, bits.parse().ok()?);
+    let fits = (1..=MAX_BITS_PER_LATENT).contains(&bits) && (1..=MAX_BITS / bits).contains(&latents);
+    fits.then_some(CodeForm::new(latents, bits))
+}
 
 /// Why what a run left behind is not of the settings at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +101,7 @@ const OPTIONAL: [&str; 2] = ["gradient_noise", "randomised_response"];
 
 /// What a key stands for that is absent. It is there only where it is something else, so that runs which do not use it are
 /// what they were before.
-const ABSENT: [(&str, &str); 1] = [("run.bits_per_latent", "1")];
+const ABSENT: [(&str, &str); 2] = [("run.bits_per_latent", "1"), (OWN_CODES, "none")];
 
 /// The canonical key of a field.
 fn wire_key(field: &str) -> String {
@@ -172,7 +195,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::tests::settings;
+    use crate::settings::tests::{own, settings};
 
     #[test]
     fn a_difference_names_key_and_values() {
@@ -188,8 +211,25 @@ mod tests {
         assert_ne!(ours.digest(), theirs.digest());
         let difference = ours.difference(&theirs).unwrap();
         assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits_per_latent", "1"));
+        let theirs = RunSettings { codes: own("telecom", 1, 4), ..settings() }.to_settings();
+        assert_ne!(ours.digest(), theirs.digest());
+        let difference = ours.difference(&theirs).unwrap();
+        let told = (difference.key.as_str(), difference.ours.as_str(), difference.theirs.as_str());
+        assert_eq!(told, ("run.codes", "none", "telecom=1x4"));
         let absent = ours.difference(&Settings::default()).unwrap();
         assert_eq!(absent.theirs, "(absent)");
+    }
+
+    #[test]
+    fn codes_of_parties_own_are_read_as_they_were_written() {
+        let codes = RunSettings { codes: own("telecom", 3, 4), ..settings() }.codes;
+        let text = codes_text(&codes);
+        let named = |name: &str| own_code(&text, &PartyName::new(name).unwrap());
+        assert_eq!(named("telecom"), Some(CodeForm::new(3, 4)));
+        assert_eq!(named("bank"), None);
+        for damaged in ["telecom=3x9", "telecom=0x4", "telecom=3", "telecom", "telecom=99999999999x8"] {
+            assert_eq!(own_code(damaged, &PartyName::new("telecom").unwrap()), None, "{damaged}");
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 mod batch_rows;
 mod canonical;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use batch_rows::BatchRows;
-pub use canonical::{Difference, OtherSettings, PairsError, Settings};
+pub use canonical::{Difference, OtherSettings, PairsError, Settings, own_code};
 
 use crate::codes::form::CodeForm;
 use crate::gradient::GradientEncoding;
@@ -93,12 +95,15 @@ pub struct RunSettings {
     pub parties: Vec<PartyName>,
     /// What is predicted.
     pub task: Task,
-    /// Bits of each party's code (d), 1 to 1024.
+    /// Bits of the code (d) of each party that `codes` does not name, 1 to 1024.
     pub bits: usize,
-    /// Bits of each latent of a code, a divisor of `bits`. 1: each bit is a sign; more: each latent's rank is cut into
+    /// Bits of each latent of such a code, a divisor of `bits`. 1: each bit is a sign; more: each latent's rank is cut into
     /// levels, two to that power.
     #[serde(default = "defaults::bits_per_latent", skip_serializing_if = "defaults::is_of_signs")]
     pub bits_per_latent: usize,
+    /// Codes of parties that are made of something else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub codes: BTreeMap<PartyName, CodeForm>,
     /// Passes over the training records of the joint phase.
     pub epochs: u32,
     /// Most records of a training batch; batches of an epoch differ in size by at most one.
@@ -215,6 +220,7 @@ impl RunSettings {
             task,
             bits,
             bits_per_latent: defaults::bits_per_latent(),
+            codes: BTreeMap::new(),
             epochs,
             batch_rows: defaults::batch_rows(),
             learning_rate: defaults::learning_rate(),
@@ -266,6 +272,7 @@ impl RunSettings {
             format!("a divisor of run.bits, {}", self.bits),
             self.bits_per_latent.to_string(),
         )?;
+        self.check_codes()?;
         range("epochs", self.epochs as usize, 1, 100_000)?;
         let divides = self.cycles > 0 && self.epochs.is_multiple_of(self.cycles);
         require(
@@ -278,7 +285,8 @@ impl RunSettings {
         let batch_rows = self.batch_rows.most();
         range("batch_rows", batch_rows, 4, MAX_BATCH_ROWS)?;
         // A gradient is the largest message: leave room for its frame.
-        let fitting = (MAX_MESSAGE_BYTES - 1024) / (self.latents() * self.gradient.bytes_per_value()) - 4;
+        let latents = self.code_forms().map(CodeForm::latents).max().unwrap_or(1);
+        let fitting = (MAX_MESSAGE_BYTES - 1024) / (latents * self.gradient.bytes_per_value()) - 4;
         range("batch_rows", batch_rows, 4, fitting.min(MAX_BATCH_ROWS))?;
         let rate_fits = self.learning_rate > 0.0 && self.learning_rate <= 10.0;
         require(rate_fits, "learning_rate", "above 0 and at most 10".into(), self.learning_rate.to_string())?;
@@ -305,19 +313,57 @@ impl RunSettings {
         require(epsilon_fits, "randomised_response", "above 0 and at most 20".into(), epsilon.to_string())
     }
 
-    /// What each party's code is made of.
-    pub fn code(&self) -> CodeForm {
-        CodeForm::new(self.bits / self.bits_per_latent.max(1), self.bits_per_latent)
+    fn check_codes(&self) -> Result<(), SettingError> {
+        let refuse = |expected: &str, found: String| {
+            Err(SettingError { key: "codes", expected: expected.to_string(), found })
+        };
+        if let Some(name) = self.codes.keys().find(|name| !self.parties.contains(name)) {
+            return refuse("tables named after run.parties", format!("one of {name}"));
+        }
+        let fits = |form: &CodeForm| {
+            (1..=MAX_BITS_PER_LATENT).contains(&form.bits_per_latent())
+                && (1..=MAX_BITS / form.bits_per_latent()).contains(&form.latents())
+        };
+        if let Some((name, form)) = self.codes.iter().find(|(_, form)| !fits(form)) {
+            let expected = format!(
+                "latents of 1 to {MAX_BITS_PER_LATENT} bits (bits_per_latent), with at most {MAX_BITS} bits in all"
+            );
+            return refuse(&expected, format!("{form} for {name}"));
+        }
+        let bytes = canonical::codes_text(&self.codes).len();
+        if bytes > MAX_VALUE_BYTES {
+            return refuse("fewer tables or shorter names", format!("{bytes} bytes of them"));
+        }
+        Ok(())
     }
 
-    /// Latents of each party's code: values of a record's gradient.
-    pub fn latents(&self) -> usize {
-        self.code().latents()
+    /// What the code of `party` is made of.
+    pub fn code_of(&self, party: &PartyName) -> CodeForm {
+        let of_others = CodeForm::new(self.bits / self.bits_per_latent.max(1), self.bits_per_latent);
+        self.codes.get(party).copied().unwrap_or(of_others)
+    }
+
+    /// What each party's code is made of, in the order of the parties.
+    pub fn code_forms(&self) -> impl ExactSizeIterator<Item = CodeForm> + '_ {
+        self.parties.iter().map(|party| self.code_of(party))
+    }
+
+    /// Bits of the longest code of a party.
+    pub fn most_bits(&self) -> usize {
+        self.code_forms().map(CodeForm::bits).max().unwrap_or(self.bits)
     }
 
     /// The same run with a float in place of each latent, for baselines in one process.
     pub fn of_floats(&self) -> Self {
-        Self { bits: self.latents(), bits_per_latent: defaults::bits_per_latent(), ..self.clone() }
+        let floats =
+            |(party, form): (&PartyName, &CodeForm)| (party.clone(), CodeForm::signs(form.latents()));
+        let bits_per_latent = defaults::bits_per_latent();
+        Self {
+            bits: self.bits / self.bits_per_latent,
+            bits_per_latent,
+            codes: self.codes.iter().map(floats).collect(),
+            ..self.clone()
+        }
     }
 
     /// Epochs of each cycle of the learning rate.
@@ -345,15 +391,37 @@ mod tests {
         RunSettings::new(parties.to_vec(), Task::Binary, 16, 30)
     }
 
+    /// A code of one party's own.
+    pub(super) fn own(party: &str, latents: usize, bits: usize) -> BTreeMap<PartyName, CodeForm> {
+        BTreeMap::from([(PartyName::new(party).unwrap(), CodeForm::new(latents, bits))])
+    }
+
+    #[test]
+    fn a_party_has_its_own_code_or_that_of_all() {
+        let settings = RunSettings { codes: own("telecom", 1, 4), ..settings() };
+        assert_eq!(settings.code_forms().collect::<Vec<_>>(), [CodeForm::signs(16), CodeForm::new(1, 4)]);
+        assert_eq!(settings.code_of(&settings.parties[1]).bits(), 4);
+        assert_eq!(settings.most_bits(), 16);
+        let floats = settings.of_floats();
+        assert_eq!(floats.code_forms().collect::<Vec<_>>(), [CodeForm::signs(16), CodeForm::signs(1)]);
+    }
+
     #[test]
     fn ranges_are_checked() {
         assert!(settings().check().is_ok());
         assert!(RunSettings { bits_per_latent: 4, ..settings() }.check().is_ok());
+        assert!(RunSettings { codes: own("telecom", 1, 4), ..settings() }.check().is_ok());
         let bad = [
             RunSettings { bits: 0, ..settings() },
             RunSettings { bits_per_latent: 0, ..settings() },
             RunSettings { bits_per_latent: 9, bits: 18, ..settings() },
             RunSettings { bits_per_latent: 3, ..settings() },
+            RunSettings { codes: own("stranger", 1, 4), ..settings() },
+            RunSettings { codes: own("telecom", 0, 4), ..settings() },
+            RunSettings { codes: own("telecom", 1, 0), ..settings() },
+            RunSettings { codes: own("telecom", 1, 9), ..settings() },
+            RunSettings { codes: own("telecom", 129, 8), ..settings() },
+            RunSettings { codes: own("telecom", usize::MAX, 8), ..settings() },
             RunSettings { epochs: 0, ..settings() },
             RunSettings { cycles: 0, ..settings() },
             RunSettings { epochs: 10, cycles: 3, ..settings() },

@@ -1,10 +1,11 @@
 //! Levels: a latent's rank, cut into as many equally common parts as there are, in place of its sign.
 //!
-//! Forward, in training: `v = BatchNorm(u)` as for signs, plus noise, then the level by the normal distribution's
-//! quantiles, widened by the noise; otherwise by quantiles over training records, without noise. So each level is as
-//! common as any other, and each bit of its Gray code ([`CodeForm`]) is +1 half the time, as far as records with equal
-//! values allow it. Backward: the quantiser counts as the identity (straight-through). What is left is the slope of the
-//! expected rank under the noise, that of the normal distribution function: `clip` and `surrogate` are of signs.
+//! Forward: `v = BatchNorm(u)` as for signs, in training plus noise, then the level by quantiles over training records, as
+//! they were when statistics were measured last (at the end of an epoch; before, those of the normal distribution). So each
+//! level is as common as any other, and each bit of its Gray code ([`CodeForm`]) is +1 half the time, as far as records
+//! with equal values allow it. Backward: straight-through, with the slope of the expected level under normal noise as wide
+//! as a level is on average, and the noise that was drawn. Where thresholds are close a step moves the level more. `clip`
+//! and `surrogate` are of signs.
 
 use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::normal::{add_noise, normal_score};
@@ -40,23 +41,30 @@ fn between(sorted: &[f32], rank: usize) -> f64 {
     (f64::from(sorted[cut - 1]) + f64::from(sorted[cut])) / 2.0
 }
 
-/// How much wider than `v` is what `v` becomes with noise.
-fn widening(noise: f32) -> f32 {
-    (1.0 + noise * noise).sqrt()
+/// Least deviation of the noise under which a level counts as smooth, in units of the normalised value: thresholds coincide
+/// where most records have one value.
+const LEAST_WIDTH: f32 = 0.1;
+
+/// The deviation of normal noise that is as wide as the levels between `thresholds` on average, and `noise` beside it.
+fn smoothing(thresholds: &[f32], noise: f32) -> f32 {
+    let span = thresholds[thresholds.len() - 1] - thresholds[0];
+    let level = span / (thresholds.len() - 1) as f32;
+    (level * level + noise * noise).sqrt().max(LEAST_WIDTH)
 }
 
-/// The level's value as a smooth function of the normalised value: its mean over noise before a fine quantiser.
-#[cfg(test)]
-fn expected_rank(form: CodeForm, v: f32, noise: f32) -> f32 {
-    form.reach() * expected_sign(v, (1.0 + 2.0 * noise * noise).sqrt())
+/// The expected value of the level of `v` under normal noise of deviation `noise`: half a step up for each threshold
+/// below it, and half a step down for each above.
+#[inline(always)]
+fn expected_level(form: CodeForm, thresholds: &[f32], v: f32, noise: f32) -> f32 {
+    form.half_step() * thresholds.iter().map(|threshold| expected_sign(v - threshold, noise)).sum::<f32>()
 }
 
 /// The slope of that.
 #[inline(always)]
-fn slope(form: CodeForm, v: f32, noise: f32) -> f32 {
-    let width = (1.0 + 2.0 * noise * noise).sqrt();
+fn slope(form: CodeForm, thresholds: &[f32], v: f32, noise: f32) -> f32 {
     let density = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
-    form.reach() * density / width * exp(-0.5 * (v / width).powi(2))
+    let near = |threshold: &f32| exp(-0.5 * ((v - threshold) / noise).powi(2));
+    form.half_step() * density / noise * thresholds.iter().map(near).sum::<f32>()
 }
 
 /// The signs [rows, bits] of the levels of `values` [rows, latents], by thresholds of each latent. What is no finite value
@@ -76,6 +84,11 @@ fn signs(form: CodeForm, values: &[f32], thresholds: &[f32]) -> Vec<f32> {
 }
 
 impl Statistics {
+    /// Thresholds of each latent.
+    fn of_latents(&self, form: CodeForm) -> std::slice::ChunksExact<'_, f32> {
+        self.threshold.chunks_exact(form.thresholds())
+    }
+
     /// The signs [rows, bits] of the codes of normalised `values` [rows, latents], cut into levels.
     pub fn to_levels(&self, form: CodeForm, values: &[f32]) -> Vec<f32> {
         signs(form, values, &self.threshold)
@@ -89,17 +102,22 @@ impl Hashed {
         embedding: Vec<f32>,
         config: &HashConfig,
         noise: f32,
-        form: CodeForm,
+        (form, statistics): (CodeForm, &Statistics),
         rng: &mut ChaCha8Rng,
     ) -> (Self, Vec<f32>) {
         let noise = config.noise.max(noise);
         let normalised = Normalised::new(embedding, form.latents());
         let mut slopes = normalised.values.clone();
+        let widths: Vec<f32> =
+            statistics.of_latents(form).map(|thresholds| smoothing(thresholds, noise)).collect();
         vectorized(
             #[inline(always)]
             || {
-                for value in &mut slopes {
-                    *value = slope(form, *value, noise);
+                for row in slopes.chunks_exact_mut(form.latents()) {
+                    let latents = statistics.of_latents(form).zip(&widths);
+                    for (value, (thresholds, width)) in row.iter_mut().zip(latents) {
+                        *value = slope(form, thresholds, *value, *width);
+                    }
                 }
             },
         );
@@ -107,33 +125,25 @@ impl Hashed {
         if noise > 0.0 {
             add_noise(&mut values, noise, rng);
         }
-        let signs = signs(form, &values, &trained_thresholds(form, noise));
+        let signs = statistics.to_levels(form, &values);
         (Self { normalised, slopes, noise }, signs)
     }
 
     /// The expected values of the levels [rows, latents] before the noise is drawn, as a top model reads them.
-    pub fn expected_levels(&self, form: CodeForm) -> Vec<f32> {
-        let thresholds = trained_thresholds(form, self.noise);
-        let (mut values, noise, half_step) = (self.normalised.values.clone(), self.noise, form.half_step());
+    pub fn expected_levels(&self, form: CodeForm, statistics: &Statistics) -> Vec<f32> {
+        let (mut values, noise) = (self.normalised.values.clone(), self.noise);
         vectorized(
             #[inline(always)]
             || {
-                for value in &mut values {
-                    // A level is half a step up for each threshold below it, and half a step down for each above.
-                    let signs =
-                        thresholds[..form.thresholds()].iter().map(|t| expected_sign(*value - t, noise));
-                    *value = half_step * signs.sum::<f32>();
+                for row in values.chunks_exact_mut(form.latents()) {
+                    for (value, thresholds) in row.iter_mut().zip(statistics.of_latents(form)) {
+                        *value = expected_level(form, thresholds, *value, noise);
+                    }
                 }
             },
         );
         values
     }
-}
-
-/// Thresholds of each latent in training.
-fn trained_thresholds(form: CodeForm, noise: f32) -> Vec<f32> {
-    let of_one = normal_quantiles(form).into_iter().map(|threshold| threshold * widening(noise));
-    of_one.collect::<Vec<f32>>().repeat(form.latents())
 }
 
 #[cfg(test)]

@@ -79,8 +79,8 @@ pub struct Step {
 /// The top model with its loss and optimiser.
 pub struct Classifier {
     config: TopConfig,
-    /// What codes are made of; `None` where values come as they are.
-    form: Option<CodeForm>,
+    /// What each party's codes are made of; none where values come as they are.
+    forms: Vec<CodeForm>,
     inputs: usize,
     model: Mlp,
     adam: Adam,
@@ -115,7 +115,7 @@ impl Classifier {
         let party_dropout = 0.0;
         Ok(Self {
             config,
-            form: None,
+            forms: Vec::new(),
             inputs,
             model,
             adam,
@@ -139,13 +139,14 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, BottomError> {
         let train = plan.part(Part::CohortTrain);
-        let form = settings.code();
-        let loss = Loss::new(labels, train, config.loss, form.latents());
-        let inputs = settings.parties.len() * form.latents();
+        let forms: Vec<CodeForm> = settings.code_forms().collect();
+        let inputs = forms.iter().map(|form| form.latents()).sum();
+        // Target codes are for codes of signs, which are equally long then.
+        let loss = Loss::new(labels, train, config.loss, forms.first().map_or(0, |form| form.latents()));
         let rates = Rates::of_run(settings, plan.updates());
         let (party_dropout, gradient_noise) = (settings.party_dropout, settings.gradient_noise);
         let classifier = Self::new(config.clone(), loss, train, inputs, rates, seed, device)?;
-        Ok(Self { form: Some(form), party_dropout, gradient_noise, ..classifier })
+        Ok(Self { forms, party_dropout, gradient_noise, ..classifier })
     }
 
     /// Weighs `rows` by `weights`, from 0 to 1, whenever it learns from here on.
@@ -362,14 +363,20 @@ impl Classifier {
 
     /// What codes say, party by party [rows, latents].
     fn values<'a>(&self, parts: &'a [Vec<f32>]) -> Vec<Cow<'a, [f32]>> {
-        let decode =
-            |part: &'a Vec<f32>| self.form.map_or(Cow::Borrowed(&part[..]), |form| form.decode(part));
-        parts.iter().map(decode).collect()
+        if self.forms.is_empty() {
+            return parts.iter().map(|part| Cow::Borrowed(part.as_slice())).collect();
+        }
+        decode(&self.forms, parts)
     }
 
     fn input(&self, parts: &[impl AsRef<[f32]>], rows: usize) -> Tensor<2> {
         join(parts, rows, &self.device.clone().inner())
     }
+}
+
+/// What codes of `forms` say, party by party [rows, latents].
+pub(crate) fn decode<'a>(forms: &[CodeForm], parts: &'a [Vec<f32>]) -> Vec<Cow<'a, [f32]>> {
+    forms.iter().zip(parts).map(|(form, part)| form.decode(part)).collect()
 }
 
 /// All parties' values side by side: [rows, all latents].

@@ -5,7 +5,7 @@ use hashvfl_core::codes::form::CodeForm;
 
 use crate::bottom::{Dropout, Mlp};
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
-use crate::top::classifier::join;
+use crate::top::classifier::{decode, join};
 
 /// Records that pass through the model at once.
 const PASS_ROWS: usize = 4096;
@@ -68,23 +68,18 @@ impl OutputKind {
 /// A trained top model.
 pub struct Predictor {
     model: Mlp,
-    form: CodeForm,
+    forms: Vec<CodeForm>,
     meaning: OutputKind,
     device: Device,
 }
 
 impl Predictor {
-    /// The top model that `snapshot` holds, on codes of `form` of so many `parties`.
+    /// The top model that `snapshot` holds, on codes of these `forms`, one for each party.
     ///
     /// # Errors
     /// If the file holds none, or one for other codes.
-    pub fn load(
-        snapshot: &Snapshot,
-        parties: usize,
-        form: CodeForm,
-        device: &Device,
-    ) -> Result<Self, SnapshotError> {
-        let inputs = parties * form.latents();
+    pub fn load(snapshot: &Snapshot, forms: Vec<CodeForm>, device: &Device) -> Result<Self, SnapshotError> {
+        let inputs = forms.iter().map(|form| form.latents()).sum();
         let device = device.clone().inner();
         let model = Mlp::of_snapshot(snapshot, "model", &device.clone().autodiff())?;
         let (found, outputs) = model.sizes();
@@ -93,7 +88,7 @@ impl Predictor {
             return Err(SnapshotError::Shape { name: "the top model".into(), expected, found });
         }
         let meaning = OutputKind::of(snapshot, outputs)?;
-        Ok(Self { model, form, meaning, device })
+        Ok(Self { model, forms, meaning, device })
     }
 
     /// What the outputs stand for.
@@ -115,8 +110,7 @@ impl Predictor {
             let end = (start + PASS_ROWS).min(rows);
             let pass = |part: &Vec<f32>| part[part.len() / rows * start..part.len() / rows * end].to_vec();
             let parts: Vec<Vec<f32>> = parts.iter().map(pass).collect();
-            let values: Vec<_> = parts.iter().map(|part| self.form.decode(part)).collect();
-            let input: Tensor<2> = join(&values, end - start, &self.device);
+            let input: Tensor<2> = join(&decode(&self.forms, &parts), end - start, &self.device);
             let (outputs, trace) = self.model.forward(input, &mut Dropout::off());
             all.extend(to_host(outputs));
             features.extend(to_host(trace.into_last_input()));
@@ -171,7 +165,8 @@ mod tests {
             let outputs = classifier.predict(&parts, 100);
             let mut snapshot = classifier.snapshot();
             classifier.meaning().put(&mut snapshot);
-            let predictor = Predictor::load(&snapshot, 2, settings.code(), &Device::flex()).unwrap();
+            let predictor =
+                Predictor::load(&snapshot, settings.code_forms().collect(), &Device::flex()).unwrap();
             assert_eq!(predictor.meaning(), classifier.meaning());
             let (predicted, features) = predictor.predict(&parts, 100);
             assert_eq!(features, classifier.predict_with_features(&parts, 100).1);
@@ -191,7 +186,8 @@ mod tests {
                     }
                 }
             }
-            assert!(Predictor::load(&snapshot, 3, settings.code(), &Device::flex()).is_err());
+            let others = vec![settings.code_of(&settings.parties[0]); 3];
+            assert!(Predictor::load(&snapshot, others, &Device::flex()).is_err());
             let without = classifier.evaluate_without(
                 0,
                 &|rows| parts.iter().map(|part| part[..3 * rows.len()].to_vec()).collect(),

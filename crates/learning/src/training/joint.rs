@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use hashvfl_core::protocol::message::{CheckpointLabel, Command};
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::{Gradient, Part, Plan, RowSelection, RunSettings};
+use hashvfl_core::{CodeForm, Gradient, Part, Plan, RowSelection, RunSettings};
 
 use crate::snapshot::Snapshot;
 use crate::top::classifier::Classifier;
@@ -77,8 +77,8 @@ impl<P: PartyBackend> Joint<'_, P> {
     }
 
     fn tables(&self, screens: bool) -> Kept<P> {
-        let table = |_| P::Embedding::table(self.plan.records(), self.settings.bits);
-        if screens { self.settings.parties.iter().map(table).collect() } else { Vec::new() }
+        let table = |form: CodeForm| P::Embedding::table(self.plan.records(), form.bits());
+        if screens { self.settings.code_forms().map(table).collect() } else { Vec::new() }
     }
 
     /// The rest of the epoch of `place`, batch by batch.
@@ -121,8 +121,10 @@ impl<P: PartyBackend> Joint<'_, P> {
         kept.iter_mut().zip(&sent).for_each(|(table, batch)| batch.keep(table, &numbers));
         let parts: Vec<Vec<f32>> = sent.iter().map(Embedding::to_floats).collect();
         let step = self.classifier.backward(&parts, &numbers);
-        let encode = |gradient| Gradient::encode(gradient, self.settings.latents(), self.settings.gradient);
-        let gradients = step.gradients.into_iter().map(encode).collect();
+        let encode = |(gradient, form): (Vec<f32>, CodeForm)| {
+            Gradient::encode(gradient, form.latents(), self.settings.gradient)
+        };
+        let gradients = step.gradients.into_iter().zip(self.settings.code_forms()).map(encode).collect();
         self.parties.learn(gradients).map_err(TrainingError::Parties)?;
         // While parties learn.
         self.classifier.update();

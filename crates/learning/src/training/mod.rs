@@ -83,7 +83,7 @@ pub enum ScreeningPoint {
     Refit,
 }
 
-/// Bits that each party released of a record, by group of records.
+/// Bits that each party released of a record, by group of records; where codes differ in length, that of the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Released {
     /// Training records of the cohort (all training records in joint training).
@@ -166,7 +166,8 @@ pub fn train<P: PartyBackend>(
     on_progress(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
     let records = plan.records();
-    let mut tables: Vec<_> = encoders.iter().map(|_| P::Embedding::table(records, settings.bits)).collect();
+    let mut tables: Vec<_> =
+        settings.code_forms().map(|form| P::Embedding::table(records, form.bits())).collect();
     on_progress(Progress::Phase("encode"));
     if settings.refits() {
         encode_part(parties, plan, Part::Train, &mut tables).map_err(TrainingError::Parties)?;
@@ -242,9 +243,9 @@ fn refit(
     }
 }
 
-/// Bits per record and party: one code per epoch or evaluation, and one after the freeze.
+/// Bits per record and party, of the longest codes: one code per epoch or evaluation, and one after the freeze.
 fn released(settings: &RunSettings, epochs: u32, validations: u32) -> Released {
-    let bits = settings.bits as u64;
+    let bits = settings.most_bits() as u64;
     let stored = if settings.refits() { bits } else { 0 };
     Released {
         cohort_train: u64::from(epochs) * bits + stored,

@@ -20,6 +20,7 @@ use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::TrainingOptions;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
+use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, TopConfig, training};
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
@@ -54,7 +55,8 @@ fn encoder_on(plan: &Plan, device: &Device) -> Encoder {
         ..EncoderConfig::default()
     };
     let input = InputShape { columns: COLUMNS, ..InputShape::default() };
-    Encoder::new(config, CutLayer::Hash, input, &settings(), plan.updates(), 5, device).unwrap()
+    let (form, rates) = (CodeForm::signs(settings().bits), Rates::of_run(&settings(), plan.updates()));
+    Encoder::new(config, CutLayer::Hash, input, form, rates, 5, device).unwrap()
 }
 
 fn drawn(records: usize, purpose: &str) -> Vec<f32> {

@@ -300,7 +300,7 @@ fn write_files(
     let folder = arguments.out.parent().unwrap_or(Path::new("."));
     let run = &config.run;
     let releases = run.epochs + u32::from(run.refits());
-    say!("a training record releases up to {releases} codes of {} bits", run.bits);
+    say!("a training record releases up to {releases} codes of {} bits", config.code_form().bits());
     let Some(first) = alignment else {
         write_whole(&arguments.out, text.as_bytes())?;
         say!("{out} written: read it, agree on [run] with the others, and make an identity:");
@@ -308,7 +308,7 @@ fn write_files(
         say!("`party --config {out} --check` says what is still to do");
         return Ok(());
     };
-    let key = first.write(folder, Some(u64::from(releases) * run.bits as u64))?;
+    let key = first.write(folder, Some(u64::from(releases) * config.code_form().bits() as u64))?;
     write_whole(&arguments.out, text.as_bytes())?;
     let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
     say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());

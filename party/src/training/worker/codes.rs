@@ -43,7 +43,7 @@ impl Worker<'_> {
             let text = "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns";
             return Err(Tellable(text.to_string()).into());
         }
-        Ok(PackedCodes::pack(values, self.settings.bits)?)
+        Ok(PackedCodes::pack(values, self.config.code_form().bits())?)
     }
 
     /// Codes of records, charged before this returns.
@@ -105,7 +105,7 @@ impl Worker<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(work.step, work.selection, &work.rows, codes)?;
         }
-        self.released_bits += (work.rows.len() * self.settings.bits) as u64;
+        self.released_bits += (work.rows.len() * self.config.code_form().bits()) as u64;
         let mut status = self.board.status();
         if let RowSelection::Batch { epoch, batch } = work.selection {
             status.phase = Phase::Training;

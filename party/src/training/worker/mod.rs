@@ -88,12 +88,13 @@ impl<'a> Worker<'a> {
         board: &'a Board,
     ) -> Self {
         let settings = &config.run;
-        let guard = GradientGuard::new(config.on_alarm, settings);
+        let guard = GradientGuard::new(config.on_alarm, settings, config.code_form());
         let excluded = match settings.on_refusal {
             OnRefusal::End => ExcludedRecords::default(),
             OnRefusal::LeaveOut => releases.excluded(&prepared.plan),
         };
-        let session = PartySession::new(settings.clone(), prepared.plan.clone(), excluded);
+        let session =
+            PartySession::new(settings.clone(), config.code_form(), prepared.plan.clone(), excluded);
         Self {
             name: &config.name,
             audit,
@@ -328,7 +329,7 @@ impl<'a> Worker<'a> {
             from: self.name.to_string(),
             to: "coordinator".to_string(),
             what: "codes".to_string(),
-            records: self.released_bits / self.settings.bits as u64,
+            records: self.released_bits / self.config.code_form().bits() as u64,
             bits: self.released_bits,
             withheld: 0,
         }));
