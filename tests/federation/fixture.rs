@@ -95,7 +95,7 @@ impl Fixture {
     }
 
     fn run_table(&self) -> String {
-        format!("[run]\n{}", toml::to_string(&self.settings).unwrap())
+        toml::to_string(&std::collections::BTreeMap::from([("run", &self.settings)])).unwrap()
     }
 
     /// Writes a party's config for a coordinator at `address`.

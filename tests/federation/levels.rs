@@ -24,18 +24,18 @@ fn of_levels() -> Fixture {
     fixture
 }
 
-fn path(fixture: &Fixture, name: &str) -> String {
+pub fn path(fixture: &Fixture, name: &str) -> String {
     fixture.path(name).display().to_string()
 }
 
-fn good(arguments: &[&str]) -> String {
+pub fn good(arguments: &[&str]) -> String {
     let (good, said, errors) = command(arguments);
     assert!(good, "{arguments:?}: {errors}");
     said
 }
 
 /// Codes of a party's test records, encoded into a file.
-fn encoded(fixture: &Fixture, party: &str, out: &str) -> StoredCodes {
+pub fn encoded(fixture: &Fixture, party: &str, out: &str) -> StoredCodes {
     let (config, out) = (path(fixture, &format!("{party}.toml")), path(fixture, out));
     good(&["party", "encode", "--config", &config, "--out", &out]);
     StoredCodes::from_bytes(&std::fs::read(out).unwrap()).unwrap()
@@ -65,7 +65,7 @@ fn three_processes_learn_levels_as_one_process_does() {
 
     // A gradient has a value for each latent, and the wire's codes have their bits.
     let recording = Recording::read(&fixture.path("bank-state/transcript.parquet"), None).unwrap();
-    assert_eq!(recording.header.form(), FORM);
+    assert_eq!(recording.header.form_of(&fixture.settings.parties[0]), FORM);
     for step in &recording.steps {
         let each = match step.kind {
             RecordedKind::Gradient { .. } => 4 * FORM.latents(),
@@ -212,5 +212,8 @@ fn levels_are_attacked_beside_floats_of_as_many_latents() {
     assert_eq!(codes.bits, FORM.bits() as u64);
     assert!(codes.metrics[&Metric::Skill].value > 0.02, "{:?}", codes.metrics);
     let not_tried = report.not_tried.join("\n");
-    assert!(not_tried.contains("UnSplit, since it is one on signs, and codes are levels"), "{not_tried}");
+    assert!(
+        not_tried.contains("UnSplit, since it is one on signs, as many of each party, and codes are others"),
+        "{not_tried}"
+    );
 }

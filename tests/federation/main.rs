@@ -25,6 +25,7 @@ mod lossless;
 mod migrated;
 mod misconfigured;
 mod monitored;
+mod own_codes;
 mod own_detectors;
 mod predict;
 mod proxy;

@@ -17,6 +17,11 @@ const ATTACK: &str = include_str!("../before/attack.toml");
 fn samples_of_before_are_refused_and_can_be_migrated() {
     let here = Path::new(".");
     let refused = PartyConfig::parse(PARTY, here).unwrap_err().to_string();
+    assert!(refused.contains("line 86: encoder.adam.beta1 is gone, as every run has 0.9: "), "{refused}");
+    let gone =
+        ["beta1 = 0.9\n", "beta2 = 0.999\n", "epsilon = 1e-8\n", "decorrelation = 0.0\n", "medians = true\n"];
+    let without = gone.iter().fold(PARTY.to_string(), |text, line| text.replace(line, ""));
+    let refused = PartyConfig::parse(&without, here).unwrap_err().to_string();
     assert!(
         refused.contains("run.calibration_share is now run.calibration_fraction: `config migrate"),
         "{refused}"

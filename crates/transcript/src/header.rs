@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::limits::MAX_BITS_PER_LATENT;
+use hashvfl_core::settings::own_code;
 use hashvfl_core::{CodeForm, Digest, PartyName, RunId, RunSettings};
 use serde::{Deserialize, Serialize};
 

@@ -53,7 +53,7 @@ fn by(
     let regression = Regression::fit(&examples, victim.config.seed);
     let guess = context.predict(&regression, facts, targets)?;
     let truth = other.gather(victim.place, ObservedAt::Frozen, targets)?;
-    let hits = reidentify::top1(&truth, &guess, other.width);
+    let hits = reidentify::top1(&truth, &guess, other.width(victim.place));
     let metrics = Metrics::from([(Metric::Top1, proportion::of(&hits))]);
     let note = format!("among {} records of a run with other first weights", targets.len());
     let (party, of) = (context.party.clone(), context.population);

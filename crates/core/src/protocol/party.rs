@@ -32,6 +32,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::codes::form::CodeForm;
 use crate::gradient::Gradient;
 use crate::protocol::message::{
     AuditHead, CheckpointId, Command, FromCoordinator, Phase, Request, RequestRule,

@@ -128,10 +128,10 @@ impl<E: Embedding> PartyBackend for InProcessParties<'_, E> {
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         let cohort = self.plan.part(Part::CohortTrain);
-        let bits = self.parties.first().map_or(0, |party| party.encoder.bits());
         let values =
             threads::for_each(&self.threads, &mut self.parties, |party| party.encode(rows, &numbers, cohort));
-        Ok(values.into_iter().map(|values| (self.wrap)(values, bits)).collect())
+        let bits = self.parties.iter().map(|party| party.encoder.bits());
+        Ok(values.into_iter().zip(bits).map(|(values, bits)| (self.wrap)(values, bits)).collect())
     }
 
     /// None: the columns' ranges are not known here.
