@@ -9,7 +9,6 @@ use hashvfl_core::Digest;
 use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::gradient_monitor;
 use hashvfl_core::random::stream;
-use hashvfl_core::settings::RunSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};

@@ -42,6 +42,12 @@ struct Arguments {
     /// Codes of parties' own, latents x bits of each, as host=1x5.
     #[arg(long, value_delimiter = ',', value_parser = own_code)]
     codes: Vec<(PartyName, CodeForm)>,
+    /// Deviation of the noise before the sign or the level, at each party; by default that of the data set's recipe.
+    #[arg(long)]
+    noise: Option<f32>,
+    /// Epochs; by default those of the data set's recipe.
+    #[arg(long)]
+    epochs: Option<u32>,
     /// Other code lengths at which the run is repeated in this process.
     #[arg(long, value_delimiter = ',', default_value = "4,64")]
     lengths: Vec<usize>,
@@ -87,6 +93,12 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.seed,
     )?;
     sides.run.codes = arguments.codes.iter().cloned().collect();
+    if let Some(noise) = arguments.noise {
+        sides.parties.iter_mut().for_each(|side| side.encoder.hash.noise = noise);
+    }
+    if let Some(epochs) = arguments.epochs {
+        sides.run.epochs = epochs;
+    }
     let configs = write_configs(&out, "privacy", &sides.run, &sides.parties, &sides.coordinator)?;
     say!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
     let summary = processes::run(&configs, |event| {
