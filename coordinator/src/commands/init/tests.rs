@@ -51,7 +51,7 @@ fn the_labels_tell_the_task() {
         assert_eq!((run.task, run.batch_rows), (expected, BatchRows::Auto));
         let bits = match expected {
             Task::Binary => 16,
-            Task::Multiclass => 32,
+            Task::Multiclass => 64,
             Task::Regression => 64,
         };
         assert_eq!(run.bits, bits);
