@@ -23,6 +23,16 @@ export function daysLeft(end, now) {
   return Number.isFinite(end) ? Math.floor((end - now) / 86400) + " days" : "";
 }
 
+// What an element shows, so that it is drawn anew where that has changed alone: a reader may have marked some of it.
+const shown = new WeakMap();
+
+function isNew(element, content) {
+  const text = JSON.stringify(content);
+  if (shown.get(element) === text) return false;
+  shown.set(element, text);
+  return true;
+}
+
 function cell(kind, text, name) {
   const made = document.createElement(kind);
   made.textContent = text;
@@ -38,6 +48,7 @@ function row(head, cells) {
 }
 
 export function fillList(list, figures) {
+  if (!isNew(list, figures)) return;
   list.replaceChildren(...figures.map(([name, value]) => {
     const entry = document.createElement("div");
     entry.append(cell("dt", name), cell("dd", typeof value === "number" ? count(value) : value));
@@ -63,6 +74,7 @@ export function fillParties(table, status) {
 }
 
 export function fillBudget(box, budget) {
+  if (!isNew(box, budget)) return;
   const meters = [];
   for (const [name, of] of [["bits", budget.bits], ["codes", budget.encodings], ["epsilon", budget.epsilon]]) {
     if (of.used === 0 && of.allowed === null) continue;
@@ -87,6 +99,7 @@ export function fillBudget(box, budget) {
 }
 
 export function fillRuns(table, runs) {
+  if (!isNew(table, runs)) return;
   table.querySelector("tbody").replaceChildren(...[...runs].reverse().map((run) => {
     const texts = [new Date(1000 * run.finished_s).toISOString().slice(0, 16).replace("T", " "),
       run.test === null ? "" : run.metric + " " + run.test.toFixed(4), run.test_loss === null ? "" : run.test_loss.toFixed(4),
@@ -98,6 +111,7 @@ export function fillRuns(table, runs) {
 }
 
 export function fillAudit(list, lines, ownRun) {
+  if (!isNew(list, [lines, ownRun])) return;
   list.replaceChildren(...lines.map((line) => {
     const entry = document.createElement("li"), time = cell("time", line.time.replace("T", " ").replace("Z", ""));
     time.dateTime = line.time;
