@@ -1,6 +1,8 @@
 """Looks at the pages of a running federation in headless Chromium, as people do: live, wide and narrow, light and dark, by
 keyboard. With a folder as its argument it leaves pictures there."""
 
+import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from browser import NARROW, WIDE, asked_hosts, open_browser, prefer, resize, shoot
-from federation import Federation
+from federation import ROLES, Federation
 
 failures = []
 
@@ -121,6 +123,35 @@ def tells_the_truth(driver, federation):
     federation.go_on(federation.names[-1])
 
 
+def predict(federation, count):
+    """Predictions of the first records; how many of them were flagged, as the client hears it."""
+    ids, out = federation.folder / "ids.csv", federation.folder / "out.csv"
+    ids.write_text("id\n" + "".join(f"r{record}\n" for record in range(count)), encoding="utf-8")
+    command = [ROLES, "coordinator", "predict", "--server", f"http://{federation.address}", "--input", ids, "--out", out]
+    subprocess.run(command, check=True, capture_output=True)
+    return sum(line.endswith(",yes") for line in out.read_text(encoding="utf-8").splitlines())
+
+
+def serves(driver):
+    """A federation that has trained and serves: flags, predictions, and its run among the finished ones."""
+    with Federation(parties=2, epochs=6, detectors=True) as federation:
+        federation.start_all("train-and-serve")
+        federation.event("finished")
+        for _ in federation.names:
+            federation.event("joined")
+        federation.drain()
+        flagged = predict(federation, 300)
+        driver.get(federation.url())
+        wait_for(lambda: text(driver, "#phase") == "serving, all are there", "the page says that all are there")
+        wait_for(lambda: text(driver, "#flags-text").startswith(f"{flagged} of 300 judged"), f"it shows {flagged} flags")
+        check(figures(driver, "figures")["records flagged"] == str(flagged), "so do its figures")
+        summary = json.loads((federation.folder / "coordinator-state/summary.json").read_text(encoding="utf-8"))
+        row = text(driver, "#runs tbody tr")
+        check(f"AUC {summary['test']['auc']:.4f}" in row, f"the run is listed with its summary's AUC: {row}")
+        has_no_sideways_scroll(driver, "serving")
+        is_accessible(driver, "serving")
+
+
 def main():
     pictures = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     with Federation(parties=3, runs=12) as federation:
@@ -155,6 +186,7 @@ def main():
             check(not errors, f"no error in the browser's log: {errors}")
             federation.processes["bank"].terminate()
             wait_for(lambda: text(driver, "#phase") == "the process does not answer", "an end is told")
+            serves(driver)
         finally:
             driver.quit()
     if failures:
