@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_audit::AuditEvent;
+use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::PartyName;
@@ -19,7 +20,7 @@ use hashvfl_monitor::{HealthArguments, StatusArguments};
 use hashvfl_transport::stop;
 
 use crate::commands::check::{self, Checked};
-use crate::commands::{align, erase, evaluate, init, predict};
+use crate::commands::{align, erase, evaluate, export, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
 use crate::state::StateFolder;
@@ -36,6 +37,9 @@ use crate::{serving, training};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
     /// The coordinator's config file (`coordinator init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -116,6 +120,8 @@ enum Command {
         #[command(flatten)]
         arguments: HealthArguments,
     },
+    /// Hand the figures of the finished run over to TensorBoard or MLflow.
+    Export(export::Arguments),
     /// Get predictions for the records in a file from a running `coordinator serve`.
     Predict(predict::Arguments),
     /// Relay a private alignment and take part in it as the label holder; write the order of the common records.
@@ -231,7 +237,7 @@ where
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    hashvfl_cli::init_logging();
+    hashvfl_cli::init_logging(arguments.log_format);
     stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),
@@ -260,6 +266,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Health { config, arguments }) => {
             hashvfl_monitor::health(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
+        Some(Command::Export(arguments)) => export::export(&arguments),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
         Some(Command::Align { config, served, json }) => {
             align::run(&CoordinatorConfig::read(&config)?, served, json)

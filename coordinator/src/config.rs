@@ -14,7 +14,7 @@ use hashvfl_data::{IdsSource, LabelsSource};
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
-use hashvfl_monitor::{Board, MonitorAddress, Status};
+use hashvfl_monitor::{Board, BoardConfig, MonitorAddress, Network, Status};
 use hashvfl_transport::limits::Limits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -73,6 +73,15 @@ pub struct CoordinatorConfig {
     /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
+    /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
+    #[serde(default)]
+    pub monitor_readers: Vec<Network>,
+    /// The file that lists finished runs; absent: beside the ledger, under the ledger's name with the ending `runs.jsonl`.
+    #[serde(default)]
+    pub runs: PathBuf,
+    /// A privacy report to be read there as well: the `report.html` of `attack run`.
+    #[serde(default)]
+    pub privacy_report: Option<PathBuf>,
     /// Seconds after which another checkpoint is written, between batches too, from which a run goes on when processes have
     /// died; 0: one at the end of each epoch.
     #[serde(default = "default_checkpoint_every_s")]
@@ -269,7 +278,15 @@ impl CoordinatorConfig {
         for party in &self.run.parties {
             status.party(party);
         }
-        Board::open(self.monitor.as_ref(), status)
+        let shown = BoardConfig {
+            address: self.monitor.clone(),
+            readers: self.monitor_readers.clone(),
+            audit_log: self.audit.enabled.then(|| self.audit.log()),
+            identity: self.identity.clone(),
+            runs: Some(self.runs.clone()),
+            privacy_report: self.privacy_report.clone(),
+        };
+        Board::open(shown, status)
     }
 
     /// What to tell when nobody can dial in at `listen`.
@@ -302,6 +319,11 @@ impl CoordinatorConfig {
         config.serve.order = config.serve.order.map(|order| folder.join(order));
         config.state = folder.join(&config.state);
         config.ledger = folder.join(&config.ledger);
+        config.runs = match config.runs.as_os_str().is_empty() {
+            true => config.ledger.with_extension("runs.jsonl"),
+            false => folder.join(&config.runs),
+        };
+        config.privacy_report = config.privacy_report.map(|report| folder.join(report));
         if let Some(monitor) = &mut config.monitor {
             monitor.resolve(folder);
         }
@@ -310,6 +332,11 @@ impl CoordinatorConfig {
             !config.ledger.starts_with(&config.state),
             "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
             config.ledger
+        );
+        ensure!(
+            !config.runs.starts_with(&config.state),
+            "runs = {:?} lies in the state folder: the list of finished runs outlives every run, so keep it elsewhere",
+            config.runs
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
         let is_loopback = config.listen.ip().is_loopback();

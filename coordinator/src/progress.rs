@@ -90,7 +90,11 @@ impl ProgressReporter {
     /// Parties can join.
     pub fn listening(&self, address: SocketAddr) {
         info!("listening for parties on {address}");
-        self.board.status().phase = Phase::Waiting;
+        let mut status = self.board.status();
+        status.phase = Phase::Waiting;
+        // Nobody has joined yet, also where a run was interrupted before.
+        status.parties.values_mut().for_each(|party| party.connected = false);
+        drop(status);
         self.tell(&Event::Listening { address });
     }
 
@@ -115,6 +119,11 @@ impl ProgressReporter {
         status.epochs = Some(Epochs { most: epochs, batches, ..Epochs::default() });
         drop(status);
         self.tell(&Event::Start { epochs, batches });
+    }
+
+    /// Training went on from a checkpoint, behind these epochs.
+    pub fn went_on(&self, epochs: &[EpochReport]) {
+        epochs.iter().for_each(|report| self.note_epoch(report));
     }
 
     /// The course goes on.

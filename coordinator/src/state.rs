@@ -127,6 +127,18 @@ impl StateFolder {
         self.folder.join("summary.json")
     }
 
+    /// The summary of the run that has finished.
+    ///
+    /// # Errors
+    /// If there is none, or it is damaged or of another version.
+    pub fn read_summary(&self) -> anyhow::Result<Summary> {
+        let path = self.summary();
+        let bytes = fs::read(&path)
+            .with_context(|| format!("cannot read {}: has a run finished there?", path.display()))?;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged, or of another version", path.display()))
+    }
+
     /// The file that says which records the run was about.
     pub fn records(&self) -> PathBuf {
         self.folder.join("records.hashvfl")

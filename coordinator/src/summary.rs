@@ -8,6 +8,7 @@ use hashvfl_detectors::screening::Action;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::loss::Evaluation;
 use hashvfl_learning::training::{EpochReport, Released};
+use hashvfl_monitor::FinishedRun;
 use serde::{Deserialize, Serialize};
 
 /// A run's summary.
@@ -116,6 +117,35 @@ pub struct RecordCounts {
     pub cohort_train: usize,
     /// Validation records used meanwhile.
     pub cohort_validation: usize,
+}
+
+impl Summary {
+    /// The figures by which runs that finished, this one at `finished_s`, are compared.
+    pub fn in_a_line(&self, finished_s: u64) -> FinishedRun {
+        let RecordCounts { train, validation, test, calibration, .. } = self.records;
+        FinishedRun {
+            run_id: self.run_id.clone(),
+            finished_s,
+            version: self.version.clone(),
+            parties: self.encoders_sha256.keys().cloned().collect(),
+            records: (train + validation + test + calibration) as u64,
+            bits: self.settings.get("run.bits").and_then(|bits| bits.parse().ok()).unwrap_or(0),
+            epochs: self.epochs.len() as u32,
+            best_epoch: self.best_epoch,
+            metric: self.metric.clone(),
+            test: self.test.and_then(|test| match self.metric.as_str() {
+                "AUC" => test.auc,
+                "accuracy" => test.accuracy,
+                _ => test.r2,
+            }),
+            test_loss: self.test.map(|test| test.loss),
+            flagged_fraction: self.flags.as_ref().map(|flags| flags.flagged_fraction),
+            released_bits_per_record: self.bits_released_per_record.cohort_train,
+            received_bytes: self.bytes.up,
+            sent_bytes: self.bytes.down,
+            seconds: self.seconds.run,
+        }
+    }
 }
 
 impl RecordCounts {

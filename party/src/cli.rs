@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
+use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Part;
@@ -33,6 +34,9 @@ use hashvfl_transport::stop;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
     /// The party's config file (`party init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -190,7 +194,7 @@ where
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    hashvfl_cli::init_logging();
+    hashvfl_cli::init_logging(arguments.log_format);
     stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),

@@ -14,7 +14,7 @@ use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Typ
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
-use hashvfl_monitor::{Board, MonitorAddress, Status};
+use hashvfl_monitor::{Board, BoardConfig, MonitorAddress, Network, Status};
 use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
@@ -110,6 +110,9 @@ pub struct PartyConfig {
     /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
+    /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
+    #[serde(default)]
+    pub monitor_readers: Vec<Network>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -208,7 +211,15 @@ impl PartyConfig {
     /// # Errors
     /// If nobody can listen at `monitor`.
     pub fn board(&self) -> anyhow::Result<Board> {
-        Board::open(self.monitor.as_ref(), Status::new(self.name.as_str(), self.run_id.clone()))
+        let shown = BoardConfig {
+            address: self.monitor.clone(),
+            readers: self.monitor_readers.clone(),
+            audit_log: self.audit.enabled.then(|| self.audit.log()),
+            identity: self.identity.clone(),
+            runs: None,
+            privacy_report: None,
+        };
+        Board::open(shown, Status::new(self.name.as_str(), self.run_id.clone()))
     }
 
     /// Where the transcript is kept.

@@ -1,6 +1,10 @@
-//! A line of the log now and then, so that a party at work is not silent for hours.
+//! What is done now and then: a line of the log, so that a party at work is not silent for hours, and a look at the ledger.
 
 use std::time::{Duration, Instant};
+
+use hashvfl_monitor::Board;
+
+use crate::releases::Releases;
 
 /// Least time between two lines.
 const EVERY: Duration = Duration::from_secs(60);
@@ -19,6 +23,35 @@ impl Progress {
             self.last = Some(now);
         }
         due
+    }
+}
+
+/// Least time between two looks at the whole ledger.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look takes one part in so many of the time.
+const LOOK_SHARE: u32 = 200;
+
+/// When the ledger was looked at last, and how long that took.
+#[derive(Debug, Default)]
+pub struct LedgerLook(Option<LastLook>);
+
+#[derive(Debug)]
+struct LastLook {
+    ended: Instant,
+    took: Duration,
+}
+
+impl LedgerLook {
+    /// Shows on `board` what is used up of the budget in `releases`, if it is time to look; where `now`, in any case.
+    pub fn show(&mut self, releases: &Releases, board: &Board, now: bool) {
+        let pause = |last: &LastLook| LOOK_EVERY.max(last.took * LOOK_SHARE);
+        if !now && self.0.as_ref().is_some_and(|last| last.ended.elapsed() < pause(last)) {
+            return;
+        }
+        let began = Instant::now();
+        let budget = releases.budget();
+        board.status().budget = Some(budget);
+        self.0 = Some(LastLook { ended: Instant::now(), took: began.elapsed() });
     }
 }
 

@@ -10,6 +10,7 @@ use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
     ReleaseDigest, Terms,
 };
+use hashvfl_monitor::{Budget, Spent};
 use tracing::warn;
 
 use crate::answer;
@@ -244,6 +245,19 @@ impl Releases {
             Ok(()) => Ok(None),
             Err(LedgerError::Refused(refusal)) => Ok(Some(refusal)),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the policy allows of each record in its life, and the most that any of them has used up.
+    pub fn budget(&self) -> Budget {
+        let (policy, most) = (self.ledger.policy(), self.ledger.most_released());
+        let epsilon = |epsilon: Epsilon| epsilon.units() as f64 / 1e9;
+        let spent = |used, allowed| Spent { used, allowed };
+        Budget {
+            bits: spent(most.bits as f64, policy.bits_per_record.map(|bits| bits as f64)),
+            encodings: spent(f64::from(most.encodings), policy.encodings_per_record.map(f64::from)),
+            epsilon: spent(epsilon(most.epsilon), policy.epsilon_per_record.map(epsilon)),
+            without_epsilon: most.without_epsilon as u64,
         }
     }
 

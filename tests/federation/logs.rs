@@ -114,3 +114,55 @@ fn no_log_holds_what_is_private() {
         assert_eq!(secrets.count_in(&slip), 1);
     }
 }
+
+/// The lines of a log, each an object.
+fn objects(log: &str) -> Vec<serde_json::Value> {
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+#[test]
+fn lines_of_json_name_side_run_and_step_at_both_sides() {
+    let mut fixture = Fixture::new();
+    fixture.log = "debug,h2=off,hyper=off,tower=off,tonic=off";
+    let config = fixture.coordinator_config();
+    let coordinator =
+        Role::start(&["coordinator", "--log-format", "json", "--json", "--config"], &config, fixture.log);
+    let listening: serde_json::Value = serde_json::from_str(&coordinator.next_line().unwrap()).unwrap();
+    let address = listening["address"].as_str().unwrap();
+    let party = |name: &str| {
+        let config = fixture.party_config(name, address);
+        Role::start(&["party", "--log-format", "json", "--config"], &config, fixture.log)
+    };
+    let [mut bank, telecom] = PARTIES.map(party);
+    let (good, own) = bank.ends();
+    assert!(good, "{own}");
+    let (own, others) = (objects(&own), objects(&logged([coordinator])));
+    drop(telecom);
+    // Each step at the coordinator is the same step at the party, of the same run.
+    let steps = |log: &[serde_json::Value], side: &str| -> Vec<(u64, String)> {
+        let mut steps = Vec::new();
+        for line in log.iter().filter(|line| line["message"] == "request" && line["step"].is_u64()) {
+            assert_eq!((&line["side"], &line["run"]), (&side.into(), &"test".into()), "{line}");
+            steps.push((line["step"].as_u64().unwrap(), line["kind"].as_str().unwrap().to_string()));
+        }
+        // What is no request of a step bears the number of the last one.
+        steps.retain(|(_, kind)| {
+            ["Encode", "Freeze", "Finish", "Checkpoint", "Restore"].contains(&kind.as_str())
+        });
+        steps
+    };
+    let (here, there) = (steps(&own, "bank"), steps(&others, "coordinator"));
+    assert!(here.len() > 20, "{here:?}");
+    assert_eq!(here, there);
+    for line in own.iter().chain(&others) {
+        assert!(line["time"].as_str().unwrap().ends_with('Z') && line["level"].is_string(), "{line}");
+    }
+
+    // The line that says why a process ends is an object as well.
+    let (good, _, errors) =
+        crate::fixture::command(&["party", "--log-format", "json", "--config", "/nowhere.toml"]);
+    let last = objects(&errors);
+    assert!(!good && last.last().unwrap()["message"].as_str().unwrap().contains("/nowhere.toml"), "{errors}");
+}

@@ -105,7 +105,9 @@ fn a_process_that_trains_and_serves_is_ready_when_all_are_there() {
     assert!(!good && errors.contains("--replace"), "{errors}");
     assert!(command(&[&predict[..], &["--replace"]].concat()).0);
     let said = status(&fixture, "coordinator", "coordinator");
-    let counts = serde_json::json!({ "requests": 2, "predicted": 4, "missing": 2 });
+    let counts = serde_json::json!({
+        "requests": 2, "predicted": 4, "missing": 2, "judged": 0, "flagged": 0, "drifted": false
+    });
     assert_eq!((&said["predictions"], &said["ready"]), (&counts, &true.into()));
 
     telecom.terminate();
@@ -183,9 +185,13 @@ fn a_browser_gets_a_page_that_follows_the_process() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
     assert!(!page.contains("http://") && !page.contains("https://"), "nothing comes from elsewhere: {page}");
-    for (part, kind) in
-        [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/curve", "application/json")]
-    {
+    for (part, kind) in [
+        ("/page.css", "text/css"),
+        ("/page.js", "text/javascript"),
+        ("/tables.js", "text/javascript"),
+        ("/pictures.js", "text/javascript"),
+        ("/history", "application/json"),
+    ] {
         let answer = asked(&free, &format!("GET {part}"), "\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(kind), "{answer}");
     }
@@ -194,7 +200,7 @@ fn a_browser_gets_a_page_that_follows_the_process() {
     assert!(asked(&free, "DELETE /", "can only be read").starts_with("HTTP/1.1 405"));
     let parties = PARTIES.map(|name| fixture.party(name, &address));
     coordinator.wait_for("\"epoch\":3");
-    let curve = asked(&free, "GET /curve", "\"epoch\":2");
+    let curve = asked(&free, "GET /history", "\"epoch\":2");
     assert!(curve.contains("\"train_loss\":") && curve.contains("\"metric\":"), "{curve}");
     let event = asked(&free, "GET /events", "\"phase\":\"training\"");
     assert!(event.contains("\"connected\":true"), "{event}");

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_audit::Side;
 use hashvfl_core::Plan;
+use hashvfl_files::check_file;
 use hashvfl_learning::device;
 use hashvfl_ledger::{Policy, RedbStore};
 
@@ -34,6 +35,7 @@ pub struct Checked {
 pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
     RedbStore::check(&config.ledger)?;
     config.audit.check(&Side::Coordinator)?;
+    check_file(&config.runs).context("the list of finished runs (runs)")?;
     // Whether somebody can listen where the process is to say how it is.
     drop(config.board()?);
     let mut to_do = alignment(config, path)?;

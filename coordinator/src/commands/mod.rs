@@ -4,6 +4,7 @@ pub(crate) mod align;
 pub(crate) mod check;
 pub(crate) mod erase;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod predict;
 pub(crate) mod train;

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use hashvfl_audit::{AuditTrail, PredictionTally, Service};
-use hashvfl_core::{CodeForm, PartyName, ServedRow};
+use hashvfl_core::{CodeForm, PackedCodes, PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
 use hashvfl_detectors::DetectorError;
 use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_learning::{Predictor, device, threads};
 use hashvfl_ledger::StoreError;
+use hashvfl_monitor::now_s;
 use tracing::{info, warn};
 
 use super::index::RecordIndex;
@@ -195,7 +196,9 @@ impl Engine {
         let meaning = predictor.meaning();
         let ledger = PredictionLedger::open(config, meaning.outputs())?;
         let audit = Arc::new(config.audit_trail()?);
-        let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, config.run.parties.clone());
+        let reporter = ProgressReporter::new(json, board);
+        let (names, shown) = (config.run.parties.clone(), Arc::clone(reporter.board()));
+        let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, names, shown);
         let permissions = Permissions::load(config, Arc::clone(&audit))?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
@@ -203,7 +206,7 @@ impl Engine {
             index,
             top,
             parties,
-            reporter: ProgressReporter::new(json, board),
+            reporter,
             scorer,
             predictor: Mutex::new(predictor),
             ledger: Mutex::new(ledger),
@@ -225,11 +228,31 @@ impl Engine {
         let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
         tally.count(client, answer.outcomes.len(), predicted, refused);
         drop(tally);
-        let mut status = self.reporter.board().status();
+        let board = self.reporter.board();
+        let mut status = board.status();
         let counts = &mut status.predictions;
         counts.requests += 1;
         counts.predicted += predicted as u64;
         counts.missing += (answer.outcomes.len() - predicted) as u64;
+        let Some(Flags { p_values, flagged, drifted }) = &answer.flags else { return };
+        // Records without the codes of some party are not judged.
+        let judged = p_values.iter().filter(|value| !value.is_nan()).count() as u64;
+        let flagged = flagged.iter().filter(|flagged| **flagged).count() as u64;
+        counts.judged += judged;
+        counts.flagged += flagged;
+        counts.drifted = *drifted;
+        drop(status);
+        board.count_flags(judged, flagged);
+    }
+
+    /// Shows codes that came from a party.
+    pub fn note_codes(&self, party: &PartyName, codes: &PackedCodes) {
+        let board = self.reporter.board();
+        board.look_at_codes(party.as_str(), codes);
+        let mut status = board.status();
+        let entry = status.party(party);
+        entry.heard_s = Some(now_s());
+        entry.released_bits += (codes.rows() * codes.bits()) as u64;
     }
 
     /// Writes down what clients got: what is due by now, or at the end all of it.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use hashvfl_cli::at_run;
 use hashvfl_identity::Role;
 use hashvfl_monitor::Phase;
 use hashvfl_transport::listen::{self, Listener};
@@ -38,6 +39,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
+    at_run("coordinator", config.run_id.as_str());
     let engine = Arc::new(Engine::load(config, json)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve_until_stopped(&engine));

@@ -44,7 +44,7 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
             return;
         }
     };
-    engine.admissions.joined(&engine.parties[party].name);
+    engine.admissions.joined(&engine.parties[party].name, stream.peer());
     engine.parties[party].known().serves(served);
     engine.check_p_values(party);
     let (number, asked) = engine.parties[party].connection.open();
@@ -180,6 +180,7 @@ impl PartyStream<'_> {
                 }
             }
             ServingEvent::Codes { rows, codes, p_values } => {
+                self.engine.note_codes(&self.engine.parties[self.party].name, &codes);
                 let mut known = self.engine.parties[self.party].known();
                 known.put(&self.served, &rows, &codes, p_values.as_ref());
             }

@@ -24,6 +24,7 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName, RunId};
+use hashvfl_monitor::Board;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse, refuse_for_now};
 use hashvfl_transport::limits::FIRST_BYTES;
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
@@ -76,6 +77,7 @@ struct HandshakeContext {
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
     log: AdmissionLog,
+    board: Arc<Board>,
     /// Bytes of a party's longest answer.
     answer_bytes: usize,
 }
@@ -98,6 +100,7 @@ impl AdmissionService {
         ids: Vec<String>,
         arrivals: Arrivals<TrainingStream>,
         audit: Arc<AuditTrail>,
+        board: &Arc<Board>,
     ) -> Self {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
@@ -112,7 +115,8 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
-            log: AdmissionLog::new(audit, Service::Training, run.parties.clone()),
+            log: AdmissionLog::new(audit, Service::Training, run.parties.clone(), Arc::clone(board)),
+            board: Arc::clone(board),
             answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
@@ -246,8 +250,8 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
         Err(error) => return turn_away(&context, &stream, named.as_ref(), &error).await,
     };
     info!(%party, "joined");
-    context.log.joined(&party);
-    let mut line = PartyLine::new(party.clone(), stream, returns);
+    context.log.joined(&party, stream.peer());
+    let mut line = PartyLine::new(party.clone(), stream, returns, Arc::clone(&context.board));
     let mut start = context.start.clone();
     let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {
@@ -264,6 +268,7 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
             warn!(%party, "left before the run began: {}", why_it_left(message));
         }
     }
+    context.board.status().party(&party).connected = false;
     context.seats.close(&party);
     context.admission().release(&party);
     let _ = context.events.send(Event::Left(party)).await;

@@ -10,6 +10,7 @@ use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_monitor::read_runs;
 use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
@@ -19,7 +20,7 @@ use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use super::admission::names;
-use super::open_port;
+use super::{keep_among_runs, open_port};
 use crate::config::CoordinatorConfig;
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
@@ -48,6 +49,10 @@ pub fn hand_out(
         info!("all parties have heard that the run has finished");
     }
     reporter.finished(&state.summary());
+    // A process that was killed between the run's end and its line in the list.
+    if !read_runs(&config.runs).iter().any(|run| run.run_id == config.run_id) {
+        keep_among_runs(config, &state.read_summary()?);
+    }
     Ok(())
 }
 

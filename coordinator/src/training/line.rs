@@ -3,11 +3,13 @@
 //! A connection that breaks is waited for. A party that is back says so on a new stream, which comes through `returns`, also
 //! where the old connection does not seem broken from here.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::exchange::ResumeError;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
+use hashvfl_monitor::Board;
 use hashvfl_transport::handshake::{refuse, refuse_for_now};
 use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::{Received, ResumableStream, StreamError};
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::admission_log::note_return;
 use crate::training::returns::Returned;
 
 /// Longest wait until the network has taken what is repeated.
@@ -45,12 +48,19 @@ pub struct PartyLine {
     stream: ResumableStream<FromCoordinator, FromParty>,
     returns: mpsc::Receiver<Returned>,
     returned: u64,
+    /// Where it is shown whether the party is there.
+    board: Arc<Board>,
 }
 
 impl PartyLine {
     /// The way to `party`, which was just accepted on `stream`.
-    pub fn new(party: PartyName, stream: TrainingStream, returns: mpsc::Receiver<Returned>) -> Self {
-        Self { party, stream: ResumableStream::new(stream), returns, returned: 0 }
+    pub fn new(
+        party: PartyName,
+        stream: TrainingStream,
+        returns: mpsc::Receiver<Returned>,
+        board: Arc<Board>,
+    ) -> Self {
+        Self { party, stream: ResumableStream::new(stream), returns, returned: 0, board }
     }
 
     /// How often the party has come back.
@@ -132,6 +142,7 @@ impl PartyLine {
         if limit.is_zero() {
             return Err(gone());
         }
+        self.board.status().party(party).connected = false;
         warn!(%party, "{lost}: waiting {} s for it to come back", limit.as_secs());
         let back = timeout(limit, self.returns.recv()).await.ok().flatten().ok_or_else(gone)?;
         info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
@@ -152,6 +163,7 @@ impl PartyLine {
             }
         };
         self.returned += 1;
+        note_return(&self.board, &self.party, stream.peer(), self.returned);
         let first = FromCoordinator::Returned(self.stream.mark());
         if let Err(error) = self.stream.go_on(stream, Some(first), missing, REPEATING).await {
             warn!(party = %self.party, "lost again: {error}");

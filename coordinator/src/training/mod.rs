@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
-use hashvfl_cli::OnInterruption;
+use hashvfl_cli::{OnInterruption, at_run};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_core::records::run_records::digest_of_run;
@@ -29,6 +29,7 @@ use hashvfl_learning::training::{
     self, Outcome, ScreeningHook, ScreeningPoint, TrainingError, TrainingOptions,
 };
 use hashvfl_ledger::{AnswerLog, LedgerError};
+use hashvfl_monitor::{add_run, now_s};
 use hashvfl_transcript::{Header, SentValues, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::{self, Listener};
@@ -81,6 +82,7 @@ pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
 pub fn run_or_resume(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
+    at_run("coordinator", config.run_id.as_str());
     let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());
     let mut fresh = fresh;
     loop {
@@ -162,10 +164,7 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
             let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
             state.keep_unheard(&parties.cloned().collect::<Vec<_>>())?;
             audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
-            if let Some(test) = summary.test {
-                info!("test {} {}", summary.metric, test.metric_text(config.run.task));
-            }
-            reporter.finished(&state.summary());
+            end_well(config, reporter, &state, &summary);
             Ok(())
         }
         Err(error) => {
@@ -202,6 +201,9 @@ impl Run<'_> {
         }
         let mut classifier = top_file::new(config, labels, &plan, &self.opened.device)?;
         self.reporter.start(config.run.epochs, plan.batches());
+        if let Some(from) = &from {
+            self.reporter.went_on(&from.place.curve);
+        }
         let outcome = self.learn(network, &plan, &mut classifier, screener.as_mut(), from)?;
         let seconds = Seconds {
             waiting: self.waiting,
@@ -233,6 +235,7 @@ impl Run<'_> {
         })?;
         if let Some((_, SavedNetwork { step, .. })) = &resume {
             info!(step, "the run goes on from a checkpoint");
+            self.reporter.board().status().resumes += 1;
             self.audit.note(AuditEvent::Resumed { step: *step })?;
         }
         let heads = network.begin(excluded, plan.clone(), self.audit.head(), resume)?;
@@ -267,6 +270,22 @@ impl Run<'_> {
             &mut |progress| self.reporter.training_progress(progress),
         );
         trained.map_err(flatten)
+    }
+}
+
+/// Tells that the run has finished, and lists it.
+fn end_well(config: &CoordinatorConfig, reporter: &ProgressReporter, state: &StateFolder, summary: &Summary) {
+    if let Some(test) = summary.test {
+        info!("test {} {}", summary.metric, test.metric_text(config.run.task));
+    }
+    reporter.finished(&state.summary());
+    keep_among_runs(config, summary);
+}
+
+/// Adds the run to the file of finished runs. It has finished whether that works or not.
+fn keep_among_runs(config: &CoordinatorConfig, summary: &Summary) {
+    if let Err(error) = add_run(&config.runs, &summary.in_a_line(now_s())) {
+        warn!("the run is not listed among finished ones: cannot write {}: {error}", config.runs.display());
     }
 }
 
@@ -314,7 +333,7 @@ async fn gather(
     let (arrivals, serving) = listen::training(open_port(config, reporter).await?);
     let server = tokio::spawn(serving);
     let mut stop = Stop::listen();
-    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit));
+    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit), reporter.board());
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell) => joined,

@@ -11,6 +11,7 @@ use hashvfl_learning::Classifier;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::loss::Evaluation;
 use hashvfl_learning::training::Outcome;
+use hashvfl_monitor::BitBalance;
 
 use super::Run;
 use super::network::NetworkedParties;
@@ -113,14 +114,17 @@ impl Trained<'_> {
     }
 
     /// How evenly each party's bits are set, on test records.
-    fn balance(&self, config: &CoordinatorConfig) -> BTreeMap<PartyName, Balance> {
+    fn balance(&self, run: &Run<'_>) -> BTreeMap<PartyName, Balance> {
         let test = self.plan.part(Part::Test);
         let mut balance = BTreeMap::new();
         if test.is_empty() {
             return balance;
         }
-        for (party, table) in config.run.parties.iter().zip(&self.outcome.tables) {
+        for (party, table) in run.config.run.parties.iter().zip(&self.outcome.tables) {
             if let Ok(signs) = table.signs(test) {
+                if let Some(balance) = BitBalance::of_signs(&signs, table.bits()) {
+                    run.reporter.board().set_balance(party.as_str(), balance);
+                }
                 balance.insert(party.clone(), Balance::of(&signs, table.bits()));
             }
         }
@@ -150,7 +154,7 @@ impl Trained<'_> {
             flags,
             screening: self.screener.as_ref().map(Screener::summary).unwrap_or_default(),
             bits_released_per_record: outcome.released,
-            balance: self.balance(config),
+            balance: self.balance(run),
             bytes: Bytes {
                 up: network.traffic.up_bytes,
                 down: network.traffic.down_bytes,
@@ -196,4 +200,24 @@ fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Resul
         hashvfl_detectors::file::write(&state.evidence(), evidence)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_of_bits_is_what_the_summary_says_of_them() {
+        let bits = 5;
+        let sign = |at: usize| if (at * at + at / 3) % 7 < 1 + at % bits { 1.0 } else { -1.0 };
+        let signs: Vec<f32> = (0..40 * bits).map(sign).collect();
+        let shown = BitBalance::of_signs(&signs, bits).unwrap();
+        let off: Vec<f64> =
+            shown.ones_per_mille.iter().map(|ones| (f64::from(*ones) / 500.0 - 1.0).abs()).collect();
+        let told = Balance::of(&signs, bits);
+        let mean = off.iter().sum::<f64>() / bits as f64;
+        assert!((mean - told.mean_abs_bit_mean).abs() < 0.002, "{mean} and {told:?}");
+        let most = off.iter().copied().fold(0.0, f64::max);
+        assert!(most > 0.1 && (most - told.max_abs_bit_mean).abs() < 0.002, "{most} and {told:?}");
+    }
 }

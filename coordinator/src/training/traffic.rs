@@ -21,22 +21,25 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts a message of `bytes` from a party, in answer to a request for these records, if it was for any.
-    pub fn up(&mut self, bytes: usize, selection: Option<RowSelection>) {
+    /// Counts a message of `bytes` from a party, in answer to a request for these records, if it was for any; its bytes with
+    /// the frame.
+    pub fn up(&mut self, bytes: usize, selection: Option<RowSelection>) -> u64 {
         let bytes = bytes as u64 + FRAME_BYTES;
         self.up_bytes += bytes;
         if is_training(selection) {
             self.training_up_bytes += bytes;
         }
+        bytes
     }
 
-    /// Counts a message of `bytes` to a party that is about these records, if it is about any.
-    pub fn down(&mut self, bytes: usize, selection: Option<RowSelection>) {
+    /// Counts a message of `bytes` to a party that is about these records, if it is about any; its bytes with the frame.
+    pub fn down(&mut self, bytes: usize, selection: Option<RowSelection>) -> u64 {
         let bytes = bytes as u64 + FRAME_BYTES;
         self.down_bytes += bytes;
         if is_training(selection) {
             self.training_down_bytes += bytes;
         }
+        bytes
     }
 
     /// Bytes up and down for one record in one step at one party.

@@ -1,12 +1,11 @@
 //! From a program's arguments to its exit code.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hashvfl_files::{AboveProgress, complain};
-use tracing_subscriber::EnvFilter;
+
+use crate::log::complain_of_end;
 
 /// The exit code of a process that does not know whether its run has finished: `EX_TEMPFAIL`, try again.
 const IN_DOUBT: u8 = 75;
@@ -35,24 +34,11 @@ where
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain!("error: {error:#}");
+            complain_of_end(&format!("{error:#}"));
             match error.downcast_ref() {
                 Some(InDoubt(_)) => ExitCode::from(IN_DOUBT),
                 None => ExitCode::FAILURE,
             }
         }
     }
-}
-
-/// Sends logs to standard error, as much as `HASHVFL_LOG` asks for, `info` where it is absent.
-pub fn init_logging() {
-    let filter = EnvFilter::try_from_env("HASHVFL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(AboveProgress::default)
-        // A line of the log that nobody can read is no reason to stop.
-        .log_internal_errors(false)
-        .try_init();
 }

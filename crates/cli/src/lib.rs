@@ -5,6 +5,8 @@ pub mod audit;
 pub mod config;
 mod entry;
 mod interruption;
+mod log;
 
-pub use entry::{InDoubt, entry, init_logging};
+pub use entry::{InDoubt, entry};
 pub use interruption::OnInterruption;
+pub use log::{LogFormat, at_run, at_step, init_logging};

@@ -74,6 +74,31 @@ pub struct Account {
     frozen_by: [u8; 8],
 }
 
+/// The most that any of some records has released; each figure may be another record's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MostReleased {
+    /// Bits.
+    pub bits: u64,
+    /// Releases.
+    pub encodings: u32,
+    /// The sum of epsilons, of records for which a finite one holds.
+    pub epsilon: Epsilon,
+    /// How many records have no finite epsilon.
+    pub without_epsilon: usize,
+}
+
+impl MostReleased {
+    /// Takes another record's account in.
+    pub fn take(&mut self, account: &Account) {
+        self.bits = self.bits.max(account.bits);
+        self.encodings = self.encodings.max(account.encodings);
+        match account.total_epsilon() {
+            Some(epsilon) => self.epsilon = self.epsilon.max(epsilon),
+            None => self.without_epsilon += 1,
+        }
+    }
+}
+
 impl Account {
     /// Bytes of an account in a store.
     pub const BYTES: usize = 96;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use hashvfl_core::{Digest, TableIds};
 
-use crate::account::{Account, Cost, EncoderIdentity, ReleaseDigest};
+use crate::account::{Account, Cost, EncoderIdentity, MostReleased, ReleaseDigest};
 use crate::answer::{Answer, AnswerKey, AnswerName};
 use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
@@ -128,6 +128,13 @@ impl<S: Store> Ledger<S> {
     /// The account of a row.
     pub fn account(&self, row: u32) -> &Account {
         &self.accounts[self.place(row)].account
+    }
+
+    /// The most that any of the table's records has released, with what is reserved.
+    pub fn most_released(&self) -> MostReleased {
+        let mut most = MostReleased::default();
+        self.accounts.iter().for_each(|entry| most.take(&entry.account));
+        most
     }
 
     /// The salt of the ledger's keys.

@@ -326,3 +326,16 @@ fn contents_under_new_ids_are_noticed_and_new_records_are_not() {
     assert_eq!(of(&["new", "newer"], &[2, 3]), 0, "contents that nothing was released of");
     assert_eq!(of(&["p1", "p2", "a", "p3"], &[0, 1, 0, 2]), 2);
 }
+
+#[test]
+fn the_most_that_any_record_released_is_known() {
+    let disk = MemoryStore::default();
+    let mut ledger = open(&disk, "");
+    assert_eq!(ledger.most_released(), crate::MostReleased::default());
+    send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
+    send(&mut ledger, &[1], LEARNING, b"y").unwrap();
+    let most = ledger.most_released();
+    assert_eq!((most.bits, most.encodings, most.without_epsilon), (16, 2, 2));
+    ledger.reserve(&[2], (&[2], 4), &LEARNING).unwrap();
+    assert_eq!(ledger.most_released().bits, 32, "what is reserved counts");
+}

@@ -26,7 +26,7 @@ mod redb_store;
 mod report;
 mod store;
 
-pub use account::{Account, Cost, EncoderIdentity, ReleaseDigest};
+pub use account::{Account, Cost, EncoderIdentity, MostReleased, ReleaseDigest};
 pub use alignments::count_alignment;
 pub use answer::{Answer, AnswerKey, AnswerName, forget_answers};
 pub use answer_log::{AnswerLog, AnswerLogError, Said};

@@ -1,14 +1,46 @@
 //! Where a process writes down how it is, and where others read it: a person at its terminal, and whoever asks.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hashvfl_transport::monitor::{Monitor, MonitorAddress, Page, Pages};
+use hashvfl_core::PackedCodes;
+use hashvfl_identity::IdentityConfig;
+use hashvfl_transport::monitor::{Monitor, MonitorAddress, Network, Page, Pages};
+use serde::Serialize;
 
+use crate::balance::BitBalance;
 use crate::curve::{Curve, Point};
+use crate::flags::FlagHistory;
 use crate::metrics;
 use crate::progress::ProgressLine;
-use crate::status::Status;
+use crate::runs::read_runs;
+use crate::status::{Status, now_s};
+
+/// Entries of the audit trail that are shown.
+const AUDIT_ENTRIES: usize = 20;
+/// Least time between two looks at one side's bits, and at the certificate's file.
+const LOOK: Duration = Duration::from_secs(1);
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
+
+/// What of a config decides where a board is read, by whom, and what it shows beside the status.
+#[derive(Debug, Clone, Default)]
+pub struct BoardConfig {
+    /// Where it is read; nowhere without.
+    pub address: Option<MonitorAddress>,
+    /// Who may read it there beside this machine.
+    pub readers: Vec<Network>,
+    /// The log of the audit trail, whose last entries are shown.
+    pub audit_log: Option<PathBuf>,
+    /// The identity whose certificate's end is shown.
+    pub identity: Option<IdentityConfig>,
+    /// The file of finished runs.
+    pub runs: Option<PathBuf>,
+    /// A privacy report, an HTML page that is a whole in itself.
+    pub privacy_report: Option<PathBuf>,
+}
 
 /// A process's status, to be read at the address of its config, if it names one.
 pub struct Board {
@@ -19,15 +51,23 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board with this status, to be read at `address`.
+    /// A board with this status, to be read where `config` says.
     ///
     /// # Errors
     /// If nobody can listen there.
-    pub fn open(address: Option<&MonitorAddress>, status: Status) -> anyhow::Result<Self> {
-        let shown = Arc::new(Shown { status: Arc::new(Mutex::new(status)), curve: Mutex::default() });
+    pub fn open(config: BoardConfig, status: Status) -> anyhow::Result<Self> {
+        let (address, readers) = (config.address.clone(), config.readers.clone());
+        let shown = Arc::new(Shown {
+            status: Arc::new(Mutex::new(status)),
+            curve: Mutex::default(),
+            flags: Mutex::default(),
+            balances: Mutex::default(),
+            certificate: Mutex::default(),
+            config,
+        });
         let monitor = match address {
             Some(address) => {
-                let monitor = Monitor::start(address, Arc::clone(&shown));
+                let monitor = Monitor::start(&address, readers, Arc::clone(&shown));
                 Some(monitor.with_context(|| format!("cannot listen on {address} (monitor)"))?)
             }
             None => None,
@@ -51,6 +91,28 @@ impl Board {
         lock(&self.shown.curve).add(point);
     }
 
+    /// Counts records that detectors judged now.
+    pub fn count_flags(&self, judged: u64, flagged: u64) {
+        lock(&self.shown.flags).count(now_s(), judged, flagged);
+    }
+
+    /// Looks at the codes of `side` now and then: where somebody can read the board, once a second at most.
+    pub fn look_at_codes(&self, side: &str, codes: &PackedCodes) {
+        if self.monitor.is_none() {
+            return;
+        }
+        let mut balances = lock(&self.shown.balances);
+        let is_due = balances.get(side).is_none_or(|(_, looked)| looked.elapsed() >= LOOK);
+        if is_due && let Some(balance) = BitBalance::of(codes) {
+            balances.insert(side.to_string(), (balance, Instant::now()));
+        }
+    }
+
+    /// Shows `balance` as that of the codes of `side`.
+    pub fn set_balance(&self, side: &str, balance: BitBalance) {
+        lock(&self.shown.balances).insert(side.to_string(), (balance, Instant::now()));
+    }
+
     /// Says whether predictions are answered.
     pub fn set_ready(&self, ready: bool) {
         self.status().ready = ready;
@@ -69,19 +131,91 @@ fn lock<T>(shown: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Shown {
     status: Arc<Mutex<Status>>,
     curve: Mutex<Curve>,
+    flags: Mutex<FlagHistory>,
+    /// By side, with the moment of the last look.
+    balances: Mutex<BTreeMap<String, (BitBalance, Instant)>>,
+    /// When the certificate's file was read last, and until when it counts.
+    certificate: Mutex<Option<(Instant, Option<i64>)>>,
+    config: BoardConfig,
+}
+
+/// An entry of the audit trail.
+#[derive(Serialize)]
+struct AuditLine {
+    time: String,
+    run: Option<String>,
+    text: String,
+}
+
+impl Shown {
+    /// The status of this moment.
+    fn status(&self) -> Status {
+        let mut status = lock(&self.status).clone();
+        status.now_s = now_s();
+        status.certificate_end_s = self.certificate_end_s();
+        status
+    }
+
+    /// Until when this side's certificate counts: it may be renewed while the process runs.
+    fn certificate_end_s(&self) -> Option<i64> {
+        let identity = self.config.identity.as_ref()?;
+        let mut certificate = lock(&self.certificate);
+        let known = *certificate;
+        match known {
+            Some((read, end_s)) if read.elapsed() < CERTIFICATE_LOOK => end_s,
+            _ => certificate.insert((Instant::now(), identity.certificate_end_s())).1,
+        }
+    }
+
+    fn audit_lines(&self) -> Vec<AuditLine> {
+        let Some(log) = &self.config.audit_log else { return Vec::new() };
+        let mut lines = Vec::new();
+        for entry in hashvfl_audit::tail(log, AUDIT_ENTRIES).into_iter().rev() {
+            let text = entry.describe();
+            lines.push(AuditLine { time: entry.time, run: entry.run, text });
+        }
+        lines
+    }
+
+    /// All that changes more seldom than the status, as one object.
+    fn history(&self) -> Option<String> {
+        let balances = lock(&self.balances);
+        let balances: BTreeMap<&str, &BitBalance> =
+            balances.iter().map(|(side, (balance, _))| (side.as_str(), balance)).collect();
+        let (curve, flags) = (lock(&self.curve), lock(&self.flags));
+        let report = self.config.privacy_report.as_ref().is_some_and(|report| report.is_file());
+        serde_json::to_string(&serde_json::json!({
+            "epochs": curve.points(),
+            "flags": flags.spans(),
+            "balance": balances,
+            "audit": self.audit_lines(),
+            "runs": self.config.runs.as_deref().map(read_runs),
+            "privacy_report": report,
+        }))
+        .ok()
+    }
 }
 
 impl Pages for Shown {
     fn page(&self, path: &str) -> Option<Page> {
+        const JSON: &str = "application/json";
         let (media_type, text) = match path {
             "/" => ("text/html; charset=utf-8", include_str!("page/page.html").to_string()),
             "/page.css" => ("text/css; charset=utf-8", include_str!("page/page.css").to_string()),
             "/page.js" => ("text/javascript; charset=utf-8", include_str!("page/page.js").to_string()),
-            "/status" => ("application/json", serde_json::to_string(&*lock(&self.status)).ok()?),
-            "/curve" => ("application/json", serde_json::to_string(lock(&self.curve).points()).ok()?),
-            "/metrics" => (metrics::MEDIA_TYPE, metrics::text(&lock(&self.status))),
+            "/tables.js" => ("text/javascript; charset=utf-8", include_str!("page/tables.js").to_string()),
+            "/pictures.js" => {
+                ("text/javascript; charset=utf-8", include_str!("page/pictures.js").to_string())
+            }
+            "/status" => (JSON, serde_json::to_string(&self.status()).ok()?),
+            "/history" => (JSON, self.history()?),
+            "/metrics" => (metrics::MEDIA_TYPE, metrics::text(&self.status())),
+            "/privacy-report" => {
+                let text = std::fs::read_to_string(self.config.privacy_report.as_ref()?).ok()?;
+                return Some(Page { media_type: "text/html; charset=utf-8", text, is_whole: true });
+            }
             _ => return None,
         };
-        Some(Page { media_type, text })
+        Some(Page { media_type, text, is_whole: false })
     }
 }

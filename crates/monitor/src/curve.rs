@@ -27,9 +27,11 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// Adds an epoch, if it is one of those that are kept.
+    /// Adds an epoch, if it is one of those that are kept, in place of those from it on: a run that goes on from a checkpoint
+    /// trains them again.
     pub fn add(&mut self, point: Point) {
         self.every = self.every.max(1);
+        while self.points.pop_if(|last| last.epoch >= point.epoch).is_some() {}
         if self.points.len() == MOST {
             self.every *= 2;
             let every = self.every;
@@ -61,5 +63,19 @@ mod tests {
         assert!(epochs.len() <= MOST && epochs.len() > MOST / 2, "{}", epochs.len());
         assert!(epochs.windows(2).all(|pair| pair[1] - pair[0] == 8), "{:?}", &epochs[..3]);
         assert_eq!((epochs.first(), epochs.last()), (Some(&1), Some(&9_993)));
+    }
+
+    #[test]
+    fn an_epoch_that_is_trained_again_takes_the_place_of_what_was() {
+        let mut curve = Curve::default();
+        let mut add = |epoch, train_loss| {
+            curve.add(Point { epoch, train_loss, validation_loss: None, metric: None });
+        };
+        for (epoch, loss) in [(1, 0.9), (2, 0.8), (3, 0.7), (2, 0.8), (3, 0.6)] {
+            add(epoch, loss);
+        }
+        let points: Vec<(u32, f64)> =
+            curve.points().iter().map(|point| (point.epoch, point.train_loss)).collect();
+        assert_eq!(points, [(1, 0.9), (2, 0.8), (3, 0.6)]);
     }
 }

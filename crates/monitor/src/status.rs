@@ -1,7 +1,6 @@
 //! How a process is, at one moment.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::{PartyName, RunId};
@@ -68,22 +67,38 @@ pub struct Status {
     pub run_id: RunId,
     /// When the work began, in seconds since 1970.
     pub started_s: u64,
+    /// When this was told, likewise.
+    pub now_s: u64,
     /// What it is doing.
     pub phase: Phase,
     /// Whether predictions are answered: at the coordinator, whether all parties are there.
     pub ready: bool,
     /// Steps of the run so far.
     pub steps: u64,
-    /// How far the training is; at the coordinator alone, once it has begun.
+    /// How often the run went on from a checkpoint, in this process.
+    pub resumes: u64,
+    /// Parties that were refused, by why; at the coordinator alone.
+    pub refusals: BTreeMap<String, u64>,
+    /// How far the training is.
     pub epochs: Option<Epochs>,
     /// The coordinator's view of each party.
     pub parties: BTreeMap<PartyName, PartyStatus>,
+    /// Seconds from the first step of this process to the last answer; at the coordinator alone.
+    pub step_seconds: f64,
     /// Bytes between this side and all others; at the coordinator alone.
     pub traffic: TrafficBytes,
     /// What this process has released of its records; at a party alone.
     pub released: ReleasedCodes,
+    /// What the coordinator asked for, by kind of request; at a party alone.
+    pub requests: BTreeMap<String, u64>,
+    /// What the policy allows, and what is used up; at a party alone.
+    pub budget: Option<Budget>,
+    /// What the monitor of gradients has seen; at a party that has one.
+    pub gradient_monitor: Option<GradientMonitorStatus>,
     /// What clients asked for; at the coordinator alone.
     pub predictions: PredictionCounts,
+    /// Until when this side's own certificate counts, in seconds since 1970; absent without one.
+    pub certificate_end_s: Option<i64>,
 }
 
 /// How far a training is.
@@ -97,7 +112,7 @@ pub struct Epochs {
     pub batches_done: u32,
     /// Batches of each epoch.
     pub batches: u32,
-    /// Mean training loss of the last epoch.
+    /// Mean training loss of the last epoch; at the coordinator alone, as what follows.
     pub train_loss: Option<f64>,
     /// Loss on validation records after the last epoch.
     pub validation_loss: Option<f64>,
@@ -106,14 +121,30 @@ pub struct Epochs {
 }
 
 /// A party, as the coordinator sees it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartyStatus {
     /// Whether it is there.
     pub connected: bool,
-    /// How often it went away.
+    /// Where its connection comes from.
+    pub address: Option<String>,
+    /// When something of it came last, in seconds since 1970.
+    pub heard_s: Option<u64>,
+    /// How often it went away while predictions were served.
     pub departures: u64,
+    /// How often it came back on another connection in a run.
+    pub returns: u64,
     /// Seconds in which the coordinator waited for its answers.
     pub answer_seconds: f64,
+    /// By how many seconds its answers came later than those of the fastest party: a mean in which past steps fade.
+    pub lag_seconds: f64,
+    /// Bytes of messages from it, in this process.
+    pub received_bytes: u64,
+    /// Bytes of messages to it, likewise.
+    pub sent_bytes: u64,
+    /// Bits of the codes that it released to this coordinator: in the whole run, or while this process serves predictions.
+    pub released_bits: u64,
+    /// Until when its certificate counts, in seconds since 1970; absent without TLS.
+    pub certificate_end_s: Option<i64>,
 }
 
 /// Bytes of messages with their gRPC frames.
@@ -136,6 +167,44 @@ pub struct ReleasedCodes {
     pub refused: u64,
 }
 
+/// What a party's policy allows of each record in its life, and the most that any record of the table has used up, over all
+/// runs, with what is reserved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Bits.
+    pub bits: Spent,
+    /// Releases.
+    pub encodings: Spent,
+    /// Epsilon, of records for which a finite one holds.
+    pub epsilon: Spent,
+    /// Records without a finite epsilon.
+    pub without_epsilon: u64,
+}
+
+/// What is used up of what is allowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Used up.
+    pub used: f64,
+    /// Allowed; absent: any.
+    pub allowed: Option<f64>,
+}
+
+/// A party's monitor of the gradients that it is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GradientMonitorStatus {
+    /// Training batches so far.
+    pub batches: u64,
+    /// The share of the last batch's gradient that follows from this party's own codes.
+    pub explained: f64,
+    /// The sum of shares that are too large.
+    pub suspicion: f64,
+    /// The sum above which an alarm is raised.
+    pub bound: f64,
+    /// Whether one was raised.
+    pub alarm: bool,
+}
+
 /// What clients asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictionCounts {
@@ -145,25 +214,43 @@ pub struct PredictionCounts {
     pub predicted: u64,
     /// Records that have no prediction.
     pub missing: u64,
+    /// Predicted records that detectors of abnormal inputs have judged.
+    pub judged: u64,
+    /// Those that were flagged.
+    pub flagged: u64,
+    /// Whether inputs as a whole have changed since the calibration, as far as was told last.
+    pub drifted: bool,
+}
+
+/// Seconds since 1970, by this machine's clock.
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl Status {
     /// Of a process that starts.
     pub fn new(side: &str, run_id: RunId) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
             side: side.to_string(),
             run_id,
-            started_s: now.as_secs(),
+            started_s: now_s(),
+            now_s: now_s(),
             phase: Phase::Starting,
             ready: false,
             steps: 0,
+            resumes: 0,
+            refusals: BTreeMap::new(),
             epochs: None,
             parties: BTreeMap::new(),
+            step_seconds: 0.0,
             traffic: TrafficBytes::default(),
             released: ReleasedCodes::default(),
+            requests: BTreeMap::new(),
+            budget: None,
+            gradient_monitor: None,
             predictions: PredictionCounts::default(),
+            certificate_end_s: None,
         }
     }
 
@@ -171,54 +258,12 @@ impl Status {
     pub fn party(&mut self, party: &PartyName) -> &mut PartyStatus {
         self.parties.entry(party.clone()).or_default()
     }
-}
 
-impl fmt::Display for Status {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{} in run {}: {}", self.side, self.run_id, self.phase.name())?;
-        if let Some(epochs) = &self.epochs {
-            let Epochs { done, most, batches_done, batches, .. } = epochs;
-            write!(formatter, "epoch {done} of {most} done, batch {batches_done} of {batches}")?;
-            for (name, value) in
-                [("training loss", epochs.train_loss), ("validation loss", epochs.validation_loss)]
-            {
-                if let Some(value) = value {
-                    write!(formatter, ", {name} {value:.4}")?;
-                }
-            }
-            if let Some((name, value)) = &epochs.metric {
-                write!(formatter, ", {name} {value:.4}")?;
-            }
-            writeln!(formatter)?;
+    /// Counts a request of this kind.
+    pub fn count_request(&mut self, kind: &str) {
+        match self.requests.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(self.requests.insert(kind.to_string(), 1)),
         }
-        for (party, status) in &self.parties {
-            let there = if status.connected { "there" } else { "away" };
-            let PartyStatus { departures, answer_seconds, .. } = status;
-            writeln!(
-                formatter,
-                "{party}: {there}, went away {departures} times, {answer_seconds:.1} s of waiting"
-            )?;
-        }
-        if self.traffic != TrafficBytes::default() {
-            let TrafficBytes { received_bytes, sent_bytes } = self.traffic;
-            writeln!(formatter, "bytes: {received_bytes} received, {sent_bytes} sent")?;
-        }
-        if self.released != ReleasedCodes::default() {
-            let ReleasedCodes { codes, bits, refused } = self.released;
-            writeln!(formatter, "released: {codes} codes, {bits} bits; {refused} records refused")?;
-        }
-        if self.phase == Phase::Serving {
-            let PredictionCounts { requests, predicted, missing } = self.predictions;
-            let ready = if self.ready { "all are there" } else { "not all are there" };
-            write!(formatter, "{ready}")?;
-            if requests > 0 {
-                write!(
-                    formatter,
-                    "; {requests} requests, {predicted} records predicted, {missing} without a prediction"
-                )?;
-            }
-            writeln!(formatter)?;
-        }
-        Ok(())
     }
 }

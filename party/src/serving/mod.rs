@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail, Release, Service};
+use hashvfl_cli::at_run;
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
@@ -30,7 +31,7 @@ use crate::detectors::AnomalyScorer;
 use crate::farewell::for_coordinator;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
-use crate::progress::Progress;
+use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
 use crate::training::waited;
 
@@ -64,6 +65,7 @@ enum Ended {
 pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
+    at_run(config.name.as_str(), config.run_id.as_str());
     let board = config.board()?.with_progress_line();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
@@ -93,7 +95,9 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         served: Served::default(),
         audit,
         board,
+        look: LedgerLook::default(),
     };
+    server.look.show(&server.releases, &server.board, true);
     let ended = server.serve_until_stopped(&runtime, &stop);
     server.tell_audit();
     server.releases.settle()?;
@@ -132,6 +136,7 @@ struct Server<'a> {
     served: Served,
     audit: AuditTrail,
     board: Board,
+    look: LedgerLook,
 }
 
 /// What was served since the start.
@@ -307,6 +312,7 @@ impl Server<'_> {
             let asked = AskedRecords { place, rows };
             let Answer { codes, p_values } =
                 self.releases.answer(&self.prepared, &asked, self.scorer.as_ref())?;
+            self.board.look_at_codes(self.config.name.as_str(), &codes);
             let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();
             if !connection.send(FromServingParty::Codes { request, bytes: codes.into_bytes(), p_values })? {
                 return Ok(false);
@@ -318,7 +324,9 @@ impl Server<'_> {
         status.released.bits +=
             (rows.len() * (self.config.code_form().bits() + self.config.p_value_bits())) as u64;
         status.released.refused += refused as u64;
+        status.count_request("EncodeRows");
         drop(status);
+        self.look.show(&self.releases, &self.board, false);
         if self.served.told.is_none_or(|told| told.elapsed() >= AUDIT_EVERY) {
             self.tell_audit();
         }

@@ -1,9 +1,10 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
-use hashvfl_core::gradient_monitor::{Cause, GradientMonitor, looks_at};
+use hashvfl_core::gradient_monitor::{BOUND, Cause, GradientMonitor, looks_at};
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
+use hashvfl_monitor::GradientMonitorStatus;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -65,6 +66,17 @@ impl GradientGuard {
         }
         *self = Self { on_alarm: self.on_alarm, ..saved };
         Ok(())
+    }
+
+    /// What it has seen, for whoever asks; `None` where it is off.
+    pub fn status(&self) -> Option<GradientMonitorStatus> {
+        self.on_alarm.monitors().then(|| GradientMonitorStatus {
+            batches: self.batches,
+            explained: self.monitor.explained(),
+            suspicion: self.monitor.suspicion(),
+            bound: BOUND,
+            alarm: self.monitor.alarm().is_some(),
+        })
     }
 
     /// Whether it looks at the next training batch.

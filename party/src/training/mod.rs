@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use hashvfl_audit::AuditTrail;
+use hashvfl_cli::at_run;
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_monitor::{Board, Phase};
@@ -46,6 +47,7 @@ pub fn join(
 ) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
+    at_run(config.name.as_str(), config.run_id.as_str());
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let answers = RunAnswers::open(config, &prepared, state)?;

@@ -12,8 +12,18 @@ use hashvfl_ledger::Said;
 use hashvfl_transcript::{RecordedKind, TranscriptSpool};
 use rand::TryRng;
 
-use super::{NetworkError, NetworkedParties};
+use super::{NetworkError, NetworkedParties, note_sent};
 use crate::training::checkpoints::SavedNetwork;
+
+impl NetworkedParties<'_> {
+    /// Shows what has come of each party.
+    fn show(&self, codes: &[PackedCodes]) {
+        for (party, codes) in self.parties.iter().zip(codes) {
+            self.log.board.look_at_codes(party.as_str(), codes);
+            self.log.board.status().party(party).released_bits = self.encoded * codes.bits() as u64;
+        }
+    }
+}
 
 impl PartyBackend for NetworkedParties<'_> {
     type Embedding = PackedCodes;
@@ -22,6 +32,7 @@ impl PartyBackend for NetworkedParties<'_> {
     fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, NetworkError> {
         let codes = self.ask_for_codes(Request::Encode(rows), count)?;
         self.encoded += count as u64;
+        self.show(&codes);
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         if let Some(transcript) = &mut self.log.transcript {
@@ -52,7 +63,7 @@ impl PartyBackend for NetworkedParties<'_> {
         for (peer, gradient) in self.peers.iter_mut().zip(gradients) {
             let gradient = FromCoordinator::Gradient { step, gradient };
             let sent = self.driver.wait(peer.send(step, gradient, self.limits))?;
-            self.traffic.down(sent, Some(batch));
+            note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, Some(batch)));
             self.driver.flush();
         }
         Ok(())

@@ -5,18 +5,19 @@ mod error;
 mod peer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use hashvfl_audit::Release;
+use hashvfl_cli::at_step;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan};
 use hashvfl_ledger::{AnswerLog, LedgerError};
-use hashvfl_monitor::Board;
+use hashvfl_monitor::{Board, now_s};
 use hashvfl_transcript::TranscriptSpool;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
@@ -70,6 +71,18 @@ pub struct NetworkedParties<'a> {
     taught: u64,
     /// Batches whose gradients were sent.
     batches: u64,
+    /// When the first step began, in this process.
+    began: Instant,
+}
+
+/// How much a step counts in a party's lag.
+const LAG_WEIGHT: f64 = 0.1;
+
+/// Shows that `bytes` more went to `party`.
+fn note_sent(board: &Board, party: &PartyName, bytes: u64) {
+    let mut status = board.status();
+    status.party(party).sent_bytes += bytes;
+    status.traffic.sent_bytes += bytes;
 }
 
 impl<'a> NetworkedParties<'a> {
@@ -109,6 +122,7 @@ impl<'a> NetworkedParties<'a> {
             encoded: 0,
             taught: 0,
             batches: 0,
+            began: Instant::now(),
         }
     }
 
@@ -122,10 +136,11 @@ impl<'a> NetworkedParties<'a> {
             Request::Encode(selection) => Some(selection),
             _ => None,
         };
+        at_step(step);
         for peer in &mut self.peers {
             peer.session.requested(step, &request, count);
             let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
-            self.traffic.down(sent, selection);
+            note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, selection));
         }
         // As they come, so that one that fails ends the step while another still works.
         let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
@@ -142,13 +157,18 @@ impl<'a> NetworkedParties<'a> {
         })?;
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
-        let mut status = self.log.board.status();
+        let fastest = answered.iter().map(|(_, one)| one.took).min().unwrap_or_default();
+        let (mut status, heard_s) = (self.log.board.status(), now_s());
         for (index, Answered { answer, bytes, took }) in answered {
-            self.traffic.up(bytes, selection);
-            status.party(&self.parties[index]).answer_seconds += took.as_secs_f64();
+            let entry = status.party(&self.parties[index]);
+            entry.received_bytes += self.traffic.up(bytes, selection);
+            entry.answer_seconds += took.as_secs_f64();
+            entry.lag_seconds += LAG_WEIGHT * ((took - fastest).as_secs_f64() - entry.lag_seconds);
+            entry.heard_s = Some(heard_s);
             answers.push(answer);
         }
         status.steps = step;
+        status.step_seconds = self.began.elapsed().as_secs_f64();
         status.traffic.received_bytes = self.traffic.up_bytes;
         status.traffic.sent_bytes = self.traffic.down_bytes;
         drop(status);
@@ -186,8 +206,9 @@ impl<'a> NetworkedParties<'a> {
             let (heads, resume) = (heads.clone(), resume.as_ref().map(|(id, _)| *id));
             let begin = FromCoordinator::Begin { excluded: excluded.clone(), heads, resume };
             let sent = self.driver.wait(peer.send(self.step, begin, self.limits))?;
-            self.traffic.down(sent, None);
+            note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, None));
         }
+        self.began = Instant::now();
         self.log.checkpoints.begin();
         if let Some((_, SavedNetwork { step, traffic, encoded, taught, batches })) = resume {
             (self.step, self.traffic, self.encoded) = (step, traffic, encoded);

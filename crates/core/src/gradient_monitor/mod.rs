@@ -45,7 +45,7 @@ const INSTRUMENT_RIDGE: f64 = 30.0;
 /// The explained share that honest training may show for long.
 const DRIFT: f64 = 0.4;
 /// The sum of shares beyond it at which an alarm is raised.
-const BOUND: f64 = 12.0;
+pub const BOUND: f64 = 12.0;
 /// Participation ratio, as a share of that of normal noise, above which gradients are noise.
 const FEATURELESS: f64 = 0.95;
 /// Steps and bits before which that is not asked.
@@ -157,6 +157,11 @@ impl GradientMonitor {
     /// The share of the last batch's squared gradient that the batches before predicted; below zero where they misled.
     pub fn explained(&self) -> f64 {
         self.explained
+    }
+
+    /// The sum of shares that explained more than honest training may; an alarm is raised above [`BOUND`].
+    pub fn suspicion(&self) -> f64 {
+        self.suspicion
     }
 
     /// Sees the values of a batch's `codes` ([`CodeForm::decode`]), their `expected` values before the noise was drawn, and

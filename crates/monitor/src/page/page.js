@@ -1,40 +1,44 @@
-// Keeps the page up to date: the status once a second, and the curve whenever an epoch is done.
+// Keeps the page up to date: the status as it comes, once a second, and the history now and then.
 "use strict";
 
+import { drawBalance, drawFlags, drawLines } from "/pictures.js";
+import { count, daysLeft, fillAudit, fillBudget, fillList, fillParties, fillRuns } from "/tables.js";
+
+// Milliseconds between two looks at the history, and after an epoch.
+const HISTORY = 5000, SOON = 1000;
 const find = (id) => document.getElementById(id);
-let epochs = -1;
+let epochs = -1, looked = -HISTORY, due = true, phase = "", run = "";
 
 function say(id, text) {
   if (find(id).textContent !== text) find(id).textContent = text;
 }
 
-// A line through the points whose `y` is a number, in a picture of its own scale.
-function draw(id, points, lines) {
-  const picture = find(id);
-  const values = points.flatMap((point) => lines.map((line) => point[line.key])).filter(Number.isFinite);
-  const least = Math.min(...values), most = Math.max(...values);
-  const across = Math.max(points.length ? points[points.length - 1].epoch : 1, 2) - 1;
-  picture.replaceChildren();
-  if (values.length === 0) return "";
-  for (const line of lines) {
-    const shape = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-    const places = points.filter((point) => Number.isFinite(point[line.key])).map((point) => {
-      const x = 8 + 384 * (point.epoch - 1) / across;
-      const y = 152 - 144 * (most > least ? (point[line.key] - least) / (most - least) : 0.5);
-      return x.toFixed(1) + "," + y.toFixed(1);
-    });
-    shape.setAttribute("class", line.name);
-    shape.setAttribute("points", places.join(" "));
-    picture.append(shape);
-  }
-  return "from " + least.toPrecision(4) + " to " + most.toPrecision(4);
+async function showHistory() {
+  const history = await (await fetch("/history")).json();
+  find("curves").hidden = history.epochs.length === 0;
+  say("loss-text", drawLines(find("loss"), history.epochs, [
+    { key: "train_loss", name: "first" }, { key: "validation_loss", name: "second" }]));
+  say("metric-text", drawLines(find("metric"), history.epochs, [{ key: "metric", name: "first" }]));
+  const sides = Object.entries(history.balance);
+  find("balance").hidden = sides.length === 0;
+  find("balance").querySelector(".strips").replaceChildren(...sides.map(([name, balance]) => drawBalance(name, balance)));
+  find("flags").hidden = history.flags.length === 0;
+  if (history.flags.length > 0) say("flags-text", drawFlags(find("flags-picture"), history.flags));
+  find("runs").hidden = !history.privacy_report && !(history.runs && history.runs.length > 0);
+  fillRuns(find("runs").querySelector("table"), history.runs || []);
+  find("report").hidden = !history.privacy_report;
+  find("audit").hidden = history.audit.length === 0;
+  fillAudit(find("audit").querySelector("ol"), history.audit, run);
 }
 
-async function drawCurves() {
-  const points = await (await fetch("/curve")).json();
-  say("loss-text", draw("loss", points, [
-    { key: "train_loss", name: "first" }, { key: "validation_loss", name: "second" }]));
-  say("metric-text", draw("metric", points, [{ key: "metric", name: "first" }]));
+function lookAtHistory(changed) {
+  const now = performance.now();
+  due ||= changed;
+  if (now - looked < (due ? SOON : HISTORY)) return;
+  looked = now;
+  due = false;
+  // Where nobody answers, the stream of events says so.
+  showHistory().catch(() => {});
 }
 
 function showTraining(training) {
@@ -43,71 +47,82 @@ function showTraining(training) {
   const batches = training.batches * training.most;
   const done = training.batches * training.done + training.batches_done;
   find("progress").value = batches ? done / batches : 0;
-  let text = "epoch " + training.done + " of " + training.most + " done";
+  let text = "epoch " + count(training.done) + " of " + count(training.most) + " done, batch " + count(training.batches_done) + " of " +
+    count(training.batches);
+  if (training.train_loss !== null) text += ", training loss " + training.train_loss.toFixed(4);
+  if (training.validation_loss !== null) text += ", validation loss " + training.validation_loss.toFixed(4);
   if (training.metric) {
     text += ", " + training.metric[0] + " " + training.metric[1].toFixed(4);
     say("metric-name", training.metric[0]);
   }
   say("progress-text", text);
-  if (training.done !== epochs) {
-    epochs = training.done;
-    drawCurves();
-  }
 }
 
-function showParties(parties) {
-  const names = Object.keys(parties);
-  find("parties").hidden = names.length === 0;
-  const all = names.reduce((sum, name) => sum + parties[name].answer_seconds, 0);
-  const rows = names.map((name) => {
-    const party = parties[name], row = document.createElement("tr");
-    const share = all > 0 ? (100 * party.answer_seconds / all).toFixed(0) + " %" : "";
-    const cells = [party.connected ? "there" : "away", String(party.departures), party.answer_seconds.toFixed(1), share];
-    const head = document.createElement("th");
-    head.scope = "row";
-    head.textContent = name;
-    row.append(head, ...cells.map((text) => {
-      const cell = document.createElement("td");
-      cell.textContent = text;
-      return cell;
-    }));
-    return row;
-  });
-  find("parties").querySelector("tbody").replaceChildren(...rows);
+function showOwnSide(status) {
+  const isParty = Object.keys(status.parties).length === 0;
+  find("released").hidden = !isParty;
+  if (isParty) {
+    fillList(find("released").querySelector("dl"), [["codes that left", status.released.codes], ["bits that left", status.released.bits],
+      ["records refused", status.released.refused]]);
+    if (status.budget) fillBudget(find("budget"), status.budget);
+  }
+  const requests = Object.entries(status.requests);
+  find("requests").hidden = requests.length === 0;
+  fillList(find("requests").querySelector("dl"), requests);
+  const gradients = status.gradient_monitor;
+  find("gradients").hidden = !gradients;
+  if (!gradients) return;
+  say("gradients-text", (gradients.alarm ? "An alarm was raised" : "No alarm") + " in " + count(gradients.batches) +
+    " batches. Of the last gradient, " + (100 * Math.max(gradients.explained, 0)).toFixed(0) + " % follows from this party's own codes; suspicion " +
+    gradients.suspicion.toFixed(1) + " of " + gradients.bound + ".");
+  find("gradients-text").className = gradients.alarm ? "bad" : "";
+  const meter = find("suspicion");
+  meter.max = gradients.bound;
+  meter.high = 0.5 * gradients.bound;
+  meter.optimum = 0;
+  meter.value = gradients.suspicion;
 }
 
 function showFigures(status) {
-  const figures = [["steps", status.steps]];
+  const figures = [["steps", status.steps], ["went on from a checkpoint", status.resumes]];
+  const own = daysLeft(status.certificate_end_s ?? NaN, status.now_s);
+  if (own) figures.push(["own certificate ends in", own]);
   // A coordinator has an entry for each party from the start.
   if (Object.keys(status.parties).length > 0) {
-    figures.push(["bytes from parties", status.traffic.received_bytes], ["bytes to parties", status.traffic.sent_bytes],
-      ["requests for predictions", status.predictions.requests], ["records predicted", status.predictions.predicted],
-      ["records without a prediction", status.predictions.missing]);
-  } else {
-    figures.push(["codes that left", status.released.codes], ["bits that left", status.released.bits],
-      ["records refused", status.released.refused]);
+    figures.push(["bytes from parties", status.traffic.received_bytes], ["bytes to parties", status.traffic.sent_bytes]);
   }
-  find("figures").querySelector("dl").replaceChildren(...figures.map(([name, value]) => {
-    const entry = document.createElement("div"), term = document.createElement("dt"), figure = document.createElement("dd");
-    term.textContent = name;
-    figure.textContent = value.toLocaleString("en");
-    entry.append(term, figure);
-    return entry;
-  }));
+  const predictions = status.predictions;
+  if (predictions.requests > 0) {
+    figures.push(["requests for predictions", predictions.requests], ["records predicted", predictions.predicted],
+      ["records without a prediction", predictions.missing]);
+  }
+  if (predictions.judged > 0) {
+    figures.push(["records judged", predictions.judged], ["records flagged", predictions.flagged],
+      ["inputs as a whole", predictions.drifted ? "have changed" : "as calibrated"]);
+  }
+  for (const [why, times] of Object.entries(status.refusals)) figures.push(["refused: " + why, times]);
+  fillList(find("figures").querySelector("dl"), figures);
 }
 
 function show(status) {
+  run = status.run_id;
   document.title = status.side + ": " + status.phase;
   say("side", status.side);
   say("run", "run " + status.run_id);
   say("version", "HashVFL " + status.version);
-  let phase = status.phase;
-  if (phase === "serving") phase += status.ready ? ", all are there" : ", not all are there";
+  let text = status.phase;
+  if (text === "serving") text += status.ready ? ", all are there" : ", not all are there";
   find("phase").classList.remove("gone");
-  say("phase", phase);
+  say("phase", text);
   showTraining(status.epochs);
-  showParties(status.parties);
+  find("parties").hidden = Object.keys(status.parties).length === 0;
+  fillParties(find("parties").querySelector("table"), status);
+  showOwnSide(status);
   showFigures(status);
+  const done = status.epochs ? status.epochs.done : 0;
+  lookAtHistory(done !== epochs || status.phase !== phase);
+  epochs = done;
+  phase = status.phase;
 }
 
 const events = new EventSource("/events");

@@ -1,11 +1,13 @@
 //! How a process says how it is: gRPC's health check, and pages over HTTP/1.1, at an address of its own.
 //!
-//! A thread of its own answers, so that a process that computes answers at once. Whoever can reach the address can read all
-//! of it: no page holds a value, a code, a label or an id.
+//! A thread of its own answers, so that a process that computes answers at once. Pages are for processes of this machine, and
+//! for those whom a config names ([`Network`]); whoever reaches the address may ask for the health. No page holds a value, a
+//! code, a label or an id.
 
 mod address;
 mod client;
 mod pages;
+mod readers;
 
 use std::io;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tracing::warn;
 pub use address::{MonitorAddress, NoMonitorAddress};
 pub use client::{AskError, ask_health, ask_page};
 pub use pages::{Page, Pages};
+pub use readers::{Network, NoNetwork};
 
 /// The gRPC service whose health is whether predictions are answered. The health of the empty name is that of the process.
 pub const PREDICTIONS: &str = SERVICE_NAME;
@@ -39,11 +42,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Listens at `address`, where `pages` are to be seen.
+    /// Listens at `address`, where `pages` are to be seen by this machine and `readers`.
     ///
     /// # Errors
     /// If the address is taken, or none of this machine's.
-    pub fn start(address: &MonitorAddress, pages: Arc<impl Pages>) -> io::Result<Self> {
+    pub fn start(
+        address: &MonitorAddress,
+        readers: Vec<Network>,
+        pages: Arc<impl Pages>,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(Listener::bind(address))?;
         let (ready, readiness) = watch::channel(false);
@@ -51,7 +58,7 @@ impl Monitor {
         let work = move || {
             run(&runtime, async {
                 tokio::select! {
-                    answered = answer(listener, pages, readiness) => answered,
+                    answered = answer(listener, readers, pages, readiness) => answered,
                     _ = end.wait_for(|ended| *ended) => Ok(()),
                 }
             });
@@ -111,11 +118,12 @@ impl Listener {
 /// Answers whoever asks, and says of the predictions what `readiness` says.
 async fn answer(
     listener: Listener,
+    readers: Vec<Network>,
     pages: Arc<impl Pages>,
     readiness: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let service = pages::PagesAndHealth::new(pages, health);
+    let service = pages::PagesAndHealth::new(pages, readers, health);
     let server = Server::builder().accept_http1(true);
     let telling = tell_readiness(reporter, readiness);
     let answering = async {

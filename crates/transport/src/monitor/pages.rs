@@ -11,12 +11,17 @@ use tokio::time::{Interval, interval};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::codegen::{Bytes, Service};
+use tonic::transport::server::TcpConnectInfo;
+
+use super::readers::{Network, names_this_machine};
+use crate::limits::quiet::QuietLog;
 
 /// How often a stream tells how the process is.
 const EVENTS: Duration = Duration::from_secs(1);
 /// What a browser may do with a page: load the page's own parts, and nothing from elsewhere.
-const OWN_PARTS_ALONE: &str =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'";
+const OWN_PARTS_ALONE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The same of a page that is a whole in itself: no script, styles and pictures that stand in it.
+const WHOLE_IN_ITSELF: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Page {
     pub media_type: &'static str,
     /// Its text.
     pub text: String,
+    /// Whether its styles and pictures stand in it; otherwise they are other pages here.
+    pub is_whole: bool,
 }
 
 /// What is to be seen at an address.
@@ -36,20 +43,49 @@ pub trait Pages: Send + Sync + 'static {
 /// Pages, and `health` for paths of gRPC's health check.
 pub struct PagesAndHealth<P, H> {
     pages: Arc<P>,
+    readers: Arc<Vec<Network>>,
+    strangers: Arc<QuietLog>,
     health: H,
 }
 
 impl<P, H> PagesAndHealth<P, H> {
-    pub fn new(pages: Arc<P>, health: H) -> Self {
-        Self { pages, health }
+    pub fn new(pages: Arc<P>, readers: Vec<Network>, health: H) -> Self {
+        Self { pages, readers: Arc::new(readers), strangers: Arc::default(), health }
+    }
+
+    /// Why whoever asks may read no page; `None`: it may.
+    fn refusal(&self, request: &Request<Body>) -> Option<&'static str> {
+        // On a Unix socket the file's mode decides.
+        let connection = request.extensions().get::<TcpConnectInfo>()?;
+        let address = connection.remote_addr().map(|peer| peer.ip().to_canonical());
+        let own = connection.local_addr().map(|own| own.ip().to_canonical());
+        // Who comes from the address at which it is answered is a process of this machine.
+        if address.is_some_and(|address| address.is_loopback() || Some(address) == own) {
+            let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+            // HTTP/2 has it elsewhere, and no browser speaks that without TLS.
+            return (!names_this_machine(host.unwrap_or_default())).then_some(OTHER_NAME);
+        }
+        let may = address.is_some_and(|address| self.readers.iter().any(|network| network.holds(address)));
+        if !may {
+            let who = address.map_or_else(|| "somebody".to_string(), |address| address.to_string());
+            self.strangers
+                .warn(&format!("refused {who} a page of this process: `monitor_readers` does not name it"));
+        }
+        (!may).then_some(STRANGER)
     }
 }
 
 impl<P, H: Clone> Clone for PagesAndHealth<P, H> {
     fn clone(&self) -> Self {
-        Self { pages: Arc::clone(&self.pages), health: self.health.clone() }
+        let (readers, strangers) = (Arc::clone(&self.readers), Arc::clone(&self.strangers));
+        Self { pages: Arc::clone(&self.pages), readers, strangers, health: self.health.clone() }
     }
 }
+
+/// What a stranger hears.
+const STRANGER: &str = "pages of this process are for its own machine: `monitor_readers` in its config names who else may read them\n";
+/// What a browser hears that was sent here by a page from elsewhere.
+const OTHER_NAME: &str = "ask for this page by its address in numbers, or as localhost\n";
 
 impl<P, H> Service<Request<Body>> for PagesAndHealth<P, H>
 where
@@ -68,7 +104,10 @@ where
         if request.uri().path().starts_with("/grpc.health.v1.Health/") {
             return Box::pin(self.health.call(request));
         }
-        let response = respond(&self.pages, request.method(), request.uri().path());
+        let response = match self.refusal(&request) {
+            Some(why) => plain(StatusCode::FORBIDDEN, why),
+            None => respond(&self.pages, request.method(), request.uri().path()),
+        };
         Box::pin(std::future::ready(Ok(response)))
     }
 }
@@ -79,19 +118,22 @@ fn respond<P: Pages>(pages: &Arc<P>, method: &Method, path: &str) -> Response<Bo
     }
     if path == "/events" {
         let events = Events { pages: Arc::clone(pages), ticks: interval(EVENTS) };
-        return typed(Body::new(events), "text/event-stream");
+        return typed(Body::new(events), "text/event-stream", OWN_PARTS_ALONE);
     }
     match pages.page(path) {
-        Some(page) => typed(Body::new(page.text), page.media_type),
+        Some(Page { media_type, text, is_whole }) => {
+            let policy = if is_whole { WHOLE_IN_ITSELF } else { OWN_PARTS_ALONE };
+            typed(Body::new(text), media_type, policy)
+        }
         None => plain(StatusCode::NOT_FOUND, "no such page: there are /, /status and /metrics\n"),
     }
 }
 
-fn typed(body: Body, media_type: &'static str) -> Response<Body> {
+fn typed(body: Body, media_type: &'static str, policy: &'static str) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(OWN_PARTS_ALONE));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -121,4 +163,54 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::new(text.to_string()));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    struct NoPages;
+
+    impl Pages for NoPages {
+        fn page(&self, _: &str) -> Option<Page> {
+            None
+        }
+    }
+
+    /// Why a request from `peer` to `own` under the name `host` is refused, where 192.0.2.0/24 may read.
+    fn refusal(peer: &str, own: &str, host: &str) -> Option<&'static str> {
+        let readers = vec!["192.0.2.0/24".parse().unwrap()];
+        let pages = PagesAndHealth::new(Arc::new(NoPages), readers, ());
+        let address = |text: &str| text.parse::<SocketAddr>().ok();
+        let connection = TcpConnectInfo { local_addr: address(own), remote_addr: address(peer) };
+        let request = Request::builder().header(header::HOST, host).extension(connection);
+        pages.refusal(&request.body(Body::empty()).unwrap())
+    }
+
+    #[test]
+    fn pages_are_for_this_machine_and_for_those_whom_the_config_names() {
+        assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", "127.0.0.1:9464"), None);
+        assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", "localhost:9464"), None);
+        assert_eq!(refusal("[::1]:5", "[::1]:9464", "[::1]:9464"), None);
+        assert_eq!(
+            refusal("198.51.100.1:5", "198.51.100.1:9464", "198.51.100.1:9464"),
+            None,
+            "this machine by its address"
+        );
+        assert_eq!(refusal("192.0.2.9:5", "198.51.100.1:9464", "coordinator:9464"), None, "a reader");
+        for (peer, own) in [
+            ("198.51.100.2:5", "198.51.100.1:9464"),
+            ("[2001:db8::1]:5", "[2001:db8::2]:9464"),
+            ("[::ffff:198.51.100.2]:5", "[::]:9464"),
+            ("", ""),
+        ] {
+            assert_eq!(refusal(peer, own, own), Some(STRANGER), "{peer}");
+        }
+        for host in ["example.org", "example.org:9464", "127.0.0.1.example.org"] {
+            assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", host), Some(OTHER_NAME), "{host}");
+        }
+        assert!(STRANGER.ends_with('\n') && STRANGER.lines().count() == 1);
+    }
 }

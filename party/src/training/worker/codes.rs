@@ -106,6 +106,7 @@ impl Worker<'_> {
             recorder.codes(work.step, work.selection, &work.rows, codes)?;
         }
         self.released_bits += (work.rows.len() * self.config.code_form().bits()) as u64;
+        self.board.look_at_codes(self.name.as_str(), codes);
         let mut status = self.board.status();
         if let RowSelection::Batch { epoch, batch } = work.selection {
             status.phase = Phase::Training;

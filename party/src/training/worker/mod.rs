@@ -5,6 +5,7 @@ mod resume;
 
 use anyhow::Context;
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
+use hashvfl_cli::at_step;
 use hashvfl_core::protocol::message::{
     Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
 };
@@ -21,7 +22,7 @@ use crate::config::PartyConfig;
 use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
 use crate::prepare::Prepared;
-use crate::progress::Progress;
+use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
@@ -56,6 +57,7 @@ pub struct Worker<'a> {
     passes_ahead: u32,
     released_bits: u64,
     progress: Progress,
+    look: LedgerLook,
 }
 
 /// What a message led to.
@@ -117,6 +119,7 @@ impl<'a> Worker<'a> {
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
             progress: Progress::default(),
+            look: LedgerLook::default(),
         }
     }
 
@@ -126,7 +129,9 @@ impl<'a> Worker<'a> {
     /// If the ledger cannot be written.
     pub fn settle(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
-        self.releases.settle()
+        self.releases.settle()?;
+        self.look.show(&self.releases, self.board, true);
+        Ok(())
     }
 
     /// Back before its `Hello`, where the run has not begun.
@@ -151,6 +156,8 @@ impl<'a> Worker<'a> {
     pub fn work_off(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
         let watched = self.backlog.monitor(&mut self.guard, self.released_bits);
+        self.board.status().gradient_monitor = self.guard.status();
+        self.look.show(&self.releases, self.board, false);
         watched.with_context(|| format!("step {}", self.session.step()))
     }
 
@@ -161,6 +168,8 @@ impl<'a> Worker<'a> {
     pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
         let kind = message.kind();
         let work = self.session.receive(message)?;
+        at_step(self.session.step());
+        self.board.status().count_request(kind);
         debug!(step = self.session.step(), kind, "request");
         if !matches!(work, Work::Encode(_)) {
             self.work_off()?;

@@ -32,6 +32,7 @@ impl Worker<'_> {
         self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
         let step = self.session.step();
         info!(step, "the run goes on from a checkpoint");
+        self.board.status().resumes += 1;
         Ok(self.audit.note(AuditEvent::Resumed { step })?)
     }
 

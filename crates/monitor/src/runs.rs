@@ -1,0 +1,137 @@
+//! Finished runs: a line of each in a file that outlives them, for a page that shows them side by side.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use hashvfl_core::{PartyName, RunId};
+use hashvfl_files::owner_only;
+use serde::{Deserialize, Serialize};
+
+/// Bytes from the end of the file that are read at most.
+const BYTES: u64 = 1 << 20;
+/// Runs that are shown at most, the latest.
+const MOST: usize = 500;
+
+/// What a run gave, in a line. Figures alone, as in its summary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinishedRun {
+    /// The run.
+    pub run_id: RunId,
+    /// When it finished, in seconds since 1970.
+    pub finished_s: u64,
+    /// The version of HashVFL.
+    pub version: String,
+    /// Its parties.
+    pub parties: Vec<PartyName>,
+    /// Records of all parts.
+    pub records: u64,
+    /// Bits of each party's code.
+    pub bits: u64,
+    /// Epochs that were trained.
+    pub epochs: u32,
+    /// The epoch whose models were kept.
+    pub best_epoch: u32,
+    /// Name of the metric.
+    pub metric: String,
+    /// The metric on test records; absent where there are none, or it is undefined.
+    pub test: Option<f64>,
+    /// The loss on test records, likewise.
+    pub test_loss: Option<f64>,
+    /// Share of test records that detectors flagged; absent without detectors.
+    pub flagged_fraction: Option<f64>,
+    /// Bits that each party released of a training record of the cohort.
+    pub released_bits_per_record: u64,
+    /// Bytes from all parties.
+    pub received_bytes: u64,
+    /// Bytes to all parties.
+    pub sent_bytes: u64,
+    /// Seconds from the first step to the last.
+    pub seconds: f64,
+}
+
+/// Adds a line to the file of finished runs, which it makes if need be.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn add_run(path: &Path, run: &FinishedRun) -> io::Result<()> {
+    let mut line = serde_json::to_vec(run)?;
+    line.push(b'\n');
+    let mut file = owner_only().append(true).create(true).read(true).open(path)?;
+    // A line that was cut off, as on a full disk, spoils no other.
+    if !ends_with_a_line(&mut file)? {
+        line.insert(0, b'\n');
+    }
+    file.write_all(&line)?;
+    file.sync_data()
+}
+
+fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
+}
+
+/// The latest finished runs of the file, by rising time; none where there is no such file. Lines of other versions and
+/// broken ones are passed over.
+pub fn read_runs(path: &Path) -> Vec<FinishedRun> {
+    let bytes = last_bytes(path).unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let mut runs: Vec<FinishedRun> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    runs.drain(..runs.len().saturating_sub(MOST));
+    runs
+}
+
+fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: u64) -> FinishedRun {
+        FinishedRun {
+            run_id: RunId::new(format!("run-{number}")).unwrap(),
+            finished_s: number,
+            version: "0.1.0".to_string(),
+            parties: vec![PartyName::new("bank").unwrap()],
+            records: 400,
+            bits: 16,
+            epochs: 30,
+            best_epoch: 7,
+            metric: "AUC".to_string(),
+            test: Some(0.75),
+            test_loss: None,
+            flagged_fraction: None,
+            released_bits_per_record: 480,
+            received_bytes: 1,
+            sent_bytes: 2,
+            seconds: 3.5,
+        }
+    }
+
+    #[test]
+    fn runs_are_added_and_a_broken_line_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.jsonl");
+        assert!(read_runs(&path).is_empty());
+        add_run(&path, &run(1)).unwrap();
+        owner_only().append(true).open(&path).unwrap().write_all(b"{\"run_id\":\"cut o").unwrap();
+        add_run(&path, &run(2)).unwrap();
+        assert_eq!(read_runs(&path), [run(1), run(2)]);
+        (3..=600).for_each(|number| add_run(&path, &run(number)).unwrap());
+        let latest = read_runs(&path);
+        assert_eq!((latest.len(), latest.last()), (MOST, Some(&run(600))));
+        assert!(add_run(folder.path(), &run(1)).is_err(), "a folder has the name");
+    }
+}
