@@ -326,3 +326,22 @@ fn contents_under_new_ids_are_noticed_and_new_records_are_not() {
     assert_eq!(of(&["new", "newer"], &[2, 3]), 0, "contents that nothing was released of");
     assert_eq!(of(&["p1", "p2", "a", "p3"], &[0, 1, 0, 2]), 2);
 }
+
+#[test]
+fn a_run_goes_on_as_often_as_the_policy_allows_whoever_opens_the_ledger() {
+    let (disk, policy) = (MemoryStore::default(), "resumes_per_run = 2");
+    open(&disk, policy).resume("spring").unwrap();
+    open(&disk, policy).resume("spring").unwrap();
+    let mut ledger = open(&disk, policy);
+    let refused = ledger.resume("spring").unwrap_err().to_string();
+    assert!(
+        refused.contains("resumes_per_run = 2 refuses 4 records: the run has gone on 2 times"),
+        "{refused}"
+    );
+    ledger.resume("autumn").unwrap();
+    let report = crate::Report::of(&disk, &Policy::default()).unwrap().to_string();
+    assert!(
+        report.contains("spring went on 2 times\n") && report.contains("autumn went on 1 times"),
+        "{report}"
+    );
+}
