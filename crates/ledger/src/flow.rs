@@ -15,12 +15,14 @@ pub enum FlowKind {
     Predictions,
     /// Private alignments of all records with other holders.
     Alignments,
+    /// Times that a run of which something had left went on, from a checkpoint or from its beginning.
+    Resumes,
 }
 
 impl FlowKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Codes, Self::Gradients, Self::Losses, Self::Predictions, Self::Alignments];
+    pub const ALL: [Self; 6] =
+        [Self::Codes, Self::Gradients, Self::Losses, Self::Predictions, Self::Alignments, Self::Resumes];
 
     /// The kind's name.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl FlowKind {
             Self::Losses => "losses",
             Self::Predictions => "predictions",
             Self::Alignments => "alignments",
+            Self::Resumes => "resumes",
         }
     }
 
@@ -64,7 +67,7 @@ impl fmt::Display for Flow {
 /// How much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Volume {
-    /// Items: a record's code or gradient, one loss, or one alignment, each time it was sent.
+    /// Items: a record's code or gradient, one loss, or one alignment, each time it was sent; or a resume.
     pub items: u64,
     /// Their bits.
     pub bits: u64,

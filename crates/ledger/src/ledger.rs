@@ -9,7 +9,7 @@ use crate::answer::{Answer, AnswerKey, AnswerName};
 use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
-use crate::flow::{Flow, Volume};
+use crate::flow::{Flow, FlowKind, Volume};
 use crate::key::{RecordKey, Salt};
 use crate::policy::{Policy, Refusal};
 use crate::store::{Changes, Store, StoreError};
@@ -344,6 +344,18 @@ impl<S: Store> Ledger<S> {
         let total = self.flows.entry(flow.clone()).or_default();
         *total = total.plus(volume);
         self.write()
+    }
+
+    /// To be called before a run of which something has left goes on: counts that, durably, whatever became of the run's own
+    /// files.
+    ///
+    /// # Errors
+    /// If the policy allows no more: nothing of the run may leave then.
+    pub fn resume(&mut self, run: &str) -> Result<(), LedgerError> {
+        let flow = Flow::new(run, FlowKind::Resumes);
+        let counted = self.flows.get(&flow).map_or(0, |volume| volume.items);
+        self.terms.policy.check_resume(counted, self.records())?;
+        Ok(self.note(&flow, Volume { items: 1, bits: 0 })?)
     }
 
     /// Gives back what was noted and not sent.

@@ -339,3 +339,22 @@ fn the_most_that_any_record_released_is_known() {
     ledger.reserve(&[2], (&[2], 4), &LEARNING).unwrap();
     assert_eq!(ledger.most_released().bits, 32, "what is reserved counts");
 }
+
+#[test]
+fn a_run_goes_on_as_often_as_the_policy_allows_whoever_opens_the_ledger() {
+    let (disk, policy) = (MemoryStore::default(), "resumes_per_run = 2");
+    open(&disk, policy).resume("spring").unwrap();
+    open(&disk, policy).resume("spring").unwrap();
+    let mut ledger = open(&disk, policy);
+    let refused = ledger.resume("spring").unwrap_err().to_string();
+    assert!(
+        refused.contains("resumes_per_run = 2 refuses 4 records: the run has gone on 2 times"),
+        "{refused}"
+    );
+    ledger.resume("autumn").unwrap();
+    let report = crate::Report::of(&disk, &Policy::default()).unwrap().to_string();
+    assert!(
+        report.contains("spring went on 2 times\n") && report.contains("autumn went on 1 times"),
+        "{report}"
+    );
+}

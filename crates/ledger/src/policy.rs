@@ -28,6 +28,8 @@ pub struct Policy {
     pub p_value_bits: Option<usize>,
     /// Whether a run's settings must have been approved before it is joined (`party approve`).
     pub require_approval: bool,
+    /// How often a run of which something has left may go on; absent: no bound.
+    pub resumes_per_run: Option<u64>,
     /// With whom records may be aligned, and how often.
     pub alignment: AlignmentPolicy,
 }
@@ -55,6 +57,7 @@ impl Default for Policy {
             min_batch: 1,
             p_value_bits: None,
             require_approval: false,
+            resumes_per_run: None,
             alignment: AlignmentPolicy::default(),
         }
     }
@@ -103,6 +106,8 @@ pub enum Rule {
     Alignments,
     /// `require_approval`.
     Approval,
+    /// `resumes_per_run`.
+    Resumes,
 }
 
 impl Rule {
@@ -117,6 +122,7 @@ impl Rule {
             Self::PValues => "p_value_bits",
             Self::Alignments => "alignment.most",
             Self::Approval => "require_approval",
+            Self::Resumes => "resumes_per_run",
         }
     }
 }
@@ -196,6 +202,17 @@ impl Policy {
             Some(most) => {
                 let reason = format!("{counted} alignments are in the ledger");
                 Err(Refusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
+            }
+        }
+    }
+
+    /// Whether a run about so many records may go on once more, after so many times.
+    pub fn check_resume(&self, counted: u64, records: usize) -> Result<(), Refusal> {
+        match self.resumes_per_run.filter(|most| counted >= *most) {
+            None => Ok(()),
+            Some(most) => {
+                let reason = format!("the run has gone on {counted} times already");
+                Err(Refusal { rule: Rule::Resumes, limit: most.to_string(), records, reason })
             }
         }
     }

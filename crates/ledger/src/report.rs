@@ -8,7 +8,7 @@ use hashvfl_core::TableIds;
 
 use crate::account::Account;
 use crate::epsilon::Epsilon;
-use crate::flow::{Flow, Volume};
+use crate::flow::{Flow, FlowKind, Volume};
 use crate::key::RecordKey;
 use crate::policy::Policy;
 use crate::store::{Accounts, Store, StoreError};
@@ -115,7 +115,10 @@ impl fmt::Display for Report {
             writeln!(f, "  {count:>10} records released {range} bits")?;
         }
         for (flow, Volume { items, bits }) in &self.flows {
-            writeln!(f, "  {flow}: {items} of {bits} bits in all")?;
+            match flow.kind {
+                FlowKind::Resumes => writeln!(f, "  {} went on {items} times", flow.recipient)?,
+                _ => writeln!(f, "  {flow}: {items} of {bits} bits in all")?,
+            }
         }
         Ok(())
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
-use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable};
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageBackend,
+};
 
 use crate::account::Account;
 use crate::answer::AnswerKey;
@@ -70,6 +72,21 @@ impl RedbStore {
         let database = builder().open(path).map_err(|error| opening(path, error))?;
         let (salt, layout) = meta(&database, path)?;
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
+    }
+
+    /// A ledger on `storage` in place of a file; where that is empty, a new one with this salt.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn on(storage: impl StorageBackend, salt: Salt) -> Result<Self, StoreError> {
+        let path = PathBuf::from("a ledger that is no file");
+        let is_new = storage.len().map_err(|error| io("read", &path, error))? == 0;
+        let database = builder().create_with_backend(storage).map_err(|error| opening(&path, error))?;
+        if is_new {
+            lay_out(&database, &salt).map_err(|error| failed("make", &path, error))?;
+        }
+        let (salt, layout) = meta(&database, &path)?;
+        Ok(Self { database, path, salt, layout })
     }
 
     /// Whether [`Self::open_or_create`] would do; nothing is written.
@@ -231,12 +248,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
         reason: error.to_string(),
     })?;
     let database = builder().create(&new).map_err(|error| opening(path, error))?;
-    let filled = (|| -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
-        layout::lay_out(&transaction, &salt)?;
-        Ok(transaction.commit()?)
-    })();
-    filled.map_err(|error| failed("make", path, error))?;
+    lay_out(&database, &salt).map_err(|error| failed("make", path, error))?;
     drop(database);
     // A link, not a new name: it never takes the place of a ledger that another process made meanwhile.
     match std::fs::hard_link(&new, path) {
@@ -250,6 +262,12 @@ fn make(path: &Path) -> Result<(), StoreError> {
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     Ok(())
+}
+
+fn lay_out(database: &Database, salt: &Salt) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    layout::lay_out(&transaction, salt)?;
+    Ok(transaction.commit()?)
 }
 
 fn builder() -> Builder {
