@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 use hashvfl_coordinator::{CoordinatorConfig, labels, top_file};
 use hashvfl_core::random::stream;
-use hashvfl_core::{GradientEncoding, Plan};
+use hashvfl_core::{GradientEncoding, Plan, RunSettings};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
@@ -76,8 +76,8 @@ pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Me
     coordinator.run.seed = seed;
     coordinator.seed = seed;
     if model.cut() == CutLayer::SimulatedFloat {
-        // Floats pass through this process alone: no encoding of gradients speaks for them.
-        coordinator.run.gradient = GradientEncoding::F32;
+        // Floats, one for each latent, pass through this process alone: no encoding of gradients speaks for them.
+        coordinator.run = RunSettings { gradient: GradientEncoding::F32, ..coordinator.run.of_floats() };
     }
     for (at, party) in parties.iter_mut().enumerate() {
         party.run = coordinator.run.clone();
