@@ -315,6 +315,8 @@ impl<'a> Worker<'a> {
 
     fn note_begin(&mut self, excluded: usize, heads: &[AuditHead]) -> anyhow::Result<()> {
         (self.begun, self.tells_heads) = (true, !heads.is_empty());
+        // What the first step charges is looked at when it has been.
+        self.look = LedgerLook::default();
         self.audit.note(AuditEvent::RunBegun {
             parties: self.settings.parties.clone(),
             settings_sha256: self.settings.to_settings().digest().to_string(),
