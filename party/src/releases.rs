@@ -5,7 +5,7 @@ use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
     ReleaseDigest, Terms,
@@ -244,6 +244,11 @@ impl Releases {
             Err(LedgerError::Refused(refusal)) => Ok(Some(refusal)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Before a run of which something has left goes on.
+    pub fn resume(&mut self, run: &RunId) -> anyhow::Result<()> {
+        Ok(self.ledger.resume(run.as_str())?)
     }
 
     /// Gives back what was reserved and not sent.

@@ -34,6 +34,9 @@ pub enum LineError {
         /// The limit in seconds.
         limit_s: u64,
     },
+    /// It said that its process is asked to end, and its stream has ended.
+    #[error("its process was asked to end")]
+    Left,
     /// It came back, and cannot go on from where it is.
     #[error("it came back on another connection and cannot go on: {0}")]
     OtherPast(#[from] ResumeError),
@@ -45,17 +48,23 @@ pub struct PartyLine {
     stream: ResumableStream<FromCoordinator, FromParty>,
     returns: mpsc::Receiver<Returned>,
     returned: u64,
+    leaving: bool,
 }
 
 impl PartyLine {
     /// The way to `party`, which was just accepted on `stream`.
     pub fn new(party: PartyName, stream: TrainingStream, returns: mpsc::Receiver<Returned>) -> Self {
-        Self { party, stream: ResumableStream::new(stream), returns, returned: 0 }
+        Self { party, stream: ResumableStream::new(stream), returns, returned: 0, leaving: false }
     }
 
     /// How often the party has come back.
     pub fn returned(&self) -> u64 {
         self.returned
+    }
+
+    /// Whether the party has said that its process is asked to end.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// As [`ResumableStream::send`].
@@ -66,8 +75,8 @@ impl PartyLine {
         self.stream.send(message, limit).await
     }
 
-    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`. No
-    /// message is lost where this future is dropped before it is ready.
+    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`, unless it
+    /// has said that it leaves, which is only noted. No message is lost where this future is dropped before it is ready.
     ///
     /// # Errors
     /// If nothing comes in time, the party does not come back or cannot go on, or what came is no message.
@@ -86,6 +95,13 @@ impl PartyLine {
                 received = self.stream.next_within(limit) => received,
             };
             match received {
+                Ok(Received { message: FromParty::Leaving, .. }) => {
+                    info!(party = %self.party, "its process is asked to end");
+                    self.leaving = true;
+                }
+                Err(StreamError::Closed | StreamError::Broken(_)) if self.leaving => {
+                    return Err(LineError::Left);
+                }
                 Err(lost @ (StreamError::Closed | StreamError::Broken(_))) => {
                     self.wait_for_return(&lost, reconnect).await?;
                 }

@@ -6,5 +6,5 @@ pub mod config;
 mod entry;
 mod interruption;
 
-pub use entry::{InDoubt, entry, init_logging};
+pub use entry::{Unfinished, entry, init_logging};
 pub use interruption::OnInterruption;
