@@ -49,7 +49,7 @@ fn party(name: &str, coordinator: &str, folder: &Path) -> anyhow::Result<()> {
          ledger = \"{name}.redb\"\npreset = \"tabular\"\n\
          columns = {{ format = \"csv\", paths = [\"{name}.csv\"], id = \"id\" }}\n{RUN}"
     );
-    hashvfl_party::train(&PartyConfig::parse(&config, folder)?)
+    hashvfl_party::train(&PartyConfig::parse(&config, folder)?, false)
 }
 
 /// What the coordinator's program does.
@@ -58,5 +58,5 @@ fn coordinator(listen: &str, folder: &Path) -> anyhow::Result<()> {
         "run_id = \"embedded\"\nlisten = \"{listen}\"\ninsecure_plaintext = true\nstate = \"coordinator\"\npreset = \"tabular\"\n\
          labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"digit\" }}\n{RUN}"
     );
-    hashvfl_coordinator::train(&CoordinatorConfig::parse(&config, folder)?)
+    hashvfl_coordinator::train(&CoordinatorConfig::parse(&config, folder)?, false)
 }

@@ -254,9 +254,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::TrainAndServe { config, json }) => {
             let config = CoordinatorConfig::read(&config)?;
-            let state = StateFolder::existing(&config.state);
-            if !state.top().exists() || !state.read_unheard()?.is_empty() {
-                training::run(&config, json)?;
+            // Parties that do not know yet that a run has finished are told while predictions are served.
+            if !StateFolder::existing(&config.state).is_finished() {
+                training::run(&config, json, false)?;
             }
             serving::serve(&config, json)
         }
@@ -303,14 +303,15 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
             let config = CoordinatorConfig::read(&path)?;
             if arguments.check {
-                let Checked { described, reading, gaps, to_do } = check::check(&config, &path)?;
+                let Checked { described, reading, finished, gaps, to_do } = check::check(&config, &path)?;
                 say!("{} is in order: {described}", path.display());
                 say!("read: {reading}");
+                finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
                 gaps.iter().for_each(|gap| say!("note: {gap}"));
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
-            training::run_or_resume(&config, arguments.json, arguments.fresh)
+            training::run(&config, arguments.json, arguments.fresh)
         }
     }
 }

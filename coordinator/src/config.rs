@@ -124,13 +124,15 @@ pub struct ServeConfig {
     pub order: Option<PathBuf>,
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,
-    /// How long a request waits for a party that is away, in seconds, with `absent = "wait"`.
+    /// How long a request waits for a party that is away, or there and silent, in seconds, with `absent = "wait"`.
     pub absent_timeout_s: u64,
+    /// How long a party that was asked may say nothing, in seconds, before it counts as away, where requests do not wait.
+    pub silent_s: u64,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30 }
+        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30, silent_s: 30 }
     }
 }
 
@@ -379,7 +381,11 @@ impl CoordinatorConfig {
         config.detectors.check().context("in [detectors]")?;
         let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
         screening.context("in [screening]")?;
-        ensure!(config.serve.absent_timeout_s > 0, "[serve]: absent_timeout_s must be 1 or more");
+        let ServeConfig { absent_timeout_s, silent_s, .. } = config.serve;
+        ensure!(
+            absent_timeout_s > 0 && silent_s > 0,
+            "[serve]: absent_timeout_s and silent_s must be 1 or more"
+        );
         config.limits.check()?;
         config.timeouts.check()?;
         Ok(config)

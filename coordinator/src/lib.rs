@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod coverage;
 mod detectors;
+mod finished;
 mod identity;
 mod label_ledger;
 pub mod labels;

@@ -11,7 +11,7 @@ use anyhow::{anyhow, bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
-use hashvfl_core::protocol::message::PROTOCOL_VERSION;
+use hashvfl_core::protocol::message::check_version;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::handshake::STRANGER;
 use hashvfl_transport::limits::connections::Peer;
@@ -175,10 +175,7 @@ impl RelayHub {
         let FromHolder::Enrol { protocol, holder, settings, settings_digest } = message else {
             bail!("the first message of a holder must be Enrol");
         };
-        ensure!(
-            protocol == PROTOCOL_VERSION,
-            "protocol version {protocol} is not the relay's {PROTOCOL_VERSION}: install the same release"
-        );
+        check_version(protocol, "the holder", "the relay").map_err(anyhow::Error::msg)?;
         ensure!(settings.digest() == settings_digest, "the digest of the settings does not fit their pairs");
         if let Some(difference) = self.settings.to_settings().difference(&settings) {
             let (key, ours, theirs) = (difference.key, difference.ours, difference.theirs);

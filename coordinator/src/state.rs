@@ -24,32 +24,44 @@ impl StateFolder {
     /// Makes the folder for a run, if need be; this process alone works in it. What an unfinished run has left stays.
     ///
     /// # Errors
-    /// If it cannot be made, another process works in it, or it holds a finished run: that is never overwritten.
+    /// If it cannot be made, or another process works in it.
     pub fn create(folder: &Path) -> anyhow::Result<Self> {
         check_folder(folder).context("the state folder")?;
         let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         state.lock = Some(FolderLock::take(folder)?);
-        if state.top().exists() {
+        if state.is_finished() {
             // The process that finished was killed before it had tidied up.
             state.remove_unfinished();
         }
-        Self::check(folder)?;
         Ok(state)
     }
 
+    /// Whether a run has finished in it: that is never overwritten.
+    pub fn is_finished(&self) -> bool {
+        self.top().exists()
+    }
+
     /// Throws an unfinished run away; how many of its files there were.
-    pub fn throw_away(&self) -> usize {
+    ///
+    /// # Errors
+    /// If the run has finished.
+    pub fn throw_away(&self) -> anyhow::Result<usize> {
+        ensure!(
+            !self.is_finished(),
+            "{} is there from a finished run, and --fresh throws none away: name another `state` folder, or move it away",
+            self.top().display()
+        );
         let [summary, top] = self.pending();
         let pending = [summary, top].into_iter().filter(|path| fs::remove_file(path).is_ok()).count();
-        pending + self.remove_unfinished()
+        Ok(pending + self.remove_unfinished())
     }
 
     /// Removes what led to a run's end, or will not any more; how many files there were.
-    pub fn remove_unfinished(&self) -> usize {
+    fn remove_unfinished(&self) -> usize {
         let checkpoints = checkpoints::list(&self.folder).into_iter().map(|found| found.path);
-        let others = [TranscriptSpool::growing(&self.transcript()), self.answers(), self.screening()];
+        let others = [TranscriptSpool::unfinished(&self.transcript()), self.answers(), self.screening()];
         // Absent where none was written.
         checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()
     }
@@ -69,27 +81,28 @@ impl StateFolder {
         self.folder.join("screening.hashvfl")
     }
 
-    fn unheard(&self) -> PathBuf {
-        self.folder.join("unheard.json")
+    fn unacknowledged(&self) -> PathBuf {
+        self.folder.join("unacknowledged.json")
     }
 
-    /// Keeps which parties have not heard yet that the run has finished: they ask again. Forgets it where all have.
-    pub fn keep_unheard(&self, parties: &[PartyName]) -> anyhow::Result<()> {
+    /// Keeps which parties have not said yet that their models count: they may ask. Forgets it where all have.
+    pub fn keep_unacknowledged(&self, parties: &[PartyName]) -> anyhow::Result<()> {
+        let path = self.unacknowledged();
         if !parties.is_empty() {
-            return Ok(write_whole(&self.unheard(), &serde_json::to_vec(parties)?)?);
+            return Ok(write_whole(&path, &serde_json::to_vec(parties)?)?);
         }
-        match fs::remove_file(self.unheard()) {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.unheard().display()))
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
             }
             _ => Ok(()),
         }
     }
 
-    /// The parties that have not heard yet that the run has finished; none where it has not.
-    pub fn read_unheard(&self) -> anyhow::Result<Vec<PartyName>> {
-        let path = self.unheard();
-        if !self.top().exists() || !path.exists() {
+    /// The parties that have not said yet that their models count; none where the run has not finished.
+    pub fn read_unacknowledged(&self) -> anyhow::Result<Vec<PartyName>> {
+        let path = self.unacknowledged();
+        if !self.is_finished() || !path.exists() {
             return Ok(Vec::new());
         }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -103,12 +116,6 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(folder: &Path) -> anyhow::Result<()> {
-        let top = Self::existing(folder).top();
-        ensure!(
-            !top.exists(),
-            "{} is there from a finished run: name another `state` folder, or move it away",
-            top.display()
-        );
         check_folder(folder).context("the state folder")
     }
 
@@ -235,10 +242,10 @@ impl StateFolder {
         Ok(top.write(&pending_top)?)
     }
 
-    /// The run has finished; what led to it goes. `parties` do not know it yet.
+    /// The run has finished; what led to it goes. `parties` have not acknowledged it yet.
     pub fn finish(&self, parties: &[PartyName]) -> anyhow::Result<()> {
         debug_assert!(self.lock.is_some(), "a folder that this process works in");
-        self.keep_unheard(parties)?;
+        self.keep_unacknowledged(parties)?;
         for (from, to) in self.pending().into_iter().zip([self.summary(), self.top()]) {
             fs::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;

@@ -213,7 +213,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::TrainAndServe { config }) => {
             let config = PartyConfig::read(&config)?;
             if !config.model_path().exists() {
-                train::train(&config)?;
+                train::train(&config, false)?;
             }
             serving::serve(&config)
         }
@@ -245,14 +245,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
-                let Checked { described, reading, answers, to_do } = check::check(&config, &path)?;
+                let Checked { described, reading, finished, answers, to_do } = check::check(&config, &path)?;
                 say!("{} is in order: {described}", path.display());
                 say!("read: {reading}");
+                finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
                 answers.iter().for_each(|who| say!("at {}: {who}", config.coordinator));
                 to_do.iter().for_each(|step| say!("to do before the run: {step}"));
                 return Ok(());
             }
-            train::run(&config, arguments.fresh)
+            train::train(&config, arguments.fresh)
         }
     }
 }

@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod detectors;
 mod farewell;
+mod finished;
 mod noise;
 pub mod prepare;
 mod progress;

@@ -5,7 +5,7 @@ use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan};
+use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
     ReleaseDigest, Terms,
@@ -259,6 +259,11 @@ impl Releases {
             epsilon: spent(epsilon(most.epsilon), policy.epsilon_per_record.map(epsilon)),
             without_epsilon: most.without_epsilon as u64,
         }
+    }
+
+    /// Before a run of which something has left goes on.
+    pub fn resume(&mut self, run: &RunId) -> anyhow::Result<()> {
+        Ok(self.ledger.resume(run.as_str())?)
     }
 
     /// Gives back what was reserved and not sent.

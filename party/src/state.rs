@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use hashvfl_cli::Unfinished;
 use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
@@ -49,8 +50,7 @@ impl StateFolder {
     /// Makes the folder if need be. What an unfinished run has left in it stays.
     ///
     /// # Errors
-    /// If it cannot be made, another process works in it, or it holds the model of a run that finished: that is never
-    /// overwritten.
+    /// If it cannot be made, or another process works in it.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
         check_folder(&config.state).context("the state folder")?;
         let folder = config.state.clone();
@@ -65,13 +65,11 @@ impl StateFolder {
             detectors: config.detectors_path(),
             _lock: lock,
         };
-        if state.model.exists() {
+        if state.is_finished() {
             // The process that finished was killed before it had tidied up.
             state.remove_unfinished();
-        }
-        Self::check(config)?;
-        // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
-        if !state.is_in_doubt() {
+        } else if !state.is_in_doubt() {
+            // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
             let _ = fs::remove_file(&state.detectors);
         }
         Ok(state)
@@ -82,13 +80,12 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
-        let model = config.model_path();
-        ensure!(
-            !model.exists(),
-            "{} is there from a finished run: name another `state` folder, or move it away",
-            model.display()
-        );
         check_folder(&config.state).context("the state folder")
+    }
+
+    /// Whether it holds the model of a run that finished: that is never overwritten.
+    pub fn is_finished(&self) -> bool {
+        self.model.exists()
     }
 
     /// The seed of the run: that of the config, or one that is drawn when the run is begun and kept until it ends.
@@ -199,17 +196,32 @@ impl StateFolder {
     }
 
     /// Throws an unfinished run away; how many of its files there were.
-    pub fn throw_away(&self) -> usize {
-        let found = usize::from(self.is_in_doubt());
-        self.forget_pending();
-        found + self.remove_unfinished()
+    ///
+    /// # Errors
+    /// If the run has finished, or may have: its model is never thrown away.
+    pub fn throw_away(&self) -> anyhow::Result<usize> {
+        ensure!(
+            !self.is_finished(),
+            "{} is there from a finished run, and --fresh throws none away: name another `state` folder, or move it away",
+            self.model.display()
+        );
+        let pending = self.pending_model();
+        ensure!(
+            !pending.exists(),
+            Unfinished::InDoubt(format!(
+                "{} is written, and the coordinator may have decided that it counts: start without --fresh, which asks it; \
+                 remove the file, and then start with --fresh, only if the coordinator's run is lost for good",
+                pending.display()
+            ))
+        );
+        Ok(self.remove_unfinished())
     }
 
     fn remove_unfinished(&self) -> usize {
         let checkpoints = list(&self.folder).into_iter().map(|found| found.path);
         let others = [
             self.checkpoint(CheckpointLabel::Best),
-            TranscriptSpool::growing(&self.transcript),
+            TranscriptSpool::unfinished(&self.transcript),
             self.answers(),
             self.seed_path(),
         ];

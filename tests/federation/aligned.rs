@@ -84,7 +84,8 @@ pub fn align(fixture: &mut Fixture) {
     }
 }
 
-fn check(fixture: &Fixture) {
+/// Fails unless all holders have the same order, of the common records.
+pub fn check(fixture: &Fixture) {
     let sets: Vec<BTreeSet<String>> = ["bank.csv", "telecom.csv", "labels.csv"]
         .map(|file| ids(fixture, file).into_iter().collect())
         .to_vec();

@@ -206,6 +206,6 @@ fn the_commands_of_the_page_lead_from_two_tables_to_predictions() {
         [("party", "bank.toml", "bottom.safetensors"), ("coordinator", "coordinator.toml", "top.safetensors")]
     {
         let (good, said) = both.run(&format!("{role} --check --config {config}"));
-        assert!(!good && said.contains(model) && said.contains("finished run"), "{said}");
+        assert!(good && said.contains(model) && said.contains("done: the run has finished"), "{said}");
     }
 }

@@ -287,6 +287,12 @@ impl Role {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
+    /// Stops it, so that it is there and does nothing, or lets it go on.
+    pub fn stand_still(&mut self, stands: bool) {
+        let (signal, pid) = (if stands { "-STOP" } else { "-CONT" }, self.child.id().to_string());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// A line of standard output that is there already.
     pub fn line(&self) -> Option<String> {
         self.lines.try_recv().ok()
@@ -325,6 +331,14 @@ impl Role {
     pub fn succeeds(&mut self) {
         let (good, errors) = self.ends();
         assert!(good, "{errors}");
+    }
+
+    /// Waits for the end of a process that was asked to end before its work was done; its last line.
+    pub fn was_asked(&mut self) -> String {
+        let End { code, log } = self.end();
+        assert_eq!(code, Some(130), "{log}");
+        assert!(!log.contains("panicked") && !log.contains("error: "), "{log}");
+        log.lines().last().unwrap().to_string()
     }
 
     /// Waits for a bad end; the one line that says why.

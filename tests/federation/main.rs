@@ -4,6 +4,7 @@
 mod aligned;
 mod attacked;
 mod audited;
+mod away;
 mod broken;
 mod cached;
 mod changed_tables;

@@ -182,6 +182,9 @@ fn a_finished_run_is_not_overwritten() {
     fixture.run();
     let before = fixture.read("coordinator-state/summary.json");
     let config = fixture.path("coordinator.toml");
+    for (file, text) in [("coordinator.toml", "id = \"test\""), ("bank.toml", "id = \"test\"")] {
+        fixture.write(file, &fixture.read(file).replace(text, "id = \"next\""));
+    }
     let (good, _, errors) = command(&["coordinator", "--config", config.to_str().unwrap()]);
     assert!(!good && errors.contains("top.safetensors is there from a finished run"), "{errors}");
     let config = fixture.path("bank.toml");

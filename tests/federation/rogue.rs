@@ -65,6 +65,27 @@ fn honest(request: Request, plan: &mut Plan) -> Answer {
     }
 }
 
+/// What an honest party says to a message, with its step; nothing to some.
+fn honest_reply(message: FromCoordinator, plan: &mut Plan) -> Option<(u64, FromParty)> {
+    Some(match message {
+        FromCoordinator::Welcome { salt } => {
+            let ids: Vec<String> = (0..RECORDS).map(|record| format!("r{record}")).collect();
+            let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
+            let (excluded, checkpoints) = (ExcludedRecords::default(), Vec::new());
+            (0, FromParty::Records { digest, excluded, head: None, checkpoints })
+        }
+        FromCoordinator::Accepted { .. }
+        | FromCoordinator::Returned(_)
+        | FromCoordinator::Begin { .. }
+        | FromCoordinator::Heads { .. }
+        | FromCoordinator::Gradient { .. } => return None,
+        FromCoordinator::Save(id) => (0, FromParty::Saved(id)),
+        FromCoordinator::Commit => (0, FromParty::Committed),
+        FromCoordinator::Request(step, request) => (step, FromParty::Answer(step, honest(request, plan))),
+        FromCoordinator::Refused { text, .. } => panic!("{text}"),
+    })
+}
+
 /// Joins as telecom, answers as it should up to the first request of this kind, and then with what `answer` makes of its
 /// step, or leaves; the coordinator's error, and how the honest party ends.
 fn answers(
@@ -77,29 +98,11 @@ fn answers(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut rogue = Rogue::dial(&address, hello(fixture).into()).await;
-        let ids: Vec<String> = (0..RECORDS).map(|record| format!("r{record}")).collect();
         let mut plan = Plan::new(&fixture.settings, RECORDS).unwrap();
         loop {
             let message = rogue.next().await.unwrap_or_else(|| panic!("no {at} came"));
             let kind = message.kind();
-            let (step, honest) = match message {
-                FromCoordinator::Welcome { salt } => {
-                    let digest = RecordsDigest::of(&salt, ids.iter().map(String::as_str));
-                    let (excluded, checkpoints) = (ExcludedRecords::default(), Vec::new());
-                    (0, FromParty::Records { digest, excluded, head: None, checkpoints })
-                }
-                FromCoordinator::Accepted { .. }
-                | FromCoordinator::Returned(_)
-                | FromCoordinator::Begin { .. }
-                | FromCoordinator::Heads { .. }
-                | FromCoordinator::Gradient { .. } => continue,
-                FromCoordinator::Save(id) => (0, FromParty::Saved(id)),
-                FromCoordinator::Commit => (0, FromParty::Committed),
-                FromCoordinator::Request(step, request) => {
-                    (step, FromParty::Answer(step, honest(request, &mut plan)))
-                }
-                FromCoordinator::Refused { text, .. } => panic!("{text}"),
-            };
+            let Some((step, honest)) = honest_reply(message, &mut plan) else { continue };
             if kind != at {
                 rogue.send(honest).await;
                 continue;
@@ -114,6 +117,31 @@ fn answers(
     // Its connection goes with it.
     drop(runtime);
     (coordinator.fails(), bank.ends())
+}
+
+#[test]
+fn a_party_of_the_version_before_takes_part_in_a_run() {
+    let fixture = Fixture::new();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut bank = fixture.party("bank", &address);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let FromParty::Hello(hello) = hello(&fixture) else { panic!() };
+        let hello = FromParty::Hello(Hello { protocol: PROTOCOL_VERSION - 1, ..hello });
+        let mut party = Rogue::dial(&address, hello.into()).await;
+        let mut plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+        let mut finished = false;
+        while let Some(message) = party.next().await {
+            finished |= message == FromCoordinator::Commit;
+            if let Some((_, reply)) = honest_reply(message, &mut plan) {
+                party.send(reply).await;
+            }
+        }
+        assert!(finished, "the run ended before its end");
+    });
+    drop(runtime);
+    coordinator.succeeds();
+    bank.succeeds();
 }
 
 #[test]
@@ -179,8 +207,11 @@ fn greetings_that_do_not_fit_are_refused() {
     };
     let FromParty::Hello(good) = hello(&fixture) else { panic!() };
     let version = refusal(FromParty::Hello(Hello { protocol: 99, ..good.clone() }).into());
-    let expected = format!("protocol version 99 is not the coordinator's {PROTOCOL_VERSION}");
-    assert!(version.contains(&expected), "{version}");
+    let expected = format!(
+        "speaks protocol version 99, and the coordinator takes {} to {PROTOCOL_VERSION}",
+        PROTOCOL_VERSION - 1
+    );
+    assert!(version.contains(&expected) && version.contains("install"), "{version}");
     let stranger = PartyName::new("stranger").unwrap();
     let stranger = refusal(FromParty::Hello(Hello { party: stranger, ..good.clone() }).into());
     assert!(stranger.contains("stranger is not among run.parties"), "{stranger}");

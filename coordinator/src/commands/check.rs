@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_audit::Side;
-use hashvfl_core::Plan;
+use hashvfl_core::{Digest, Plan};
 use hashvfl_files::check_file;
 use hashvfl_learning::device;
 use hashvfl_ledger::{Policy, RedbStore};
@@ -14,7 +14,8 @@ use hashvfl_ledger::{Policy, RedbStore};
 use crate::config::CoordinatorConfig;
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
-use crate::{coverage, detectors, identity, labels, training};
+use crate::training::checkpoints::run_name;
+use crate::{coverage, detectors, finished, identity, labels, training};
 
 /// What a check found.
 pub struct Checked {
@@ -22,6 +23,8 @@ pub struct Checked {
     pub described: String,
     /// How the labels were read: numbers alone.
     pub reading: String,
+    /// Where the top model is, where the run has finished already.
+    pub finished: Option<String>,
     /// Parts of the records on which a metric is undefined, or which are too few for a level.
     pub gaps: Vec<String>,
     /// What is to be done before the run, each with its command.
@@ -39,9 +42,10 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
     // Whether somebody can listen where the process is to say how it is.
     drop(config.board()?);
     let mut to_do = alignment(config, path)?;
-    let Data { described, reading, gaps } = data(config)?;
+    let Data { described, reading, gaps, name } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(&config.state)?;
+    let finished = finished::top_of(&StateFolder::existing(&config.state), &name)?;
     if let Some(order) = config.awaited_served_order() {
         let command = format!("coordinator align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
@@ -51,7 +55,7 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         None => drop(identity::files(config)?),
     }
     TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
-    Ok(Checked { described, reading, gaps, to_do })
+    Ok(Checked { described, reading, finished, gaps, to_do })
 }
 
 /// What the tables of a config hold.
@@ -62,6 +66,8 @@ pub struct Data {
     reading: String,
     /// Parts of the records on which a metric is undefined, or which are too few for a level.
     gaps: Vec<String>,
+    /// Names the run.
+    name: Digest,
 }
 
 /// Tries what the config says of records and models. An order that is not there yet is left out.
@@ -86,7 +92,8 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
     }
     let device = device::open(config.device)?.name;
     let described = format!("labels of {} records, a top model on {device}", labels.ids.len());
-    Ok(Data { described, reading: labels.reading, gaps })
+    let name = run_name(&config, &labels.ids, labels.digest())?;
+    Ok(Data { described, reading: labels.reading, gaps, name })
 }
 
 /// What is to be done for the alignment that the training waits for.

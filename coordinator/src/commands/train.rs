@@ -3,11 +3,12 @@
 use crate::config::CoordinatorConfig;
 use crate::training;
 
-/// Waits for the parties of a config's run and trains to its end. What was learned is in the state folder then.
+/// Waits for the parties of a config's run and trains to its end. What was learned is in the state folder then. Where the run
+/// has finished there already, nothing is done. Where `fresh`, an unfinished run there is thrown away first.
 ///
 /// # Errors
-/// If the labels do not fit the config, the state folder holds a finished run, a party does not come, breaks off or keeps
-/// to something else than the protocol.
-pub fn train(config: &CoordinatorConfig) -> anyhow::Result<()> {
-    training::run(config, false)
+/// If the labels do not fit the config, the state folder holds another finished run, a party does not come, breaks off or
+/// keeps to something else than the protocol.
+pub fn train(config: &CoordinatorConfig, fresh: bool) -> anyhow::Result<()> {
+    training::run(config, false, fresh)
 }

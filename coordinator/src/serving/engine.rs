@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
-use super::party_connection::{CodeResponse, PartyConnection};
+use super::party_connection::{CodeResponse, PartyConnection, Patience};
 use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
 use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
@@ -32,6 +32,7 @@ use crate::permissions::Permissions;
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::top_file::TopFile;
+use crate::training::commit::Unacknowledged;
 
 /// Requests of fewer ids are answered without a thread of their own.
 const SMALL: usize = 256;
@@ -85,6 +86,8 @@ pub struct Engine {
     pub admissions: AdmissionLog,
     /// Who may ask for what.
     pub permissions: Permissions,
+    /// Parties that do not know yet that the run has finished.
+    pub unacknowledged: Arc<Unacknowledged>,
     audit: Arc<AuditTrail>,
     predictions: Mutex<PredictionTally>,
 }
@@ -213,6 +216,7 @@ impl Engine {
             meaning,
             admissions,
             permissions,
+            unacknowledged: Arc::new(Unacknowledged::read(state)?),
             audit,
             predictions: Mutex::new(PredictionTally::new(Instant::now())),
         })
@@ -358,9 +362,11 @@ impl Engine {
         if missing.is_empty() {
             return Some(CodeResponse::default());
         }
-        let patience = match self.config.serve.absent {
-            Absent::Wait => Duration::from_secs(self.config.serve.absent_timeout_s),
-            Absent::Mask | Absent::Refuse => Duration::ZERO,
+        let serve = &self.config.serve;
+        let [waiting, silence] = [serve.absent_timeout_s, serve.silent_s].map(Duration::from_secs);
+        let patience = match serve.absent {
+            Absent::Wait => Patience { away: waiting, silent: waiting },
+            Absent::Mask | Absent::Refuse => Patience { away: Duration::ZERO, silent: silence },
         };
         party.connection.ask(&missing, patience).await
     }

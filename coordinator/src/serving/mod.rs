@@ -17,12 +17,13 @@ use anyhow::Context;
 use hashvfl_cli::at_run;
 use hashvfl_identity::Role;
 use hashvfl_monitor::Phase;
-use hashvfl_transport::listen::{self, Listener};
+use hashvfl_transport::listen::{self, Joining, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::identity;
+use crate::training::commit;
 use engine::Engine;
 use known_codes::Changes;
 
@@ -60,8 +61,10 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     engine.reporter.listening(listener.address()?);
     engine.reporter.board().status().phase = Phase::Serving;
     tokio::spawn(keep(Arc::clone(engine)));
-    let (arrivals, serving) = listen::serving(listener, Arc::clone(engine));
+    let (Joining { serving: arrivals, training }, serving) = listen::serving(listener, Arc::clone(engine));
     tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));
+    let unacknowledged = Arc::clone(&engine.unacknowledged);
+    tokio::spawn(commit::answer_all(Arc::new(engine.config.clone()), unacknowledged, training));
     tokio::select! {
         served = serving => served.context("the server"),
         () = stop.stopped() => {

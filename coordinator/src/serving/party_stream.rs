@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::{CODES_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::Admission;
@@ -14,13 +14,13 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
 use hashvfl_transport::listen::{Arrivals, ServingStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::engine::Engine;
 use super::known_codes::ServedEncoder;
-use super::party_connection::{CodeRequest, CodeResponse, OPEN_REQUESTS};
+use super::party_connection::{CodeRequest, CodeResponse, OPEN_REQUESTS, StreamEnd};
 
 /// Takes parties' streams as they come, until the server ends; must be spawned on its runtime.
 pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStream>) {
@@ -45,15 +45,16 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
         }
     };
     engine.admissions.joined(&engine.parties[party].name, stream.peer());
+    engine.unacknowledged.acknowledged(&engine.parties[party].name);
     engine.parties[party].known().serves(served);
     engine.check_p_values(party);
-    let (number, asked) = engine.parties[party].connection.open();
+    let StreamEnd { stream: number, asked, owing } = engine.parties[party].connection.open();
     engine.reporter.joined(&engine.parties[party].name);
-    let serving = PartyStream { engine: &engine, party, served, waiting: VecDeque::new() };
+    let serving = PartyStream { engine: &engine, party, served, waiting: VecDeque::new(), owing };
     let ended = serving.run(&mut stream, asked).await;
     let latest = engine.parties[party].connection.close(number);
     if let Err(error) = ended {
-        match error.is::<PlaceTaken>() {
+        match error.is::<PlaceTaken>() || error.is::<Silent>() {
             true => refuse_for_now(&stream, format!("{error:#}")).await,
             false => refuse(&stream, format!("{error:#}")).await,
         }
@@ -107,6 +108,11 @@ async fn greet(
 #[error("another stream of {0} has taken this one's place")]
 struct PlaceTaken(PartyName);
 
+/// The party has been asked and says nothing: it may come back.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0} s (timeouts.step_s)")]
+struct Silent(u64);
+
 /// Bytes that a refused record's position takes in `Granted`, at most.
 const REFUSED_BYTES: usize = 4;
 
@@ -127,6 +133,8 @@ struct PartyStream<'a> {
     party: usize,
     served: ServedEncoder,
     waiting: VecDeque<Waiting>,
+    /// Since when it has owed an answer and said nothing.
+    owing: watch::Sender<Option<Instant>>,
 }
 
 impl PartyStream<'_> {
@@ -151,6 +159,7 @@ impl PartyStream<'_> {
                     debug!(party = %name, records = rows.len(), "request");
                     if self.waiting.is_empty() {
                         deadline = Instant::now() + limit;
+                        self.owing.send_replace(Some(Instant::now()));
                     }
                     self.waiting.push_back(Waiting { reply, records: rows.len(), answered: CodeResponse::default() });
                     if let Some(allowance) = stream.allowance() {
@@ -164,9 +173,10 @@ impl PartyStream<'_> {
                     let (event, done) = session.receive(message.map_err(why_it_left)?.message)?;
                     deadline = Instant::now() + limit;
                     self.take(event, done);
+                    self.owing.send_replace((!self.waiting.is_empty()).then(Instant::now));
                 }
                 () = tokio::time::sleep_until(deadline), if !self.waiting.is_empty() => {
-                    bail!("no answer within {limit_s} s (timeouts.step_s)");
+                    return Err(Silent(limit_s).into());
                 }
             }
         }

@@ -28,6 +28,7 @@ use hashvfl_monitor::Board;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse, refuse_for_now};
 use hashvfl_transport::limits::FIRST_BYTES;
 use hashvfl_transport::listen::{Arrivals, TrainingStream};
+use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -43,6 +44,7 @@ const REMINDER: Duration = Duration::from_secs(30);
 const GOING: Duration = Duration::from_secs(2);
 /// What they hear.
 const NO_BEGIN: &str = "the run does not begin: the coordinator's log says why";
+const ASKED_TO_END: &str = "the coordinator was asked to end: the run goes on when it is started again";
 
 /// A party that was accepted, with its stream.
 pub struct Joined {
@@ -66,6 +68,18 @@ enum Event {
     Handed(Joined),
 }
 
+/// Whether the run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// Not all are there.
+    Awaited,
+    Begun,
+    /// It does not; where `interrupted`, it may when the coordinator is back.
+    CalledOff {
+        interrupted: bool,
+    },
+}
+
 /// What every handshake needs.
 struct HandshakeContext {
     run: RunId,
@@ -75,7 +89,7 @@ struct HandshakeContext {
     on_refusal: OnRefusal,
     handshake_s: u64,
     events: mpsc::Sender<Event>,
-    start: watch::Receiver<bool>,
+    start: watch::Receiver<Beginning>,
     log: AdmissionLog,
     board: Arc<Board>,
     /// Bytes of a party's longest answer.
@@ -85,7 +99,7 @@ struct HandshakeContext {
 /// Admission to one run.
 pub struct AdmissionService {
     events: mpsc::Receiver<Event>,
-    start: watch::Sender<bool>,
+    start: watch::Sender<Beginning>,
     context: Arc<HandshakeContext>,
     /// Parties that wait for the run to begin.
     ready: BTreeSet<PartyName>,
@@ -105,7 +119,7 @@ impl AdmissionService {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(16);
-        let (start, started) = watch::channel(false);
+        let (start, started) = watch::channel(Beginning::Awaited);
         let context = Arc::new(HandshakeContext {
             run: config.run_id.clone(),
             admission: Mutex::new(admission),
@@ -126,11 +140,19 @@ impl AdmissionService {
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
     ///
     /// # Errors
-    /// If not all of them join in time, or one leaves just before the start.
-    pub async fn gather(mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<Vec<Joined>> {
-        let joined = self.hand_over(tell).await;
+    /// If not all of them join in time, one leaves just before the start, or this process is asked to end.
+    pub async fn gather(
+        mut self,
+        tell: &mut impl FnMut(&PartyName),
+        stop: &mut Stop,
+    ) -> anyhow::Result<Vec<Joined>> {
+        let joined = tokio::select! {
+            biased;
+            () = stop.stopped() => Err(Stopped.into()),
+            joined = self.hand_over(tell) => joined,
+        };
         if joined.is_err() {
-            self.send_away().await;
+            self.send_away(stop.is_asked()).await;
         }
         joined
     }
@@ -145,7 +167,7 @@ impl AdmissionService {
                 self.join_s
             )
         })??;
-        self.start.send_replace(true);
+        self.start.send_replace(Beginning::Begun);
         let mut joined = Vec::with_capacity(count);
         while joined.len() < count {
             match self.events.recv().await.context("admission has ended")? {
@@ -162,10 +184,10 @@ impl AdmissionService {
         Ok(joined)
     }
 
-    /// Tells parties that wait that the run does not begin.
-    async fn send_away(self) {
+    /// Tells parties that wait that the run does not begin, or that it is only `interrupted`.
+    async fn send_away(self, interrupted: bool) {
         let Self { mut events, start, mut ready, .. } = self;
-        drop(start);
+        start.send_replace(Beginning::CalledOff { interrupted });
         let going = async {
             while !ready.is_empty()
                 && let Some(event) = events.recv().await
@@ -256,12 +278,13 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     let _ = context.events.send(Event::Ready(party.clone())).await;
     tokio::select! {
         biased;
-        begun = async { start.wait_for(|started| *started).await.is_ok() } => {
-            if begun {
+        beginning = decided(&mut start) => {
+            let Beginning::CalledOff { interrupted } = beginning else {
                 let _ = context.events.send(Event::Handed(Joined { party, excluded, head, checkpoints, line })).await;
                 return;
-            }
-            line.give_up(NO_BEGIN, false, GOING).await;
+            };
+            let why = if interrupted { ASKED_TO_END } else { NO_BEGIN };
+            line.give_up(why, interrupted, GOING).await;
         }
         // A party that is gone before the run begins greets again.
         message = line.next_within(Duration::MAX, Duration::ZERO) => {
@@ -272,6 +295,13 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     context.seats.close(&party);
     context.admission().release(&party);
     let _ = context.events.send(Event::Left(party)).await;
+}
+
+/// Waits until it is decided whether the run begins.
+async fn decided(start: &mut watch::Receiver<Beginning>) -> Beginning {
+    let decided = start.wait_for(|beginning| *beginning != Beginning::Awaited).await;
+    // Whoever gathers parties has gone without a word.
+    decided.map_or(Beginning::CalledOff { interrupted: false }, |decided| *decided)
 }
 
 /// A party that is in comes back on `stream`.

@@ -37,6 +37,9 @@ pub enum LineError {
         /// The limit in seconds.
         limit_s: u64,
     },
+    /// It said that its process is asked to end, and its stream has ended.
+    #[error("its process was asked to end")]
+    Left,
     /// It came back, and cannot go on from where it is.
     #[error("it came back on another connection and cannot go on: {0}")]
     OtherPast(#[from] ResumeError),
@@ -50,6 +53,7 @@ pub struct PartyLine {
     returned: u64,
     /// Where it is shown whether the party is there.
     board: Arc<Board>,
+    leaving: bool,
 }
 
 impl PartyLine {
@@ -60,12 +64,17 @@ impl PartyLine {
         returns: mpsc::Receiver<Returned>,
         board: Arc<Board>,
     ) -> Self {
-        Self { party, stream: ResumableStream::new(stream), returns, returned: 0, board }
+        Self { party, stream: ResumableStream::new(stream), returns, returned: 0, board, leaving: false }
     }
 
     /// How often the party has come back.
     pub fn returned(&self) -> u64 {
         self.returned
+    }
+
+    /// Whether the party has said that its process is asked to end.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// As [`ResumableStream::send`].
@@ -76,8 +85,8 @@ impl PartyLine {
         self.stream.send(message, limit).await
     }
 
-    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`. No
-    /// message is lost where this future is dropped before it is ready.
+    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`, unless it
+    /// has said that it leaves, which is only noted. No message is lost where this future is dropped before it is ready.
     ///
     /// # Errors
     /// If nothing comes in time, the party does not come back or cannot go on, or what came is no message.
@@ -96,6 +105,13 @@ impl PartyLine {
                 received = self.stream.next_within(limit) => received,
             };
             match received {
+                Ok(Received { message: FromParty::Leaving, .. }) => {
+                    info!(party = %self.party, "its process is asked to end");
+                    self.leaving = true;
+                }
+                Err(StreamError::Closed | StreamError::Broken(_)) if self.leaving => {
+                    return Err(LineError::Left);
+                }
                 Err(lost @ (StreamError::Closed | StreamError::Broken(_))) => {
                     self.wait_for_return(&lost, reconnect).await?;
                 }

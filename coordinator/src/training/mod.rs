@@ -1,8 +1,8 @@
 //! A run from its first stream to its summary.
 
 pub(crate) mod admission;
-mod checkpoints;
-mod commit;
+pub(crate) mod checkpoints;
+pub(crate) mod commit;
 mod line;
 pub(crate) mod network;
 mod outcome;
@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
-use hashvfl_cli::{OnInterruption, at_run};
+use hashvfl_cli::{OnInterruption, Unfinished, at_run};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::text::Tellable;
-use hashvfl_core::{ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
+use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::training::saved::SavedTraining;
@@ -49,11 +49,13 @@ use crate::training::checkpoints::{Checkpoints, Resumed, SavedNetwork};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
-use crate::{coverage, detectors, identity};
+use crate::{coverage, detectors, finished, identity};
 
 /// A run whose parties are all there.
 struct Run<'a> {
     config: &'a CoordinatorConfig,
+    /// Names the run, as [`checkpoints::run_name`].
+    name: Digest,
     reporter: &'a ProgressReporter,
     state: &'a StateFolder,
     opened: Opened,
@@ -66,20 +68,14 @@ struct Run<'a> {
     audit: &'a AuditTrail,
 }
 
-/// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it.
+/// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it. Where it has finished already,
+/// parties that do not know it are told, and nothing else is done. Where `fresh`, an unfinished run in the state folder is
+/// thrown away first.
 ///
 /// # Errors
-/// If labels, parties, models or files fail. Parties that are still there are told.
-pub fn run(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
-    run_or_resume(config, json, false)
-}
-
-/// As [`run`]; where `fresh`, an unfinished run in the state folder is thrown away first. Where a run has finished there and
-/// parties have not heard of it, they are told.
-///
-/// # Errors
-/// As there.
-pub fn run_or_resume(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
+/// If labels, parties, models or files fail, or another run has finished in the state folder. Parties that are still there
+/// are told.
+pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
@@ -91,6 +87,10 @@ pub fn run_or_resume(config: &CoordinatorConfig, json: bool, fresh: bool) -> any
                 warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
                 fresh = false;
             }
+            Err(error) if error.chain().any(|cause| cause.is::<Stopped>()) => {
+                let what = "the run goes on when the same command is started again";
+                return Err(error.context(Unfinished::AskedToEnd(what)));
+            }
             ended => return ended,
         }
     }
@@ -101,19 +101,16 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
-    let opened = device::open(config.device)?;
-    let finished = StateFolder::existing(&config.state);
-    let unheard = finished.read_unheard()?;
-    if !unheard.is_empty() {
-        finished.remove_unfinished();
-        return commit::hand_out(config, &finished, labelled.ids, unheard, reporter);
-    }
+    let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
     let state = StateFolder::create(&config.state)?;
     if fresh {
-        let files = state.throw_away();
+        let files = state.throw_away()?;
         info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
+    } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
+        info!("{where_it_is}");
+        return commit::announce(config, state, labelled.ids, reporter);
     }
-    let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
+    let opened = device::open(config.device)?;
     let gradients = AnswerLog::open(&state.answers(), &name)?;
     let checkpoints = Checkpoints::new(config, &state, name);
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
@@ -147,32 +144,10 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
     let board = Arc::clone(reporter.board());
     let log = RunLog { transcript, label_ledger, gradients, checkpoints, board };
     let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
-    let run = Run { config, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
+    let run =
+        Run { config, name, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
     let trained = run.train(&mut network, labelled, plan, resumed);
-    for release in network.releases() {
-        audit.note_or_complain(AuditEvent::Released(release));
-    }
-    for (party, count) in network.returns() {
-        audit.note_or_complain(AuditEvent::Returned { party, count });
-    }
-    let why = trained.as_ref().err().map(|error| why_it_ended(error).to_string());
-    let step = network.step();
-    audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
-    match trained {
-        Ok(summary) => {
-            let (heads, heard) = network.commit(audit.head());
-            let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
-            state.keep_unheard(&parties.cloned().collect::<Vec<_>>())?;
-            audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
-            end_well(config, reporter, &state, &summary);
-            Ok(())
-        }
-        Err(error) => {
-            let text = for_others(&error);
-            network.give_up(&text, config.on_interruption == OnInterruption::Wait && is_interruption(&error));
-            Err(error)
-        }
-    }
+    run.end(network, trained)
 }
 
 impl Run<'_> {
@@ -211,6 +186,39 @@ impl Run<'_> {
             run: self.listened.elapsed().as_secs_f64() - self.waiting,
         };
         Trained { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
+    }
+
+    /// Writes down how the run ended, and tells all parties: that their models count, or why there are none.
+    fn end(&self, network: NetworkedParties<'_>, trained: anyhow::Result<Summary>) -> anyhow::Result<()> {
+        let Self { config, audit, .. } = self;
+        for release in network.releases() {
+            audit.note_or_complain(AuditEvent::Released(release));
+        }
+        for (party, count) in network.returns() {
+            audit.note_or_complain(AuditEvent::Returned { party, count });
+        }
+        let why = trained.as_ref().err().map(|error| why_it_ended(error).to_string());
+        let step = network.step();
+        audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
+        match trained {
+            Ok(summary) => {
+                let (heads, heard) = network.commit(audit.head());
+                let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
+                self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>())?;
+                audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
+                end_well(config, self.reporter, self.state, &summary);
+                Ok(())
+            }
+            Err(error) => {
+                // Whether a party waits when the coordinator is asked to end is its own choice.
+                let interrupted = match error.downcast_ref() {
+                    Some(NetworkError::Stopped { .. }) => true,
+                    _ => config.on_interruption == OnInterruption::Wait && is_interruption(&error),
+                };
+                network.give_up(&for_others(&error), interrupted);
+                Err(error)
+            }
+        }
     }
 
     /// Begins the run without the records `excluded`; `plan` without them.
@@ -336,8 +344,7 @@ async fn gather(
     let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit), reporter.board());
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
-        joined = admission.gather(&mut tell) => joined,
-        () = stop.stopped() => Err(Stopped.into()),
+        joined = admission.gather(&mut tell, &mut stop) => joined,
         ended = server => match ended.context("the server")? {
             Ok(()) => bail!("the server ended before all parties had joined"),
             Err(error) => Err(error).context("the server"),
@@ -347,7 +354,10 @@ async fn gather(
 
 /// Whether a run that has ended so may go on when all sides are there again: a party was lost, or is silent.
 fn is_interruption(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(NetworkError::Lost { .. } | NetworkError::Wait { .. }))
+    matches!(
+        error.downcast_ref(),
+        Some(NetworkError::Lost { .. } | NetworkError::Left { .. } | NetworkError::Wait { .. })
+    )
 }
 
 /// Why a run did not finish, as a word; a party's own words stay out of the audit log.
@@ -358,6 +368,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
             "a-party-broke-the-protocol"
         }
         Some(NetworkError::Lost { .. }) => "a-party-was-lost",
+        Some(NetworkError::Left { .. }) => "a-party-was-asked-to-end",
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
@@ -397,10 +408,11 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Wire { .. }
             | NetworkError::OtherPast { .. }
             | NetworkError::Lost { .. }
+            | NetworkError::Left { .. }
+            | NetworkError::Stopped { .. }
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),
-        Some(stopped @ NetworkError::Stopped { source, .. }) => format!("{stopped}: {source}"),
         Some(
             NetworkError::Ledger(LedgerError::Store(_))
             | NetworkError::Transcript(_)

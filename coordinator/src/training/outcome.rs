@@ -18,6 +18,7 @@ use super::network::NetworkedParties;
 use super::screening::Screener;
 use crate::config::CoordinatorConfig;
 use crate::detectors::{self, Fitted, FromParties};
+use crate::finished;
 use crate::state::StateFolder;
 use crate::summary::{Bytes, Flags, RecordCounts, Seconds, Summary};
 use crate::top_file::TopFile;
@@ -69,7 +70,9 @@ impl Trained<'_> {
         let Self { classes, records, classifier, outcome, .. } = self;
         let top = TopFile::of(&classifier, outcome.encoders.clone(), classes, records.digest());
         run.state.keep_records(&records)?;
-        run.state.prepare(&top.to_snapshot(&config.run), &summary)?;
+        let mut model = top.to_snapshot(&config.run);
+        model.text.insert(finished::RUN.into(), run.name.to_string());
+        run.state.prepare(&model, &summary)?;
         let codes = outcome.encoders.into_iter().zip(outcome.tables);
         for (party, (encoder, table)) in config.run.parties.iter().zip(codes) {
             let codes = StoredCodes { encoder, records: records.digest(), table };

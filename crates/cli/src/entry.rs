@@ -10,10 +10,19 @@ use crate::log::complain_of_end;
 /// The exit code of a process that does not know whether its run has finished: `EX_TEMPFAIL`, try again.
 const IN_DOUBT: u8 = 75;
 
-/// That this side does not know whether its run has finished, and what to do. The process ends with exit code 75.
+/// The exit code of a process that was asked to end before its work was done, as that of one which Ctrl+C ends.
+const ASKED_TO_END: u8 = 130;
+
+/// How a process ends whose work is not done, though nothing is wrong; one line says what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InDoubt(pub &'static str);
+pub enum Unfinished {
+    /// This side does not know whether its run has finished. Exit code 75.
+    #[error("{0}")]
+    InDoubt(String),
+    /// Somebody asked the process to end. Exit code 130.
+    #[error("{0}")]
+    AskedToEnd(&'static str),
+}
 
 /// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
 /// and a non-zero exit code.
@@ -34,11 +43,13 @@ where
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain_of_end(&format!("{error:#}"));
-            match error.downcast_ref() {
-                Some(InDoubt(_)) => ExitCode::from(IN_DOUBT),
-                None => ExitCode::FAILURE,
-            }
+            let (begin, code) = match error.downcast_ref() {
+                Some(Unfinished::InDoubt(_)) => ("error: ", IN_DOUBT),
+                Some(Unfinished::AskedToEnd(_)) => ("", ASKED_TO_END),
+                None => ("error: ", 1),
+            };
+            complain_of_end(begin, &format!("{error:#}"));
+            ExitCode::from(code)
         }
     }
 }

@@ -68,10 +68,10 @@ pub fn at_step(step: u64) {
     STEP.store(step, Ordering::Relaxed);
 }
 
-/// Why a process ends badly, as the last line of its log.
-pub(crate) fn complain_of_end(text: &str) {
+/// Why a process ends before its work is done, as the last line of its log; `begin` comes before it in a line for a person.
+pub(crate) fn complain_of_end(begin: &str, text: &str) {
     if !*JSON.lock().unwrap_or_else(PoisonError::into_inner) {
-        complain!("error: {text}");
+        complain!("{begin}{text}");
         return;
     }
     let mut line = head("ERROR");

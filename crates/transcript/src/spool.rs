@@ -16,6 +16,7 @@ use hashvfl_core::{Digest, PackedCodes, PartyName};
 use hashvfl_files::owner_only;
 use serde::{Deserialize, Serialize};
 
+use crate::write::{code_bytes, float_bytes};
 use crate::{Header, PARTS, RecordedKind, Transcript, TranscriptError, ValueEncoding, chain};
 
 /// Bytes of one step at most: more than any step of a run holds.
@@ -27,7 +28,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptMark {
-    /// Bytes of the growing file.
+    /// Bytes of the unfinished file.
     pub bytes: u64,
     /// The chain's head there.
     pub head: [u8; 32],
@@ -43,8 +44,8 @@ pub struct TranscriptSpool {
 
 impl TranscriptSpool {
     /// Where the steps of the transcript at `path` are while its run goes on.
-    pub fn growing(path: &Path) -> PathBuf {
-        path.with_extension("growing")
+    pub fn unfinished(path: &Path) -> PathBuf {
+        path.with_extension("unfinished")
     }
 
     /// Begins the transcript that will be at `path`.
@@ -52,9 +53,9 @@ impl TranscriptSpool {
     /// # Errors
     /// If the file cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
-        let growing = Self::growing(path);
-        let file = owner_only().write(true).create(true).truncate(true).open(&growing);
-        let file = file.map_err(io("make", &growing))?;
+        let unfinished = Self::unfinished(path);
+        let file = owner_only().write(true).create(true).truncate(true).open(&unfinished);
+        let file = file.map_err(io("make", &unfinished))?;
         // Unwrap safety: a header is plain text.
         let text = serde_json::to_string(header).expect("a header is plain text");
         let mut spool = Self {
@@ -72,20 +73,20 @@ impl TranscriptSpool {
     /// # Errors
     /// If the file is not there, or does not hold what it held at the mark.
     pub fn resume(path: &Path, mark: &TranscriptMark) -> Result<Self, TranscriptError> {
-        let growing = Self::growing(path);
-        let mut steps = Steps::open(&growing)?;
+        let unfinished = Self::unfinished(path);
+        let mut steps = Steps::open(&unfinished)?;
         let mut head = Header::digest(&steps.header_text);
         while steps.read < mark.bytes {
             let Some(frame) = steps.next()? else { break };
             head = frame.link(&head);
         }
         if steps.read != mark.bytes || head.0 != mark.head {
-            return Err(damaged(&growing, "it does not hold what it held at the checkpoint"));
+            return Err(damaged(&unfinished, "it does not hold what it held at the checkpoint"));
         }
-        let file = owner_only().write(true).open(&growing).map_err(io("open", &growing))?;
-        file.set_len(mark.bytes).map_err(io("shorten", &growing))?;
+        let file = owner_only().write(true).open(&unfinished).map_err(io("open", &unfinished))?;
+        file.set_len(mark.bytes).map_err(io("shorten", &unfinished))?;
         let mut file = BufWriter::new(file);
-        file.seek(SeekFrom::End(0)).map_err(io("open", &growing))?;
+        file.seek(SeekFrom::End(0)).map_err(io("open", &unfinished))?;
         Ok(Self { path: path.to_path_buf(), file, bytes: mark.bytes, head })
     }
 
@@ -95,7 +96,7 @@ impl TranscriptSpool {
     /// If the disk is full or fails.
     pub fn mark(&mut self) -> Result<TranscriptMark, TranscriptError> {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
-        synced.map_err(io("write", &Self::growing(&self.path)))?;
+        synced.map_err(io("write", &Self::unfinished(&self.path)))?;
         Ok(TranscriptMark { bytes: self.bytes, head: self.head.0 })
     }
 
@@ -110,8 +111,7 @@ impl TranscriptSpool {
         parties: &[PartyName],
         batches: &[PackedCodes],
     ) -> Result<(), TranscriptError> {
-        let bytes = |batch: &PackedCodes| (0..batch.rows()).flat_map(|row| batch.row_bytes(row)).collect();
-        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(bytes).collect())
+        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(code_bytes).collect())
     }
 
     /// Keeps floats [records, values] of `records` in one step, one batch a party.
@@ -125,8 +125,13 @@ impl TranscriptSpool {
         parties: &[PartyName],
         batches: &[Vec<f32>],
     ) -> Result<(), TranscriptError> {
-        let bytes = |batch: &Vec<f32>| batch.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.keep(step, records, ValueEncoding::F32, parties, batches.iter().map(bytes).collect())
+        self.keep(
+            step,
+            records,
+            ValueEncoding::F32,
+            parties,
+            batches.iter().map(|batch| float_bytes(batch)).collect(),
+        )
     }
 
     fn keep(
@@ -144,7 +149,7 @@ impl TranscriptSpool {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), TranscriptError> {
-        self.file.write_all(bytes).map_err(io("write", &Self::growing(&self.path)))?;
+        self.file.write_all(bytes).map_err(io("write", &Self::unfinished(&self.path)))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -155,20 +160,20 @@ impl TranscriptSpool {
     }
 
     /// Writes the transcript. What it was made of stays, for a run that goes on after all: whoever knows that it has
-    /// finished removes [`Self::growing`].
+    /// finished removes [`Self::unfinished`].
     ///
     /// # Errors
     /// If the disk is full or fails, or steps on disk are not those that were kept.
     pub fn finish(mut self) -> Result<(), TranscriptError> {
         self.mark()?;
-        let growing = Self::growing(&self.path);
-        let mut steps = Steps::open(&growing)?;
+        let unfinished = Self::unfinished(&self.path);
+        let mut steps = Steps::open(&unfinished)?;
         let mut transcript = Transcript::create(&self.path, &steps.header()?)?;
         while let Some(Frame { step, kind, records, encoding, parties, values }) = steps.next()? {
             transcript.keep((step, kind), &records, encoding, &parties, values)?;
         }
         if transcript.head() != self.head {
-            return Err(damaged(&growing, "its steps are not those that were kept"));
+            return Err(damaged(&unfinished, "its steps are not those that were kept"));
         }
         transcript.finish()
     }
@@ -260,7 +265,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(take(rest, 4)?.try_into().ok()?))
 }
 
-/// The steps of a growing file, in order.
+/// The steps of an unfinished file, in order.
 struct Steps {
     path: PathBuf,
     file: BufReader<File>,

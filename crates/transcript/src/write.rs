@@ -64,8 +64,7 @@ impl Transcript {
         parties: &[PartyName],
         batches: &[PackedCodes],
     ) -> Result<(), TranscriptError> {
-        let bytes = |batch: &PackedCodes| (0..batch.rows()).flat_map(|row| batch.row_bytes(row)).collect();
-        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(bytes).collect())
+        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(code_bytes).collect())
     }
 
     /// Keeps floats [records, values] of `records` in one step, one batch a party.
@@ -76,8 +75,13 @@ impl Transcript {
         parties: &[PartyName],
         batches: &[Vec<f32>],
     ) -> Result<(), TranscriptError> {
-        let bytes = |batch: &Vec<f32>| batch.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.keep(step, records, ValueEncoding::F32, parties, batches.iter().map(bytes).collect())
+        self.keep(
+            step,
+            records,
+            ValueEncoding::F32,
+            parties,
+            batches.iter().map(|batch| float_bytes(batch)).collect(),
+        )
     }
 
     pub(crate) fn keep(
@@ -129,6 +133,16 @@ impl Transcript {
             self.writer.into_inner().map_err(|source| TranscriptError::Write { path: self.path, source })?;
         Ok(file.finish()?)
     }
+}
+
+/// The packed bits of a batch, record by record.
+pub(crate) fn code_bytes(batch: &PackedCodes) -> Vec<u8> {
+    (0..batch.rows()).flat_map(|row| batch.row_bytes(row)).collect()
+}
+
+/// The floats of a batch, in their order.
+pub(crate) fn float_bytes(batch: &[f32]) -> Vec<u8> {
+    batch.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn write_group(writer: &mut SerializedFileWriter<WholeFile>, rows: &RowGroup) -> Result<(), ParquetError> {

@@ -55,9 +55,9 @@ fn what_a_run_took_back_is_as_if_it_had_never_been() {
     (90..=93).for_each(|step| keep(&mut spool, step));
     spool.mark().unwrap();
     drop(spool);
-    let growing = TranscriptSpool::growing(&path);
-    let length = fs::metadata(&growing).unwrap().len();
-    fs::OpenOptions::new().write(true).open(&growing).unwrap().set_len(length - 3).unwrap();
+    let unfinished = TranscriptSpool::unfinished(&path);
+    let length = fs::metadata(&unfinished).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&unfinished).unwrap().set_len(length - 3).unwrap();
     let mut spool = TranscriptSpool::resume(&path, &mark).unwrap();
     (6..=8).for_each(|step| keep(&mut spool, step));
     let head = spool.head();
@@ -79,18 +79,18 @@ fn every_flipped_bit_before_the_mark_is_found() {
     (1..=3).for_each(|step| keep(&mut spool, step));
     let mark = spool.mark().unwrap();
     drop(spool);
-    let growing = TranscriptSpool::growing(&path);
-    let bytes = fs::read(&growing).unwrap();
+    let unfinished = TranscriptSpool::unfinished(&path);
+    let bytes = fs::read(&unfinished).unwrap();
     for at in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[at / 8] ^= 1 << (at % 8);
-        fs::write(&growing, &flipped).unwrap();
+        fs::write(&unfinished, &flipped).unwrap();
         let error = TranscriptSpool::resume(&path, &mark).err().expect("a flipped bit is found").to_string();
         assert!(error.contains("--fresh"), "{error}");
     }
-    fs::write(&growing, &bytes[..bytes.len() - 1]).unwrap();
+    fs::write(&unfinished, &bytes[..bytes.len() - 1]).unwrap();
     assert!(TranscriptSpool::resume(&path, &mark).is_err(), "shorter than at the mark");
-    fs::write(&growing, &bytes).unwrap();
+    fs::write(&unfinished, &bytes).unwrap();
     TranscriptSpool::resume(&path, &mark).unwrap().finish().unwrap();
     assert_eq!(Recording::read(&path, None).unwrap().steps.len(), 3);
 }

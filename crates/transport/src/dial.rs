@@ -164,6 +164,12 @@ impl Dialer {
         Self { address, limit_s, keep_alive: KEEP_ALIVE, connector: None }
     }
 
+    /// Waits for `limit_s` seconds for a connection, in place of what [`Self::new`] was told.
+    #[must_use]
+    pub fn waiting(self, limit_s: u64) -> Self {
+        Self { limit_s, ..self }
+    }
+
     /// Asks a party's connection for a sign of life after so long a `silence`, and gives it up after as long again.
     #[must_use]
     pub fn keeping_alive(self, silence: Duration) -> Self {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt, stream};
 use hashvfl_core::PartyName;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
@@ -151,16 +153,63 @@ pub fn alignment(
     (Arrivals(arrived), listener.serve(service))
 }
 
+/// Streams of parties that dial in while predictions are served.
+pub struct Joining {
+    /// Of those that serve.
+    pub serving: Arrivals<ServingStream>,
+    /// Of those that were trained, and want to know whether their run has finished.
+    pub training: Arrivals<TrainingStream>,
+}
+
 /// Serves clients and parties of a trained federation until the future is dropped; `predictions` answers clients.
 pub fn serving<P: Predictions>(
     listener: Listener,
     predictions: Arc<P>,
-) -> (Arrivals<ServingStream>, impl Future<Output = Result<(), ServeError>>) {
-    let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
-    let service = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
+) -> (Joining, impl Future<Output = Result<(), ServeError>>) {
+    let (arrivals, serving) = mpsc::channel(MAX_PARTIES);
+    let inference = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    (Arrivals(arrived), listener.serve(service))
+    let (arrivals, training) = mpsc::channel(MAX_PARTIES);
+    let federation = FederationServer::new(Entrance(arrivals))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let joining = Joining { serving: Arrivals(serving), training: Arrivals(training) };
+    (joining, listener.serve(TwoServices { inference, federation }))
+}
+
+/// Both services of a trained federation behind one port, each by its name in a request's path.
+#[derive(Clone)]
+struct TwoServices<I, F> {
+    inference: I,
+    federation: F,
+}
+
+impl<I, F, Answering> Service<http::Request<Body>> for TwoServices<I, F>
+where
+    I: Service<http::Request<Body>, Future = Answering>,
+    F: Service<http::Request<Body>, Response = I::Response, Error = I::Error, Future = Answering>
+        + NamedService,
+    Answering: Future<Output = Result<I::Response, I::Error>>,
+{
+    type Response = I::Response;
+    type Error = I::Error;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        match self.inference.poll_ready(context) {
+            Poll::Ready(Ok(())) => self.federation.poll_ready(context),
+            other => other,
+        }
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answering {
+        let mut parts = request.uri().path().split('/');
+        match parts.nth(1) == Some(F::NAME) {
+            true => self.federation.call(request),
+            false => self.inference.call(request),
+        }
+    }
 }
 
 /// What the network takes from a queue to a peer.

@@ -14,7 +14,7 @@ use crate::config::PartyConfig;
 use crate::connection::dialer;
 use crate::prepare::{Prepared, taken_otherwise};
 use crate::state::StateFolder;
-use crate::{detectors, releases, response_key};
+use crate::{detectors, finished, releases, response_key};
 
 /// Longest wait for whoever answers at the coordinator's address.
 const LOOK: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub struct Checked {
     pub described: String,
     /// How the table was read: numbers alone.
     pub reading: String,
+    /// Where the model is, where the run has finished already.
+    pub finished: Option<String>,
     /// Who answers at the coordinator's address, or that nobody does yet; absent in plain text, and until there is an identity.
     pub answers: Option<String>,
     /// What is to be done before the run, each with its command.
@@ -43,13 +45,14 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     let prepared = load(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(config)?;
+    let finished = finished::model_of(config)?;
     warn_of_ids(config, &prepared)?;
     if let Some(order) = config.awaited_served_order() {
         let command = format!("party align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
     let reading = prepared.reading(&config.trained_on())?;
-    Ok(Checked { described: prepared.describe(), reading, answers, to_do })
+    Ok(Checked { described: prepared.describe(), reading, finished, answers, to_do })
 }
 
 /// Tries what the config says of records and models: one line about them. An order that is not there yet is left out.

@@ -3,52 +3,52 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use hashvfl_audit::{AuditEvent, Service};
-use hashvfl_cli::{InDoubt, OnInterruption};
+use hashvfl_cli::{OnInterruption, Unfinished};
 use hashvfl_ledger::Refusal;
 use hashvfl_monitor::Board;
 use hashvfl_transport::dial::DialError;
+use hashvfl_transport::stop::Stopped;
 use tracing::{error, info, warn};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::{detectors, response_key, training};
+use crate::{detectors, finished, response_key, training};
 
 /// Pause before a run that was interrupted is joined again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Joins the run of a config, and works until the coordinator ends it. What was learned is in the state folder then.
+/// Joins the run of a config, and works until the coordinator ends it. What was learned is in the state folder then. Where
+/// the run has finished there already, nothing is done. Where `fresh`, an unfinished run there is thrown away first.
 ///
 /// # Errors
-/// If the data do not fit the config, another process has the state folder or the ledger open, the policy does not allow
-/// what is asked for, or the coordinator cannot be reached, refuses this party or breaks off.
-pub fn train(config: &PartyConfig) -> anyhow::Result<()> {
-    run(config, false)
-}
-
-/// As [`train`]; where `fresh`, an unfinished run in the state folder is thrown away first.
-///
-/// # Errors
-/// As there.
-pub fn run(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
+/// If the data do not fit the config, another process has the state folder or the ledger open, another run has finished
+/// there, the policy does not allow what is asked for, or the coordinator cannot be reached, refuses this party or breaks
+/// off.
+pub fn train(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
     if fresh {
-        let files = state.throw_away();
+        let files = state.throw_away()?;
         info!("threw {files} files of an unfinished run away; what it released stays in the ledger");
+    } else if let Some(where_it_is) = finished::model_of(config)? {
+        info!("{where_it_is}");
+        return Ok(());
     }
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let board = config.board()?.with_progress_line();
     let joined = join_until_it_ends(config, &state, &board);
-    if joined.is_err() && state.is_in_doubt() {
-        return joined.context(InDoubt(
-            "the model is written, and whether the run has finished is not known: start the same command again, \
-             which asks the coordinator; where that has finished, start it again as well",
-        ));
-    }
-    joined
+    let Err(error) = joined else { return Ok(()) };
+    Err(if state.is_in_doubt() {
+        let what = "the model is written, and whether the run has finished is not known: start the same command again, \
+                    which asks the coordinator; where that has finished, start it again as well";
+        error.context(Unfinished::InDoubt(what.to_string()))
+    } else if error.is::<Stopped>() {
+        error.context(Unfinished::AskedToEnd("the run goes on when the same command is started again"))
+    } else {
+        error
+    })
 }
 
 /// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail, Release, Service};
-use hashvfl_cli::at_run;
+use hashvfl_cli::{OnInterruption, at_run};
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
@@ -91,6 +91,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         encoder,
         revision,
         process,
+        was_in: false,
         answered: 0,
         served: Served::default(),
         audit,
@@ -131,6 +132,8 @@ struct Server<'a> {
     revision: Digest,
     /// Drawn anew by each process, so that no two processes flip bits alike.
     process: [u8; 32],
+    /// Whether the coordinator has let this party in.
+    was_in: bool,
     /// Answers so far, over all streams.
     answered: u64,
     served: Served,
@@ -171,10 +174,19 @@ struct Refusal {
 }
 
 impl Server<'_> {
+    /// How long the coordinator is waited for, in seconds: when it has been there, as long as for a run that was interrupted.
+    fn patience_s(&self) -> u64 {
+        let timeouts = &self.config.timeouts;
+        match self.config.on_interruption {
+            OnInterruption::Wait if self.was_in => timeouts.start_s.max(timeouts.connect_s),
+            OnInterruption::Wait | OnInterruption::Stop => timeouts.connect_s,
+        }
+    }
+
     /// Stream after stream, since a coordinator that goes away may come back.
     fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
         let mut pause = DISPLACED_PAUSE[0];
-        let (address, limit_s) = (&self.config.coordinator, self.config.timeouts.connect_s);
+        let address = &self.config.coordinator;
         let mut not_serving: Option<Instant> = None;
         loop {
             match self.serve_stream(runtime, stop.clone())? {
@@ -191,6 +203,7 @@ impl Server<'_> {
                     pause = (pause * 2).min(DISPLACED_PAUSE[1]);
                 }
                 Ended::NotServing => {
+                    let limit_s = self.patience_s();
                     if not_serving.is_none() {
                         warn!("{address} does not serve predictions yet; trying for {limit_s} s");
                     }
@@ -217,7 +230,7 @@ impl Server<'_> {
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
         self.board.set_ready(false);
         self.board.status().phase = Phase::Waiting;
-        let dialer = dialer(self.config)?;
+        let dialer = dialer(self.config)?.waiting(self.patience_s());
         let dialled = runtime.block_on(async {
             tokio::select! {
                 stream = dialer.serving(FromServingParty::Hello(hello(self.config))) => Some(stream),
@@ -272,6 +285,7 @@ impl Server<'_> {
                 }
                 ServingWork::Joined => {
                     info!("accepted; waiting for requests");
+                    self.was_in = true;
                     self.board.status().phase = Phase::Serving;
                     self.board.set_ready(true);
                     let (party, service) = (self.config.name.clone(), Service::Serving);

@@ -5,7 +5,7 @@ use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_core::protocol::party::{PartyError, SavedPlace};
 use hashvfl_learning::Snapshot;
-use hashvfl_learning::training::checkpoints;
+use hashvfl_learning::training::checkpoints::{self, Found};
 use hashvfl_transcript::TranscriptMark;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -69,39 +69,46 @@ pub fn write(
     Ok(checkpoints::write(state.folder(), step, id, &encoder)?)
 }
 
-/// Reads the checkpoint `id` of the run of that name; what was written after it goes.
+/// A checkpoint from which a run can go on, as it was read.
+pub struct UsableCheckpoint {
+    /// Its name at all sides.
+    pub id: CheckpointId,
+    step: u64,
+    encoder: Snapshot,
+    saved: SavedParty,
+}
+
+/// The one of `offered` that is called `id`; what was written after it goes.
 ///
 /// # Errors
-/// If it is not there, damaged, or of another run.
-pub fn take(state: &StateFolder, id: CheckpointId, run: &Digest) -> anyhow::Result<(Snapshot, SavedParty)> {
-    let found = checkpoints::list(state.folder()).into_iter().find(|found| found.id == id);
-    // A coordinator that names one that was not offered is not to be followed.
-    let found = found.ok_or(PartyError::OtherPlace)?;
-    let mut encoder = Snapshot::read(&found.path)?;
-    let text = encoder.text.remove(KEY).unwrap_or_default();
-    let saved: SavedParty = serde_json::from_str(&text).map_err(|_| PartyError::OtherPlace)?;
-    if saved.run != run.to_string() {
-        return Err(PartyError::OtherPlace.into());
-    }
+/// If it is none of them: a coordinator that names another is not to be followed.
+pub fn take(
+    state: &StateFolder,
+    id: CheckpointId,
+    offered: Vec<UsableCheckpoint>,
+) -> Result<(Snapshot, SavedParty), PartyError> {
+    let found = offered.into_iter().find(|found| found.id == id).ok_or(PartyError::OtherPlace)?;
     checkpoints::forget_later(state.folder(), Some(found.step));
-    Ok((encoder, saved))
+    Ok((found.encoder, found.saved))
 }
 
 /// The checkpoints from which the run of that name can go on. One that is damaged is passed over, with a warning.
-pub fn usable(state: &StateFolder, run: &Digest) -> Vec<CheckpointId> {
+pub fn usable(state: &StateFolder, run: &Digest) -> Vec<UsableCheckpoint> {
     let mut usable = Vec::new();
-    for found in checkpoints::list(state.folder()) {
-        let path = found.path.display();
-        match Snapshot::read(&found.path) {
-            Ok(snapshot) if is_of(&snapshot, run) => usable.push(found.id),
-            Ok(_) => warn!("{path} is a checkpoint of another run, and is not used"),
+    for Found { step, id, path } in checkpoints::list(state.folder()) {
+        match Snapshot::read(&path) {
+            Ok(mut encoder) => match saved_in(&mut encoder, run) {
+                Some(saved) => usable.push(UsableCheckpoint { id, step, encoder, saved }),
+                None => warn!("{} is a checkpoint of another run, and is not used", path.display()),
+            },
             Err(error) => warn!("{error}: the run goes on from an earlier checkpoint"),
         }
     }
     usable
 }
 
-fn is_of(snapshot: &Snapshot, run: &Digest) -> bool {
-    let saved = snapshot.text.get(KEY).and_then(|text| serde_json::from_str::<SavedParty>(text).ok());
-    saved.is_some_and(|saved| saved.run == run.to_string())
+/// What `snapshot` holds beside the encoder, where it is of that run; it is taken out.
+fn saved_in(snapshot: &mut Snapshot, run: &Digest) -> Option<SavedParty> {
+    let saved: SavedParty = serde_json::from_str(&snapshot.text.remove(KEY)?).ok()?;
+    (saved.run == run.to_string()).then_some(saved)
 }

@@ -8,7 +8,7 @@ use hashvfl_core::protocol::party::PartyError;
 use hashvfl_transport::backoff::Backoff;
 use hashvfl_transport::dial::{DialError, Dialer};
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::stop::{Stop, Stopped};
+use hashvfl_transport::stop::{GRACE, Stop, Stopped};
 use hashvfl_transport::{ResumableStream, StreamError};
 use tracing::{info, warn};
 
@@ -16,17 +16,22 @@ use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::training::{Interrupted, waited};
 
-/// What `future` gives, unless this process is asked to stop before.
-async fn unless_stopped<F: Future>(stop: &mut Stop, future: F) -> Result<F::Output, Stopped> {
+/// What `future` gives, unless this process was asked to end so long before.
+async fn unless_stopped<F: Future>(
+    stop: &mut Stop,
+    grace: Duration,
+    future: F,
+) -> Result<F::Output, Stopped> {
     tokio::select! {
         biased;
-        () = stop.stopped() => Err(Stopped),
+        () = stop.overdue(grace) => Err(Stopped),
         output = future => Ok(output),
     }
 }
 
-/// Longest wait until the coordinator has heard what was said last.
+/// Longest wait until the coordinator has heard what was said last, and the same where this process is asked to end.
 const FAREWELL: Duration = Duration::from_secs(5);
+const SHORT_FAREWELL: Duration = Duration::from_secs(1);
 
 /// The way to the coordinator.
 pub(crate) struct TrainingConnection<'a> {
@@ -38,6 +43,8 @@ pub(crate) struct TrainingConnection<'a> {
     /// What this party shows when it comes back; none before it is accepted.
     session: Option<SessionKey>,
     returned: u64,
+    /// Whether the coordinator was told that this process is asked to end.
+    leaving: bool,
 }
 
 /// Why an attempt to come back has failed.
@@ -79,8 +86,22 @@ impl<'a> TrainingConnection<'a> {
     pub(crate) fn open(driver: &'a Driver, config: &'a PartyConfig, mut stop: Stop) -> anyhow::Result<Self> {
         let dialer = dialer(config)?;
         let dialled = dialer.training(FromParty::Hello(hello(config)));
-        let stream = ResumableStream::new(driver.wait(unless_stopped(&mut stop, dialled))??);
-        Ok(Self { stream, driver, stop, config, dialer, session: None, returned: 0 })
+        let dialled = driver.wait(unless_stopped(&mut stop, Duration::ZERO, dialled))??;
+        let stream = ResumableStream::new(dialled);
+        Ok(Self { stream, driver, stop, config, dialer, session: None, returned: 0, leaving: false })
+    }
+
+    /// Whether this process is asked to end, and the coordinator knows it.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Waits so long, unless this process is asked to end.
+    pub(crate) fn pause(&mut self, pause: Duration) -> Result<(), Stopped> {
+        self.driver.wait(async {
+            // Within the driver's runtime, where there are timers.
+            unless_stopped(&mut self.stop, Duration::ZERO, tokio::time::sleep(pause)).await
+        })
     }
 
     /// Hears when this process is asked to stop.
@@ -102,19 +123,33 @@ impl<'a> TrainingConnection<'a> {
         }
     }
 
-    /// The next message after `step`, which is 0 until the run has started.
+    /// The next message after `step`, which is 0 until the run has started. Where this process is asked to end, the coordinator
+    /// hears of it, and has some seconds to let all sides write a checkpoint.
     pub(crate) fn receive(&mut self, step: u64) -> anyhow::Result<FromCoordinator> {
         let timeouts = &self.config.timeouts;
         let limit_s = if step == 0 { timeouts.start_s } else { timeouts.step_s };
         loop {
             let next = self.stream.next_within(Duration::from_secs(limit_s));
-            let received = self.driver.wait(unless_stopped(&mut self.stop, next));
-            let received = received.with_context(|| format!("step {step}: the run ends for all"))?;
+            let grace = if self.leaving { GRACE } else { Duration::ZERO };
+            let received = match self.driver.wait(unless_stopped(&mut self.stop, grace, next)) {
+                Err(Stopped) if self.session.is_some() && !self.leaving => {
+                    self.leaving = true;
+                    self.send(FromParty::Leaving)?;
+                    if step > 0 {
+                        continue;
+                    }
+                    // Before the first step there is nothing to write down.
+                    return Err(anyhow::Error::from(Stopped).context("before the run's first step"));
+                }
+                received => received.with_context(|| format!("step {step}"))?,
+            };
             let error = match received {
                 Ok(received) => return Ok(self.heard(received.message)),
                 Err(error) => error,
             };
             return Err(match error {
+                // Nobody waits for a side that leaves.
+                StreamError::Closed | StreamError::Broken(_) if self.leaving => Stopped.into(),
                 StreamError::Closed | StreamError::Broken(_) if self.session.is_some() => {
                     self.come_back(step, &error)?;
                     continue;
@@ -146,7 +181,8 @@ impl<'a> TrainingConnection<'a> {
     pub(crate) fn receive_last(&mut self, step: u64) -> anyhow::Result<Option<FromCoordinator>> {
         let limit = Duration::from_secs(self.config.timeouts.step_s);
         loop {
-            match self.driver.wait(self.stream.next_within(limit)) {
+            let next = self.stream.next_within(limit);
+            match self.driver.wait(unless_stopped(&mut self.stop, SHORT_FAREWELL, next))? {
                 Ok(received) => return Ok(Some(received.message)),
                 Err(StreamError::Closed) => return Ok(None),
                 Err(lost @ StreamError::Broken(_)) if self.session.is_some() => {
@@ -165,7 +201,8 @@ impl<'a> TrainingConnection<'a> {
     /// Ends this side's direction, and waits a little until the coordinator has heard what was said last.
     pub(crate) fn close(&mut self) {
         // Whoever has gone is not waited for.
-        let _ = self.driver.wait(self.stream.end(FAREWELL));
+        let limit = if self.stop.is_asked() { SHORT_FAREWELL } else { FAREWELL };
+        let _ = self.driver.wait(self.stream.end(limit));
         // Where the coordinator has ended its own direction already, nothing was waited for: this side's end must leave too.
         self.driver.flush();
     }
@@ -204,11 +241,7 @@ impl<'a> TrainingConnection<'a> {
                 return Err(Interrupted(text).into());
             }
             let pause = backoff.pause().min(left);
-            let pausing = self.driver.wait(async {
-                // Within the driver's runtime, where there are timers.
-                unless_stopped(&mut self.stop, tokio::time::sleep(pause)).await
-            });
-            pausing.with_context(|| format!("step {step}: the run ends for all"))?;
+            self.pause(pause).with_context(|| format!("step {step}"))?;
         }
     }
 
@@ -219,6 +252,7 @@ impl<'a> TrainingConnection<'a> {
         };
         let (driver, run, party) = (self.driver, self.config.run_id.clone(), self.config.name.clone());
         let back = FromParty::Return(Return { run, party, session, mark: self.stream.mark() });
+        let mut stop = self.stop.clone();
         // The coordinator answers between its own computations.
         let answer = Duration::from_secs(self.config.timeouts.step_s);
         let coming_back = async {
@@ -236,7 +270,8 @@ impl<'a> TrainingConnection<'a> {
             let missing = self.stream.missing(&mark).map_err(|error| Missed::ForGood(error.into()))?;
             Ok(self.stream.go_on(stream, None, missing, answer).await?)
         };
-        driver.wait(coming_back)
+        let back = driver.wait(unless_stopped(&mut stop, Duration::ZERO, coming_back));
+        back.unwrap_or_else(|stopped| Err(Missed::ForGood(stopped.into())))
     }
 
     /// A coordinator that does not know this party any more may have begun anew, where the run has not begun.

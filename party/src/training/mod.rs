@@ -17,7 +17,7 @@ use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::stop::Stop;
+use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
@@ -56,10 +56,18 @@ pub fn join(
     let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let result = work_once_accepted(&mut worker, &mut connection, (&driver, config));
+    let result = result.map_err(|error| match error.downcast_ref() {
+        // What the others make of it is not why this side ends.
+        Some(PartyError::Refused(_) | PartyError::Interrupted(_)) if connection.is_leaving() => {
+            anyhow::Error::from(Stopped).context(format!("step {}", worker.step()))
+        }
+        _ => error,
+    });
     let result = result.and(worker.settle());
     worker.note_end(result.as_ref().err(), connection.returned());
     let result = result.and_then(|()| worker.exchange_heads(&mut connection));
     if let Err(error) = result.as_ref()
+        && !connection.is_leaving()
         && !matches!(error.downcast_ref(), Some(PartyError::Refused(_) | PartyError::TryAgain(_)))
     {
         // The coordinator is told, so that nobody waits for this party; it may be gone, though.
@@ -92,7 +100,7 @@ fn work_once_accepted<'a>(
             warn!("{error}: trying again for {limit_s} s");
         }
         connection.close();
-        driver.wait(async { tokio::time::sleep(pause).await });
+        connection.pause(pause)?;
         pause = (pause * 2).min(PAUSE[1]);
         worker.start_anew();
         *connection = TrainingConnection::open(driver, config, connection.stop())?;

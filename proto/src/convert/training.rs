@@ -37,6 +37,7 @@ impl TryFrom<v1::PartyMessage> for FromParty {
                 return Ok(Self::Records { digest, excluded, head, checkpoints });
             }
             Message::Committed(v1::Committed {}) => return Ok(Self::Committed),
+            Message::Leaving(v1::Leaving {}) => return Ok(Self::Leaving),
             Message::Saved(saved) => return Ok(Self::Saved(checkpoint(&saved.checkpoint)?)),
             Message::Head(head) => return Ok(Self::Head(head.try_into()?)),
             Message::Failed(failed) => return Ok(Self::Failed { text: text(&failed.text) }),
@@ -72,6 +73,7 @@ impl From<FromParty> for v1::PartyMessage {
                 checkpoints: checkpoints.into_iter().map(|id| id.0.to_vec()).collect(),
             }),
             FromParty::Committed => Message::Committed(v1::Committed {}),
+            FromParty::Leaving => Message::Leaving(v1::Leaving {}),
             FromParty::Saved(id) => Message::Saved(v1::Saved { checkpoint: id.0.to_vec() }),
             FromParty::Head(head) => Message::Head(head.into()),
             FromParty::Failed { text: line } => Message::Failed(v1::Failed { text: text(&line) }),

@@ -25,6 +25,7 @@ fn from_party() -> Vec<FromParty> {
         FromParty::Answer(3, Confirmation::Restored.into()),
         FromParty::Saved(CheckpointId([5; 16])),
         FromParty::Committed,
+        FromParty::Leaving,
         FromParty::Answer(4, Answer::Frozen(Digest([1; 32]))),
         FromParty::Answer(5, Confirmation::Finished.into()),
         FromParty::Answer(6, Answer::CalibrationPValues(None)),

@@ -3,7 +3,7 @@
 pub struct PartyMessage {
     #[prost(
         oneof = "party_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15"
     )]
     pub message: ::core::option::Option<party_message::Message>,
 }
@@ -37,6 +37,8 @@ pub mod party_message {
         Saved(super::Saved),
         #[prost(message, tag = "14")]
         Committed(super::Committed),
+        #[prost(message, tag = "15")]
+        Leaving(super::Leaving),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -109,6 +111,8 @@ pub struct Saved {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Committed {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leaving {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frozen {
     #[prost(uint64, tag = "1")]

@@ -1,11 +1,15 @@
 //! Processes of a run that are killed as `kill -9` does, and started again by the same commands: the run goes on from where
 //! all sides have kept it, and ends with the same bits as one that nobody disturbed.
 
+mod aligning;
+mod asked;
+mod decided;
 mod gate;
 mod outcome;
 mod points;
 mod random;
 mod rot;
+mod serving;
 mod supervisor;
 mod unfinished;
 

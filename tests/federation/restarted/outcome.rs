@@ -35,7 +35,7 @@ impl Outcome {
             let state = format!("{side}-state");
             for path in files_below(&fixture.path(&state)) {
                 // It names parties that may have their models without having been able to say so.
-                if path.ends_with("unheard.json") {
+                if path.ends_with("unacknowledged.json") {
                     continue;
                 }
                 let name = path.strip_prefix(fixture.folder.path()).unwrap().display().to_string();
@@ -176,7 +176,7 @@ fn transcript(fixture: &Fixture, path: &Path) -> String {
 }
 
 /// Bits of each record in a party's ledger.
-fn counted_by_record(fixture: &Fixture, party: &str) -> BTreeMap<String, u64> {
+pub fn counted_by_record(fixture: &Fixture, party: &str) -> BTreeMap<String, u64> {
     let path = |name: &str| fixture.path(&format!("{party}{name}")).display().to_string();
     let _ = fs::remove_file(path(".accounts.csv"));
     let (ledger, config, out) = (path("-ledger.redb"), path(".toml"), path(".accounts.csv"));

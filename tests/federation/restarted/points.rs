@@ -10,7 +10,7 @@ use crate::restarted::{Shape, assert_same};
 
 /// A message of bank, or to it, that is held while somebody is killed.
 #[derive(Debug, Clone, Copy)]
-enum Point {
+pub enum Point {
     /// The request for this batch of an epoch, both from 0.
     Batch(u32, u32),
     /// The gradient of this batch.
@@ -32,7 +32,7 @@ enum Point {
 
 impl Point {
     /// Whether the message that passes is the one.
-    fn wanted(self) -> impl FnMut(Passing<'_>) -> bool + Send + 'static {
+    pub fn wanted(self) -> impl FnMut(Passing<'_>) -> bool + Send + 'static {
         use coordinator_message::Message as Down;
         use party_message::Message as Up;
         let (mut saves, mut batch) = (0, None);
@@ -78,7 +78,7 @@ const ENDED: Duration = Duration::from_secs(11);
 const PARTED: Duration = Duration::from_secs(24);
 
 /// A run that is held at this point, with a gate in front of each party.
-fn held_at<'a>(fixture: &'a crate::fixture::Fixture, point: Point) -> Supervisor<'a, Gate> {
+pub fn held_at<'a>(fixture: &'a crate::fixture::Fixture, point: Point) -> Supervisor<'a, Gate> {
     let mut run = Supervisor::new(fixture, [Gate::new(), Gate::new()]);
     run.relays[0].stop_at(point.wanted());
     run.start_all();
@@ -146,7 +146,7 @@ fn all_sides_that_are_killed_at_once_go_on() {
 const SHAPE_WITH_DETECTORS: Shape = Shape::Detected;
 
 /// The files that say that a side has finished.
-fn final_files(fixture: &crate::fixture::Fixture) -> [bool; 3] {
+pub fn final_files(fixture: &crate::fixture::Fixture) -> [bool; 3] {
     let models = [
         "coordinator-state/top.safetensors",
         "bank-state/bottom.safetensors",
@@ -193,7 +193,7 @@ fn whoever_is_killed_after_the_decision_all_finish() {
 }
 
 /// A run that the coordinator has decided to have finished; telecom has heard it, and bank has not.
-fn held_at_decision(fixture: &crate::fixture::Fixture) -> Supervisor<'_, Gate> {
+pub fn held_at_decision(fixture: &crate::fixture::Fixture) -> Supervisor<'_, Gate> {
     let mut run = held_at(fixture, Point::Commit);
     run.wait_until("telecom's model", |_| final_files(fixture)[TELECOM]);
     assert_eq!(final_files(fixture), [true, false, true], "bank has not heard the decision");

@@ -16,6 +16,9 @@ pub const TELECOM: usize = 2;
 /// The exit code of a party that does not know whether the run has finished.
 pub const IN_DOUBT: i32 = 75;
 
+/// The exit code of a process that was asked to end before its work was done.
+pub const ASKED_TO_END: i32 = 130;
+
 /// Nothing that is waited for takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Pause before a process that has failed is started again.
@@ -131,6 +134,14 @@ impl<'a, R: Relay> Supervisor<'a, R> {
         self.sides[COORDINATOR].lines.iter().any(|line| line.contains(text))
     }
 
+    /// Where the coordinator's present process listens.
+    pub fn address(&self) -> String {
+        let said = &self.sides[COORDINATOR].lines;
+        let line = said.iter().rev().find(|line| line.contains("\"listening\"")).expect("it listens");
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["address"].as_str().unwrap().to_string()
+    }
+
     /// How the last process of a side ended by itself.
     pub fn last_end(&self, side: usize) -> &End {
         self.sides[side].ends.last().unwrap_or_else(|| panic!("{} has not ended", SIDES[side]))
@@ -189,19 +200,41 @@ impl<'a, R: Relay> Supervisor<'a, R> {
         }
     }
 
-    /// A process has ended by itself: well, or with one line that says why. One that was killed when all was done says so when it
-    /// is started again.
+    /// A process has ended by itself: well, or with one line that says why.
     fn note(&mut self, side: usize, end: End) {
         let name = SIDES[side];
         assert!(!end.log.contains("panicked"), "{name}: {}", end.log);
         match end.code {
             Some(0) => self.sides[side].finished = true,
-            Some(1) if end.log.contains("is there from a finished run") => self.sides[side].finished = true,
             Some(1 | IN_DOUBT) => assert_eq!(end.errors().len(), 1, "{name}, one clear line: {}", end.log),
+            Some(ASKED_TO_END) => {
+                assert_eq!(end.errors().len(), 0, "{name}, no error: {}", end.log);
+                assert!(end.log.contains("when the same command is started again"), "{name}: {}", end.log);
+            }
             code => panic!("{name} ended with {code:?}: {}", end.log),
         }
         self.asks_again |= side != COORDINATOR && !self.finished(side);
         self.sides[side].ends.push(end);
+    }
+
+    /// Gives a side another command, from its next start on.
+    pub fn command(&mut self, side: usize, command: &[&'static str]) {
+        self.sides[side].command = command.to_vec();
+    }
+
+    /// All sides are to be started again, also those that have ended well.
+    pub fn ask_all_again(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.finished = false);
+    }
+
+    /// Asks a side to end, as a service manager does.
+    pub fn terminate(&mut self, side: usize) {
+        self.sides[side].role.as_mut().unwrap_or_else(|| panic!("{} runs", SIDES[side])).terminate();
+    }
+
+    /// Hands the process of a side over; it does not run for this supervisor any more.
+    pub fn take(&mut self, side: usize) -> Role {
+        self.sides[side].role.take().unwrap_or_else(|| panic!("{} runs", SIDES[side]))
     }
 
     /// Kills a side as `kill -9` does; whether it was still running.

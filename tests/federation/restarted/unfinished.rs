@@ -11,7 +11,7 @@ use crate::restarted::supervisor::{BANK, COORDINATOR, Restart, SIDES, Supervisor
 use crate::restarted::{Shape, assert_same};
 
 /// What lies in the state folders of sides.
-fn states(fixture: &Fixture, sides: &[usize]) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn states(fixture: &Fixture, sides: &[usize]) -> BTreeMap<PathBuf, Vec<u8>> {
     let folders = sides.iter().map(|side| fixture.path(&format!("{}-state", SIDES[*side])));
     let files = folders.flat_map(|folder| files_below(&folder));
     files.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
@@ -167,4 +167,26 @@ fn a_side_whose_state_is_lost_makes_all_begin_again() {
     assert!(run.has_said("\"epoch\":1,"), "from the beginning: {}", run.told());
     let differences = Outcome::of(&fixture).differences(Shape::Plain.undisturbed(), [1, 1, 1 + MORE]);
     assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[test]
+fn a_policy_bounds_how_often_a_run_goes_on() {
+    let mut fixture = Shape::Plain.fixture();
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "resumes_per_run = 1\n");
+    let mut run = killed(&fixture);
+    run.start_all();
+    run.wait_until("the fifth epoch", |run| run.has_said("\"epoch\":5,"));
+    assert!((0..SIDES.len()).all(|side| run.kill(side)), "{}", run.told());
+    let before = states(&fixture, &[BANK]);
+    run.start_all();
+    run.all_end();
+    let error = run.last_end(BANK).errors()[0];
+    assert!(error.contains("resumes_per_run = 1 refuses 400 records"), "{error}");
+    let error = run.last_end(COORDINATOR).errors()[0];
+    assert!(error.contains("resumes_per_run = 1"), "the coordinator hears why: {error}");
+    assert!(before == states(&fixture, &[BANK]), "nothing is changed");
+    fixture.write("policy.toml", "resumes_per_run = 2\n");
+    run.finish(Restart::WhenAllHaveEnded);
+    assert_same(&fixture, &run, Shape::Plain.undisturbed(), "as often as it may");
 }

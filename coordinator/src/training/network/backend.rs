@@ -12,7 +12,7 @@ use hashvfl_ledger::Said;
 use hashvfl_transcript::{RecordedKind, TranscriptSpool};
 use rand::TryRng;
 
-use super::{NetworkError, NetworkedParties, note_sent};
+use super::{NetworkError, NetworkedParties, note_sent, unless_overdue};
 use crate::training::checkpoints::SavedNetwork;
 
 impl NetworkedParties<'_> {
@@ -85,7 +85,7 @@ impl PartyBackend for NetworkedParties<'_> {
     }
 
     fn is_time_to_save(&self, ended: bool) -> bool {
-        self.log.checkpoints.is_due(ended)
+        self.ending().is_some() || self.log.checkpoints.is_due(ended)
     }
 
     fn save(&mut self, saved: SavedTraining) -> Result<(), NetworkError> {
@@ -97,12 +97,14 @@ impl PartyBackend for NetworkedParties<'_> {
         }
         let saving = self.peers.iter_mut().map(|peer| peer.saved(step, id, limits));
         let saving: FuturesUnordered<_> = saving.collect();
-        self.driver.wait(saving.try_collect::<Vec<()>>())?;
+        let stop = &mut self.stop;
+        self.driver.wait(unless_overdue(stop, step, saving.try_collect::<Vec<()>>()))?;
         self.log.gradients.sync()?;
         let transcript = self.log.transcript.as_mut().map(TranscriptSpool::mark).transpose()?;
         let (traffic, encoded, taught, batches) = (self.traffic, self.encoded, self.taught, self.batches);
         let network = SavedNetwork { step, traffic, encoded, taught, batches };
         // Last, and when all parties have theirs: from here on it counts.
-        Ok(self.log.checkpoints.write(id, saved, network, transcript)?)
+        self.log.checkpoints.write(id, saved, network, transcript)?;
+        self.ending().map_or(Ok(()), Err)
     }
 }

@@ -48,6 +48,14 @@ pub enum NetworkError {
         /// How.
         reason: String,
     },
+    /// A party's process was asked to end.
+    #[error("step {step}: {party} was asked to end: the run goes on when it is started again")]
+    Left {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+    },
     /// A party did not answer in time.
     #[error("step {step}: waited {limit_s} s (timeouts.step_s) for {party}: is it still at work?")]
     Wait {
@@ -74,7 +82,7 @@ pub enum NetworkError {
     #[error("cannot draw the name of a checkpoint from the operating system")]
     Random,
     /// This process was asked to end.
-    #[error("step {step}: the run ends for all")]
+    #[error("step {step}: the coordinator was asked to end")]
     Stopped {
         /// The step.
         step: u64,
@@ -98,6 +106,7 @@ impl NetworkError {
         let party = party.clone();
         match error {
             LineError::Stream(error) => Self::of_stream(step, &party, error),
+            LineError::Left => Self::Left { step, party },
             LineError::Lost { .. } => Self::Lost { step, party, reason: error.to_string() },
             LineError::OtherPast(source) => Self::OtherPast { step, party, source },
         }

@@ -20,7 +20,7 @@ use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{Board, now_s};
 use hashvfl_transcript::TranscriptSpool;
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::stop::{Stop, Stopped};
+use hashvfl_transport::stop::{GRACE, Stop, Stopped};
 use tracing::debug;
 
 use crate::config::CoordinatorConfig;
@@ -47,6 +47,19 @@ pub struct RunLog {
     pub checkpoints: Checkpoints,
     /// How the process is, for whoever asks.
     pub board: Arc<Board>,
+}
+
+/// What `future` gives, unless this process was asked to end a while ago and no checkpoint has come since.
+async fn unless_overdue<T>(
+    stop: &mut Stop,
+    step: u64,
+    future: impl Future<Output = Result<T, NetworkError>>,
+) -> Result<T, NetworkError> {
+    tokio::select! {
+        biased;
+        () = stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
+        output = future => output,
+    }
 }
 
 /// All parties of a run.
@@ -126,6 +139,16 @@ impl<'a> NetworkedParties<'a> {
         }
     }
 
+    /// Why the run ends at its next checkpoint: this process, or that of a party, is asked to end.
+    fn ending(&self) -> Option<NetworkError> {
+        let step = self.step;
+        if self.stop.is_asked() {
+            return Some(NetworkError::Stopped { step, source: Stopped });
+        }
+        let leaving = self.peers.iter().find(|peer| peer.line.is_leaving())?;
+        Some(NetworkError::Left { step, party: leaving.session.party().clone() })
+    }
+
     /// Asks every party the same and waits for all answers, in the settings' order. `count` is the number of codes or
     /// p-values that each is asked for.
     fn ask(&mut self, request: Request, count: usize) -> Result<Vec<PeerAnswer>, NetworkError> {
@@ -148,13 +171,8 @@ impl<'a> NetworkedParties<'a> {
         });
         let answering: FuturesUnordered<_> = answering.collect();
         let stop = &mut self.stop;
-        let mut answered: Vec<(usize, Answered)> = self.driver.wait(async {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => Err(NetworkError::Stopped { step, source: Stopped }),
-                answered = answering.try_collect() => answered,
-            }
-        })?;
+        let answered = self.driver.wait(unless_overdue(stop, step, answering.try_collect()));
+        let mut answered: Vec<(usize, Answered)> = answered?;
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
         let fastest = answered.iter().map(|(_, one)| one.took).min().unwrap_or_default();

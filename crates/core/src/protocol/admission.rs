@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::name::{PartyName, RunId};
-use crate::protocol::message::{Hello, PROTOCOL_VERSION};
+use crate::protocol::message::{Hello, check_version};
 use crate::records::RecordsDigest;
 use crate::records::excluded::ExcludedRecords;
 use crate::settings::{OnRefusal, Settings};
@@ -12,15 +12,8 @@ use crate::settings::{OnRefusal, Settings};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another protocol version.
-    #[error(
-        "protocol version {party} is not the coordinator's {coordinator}: install the same release on both sides"
-    )]
-    Version {
-        /// The party's.
-        party: u32,
-        /// The coordinator's.
-        coordinator: u32,
-    },
+    #[error("{0}")]
+    Version(String),
     /// Another run.
     #[error("run_id is {coordinator} at the coordinator and {party} at the party: make them equal")]
     Run {
@@ -96,7 +89,7 @@ impl Refusal {
     /// The reason as a word, without what a peer said.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Version { .. } => "protocol-version",
+            Self::Version(_) => "protocol-version",
             Self::Run { .. } => "other-run",
             Self::Unknown { .. } => "unknown-party",
             Self::Duplicate { .. } => "joined-already",
@@ -110,7 +103,7 @@ impl Refusal {
 
     /// Whether its text tells nothing about settings, names and records that a stranger did not know.
     pub fn is_for_strangers(&self) -> bool {
-        matches!(self, Self::Version { .. } | Self::SettingsDigest | Self::Duplicate { .. })
+        matches!(self, Self::Version(_) | Self::SettingsDigest | Self::Duplicate { .. })
     }
 }
 
@@ -134,9 +127,7 @@ impl Admission {
     /// # Errors
     /// If version, run, name or settings are not the coordinator's.
     pub fn check(&self, hello: &Hello) -> Result<(), Refusal> {
-        if hello.protocol != PROTOCOL_VERSION {
-            return Err(Refusal::Version { party: hello.protocol, coordinator: PROTOCOL_VERSION });
-        }
+        check_version(hello.protocol, "the party", "the coordinator").map_err(Refusal::Version)?;
         if hello.run != self.run {
             return Err(Refusal::Run { party: hello.run.clone(), coordinator: self.run.clone() });
         }
@@ -217,6 +208,7 @@ pub fn check_excluded(
 mod tests {
     use super::*;
     use crate::digest::Digest;
+    use crate::protocol::message::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
     use crate::settings::{RunSettings, Task};
 
     fn name(text: &str) -> PartyName {
@@ -251,7 +243,14 @@ mod tests {
         assert_eq!(open.accept(&name("a")), Ok(()));
         assert!(matches!(open.accept(&name("a")), Err(Refusal::Duplicate { .. })));
         assert!(matches!(open.check(&hello("c")), Err(Refusal::Unknown { .. })));
-        assert!(matches!(open.check(&Hello { protocol: 9, ..hello("b") }), Err(Refusal::Version { .. })));
+        let version = |protocol| open.check(&Hello { protocol, ..hello("b") });
+        assert_eq!(version(OLDEST_PROTOCOL_VERSION), Ok(()), "the version before is taken");
+        let later = version(PROTOCOL_VERSION + 1).unwrap_err().to_string();
+        let both = [PROTOCOL_VERSION, PROTOCOL_VERSION + 1].map(|version| version.to_string());
+        assert!(both.iter().all(|version| later.contains(version)), "{later}");
+        assert!(later.contains("install the party's release at the coordinator"), "{later}");
+        let earlier = version(OLDEST_PROTOCOL_VERSION - 1).unwrap_err().to_string();
+        assert!(earlier.ends_with(": install the coordinator's release at the party"), "{earlier}");
         let other_run = Hello { run: RunId::new("s").unwrap(), ..hello("b") };
         assert!(matches!(open.check(&other_run), Err(Refusal::Run { .. })));
         let forged = Hello { settings_digest: Digest([0; 32]), ..hello("b") };

@@ -124,6 +124,7 @@ impl PeerSession {
             | FromParty::Records { .. }
             | FromParty::Saved(_)
             | FromParty::Committed
+            | FromParty::Leaving
             | FromParty::Head(_) => return Err(self.unexpected(found)),
         };
         let Some(OpenRequest { answer: expected, rows }) = self.open else {

@@ -17,8 +17,28 @@ use crate::records::plan::RowSelection;
 use crate::records::{RecordsDigest, SALT_BYTES};
 use crate::settings::Settings;
 
-/// The version of the protocol that this crate speaks. Both sides must speak the same.
-pub const PROTOCOL_VERSION: u32 = 5;
+/// The version of the protocol that this crate speaks.
+pub const PROTOCOL_VERSION: u32 = 6;
+
+/// The oldest version of a party that a coordinator of [`PROTOCOL_VERSION`] takes: it lacks [`FromParty::Leaving`] alone.
+pub const OLDEST_PROTOCOL_VERSION: u32 = 5;
+
+/// Whether `own`, which is of this version, takes a `peer` that speaks `version`.
+///
+/// # Errors
+/// If not: one line with both versions, and what to do at which side.
+pub fn check_version(version: u32, peer: &str, own: &str) -> Result<(), String> {
+    if (OLDEST_PROTOCOL_VERSION..=PROTOCOL_VERSION).contains(&version) {
+        return Ok(());
+    }
+    let what = format!(
+        "{peer} speaks protocol version {version}, and {own} takes {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}"
+    );
+    Err(match version > PROTOCOL_VERSION {
+        true => format!("{what}: install {peer}'s release at {own}, or {own}'s at {peer}"),
+        false => format!("{what}: install {own}'s release at {peer}"),
+    })
+}
 
 /// The first message of a party.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,6 +200,9 @@ messages! {
         Saved(CheckpointId),
         /// Its model counts and has its name, in answer to [`FromCoordinator::Commit`].
         Committed,
+        /// Its process is asked to end, and it leaves within seconds: the run may go on when it is back. It may come at any time
+        /// once the party is in, also before an answer, and has none.
+        Leaving,
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),
         /// The party cannot go on.

@@ -241,7 +241,7 @@ impl PartySession {
         let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
         match (&self.state, message) {
             (_, FromCoordinator::Refused { text, try_again: false }) => Err(PartyError::Refused(text)),
-            (State::Greeting | State::Joining | State::Waiting, FromCoordinator::Refused { text, .. }) => {
+            (State::Greeting | State::Joining, FromCoordinator::Refused { text, .. }) => {
                 Err(PartyError::TryAgain(text))
             }
             (_, FromCoordinator::Refused { text, .. }) => Err(PartyError::Interrupted(text)),

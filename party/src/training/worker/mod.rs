@@ -16,10 +16,10 @@ use hashvfl_core::{Digest, ExcludedRecords, Gradient, Part, PartyName, RunId, Ru
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, Phase};
+use hashvfl_transport::stop::Stopped;
 use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
-use crate::detectors;
 use crate::detectors::config::DetectorsConfig;
 use crate::prepare::Prepared;
 use crate::progress::{LedgerLook, Progress};
@@ -27,10 +27,11 @@ use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
 use crate::training::backlog::Backlog;
-use crate::training::checkpoint;
+use crate::training::checkpoint::{self, UsableCheckpoint};
 use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
+use crate::{detectors, finished};
 
 /// A party at work.
 pub struct Worker<'a> {
@@ -50,6 +51,8 @@ pub struct Worker<'a> {
     config: &'a PartyConfig,
     recorder: Option<Recorder>,
     answers: RunAnswers,
+    /// Checkpoints that the coordinator was told of, until the run begins.
+    offered: Vec<UsableCheckpoint>,
     guard: GradientGuard,
     detectors: Option<DetectorsConfig>,
     detectors_fitted: bool,
@@ -112,6 +115,7 @@ impl<'a> Worker<'a> {
             config,
             recorder: None,
             answers,
+            offered: Vec::new(),
             guard,
             detectors: config.detectors.clone(),
             detectors_fitted: false,
@@ -219,15 +223,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Which records this party holds, and for which of them its policy does not allow the run.
-    fn records(&self, salt: &[u8; SALT_BYTES]) -> FromParty {
+    fn records(&mut self, salt: &[u8; SALT_BYTES]) -> FromParty {
         let ids = self.prepared.ids.iter().map(String::as_str);
         let excluded = self.session.excluded().clone();
         if !excluded.is_empty() {
             warn!("the policy does not allow the run for {} records: they are left out", excluded.count());
         }
         let head = self.audit.head();
-        let checkpoints = checkpoint::usable(self.state, self.answers.run());
-        FromParty::Records { digest: RecordsDigest::of(salt, ids), excluded, head, checkpoints }
+        let digest = RecordsDigest::of(salt, ids);
+        self.offered = checkpoint::usable(self.state, self.answers.run());
+        let checkpoints = self.offered.iter().map(|offered| offered.id).collect();
+        FromParty::Records { digest, excluded, head, checkpoints }
     }
 
     fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
@@ -295,7 +301,8 @@ impl<'a> Worker<'a> {
         }
         let excluded = self.session.excluded().clone();
         let records = RunRecords::new(self.run, &self.prepared.ids, excluded);
-        let model = self.prepared.model(self.settings, records.digest());
+        let mut model = self.prepared.model(self.settings, records.digest());
+        model.text.insert(finished::RUN.into(), self.answers.run().to_string());
         self.recorder.take().map_or(Ok(()), Recorder::finish)?;
         self.state.prepare(&model, &records)?;
         info!(step, released_bits = self.released_bits, "the model is written, and waits for all others");
@@ -379,6 +386,9 @@ impl<'a> Worker<'a> {
 fn why_it_ended(error: &anyhow::Error) -> String {
     if let Some(LedgerError::Refused(refusal)) = error.downcast_ref() {
         return format!("policy:{}", refusal.rule.key());
+    }
+    if error.is::<Stopped>() {
+        return "asked-to-end".to_string();
     }
     let why = match error.downcast_ref() {
         Some(PartyError::Refused(_)) => "the-coordinator-refused",

@@ -13,8 +13,12 @@ use crate::training::recorder::Recorder;
 impl Worker<'_> {
     /// Goes on from a checkpoint, or begins at the beginning; what was said in the run before is said again.
     pub(super) fn go_on_from(&mut self, resume: Option<CheckpointId>) -> anyhow::Result<()> {
+        if self.answers.are_some() {
+            self.releases.resume(self.run)?;
+        }
         // Who begins now has not finished before, whatever this party has written.
         self.state.forget_pending();
+        let offered = std::mem::take(&mut self.offered);
         let Some(id) = resume else {
             forget_later(self.state.folder(), None);
             if self.answers.are_some() {
@@ -23,7 +27,7 @@ impl Worker<'_> {
             self.recorder = Recorder::open(self.config, &self.prepared, self.state, None)?;
             return Ok(());
         };
-        let (encoder, saved) = checkpoint::take(self.state, id, self.answers.run())?;
+        let (encoder, saved) = checkpoint::take(self.state, id, offered)?;
         self.session.go_on_from(&saved.place)?;
         self.prepared.encoder.load(&encoder)?;
         self.guard.go_on_as(saved.guard)?;
