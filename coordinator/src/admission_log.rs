@@ -24,6 +24,11 @@ impl AdmissionLog {
         Self { audit, service, parties, refusals, lines: QuietLog::new() }
     }
 
+    /// The audit trail.
+    pub fn audit(&self) -> &AuditTrail {
+        &self.audit
+    }
+
     /// Writes down that `party` has joined.
     pub fn joined(&self, party: &PartyName) {
         self.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: self.service });

@@ -339,6 +339,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
             "a-party-broke-the-protocol"
         }
         Some(NetworkError::Lost { .. }) => "a-party-was-lost",
+        Some(NetworkError::Refused { .. }) => "a-party-does-not-count",
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
@@ -378,6 +379,7 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Wire { .. }
             | NetworkError::OtherPast { .. }
             | NetworkError::Lost { .. }
+            | NetworkError::Refused { .. }
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),

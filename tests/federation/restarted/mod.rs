@@ -2,7 +2,7 @@
 //! all sides have kept it, and ends with the same bits as one that nobody disturbed.
 
 mod gate;
-mod outcome;
+pub mod outcome;
 mod points;
 mod random;
 mod rot;

@@ -119,13 +119,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ends the run, whether it went well or not: gives back what was reserved and not sent.
+    /// Ends the run, whether it went well or not: gives back what was reserved and not sent, and writes down what the ledger
+    /// counts, once that is on disk.
     ///
     /// # Errors
     /// If the ledger cannot be written.
     pub fn settle(&mut self) -> anyhow::Result<()> {
         self.backlog.count(&mut self.releases)?;
-        self.releases.settle()
+        self.releases.settle()?;
+        self.audit.note_counted(self.releases.counted());
+        Ok(())
     }
 
     /// Back before its `Hello`, where the run has not begun.
