@@ -27,6 +27,11 @@ impl AdmissionLog {
         Self { audit, service, parties, refusals, lines: QuietLog::new(), board }
     }
 
+    /// The audit trail.
+    pub fn audit(&self) -> &AuditTrail {
+        &self.audit
+    }
+
     /// Writes down that `party` has joined from where `peer` is.
     pub fn joined(&self, party: &PartyName, peer: Option<&Peer>) {
         note_place(&self.board, party, peer);

@@ -12,6 +12,7 @@ use hashvfl_audit::AuditEvent;
 use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
+use hashvfl_cli::doctor::DoctorArguments;
 use hashvfl_core::PartyName;
 use hashvfl_files::say;
 use hashvfl_identity::{AuthorityCommand, HolderCommand, Role};
@@ -20,7 +21,7 @@ use hashvfl_monitor::{HealthArguments, StatusArguments};
 use hashvfl_transport::stop;
 
 use crate::commands::check::{self, Checked};
-use crate::commands::{align, erase, evaluate, export, init, predict};
+use crate::commands::{align, doctor, erase, evaluate, export, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
 use crate::state::StateFolder;
@@ -187,6 +188,8 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Collect what somebody who helps has to know of this side, in one file without labels, ids and keys.
+    Doctor(DoctorArguments),
     /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
@@ -297,6 +300,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))
         }
         Some(Command::Audit { command }) => command.run(|config| Ok(CoordinatorConfig::read(config)?.audit)),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =

@@ -11,12 +11,13 @@ use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
+use hashvfl_cli::doctor::DoctorArguments;
 use hashvfl_core::Part;
 use hashvfl_identity::{HolderCommand, Role};
 
 use crate::commands::check::{self, Checked};
 use crate::commands::ledger::LedgerCommand;
-use crate::commands::{align, approve, encode, erase, init, inspect, ledger, train};
+use crate::commands::{align, approve, doctor, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
 use crate::serving;
 use hashvfl_files::say;
@@ -167,6 +168,8 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Collect what somebody who helps has to know of this side, in one file without values, ids and keys.
+    Doctor(DoctorArguments),
     /// Rewrite config files of earlier versions.
     Config {
         /// What to do.
@@ -239,6 +242,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
         Some(Command::Identity { command }) => Ok(command.run("party", Role::Party)?),
         Some(Command::Ledger { command }) => ledger::run(&command),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let path =

@@ -1,6 +1,7 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
+use hashvfl_audit::{AuditTrail, Counted};
 use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -8,7 +9,7 @@ use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
-    ReleaseDigest, Terms,
+    ReleaseDigest, Terms, Volume,
 };
 use hashvfl_monitor::{Budget, Spent};
 use tracing::warn;
@@ -138,6 +139,22 @@ impl Releases {
         let context = Digest::of_parts([settings.0.as_slice(), &own, version]);
         let encoder = EncoderIdentity { digest: context, frozen: false };
         Ok(Self { ledger, encoder, noise, settings, context })
+    }
+
+    /// What the ledger counts in all.
+    pub fn counted(&self) -> Counted {
+        let Volume { items, bits } = self.ledger.total();
+        Counted { items, bits }
+    }
+
+    /// Opens the audit trail beside the ledger, which must not be an older one than the trail knows.
+    ///
+    /// # Errors
+    /// If it is, or the trail cannot be read or written, or somebody changed it.
+    pub fn audit_trail(&self, config: &PartyConfig) -> anyhow::Result<AuditTrail> {
+        let audit = config.audit_trail()?;
+        audit.check_counted(self.counted(), &config.ledger)?;
+        Ok(audit)
     }
 
     /// The encoder of `prepared` learns from here on: named by all that it is.

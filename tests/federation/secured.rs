@@ -20,7 +20,7 @@ fn last_word(text: &str, what: &str) -> String {
 }
 
 /// A fixture whose sides have identities: folders `shop`, `bank` and `telecom`, each in its config.
-fn secured() -> Fixture {
+pub fn secured() -> Fixture {
     let mut fixture = Fixture { secured: true, ..Fixture::new() };
     let shop = fixture.path("shop").display().to_string();
     let said = done(&["coordinator", "identity", "init", "--name", "shop", "--folder", &shop]);
@@ -92,8 +92,8 @@ fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
 
 #[test]
 fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
-    // Nobody waits for it to come back.
-    let mut fixture = Fixture { reconnect_s: 60, ..secured() };
+    // Nobody waits for it to come back, also where runs that were interrupted are waited for.
+    let mut fixture = Fixture { reconnect_s: 60, on_interruption: "wait", ..secured() };
     fixture.settings.epochs = 100_000;
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);

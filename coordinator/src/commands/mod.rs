@@ -2,6 +2,7 @@
 
 pub(crate) mod align;
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod evaluate;
 pub(crate) mod export;

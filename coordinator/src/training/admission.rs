@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use hashvfl_audit::{AuditTrail, Service};
+use hashvfl_audit::{AuditTrail, OlderLog, Service};
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Return};
@@ -31,7 +31,7 @@ use hashvfl_transport::listen::{Arrivals, TrainingStream};
 use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
@@ -401,5 +401,24 @@ async fn compare_records(
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
     let offer = handshake.compare_records(party, digest).await?;
     check_excluded(party, &offer.excluded, context.ids.len(), context.on_refusal)?;
+    if let Some(head) = &offer.head {
+        check_head(context, party, head)?;
+    }
     Ok(offer)
+}
+
+/// Whether `head` may be that of the log of which the coordinator has kept heads.
+fn check_head(context: &HandshakeContext, party: &PartyName, head: &AuditHead) -> Result<(), HandshakeError> {
+    // Its owner is who sent it.
+    let head = AuditHead { party: Some(party.clone()), ..head.clone() };
+    match context.log.audit().compare_head(&head) {
+        Ok(None) => Ok(()),
+        Ok(Some(OlderLog { kept, told })) => {
+            Err(HandshakeError::OlderLog { party: party.clone(), kept, told })
+        }
+        Err(failed) => {
+            error!("{failed}");
+            Err(HandshakeError::Failed("the coordinator cannot read what it kept: its log says why".into()))
+        }
+    }
 }

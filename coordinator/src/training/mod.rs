@@ -369,6 +369,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
         }
         Some(NetworkError::Lost { .. }) => "a-party-was-lost",
         Some(NetworkError::Left { .. }) => "a-party-was-asked-to-end",
+        Some(NetworkError::Refused { .. }) => "a-party-does-not-count",
         Some(NetworkError::Wait { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
@@ -410,6 +411,7 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Lost { .. }
             | NetworkError::Left { .. }
             | NetworkError::Stopped { .. }
+            | NetworkError::Refused { .. }
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),

@@ -1,12 +1,17 @@
 //! The table `[audit]` of a config file.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use crate::chain::Chain;
+use crate::counted::Counted;
 use crate::error::AuditError;
+use crate::event::AuditEvent;
 use crate::head::Side;
+use crate::head_book::HeadBook;
+use crate::log::AuditLog;
 
 /// Where the audit trail is. It outlives every run, as the ledger does, and lies beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -65,6 +70,43 @@ impl AuditConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What the ledger beside it counted at the last entry about that.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or was changed.
+    pub fn counted(&self) -> Result<Counted, AuditError> {
+        let mut last = Counted::default();
+        let path = self.log();
+        if self.enabled && path.exists() {
+            for entry in Chain::read(&path)?.entries {
+                if let Some(AuditEvent::Counted { items, bits }) = entry.event() {
+                    last = Counted { items, bits };
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// Takes the log of the peer `side` as it is now: heads that were kept of it are put aside, and this side's own log says so.
+    /// Entries of the last of these heads.
+    ///
+    /// # Errors
+    /// If no head of it was kept, or the files cannot be read or written.
+    pub fn accept(&self, side: &Side) -> Result<u64, AuditError> {
+        let path = self.log();
+        let own = Chain::read(&path)?.side().and_then(|own| Side::of_file_stem(&own));
+        let own = own.ok_or_else(|| AuditError::NoHeads(side.to_string()))?;
+        let mut log = AuditLog::open(&path, &own)?;
+        let sequence = self.heads().put_aside(side)?;
+        log.append(None, &AuditEvent::Accepted { side: side.file_stem(), sequence }, SystemTime::now())?;
+        Ok(sequence)
+    }
+
+    /// The heads that peers told.
+    pub fn heads(&self) -> HeadBook {
+        HeadBook::new(self.folder().join("heads"))
     }
 
     /// The log in it.

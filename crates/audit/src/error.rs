@@ -64,6 +64,23 @@ pub enum AuditError {
         /// Whose it should be.
         expected: String,
     },
+    /// A ledger that counts less than it has counted before.
+    #[error(
+        "the ledger {path} counts {found} releases, and the audit trail beside it says that it has counted {counted}: it is an older \
+         copy, under which records would be released again that have used their budget up. Restore the ledger of the last run \
+         (docs/how-to/operate.md says what to do if there is none)"
+    )]
+    OlderLedger {
+        /// The ledger.
+        path: PathBuf,
+        /// What it counts.
+        found: u64,
+        /// What it has counted.
+        counted: u64,
+    },
+    /// A peer of which no head was kept.
+    #[error("no head of the log of {0} is kept here: there is nothing that keeps it out")]
+    NoHeads(String),
     /// A folder that does not outlive a run.
     #[error(
         "audit.folder = {0:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere"

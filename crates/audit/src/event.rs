@@ -133,6 +133,20 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: Option<String>,
     },
+    /// What the ledger counted in all when a run, or serving, ended: one that counts less later is an older one.
+    Counted {
+        /// Releases and alignments.
+        items: u64,
+        /// Bits of all of them.
+        bits: u64,
+    },
+    /// A peer's log is taken as it is now, whatever heads were kept of it.
+    Accepted {
+        /// The peer.
+        side: String,
+        /// Entries of the last head that was kept.
+        sequence: u64,
+    },
     /// A peer told a head whose signature is not by a key that counts.
     BadSignature {
         /// The peer.
@@ -255,6 +269,12 @@ impl fmt::Display for AuditEvent {
             Self::Approved { settings_sha256, by } => {
                 write!(f, "settings {settings_sha256} approved")?;
                 by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
+            }
+            Self::Counted { items, bits } => {
+                write!(f, "the ledger counts {items} releases in all, {bits} bits")
+            }
+            Self::Accepted { side, sequence } => {
+                write!(f, "the log of {side} is taken as it is now, in place of one of {sequence} entries")
             }
             Self::BadSignature { side, sequence } => {
                 write!(f, "the head of {side} with {sequence} entries is not signed by a key that counts")

@@ -1,6 +1,7 @@
 //! Heads: what says of a log all that is in it, in 32 bytes and a number.
 
 use std::fmt;
+use std::str::FromStr;
 
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -26,10 +27,23 @@ impl Side {
     }
 
     /// The side that a file is about.
-    fn of_file_stem(stem: &str) -> Option<Self> {
+    pub(crate) fn of_file_stem(stem: &str) -> Option<Self> {
         match stem.strip_prefix("party-") {
             Some(name) => PartyName::new(name).ok().map(Self::Party),
             None => (stem == "coordinator").then_some(Self::Coordinator),
+        }
+    }
+}
+
+impl FromStr for Side {
+    type Err = String;
+
+    /// From `coordinator` or `party/NAME`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("party/") {
+            Some(name) => PartyName::new(name).map(Self::Party).map_err(|error| error.to_string()),
+            None if text == "coordinator" => Ok(Self::Coordinator),
+            None => Err("expected coordinator or party/NAME".to_string()),
         }
     }
 }

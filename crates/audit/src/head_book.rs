@@ -39,6 +39,36 @@ impl HeadBook {
         self.folder.join(format!("{}.jsonl", side.file_stem()))
     }
 
+    /// How the log of which `told` is the head now differs from the one of which heads were kept, if it does.
+    ///
+    /// # Errors
+    /// If the file of its heads cannot be read.
+    pub fn compare(&self, told: &AuditHead) -> Result<Option<OlderLog>, AuditError> {
+        let path = self.path(&Side::from(told.party.clone()));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let kept = read_heads(&path)?;
+        let is_other = |kept: &&KeptHead| contradict(kept, told.sequence, &told.entry.to_string());
+        let kept = kept.iter().filter(is_other).map(|kept| kept.sequence).max();
+        Ok(kept.map(|kept| OlderLog { kept, told: told.sequence }))
+    }
+
+    /// Puts the heads of `side` aside, under another name, so that its log is taken as it is now; entries of the last one.
+    ///
+    /// # Errors
+    /// If there are none, or their file cannot be read or renamed.
+    pub fn put_aside(&self, side: &Side) -> Result<u64, AuditError> {
+        let path = self.path(side);
+        if !path.exists() {
+            return Err(AuditError::NoHeads(side.to_string()));
+        }
+        let sequence = read_heads(&path)?.iter().map(|head| head.sequence).max().unwrap_or(0);
+        let aside = path.with_extension(format!("until-{sequence}.jsonl"));
+        fs::rename(&path, &aside).map_err(|reason| AuditError::file("rename", &path, reason))?;
+        Ok(sequence)
+    }
+
     /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before.
     ///
     /// # Errors
@@ -57,7 +87,7 @@ impl HeadBook {
         fs::create_dir_all(&self.folder)
             .map_err(|reason| AuditError::file("make the folder", &self.folder, reason))?;
         let head = KeptHead::new(told, key, run, at, time::text(now));
-        let contradicts = before.iter().any(|kept| contradict(kept, &head));
+        let contradicts = before.iter().any(|kept| contradict(kept, head.sequence, &head.entry_sha256));
         let mut lines = Vec::new();
         for head in before.iter().chain([&head]) {
             // Unwrap safety: names, numbers and texts are JSON.
@@ -69,10 +99,19 @@ impl HeadBook {
     }
 }
 
-/// Whether a log that had the head `earlier` cannot have `later` now, if it only grows.
-fn contradict(earlier: &KeptHead, later: &KeptHead) -> bool {
-    let other = earlier.sequence == later.sequence && earlier.entry_sha256 != later.entry_sha256;
-    other || later.sequence < earlier.sequence
+/// That a peer's log is not the one of which a head was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OlderLog {
+    /// Entries of the head that was kept.
+    pub kept: u64,
+    /// Entries of the log now.
+    pub told: u64,
+}
+
+/// Whether a log that had the head `earlier` cannot have `sequence` entries now, the last one `entry`, if it only grows.
+fn contradict(earlier: &KeptHead, sequence: u64, entry: &str) -> bool {
+    let other = earlier.sequence == sequence && earlier.entry_sha256 != entry;
+    other || sequence < earlier.sequence
 }
 
 /// The heads in a file.

@@ -14,6 +14,7 @@
 
 mod chain;
 mod config;
+mod counted;
 mod error;
 mod event;
 mod head;
@@ -27,12 +28,14 @@ mod trail;
 
 pub use chain::{Chain, Entry};
 pub use config::AuditConfig;
+pub use counted::Counted;
 pub use error::AuditError;
 pub use event::{AuditEvent, Release, Service};
 pub use head::{Head, KeptHead, Moment, Side};
-pub use head_book::{Contradiction, HeadBook, read_heads};
+pub use head_book::{Contradiction, HeadBook, OlderLog, read_heads};
 pub use log::AuditLog;
 pub use receipt::{ErasureReceipt, Receipt};
 pub use tail::tail;
 pub use tally::{PredictionTally, RefusalTally};
+pub use time::text as timestamp;
 pub use trail::AuditTrail;

@@ -13,6 +13,7 @@ use hashvfl_core::{Digest, RunId};
 use hashvfl_files::owner_only;
 
 use crate::chain::{BytesRead, Entry, Links};
+use crate::counted::Counted;
 use crate::error::AuditError;
 use crate::event::AuditEvent;
 use crate::head::{Head, Side};
@@ -36,6 +37,8 @@ struct Known {
     side: Option<String>,
     /// The policy of the last entry about one: its digest, or that there is none.
     policy: Option<String>,
+    /// What the ledger counted at the last entry about that.
+    counted: Counted,
 }
 
 impl Known {
@@ -43,6 +46,7 @@ impl Known {
         match entry.event() {
             Some(AuditEvent::Opened { side, .. }) if entry.sequence == 1 => self.side = Some(side),
             Some(AuditEvent::PolicyChanged { policy_sha256 }) => self.policy = policy_sha256,
+            Some(AuditEvent::Counted { items, bits }) => self.counted = Counted { items, bits },
             _ => {}
         }
     }
@@ -115,6 +119,11 @@ impl AuditLog {
     /// The policy of the last entry about one, by digest; `None`: there was none.
     pub fn policy(&self) -> Option<&str> {
         self.known.policy.as_deref()
+    }
+
+    /// What the ledger counted at the last entry about that.
+    pub fn counted(&self) -> Counted {
+        self.known.counted
     }
 
     /// Does `work` while no other process writes to the log.

@@ -13,10 +13,11 @@ use hashvfl_identity::{Fingerprint, IdentityFiles, Role};
 use tracing::{error, warn};
 
 use crate::config::AuditConfig;
+use crate::counted::Counted;
 use crate::error::AuditError;
 use crate::event::AuditEvent;
 use crate::head::{Head, Moment, Side};
-use crate::head_book::HeadBook;
+use crate::head_book::{HeadBook, OlderLog};
 use crate::log::AuditLog;
 use crate::receipt::ErasureReceipt;
 
@@ -77,6 +78,33 @@ impl AuditTrail {
         if let Err(failed) = self.note(event) {
             error!("{failed}");
         }
+    }
+
+    /// Writes down what the ledger beside the trail counts in all, unless it is what it was.
+    pub fn note_counted(&self, counted: Counted) {
+        if self.log().is_some_and(|log| log.counted() != counted) {
+            let Counted { items, bits } = counted;
+            self.note_or_complain(AuditEvent::Counted { items, bits });
+        }
+    }
+
+    /// Whether the ledger at `path`, which counts so much in all, is no older one than the trail knows.
+    ///
+    /// # Errors
+    /// If it counts less than at the last entry about that.
+    pub fn check_counted(&self, counted: Counted, path: &Path) -> Result<(), AuditError> {
+        self.log().map_or(Ok(()), |log| counted.check(log.counted(), path))
+    }
+
+    /// How the log of which `told` is the head now differs from the one of which this side has kept heads, if it does.
+    ///
+    /// # Errors
+    /// If the file of its heads cannot be read.
+    pub fn compare_head(&self, told: &AuditHead) -> Result<Option<OlderLog>, AuditError> {
+        if self.log.is_none() {
+            return Ok(None);
+        }
+        HeadBook::new(self.folder.join("heads")).compare(told)
     }
 
     /// Writes down which policy holds, if it is not the one of the last time.

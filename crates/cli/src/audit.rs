@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use hashvfl_audit::{AuditConfig, Chain, KeptHead, read_heads};
+use hashvfl_audit::{AuditConfig, Chain, KeptHead, Side, read_heads};
 use hashvfl_files::{say, write_whole};
 
 /// What `party audit` and `coordinator audit` do.
@@ -32,6 +32,15 @@ pub enum AuditCommand {
         /// A file of heads of this log that a peer kept: from the folder `heads` of the peer's audit trail.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+    },
+    /// Take a peer's log as it is now, though it is not the one of which heads were kept: the peer has told why.
+    Accept {
+        /// This side's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The peer: party/NAME, or coordinator.
+        #[arg(value_name = "SIDE")]
+        side: Side,
     },
     /// Copy the log into a file, to hand over.
     Export {
@@ -82,6 +91,13 @@ impl AuditCommand {
         match self {
             Self::Show { log, run, last } => show(&log.path(audit)?, run.as_deref(), *last),
             Self::Verify { log, against } => verify(&log.path(audit)?, against.as_deref()),
+            Self::Accept { config, side } => {
+                let sequence = audit(config)?.accept(side)?;
+                say!(
+                    "the log of {side} is taken as it is now; a head of {sequence} entries was kept of the one before, and is put aside"
+                );
+                Ok(())
+            }
             Self::Export { log, out } => export(&log.path(audit)?, out),
         }
     }

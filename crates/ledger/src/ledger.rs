@@ -137,6 +137,11 @@ impl<S: Store> Ledger<S> {
         most
     }
 
+    /// All that it counts, of all runs.
+    pub fn total(&self) -> Volume {
+        self.flows.values().fold(Volume::default(), |total, volume| total.plus(*volume))
+    }
+
     /// The salt of the ledger's keys.
     pub fn salt(&self) -> Salt {
         self.store.salt()

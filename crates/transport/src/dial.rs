@@ -1,7 +1,7 @@
 //! The side that dials: a party, or a client that asks for predictions.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hashvfl_core::Address;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_SEALED_BYTES};
@@ -21,6 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 use tracing::{info, warn};
 
+use crate::clock::clock_of;
 use crate::duplex::Duplex;
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
 use crate::socket::OpenConnection;
@@ -193,6 +194,15 @@ impl Dialer {
     /// If nobody answers in time, or one side does not take the other's certificate.
     pub async fn who_answers(&self) -> Result<Option<PeerIdentity>, DialError> {
         self.connect(Retry::Never).await.map(|(_, peer)| peer)
+    }
+
+    /// Connects once and asks what time it is there, in whole seconds; `None` where whoever answers does not say.
+    ///
+    /// # Errors
+    /// As [`Self::who_answers`].
+    pub async fn clock(&self) -> Result<Option<SystemTime>, DialError> {
+        let (channel, _) = self.connect(Retry::Never).await?;
+        Ok(clock_of(channel, Duration::from_secs(self.limit_s)).await)
     }
 
     /// Joins a run: connects, trying again until the limit, and opens a stream that begins with `first`.

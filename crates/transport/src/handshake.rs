@@ -76,6 +76,20 @@ pub enum HandshakeError {
     /// It has returned several times, and nobody has looked at that yet.
     #[error("earlier returns of this party wait to be taken")]
     NotYet,
+    /// Its audit log is not the one that it told of before.
+    #[error(
+        "the audit log of {party} has {told} entries, and the coordinator has kept a head of it with {kept}: an older ledger may have been \
+         restored with it, which counts less than was released. Restore a newer backup there; if there is none, the coordinator takes \
+         the log as it is after `coordinator audit accept --config FILE party/{party}` (docs/how-to/operate.md)"
+    )]
+    OlderLog {
+        /// The party.
+        party: PartyName,
+        /// Entries of the head that was kept.
+        kept: u64,
+        /// Entries now.
+        told: u64,
+    },
     /// It greets in another's name.
     #[error(transparent)]
     OtherName(#[from] OtherName),
@@ -97,6 +111,7 @@ impl HandshakeError {
             Self::Refused(refusal) => refusal.reason(),
             Self::NoReturn => "no-return",
             Self::NotYet => "returns-wait",
+            Self::OlderLog { .. } => "older-log",
             Self::OtherName(_) => "other-name",
             Self::Failed(_) => "this-side-failed",
         }

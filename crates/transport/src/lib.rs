@@ -24,6 +24,7 @@ pub mod listen;
 pub mod monitor;
 pub mod stop;
 
+mod clock;
 mod resumable;
 mod socket;
 mod status;

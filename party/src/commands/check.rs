@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, known_under_other_ids};
+use hashvfl_audit::Counted;
+use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, Volume, known_under_other_ids};
 use hashvfl_transport::dial::DialError;
 use tracing::{info, warn};
 
@@ -96,6 +97,7 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
 fn places(config: &PartyConfig) -> anyhow::Result<()> {
     RedbStore::check(&config.ledger)?;
     config.audit.check(&config.side())?;
+    check_counted(config)?;
     // Whether somebody can listen where the process is to say how it is.
     drop(config.board()?);
     if let Some(policy) = &config.policy {
@@ -115,6 +117,21 @@ fn places(config: &PartyConfig) -> anyhow::Result<()> {
         warn!("the coordinator's machine {host} is not known here yet: {reason}");
     }
     Ok(())
+}
+
+/// Whether the ledger is no older one than the audit trail knows; one that a process was killed with can be looked at when it
+/// is put in order.
+fn check_counted(config: &PartyConfig) -> anyhow::Result<()> {
+    let before = config.audit.counted()?;
+    let counted = match config.ledger.exists().then(|| LedgerView::open(&config.ledger)) {
+        None => Counted::default(),
+        Some(Err(StoreError::NotClosed(_) | StoreError::Locked(_))) => return Ok(()),
+        Some(view) => {
+            let Volume { items, bits } = view?.total()?;
+            Counted { items, bits }
+        }
+    };
+    Ok(counted.check(before, &config.ledger)?)
 }
 
 /// Who answers at the coordinator's address: the handshake is tried, and nothing is sent over it.

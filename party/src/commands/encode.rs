@@ -38,7 +38,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
-    let audit = config.audit_trail()?;
+    let audit = releases.audit_trail(config)?;
     let wanted = all.len();
     let rows = match config.run.on_refusal {
         OnRefusal::End => all,
@@ -64,6 +64,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         bits: (rows.len() * config.code_form().bits()) as u64,
         withheld: withheld as u64,
     }))?;
+    audit.note_counted(releases.counted());
     say!(
         "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
         rows.len(),

@@ -88,7 +88,7 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
 }
 
 /// The ids of a party's records, as its runs know them: what else the table holds is not read.
-fn ids(config: &PartyConfig) -> anyhow::Result<Vec<String>> {
+pub(super) fn ids(config: &PartyConfig) -> anyhow::Result<Vec<String>> {
     if let Some(order) = &config.order {
         return Ok(Order::read(order)?.ids);
     }

@@ -3,6 +3,7 @@
 pub(crate) mod align;
 pub(crate) mod approve;
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod erase;
 pub(crate) mod init;

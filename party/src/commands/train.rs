@@ -78,7 +78,7 @@ fn join(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Res
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
-    let audit = config.audit_trail()?;
+    let audit = releases.audit_trail(config)?;
     training::join(config, prepared, state, releases, &audit, board)
 }
 

@@ -70,7 +70,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
     let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
-    let audit = config.audit_trail()?;
+    let audit = releases.audit_trail(config)?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
@@ -101,7 +101,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     server.look.show(&server.releases, &server.board, true);
     let ended = server.serve_until_stopped(&runtime, &stop);
     server.tell_audit();
-    server.releases.settle()?;
+    server.settle()?;
     ended
 }
 
@@ -219,7 +219,7 @@ impl Server<'_> {
                     warn!("{reason}: dialling {} again", self.config.coordinator);
                     self.tell_audit();
                     // Digests of what was sent outlast this process, should it die while it waits.
-                    self.releases.settle()?;
+                    self.settle()?;
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -345,6 +345,13 @@ impl Server<'_> {
             self.tell_audit();
         }
         Ok(true)
+    }
+
+    /// Gives back what was reserved and not sent, and writes down what the ledger counts.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        self.releases.settle()?;
+        self.audit.note_counted(self.releases.counted());
+        Ok(())
     }
 
     /// Writes down what was released since the last time.

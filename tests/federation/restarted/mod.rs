@@ -5,7 +5,7 @@ mod aligning;
 mod asked;
 mod decided;
 mod gate;
-mod outcome;
+pub mod outcome;
 mod points;
 mod random;
 mod rot;

@@ -56,6 +56,16 @@ pub enum NetworkError {
         /// The party.
         party: PartyName,
     },
+    /// A party does not count any more, since it was revoked, say: nobody waits for it.
+    #[error("step {step}: the run ends without {party}: {reason}")]
+    Refused {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// Why.
+        reason: String,
+    },
     /// A party did not answer in time.
     #[error("step {step}: waited {limit_s} s (timeouts.step_s) for {party}: is it still at work?")]
     Wait {
@@ -97,7 +107,8 @@ impl NetworkError {
         match error {
             StreamError::TimedOut(limit) => Self::Wait { step, party, limit_s: limit.as_secs() },
             StreamError::Closed => Self::Lost { step, party, reason: "it closed its stream".into() },
-            StreamError::Broken(reason) | StreamError::Refused(reason) => Self::Lost { step, party, reason },
+            StreamError::Broken(reason) => Self::Lost { step, party, reason },
+            StreamError::Refused(reason) => Self::Refused { step, party, reason },
             StreamError::Unusable(source) => Self::Wire { step, party, source },
         }
     }

@@ -43,6 +43,15 @@ impl LedgerView {
         let (salt, layout) = meta(&database, path)?;
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
+
+    /// All that it counts, of all runs.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn total(&self) -> Result<Volume, StoreError> {
+        let flows = flows(&self.database).map_err(|error| failed("read", &self.path, error))?;
+        Ok(flows.values().fold(Volume::default(), |total, volume| total.plus(*volume)))
+    }
 }
 
 impl Accounts for LedgerView {
@@ -120,19 +129,7 @@ impl Accounts for RedbStore {
 
 impl Store for RedbStore {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
-        let read = (|| -> Result<BTreeMap<Flow, Volume>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(FLOWS)?;
-            let mut flows = BTreeMap::new();
-            for row in table.iter()? {
-                let (name, volume) = row?;
-                let ((recipient, kind), (items, bits)) = (name.value(), volume.value());
-                if let Some(kind) = FlowKind::from_name(kind) {
-                    flows.insert(Flow::new(recipient, kind), Volume { items, bits });
-                }
-            }
-            Ok(flows)
-        })();
-        read.map_err(|error| failed("read", &self.path, error))
+        flows(&self.database).map_err(|error| failed("read", &self.path, error))
     }
 
     fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
@@ -218,6 +215,19 @@ fn meta(database: &impl ReadableDatabase, path: &Path) -> Result<(Salt, Layout),
         }
         Err(error) => Err(failed("read", path, error)),
     }
+}
+
+fn flows(database: &impl ReadableDatabase) -> Result<BTreeMap<Flow, Volume>, redb::Error> {
+    let table = database.begin_read()?.open_table(FLOWS)?;
+    let mut flows = BTreeMap::new();
+    for row in table.iter()? {
+        let (name, volume) = row?;
+        let ((recipient, kind), (items, bits)) = (name.value(), volume.value());
+        if let Some(kind) = FlowKind::from_name(kind) {
+            flows.insert(Flow::new(recipient, kind), Volume { items, bits });
+        }
+    }
+    Ok(flows)
 }
 
 fn scan(

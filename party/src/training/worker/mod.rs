@@ -127,7 +127,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ends the run, whether it went well or not: gives back what was reserved and not sent.
+    /// Ends the run, whether it went well or not: gives back what was reserved and not sent, and writes down what the ledger
+    /// counts, once that is on disk.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -135,6 +136,7 @@ impl<'a> Worker<'a> {
         self.backlog.count(&mut self.releases)?;
         self.releases.settle()?;
         self.look.show(&self.releases, self.board, true);
+        self.audit.note_counted(self.releases.counted());
         Ok(())
     }
 
