@@ -60,6 +60,8 @@ fn own_defaults() -> Values {
     for required in ["run.bits", "run.epochs"] {
         values.insert((required.to_string(), NONE), "required".to_string());
     }
+    // Left out where codes are signs, as they are without it.
+    values.insert(("run.bits_per_latent".to_string(), NONE), "1".to_string());
     values
 }
 

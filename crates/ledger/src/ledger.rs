@@ -1,10 +1,12 @@
 //! The ledger at work: reserve before computing, release before sending.
 
+mod totals;
+
 use std::collections::{BTreeMap, HashMap};
 
 use hashvfl_core::{Digest, TableIds};
 
-use crate::account::{Account, Cost, EncoderIdentity, MostReleased, ReleaseDigest};
+use crate::account::{Account, Cost, EncoderIdentity, ReleaseDigest};
 use crate::answer::{Answer, AnswerKey, AnswerName};
 use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
@@ -128,18 +130,6 @@ impl<S: Store> Ledger<S> {
     /// The account of a row.
     pub fn account(&self, row: u32) -> &Account {
         &self.accounts[self.place(row)].account
-    }
-
-    /// The most that any of the table's records has released, with what is reserved.
-    pub fn most_released(&self) -> MostReleased {
-        let mut most = MostReleased::default();
-        self.accounts.iter().for_each(|entry| most.take(&entry.account));
-        most
-    }
-
-    /// All that it counts, of all runs.
-    pub fn total(&self) -> Volume {
-        self.flows.values().fold(Volume::default(), |total, volume| total.plus(*volume))
     }
 
     /// The salt of the ledger's keys.

@@ -181,7 +181,7 @@ mod tests {
          model = { kind = \"mlp\", hidden = [128] }
          hash = { noise = 0.4, clip = 0.4, surrogate = \"bell\" }",
         "preprocessing = \"auto\"
-         run = { bits = 32, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
+         run = { bits = 64, bits_per_latent = 2, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
          [encoder]
          model = { kind = \"mlp\", hidden = [128] }
          hash = { noise = 0.4, clip = 0.4, surrogate = \"bell\" }",
@@ -196,7 +196,7 @@ mod tests {
          encoder = { model = { kind = \"cnn\" } }",
         "run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
          top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",
-        "run = { bits = 32, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
+        "run = { bits = 64, bits_per_latent = 2, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003 }
          top = { hidden = [64] }",
         "run = { bits = 64, epochs = 30, batch_rows = \"auto\", learning_rate = 0.003, cycles = 3 }
          top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",

@@ -129,7 +129,12 @@ impl Party {
         if fault == Some(Fault::DecidesAlone) && disk.pending.is_some() {
             disk.model = disk.pending.take();
         }
-        let session = PartySession::new(settings.clone(), plan.clone(), ExcludedRecords::default());
+        let session = PartySession::new(
+            settings.clone(),
+            settings.code_of(&settings.parties[0]),
+            plan.clone(),
+            ExcludedRecords::default(),
+        );
         Ok(Self {
             index,
             settings: settings.clone(),
