@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn no_gradient_passes_beyond_the_clip() {
         let values = vec![-3.0, -0.2, 0.1, 0.3, 2.8, 0.0];
-        let config = HashConfig { noise: 0.0, clip: 1.0, surrogate: Surrogate::Box, ..HashConfig::default() };
+        let config = HashConfig { noise: 0.0, clip: 1.0, surrogate: Surrogate::Box };
         let neutral = Statistics::neutral(CodeForm::signs(1));
         let (hashed, _) = Hashed::new(values, &config, 0.0, &neutral, &mut stream(0, "t", &[]));
         assert_eq!(hashed.slopes, [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn shares_of_ones_are_told_bit_by_bit_and_not_of_few_records() {
-        let row = |number: usize| [1.0, -1.0, if number % 4 == 0 { 1.0 } else { -1.0 }];
+        let row = |number: usize| [1.0, -1.0, if number.is_multiple_of(4) { 1.0 } else { -1.0 }];
         let signs: Vec<f32> = (0..40).flat_map(row).collect();
         let balance = BitBalance::of_signs(&signs, 3).unwrap();
         assert_eq!(balance, BitBalance { records: 40, ones_per_mille: vec![1_000, 0, 250] });

@@ -54,7 +54,7 @@ impl Recipe {
             CutLayer::SimulatedFloat => GradientEncoding::F32,
         };
         // The bell is as wide as the noise: the slope of the expected sign.
-        let hash = HashConfig { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell, ..HashConfig::default() };
+        let hash = HashConfig { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell };
         Self {
             epochs: 20,
             batch_rows: 256,
