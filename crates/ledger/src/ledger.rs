@@ -188,8 +188,7 @@ impl<S: Store> Ledger<S> {
         Refused { refusal: policy.check(over.into_iter(), cost, 1).err(), positions }
     }
 
-    /// Rows of `groups` whose account does not allow so many releases more of each row of the group, each as if it were
-    /// new.
+    /// Rows of `groups` whose account does not allow so many releases more of each row of the group, each as if new.
     pub fn beyond(&self, groups: &[(&[u32], u32)]) -> Vec<u32> {
         let cost = self.record_cost();
         let (mut beyond, mut wanted) = (Vec::new(), HashMap::<usize, u32>::new());
@@ -341,8 +340,7 @@ impl<S: Store> Ledger<S> {
         self.write()
     }
 
-    /// To be called before a run of which something has left goes on: counts that, durably, whatever became of the run's own
-    /// files.
+    /// To be called before a run of which something has left goes on: counts that, durably, whatever became of its files.
     ///
     /// # Errors
     /// If the policy allows no more: nothing of the run may leave then.
