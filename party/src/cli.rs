@@ -10,6 +10,7 @@ use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
+use hashvfl_cli::encryption::EncryptionCommand;
 use hashvfl_core::Part;
 use hashvfl_identity::{HolderCommand, Role};
 
@@ -157,6 +158,12 @@ enum Command {
         #[command(subcommand)]
         command: HolderCommand,
     },
+    /// Make the key with which this party's files are encrypted, encrypt files of before, and decrypt copies.
+    Encryption {
+        /// What to do.
+        #[command(subcommand)]
+        command: EncryptionCommand,
+    },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
         /// What to do.
@@ -234,6 +241,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
         Some(Command::Identity { command }) => Ok(command.run("party", Role::Party)?),
+        Some(Command::Encryption { command }) => command.run(|config| {
+            let config = PartyConfig::read(config)?;
+            Ok(config.encryption.is_some().then(|| config.encrypted_places()))
+        }),
         Some(Command::Ledger { command }) => ledger::run(&command),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {

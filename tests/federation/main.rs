@@ -11,6 +11,7 @@ mod checked;
 mod client;
 mod damaged;
 mod documented;
+mod encrypted;
 mod erased;
 mod first_run;
 mod fixture;

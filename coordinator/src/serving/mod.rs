@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use hashvfl_files::encryption::check_place;
 use hashvfl_identity::Role;
 use hashvfl_monitor::Phase;
 use hashvfl_transport::listen::{self, Listener};
@@ -22,6 +23,7 @@ use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::identity;
+use crate::state::READABLE;
 use engine::Engine;
 use known_codes::Changes;
 
@@ -38,6 +40,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
+    check_place(&config.state, &READABLE)?;
     let engine = Arc::new(Engine::load(config, json)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve_until_stopped(&engine));

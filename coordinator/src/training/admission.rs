@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use hashvfl_audit::{AuditTrail, Service};
@@ -33,6 +33,7 @@ use tracing::{info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
+use crate::permissions::{self, Joins};
 use crate::training::line::{LineError, PartyLine};
 use crate::training::returns::{Returned, Seats};
 
@@ -75,6 +76,7 @@ struct HandshakeContext {
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<bool>,
+    joins: Joins,
     log: AdmissionLog,
     /// Bytes of a party's longest answer.
     answer_bytes: usize,
@@ -93,12 +95,15 @@ pub struct AdmissionService {
 impl AdmissionService {
     /// Opens admission to the run of `config`, which is about the records `ids`, for those who come out of `arrivals`;
     /// must be called within a runtime.
+    ///
+    /// # Errors
+    /// If it cannot be read how often parties have joined.
     pub fn open(
         config: &CoordinatorConfig,
         ids: Vec<String>,
         arrivals: Arrivals<TrainingStream>,
         audit: Arc<AuditTrail>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(16);
@@ -112,11 +117,12 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
+            joins: permissions::joins(config)?,
             log: AdmissionLog::new(audit, Service::Training, run.parties.clone()),
             answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
-        Self { events, start, context, ready: BTreeSet::new(), join_s: config.timeouts.join_s }
+        Ok(Self { events, start, context, ready: BTreeSet::new(), join_s: config.timeouts.join_s })
     }
 
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
@@ -327,6 +333,8 @@ async fn greet(
     let hello = handshake.greeting(first)?;
     *named = Some(hello.party.clone());
     context.admission().check(&hello)?;
+    let counted = context.joins.take(&hello.party, SystemTime::now());
+    counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
     handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
     let offer = compare_records(context, &hello.party, &mut handshake).await?;
     // Whoever only greets holds no name: it is taken when all has been checked.

@@ -314,7 +314,7 @@ async fn gather(
     let (arrivals, serving) = listen::training(open_port(config, reporter).await?);
     let server = tokio::spawn(serving);
     let mut stop = Stop::listen();
-    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit));
+    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit))?;
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell) => joined,

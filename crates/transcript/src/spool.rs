@@ -8,12 +8,11 @@
 //! A Parquet file cannot be read before its end is written. So steps are kept here first, and become one when the run
 //! ends ([`TranscriptSpool::finish`]).
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::{Digest, PackedCodes, PartyName};
-use hashvfl_files::owner_only;
+use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 use serde::{Deserialize, Serialize};
 
 use crate::{Header, PARTS, RecordedKind, Transcript, TranscriptError, ValueEncoding, chain};
@@ -27,7 +26,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptMark {
-    /// Bytes of the growing file.
+    /// Bytes of header and steps.
     pub bytes: u64,
     /// The chain's head there.
     pub head: [u8; 32],
@@ -36,7 +35,7 @@ pub struct TranscriptMark {
 /// A transcript in the making that outlives its process.
 pub struct TranscriptSpool {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: GrowingFile,
     bytes: u64,
     head: Digest,
 }
@@ -53,16 +52,10 @@ impl TranscriptSpool {
     /// If the file cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
         let growing = Self::growing(path);
-        let file = owner_only().write(true).create(true).truncate(true).open(&growing);
-        let file = file.map_err(io("make", &growing))?;
+        let file = GrowingFile::create(&growing).map_err(io("make", &growing))?;
         // Unwrap safety: a header is plain text.
         let text = serde_json::to_string(header).expect("a header is plain text");
-        let mut spool = Self {
-            path: path.to_path_buf(),
-            file: BufWriter::new(file),
-            bytes: 0,
-            head: Header::digest(&text),
-        };
+        let mut spool = Self { path: path.to_path_buf(), file, bytes: 0, head: Header::digest(&text) };
         spool.append(format!("{text}\n").as_bytes())?;
         Ok(spool)
     }
@@ -79,13 +72,9 @@ impl TranscriptSpool {
             let Some(frame) = steps.next()? else { break };
             head = frame.link(&head);
         }
-        if steps.read != mark.bytes || head.0 != mark.head {
-            return Err(damaged(&growing, "it does not hold what it held at the checkpoint"));
-        }
-        let file = owner_only().write(true).open(&growing).map_err(io("open", &growing))?;
-        file.set_len(mark.bytes).map_err(io("shorten", &growing))?;
-        let mut file = BufWriter::new(file);
-        file.seek(SeekFrom::End(0)).map_err(io("open", &growing))?;
+        let end = steps.file.end().filter(|_| steps.read == mark.bytes && head.0 == mark.head);
+        let end = end.ok_or_else(|| damaged(&growing, "it does not hold what it held at the checkpoint"))?;
+        let file = GrowingFile::resume(&growing, end).map_err(io("shorten", &growing))?;
         Ok(Self { path: path.to_path_buf(), file, bytes: mark.bytes, head })
     }
 
@@ -94,8 +83,7 @@ impl TranscriptSpool {
     /// # Errors
     /// If the disk is full or fails.
     pub fn mark(&mut self) -> Result<TranscriptMark, TranscriptError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
-        synced.map_err(io("write", &Self::growing(&self.path)))?;
+        self.file.sync().map_err(io("write", &Self::growing(&self.path)))?;
         Ok(TranscriptMark { bytes: self.bytes, head: self.head.0 })
     }
 
@@ -144,7 +132,7 @@ impl TranscriptSpool {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), TranscriptError> {
-        self.file.write_all(bytes).map_err(io("write", &Self::growing(&self.path)))?;
+        self.file.append(bytes).map_err(io("write", &Self::growing(&self.path)))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -263,7 +251,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
 /// The steps of a growing file, in order.
 struct Steps {
     path: PathBuf,
-    file: BufReader<File>,
+    file: GrowingReader,
     header_text: String,
     /// Bytes so far.
     read: u64,
@@ -271,7 +259,7 @@ struct Steps {
 
 impl Steps {
     fn open(path: &Path) -> Result<Self, TranscriptError> {
-        let mut file = BufReader::new(File::open(path).map_err(io("read", path))?);
+        let mut file = GrowingReader::open(path).map_err(io("read", path))?;
         let mut line = Vec::new();
         let read =
             (&mut file).take(MAX_HEADER_BYTES).read_until(b'\n', &mut line).map_err(io("read", path))?;

@@ -79,6 +79,9 @@ pub enum HandshakeError {
     /// It greets in another's name.
     #[error(transparent)]
     OtherName(#[from] OtherName),
+    /// It joins more often than it may.
+    #[error("{0}")]
+    TooOften(String),
     /// This side failed.
     #[error("{0}")]
     Failed(String),
@@ -98,6 +101,7 @@ impl HandshakeError {
             Self::NoReturn => "no-return",
             Self::NotYet => "returns-wait",
             Self::OtherName(_) => "other-name",
+            Self::TooOften(_) => "too-often",
             Self::Failed(_) => "this-side-failed",
         }
     }
