@@ -37,7 +37,7 @@ const WORDS: [&str; 21] = [
 const SECRET: [&str; 1] = ["seed"];
 
 /// Tables whose keys are names that somebody chose: they are counted.
-const CHOSEN: [&str; 3] = ["types", "names", "tables"];
+const CHOSEN: [&str; 4] = ["types", "names", "tables", "codes"];
 
 /// What a text is shown as.
 const WITHHELD: &str = "(withheld)";
@@ -113,6 +113,7 @@ mod tests {
             run = { parties = ["s3cret"], bits = 16, seed = 77123, task = "binary", batch_rows = "auto" }
             columns = { format = "sql", query = "SELECT s3cret", id = ["s3cret"], tables = { s3cret = { location = "s3cret" } } }
             types = { s3cret = "category" }
+            codes = { s3cret = { latents = 1, bits_per_latent = 4 } }
             encoder = { model = { kind = "mlp", hidden = [64] } }
             identity = { names = { "cn:s3cret" = "party/s3cret" } }
             device = "S3cret word"
