@@ -12,7 +12,7 @@ use crate::attacked::finished;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 use crate::honest::in_one_process;
 use crate::ledger::counted;
-use crate::predict::{all_by, ids, outcomes, predict, serving};
+use crate::predict::{Row, all_by, ids, outcomes, predict, serving};
 
 /// Two latents of three bits each.
 const FORM: CodeForm = CodeForm::new(2, 3);
@@ -32,6 +32,19 @@ pub fn good(arguments: &[&str]) -> String {
     let (good, said, errors) = command(arguments);
     assert!(good, "{arguments:?}: {errors}");
     said
+}
+
+/// Fails where the predictions `rows` of all records, in the table's order, have another AUC on test records than the run's
+/// summary says.
+pub fn check_served_auc(fixture: &Fixture, rows: &[Row]) {
+    let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+    let labels: Vec<bool> =
+        fixture.read("labels.csv").lines().skip(1).map(|line| line.ends_with(",1")).collect();
+    let tested = plan.part(Part::Test).iter().map(|row| *row as usize);
+    let (scores, positive): (Vec<f32>, Vec<bool>) =
+        tested.map(|row| (rows[row].probability, labels[row])).unzip();
+    let auc = hashvfl_learning::metrics::auc(&scores, &positive).unwrap();
+    assert!((auc - fixture.summary()["test"]["auc"].as_f64().unwrap()).abs() < 1e-6);
 }
 
 /// Codes of a party's test records, encoded into a file.
@@ -99,14 +112,7 @@ fn levels_are_served_as_they_are_evaluated() {
     let mut parties = serving(&fixture, &coordinator, &address);
     let (rows, errors) = predict(&fixture, &address, &ids(0..RECORDS));
     assert!(all_by(&rows, "bank+telecom") && errors.is_empty(), "{:?} {errors}", outcomes(&rows));
-    let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
-    let labels: Vec<bool> =
-        fixture.read("labels.csv").lines().skip(1).map(|line| line.ends_with(",1")).collect();
-    let tested = plan.part(Part::Test).iter().map(|row| *row as usize);
-    let (scores, positive): (Vec<f32>, Vec<bool>) =
-        tested.map(|row| (rows[row].probability, labels[row])).unzip();
-    let auc = hashvfl_learning::metrics::auc(&scores, &positive).unwrap();
-    assert!((auc - fixture.summary()["test"]["auc"].as_f64().unwrap()).abs() < 1e-6);
+    check_served_auc(&fixture, &rows);
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::terminate);
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::succeeds);
     // A code of 6 bits and a p-value of 4 are one release.

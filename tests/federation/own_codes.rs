@@ -12,7 +12,7 @@ use crate::attacked::finished;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 use crate::honest::in_one_process;
 use crate::ledger::counted;
-use crate::levels::{encoded, good, path};
+use crate::levels::{check_served_auc, encoded, good, path};
 use crate::predict::{all_by, ids, outcomes, predict, serving};
 
 /// The code of the coordinator's own party.
@@ -82,14 +82,7 @@ fn codes_of_two_forms_are_served_as_they_are_evaluated() {
     let mut parties = serving(&fixture, &coordinator, &address);
     let (rows, errors) = predict(&fixture, &address, &ids(0..RECORDS));
     assert!(all_by(&rows, "bank+telecom") && errors.is_empty(), "{:?} {errors}", outcomes(&rows));
-    let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
-    let labels: Vec<bool> =
-        fixture.read("labels.csv").lines().skip(1).map(|line| line.ends_with(",1")).collect();
-    let tested = plan.part(Part::Test).iter().map(|row| *row as usize);
-    let (scores, positive): (Vec<f32>, Vec<bool>) =
-        tested.map(|row| (rows[row].probability, labels[row])).unzip();
-    let auc = hashvfl_learning::metrics::auc(&scores, &positive).unwrap();
-    assert!((auc - fixture.summary()["test"]["auc"].as_f64().unwrap()).abs() < 1e-6);
+    check_served_auc(&fixture, &rows);
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::terminate);
     parties.iter_mut().chain([&mut coordinator]).for_each(Role::succeeds);
     // A code of 4 bits in the run, and one with a p-value of 4 when it was served.

@@ -2,7 +2,7 @@
 //! has kept a newer head.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::fixture::{Fixture, PARTIES, Role, command};
 
@@ -25,8 +25,8 @@ fn next_run(fixture: &mut Fixture, run: &'static str) {
     fixture.run_id = run;
 }
 
-#[test]
-fn a_ledger_that_is_older_than_its_audit_trail_sends_nothing() {
+/// Two runs were, of which the first left a backup, and a third is about to begin; bank's files, and its backup.
+fn with_backup_of_a_run_before() -> (Fixture, PathBuf, PathBuf) {
     let mut fixture = Fixture::new();
     fixture.run();
     let (own, backup) = (fixture.folder.path().to_path_buf(), fixture.path("backup"));
@@ -34,6 +34,12 @@ fn a_ledger_that_is_older_than_its_audit_trail_sends_nothing() {
     next_run(&mut fixture, "second");
     fixture.run();
     next_run(&mut fixture, "third");
+    (fixture, own, backup)
+}
+
+#[test]
+fn a_ledger_that_is_older_than_its_audit_trail_sends_nothing() {
+    let (fixture, own, backup) = with_backup_of_a_run_before();
     let config = fixture.party_config("bank", "127.0.0.1:1");
     let check = ["party", "--check", "--config", config.to_str().unwrap()];
     let (good, said, errors) = command(&check);
@@ -53,13 +59,7 @@ fn a_ledger_that_is_older_than_its_audit_trail_sends_nothing() {
 
 #[test]
 fn a_party_whose_ledger_and_audit_trail_are_older_than_the_head_that_was_kept_is_refused() {
-    let mut fixture = Fixture::new();
-    fixture.run();
-    let (own, backup) = (fixture.folder.path().to_path_buf(), fixture.path("backup"));
-    copy(&own, &backup, &KEPT);
-    next_run(&mut fixture, "second");
-    fixture.run();
-    next_run(&mut fixture, "third");
+    let (fixture, own, backup) = with_backup_of_a_run_before();
     copy(&backup, &own, &KEPT);
     let config = fixture.party_config("bank", "127.0.0.1:1");
     let (good, _, errors) = command(&["party", "--check", "--config", config.to_str().unwrap()]);

@@ -1,8 +1,8 @@
 //! The last entries of a log, for a page about a process that runs: read without a lock, and verified by nobody.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+
+use hashvfl_files::last_bytes;
 
 use crate::chain::Entry;
 
@@ -12,24 +12,16 @@ const BYTES: u64 = 64 << 10;
 /// The last `most` entries of `log`, or fewer where they are long; none where there is no log. What is no whole entry is
 /// passed over.
 pub fn tail(log: &Path, most: usize) -> Vec<Entry> {
-    let bytes = last_bytes(log).unwrap_or_default();
+    let bytes = last_bytes(log, BYTES).unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');
     let mut entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
     entries.drain(..entries.len().saturating_sub(most));
     entries
 }
 
-fn last_bytes(log: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(log)?;
-    let from = file.metadata()?.len().saturating_sub(BYTES);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::time::UNIX_EPOCH;
 

@@ -8,8 +8,8 @@ mod lock;
 mod progress;
 mod say;
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
@@ -17,6 +17,19 @@ use atomic_write_file::AtomicWriteFile;
 pub use lock::{FolderLock, LockError};
 pub use progress::{AboveProgress, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
+
+/// The last `most` bytes of a file, or all of it: what a page shows of a log that goes on, without a lock.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn last_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]

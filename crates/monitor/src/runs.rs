@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use hashvfl_core::{PartyName, RunId};
-use hashvfl_files::owner_only;
+use hashvfl_files::{last_bytes, owner_only};
 use serde::{Deserialize, Serialize};
 
 /// Bytes from the end of the file that are read at most.
@@ -79,20 +79,11 @@ fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
 /// The latest finished runs of the file, by rising time; none where there is no such file. Lines of other versions and
 /// broken ones are passed over.
 pub fn read_runs(path: &Path) -> Vec<FinishedRun> {
-    let bytes = last_bytes(path).unwrap_or_default();
+    let bytes = last_bytes(path, BYTES).unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');
     let mut runs: Vec<FinishedRun> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
     runs.drain(..runs.len().saturating_sub(MOST));
     runs
-}
-
-fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let from = file.metadata()?.len().saturating_sub(BYTES);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

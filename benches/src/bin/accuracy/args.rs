@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hashvfl_core::limits::MAX_BITS_PER_LATENT;
-use hashvfl_core::settings::Schedule;
+use hashvfl_core::settings::{Schedule, parse_own_code};
 use hashvfl_core::{CodeForm, GradientEncoding, PartyName};
 use hashvfl_data::Preprocessing;
 use hashvfl_learning::encoder::CutLayer;
@@ -110,10 +109,10 @@ impl Cuts {
 #[command(next_help_heading = "In place of the recipe's values")]
 pub struct Overrides {
     /// What codes are made of: latents x bits of each, as 2x3; 16x1 is 16 signs. Floats are one for each latent.
-    #[arg(long, global = true, value_parser = parse_code)]
+    #[arg(long, global = true)]
     pub code: Option<CodeForm>,
     /// Codes of parties' own, as guest=16x4,host=1x5; the others have that of --code.
-    #[arg(long, global = true, value_delimiter = ',', value_parser = parse_own_code)]
+    #[arg(long, global = true, value_delimiter = ',', value_parser = parse_codes)]
     pub codes: Vec<(PartyName, CodeForm)>,
     /// Peak learning rate.
     #[arg(long, global = true)]
@@ -229,17 +228,8 @@ impl Overrides {
     }
 }
 
-fn parse_code(text: &str) -> Result<CodeForm, String> {
-    let numbers =
-        text.split_once('x').and_then(|(latents, bits)| latents.parse().ok().zip(bits.parse().ok()));
-    let fits = |(latents, bits): &(usize, usize)| *latents > 0 && (1..=MAX_BITS_PER_LATENT).contains(bits);
-    let form = numbers.filter(fits).map(|(latents, bits)| CodeForm::new(latents, bits));
-    form.ok_or_else(|| format!("expected latents x bits of each, 1 to {MAX_BITS_PER_LATENT}, such as 2x3"))
-}
-
-fn parse_own_code(text: &str) -> Result<(PartyName, CodeForm), String> {
-    let (name, code) = text.split_once('=').ok_or("expected a party and its code, as host=1x5")?;
-    Ok((PartyName::new(name).map_err(|error| error.to_string())?, parse_code(code)?))
+fn parse_codes(text: &str) -> Result<(PartyName, CodeForm), &'static str> {
+    parse_own_code(text).ok_or("expected a party and its code, latents x bits of each, as host=1x5")
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_coordinator::progress::Event;
+use hashvfl_core::settings::parse_own_code;
 use hashvfl_core::{CodeForm, PartyName};
 use hashvfl_testbed::federation::{fresh_folder, write_configs};
 use hashvfl_testbed::processes;
@@ -40,7 +41,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     bits_per_latent: usize,
     /// Codes of parties' own, latents x bits of each, as host=1x5.
-    #[arg(long, value_delimiter = ',', value_parser = own_code)]
+    #[arg(long, value_delimiter = ',', value_parser = parse_codes)]
     codes: Vec<(PartyName, CodeForm)>,
     /// Deviation of the noise before the sign or the level, at each party; by default that of the data set's recipe.
     #[arg(long)]
@@ -76,12 +77,8 @@ fn main() -> ExitCode {
     processes::main(|| privacy(&Arguments::parse()))
 }
 
-fn own_code(text: &str) -> Result<(PartyName, CodeForm), String> {
-    let expected = "expected a party and its code, latents x bits of each, as host=1x5";
-    let (name, code) = text.split_once('=').ok_or(expected)?;
-    let (latents, bits) = code.split_once('x').ok_or(expected)?;
-    let (latents, bits) = latents.parse().ok().zip(bits.parse().ok()).ok_or(expected)?;
-    Ok((PartyName::new(name).map_err(|error| error.to_string())?, CodeForm::new(latents, bits)))
+fn parse_codes(text: &str) -> Result<(PartyName, CodeForm), &'static str> {
+    parse_own_code(text).ok_or("expected a party and its code, latents x bits of each, as host=1x5")
 }
 
 fn privacy(arguments: &Arguments) -> anyhow::Result<()> {

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{MAX_BITS, MAX_BITS_PER_LATENT};
+
 /// How many latents a code has, and how many bits each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,22 @@ impl std::fmt::Display for CodeForm {
     /// Latents, and bits of each: `2x3`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.latents, self.bits_per_latent)
+    }
+}
+
+impl std::str::FromStr for CodeForm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<(usize, usize)> =
+            text.split_once('x').and_then(|(latents, bits)| latents.parse().ok().zip(bits.parse().ok()));
+        let fits = |(latents, bits): &(usize, usize)| {
+            (1..=MAX_BITS_PER_LATENT).contains(bits) && (1..=MAX_BITS / bits).contains(latents)
+        };
+        let form = numbers.filter(fits).map(|(latents, bits)| Self::new(latents, bits));
+        form.ok_or_else(|| {
+            format!("expected latents x bits of each, 1 to {MAX_BITS_PER_LATENT}, such as 2x3")
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::RunSettings;
 use crate::codes::form::CodeForm;
 use crate::digest::Digest;
-use crate::limits::{MAX_BITS, MAX_BITS_PER_LATENT, MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
+use crate::limits::{MAX_KEY_BYTES, MAX_SETTINGS, MAX_VALUE_BYTES};
 use crate::name::PartyName;
 use crate::text::is_plain;
 
@@ -57,14 +57,16 @@ pub(super) fn codes_text(codes: &BTreeMap<PartyName, CodeForm>) -> String {
     codes.iter().map(|(party, form)| format!("{party}={form}")).collect::<Vec<_>>().join(",")
 }
 
-/// The code of `party` in such a text; none where it has no code of its own, or one that no run can have.
+/// A party and its code, written as `codes_text` writes one; none where no run can have it.
+pub fn parse_own_code(text: &str) -> Option<(PartyName, CodeForm)> {
+    let (name, form) = text.split_once('=')?;
+    Some((PartyName::new(name).ok()?, form.parse().ok()?))
+}
+
+/// The code of `party` in a text of `codes_text`; none where it has no code of its own, or one that no run can have.
 pub fn own_code(text: &str, party: &PartyName) -> Option<CodeForm> {
-    let (_, form) =
-        text.split(',').filter_map(|one| one.split_once('=')).find(|(name, _)| *name == party.as_str())?;
-    let (latents, bits) = form.split_once('x')?;
-    let (latents, bits): (usize, usize) = (latents.parse().ok()?, bits.parse().ok()?);
-    let fits = (1..=MAX_BITS_PER_LATENT).contains(&bits) && (1..=MAX_BITS / bits).contains(&latents);
-    fits.then_some(CodeForm::new(latents, bits))
+    let mut codes = text.split(',').filter_map(parse_own_code);
+    codes.find(|(name, _)| name == party).map(|(_, form)| form)
 }
 
 /// Why what a run left behind is not of the settings at hand.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use batch_rows::BatchRows;
-pub use canonical::{Difference, OtherSettings, PairsError, Settings, own_code};
+pub use canonical::{Difference, OtherSettings, PairsError, Settings, own_code, parse_own_code};
 
 use crate::codes::form::CodeForm;
 use crate::gradient::GradientEncoding;
@@ -339,8 +339,12 @@ impl RunSettings {
 
     /// What the code of `party` is made of.
     pub fn code_of(&self, party: &PartyName) -> CodeForm {
-        let of_others = CodeForm::new(self.bits / self.bits_per_latent.max(1), self.bits_per_latent);
-        self.codes.get(party).copied().unwrap_or(of_others)
+        self.codes.get(party).copied().unwrap_or_else(|| self.code_of_others())
+    }
+
+    /// What the codes of parties without one of their own are made of.
+    fn code_of_others(&self) -> CodeForm {
+        CodeForm::new(self.bits / self.bits_per_latent.max(1), self.bits_per_latent)
     }
 
     /// What each party's code is made of, in the order of the parties.
@@ -359,7 +363,7 @@ impl RunSettings {
             |(party, form): (&PartyName, &CodeForm)| (party.clone(), CodeForm::signs(form.latents()));
         let bits_per_latent = defaults::bits_per_latent();
         Self {
-            bits: self.bits / self.bits_per_latent,
+            bits: self.code_of_others().latents(),
             bits_per_latent,
             codes: self.codes.iter().map(floats).collect(),
             ..self.clone()
