@@ -42,7 +42,7 @@ impl std::str::FromStr for CodeForm {
 }
 
 impl CodeForm {
-    /// `latents` latents of `bits_per_latent` bits each, 1 to [`MAX_BITS_PER_LATENT`](crate::limits::MAX_BITS_PER_LATENT).
+    /// `latents` latents of `bits_per_latent` bits each, 1 to [`MAX_BITS_PER_LATENT`].
     pub const fn new(latents: usize, bits_per_latent: usize) -> Self {
         Self { latents, bits_per_latent }
     }
