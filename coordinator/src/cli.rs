@@ -13,6 +13,7 @@ use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_cli::doctor::DoctorArguments;
+use hashvfl_cli::encryption::{EncryptionCommand, KeyArguments};
 use hashvfl_core::PartyName;
 use hashvfl_files::say;
 use hashvfl_identity::{AuthorityCommand, HolderCommand, Role};
@@ -169,6 +170,15 @@ enum Command {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "label-ledger.redb")]
         ledger: PathBuf,
+        /// Its key, if it is encrypted.
+        #[command(flatten)]
+        key: KeyArguments,
+    },
+    /// Make the key with which the coordinator's files are encrypted, encrypt files of before, and decrypt copies.
+    Encryption {
+        /// What to do.
+        #[command(subcommand)]
+        command: EncryptionCommand,
     },
     /// Train the top model anew on stored codes, without any party. Needs a run that refits (`run.refit`).
     Retrain {
@@ -290,11 +300,16 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Identity { command: IdentityCommand::Holder(command) }) => {
             Ok(command.run("coordinator", Role::Coordinator)?)
         }
-        Some(Command::Ledger { ledger }) => {
+        Some(Command::Ledger { ledger, key }) => {
+            key.unlock(&ledger)?;
             let report = Report::of(&RedbStore::open(&ledger)?, &Policy::default())?;
             say!("{}", report.to_string().trim_end());
             Ok(())
         }
+        Some(Command::Encryption { command }) => command.run(|config| {
+            let config = CoordinatorConfig::read(config)?;
+            Ok(config.encryption.is_some().then(|| config.encrypted_places()))
+        }),
         Some(Command::Retrain { config, out, accept_changed_labels }) => {
             let config = CoordinatorConfig::read(&config)?;
             evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
-use hashvfl_files::{FolderLock, check_folder, write_whole};
+use hashvfl_files::encryption::check_place;
+use hashvfl_files::{FolderLock, check_folder, read_whole, write_readable, write_whole};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints;
 use hashvfl_transcript::TranscriptSpool;
 
 use crate::summary::Summary;
+
+/// Files that are never encrypted: they hold figures about the run, and nothing of a record.
+pub const READABLE: [&str; 2] = ["summary.json", "summary.pending.json"];
 
 /// The state folder of a run.
 pub struct StateFolder {
@@ -105,7 +109,7 @@ impl StateFolder {
         if !self.is_finished() || !path.exists() {
             return Ok(Vec::new());
         }
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| {
             format!("{} is damaged: remove it when all parties have their models", path.display())
         })
@@ -116,6 +120,7 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(folder: &Path) -> anyhow::Result<()> {
+        check_place(folder, &READABLE)?;
         check_folder(folder).context("the state folder")
     }
 
@@ -162,7 +167,7 @@ impl StateFolder {
     /// If the file is not there or damaged.
     pub fn read_records(&self) -> anyhow::Result<RunRecords> {
         let path = self.records();
-        let bytes = fs::read(&path).with_context(|| {
+        let bytes = read_whole(&path).with_context(|| {
             format!(
                 "cannot read {}, which says whose rows codes and transcript hold: has a run finished there, of a version that keeps it?",
                 path.display()
@@ -238,7 +243,7 @@ impl StateFolder {
     /// [`Self::finish`], when all parties have kept theirs.
     pub fn prepare(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
         let [pending_summary, pending_top] = self.pending();
-        write_whole(&pending_summary, &serde_json::to_vec_pretty(summary)?)?;
+        write_readable(&pending_summary, &serde_json::to_vec_pretty(summary)?)?;
         Ok(top.write(&pending_top)?)
     }
 
@@ -261,7 +266,7 @@ impl StateFolder {
 
 /// Reads a codes file.
 pub fn read_codes(path: &Path) -> anyhow::Result<StoredCodes> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read codes from {}", path.display()))?;
+    let bytes = read_whole(path).with_context(|| format!("cannot read codes from {}", path.display()))?;
     let stored = StoredCodes::from_bytes(&bytes);
     ensure!(
         stored.is_ok(),

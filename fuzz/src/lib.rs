@@ -5,10 +5,12 @@
 //! run of the tests.
 
 mod files;
+mod handshake;
 mod messages;
 
 /// A target: its name, which is that of its corpus' folder, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 2] = [("messages", messages::target), ("files", files::target)];
+pub const TARGETS: [Target; 3] =
+    [("messages", messages::target), ("files", files::target), ("handshake", handshake::target)];

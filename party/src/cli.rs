@@ -12,6 +12,7 @@ use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::AuditCommand;
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_cli::doctor::DoctorArguments;
+use hashvfl_cli::encryption::EncryptionCommand;
 use hashvfl_core::Part;
 use hashvfl_identity::{HolderCommand, Role};
 
@@ -162,6 +163,12 @@ enum Command {
         #[command(subcommand)]
         command: HolderCommand,
     },
+    /// Make the key with which this party's files are encrypted, encrypt files of before, and decrypt copies.
+    Encryption {
+        /// What to do.
+        #[command(subcommand)]
+        command: EncryptionCommand,
+    },
     /// Show, export or explain the ledger: what was released of each record, in all runs.
     Ledger {
         /// What to do.
@@ -241,6 +248,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
         Some(Command::Identity { command }) => Ok(command.run("party", Role::Party)?),
+        Some(Command::Encryption { command }) => command.run(|config| {
+            let config = PartyConfig::read(config)?;
+            Ok(config.encryption.is_some().then(|| config.encrypted_places()))
+        }),
         Some(Command::Ledger { command }) => ledger::run(&command),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),

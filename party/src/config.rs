@@ -8,6 +8,7 @@ use hashvfl_alignment::AlignmentConfig;
 use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::PARTY_PRESETS;
+use hashvfl_cli::encryption::{EncryptedPlaces, EncryptionConfig};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, CodeForm, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
@@ -41,6 +42,9 @@ pub struct PartyConfig {
     /// Where this side's audit trail is.
     #[serde(default)]
     pub audit: AuditConfig,
+    /// Where the key is with which state folder, ledger and `response_key` are encrypted; absent: they are in plain text.
+    #[serde(default)]
+    pub encryption: Option<EncryptionConfig>,
     /// Passes over records that one durable write of the ledger reserves: a process that is killed leaves so many
     /// counted at most.
     #[serde(default = "default_passes_ahead")]
@@ -302,6 +306,31 @@ impl PartyConfig {
         }
     }
 
+    /// What is encrypted where this side has a key.
+    pub fn encrypted_places(&self) -> EncryptedPlaces {
+        EncryptedPlaces {
+            state: self.state.clone(),
+            readable: Vec::new(),
+            growing: vec!["answers.hashvfl", "transcript.growing"],
+            ledger: self.ledger.clone(),
+            others: vec![self.response_key.clone()],
+        }
+    }
+
+    fn protect(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let Some(mut encryption) = self.encryption.take() else { return Ok(()) };
+        let alignment = self.alignment.as_ref().map(|alignment| folder.join(&alignment.folder));
+        let outside = [
+            ("cache", self.cache.as_deref()),
+            ("order", self.order.as_deref()),
+            ("serve.order", self.serve.order.as_deref()),
+            ("alignment.folder", alignment.as_deref()),
+        ];
+        encryption.protect(folder, &self.encrypted_places(), &outside)?;
+        self.encryption = Some(encryption);
+        Ok(())
+    }
+
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = hashvfl_cli::config::parse(text, &PARTY_PRESETS)?;
@@ -334,6 +363,7 @@ impl PartyConfig {
             .map_err(anyhow::Error::msg)?
             .map(|identity| identity.resolve(folder));
         config.run.check()?;
+        config.protect(folder)?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);
             alignment.check(config.columns.ids().key_columns()).context("in [alignment]")?;

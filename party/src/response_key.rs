@@ -1,12 +1,11 @@
 //! The key of a party's randomised response. It outlives runs, so that a request that is repeated to the byte is answered
 //! as it was. Under another key every answer is a fresh draw, and charged as one.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::codes::randomised_response::{KEY_BYTES, Response};
-use hashvfl_files::write_whole;
+use hashvfl_files::{read_whole, write_whole};
 use rand::TryRng;
 
 use crate::config::PartyConfig;
@@ -26,7 +25,7 @@ pub fn response(config: &PartyConfig) -> anyhow::Result<Option<Response>> {
 }
 
 fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
-    let bytes = fs::read(path).with_context(|| {
+    let bytes = read_whole(path).with_context(|| {
         format!(
             "cannot read the key of randomised response {}: restore it: under a new one every answer is drawn and charged anew",
             path.display()
@@ -46,6 +45,8 @@ fn draw() -> anyhow::Result<[u8; KEY_BYTES]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

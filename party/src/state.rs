@@ -8,7 +8,8 @@ use hashvfl_cli::Unfinished;
 use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
-use hashvfl_files::{FolderLock, check_folder, write_whole};
+use hashvfl_files::encryption::check_place;
+use hashvfl_files::{FolderLock, check_folder, read_whole, write_whole};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints::list;
 use hashvfl_transcript::TranscriptSpool;
@@ -22,7 +23,7 @@ use crate::config::PartyConfig;
 /// If the file is not there or damaged.
 pub fn read_records(config: &PartyConfig) -> anyhow::Result<RunRecords> {
     let path = config.records_path();
-    let bytes = fs::read(&path).with_context(|| {
+    let bytes = read_whole(&path).with_context(|| {
         format!(
             "cannot read {}, which says whose rows model and transcript are about: has a run finished there, of a version that keeps it?",
             path.display()
@@ -80,6 +81,7 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
+        check_place(&config.state, &[])?;
         check_folder(&config.state).context("the state folder")
     }
 
@@ -98,9 +100,8 @@ impl StateFolder {
         }
         let path = self.seed_path();
         if path.exists() {
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            return text.trim().parse().with_context(|| {
+            let text = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            return String::from_utf8_lossy(&text).trim().parse().with_context(|| {
                 format!("{} is damaged: start with --fresh to throw the unfinished run away", path.display())
             });
         }

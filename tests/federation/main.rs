@@ -13,6 +13,7 @@ mod client;
 mod damaged;
 mod doctored;
 mod documented;
+mod encrypted;
 mod erased;
 mod exported;
 mod first_run;

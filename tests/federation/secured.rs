@@ -1,10 +1,12 @@
 //! Federations over mutual TLS, from empty folders by the commands of both sides: what is learned is the same, and whoever
 //! is not the one that its certificate names is not let in.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, PARTIES, command};
+use crate::fixture::{Fixture, PARTIES, Role, command};
 use crate::predict::ids;
+use crate::proxy::Proxy;
 
 /// Runs a command that must end well; its standard output.
 fn done(arguments: &[&str]) -> String {
@@ -118,6 +120,100 @@ fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
     coordinator.kill();
 }
 
+fn signal(role: &Role, signal: &str) {
+    assert!(Command::new("kill").args([signal, &role.pid().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn certificates_and_keys_that_are_replaced_in_a_run_cost_it_no_step() {
+    let settings = |fixture: &mut Fixture| fixture.settings.epochs = 300;
+    let mut plain = Fixture::new();
+    settings(&mut plain);
+    plain.run();
+    let mut fixture = Fixture { reconnect_s: 60, ..secured() };
+    settings(&mut fixture);
+    let (mut coordinator, address) = fixture.coordinator();
+    let proxy = Proxy::to(&address);
+    let mut bank = fixture.party("bank", &proxy.address);
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("\"epoch\":2");
+    let (shop, own) =
+        (fixture.path("shop").display().to_string(), fixture.path("bank").display().to_string());
+    let key = |text: &str| last_word(text, "key        ");
+    let old = key(&done(&["coordinator", "identity", "show", "--folder", &shop]));
+    // The bank's certificate has new dates, and the coordinator another key; the authority's files change three times.
+    done(&["coordinator", "identity", "renew", "party/bank", "--folder", &shop]);
+    let answer = fixture.path("shop/party-bank.certificate.pem").display().to_string();
+    done(&["party", "identity", "accept", &answer, "--folder", &own]);
+    done(&["coordinator", "identity", "request", "--name", "shop", "--new-key", "--folder", &shop]);
+    done(&[
+        "coordinator",
+        "identity",
+        "revoke",
+        "coordinator/shop",
+        "--reason",
+        "new key",
+        "--folder",
+        &shop,
+    ]);
+    let request = fixture.path("shop/coordinator-shop.request.pem").display().to_string();
+    done(&["coordinator", "identity", "sign", &request, "--role", "coordinator", "--folder", &shop]);
+    let answer = fixture.path("shop/coordinator-shop.certificate.pem").display().to_string();
+    done(&["coordinator", "identity", "accept", &answer, "--folder", &shop]);
+    let new = key(&done(&["coordinator", "identity", "show", "--folder", &shop]));
+    assert_ne!(old, new);
+    signal(&bank, "-CONT");
+    coordinator.wait_for("\"epoch\":20");
+    assert_eq!(proxy.opened(), 1, "no connection was lost");
+    assert_eq!(proxy.cut(), 1);
+    coordinator.succeeds();
+    telecom.succeeds();
+    let (good, log) = bank.ends();
+    assert!(good, "{log}");
+    for key in [&old, &new] {
+        assert!(log.contains(&format!("with the key {key}")), "{key}: {log}");
+    }
+    assert!(log.contains("the files of party/bank have changed"), "{log}");
+    assert_eq!(fixture.summary()["test"], plain.summary()["test"], "bit for bit");
+    assert_eq!(fixture.summary()["best_epoch"], plain.summary()["best_epoch"]);
+    println!("{} connections of the bank in all", proxy.opened());
+}
+
+#[test]
+fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
+    let mut fixture = secured();
+    fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
+    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 2\n[parties.telecom]\n");
+    let (mut coordinator, address) = fixture.coordinator();
+    for _ in 0..2 {
+        let mut bank = fixture.party("bank", &address);
+        coordinator.wait_for("joined");
+        bank.kill();
+        bank.end();
+    }
+    let said = |error: String| {
+        assert!(error.contains("bank may join 2 times an hour, and has: it may again in "), "{error}");
+    };
+    said(fixture.party("bank", &address).fails());
+    coordinator.kill();
+    let log = coordinator.end().log;
+    assert_eq!(log.lines().filter(|line| line.contains("bank may join 2 times an hour")).count(), 1, "{log}");
+    // Another process counts on, and others are not concerned.
+    let (mut coordinator, address) = fixture.coordinator();
+    said(fixture.party("bank", &address).fails());
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("joined");
+    telecom.kill();
+    telecom.end();
+    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 3\n[parties.telecom]\n");
+    coordinator.kill();
+    coordinator.end();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
+    coordinator.succeeds();
+    parties.iter_mut().for_each(Role::succeeds);
+}
+
 #[test]
 fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let mut fixture = secured();
@@ -176,7 +272,7 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     fixture.write("permissions.toml", "[clients.desk]\n");
     let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
     assert!(!good && errors.contains("app may not ask for predictions here"), "{errors}");
-    parties.iter_mut().for_each(crate::fixture::Role::terminate);
+    parties.iter_mut().for_each(Role::terminate);
     coordinator.terminate();
     coordinator.succeeds();
 }

@@ -15,6 +15,9 @@ use super::ClientPermission;
 /// Most decimals to which numbers can be rounded; more are what a 32-bit float has anyway.
 const MAX_DECIMALS: u8 = 6;
 
+/// Most joins an hour that a limit can allow: one a second.
+const MAX_JOINS_PER_HOUR: u32 = 3600;
+
 /// What a party does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,11 +66,16 @@ pub struct PermissionsFile {
 struct PartyTable {
     runs: Vec<String>,
     may: Vec<Action>,
+    joins_per_hour: Option<u32>,
 }
 
 impl Default for PartyTable {
     fn default() -> Self {
-        Self { runs: vec!["*".to_string()], may: vec![Action::Join, Action::Serve, Action::Align] }
+        Self {
+            runs: vec!["*".to_string()],
+            may: vec![Action::Join, Action::Serve, Action::Align],
+            joins_per_hour: None,
+        }
     }
 }
 
@@ -93,6 +101,10 @@ impl PermissionsFile {
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut file: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
         for (name, party) in file.parties.iter().flatten() {
+            ensure!(
+                party.joins_per_hour.is_none_or(|limit| (1..=MAX_JOINS_PER_HOUR).contains(&limit)),
+                "[parties.{name}] joins_per_hour: expected 1 to {MAX_JOINS_PER_HOUR}; take \"join\" out of `may` if it may not join"
+            );
             for pattern in &party.runs {
                 let start = pattern.strip_suffix('*').unwrap_or(pattern);
                 let fits = start.is_empty() && pattern == "*" || RunId::new(start).is_ok();
@@ -106,6 +118,12 @@ impl PermissionsFile {
             client.read(folder).with_context(|| format!("[clients.{name}]"))?;
         }
         Ok(file)
+    }
+
+    /// How often an hour each party may join that has a limit.
+    pub fn joins_per_hour(&self) -> BTreeMap<PartyName, u32> {
+        let limited = |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.joins_per_hour?));
+        self.parties.iter().flatten().filter_map(limited).collect()
     }
 
     /// Whether `party` may do `action` in `run`.
@@ -179,6 +197,7 @@ mod tests {
         for (text, expected) in [
             ("[parties.bank]\nruns = [\"a b\"]", "is no run id"),
             ("[parties.bank]\nmay = [\"look\"]", "unknown variant"),
+            ("[parties.bank]\njoins_per_hour = 0", "expected 1 to 3600"),
             ("[clients.desk]\ndecimals = 7", "expected 0 to 6"),
             ("[clients.desk]\nper_day = 0", "leave the client out"),
             ("[clients.desk]\nid = \"id\"", "`records`, which is absent"),

@@ -4,9 +4,10 @@
 //! align, and every client with a certificate may ask for every served record.
 
 mod file;
+mod joins;
 mod quota;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use tracing::warn;
 
 pub use file::{Action, Answers};
 use file::{ClientTable, PermissionsFile};
+pub use joins::Joins;
 use quota::Quota;
 
 use crate::config::CoordinatorConfig;
@@ -156,6 +158,18 @@ pub fn check_parties(
     let Some(path) = &config.permissions else { return Ok(()) };
     let (file, _) = read(path)?;
     check(&file, path, parties, action, &config.run_id)
+}
+
+/// How often the parties of the run of `config` may join.
+///
+/// # Errors
+/// If the file of permissions, or that of what was counted before, cannot be read.
+pub fn joins(config: &CoordinatorConfig) -> anyhow::Result<Joins> {
+    let limits = match &config.permissions {
+        None => BTreeMap::new(),
+        Some(path) => read(path)?.0.joins_per_hour(),
+    };
+    Joins::open(&config.ledger, limits)
 }
 
 fn check(

@@ -1,7 +1,6 @@
 //! What is known of the served records, in one file per party in the state folder: codes, and p-values of the party's own
 //! detectors where it sends any. A record that is asked for again costs its parties nothing.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use hashvfl_core::codes::stored::TableError;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{CodeTable, Digest, PackedCodes, ServedRow};
-use hashvfl_files::write_whole;
+use hashvfl_files::{read_whole, write_whole};
 use tracing::{info, warn};
 
 const MAGIC: &[u8] = b"hashvfl served 2\n";
@@ -46,7 +45,7 @@ impl KnownCodes {
     /// What is kept in `path` about the records of `list`; nothing where there is no such file.
     pub fn load(path: PathBuf, list: Arc<ServedList>, bits: usize) -> Self {
         let records = list.keys.len();
-        let stored = path.exists().then(|| read(&fs::read(&path).unwrap_or_default()));
+        let stored = path.exists().then(|| read(&read_whole(&path).unwrap_or_default()));
         let stored = stored.and_then(|stored| match stored {
             Ok((kept, tables)) => {
                 let size = (tables.codes.records(), tables.codes.bits());
@@ -67,7 +66,7 @@ impl KnownCodes {
     /// # Errors
     /// If it is damaged or of another version.
     pub fn open(path: PathBuf) -> anyhow::Result<Self> {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let read = read(&bytes).with_context(|| {
             format!(
                 "{} is damaged or of another version, so nobody can say whose codes it holds: remove it, they are asked for again when they are needed",

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hashvfl_cli::at_run;
+use hashvfl_files::encryption::check_place;
 use hashvfl_identity::Role;
 use hashvfl_monitor::Phase;
 use hashvfl_transport::listen::{self, Joining, Listener};
@@ -23,6 +24,7 @@ use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::identity;
+use crate::state::READABLE;
 use crate::training::commit;
 use engine::Engine;
 use known_codes::Changes;
@@ -41,6 +43,7 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let span = tracing::info_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
+    check_place(&config.state, &READABLE)?;
     let engine = Arc::new(Engine::load(config, json)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve_until_stopped(&engine));

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use hashvfl_audit::{AuditTrail, OlderLog, Service};
@@ -35,6 +35,7 @@ use tracing::{error, info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
+use crate::permissions::{self, Joins};
 use crate::training::line::{LineError, PartyLine};
 use crate::training::returns::{Returned, Seats};
 
@@ -90,6 +91,7 @@ struct HandshakeContext {
     handshake_s: u64,
     events: mpsc::Sender<Event>,
     start: watch::Receiver<Beginning>,
+    joins: Joins,
     log: AdmissionLog,
     board: Arc<Board>,
     /// Bytes of a party's longest answer.
@@ -109,13 +111,16 @@ pub struct AdmissionService {
 impl AdmissionService {
     /// Opens admission to the run of `config`, which is about the records `ids`, for those who come out of `arrivals`;
     /// must be called within a runtime.
+    ///
+    /// # Errors
+    /// If it cannot be read how often parties have joined.
     pub fn open(
         config: &CoordinatorConfig,
         ids: Vec<String>,
         arrivals: Arrivals<TrainingStream>,
         audit: Arc<AuditTrail>,
         board: &Arc<Board>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(16);
@@ -129,12 +134,13 @@ impl AdmissionService {
             handshake_s: config.timeouts.handshake_s,
             events: event,
             start: started,
+            joins: permissions::joins(config)?,
             log: AdmissionLog::new(audit, Service::Training, run.parties.clone(), Arc::clone(board)),
             board: Arc::clone(board),
             answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));
-        Self { events, start, context, ready: BTreeSet::new(), join_s: config.timeouts.join_s }
+        Ok(Self { events, start, context, ready: BTreeSet::new(), join_s: config.timeouts.join_s })
     }
 
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
@@ -362,6 +368,8 @@ async fn greet(
     let hello = handshake.greeting(first)?;
     *named = Some(hello.party.clone());
     context.admission().check(&hello)?;
+    let counted = context.joins.take(&hello.party, SystemTime::now());
+    counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
     handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
     let offer = compare_records(context, &hello.party, &mut handshake).await?;
     // Whoever only greets holds no name: it is taken when all has been checked.

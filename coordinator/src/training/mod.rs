@@ -341,7 +341,7 @@ async fn gather(
     let (arrivals, serving) = listen::training(open_port(config, reporter).await?);
     let server = tokio::spawn(serving);
     let mut stop = Stop::listen();
-    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit), reporter.board());
+    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit), reporter.board())?;
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell, &mut stop) => joined,

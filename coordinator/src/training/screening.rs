@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, Part, Plan};
-use hashvfl_data::{csv_error, open_csv};
 use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
 use hashvfl_detectors::{Codes, DetectorError};
-use hashvfl_files::write_whole;
+use hashvfl_files::{read_whole, write_whole};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::ScreeningPoint;
 use serde::{Deserialize, Serialize};
@@ -114,7 +113,7 @@ impl<'a> Screener<'a> {
             return Ok(());
         };
         let path = file.display();
-        let bytes = fs::read(file).with_context(|| {
+        let bytes = read_whole(file).with_context(|| {
             format!("cannot read {path}: start with --fresh to throw the unfinished run away")
         })?;
         let mut found = from_bytes(&bytes).with_context(|| {
@@ -195,10 +194,11 @@ pub fn erase(path: &Path, ids: &HashSet<&str>) -> anyhow::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let mut table = open_csv(path)?;
+    let text = read_whole(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut table = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let mut kept = csv::Writer::from_writer(Vec::new());
     for (line, record) in table.records().enumerate() {
-        let record = record.map_err(|error| csv_error(path, error))?;
+        let record = record.with_context(|| format!("{} is damaged", path.display()))?;
         let is_header = line == 0;
         if is_header || !record.get(0).is_some_and(|id| ids.contains(id)) {
             kept.write_record(&record)?;

@@ -1,9 +1,10 @@
 //! What the command lines of all three roles share: how they start and end, how they read config files,
-//! and the subcommands `audit` and `doctor`.
+//! and the subcommands `audit`, `doctor` and `encryption`.
 
 pub mod audit;
 pub mod config;
 pub mod doctor;
+pub mod encryption;
 mod entry;
 mod interruption;
 mod log;

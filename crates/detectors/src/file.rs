@@ -2,12 +2,10 @@
 //!
 //! What is read is checked part by part, so that a file that somebody changed on purpose cannot make scoring panic.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use hashvfl_core::Digest;
-use hashvfl_files::write_whole;
+use hashvfl_files::{read_up_to, write_whole};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -96,14 +94,9 @@ pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<T, DetectorErr
 /// # Errors
 /// If it cannot be read.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DetectorError> {
-    read_limited(path).map_err(|error| damaged(&format!("cannot read {}: {error}", path.display())))
-}
-
-/// The first bytes of a file: one more than the limit tells that it is too large, whatever length it is said to have.
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    // One byte more than the limit tells that it is too large, whatever length it is said to have.
+    let read = read_up_to(path, MAX_FILE_BYTES + 1);
+    read.map_err(|error| damaged(&format!("cannot read {}: {error}", path.display())))
 }
 
 fn check_size(bytes: u64) -> Result<(), DetectorError> {

@@ -1,19 +1,25 @@
 //! Files that are written atomically and that their owner alone can read; and lines for a person (`say!`, `show_progress`).
 //!
+//! In places that have a key ([`encryption`]) they are encrypted.
+//!
 //! On Linux a file has no name before it is whole, and a random name beside its own for a moment then. On file systems that
 //! know no such files, and on other systems, it has that from the beginning. A process that is killed meanwhile leaves it
 //! behind, for [`FolderLock`] to remove.
 
+pub mod encryption;
 mod lock;
 mod progress;
 mod say;
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
+use encryption::Sealer;
+pub use encryption::{read_up_to, read_whole};
 pub use lock::{FolderLock, LockError};
 pub use progress::{AboveProgress, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
@@ -49,18 +55,34 @@ impl WriteError {
 
 /// A file in the making, mode 0600. It gets its name by [`Self::finish`]; one that is dropped before leaves nothing, and
 /// a file of that name as it was.
-#[derive(Debug)]
 pub struct WholeFile {
     file: AtomicWriteFile,
     path: PathBuf,
+    sealer: Option<Box<Sealer>>,
+}
+
+impl fmt::Debug for WholeFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WholeFile({})", self.path.display())
+    }
 }
 
 impl WholeFile {
-    /// Begins the file that will be at `path`.
+    /// Begins the file that will be at `path`, encrypted where that has a key.
     ///
     /// # Errors
     /// If its folder is not there or cannot be written to, or `path` is a folder.
     pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let mut file = Self::create_readable(path)?;
+        file.sealer = Sealer::begin(path, &mut file.file).map_err(WriteError::of(path))?.map(Box::new);
+        Ok(file)
+    }
+
+    /// The same, and not encrypted wherever it is.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_readable(path: &Path) -> Result<Self, WriteError> {
         if path.is_dir() {
             // The library would find out when the file is whole, and leave it under its random name.
             return Err(WriteError::of(path)(io::ErrorKind::IsADirectory.into()));
@@ -73,21 +95,26 @@ impl WholeFile {
             options.mode(0o600).preserve_mode(false).preserve_owner(false);
         }
         let file = options.open(path).map_err(WriteError::of(path))?;
-        Ok(Self { file, path: path.to_path_buf() })
+        Ok(Self { file, path: path.to_path_buf(), sealer: None })
     }
 
     /// Gives the file its name, in place of one that has it, once all of it is on disk.
     ///
     /// # Errors
     /// If the disk is full or fails; a file of that name is as it was.
-    pub fn finish(self) -> Result<(), WriteError> {
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        if let Some(sealer) = self.sealer.take() {
+            sealer.finish(&mut self.file).map_err(WriteError::of(&self.path))?;
+        }
         self.file.commit().map_err(WriteError::of(&self.path))
     }
 }
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let Some(sealer) = &mut self.sealer else { return self.file.write(bytes) };
+        sealer.write(&mut self.file, bytes)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -95,12 +122,22 @@ impl Write for WholeFile {
     }
 }
 
-/// Writes a file of `bytes`, mode 0600, whole or not at all.
+/// Writes a file of `bytes`, mode 0600, whole or not at all; encrypted where its place has a key.
 ///
 /// # Errors
 /// If its folder is not there or the disk is full or fails; a file of that name is as it was.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut file = WholeFile::create(path)?;
+    file.write_all(bytes).map_err(WriteError::of(path))?;
+    file.finish()
+}
+
+/// The same, and not encrypted wherever it is: for a file that tells nothing of records, and that other programs read.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_readable(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut file = WholeFile::create_readable(path)?;
     file.write_all(bytes).map_err(WriteError::of(path))?;
     file.finish()
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use hashvfl_core::Digest;
-use hashvfl_files::{WriteError, write_whole};
+use hashvfl_files::{WriteError, read_whole, write_whole};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +159,7 @@ impl Snapshot {
     /// If it cannot be read, or holds anything else than what was written.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
         let bytes =
-            fs::read(path).map_err(|reason| SnapshotError::Read { path: path.to_path_buf(), reason })?;
+            read_whole(path).map_err(|reason| SnapshotError::Read { path: path.to_path_buf(), reason })?;
         let format = |reason: String| SnapshotError::Format { path: path.to_path_buf(), reason };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;

@@ -7,12 +7,11 @@
 //! The file is `magic | name of the run, 32 bytes | 16 bytes for each step`. An entry is written before its answer is sent.
 //! It is not forced to the disk: where a machine loses power, answers may count as new once more, and are charged again.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
-use hashvfl_files::owner_only;
+use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 
 const MAGIC: [u8; 8] = *b"HVFLSAY1";
 const HEADER_BYTES: usize = 40;
@@ -73,7 +72,7 @@ pub enum Said {
 /// The answers of a run.
 pub struct AnswerLog {
     path: PathBuf,
-    file: File,
+    file: GrowingFile,
     /// Of the steps that were answered before this process began.
     before: Vec<[u8; ENTRY_BYTES]>,
     /// Entries in the file.
@@ -87,52 +86,46 @@ impl AnswerLog {
     /// # Errors
     /// If it is of another run, damaged, or cannot be read or written.
     pub fn open(path: &Path, run: &Digest) -> Result<Self, AnswerLogError> {
-        let file = owner_only().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.map_err(io("open", path))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read", path))?;
-        let mut log = Self { path: path.to_path_buf(), file, before: Vec::new(), entries: 0 };
-        if bytes.len() < HEADER_BYTES {
-            // Nothing was answered yet.
-            if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
-                return Err(AnswerLogError::OtherRun { path: log.path });
+        if !path.exists() {
+            return Self::begin(path, run);
+        }
+        let mut reader = GrowingReader::open(path).map_err(io("open", path))?;
+        let header = part(&mut reader, HEADER_BYTES, path)?;
+        let is_log = MAGIC.starts_with(&header[..header.len().min(MAGIC.len())]);
+        let mut end = reader.end();
+        let mut before: Vec<[u8; ENTRY_BYTES]> = Vec::new();
+        while let Ok(entry) = part(&mut reader, ENTRY_BYTES, path)?.try_into() {
+            before.push(entry);
+            end = reader.end();
+        }
+        let is_whole = header.len() == HEADER_BYTES;
+        let of_run = is_whole && header[8..] == run.0;
+        match end {
+            _ if !is_log => Err(AnswerLogError::OtherRun { path: path.to_path_buf() }),
+            // Nothing was answered yet in the run that it is named after.
+            _ if !is_whole || (!of_run && before.is_empty()) => Self::begin(path, run),
+            Some(end) if of_run => {
+                let file = GrowingFile::resume(path, end).map_err(io("shorten", path))?;
+                let entries = before.len() as u64;
+                Ok(Self { path: path.to_path_buf(), file, before, entries })
             }
-            log.file.set_len(0).map_err(io("shorten", path))?;
-            log.rewrite(&[MAGIC.as_slice(), &run.0].concat())?;
-            return Ok(log);
+            _ => Err(AnswerLogError::OtherRun { path: path.to_path_buf() }),
         }
-        let (header, entries) = bytes.split_at(HEADER_BYTES);
-        if header[..8] == MAGIC && entries.len() < ENTRY_BYTES && header[8..] != run.0 {
-            // Nothing was answered in the run that it is named after.
-            log.file.set_len(0).map_err(io("shorten", path))?;
-            log.rewrite(&[MAGIC.as_slice(), &run.0].concat())?;
-            return Ok(log);
-        }
-        if header[..8] != MAGIC || header[8..] != run.0 {
-            return Err(AnswerLogError::OtherRun { path: log.path });
-        }
-        log.before =
-            entries.chunks_exact(ENTRY_BYTES).map(|entry| entry.try_into().unwrap_or_default()).collect();
-        log.entries = log.before.len() as u64;
-        let whole = (HEADER_BYTES + log.before.len() * ENTRY_BYTES) as u64;
-        log.file
-            .set_len(whole)
-            .and_then(|()| log.file.seek(SeekFrom::Start(whole)))
-            .map_err(io("shorten", path))?;
-        Ok(log)
     }
 
-    fn rewrite(&mut self, header: &[u8]) -> Result<(), AnswerLogError> {
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(header));
-        written.and_then(|()| self.file.sync_all()).map_err(io("write", &self.path))
+    fn begin(path: &Path, run: &Digest) -> Result<Self, AnswerLogError> {
+        let mut file = GrowingFile::create(path).map_err(io("make", path))?;
+        let written = file.append(&[MAGIC.as_slice(), &run.0].concat()).and_then(|()| file.sync());
+        written.map_err(io("write", path))?;
+        Ok(Self { path: path.to_path_buf(), file, before: Vec::new(), entries: 0 })
     }
 
     /// Forces what was written to the disk: before a checkpoint that is behind it.
     ///
     /// # Errors
     /// If the disk is full or fails.
-    pub fn sync(&self) -> Result<(), AnswerLogError> {
-        self.file.sync_data().map_err(io("write", &self.path))
+    pub fn sync(&mut self) -> Result<(), AnswerLogError> {
+        self.file.sync().map_err(io("write", &self.path))
     }
 
     /// Whether `step` (from 1) was answered before this process began.
@@ -152,10 +145,18 @@ impl AnswerLog {
         if index != self.entries {
             return Err(AnswerLogError::Gap { step, path: self.path.clone() });
         }
-        self.file.write_all(entry).map_err(io("write", &self.path))?;
+        let written = self.file.append(entry).and_then(|()| self.file.flush());
+        written.map_err(io("write", &self.path))?;
         self.entries += 1;
         Ok(Said::New)
     }
+}
+
+/// The next `count` bytes; fewer at the end.
+fn part(reader: &mut GrowingReader, count: usize, path: &Path) -> Result<Vec<u8>, AnswerLogError> {
+    let mut bytes = Vec::with_capacity(count);
+    reader.take(count as u64).read_to_end(&mut bytes).map_err(io("read", path))?;
+    Ok(bytes)
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> AnswerLogError {

@@ -3,10 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hashvfl_core::random::stream;
 use hashvfl_core::{CanonicalId, Digest, TableIds};
+use hashvfl_files::encryption::{EncryptionKey, protect};
 use hashvfl_ledger::{
     Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, EncoderIdentity, Flow, FlowKind, Ledger,
     LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, Salt, Store, StoreError, Terms,
@@ -350,12 +353,13 @@ fn without_reservations_the_same_schedules_break_them() {
     assert!(exceeded > 10, "only {exceeded} of 200 schedules exceed the policy without reservations");
 }
 
-#[test]
-fn nor_does_a_kill_of_a_process_with_a_file() {
+/// Plays schedules with a file in a folder that `prepare` has prepared.
+fn play_with_files(prepare: fn(&Path)) {
     for seed in 0..5 {
         let lives = schedule(seed);
         let run = |kill| {
             let folder = tempfile::tempdir().unwrap();
+            prepare(folder.path());
             let path = folder.path().to_path_buf();
             let generation = Rc::new(Cell::new(0));
             let file = move |number: u32| path.join(format!("{number}.redb"));
@@ -374,4 +378,18 @@ fn nor_does_a_kill_of_a_process_with_a_file() {
             assert_eq!(run(kill).1, None, "schedule {seed}, {kill:?}");
         }
     }
+}
+
+#[test]
+fn nor_does_a_kill_of_a_process_with_a_file() {
+    play_with_files(|_| {});
+}
+
+#[test]
+fn nor_does_one_with_an_encrypted_file() {
+    play_with_files(|folder| {
+        let key = folder.join("at-rest.key");
+        EncryptionKey::draw(&key).unwrap();
+        protect(folder, &Arc::new(EncryptionKey::read(&key).unwrap())).unwrap();
+    });
 }

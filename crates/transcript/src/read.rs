@@ -1,10 +1,14 @@
 //! Reading: the whole chain is checked before anything is handed out.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use hashvfl_core::Digest;
+use hashvfl_files::encryption::{check_file, is_protected};
+use hashvfl_files::read_whole;
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
@@ -46,12 +50,7 @@ impl Recording {
     pub fn read(path: &Path, expected: Option<Digest>) -> Result<Self, TranscriptError> {
         let format = |reason: String| TranscriptError::Format { path: path.to_path_buf(), reason };
         let parquet = |error: ParquetError| format(error.to_string());
-        let file = File::open(path).map_err(|source| TranscriptError::Io {
-            what: "read",
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let reader = SerializedFileReader::new(file).map_err(parquet)?;
+        let reader = open(path)?;
         let metadata = reader.metadata().file_metadata().key_value_metadata();
         let text = |key: &str| {
             let pair = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == key));
@@ -93,9 +92,23 @@ impl Recording {
     }
 }
 
+/// Opens a file. One that is encrypted is read into memory.
+fn open(path: &Path) -> Result<Box<dyn FileReader>, TranscriptError> {
+    let io = |source: io::Error| TranscriptError::Io { what: "read", path: path.to_path_buf(), source };
+    let format =
+        |error: ParquetError| TranscriptError::Format { path: path.into(), reason: error.to_string() };
+    if is_protected(path) {
+        let content = Bytes::from(read_whole(path).map_err(io)?);
+        return Ok(Box::new(SerializedFileReader::new(content).map_err(format)?));
+    }
+    check_file(path).map_err(io)?;
+    let file = File::open(path).map_err(io)?;
+    Ok(Box::new(SerializedFileReader::new(file).map_err(format)?))
+}
+
 /// When a transcript was begun, as its header says; `None` where the file is no transcript or does not say.
 pub(crate) fn written(path: &Path) -> Option<SystemTime> {
-    let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+    let reader = open(path).ok()?;
     let pairs = reader.metadata().file_metadata().key_value_metadata()?;
     let text = pairs.iter().find(|pair| pair.key == HEADER_KEY)?.value.as_deref()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(read_header(path, text).ok()?.written_s?))

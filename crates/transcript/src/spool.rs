@@ -8,12 +8,11 @@
 //! A Parquet file cannot be read before its end is written. So steps are kept here first, and become one when the run
 //! ends ([`TranscriptSpool::finish`]).
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::{Digest, PackedCodes, PartyName};
-use hashvfl_files::owner_only;
+use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 use serde::{Deserialize, Serialize};
 
 use crate::write::{code_bytes, float_bytes};
@@ -28,7 +27,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptMark {
-    /// Bytes of the unfinished file.
+    /// Bytes of header and steps.
     pub bytes: u64,
     /// The chain's head there.
     pub head: [u8; 32],
@@ -37,7 +36,7 @@ pub struct TranscriptMark {
 /// A transcript in the making that outlives its process.
 pub struct TranscriptSpool {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: GrowingFile,
     bytes: u64,
     head: Digest,
 }
@@ -54,16 +53,10 @@ impl TranscriptSpool {
     /// If the file cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
         let unfinished = Self::unfinished(path);
-        let file = owner_only().write(true).create(true).truncate(true).open(&unfinished);
-        let file = file.map_err(io("make", &unfinished))?;
+        let file = GrowingFile::create(&unfinished).map_err(io("make", &unfinished))?;
         // Unwrap safety: a header is plain text.
         let text = serde_json::to_string(header).expect("a header is plain text");
-        let mut spool = Self {
-            path: path.to_path_buf(),
-            file: BufWriter::new(file),
-            bytes: 0,
-            head: Header::digest(&text),
-        };
+        let mut spool = Self { path: path.to_path_buf(), file, bytes: 0, head: Header::digest(&text) };
         spool.append(format!("{text}\n").as_bytes())?;
         Ok(spool)
     }
@@ -80,13 +73,10 @@ impl TranscriptSpool {
             let Some(frame) = steps.next()? else { break };
             head = frame.link(&head);
         }
-        if steps.read != mark.bytes || head.0 != mark.head {
-            return Err(damaged(&unfinished, "it does not hold what it held at the checkpoint"));
-        }
-        let file = owner_only().write(true).open(&unfinished).map_err(io("open", &unfinished))?;
-        file.set_len(mark.bytes).map_err(io("shorten", &unfinished))?;
-        let mut file = BufWriter::new(file);
-        file.seek(SeekFrom::End(0)).map_err(io("open", &unfinished))?;
+        let end = steps.file.end().filter(|_| steps.read == mark.bytes && head.0 == mark.head);
+        let end =
+            end.ok_or_else(|| damaged(&unfinished, "it does not hold what it held at the checkpoint"))?;
+        let file = GrowingFile::resume(&unfinished, end).map_err(io("shorten", &unfinished))?;
         Ok(Self { path: path.to_path_buf(), file, bytes: mark.bytes, head })
     }
 
@@ -95,8 +85,7 @@ impl TranscriptSpool {
     /// # Errors
     /// If the disk is full or fails.
     pub fn mark(&mut self) -> Result<TranscriptMark, TranscriptError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
-        synced.map_err(io("write", &Self::unfinished(&self.path)))?;
+        self.file.sync().map_err(io("write", &Self::unfinished(&self.path)))?;
         Ok(TranscriptMark { bytes: self.bytes, head: self.head.0 })
     }
 
@@ -149,7 +138,7 @@ impl TranscriptSpool {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), TranscriptError> {
-        self.file.write_all(bytes).map_err(io("write", &Self::unfinished(&self.path)))?;
+        self.file.append(bytes).map_err(io("write", &Self::unfinished(&self.path)))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -268,7 +257,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
 /// The steps of an unfinished file, in order.
 struct Steps {
     path: PathBuf,
-    file: BufReader<File>,
+    file: GrowingReader,
     header_text: String,
     /// Bytes so far.
     read: u64,
@@ -276,7 +265,7 @@ struct Steps {
 
 impl Steps {
     fn open(path: &Path) -> Result<Self, TranscriptError> {
-        let mut file = BufReader::new(File::open(path).map_err(io("read", path))?);
+        let mut file = GrowingReader::open(path).map_err(io("read", path))?;
         let mut line = Vec::new();
         let read =
             (&mut file).take(MAX_HEADER_BYTES).read_until(b'\n', &mut line).map_err(io("read", path))?;

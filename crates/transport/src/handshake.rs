@@ -93,6 +93,9 @@ pub enum HandshakeError {
     /// It greets in another's name.
     #[error(transparent)]
     OtherName(#[from] OtherName),
+    /// It joins more often than it may.
+    #[error("{0}")]
+    TooOften(String),
     /// This side failed.
     #[error("{0}")]
     Failed(String),
@@ -113,6 +116,7 @@ impl HandshakeError {
             Self::NotYet => "returns-wait",
             Self::OlderLog { .. } => "older-log",
             Self::OtherName(_) => "other-name",
+            Self::TooOften(_) => "too-often",
             Self::Failed(_) => "this-side-failed",
         }
     }

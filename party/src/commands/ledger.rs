@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
+use hashvfl_cli::encryption::KeyArguments;
 use hashvfl_core::records::composite_id::join;
 use hashvfl_core::{CanonicalId, TableIds};
 use hashvfl_data::{Order, TableError};
@@ -20,6 +21,9 @@ pub enum LedgerCommand {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
+        /// Its key, if it is encrypted.
+        #[command(flatten)]
+        key: KeyArguments,
         /// The policy to compare with.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
@@ -29,6 +33,9 @@ pub enum LedgerCommand {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
+        /// Its key, if it is encrypted.
+        #[command(flatten)]
+        key: KeyArguments,
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -41,6 +48,9 @@ pub enum LedgerCommand {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
         ledger: PathBuf,
+        /// Its key, if it is encrypted.
+        #[command(flatten)]
+        key: KeyArguments,
         /// The policy to compare with.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
@@ -53,23 +63,23 @@ pub enum LedgerCommand {
 /// Carries out a command.
 pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     match command {
-        LedgerCommand::Show { ledger, policy } => {
-            let report = Report::of(&RedbStore::open(ledger)?, &read(policy.as_deref())?)?;
+        LedgerCommand::Show { ledger, key, policy } => {
+            let report = Report::of(&open(ledger, key)?, &read(policy.as_deref())?)?;
             say!("{}", report.to_string().trim_end());
         }
-        LedgerCommand::Export { ledger, out, config } => {
+        LedgerCommand::Export { ledger, key, out, config } => {
             ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
             let config = config.as_deref().map(PartyConfig::read).transpose()?;
             let key_columns = config.as_ref().map_or(1, |config| config.columns.ids().key_columns());
             let ids = config.map(|config| ids(&config)).transpose()?;
             let mut csv = Vec::new();
             let ids = ids.as_ref().map(|ids| TableIds { ids, key_columns });
-            export(&RedbStore::open(ledger)?, ids, &mut csv)?;
+            export(&open(ledger, key)?, ids, &mut csv)?;
             write_whole(out, &csv)?;
             say!("{} written", out.display());
         }
-        LedgerCommand::Explain { ledger, policy, id } => {
-            let (store, policy) = (RedbStore::open(ledger)?, read(policy.as_deref())?);
+        LedgerCommand::Explain { ledger, key, policy, id } => {
+            let (store, policy) = (open(ledger, key)?, read(policy.as_deref())?);
             if id.is_empty() {
                 say!("{}\n{}", Report::of(&store, &policy)?, MEANING.trim_end());
                 return Ok(());
@@ -85,6 +95,11 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn open(ledger: &Path, key: &KeyArguments) -> anyhow::Result<RedbStore> {
+    key.unlock(ledger)?;
+    Ok(RedbStore::open(ledger)?)
 }
 
 /// The ids of a party's records, as its runs know them: what else the table holds is not read.

@@ -15,6 +15,7 @@ use hashvfl_core::protocol::serving_party::{
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_files::encryption::check_place;
 use hashvfl_ledger::Refused;
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_transport::StreamError;
@@ -66,6 +67,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     at_run(config.name.as_str(), config.run_id.as_str());
+    check_place(&config.state, &[])?;
     let board = config.board()?.with_progress_line();
     let prepared = Prepared::load_served(config, &config.read_model()?)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;

@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use hashvfl_core::Digest;
-use hashvfl_files::write_whole;
+use hashvfl_files::{read_whole, write_whole};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub fn current(
     let content = scorer
         .map_or(content, |scorer| Digest::of_parts([content.0.as_slice(), &scorer.digest().0]))
         .to_string();
-    let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Served>(&bytes).ok());
+    let kept = read_whole(&path).ok().and_then(|bytes| serde_json::from_slice::<Served>(&bytes).ok());
     let same = kept.filter(|kept| kept.content_sha256 == content);
     if let Some(revision) = same.and_then(|kept| Digest::from_hex(&kept.revision)) {
         return Ok(revision);

@@ -46,7 +46,7 @@ impl RunAnswers {
     ///
     /// # Errors
     /// If the disk is full or fails.
-    pub fn sync(&self) -> Result<(), AnswerLogError> {
+    pub fn sync(&mut self) -> Result<(), AnswerLogError> {
         self.log.sync()
     }
 

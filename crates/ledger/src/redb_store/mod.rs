@@ -1,14 +1,13 @@
 //! The store on disk: redb, an embedded database in one file.
 
+mod encrypted;
+mod file;
 mod layout;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rand::TryRng;
-use redb::{
-    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageBackend,
-};
+use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageBackend};
 
 use crate::account::Account;
 use crate::answer::AnswerKey;
@@ -16,9 +15,6 @@ use crate::flow::{Flow, FlowKind, Volume};
 use crate::key::{RecordKey, Salt};
 use crate::store::{Accounts, Changes, Store, StoreError};
 use layout::{ANSWERS, BUCKETS, FLOWS, Layout, Meta};
-
-/// Of pages of the file, in memory.
-const CACHE_BYTES: usize = 32 << 20;
 
 /// A ledger file. It is locked while it is open.
 pub struct RedbStore {
@@ -39,7 +35,7 @@ pub struct LedgerView {
 impl LedgerView {
     /// Opens a ledger that is there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = builder().open_read_only(path).map_err(|error| opening(path, error))?;
+        let database = file::open_to_read(path)?;
         let (salt, layout) = meta(&database, path)?;
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
@@ -68,7 +64,7 @@ impl RedbStore {
     /// Opens a ledger, or makes one that its owner alone can read.
     pub fn open_or_create(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
-            make(path)?;
+            file::make(path)?;
         }
         Self::open(path)
     }
@@ -78,7 +74,7 @@ impl RedbStore {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_path_buf()));
         }
-        let database = builder().open(path).map_err(|error| opening(path, error))?;
+        let database = file::open_to_write(path)?;
         let (salt, layout) = meta(&database, path)?;
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
@@ -90,9 +86,9 @@ impl RedbStore {
     pub fn on(storage: impl StorageBackend, salt: Salt) -> Result<Self, StoreError> {
         let path = PathBuf::from("a ledger that is no file");
         let is_new = storage.len().map_err(|error| io("read", &path, error))? == 0;
-        let database = builder().create_with_backend(storage).map_err(|error| opening(&path, error))?;
+        let database = file::builder().create_with_backend(storage).map_err(|error| opening(&path, error))?;
         if is_new {
-            lay_out(&database, &salt).map_err(|error| failed("make", &path, error))?;
+            file::lay_out(&database, &salt).map_err(|error| failed("make", &path, error))?;
         }
         let (salt, layout) = meta(&database, &path)?;
         Ok(Self { database, path, salt, layout })
@@ -238,52 +234,6 @@ fn scan(
 ) -> Result<(), StoreError> {
     let whole = layout::scan(database, layout, each).map_err(|error| failed("read", path, error))?;
     if whole { Ok(()) } else { Err(damaged(path, "an entry is cut off")) }
-}
-
-/// Makes an empty ledger under another name and gives it its own once it is whole: a process killed here leaves no
-/// ledger, never half of one.
-fn make(path: &Path) -> Result<(), StoreError> {
-    let io = |error: std::io::Error| io("make", path, error);
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    if new.exists() {
-        std::fs::remove_file(&new).map_err(io)?;
-    }
-    hashvfl_files::owner_only().read(true).write(true).create_new(true).open(&new).map_err(io)?;
-    let mut salt = Salt::default();
-    rand::rngs::SysRng.try_fill_bytes(&mut salt).map_err(|error| StoreError::Io {
-        what: "make",
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })?;
-    let database = builder().create(&new).map_err(|error| opening(path, error))?;
-    lay_out(&database, &salt).map_err(|error| failed("make", path, error))?;
-    drop(database);
-    // A link, not a new name: it never takes the place of a ledger that another process made meanwhile.
-    match std::fs::hard_link(&new, path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
-        _ => std::fs::remove_file(&new).map_err(io)?,
-    }
-    // The file's name must be durable too.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-    }
-    Ok(())
-}
-
-fn lay_out(database: &Database, salt: &Salt) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    layout::lay_out(&transaction, salt)?;
-    Ok(transaction.commit()?)
-}
-
-fn builder() -> Builder {
-    let mut builder = Database::builder();
-    builder.set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES);
-    builder
 }
 
 fn io(what: &'static str, path: &Path, error: impl ToString) -> StoreError {
@@ -476,7 +426,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert!(refused(&path).contains("damaged or no ledger"), "{}", refused(&path));
         std::fs::remove_file(&path).unwrap();
-        let other = builder().create(&path).unwrap();
+        let other = Database::create(&path).unwrap();
         let transaction = other.begin_write().unwrap();
         transaction.open_table(redb::TableDefinition::<u8, u8>::new("other")).unwrap();
         transaction.commit().unwrap();
