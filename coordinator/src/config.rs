@@ -321,7 +321,7 @@ impl CoordinatorConfig {
         EncryptedPlaces {
             state: self.state.clone(),
             readable: READABLE.to_vec(),
-            growing: vec!["answers.hashvfl", "transcript.growing"],
+            growing: vec!["answers.hashvfl", "transcript.unfinished"],
             ledger: self.ledger.clone(),
             others: Vec::new(),
         }

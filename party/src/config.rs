@@ -311,7 +311,7 @@ impl PartyConfig {
         EncryptedPlaces {
             state: self.state.clone(),
             readable: Vec::new(),
-            growing: vec!["answers.hashvfl", "transcript.growing"],
+            growing: vec!["answers.hashvfl", "transcript.unfinished"],
             ledger: self.ledger.clone(),
             others: vec![self.response_key.clone()],
         }

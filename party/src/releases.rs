@@ -127,11 +127,11 @@ impl Releases {
         let form = config.code_form();
         let epsilon = cost_of_a_draw(run, form).filter(|_| p_value_bits == 0).and_then(Epsilon::new);
         let cost = Cost { bits: (form.bits() + p_value_bits) as u32, epsilon };
-        let flows = vec![Flow::new(config.run_id.as_str(), FlowKind::Codes)];
+        let flows = vec![(Flow::new(config.run_id.as_str(), FlowKind::Codes), cost)];
         // Before the ledger is made: without its key nothing can be sent.
         let noise = Noise::open(config, prepared)?;
         let store = RedbStore::open_or_create(&config.ledger)?;
-        let terms = Terms { policy, cost, flows };
+        let terms = Terms { policy, flows };
         let ledger = Ledger::open(store, prepared.table_ids(), &prepared.contents, terms)?;
         let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;
         let version = env!("CARGO_PKG_VERSION").as_bytes();

@@ -37,6 +37,18 @@ pub fn verified(fixture: &Fixture, side: &str, keeper: &str) -> (bool, String) {
     (good, out + &errors)
 }
 
+/// What `party` released to the coordinator, as both of them wrote down alike.
+pub fn released(fixture: &Fixture, party: &str) -> String {
+    let begin = format!("{party} released codes to coordinator: ");
+    let [of_coordinator, of_party] = ["coordinator", party].map(|side| {
+        let text = shown(fixture, side);
+        let line = text.lines().find(|line| line.contains(&begin));
+        line.unwrap_or_else(|| panic!("{text}")).split_once(&begin).unwrap().1.to_string()
+    });
+    assert_eq!(of_coordinator, of_party);
+    of_party
+}
+
 #[test]
 fn both_sides_write_down_a_run_and_everybody_has_heads_of_everybody() {
     let fixture = Fixture::new();
@@ -45,12 +57,7 @@ fn both_sides_write_down_a_run_and_everybody_has_heads_of_everybody() {
     let coordinator = shown(&fixture, "coordinator");
     for party in PARTIES {
         let party_log = shown(&fixture, party);
-        let released = format!("{party} released codes to coordinator: ");
-        let line = |text: &str| {
-            let line = text.lines().find(|line| line.contains(&released));
-            line.unwrap_or_else(|| panic!("{text}")).split_once(&released).unwrap().1.to_string()
-        };
-        assert_eq!(line(&coordinator), line(&party_log), "{coordinator}\n{party_log}");
+        released(&fixture, party);
         for expected in
             [&format!("{party} joined training"), "run begun with bank, telecom: 400 records", "run finished"]
         {

@@ -140,7 +140,7 @@ fn sides_that_were_killed_go_on_and_learn_the_same() {
     coordinator.end();
     parties.iter_mut().for_each(|party| drop(party.end()));
     let left = files(&fixture, &["coordinator-state", "bank-state"]);
-    assert!(left.iter().any(|path| path.ends_with("transcript.growing")), "{left:?}");
+    assert!(left.iter().any(|path| path.ends_with("transcript.unfinished")), "{left:?}");
     assert_eq!(showing(&fixture), Vec::<String>::new());
     // With another key nothing is begun anew, and one line says why.
     fs::copy(fixture.path("telecom-at-rest.key"), fixture.path("other.key")).unwrap();

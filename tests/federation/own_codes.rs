@@ -9,6 +9,7 @@ use hashvfl_learning::TopConfig;
 use hashvfl_transcript::{RecordedKind, Recording};
 
 use crate::attacked::finished;
+use crate::audited::released;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 use crate::honest::in_one_process;
 use crate::ledger::counted;
@@ -64,6 +65,19 @@ fn three_processes_learn_codes_of_two_forms_as_one_process_does() {
                 assert_eq!(values.len(), step.records.len() * each, "{side}, {name}, {:?}", step.kind);
             }
         }
+    }
+    for (party, form) in PARTIES.into_iter().zip([LONG, SHORT]) {
+        let said = released(&fixture, party);
+        let (records, bits) = said.split_once(" records, ").unwrap();
+        let records: usize = records.parse().unwrap();
+        assert!(bits.starts_with(&format!("{} bits", records * form.bits())), "{party}: {said}");
+    }
+    let ledger = path(&fixture, "label-ledger.redb");
+    let said = good(&["coordinator", "ledger", "--ledger", &ledger]);
+    for (party, form) in PARTIES.into_iter().zip([LONG, SHORT]) {
+        // A byte for each latent, and a scale.
+        let expected = format!("gradients to {party}: 1152 of {} bits", 1152 * (8 * form.latents() + 32));
+        assert!(said.contains(&expected), "{expected}: {said}");
     }
     let bits = |party: &str| counted(&fixture, party).keys().copied().collect::<Vec<_>>();
     assert!(bits(PARTIES[1]).iter().all(|bits| bits % 4 == 0 && *bits <= 4 * 16), "{:?}", bits(PARTIES[1]));

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let open = || -> Result<_, Box<dyn std::error::Error>> {
         let cost = Cost { bits: 64, epsilon: None };
         let policy = Policy { bits_per_record: Some(4096), ..Policy::default() };
-        let terms = Terms { policy, cost, flows: vec![Flow::new("spring", FlowKind::Codes)] };
+        let terms = Terms { policy, flows: vec![(Flow::new("spring", FlowKind::Codes), cost)] };
         let table = TableIds { ids: &ids, key_columns: 1 };
         Ok(Ledger::open(RedbStore::open_or_create(&path)?, table, &[], terms)?)
     };

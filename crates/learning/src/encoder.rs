@@ -5,9 +5,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::Digest;
+use hashvfl_core::{Digest, Part, RowSelection};
 use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::gradient_monitor;
+use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use serde::{Deserialize, Serialize};
 
@@ -142,12 +143,22 @@ impl Encoder {
         self.model.num_params()
     }
 
+    /// Encodes the `columns` [rows, columns] of the records of `selection`, as a run asks for them: a batch to learn from, a
+    /// chunk of validation records while it learns, or any other chunk.
+    pub fn encode_selected(&mut self, selection: RowSelection, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        match selection {
+            RowSelection::Batch { .. } => self.encode_batch(columns, rows),
+            RowSelection::Chunk { part: Part::CohortValidation, chunk } => {
+                self.encode_validation(columns, rows, chunk)
+            }
+            RowSelection::Chunk { .. } => self.encode(columns, rows),
+        }
+    }
+
     /// Encodes a training batch `columns` [rows, columns] and keeps its trace for [`Self::learn`]. The signs
     /// of the result [rows, bits] are the codes.
     pub fn encode_batch(&mut self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
-        let width = columns.len() / rows.max(1);
-        let plain = self.device.clone().inner();
-        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
+        let columns = self.upload(columns, rows);
         let counters = [self.adam.updates()];
         let mut dropout = Dropout::new(self.config.dropout, stream(self.seed, "dropout", &counters));
         let (embedding, trace) = self.model.learn(columns, &mut dropout);
@@ -230,6 +241,30 @@ impl Encoder {
         self.code(self.values(columns, rows))
     }
 
+    /// Encodes a chunk of validation records while the encoder learns: with fixed statistics, and with the dropout and the noise
+    /// of training, drawn for this chunk. So an epoch's code tells no more of a validation record than of one that is trained
+    /// on. Floats, which no party sends, are as [`Self::encode`] gives them.
+    fn encode_validation(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
+        if self.cut == CutLayer::SimulatedFloat {
+            return self.encode(columns, rows);
+        }
+        let counters = [self.adam.updates(), u64::from(chunk)];
+        let EncoderConfig { dropout, hash: HashConfig { noise, .. }, .. } = self.config;
+        let mut values = match dropout > 0.0 {
+            true => {
+                let drawn = stream(self.seed, "validation dropout", &counters);
+                let columns = self.upload(columns, rows);
+                to_host(self.model.learn(columns, &mut Dropout::new(dropout, drawn)).0)
+            }
+            false => self.embed(columns, rows),
+        };
+        self.statistics.apply(&mut values, self.codes_signs());
+        if noise > 0.0 {
+            add_noise(&mut values, noise, &mut stream(self.seed, "validation noise", &counters));
+        }
+        self.code(values)
+    }
+
     /// What [`Self::code`] makes codes of: normalised values [rows, latents] of `columns` [rows, columns].
     pub fn values(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         let mut values = self.embed(columns, rows);
@@ -250,10 +285,7 @@ impl Encoder {
     /// [rows, channels, height, width], with the last three; `None` for other models and for blocks that it does not
     /// have.
     pub fn features(&self, columns: Vec<f32>, rows: usize, blocks: usize) -> Option<(Vec<f32>, [usize; 3])> {
-        let width = columns.len() / rows.max(1);
-        let plain = self.device.clone().inner();
-        let columns = Tensor::from_data(TensorData::new(columns, [rows, width]), &plain);
-        let (features, shape) = self.model.features(columns, blocks)?;
+        let (features, shape) = self.model.features(self.upload(columns, rows), blocks)?;
         Some((to_host(features), shape))
     }
 
@@ -282,20 +314,21 @@ impl Encoder {
         rows: usize,
         of: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Vec<f32> {
-        let width = columns.len() / rows.max(1);
         let plain = self.device.clone().inner();
-        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
-        to_host(self.pull(columns, |embedding| {
+        to_host(self.pull(self.upload(columns, rows), |embedding| {
             let dims = embedding.dims();
             Tensor::from_data(TensorData::new(of(&to_host(embedding)), dims), &plain)
         }))
     }
 
     fn embed(&self, columns: Vec<f32>, rows: usize) -> Vec<f32> {
+        to_host(self.model.forward(self.upload(columns, rows)))
+    }
+
+    /// Columns [rows, columns] on the device.
+    fn upload(&self, columns: Vec<f32>, rows: usize) -> Tensor<2> {
         let width = columns.len() / rows.max(1);
-        let plain = self.device.clone().inner();
-        let columns = Tensor::<2>::from_data(TensorData::new(columns, [rows, width]), &plain);
-        to_host(self.model.forward(columns))
+        Tensor::from_data(TensorData::new(columns, [rows, width]), &self.device.clone().inner())
     }
 
     /// Digest of everything that turns columns into codes.

@@ -1,7 +1,7 @@
 //! Every bottom model learns, and a snapshot in a new encoder encodes and goes on exactly like the old one.
 
 use hashvfl_core::random::stream;
-use hashvfl_core::{CodeForm, PartyName, RunSettings, Task};
+use hashvfl_core::{CodeForm, Part, PartyName, RowSelection, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, Categories, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
@@ -156,5 +156,40 @@ fn a_code_is_the_same_alone_and_in_any_batch() {
         assert_eq!(alone, together[*row as usize * BITS..][..BITS]);
         let other = encoder.encode(gather(&[ROWS as u32 - 1 - row, *row]), 2);
         assert_eq!(alone, other[BITS..]);
+    }
+}
+
+/// The codes of the same records as a part of a run that learns, in chunk `chunk`.
+fn of_part(encoder: &mut Encoder, part: Part, chunk: u32) -> Vec<bool> {
+    let values = encoder.encode_selected(RowSelection::Chunk { part, chunk }, columns(0), ROWS);
+    values.into_iter().map(|value| value >= 0.0).collect()
+}
+
+#[test]
+fn validation_records_are_encoded_as_training_records_are() {
+    let input = InputShape { columns: 64, ..InputShape::default() };
+    let of_levels = RunSettings { bits_per_latent: 4, ..settings() };
+    for settings in [settings(), of_levels] {
+        for (noise, dropout) in [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5)] {
+            let mut config = EncoderConfig { dropout, ..EncoderConfig::default() };
+            config.hash.noise = noise;
+            let make = || {
+                let mut encoder = encoder_under(&settings, config.clone(), input.clone(), 1);
+                let rows: Vec<u32> = (0..ROWS as u32).collect();
+                encoder.calibrate(&rows, &|_| columns(0));
+                encoder
+            };
+            let mut encoder = make();
+            let plain = of_part(&mut encoder, Part::Test, 0);
+            let first = of_part(&mut encoder, Part::CohortValidation, 0);
+            assert_eq!(plain == first, noise == 0.0 && dropout == 0.0, "noise {noise}, dropout {dropout}");
+            let other = of_part(&mut encoder, Part::CohortValidation, 1);
+            assert_eq!(first == other, plain == first, "each chunk has draws of its own");
+            // Asked again, also after a restart, it answers the same: nothing can be averaged.
+            assert_eq!(of_part(&mut encoder, Part::CohortValidation, 0), first);
+            assert_eq!(of_part(&mut make(), Part::CohortValidation, 0), first);
+            // What is kept after the freeze is the code itself.
+            assert_eq!(of_part(&mut encoder, Part::Validation, 0), plain);
+        }
     }
 }

@@ -98,14 +98,10 @@ impl PartyBackend for Parties {
             let gather = |rows: &[u32]| -> Vec<f32> {
                 rows.iter().flat_map(|row| columns[*row as usize * COLUMNS..][..COLUMNS].to_vec()).collect()
             };
-            let learn = matches!(rows, RowSelection::Batch { .. });
-            if !learn || matches!(rows, RowSelection::Batch { batch: 0, .. }) {
+            if !matches!(rows, RowSelection::Batch { batch: 1.., .. }) {
                 encoder.calibrate(&cohort, &gather);
             }
-            let values = match learn {
-                true => encoder.encode_batch(gather(&numbers), numbers.len()),
-                false => encoder.encode(gather(&numbers), numbers.len()),
-            };
+            let values = encoder.encode_selected(rows, gather(&numbers), numbers.len());
             sent.push(PackedCodes::pack(&values, BITS).unwrap());
         }
         Ok(sent)

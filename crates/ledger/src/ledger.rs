@@ -21,10 +21,8 @@ use crate::store::{Changes, Store, StoreError};
 pub struct Terms {
     /// What is allowed.
     pub policy: Policy,
-    /// What one release of a record costs, at each recipient.
-    pub cost: Cost,
-    /// Who gets it; at least one.
-    pub flows: Vec<Flow>,
+    /// Who gets releases, at least one, and what one release of a record costs there.
+    pub flows: Vec<(Flow, Cost)>,
 }
 
 /// The accounts of a table's records. Rows are numbered as in the table; rows whose ids differ in spelling alone share an
@@ -327,9 +325,10 @@ impl<S: Store> Ledger<S> {
     /// If the policy does not allow it: nothing may be sent then.
     pub fn spend_apart(&mut self, rows: &[u32], cost: Cost) -> Result<(), LedgerError> {
         self.terms.policy.check_batch(rows.len())?;
-        let of_releases = std::mem::replace(&mut self.terms.cost, cost);
+        let of_releases = self.terms.flows.clone();
+        self.terms.flows.iter_mut().for_each(|(_, of_one)| *of_one = cost);
         let charged = self.charge(rows, 1);
-        self.terms.cost = of_releases;
+        self.terms.flows = of_releases;
         charged
     }
 
@@ -443,10 +442,9 @@ impl<S: Store> Ledger<S> {
             entry.account.content = content.unwrap_or(entry.account.content);
             self.changed.push(place as u32);
         }
-        let volume = Volume::of(rows.len() * times as usize, self.terms.cost.bits);
-        for flow in &self.terms.flows {
+        for (flow, cost) in &self.terms.flows {
             let total = self.flows.entry(flow.clone()).or_default();
-            *total = total.plus(volume);
+            *total = total.plus(Volume::of(rows.len() * times as usize, cost.bits));
         }
         Ok(self.write()?)
     }
@@ -456,19 +454,21 @@ impl<S: Store> Ledger<S> {
         let entry = &mut self.accounts[place];
         entry.account.refund(cost);
         self.changed.push(place as u32);
-        let volume = Volume::of(1, self.terms.cost.bits);
-        for flow in &self.terms.flows {
+        for (flow, cost) in &self.terms.flows {
             let total = self.flows.entry(flow.clone()).or_default();
-            *total = total.minus(volume);
+            *total = total.minus(Volume::of(1, cost.bits));
         }
     }
 
     /// A record's cost over all recipients.
     fn record_cost(&self) -> Cost {
-        let Cost { bits, epsilon } = self.terms.cost;
-        let count = self.terms.flows.len() as u32;
-        let epsilon = epsilon.map(|one| (0..count).fold(Epsilon::default(), |sum, _| sum.plus(one)));
-        Cost { bits: bits.saturating_mul(count), epsilon }
+        let mut sum = Cost { bits: 0, epsilon: Some(Epsilon::default()) };
+        for (_, Cost { bits, epsilon }) in &self.terms.flows {
+            sum.bits = sum.bits.saturating_add(*bits);
+            // Where one has no finite epsilon, all together have none.
+            sum.epsilon = sum.epsilon.zip(*epsilon).map(|(sum, one)| sum.plus(one));
+        }
+        sum
     }
 
     fn write(&mut self) -> Result<(), StoreError> {

@@ -13,11 +13,11 @@ fn open(disk: &MemoryStore, policy: &str) -> Ledger<MemoryStore> {
 
 fn open_of(disk: &MemoryStore, ids: &[&str], policy: &str) -> Ledger<MemoryStore> {
     let policy = Policy::parse(policy).unwrap();
-    let (cost, flows) = (Cost { bits: 8, epsilon: None }, vec![Flow::new("spring", FlowKind::Codes)]);
+    let flows = vec![(Flow::new("spring", FlowKind::Codes), Cost { bits: 8, epsilon: None })];
     let ids: Vec<String> = ids.iter().map(|id| (*id).to_string()).collect();
     let columns: Vec<Digest> = (0..ids.len() as u8).map(|row| Digest::of(&[row])).collect();
     let ids = TableIds { ids: &ids, key_columns: 1 };
-    Ledger::open(disk.clone(), ids, &columns, Terms { policy, cost, flows }).unwrap()
+    Ledger::open(disk.clone(), ids, &columns, Terms { policy, flows }).unwrap()
 }
 
 /// Reserves and releases `rows`, each with the bytes `with`.
@@ -158,20 +158,21 @@ fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
 }
 
 #[test]
-fn two_recipients_cost_twice() {
-    let flows = ["bank", "telecom"].map(|name| Flow::new(name, FlowKind::Gradients)).to_vec();
-    let cost = Cost { bits: 8, epsilon: Epsilon::new(0.5) };
+fn two_recipients_cost_what_each_gets() {
+    let flows = ["bank", "telecom"].map(|name| Flow::new(name, FlowKind::Gradients));
+    let cost = |bits| Cost { bits, epsilon: Epsilon::new(0.5) };
     let disk = MemoryStore::default();
-    let terms = Terms { policy: Policy::default(), cost, flows: flows.clone() };
+    let costs = flows.iter().cloned().zip([cost(8), cost(3)]).collect();
+    let terms = Terms { policy: Policy::default(), flows: costs };
     let ids = IDS.map(String::from);
     let ids = TableIds { ids: &ids, key_columns: 1 };
     let mut ledger = Ledger::open(disk.clone(), ids, &[], terms).unwrap();
     send(&mut ledger, &[3], LEARNING, b"x").unwrap();
     let account = ledger.account(3);
-    assert_eq!((account.bits, account.total_epsilon()), (16, Epsilon::new(1.0)));
+    assert_eq!((account.bits, account.total_epsilon()), (11, Epsilon::new(1.0)));
     ledger.note(&Flow::new("operator", FlowKind::Losses), Volume::of(3, 64)).unwrap();
     let totals = disk.flows().unwrap();
-    assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 8)));
+    assert_eq!((totals[&flows[0]], totals[&flows[1]]), (Volume::of(1, 8), Volume::of(1, 3)));
     assert_eq!(totals[&Flow::new("operator", FlowKind::Losses)].bits, 192);
     ledger.take_back(&Flow::new("operator", FlowKind::Losses), Volume::of(1, 64)).unwrap();
     assert_eq!(disk.flows().unwrap()[&Flow::new("operator", FlowKind::Losses)], Volume::of(2, 64));
@@ -303,7 +304,7 @@ fn who_was_learned_from_is_known_for_good() {
     assert!(
         ledger.account(0).learned_from && !ledger.account(1).learned_from && ledger.account(2).learned_from
     );
-    ledger.terms.cost.epsilon = Epsilon::new(2.0);
+    ledger.terms.flows[0].1.epsilon = Epsilon::new(2.0);
     let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[0, 1], (&[0, 1], 1), &LEARNING) else {
         panic!("no finite epsilon");
     };

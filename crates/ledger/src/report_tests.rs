@@ -5,8 +5,8 @@ fn store() -> MemoryStore {
     let disk = MemoryStore::new([3; 32]);
     for rows in [vec![0, 1, 2], vec![1, 2]] {
         let cost = Cost { bits: 16, epsilon: None };
-        let flows = vec![Flow::new("spring", FlowKind::Codes)];
-        let terms = Terms { policy: Policy::default(), cost, flows };
+        let flows = vec![(Flow::new("spring", FlowKind::Codes), cost)];
+        let terms = Terms { policy: Policy::default(), flows };
         let ids = ["a", "b,c", "d"].map(String::from);
         let ids = TableIds { ids: &ids, key_columns: 1 };
         let mut ledger = Ledger::open(disk.clone(), ids, &[], terms).unwrap();

@@ -212,7 +212,7 @@ fn live<S: Store>(
     let ids: Vec<String> = (0..RECORDS).map(|row| format!("r{row}")).collect();
     let policy = Policy { bits_per_record: Some(MOST_BITS), ..Policy::default() };
     let cost = Cost { bits: life.bits, epsilon: None };
-    let terms = Terms { policy, cost, flows: vec![Flow::new("run", FlowKind::Codes)] };
+    let terms = Terms { policy, flows: vec![(Flow::new("run", FlowKind::Codes), cost)] };
     let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
     for pass in &life.passes {
         if pass.flips {

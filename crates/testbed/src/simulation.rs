@@ -167,9 +167,8 @@ impl Simulation<'_> {
     ) -> anyhow::Result<Simulated> {
         let options = TrainingOptions { patience: self.top.0.patience, ..TrainingOptions::default() };
         let outcome = training::train(parties, self.settings, &mut plan, classifier, options, watch)?;
-        let best = outcome.curve.get((outcome.best_epoch as usize).wrapping_sub(1));
-        let mut validation = best.and_then(|report| report.validation);
-        // Unwrap safety: a course keeps the codes of all test records, and of validation records where it refits.
+        let validation = validate(parties, classifier, &mut plan)?;
+        // Unwrap safety: a training loop keeps the codes of all test records.
         let gather = |rows: &[u32]| {
             outcome.tables.iter().map(|table| E::gather(table, rows).expect("a kept row")).collect()
         };
@@ -177,9 +176,6 @@ impl Simulation<'_> {
         let parties = if test_rows.is_empty() { 0 } else { self.sides.len() };
         let without =
             (0..parties).map(|party| classifier.evaluate_without(party, &gather, test_rows)).collect();
-        if self.settings.refits() {
-            validation = Some(classifier.evaluate_stored(&gather, plan.part(Part::Validation)));
-        }
         Ok(Simulated {
             epochs: outcome.curve,
             best_epoch: outcome.best_epoch,
@@ -207,6 +203,24 @@ impl Simulation<'_> {
         let balance = |(signs, form): (&Vec<f32>, CodeForm)| Balance::of(signs, form.bits());
         Ok(signs.iter().zip(self.settings.code_forms()).map(balance).collect())
     }
+}
+
+/// How well the models that were kept do on validation records, in codes without noise; `None` where there are none.
+fn validate<E: Embedding>(
+    parties: &mut InProcessParties<E>,
+    classifier: &Classifier,
+    plan: &mut Plan,
+) -> anyhow::Result<Option<Evaluation>> {
+    let part = Part::Validation;
+    let mut outputs = Vec::new();
+    for chunk in 0..plan.chunks(part) {
+        let rows = RowSelection::Chunk { part, chunk };
+        let count = plan.rows(rows)?.len();
+        let parts: Vec<Vec<f32>> = parties.encode(rows, count)?.iter().map(Embedding::to_floats).collect();
+        outputs.extend(classifier.predict(&parts, count));
+    }
+    let rows = plan.part(part);
+    Ok((!rows.is_empty()).then(|| classifier.evaluate(&outputs, rows)))
 }
 
 /// Runs `settings` over `sides`; balance is measured on test records.

@@ -15,7 +15,7 @@ use hashvfl_cli::at_step;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
-use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan};
+use hashvfl_core::{CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan};
 use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{Board, now_s};
 use hashvfl_transcript::TranscriptSpool;
@@ -24,7 +24,7 @@ use hashvfl_transport::stop::{GRACE, Stop, Stopped};
 use tracing::debug;
 
 use crate::config::CoordinatorConfig;
-use crate::label_ledger::LabelLedger;
+use crate::label_ledger::{LabelLedger, gradient_bits};
 use crate::training::admission::Joined;
 use crate::training::checkpoints::{Checkpoints, SavedNetwork};
 use crate::training::traffic::Traffic;
@@ -70,6 +70,9 @@ pub struct NetworkedParties<'a> {
     step: u64,
     limits: LineLimits,
     parties: Vec<PartyName>,
+    /// What each party's codes are made of, and how gradients of them travel.
+    forms: Vec<CodeForm>,
+    gradient: GradientEncoding,
     plan: Plan,
     log: RunLog,
     /// Rows of the last batch.
@@ -127,6 +130,8 @@ impl<'a> NetworkedParties<'a> {
                 reconnect: Duration::from_secs(config.timeouts.reconnect_s),
             },
             parties: run.parties.clone(),
+            forms: run.code_forms().collect(),
+            gradient: run.gradient,
             plan,
             log,
             batch: Vec::new(),
@@ -271,17 +276,15 @@ impl<'a> NetworkedParties<'a> {
 
     /// What parties released to the coordinator so far, and the coordinator to them.
     pub fn releases(&self) -> Vec<Release> {
-        let code_bits = self.peers.first().map_or(0, |peer| peer.session.bits()) as u64;
-        let gradient_bits = u64::from(self.log.label_ledger.bits_per_record());
         let mut releases = Vec::new();
-        for party in &self.parties {
+        for (party, form) in self.parties.iter().zip(&self.forms) {
             let (party, coordinator) = (party.to_string(), "coordinator".to_string());
             releases.push(Release {
                 from: party.clone(),
                 to: coordinator.clone(),
                 what: "codes".to_string(),
                 records: self.encoded,
-                bits: self.encoded * code_bits,
+                bits: self.encoded * form.bits() as u64,
                 withheld: 0,
             });
             releases.push(Release {
@@ -289,7 +292,7 @@ impl<'a> NetworkedParties<'a> {
                 to: party,
                 what: "gradients".to_string(),
                 records: self.taught,
-                bits: self.taught * gradient_bits,
+                bits: self.taught * u64::from(gradient_bits(self.gradient, *form)),
                 withheld: 0,
             });
         }

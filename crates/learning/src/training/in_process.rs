@@ -30,16 +30,12 @@ impl InProcessParty<'_> {
     /// `cohort` before, except between batches of an epoch.
     fn encode(&mut self, rows: RowSelection, numbers: &[u32], cohort: &[u32]) -> Vec<f32> {
         let Self { encoder, gather, response } = self;
-        let learn = matches!(rows, RowSelection::Batch { .. });
-        if !learn || matches!(rows, RowSelection::Batch { batch: 0, .. }) {
+        if !matches!(rows, RowSelection::Batch { batch: 1.., .. }) {
             encoder.calibrate(cohort, gather);
         }
         let columns = gather(numbers);
         let asked = response.as_ref().map(|_| columns.clone()).unwrap_or_default();
-        let mut values = match learn {
-            true => encoder.encode_batch(columns, numbers.len()),
-            false => encoder.encode(columns, numbers.len()),
-        };
+        let mut values = encoder.encode_selected(rows, columns, numbers.len());
         if let Some(response) = response {
             response.respond(encoder, rows, numbers, &asked, &mut values);
         }

@@ -116,8 +116,7 @@ impl Party {
         let policy = Policy::default();
         let terms = Terms {
             policy,
-            cost: Cost { bits: BITS as u32, epsilon: None },
-            flows: vec![Flow::new("run", FlowKind::Codes)],
+            flows: vec![(Flow::new("run", FlowKind::Codes), Cost { bits: BITS as u32, epsilon: None })],
         };
         let store = RedbStore::on(disk.ledger.clone(), [7; 32]).map_err(failed)?;
         let table = TableIds { ids: &ids, key_columns: 1 };

@@ -65,10 +65,7 @@ impl Worker<'_> {
         self.tell_progress(work);
         let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;
-        let mut values = match learn {
-            true => encoder.encode_batch(columns.clone(), rows.len()),
-            false => encoder.encode(columns.clone(), rows.len()),
-        };
+        let mut values = encoder.encode_selected(selection, columns.clone(), rows.len());
         let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         let codes = self.pack(&values)?;
         self.note(work, &codes)?;
