@@ -14,6 +14,11 @@ pub fn for_coordinator(error: &anyhow::Error) -> String {
 }
 
 fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(LedgerError::Refused(refusal)) = cause.downcast_ref()
+        && !refusal.rule.may_be_told()
+    {
+        return Some("its policy does not allow more of this run".to_string());
+    }
     let is_told = cause.is::<Tellable>()
         || cause.is::<PartyError>()
         || cause.is::<ServingPartyError>()

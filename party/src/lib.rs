@@ -18,6 +18,7 @@ mod connection;
 mod detectors;
 mod farewell;
 mod finished;
+mod leakage;
 mod noise;
 pub mod prepare;
 mod progress;

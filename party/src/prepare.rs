@@ -222,6 +222,11 @@ impl Prepared {
         self.encoding.names()
     }
 
+    /// For each encoded column, the table's column that it comes from.
+    pub fn sources(&self) -> Vec<String> {
+        self.encoding.sources()
+    }
+
     /// One line for a person.
     pub fn describe(&self) -> String {
         let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());

@@ -8,22 +8,24 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
-    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, Refusal, Refused,
-    ReleaseDigest, Terms, Volume,
+    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, LeakageFound, Ledger, LedgerError, Policy, RedbStore,
+    Refusal, Refused, ReleaseDigest, Terms, Volume,
 };
 use hashvfl_monitor::{Budget, Spent};
 use tracing::warn;
 
-use crate::answer;
 use crate::config::PartyConfig;
 use crate::detectors::AnomalyScorer;
 use crate::noise::{AskedRecords, Noise};
 use crate::prepare::Prepared;
+use crate::{answer, leakage};
 
 /// The policy of `config`, which admits its run, its smallest answer, and that the bottom model is fitted on the cohort.
-pub fn policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
+pub fn policy(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Policy> {
+    let plan = &prepared.plan;
     let policy = trained_policy(config, plan)?;
     policy.check_learning(plan.part(Part::CohortTrain).len())?;
+    leakage::check_policy(&policy, config, plan.part(Part::CohortTrain).len(), Some(prepared))?;
     Ok(policy)
 }
 
@@ -73,6 +75,7 @@ pub struct Releases {
     pub(crate) ledger: Ledger<RedbStore>,
     pub(crate) encoder: EncoderIdentity,
     pub(crate) noise: Option<Noise>,
+    run: RunId,
     settings: Digest,
     context: Digest,
 }
@@ -82,7 +85,8 @@ impl Releases {
     /// bottom model, its preprocessing and the party's detectors are fitted on: also those that the run goes on without,
     /// which have shaped the preprocessing, and also without randomised response, since a later run may have it.
     pub fn open(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
-        let mut releases = Self::open_under(policy(config, &prepared.plan)?, config, prepared, 0)?;
+        let mut releases = Self::open_under(policy(config, prepared)?, config, prepared, 0)?;
+        releases.ledger.check_refused(Some(config.run_id.as_str()))?;
         releases.ledger.learn_from(prepared.plan.part(Part::CohortTrain))?;
         if config.detectors.is_some() {
             releases.ledger.learn_from(prepared.plan.part(Part::Calibration))?;
@@ -91,9 +95,22 @@ impl Releases {
         Ok(releases)
     }
 
+    /// What the policy says.
+    pub fn policy(&self) -> &Policy {
+        self.ledger.policy()
+    }
+
+    /// Holds what codes tell against the policy; a refusal is counted.
+    pub fn check_leakage(&mut self, found: &LeakageFound<'_>) -> anyhow::Result<()> {
+        Ok(self.ledger.check_leakage(self.run.as_str(), found)?)
+    }
+
     /// Opens the ledger to encode the records of `prepared` with its trained encoder, or makes it.
     pub fn open_to_encode(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<Self> {
-        let mut releases = Self::open_under(trained_policy(config, &prepared.plan)?, config, prepared, 0)?;
+        let policy = trained_policy(config, &prepared.plan)?;
+        leakage::check_policy(&policy, config, prepared.ids.len(), None)?;
+        let mut releases = Self::open_under(policy, config, prepared, 0)?;
+        releases.ledger.check_refused(None)?;
         releases.freeze(prepared, prepared.digest());
         Ok(releases)
     }
@@ -106,7 +123,10 @@ impl Releases {
         scorer: Option<&AnomalyScorer>,
     ) -> anyhow::Result<Self> {
         let policy = serving_policy(config, prepared.ids.len())?;
+        // By the table of the training: how many records are served does not matter.
+        leakage::check_policy(&policy, config, usize::MAX, None)?;
         let mut releases = Self::open_under(policy, config, prepared, config.p_value_bits())?;
+        releases.ledger.check_refused(None)?;
         let encoder = prepared.digest();
         let encoder = match scorer {
             Some(scorer) => Digest::of_parts([encoder.0.as_slice(), &scorer.digest().0]),
@@ -138,7 +158,7 @@ impl Releases {
         let settings = run.to_settings().digest();
         let context = Digest::of_parts([settings.0.as_slice(), &own, version]);
         let encoder = EncoderIdentity { digest: context, frozen: false };
-        Ok(Self { ledger, encoder, noise, settings, context })
+        Ok(Self { ledger, encoder, noise, run: config.run_id.clone(), settings, context })
     }
 
     /// What the ledger counts in all.

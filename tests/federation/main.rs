@@ -29,6 +29,7 @@ mod lossless;
 mod migrated;
 mod misconfigured;
 mod monitored;
+mod own_check;
 mod own_codes;
 mod own_detectors;
 mod predict;

@@ -33,7 +33,6 @@ pub(crate) mod reconstruction {
     pub(crate) mod predictions;
     pub(crate) mod queries;
     pub(crate) mod query_free;
-    pub(crate) mod regression;
     pub(crate) mod substitute;
     pub(crate) mod unsplit;
     pub(crate) mod white_box;

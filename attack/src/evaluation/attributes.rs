@@ -3,7 +3,7 @@
 use hashvfl_data::Matrix;
 
 use crate::metrics::attribute::{levels, nearest};
-use crate::metrics::error::column;
+use hashvfl_leakage::metrics::error::column;
 
 /// Most values of a column that is guessed by value.
 pub const FEW_VALUES: usize = 32;

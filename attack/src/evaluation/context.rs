@@ -6,12 +6,12 @@ use hashvfl_core::PartyName;
 use hashvfl_data::Matrix;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::attributes::Decided;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::{Scored, Scorer, moments};
 use crate::evidence::knowledge::{Fact, Features, Sources};
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metrics, Population, Victim};
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// One cut under attack.
 pub struct AttackContext<'a> {

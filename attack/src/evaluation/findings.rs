@@ -6,11 +6,11 @@ use anyhow::ensure;
 
 use crate::attacks::AttackId;
 use crate::evaluation::attack::About;
-use crate::metrics::{Bootstrap, proportion};
 use crate::report::{
     AttackResult, Chart, Check, Defence, Estimate, Knowledge, Metric, Spread, UtilityPoint, Victim,
     baseline_of,
 };
+use hashvfl_leakage::metrics::{Bootstrap, proportion};
 
 /// An attack that was carried out.
 pub struct AttackOutcome {

@@ -13,18 +13,18 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::ensemble::{Guesses, mix, paired};
-use crate::attacks::reconstruction::regression::family::{self, Candidate, Effort};
-use crate::attacks::reconstruction::regression::folds::Folds;
-use crate::attacks::reconstruction::regression::{Examples, column_means, draw_back, kinds};
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::{AttackOutcome, Comparison};
 use crate::evaluation::outputs::Outputs;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
-use crate::metrics::proportion;
 use crate::report::{Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::metrics::proportion;
+use hashvfl_leakage::regression::ensemble::{Guesses, mix, paired};
+use hashvfl_leakage::regression::family::{self, Candidate, Effort};
+use hashvfl_leakage::regression::folds::Folds;
+use hashvfl_leakage::regression::{Examples, column_means, draw_back, kinds};
 
 /// What one adversary makes of one release.
 pub struct Guess {

@@ -3,10 +3,11 @@
 use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
-use crate::attacks::reconstruction::regression::column_means;
 use crate::evaluation::attributes::{Attribute, Decided};
-use crate::metrics::{Bootstrap, attribute, error, image, proportion, reidentify, worst};
+use crate::metrics::{attribute, image, worst};
 use crate::report::{Estimate, Metric, Metrics};
+use hashvfl_leakage::metrics::{Bootstrap, error, proportion, reidentify};
+use hashvfl_leakage::regression::column_means;
 
 /// The truth of target records, and the references fitted on auxiliary records.
 #[derive(Clone)]

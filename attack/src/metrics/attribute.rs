@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::proportion;
 use crate::report::Estimate;
+use hashvfl_leakage::metrics::proportion;
 
 /// The distinct values of `column` in ascending order, if there are two to `most` of them. Take them from
 /// auxiliary rows.

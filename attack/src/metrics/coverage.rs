@@ -4,8 +4,9 @@
 use hashvfl_core::random::{below, stream, uniform};
 use rand::rngs::ChaCha8Rng;
 
-use super::{Bootstrap, attribute, error, image, label, proportion, worst};
-use crate::report::Estimate;
+use hashvfl_leakage::metrics::{Bootstrap, Estimate, error, proportion};
+
+use super::{attribute, image, label, worst};
 
 /// Part of the intervals that must hold the truth.
 const LEAST: f64 = 0.93;

@@ -7,15 +7,9 @@
 //! Tables of unequal length are a mistake of the caller and panic.
 
 pub mod attribute;
-pub mod bootstrap;
 #[cfg(test)]
 mod coverage;
 pub mod dcs;
-pub mod error;
 pub mod image;
 pub mod label;
-pub mod proportion;
-pub mod reidentify;
 pub mod worst;
-
-pub use bootstrap::Bootstrap;

@@ -14,14 +14,14 @@ pub const FRACTION: f64 = 0.01;
 /// records or if the reference makes no error.
 pub fn worst_fraction(errors: &[f64], reference: &[f64], fraction: f64) -> f64 {
     assert_eq!(errors.len(), reference.len(), "the reference scored other records");
-    let scale = super::error::mean(reference);
+    let scale = hashvfl_leakage::metrics::error::mean(reference);
     if errors.is_empty() || scale <= 0.0 {
         return f64::NAN;
     }
     let count = ((fraction * errors.len() as f64).ceil() as usize).clamp(1, errors.len());
     let mut errors = errors.to_vec();
     errors.select_nth_unstable_by(count - 1, f64::total_cmp);
-    super::error::mean(&errors[..count]) / scale
+    hashvfl_leakage::metrics::error::mean(&errors[..count]) / scale
 }
 
 /// Standard deviations to either side of a 95 % interval, of the number of records below the error that one in a hundred has;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use hashvfl_leakage::metrics::Estimate;
 use serde::Serialize;
 
 use super::{Defence, Knowledge, Metric, Quantity, Victim};
@@ -10,17 +11,6 @@ use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
 pub const VERSION: u32 = 2;
-
-/// A figure with its bootstrap interval over target records.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Estimate {
-    /// The figure.
-    pub value: f64,
-    /// Lower end of the 95 % interval.
-    pub low: f64,
-    /// Upper end of the 95 % interval.
-    pub high: f64,
-}
 
 /// What crosses the cut in the run that was attacked, and what stands beside it for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -104,7 +104,7 @@ mod tests {
         let [bank, post] = ["bank", "post"].map(|name| PartyName::new(name).unwrap());
         let limits = BTreeMap::from([(bank.clone(), 2)]);
         let open = || Joins::open(&ledger, limits.clone()).unwrap();
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
+        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let joins = open();
         joins.take(&bank, at(0)).unwrap();
         joins.take(&bank, at(1_200)).unwrap();

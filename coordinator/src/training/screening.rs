@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};

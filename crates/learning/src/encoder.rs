@@ -5,11 +5,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::{Digest, Part, RowSelection};
 use hashvfl_core::codes::form::CodeForm;
 use hashvfl_core::gradient_monitor;
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
+use hashvfl_core::{Digest, Part, RowSelection};
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
@@ -241,10 +241,10 @@ impl Encoder {
         self.code(self.values(columns, rows))
     }
 
-    /// Encodes a chunk of validation records while the encoder learns: with fixed statistics, and with the dropout and the noise
+    /// Encodes a chunk of records that it does not learn from while it learns, those of validation: with fixed statistics, and with the dropout and the noise
     /// of training, drawn for this chunk. So an epoch's code tells no more of a validation record than of one that is trained
     /// on. Floats, which no party sends, are as [`Self::encode`] gives them.
-    fn encode_validation(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
+    pub fn encode_validation(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
         if self.cut == CutLayer::SimulatedFloat {
             return self.encode(columns, rows);
         }

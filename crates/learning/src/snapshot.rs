@@ -1,7 +1,6 @@
 //! Named arrays: how models, statistics and optimiser moments become a safetensors file and come back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -255,6 +254,8 @@ impl ModuleMapper for Loader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

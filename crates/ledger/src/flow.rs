@@ -17,12 +17,21 @@ pub enum FlowKind {
     Alignments,
     /// Times that a run of which something had left went on, from a checkpoint or from its beginning.
     Resumes,
+    /// Times that a run was refused for what its codes tell.
+    Refusals,
 }
 
 impl FlowKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Codes, Self::Gradients, Self::Losses, Self::Predictions, Self::Alignments, Self::Resumes];
+    pub const ALL: [Self; 7] = [
+        Self::Codes,
+        Self::Gradients,
+        Self::Losses,
+        Self::Predictions,
+        Self::Alignments,
+        Self::Resumes,
+        Self::Refusals,
+    ];
 
     /// The kind's name.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +42,7 @@ impl FlowKind {
             Self::Predictions => "predictions",
             Self::Alignments => "alignments",
             Self::Resumes => "resumes",
+            Self::Refusals => "refusals",
         }
     }
 

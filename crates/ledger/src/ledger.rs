@@ -13,6 +13,7 @@ use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
 use crate::flow::{Flow, FlowKind, Volume};
 use crate::key::{RecordKey, Salt};
+use crate::leakage_limits::LeakageFound;
 use crate::policy::{Policy, Refusal};
 use crate::store::{Changes, Store, StoreError};
 
@@ -348,6 +349,32 @@ impl<S: Store> Ledger<S> {
         let counted = self.flows.get(&flow).map_or(0, |volume| volume.items);
         self.terms.policy.check_resume(counted, self.records())?;
         Ok(self.note(&flow, Volume { items: 1, bits: 0 })?)
+    }
+
+    /// To be called before codes are checked: whether `run`, where it is one that learns, was refused before for what its codes
+    /// tell, or too much was.
+    ///
+    /// # Errors
+    /// If so.
+    pub fn check_refused(&self, run: Option<&str>) -> Result<(), LedgerError> {
+        let (mut of_run, mut of_all) = (0, 0);
+        for (flow, volume) in self.flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
+            of_all += volume.items;
+            of_run += if run == Some(&*flow.recipient) { volume.items } else { 0 };
+        }
+        Ok(self.terms.policy.check_refused(of_run, of_all, self.records())?)
+    }
+
+    /// Holds what codes of `run` tell against the policy.
+    ///
+    /// # Errors
+    /// If they tell too much: the refusal is counted, durably, before anybody hears of it.
+    pub fn check_leakage(&mut self, run: &str, found: &LeakageFound<'_>) -> Result<(), LedgerError> {
+        if let Err(refusal) = self.terms.policy.check_leakage(found) {
+            self.note(&Flow::new(run, FlowKind::Refusals), Volume { items: 1, bits: 0 })?;
+            return Err(refusal.into());
+        }
+        Ok(())
     }
 
     /// Gives back what was noted and not sent.

@@ -30,6 +30,14 @@ pub struct Policy {
     pub require_approval: bool,
     /// How often a run of which something has left may go on; absent: no bound.
     pub resumes_per_run: Option<u64>,
+    /// Largest fraction of the variance of all columns that codes may explain, above 0 and at most 1; absent: no bound.
+    pub max_explained: Option<f64>,
+    /// The same of single columns, by name.
+    pub max_explained_of: BTreeMap<String, f64>,
+    /// Largest fraction of records that codes may re-identify, likewise.
+    pub max_reidentified: Option<f64>,
+    /// Runs that may be refused by these limits: each refusal tells the coordinator something.
+    pub max_refused_runs: u64,
     /// With whom records may be aligned, and how often.
     pub alignment: AlignmentPolicy,
 }
@@ -58,6 +66,10 @@ impl Default for Policy {
             p_value_bits: None,
             require_approval: false,
             resumes_per_run: None,
+            max_explained: None,
+            max_explained_of: BTreeMap::new(),
+            max_reidentified: None,
+            max_refused_runs: 10,
             alignment: AlignmentPolicy::default(),
         }
     }
@@ -108,6 +120,14 @@ pub enum Rule {
     Approval,
     /// `resumes_per_run`.
     Resumes,
+    /// `max_explained`.
+    Explained,
+    /// `max_explained_of`.
+    ExplainedOf,
+    /// `max_reidentified`.
+    Reidentified,
+    /// `max_refused_runs`.
+    RefusedRuns,
 }
 
 impl Rule {
@@ -123,7 +143,16 @@ impl Rule {
             Self::Alignments => "alignment.most",
             Self::Approval => "require_approval",
             Self::Resumes => "resumes_per_run",
+            Self::Explained => "max_explained",
+            Self::ExplainedOf => "max_explained_of",
+            Self::Reidentified => "max_reidentified",
+            Self::RefusedRuns => "max_refused_runs",
         }
+    }
+
+    /// Whether others may hear which rule it was, and why: not where that depends on what columns hold.
+    pub fn may_be_told(self) -> bool {
+        !matches!(self, Self::Explained | Self::ExplainedOf | Self::Reidentified | Self::RefusedRuns)
     }
 }
 
@@ -179,6 +208,7 @@ impl Policy {
         if policy.min_batch == 0 {
             return Err("min_batch must be 1 or more".to_string());
         }
+        policy.check_fractions()?;
         Ok(policy)
     }
 

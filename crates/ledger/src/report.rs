@@ -116,6 +116,9 @@ impl fmt::Display for Report {
         }
         for (flow, Volume { items, bits }) in &self.flows {
             match flow.kind {
+                FlowKind::Refusals => {
+                    writeln!(f, "  {} refused {items} times for what its codes tell", flow.recipient)?;
+                }
                 FlowKind::Resumes => writeln!(f, "  {} went on {items} times", flow.recipient)?,
                 _ => writeln!(f, "  {flow}: {items} of {bits} bits in all")?,
             }

@@ -75,7 +75,7 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
     let prepared = Prepared::load(&config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     if config.policy.as_ref().is_none_or(|policy| policy.exists()) {
-        releases::policy(&config, &prepared.plan)?;
+        releases::policy(&config, &prepared)?;
     }
     if config.serve.columns.is_some() {
         let noted = prepared.check_served(&config).context("[serve]")?;

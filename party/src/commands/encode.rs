@@ -17,7 +17,7 @@ use crate::config::PartyConfig;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
-use crate::state;
+use crate::{leakage, state};
 
 /// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
 /// run keeps; those that were left out of the run or erased since are not encoded.
@@ -38,6 +38,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
+    leakage::check_frozen("codes", &prepared, &mut releases)?;
     let audit = releases.audit_trail(config)?;
     let wanted = all.len();
     let rows = match config.run.on_refusal {

@@ -30,6 +30,7 @@ use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
 use crate::farewell::for_coordinator;
+use crate::leakage;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::progress::{LedgerLook, Progress};
@@ -69,9 +70,15 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     at_run(config.name.as_str(), config.run_id.as_str());
     check_place(&config.state, &[])?;
     let board = config.board()?.with_progress_line();
-    let prepared = Prepared::load_served(config, &config.read_model()?)?;
+    let model = config.read_model()?;
+    let prepared = Prepared::load_served(config, &model)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
-    let releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
+    let mut releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
+    if releases.policy().limits_leakage() {
+        let trained = Prepared::load_trained(config, &model);
+        let trained = trained.context("the table of the training, by which codes are checked")?;
+        leakage::check_frozen("codes to be served", &trained, &mut releases)?;
+    }
     let audit = releases.audit_trail(config)?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());

@@ -18,11 +18,12 @@ use hashvfl_core::random::{shuffle, stream};
 
 use crate::attacks::AttackId;
 use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evidence::observed::{Observed, ObservedAt};
-use crate::metrics::{Bootstrap, label, proportion};
+use crate::metrics::label;
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::metrics::{Bootstrap, proportion};
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Labelled records of each class that the party has.
 pub const SHOTS: usize = 4;

@@ -2,15 +2,15 @@
 //! on records that the adversary can name in both.
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::context::Attempt;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
 use crate::evidence::observed::{Observed, ObservedAt};
-use crate::metrics::reidentify::CANDIDATES;
-use crate::metrics::{proportion, reidentify};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::metrics::reidentify::CANDIDATES;
+use hashvfl_leakage::metrics::{proportion, reidentify};
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Links test records of one run to those of another run with other first weights: without the code, and with it.
 ///

@@ -10,15 +10,16 @@ use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::queries::flipped;
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
-use crate::metrics::{Bootstrap, label};
+use crate::metrics::label;
 use crate::report::{Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::metrics::Bootstrap;
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Tells training records from test records, at each cut whose trained encoders are there.
 pub struct Membership;

@@ -5,9 +5,9 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
 use crate::evidence::knowledge::Fact;
-use crate::metrics::reidentify::CANDIDATES;
-use crate::metrics::{proportion, reidentify};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::metrics::reidentify::CANDIDATES;
+use hashvfl_leakage::metrics::{proportion, reidentify};
 
 /// Re-identification.
 pub struct Reidentification;

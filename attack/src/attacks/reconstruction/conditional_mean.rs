@@ -2,7 +2,6 @@
 //! adversary without codes, beside floats and floats at one bit each.
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::Regression;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack};
@@ -11,6 +10,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::grid::Grid;
 use crate::evidence::knowledge::Fact;
 use crate::report::Knowledge;
+use hashvfl_leakage::regression::Regression;
 
 /// What adversaries of a grid may know.
 pub const KNOWS: &[Knowledge] = &[Knowledge::Labels, Knowledge::OtherCodes, Knowledge::OwnColumns];

@@ -8,7 +8,6 @@ use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::predictions::{probabilities, scored};
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::Attempt;
@@ -16,8 +15,9 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::metrics::Bootstrap;
 use crate::report::{Change, CutKind, Knowledge, Metric};
+use hashvfl_leakage::metrics::Bootstrap;
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Longest code that is looked for among all.
 const MOST_BITS: usize = 16;

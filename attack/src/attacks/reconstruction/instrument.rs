@@ -20,8 +20,6 @@ use hashvfl_learning::snapshot::to_host;
 use hashvfl_learning::training::schedule::Rates;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::Regression;
-use crate::attacks::reconstruction::regression::ensemble::paired;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -32,6 +30,8 @@ use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
 use crate::report::Knowledge;
+use hashvfl_leakage::regression::Regression;
+use hashvfl_leakage::regression::ensemble::paired;
 
 /// The instrument attack.
 pub struct Instrument;

@@ -2,11 +2,11 @@
 //! from codes by one network of fixed size.
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::Regression;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::Attempt;
 use crate::evidence::knowledge::Fact;
+use hashvfl_leakage::regression::Regression;
 
 /// The inverse network.
 pub struct InverseNetwork;

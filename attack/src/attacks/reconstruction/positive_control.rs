@@ -7,13 +7,13 @@ use hashvfl_learning::encoder::Encoder;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::fora::Alignment;
 use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
-use crate::attacks::reconstruction::regression::{ConvolutionalRegression, Maps};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
 use crate::report::{Defence, Knowledge, Sent, Victim};
+use hashvfl_leakage::regression::{ConvolutionalRegression, Maps};
 
 /// Weights of the penalty among which the search chooses: features say more than a code, and count for more.
 const PRIORS: [f32; 3] = [1e-5, 1e-4, 1e-3];

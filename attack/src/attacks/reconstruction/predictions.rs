@@ -6,7 +6,6 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::Classifier;
 
 use crate::attacks::AttackId;
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
@@ -15,6 +14,7 @@ use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
 use crate::report::{CutKind, Knowledge};
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// The conditional mean given predictions and own columns.
 pub struct PredictionMean;

@@ -8,12 +8,12 @@ use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::schedule::Rates;
 use rand::Rng;
 
-use crate::attacks::reconstruction::regression::{Examples, Regression};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::VictimContext;
 use crate::evidence::knowledge::{Fact, side_by_side};
 use crate::report::CutKind;
+use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Records of a batch.
 pub const BATCH: usize = 128;

@@ -8,7 +8,6 @@ use hashvfl_learning::encoder::Encoder;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
 use crate::attacks::reconstruction::queries::queried;
-use crate::attacks::reconstruction::regression::column_means;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
@@ -19,6 +18,7 @@ use crate::evaluation::score::moments;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::{Fact, known};
 use crate::report::{CutKind, Knowledge};
+use hashvfl_leakage::regression::column_means;
 
 /// Where a search starts, and what its penalty draws it to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -30,7 +30,7 @@ pub fn p_values(calibration: &[f64], scores: &[f64], seed: u64) -> anyhow::Resul
 /// Measures scores of normal and abnormal test rows.
 pub fn measure(calibration: &[f64], normal: &[f64], abnormal: &[f64], seed: u64) -> anyhow::Result<Figures> {
     let p = p_values(calibration, abnormal, seed)?;
-    let mean = hashvfl_attack::metrics::Bootstrap { resamples: RESAMPLES as usize, seed };
+    let mean = hashvfl_leakage::metrics::Bootstrap { resamples: RESAMPLES as usize, seed };
     let ranked = Ranked::new(normal, abnormal);
     let value = ranked.auroc(&vec![1; normal.len() + abnormal.len()]);
     let mut draws: Vec<f64> = (0..RESAMPLES).map(|draw| ranked.auroc(&ranked.resample(seed, draw))).collect();

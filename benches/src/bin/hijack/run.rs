@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use hashvfl_attack::active::fsha::{Auxiliary, Fsha};
-use hashvfl_attack::metrics::error::{skill, squared_errors};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Gradient, PackedCodes, Part, Plan, RowSelection, RunSettings};
 use hashvfl_data::Matrix;
+use hashvfl_leakage::metrics::error::{skill, squared_errors};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;

@@ -200,6 +200,12 @@ impl Encoding {
         names
     }
 
+    /// For each column of the encoded matrix, the name of the table's column that it comes from.
+    pub fn sources(&self) -> Vec<String> {
+        let of = |column: &FittedColumn| std::iter::repeat_n(column.name.clone(), column.fitted.width());
+        self.columns.iter().flat_map(of).collect()
+    }
+
     /// The columns of the encoded matrix that hold positions of categories.
     pub fn embedded(&self) -> Vec<Embedded> {
         let (mut at, mut found) = (0, Vec::new());

@@ -55,17 +55,26 @@ impl Worker<'_> {
             self.note(work, &codes)?;
             return Ok(Answer::Codes(codes.into_bytes()));
         }
+        if let RowSelection::Batch { epoch, batch: 0 } = selection {
+            self.calibrate()?;
+            if let Some(leakage) = &mut self.leakage {
+                leakage.before_epoch(epoch, &self.prepared, &mut self.releases)?;
+            }
+        }
         let charged = self.answers.has(work.step);
         if !charged {
             self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         }
-        if !learn || self.session.starts_epoch() {
+        if !learn {
             self.calibrate()?;
         }
         self.tell_progress(work);
         let columns = self.prepared.columns.gather(rows)?;
         let encoder = &mut self.prepared.encoder;
         let mut values = encoder.encode_selected(selection, columns.clone(), rows.len());
+        if let Some(leakage) = self.leakage.as_mut().filter(|_| learn) {
+            leakage.keep(rows, &values);
+        }
         let draws = self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         let codes = self.pack(&values)?;
         self.note(work, &codes)?;

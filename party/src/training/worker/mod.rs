@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::PartyConfig;
 use crate::detectors::config::DetectorsConfig;
+use crate::leakage::LeakageCheck;
 use crate::prepare::Prepared;
 use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
@@ -31,7 +32,7 @@ use crate::training::checkpoint::{self, UsableCheckpoint};
 use crate::training::connection::TrainingConnection;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
-use crate::{detectors, finished};
+use crate::{detectors, finished, leakage};
 
 /// A party at work.
 pub struct Worker<'a> {
@@ -54,6 +55,8 @@ pub struct Worker<'a> {
     /// Checkpoints that the coordinator was told of, until the run begins.
     offered: Vec<UsableCheckpoint>,
     guard: GradientGuard,
+    /// From when the run begins, where the policy limits what codes tell.
+    leakage: Option<LeakageCheck>,
     detectors: Option<DetectorsConfig>,
     detectors_fitted: bool,
     backlog: Backlog,
@@ -117,6 +120,7 @@ impl<'a> Worker<'a> {
             answers,
             offered: Vec::new(),
             guard,
+            leakage: None,
             detectors: config.detectors.clone(),
             detectors_fitted: false,
             backlog: Backlog::default(),
@@ -268,6 +272,11 @@ impl<'a> Worker<'a> {
             encoder.freeze(plan.part(Part::CohortTrain), gather);
         })?;
         self.board.status().phase = Phase::Encoding;
+        let (prepared, releases) = (&self.prepared, &mut self.releases);
+        leakage::check_frozen("codes of the frozen bottom model", prepared, releases)?;
+        if let Some(leakage) = self.leakage.as_mut().filter(|_| self.settings.refits()) {
+            leakage.before_refit(prepared, releases)?;
+        }
         let encoder = self.prepared.digest();
         self.releases.freeze(&self.prepared, encoder);
         info!(step, encoder = encoder.short(), "bottom model frozen");
@@ -319,6 +328,7 @@ impl<'a> Worker<'a> {
             self.releases.check_answers(plan)?;
             self.prepared.follow(plan.clone());
         }
+        self.leakage = LeakageCheck::of_run(self.releases.policy(), &self.prepared)?;
         Ok(())
     }
 

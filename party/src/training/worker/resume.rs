@@ -30,6 +30,7 @@ impl Worker<'_> {
         let (encoder, saved) = checkpoint::take(self.state, id, offered)?;
         self.session.go_on_from(&saved.place)?;
         self.prepared.encoder.load(&encoder)?;
+        self.leakage.as_mut().map_or(Ok(()), |leakage| leakage.go_on_from(&encoder))?;
         self.guard.go_on_as(saved.guard)?;
         self.releases.learns(&self.prepared);
         self.released_bits = saved.released_bits;
@@ -50,7 +51,11 @@ impl Worker<'_> {
             released_bits: self.released_bits,
             transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
         };
-        checkpoint::write(self.state, id, self.prepared.encoder.snapshot(), self.session.step(), &saved)
+        let mut snapshot = self.prepared.encoder.snapshot();
+        if let Some(leakage) = &self.leakage {
+            leakage.save(&mut snapshot);
+        }
+        checkpoint::write(self.state, id, snapshot, self.session.step(), &saved)
     }
 
     /// The model counts.

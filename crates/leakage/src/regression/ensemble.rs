@@ -10,8 +10,9 @@ pub struct Guesses<'a> {
     pub views: &'a [&'a [f32]],
     /// The truth.
     pub truth: &'a [f32],
-    /// Numbers of a record, and how many first ones of them count.
+    /// Numbers of a record.
     pub outputs: usize,
+    /// How many of them count: the first ones.
     pub scored: usize,
 }
 

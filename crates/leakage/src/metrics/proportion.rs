@@ -3,8 +3,8 @@
 //! effect measures"). They hold where few or none of the records were guessed right, and where all were: there a bootstrap
 //! gives an interval of no width.
 
+use super::Estimate;
 use super::error::mean;
-use crate::report::Estimate;
 
 /// Standard deviations to either side of a 95 % interval.
 const REACH: f64 = 1.959_963_984_540_054;

@@ -71,6 +71,8 @@ const FEWEST_TO_LEARN: usize = 400;
 pub enum Effort {
     /// Those in closed form, with few settings: no networks, no trees.
     Quick,
+    /// The same and trees.
+    Check,
     /// All.
     All,
 }
@@ -82,11 +84,12 @@ pub fn cross_fit(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) 
         return candidates;
     }
     // Both halves take about as long, on a thread each.
-    let learns = effort == Effort::All && examples.rows >= FEWEST_TO_LEARN;
+    let learns = examples.rows >= FEWEST_TO_LEARN;
+    let (has_trees, has_network) = (learns && effort != Effort::Quick, learns && effort == Effort::All);
     let (first, second) = thread::scope(|scope| {
         let first = scope.spawn(|| {
             let mut first = kernels(examples, folds, seed, effort);
-            if learns {
+            if has_trees {
                 first.push(trees(examples, folds, seed));
             }
             first
@@ -97,7 +100,7 @@ pub fn cross_fit(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) 
                 Box::new(Lookup::fit(&examples.pick(&folds.outside(part, examples.rows))))
             }));
         }
-        if learns {
+        if has_network {
             second.push(network(examples, folds, seed));
         }
         // Unwrap safety: a panic of the other thread is passed on.
@@ -121,13 +124,13 @@ fn mean(examples: &Examples, folds: &Folds) -> Candidate {
 
 fn ridges(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
     let features = Features::inputs(examples, landmarks(folds, effort), seed);
-    let strengths = if effort == Effort::Quick { &RIDGES[1..3] } else { RIDGES };
+    let strengths = if effort == Effort::All { RIDGES } else { &RIDGES[1..3] };
     cross_fit_linear(&features, examples, folds, strengths, "ridge")
 }
 
 fn kernels(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
     let (reaches, strengths) = match effort {
-        Effort::Quick => (&REACHES[1..], &KERNEL_STRENGTHS[1..2]),
+        Effort::Quick | Effort::Check => (&REACHES[1..], &KERNEL_STRENGTHS[1..2]),
         Effort::All => (&REACHES[..], KERNEL_STRENGTHS),
     };
     let mut candidates = Vec::new();
@@ -140,7 +143,7 @@ fn kernels(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec
 
 fn landmarks(folds: &Folds, effort: Effort) -> usize {
     match effort {
-        Effort::Quick => QUICK_LANDMARKS,
+        Effort::Quick | Effort::Check => QUICK_LANDMARKS,
         Effort::All if folds.parts().len() > 1 => LANDMARKS_OF_PARTS,
         Effort::All => LANDMARKS,
     }
@@ -183,7 +186,7 @@ mod tests {
     use hashvfl_core::random::{stream, uniform};
 
     use super::*;
-    use crate::attacks::reconstruction::regression::ensemble::{Guesses, mix};
+    use crate::regression::ensemble::{Guesses, mix};
 
     const OUTPUTS: usize = 4;
 
