@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::sources::{root, texts};
 
 /// Where pages and sources are.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 14] = [
     "README.md",
+    "SECURITY.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     ".ci",
