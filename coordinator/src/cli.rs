@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -249,6 +249,13 @@ where
     hashvfl_cli::entry(arguments, execute)
 }
 
+fn show_ledger(ledger: &Path, key: &KeyArguments) -> anyhow::Result<()> {
+    key.unlock(ledger)?;
+    let report = Report::of(&RedbStore::open(ledger)?, &Policy::default())?;
+    say!("{}", report.to_string().trim_end());
+    Ok(())
+}
+
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
     hashvfl_cli::init_logging(arguments.log_format);
     stop::handle_signals();
@@ -300,12 +307,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Identity { command: IdentityCommand::Holder(command) }) => {
             Ok(command.run("coordinator", Role::Coordinator)?)
         }
-        Some(Command::Ledger { ledger, key }) => {
-            key.unlock(&ledger)?;
-            let report = Report::of(&RedbStore::open(&ledger)?, &Policy::default())?;
-            say!("{}", report.to_string().trim_end());
-            Ok(())
-        }
+        Some(Command::Ledger { ledger, key }) => show_ledger(&ledger, &key),
         Some(Command::Encryption { command }) => command.run(|config| {
             let config = CoordinatorConfig::read(config)?;
             Ok(config.encryption.is_some().then(|| config.encrypted_places()))

@@ -120,8 +120,8 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(folder: &Path) -> anyhow::Result<()> {
-        check_place(folder, &READABLE)?;
-        check_folder(folder).context("the state folder")
+        check_folder(folder).context("the state folder")?;
+        Ok(check_place(folder, &READABLE)?)
     }
 
     /// The folder of a run that has finished.

@@ -63,7 +63,7 @@ impl LeakageCheck {
         prepared: &Prepared,
         releases: &mut Releases,
     ) -> anyhow::Result<()> {
-        let next = prepared.encoder.encode_validation(self.columns.clone(), self.rows.len(), u32::MAX);
+        let next = prepared.encoder.encode_with_noise(self.columns.clone(), self.rows.len(), u32::MAX);
         let what = format!("what left of {} records and their codes of epoch {}", self.rows.len(), epoch + 1);
         self.check(&what, &next, prepared, releases)?;
         self.sent.push(vec![0.0; self.rows.len() * self.form.latents()]);

@@ -81,8 +81,8 @@ impl StateFolder {
     /// # Errors
     /// If not.
     pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
-        check_place(&config.state, &[])?;
-        check_folder(&config.state).context("the state folder")
+        check_folder(&config.state).context("the state folder")?;
+        Ok(check_place(&config.state, &[])?)
     }
 
     /// Whether it holds the model of a run that finished: that is never overwritten.

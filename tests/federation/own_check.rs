@@ -4,7 +4,7 @@
 use hashvfl_core::{Part, Plan};
 use hashvfl_leakage::check::FEWEST_RECORDS;
 
-use crate::fixture::{Fixture, PARTIES, RECORDS, command};
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
 use crate::ledger::next_run;
 
 /// A federation whose bank has this policy.
@@ -23,18 +23,18 @@ fn codes_within_the_limits_are_checked_and_the_run_is_what_it_is_without() {
     let plain = Fixture::new();
     plain.run();
     let mut fixture = under("max_explained = 1.0\nmax_reidentified = 1.0\n[max_explained_of]\na = 1.0\n");
-    fixture.on_interruption = "wait";
     fixture.extra.push(("coordinator", "checkpoint_every_s = 0".into()));
     let (mut coordinator, address) = fixture.coordinator();
     let mut parties = PARTIES.map(|name| fixture.party(name, &address));
     coordinator.wait_for("\"epoch\":2");
-    parties[0].kill();
-    let first = parties[0].end().log;
-    parties[0] = fixture.party("bank", &address);
-    let (good, second) = parties[0].ends();
-    assert!(good, "{second}");
+    parties.iter_mut().for_each(Role::kill);
+    coordinator.kill();
+    let [first, _] = parties.each_mut().map(|party| party.end().log);
+    coordinator.end();
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
     coordinator.succeeds();
-    parties[1].succeeds();
+    let [second, _] = parties.each_mut().map(|party| party.end().log);
     assert_eq!(fixture.summary()["test"], plain.summary()["test"], "bit for bit");
     let epochs =
         |log: &str, epoch: u32| log.contains(&format!("records and their codes of epoch {epoch} explain"));

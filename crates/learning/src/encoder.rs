@@ -148,8 +148,10 @@ impl Encoder {
     pub fn encode_selected(&mut self, selection: RowSelection, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         match selection {
             RowSelection::Batch { .. } => self.encode_batch(columns, rows),
-            RowSelection::Chunk { part: Part::CohortValidation, chunk } => {
-                self.encode_validation(columns, rows, chunk)
+            // Levels of an epoch's validation records tell no more than those of training records. Signs have none: their noise
+            // is wide, would blur by which epoch is kept, and would hide little.
+            RowSelection::Chunk { part: Part::CohortValidation, chunk } if self.has_levels() => {
+                self.encode_with_noise(columns, rows, chunk)
             }
             RowSelection::Chunk { .. } => self.encode(columns, rows),
         }
@@ -241,13 +243,9 @@ impl Encoder {
         self.code(self.values(columns, rows))
     }
 
-    /// Encodes a chunk of records that it does not learn from while it learns, those of validation: with fixed statistics, and with the dropout and the noise
-    /// of training, drawn for this chunk. So an epoch's code tells no more of a validation record than of one that is trained
-    /// on. Floats, which no party sends, are as [`Self::encode`] gives them.
-    pub fn encode_validation(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
-        if self.cut == CutLayer::SimulatedFloat {
-            return self.encode(columns, rows);
-        }
+    /// Encodes `columns` [rows, columns] as a batch is that the encoder learns from, with dropout and noise, but with fixed
+    /// statistics; `chunk` names the draws.
+    pub fn encode_with_noise(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
         let counters = [self.adam.updates(), u64::from(chunk)];
         let EncoderConfig { dropout, hash: HashConfig { noise, .. }, .. } = self.config;
         let mut values = match dropout > 0.0 {
@@ -275,6 +273,10 @@ impl Encoder {
     /// The codes of `values` [rows, latents]: the signs of the result [rows, bits].
     pub fn code(&self, values: Vec<f32>) -> Vec<f32> {
         if self.form.is_signs() { values } else { self.statistics.to_levels(self.form, &values) }
+    }
+
+    fn has_levels(&self) -> bool {
+        !self.form.is_signs()
     }
 
     fn codes_signs(&self) -> bool {

@@ -11,11 +11,12 @@ use crate::answer::{Answer, AnswerKey, AnswerName};
 use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
-use crate::flow::{Flow, FlowKind, Volume};
+use crate::flow::{Flow, Volume};
 use crate::key::{RecordKey, Salt};
-use crate::leakage_limits::LeakageFound;
 use crate::policy::{Policy, Refusal};
 use crate::store::{Changes, Store, StoreError};
+
+mod counted;
 
 /// What a ledger is opened for.
 #[derive(Debug, Clone)]
@@ -338,43 +339,6 @@ impl<S: Store> Ledger<S> {
         let total = self.flows.entry(flow.clone()).or_default();
         *total = total.plus(volume);
         self.write()
-    }
-
-    /// To be called before a run of which something has left goes on: counts that, durably, whatever became of its files.
-    ///
-    /// # Errors
-    /// If the policy allows no more: nothing of the run may leave then.
-    pub fn resume(&mut self, run: &str) -> Result<(), LedgerError> {
-        let flow = Flow::new(run, FlowKind::Resumes);
-        let counted = self.flows.get(&flow).map_or(0, |volume| volume.items);
-        self.terms.policy.check_resume(counted, self.records())?;
-        Ok(self.note(&flow, Volume { items: 1, bits: 0 })?)
-    }
-
-    /// To be called before codes are checked: whether `run`, where it is one that learns, was refused before for what its codes
-    /// tell, or too much was.
-    ///
-    /// # Errors
-    /// If so.
-    pub fn check_refused(&self, run: Option<&str>) -> Result<(), LedgerError> {
-        let (mut of_run, mut of_all) = (0, 0);
-        for (flow, volume) in self.flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
-            of_all += volume.items;
-            of_run += if run == Some(&*flow.recipient) { volume.items } else { 0 };
-        }
-        Ok(self.terms.policy.check_refused(of_run, of_all, self.records())?)
-    }
-
-    /// Holds what codes of `run` tell against the policy.
-    ///
-    /// # Errors
-    /// If they tell too much: the refusal is counted, durably, before anybody hears of it.
-    pub fn check_leakage(&mut self, run: &str, found: &LeakageFound<'_>) -> Result<(), LedgerError> {
-        if let Err(refusal) = self.terms.policy.check_leakage(found) {
-            self.note(&Flow::new(run, FlowKind::Refusals), Volume { items: 1, bits: 0 })?;
-            return Err(refusal.into());
-        }
-        Ok(())
     }
 
     /// Gives back what was noted and not sent.
