@@ -76,7 +76,8 @@ struct Run<'a> {
 /// If labels, parties, models or files fail, or another run has finished in the state folder. Parties that are still there
 /// are told.
 pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
-    let span = tracing::info_span!("coordinator", run = %config.run_id);
+    // Shown whatever is logged: lines of a process that holds several runs say which one they are about.
+    let span = tracing::error_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
     let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());

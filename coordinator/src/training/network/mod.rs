@@ -15,7 +15,9 @@ use hashvfl_cli::at_step;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
-use hashvfl_core::{CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan};
+use hashvfl_core::{
+    CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan, RunId,
+};
 use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{Board, now_s};
 use hashvfl_transcript::TranscriptSpool;
@@ -64,6 +66,7 @@ async fn unless_overdue<T>(
 
 /// All parties of a run.
 pub struct NetworkedParties<'a> {
+    run: RunId,
     driver: &'a Driver,
     stop: Stop,
     peers: Vec<Peer>,
@@ -121,6 +124,7 @@ impl<'a> NetworkedParties<'a> {
             peers.push(Peer { session: PeerSession::new(party, bits), line });
         }
         Self {
+            run: config.run_id.clone(),
             driver,
             stop: Stop::listen(),
             peers,
@@ -164,7 +168,7 @@ impl<'a> NetworkedParties<'a> {
             Request::Encode(selection) => Some(selection),
             _ => None,
         };
-        at_step(step);
+        at_step(self.run.as_str(), step);
         for peer in &mut self.peers {
             peer.session.requested(step, &request, count);
             let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
