@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -22,7 +22,7 @@ use hashvfl_monitor::{HealthArguments, StatusArguments};
 use hashvfl_transport::stop;
 
 use crate::commands::check::{self, Checked};
-use crate::commands::{align, doctor, erase, evaluate, export, init, predict};
+use crate::commands::{align, cancel, doctor, erase, evaluate, export, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
 use crate::state::StateFolder;
@@ -103,6 +103,15 @@ enum Command {
         /// Print events on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
+    },
+    /// End a run that a coordinator on this machine holds: all parties are told, and none waits. What it has left stays.
+    Cancel {
+        /// The config file of the run.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Throw away what the unfinished run has left in the state folder, too.
+        #[arg(long)]
+        fresh: bool,
     },
     /// Show how the running coordinator is: phase, epoch, metric, parties. Its config names `monitor`.
     Status {
@@ -273,6 +282,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             }
             serving::serve(&config, json)
         }
+        Some(Command::Cancel { config, fresh }) => cancel::cancel(&CoordinatorConfig::read(&config)?, fresh),
         Some(Command::Status { config, arguments }) => {
             hashvfl_monitor::status(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
@@ -318,19 +328,21 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
-            let path =
-                arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
+            let Arguments { config, check, json, fresh, .. } = arguments;
+            let path = config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
             let config = CoordinatorConfig::read(&path)?;
-            if arguments.check {
-                let Checked { described, reading, finished, gaps, to_do } = check::check(&config, &path)?;
-                say!("{} is in order: {described}", path.display());
-                say!("read: {reading}");
-                finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
-                gaps.iter().for_each(|gap| say!("note: {gap}"));
-                to_do.iter().for_each(|step| say!("to do before the run: {step}"));
-                return Ok(());
-            }
-            training::run(&config, arguments.json, arguments.fresh)
+            if check { say_checked(&config, &path) } else { training::run(&config, json, fresh) }
         }
     }
+}
+
+/// Says what a check of the config at `path` finds.
+fn say_checked(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<()> {
+    let Checked { described, reading, finished, gaps, to_do } = check::check(config, path)?;
+    say!("{} is in order: {described}", path.display());
+    say!("read: {reading}");
+    finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
+    gaps.iter().for_each(|gap| say!("note: {gap}"));
+    to_do.iter().for_each(|step| say!("to do before the run: {step}"));
+    Ok(())
 }

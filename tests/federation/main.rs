@@ -7,6 +7,7 @@ mod audited;
 mod away;
 mod broken;
 mod cached;
+mod cancelled;
 mod changed_tables;
 mod checked;
 mod client;

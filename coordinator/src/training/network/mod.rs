@@ -28,6 +28,7 @@ use tracing::debug;
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::{LabelLedger, gradient_bits};
 use crate::training::admission::Joined;
+use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Checkpoints, SavedNetwork};
 use crate::training::traffic::Traffic;
 use peer::{Answered, LineLimits, Peer};
@@ -51,15 +52,25 @@ pub struct RunLog {
     pub board: Arc<Board>,
 }
 
-/// What `future` gives, unless this process was asked to end a while ago and no checkpoint has come since.
-async fn unless_overdue<T>(
-    stop: &mut Stop,
+/// What ends a run from outside.
+struct Ends {
+    /// That of this process.
+    stop: Stop,
+    /// That of this run.
+    cancellation: Cancellation,
+}
+
+/// What `future` gives, unless the run is cancelled, or this process was asked to end a while ago and no checkpoint has come
+/// since.
+async fn unless_ended<T>(
+    ends: &mut Ends,
     step: u64,
     future: impl Future<Output = Result<T, NetworkError>>,
 ) -> Result<T, NetworkError> {
     tokio::select! {
         biased;
-        () = stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
+        () = ends.stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
+        () = ends.cancellation.asked() => Err(NetworkError::Cancelled { step, why: Cancelled }),
         output = future => output,
     }
 }
@@ -68,7 +79,7 @@ async fn unless_overdue<T>(
 pub struct NetworkedParties<'a> {
     run: RunId,
     driver: &'a Driver,
-    stop: Stop,
+    ends: Ends,
     peers: Vec<Peer>,
     step: u64,
     limits: LineLimits,
@@ -105,13 +116,14 @@ fn note_sent(board: &Board, party: &PartyName, bytes: u64) {
 }
 
 impl<'a> NetworkedParties<'a> {
-    /// Parties that have joined the run of `config`, put into the order of its settings.
+    /// Parties that have joined the run of `config`, put into the order of its settings, until it is cancelled.
     pub fn new(
         driver: &'a Driver,
         config: &CoordinatorConfig,
         mut joined: Vec<Joined>,
         plan: Plan,
         log: RunLog,
+        cancellation: Cancellation,
     ) -> Self {
         let run = &config.run;
         joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
@@ -126,7 +138,7 @@ impl<'a> NetworkedParties<'a> {
         Self {
             run: config.run_id.clone(),
             driver,
-            stop: Stop::listen(),
+            ends: Ends { stop: Stop::listen(), cancellation },
             peers,
             step: 0,
             limits: LineLimits {
@@ -151,7 +163,7 @@ impl<'a> NetworkedParties<'a> {
     /// Why the run ends at its next checkpoint: this process, or that of a party, is asked to end.
     fn ending(&self) -> Option<NetworkError> {
         let step = self.step;
-        if self.stop.is_asked() {
+        if self.ends.stop.is_asked() {
             return Some(NetworkError::Stopped { step, source: Stopped });
         }
         let leaving = self.peers.iter().find(|peer| peer.line.is_leaving())?;
@@ -179,8 +191,8 @@ impl<'a> NetworkedParties<'a> {
             Ok::<_, NetworkError>((index, peer.receive(step, limits).await?))
         });
         let answering: FuturesUnordered<_> = answering.collect();
-        let stop = &mut self.stop;
-        let answered = self.driver.wait(unless_overdue(stop, step, answering.try_collect()));
+        let ends = &mut self.ends;
+        let answered = self.driver.wait(unless_ended(ends, step, answering.try_collect()));
         let mut answered: Vec<(usize, Answered)> = answered?;
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
