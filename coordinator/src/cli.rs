@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
@@ -25,6 +25,7 @@ use crate::commands::check::{self, Checked};
 use crate::commands::{align, cancel, doctor, erase, evaluate, export, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
+use crate::several::{self, ConfigFile};
 use crate::state::StateFolder;
 use crate::{serving, training};
 
@@ -42,9 +43,9 @@ struct Arguments {
     /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
-    /// The coordinator's config file (`coordinator init` writes one).
+    /// The coordinator's config file (`coordinator init` writes one). Repeat it, and one process holds a run for each.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Check the config and the labels that it names, then exit without listening or writing anything.
     #[arg(long)]
     check: bool,
@@ -329,10 +330,25 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
             let Arguments { config, check, json, fresh, .. } = arguments;
-            let path = config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
-            let config = CoordinatorConfig::read(&path)?;
-            if check { say_checked(&config, &path) } else { training::run(&config, json, fresh) }
+            train(config, check, json, fresh)
         }
+    }
+}
+
+/// Trains the runs of the configs at `paths`, or only checks them.
+fn train(paths: Vec<PathBuf>, only_check: bool, json: bool, fresh: bool) -> anyhow::Result<()> {
+    ensure!(!paths.is_empty(), "which config? Say `coordinator --config FILE`, or see `--help`");
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        files.push(ConfigFile { config: CoordinatorConfig::read(&path)?, path });
+    }
+    match files.as_slice() {
+        files if only_check => {
+            several::check(files)?;
+            files.iter().try_for_each(|ConfigFile { config, path }| say_checked(config, path))
+        }
+        [ConfigFile { config, .. }] => training::run(config, json, fresh),
+        files => several::run(files, json, fresh),
     }
 }
 

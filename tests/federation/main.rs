@@ -44,6 +44,7 @@ mod rogue;
 mod rogue_server;
 mod screened;
 mod secured;
+mod several;
 mod shipped;
 mod shown;
 mod stopped;

@@ -83,7 +83,7 @@ impl Unacknowledged {
 /// # Errors
 /// If it cannot listen, or is asked to end.
 pub fn announce(run: &HeldRun<'_>, state: StateFolder, ids: Vec<String>) -> anyhow::Result<()> {
-    let HeldRun { config, reporter } = run;
+    let HeldRun { config, reporter, .. } = run;
     let summary = state.summary();
     // A process may have been killed between the run's end and its line in the list.
     let listed = read_runs(&config.runs).iter().any(|run| run.run_id == config.run_id);

@@ -10,6 +10,7 @@ pub(crate) mod network;
 mod outcome;
 mod returns;
 pub(crate) mod screening;
+pub(crate) mod shared_port;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -50,12 +51,15 @@ use crate::training::checkpoints::{Checkpoints, Resumed, SavedNetwork};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
+use crate::training::shared_port::SharedPort;
 use crate::{coverage, detectors, finished};
 
 /// A run that this process holds.
 pub(crate) struct HeldRun<'a> {
     pub config: &'a CoordinatorConfig,
     pub reporter: &'a ProgressReporter,
+    /// Where its parties come in, unless it has a port of its own.
+    pub shared: Option<&'a SharedPort>,
 }
 
 /// A run whose parties are all there.
@@ -83,12 +87,30 @@ struct Run<'a> {
 /// If labels, parties, models or files fail, or another run has finished in the state folder. Parties that are still there
 /// are told.
 pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
+    run_among_others(config, None, json, fresh)
+}
+
+/// The same in a process that holds other runs, whose parties come in at the port `shared`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_among_others(
+    config: &CoordinatorConfig,
+    shared: Option<&SharedPort>,
+    json: bool,
+    fresh: bool,
+) -> anyhow::Result<()> {
     // Shown whatever is logged: lines of a process that holds several runs say which one they are about.
     let span = tracing::error_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
-    let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());
-    let held = HeldRun { config, reporter: &reporter };
+    let board = match shared {
+        None => config.board()?.with_progress_line(),
+        // One line at the bottom of a terminal cannot tell of several.
+        Some(_) => config.board()?,
+    };
+    let reporter = ProgressReporter::of_task(json, config.run.task, board);
+    let held = HeldRun { config, reporter: &reporter, shared };
     let (mut fresh, mut state) = (fresh, None);
     loop {
         match run_once(&held, &mut state, fresh) {
@@ -113,7 +135,7 @@ pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Resul
 
 /// A run until it ends or is interrupted. Its folder stays in `kept`, so that no other process works there meanwhile.
 fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> anyhow::Result<()> {
-    let HeldRun { config, reporter } = *held;
+    let HeldRun { config, reporter, .. } = *held;
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
@@ -374,7 +396,7 @@ fn is_interruption(error: &anyhow::Error) -> bool {
 }
 
 /// Whether the operator has cancelled the run.
-fn is_cancelled(error: &anyhow::Error) -> bool {
+pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
     error.is::<Cancelled>() || matches!(error.downcast_ref(), Some(NetworkError::Cancelled { .. }))
 }
 
