@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
@@ -22,9 +22,10 @@ use hashvfl_monitor::{HealthArguments, StatusArguments};
 use hashvfl_transport::stop;
 
 use crate::commands::check::{self, Checked};
-use crate::commands::{align, doctor, erase, evaluate, export, init, predict};
+use crate::commands::{align, cancel, doctor, erase, evaluate, export, init, predict};
 use crate::config::CoordinatorConfig;
 use crate::labels::ChangedLabels;
+use crate::several::{self, ConfigFile};
 use crate::state::StateFolder;
 use crate::{serving, training};
 
@@ -42,9 +43,9 @@ struct Arguments {
     /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
-    /// The coordinator's config file (`coordinator init` writes one).
+    /// The coordinator's config file (`coordinator init` writes one). Repeat it, and one process holds a run for each.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Check the config and the labels that it names, then exit without listening or writing anything.
     #[arg(long)]
     check: bool,
@@ -103,6 +104,15 @@ enum Command {
         /// Print events on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
+    },
+    /// End a run that a coordinator on this machine holds: all parties are told, and none waits. What it has left stays.
+    Cancel {
+        /// The config file of the run.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Throw away what the unfinished run has left in the state folder, too.
+        #[arg(long)]
+        fresh: bool,
     },
     /// Show how the running coordinator is: phase, epoch, metric, parties. Its config names `monitor`.
     Status {
@@ -280,6 +290,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             }
             serving::serve(&config, json)
         }
+        Some(Command::Cancel { config, fresh }) => cancel::cancel(&CoordinatorConfig::read(&config)?, fresh),
         Some(Command::Status { config, arguments }) => {
             hashvfl_monitor::status(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
@@ -320,19 +331,36 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
-            let path =
-                arguments.config.context("which config? Say `coordinator --config FILE`, or see `--help`")?;
-            let config = CoordinatorConfig::read(&path)?;
-            if arguments.check {
-                let Checked { described, reading, finished, gaps, to_do } = check::check(&config, &path)?;
-                say!("{} is in order: {described}", path.display());
-                say!("read: {reading}");
-                finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
-                gaps.iter().for_each(|gap| say!("note: {gap}"));
-                to_do.iter().for_each(|step| say!("to do before the run: {step}"));
-                return Ok(());
-            }
-            training::run(&config, arguments.json, arguments.fresh)
+            let Arguments { config, check, json, fresh, .. } = arguments;
+            train(config, check, json, fresh)
         }
     }
+}
+
+/// Trains the runs of the configs at `paths`, or only checks them.
+fn train(paths: Vec<PathBuf>, only_check: bool, json: bool, fresh: bool) -> anyhow::Result<()> {
+    ensure!(!paths.is_empty(), "which config? Say `coordinator --config FILE`, or see `--help`");
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        files.push(ConfigFile { config: CoordinatorConfig::read(&path)?, path });
+    }
+    match files.as_slice() {
+        files if only_check => {
+            several::check(files)?;
+            files.iter().try_for_each(|ConfigFile { config, path }| say_checked(config, path))
+        }
+        [ConfigFile { config, .. }] => training::run(config, json, fresh),
+        files => several::run(files, json, fresh),
+    }
+}
+
+/// Says what a check of the config at `path` finds.
+fn say_checked(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<()> {
+    let Checked { described, reading, finished, gaps, to_do } = check::check(config, path)?;
+    say!("{} is in order: {described}", path.display());
+    say!("read: {reading}");
+    finished.iter().for_each(|where_it_is| say!("done: {where_it_is}"));
+    gaps.iter().for_each(|gap| say!("note: {gap}"));
+    to_do.iter().for_each(|step| say!("to do before the run: {step}"));
+    Ok(())
 }

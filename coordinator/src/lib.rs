@@ -1,6 +1,7 @@
 //! The coordinator: it holds labels, never columns; it trains the top model on hash codes.
 //!
 //! ```text
+//! several: runs of one process, at ports that they share -> training
 //! training: admission (who may join) -> network (parties, step by step) -> training loop -> outcome (detectors, summary)
 //! serving: trained top model, connections to parties, known codes <- commands::predict (files of ids to predictions)
 //! ```
@@ -19,6 +20,7 @@ mod permissions;
 pub mod progress;
 mod relay;
 mod serving;
+mod several;
 pub mod state;
 pub mod summary;
 pub mod top_file;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use hashvfl_core::{PartyName, Task};
+use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_learning::top::loss::Evaluation;
 use hashvfl_learning::training::{EpochReport, Progress};
 use hashvfl_monitor::{Board, Epochs, Phase, Point};
@@ -53,9 +53,18 @@ pub enum Event {
     },
 }
 
+/// An event with the run that it is of: a process may hold several.
+#[derive(Serialize)]
+struct Line<'a> {
+    run: &'a RunId,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
 /// Tells of a run.
 pub struct ProgressReporter {
     json: bool,
+    run: RunId,
     /// What is trained, where a run is.
     task: Option<Task>,
     board: Arc<Board>,
@@ -64,12 +73,13 @@ pub struct ProgressReporter {
 impl ProgressReporter {
     /// Tells people, and programs too with `json`; `board` is for whoever asks.
     pub fn new(json: bool, board: Board) -> Self {
-        Self { json, task: None, board: Arc::new(board) }
+        let run = board.status().run_id.clone();
+        Self { json, run, task: None, board: Arc::new(board) }
     }
 
     /// The same of a run of `task`: an epoch's line says so where the task's metric is undefined.
     pub fn of_task(json: bool, task: Task, board: Board) -> Self {
-        Self { json, task: Some(task), board: Arc::new(board) }
+        Self { task: Some(task), ..Self::new(json, board) }
     }
 
     /// Where it is written down how the process is.
@@ -81,7 +91,7 @@ impl ProgressReporter {
         if !self.json {
             return;
         }
-        if let Ok(line) = serde_json::to_string(event) {
+        if let Ok(line) = serde_json::to_string(&Line { run: &self.run, event }) {
             // A reader of the progress that has gone stops no run.
             let _ = writeln!(std::io::stdout(), "{line}");
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
@@ -18,10 +19,11 @@ use crate::summary::Summary;
 pub const READABLE: [&str; 2] = ["summary.json", "summary.pending.json"];
 
 /// The state folder of a run.
+#[derive(Clone)]
 pub struct StateFolder {
     folder: PathBuf,
-    /// Held by the process that trains.
-    lock: Option<FolderLock>,
+    /// Held by the process that trains, until the last of its clones is dropped.
+    lock: Option<Arc<FolderLock>>,
 }
 
 impl StateFolder {
@@ -34,7 +36,9 @@ impl StateFolder {
         let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
-        state.lock = Some(FolderLock::take(folder)?);
+        state.lock = Some(Arc::new(FolderLock::take(folder)?));
+        // Whoever asked for that has not met with this process.
+        state.forget_cancel_request()?;
         if state.is_finished() {
             // The process that finished was killed before it had tidied up.
             state.remove_unfinished();
@@ -85,6 +89,24 @@ impl StateFolder {
         self.folder.join("screening.hashvfl")
     }
 
+    /// Whether a process trains in the folder.
+    ///
+    /// # Errors
+    /// If the file system knows no locks.
+    pub fn is_worked_in(&self) -> anyhow::Result<bool> {
+        Ok(FolderLock::is_taken(&self.folder)?)
+    }
+
+    /// The file by which the operator asks the process that trains in the folder to cancel its run.
+    pub fn cancel_request(&self) -> PathBuf {
+        self.folder.join("cancel.request")
+    }
+
+    /// The run is cancelled, or is not to be.
+    pub fn forget_cancel_request(&self) -> anyhow::Result<()> {
+        remove(&self.cancel_request())
+    }
+
     fn unacknowledged(&self) -> PathBuf {
         self.folder.join("unacknowledged.json")
     }
@@ -95,12 +117,7 @@ impl StateFolder {
         if !parties.is_empty() {
             return Ok(write_whole(&path, &serde_json::to_vec(parties)?)?);
         }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove(&path)
     }
 
     /// The parties that have not said yet that their models count; none where the run has not finished.
@@ -261,6 +278,16 @@ impl StateFolder {
 
     fn pending(&self) -> [PathBuf; 2] {
         ["summary.pending.json", "top.pending.safetensors"].map(|name| self.folder.join(name))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

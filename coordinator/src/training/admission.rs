@@ -25,9 +25,9 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{ExcludedRecords, PartyName, RunId};
 use hashvfl_monitor::Board;
-use hashvfl_transport::handshake::{Handshake, HandshakeError, TrainingOffer, refuse, refuse_for_now};
+use hashvfl_transport::handshake::{self, Handshake, HandshakeError, TrainingOffer};
 use hashvfl_transport::limits::FIRST_BYTES;
-use hashvfl_transport::listen::{Arrivals, TrainingStream};
+use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
@@ -36,6 +36,8 @@ use tracing::{error, info, warn};
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
 use crate::permissions::{self, Joins};
+use crate::training::arrivals::{Arrival, PartyStreams};
+use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::line::{LineError, PartyLine};
 use crate::training::returns::{Returned, Seats};
 
@@ -75,10 +77,35 @@ enum Beginning {
     /// Not all are there.
     Awaited,
     Begun,
-    /// It does not; where `interrupted`, it may when the coordinator is back.
-    CalledOff {
-        interrupted: bool,
-    },
+    /// It does not.
+    CalledOff(Parting),
+}
+
+/// Why a run does not begin, for parties that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Failed,
+    /// It may begin when the coordinator is back.
+    Interrupted,
+    Cancelled,
+}
+
+impl Parting {
+    fn of(error: &anyhow::Error) -> Self {
+        match error {
+            error if error.is::<Stopped>() => Self::Interrupted,
+            error if error.is::<Cancelled>() => Self::Cancelled,
+            _ => Self::Failed,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Failed => NO_BEGIN.to_string(),
+            Self::Interrupted => ASKED_TO_END.to_string(),
+            Self::Cancelled => Cancelled.to_string(),
+        }
+    }
 }
 
 /// What every handshake needs.
@@ -117,7 +144,7 @@ impl AdmissionService {
     pub fn open(
         config: &CoordinatorConfig,
         ids: Vec<String>,
-        arrivals: Arrivals<TrainingStream>,
+        arrivals: PartyStreams,
         audit: Arc<AuditTrail>,
         board: &Arc<Board>,
     ) -> anyhow::Result<Self> {
@@ -146,19 +173,21 @@ impl AdmissionService {
     /// Waits for all parties and hands their streams over, in no particular order; `tell` hears who is there.
     ///
     /// # Errors
-    /// If not all of them join in time, one leaves just before the start, or this process is asked to end.
+    /// If not all of them join in time, one leaves just before the start, this process is asked to end, or the run is cancelled.
     pub async fn gather(
         mut self,
         tell: &mut impl FnMut(&PartyName),
         stop: &mut Stop,
+        cancellation: &mut Cancellation,
     ) -> anyhow::Result<Vec<Joined>> {
         let joined = tokio::select! {
             biased;
             () = stop.stopped() => Err(Stopped.into()),
+            () = cancellation.asked() => Err(Cancelled.into()),
             joined = self.hand_over(tell) => joined,
         };
-        if joined.is_err() {
-            self.send_away(stop.is_asked()).await;
+        if let Err(error) = &joined {
+            self.send_away(Parting::of(error)).await;
         }
         joined
     }
@@ -190,10 +219,10 @@ impl AdmissionService {
         Ok(joined)
     }
 
-    /// Tells parties that wait that the run does not begin, or that it is only `interrupted`.
-    async fn send_away(self, interrupted: bool) {
+    /// Tells parties that wait why the run does not begin.
+    async fn send_away(self, parting: Parting) {
         let Self { mut events, start, mut ready, .. } = self;
-        start.send_replace(Beginning::CalledOff { interrupted });
+        start.send_replace(Beginning::CalledOff(parting));
         let going = async {
             while !ready.is_empty()
                 && let Some(event) = events.recv().await
@@ -259,16 +288,18 @@ pub(super) fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: Arrivals<TrainingStream>) {
-    while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&context), stream));
+async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: PartyStreams) {
+    while let Some(arrival) = arrivals.next().await {
+        tokio::spawn(receive(Arc::clone(&context), arrival));
     }
 }
 
 /// One party from its first message until it is handed to the run or has left.
-async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
+async fn receive(context: Arc<HandshakeContext>, mut arrival: Arrival) {
     let mut named = None;
-    let greeted = match Handshake::new(&mut stream, context.handshake_s).first().await {
+    let first = arrival.first(context.handshake_s).await;
+    let mut stream = arrival.stream;
+    let greeted = match first {
         Ok(FromParty::Return(back)) => return take_back(&context, back, stream).await,
         Ok(first) => greet(&context, &mut stream, first, &mut named).await,
         Err(error) => Err(error),
@@ -285,12 +316,11 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
     tokio::select! {
         biased;
         beginning = decided(&mut start) => {
-            let Beginning::CalledOff { interrupted } = beginning else {
+            let Beginning::CalledOff(parting) = beginning else {
                 let _ = context.events.send(Event::Handed(Joined { party, excluded, head, checkpoints, line })).await;
                 return;
             };
-            let why = if interrupted { ASKED_TO_END } else { NO_BEGIN };
-            line.give_up(why, interrupted, GOING).await;
+            line.give_up(&parting.text(), parting == Parting::Interrupted, GOING).await;
         }
         // A party that is gone before the run begins greets again.
         message = line.next_within(Duration::MAX, Duration::ZERO) => {
@@ -307,7 +337,7 @@ async fn receive(context: Arc<HandshakeContext>, mut stream: TrainingStream) {
 async fn decided(start: &mut watch::Receiver<Beginning>) -> Beginning {
     let decided = start.wait_for(|beginning| *beginning != Beginning::Awaited).await;
     // Whoever gathers parties has gone without a word.
-    decided.map_or(Beginning::CalledOff { interrupted: false }, |decided| *decided)
+    decided.map_or(Beginning::CalledOff(Parting::Failed), |decided| *decided)
 }
 
 /// A party that is in comes back on `stream`.
@@ -339,11 +369,7 @@ async fn turn_away(
     error: &HandshakeError,
 ) {
     context.log.refused(named, error.reason(), &error.to_string());
-    let text = error.for_peer(stream.peer());
-    match error.is_for_now() {
-        true => refuse_for_now(stream, text).await,
-        false => refuse(stream, text).await,
-    }
+    handshake::turn_away(stream, error).await;
 }
 
 fn why_it_left(message: Result<Received<FromParty>, LineError>) -> String {

@@ -16,18 +16,18 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_monitor::read_runs;
 use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, turn_away};
 use hashvfl_transport::limits::FIRST_BYTES;
-use hashvfl_transport::listen::{self, Arrivals, TrainingStream};
+use hashvfl_transport::listen::{Arrivals, TrainingStream};
 use hashvfl_transport::stop::{Stop, Stopped};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::admission::names;
-use super::{keep_among_runs, open_port};
+use super::arrivals::{self, Arrival};
+use super::{HeldRun, keep_among_runs};
 use crate::config::CoordinatorConfig;
 use crate::labels;
-use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 
 /// Longest wait until a party has given its model its name, and until it has gone.
@@ -75,19 +75,15 @@ impl Unacknowledged {
     }
 }
 
-/// Tells parties that have not acknowledged it, as they come, that the run of `config` on the records `ids` has finished.
+/// Tells parties that have not acknowledged it, as they come, that the run `run` on the records `ids` has finished.
 ///
 /// Who does not come in time is told of, and kept: it may have its model without having been able to say so, and if not, it
 /// asks, and the same command tells it later.
 ///
 /// # Errors
 /// If it cannot listen, or is asked to end.
-pub fn announce(
-    config: &CoordinatorConfig,
-    state: StateFolder,
-    ids: Vec<String>,
-    reporter: &ProgressReporter,
-) -> anyhow::Result<()> {
+pub fn announce(run: &HeldRun<'_>, state: StateFolder, ids: Vec<String>) -> anyhow::Result<()> {
+    let HeldRun { config, reporter, .. } = run;
     let summary = state.summary();
     // A process may have been killed between the run's end and its line in the list.
     let listed = read_runs(&config.runs).iter().any(|run| run.run_id == config.run_id);
@@ -95,7 +91,7 @@ pub fn announce(
     let unacknowledged = Unacknowledged::read(state)?;
     if !unacknowledged.parties().is_empty() {
         info!("{} has not said that its model counts", names(&unacknowledged.parties()));
-        Driver::start()?.wait(wait_for_all(config, &unacknowledged, &ids, reporter))?;
+        Driver::start()?.wait(wait_for_all(run, &unacknowledged, &ids))?;
     }
     reporter.finished(&summary);
     if let Some(unlisted) = unlisted {
@@ -105,22 +101,20 @@ pub fn announce(
 }
 
 async fn wait_for_all(
-    config: &CoordinatorConfig,
+    run: &HeldRun<'_>,
     unacknowledged: &Unacknowledged,
     ids: &[String],
-    reporter: &ProgressReporter,
 ) -> anyhow::Result<()> {
-    let (mut arrivals, serving) = listen::training(open_port(config, reporter).await?);
-    tokio::spawn(serving);
+    let (config, (mut streams, _)) = (run.config, arrivals::let_in(run).await?);
     let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
     let limit = Instant::now() + Duration::from_secs(limit_s);
     while !unacknowledged.parties().is_empty() {
-        let stream = tokio::select! {
+        let arrival = tokio::select! {
             biased;
             () = stop.stopped() => return Err(Stopped.into()),
-            arrived = timeout_at(limit, arrivals.next()) => arrived.ok().flatten(),
+            arrived = timeout_at(limit, streams.next()) => arrived.ok().flatten(),
         };
-        let Some(mut stream) = stream else {
+        let Some(mut arrival) = arrival else {
             warn!(
                 "waited {limit_s} s (timeouts.reconnect_s), and {} has not asked whether its model counts: where its command ends with exit code 75, start it and this one again",
                 names(&unacknowledged.parties())
@@ -128,7 +122,7 @@ async fn wait_for_all(
             return Ok(());
         };
         let ids = ids.to_vec();
-        answer(config, unacknowledged, &mut stream, move || Ok(ids)).await;
+        answer(config, unacknowledged, &mut arrival, move || Ok(ids)).await;
     }
     Ok(())
 }
@@ -139,41 +133,43 @@ pub async fn answer_all(
     unacknowledged: Arc<Unacknowledged>,
     mut arrivals: Arrivals<TrainingStream>,
 ) {
-    while let Some(mut stream) = arrivals.next().await {
+    while let Some(stream) = arrivals.next().await {
         let (config, unacknowledged) = (Arc::clone(&config), Arc::clone(&unacknowledged));
         tokio::spawn(async move {
             let asked = Arc::clone(&config);
             let ids = move || anyhow::Ok(labels::load(&asked)?.ids);
-            answer(&config, &unacknowledged, &mut stream, ids).await;
+            answer(&config, &unacknowledged, &mut Arrival::new(stream), ids).await;
         });
     }
 }
 
-/// Tells whoever has opened `stream` that the run has finished, or why not; `ids` loads those of the run's records.
+/// Tells whoever has opened the stream of `arrival` that the run has finished, or why not; `ids` loads those of the run's records.
 async fn answer(
     config: &CoordinatorConfig,
     unacknowledged: &Unacknowledged,
-    stream: &mut TrainingStream,
+    arrival: &mut Arrival,
     ids: impl FnOnce() -> anyhow::Result<Vec<String>> + Send + 'static,
 ) {
-    match tell(config, stream, ids).await {
+    match tell(config, arrival, ids).await {
         Ok(party) => unacknowledged.acknowledged(&party),
         Err(error) => {
             warn!(service = ?Service::Training, "refused: {error}");
-            refuse(stream, error.for_peer(stream.peer())).await;
+            turn_away(&arrival.stream, &error).await;
         }
     }
 }
 
 async fn tell(
     config: &CoordinatorConfig,
-    stream: &mut TrainingStream,
+    arrival: &mut Arrival,
     ids: impl FnOnce() -> anyhow::Result<Vec<String>> + Send + 'static,
 ) -> Result<PartyName, HandshakeError> {
     let run = &config.run;
     let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
+    let first = arrival.first(config.timeouts.handshake_s).await?;
+    let stream = &mut arrival.stream;
     let mut handshake = Handshake::new(stream, config.timeouts.handshake_s);
-    let hello = match handshake.first().await? {
+    let hello = match first {
         FromParty::Return(_) => return Err(HandshakeError::NoReturn),
         first => handshake.greeting(first)?,
     };

@@ -1,6 +1,8 @@
 //! A run from its first stream to its summary.
 
 pub(crate) mod admission;
+pub(crate) mod arrivals;
+pub(crate) mod cancellation;
 pub(crate) mod checkpoints;
 pub(crate) mod commit;
 mod line;
@@ -8,6 +10,7 @@ pub(crate) mod network;
 mod outcome;
 mod returns;
 pub(crate) mod screening;
+pub(crate) mod shared_port;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -32,24 +35,32 @@ use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{add_run, now_s};
 use hashvfl_transcript::{Header, SentValues, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
-use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
-use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::summary::{Seconds, Summary};
 use crate::top_file;
-use crate::training::admission::{AdmissionService, Joined, answer_bytes};
+use crate::training::admission::{AdmissionService, Joined};
+use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Checkpoints, Resumed, SavedNetwork};
 use crate::training::network::{NetworkError, NetworkedParties, RunLog};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
-use crate::{coverage, detectors, finished, identity};
+use crate::training::shared_port::SharedPort;
+use crate::{coverage, detectors, finished};
+
+/// A run that this process holds.
+pub(crate) struct HeldRun<'a> {
+    pub config: &'a CoordinatorConfig,
+    pub reporter: &'a ProgressReporter,
+    /// Where its parties come in, unless it has a port of its own.
+    pub shared: Option<&'a SharedPort>,
+}
 
 /// A run whose parties are all there.
 struct Run<'a> {
@@ -76,13 +87,33 @@ struct Run<'a> {
 /// If labels, parties, models or files fail, or another run has finished in the state folder. Parties that are still there
 /// are told.
 pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Result<()> {
-    let span = tracing::info_span!("coordinator", run = %config.run_id);
+    run_among_others(config, None, json, fresh)
+}
+
+/// The same in a process that holds other runs, whose parties come in at the port `shared`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_among_others(
+    config: &CoordinatorConfig,
+    shared: Option<&SharedPort>,
+    json: bool,
+    fresh: bool,
+) -> anyhow::Result<()> {
+    // Shown whatever is logged: lines of a process that holds several runs say which one they are about.
+    let span = tracing::error_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
-    let reporter = ProgressReporter::of_task(json, config.run.task, config.board()?.with_progress_line());
-    let mut fresh = fresh;
+    let board = match shared {
+        None => config.board()?.with_progress_line(),
+        // One line at the bottom of a terminal cannot tell of several.
+        Some(_) => config.board()?,
+    };
+    let reporter = ProgressReporter::of_task(json, config.run.task, board);
+    let held = HeldRun { config, reporter: &reporter, shared };
+    let (mut fresh, mut state) = (fresh, None);
     loop {
-        match run_once(config, &reporter, fresh) {
+        match run_once(&held, &mut state, fresh) {
             Err(error) if config.on_interruption == OnInterruption::Wait && is_interruption(&error) => {
                 warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
                 fresh = false;
@@ -91,24 +122,34 @@ pub fn run(config: &CoordinatorConfig, json: bool, fresh: bool) -> anyhow::Resul
                 let what = "the run goes on when the same command is started again";
                 return Err(error.context(Unfinished::AskedToEnd(what)));
             }
+            Err(error) if is_cancelled(&error) => {
+                state.iter().for_each(cancellation::obeyed);
+                return Err(
+                    error.context("the same command goes on from the last checkpoint, where there is one")
+                );
+            }
             ended => return ended,
         }
     }
 }
 
-/// A run until it ends or is interrupted.
-fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool) -> anyhow::Result<()> {
+/// A run until it ends or is interrupted. Its folder stays in `kept`, so that no other process works there meanwhile.
+fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> anyhow::Result<()> {
+    let HeldRun { config, reporter, .. } = *held;
     let labelled = labels::load(config)?;
     let plan = Plan::new(&config.run, labelled.ids.len())?;
     check_plan(config, &plan)?;
     let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
-    let state = StateFolder::create(&config.state)?;
+    let state = match kept {
+        Some(state) => state.clone(),
+        None => kept.insert(StateFolder::create(&config.state)?).clone(),
+    };
     if fresh {
         let files = state.throw_away()?;
         info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
     } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
         info!("{where_it_is}");
-        return commit::announce(config, state, labelled.ids, reporter);
+        return commit::announce(held, state, labelled.ids);
     }
     let opened = device::open(config.device)?;
     let gradients = AnswerLog::open(&state.answers(), &name)?;
@@ -127,7 +168,13 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
 
     let driver = Driver::start()?;
     let listened = Instant::now();
-    let joined = driver.wait(gather(config, labelled.ids.clone(), reporter, &audit))?;
+    let mut cancellation = Cancellation::of(&state);
+    let joined = driver.wait(gather(held, labelled.ids.clone(), &audit, &mut cancellation));
+    if joined.as_ref().is_err_and(is_cancelled) {
+        let why = Some(Cancelled::WHY.to_string());
+        audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });
+    }
+    let joined = joined?;
     let waiting = listened.elapsed().as_secs_f64();
 
     let resumed = checkpoints.common(&joined);
@@ -143,7 +190,7 @@ fn run_once(config: &CoordinatorConfig, reporter: &ProgressReporter, fresh: bool
     let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
     let board = Arc::clone(reporter.board());
     let log = RunLog { transcript, label_ledger, gradients, checkpoints, board };
-    let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log);
+    let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log, cancellation);
     let run =
         Run { config, name, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
     let trained = run.train(&mut network, labelled, plan, resumed);
@@ -320,31 +367,19 @@ fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
     Header { classes: labelled.classes.clone(), ..header }
 }
 
-/// Listens for the parties of a run, as whom the config names and who may join.
-async fn open_port(config: &CoordinatorConfig, reporter: &ProgressReporter) -> anyhow::Result<Listener> {
-    let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
-        .await
-        .with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
-    permissions::check_parties(config, &config.run.parties, Action::Join)?;
-    reporter.listening(listener.address()?);
-    Ok(listener)
-}
-
 /// Listens, and waits for all parties.
 async fn gather(
-    config: &CoordinatorConfig,
+    held: &HeldRun<'_>,
     ids: Vec<String>,
-    reporter: &ProgressReporter,
     audit: &Arc<AuditTrail>,
+    cancellation: &mut Cancellation,
 ) -> anyhow::Result<Vec<Joined>> {
-    let (arrivals, serving) = listen::training(open_port(config, reporter).await?);
-    let server = tokio::spawn(serving);
-    let mut stop = Stop::listen();
-    let admission = AdmissionService::open(config, ids, arrivals, Arc::clone(audit), reporter.board())?;
+    let (streams, server) = arrivals::let_in(held).await?;
+    let (config, reporter, mut stop) = (held.config, held.reporter, Stop::listen());
+    let admission = AdmissionService::open(config, ids, streams, Arc::clone(audit), reporter.board())?;
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
-        joined = admission.gather(&mut tell, &mut stop) => joined,
+        joined = admission.gather(&mut tell, &mut stop, cancellation) => joined,
         ended = server => match ended.context("the server")? {
             Ok(()) => bail!("the server ended before all parties had joined"),
             Err(error) => Err(error).context("the server"),
@@ -358,6 +393,11 @@ fn is_interruption(error: &anyhow::Error) -> bool {
         error.downcast_ref(),
         Some(NetworkError::Lost { .. } | NetworkError::Left { .. } | NetworkError::Wait { .. })
     )
+}
+
+/// Whether the operator has cancelled the run.
+pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
+    error.is::<Cancelled>() || matches!(error.downcast_ref(), Some(NetworkError::Cancelled { .. }))
 }
 
 /// Why a run did not finish, as a word; a party's own words stay out of the audit log.
@@ -376,6 +416,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
         Some(NetworkError::Answers(_)) => "another-answer-than-before",
         Some(NetworkError::Checkpoint(_)) => "checkpoint",
         Some(NetworkError::Stopped { .. }) => "asked-to-end",
+        Some(NetworkError::Cancelled { .. }) => Cancelled::WHY,
         Some(NetworkError::Random) | None => "coordinator",
     }
 }
@@ -411,6 +452,7 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Lost { .. }
             | NetworkError::Left { .. }
             | NetworkError::Stopped { .. }
+            | NetworkError::Cancelled { .. }
             | NetworkError::Refused { .. }
             | NetworkError::Wait { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),

@@ -7,6 +7,9 @@ use clap::Parser;
 
 use crate::log::complain_of_end;
 
+/// The exit code of a process whose work failed.
+const FAILED: u8 = 1;
+
 /// The exit code of a process that does not know whether its run has finished: `EX_TEMPFAIL`, try again.
 const IN_DOUBT: u8 = 75;
 
@@ -22,6 +25,48 @@ pub enum Unfinished {
     /// Somebody asked the process to end. Exit code 130.
     #[error("{0}")]
     AskedToEnd(&'static str),
+}
+
+/// Runs of this process that have ended before their work was done; of each that was said already. With the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("not all runs have finished")]
+pub struct SomeUnfinished(u8);
+
+/// How the runs of a process that holds several have ended, so far.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// The exit code of the worst.
+    worst: u8,
+}
+
+impl Ends {
+    /// Notes how the run `run` has ended, and says why where it has not finished.
+    pub fn note(&mut self, run: &str, ended: anyhow::Result<()>) {
+        let Err(error) = ended else { return };
+        let (begin, code) = begin_and_code(&error);
+        complain_of_end(begin, Some(run), &format!("{error:#}"));
+        // One that has failed is worse than one that was asked to end.
+        if self.worst == 0 || code == FAILED {
+            self.worst = code;
+        }
+    }
+
+    /// Whether all have finished.
+    ///
+    /// # Errors
+    /// If not, with the exit code of the worst.
+    pub fn all(self) -> Result<(), SomeUnfinished> {
+        if self.worst == 0 { Ok(()) } else { Err(SomeUnfinished(self.worst)) }
+    }
+}
+
+/// What the line begins with that says why work is not done, and the exit code.
+fn begin_and_code(error: &anyhow::Error) -> (&'static str, u8) {
+    match error.downcast_ref() {
+        Some(Unfinished::InDoubt(_)) => ("error: ", IN_DOUBT),
+        Some(Unfinished::AskedToEnd(_)) => ("", ASKED_TO_END),
+        None => ("error: ", FAILED),
+    }
 }
 
 /// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
@@ -43,12 +88,11 @@ where
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let (begin, code) = match error.downcast_ref() {
-                Some(Unfinished::InDoubt(_)) => ("error: ", IN_DOUBT),
-                Some(Unfinished::AskedToEnd(_)) => ("", ASKED_TO_END),
-                None => ("error: ", 1),
-            };
-            complain_of_end(begin, &format!("{error:#}"));
+            if let Some(SomeUnfinished(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
+            let (begin, code) = begin_and_code(&error);
+            complain_of_end(begin, None, &format!("{error:#}"));
             ExitCode::from(code)
         }
     }

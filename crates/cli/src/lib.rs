@@ -9,6 +9,6 @@ mod entry;
 mod interruption;
 mod log;
 
-pub use entry::{Unfinished, entry};
+pub use entry::{Ends, SomeUnfinished, Unfinished, entry};
 pub use interruption::OnInterruption;
 pub use log::{LogFormat, at_run, at_step, init_logging};

@@ -1,20 +1,26 @@
 //! Logs on standard error: lines for a person, or one JSON object a line for a program, with the run and the step in each.
+//!
+//! A process may hold several runs. Work at one is done within a span that has a field `run`, and a line within it is of that
+//! run. A line outside of all spans is of the run that the process works at, if that is one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
 use hashvfl_files::{AboveProgress, complain};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How a process logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -26,16 +32,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who logs, about which run.
-#[derive(Default)]
+/// Who logs about a run, and where that is.
 struct Who {
     side: String,
-    run: String,
+    step: u64,
 }
 
-static WHO: Mutex<Who> = Mutex::new(Who { side: String::new(), run: String::new() });
-static STEP: AtomicU64 = AtomicU64::new(0);
+/// The runs at which this process works.
+static RUNS: Mutex<BTreeMap<String, Who>> = Mutex::new(BTreeMap::new());
 static JSON: Mutex<bool> = Mutex::new(false);
+
+fn runs() -> MutexGuard<'static, BTreeMap<String, Who>> {
+    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Sends logs to standard error, as much as `HASHVFL_LOG` asks for, `info` where it is absent.
 pub fn init_logging(format: LogFormat) {
@@ -47,55 +56,90 @@ pub fn init_logging(format: LogFormat) {
         .with_writer(AboveProgress::default)
         // A line of the log that nobody can read is no reason to stop.
         .log_internal_errors(false);
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
+    // A program that embeds this one may log in its own way.
+    match format {
+        LogFormat::Text => drop(builder.try_init()),
         LogFormat::Json => {
             *JSON.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            builder.event_format(JsonLines).try_init()
+            drop(builder.event_format(JsonLines).finish().with(RunsOfSpans).try_init());
         }
-    };
+    }
 }
 
-/// Says that this process works as `side` at the run `run`: lines of JSON name both from here on.
+/// Says that this process works as `side` at the run `run`: lines of JSON about it name both from here on.
 pub fn at_run(side: &str, run: &str) {
-    let mut who = WHO.lock().unwrap_or_else(PoisonError::into_inner);
-    *who = Who { side: side.to_string(), run: run.to_string() };
-    at_step(0);
+    runs().insert(run.to_string(), Who { side: side.to_string(), step: 0 });
 }
 
-/// Says that the run is at this step: lines of JSON name it from here on.
-pub fn at_step(step: u64) {
-    STEP.store(step, Ordering::Relaxed);
+/// Says that the run `run` is at this step: lines of JSON about it name the step from here on.
+pub fn at_step(run: &str, step: u64) {
+    if let Some(who) = runs().get_mut(run) {
+        who.step = step;
+    }
 }
 
 /// Why a process ends before its work is done, as the last line of its log; `begin` comes before it in a line for a person.
-pub(crate) fn complain_of_end(begin: &str, text: &str) {
+/// Where it is `run` alone that ends so, both name it.
+pub(crate) fn complain_of_end(begin: &str, run: Option<&str>, text: &str) {
     if !*JSON.lock().unwrap_or_else(PoisonError::into_inner) {
-        complain!("{begin}{text}");
+        let of_run = run.map_or(String::new(), |run| format!("run {run}: "));
+        complain!("{begin}{of_run}{text}");
         return;
     }
-    let mut line = head("ERROR");
+    let mut line = head("ERROR", run);
     line.insert("message".into(), text.into());
     complain!("{}", Value::Object(line));
 }
 
-/// What each line begins with.
-fn head(level: &str) -> Map<String, Value> {
+/// What each line begins with, about `run` where that is known.
+fn head(level: &str, run: Option<&str>) -> Map<String, Value> {
     let (mut line, mut time) = (Map::new(), String::new());
     // A clock that cannot be read leaves the time out.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     line.insert("time".into(), time.into());
     line.insert("level".into(), level.into());
-    let who = WHO.lock().unwrap_or_else(PoisonError::into_inner);
-    if !who.run.is_empty() {
-        line.insert("side".into(), who.side.clone().into());
-        line.insert("run".into(), who.run.clone().into());
-    }
-    match STEP.load(Ordering::Relaxed) {
-        0 => {}
-        step => drop(line.insert("step".into(), step.into())),
+    let runs = runs();
+    let found = match run {
+        Some(run) => runs.get_key_value(run),
+        None => runs.first_key_value().filter(|_| runs.len() == 1),
+    };
+    let Some((run, Who { side, step })) = found else { return line };
+    line.insert("side".into(), side.clone().into());
+    line.insert("run".into(), run.clone().into());
+    if *step > 0 {
+        line.insert("step".into(), (*step).into());
     }
     line
+}
+
+/// The run that a span names.
+struct RunOfSpan(String);
+
+/// Keeps with each span the run that it names.
+struct RunsOfSpans;
+
+impl<S> Layer<S> for RunsOfSpans
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut named = NamedRun(None);
+        attributes.record(&mut named);
+        if let (Some(run), Some(span)) = (named.0, context.span(id)) {
+            span.extensions_mut().insert(RunOfSpan(run));
+        }
+    }
+}
+
+/// Looks for the field `run`.
+struct NamedRun(Option<String>);
+
+impl Visit for NamedRun {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "run" {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
 }
 
 /// A line of JSON for each event.
@@ -108,11 +152,13 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = head(event.metadata().level().as_str());
+        let mut spans = context.event_scope().into_iter().flatten();
+        let run = spans.find_map(|span| span.extensions().get::<RunOfSpan>().map(|run| run.0.clone()));
+        let mut line = head(event.metadata().level().as_str(), run.as_deref());
         event.record(&mut Fields(&mut line));
         writeln!(writer, "{}", Value::Object(line))
     }

@@ -44,6 +44,24 @@ impl FolderLock {
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
+
+    /// Whether a process works in the folder at `path` now; changes nothing there.
+    ///
+    /// # Errors
+    /// If the folder is there and the file system knows no locks.
+    pub fn is_taken(path: &Path) -> Result<bool, LockError> {
+        let failed = |source| LockError::Io { path: path.to_path_buf(), source };
+        let folder = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            folder => folder.map_err(failed)?,
+        };
+        // Beside another who looks; the lock goes with the file.
+        match folder.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
 }
 
 /// Removes files without a name of their own from a folder that nobody else writes to, and from folders so far below it.
@@ -76,7 +94,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(folder.path()), Err(LockError::Taken { .. })));
+        assert!(FolderLock::is_taken(folder.path()).unwrap());
         drop(lock);
+        assert!(!FolderLock::is_taken(folder.path()).unwrap());
+        assert!(!FolderLock::is_taken(&folder.path().join("none")).unwrap());
         FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(&folder.path().join("none")), Err(LockError::Io { .. })));
     }

@@ -14,7 +14,7 @@ use crate::names::Naming;
 use crate::pem::{self, CERTIFICATE};
 
 /// Where an identity's files are. All paths have defaults in one folder, where the commands write.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(from = "IdentityTable")]
 pub struct IdentityConfig {
     /// The folder of the files that are not named.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
+use tracing::Span;
 
 /// How long nobody may drive the network before the keeper takes over.
 const REST: Duration = Duration::from_millis(500);
@@ -33,7 +34,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts the keeper.
+    /// Starts the keeper, whose lines in the log are of the span that this thread is in.
     ///
     /// # Errors
     /// If the operating system gives no thread or no way to wait for sockets.
@@ -45,8 +46,9 @@ impl Driver {
             ended: AtomicBool::new(false),
             back: Notify::new(),
         });
-        let kept = Arc::clone(&shared);
-        let keeper = std::thread::Builder::new().name("network keeper".into()).spawn(move || keep(&kept))?;
+        let (kept, span) = (Arc::clone(&shared), Span::current());
+        let work = move || span.in_scope(|| keep(&kept));
+        let keeper = std::thread::Builder::new().name("network keeper".into()).spawn(work)?;
         Ok(Self { shared, keeper: Some(keeper) })
     }
 

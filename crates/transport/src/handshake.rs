@@ -76,6 +76,12 @@ pub enum HandshakeError {
     /// It has returned several times, and nobody has looked at that yet.
     #[error("earlier returns of this party wait to be taken")]
     NotYet,
+    /// Its run, one of several at this port, takes nobody at this moment.
+    #[error("the coordinator lets nobody into the run at this moment: it makes the run ready, or is busy")]
+    NotNow,
+    /// Its run, one of several at this port, has ended.
+    #[error("the run has ended: {0}")]
+    Over(String),
     /// Its audit log is not the one that it told of before.
     #[error(
         "the audit log of {party} has {told} entries, and the coordinator has kept a head of it with {kept}: an older ledger may have been \
@@ -114,6 +120,8 @@ impl HandshakeError {
             Self::Refused(refusal) => refusal.reason(),
             Self::NoReturn => "no-return",
             Self::NotYet => "returns-wait",
+            Self::NotNow => "not-now",
+            Self::Over(_) => "run-over",
             Self::OlderLog { .. } => "older-log",
             Self::OtherName(_) => "other-name",
             Self::TooOften(_) => "too-often",
@@ -124,16 +132,16 @@ impl HandshakeError {
     /// What the other end is told. A stranger is told nothing that depends on this side's settings, names and records.
     pub fn for_peer(&self, peer: Option<&Peer>) -> String {
         match self {
-            Self::Refused(refusal) if !refusal.is_for_strangers() && !peer.is_none_or(Peer::is_known) => {
-                STRANGER.to_string()
-            }
+            _ if peer.is_none_or(Peer::is_known) => self.to_string(),
+            Self::Refused(refusal) if !refusal.is_for_strangers() => STRANGER.to_string(),
+            Self::Over(_) => STRANGER.to_string(),
             other => other.to_string(),
         }
     }
 
     /// Whether the same may be right a little later.
     pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::NotYet | Self::Refused(Refusal::Duplicate { .. }))
+        matches!(self, Self::NotYet | Self::NotNow | Self::Refused(Refusal::Duplicate { .. }))
     }
 }
 
@@ -273,6 +281,15 @@ pub async fn refuse<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, t
 pub async fn refuse_for_now<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, text: String) {
     // Whoever has gone needs no reason.
     let _ = stream.send(Out::refused(text, true), LAST_MESSAGE).await;
+}
+
+/// Tells a party why it may not stay, or not yet.
+pub async fn turn_away<Out: Reception, In: WireMessage>(stream: &Duplex<Out, In>, error: &HandshakeError) {
+    let text = error.for_peer(stream.peer());
+    match error.is_for_now() {
+        true => refuse_for_now(stream, text).await,
+        false => refuse(stream, text).await,
+    }
 }
 
 /// What a party says of a run beside its records.

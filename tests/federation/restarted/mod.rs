@@ -3,6 +3,7 @@
 
 mod aligning;
 mod asked;
+mod cancelled;
 mod decided;
 mod gate;
 pub mod outcome;

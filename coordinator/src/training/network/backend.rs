@@ -12,7 +12,7 @@ use hashvfl_ledger::Said;
 use hashvfl_transcript::{RecordedKind, TranscriptSpool};
 use rand::TryRng;
 
-use super::{NetworkError, NetworkedParties, note_sent, unless_overdue};
+use super::{NetworkError, NetworkedParties, note_sent, unless_ended};
 use crate::training::checkpoints::SavedNetwork;
 
 impl NetworkedParties<'_> {
@@ -97,8 +97,8 @@ impl PartyBackend for NetworkedParties<'_> {
         }
         let saving = self.peers.iter_mut().map(|peer| peer.saved(step, id, limits));
         let saving: FuturesUnordered<_> = saving.collect();
-        let stop = &mut self.stop;
-        self.driver.wait(unless_overdue(stop, step, saving.try_collect::<Vec<()>>()))?;
+        let ends = &mut self.ends;
+        self.driver.wait(unless_ended(ends, step, saving.try_collect::<Vec<()>>()))?;
         self.log.gradients.sync()?;
         let transcript = self.log.transcript.as_mut().map(TranscriptSpool::mark).transpose()?;
         let (traffic, encoded, taught, batches) = (self.traffic, self.encoded, self.taught, self.batches);

@@ -10,6 +10,7 @@ use hashvfl_transcript::TranscriptError;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::stop::Stopped;
 
+use crate::training::cancellation::Cancelled;
 use crate::training::line::LineError;
 
 /// How a networked step fails. Each names the step and the party.
@@ -98,6 +99,14 @@ pub enum NetworkError {
         step: u64,
         /// Why.
         source: Stopped,
+    },
+    /// The operator has cancelled the run.
+    #[error("step {step}: {why}")]
+    Cancelled {
+        /// The step.
+        step: u64,
+        /// What parties are told.
+        why: Cancelled,
     },
 }
 

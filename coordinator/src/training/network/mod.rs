@@ -15,7 +15,9 @@ use hashvfl_cli::at_step;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
-use hashvfl_core::{CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan};
+use hashvfl_core::{
+    CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan, RunId,
+};
 use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{Board, now_s};
 use hashvfl_transcript::TranscriptSpool;
@@ -26,6 +28,7 @@ use tracing::debug;
 use crate::config::CoordinatorConfig;
 use crate::label_ledger::{LabelLedger, gradient_bits};
 use crate::training::admission::Joined;
+use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Checkpoints, SavedNetwork};
 use crate::training::traffic::Traffic;
 use peer::{Answered, LineLimits, Peer};
@@ -49,23 +52,34 @@ pub struct RunLog {
     pub board: Arc<Board>,
 }
 
-/// What `future` gives, unless this process was asked to end a while ago and no checkpoint has come since.
-async fn unless_overdue<T>(
-    stop: &mut Stop,
+/// What ends a run from outside.
+struct Ends {
+    /// That of this process.
+    stop: Stop,
+    /// That of this run.
+    cancellation: Cancellation,
+}
+
+/// What `future` gives, unless the run is cancelled, or this process was asked to end a while ago and no checkpoint has come
+/// since.
+async fn unless_ended<T>(
+    ends: &mut Ends,
     step: u64,
     future: impl Future<Output = Result<T, NetworkError>>,
 ) -> Result<T, NetworkError> {
     tokio::select! {
         biased;
-        () = stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
+        () = ends.stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
+        () = ends.cancellation.asked() => Err(NetworkError::Cancelled { step, why: Cancelled }),
         output = future => output,
     }
 }
 
 /// All parties of a run.
 pub struct NetworkedParties<'a> {
+    run: RunId,
     driver: &'a Driver,
-    stop: Stop,
+    ends: Ends,
     peers: Vec<Peer>,
     step: u64,
     limits: LineLimits,
@@ -102,13 +116,14 @@ fn note_sent(board: &Board, party: &PartyName, bytes: u64) {
 }
 
 impl<'a> NetworkedParties<'a> {
-    /// Parties that have joined the run of `config`, put into the order of its settings.
+    /// Parties that have joined the run of `config`, put into the order of its settings, until it is cancelled.
     pub fn new(
         driver: &'a Driver,
         config: &CoordinatorConfig,
         mut joined: Vec<Joined>,
         plan: Plan,
         log: RunLog,
+        cancellation: Cancellation,
     ) -> Self {
         let run = &config.run;
         joined.sort_by_key(|one| run.parties.iter().position(|name| *name == one.party));
@@ -121,8 +136,9 @@ impl<'a> NetworkedParties<'a> {
             peers.push(Peer { session: PeerSession::new(party, bits), line });
         }
         Self {
+            run: config.run_id.clone(),
             driver,
-            stop: Stop::listen(),
+            ends: Ends { stop: Stop::listen(), cancellation },
             peers,
             step: 0,
             limits: LineLimits {
@@ -147,7 +163,7 @@ impl<'a> NetworkedParties<'a> {
     /// Why the run ends at its next checkpoint: this process, or that of a party, is asked to end.
     fn ending(&self) -> Option<NetworkError> {
         let step = self.step;
-        if self.stop.is_asked() {
+        if self.ends.stop.is_asked() {
             return Some(NetworkError::Stopped { step, source: Stopped });
         }
         let leaving = self.peers.iter().find(|peer| peer.line.is_leaving())?;
@@ -164,7 +180,7 @@ impl<'a> NetworkedParties<'a> {
             Request::Encode(selection) => Some(selection),
             _ => None,
         };
-        at_step(step);
+        at_step(self.run.as_str(), step);
         for peer in &mut self.peers {
             peer.session.requested(step, &request, count);
             let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
@@ -175,8 +191,8 @@ impl<'a> NetworkedParties<'a> {
             Ok::<_, NetworkError>((index, peer.receive(step, limits).await?))
         });
         let answering: FuturesUnordered<_> = answering.collect();
-        let stop = &mut self.stop;
-        let answered = self.driver.wait(unless_overdue(stop, step, answering.try_collect()));
+        let ends = &mut self.ends;
+        let answered = self.driver.wait(unless_ended(ends, step, answering.try_collect()));
         let mut answered: Vec<(usize, Answered)> = answered?;
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());

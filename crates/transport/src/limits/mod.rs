@@ -56,6 +56,21 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Of each limit the larger one.
+    #[must_use]
+    pub fn or_larger(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.max(other.connections),
+            connections_per_address: self.connections_per_address.max(other.connections_per_address),
+            silence: self.silence.max(other.silence),
+            keep_alive: self.keep_alive.max(other.keep_alive),
+            message: self.message.max(other.message),
+            bytes_in_flight: self.bytes_in_flight.max(other.bytes_in_flight),
+            first_bytes: self.first_bytes.max(other.first_bytes),
+            window: self.window.max(other.window),
+        }
+    }
+
     /// The same with a window in which a message of so many bytes fits, within bounds.
     #[must_use]
     pub fn with_window_for(self, message_bytes: usize) -> Self {

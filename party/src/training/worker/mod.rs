@@ -178,7 +178,7 @@ impl<'a> Worker<'a> {
     pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
         let kind = message.kind();
         let work = self.session.receive(message)?;
-        at_step(self.session.step());
+        at_step(self.run.as_str(), self.session.step());
         self.board.status().count_request(kind);
         debug!(step = self.session.step(), kind, "request");
         if !matches!(work, Work::Encode(_)) {

@@ -1,0 +1,66 @@
+//! `coordinator cancel`: ends the run of a config, whichever process holds it, and waits until that has obeyed.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use hashvfl_files::{say, write_whole};
+
+use crate::config::CoordinatorConfig;
+use crate::state::StateFolder;
+
+/// How often it is looked whether the process has obeyed.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long that is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Ends the run of `config`. What the unfinished run has left in the state folder stays, unless `fresh`.
+///
+/// # Errors
+/// If the run has finished, no process works at it, or it does not end in time.
+pub fn cancel(config: &CoordinatorConfig, fresh: bool) -> anyhow::Result<()> {
+    let (run, state) = (&config.run_id, StateFolder::existing(&config.state));
+    let finished = || {
+        format!(
+            "run {run} has finished, and its top model is {}: nothing is cancelled",
+            state.top().display()
+        )
+    };
+    ensure!(!state.is_finished(), finished());
+    ensure!(
+        state.is_worked_in()?,
+        "no coordinator works at run {run} (in {}): nothing is cancelled; one that is still reading its labels can be \
+         cancelled when it listens",
+        config.state.display()
+    );
+    write_whole(&state.cancel_request(), b"cancel\n")?;
+    let began = Instant::now();
+    loop {
+        // In this order: whoever obeys removes the request first, and leaves the folder then.
+        let (works, asked) = (state.is_worked_in()?, state.cancel_request().exists());
+        if !works && !asked {
+            break;
+        }
+        if !works {
+            state.forget_cancel_request()?;
+            ensure!(!state.is_finished(), finished());
+            bail!("run {run} has ended by itself: the coordinator's log says how");
+        }
+        ensure!(
+            began.elapsed() < LIMIT,
+            "run {run} has not ended within {} s: the coordinator looks between its own computations and ends it then; to \
+             take that back, remove {}",
+            LIMIT.as_secs(),
+            state.cancel_request().display()
+        );
+        sleep(LOOK);
+    }
+    let files = if fresh { Some(StateFolder::create(&config.state)?.throw_away()?) } else { None };
+    match files {
+        None => say!(
+            "run {run} is cancelled; the same command goes on from its last checkpoint, and with --fresh it begins anew"
+        ),
+        Some(files) => say!("run {run} is cancelled, and {files} files of it are thrown away"),
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Where the parties of a run come in: at a port of its own, or at one that several runs of this process share.
+
+use std::future::pending;
+
+use anyhow::Context;
+use hashvfl_core::protocol::message::FromParty;
+use hashvfl_transport::handshake::{Handshake, HandshakeError};
+use hashvfl_transport::listen::{self, Arrivals, Listener, ServeError, TrainingStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::HeldRun;
+use super::admission::answer_bytes;
+use crate::identity;
+use crate::permissions::{self, Action};
+
+/// A stream that a party has opened.
+pub struct Arrival {
+    /// The stream.
+    pub stream: TrainingStream,
+    /// What came on it first, or why nothing did, where somebody has looked already.
+    first: Option<Result<FromParty, HandshakeError>>,
+}
+
+impl Arrival {
+    /// One on which nobody has looked for a message.
+    pub fn new(stream: TrainingStream) -> Self {
+        Self { stream, first: None }
+    }
+
+    /// The same where the first message has been waited for.
+    pub async fn heard(mut stream: TrainingStream, limit_s: u64) -> Self {
+        let first = Handshake::new(&mut stream, limit_s).first().await;
+        Self { stream, first: Some(first) }
+    }
+
+    /// What has come already.
+    pub fn heard_first(&self) -> Option<&FromParty> {
+        self.first.as_ref()?.as_ref().ok()
+    }
+
+    /// The party's first message, to be taken once.
+    ///
+    /// # Errors
+    /// As [`Handshake::first`].
+    pub async fn first(&mut self, limit_s: u64) -> Result<FromParty, HandshakeError> {
+        match self.first.take() {
+            Some(first) => first,
+            None => Handshake::new(&mut self.stream, limit_s).first().await,
+        }
+    }
+}
+
+/// Streams of parties, in the order in which they come to a run.
+pub enum PartyStreams {
+    /// At its own port.
+    Own(Arrivals<TrainingStream>),
+    /// At one that it shares, where the first message says to which run a stream goes.
+    Shared(mpsc::Receiver<Arrival>),
+}
+
+impl PartyStreams {
+    /// The next stream; `None` once the server has ended.
+    pub async fn next(&mut self) -> Option<Arrival> {
+        match self {
+            Self::Own(arrivals) => Some(Arrival::new(arrivals.next().await?)),
+            Self::Shared(arrivals) => arrivals.recv().await,
+        }
+    }
+}
+
+/// Lets the parties of a run come in, as whom its config names and who may join; with the server, which ends where it fails.
+///
+/// # Errors
+/// If nobody can listen, or a party of the run may not join.
+pub async fn let_in(run: &HeldRun<'_>) -> anyhow::Result<(PartyStreams, JoinHandle<Result<(), ServeError>>)> {
+    let HeldRun { config, reporter, shared } = run;
+    if let Some(port) = shared {
+        permissions::check_parties(config, &config.run.parties, Action::Join)?;
+        let arrivals = port.enter(&config.run_id);
+        reporter.listening(port.address());
+        // It ends with the process.
+        return Ok((PartyStreams::Shared(arrivals), tokio::spawn(pending())));
+    }
+    let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
+        .await
+        .with_context(|| config.cannot_listen())?;
+    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
+    permissions::check_parties(config, &config.run.parties, Action::Join)?;
+    reporter.listening(listener.address()?);
+    let (arrivals, serving) = listen::training(listener);
+    Ok((PartyStreams::Own(arrivals), tokio::spawn(serving)))
+}

@@ -1,0 +1,168 @@
+//! A port at which several runs of this process let their parties in: the first message of a stream says to which run it goes.
+//!
+//! What names no run of the port goes to one that is open, and is refused, counted and written down there as at a port of its
+//! own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use hashvfl_core::limits::MAX_PARTIES;
+use hashvfl_core::protocol::message::FromParty;
+use hashvfl_core::{PartyName, RunId};
+use hashvfl_transport::handshake::{HandshakeError, turn_away};
+use hashvfl_transport::limits::quiet::QuietLog;
+use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::admission::answer_bytes;
+use super::arrivals::Arrival;
+use crate::config::CoordinatorConfig;
+use crate::identity;
+
+/// Where the streams of a run go.
+enum Way {
+    /// It takes nobody yet.
+    Closed,
+    /// To its admission; closed where it takes nobody at the moment.
+    Open(mpsc::Sender<Arrival>),
+    /// It has ended: why, for its parties.
+    Over(String),
+}
+
+struct RunOfPort {
+    parties: Vec<PartyName>,
+    way: Way,
+}
+
+/// The runs of a port.
+struct Ways {
+    runs: Mutex<BTreeMap<RunId, RunOfPort>>,
+    refusals: QuietLog,
+}
+
+/// A port that several runs share. It listens until it is dropped.
+pub struct SharedPort {
+    address: SocketAddr,
+    ways: Arc<Ways>,
+    _network: Runtime,
+}
+
+impl SharedPort {
+    /// Listens for the parties of the runs of `configs`, which have one `listen` and one identity; of other limits the larger
+    /// ones hold.
+    ///
+    /// # Errors
+    /// If nobody can listen there, or the identity cannot be used.
+    pub fn open(configs: &[&CoordinatorConfig]) -> anyhow::Result<Self> {
+        let first = configs.first().context("a port of no run")?;
+        let (mut limits, mut handshake_s) = (first.listening(answer_bytes(first)), 0);
+        let (mut parties, mut runs) = (Vec::new(), BTreeMap::new());
+        for config in configs {
+            limits = limits.or_larger(config.listening(answer_bytes(config)));
+            handshake_s = handshake_s.max(config.timeouts.handshake_s);
+            parties.extend(config.run.parties.iter().cloned());
+            let run = RunOfPort { parties: config.run.parties.clone(), way: Way::Closed };
+            runs.insert(config.run_id.clone(), run);
+        }
+        let network =
+            Builder::new_multi_thread().worker_threads(1).thread_name("shared port").enable_all().build()?;
+        let listener =
+            network.block_on(Listener::bind(first.listen, limits)).with_context(|| first.cannot_listen())?;
+        let listener = identity::secure(listener, first, identity::parties(&parties))?;
+        let address = listener.address()?;
+        let (arrivals, serving) = listen::training(listener);
+        let ways = Arc::new(Ways { runs: Mutex::new(runs), refusals: QuietLog::new() });
+        network.spawn(serving);
+        network.spawn(receive_all(Arc::clone(&ways), arrivals, handshake_s));
+        Ok(Self { address, ways, _network: network })
+    }
+
+    /// The address, with its port also where the config left it open.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets the parties of `run` come in from now on, in place of where they came in before.
+    pub fn enter(&self, run: &RunId) -> mpsc::Receiver<Arrival> {
+        let (streams, arrivals) = mpsc::channel(MAX_PARTIES);
+        self.lead(run, Way::Open(streams));
+        arrivals
+    }
+
+    /// Lets nobody come in any more: `run` has ended, for the reason `why`.
+    pub fn leave(&self, run: &RunId, why: String) {
+        self.lead(run, Way::Over(why));
+    }
+
+    fn lead(&self, run: &RunId, way: Way) {
+        if let Some(run) = self.ways.runs().get_mut(run) {
+            run.way = way;
+        }
+    }
+}
+
+impl Ways {
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, RunOfPort>> {
+        // The map is whole after each change.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a stream on whose first message was waited for.
+    ///
+    /// # Errors
+    /// If nobody takes it; with the stream.
+    fn hand_over(&self, arrival: Arrival) -> Result<(), Box<(Arrival, HandshakeError)>> {
+        let runs = self.runs();
+        let (run, party) = match arrival.heard_first() {
+            Some(FromParty::Hello(hello)) => (Some(&hello.run), Some(&hello.party)),
+            Some(FromParty::Return(back)) => (Some(&back.run), Some(&back.party)),
+            _ => (None, None),
+        };
+        let way = match run.and_then(|run| runs.get(run)) {
+            Some(run) => Some(&run.way),
+            None => nearest(&runs, party),
+        };
+        match way {
+            Some(Way::Open(streams)) => streams.try_send(arrival).map_err(|error| match error {
+                TrySendError::Full(arrival) | TrySendError::Closed(arrival) => {
+                    Box::new((arrival, HandshakeError::NotNow))
+                }
+            }),
+            Some(Way::Over(why)) => Err(Box::new((arrival, HandshakeError::Over(why.clone())))),
+            Some(Way::Closed) | None => Err(Box::new((arrival, HandshakeError::NotNow))),
+        }
+    }
+}
+
+/// An open run, where there is one, for a stream that names none of them: with a party of that name, if any has one.
+fn nearest<'a>(runs: &'a BTreeMap<RunId, RunOfPort>, party: Option<&PartyName>) -> Option<&'a Way> {
+    let mut found = None;
+    for RunOfPort { parties, way } in runs.values() {
+        if !matches!(way, Way::Open(streams) if !streams.is_closed()) {
+            continue;
+        }
+        if party.is_some_and(|party| parties.contains(party)) {
+            return Some(way);
+        }
+        found = found.or(Some(way));
+    }
+    found
+}
+
+async fn receive_all(ways: Arc<Ways>, mut arrivals: Arrivals<TrainingStream>, handshake_s: u64) {
+    while let Some(stream) = arrivals.next().await {
+        tokio::spawn(receive(Arc::clone(&ways), stream, handshake_s));
+    }
+}
+
+async fn receive(ways: Arc<Ways>, stream: TrainingStream, handshake_s: u64) {
+    let arrival = Arrival::heard(stream, handshake_s).await;
+    let Err(refused) = ways.hand_over(arrival) else { return };
+    let (Arrival { stream, .. }, error) = *refused;
+    ways.refusals.warn(&format!("refused a party: {error}"));
+    turn_away(&stream, &error).await;
+}
