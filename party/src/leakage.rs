@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::{CodeForm, Part};
 use hashvfl_leakage::check::{CannotTell, FEWEST_RECORDS, Leakage, MOST_RECORDS, Released};
+use hashvfl_leakage::regression::family::Effort;
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::snapshot::Array;
 use hashvfl_ledger::{LeakageFound, Policy};
@@ -26,7 +27,6 @@ pub struct LeakageCheck {
     rows: Vec<u32>,
     places: HashMap<u32, usize>,
     form: CodeForm,
-    seed: u64,
     /// [records, columns].
     columns: Vec<f32>,
     /// Of each pass over training records: values of latents [records, latents], zeros of records whose code did not leave.
@@ -47,7 +47,6 @@ impl LeakageCheck {
             places: rows.iter().enumerate().map(|(place, row)| (*row, place)).collect(),
             columns: prepared.columns.gather(&rows)?,
             form: prepared.encoder.form(),
-            seed: prepared.seed(),
             sent: Vec::new(),
             rows,
         }))
@@ -65,7 +64,9 @@ impl LeakageCheck {
     ) -> anyhow::Result<()> {
         let next = prepared.encoder.encode_with_noise(self.columns.clone(), self.rows.len(), u32::MAX);
         let what = format!("what left of {} records and their codes of epoch {}", self.rows.len(), epoch + 1);
-        self.check(&what, &next, prepared, releases)?;
+        // Trees take most of the time, and what they add grows slowly with the epochs.
+        let effort = if (epoch + 1).is_power_of_two() { Effort::Check } else { Effort::Quick };
+        self.check(&what, &next, effort, prepared, releases)?;
         self.sent.push(vec![0.0; self.rows.len() * self.form.latents()]);
         Ok(())
     }
@@ -77,7 +78,7 @@ impl LeakageCheck {
     pub fn before_refit(&mut self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
         let next = prepared.encoder.encode(self.columns.clone(), self.rows.len());
         let what = format!("all that left of {} records and their last codes", self.rows.len());
-        self.check(&what, &next, prepared, releases)
+        self.check(&what, &next, Effort::Check, prepared, releases)
     }
 
     /// Keeps what the codes of `rows` say, whose signs are `signs` [rows, bits]: they leave now.
@@ -95,6 +96,7 @@ impl LeakageCheck {
         &self,
         what: &str,
         next: &[f32],
+        effort: Effort,
         prepared: &Prepared,
         releases: &mut Releases,
     ) -> anyhow::Result<()> {
@@ -106,7 +108,7 @@ impl LeakageCheck {
             values.extend(self.sent.iter().chain([&next]).flat_map(of));
         }
         let released = Released { values, columns: self.columns.clone(), records };
-        hold_to_policy(what, &released, self.seed, prepared, releases)
+        hold_to_policy(what, &released, effort, prepared, releases)
     }
 
     /// Writes down what has left, for a run that goes on.
@@ -147,7 +149,7 @@ pub fn check_frozen(what: &str, prepared: &Prepared, releases: &mut Releases) ->
     let values = values(prepared.encoder.form(), &codes);
     let released = Released { values, columns, records: rows.len() };
     let what = format!("{what} of {} records, one of each,", rows.len());
-    hold_to_policy(&what, &released, prepared.seed(), prepared, releases)
+    hold_to_policy(&what, &released, Effort::Check, prepared, releases)
 }
 
 /// Whether a run of `config` can be checked as its policy asks, with `learning` training records.
@@ -184,11 +186,11 @@ pub fn check_policy(
 fn hold_to_policy(
     what: &str,
     released: &Released,
-    seed: u64,
+    effort: Effort,
     prepared: &Prepared,
     releases: &mut Releases,
 ) -> anyhow::Result<()> {
-    let found = Leakage::measure(released, seed)?;
+    let found = Leakage::measure(released, effort, prepared.seed())?;
     let names = prepared.sources();
     let of_columns: Vec<(String, f64)> =
         names.into_iter().zip(found.of_columns.iter().map(|column| column.high)).collect();

@@ -42,7 +42,7 @@ impl Policy {
         let refuse =
             |rule, limit: String, reason: String| Err(Refusal::new(rule, &limit, found.records, reason));
         // What is no number is within no limit.
-        let exceeds = |found: f64, limit: f64| !(found <= limit);
+        let exceeds = |found: f64, limit: f64| found.is_nan() || found > limit;
         if let Some(limit) = self.max_explained.filter(|limit| exceeds(found.explained, *limit)) {
             let reason =
                 format!("codes explain up to {:.3} of the variance of their columns", found.explained);
