@@ -17,6 +17,7 @@ use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tracing::error;
 
 use super::admission::answer_bytes;
 use super::arrivals::Arrival;
@@ -76,7 +77,11 @@ impl SharedPort {
         let address = listener.address()?;
         let (arrivals, serving) = listen::training(listener);
         let ways = Arc::new(Ways { runs: Mutex::new(runs), refusals: QuietLog::new() });
-        network.spawn(serving);
+        network.spawn(async move {
+            if let Err(error) = serving.await {
+                error!("nobody can come in at {address} any more: {error}");
+            }
+        });
         network.spawn(receive_all(Arc::clone(&ways), arrivals, handshake_s));
         Ok(Self { address, ways, _network: network })
     }
