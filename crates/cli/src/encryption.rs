@@ -106,16 +106,16 @@ pub enum EncryptionCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Encrypt the files that a config without [encryption] has left in plain text: the state folder of a finished run, and
+    /// Encrypt the files that a config without `[encryption]` has left in plain text: the state folder of a finished run, and
     /// the ledger. Whoever is interrupted repeats it.
     Encrypt {
-        /// The config file, with an [encryption] table.
+        /// The config file, with an `[encryption]` table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
     /// Write a copy in plain text of an encrypted file, such as a transcript, for other programs.
     Decrypt {
-        /// The config file whose [encryption] table names the key.
+        /// The config file whose `[encryption]` table names the key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// The encrypted file.
@@ -128,7 +128,7 @@ pub enum EncryptionCommand {
 }
 
 impl EncryptionCommand {
-    /// Does it; `places` reads a config file, and says what of it is encrypted: `None` where it has no [encryption].
+    /// Does it; `places` reads a config file, and says what of it is encrypted: `None` where it has no `[encryption]`.
     ///
     /// # Errors
     /// If a file cannot be read or written, or a key is wrong. Files are whole then, each in the old form or the new one.
