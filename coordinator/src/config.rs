@@ -9,9 +9,10 @@ use hashvfl_alignment::AlignmentConfig;
 use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::COORDINATOR_PRESETS;
-use hashvfl_cli::encryption::{EncryptedPlaces, EncryptionConfig};
+use hashvfl_cli::encryption::EncryptionConfig;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
+use hashvfl_files::check_places;
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
@@ -22,8 +23,9 @@ use serde::de::{self, Deserializer};
 
 use crate::detectors::DetectorsConfig;
 use crate::relay::FRAME_BYTES;
-use crate::state::READABLE;
 use crate::training::screening::ScreeningConfig;
+
+mod places;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -316,30 +318,6 @@ impl CoordinatorConfig {
         self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
     }
 
-    /// What is encrypted where this side has a key.
-    pub fn encrypted_places(&self) -> EncryptedPlaces {
-        EncryptedPlaces {
-            state: self.state.clone(),
-            readable: READABLE.to_vec(),
-            growing: vec!["answers.hashvfl", "transcript.unfinished"],
-            ledger: self.ledger.clone(),
-            others: Vec::new(),
-        }
-    }
-
-    fn protect(&mut self, folder: &Path) -> anyhow::Result<()> {
-        let Some(mut encryption) = self.encryption.take() else { return Ok(()) };
-        let alignment = self.alignment.as_ref().map(|alignment| folder.join(&alignment.folder));
-        let outside = [
-            ("order", self.order.as_deref()),
-            ("serve.order", self.serve.order.as_deref()),
-            ("alignment.folder", alignment.as_deref()),
-        ];
-        encryption.protect(folder, &self.encrypted_places(), &outside)?;
-        self.encryption = Some(encryption);
-        Ok(())
-    }
-
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = hashvfl_cli::config::parse(text, &COORDINATOR_PRESETS)?;
@@ -380,6 +358,7 @@ impl CoordinatorConfig {
             "permissions: in plain text names are claims, so nobody can be told from others: make an identity (docs/how-to/identities.md)"
         );
         config.run.check()?;
+        check_places(&config.places(folder))?;
         config.protect(folder)?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

@@ -21,14 +21,15 @@ const CHANGED_LIMIT: Duration = Duration::from_millis(100);
 /// Bytes of one change: where, and how.
 const CHANGE_BYTES: usize = 3;
 
-/// The first byte says what the others are: bytes that a stranger sends, or changes to what the party bank sends. Whoever has
-/// got in is the bank, and has changed nothing.
+/// The first byte says what the others are: bytes that a stranger sends, who waits for an answer or hangs up, or changes to what
+/// the party bank sends. Whoever has got in is the bank, and has changed nothing.
 pub fn target(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     thread_local!(static HOME: Home = Home::new());
     HOME.with(|home| match kind % 2 {
         0 => {
-            let accepted = home.runtime.block_on(stranger(home, bytes));
+            let hangs_up = kind & 2 != 0;
+            let accepted = home.runtime.block_on(stranger(home, bytes, hangs_up));
             assert!(accepted.is_err(), "bytes without a key let nobody in");
         }
         _ => {
@@ -99,13 +100,17 @@ async fn take(home: &Home, listener: &TcpListener, limit: Duration) -> Result<Pe
     home.acceptor.accept(stream, limit).await.map(|connection| connection.peer().clone())
 }
 
-/// Sends bytes and says that these are all.
-async fn stranger(home: &Home, bytes: &[u8]) -> Result<PeerIdentity, AcceptError> {
+/// Sends bytes, and says that these are all, or hangs up as a process does that is killed.
+async fn stranger(home: &Home, bytes: &[u8], hangs_up: bool) -> Result<PeerIdentity, AcceptError> {
     let (listener, port) = port().await;
     let send = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
         // Whoever is refused on the way hears of it here.
         let _ = stream.write_all(bytes).await;
+        if hangs_up {
+            let _ = stream.set_zero_linger();
+            return;
+        }
         let _ = stream.shutdown().await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     };

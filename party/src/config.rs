@@ -8,10 +8,11 @@ use hashvfl_alignment::AlignmentConfig;
 use hashvfl_audit::{AuditConfig, AuditTrail, Side};
 use hashvfl_cli::OnInterruption;
 use hashvfl_cli::config::PARTY_PRESETS;
-use hashvfl_cli::encryption::{EncryptedPlaces, EncryptionConfig};
+use hashvfl_cli::encryption::EncryptionConfig;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, CodeForm, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
+use hashvfl_files::check_places;
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
@@ -20,6 +21,11 @@ use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
 use crate::training::gradient_monitor::OnAlarm;
+
+mod places;
+
+/// Threads that compute, at most: more than any machine has cores.
+const MOST_THREADS: usize = 1024;
 
 /// What `party.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -306,31 +312,6 @@ impl PartyConfig {
         }
     }
 
-    /// What is encrypted where this side has a key.
-    pub fn encrypted_places(&self) -> EncryptedPlaces {
-        EncryptedPlaces {
-            state: self.state.clone(),
-            readable: Vec::new(),
-            growing: vec!["answers.hashvfl", "transcript.unfinished"],
-            ledger: self.ledger.clone(),
-            others: vec![self.response_key.clone()],
-        }
-    }
-
-    fn protect(&mut self, folder: &Path) -> anyhow::Result<()> {
-        let Some(mut encryption) = self.encryption.take() else { return Ok(()) };
-        let alignment = self.alignment.as_ref().map(|alignment| folder.join(&alignment.folder));
-        let outside = [
-            ("cache", self.cache.as_deref()),
-            ("order", self.order.as_deref()),
-            ("serve.order", self.serve.order.as_deref()),
-            ("alignment.folder", alignment.as_deref()),
-        ];
-        encryption.protect(folder, &self.encrypted_places(), &outside)?;
-        self.encryption = Some(encryption);
-        Ok(())
-    }
-
     /// Parses a config whose relative paths start at `folder`.
     pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut config: Self = hashvfl_cli::config::parse(text, &PARTY_PRESETS)?;
@@ -363,6 +344,7 @@ impl PartyConfig {
             .map_err(anyhow::Error::msg)?
             .map(|identity| identity.resolve(folder));
         config.run.check()?;
+        check_places(&config.places(folder))?;
         config.protect(folder)?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);
@@ -381,6 +363,7 @@ impl PartyConfig {
         if !config.run.parties.contains(&config.name) {
             bail!("name = \"{}\" is not among run.parties", config.name);
         }
+        ensure!(config.threads <= MOST_THREADS, "threads must be 0 to {MOST_THREADS}");
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
         let Timeouts { connect_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;

@@ -42,6 +42,12 @@ fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
         };
         warn!("the run may ask for {most} bits of a record, the policy allows {allowed} in its life: {then}");
     }
+    let most = run.epochs + u32::from(run.refits());
+    if let Some(allowed) = policy.encodings_per_record.filter(|allowed| *allowed < most) {
+        warn!(
+            "the run may ask for {most} codes of a record, the policy allows {allowed} in its life (encodings_per_record)"
+        );
+    }
     Ok(policy)
 }
 

@@ -25,6 +25,15 @@ pub fn response(config: &PartyConfig) -> anyhow::Result<Option<Response>> {
 }
 
 fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
+    #[cfg(unix)]
+    if let Ok(found) = std::fs::metadata(path) {
+        use std::os::unix::fs::PermissionsExt;
+        ensure!(
+            found.permissions().mode() & 0o077 == 0,
+            "the key of randomised response {} can be read by others on this machine: `chmod 600` it",
+            path.display()
+        );
+    }
     let bytes = read_whole(path).with_context(|| {
         format!(
             "cannot read the key of randomised response {}: restore it: under a new one every answer is drawn and charged anew",

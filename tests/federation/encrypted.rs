@@ -187,7 +187,7 @@ fn keys_and_places_that_do_not_fit_are_each_one_clear_line() {
     assert!(command(&["party", "encryption", "new-key", &key]).0);
     let cached = format!("cache = \"bank-state/table.cache\"\n{text}");
     fs::write(&config, cached).unwrap();
-    assert!(check().contains("cache = ") && check().contains("lies in the state folder"), "{}", check());
+    assert!(check().contains("cache = ") && check().contains("lies in state = "), "{}", check());
 }
 
 fn command_chmod(path: &Path, mode: &str) {

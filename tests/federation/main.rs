@@ -30,6 +30,7 @@ mod lossless;
 mod migrated;
 mod misconfigured;
 mod monitored;
+mod others_files;
 mod own_check;
 mod own_codes;
 mod own_detectors;

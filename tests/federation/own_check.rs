@@ -75,6 +75,8 @@ fn codes_that_tell_too_much_end_the_run_and_nobody_hears_why() {
         errors
     };
     assert!(refused(&config).contains("this run was refused before"), "{}", refused(&config));
+    let (good, _, errors) = command(&["party", "--check", "--config", &config]);
+    assert!(!good && errors.contains("this run was refused before"), "{errors}");
     let ledger = fixture.path("bank-ledger.redb").display().to_string();
     let (good, said, errors) = command(&["party", "ledger", "show", "--ledger", &ledger]);
     assert!(good && said.contains("test refused 1 times for what its codes tell"), "{said}{errors}");

@@ -77,6 +77,10 @@ impl Manifest {
 
     /// Writes the manifest.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        if path.exists() {
+            let is_ours = fs::read_to_string(path).is_ok_and(|text| toml::from_str::<Self>(&text).is_ok());
+            ensure!(is_ours, "{} is there already and is no manifest: name another file", path.display());
+        }
         Ok(write_whole(path, toml::to_string_pretty(self)?.as_bytes())?)
     }
 

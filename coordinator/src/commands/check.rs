@@ -10,8 +10,10 @@ use hashvfl_core::{Digest, Plan};
 use hashvfl_files::check_file;
 use hashvfl_learning::device;
 use hashvfl_ledger::{Policy, RedbStore};
+use hashvfl_monitor::check_runs;
 
 use crate::config::CoordinatorConfig;
+use crate::permissions::{self, Action};
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
 use crate::training::checkpoints::run_name;
@@ -39,8 +41,10 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
     RedbStore::check(&config.ledger)?;
     config.audit.check(&Side::Coordinator)?;
     check_file(&config.runs).context("the list of finished runs (runs)")?;
+    check_runs(&config.runs).with_context(|| format!("runs = {:?}", config.runs))?;
     // Whether somebody can listen where the process is to say how it is.
     drop(config.board()?);
+    permissions::check_parties(config, &config.run.parties, Action::Join)?;
     let mut to_do = alignment(config, path)?;
     let Data { described, reading, gaps, name } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.

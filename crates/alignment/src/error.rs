@@ -31,6 +31,11 @@ pub enum AlignmentError {
     /// The folder belongs to another alignment.
     #[error("{0} holds another alignment, or one under other settings: name another folder")]
     OtherAlignment(PathBuf),
+    /// The folder is not the alignment's own.
+    #[error(
+        "{0} is in the folder of the alignment, which has to be the alignment's own: name an empty or a new folder"
+    )]
+    Foreign(PathBuf),
     /// Another process works in the folder.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),

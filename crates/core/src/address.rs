@@ -18,7 +18,7 @@ pub struct Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It does not begin with `http://`.
-    #[error("expected http://HOST:PORT; for TLS put a proxy in front of both sides")]
+    #[error("expected http://HOST:PORT, with an identity too: the connection is over TLS then")]
     Scheme,
     /// It holds a user or a password.
     #[error(

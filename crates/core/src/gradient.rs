@@ -90,6 +90,9 @@ pub enum Gradient {
     },
 }
 
+/// The least scale of a row that is not all zeros.
+const LEAST_SCALE: f32 = f32::MIN_POSITIVE;
+
 impl Gradient {
     /// Encodes row-major `values` of `bits` columns.
     pub fn encode(values: Vec<f32>, bits: usize, encoding: GradientEncoding) -> Self {
@@ -101,6 +104,8 @@ impl Gradient {
                 for row in values.chunks(bits) {
                     let largest = largest(row);
                     let scale = largest / 127.0;
+                    // Below, one over it would be no number, and so small a gradient is none.
+                    let scale = if scale >= LEAST_SCALE { scale } else { 0.0 };
                     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
                     scales.push(scale);
                     // Half of one more, then cut off: rounds, and the compiler does several at once.
@@ -225,6 +230,18 @@ mod tests {
                 for (v, b) in row.iter().zip(back) {
                     prop_assert!((v - b).abs() <= scale * 0.5001 + 1e-12);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_that_have_nearly_vanished_are_zeros_or_small_and_never_what_no_encoder_writes() {
+        for largest in [1e-45_f32, 1e-42, 1e-38, 1.4e-36, 1.5e-36, 2e-36, 1e-30, 1e30] {
+            let values = vec![largest, -largest, -largest / 3.0, 0.0];
+            let gradient = Gradient::encode(values.clone(), 4, GradientEncoding::Int8);
+            gradient.check(1, 4, GradientEncoding::Int8).unwrap();
+            for (value, back) in values.iter().zip(gradient.decode()) {
+                assert!((value - back).abs() <= (largest / 127.0).max(2e-36), "{largest}: {value} {back}");
             }
         }
     }

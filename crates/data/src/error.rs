@@ -375,6 +375,12 @@ pub enum TableError {
         "cache is for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into memory: leave it out"
     )]
     NotCached,
+    /// Another file has the cache's name.
+    #[error("cache = {path:?} is there already and is no cache, and is not overwritten: name another file")]
+    NoCache {
+        /// The file.
+        path: PathBuf,
+    },
     /// `image` does not fit the columns.
     #[error(
         "`image` has {channels} channels of {height} x {width}, expected their product to be the \

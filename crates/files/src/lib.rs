@@ -8,6 +8,7 @@
 
 pub mod encryption;
 mod lock;
+mod places;
 mod progress;
 mod say;
 
@@ -21,6 +22,7 @@ use atomic_write_file::AtomicWriteFile;
 use encryption::Sealer;
 pub use encryption::{read_up_to, read_whole};
 pub use lock::{FolderLock, LockError};
+pub use places::{Place, PlaceClash, Use, check_places};
 pub use progress::{AboveProgress, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
 

@@ -77,11 +77,16 @@ fn remove_half_written(folder: &Path, below: u32) {
     }
 }
 
-/// Whether a file is called as one in the making: a dot, the name that it was to get, a dot and six letters and digits.
+/// Whether a file is called as one in the making: a dot, the name that it was to get, a dot and six letters and digits, not all
+/// of them lower-case letters: so a user's hidden file with a common ending stays, and one in 200 of ours.
 fn is_half_written(name: &str) -> bool {
     let parts = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
     parts.is_some_and(|(name, random)| {
-        !name.is_empty() && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        let is_word = random.bytes().all(|byte| byte.is_ascii_lowercase());
+        !name.is_empty()
+            && random.len() == 6
+            && !is_word
+            && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
@@ -108,6 +113,8 @@ mod tests {
         fs::create_dir(folder.path().join("codes")).unwrap();
         let names = [
             ".top.safetensors.EkJ42j",
+            // A user's own.
+            ".config.backup",
             "codes/.a.codes.0aZ9bY",
             "top.safetensors",
             ".hidden",
@@ -116,6 +123,6 @@ mod tests {
         names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
         FolderLock::take(folder.path()).unwrap();
         let left: Vec<bool> = names.iter().map(|name| folder.path().join(name).exists()).collect();
-        assert_eq!(left, [false, false, true, true, true]);
+        assert_eq!(left, [false, true, false, true, true, true]);
     }
 }

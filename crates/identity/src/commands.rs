@@ -12,6 +12,7 @@ use crate::dates::{date, now_s};
 use crate::fingerprint::Fingerprint;
 use crate::folder::Folder;
 use crate::holder::{self, Accepted, HolderError, Places};
+use crate::issue::{accept_here, issue};
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::pins::{Pin, Pins};
 use crate::provision::{Side, provision};
@@ -39,6 +40,14 @@ pub enum CommandError {
         path: PathBuf,
         /// What is wrong with it, and what to do.
         reason: String,
+    },
+    /// A folder that holds somebody else's identity.
+    #[error("{} holds the certificate of {found}: name another folder", folder.display())]
+    OthersFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose it is.
+        found: Identity,
     },
     /// Nobody said who it is.
     #[error("whose identity? Say --name NAME, or --config FILE, where the name stands")]
@@ -371,23 +380,6 @@ pub fn begin_authority(
     Ok((authority, accepted))
 }
 
-/// Makes key and certificate of `identity` at `places`, where it and the authority are on one machine.
-///
-/// # Errors
-/// If the authority does not sign it, or a file cannot be written.
-pub fn issue(
-    authority: &mut Authority,
-    places: &Places,
-    identity: &Identity,
-    days: i64,
-) -> Result<Accepted, CommandError> {
-    let requested = holder::request(places, identity, false)?;
-    let options =
-        SigningOptions { days, fingerprint: Some(requested.fingerprint), role: Some(identity.role) };
-    let (_, text) = authority.sign(&requested.request, &options)?;
-    accept_here(places, authority.fingerprint(), identity, &text)
-}
-
 fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> {
     let (authority, accepted) = begin_authority(folder, name, days)?;
     say!(
@@ -404,21 +396,6 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
         folder.join("authority-key.pem").display()
     );
     Ok(())
-}
-
-/// Puts a certificate in place that was signed on this machine, from a file that is gone afterwards.
-fn accept_here(
-    places: &Places,
-    authority: Fingerprint,
-    identity: &Identity,
-    text: &str,
-) -> Result<Accepted, CommandError> {
-    let answer = places.folder.join("answer.pem");
-    write_whole(&answer, text.as_bytes())?;
-    let accepted = holder::accept(places, &answer, Some(authority), Some(identity));
-    // What is left of it hurts nobody.
-    let _ = std::fs::remove_file(&answer);
-    Ok(accepted?)
 }
 
 fn sign(

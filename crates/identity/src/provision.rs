@@ -7,8 +7,9 @@ use std::str::FromStr;
 use hashvfl_files::say;
 
 use crate::authority::Authority;
-use crate::commands::{CommandError, issue};
+use crate::commands::CommandError;
 use crate::holder::Places;
+use crate::issue::issue;
 use crate::role::Identity;
 
 /// A side and the folder of its identity.

@@ -123,6 +123,12 @@ async fn all_sides_of_a_host_are_provisioned_once() {
     assert_eq!((read(&shop), read(&bank)), before);
     assert_eq!(*load(&telecom).current().own_identity(), identity("party/telecom"));
     assert_eq!(issued(&shop).certificates.len(), 4);
+    // A folder that is another's is not given away.
+    let before = read(&bank);
+    let into = format!("issue party/late --into {}", bank.display());
+    let error = coordinator(&shop, &into).unwrap_err();
+    assert!(error.contains("holds the certificate of party/bank: name another folder"), "{error}");
+    assert_eq!(read(&bank), before);
     let error = coordinator(&shop, "provision --name shop bank").unwrap_err();
     assert!(error.contains("expected ROLE/NAME=FOLDER"), "{error}");
 }

@@ -50,11 +50,29 @@ pub struct FinishedRun {
     pub seconds: f64,
 }
 
+/// Whether lines of runs may be added to the file at `path`: it is not there, is empty, or begins with an object of JSON, as a run
+/// of whatever version is.
+///
+/// # Errors
+/// If not.
+pub fn check_runs(path: &Path) -> io::Result<()> {
+    let mut first = [0];
+    match File::open(path).and_then(|mut file| file.read(&mut first)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(1) if first != [b'{'] => {
+            let what = "it is there already and lists no finished runs: name another file";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, what))
+        }
+        found => found.map(drop),
+    }
+}
+
 /// Adds a line to the file of finished runs, which it makes if need be.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If it cannot be written, or is another file.
 pub fn add_run(path: &Path, run: &FinishedRun) -> io::Result<()> {
+    check_runs(path)?;
     let mut line = serde_json::to_vec(run)?;
     line.push(b'\n');
     let mut file = owner_only().append(true).create(true).read(true).open(path)?;

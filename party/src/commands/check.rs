@@ -75,7 +75,8 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
     let prepared = Prepared::load(&config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     if config.policy.as_ref().is_none_or(|policy| policy.exists()) {
-        releases::policy(&config, &prepared)?;
+        let policy = releases::policy(&config, &prepared)?;
+        check_refused(&config, &policy, prepared.ids.len())?;
     }
     if config.serve.columns.is_some() {
         let noted = prepared.check_served(&config).context("[serve]")?;
@@ -91,6 +92,22 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
         }
     }
     Ok(prepared)
+}
+
+/// Whether the run was refused before for what its codes tell, or too many runs were.
+fn check_refused(config: &PartyConfig, policy: &Policy, records: usize) -> anyhow::Result<()> {
+    if !policy.limits_leakage() || !config.ledger.exists() {
+        return Ok(());
+    }
+    match LedgerView::open(&config.ledger) {
+        Ok(view) => {
+            let (of_run, of_all) = view.refusals(config.run_id.as_str())?;
+            Ok(policy.check_refused(of_run, of_all, records)?)
+        }
+        // The next process puts it in order.
+        Err(StoreError::NotClosed(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The places that the run reads from and writes to, beside its state folder.

@@ -10,7 +10,7 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
-use hashvfl_files::{say, write_whole};
+use hashvfl_files::{read_whole, say, write_whole};
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
@@ -22,6 +22,14 @@ use crate::{leakage, state};
 /// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
 /// run keeps; those that were left out of the run or erased since are not encoded.
 pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()> {
+    if out.exists() {
+        let is_ours = read_whole(out).is_ok_and(|bytes| StoredCodes::from_bytes(&bytes).is_ok());
+        ensure!(
+            is_ours,
+            "{} is there already and holds no codes: name another file with --out",
+            out.display()
+        );
+    }
     let (model, records) = (config.read_model()?, state::read_records(config)?);
     ensure!(
         model.text.get("records_sha256") == Some(&records.digest().to_string()),

@@ -62,7 +62,9 @@ impl Shape {
                 fixture.settings.randomised_response = Some(1.0);
                 fixture.settings.cohort_fraction = 0.5;
                 // Another key would draw other flips.
-                PARTIES.iter().for_each(|name| fixture.write(&format!("{name}.key"), &"k".repeat(32)));
+                for name in PARTIES {
+                    hashvfl_files::write_whole(&fixture.path(&format!("{name}.key")), &[b'k'; 32]).unwrap();
+                }
             }
         }
         fixture

@@ -6,6 +6,7 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::Address;
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
-use hashvfl_files::{say, write_whole};
+use hashvfl_files::{Place, Use, check_places, say, write_whole};
 use hashvfl_identity::{Connector, IdentityConfig, IdentityFiles, Role};
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
@@ -77,17 +78,40 @@ fn request_ids(asked: Option<NonZeroUsize>, most: usize) -> usize {
     asked.min(most)
 }
 
+/// Whether results may be written where they are asked for: nothing is overwritten that was not meant.
+fn check_files(arguments: &Arguments) -> anyhow::Result<()> {
+    let timings = arguments.timings.as_ref().map(|path| Place::new("--timings", path, Use::Written));
+    let places = [
+        Place::new("--input", &arguments.input, Use::Read),
+        Place::new("--out", &arguments.out, Use::Written),
+    ];
+    check_places(&places.into_iter().chain(timings).collect::<Vec<_>>())?;
+    for (option, path) in
+        [("--out", Some(&arguments.out)), ("--timings", arguments.timings.as_ref())].into_iter()
+    {
+        let Some(path) = path else { continue };
+        let Ok(found) = fs::symlink_metadata(path) else { continue };
+        ensure!(
+            arguments.replace,
+            "{} is there already: name another file with {option}, or say --replace",
+            path.display()
+        );
+        ensure!(
+            found.is_file(),
+            "{} is no plain file, and is not replaced: name another one",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Predicts every record of the file.
 ///
 /// # Errors
 /// If something keeps it from that. Where single records have no prediction, the file says so of each, and the error
 /// counts them; with `allow_missing` a line does.
 pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
-    ensure!(
-        arguments.replace || !arguments.out.exists(),
-        "{} is there already: name another file with --out, or say --replace",
-        arguments.out.display()
-    );
+    check_files(arguments)?;
     let key = KeyColumns::new(arguments.id.clone()).map_err(|reason| anyhow!("--id: {reason}"))?;
     let source = IdsSource::of_file(&arguments.input, key);
     let most = source.count_at_most()?;

@@ -29,6 +29,47 @@ pub struct Folder {
     _lock: File,
 }
 
+/// What stays of an alignment that is over.
+const KEPT: [&str; 4] = ["settings", "finished", "order.csv", "lock"];
+/// What goes then.
+const PASSING: [&str; 5] = ["records", "ids", "fingerprint", "scalar", "ordered"];
+/// Likewise, each with the number of a holder behind it.
+const OF_SETS: [&str; 7] = ["points", "sorted", "places", "placed", "tags", "verdict", "mask"];
+
+/// Whether a file is called as one that an alignment writes, or as one of these in the making.
+fn is_of_alignment(name: &str) -> bool {
+    // What sorts has files without names, which some file systems call so for a moment.
+    if name.starts_with(".tmp") {
+        return true;
+    }
+    let name = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')).map_or(name, |(name, _)| name);
+    let of_set = |(what, set): (&str, &str)| OF_SETS.contains(&what) && set.parse::<usize>().is_ok();
+    KEPT.contains(&name) || PASSING.contains(&name) || name.split_once('-').is_some_and(of_set)
+}
+
+/// The files of a folder with their names; none where it is not there.
+fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, AlignmentError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(AlignmentError::io("read", folder))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(AlignmentError::io("read", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.push((name, path));
+    }
+    Ok(found)
+}
+
+/// An alignment works in a folder of its own.
+fn refuse_foreign(folder: &Path) -> Result<(), AlignmentError> {
+    match files_in(folder)?.into_iter().find(|(name, path)| path.is_dir() || !is_of_alignment(name)) {
+        Some((_, path)) => Err(AlignmentError::Foreign(path)),
+        None => Ok(()),
+    }
+}
+
 impl Folder {
     /// Opens the folder of the alignment under these settings, or makes it.
     ///
@@ -37,6 +78,7 @@ impl Folder {
     pub fn open(path: &Path, settings: &AlignmentSettings) -> Result<Self, AlignmentError> {
         settings.check()?;
         fs::create_dir_all(path).map_err(AlignmentError::io("make", path))?;
+        refuse_foreign(path)?;
         let lock = path.join("lock");
         let file = File::create(&lock).map_err(AlignmentError::io("write", &lock))?;
         match file.try_lock() {
@@ -61,6 +103,7 @@ impl Folder {
     pub fn check(path: &Path, settings: &AlignmentSettings) -> Result<(), AlignmentError> {
         settings.check()?;
         hashvfl_files::check_folder(path)?;
+        refuse_foreign(path)?;
         match fs::read_to_string(path.join("settings")) {
             Ok(text) if text != settings.digest().to_string() => {
                 Err(AlignmentError::OtherAlignment(path.to_path_buf()))
@@ -145,11 +188,8 @@ impl Folder {
             });
             zeroed.and_then(|()| fs::remove_file(&scalar)).map_err(AlignmentError::io("destroy", &scalar))?;
         }
-        let kept = ["settings", "finished", "order.csv", "lock"];
-        let entries = fs::read_dir(&self.path).map_err(AlignmentError::io("read", &self.path))?;
-        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !kept.contains(&name) && path.is_file() {
+        for (name, path) in files_in(&self.path)? {
+            if is_of_alignment(&name) && !KEPT.contains(&name.as_str()) {
                 fs::remove_file(&path).map_err(AlignmentError::io("remove", &path))?;
             }
         }

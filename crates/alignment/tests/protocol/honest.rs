@@ -84,6 +84,17 @@ fn a_folder_belongs_to_one_alignment_and_one_process() {
     let mut others = fixture.settings.clone();
     others.trim = false;
     assert!(matches!(Folder::open(&fixture.path("x"), &others), Err(AlignmentError::OtherAlignment(_))));
+    // What is not an alignment's own stays, and nothing is begun beside it.
+    for name in ["notes.txt", "ledger.redb", "points-x", ".hidden"] {
+        let folder = fixture.path("theirs");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), "theirs").unwrap();
+        for refused in [Folder::check(&folder, &others), Folder::open(&folder, &others).map(drop)] {
+            assert!(matches!(refused, Err(AlignmentError::Foreign(_))), "{name}: {refused:?}");
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
 
 /// A relay sees frames under Noise: no point, tag or id, each with at most 33 bytes per point and 17 per tag.

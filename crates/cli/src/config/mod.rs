@@ -53,5 +53,22 @@ pub fn parse<T: DeserializeOwned>(text: &str, presets: &[Preset]) -> anyhow::Res
 
 /// A TOML error as one line that names the place.
 fn placed(error: &toml::de::Error) -> anyhow::Error {
-    anyhow!(one_line(&error.to_string(), error.message()))
+    anyhow!(without_keys(&one_line(&error.to_string(), error.message())))
 }
+
+/// A text without 64 hexadecimal digits in a row: a key that stands where something else belongs.
+fn without_keys(text: &str) -> String {
+    let mut found = text.to_string();
+    let mut digits = 0;
+    for (place, letter) in text.char_indices() {
+        digits = if letter.is_ascii_hexdigit() { digits + 1 } else { 0 };
+        if digits == KEY_DIGITS {
+            found.replace_range(place + 1 - KEY_DIGITS..=place, &"*".repeat(KEY_DIGITS));
+            digits = 0;
+        }
+    }
+    found
+}
+
+/// Hexadecimal digits of a key.
+const KEY_DIGITS: usize = 64;

@@ -15,7 +15,7 @@ use crate::error::TableError;
 use crate::ids::order::Order;
 use crate::source::fingerprint::fingerprint;
 use crate::source::row_source::{RowSource, load_as, load_fingerprinted};
-use crate::store::cache::file::{Reader, Writer, cache_error};
+use crate::store::cache::file::{Reader, Writer, cache_error, is_free};
 use crate::store::cache::rows::RowFile;
 use crate::table::matrix::{Matrix, check_rows};
 use crate::table::sink::Frame;
@@ -205,6 +205,9 @@ fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(
         && let Some(reader) = open_filled(source, treatment, cache, found)?
     {
         return Ok((reader, found));
+    }
+    if !is_free(cache).map_err(|reason| TableError::Open { path: cache.to_owned(), reason })? {
+        return Err(TableError::NoCache { path: cache.to_owned() });
     }
     let mut writer = Writer::create(cache)?;
     let (frame, of_records) = source.read(treatment, &mut writer)?;

@@ -55,6 +55,12 @@ pub enum KeyError {
     /// Others can read it.
     #[error("the encryption key {0} can be read by others on this machine: `chmod 600` it")]
     Readable(PathBuf),
+    /// It stands where its name belongs.
+    #[error(
+        "the encryption key itself stands where the name of its file or variable belongs: take it out of there, draw another one with \
+         `encryption new-key`, and name its file"
+    )]
+    InPlaceOfName,
     /// The file holds none.
     #[error(
         "{0} holds no encryption key: it must be 64 hexadecimal digits; the subcommand `encryption new-key` makes one"

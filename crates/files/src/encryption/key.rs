@@ -31,6 +31,9 @@ impl EncryptionKey {
     /// # Errors
     /// If it cannot be read, others can read it, or it holds no key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
+        if path.file_name().is_some_and(|name| Self::from_hex(name.as_encoded_bytes()).is_some()) {
+            return Err(KeyError::InPlaceOfName);
+        }
         let failed = |reason| KeyError::Read { path: path.to_path_buf(), reason };
         let file = File::open(path).map_err(failed)?;
         #[cfg(unix)]
@@ -51,6 +54,9 @@ impl EncryptionKey {
     /// # Errors
     /// If there is no such variable, or it holds no key.
     pub fn from_variable(name: &str) -> Result<Self, KeyError> {
+        if Self::from_hex(name.as_bytes()).is_some() {
+            return Err(KeyError::InPlaceOfName);
+        }
         let text = std::env::var_os(name).ok_or_else(|| KeyError::NoVariable(name.to_string()))?;
         let text = Zeroizing::new(text.into_encoded_bytes());
         Self::from_hex(&text).ok_or_else(|| KeyError::Variable(name.to_string()))
@@ -134,6 +140,10 @@ mod tests {
             let error = EncryptionKey::read(&path).unwrap_err().to_string();
             assert!(error.contains("64 hexadecimal digits"), "{error}");
             assert!(text.len() < 60 || !error.contains(&text[..8]), "{error}");
+        }
+        for shown in [EncryptionKey::read(&folder.path().join(digits)), EncryptionKey::from_variable(digits)]
+        {
+            assert!(matches!(shown, Err(KeyError::InPlaceOfName)), "a key is not shown as a name");
         }
         assert!(matches!(
             EncryptionKey::from_variable("HASHVFL_NO_SUCH_VARIABLE"),

@@ -40,6 +40,20 @@ impl LedgerView {
         Ok(Self { database, path: path.to_path_buf(), salt, layout })
     }
 
+    /// How often the run of that name was refused for what its codes tell, and how often all runs were.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn refusals(&self, run: &str) -> Result<(u64, u64), StoreError> {
+        let flows = flows(&self.database).map_err(|error| failed("read", &self.path, error))?;
+        let (mut of_run, mut of_all) = (0, 0);
+        for (flow, volume) in flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
+            of_all += volume.items;
+            of_run += if flow.recipient == run { volume.items } else { 0 };
+        }
+        Ok((of_run, of_all))
+    }
+
     /// All that it counts, of all runs.
     ///
     /// # Errors

@@ -23,6 +23,14 @@ pub enum MonitorAddress {
 pub struct NoMonitorAddress(String);
 
 impl MonitorAddress {
+    /// The file of a Unix socket.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(path) => Some(path),
+            Self::Tcp(_) => None,
+        }
+    }
+
     /// A relative path starts at `folder`.
     pub fn resolve(&mut self, folder: &Path) {
         if let Self::Unix(path) = self {

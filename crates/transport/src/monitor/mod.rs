@@ -10,6 +10,8 @@ mod pages;
 mod readers;
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -82,7 +84,7 @@ impl Drop for Monitor {
         }
         if let MonitorAddress::Unix(path) = &self.address {
             // What is left of it is taken away by whoever listens there next.
-            let _ = std::fs::remove_file(path);
+            let _ = remove_socket(path);
         }
     }
 }
@@ -106,13 +108,21 @@ impl Listener {
                 if std::os::unix::net::UnixStream::connect(path)
                     .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
                 {
-                    // Of a process that was killed.
-                    std::fs::remove_file(path)?;
+                    remove_socket(path)?;
                 }
                 UnixListener::bind(path).map(Self::Unix)
             }
         }
     }
+}
+
+/// Removes the socket of a process that was killed, and no other file.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        let what = "a file of this name is there, and it is no socket: name another one";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    }
+    std::fs::remove_file(path)
 }
 
 /// Answers whoever asks, and says of the predictions what `readiness` says.

@@ -3,7 +3,7 @@
 //! that lacks its end, or of which a bit has changed, counts as absent.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
@@ -19,6 +19,9 @@ use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size_within;
 
 const LAST_LINE: &[u8; 16] = b"hashvfl cache 2\n";
+/// What every version's last line begins with, and how near the end it is looked for.
+const MARK: &[u8] = b"hashvfl cache";
+const NEAR_END: u64 = 64;
 /// The most values of a group of rows: 16 MiB.
 const GROUP_VALUES: usize = 1 << 22;
 /// The most rows of a group.
@@ -145,6 +148,20 @@ pub(crate) struct Reader {
     file: File,
     pub(super) rows: usize,
     group_rows: usize,
+}
+
+/// Whether a cache may be written at `path`: nothing is there, or a cache, which it takes the place of.
+pub(crate) fn is_free(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    // Also where its end is damaged.
+    let bytes = file.metadata()?.len();
+    file.seek(SeekFrom::Start(bytes.saturating_sub(NEAR_END)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(bytes == 0 || end.windows(MARK.len()).any(|part| part == MARK))
 }
 
 impl Reader {

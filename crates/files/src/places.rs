@@ -1,0 +1,139 @@
+//! Places that one config names, held against each other: a file that is written must be nobody else's, and a folder that a
+//! program has for itself must hold nothing else.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// What a config names a place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A file that is read, or a folder of files that are.
+    Read,
+    /// A file that is written.
+    Written,
+    /// A folder that nothing else lies in.
+    Own,
+}
+
+/// A place that a config names.
+#[derive(Debug, Clone)]
+pub struct Place {
+    key: &'static str,
+    path: PathBuf,
+    usage: Use,
+}
+
+impl Place {
+    /// The place at `path` that the config names by `key`.
+    pub fn new(key: &'static str, path: &Path, usage: Use) -> Self {
+        Self { key, path: path.to_path_buf(), usage }
+    }
+}
+
+/// Two places that cannot be where the config says.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceClash {
+    /// One lies in a folder that is another's alone.
+    #[error(
+        "{key} = {path:?} lies in {folder_key} = {folder:?}, a folder in which nothing else may be: keep it elsewhere"
+    )]
+    Inside {
+        /// The key of the place.
+        key: &'static str,
+        /// The place.
+        path: PathBuf,
+        /// The key of the folder.
+        folder_key: &'static str,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Both are one file, and one of them is written.
+    #[error("{key} and {other} are the same file {path:?}, which would be overwritten: name another one")]
+    Same {
+        /// The key of the one.
+        key: &'static str,
+        /// The key of the other.
+        other: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Whether all of `places` can be where they are.
+///
+/// # Errors
+/// If not: the first two that cannot.
+pub fn check_places(places: &[Place]) -> Result<(), PlaceClash> {
+    let resolved: Vec<PathBuf> = places.iter().map(|place| resolved(&place.path)).collect();
+    for (index, (place, at)) in places.iter().zip(&resolved).enumerate() {
+        for (other_index, (other, other_at)) in places.iter().zip(&resolved).enumerate() {
+            if index == other_index {
+                continue;
+            }
+            if other.usage == Use::Own && at.starts_with(other_at) {
+                return Err(PlaceClash::Inside {
+                    key: place.key,
+                    path: place.path.clone(),
+                    folder_key: other.key,
+                    folder: other.path.clone(),
+                });
+            }
+            if place.usage == Use::Written && at == other_at {
+                return Err(PlaceClash::Same { key: place.key, other: other.key, path: place.path.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a path leads: absolute, links followed as far as it exists, without `.` and `..`.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut found = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(found.pop()),
+            part => {
+                found.push(part);
+                found = fs::canonicalize(&found).unwrap_or(found);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_nobody_elses_and_a_folder_of_ones_own_is_empty_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("state")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path().join("state"), folder.path().join("link")).unwrap();
+        let place = |key, path: &str, usage| Place::new(key, &folder.path().join(path), usage);
+        let state = || place("state", "state", Use::Own);
+        let good = [
+            state(),
+            place("ledger", "ledger.redb", Use::Written),
+            place("columns", "table.csv", Use::Read),
+            place("[serve]", "table.csv", Use::Read),
+            place("alignment.folder", "alignment", Use::Own),
+        ];
+        assert!(check_places(&good).is_ok());
+        for path in ["state/x.csv", "state", "other/../state/x.csv", "./state/deep/x", "link/x"] {
+            let error = check_places(&[place("columns", path, Use::Read), state()]).unwrap_err().to_string();
+            assert!(error.contains("columns = ") && error.contains("lies in state = "), "{path}: {error}");
+        }
+        for path in [".", "x/.."] {
+            let table = place("columns", "table.csv", Use::Read);
+            let error = check_places(&[table, place("state", path, Use::Own)]).unwrap_err().to_string();
+            assert!(error.contains("lies in state"), "{path}: {error}");
+        }
+        let same = [place("columns", "table.csv", Use::Read), place("cache", "./table.csv", Use::Written)];
+        let error = check_places(&same).unwrap_err().to_string();
+        assert!(error.contains("cache and columns are the same file"), "{error}");
+    }
+}
