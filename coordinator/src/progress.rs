@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use hashvfl_core::text::figure;
 use hashvfl_core::{PartyName, RunId, Task};
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{EpochReport, Progress};
 use hashvfl_monitor::{Board, Epochs, Phase, Point};
 use serde::{Deserialize, Serialize};
@@ -209,13 +210,13 @@ fn phase(name: &str) -> Option<Phase> {
 }
 
 fn describe(report: &EpochReport, task: Option<Task>) -> String {
-    let mut line = format!("training loss {:.4}", report.train_loss);
+    let mut line = format!("training loss {}", figure(report.train_loss));
     if let Some(validation) = report.validation {
-        line += &format!(", validation loss {:.4}", validation.loss);
+        line += &format!(", validation loss {}", figure(validation.loss));
         for (name, value) in
             [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)]
         {
-            line += &value.map_or(String::new(), |value| format!(", {name} {value:.4}"));
+            line += &value.map_or(String::new(), |value| format!(", {name} {}", figure(value)));
         }
         if let Some(task) = task.filter(|task| validation.metric(*task).is_none()) {
             line += &format!(", {} undefined", Evaluation::metric_name(task));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::{Part, PartyName, Plan, RunId};
 use hashvfl_detectors::screening::Action;
 use hashvfl_learning::metrics::Balance;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{EpochReport, Released};
 use hashvfl_monitor::FinishedRun;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashvfl_learning::top::loss::Evaluation as TaskMetrics;
+use hashvfl_learning::top::evaluation::Evaluation as TaskMetrics;
 use hashvfl_transcript::Recording;
 
 use crate::attacks::AttackId;

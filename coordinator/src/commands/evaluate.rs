@@ -6,7 +6,8 @@ use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
 use hashvfl_files::say;
 use hashvfl_learning::device;
-use hashvfl_learning::top::loss::{Evaluation, Labels};
+use hashvfl_learning::top::evaluation::Evaluation;
+use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::ScreeningPoint;
 use tracing::warn;
 

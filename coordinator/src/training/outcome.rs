@@ -9,7 +9,7 @@ use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_files::write_whole;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::metrics::Balance;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::Outcome;
 use hashvfl_monitor::BitBalance;
 

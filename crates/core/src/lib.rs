@@ -10,6 +10,7 @@ pub mod digest;
 pub mod gradient;
 pub mod gradient_monitor;
 pub mod limits;
+pub mod moments;
 pub mod name;
 pub mod normal;
 pub mod p_value;

@@ -14,6 +14,11 @@ pub fn one_line(text: &str, most_bytes: usize) -> String {
     line
 }
 
+/// A figure for a person, to four places; one that would be a long row of digits has an exponent.
+pub fn figure(value: f64) -> String {
+    if value.abs() < 1e6 || !value.is_finite() { format!("{value:.4}") } else { format!("{value:.4e}") }
+}
+
 /// A reason that a peer may hear in these words: nothing of this side's files is in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -38,5 +43,19 @@ mod tests {
         assert_eq!(one_line(forged, 100), "a WARN b [31m c d e f ");
         assert_eq!(one_line("äöü 東京", 100), "äöü 東京");
         assert_eq!(one_line("äöü", 5), "äö");
+    }
+
+    #[test]
+    fn figures_are_short() {
+        for (value, expected) in [
+            (0.77881, "0.7788"),
+            (-95.3082, "-95.3082"),
+            (999_999.0, "999999.0000"),
+            (-2.5e31, "-2.5000e31"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(figure(value), expected);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hashvfl_core::text::figure;
 use hashvfl_files::{can_show_progress, show_progress};
 
 use crate::status::{Epochs, Phase, Status};
@@ -83,10 +84,10 @@ fn line(status: &Status, left: Option<Duration>) -> String {
             let mut line =
                 format!("{phase}: epoch {} of {}", (epochs.done + 1).min(epochs.most), epochs.most);
             if let Some(loss) = epochs.train_loss {
-                line += &format!(", loss {loss:.4}");
+                line += &format!(", loss {}", figure(loss));
             }
             if let Some((name, value)) = &epochs.metric {
-                line += &format!(", {name} {value:.4}");
+                line += &format!(", {name} {}", figure(*value));
             }
             if let Some(left) = left {
                 line += &format!(", at most {} left", duration(left));

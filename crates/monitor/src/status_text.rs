@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hashvfl_core::text::figure;
+
 use crate::status::{
     Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, Spent,
     Status, TrafficBytes,
@@ -48,11 +50,11 @@ fn write_epochs(f: &mut fmt::Formatter<'_>, epochs: &Epochs) -> fmt::Result {
     write!(f, "epoch {done} of {most} done, batch {batches_done} of {batches}")?;
     for (name, value) in [("training loss", epochs.train_loss), ("validation loss", epochs.validation_loss)] {
         if let Some(value) = value {
-            write!(f, ", {name} {value:.4}")?;
+            write!(f, ", {name} {}", figure(value))?;
         }
     }
     if let Some((name, value)) = &epochs.metric {
-        write!(f, ", {name} {value:.4}")?;
+        write!(f, ", {name} {}", figure(*value))?;
     }
     writeln!(f)
 }

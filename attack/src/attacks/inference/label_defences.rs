@@ -3,7 +3,8 @@
 use anyhow::bail;
 use hashvfl_core::{GradientEncoding, RunSettings};
 use hashvfl_learning::encoder::CutLayer;
-use hashvfl_learning::top::loss::{Evaluation as TaskMetrics, Labels};
+use hashvfl_learning::top::evaluation::Evaluation as TaskMetrics;
+use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::AttackId;
 use crate::attacks::inference::labels::{Classes, Inference, Insider, PartyView, metric};

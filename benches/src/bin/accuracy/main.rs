@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 use hashvfl_learning::encoder::CutLayer;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_testbed::dataset::{self, Dataset, Split};
 
 use crate::args::{Benchmark, Cli, How, Overrides};

@@ -11,7 +11,7 @@ use hashvfl_data::{Matrix, Preprocessing};
 use hashvfl_files::say;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::metrics::Balance;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{Progress, Released};
 use hashvfl_testbed::dataset::{Dataset, Split};
 use hashvfl_testbed::simulation::{Side, Simulation};

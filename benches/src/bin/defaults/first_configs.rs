@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_learning::device::DeviceChoice;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_party::PartyConfig;
 use toml::{Table as Toml, Value};
 

@@ -157,14 +157,10 @@ fn quantiles(values: &[f32], share: f64) -> (f32, f32) {
     (sorted[rank], sorted[last - rank])
 }
 
-/// Mean and standard deviation, with sums in f64. A deviation within rounding errors of the values becomes 1.
+/// Mean and standard deviation in 32 bits; a deviation within rounding errors of the values becomes 1.
 fn moments(values: &[f32]) -> (f32, f32) {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let squares = values.iter().map(|value| (f64::from(*value) - mean).powi(2));
-    let deviation = (squares.sum::<f64>() / count).sqrt();
-    let rounding = mean.abs() * 1e-7 + f64::from(f32::MIN_POSITIVE);
-    (mean as f32, if deviation <= rounding { 1.0 } else { deviation as f32 })
+    let (mean, deviation) = hashvfl_core::moments::moments(values);
+    (mean as f32, deviation as f32)
 }
 
 /// The third standardised moment of values, of which there has to be one; 0 where they do not vary.

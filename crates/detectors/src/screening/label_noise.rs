@@ -4,6 +4,7 @@
 //! wrong labels by out-of-sample predictions. The score is the loss of the label: minus the logarithm of its probability,
 //! or in a regression its distance from the prediction, in deviations.
 
+use hashvfl_core::moments::moments;
 use hashvfl_learning::Network;
 use hashvfl_learning::top::loss::{log_sum, softmax};
 
@@ -42,7 +43,10 @@ impl LabelNoise {
         DetectorError::rows("a network from codes to labels", MIN_ROWS, count)?;
         let (outputs, mean, deviation) = match labels {
             GivenLabels::Classes { count, .. } => (count, 0.0, 1.0),
-            GivenLabels::Values(values) => (1, mean(values), deviation(values)),
+            GivenLabels::Values(values) => {
+                let (mean, deviation) = moments(values);
+                (1, mean, deviation)
+            }
         };
         let mut network = network(&[codes.bits(), HIDDEN, outputs], seed, "doubt");
         let updates = (PASSES * count / BATCH).clamp(UPDATES[0], UPDATES[1]);
@@ -93,16 +97,6 @@ impl Score<Labelled<'_>> for LabelNoise {
         }
         Ok(scores)
     }
-}
-
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64
-}
-
-fn deviation(values: &[f32]) -> f64 {
-    let mean = mean(values);
-    let squares = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>();
-    (squares / values.len() as f64).sqrt().max(1e-12)
 }
 
 /// Turns a network's output for a record into the gradient of its loss, the log loss or half the squared error.

@@ -17,7 +17,8 @@ use crate::gradients::Gradients;
 use crate::init::Init;
 use crate::range::{RangeError, above_zero, at_least_zero, share};
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
-use crate::top::loss::{Evaluation, Labels, Loss, LossConfig};
+use crate::top::evaluation::Evaluation;
+use crate::top::loss::{Labels, Loss, LossConfig};
 use crate::top::predictor::OutputKind;
 use crate::training::schedule::Rates;
 

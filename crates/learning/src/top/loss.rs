@@ -1,10 +1,11 @@
 //! Labels and the loss on them.
 
-use hashvfl_core::settings::Task;
+use hashvfl_core::moments::moments;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics;
 use crate::top::consistency::Consistency;
+use crate::top::evaluation::Evaluation;
 use crate::top::predictor::OutputKind;
 use crate::top::self_distillation::SelfDistillation;
 
@@ -46,58 +47,6 @@ pub enum ClassWeights {
     None,
     /// Classes alike: a record weighs the reciprocal of its class's share in the training records.
     Balanced,
-}
-
-/// What was measured on some records.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Number of records.
-    pub rows: usize,
-    /// Mean loss, without the consistency term.
-    pub loss: f64,
-    /// Area under the ROC curve, for a binary task; undefined on records of one class.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub auc: Option<f64>,
-    /// Share of right classes, for a task with classes.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub accuracy: Option<f64>,
-    /// Coefficient of determination, for a regression; undefined on records of one value.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub r2: Option<f64>,
-}
-
-impl Evaluation {
-    /// The figure by which runs of `task` are compared; higher is better. `None` where these records leave it undefined.
-    pub fn metric(&self, task: Task) -> Option<f64> {
-        match task {
-            Task::Binary => self.auc,
-            Task::Multiclass => self.accuracy,
-            Task::Regression => self.r2,
-        }
-    }
-
-    /// The same as text: "0.7788", or "undefined".
-    pub fn metric_text(&self, task: Task) -> String {
-        self.metric(task).map_or_else(|| "undefined".to_string(), |metric| format!("{metric:.4}"))
-    }
-
-    /// Whether a model with this evaluation is better than one with the `other` on the same records: by the metric of
-    /// `task`, and by the loss where the metric is equal or undefined.
-    pub fn is_better(&self, other: &Self, task: Task) -> bool {
-        match (self.metric(task), other.metric(task)) {
-            (Some(own), Some(others)) if own != others => own > others,
-            _ => self.loss < other.loss,
-        }
-    }
-
-    /// The name of that figure.
-    pub fn metric_name(task: Task) -> &'static str {
-        match task {
-            Task::Binary => "AUC",
-            Task::Multiclass => "accuracy",
-            Task::Regression => "R2",
-        }
-    }
 }
 
 /// The loss of a run, fitted to its training records.
@@ -146,11 +95,11 @@ impl Loss {
                 }
             }
             Labels::Real(values) => {
-                let count = train.len().max(1) as f64;
-                let mean = train.iter().map(|row| f64::from(values[*row as usize])).sum::<f64>() / count;
-                let square =
-                    train.iter().map(|row| (f64::from(values[*row as usize]) - mean).powi(2)).sum::<f64>();
-                (loss.center, loss.spread) = (mean as f32, ((square / count).sqrt() as f32).max(1e-12));
+                let of_train: Vec<f32> = train.iter().map(|row| values[*row as usize]).collect();
+                if !of_train.is_empty() {
+                    let (mean, deviation) = moments(&of_train);
+                    (loss.center, loss.spread) = (mean as f32, deviation as f32);
+                }
             }
         }
         loss
@@ -371,14 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_and_undefined_metrics_are_decided_by_the_loss() {
-        let of = |auc, loss| Evaluation { rows: 9, loss, auc, accuracy: None, r2: None };
-        let better = |own: Evaluation, other: Evaluation| own.is_better(&other, Task::Binary);
-        assert!(better(of(Some(0.7), 2.0), of(Some(0.6), 1.0)), "the metric goes first");
-        assert!(better(of(Some(0.7), 1.0), of(Some(0.7), 2.0)));
-        assert!(!better(of(Some(0.7), 1.0), of(Some(0.7), 1.0)), "an equal one stays");
-        assert!(better(of(None, 1.0), of(None, 2.0)) && !better(of(None, 2.0), of(None, 1.0)));
-        assert_eq!((of(None, 1.0).metric_text(Task::Binary).as_str()), "undefined");
+    fn the_auc_of_one_class_is_undefined() {
         let one_class = Labels::Classes { count: 2, index: vec![1, 1] };
         let loss = Loss::new(one_class, &[0, 1], LossConfig::default(), 4);
         assert_eq!(loss.evaluate(&[0.0, 1.0, 0.0, 2.0], &[0, 1]).auc, None);
@@ -473,6 +415,25 @@ mod tests {
         let scaled: Vec<f32> = [10.0, 20.0, 30.0].iter().map(|v| (v - loss.center) / loss.spread).collect();
         let evaluation = loss.evaluate(&scaled, &[0, 1, 2]);
         assert!(evaluation.r2.unwrap() > 0.9999 && evaluation.loss < 1e-9);
+    }
+
+    #[test]
+    fn a_regression_is_the_same_in_every_unit() {
+        let of = |unit: f32| {
+            let values = [1.0, -2.0, 4.0, 0.5].map(|value| value * unit).to_vec();
+            let loss = Loss::new(Labels::Real(values), &[0, 1, 2], LossConfig::default(), 8);
+            let evaluation = loss.evaluate(&[0.1, -1.0, 1.0, 0.0], &[0, 1, 2, 3]);
+            (loss.learn(&[0.1, -1.0, 1.0], &[0, 1, 2]).0, evaluation.loss, evaluation.r2.unwrap())
+        };
+        let expected = of(1.0);
+        for unit in [1e-6, 1e-12, 1e-15, 1e-30, 1e12] {
+            let found = of(unit);
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-4;
+            assert!(near(found.0, expected.0) && near(found.1, expected.1), "{unit}: {found:?}");
+            assert!(near(found.2, expected.2), "{unit}: {found:?}");
+        }
+        let constant = Loss::new(Labels::Real(vec![1e-15; 3]), &[0, 1, 2], LossConfig::default(), 8);
+        assert_eq!(constant.spread, 1.0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod classifier;
 pub mod consistency;
+pub mod evaluation;
 pub mod loss;
 mod memory;
 pub mod predictor;

@@ -8,7 +8,7 @@ use hashvfl_core::{CodeForm, Gradient, Part, Plan, RowSelection, RunSettings};
 
 use crate::snapshot::Snapshot;
 use crate::top::classifier::Classifier;
-use crate::top::loss::Evaluation;
+use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::saved::{SavedTraining, TrainingPlace};
 use crate::training::{EpochReport, Progress, ScreeningHook, ScreeningPoint, TrainingError};

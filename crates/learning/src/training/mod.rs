@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::snapshot::SnapshotError;
 use crate::top::classifier::Classifier;
-use crate::top::loss::Evaluation;
+use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::joint::Joint;
 use crate::training::saved::SavedTraining;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Snapshot;
-use crate::top::loss::Evaluation;
+use crate::top::evaluation::Evaluation;
 use crate::training::EpochReport;
 
 /// A place in the joint phase, and what was measured before it.

@@ -2,7 +2,7 @@
 "use strict";
 
 import { drawBalance, drawFlags, drawLines } from "/pictures.js";
-import { count, daysLeft, fillAudit, fillBudget, fillList, fillParties, fillRuns } from "/tables.js";
+import { count, daysLeft, figure, fillAudit, fillBudget, fillList, fillParties, fillRuns } from "/tables.js";
 
 // Milliseconds between two looks at the history, and after an epoch.
 const HISTORY = 5000, SOON = 1000;
@@ -49,10 +49,10 @@ function showTraining(training) {
   find("progress").value = batches ? done / batches : 0;
   let text = "epoch " + count(training.done) + " of " + count(training.most) + " done, batch " + count(training.batches_done) + " of " +
     count(training.batches);
-  if (training.train_loss !== null) text += ", training loss " + training.train_loss.toFixed(4);
-  if (training.validation_loss !== null) text += ", validation loss " + training.validation_loss.toFixed(4);
+  if (training.train_loss !== null) text += ", training loss " + figure(training.train_loss);
+  if (training.validation_loss !== null) text += ", validation loss " + figure(training.validation_loss);
   if (training.metric) {
-    text += ", " + training.metric[0] + " " + training.metric[1].toFixed(4);
+    text += ", " + training.metric[0] + " " + figure(training.metric[1]);
     say("metric-name", training.metric[0]);
   }
   say("progress-text", text);

@@ -5,6 +5,11 @@ export function count(value) {
   return value.toLocaleString("en");
 }
 
+// To four places; what would be a long row of digits has an exponent.
+export function figure(value) {
+  return Math.abs(value) < 1e6 ? value.toFixed(4) : value.toExponential(4);
+}
+
 export function bytes(value) {
   for (const [size, unit] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) {
     if (value >= size) return (value / size).toPrecision(3) + " " + unit;

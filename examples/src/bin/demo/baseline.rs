@@ -8,7 +8,7 @@ use hashvfl_data::Preprocessing;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_testbed::simulation::{Side, Simulated, simulate};
 
 use crate::files::PARTIES;

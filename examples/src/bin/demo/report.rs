@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_files::say;
-use hashvfl_learning::top::loss::Evaluation;
+use hashvfl_learning::top::evaluation::Evaluation;
 use serde::Serialize;
 
 use crate::baseline::Tuned;
