@@ -4,6 +4,8 @@ use std::fmt;
 
 /// Whole numbers below this are exact in 64 bits of a float.
 pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
+/// Digits with which any float of 64 bits can be written.
+const FLOAT_DIGITS: usize = 17;
 /// Texts that usually stand for a missing value, in letters of any case.
 const MISSING: [&str; 14] =
     ["NA", "N/A", "N.A.", "#N/A", "#NA", "<NA>", "NaN", "NULL", "None", "?", "-", "--", ".", "missing"];
@@ -17,7 +19,7 @@ pub enum CellFault {
     NotANumber,
     /// NaN, infinite, or too large for 32 bits.
     NotFinite,
-    /// A whole number of more digits than 64 bits of a float hold.
+    /// A number of more digits than 64 bits of a float hold.
     TooManyDigits,
     /// A text that holds a line break or another control character, where an id belongs.
     ControlCharacter,
@@ -54,7 +56,7 @@ impl fmt::Display for CellFault {
             Self::Empty => "an empty cell",
             Self::NotANumber => "text that is no number",
             Self::NotFinite => "a value that is not finite in 32 bits",
-            Self::TooManyDigits => "a whole number of more digits than 64 bits hold",
+            Self::TooManyDigits => "a number of more digits than 64 bits hold",
             Self::ControlCharacter => "a text with a line break or another control character",
             Self::NotUtf8 => "bytes that are not UTF-8",
             Self::TooManyCategories => "more categories than a column may have",
@@ -82,14 +84,35 @@ pub(crate) fn parse_id(cell: &[u8]) -> Result<&str, CellFault> {
     Ok(text)
 }
 
-/// The cell as a number that is finite in 32 bits.
+/// The cell as a number that is finite in 32 bits. White space of any kind around it is passed over.
 pub(crate) fn parse_number(cell: &[u8]) -> Result<f64, CellFault> {
-    let text = parse_text(cell)?;
+    let text = parse_text(cell)?.trim();
     let number = check_number(text.parse().map_err(|_| CellFault::NotANumber)?)?;
-    match text.parse::<i128>() {
-        Ok(whole) if number.abs() >= WHOLE && number as i128 != whole => Err(CellFault::TooManyDigits),
-        _ => Ok(number),
+    if number.abs() >= WHOLE && loses_digits(text, number) {
+        Err(CellFault::TooManyDigits)
+    } else {
+        Ok(number)
     }
+}
+
+/// Whether a text, which is a number beyond [`WHOLE`], has digits that the number does not have. One with an exponent is
+/// what a float looks like, and so is one of no more digits than floats are written with.
+fn loses_digits(text: &str, number: f64) -> bool {
+    let digits = text.trim_start_matches(['+', '-']).trim_start_matches('0');
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    if !are_digits(whole) || !are_digits(fraction) {
+        return false;
+    }
+    match fraction {
+        "" => format!("{:.0}", number.abs()) != whole,
+        // Beside so large a number no fraction is left.
+        _ => whole.len() + fraction.len() > FLOAT_DIGITS,
+    }
+}
+
+fn are_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The number, where it is finite in 32 bits.
@@ -139,7 +162,17 @@ mod tests {
             (b"1e39", Err(CellFault::NotFinite)),
             (b"9007199254740993", Err(CellFault::TooManyDigits)),
             (b"-9007199254740994", Ok(-9_007_199_254_740_994.0)),
+            (b"9007199254740993.00", Err(CellFault::TooManyDigits)),
+            (b"+10000000000000000001.00", Err(CellFault::TooManyDigits)),
+            (b"-10000000000000000000.50", Err(CellFault::TooManyDigits)),
+            (b"200000000000000000000000000000000000001", Err(CellFault::TooManyDigits)),
+            (b"10000000000000000000.00", Ok(1e19)),
+            (b"9007199254740994.", Ok(9_007_199_254_740_994.0)),
+            (b"1e20", Ok(1e20)),
+            (b"1.2345678901234567e19", Ok(1.234_567_890_123_456_7e19)),
+            (b"3.14159265358979323846", Ok(std::f64::consts::PI)),
             (b"0.1", Ok(0.1)),
+            ("\u{a0}12\u{202f}".as_bytes(), Ok(12.0)),
             (b"\xff", Err(CellFault::NotUtf8)),
         ] {
             assert_eq!(parse_number(cell), expected, "{}", cell.escape_ascii());

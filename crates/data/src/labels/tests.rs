@@ -89,6 +89,11 @@ fn faults_are_named_with_their_place() {
             "3 distinct numbers become 1 in 32 bits",
         ),
         ("id,y\n1,secret\n", "regression", "line 2, column \"y\": expected a number, found text"),
+        (
+            "id,y\n1,10000000000000000000.50\n",
+            "regression",
+            "found a number of more digits than 64 bits hold",
+        ),
         ("id,y\n1,inf\n", "regression", "line 2, column \"y\": expected a number, found a value"),
         ("id,y\nsecret,0\nsecret,1\n", "binary", "1 records repeat"),
         ("id,y\n1\n", "binary", "line 2: 1 cells, expected 2"),

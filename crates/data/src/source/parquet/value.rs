@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn decimals_that_lose_digits_are_refused() {
+        let treatment = Treatment::default();
+        let push = |units: i128, scale: u32| {
+            let mut column = ColumnBuilder::of_kind("a", ColumnType::Number, &treatment);
+            Value::Decimal { units, scale }.push(&mut column, &treatment, &mut String::new())
+        };
+        for units in [1_000_000_000_000_000_000_100, 1_000_000_000_000_000_000_050] {
+            assert_eq!(push(units, 2), Err(CellFault::TooManyDigits), "{units}");
+        }
+        assert_eq!(push(1_000_000_000_000_000_000_000, 2), Ok(1e19));
+        assert_eq!(push(1250, 2), Ok(12.5));
+    }
+
+    #[test]
     fn decimals_in_bytes_keep_their_sign() {
         for (bytes, expected) in [
             (vec![0x04, 0xd2], 1234),

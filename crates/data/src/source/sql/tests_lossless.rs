@@ -51,7 +51,7 @@ fn whole_numbers_that_64_bits_of_a_float_do_not_hold_are_refused() {
         vec![("id", Arc::new(Int64Array::from(ids))), ("a", Arc::new(Int64Array::from(values)))]
     };
     for (from, expected) in [
-        ((1 << 53) + 1, "a whole number of more digits than 64 bits hold; subtract a constant in the query"),
+        ((1 << 53) + 1, "a number of more digits than 64 bits hold; subtract a constant in the query"),
         (1_700_000_000, "\"a\": 100 distinct numbers become 2 in 32 bits"),
     ] {
         bank.parquet("accounts.parquet", column(from));
