@@ -1,4 +1,4 @@
-//! Which parts of a run's records lack a class, so that a metric on them is undefined.
+//! Which parts of a run's records lack a class, so that a metric on them is undefined, and which classes may be one.
 
 use hashvfl_core::{Part, Plan, RunSettings};
 use hashvfl_learning::top::loss::Labels;
@@ -22,6 +22,19 @@ pub fn gaps(labels: &Labels, plan: &Plan, settings: &RunSettings) -> Vec<String>
         ));
     }
     gaps
+}
+
+/// A line about classes that are another one in another spelling; it tells no label.
+pub fn respelt(classes: &[String]) -> Option<String> {
+    let respelt = hashvfl_core::text::respelt(classes);
+    (respelt > 0).then(|| {
+        format!(
+            "{respelt} of {} classes differ from another one in spelling alone: in case, white space, composed letters or \
+             characters that do not show. Each is learned as a class of its own; to find them, list the distinct labels of \
+             the column in alphabetical order",
+            classes.len()
+        )
+    })
 }
 
 /// The first seed after the run's under which no part lacks anything; `None` where none of [`SEEDS`] is.
@@ -77,6 +90,22 @@ mod tests {
     use hashvfl_core::{PartyName, RunSettings, Task};
 
     use super::*;
+
+    #[test]
+    fn classes_in_several_spellings_are_counted_and_not_shown() {
+        let of =
+            |classes: &[&str]| respelt(&classes.iter().map(|class| (*class).to_owned()).collect::<Vec<_>>());
+        for classes in
+            [&["Yes", "no", "yes"][..], &["no", "yes", "yes\u{a0}"], &["caf\u{e9}", "cafe\u{301}", "tea"]]
+        {
+            let line = of(classes).unwrap();
+            assert!(
+                line.starts_with("1 of 3 classes differ") && !line.contains("yes") && !line.contains("caf"),
+                "{line}"
+            );
+        }
+        assert_eq!((of(&["0", "1"]), of(&["a", "b", "ab"]), of(&[])), (None, None, None));
+    }
 
     #[test]
     fn parts_without_a_class_or_with_one_value_are_named() {

@@ -25,7 +25,7 @@ pub struct Checked {
     pub reading: String,
     /// Where the top model is, where the run has finished already.
     pub finished: Option<String>,
-    /// Parts of the records on which a metric is undefined, or which are too few for a level.
+    /// Parts of the records on which a metric is undefined, or which are too few for a level, and classes that may be one.
     pub gaps: Vec<String>,
     /// What is to be done before the run, each with its command.
     pub to_do: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Data {
     described: String,
     /// How the labels were read: numbers alone.
     reading: String,
-    /// Parts of the records on which a metric is undefined, or which are too few for a level.
+    /// Parts of the records on which a metric is undefined, or which are too few for a level, and classes that may be one.
     gaps: Vec<String>,
     /// Names the run.
     name: Digest,
@@ -86,6 +86,7 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
     let plan = Plan::new(&config.run, labels.ids.len())?;
     training::check_plan(&config, &plan)?;
     let mut gaps = coverage::gaps(&labels.labels, &plan, &config.run);
+    gaps.extend(coverage::respelt(&labels.classes));
     gaps.extend(detectors::resolution(&config.detectors, &plan));
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;

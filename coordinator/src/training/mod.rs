@@ -162,6 +162,9 @@ fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
     for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
         warn!("{gap}");
     }
+    if let Some(respelt) = coverage::respelt(&labelled.classes) {
+        warn!("{respelt}");
+    }
     if let Some(gap) = detectors::resolution(&config.detectors, &plan) {
         warn!("{gap}");
     }

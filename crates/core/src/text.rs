@@ -1,5 +1,9 @@
 //! Text that comes from elsewhere, made fit for a line of a log or of an error.
 
+use std::collections::HashSet;
+
+use unicode_normalization::UnicodeNormalization;
+
 /// `text` as one line of at most `most_bytes` bytes. Characters that end a line, control a terminal, or change the
 /// direction or the place of what stands beside them become spaces.
 pub fn one_line(text: &str, most_bytes: usize) -> String {
@@ -17,6 +21,21 @@ pub fn one_line(text: &str, most_bytes: usize) -> String {
 /// A figure for a person, to four places; one that would be a long row of digits has an exponent.
 pub fn figure(value: f64) -> String {
     if value.abs() < 1e6 || !value.is_finite() { format!("{value:.4}") } else { format!("{value:.4e}") }
+}
+
+/// A text as a person takes it: without regard to case, to what kind of white space and how much of it there is, to how
+/// letters are composed, and to characters that do not show.
+pub fn folded(text: &str) -> String {
+    const SOFT_HYPHEN: char = '\u{ad}';
+    let shows = |c: &char| c.is_whitespace() || is_plain(*c) && *c != SOFT_HYPHEN;
+    let shown: String = text.nfkc().filter(shows).collect();
+    let lowered: String = shown.to_lowercase().nfkc().collect();
+    lowered.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How many of some distinct texts are another one of them in another spelling.
+pub fn respelt<T: AsRef<str>>(texts: &[T]) -> usize {
+    texts.len() - texts.iter().map(|text| folded(text.as_ref())).collect::<HashSet<_>>().len()
 }
 
 /// A reason that a peer may hear in these words: nothing of this side's files is in them.
@@ -43,6 +62,15 @@ mod tests {
         assert_eq!(one_line(forged, 100), "a WARN b [31m c d e f ");
         assert_eq!(one_line("äöü 東京", 100), "äöü 東京");
         assert_eq!(one_line("äöü", 5), "äö");
+    }
+
+    #[test]
+    fn spellings_of_a_text_are_counted() {
+        let texts =
+            ["Yes", "yes", "yes\u{a0}", "caf\u{e9}", "cafe\u{301}", "New  York", "new york", "y\u{200b}es"];
+        assert_eq!(respelt(&texts), 5);
+        assert_eq!(respelt(&["a", "b", "a b", "ab", "\u{e4}"]), 0);
+        assert_eq!(respelt::<&str>(&[]), 0);
     }
 
     #[test]

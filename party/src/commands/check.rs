@@ -190,6 +190,12 @@ fn warn_of_ids(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> 
             "{respelt} records have the id of another record, spelt otherwise: each of them shares that one's account and budget"
         );
     }
+    let look_alike = prepared.table_ids().look_alike();
+    if look_alike > 0 {
+        warn!(
+            "{look_alike} ids look like another one and differ from it in white space or in characters that do not show: each of them has an account and a budget of its own"
+        );
+    }
     let elsewhere = known_elsewhere(config, prepared)?;
     if elsewhere > 0 {
         warn!(

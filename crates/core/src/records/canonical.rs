@@ -3,9 +3,12 @@
 //! It is coarser than every normalisation that an alignment may agree on (`alignment::key`), so that a record has one
 //! account and one budget whatever table, alignment or spelling it comes by.
 
+use std::collections::HashSet;
+
 use unicode_normalization::UnicodeNormalization;
 
 use crate::records::composite_id::{join, split};
+use crate::text::folded;
 
 /// An id in its canonical spelling. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,8 +61,19 @@ impl<'a> TableIds<'a> {
 
     /// Records whose id differs from that of a record before them in its spelling alone.
     pub fn respelt(self) -> usize {
-        let distinct: std::collections::HashSet<CanonicalId> = self.canonical().collect();
+        let distinct: HashSet<CanonicalId> = self.canonical().collect();
         self.ids.len() - distinct.len()
+    }
+
+    /// Ids that look like another one and are not its spelling: they differ in how much white space stands within them, or in
+    /// characters that do not show.
+    pub fn look_alike(self) -> usize {
+        let distinct: HashSet<CanonicalId> = self.canonical().collect();
+        let shown = |id: &CanonicalId| {
+            let parts = split(id.as_str(), self.key_columns).unwrap_or_else(|| vec![id.as_str()]);
+            parts.into_iter().map(folded).collect::<Vec<_>>()
+        };
+        distinct.len() - distinct.iter().map(shown).collect::<HashSet<_>>().len()
     }
 }
 
@@ -96,6 +110,17 @@ mod tests {
     fn rows_that_share_an_account_are_counted() {
         let ids = ["a", "A", "b", "a ", "c"].map(String::from);
         assert_eq!(TableIds { ids: &ids, key_columns: 1 }.respelt(), 2);
+    }
+
+    #[test]
+    fn ids_that_look_alike_are_counted() {
+        let of = |ids: &[&str], key_columns| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            TableIds { ids: &ids, key_columns }.look_alike()
+        };
+        assert_eq!(of(&["r7", "r\u{200b}7", "R7", "r 7", "r  7", "\u{ad}r7"], 1), 3);
+        assert_eq!(of(&["1:a1:b", "4:a\u{200b}1:b", "2:ab0:"], 2), 1);
+        assert_eq!(of(&["a", "b"], 1), 0);
     }
 
     #[test]
