@@ -115,6 +115,11 @@ fn are_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether a cell is digits of which the first is 0, as in postcodes and account numbers: as a number it is another's.
+pub(crate) fn has_leading_zero(cell: &[u8]) -> bool {
+    cell.len() > 1 && cell[0] == b'0' && cell.iter().all(u8::is_ascii_digit)
+}
+
 /// The number, where it is finite in 32 bits.
 pub(crate) fn check_number(number: f64) -> Result<f64, CellFault> {
     if (number as f32).is_finite() { Ok(number) } else { Err(CellFault::NotFinite) }
@@ -176,6 +181,15 @@ mod tests {
             (b"\xff", Err(CellFault::NotUtf8)),
         ] {
             assert_eq!(parse_number(cell), expected, "{}", cell.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn codes_that_begin_with_0_are_known() {
+        for (cell, expected) in
+            [("00123", true), ("00", true), ("0", false), ("0.5", false), ("10", false), ("0x1", false)]
+        {
+            assert_eq!(has_leading_zero(cell.as_bytes()), expected, "{cell}");
         }
     }
 

@@ -73,7 +73,12 @@ fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
     // Also columns that no model takes are looked at.
     let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
     let found = Inspection::of(&load_as(&source, &treatment)?, &treatment, categories);
-    Ok(Inspection { lines: source.lines()?, remarks: source.remarks()?, ..found })
+    let odd = survey.columns.iter().filter(|column| column.leading_zeros > 0 || column.respelt > 0);
+    let of_columns = odd.flat_map(|column| {
+        column.remarks().into_iter().map(|remark| format!("column {:?}: {remark}", column.name))
+    });
+    let remarks = source.remarks()?.into_iter().chain(of_columns).collect();
+    Ok(Inspection { lines: source.lines()?, remarks, ..found })
 }
 
 /// The figures for a terminal.

@@ -65,6 +65,7 @@ fn what_is_no_table_of_labels_is_refused_with_the_reason() {
     for (text, more, expected) in [
         ("id,y\nk1,1\nk2,\nk3,0\n", &[][..], "1 of 3 records have no label"),
         ("id,y\nk1,1\nk2,0\nk3,0\n", &["--label", "z"], "no column \"z\""),
+        ("id,y\nk1,Yes\nk2,yes\nk3,no\n", &[], "1 of its classes differ from another one in spelling alone"),
         ("k1,1\nk2,0\nk3,0\n", &[], "looks like a record"),
         ("k1,1\nk2,0\nk3,0\n", &["--label", "1"], "looks like a record"),
         ("id,\"new\nline\"\nk1,1\nk2,0\n", &["--label", "new\nline"], "a column's name spans several lines"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::cell::{CellFault, category_text, check_number, parse_number, parse_text};
+use crate::cell::{CellFault, category_text, check_number, has_leading_zero, parse_number, parse_text};
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
@@ -61,6 +61,8 @@ pub struct ColumnBuilder {
     content: Option<Building>,
     /// Whether its first value alone decided what it holds.
     inferred: bool,
+    /// Numbers that were written as digits with a 0 before them.
+    leading_zeros: u64,
 }
 
 enum Building {
@@ -82,7 +84,14 @@ impl ColumnBuilder {
     pub fn new(name: &str, treatment: &Treatment) -> Self {
         let content = treatment.kind(name).map(Building::of);
         let (missing, faulty) = (treatment.missing(name), treatment.faulty);
-        Self { name: name.to_owned(), missing, faulty, inferred: content.is_none(), content }
+        Self {
+            name: name.to_owned(),
+            missing,
+            faulty,
+            inferred: content.is_none(),
+            content,
+            leading_zeros: 0,
+        }
     }
 
     /// A column whose type is `kind`, unless another one is declared.
@@ -179,10 +188,14 @@ impl ColumnBuilder {
                 Err(CellFault::NotANumber) => self.category(parse_text(cell)?),
                 number => {
                     self.content = Some(Building::of(ColumnType::Number));
+                    self.leading_zeros += u64::from(has_leading_zero(cell));
                     self.number(number?)
                 }
             },
-            Some(Building::Number(_)) => self.number(parse_number(cell)?),
+            Some(Building::Number(_)) => {
+                self.leading_zeros += u64::from(has_leading_zero(cell));
+                self.number(parse_number(cell)?)
+            }
             Some(Building::Category(_)) => self.category(parse_text(cell)?),
         }
     }
@@ -220,8 +233,18 @@ impl ColumnBuilder {
         }
     }
 
+    /// Warns of what may be codes, where nobody said that they are numbers.
+    fn warn_of_codes(&self) {
+        if self.inferred && self.leading_zeros > 0 {
+            let (name, count) = (&self.name, self.leading_zeros);
+            warn!(
+                "column {name:?}: {count} numbers begin with 0; if they are codes, declare it a category in [types]"
+            );
+        }
+    }
+
     /// What the column holds. A column without any value holds numbers. Numbers that become equal in 32 bits, too few to
-    /// refuse the column, are told in the log.
+    /// refuse the column, are told in the log, and so are codes that were taken for numbers.
     ///
     /// # Errors
     /// When many of its numbers become equal in 32 bits, or its first value alone made categories of a column that holds numbers
@@ -236,7 +259,7 @@ impl ColumnBuilder {
                 seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
                 Ok(Content::Category(names))
             }
-            Some(Building::Number(resolution)) => match resolution.lost() {
+            Some(Building::Number(ref resolution)) => match resolution.lost() {
                 Some((distinct, left)) if self.faulty == Faulty::Refuse => {
                     Err(TableError::Collapsed { column: self.name, distinct, left })
                 }
@@ -245,6 +268,7 @@ impl ColumnBuilder {
                         let name = &self.name;
                         warn!("column {name:?}: {distinct} distinct numbers become {left} in 32 bits");
                     }
+                    self.warn_of_codes();
                     Ok(Content::Number)
                 }
             },

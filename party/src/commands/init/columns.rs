@@ -154,12 +154,11 @@ fn note(column: &Surveyed, kind: ColumnType, records: u64) -> String {
     if LABEL_NAMES.contains(&column.name.to_lowercase().as_str()) {
         notes.push("if it is the label, leave it out with --ignore".to_string());
     }
-    match (kind, column.distinct) {
-        (ColumnType::Category, Some(distinct)) => notes.push(format!("{distinct} categories")),
-        (ColumnType::Number, Some(distinct)) if column.may_be_codes() => {
-            notes.push(format!("{distinct} whole numbers: \"category\" if they are codes"));
-        }
-        _ => {}
+    if let (ColumnType::Category, Some(distinct)) = (kind, column.distinct) {
+        notes.push(format!("{distinct} categories"));
+    }
+    if kind == column.kind {
+        notes.extend(column.remarks());
     }
     if column.missing > 0 {
         let share = 100.0 * column.missing as f64 / records as f64;

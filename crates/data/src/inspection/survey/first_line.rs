@@ -63,6 +63,7 @@ fn looks_like(column: &Surveyed) -> bool {
         Some(Oddity::Percents) => shape == Shape::Percent,
         Some(Oddity::Commas) => shape == Shape::Comma,
         Some(Oddity::Money) => shape == Shape::Money,
+        Some(Oddity::Measures) => shape == Shape::Measure,
         Some(Oddity::Dates) => shape == Shape::Date,
         Some(Oddity::Mixed { .. }) => is_number(&column.name),
         None => false,

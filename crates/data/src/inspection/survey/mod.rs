@@ -1,6 +1,7 @@
 //! A look at every record of a CSV file: the types of its columns, and where values are missing, from which `init`
 //! writes a first configuration.
 
+mod date;
 mod first_line;
 mod shape;
 mod tally;
@@ -70,6 +71,11 @@ pub struct Surveyed {
     pub whole: bool,
     /// Whether many of its numbers become equal in 32 bits.
     pub collapses: bool,
+    /// Of numbers: records whose value is of digits and begins with 0, as codes do.
+    pub leading_zeros: u64,
+    /// Distinct texts that are another one of them in another spelling: in case, white space, composed letters or characters
+    /// that do not show.
+    pub respelt: usize,
     /// What its values are to a person, where they are something else to a reader of tables.
     pub oddity: Option<Oddity>,
 }
@@ -83,6 +89,8 @@ pub enum Oddity {
     Commas,
     /// `$12`.
     Money,
+    /// `70 kg` or `EUR 12`.
+    Measures,
     /// Dates or times.
     Dates,
     /// Numbers, and some texts.
@@ -111,6 +119,7 @@ impl fmt::Display for Oddity {
             Self::Percents => f.write_str("numbers with a percent sign"),
             Self::Commas => f.write_str("numbers with commas or other signs in them"),
             Self::Money => f.write_str("numbers with a sign of money"),
+            Self::Measures => f.write_str("numbers with a unit"),
             Self::Dates => f.write_str("dates or times"),
             Self::Mixed { texts: 1, first_line } => write!(f, "numbers, and text on line {first_line}"),
             Self::Mixed { texts, first_line } => {
@@ -148,8 +157,26 @@ impl Surveyed {
         self.kind == ColumnType::Category && many
     }
 
+    /// What its owner is to look at: codes that were taken for numbers, and one text in several spellings.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.leading_zeros > 0 {
+            remarks
+                .push(format!("{} of them begin with 0: \"category\" if they are codes", self.leading_zeros));
+        } else if let Some(distinct) = self.distinct.filter(|_| self.may_be_codes()) {
+            remarks.push(format!("{distinct} whole numbers: \"category\" if they are codes"));
+        }
+        if self.respelt > 0 {
+            remarks.push(format!(
+                "{} of them differ from another in spelling alone, such as case and spaces",
+                self.respelt
+            ));
+        }
+        remarks
+    }
+
     /// Whether they are whole numbers of so few values that they may be codes.
-    pub fn may_be_codes(&self) -> bool {
+    fn may_be_codes(&self) -> bool {
         self.whole && self.distinct.is_some_and(|distinct| distinct <= FEW_NUMBERS)
     }
 }
@@ -339,6 +366,58 @@ mod tests {
         ];
         assert_eq!(verdicts, expected);
         assert_eq!((survey.columns[0].missing, survey.null_values), (1, vec!["#DIV/0!".to_owned()]));
+    }
+
+    #[test]
+    fn many_numbers_beside_few_texts_and_numbers_with_a_unit_are_not_decided() {
+        let rows: String = (0..500)
+            .map(|row| {
+                let income =
+                    if row % 5 < 2 { (100 + row * 7 % 400).to_string() } else { "not stated".to_owned() };
+                let house = format!("{}{}", row % 90, ["a", "b", "c", "d", "e"][row % 5]);
+                format!(
+                    "k{row},{income},{} kg,EUR {},{} months,{house},{}/{},{}:{},\u{a0}{},{row}.5\n",
+                    40 + row % 60,
+                    row % 80,
+                    36 + 24 * (row % 2),
+                    100 + row % 60,
+                    60 + row % 40,
+                    row % 5,
+                    1 + row % 3,
+                    row % 90,
+                )
+            })
+            .collect();
+        let survey =
+            survey_text(&format!("id,income,weight,fee,term,house,pressure,ratio,spend,a\n{rows}")).unwrap();
+        let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
+        let expected = [
+            Verdict::Undecided(Oddity::Mixed { texts: 300, first_line: 4 }),
+            Verdict::Undecided(Oddity::Measures),
+            Verdict::Undecided(Oddity::Measures),
+            Verdict::Taken,
+            Verdict::Taken,
+            Verdict::Taken,
+            Verdict::Taken,
+            Verdict::Taken,
+            Verdict::Taken,
+        ];
+        assert_eq!(verdicts, expected);
+        let kinds: Vec<_> = survey.columns[3..].iter().map(|column| column.kind).collect();
+        let (number, category) = (ColumnType::Number, ColumnType::Category);
+        assert_eq!(kinds, [category, category, category, category, number, number]);
+    }
+
+    #[test]
+    fn codes_that_begin_with_0_and_texts_in_several_spellings_are_told() {
+        let rows: String = (0..60)
+            .map(|row| format!("k{row},{:03},{},{row}.5\n", row * 7, ["M", "m", "F", "f"][row % 4]))
+            .collect();
+        let survey = survey_text(&format!("id,zip,sex,a\n{rows}")).unwrap();
+        let remarks: Vec<_> = survey.columns.iter().map(Surveyed::remarks).collect();
+        assert_eq!(remarks[0], ["15 of them begin with 0: \"category\" if they are codes"]);
+        assert_eq!(remarks[1], ["2 of them differ from another in spelling alone, such as case and spaces"]);
+        assert!(remarks[2].is_empty(), "{remarks:?}");
     }
 
     #[test]

@@ -1,27 +1,13 @@
 //! What a text that is no number to a reader of tables is to a person.
 
+use super::date::is_date;
+
 /// Signs of money.
 const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
 /// What stands between thousands.
-const GROUPS: [char; 6] = [',', '.', '\'', '’', ' ', '\u{a0}'];
-/// Names of months.
-const MONTHS: [&str; 14] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "juni",
-    "juli",
-];
-
+const GROUPS: [char; 8] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
+/// Letters of a unit, at most.
+const UNIT_LETTERS: usize = 8;
 /// Kinds of such texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -33,6 +19,8 @@ pub(super) enum Shape {
     Money,
     /// `2024-01-31`, `31.1.2024 12:00` or `12:30`.
     Date,
+    /// `70 kg` or `EUR 12`.
+    Measure,
     /// Anything else.
     Text,
 }
@@ -46,6 +34,7 @@ impl Shape {
         if text.strip_suffix('%').is_some_and(|rest| is_number(rest.trim_end())) {
             return Self::Percent;
         }
+        let text = text.trim();
         let bare = text.trim_matches(|letter| MONEY.contains(&letter)).trim();
         if bare.len() < text.len() && is_number(bare) {
             return Self::Money;
@@ -53,6 +42,7 @@ impl Shape {
         match text {
             _ if is_grouped(text) => Self::Comma,
             _ if is_date(text) => Self::Date,
+            _ if unit(text).is_some() => Self::Measure,
             _ => Self::Text,
         }
     }
@@ -72,7 +62,10 @@ fn is_grouped(text: &str) -> bool {
     let has_groups = |text: &str, separator: char| {
         let mut parts = text.split(separator);
         let first = parts.next().is_some_and(|first| is_digits(first) && first.len() <= 3);
-        first && text.contains(separator) && parts.all(|part| is_digits(part) && part.len() == 3)
+        let last = parts.next_back().is_some_and(|last| is_digits(last) && last.len() == 3);
+        // In India a lakh is 1,00,000.
+        let fits = |part: &str| part.len() == 3 || separator == ',' && part.len() == 2;
+        first && last && parts.all(|part| is_digits(part) && fits(part))
     };
     GROUPS.iter().any(|&separator| {
         // Thousands by this, and the fraction behind the other of comma and point.
@@ -86,32 +79,23 @@ fn is_grouped(text: &str) -> bool {
     })
 }
 
-/// Whether it is of numbers and what stands between those of dates and times, names of months and zones among them.
-fn is_date(text: &str) -> bool {
-    let parts: Vec<&str> =
-        text.split(|letter: char| !letter.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
-    // In whole, or cut after three letters or more: "2. Married" is no day of March.
-    let is_month = |part: &str| {
-        let part = part.to_lowercase();
-        part.len() >= 3 && MONTHS.iter().any(|month| month.starts_with(&part))
-    };
-    let is_mark = |part: &str| matches!(part, "T" | "Z" | "UTC" | "GMT" | "AM" | "PM" | "am" | "pm");
-    // 2024-01-31T12:00:00Z
-    let is_stamp = |part: &str| {
-        let digits = part.trim_end_matches('Z');
-        digits.split_once('T').is_some_and(|(day, hour)| is_digits(day) && is_digits(hour))
-            || is_digits(digits)
-    };
-    let numbers = parts.iter().filter(|part| is_stamp(part)).count();
-    let months = parts.iter().filter(|part| is_month(part)).count();
-    let marks = parts.iter().filter(|part| is_mark(part)).count();
-    let short = parts.iter().all(|part| part.len() <= 9);
-    let separated = text.contains([':', '/']) || text.matches(['-', '.']).count() >= 2 || months == 1;
-    numbers + months + marks == parts.len()
-        && (2..=9).contains(&parts.len())
-        && months <= 1
-        && short
-        && separated
+/// The unit behind a number, or the currency before it.
+pub(super) fn unit(text: &str) -> Option<&str> {
+    let is_of_number =
+        |letter: char| letter.is_ascii_digit() || "+-".contains(letter) || GROUPS.contains(&letter);
+    if let Some((currency, number)) = text.split_once(char::is_whitespace) {
+        let is_currency = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_uppercase());
+        if is_currency && is_number(number.trim_start()) {
+            return Some(currency);
+        }
+    }
+    let unit = text.trim_start_matches(is_of_number);
+    let number = text[..text.len() - unit.len()].trim_end();
+    let is_unit = unit.starts_with(|letter: char| letter.is_alphabetic() || letter == '°')
+        && unit.chars().all(|letter| letter.is_alphanumeric() || "°/".contains(letter))
+        && unit.chars().count() <= UNIT_LETTERS;
+    let ends_in_digit = number.ends_with(|letter: char| letter.is_ascii_digit());
+    (is_unit && ends_in_digit && is_number(number)).then_some(unit)
 }
 
 #[cfg(test)]
@@ -123,10 +107,27 @@ mod tests {
         for (texts, expected) in [
             (&["12%", "1.5 %", "1,5%", "-3%"][..], Shape::Percent),
             (
-                &["1,234", "1,234,567.5", "1,5", "-1,25", "1.234.567", "1.234,50", "1 234", "1'234", "12,75"],
+                &[
+                    "1\u{202f}234,5",
+                    "1\u{a0}234",
+                    "1,00,000",
+                    "1,234",
+                    "1,234,567.5",
+                    "1,5",
+                    "-1,25",
+                    "1.234.567",
+                    "1.234,50",
+                    "1 234",
+                    "1'234",
+                    "12,75",
+                ],
                 Shape::Comma,
             ),
-            (&["$5", "5 €", "£1,234.50"], Shape::Money),
+            (&["$5", "5 €", "£1,234.50", "\u{a0}5 €"], Shape::Money),
+            (
+                &["70 kg", "70kg", "EUR 12", "EUR 1,200.50", "-3 °C", "1 234 m²", "90 km/h", "17 apples"],
+                Shape::Measure,
+            ),
             (
                 &[
                     "2024-01-31",
@@ -152,7 +153,14 @@ mod tests {
                     "10-20",
                     "A-12-3",
                     "192.168.1.10.5x",
-                    "17 apples",
+                    "12 Main Street",
+                    "EUR",
+                    "PC 17599",
+                    "120/80",
+                    "1:3",
+                    "1.2.3",
+                    "10/19",
+                    "10-11-3",
                     "2. Married",
                     "5. Separated",
                     "1234,567,8",

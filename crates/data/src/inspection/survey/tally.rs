@@ -3,12 +3,19 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::shape::Shape;
+use hashvfl_core::text::folded;
+
+use super::shape::{Shape, unit};
 use super::{MOST_DISTINCT, Oddity, Surveyed};
-use crate::cell::{CellFault, parse_number, parse_text};
+use crate::cell::{CellFault, has_leading_zero, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
+
+/// Texts beside many numbers that are few: what stands for a missing value, and not names of something.
+const FEW_TEXTS: usize = FEW_NUMBERS;
+/// Units of one column's numbers, at most: with more, what stands behind the numbers is no unit.
+const FEW_UNITS: usize = 3;
 
 /// Counts of one column's cells.
 pub(super) struct Tally {
@@ -20,7 +27,10 @@ pub(super) struct Tally {
     commas: u64,
     money: u64,
     dates: u64,
+    /// Numbers with a unit.
+    measures: u64,
     texts: u64,
+    leading_zeros: u64,
     first_text: u64,
     markers: Vec<u64>,
     fractions: bool,
@@ -31,6 +41,11 @@ pub(super) struct Tally {
     seen: HashSet<u64>,
     /// Hashes of numbers, at most one more than [`FEW_NUMBERS`].
     seen_numbers: HashSet<u64>,
+    /// Hashes of units, at most one more than [`FEW_UNITS`].
+    units: HashSet<u64>,
+    /// Distinct texts among the values that were seen, and hashes of them without regard to their spelling.
+    distinct_texts: usize,
+    spellings: HashSet<u64>,
 }
 
 impl Tally {
@@ -43,7 +58,9 @@ impl Tally {
             commas: 0,
             money: 0,
             dates: 0,
+            measures: 0,
             texts: 0,
+            leading_zeros: 0,
             first_text: 0,
             markers: vec![0; markers],
             fractions: false,
@@ -52,6 +69,9 @@ impl Tally {
             repeats_name: false,
             seen: HashSet::new(),
             seen_numbers: HashSet::new(),
+            units: HashSet::new(),
+            distinct_texts: 0,
+            spellings: HashSet::new(),
         }
     }
 
@@ -70,32 +90,31 @@ impl Tally {
             self.markers[marker] += 1;
             return Ok(());
         }
-        let value = if number == Err(CellFault::NotANumber) {
+        if number == Err(CellFault::NotANumber) {
             self.count_text(text, line);
-            hash(text)
         } else {
-            self.numbers += 1;
-            match number {
-                Ok(number) => {
-                    self.fractions |= number.fract() != 0.0;
-                    self.resolution.see(number);
-                }
-                // What is not finite is a number to be complained of when the table is loaded.
-                Err(fault) => self.too_long |= fault == CellFault::TooManyDigits,
-            }
-            let value = match number {
-                Err(CellFault::TooManyDigits) => hash(text),
-                _ => hash(text.parse::<f64>().map_or(0, f64::to_bits)),
-            };
-            if self.seen_numbers.len() <= FEW_NUMBERS {
-                self.seen_numbers.insert(value);
-            }
-            value
-        };
-        if self.seen.len() <= MOST_DISTINCT {
-            self.seen.insert(value);
+            self.count_number(number, text);
         }
         Ok(())
+    }
+
+    fn count_number(&mut self, number: Result<f64, CellFault>, text: &str) {
+        self.numbers += 1;
+        self.leading_zeros += u64::from(has_leading_zero(text.as_bytes()));
+        let value = match number {
+            Ok(number) => {
+                self.fractions |= number.fract() != 0.0;
+                self.resolution.see(number);
+                hash(number.to_bits())
+            }
+            // What is not finite is a number to be complained of when the table is loaded.
+            Err(fault) => {
+                self.too_long |= fault == CellFault::TooManyDigits;
+                hash(text)
+            }
+        };
+        insert(&mut self.seen_numbers, value, FEW_NUMBERS);
+        insert(&mut self.seen, value, MOST_DISTINCT);
     }
 
     fn count_text(&mut self, text: &str, line: u64) {
@@ -104,16 +123,24 @@ impl Tally {
             Shape::Comma => self.commas += 1,
             Shape::Money => self.money += 1,
             Shape::Date => self.dates += 1,
+            Shape::Measure => {
+                self.measures += 1;
+                insert(&mut self.units, hash(unit(text)), FEW_UNITS);
+            }
             Shape::Text => self.texts += 1,
         }
         if self.first_text == 0 {
             self.first_text = line;
         }
+        if insert(&mut self.seen, hash(text), MOST_DISTINCT) {
+            self.distinct_texts += 1;
+            self.spellings.insert(hash(folded(text)));
+        }
     }
 
     /// Cells that have a value and are no number.
     fn odd(&self) -> u64 {
-        self.percents + self.commas + self.money + self.dates + self.texts
+        self.percents + self.commas + self.money + self.dates + self.measures + self.texts
     }
 
     /// Whether the column holds this marker and, beside such, numbers alone.
@@ -132,19 +159,21 @@ impl Tally {
         if half(self.dates) {
             return Some(Oddity::Dates);
         }
-        let written = self.percents + self.commas + self.money;
-        if !half(self.numbers + written) {
-            return None;
-        }
-        if written > 0 && half(written) || written == odd {
+        // A few measures are names of something: 36 months and 60 months.
+        let are_measures = self.units.len() <= FEW_UNITS && self.seen.len() > FEW_NUMBERS;
+        let measures = if are_measures { self.measures } else { 0 };
+        let written = self.percents + self.commas + self.money + measures;
+        if written > 0 && (half(written) || written == odd) {
             return Some(match written {
                 _ if 2 * self.percents >= written => Oddity::Percents,
                 _ if 2 * self.commas >= written => Oddity::Commas,
+                _ if 2 * measures >= written => Oddity::Measures,
                 _ => Oddity::Money,
             });
         }
         let several = self.seen_numbers.len() > FEW_NUMBERS;
-        several.then_some(Oddity::Mixed { texts: odd, first_line: self.first_text })
+        let few = half(self.numbers + written) || self.distinct_texts <= FEW_TEXTS;
+        (several && few).then_some(Oddity::Mixed { texts: odd, first_line: self.first_text })
     }
 
     /// What was found; `null_values` says which markers stand for a missing value.
@@ -161,9 +190,16 @@ impl Tally {
             distinct: (distinct <= MOST_DISTINCT).then_some(distinct),
             whole: kind == ColumnType::Number && !self.fractions,
             collapses: kind == ColumnType::Number && (self.too_long || self.resolution.lost().is_some()),
+            leading_zeros: if kind == ColumnType::Number { self.leading_zeros } else { 0 },
+            respelt: self.distinct_texts - self.spellings.len(),
             oddity: self.oddity(),
         }
     }
+}
+
+/// Takes in a value where there are not more than `most` already; whether it is a new one.
+fn insert(seen: &mut HashSet<u64>, value: u64, most: usize) -> bool {
+    seen.len() <= most && seen.insert(value)
 }
 
 fn hash(value: impl Hash) -> u64 {
