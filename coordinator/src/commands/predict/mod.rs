@@ -1,14 +1,13 @@
 //! `coordinator predict`: a file of record ids to a file of predictions, through a coordinator that serves. Both are
-//! streams, so that memory does not grow with the number of records.
+//! streams: memory holds a hash of each id and no more of all records.
 
 mod batch;
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,13 +18,13 @@ use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{say, write_whole};
 use hashvfl_identity::{Connector, IdentityConfig, IdentityFiles, Role};
 use hashvfl_proto::v1::predict_response::Message;
-use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Times};
+use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Predictions, Times};
 use hashvfl_transport::dial::{DialError, Dialer};
 use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 
-use batch::Batch;
+use batch::{Batch, Batches, Hashes};
 use output::{MAX_CLASS_COLUMNS, Output};
 
 /// Requests that are sent before the first of them is answered.
@@ -104,25 +103,26 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let request_ids = request_ids(arguments.request_ids, most_ids);
     // A request waits for who takes its answer: with none in between, for the answer before it.
     let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
-    let (asked, reader) = read(source, request_ids, requests, open);
+    let (hashes, mut unknown) = (Hashes::default(), HashSet::new());
+    let (asked, reader) = read(source, Batches::new(request_ids, hashes.clone()), requests, open);
     let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
     let bar = bar(most);
     let mut outcomes = BTreeMap::new();
     let mut reasons = BTreeMap::new();
     let (mut flagged, mut drifted) = (0_u64, false);
-    while let Ok(ids) = asked.recv() {
+    while let Ok(batch) = asked.recv() {
         let began = Instant::now();
-        let Message::Predictions(answer) = responses.next()? else {
-            bail!("{server} described its model twice");
-        };
+        let count = batch.count_asked();
+        let mut answer = if count > 0 { responses.predictions()? } else { Predictions::default() };
         let took = began.elapsed();
-        output.write(&ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
+        batch.complete(&mut answer, &hashes, &mut unknown)?;
+        let ids = &batch.ids;
+        output.write(ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
         for outcome in &answer.outcomes {
             *outcomes.entry(*outcome).or_insert(0_u64) += 1;
         }
         if let (Some(_), Some(times)) = (&arguments.timings, &answer.times) {
             let (all, Times { lookup_us, parties_us, model_us, flags_us }) = (took.as_micros(), times);
-            let count = ids.len();
             let _ = writeln!(timings, "{count},{all},{lookup_us},{parties_us},{model_us},{flags_us}");
         }
         flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
@@ -207,16 +207,15 @@ fn tell(
 /// `open` before the first is answered.
 fn read(
     source: IdsSource,
-    batch_ids: usize,
+    mut batches: Batches,
     requests: Outgoing<PredictRequest>,
     open: usize,
-) -> (Receiver<Arc<Vec<String>>>, JoinHandle<Result<(), TableError>>) {
+) -> (Receiver<Batch>, JoinHandle<Result<(), TableError>>) {
     let (asked, to_answer) = sync_channel(open);
     let reader = std::thread::spawn(move || {
-        let mut batch = Batch::new(batch_ids);
         source
             .visit(|id| {
-                let gone = batch.push(id).is_some_and(|ids| !ask(&requests, &asked, ids));
+                let gone = batches.push(id).is_some_and(|batch| !ask(&requests, &asked, batch));
                 // Whoever stopped taking ids says why.
                 if gone { Err(Stopped::Gone) } else { Ok(()) }
             })
@@ -224,7 +223,7 @@ fn read(
                 Stopped::Gone => Ok(()),
                 Stopped::Table(error) => Err(error),
             })?;
-        batch.take().map(|ids| ask(&requests, &asked, ids));
+        batches.take().map(|batch| ask(&requests, &asked, batch));
         Ok(())
     });
     (to_answer, reader)
@@ -241,10 +240,12 @@ impl From<TableError> for Stopped {
     }
 }
 
-/// Sends a request, once there is room for its answer; false if the coordinator or who waits for answers has gone.
-fn ask(requests: &Outgoing<PredictRequest>, asked: &SyncSender<Arc<Vec<String>>>, ids: Vec<String>) -> bool {
-    let request = PredictRequest { ids: ids.clone() };
-    asked.send(Arc::new(ids)).is_ok() && requests.blocking_send(request).is_ok()
+/// Sends a request, once there is room for its answer, unless nothing of the batch is to be asked; false if the coordinator
+/// or who waits for answers has gone.
+fn ask(requests: &Outgoing<PredictRequest>, asked: &SyncSender<Batch>, batch: Batch) -> bool {
+    let ids = batch.asked();
+    let is_asked = !ids.is_empty();
+    asked.send(batch).is_ok() && (!is_asked || requests.blocking_send(PredictRequest { ids }).is_ok())
 }
 
 /// The coordinator's answers, with a limit on each wait.
@@ -266,6 +267,13 @@ impl Responses<'_> {
             Err(error) => return Err(error.into()),
         };
         received.message.message.context("the coordinator sent an empty message: is it of another version?")
+    }
+
+    fn predictions(&mut self) -> anyhow::Result<Predictions> {
+        match self.next()? {
+            Message::Predictions(predictions) => Ok(predictions),
+            Message::Model(_) => bail!("the coordinator described its model twice"),
+        }
     }
 
     fn model(&mut self) -> anyhow::Result<Model> {
