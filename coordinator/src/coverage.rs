@@ -99,7 +99,10 @@ mod tests {
             [&["Yes", "no", "yes"][..], &["no", "yes", "yes\u{a0}"], &["caf\u{e9}", "cafe\u{301}", "tea"]]
         {
             let line = of(classes).unwrap();
-            assert!(line.starts_with("1 of 3 classes differ") && !line.contains(classes[1]), "{line}");
+            assert!(
+                line.starts_with("1 of 3 classes differ") && !line.contains("yes") && !line.contains("caf"),
+                "{line}"
+            );
         }
         assert_eq!((of(&["0", "1"]), of(&["a", "b", "ab"]), of(&[])), (None, None, None));
     }

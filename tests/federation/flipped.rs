@@ -182,7 +182,10 @@ fn check_tells_how_many_records_have_respelt_or_new_ids_and_changes_nothing() {
     fixture.write("bank.csv", &table.replace("\nr1,", "\n R0,"));
     let said = check();
     assert!(said.contains("1 records have the id of another record, spelt otherwise"), "{said}");
-    assert!(!said.contains("new to the ledger"), "{said}");
+    assert!(!said.contains("new to the ledger") && !said.contains("look like"), "{said}");
+    fixture.write("bank.csv", &table.replace("\nr1,", "\nr\u{200b}0,"));
+    let said = check();
+    assert!(said.contains("1 ids look like another one") && !said.contains("spelt otherwise"), "{said}");
 
     fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
     fixture.write("policy.toml", "epsilon_per_record = 100.0\n");

@@ -45,6 +45,11 @@ fn labels_that_are_missing_or_written_in_two_ways_are_told() {
     let said = check(&fixture, "coordinator").unwrap();
     assert!(said.contains("400 records on 401 lines; 2 classes of"), "{said}");
     assert!(said.contains("2 classes are written in 3 ways"), "{said}");
+    assert!(!said.contains("spelling"), "{said}");
+    fixture.write("labels.csv", &labels.replace(",1\n", ",Maybe\n").replace(",0\n", ",maybe\n"));
+    let said = check(&fixture, "coordinator").unwrap();
+    assert!(said.contains("note: 1 of 2 classes differ from another one in spelling alone"), "{said}");
+    assert!(!said.to_lowercase().contains("maybe"), "{said}");
 }
 
 #[test]
@@ -113,13 +118,14 @@ fn long_ids_are_asked_for_in_several_requests_and_unknown_ones_hint_at_ways_of_w
     let _parties = serving(&fixture, &coordinator, &address);
     // More than one message may hold.
     let long: String = (0..220).map(|row| format!("{}{row}\n", "x".repeat(200_000))).collect();
-    fixture.write("long.csv", &format!("id\n{long}r7\n"));
+    fixture.write("long.csv", &format!("id\nr7\n{long}r7\n"));
     let (good, said, error) = predict_command(&fixture, &address, "long.csv", "out.csv");
     assert!(
-        !good && said.contains("1 of 221 records predicted") && said.contains("read from 222 lines"),
+        !good && said.contains("1 of 222 records predicted") && said.contains("read from 223 lines"),
         "{said}{error}"
     );
     assert!(error.contains("220 have an id that is not among the served records"), "{error}");
+    assert!(error.contains("1 repeat the id of an earlier record"), "in another request: {error}");
     assert!(error.contains("ids are compared letter by letter: 7, 7.0 and 007 are three"), "{error}");
     fixture.write("ask.csv", "id\nR7\n");
     let (_, _, error) = predict_command(&fixture, &address, "ask.csv", "out.csv");
