@@ -13,6 +13,7 @@ use hashvfl_data::IdSource;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_transport::listen::{self, Listener};
+use hashvfl_transport::runtime::NetworkRuntime;
 use tracing::info;
 
 use crate::config::CoordinatorConfig;
@@ -79,7 +80,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
         alignment.settings.holders.iter().filter(|holder| *holder != name).cloned().collect();
     permissions::check_parties(config, &parties, Action::Align)?;
     let reporter = ProgressReporter::new(json, config.board()?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = NetworkRuntime::on_a_thread()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let limits = config.relaying();
     let listener =

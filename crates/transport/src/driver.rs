@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tracing::Span;
+
+use crate::runtime::NetworkRuntime;
 
 /// How long nobody may drive the network before the keeper takes over.
 const REST: Duration = Duration::from_millis(500);
 
 struct Shared {
-    runtime: Runtime,
+    runtime: NetworkRuntime,
     /// Waits so far.
     waits: AtomicU64,
     waiting: AtomicBool,
@@ -40,7 +42,7 @@ impl Driver {
     /// If the operating system gives no thread or no way to wait for sockets.
     pub fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            runtime: Builder::new_current_thread().enable_all().build()?,
+            runtime: NetworkRuntime::build(&mut Builder::new_current_thread())?,
             waits: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             ended: AtomicBool::new(false),

@@ -22,6 +22,7 @@ pub mod handshake;
 pub mod limits;
 pub mod listen;
 pub mod monitor;
+pub mod runtime;
 pub mod stop;
 
 mod clock;

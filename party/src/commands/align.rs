@@ -15,6 +15,7 @@ use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{AlignmentStream, DialError, Dialer};
+use hashvfl_transport::runtime::NetworkRuntime;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
@@ -62,7 +63,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     let alignment = &alignment;
     let policy = Policy::read(policy_path(config)?)?;
     let audit = config.audit_trail()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = NetworkRuntime::on_a_thread()?;
     let ids = columns.ids();
     let read = |mut spool: Spool<'_>| {
         let fingerprint = columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;

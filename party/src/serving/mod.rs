@@ -20,6 +20,7 @@ use hashvfl_ledger::Refused;
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{DialError, ServingStream};
+use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::stop::Stop;
 use rand::TryRng;
 use tokio::runtime::Runtime;
@@ -88,7 +89,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         info!("each code leaves with {} bits of this party's detectors", scorer.grid().bits());
     }
     // One thread for the network; this one computes.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = NetworkRuntime::on_a_thread()?;
     let stop = Stop::listen();
     let mut process = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut process).context("cannot draw from the operating system")?;

@@ -21,6 +21,7 @@ use hashvfl_identity::{Connector, IdentityConfig, IdentityFiles, Role};
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Predictions, Times};
 use hashvfl_transport::dial::{DialError, Dialer};
+use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
@@ -117,7 +118,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let remarks = source.remarks()?;
     let lines = matches!(source, IdsSource::Csv { .. }).then_some(most);
     ensure!(most > 0, "{} holds no records: there is nothing to predict", arguments.input.display());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = NetworkRuntime::on_a_thread()?;
     let server: Address = arguments.server.parse().context("--server")?;
     let dialer = dialer(&server, arguments)?;
     let (requests, mut responses) = open(&runtime, &server, &dialer, arguments.timeout_s)?;
