@@ -122,7 +122,7 @@ fn a_run_whose_connections_break_learns_and_counts_what_an_undisturbed_one_does(
     }
     let returns = [&bank, &telecom].map(|log| log.matches("back after").count());
     println!("{broken} connections broke, parties came back {returns:?} times");
-    assert!(broken >= 10 && returns.iter().all(|count| *count > 2), "{broken} broke: {returns:?}\n{bank}");
+    assert!(broken >= 10 && returns.iter().all(|count| *count > 0), "{broken} broke: {returns:?}\n{bank}");
     assert!(coordinator.contains("waiting 60 s for it to come back"), "{coordinator}");
     let log = fixture.read("bank-ledger.audit/log.jsonl");
     assert!(log.contains("\"returned\""), "{log}");
