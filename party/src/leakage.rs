@@ -83,11 +83,11 @@ impl LeakageCheck {
 
     /// Keeps what the codes of `rows` say, whose signs are `signs` [rows, bits]: they leave now.
     pub fn keep(&mut self, rows: &[u32], signs: &[f32]) {
-        let (latents, bits) = (self.form.latents(), self.form.bits());
+        let latents = self.form.latents();
         let Some(pass) = self.sent.last_mut() else { return };
-        for (row, signs) in rows.iter().zip(signs.chunks_exact(bits)) {
+        for (row, values) in rows.iter().zip(values(self.form, signs).chunks_exact(latents)) {
             if let Some(place) = self.places.get(row) {
-                put(self.form, signs, &mut pass[place * latents..][..latents]);
+                pass[place * latents..][..latents].copy_from_slice(values);
             }
         }
     }
@@ -222,15 +222,7 @@ fn sample(rows: &[u32], seed: u64) -> Vec<u32> {
 
 /// What codes say, values [records, latents] of their signs [records, bits].
 fn values(form: CodeForm, signs: &[f32]) -> Vec<f32> {
-    let mut values = vec![0.0; signs.len() / form.bits() * form.latents()];
-    for (signs, values) in signs.chunks_exact(form.bits()).zip(values.chunks_exact_mut(form.latents())) {
-        put(form, signs, values);
-    }
-    values
-}
-
-fn put(form: CodeForm, signs: &[f32], values: &mut [f32]) {
     // Of a code of signs, the values before the sign are here: only their signs leave.
     let signs: Vec<f32> = signs.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
-    values.copy_from_slice(&form.decode(&signs));
+    form.decode(&signs).into_owned()
 }

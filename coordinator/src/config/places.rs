@@ -44,12 +44,7 @@ impl CoordinatorConfig {
 
     pub(super) fn protect(&mut self, folder: &Path) -> anyhow::Result<()> {
         let Some(mut encryption) = self.encryption.take() else { return Ok(()) };
-        let alignment = self.alignment.as_ref().map(|alignment| folder.join(&alignment.folder));
-        let outside = [
-            ("order", self.order.as_deref()),
-            ("serve.order", self.serve.order.as_deref()),
-            ("alignment.folder", alignment.as_deref()),
-        ];
+        let outside = [("order", self.order.as_deref()), ("serve.order", self.serve.order.as_deref())];
         encryption.protect(folder, &self.encrypted_places(), &outside)?;
         self.encryption = Some(encryption);
         Ok(())

@@ -2,15 +2,13 @@
 //! hour.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use hashvfl_core::PartyName;
-use hashvfl_files::write_whole;
-use tracing::error;
+
+use super::count_file::CountFile;
 
 const HOUR_S: u64 = 60 * 60;
 
@@ -40,7 +38,7 @@ type Times = BTreeMap<PartyName, Vec<u64>>;
 /// The parties' limits, and when they have joined.
 #[derive(Debug)]
 pub struct Joins {
-    path: PathBuf,
+    file: CountFile,
     limits: BTreeMap<PartyName, u32>,
     times: Mutex<Times>,
 }
@@ -51,17 +49,9 @@ impl Joins {
     /// # Errors
     /// If it cannot be read.
     pub fn open(ledger: &Path, limits: BTreeMap<PartyName, u32>) -> anyhow::Result<Self> {
-        let path = ledger.with_extension("parties.json");
-        let times = match !limits.is_empty() && path.exists() {
-            false => Times::default(),
-            true => {
-                let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                serde_json::from_slice(&text).with_context(|| {
-                    format!("{} is damaged: remove it, which gives every party a new hour", path.display())
-                })?
-            }
-        };
-        Ok(Self { path, limits, times: Mutex::new(times) })
+        let file = CountFile::beside(ledger, "parties.json");
+        let times = if limits.is_empty() { Times::default() } else { file.read("party a new hour")? };
+        Ok(Self { file, limits, times: Mutex::new(times) })
     }
 
     /// Counts that `party` joins now, durably, before this returns.
@@ -81,18 +71,13 @@ impl Joins {
             return Err(TooOften::Limit { party: party.clone(), limit, minutes });
         }
         of_party.push(now);
-        let text = serde_json::to_vec(&*times).map_err(|failed| self.failed(&failed))?;
-        write_whole(&self.path, &text).map_err(|failed| self.failed(&failed))
-    }
-
-    fn failed(&self, failed: &dyn std::error::Error) -> TooOften {
-        error!("{}: {failed}", self.path.display());
-        TooOften::Uncounted
+        if self.file.keep(&*times) { Ok(()) } else { Err(TooOften::Uncounted) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;

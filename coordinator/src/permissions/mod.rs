@@ -3,6 +3,7 @@
 //! A certificate says who somebody is, and this file what they may do. Without it the run's parties may join, serve and
 //! align, and every client with a certificate may ask for every served record.
 
+mod count_file;
 mod file;
 mod joins;
 mod quota;

@@ -2,17 +2,14 @@
 //! day.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use hashvfl_core::PartyName;
-use hashvfl_files::write_whole;
 use serde::{Deserialize, Serialize};
-use tracing::error;
 
 use super::Denied;
+use super::count_file::CountFile;
 
 const DAY_S: u64 = 24 * 60 * 60;
 
@@ -29,7 +26,7 @@ struct Counts {
 /// The file and what it holds.
 #[derive(Debug)]
 pub struct Quota {
-    path: PathBuf,
+    file: CountFile,
     counts: Counts,
 }
 
@@ -39,17 +36,9 @@ impl Quota {
     /// # Errors
     /// If it cannot be read.
     pub fn open(ledger: &Path) -> anyhow::Result<Self> {
-        let path = ledger.with_extension("clients.json");
-        let counts = match path.exists() {
-            false => Counts::default(),
-            true => {
-                let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                serde_json::from_slice(&text).with_context(|| {
-                    format!("{} is damaged: remove it, which gives every client a new day", path.display())
-                })?
-            }
-        };
-        Ok(Self { path, counts })
+        let file = CountFile::beside(ledger, "clients.json");
+        let counts = file.read("client a new day")?;
+        Ok(Self { file, counts })
     }
 
     /// Counts `count` records that `client` asks for, durably, before this returns.
@@ -73,18 +62,13 @@ impl Quota {
             return Err(Denied::PerDay { client: client.clone(), per_day, asked, count });
         }
         self.counts.asked.insert(client.clone(), asked + count);
-        let text = serde_json::to_vec(&self.counts).map_err(|failed| self.failed(&failed))?;
-        write_whole(&self.path, &text).map_err(|failed| self.failed(&failed))
-    }
-
-    fn failed(&self, failed: &dyn std::error::Error) -> Denied {
-        error!("{}: {failed}", self.path.display());
-        Denied::Quota
+        if self.file.keep(&self.counts) { Ok(()) } else { Err(Denied::Quota) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;

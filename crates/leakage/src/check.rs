@@ -133,7 +133,7 @@ fn of_column(errors: &[f64], reference: &[f64]) -> Estimate {
     let scale = reference.iter().sum::<f64>();
     let left = 1.0 - value;
     let squares: f64 = errors.iter().zip(reference).map(|(e, r)| (e - left * r).powi(2)).sum();
-    let reach = 1.959_963_984_540_054 * squares.sqrt() / scale;
+    let reach = proportion::REACH * squares.sqrt() / scale;
     Estimate { value, low: value - reach, high: value + reach }
 }
 

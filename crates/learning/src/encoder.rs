@@ -150,7 +150,7 @@ impl Encoder {
             RowSelection::Batch { .. } => self.encode_batch(columns, rows),
             // Levels of an epoch's validation records tell no more than those of training records. Signs have none: their noise
             // is wide, would blur by which epoch is kept, and would hide little.
-            RowSelection::Chunk { part: Part::CohortValidation, chunk } if self.has_levels() => {
+            RowSelection::Chunk { part: Part::CohortValidation, chunk } if !self.form.is_signs() => {
                 self.encode_with_noise(columns, rows, chunk)
             }
             RowSelection::Chunk { .. } => self.encode(columns, rows),
@@ -273,10 +273,6 @@ impl Encoder {
     /// The codes of `values` [rows, latents]: the signs of the result [rows, bits].
     pub fn code(&self, values: Vec<f32>) -> Vec<f32> {
         if self.form.is_signs() { values } else { self.statistics.to_levels(self.form, &values) }
-    }
-
-    fn has_levels(&self) -> bool {
-        !self.form.is_signs()
     }
 
     fn codes_signs(&self) -> bool {

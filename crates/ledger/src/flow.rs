@@ -1,5 +1,6 @@
 //! Totals by recipient: who got how much of what.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What kind of message.
@@ -99,4 +100,14 @@ impl Volume {
     pub fn minus(self, other: Self) -> Self {
         Self { items: self.items.saturating_sub(other.items), bits: self.bits.saturating_sub(other.bits) }
     }
+}
+
+/// How often `run` was refused for what its codes tell, and how often all runs were.
+pub(crate) fn refusals(flows: &BTreeMap<Flow, Volume>, run: Option<&str>) -> (u64, u64) {
+    let (mut of_run, mut of_all) = (0, 0);
+    for (flow, volume) in flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
+        of_all += volume.items;
+        of_run += if run == Some(&*flow.recipient) { volume.items } else { 0 };
+    }
+    (of_run, of_all)
 }

@@ -7,7 +7,7 @@ use super::Estimate;
 use super::error::mean;
 
 /// Standard deviations to either side of a 95 % interval.
-const REACH: f64 = 1.959_963_984_540_054;
+pub(crate) const REACH: f64 = 1.959_963_984_540_054;
 
 /// Mean of `values` from 0 to 1, one of each record: mostly 0 or 1. Of none it is not a number.
 pub fn of(values: &[f64]) -> Estimate {

@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::error::LedgerError;
-use crate::flow::{Flow, FlowKind, Volume};
+use crate::flow::{Flow, FlowKind, Volume, refusals};
 use crate::leakage_limits::LeakageFound;
 use crate::store::Store;
 
@@ -24,11 +24,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// If so.
     pub fn check_refused(&self, run: Option<&str>) -> Result<(), LedgerError> {
-        let (mut of_run, mut of_all) = (0, 0);
-        for (flow, volume) in self.flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
-            of_all += volume.items;
-            of_run += if run == Some(&*flow.recipient) { volume.items } else { 0 };
-        }
+        let (of_run, of_all) = refusals(&self.flows, run);
         Ok(self.terms.policy.check_refused(of_run, of_all, self.records())?)
     }
 

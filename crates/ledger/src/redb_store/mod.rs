@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, Readable
 
 use crate::account::Account;
 use crate::answer::AnswerKey;
-use crate::flow::{Flow, FlowKind, Volume};
+use crate::flow::{Flow, FlowKind, Volume, refusals};
 use crate::key::{RecordKey, Salt};
 use crate::store::{Accounts, Changes, Store, StoreError};
 use layout::{ANSWERS, BUCKETS, FLOWS, Layout, Meta};
@@ -46,12 +46,7 @@ impl LedgerView {
     /// If it cannot be read.
     pub fn refusals(&self, run: &str) -> Result<(u64, u64), StoreError> {
         let flows = flows(&self.database).map_err(|error| failed("read", &self.path, error))?;
-        let (mut of_run, mut of_all) = (0, 0);
-        for (flow, volume) in flows.iter().filter(|(flow, _)| flow.kind == FlowKind::Refusals) {
-            of_all += volume.items;
-            of_run += if flow.recipient == run { volume.items } else { 0 };
-        }
-        Ok((of_run, of_all))
+        Ok(refusals(&flows, Some(run)))
     }
 
     /// All that it counts, of all runs.
