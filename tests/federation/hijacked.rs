@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hashvfl_attack::active::contrastive::{Contrastive, Memory};
 use hashvfl_attack::active::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
 use hashvfl_core::protocol::message::{Answer, FromCoordinator, FromParty, Request};
 use hashvfl_core::random::{stream, uniform};
@@ -22,12 +23,13 @@ use crate::fixture::{Fixture, RECORDS};
 /// Longest wait until the network takes a message.
 const SENDING: Duration = Duration::from_secs(60);
 
-/// Goes through the handshake and asks for batch after batch; `pull` makes the gradient that answers a batch's codes.
+/// Goes through the handshake and asks for batch after batch; `pull` makes the gradient that answers the codes of a batch of
+/// records.
 /// Returns how many batches were answered.
 async fn hijack(
     mut stream: TrainingStream,
     settings: &RunSettings,
-    mut pull: impl FnMut(&[f32]) -> Vec<f32>,
+    mut pull: impl FnMut(&[u32], &[f32]) -> Vec<f32>,
 ) -> u32 {
     let mut plan = Plan::new(settings, RECORDS).unwrap();
     let mut step = 0;
@@ -44,9 +46,9 @@ async fn hijack(
             }
             FromParty::Answer(_, Answer::Codes(bytes)) => {
                 let (epoch, batch) = ((step - 1) / plan.batches(), (step - 1) % plan.batches());
-                let rows = plan.rows(RowSelection::Batch { epoch, batch }).unwrap().len();
-                let codes = PackedCodes::from_bytes(rows, settings.bits, bytes).unwrap().to_signs();
-                let gradient = Gradient::encode(pull(&codes), settings.bits, settings.gradient);
+                let rows = plan.rows(RowSelection::Batch { epoch, batch }).unwrap();
+                let codes = PackedCodes::from_bytes(rows.len(), settings.bits, bytes).unwrap().to_signs();
+                let gradient = Gradient::encode(pull(&rows, &codes), settings.bits, settings.gradient);
                 let gradient = FromCoordinator::Gradient { step: u64::from(step), gradient };
                 let _ = stream.send(gradient, SENDING).await;
             }
@@ -65,7 +67,7 @@ async fn hijack(
 /// A party under a hijacker whose gradients are `pull`'s; the line with which it ends, and how many batches it answered.
 fn party_of(
     settings: impl FnOnce(&mut RunSettings),
-    pull: impl FnOnce(&RunSettings) -> Box<dyn FnMut(&[f32]) -> Vec<f32>>,
+    pull: impl FnOnce(&RunSettings) -> Box<dyn FnMut(&[u32], &[f32]) -> Vec<f32>>,
 ) -> (String, u32) {
     let mut fixture = Fixture::new();
     fixture.settings.epochs = 60;
@@ -90,7 +92,7 @@ fn a_party_stops_when_it_is_hijacked() {
         |settings| settings.gradient = GradientEncoding::F32,
         |settings| {
             let bits = settings.bits;
-            Box::new(move |codes| {
+            Box::new(move |_, codes| {
                 let pulled = codes.chunks_exact(bits).flat_map(|code| {
                     let next = code.iter().cycle().skip(1);
                     code.iter().zip(next).map(|(bit, other)| 0.01 * (bit + 0.5 * other))
@@ -124,10 +126,38 @@ fn a_party_stops_under_feature_space_hijacking() {
                 let critic = CriticConfig { objective, ..CriticConfig::default() };
                 let mut hijacker =
                     Fsha::new(FshaConfig { critic, ..FshaConfig::default() }, pilot, auxiliary);
-                Box::new(move |codes| hijacker.gradient(codes))
+                Box::new(move |_, codes| hijacker.gradient(codes))
             },
         );
         assert!(line.contains("gradients follow from this party's own codes"), "{objective:?}: {line}");
         assert!(answered <= 100, "{objective:?}: {answered} batches had been answered");
+    }
+}
+
+/// As much of the gradient's power as the pull has is that of a loss with labels drawn by chance.
+#[test]
+fn a_party_stops_when_records_are_drawn_to_their_own_earlier_codes() {
+    for memory in [Memory::Last, Memory::Mean] {
+        let (line, answered) = party_of(
+            |settings| settings.gradient = GradientEncoding::F32,
+            |settings| {
+                let (bits, mut rng) = (settings.bits, stream(9, "labels", &[]));
+                let mut contrastive = Contrastive::new(memory, 0.2);
+                Box::new(move |rows, codes| {
+                    let residual: Vec<f32> = rows.iter().map(|_| uniform(&mut rng) - 0.5).collect();
+                    let direction = |bit: usize| if bit.is_multiple_of(3) { 0.02 } else { -0.01 };
+                    let honest = residual.iter().flat_map(|of| (0..bits).map(move |bit| of * direction(bit)));
+                    let mut gradient: Vec<f32> = honest.collect();
+                    let (places, pull) = contrastive.pull(rows, codes, bits);
+                    for (place, pull) in places.iter().zip(pull.chunks_exact(bits)) {
+                        let row = &mut gradient[place * bits..][..bits];
+                        row.iter_mut().zip(pull).for_each(|(value, pull)| *value += 0.01 * pull);
+                    }
+                    gradient
+                })
+            },
+        );
+        assert!(line.contains("each record's own codes of earlier epochs"), "{memory:?}: {line}");
+        assert!(answered <= 300, "{memory:?}: {answered} batches had been answered");
     }
 }

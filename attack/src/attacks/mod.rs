@@ -50,6 +50,7 @@ pub(crate) mod inference {
 
 /// Attacks by a coordinator that does not follow the protocol.
 pub mod active {
+    pub mod contrastive;
     pub mod fsha;
     pub(crate) mod steering;
     pub(crate) mod steering_server;

@@ -6,7 +6,7 @@ use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloa
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
 
-use crate::attacks::active::steering_server::Steer;
+use crate::attacks::active::steering_server::{Steer, Waiting};
 use crate::evidence::simulation::RunVariant;
 
 /// Something that can be recorded.
@@ -61,6 +61,8 @@ pub struct Recorder<'s, 'm, P> {
     gradients: bool,
     /// Records and epoch of the batch that waits for its gradient.
     waiting: Option<(Vec<u32>, u32)>,
+    /// Epochs of a cycle of the learning rate.
+    cycle_epochs: u32,
     /// Who changes a party's gradients, if anybody.
     steer: Option<&'s mut Steer<'m>>,
     /// What a party's last codes were expected to be, where they are codes: for the gradient monitor of the party that is steered.
@@ -77,7 +79,19 @@ impl<'s, 'm, P> Recorder<'s, 'm, P> {
         steer: Option<&'s mut Steer<'m>>,
     ) -> Self {
         let (names, gradients) = (repeat.settings.parties.clone(), repeat.gradients);
-        Self { parties, names, plan, transcript, step: 0, gradients, waiting: None, steer, expected: None }
+        let cycle_epochs = repeat.settings.cycle_epochs();
+        Self {
+            parties,
+            names,
+            plan,
+            transcript,
+            step: 0,
+            gradients,
+            waiting: None,
+            cycle_epochs,
+            steer,
+            expected: None,
+        }
     }
 }
 
@@ -95,10 +109,11 @@ where
         let numbers = self.plan.rows(rows)?;
         let step = (self.step, RecordedKind::of(rows));
         P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
-        if let (RowSelection::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
+        if let (RowSelection::Batch { epoch, batch }, Some(steer)) = (rows, &mut self.steer) {
             let codes = batches[steer.victim()].to_floats();
             let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
-            steer.saw(numbers.clone(), codes, expected);
+            let begins_cycle = batch == 0 && epoch.is_multiple_of(self.cycle_epochs);
+            steer.saw(Waiting { begins_cycle, rows: numbers.clone(), codes, expected });
         }
         self.waiting = match rows {
             RowSelection::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),

@@ -66,6 +66,9 @@ pub enum Change {
     Steered(u32),
     /// Its coordinator, which knows no columns, steers towards codes that lie apart, with this weight.
     SteeredApart(u32),
+    /// Its coordinator, which knows no columns, steers each record's code towards its own earlier codes and away from those of
+    /// others, with this weight.
+    SteeredContrastive(u32),
 }
 
 /// What stood between the columns and the adversary.
@@ -119,6 +122,9 @@ impl fmt::Display for Defence {
             Some(Change::LinearTop) => f.write_str(", linear top model"),
             Some(Change::Draw(draw)) => write!(f, ", draw {draw} of first weights"),
             Some(Change::SteeredApart(weight)) => write!(f, ", steered apart, weight {weight}"),
+            Some(Change::SteeredContrastive(weight)) => {
+                write!(f, ", steered towards own earlier codes, weight {weight}")
+            }
             Some(Change::Steered(weight)) => write!(f, ", steered, weight {weight}"),
         }
     }

@@ -24,7 +24,10 @@ pub fn questions(report: &Report) -> [Question; 3] {
     let all = |result: &&AttackResult| honest(result) && result.releases > 1;
     let forced = |result: &&AttackResult| {
         result.cut == CutKind::Codes
-            && matches!(result.defence.change, Some(Change::Steered(_) | Change::SteeredApart(_)))
+            && matches!(
+                result.defence.change,
+                Some(Change::Steered(_) | Change::SteeredApart(_) | Change::SteeredContrastive(_))
+            )
     };
     [
         question(report, "What can the coordinator tell about a person from one code?", &one),

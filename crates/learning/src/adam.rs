@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::device::is_cpu;
-use crate::gradients::Gradients;
+use crate::gradients::{Gradient, Gradients};
 use crate::range::{RangeError, share};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
@@ -133,7 +133,7 @@ impl ModuleMapper for Update<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let Some(gradient) = self.gradients.take(id) else {
+        let Some(Gradient { values: gradient, of_graph }) = self.gradients.take(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let dims = tensor.dims();
@@ -151,7 +151,8 @@ impl ModuleMapper for Update<'_> {
             step.on_device(weights, moments, gradient)
         };
         self.adam.moments.insert(name, moments);
-        Param::from_mapped_value(id, Tensor::from_inner(weights.reshape(dims)).require_grad(), mapper)
+        let weights = Tensor::from_inner(weights.reshape(dims));
+        Param::from_mapped_value(id, if of_graph { weights.require_grad() } else { weights }, mapper)
     }
 }
 

@@ -7,7 +7,16 @@ use burn::tensor::Tensor;
 
 /// A gradient for each parameter that has one, flat, outside any graph.
 #[derive(Default)]
-pub struct Gradients(HashMap<ParamId, Tensor<1>>);
+pub struct Gradients(HashMap<ParamId, Gradient>);
+
+/// One parameter's gradient.
+pub struct Gradient {
+    /// Its values, flat.
+    pub values: Tensor<1>,
+    /// Whether burn's graph gave it, in which the parameter must be once more for the next one. A parameter that is in the
+    /// graph without a backward pass through it stays in memory for good.
+    pub of_graph: bool,
+}
 
 impl Gradients {
     /// The gradients of `module`'s parameters when `output`, the end of a graph, has the gradient `gradient`.
@@ -21,11 +30,11 @@ impl Gradients {
     /// Adds a parameter's gradient, of whichever shape.
     pub fn put<const D: usize, const G: usize>(&mut self, param: &Param<Tensor<D>>, gradient: Tensor<G>) {
         let count = gradient.dims().iter().product::<usize>();
-        self.0.insert(param.id, gradient.reshape([count]));
+        self.0.insert(param.id, Gradient { values: gradient.reshape([count]), of_graph: false });
     }
 
     /// Takes a parameter's gradient.
-    pub fn take(&mut self, id: ParamId) -> Option<Tensor<1>> {
+    pub fn take(&mut self, id: ParamId) -> Option<Gradient> {
         self.0.remove(&id)
     }
 
@@ -43,7 +52,8 @@ struct Collector<'a> {
 impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad_remove(self.graph) {
-            self.found.put(param, gradient);
+            let count = gradient.dims().iter().product::<usize>();
+            self.found.0.insert(param.id, Gradient { values: gradient.reshape([count]), of_graph: true });
         }
     }
 }

@@ -189,7 +189,15 @@ fn party(text: &mut Text, status: &Status) {
         }
     }
     if let Some(of) = status.gradient_monitor {
-        let GradientMonitorStatus { batches, explained, suspicion, bound, alarm } = of;
+        let GradientMonitorStatus {
+            batches,
+            explained,
+            suspicion,
+            bound,
+            alarm,
+            earlier_score,
+            earlier_bound,
+        } = of;
         text.one("hashvfl_gradient_batches_total", "counter", "Training batches that left.", "", batches);
         let help = "The share of the last gradient that follows from this party's own codes.";
         text.one("hashvfl_gradient_explained_ratio", "gauge", help, "", explained);
@@ -201,6 +209,10 @@ fn party(text: &mut Text, status: &Status) {
             suspicion,
         );
         text.one("hashvfl_gradient_suspicion_limit", "gauge", "The sum that raises an alarm.", "", bound);
+        let help = "How far gradients go along with noise in earlier codes, in standard deviations.";
+        text.one("hashvfl_gradient_earlier_codes_score", "gauge", help, "", earlier_score);
+        let help = "The score that raises an alarm.";
+        text.one("hashvfl_gradient_earlier_codes_limit", "gauge", help, "", earlier_bound);
         text.one("hashvfl_gradient_alarm", "gauge", "Whether an alarm was raised.", "", u8::from(alarm));
     }
 }

@@ -201,6 +201,10 @@ pub struct GradientMonitorStatus {
     pub suspicion: f64,
     /// The sum above which an alarm is raised.
     pub bound: f64,
+    /// How far gradients go along with the noise in earlier codes, in standard deviations of what chance does.
+    pub earlier_score: f64,
+    /// The score above which an alarm is raised.
+    pub earlier_bound: f64,
     /// Whether one was raised.
     pub alarm: bool,
 }

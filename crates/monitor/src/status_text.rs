@@ -33,9 +33,15 @@ impl fmt::Display for Status {
         if let Some(Budget { bits, encodings, .. }) = &self.budget {
             writeln!(f, "of any record at most: {} bits, {} codes", spent(*bits), spent(*encodings))?;
         }
-        if let Some(GradientMonitorStatus { suspicion, bound, alarm, .. }) = &self.gradient_monitor {
+        if let Some(gradients) = &self.gradient_monitor {
+            let GradientMonitorStatus { suspicion, bound, earlier_score, earlier_bound, alarm, .. } =
+                gradients;
             let raised = if *alarm { "an alarm was raised" } else { "no alarm" };
-            writeln!(f, "gradients: {raised}; suspicion {suspicion:.1} of {bound}")?;
+            writeln!(
+                f,
+                "gradients: {raised}; suspicion {suspicion:.1} of {bound}, trace of earlier codes {earlier_score:.1} of \
+                 {earlier_bound}"
+            )?;
         }
         write_counts(f, self)?;
         if let Some(end_s) = self.certificate_end_s {

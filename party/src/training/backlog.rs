@@ -6,8 +6,13 @@ use hashvfl_core::{Gradient, PackedCodes};
 use crate::releases::Releases;
 use crate::training::gradient_monitor::{GradientGuard, Sent};
 
-/// What a training batch's codes were expected to be, if the gradient monitor looks at it.
-pub type Expected = Option<Vec<f32>>;
+/// What the gradient monitor is to see of a training batch beside its codes.
+pub struct Expected {
+    /// Whether a cycle of the learning rate begins with it.
+    pub begins_cycle: bool,
+    /// What the codes' values were expected to be, [rows, latents].
+    pub values: Vec<f32>,
+}
 
 /// Work that waits.
 #[derive(Default)]
@@ -28,8 +33,8 @@ pub struct OutgoingCodes {
     pub codes: PackedCodes,
     /// Names of their flips, where there are any.
     pub draws: Option<Vec<DrawName>>,
-    /// Of a training batch, what the gradient monitor is to see.
-    pub batch: Option<Expected>,
+    /// Of a training batch, what the gradient monitor is to see, if it looks.
+    pub batch: Option<Option<Expected>>,
     /// Whether they were charged when they left for the first time, before the run went back to a checkpoint.
     pub charged: bool,
 }
@@ -57,7 +62,9 @@ impl Backlog {
             if !charged {
                 releases.release(&rows, &codes, draws.as_deref())?;
             }
-            self.counted.1 = batch.map(|expected| expected.map(|expected| Sent { codes, expected }));
+            let sent =
+                |Expected { begins_cycle, values }| Sent { begins_cycle, rows, codes, expected: values };
+            self.counted.1 = batch.map(|expected| expected.map(sent));
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The party's monitor of the gradients that it receives, and what happens when the monitor raises an alarm.
 
-use hashvfl_core::gradient_monitor::{BOUND, Cause, GradientMonitor, looks_at};
+use hashvfl_core::gradient_monitor::{BOUND, Cause, EARLIER_BOUND, GradientMonitor, SeenBatch};
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
+use hashvfl_learning::Snapshot;
 use hashvfl_monitor::GradientMonitorStatus;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -28,9 +29,16 @@ impl OnAlarm {
     }
 }
 
+/// The entry of a checkpoint's file that holds the noise in earlier codes.
+const NOISE: &str = "gradient_monitor.noise";
+
 /// A training batch's codes, and what they were expected to be before noise was drawn.
 #[derive(Clone)]
 pub struct Sent {
+    /// Whether a cycle of the learning rate begins with it.
+    pub begins_cycle: bool,
+    /// The records, by their place in the run.
+    pub rows: Vec<u32>,
     /// The codes.
     pub codes: PackedCodes,
     /// Their values as a top model reads them, [rows, latents].
@@ -50,22 +58,29 @@ pub struct GradientGuard {
 }
 
 impl GradientGuard {
-    /// A gradient monitor over a run with codes of `form`.
-    pub fn new(on_alarm: OnAlarm, run: &RunSettings, form: CodeForm) -> Self {
-        let monitor = GradientMonitor::of_run(run, form);
+    /// A gradient monitor over a run of `records` records with codes of `form`; no peer knows the `seed`.
+    pub fn new(on_alarm: OnAlarm, run: &RunSettings, form: CodeForm, records: usize, seed: u64) -> Self {
+        let records = if on_alarm.monitors() { records } else { 0 };
+        let monitor = GradientMonitor::of_run(run, form, records, seed);
         Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
     }
 
-    /// Goes on as `saved`, with this guard's own answer to an alarm.
+    /// Adds what a checkpoint keeps of it beside the guard itself.
+    pub fn save(&self, checkpoint: &mut Snapshot) {
+        checkpoint.put(NOISE, self.monitor.noise().to_vec());
+    }
+
+    /// Goes on as `saved` in `checkpoint`, with this guard's own answer to an alarm.
     ///
     /// # Errors
     /// If it is a guard of another run.
-    pub fn go_on_as(&mut self, saved: Self) -> Result<(), PartyError> {
+    pub fn go_on_as(&mut self, saved: Self, checkpoint: &Snapshot) -> Result<(), PartyError> {
         if !self.monitor.fits(&saved.monitor) {
             return Err(PartyError::OtherPlace);
         }
         *self = Self { on_alarm: self.on_alarm, ..saved };
-        Ok(())
+        let noise = checkpoint.arrays.get(NOISE).ok_or(PartyError::OtherPlace)?;
+        self.monitor.restore_noise(&noise.values).ok_or(PartyError::OtherPlace)
     }
 
     /// What it has seen, for whoever asks; `None` where it is off.
@@ -75,16 +90,18 @@ impl GradientGuard {
             explained: self.monitor.explained(),
             suspicion: self.monitor.suspicion(),
             bound: BOUND,
+            earlier_score: self.monitor.earlier_score(),
+            earlier_bound: EARLIER_BOUND,
             alarm: self.monitor.alarm().is_some(),
         })
     }
 
-    /// Whether it looks at the next training batch.
-    pub fn looks_at_next(&self) -> bool {
-        self.on_alarm.monitors() && looks_at(self.batches + 1)
+    /// Whether it looks at training batches.
+    pub fn looks(&self) -> bool {
+        self.on_alarm.monitors()
     }
 
-    /// The codes of a training batch have left; `sent` holds them if the monitor looks at this batch.
+    /// The codes of a training batch have left; `sent` holds them if the monitor looks at batches.
     pub fn sent(&mut self, sent: Option<Sent>) {
         self.batches += 1;
         self.sent = sent;
@@ -95,16 +112,21 @@ impl GradientGuard {
     /// # Errors
     /// If it looks like a hijack's and the party is to stop then.
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
-        let Some(Sent { codes, expected }) = self.sent.take() else { return Ok(()) };
+        let Some(Sent { begins_cycle, rows, codes, expected }) = self.sent.take() else { return Ok(()) };
         let signs = codes.to_signs();
-        let values = self.monitor.form().decode(&signs);
-        let seen = self.monitor.observe(&values, &expected, &gradient.decode(), codes.rows());
+        let codes = &self.monitor.form().decode(&signs);
+        let (rows, expected, gradient) = (&rows, &expected, &gradient.decode());
+        let seen = self.monitor.observe(&SeenBatch { begins_cycle, rows, codes, expected, gradient });
         let Some(alarm) = seen else { return Ok(()) };
         let what = match alarm.cause {
             Cause::Predictable => {
                 "gradients follow from this party's own codes, as a hijacker's do and a training loss's do not"
             }
             Cause::Featureless => "gradients point everywhere alike, as noise does",
+            Cause::EarlierCodes => {
+                "gradients follow from each record's own codes of earlier epochs, as those of a coordinator do that makes \
+                 codes tell records apart, and a training loss's do not"
+            }
         };
         if self.on_alarm == OnAlarm::Stop {
             let batches = self.batches;

@@ -1,9 +1,11 @@
 //! What codes say after a malicious coordinator has steered the bottom model, beside an honest run.
 
+use hashvfl_core::CodeForm;
 use hashvfl_core::gradient_monitor::{Alarm, Cause};
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::AttackId;
+use crate::attacks::active::contrastive::{Contrastive, Memory};
 use crate::attacks::active::steering_server::{Decoder, Goal, Steer};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
@@ -16,8 +18,12 @@ use crate::report::{Change, Knowledge, Population};
 /// Power of the goal's gradient, as multiples of the honest one's.
 const WEIGHTS: [u32; 2] = [1, 10];
 
-/// Repeats the run under gradients that steer, towards codes from which columns can be decoded and towards codes that lie
-/// apart, and attacks one code of each test record; after a decoder floats too, for the first weight, and those at one bit each.
+/// What a contrastive gradient's temperature is.
+const TEMPERATURE: f32 = 0.2;
+
+/// Repeats the run under gradients that steer, towards codes from which columns can be decoded, towards codes that lie apart
+/// and towards each record's own earlier codes, and attacks one code of each test record; after a decoder floats too, for the
+/// first weight, and those at one bit each.
 pub struct Steering;
 
 const KNOWS: &[Knowledge] =
@@ -28,6 +34,7 @@ const KNOWS: &[Knowledge] =
 enum Towards {
     Decoded,
     Apart,
+    OwnEarlierCodes,
 }
 
 impl Towards {
@@ -35,29 +42,30 @@ impl Towards {
         match self {
             Self::Decoded => Change::Steered(weight),
             Self::Apart => Change::SteeredApart(weight),
+            Self::OwnEarlierCodes => Change::SteeredContrastive(weight),
         }
     }
 }
 
 impl Attack for Steering {
     fn about(&self) -> About {
-        About {
-            title: "gradients that steer the bottom model",
-            knows: KNOWS,
-            needs: &[Need::FurtherAttacks, Need::Signs],
-        }
+        About { title: "gradients that steer the bottom model", knows: KNOWS, needs: &[Need::FurtherAttacks] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let bits = victim.code_form().bits();
-        for towards in [Towards::Decoded, Towards::Apart] {
+        for towards in [Towards::Decoded, Towards::Apart, Towards::OwnEarlierCodes] {
             for weight in WEIGHTS {
                 let run = SteeredRun::new(evaluation, CutLayer::Hash, towards, weight)?;
                 let defence = surfaces.codes.defence.changed(towards.change(weight));
                 let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence);
                 run.attack(evaluation, &surface)?;
-                let how = if towards == Towards::Apart { ", without any columns" } else { "" };
+                let how = match towards {
+                    Towards::Decoded => "",
+                    Towards::Apart => ", without any columns",
+                    Towards::OwnEarlierCodes => ", by own earlier codes",
+                };
                 let setting = format!("weight {weight}, d = {bits}{how}");
                 let point =
                     evaluation.price("steered by its coordinator", setting, &surface, Population::Test);
@@ -95,26 +103,30 @@ impl SteeredRun {
         let victim = evaluation.victim;
         let run = &victim.evidence.coordinator.run;
         let known = &victim.training.auxiliary;
+        let form = victim.code_form();
+        // Of floats, one for each latent.
+        let form = if cut == CutLayer::Hash { form } else { CodeForm::signs(form.latents()) };
         let goal = match towards {
             Towards::Decoded => {
                 let columns = &victim.owner.columns;
-                Goal::Decoded(Box::new(Decoder::new(
-                    columns,
-                    known,
-                    victim.code_form().bits(),
-                    victim.config.seed,
-                )))
+                Goal::Decoded(Box::new(Decoder::new(columns, known, form.latents(), victim.config.seed)))
             }
             Towards::Apart => Goal::Apart,
+            Towards::OwnEarlierCodes => Goal::OwnEarlierCodes(Contrastive::new(Memory::Mean, TEMPERATURE)),
         };
-        let mut steer = Steer::new(victim.place, goal, weight as f32, run);
+        let records = victim.owner.columns.rows();
+        let mut steer = Steer::new(victim.place, goal, weight as f32, run, form, records);
         let name = if cut == CutLayer::Hash { "codes" } else { "floats" };
-        let how = if towards == Towards::Apart { "apart" } else { "decoded" };
+        let how = match towards {
+            Towards::Decoded => "decoded",
+            Towards::Apart => "apart",
+            Towards::OwnEarlierCodes => "contrastive",
+        };
         let path = evaluation.out.join(format!("simulated-steered-{name}-{how}-{weight}.parquet"));
         let simulated = steered(victim.evidence, &RunVariant::new(run, cut), Some(&mut steer), &path)?;
         let who = match towards {
             Towards::Decoded => format!("{} records steer", known.len()),
-            Towards::Apart => "no columns are known".to_string(),
+            Towards::Apart | Towards::OwnEarlierCodes => "no columns are known".to_string(),
         };
         let note = format!("{who}, test metric {:.4}; {}", simulated.utility, monitor_says(steer.alarm));
         Ok(Self { simulated, note, towards })
@@ -126,7 +138,7 @@ impl SteeredRun {
         let grid = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
         let mut grid = match self.towards {
             Towards::Decoded => grid.special(AttackId::Steering, Some(Knowledge::TrainingColumns)),
-            Towards::Apart => grid.special(AttackId::Steering, None),
+            Towards::Apart | Towards::OwnEarlierCodes => grid.special(AttackId::Steering, None),
         };
         let first = evaluation.findings.attacked.len();
         evaluation.keep_grid(&mut grid)?;
@@ -140,6 +152,10 @@ impl SteeredRun {
 /// What the party's gradient monitor says of it.
 fn monitor_says(alarm: Option<Alarm>) -> String {
     let Some(alarm) = alarm else { return "the party's gradient monitor does not notice".to_string() };
-    let cause = if alarm.cause == Cause::Predictable { "predictable" } else { "featureless" };
+    let cause = match alarm.cause {
+        Cause::Predictable => "predictable",
+        Cause::Featureless => "featureless",
+        Cause::EarlierCodes => "earlier codes",
+    };
     format!("the party's gradient monitor raises an alarm at step {} ({cause})", alarm.steps)
 }

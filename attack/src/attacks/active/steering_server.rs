@@ -1,33 +1,33 @@
 //! A malicious coordinator that steers, so that codes of every record say more. One that knows columns of some records in
 //! training learns a decoder from their codes back to them, and adds the decoder's gradient to theirs. One that knows none
-//! adds a gradient that draws the codes of a batch apart.
+//! adds a gradient that draws the codes of a batch apart, or that draws each towards the record's own earlier codes.
 
 use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::gradient_monitor::{Alarm, GradientMonitor};
+use hashvfl_core::gradient_monitor::{Alarm, GradientMonitor, SeenBatch};
 use hashvfl_core::random::stream;
-use hashvfl_core::{Gradient, GradientEncoding, RunSettings};
+use hashvfl_core::{CodeForm, Gradient, GradientEncoding, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
+use crate::attacks::active::contrastive::Contrastive;
 use crate::evaluation::score::moments;
 
 /// Units of the decoder's hidden layers, and its rate.
 const DECODER: &[usize] = &[128];
 const RATE: f64 = 3e-3;
-/// Batches that the victim's gradient monitor looks at.
-const WATCHED: u32 = 500;
-
 /// What a coordinator steers towards.
 pub enum Goal<'a> {
     /// Codes from which columns can be decoded.
     Decoded(Box<Decoder<'a>>),
     /// Codes of a batch that are unlike each other.
     Apart,
+    /// Codes that are like a record's own earlier ones, and unlike those of others.
+    OwnEarlierCodes(Contrastive),
 }
 
 /// A decoder of codes that learns along with the run, on records whose columns are known.
@@ -46,27 +46,46 @@ pub struct Steer<'a> {
     goal: Goal<'a>,
     /// Power of the goal's gradient, as a multiple of the honest one's, root mean square against root mean square.
     weight: f32,
-    bits: usize,
+    /// What the victim's codes are made of; of floats, one for each sign.
+    form: CodeForm,
     encoding: GradientEncoding,
-    waiting: Option<(Vec<u32>, Vec<f32>, Option<Vec<f32>>)>,
+    waiting: Option<Waiting>,
     monitor: GradientMonitor,
-    steps: u32,
     /// What the victim's own gradient monitor says of it.
     pub alarm: Option<Alarm>,
 }
 
+/// A training batch that waits for its gradient.
+pub struct Waiting {
+    /// Whether a cycle of the learning rate begins with it.
+    pub begins_cycle: bool,
+    /// The records.
+    pub rows: Vec<u32>,
+    /// Their codes [rows, bits], or floats [rows, latents].
+    pub codes: Vec<f32>,
+    /// What the victim expected their values to be before it drew noise [rows, latents], where they are codes.
+    pub expected: Option<Vec<f32>>,
+}
+
 impl<'a> Steer<'a> {
-    /// A coordinator that steers the party at `victim` towards `goal`.
-    pub fn new(victim: usize, goal: Goal<'a>, weight: f32, settings: &RunSettings) -> Self {
+    /// A coordinator that steers the party at `victim`, which holds `records` records and sends codes of `form`, towards
+    /// `goal`.
+    pub fn new(
+        victim: usize,
+        goal: Goal<'a>,
+        weight: f32,
+        settings: &RunSettings,
+        form: CodeForm,
+        records: usize,
+    ) -> Self {
         Self {
             victim,
             goal,
             weight,
-            bits: settings.code_of(&settings.parties[victim]).bits(),
+            form,
             encoding: settings.gradient,
             waiting: None,
-            monitor: GradientMonitor::of_run(settings, settings.code_of(&settings.parties[victim])),
-            steps: 0,
+            monitor: GradientMonitor::of_run(settings, form, records, settings.seed),
             alarm: None,
         }
     }
@@ -76,42 +95,45 @@ impl<'a> Steer<'a> {
         self.victim
     }
 
-    /// A training batch's codes came; `expected` is what the victim knows of them, where they are codes.
-    pub fn saw(&mut self, rows: Vec<u32>, codes: Vec<f32>, expected: Option<Vec<f32>>) {
-        self.waiting = Some((rows, codes, expected));
+    /// A training batch's codes came.
+    pub fn saw(&mut self, batch: Waiting) {
+        self.waiting = Some(batch);
     }
 
     /// The gradient that is sent in place of an honest one.
     pub fn turn(&mut self, honest: Gradient) -> Gradient {
-        let Some((rows, codes, expected)) = self.waiting.take() else { return honest };
-        let mut gradient = honest.decode();
-        let (places, pull) = self.goal.pull(&rows, &codes, self.bits);
+        let Some(Waiting { begins_cycle, rows, codes, expected }) = self.waiting.take() else {
+            return honest;
+        };
+        let (mut gradient, latents) = (honest.decode(), self.form.latents());
+        let codes = self.form.decode(&codes);
+        let (places, pull) = self.goal.pull(&rows, &codes, latents);
         if !places.is_empty() {
             let power = |values: &[f32]| {
                 (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt().max(1e-20)
             };
             let scale = self.weight * power(&gradient) / power(&pull);
-            for (place, pull) in places.iter().zip(pull.chunks_exact(self.bits)) {
-                let row = &mut gradient[place * self.bits..][..self.bits];
+            for (place, pull) in places.iter().zip(pull.chunks_exact(latents)) {
+                let row = &mut gradient[place * latents..][..latents];
                 row.iter_mut().zip(pull).for_each(|(value, pull)| *value += scale * pull);
             }
         }
-        let sent = Gradient::encode(gradient, self.bits, self.encoding);
-        self.steps += 1;
-        if self.steps <= WATCHED {
-            let expected = expected.as_deref().unwrap_or(&codes);
-            self.alarm = self.monitor.observe(&codes, expected, &sent.decode(), rows.len());
-        }
+        let sent = Gradient::encode(gradient, latents, self.encoding);
+        let (rows, codes) = (&rows, &*codes);
+        let expected = expected.as_deref().unwrap_or(codes);
+        let gradient = &sent.decode();
+        self.alarm = self.monitor.observe(&SeenBatch { begins_cycle, rows, codes, expected, gradient });
         sent
     }
 }
 
 impl Goal<'_> {
-    /// Places in the batch `rows` at which it pulls, and how: [places, bits].
-    fn pull(&mut self, rows: &[u32], codes: &[f32], bits: usize) -> (Vec<usize>, Vec<f32>) {
+    /// Places in the batch `rows` at which it pulls, and how: [places, latents].
+    fn pull(&mut self, rows: &[u32], codes: &[f32], latents: usize) -> (Vec<usize>, Vec<f32>) {
         let decoder = match self {
             Self::Decoded(decoder) => decoder,
-            Self::Apart => return ((0..rows.len()).collect(), apart(codes, bits)),
+            Self::Apart => return ((0..rows.len()).collect(), apart(codes, latents)),
+            Self::OwnEarlierCodes(contrastive) => return contrastive.pull(rows, codes, latents),
         };
         let places: Vec<usize> =
             (0..rows.len()).filter(|place| decoder.known.contains(&rows[*place])).collect();
@@ -119,18 +141,18 @@ impl Goal<'_> {
             return (Vec::new(), Vec::new());
         }
         let own: Vec<u32> = places.iter().map(|place| rows[*place]).collect();
-        let seen = places.iter().flat_map(|place| codes[place * bits..][..bits].iter().copied());
+        let seen = places.iter().flat_map(|place| codes[place * latents..][..latents].iter().copied());
         let pull = decoder.learn(seen.collect(), &own);
         (places, pull)
     }
 }
 
-/// The gradient, with respect to `codes` [records, bits], of the squared products of codes of different records.
-fn apart(codes: &[f32], bits: usize) -> Vec<f32> {
+/// The gradient, with respect to `codes` [records, latents], of the squared products of codes of different records.
+fn apart(codes: &[f32], latents: usize) -> Vec<f32> {
     let mut gradient = vec![0.0; codes.len()];
-    for (number, (own, gradient)) in codes.chunks_exact(bits).zip(gradient.chunks_exact_mut(bits)).enumerate()
-    {
-        for (_, code) in codes.chunks_exact(bits).enumerate().filter(|(other, _)| *other != number) {
+    let rows = codes.chunks_exact(latents).zip(gradient.chunks_exact_mut(latents));
+    for (number, (own, gradient)) in rows.enumerate() {
+        for (_, code) in codes.chunks_exact(latents).enumerate().filter(|(other, _)| *other != number) {
             let product: f32 = own.iter().zip(code).map(|(a, b)| a * b).sum();
             gradient.iter_mut().zip(code).for_each(|(sum, bit)| *sum += product * bit);
         }
@@ -140,12 +162,13 @@ fn apart(codes: &[f32], bits: usize) -> Vec<f32> {
 
 impl<'a> Decoder<'a> {
     /// One that knows the `columns` of `known` records and has learned nothing.
-    pub fn new(columns: &'a Matrix, known: &[u32], bits: usize, seed: u64) -> Self {
+    pub fn new(columns: &'a Matrix, known: &[u32], latents: usize, seed: u64) -> Self {
         let device = Device::flex().autodiff();
         let mut init = Init::new(stream(seed, "steering decoder", &[]), &device);
         // Unwrap safety: two layers of few units.
-        let model =
-            MlpConfig { hidden: DECODER.to_vec() }.init(bits, columns.cols(), &mut init).expect("few units");
+        let model = MlpConfig { hidden: DECODER.to_vec() }
+            .init(latents, columns.cols(), &mut init)
+            .expect("few units");
         let (mean, deviation) = moments(columns, known);
         let known = known.iter().copied().collect();
         Self { columns, known, mean, deviation, model, adam: Adam::new(AdamConfig::default()) }

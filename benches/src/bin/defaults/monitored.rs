@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hashvfl_core::gradient_monitor::{GradientMonitor, looks_at};
+use hashvfl_core::gradient_monitor::{GradientMonitor, SeenBatch};
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CodeForm, Digest, Gradient, PackedCodes, Plan, RowSelection, RunSettings};
 use hashvfl_learning::training::backend::PartyBackend;
@@ -14,18 +14,21 @@ pub struct MonitoredParties<'a> {
     parties: InProcessParties<'a, PackedCodes>,
     monitors: Vec<GradientMonitor>,
     forms: Vec<CodeForm>,
-    batches: u64,
-    /// The codes of the batch that waits for its gradient.
-    sent: Vec<PackedCodes>,
+    cycle_epochs: u32,
+    plan: Plan,
+    /// The batch that waits for its gradient, and its codes.
+    sent: Option<(RowSelection, Vec<PackedCodes>)>,
 }
 
 impl<'a> MonitoredParties<'a> {
     /// The parties of a run.
     pub fn new(parties: Vec<InProcessParty<'a>>, plan: Plan, run: &RunSettings) -> Self {
         let forms: Vec<CodeForm> = run.code_forms().collect();
-        let monitors = forms.iter().map(|form| GradientMonitor::of_run(run, *form)).collect();
-        let parties = InProcessParties::hashed(parties, plan);
-        Self { parties, monitors, forms, batches: 0, sent: Vec::new() }
+        let records = plan.records();
+        let monitors =
+            forms.iter().map(|form| GradientMonitor::of_run(run, *form, records, run.seed)).collect();
+        let parties = InProcessParties::hashed(parties, plan.clone());
+        Self { parties, monitors, forms, cycle_epochs: run.cycle_epochs(), plan, sent: None }
     }
 
     /// How many parties would have stopped.
@@ -41,8 +44,7 @@ impl PartyBackend for MonitoredParties<'_> {
     fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, Infallible> {
         let codes = self.parties.encode(rows, count)?;
         if let RowSelection::Batch { .. } = rows {
-            self.batches += 1;
-            self.sent.clone_from(&codes);
+            self.sent = Some((rows, codes.clone()));
         }
         Ok(codes)
     }
@@ -52,18 +54,18 @@ impl PartyBackend for MonitoredParties<'_> {
     }
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        if looks_at(self.batches) {
-            for (party, ((monitor, codes), gradient)) in
-                self.monitors.iter_mut().zip(&self.sent).zip(&gradients).enumerate()
-            {
-                let expected = self.parties.expected_codes(party);
+        if let Some((selection, sent)) = self.sent.take() {
+            // Unwrap safety: the training loop asks for rows of the same plan.
+            let rows = &self.plan.rows(selection).expect("rows of the plan");
+            let begins_cycle = matches!(
+                selection,
+                RowSelection::Batch { epoch, batch: 0 } if epoch.is_multiple_of(self.cycle_epochs)
+            );
+            for (party, (monitor, codes)) in self.monitors.iter_mut().zip(&sent).enumerate() {
                 let signs = codes.to_signs();
-                monitor.observe(
-                    &self.forms[party].decode(&signs),
-                    &expected,
-                    &gradient.decode(),
-                    codes.rows(),
-                );
+                let codes = &self.forms[party].decode(&signs);
+                let (expected, gradient) = (&self.parties.expected_codes(party), &gradients[party].decode());
+                monitor.observe(&SeenBatch { begins_cycle, rows, codes, expected, gradient });
             }
         }
         self.parties.learn(gradients)

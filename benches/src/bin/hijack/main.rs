@@ -14,12 +14,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use hashvfl_core::Plan;
+use hashvfl_core::gradient_monitor::Alarm;
 use hashvfl_core::settings::Schedule;
 
 use crate::dataset::{Dataset, Name};
 use crate::recipe::Recipe;
 use crate::run::run;
-use crate::sender::{Mixture, Sender, TUNED, hijackers};
+use crate::sender::{Mixture, Sender, TUNED, contrastive, hijackers};
 use crate::trial::{Tally, alarm, trace};
 use hashvfl_files::say;
 
@@ -36,9 +38,12 @@ enum Part {
     Hijacked,
     /// Alarms where a hijacker mixes in something else.
     Adaptive,
+    /// Alarms where a coordinator steers towards each record's own earlier codes, with honest gradient mixed in.
+    Contrastive,
     /// What a hijacker's decoder reads.
     Gains,
-    /// The shares that the gradient monitor adds up, step by step, from which its constants are chosen: `set,seed,sender,party,step,share`.
+    /// The shares that the gradient monitor adds up, step by step, from which its constants are chosen, and
+    /// the scores of earlier codes: `set,seed,sender,party,step,share,score`.
     Traces,
 }
 
@@ -67,6 +72,9 @@ struct Arguments {
     /// Steps within which a hijacker must be noticed.
     #[arg(long, default_value_t = 100)]
     steps: u32,
+    /// Steps within which a coordinator must be noticed that steers towards own earlier codes.
+    #[arg(long, default_value_t = 300)]
+    steer_steps: u32,
     /// Steps of the runs that show what a hijacker gets.
     #[arg(long, default_value_t = 1000)]
     gain_steps: u32,
@@ -88,6 +96,7 @@ fn main() -> anyhow::Result<()> {
             Part::AnyHijacked => experiment.any_hijacked()?,
             Part::Hijacked => experiment.hijacked()?,
             Part::Adaptive => experiment.adaptive()?,
+            Part::Contrastive => experiment.contrastive()?,
             Part::Gains => experiment.gains()?,
             Part::Traces => experiment.traces()?,
         }
@@ -129,8 +138,8 @@ impl Experiment {
             for run in 0..self.arguments.honest / self.sets.len() as u64 {
                 let any = AnyRun::draw(set, self.arguments.seed, run)?;
                 let raised = alarm(&any.table, &any.recipe, &Sender::Honest, steps)?;
-                if let Some(step) = raised {
-                    say!("    {:?}, step {step}: {any}", set.name);
+                if let Some(Alarm { steps, cause, .. }) = raised {
+                    say!("    {:?}, step {steps}, {cause:?}: {any}", set.name);
                 }
                 tally.add(raised);
                 all.add(raised);
@@ -202,6 +211,34 @@ impl Experiment {
         Ok(())
     }
 
+    fn contrastive(&self) -> anyhow::Result<()> {
+        let steps = self.arguments.steer_steps;
+        say!(
+            "Alarms of the victim within {steps} steps after the first epoch, where each record is drawn to its own earlier codes"
+        );
+        let mut all = Tally::default();
+        for honest in HONEST_SHARES {
+            let mut tally = Tally::default();
+            for set in &self.sets {
+                for seed in self.arguments.seed..self.arguments.seed + self.arguments.runs {
+                    let recipe = Recipe::draw(set, seed)?;
+                    // There is nothing earlier in the first epoch.
+                    let first = Plan::new(&recipe.settings, set.columns(0).rows())?.batches();
+                    let raised = alarm(set, &recipe, &contrastive(seed, honest), first + steps)?;
+                    if raised.is_none() {
+                        let sender = contrastive(seed, honest);
+                        say!("    {:?}, seed {seed}, no alarm: {sender:?}, {}", set.name, recipe.describe());
+                    }
+                    tally.add(raised);
+                    all.add(raised);
+                }
+            }
+            say!("  {:<18} {tally}", format!("honest {honest}"));
+        }
+        say!("  {:<18} {all}", "all");
+        Ok(())
+    }
+
     /// What the decoder reads: with nothing mixed in, with a part, and of an honest run.
     fn gains(&self) -> anyhow::Result<()> {
         let long = self.arguments.gain_steps;
@@ -247,7 +284,7 @@ impl Experiment {
 
     fn traces(&self) -> anyhow::Result<()> {
         let Arguments { seed, honest, runs, steps, honest_steps, .. } = self.arguments;
-        say!("set,seed,sender,party,step,share");
+        say!("set,seed,sender,party,step,share,score");
         for set in &self.sets {
             let show = |name: &str, seed: u64, sender: &Sender, steps| -> anyhow::Result<()> {
                 let trace = trace(set, &Recipe::draw(set, seed)?, sender, steps)?;
@@ -314,6 +351,8 @@ impl std::fmt::Display for AnyRun {
     }
 }
 
+/// Shares of honest gradient in what a coordinator sends that steers towards own earlier codes.
+const HONEST_SHARES: [f32; 5] = [0.0, 0.3, 0.5, 0.7, 0.8];
 /// Runs of each hijacker, data set and mixture.
 const ADAPTIVE_RUNS: u64 = 4;
 /// Seeds over which the decoder's skill is told.

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use hashvfl_attack::active::contrastive::Contrastive;
 use hashvfl_attack::active::fsha::{Auxiliary, Fsha};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
@@ -19,20 +20,22 @@ use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
 use crate::recipe::Recipe;
-use crate::sender::Sender;
+use crate::sender::{self, Sender};
 
 /// One batch as a party sees it.
 pub struct BatchView<'a> {
     /// The party.
     pub party: usize,
+    /// Whether a cycle of the learning rate begins with it.
+    pub begins_cycle: bool,
+    /// The records.
+    pub records: &'a [u32],
     /// Its codes.
     pub codes: &'a [f32],
     /// What it expected them to be before it drew noise.
     pub expected: &'a [f32],
     /// The gradient that it got, after its encoding.
     pub gradient: &'a [f32],
-    /// Records.
-    pub rows: usize,
 }
 
 /// The party that a hijacker turns to.
@@ -85,6 +88,10 @@ pub fn run(
         }
         _ => None,
     };
+    let mut contrastive = match sender {
+        Sender::Contrastive { memory, temperature, .. } => Some(Contrastive::new(*memory, *temperature)),
+        _ => None,
+    };
     let batches = plan.batches();
     for step in 0..steps.min(plan.updates() as u32) {
         let rows = RowSelection::Batch { epoch: step / batches, batch: step % batches };
@@ -96,15 +103,22 @@ pub fn run(
             parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();
         let mut gradients = classifier.step(&parts, &numbers).gradients;
         send_instead(sender, hijacker.as_mut(), &parts[VICTIM], settings, step, &mut gradients[VICTIM]);
+        if let (Sender::Contrastive { honest, .. }, Some(contrastive)) = (sender, &mut contrastive) {
+            let (places, pull) = contrastive.pull(&numbers, &parts[VICTIM], settings.bits);
+            sender::add_pull(&mut gradients[VICTIM], &places, pull, *honest);
+        }
+        let begins_cycle = step % (batches * settings.cycle_epochs()) == 0;
         let sent: Vec<Gradient> = gradients
             .into_iter()
             .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))
             .collect();
         for (party, gradient) in sent.iter().enumerate() {
             let gradient = gradient.decode();
-            let (codes, rows) = (&parts[party], numbers.len());
+            let (codes, records) = (&parts[party], &numbers);
             let expected = &parties.expected_codes(party);
-            if see(BatchView { party, codes, expected, gradient: &gradient, rows }).is_break() {
+            let gradient = &gradient;
+            let view = BatchView { party, begins_cycle, records, codes, expected, gradient };
+            if see(view).is_break() {
                 return Ok(None);
             }
         }

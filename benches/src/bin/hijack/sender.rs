@@ -1,5 +1,6 @@
 //! Who sends the victim its gradients.
 
+use hashvfl_attack::active::contrastive::Memory;
 use hashvfl_attack::active::fsha::{CriticConfig, FshaConfig, Objective};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{stream, uniform};
@@ -16,6 +17,15 @@ pub enum Sender {
         config: FshaConfig,
         /// What is mixed in.
         mixture: Mixture,
+    },
+    /// Who steers towards each record's own earlier codes.
+    Contrastive {
+        /// What is kept of them.
+        memory: Memory,
+        /// Of the loss.
+        temperature: f32,
+        /// The share of the gradient that is honest; both parts have the power of the batch's honest gradient.
+        honest: f32,
     },
     /// Normal noise.
     Noise,
@@ -56,6 +66,28 @@ impl Mixture {
             row.iter_mut().zip(other).for_each(|(v, h)| *v = (1.0 - share) * level * *v + share * h);
         }
     }
+}
+
+/// Adds `pull` [places, values], with the power of the batch's honest gradient, to the `honest` share of `gradient`.
+pub fn add_pull(gradient: &mut [f32], places: &[usize], pull: Vec<f32>, honest: f32) {
+    if places.is_empty() {
+        return;
+    }
+    let values = pull.len() / places.len();
+    let mean_square = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+    let level = (mean_square(gradient) / mean_square(&pull).max(1e-20)).sqrt();
+    for (place, pull) in places.iter().zip(pull.chunks_exact(values)) {
+        let row = &mut gradient[place * values..][..values];
+        row.iter_mut().zip(pull).for_each(|(v, p)| *v = honest * *v + (1.0 - honest) * level * p);
+    }
+}
+
+/// Coordinators that steer towards own earlier codes, by name: memory, temperature and honest share are drawn by `seed`.
+pub fn contrastive(seed: u64, honest: f32) -> Sender {
+    let mut rng = stream(seed, "contrastive sender", &[]);
+    let memory = if uniform(&mut rng) < 0.5 { Memory::Last } else { Memory::Mean };
+    let temperature = 0.05 * 10.0_f32.powf(uniform(&mut rng));
+    Sender::Contrastive { memory, temperature, honest }
 }
 
 /// Hijackers that were there when the gradient monitor's constants were chosen.

@@ -4,28 +4,37 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use hashvfl_core::CodeForm;
-use hashvfl_core::gradient_monitor::{GradientMonitor, looks_at};
+use hashvfl_core::gradient_monitor::{Alarm, GradientMonitor, SeenBatch, looks_at};
 
 use crate::dataset::Dataset;
 use crate::recipe::Recipe;
-use crate::run::{VICTIM, run};
+use crate::run::{BatchView, VICTIM, run};
 use crate::sender::Sender;
 
-/// The step of the first alarm of one run with a watch at each party, which looks at the batches that a party looks at.
-pub fn alarm(dataset: &Dataset, recipe: &Recipe, sender: &Sender, steps: u32) -> anyhow::Result<Option<u32>> {
+/// The first alarm of one run with a watch at each party.
+pub fn alarm(
+    dataset: &Dataset,
+    recipe: &Recipe,
+    sender: &Sender,
+    steps: u32,
+) -> anyhow::Result<Option<Alarm>> {
     let mut raised = None;
-    monitored(dataset, recipe, sender, steps, &mut |_, step, monitor| {
-        raised = monitor.alarm().map(|_| step);
+    monitored(dataset, recipe, sender, steps, &mut |_, _, monitor| {
+        raised = monitor.alarm();
         raised.is_some()
     })?;
     Ok(raised)
 }
 
-/// The share of gradient that each batch looked at shows to be predictable, as lines `party,step,share`.
+/// The share of gradient that each batch looked at closely shows to be predictable, and the score of earlier codes, as lines
+/// `party,step,share,score`.
 pub fn trace(dataset: &Dataset, recipe: &Recipe, sender: &Sender, steps: u32) -> anyhow::Result<String> {
     let mut lines = String::new();
     monitored(dataset, recipe, sender, steps, &mut |party, step, monitor| {
-        let _ = writeln!(lines, "{party},{step},{:.4}", monitor.explained());
+        if looks_at(step.into()) {
+            let _ =
+                writeln!(lines, "{party},{step},{:.4},{:.3}", monitor.explained(), monitor.earlier_score());
+        }
         false
     })?;
     Ok(lines)
@@ -40,7 +49,8 @@ fn monitored(
     enough: &mut dyn FnMut(usize, u32, &GradientMonitor) -> bool,
 ) -> anyhow::Result<()> {
     let form = CodeForm::signs(recipe.settings.bits);
-    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings, form)));
+    let (records, seed) = (dataset.columns(0).rows(), recipe.settings.seed);
+    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings, form, records, seed)));
     run(dataset, recipe, sender, steps, &mut |seen| {
         // A hijacker is noticed by its victim or not at all; in an honest run anybody's alarm is false.
         if seen.party != VICTIM && !matches!(sender, Sender::Honest) {
@@ -48,10 +58,8 @@ fn monitored(
         }
         let (step, monitor) = &mut monitors[seen.party];
         *step += 1;
-        if !looks_at(u64::from(*step)) {
-            return ControlFlow::Continue(());
-        }
-        monitor.observe(seen.codes, seen.expected, seen.gradient, seen.rows);
+        let BatchView { begins_cycle, records: rows, codes, expected, gradient, .. } = seen;
+        monitor.observe(&SeenBatch { begins_cycle, rows, codes, expected, gradient });
         if enough(seen.party, *step, monitor) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(())
@@ -68,9 +76,9 @@ pub struct Tally {
 
 impl Tally {
     /// Counts per run.
-    pub fn add(&mut self, alarm: Option<u32>) {
+    pub fn add(&mut self, alarm: Option<Alarm>) {
         self.runs += 1;
-        self.steps.extend(alarm);
+        self.steps.extend(alarm.map(|alarm| alarm.steps));
         self.steps.sort_unstable();
     }
 

@@ -20,6 +20,9 @@
 //! - **Featureless.** The gradient of few classes through one top model prefers some directions of the code space.
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
+//! - **From earlier codes.** The gradient follows from what the record's own codes were in earlier epochs
+//!   ([`earlier_codes`]), as that of a coordinator does who makes codes tell records apart.
+//!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
 //! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/research/gradient-monitor.md` has
 //! the curve); noise itself where codes have fewer than eight latents; and, where latents have levels, what of a gradient
@@ -27,9 +30,11 @@
 //!
 //! A code is seen as the coordinator's top model sees it: a value a latent, which is +1 or -1 where latents are bits.
 
+mod earlier_codes;
 mod ridge;
 mod sums;
 
+use earlier_codes::EarlierCodes;
 use ridge::ridge;
 use serde::{Deserialize, Serialize};
 use sums::Sums;
@@ -61,7 +66,10 @@ const LATER: u64 = 8;
 /// the gradient monitor needs an instrument.
 pub const LEAST_NOISE: f32 = 0.25;
 
-/// Whether a party looks at its batch number `batch`, counted from 1.
+/// How far gradients may go along with the noise in earlier codes, in standard deviations of what chance does.
+pub const EARLIER_BOUND: f64 = 5.0;
+
+/// Whether a party looks closely at its batch number `batch`, counted from 1.
 pub fn looks_at(batch: u64) -> bool {
     batch <= ALL || batch.is_multiple_of(LATER)
 }
@@ -73,6 +81,8 @@ pub enum Cause {
     Predictable,
     /// Gradients point everywhere alike, as noise does.
     Featureless,
+    /// Gradients follow from each record's own codes of earlier epochs.
+    EarlierCodes,
 }
 
 /// An alarm, and what had left the party by then.
@@ -86,7 +96,22 @@ pub struct Alarm {
     pub released_bits: u64,
 }
 
-/// The gradient monitor over one run. A checkpoint keeps it whole.
+/// A training batch of a party, and what answered it.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenBatch<'a> {
+    /// Whether a cycle of the learning rate begins with it.
+    pub begins_cycle: bool,
+    /// The records, by their place in the run.
+    pub rows: &'a [u32],
+    /// Values of the codes ([`CodeForm::decode`]) [rows, latents].
+    pub codes: &'a [f32],
+    /// What they were expected to be before the noise was drawn [rows, latents].
+    pub expected: &'a [f32],
+    /// The gradient that answered them [rows, latents].
+    pub gradient: &'a [f32],
+}
+
+/// The gradient monitor over one run. A checkpoint keeps it whole, [`Self::noise`] on its own.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradientMonitor {
@@ -96,6 +121,7 @@ pub struct GradientMonitor {
     predictors: usize,
     /// Of all batches before, fading.
     sums: Sums,
+    earlier: EarlierCodes,
     /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
     noisy: bool,
     /// Whether gradients are signs alone: what all rows of a batch share is no sign of anything then.
@@ -108,8 +134,8 @@ pub struct GradientMonitor {
 }
 
 impl GradientMonitor {
-    /// A gradient monitor over codes of `form`.
-    pub fn new(form: CodeForm) -> Self {
+    /// A gradient monitor over codes of `form` of `records` records; no peer knows the `seed`.
+    pub fn new(form: CodeForm, records: usize, seed: u64) -> Self {
         let bits = form.latents();
         let predictors = bits.min(MOST_PREDICTORS);
         Self {
@@ -117,6 +143,7 @@ impl GradientMonitor {
             form,
             predictors,
             sums: Sums::none(bits, predictors),
+            earlier: EarlierCodes::new(bits, records, seed),
             noisy: false,
             signs: false,
             suspicion: 0.0,
@@ -133,15 +160,27 @@ impl GradientMonitor {
     /// rare class's gradients say that nearly all records are of another class, whatever the code. So signs are looked at
     /// around their mean over the batch. A party loses little by that: BatchNorm and thresholds take a pull on all records
     /// alike out again.
-    pub fn of_run(run: &RunSettings, form: CodeForm) -> Self {
+    pub fn of_run(run: &RunSettings, form: CodeForm, records: usize, seed: u64) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
-        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(form) }
+        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(form, records, seed) }
     }
 
     /// Whether `other` is over codes of the same form, in a run of the same settings, so that one can go on as the other.
     pub fn fits(&self, other: &Self) -> bool {
         let shape = |one: &Self| (one.form, one.bits, one.predictors, one.noisy, one.signs);
-        shape(self) == shape(other) && self.sums.lengths() == other.sums.lengths()
+        shape(self) == shape(other)
+            && self.sums.lengths() == other.sums.lengths()
+            && self.earlier.fits(&other.earlier)
+    }
+
+    /// The noise that it remembers of earlier codes, which a checkpoint keeps beside it.
+    pub fn noise(&self) -> &[f32] {
+        self.earlier.noise()
+    }
+
+    /// Takes back what [`Self::noise`] was; `None` if it is of other records.
+    pub fn restore_noise(&mut self, noise: &[f32]) -> Option<()> {
+        self.earlier.restore(noise)
     }
 
     /// What the codes are made of.
@@ -164,36 +203,38 @@ impl GradientMonitor {
         self.suspicion
     }
 
-    /// Sees the values of a batch's `codes` ([`CodeForm::decode`]), their `expected` values before the noise was drawn, and
-    /// the `gradient` that answered them, all [rows, latents]. Once raised, an alarm stays.
+    /// How far gradients go along with the noise in earlier codes, in standard deviations of what chance does; an alarm is
+    /// raised above [`EARLIER_BOUND`].
+    pub fn earlier_score(&self) -> f64 {
+        self.earlier.score()
+    }
+
+    /// Sees a batch: each of the run, in order. Once raised, an alarm stays.
     ///
     /// # Panics
-    /// If one of them is not [rows, latents]: the session before this checks a peer's message.
-    pub fn observe(
-        &mut self,
-        codes: &[f32],
-        expected: &[f32],
-        gradient: &[f32],
-        rows: usize,
-    ) -> Option<Alarm> {
-        let fits = |values: &[f32]| values.len() == rows * self.bits;
+    /// If its values are not [rows, latents]: the session before this checks a peer's message.
+    pub fn observe(&mut self, batch: &SeenBatch<'_>) -> Option<Alarm> {
+        let SeenBatch { begins_cycle, rows, codes, expected, gradient } = *batch;
+        let fits = |values: &[f32]| values.len() == rows.len() * self.bits;
         assert!(fits(codes) && fits(expected) && fits(gradient), "codes and their gradient");
         self.steps += 1;
-        self.released_bits += (rows * self.form.bits()) as u64;
-        let centred;
-        let gradient = if self.signs {
-            centred = around_mean_row(gradient, self.bits);
-            &centred
-        } else {
-            gradient
-        };
-        let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.max(1) as f64;
+        self.released_bits += (rows.len() * self.form.bits()) as u64;
+        if begins_cycle {
+            self.earlier.forget();
+        }
+        let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows.len().max(1) as f64;
         // A gradient of zeros teaches nothing, and shows nothing.
         if power > 0.0 && power.is_finite() {
-            pulp::Arch::new().dispatch(Look { monitor: self, codes, expected, gradient, rows, power });
+            self.earlier.compare(rows, gradient, power);
+            if looks_at(self.steps.into()) {
+                self.look(batch);
+            }
         }
+        self.earlier.remember(rows, codes, expected);
         let cause = if self.suspicion > BOUND {
             Some(Cause::Predictable)
+        } else if self.earlier.score() > EARLIER_BOUND {
+            Some(Cause::EarlierCodes)
         } else if self.is_featureless() {
             Some(Cause::Featureless)
         } else {
@@ -202,6 +243,23 @@ impl GradientMonitor {
         let (steps, released_bits) = (self.steps, self.released_bits);
         self.alarm = self.alarm.or(cause.map(|cause| Alarm { cause, steps, released_bits }));
         self.alarm
+    }
+
+    /// Looks at how the gradient follows from the codes of the batch.
+    fn look(&mut self, batch: &SeenBatch<'_>) {
+        let SeenBatch { rows, codes, expected, gradient, .. } = *batch;
+        let centred;
+        let gradient = if self.signs {
+            centred = around_mean_row(gradient, self.bits);
+            &centred
+        } else {
+            gradient
+        };
+        let rows = rows.len();
+        let power = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / rows as f64;
+        if power > 0.0 {
+            pulp::Arch::new().dispatch(Look { monitor: self, codes, expected, gradient, rows, power });
+        }
     }
 
     /// How gradients follow from codes [predictors + 1, bits]: the regression's weights, with what they leave of the
@@ -305,129 +363,4 @@ impl pulp::WithSimd for Look<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::Rng;
-    use rand::rngs::ChaCha8Rng;
-
-    use super::*;
-    use crate::name::PartyName;
-    use crate::random::stream;
-    use crate::settings::Task;
-
-    const BITS: usize = 8;
-    const ROWS: usize = 64;
-
-    fn run(gradient: GradientEncoding, gradient_noise: Option<f64>) -> RunSettings {
-        let parties = vec![PartyName::new("a").unwrap()];
-        RunSettings { gradient, gradient_noise, ..RunSettings::new(parties, Task::Binary, BITS, 1) }
-    }
-
-    fn of_run(run: &RunSettings) -> GradientMonitor {
-        GradientMonitor::of_run(run, CodeForm::signs(BITS))
-    }
-
-    fn sign(rng: &mut ChaCha8Rng) -> f32 {
-        if rng.next_u32() & 1 == 1 { 1.0 } else { -1.0 }
-    }
-
-    /// The first alarm within 100 steps of `gradient`, a function of a step and a code.
-    fn monitored(mut gradient: impl FnMut(u32, &[f32], &mut ChaCha8Rng) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = GradientMonitor::new(CodeForm::signs(BITS));
-        let mut rng = stream(5, "watch test", &[]);
-        (0..100).find_map(|step| {
-            let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
-            let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| gradient(step, code, &mut rng)).collect();
-            monitor.observe(&codes, &codes, &sent, ROWS)
-        })
-    }
-
-    /// The same of records with two classes that bits say, all but one bit of four by noise; `gradient` is a function of
-    /// the class and the code. Without the instrument the party tells the gradient monitor of no noise.
-    fn watched_classes(instrument: bool, gradient: impl Fn(f32, &[f32]) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = GradientMonitor::new(CodeForm::signs(BITS));
-        let mut rng = stream(7, "watch test", &[]);
-        (0..100).find_map(|_| {
-            let (mut codes, mut expected, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..ROWS {
-                let class = sign(&mut rng);
-                let drawn = (0..BITS).map(|_| if rng.next_u32() & 7 == 0 { -class } else { class });
-                let code: Vec<f32> = drawn.collect();
-                sent.extend(gradient(class, &code));
-                expected.extend([0.75 * class; BITS]);
-                codes.extend(code);
-            }
-            monitor.observe(&codes, if instrument { &expected } else { &codes }, &sent, ROWS)
-        })
-    }
-
-    #[test]
-    fn what_follows_from_the_label_is_told_from_what_follows_from_the_code() {
-        // A top model that knows nothing yet of classes that the code says nearly by itself.
-        let honest = |class: f32, _: &[f32]| (0..BITS).map(|bit| class / (bit + 1) as f32).collect();
-        let hijacker = |_: f32, code: &[f32]| code.iter().rev().map(|h| 0.1 - h).collect();
-        assert_eq!(watched_classes(true, honest), None);
-        assert!(watched_classes(false, honest).is_some(), "codes alone cannot tell");
-        assert!(watched_classes(true, hijacker).is_some());
-    }
-
-    #[test]
-    fn a_gradient_that_follows_from_the_code_is_noticed() {
-        let pull = |(bit, h): (usize, &f32)| (0.1 - h) / (bit + 1) as f32;
-        let alarm = monitored(|_, code, _| code.iter().rev().enumerate().map(pull).collect()).unwrap();
-        assert!(alarm.cause == Cause::Predictable && alarm.steps < 30, "{alarm:?}");
-        assert_eq!(alarm.released_bits, u64::from(alarm.steps) * (ROWS * BITS) as u64);
-        let constant = monitored(|_, _, _| vec![1.0; BITS]).unwrap();
-        assert_eq!(constant.cause, Cause::Predictable);
-    }
-
-    #[test]
-    fn a_residual_of_labels_is_not() {
-        // One direction a class, towards it or away from it, whatever the code.
-        let honest = |_: u32, _: &[f32], rng: &mut ChaCha8Rng| {
-            let class = (rng.next_u32() % 3) as usize;
-            let residual = sign(rng);
-            (0..BITS).map(|bit| residual * [1.0, -0.5, 0.2][(bit + class) % 3]).collect()
-        };
-        assert_eq!(monitored(honest), None);
-        assert_eq!(monitored(|_, _, _| vec![0.0; BITS]), None);
-    }
-
-    #[test]
-    fn noise_is_noticed() {
-        let alarm = monitored(|_, _, rng| (0..BITS).map(|_| sign(rng)).collect()).unwrap();
-        assert_eq!((alarm.cause, alarm.steps), (Cause::Featureless, FEATURELESS_STEPS));
-        let mut monitor = of_run(&run(GradientEncoding::F32, Some(1.0)));
-        let mut rng = stream(6, "watch test", &[]);
-        for _ in 0..100 {
-            let [codes, sent] =
-                [(); 2].map(|()| (0..ROWS * BITS).map(|_| sign(&mut rng)).collect::<Vec<f32>>());
-            assert_eq!(monitor.observe(&codes, &codes, &sent, ROWS), None, "the run agreed on it");
-        }
-    }
-
-    /// The first alarm within 100 steps of a run of one encoding; `gradient` is a function of a code and a random number.
-    fn monitored_run(encoding: GradientEncoding, gradient: fn(&[f32], u32) -> Vec<f32>) -> Option<Alarm> {
-        let mut monitor = of_run(&run(encoding, None));
-        let mut rng = stream(8, "watch test", &[]);
-        (0..100).find_map(|_| {
-            let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(&mut rng)).collect();
-            let sent: Vec<f32> = codes.chunks(BITS).flat_map(|code| gradient(code, rng.next_u32())).collect();
-            monitor.observe(&codes, &codes, &sent, ROWS)
-        })
-    }
-
-    #[test]
-    fn signs_that_say_what_most_labels_are_raise_no_alarm() {
-        // Of one record in fifty the gradient points the other way, whatever its code.
-        let rare = |_: &[f32], drawn: u32| vec![if drawn.is_multiple_of(50) { -1.0 } else { 1.0 }; BITS];
-        assert_eq!(monitored_run(GradientEncoding::Sign, rare), None);
-        let numbers = monitored_run(GradientEncoding::F32, rare);
-        assert_eq!(numbers.map(|alarm| alarm.cause), Some(Cause::Predictable));
-        let constant = |_: &[f32], _: u32| vec![-1.0; BITS];
-        assert_eq!(monitored_run(GradientEncoding::Sign, constant), None);
-        // What follows from the code is noticed in signs, too.
-        let hijacker = |code: &[f32], _: u32| code.iter().rev().map(|h| -h).collect();
-        let alarm = monitored_run(GradientEncoding::Sign, hijacker);
-        assert_eq!(alarm.map(|alarm| alarm.cause), Some(Cause::Predictable));
-    }
-}
+mod tests;

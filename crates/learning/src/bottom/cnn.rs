@@ -290,8 +290,9 @@ mod tests {
         model.back_on_host(layers, gradient, &mut found, false);
         for conv in &model.convolutions {
             for id in [conv.weight.id, conv.bias.as_ref().unwrap().id] {
-                let expected = expected.take(id).unwrap();
-                let apart = (found.take(id).unwrap() - expected.clone()).abs().max().into_scalar::<f32>();
+                let expected = expected.take(id).unwrap().values;
+                let apart =
+                    (found.take(id).unwrap().values - expected.clone()).abs().max().into_scalar::<f32>();
                 let largest = expected.abs().max().into_scalar::<f32>();
                 assert!(apart < 1e-5 * largest.max(1.0), "gradients of {config:?} differ by {apart}");
             }

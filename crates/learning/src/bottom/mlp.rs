@@ -223,6 +223,7 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adam::{Adam, AdamConfig};
 
     impl Mlp {
         /// The same through burn's own layers.
@@ -272,10 +273,27 @@ mod tests {
             for layer in &model.layers {
                 let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());
                 let expected = weight.val().grad_remove(&mut graph).unwrap().flatten(0, 1);
-                assert!(apart(found.take(weight.id).unwrap(), expected) < 1e-6);
+                assert!(apart(found.take(weight.id).unwrap().values, expected) < 1e-6);
                 let expected = bias.val().grad_remove(&mut graph).unwrap();
-                assert!(apart(found.take(bias.id).unwrap(), expected) < 1e-6);
+                assert!(apart(found.take(bias.id).unwrap().values, expected) < 1e-6);
             }
+        }
+    }
+
+    /// burn's graph forgets what is in it by a backward pass alone, and there is none here: a run would grow step by step.
+    #[test]
+    fn after_an_update_no_weight_is_in_burns_graph() {
+        let device = Device::flex().autodiff();
+        let model = MlpConfig { hidden: vec![4] };
+        let mut model = model.init(3, 2, &mut Init::new(stream(0, "init", &[]), &device)).unwrap();
+        let mut adam = Adam::new(AdamConfig::default());
+        let ones = |columns: usize| Tensor::<2>::ones([5, columns], &Device::flex());
+        let (_, trace) = model.forward(ones(3), &mut Dropout::off());
+        let (mut gradients, _) = model.backward(trace, ones(2));
+        model = adam.update(model, &mut gradients, 0.1);
+        for layer in &model.layers {
+            assert!(!layer.weight.val().is_require_grad());
+            assert!(!layer.bias.as_ref().unwrap().val().is_require_grad());
         }
     }
 }

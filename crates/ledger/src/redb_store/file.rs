@@ -9,6 +9,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadOnlyDatabase, StorageBackend};
 
 use super::encrypted::Encrypted;
+use super::rehearsal::Rehearsal;
 use super::{damaged, failed, layout, opening};
 use crate::key::Salt;
 use crate::store::StoreError;
@@ -51,6 +52,23 @@ pub fn open_to_write(path: &Path) -> Result<Database, StoreError> {
                 return Err(damaged(path, "it is cut off"));
             }
             builder().create_with_backend(content)
+        }
+    };
+    database.map_err(|error| opening(path, error))
+}
+
+/// Opens a ledger that is there as [`open_to_write`] does; what that writes is lost.
+pub fn rehearse(path: &Path) -> Result<Database, StoreError> {
+    let io = |error: std::io::Error| super::io("open", path, error);
+    let file = File::open(path).map_err(io)?;
+    let database = match cipher(path)? {
+        None => {
+            let file = FileBackend::new(file).map_err(|error| opening(path, error))?;
+            builder().create_with_backend(Rehearsal::new(file).map_err(io)?)
+        }
+        Some(cipher) => {
+            let content = content(file, cipher, path)?;
+            builder().create_with_backend(Rehearsal::new(content).map_err(io)?)
         }
     };
     database.map_err(|error| opening(path, error))

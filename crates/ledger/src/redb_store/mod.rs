@@ -3,6 +3,7 @@
 mod encrypted;
 mod file;
 mod layout;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ impl RedbStore {
         Ok(Self { database, path, salt, layout })
     }
 
-    /// Whether [`Self::open_or_create`] would do; nothing is written.
+    /// Whether [`Self::open_or_create`] would do, all of the file read and checked as it does; nothing is written.
     pub fn check(path: &Path) -> Result<(), StoreError> {
         if !path.exists() {
             return hashvfl_files::check_file(path).map_err(|error| io("make", path, error.reason));
@@ -111,7 +112,7 @@ impl RedbStore {
         let writable = std::fs::OpenOptions::new().read(true).write(true).open(path);
         writable.map_err(|error| io("open", path, error))?;
         match LedgerView::open(path) {
-            Ok(_) | Err(StoreError::NotClosed(_)) => Ok(()),
+            Ok(_) | Err(StoreError::NotClosed(_)) => meta(&file::rehearse(path)?, path).map(drop),
             Err(error) => Err(error),
         }
     }
@@ -448,5 +449,29 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         RedbStore::check(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_check_finds_a_ledger_that_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.redb");
+        let mut store = RedbStore::open_or_create(&path).unwrap();
+        let one = Account { encodings: 1, ..Account::default() };
+        let mut accounts = (0..=255).flat_map(|first| (0..40).map(move |rest| (key(first, rest), Some(one))));
+        store.write(Changes { accounts: &mut accounts, flows: &BTreeMap::new(), answers: &[] }).unwrap();
+        drop(store);
+        RedbStore::check(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for part in [1, 2, 3] {
+            let cut = &whole[..whole.len() * part / 4];
+            std::fs::write(&path, cut).unwrap();
+            // A file is as long as the last one that it held: what is cut off its free end is no loss.
+            let opened = folder.path().join("opened.redb");
+            std::fs::write(&opened, cut).unwrap();
+            let opens = RedbStore::open(&opened).map(drop);
+            assert_eq!(RedbStore::check(&path).is_ok(), opens.is_ok(), "{part} of 4: {opens:?}");
+            assert!(part > 1 || opens.is_err(), "a quarter of a ledger is none");
+            assert_eq!(std::fs::read(&path).unwrap(), cut, "a check writes nothing");
+        }
     }
 }

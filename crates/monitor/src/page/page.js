@@ -74,13 +74,14 @@ function showOwnSide(status) {
   if (!gradients) return;
   say("gradients-text", (gradients.alarm ? "An alarm was raised" : "No alarm") + " in " + count(gradients.batches) +
     " batches. Of the last gradient, " + (100 * Math.max(gradients.explained, 0)).toFixed(0) + " % follows from this party's own codes; suspicion " +
-    gradients.suspicion.toFixed(1) + " of " + gradients.bound + ".");
+    gradients.suspicion.toFixed(1) + " of " + gradients.bound + ", trace of earlier codes " + gradients.earlier_score.toFixed(1) +
+    " of " + gradients.earlier_bound + ".");
   find("gradients-text").className = gradients.alarm ? "bad" : "";
   const meter = find("suspicion");
-  meter.max = gradients.bound;
-  meter.high = 0.5 * gradients.bound;
+  meter.max = 1;
+  meter.high = 0.5;
   meter.optimum = 0;
-  meter.value = gradients.suspicion;
+  meter.value = Math.max(gradients.suspicion / gradients.bound, gradients.earlier_score / gradients.earlier_bound);
 }
 
 function showFigures(status) {

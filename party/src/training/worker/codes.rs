@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::Worker;
 use crate::noise::AskedRecords;
-use crate::training::backlog::OutgoingCodes;
+use crate::training::backlog::{Expected, OutgoingCodes};
 
 impl Worker<'_> {
     /// How many passes over a part are reserved at once: several where the part is asked for in each epoch.
@@ -79,8 +79,7 @@ impl Worker<'_> {
         let codes = self.pack(&values)?;
         self.note(work, &codes)?;
         let bytes = codes.as_bytes().to_vec();
-        let looks = self.guard.looks_at_next();
-        let batch = learn.then(|| looks.then(|| self.expected_codes()));
+        let batch = learn.then(|| self.guard.looks().then(|| self.expected(selection)));
         self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch, charged });
         // What is reserved cannot be refused any more.
         if !charged && !self.releases.are_reserved(rows) {
@@ -100,10 +99,14 @@ impl Worker<'_> {
         }
     }
 
-    /// What the codes of the last batch were expected to be, before noise and flips were drawn.
-    pub(super) fn expected_codes(&self) -> Vec<f32> {
+    /// What the codes of the batch `selection`, the last one, were expected to be before noise and flips were drawn.
+    fn expected(&self, selection: RowSelection) -> Expected {
+        let cycle = self.settings.cycle_epochs();
+        let begins_cycle =
+            matches!(selection, RowSelection::Batch { epoch, batch: 0 } if epoch.is_multiple_of(cycle));
         let left = self.releases.expectation();
-        self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect()
+        let values = self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect();
+        Expected { begins_cycle, values }
     }
 
     /// Keeps what is sent, where the config asks for it, and counts its bits.

@@ -96,7 +96,10 @@ impl<'a> Worker<'a> {
         board: &'a Board,
     ) -> Self {
         let settings = &config.run;
-        let guard = GradientGuard::new(config.on_alarm, settings, config.code_form());
+        let guard = {
+            let records = prepared.ids.len();
+            GradientGuard::new(config.on_alarm, settings, config.code_form(), records, prepared.seed())
+        };
         let excluded = match settings.on_refusal {
             OnRefusal::End => ExcludedRecords::default(),
             OnRefusal::LeaveOut => releases.excluded(&prepared.plan),

@@ -31,7 +31,7 @@ impl Worker<'_> {
         self.session.go_on_from(&saved.place)?;
         self.prepared.encoder.load(&encoder)?;
         self.leakage.as_mut().map_or(Ok(()), |leakage| leakage.go_on_from(&encoder))?;
-        self.guard.go_on_as(saved.guard)?;
+        self.guard.go_on_as(saved.guard, &encoder)?;
         self.releases.learns(&self.prepared);
         self.released_bits = saved.released_bits;
         self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
@@ -52,6 +52,7 @@ impl Worker<'_> {
             transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
         };
         let mut snapshot = self.prepared.encoder.snapshot();
+        self.guard.save(&mut snapshot);
         if let Some(leakage) = &self.leakage {
             leakage.save(&mut snapshot);
         }
