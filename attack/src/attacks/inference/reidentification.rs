@@ -23,7 +23,7 @@ impl Attack for Reidentification {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         for surface in surfaces.all() {
-            let Some(encoder) = surface.encoders.get(victim.place) else { continue };
+            let Some(encoder) = surface.encoders.get(victim.place).copied() else { continue };
             let context = victim.test_context(surface);
             let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
             let note = format!("among {} records", targets.len());

@@ -83,10 +83,11 @@ pub fn about(frontier: &Frontier) -> String {
 }
 
 fn forms(frontier: &Frontier) -> Cells {
+    let metric = format!("test {}", frontier.metric);
     let heads = [
         "sent by a party",
         "bits a release",
-        &format!("test {}", frontier.metric),
+        metric.as_str(),
         "one code",
         "one code, labels and own columns",
         "releases of a training record",
