@@ -39,13 +39,13 @@ pub struct Row {
     pub metric: f64,
     /// Half the width of the 95 % interval of its difference to the first form, in pairs (Student); of several seeds alone.
     pub metric_half_width: Option<f64>,
-    /// One code of a test record.
+    /// One code of a test record, to who knows nothing else.
     pub one_code: Reached,
     /// Everything that left of a training record; of an encode-once run, of one outside the cohort.
     pub everything: Reached,
-    /// Its strongest adversary's.
+    /// One code of a test record, to who has labels and own columns as well.
     pub one_code_strongest: Reached,
-    /// Its strongest adversary's.
+    /// The same of everything that left of a training record.
     pub everything_strongest: Reached,
     /// Of the most exposed column, from everything that left of a training record.
     pub most_exposed: Option<Estimate>,
