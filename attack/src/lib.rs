@@ -6,6 +6,8 @@
 //! evidence::simulation (floats, ...) '   (auxiliary records)             '-> report (HTML, JSON)
 //! ```
 //!
+//! [`frontier`] trains and attacks many forms of codes, without a recording.
+//!
 //! `attacks` lists all attacks. Each is handed what it declares to know: facts of `evidence::knowledge` and auxiliary
 //! records. Truth of target records reaches `evaluation::score` alone.
 
@@ -14,6 +16,7 @@ mod cli;
 mod config;
 mod evaluation;
 mod evidence;
+pub mod frontier;
 pub mod metrics;
 pub mod report;
 

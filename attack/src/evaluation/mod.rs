@@ -4,7 +4,7 @@ pub(crate) mod adversary;
 pub(crate) mod attack;
 pub(crate) mod attributes;
 mod bounds;
-mod checks;
+pub(crate) mod checks;
 pub(crate) mod context;
 mod describe;
 pub(crate) mod findings;

@@ -161,7 +161,7 @@ impl Scorer {
         }
         match self.image {
             None => {
-                self.put_best_column(&scaled, &mut metrics);
+                metrics.extend(self.best_of(&scaled).map(|(_, found)| (Metric::BestColumn, found)));
                 match decided {
                     Some(decided) => self.put_values(decided, &mut metrics),
                     None => self.put_values(&self.nearest(guess, columns), &mut metrics),
@@ -195,19 +195,27 @@ impl Scorer {
         self.scaled(pixels, pixels.len()).into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
     }
 
-    /// For tables: R2 of the column that is reconstructed best.
-    fn put_best_column(&self, guess: &[f32], metrics: &mut Metrics) {
+    /// For tables: the column of a `guess` [targets, columns] that is reconstructed best, and its R2.
+    pub fn best_column(&self, guess: &[f32], columns: usize) -> Option<(usize, Estimate)> {
+        let (place, found) = self.best_of(&self.scaled(guess, columns))?;
+        Some((self.kept[place], found))
+    }
+
+    /// The same of a scaled guess, by its place among the kept columns.
+    fn best_of(&self, guess: &[f32]) -> Option<(usize, Estimate)> {
+        if self.image.is_some() {
+            return None;
+        }
         let width = self.kept.len();
         let records = self.truth.len() / width;
         let best = error::column_r2(&self.truth, guess, &self.mean).into_iter().enumerate();
         let best = best.filter_map(|(column, r2)| Some((column, r2?))).max_by(|a, b| a.1.total_cmp(&b.1));
-        if let Some((column, _)) = best {
-            let truth = error::column(&self.truth, width, column);
-            let reference = vec![self.mean[column]; records];
-            let errors = error::squared_errors(&truth, &error::column(guess, width, column), 1);
-            let reference = error::squared_errors(&truth, &reference, 1);
-            metrics.insert(Metric::BestColumn, self.bootstrap.skill(&errors, &reference));
-        }
+        let (column, _) = best?;
+        let truth = error::column(&self.truth, width, column);
+        let reference = vec![self.mean[column]; records];
+        let errors = error::squared_errors(&truth, &error::column(guess, width, column), 1);
+        let reference = error::squared_errors(&truth, &reference, 1);
+        Some((column, self.bootstrap.skill(&errors, &reference)))
     }
 
     /// For tables: how many columns with few values are right, and in how many records all of them.

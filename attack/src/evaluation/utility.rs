@@ -35,6 +35,7 @@ impl PrivacyEvaluation<'_> {
             defence: defence.to_string(),
             setting,
             utility,
+            utility_interval: None,
             leakage: NOTHING,
             baseline: NOTHING,
             dcs: None,

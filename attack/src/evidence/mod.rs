@@ -43,6 +43,19 @@ pub struct PartyData {
     pub encoder: Encoder,
 }
 
+impl PartyData {
+    fn new(config: PartyConfig, prepared: Prepared) -> anyhow::Result<Self> {
+        Ok(Self {
+            config,
+            ids: prepared.table_ids().canonical().collect(),
+            names: prepared.names(),
+            image: prepared.image,
+            columns: prepared.columns.into_matrix()?,
+            encoder: prepared.encoder,
+        })
+    }
+}
+
 /// All that an evaluation has beside the transcript.
 pub struct Evidence {
     /// The coordinator's config.
@@ -89,14 +102,7 @@ impl Evidence {
                 digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str)) == records.digest(),
                 "{name}: the table holds other records than the run was about, or in another order: restore it"
             );
-            owners.push(PartyData {
-                config,
-                ids: prepared.table_ids().canonical().collect(),
-                names: prepared.names(),
-                image: prepared.image,
-                columns: prepared.columns.into_matrix()?,
-                encoder: prepared.encoder,
-            });
+            owners.push(PartyData::new(config, prepared)?);
         }
         ensure!(
             owners.len() == coordinator.run.parties.len(),
@@ -108,6 +114,29 @@ impl Evidence {
         top.load_trained(&file.model)?;
         let (records, excluded) = (records.digest(), records.gone());
         Ok(Self { coordinator, top, owners, labels, plan, records, excluded })
+    }
+
+    /// The truth of runs that are still to be trained, by their configs; no model has learned anything.
+    ///
+    /// # Errors
+    /// If tables and labels do not fit their configs, or hold other records.
+    pub fn untrained(coordinator: CoordinatorConfig, parties: Vec<PartyConfig>) -> anyhow::Result<Self> {
+        let labelled = labels::load(&coordinator)?;
+        let plan = Plan::new(&coordinator.run, labelled.ids.len())?;
+        let mut owners = Vec::new();
+        for config in parties {
+            let prepared = Prepared::load(&config)?;
+            ensure!(
+                prepared.ids == labelled.ids,
+                "{}'s table holds other ids than the labels, or in another order",
+                config.name
+            );
+            owners.push(PartyData::new(config, prepared)?);
+        }
+        let records = digest_of_run(&coordinator.run_id, labelled.ids.iter().map(String::as_str));
+        let excluded = ExcludedRecords::of(&[], labelled.ids.len());
+        let top = top_file::new(&coordinator, labelled.labels.clone(), &plan, &Device::flex())?;
+        Ok(Self { coordinator, top, owners, labels: labelled.labels, plan, records, excluded })
     }
 
     /// Refuses a transcript whose rows are those of other records.

@@ -41,12 +41,14 @@ pub struct RunVariant<'a> {
     pub gradients: bool,
     /// Whether the top model is linear, whatever the run's is.
     pub linear_top: bool,
+    /// Deviation of the noise before the sign or the level at each party, where it is not its own.
+    pub noise: Option<f32>,
 }
 
 impl<'a> RunVariant<'a> {
     /// With `cut`, and all else as the run has it under `settings`.
     pub fn new(settings: &'a RunSettings, cut: CutLayer) -> Self {
-        Self { settings, cut, consistency: None, draw: 0, gradients: false, linear_top: false }
+        Self { settings, cut, consistency: None, draw: 0, gradients: false, linear_top: false, noise: None }
     }
 }
 
@@ -124,7 +126,8 @@ fn party<'a>(
 ) -> anyhow::Result<InProcessParty<'a>> {
     let RunVariant { settings, cut, .. } = *repeat;
     let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
-    let config = owner.config.encoder.clone();
+    let mut config = owner.config.encoder.clone();
+    config.hash.noise = repeat.noise.unwrap_or(config.hash.noise);
     // Where the party drew its seed anew, any is as good.
     let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
     let form = settings.code_of(&owner.config.name);

@@ -31,6 +31,7 @@ pub use metric::{Metric, Quantity};
 pub use model::*;
 pub use page::html;
 pub use pictures::chart::figure as chart;
+pub use pictures::scatter::{Plot, on_frontier, plot};
 pub use questions::{Question, questions};
 pub use relate::{baseline_of, strongest};
 pub use sheet::{escape, sheet};

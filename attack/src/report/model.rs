@@ -113,6 +113,9 @@ pub struct UtilityPoint {
     pub setting: String,
     /// The task's metric on test records.
     pub utility: f64,
+    /// Ends of its 95 % interval over trainings, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utility_interval: Option<[f64; 2]>,
     /// Skill of the adversary that knows most, or what labels are inferred with.
     pub leakage: Estimate,
     /// Skill of the same adversary without the code.

@@ -124,6 +124,7 @@ const COLUMNS: Plot = Plot {
     without: "without the code",
     note: "Dots: the adversary that knows most, the same one for every defence, with the 95 % interval. Dashes at the same \
            place: the same adversary without the code.",
+    frontier: false,
 };
 
 /// The same against labels.
@@ -134,6 +135,7 @@ const LABELS: Plot = Plot {
     without: "from codes alone",
     note: "Labels of training records, as one party infers them from the gradients of all epochs. Dashes at the same \
            place: the same party from its codes alone.",
+    frontier: false,
 };
 
 fn utility(report: &Report) -> Markup {

@@ -118,6 +118,7 @@ fn point(defence: &str, setting: &str, utility: f64, leakage: f64) -> UtilityPoi
         defence: defence.to_string(),
         setting: setting.to_string(),
         utility,
+        utility_interval: None,
         leakage: around(leakage, 0.02),
         baseline: around(0.04, 0.02),
         strongest: "inverse network".to_string(),

@@ -179,6 +179,7 @@ fn point(variant: &Variant, utility: f64, found: &[AttackOutcome], releases: u64
         defence: variant.defence.clone(),
         setting: variant.setting.clone(),
         utility,
+        utility_interval: None,
         leakage: figure(best)?,
         baseline: figure(bare)?,
         strongest: best.attack.to_string(),

@@ -7,7 +7,7 @@ use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::Grid;
-use crate::evaluation::victim::{AttackSurface, VictimContext};
+use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Chart, Curve, Metric};
 
@@ -57,12 +57,17 @@ impl Attack for OverEpochs {
     }
 }
 
-/// Everything that left of a record in training: the codes of all epochs, and the last one where there is one. What says
-/// less stands before.
+/// Everything that left of a training record: [`everything_of`].
 pub fn everything(victim: &VictimContext, surface: &AttackSurface) -> Vec<Release> {
+    everything_of(victim, surface, &victim.training)
+}
+
+/// Everything that left of each of `records`, which were encoded in every epoch: the codes of all epochs, and the last one where
+/// there is one. What says less stands before.
+pub fn everything_of(victim: &VictimContext, surface: &AttackSurface, records: &Records) -> Vec<Release> {
     let epochs = surface.observed.epochs();
     let frozen = |record: &u32| surface.observed.saw(victim.place, ObservedAt::Frozen, *record);
-    let records = [&victim.training.auxiliary[..], &victim.training.targets].concat();
+    let records = [&records.auxiliary[..], &records.targets].concat();
     match records.iter().all(frozen) {
         true => vec![Release::Epochs(epochs), Release::EpochsAndLast(epochs)],
         false => vec![Release::Epochs(epochs)],

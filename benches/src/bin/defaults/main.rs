@@ -8,22 +8,20 @@
 //! Each seed has splits, weights and noise of its own. Nothing is fitted on test records; defaults are chosen on other
 //! seeds than those that are reported, or on validation records.
 
-mod first_configs;
 mod monitored;
 mod report;
-mod tables;
 mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hashvfl_benches::first_configs::{FirstConfigs, Setting};
+use hashvfl_benches::tables::Name;
 use hashvfl_files::say;
 use hashvfl_testbed::processes;
 
-use crate::first_configs::{FirstConfigs, Setting};
 use crate::report::Figures;
-use crate::tables::Name;
 use crate::trial::Model;
 
 /// Trains by the defaults of `init` alone, and prints the test metric of codes, of floats and of each party alone.

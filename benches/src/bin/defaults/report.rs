@@ -1,14 +1,9 @@
 //! Figures over seeds, with intervals.
 
+use hashvfl_benches::students_t::{differences, half_width, mean};
 use hashvfl_files::say;
 
 use crate::trial::{Measured, Model};
-
-/// Quantiles of Student's t for two-sided intervals of 95 %, by degrees of freedom from 1.
-const T: [f64; 20] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086,
-];
 
 /// The figures of a table.
 pub struct Figures {
@@ -70,25 +65,11 @@ impl Figures {
     }
 }
 
-fn differences(one: &[f64], other: &[f64]) -> Vec<f64> {
-    one.iter().zip(other).map(|(one, other)| one - other).collect()
-}
-
-fn mean(figures: &[f64]) -> f64 {
-    figures.iter().sum::<f64>() / figures.len() as f64
-}
-
 /// The mean, and the half width of its interval where there are several figures.
 fn interval(figures: &[f64]) -> String {
     let mean = mean(figures);
-    if figures.len() < 2 {
-        return format!("{mean:+.4}");
-    }
-    let degrees = figures.len() - 1;
-    let variance = figures.iter().map(|figure| (figure - mean).powi(2)).sum::<f64>() / degrees as f64;
-    let quantile = T.get(degrees - 1).copied().unwrap_or(T[T.len() - 1]);
-    let half = quantile * (variance / figures.len() as f64).sqrt();
-    format!("{mean:+.4} +- {half:.4} ({degrees} degrees of freedom)")
+    let Some(half) = half_width(figures) else { return format!("{mean:+.4}") };
+    format!("{mean:+.4} +- {half:.4} ({} degrees of freedom)", figures.len() - 1)
 }
 
 #[cfg(test)]

@@ -3,21 +3,18 @@
 
 use anyhow::anyhow;
 use clap::ValueEnum;
+use hashvfl_benches::first_configs::FirstConfigs;
+use hashvfl_benches::parties::{party, seeded};
 use hashvfl_coordinator::{CoordinatorConfig, labels, top_file};
-use hashvfl_core::random::stream;
 use hashvfl_core::{GradientEncoding, Plan, RunSettings};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Device;
-use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, Outcome, TrainingOptions};
 use hashvfl_party::PartyConfig;
-use hashvfl_party::prepare::Prepared;
-use rand::Rng;
 
-use crate::first_configs::FirstConfigs;
 use crate::monitored::MonitoredParties;
 
 /// What is trained.
@@ -73,16 +70,11 @@ pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Me
         .map(|(_, party)| party.clone())
         .collect();
     coordinator.run.parties = parties.iter().map(|party| party.name.clone()).collect();
-    coordinator.run.seed = seed;
-    coordinator.seed = seed;
     if model.cut() == CutLayer::SimulatedFloat {
         // Floats, one for each latent, pass through this process alone: no encoding of gradients speaks for them.
         coordinator.run = RunSettings { gradient: GradientEncoding::F32, ..coordinator.run.of_floats() };
     }
-    for (at, party) in parties.iter_mut().enumerate() {
-        party.run = coordinator.run.clone();
-        party.seed = Some(stream(seed, "party", &[at as u64]).next_u64());
-    }
+    seeded(&mut coordinator, &mut parties, seed);
     let labels = labels::load(&coordinator)?.labels;
     let plan = Plan::new(&coordinator.run, labels.len())?;
     let mut classifier = top_file::new(&coordinator, labels, &plan, &Device::flex())?;
@@ -101,19 +93,6 @@ pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Me
             learn(&mut parties, &coordinator, plan, &mut classifier)
         }
     }
-}
-
-/// A party as its program would make it, with another cut.
-fn party(config: &PartyConfig, cut: CutLayer) -> anyhow::Result<InProcessParty<'static>> {
-    let prepared = Prepared::load(config)?;
-    let (rates, seed) = (Rates::of_run(&config.run, prepared.plan.updates()), prepared.seed());
-    let (model, form) = (config.encoder.clone(), config.code_form());
-    let mut encoder = Encoder::new(model, cut, prepared.input(), form, rates, seed, &Device::flex())?;
-    if config.on_alarm.monitors() {
-        encoder.expect_monitoring();
-    }
-    let columns = prepared.columns.into_matrix()?;
-    Ok(InProcessParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None })
 }
 
 fn learn<P: PartyBackend>(

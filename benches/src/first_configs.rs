@@ -10,6 +10,7 @@ use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_party::PartyConfig;
+use hashvfl_testbed::dataset::Sources;
 use toml::{Table as Toml, Value};
 
 use crate::tables::Table;
@@ -93,6 +94,35 @@ impl FirstConfigs {
             configs.push(PartyConfig { device: DeviceChoice::Cpu, ..config });
         }
         Ok(Self { coordinator, parties: configs })
+    }
+
+    /// The configs of parties that hold images, by the preset for these.
+    ///
+    /// # Errors
+    /// If a source is none that a config can name.
+    pub fn of_images(sources: Sources) -> anyhow::Result<Self> {
+        let run = format!("run = {{ parties = {PARTIES:?}, task = \"{}\" }}", sources.task);
+        let file = |more: Toml| -> anyhow::Result<String> {
+            let common = "preset = \"image\"\nrun_id = \"images\"\nstate = \"state\"\ndevice = \"cpu\"";
+            let mut file: Toml = format!("{common}\n{run}").parse()?;
+            file.extend(more);
+            Ok(toml::to_string(&file)?)
+        };
+        let labels = Value::try_from(&sources.labels)?;
+        let more = [("listen", Value::from("127.0.0.1:0")), ("labels", labels)];
+        let text = file(more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
+        let coordinator = CoordinatorConfig::parse(&text, Path::new("."))?;
+        let mut parties = Vec::new();
+        for (name, (_, columns)) in PARTIES.into_iter().zip(&sources.parties) {
+            let more = [
+                ("name", Value::from(name)),
+                ("coordinator", Value::from("http://127.0.0.1:1")),
+                ("columns", Value::try_from(columns)?),
+            ];
+            let text = file(more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
+            parties.push(PartyConfig::parse(&text, Path::new("."))?);
+        }
+        Ok(Self { coordinator, parties })
     }
 
     /// What the configs say, in a line.

@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use hashvfl_testbed::dataset::{RAW_GUEST, RAW_HOST, read_cells};
+use hashvfl_testbed::digits::Digits;
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,6 +100,19 @@ impl Name {
             }
         };
         table.with_context(|| format!("the table {self}"))
+    }
+}
+
+/// Handwritten digits of 8 x 8 pixels, left and right halves; they come with the program.
+pub fn digits() -> Table {
+    let digits = Digits::load();
+    let lines = |half: usize| {
+        let text = digits.table(half);
+        text.lines().map(|line| line.split(',').skip(1).map(String::from).collect()).collect()
+    };
+    Table {
+        parties: [lines(0), lines(1)],
+        labels: digits.classes().iter().map(|class| format!("digit {class}")).collect(),
     }
 }
 

@@ -1,0 +1,230 @@
+//! Many forms of what parties may send, each a run of its own that is trained and attacked: what the task keeps beside what leaks.
+//!
+//! ```text
+//! configs -> one victim context: truth, ownership, targets, the same for all
+//! each form -> trained (training loop in this process, transcript) -> the metric on test records
+//!                                                                  -> grids of adversaries -> exposures
+//! ```
+//!
+//! So the metric is that of the very run that is attacked, and no form has another adversary than the form beside it.
+
+mod trained;
+
+use std::path::Path;
+
+use hashvfl_coordinator::CoordinatorConfig;
+use hashvfl_core::{Part, RunSettings};
+use hashvfl_leakage::metrics::{proportion, reidentify};
+use hashvfl_party::PartyConfig;
+use serde::Serialize;
+
+use crate::attacks::inference::reidentification;
+use crate::attacks::sweeps::epochs::everything_of;
+use crate::config::AttackConfig;
+use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::checks::never_falls;
+use crate::evaluation::findings::Comparison;
+use crate::evaluation::grid::Grid;
+use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
+use crate::evidence::Evidence;
+use crate::evidence::simulation::encoded_once;
+use crate::frontier::trained::trained;
+use crate::report::{Check, CutKind, Defence, Estimate, Population, Sent};
+
+/// What the parties of a run send.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// For people.
+    pub name: String,
+    /// The settings of its run. Those that say which records are test and validation records are the same for all forms.
+    pub run: RunSettings,
+    /// Codes, floats, or floats at one bit each, of which no run over the network sends the last two.
+    pub cut: CutKind,
+    /// Deviation of the noise before the sign or the level at each party, where it is not that of its config.
+    pub noise: Option<f32>,
+}
+
+/// What one adversary gets of records' columns: skill over the mean, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Reached {
+    /// With what left.
+    pub with: Estimate,
+    /// Without it.
+    pub without: Estimate,
+    /// The difference, in pairs.
+    pub added: Estimate,
+}
+
+/// The column that is reconstructed best by who knows nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExposedColumn {
+    /// Its name, as the party has it.
+    pub name: String,
+    /// Fraction of its variance that is explained.
+    pub explained: Estimate,
+}
+
+/// What everything that left of some records gives away.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Exposure {
+    /// Which records.
+    pub of: Population,
+    /// Codes, or vectors of floats, of each.
+    pub releases: u64,
+    /// Bits of all these.
+    pub bits: u64,
+    /// Records that the adversary owns.
+    pub owned_rows: usize,
+    /// Records that are scored.
+    pub target_rows: usize,
+    /// Who knows nothing else.
+    pub stranger: Reached,
+    /// Who knows labels and its own organisation's columns as well.
+    pub strongest: Reached,
+    /// The column that is given away most, of a table.
+    pub most_exposed: Option<ExposedColumn>,
+}
+
+/// One form, trained and attacked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// The form.
+    pub form: String,
+    /// The task's metric on test records.
+    pub metric: f64,
+    /// Bits of one release of the party that is attacked.
+    pub bits: u64,
+    /// Test records first, which send one code; then training records, of an encode-once run those outside the cohort first;
+    /// then validation records.
+    pub exposures: Vec<Exposure>,
+    /// Fraction of test records that are found among [`Self::candidates`] by a code and an encoder that answers queries.
+    pub reidentified: Estimate,
+    /// Records among which each was looked for.
+    pub candidates: usize,
+    /// Whether any adversary got less than one that knows less.
+    pub check: Check,
+}
+
+impl Measured {
+    /// Everything that left of a training record; of an encode-once run, of one outside the cohort.
+    pub fn of_training(&self) -> &Exposure {
+        &self.exposures[1]
+    }
+}
+
+/// Trains and attacks each of `forms` of a run by these configs. Of `config` the adversary's side counts, and no manifest is read:
+/// whose columns are attacked, whose are its own, what it owns, the seed, and whether it is quick, with regressions in closed
+/// form alone and without validation records. Transcripts lie in `folder` while they are needed.
+///
+/// # Errors
+/// If configs and tables do not fit, records are too few, or a file cannot be written.
+pub fn measure(
+    (coordinator, parties): (CoordinatorConfig, Vec<PartyConfig>),
+    config: &AttackConfig,
+    forms: &[Form],
+    folder: &Path,
+    tell: &mut dyn FnMut(&Measured),
+) -> anyhow::Result<Vec<Measured>> {
+    let evidence = Evidence::untrained(coordinator, parties)?;
+    let victim = VictimContext::new(&evidence, config)?;
+    let mut all = Vec::new();
+    for form in forms {
+        let measured = attacked(&victim, form, folder)?;
+        tell(&measured);
+        all.push(measured);
+    }
+    Ok(all)
+}
+
+fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Result<Measured> {
+    let trained = trained(victim.evidence, form, &folder.join("transcript.parquet"))?;
+    let latents = form.run.code_of(&victim.owner.config.name);
+    let (sent, value_bits) = match form.cut {
+        CutKind::SimulatedFloats => (Sent::Floats { count: latents.latents() }, 32),
+        CutKind::SimulatedQuantised => (Sent::OneBitFloats { count: latents.latents() }, 1),
+        _ => (Sent::Codes { bits: latents.bits(), response: None }, 1),
+    };
+    let surface = AttackSurface {
+        observed: &trained.observed,
+        encoders: trained.encoders.iter().collect(),
+        top: None,
+        cut: form.cut,
+        defence: Defence::new(sent),
+        value_bits,
+        utility: Some(trained.metric),
+    };
+    let mut comparisons = Vec::new();
+    let mut exposures = Vec::new();
+    for (records, releases) in populations(victim, form, &surface)? {
+        exposures.push(exposure(victim, &surface, &records, &releases, &mut comparisons)?);
+    }
+    let context = victim.test_context(&surface);
+    let candidates = &context.targets[..context.targets.len().min(reidentify::CANDIDATES)];
+    let hits = reidentification::hits(&context, surface.encoders.get(victim.place).copied(), candidates)?;
+    Ok(Measured {
+        form: form.name.clone(),
+        metric: trained.metric,
+        bits: surface.observed.width(victim.place) as u64 * value_bits,
+        exposures,
+        reidentified: proportion::of(&hits),
+        candidates: candidates.len(),
+        check: never_falls(&comparisons),
+    })
+}
+
+/// The records that are attacked, and all that left of each.
+fn populations(
+    victim: &VictimContext,
+    form: &Form,
+    surface: &AttackSurface,
+) -> anyhow::Result<Vec<(Records, Vec<Release>)>> {
+    let mut populations = vec![(victim.test.clone(), vec![Release::OneCode])];
+    let mut trained = vec![victim.training.clone()];
+    if form.run.encodes_once() {
+        let outside = encoded_once(victim.evidence, &form.run)?;
+        populations.push((victim.records(Population::OutsideCohort, &outside)?, vec![Release::OneCode]));
+        let plan = victim.evidence.plan_under(&form.run)?;
+        trained = vec![victim.records(Population::Training, plan.part(Part::CohortTrain))?];
+    } else if !victim.config.quick {
+        trained.extend(victim.validation.clone());
+    }
+    for records in trained {
+        let everything = everything_of(victim, surface, &records);
+        populations.push((records, everything));
+    }
+    Ok(populations)
+}
+
+fn exposure(
+    victim: &VictimContext,
+    surface: &AttackSurface,
+    records: &Records,
+    releases: &[Release],
+    comparisons: &mut Vec<Comparison>,
+) -> anyhow::Result<Exposure> {
+    let mut grid = Grid::new(victim, surface, records, releases);
+    let most = grid.most();
+    let mut reached = |adversary: Adversary| -> anyhow::Result<_> {
+        let (with, without) = (grid.outcome(adversary, most)?, grid.outcome(adversary, Release::Nothing)?);
+        let added = records.scorer.gain(&with.errors, &without.errors);
+        let reached = Reached { with: with.skill(), without: without.skill(), added };
+        Ok((reached, with))
+    };
+    let (stranger, outcome) = reached(Adversary::Stranger)?;
+    let (strongest, _) = reached(Adversary::strongest(victim))?;
+    comparisons.extend(grid.comparisons());
+    let exposed = records.scorer.best_column(&outcome.guess, victim.owner.columns.cols());
+    Ok(Exposure {
+        of: records.population,
+        releases: outcome.result.releases,
+        bits: outcome.result.bits,
+        owned_rows: records.auxiliary.len() + records.elsewhere.len(),
+        target_rows: records.targets.len(),
+        stranger,
+        strongest,
+        most_exposed: exposed.map(|(column, explained)| ExposedColumn {
+            name: victim.owner.names.get(column).cloned().unwrap_or_default(),
+            explained,
+        }),
+    })
+}
