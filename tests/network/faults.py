@@ -165,6 +165,15 @@ def a_cut_longer_than_the_limit_is_waited_for(test):
     run.finishes(checkpoint=True)
 
 
+def a_cut_longer_than_a_step_may_take(test):
+    """The telecom waits for its next request as long as the bank may be away, which is longer than its `timeouts.step_s`."""
+    run = test.disturbed(timeouts={"keep_alive_s": 1, "reconnect_s": 60, "step_s": 8})
+    test.network.cable("bank", plugged=False)
+    run.stands_still(20)
+    run.heal()
+    run.finishes(returned=["bank"])
+
+
 def the_coordinators_machine_is_gone(test):
     """Its process is killed and its cable pulled, for HASHVFL_GONE_S seconds (60): 3600 is an hour. Limits in which parties try to
     come back are a twelfth of that, as 300 s are of an hour."""

@@ -22,12 +22,12 @@ async def pass_on(reader, writer):
             due, piece = await waiting.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
             if not piece:
-                break
+                writer.write_eof()
+                return
             writer.write(piece)
             await writer.drain()
     finally:
         reading.cancel()
-        writer.close()
 
 
 async def main():
@@ -37,11 +37,16 @@ async def main():
     loop.add_signal_handler(signal.SIGUSR2, lambda: DELAY.update(now=0.0))
 
     async def accept(reader, writer):
+        writers = [writer]
         try:
-            to_target = await asyncio.open_connection(target, int(target_port))
-            await asyncio.gather(pass_on(reader, to_target[1]), pass_on(to_target[0], writer))
+            answers, questions = await asyncio.open_connection(target, int(target_port))
+            writers.append(questions)
+            await asyncio.gather(pass_on(reader, questions), pass_on(answers, writer))
         except OSError:
-            writer.close()
+            pass  # One end is gone, and hears nothing.
+        finally:
+            for end in writers:
+                end.close()
 
     server = await asyncio.start_server(accept, address, int(port))
     await server.serve_forever()
