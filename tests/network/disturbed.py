@@ -1,8 +1,9 @@
 """A run whose network gets a fault in mid-training."""
 
+import os
 import time
 
-from checks import fail
+from checks import fail, wait_until
 from federation import Federation, same
 
 # Epochs of all runs, and the one at which a fault comes.
@@ -45,6 +46,11 @@ class Disturbed:
         self.processes = self.federation.start_all()
         self.coordinator, self.bank, self.telecom = self.processes
         self.coordinator.reaches(EPOCH)
+
+    def has_checkpoint(self):
+        """Waits until there is one at the coordinator, which then all have."""
+        state = self.federation.path("coordinator-state")
+        wait_until(60, "a checkpoint", lambda: any(name.startswith("resume-") for name in os.listdir(state)), self.coordinator.last)
 
     def stands_still(self, seconds):
         """Waits so long; fails if the run goes on meanwhile."""

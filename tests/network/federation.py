@@ -265,10 +265,11 @@ def weights(path):
 
 
 def without_times(value):
-    """A summary without what says how long something took, and the transcript's head, which hangs on when it was begun."""
+    """A summary without what says how long something took, and without bytes to parties, which begin with heads of audit logs and
+    their signatures."""
     if isinstance(value, dict):
         kept = {key: without_times(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if not key.endswith("seconds") and key != "transcript_head"}
+        return {key: item for key, item in kept.items() if not key.endswith("seconds") and not key.startswith("down")}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
@@ -278,5 +279,11 @@ def same(found, expected):
         fail(f"other files: {sorted(found.keys() ^ expected.keys())}")
     for name, value in found.items():
         if value != expected[name]:
-            fail(f"{name} differs: {str(value)[:200]!r} and not {str(expected[name])[:200]!r}")
+            fail(f"{name} differs: {first_difference(str(value), str(expected[name]))}")
 
+
+def first_difference(found, expected):
+    pairs = zip(found, expected)
+    at = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(found), len(expected)))
+    begin = max(0, at - 60)
+    return f"{found[begin:at + 60]!r} and not {expected[begin:at + 60]!r}"

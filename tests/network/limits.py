@@ -49,7 +49,7 @@ def a_coordinator_that_does_not_come_back_is_waited_for_up_to_the_limit(test):
     run.coordinator.kill()
     test.network.cable("coordinator", plugged=False)
     for party in (run.bank, run.telecom):
-        party.fails(2 * 1 + 3 + 10, f"no coordinator at {HOST}:{PORT} within 10 s", "is it up")
+        party.fails(2 * 1 + 3 + 10, f"no coordinator at http://{HOST}:{PORT} within 10 s", "is it up")
 
 
 def first_contact(test, limit_s, *words):
@@ -59,23 +59,23 @@ def first_contact(test, limit_s, *words):
 
 
 def nobody_listens(test):
-    first_contact(test, 5, f"no coordinator at {HOST}:{PORT} within 5 s", "refused", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "refused", "is it up, and the address right")
 
 
 def no_packet_arrives(test):
     test.network.drop("bank", "coordinator")
-    first_contact(test, 5, f"no coordinator at {HOST}:{PORT} within 5 s", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
 
 
 def no_packet_comes_back(test):
     test.network.drop("coordinator", "bank")
-    first_contact(test, 5, f"no coordinator at {HOST}:{PORT} within 5 s", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
 
 
 def no_name_server_answers(test):
     test.network.name(HOST, None)
     try:
-        first_contact(test, 5, f"no coordinator at {HOST}:{PORT} within 5 s", "is it up, and the address right")
+        first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
     finally:
         test.network.name(HOST, "10.77.0.2")
 
@@ -87,7 +87,7 @@ def a_network_that_is_late_is_waited_for(test):
         test.network.cable(side, plugged=False)
     parties = [federation.start(party) for party in ("bank", "telecom")]
     for party in parties:
-        party.has_said(15, f"no coordinator at {HOST}:{PORT} yet; trying for 60 s")
+        party.has_said(15, f"no coordinator at http://{HOST}:{PORT} yet; trying for 60 s")
     coordinator = federation.start("coordinator")
     time.sleep(5)
     test.network.heal()

@@ -145,8 +145,9 @@ class Network:
     def narrow(self, side):
         """The way to a side has a lower limit of bytes per packet than its ends know, and nobody says so: a black hole for
         large packets."""
-        done("ip", "-n", self.prefix + "router", "link", "set", side, "mtu", "600")
+        # First, so that no end hears of the limit.
         self.rule("icmp type destination-unreachable counter drop", "own")
+        done("ip", "-n", self.prefix + "router", "link", "set", side, "mtu", "600")
 
     def heal(self):
         """Ends all faults."""
