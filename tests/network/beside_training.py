@@ -134,7 +134,9 @@ def a_cable_is_pulled_in_an_alignment(test):
         shutil.rmtree(federation.path(f"{side}-align"))
 
     processes = align(federation)
-    processes[1].has_said(60, "points")
+    for party in PARTIES:
+        processes[0].has_said(60, f"is there holder={party}")
+    time.sleep(1)
     test.network.cable("bank", plugged=False)
     time.sleep(15)
     if not all(process.runs() for process in processes):

@@ -133,12 +133,12 @@ def a_firewall_refuses_a_party_for_10_s(test):
 
 
 def large_packets_are_lost_for_20_s(test):
-    """A black hole: signs of life come through, messages of more than 600 bytes do not."""
+    """A black hole: a message of more than 600 bytes never arrives, and signs of life wait behind it."""
     run = test.disturbed(timeouts={"keep_alive_s": 3})
     test.network.narrow("bank")
     run.stands_still(20)
     run.heal()
-    run.finishes()
+    run.finishes(returned=["bank"])
 
 
 def a_cut_of_10_minutes(test):

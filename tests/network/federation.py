@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,8 +72,8 @@ class Process:
         self.paths = [os.path.join(folder, f"{name}.{stream}") for stream in ("out", "log")]
         out, log = (open(path, "w") for path in self.paths)
         environment = {**os.environ, "HASHVFL_LOG": "info"}
-        self.child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=log,
-                                      env=environment)
+        self.child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment,
+                                      start_new_session=True)
         out.close()
         log.close()
 
@@ -93,8 +94,11 @@ class Process:
         return self.child.poll() is None
 
     def kill(self):
-        """As `kill -9`."""
-        self.child.kill()
+        """As `kill -9`, with all processes that it has started."""
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It has ended.
         self.child.wait()
 
     def has_said(self, limit_s, text):

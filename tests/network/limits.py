@@ -35,12 +35,13 @@ def the_coordinators_cut_longer_than_the_limit_ends_all(test):
 
 
 def large_packets_that_stay_lost_end_all(test):
-    """Signs of life come through, so that the limit of a step is what ends it."""
-    run = test.disturbed(timeouts={"keep_alive_s": 2, "reconnect_s": 5, "step_s": 10}, on_interruption="stop")
+    """New connections open and get no further than a certificate."""
+    run = test.disturbed(timeouts={"keep_alive_s": 2, "reconnect_s": 5}, on_interruption="stop")
     test.network.narrow("bank")
-    run.coordinator.fails(10, r"waited 10 s \(timeouts.step_s\) for bank")
-    run.telecom.fails(10 + 5, "bank")
-    run.bank.fails(10 + 5, "coordinator")
+    limit_s = 2 * 2 + 5
+    run.coordinator.fails(limit_s, "lost bank", r"within 5 s \(timeouts.reconnect_s\)", "start all sides again")
+    run.telecom.fails(limit_s, "the run has ended", "lost bank", "start all sides again")
+    run.bank.fails(limit_s, r"no way back within 5 s \(timeouts.reconnect_s", "is the coordinator still up")
 
 
 def a_coordinator_that_does_not_come_back_is_waited_for_up_to_the_limit(test):

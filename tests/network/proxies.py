@@ -46,8 +46,7 @@ class Proxy:
 
     def end(self):
         """Ends it with all connections."""
-        self.process.child.terminate()
-        self.process.child.wait()
+        self.process.kill()
 
 
 def nginx(federation, name, config):
@@ -113,10 +112,17 @@ def refused_by(test, config, *words):
     federation.start("bank").fails(5, f"{gateway('bank')}:{PORT}", *words)
 
 
+ENDS_TLS = """http {{ access_log off; server {{ listen {port} ssl http2; ssl_protocols PROTOCOL; ssl_certificate {folder}/proxy.pem;
+    ssl_certificate_key {folder}/proxy-key.pem; location / {{ grpc_pass grpc://{inside}; }} }} }}"""
+
+
 def a_proxy_that_ends_tls_is_named(test):
-    config = """http {{ access_log off; server {{ listen {port} ssl http2; ssl_certificate {folder}/proxy.pem;
-        ssl_certificate_key {folder}/proxy-key.pem; location / {{ grpc_pass grpc://{inside}; }} }} }}"""
-    refused_by(test, config, "authority|certificate", "proxy")
+    """By the certificate that it shows."""
+    refused_by(test, ENDS_TLS.replace("PROTOCOL", "TLSv1.3"), "authority|certificate", "proxy")
+
+
+def a_proxy_of_an_older_tls_is_named(test):
+    refused_by(test, ENDS_TLS.replace("PROTOCOL", "TLSv1.2"), "proxy")
 
 
 def a_web_server_is_named(test):
