@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -119,24 +120,17 @@ def align(federation):
     return [coordinator] + [federation.start(party, "align", tag="-aligns") for party in PARTIES]
 
 
-def orders(federation):
-    return [federation.read(f"{side}-align/order.csv") for side in SIDES]
+def ids(federation, name):
+    """The ids of a table or of an order, in their order."""
+    return re.findall(r"^(r\d+)\b", federation.read(name).decode(), re.MULTILINE)
 
 
 def a_cable_is_pulled_in_an_alignment(test):
-    """For 15 s, which is shorter than `alignment.timeout_s`: all end with the order of an undisturbed one."""
+    """For 15 s, which is shorter than `alignment.timeout_s`: all end with one order of the common records."""
     federation = alignment(test, 20_000, {"keep_alive_s": 2})
-    processes = align(federation)
-    for process in processes:
-        process.ends(federation.RUN_S)
-    expected = orders(federation)
-    for side in SIDES:
-        shutil.rmtree(federation.path(f"{side}-align"))
-
     processes = align(federation)
     for party in PARTIES:
         processes[0].has_said(60, f"is there holder={party}")
-    time.sleep(1)
     test.network.cable("bank", plugged=False)
     time.sleep(15)
     if not all(process.runs() for process in processes):
@@ -144,7 +138,9 @@ def a_cable_is_pulled_in_an_alignment(test):
     test.network.heal()
     for process in processes:
         process.ends(federation.RUN_S)
-    if not expected[0] == expected[1] == expected[2]:
-        fail("holders have other orders")
-    if orders(federation) != expected:
-        fail("the order is not that of an undisturbed alignment")
+    found = [ids(federation, f"{side}-align/order.csv") for side in SIDES]
+    common = set.intersection(*(set(ids(federation, file)) for file in ("labels.csv", "bank.csv", "telecom.csv")))
+    if not found[0] == found[1] == found[2]:
+        fail(f"holders have other orders, of {[len(order) for order in found]} records")
+    if len(found[0]) != len(common) or set(found[0]) != common:
+        fail(f"the order has {len(found[0])} records, and {len(common)} are common")

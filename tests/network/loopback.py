@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,12 +36,18 @@ def programs():
     return os.path.abspath(os.environ.get("PROGRAMS", "target/debug"))
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Loopback:
     """A coordinator and parties in a folder of their own, until `end`."""
 
-    def __init__(self, names, run, records=400, columns=3, port=17_433, lines=""):
+    def __init__(self, names, run, records=400, columns=3, lines=""):
         """`run` is the table [run] without its parties, `lines` are of the coordinator's config."""
-        self.names, self.processes = names, {}
+        self.names, self.processes, port = names, {}, free_port()
         self.folder = tempfile.mkdtemp(prefix="hashvfl-loopback-")
         self.run = f"[run]\nparties = {json.dumps(names)}\ntask = \"binary\"\n{run}"
         draw = random.Random(1)
