@@ -140,7 +140,7 @@ class Federation:
     """Tables, configs and identities of a federation, in a folder of its own."""
 
     # Longest time of a run that nothing keeps from its end.
-    RUN_S = 300
+    RUN_S = 900
 
     def __init__(self, network, epochs, records=400, timeouts=None, on_interruption="wait", dials=None, lines=None, seeds=None):
         """`timeouts` are those of all sides that have them; `dials`, `lines` of a config and `seeds` are by side."""
