@@ -74,6 +74,11 @@ fn told(alert: AlertDescription, own: &Identity) -> String {
         AlertDescription::CertificateRequired => {
             format!("the coordinator saw no certificate of {own}: is identity.certificate the right file?")
         }
+        AlertDescription::ProtocolVersion => {
+            "what answers there speaks no TLS 1.3, so it is no coordinator: does a proxy between end TLS? It must pass TCP on as it is \
+             (docs/how-to/run-between-organisations.md)"
+                .to_string()
+        }
         other => format!("the coordinator ended the handshake with {own} ({other:?}): its log says why"),
     }
 }

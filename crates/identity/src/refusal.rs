@@ -24,7 +24,7 @@ pub enum Refusal {
     Unusable(String),
     /// Somebody else has signed it.
     #[error(
-        "its certificate was not signed by an authority in {authority}: a stranger, or one of another federation; `coordinator identity sign` signs what it asks for"
+        "its certificate was not signed by an authority in {authority}: a stranger, one of another federation, or a proxy that ends TLS in between; `coordinator identity sign` signs what it asks for"
     )]
     Stranger {
         /// The file of authorities.

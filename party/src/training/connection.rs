@@ -127,7 +127,9 @@ impl<'a> TrainingConnection<'a> {
     /// hears of it, and has some seconds to let all sides write a checkpoint.
     pub(crate) fn receive(&mut self, step: u64) -> anyhow::Result<FromCoordinator> {
         let timeouts = &self.config.timeouts;
-        let limit_s = if step == 0 { timeouts.start_s } else { timeouts.step_s };
+        // The coordinator may wait for another party to come back before it asks for the next step.
+        let limit_s =
+            if step == 0 { timeouts.start_s } else { timeouts.step_s.saturating_add(timeouts.reconnect_s) };
         loop {
             let next = self.stream.next_within(Duration::from_secs(limit_s));
             let grace = if self.leaving { GRACE } else { Duration::ZERO };
