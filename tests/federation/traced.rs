@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::fixture::{Fixture, PARTIES, Role};
 use crate::predict::{predict_command, serving};
+use crate::reference::weights;
 
 /// All that a span may tell beside its name.
 const TOLD: [&str; 7] = ["batch", "epoch", "party", "records", "request", "run", "step"];
@@ -167,10 +168,10 @@ fn both_sides_of_a_step_are_in_one_trace() {
             let phases = |below: &[u8]| -> BTreeSet<&str> {
                 inside.iter().filter(|span| span.parent == below).map(|span| span.name.as_str()).collect()
             };
-            let own = ["answers", "top model", "gradient", "update", "Encode", "Gradient"];
+            let own = ["waiting", "top model", "gradient", "update", "Encode", "Gradient"];
             assert_eq!(phases(&step.id), own.into(), "step {number}");
             let answer = named(&inside, "Encode")[0];
-            assert_eq!(phases(&answer.id), ["ledger", "encode", "sending", "gradient monitor"].into());
+            assert_eq!(phases(&answer.id), ["ledger", "encode", "backlog"].into());
         }
     }
     assert!(batches >= 4 * fixture.settings.epochs, "{batches} batches");
@@ -242,8 +243,7 @@ fn a_collector_that_is_away_or_silent_holds_nothing_up() {
         }
         assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         for file in ["coordinator-state/top.safetensors", "bank-state/bottom.safetensors"] {
-            let models = [&fixture, &plain].map(|of| std::fs::read(of.path(file)).unwrap());
-            assert!(models[0] == models[1], "{file}: the same bits");
+            assert_eq!(weights(&fixture, file), weights(&plain, file), "{file}");
         }
     }
 }
@@ -285,44 +285,53 @@ fn what_sends_no_spans_says_nothing_of_them() {
     }
 }
 
-/// Seconds that a training took in all epochs.
-fn seconds(fixture: &Fixture) -> f64 {
+/// How a training is traced.
+#[derive(Clone, Copy)]
+enum Tracing {
+    Off,
+    /// Every so many traces, as the sampler's argument says.
+    Share(&'static str),
+}
+
+/// Seconds that a training of `epochs` of batches of `batch_rows` took in all epochs.
+fn seconds(collector: &Collector, tracing: Tracing, (batch_rows, epochs): (usize, u32)) -> f64 {
+    let mut fixture = Fixture::new();
+    if let Tracing::Share(share) = tracing {
+        fixture = traced(collector.address);
+        fixture.variables.push(("OTEL_TRACES_SAMPLER", "traceidratio".to_string()));
+        fixture.variables.push(("OTEL_TRACES_SAMPLER_ARG", share.to_string()));
+    }
+    fixture.settings.epochs = epochs;
+    fixture.settings.batch_rows = batch_rows.into();
     fixture.run();
     fixture.summary()["seconds"]["training"].as_f64().unwrap()
 }
 
 #[test]
-#[ignore = "it measures: figures are in docs/reference/benchmarks.md"]
+#[ignore = "it measures: the figures are in docs/reference/benchmarks.md"]
 fn what_spans_cost() {
     let collector = Collector::start();
-    for batch_rows in [32_usize, 256] {
-        let mut ratios = Vec::new();
-        for pair in 0..10 {
-            let of = |is_traced: bool| {
-                let mut fixture = if is_traced { traced(collector.address) } else { Fixture::new() };
-                fixture.settings.epochs = 4_000 * batch_rows as u32 / 256;
-                fixture.settings.batch_rows = batch_rows.into();
-                seconds(&fixture)
-            };
-            // Each is first in half of the pairs.
-            let (with, without) = if pair % 2 == 0 {
-                (of(true), of(false))
-            } else {
-                let without = of(false);
-                (of(true), without)
-            };
-            ratios.push(without / with);
+    for size in [(32, 300), (256, 2_000)] {
+        for share in ["1", "0.01"] {
+            let mut ratios = Vec::new();
+            for pair in 0..10 {
+                // Each is first in half of the pairs.
+                let mut order = [Tracing::Off, Tracing::Share(share)];
+                order.rotate_left(pair % 2);
+                let mut took = order.map(|tracing| seconds(&collector, tracing, size));
+                took.rotate_right(pair % 2);
+                ratios.push(took[0] / took[1]);
+            }
+            let received = collector.take().len();
+            let mean = ratios.iter().sum::<f64>() / 10.0;
+            let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / 9.0;
+            // Student's t with 9 degrees of freedom.
+            let half = 2.262 * (variance / 10.0).sqrt();
+            let (low, high) = (mean - half, mean + half);
+            println!(
+                "batches of {}, {share} of all traces: speed by that without, {mean:.3} ({low:.3} to {high:.3}); {received} spans",
+                size.0
+            );
         }
-        let received = collector.take().len();
-        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
-        let variance =
-            ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (ratios.len() - 1) as f64;
-        // Student's t with 9 degrees of freedom.
-        let half = 2.262 * (variance / ratios.len() as f64).sqrt();
-        println!(
-            "batches of {batch_rows}: speed with spans by that without, 10 pairs: {mean:.3} ({:.3} to {:.3}); {received} spans received",
-            mean - half,
-            mean + half
-        );
     }
 }

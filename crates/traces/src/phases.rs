@@ -26,9 +26,14 @@ impl Phases {
         self.phase = Some(trace_span!(parent: whole, "phase", otel.name = name));
     }
 
-    /// The phase, for spans below it.
+    /// The phase ends, and none begins yet.
+    pub fn end_phase(&mut self) {
+        self.phase = None;
+    }
+
+    /// The phase, or the whole where it is in none, for spans below it. Neither ends before what is returned is dropped.
     pub fn current(&self) -> Span {
-        self.phase.clone().unwrap_or_else(Span::none)
+        self.phase.as_ref().or(self.whole.as_ref()).cloned().unwrap_or_else(Span::none)
     }
 
     /// The span ends.

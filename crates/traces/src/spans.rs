@@ -34,9 +34,9 @@ pub fn step(run: &str, step: u64, request: &str, batch: Option<(u32, u32)>) -> S
     trace_span!(parent: None, "step", run = %run, step, request, epoch, batch)
 }
 
-/// A wait for the answer of `party`, below `phase`.
-pub fn waiting(phase: &Span, party: &str) -> Span {
-    trace_span!(parent: phase, "waiting", otel.kind = "client", party)
+/// A wait for the answer of `party`, below `step`.
+pub fn waiting(step: &Span, party: &str) -> Span {
+    trace_span!(parent: step, "waiting", otel.kind = "client", party)
 }
 
 /// What a party does when it is asked for `request` at a step, or is told a gradient.

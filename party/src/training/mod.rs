@@ -114,7 +114,7 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
         let message = connection.receive(worker.step())?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
-            worker.spans.phase("sending");
+            worker.spans.end_phase();
             connection.send(answer).with_context(|| format!("step {}", worker.step()))?;
             connection.flush();
             worker.work_off()?;

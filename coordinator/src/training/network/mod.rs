@@ -194,9 +194,9 @@ impl<'a> NetworkedParties<'a> {
             note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, selection));
         }
         // As they come, so that one that fails ends the step while another still works.
-        let phase = self.spans.current();
+        let asked = self.spans.current();
         let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| {
-            let waiting = spans::waiting(&phase, peer.session.party().as_str());
+            let waiting = spans::waiting(&asked, peer.session.party().as_str());
             async move {
                 let received = peer.receive(step, limits).await;
                 drop(waiting);
@@ -207,7 +207,7 @@ impl<'a> NetworkedParties<'a> {
         let ends = &mut self.ends;
         let answered = self.driver.wait(unless_ended(ends, step, answering.try_collect()));
         let mut answered: Vec<(usize, Answered)> = answered?;
-        drop(phase);
+        drop(asked);
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
         let fastest = answered.iter().map(|(_, one)| one.took).min().unwrap_or_default();
@@ -243,7 +243,6 @@ impl<'a> NetworkedParties<'a> {
             self.epoch.at(epoch);
         }
         self.spans.begin(spans::step(self.run.as_str(), self.step, request.kind(), batch));
-        self.spans.phase("answers");
     }
 
     /// Asks every party for codes: of `count` records, or of as many inputs that are none.

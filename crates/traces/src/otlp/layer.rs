@@ -86,10 +86,13 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
         let above =
             span.parent().and_then(|above| above.extensions().get::<Open>().map(|open| open.place.clone()));
+        let mut fields = Fields::default();
+        // Of what is not sent nothing is kept.
+        if above.as_ref().is_none_or(|above| above.is_sampled) {
+            attributes.record(&mut fields);
+        }
         let place = match above {
             Some(above) => self.below(&above),
             None => self.root(span.name(), &fields),

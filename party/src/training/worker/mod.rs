@@ -171,9 +171,8 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// If the ledger cannot be written, or the gradients look like those of a hijacker and the party is to stop then.
     pub fn work_off(&mut self) -> anyhow::Result<()> {
-        self.spans.phase("ledger");
+        self.spans.phase("backlog");
         self.backlog.count(&mut self.releases)?;
-        self.spans.phase("gradient monitor");
         self.watch()
     }
 
@@ -267,7 +266,6 @@ impl<'a> Worker<'a> {
     }
 
     fn learn(&mut self, gradient: Gradient) -> anyhow::Result<()> {
-        self.spans.phase("update");
         let values = gradient.decode();
         if let Some(recorder) = &mut self.recorder {
             recorder.gradient(self.session.step(), &values)?;
