@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tokio::runtime::Runtime;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::fixture::{Fixture, PARTIES, Role};
@@ -93,13 +94,25 @@ struct Collector {
 
 impl Collector {
     fn start() -> Self {
+        Self::serving(Server::builder())
+    }
+
+    /// One over TLS, and its certificate.
+    fn over_tls() -> (Self, String) {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
+        let identity = Identity::from_pem(own.cert.pem(), own.signing_key.serialize_pem());
+        let server = Server::builder().tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+        (Self::serving(server), own.cert.pem())
+    }
+
+    fn serving(server: Server) -> Self {
         let runtime = Runtime::new().unwrap();
         let (received, any) = (Received::default(), "127.0.0.1:0".parse().unwrap());
         let incoming = runtime.block_on(async { TcpIncoming::bind(any).unwrap() });
         let address = incoming.local_addr().unwrap();
         let service = TraceServiceServer::new(received.clone());
         runtime.spawn(async move {
-            tonic::transport::Server::builder().serve_with_incoming(service, incoming).await.unwrap();
+            server.serve_with_incoming(service, incoming).await.unwrap();
         });
         Self { address, received, _runtime: runtime }
     }
@@ -175,6 +188,23 @@ fn both_sides_of_a_step_are_in_one_trace() {
         }
     }
     assert!(batches >= 4 * fixture.settings.epochs, "{batches} batches");
+}
+
+#[test]
+fn spans_go_over_tls_to_whom_the_certificate_names() {
+    let (collector, certificate) = Collector::over_tls();
+    let (_, another) = Collector::over_tls();
+    for (trusted, is_right) in [(certificate, true), (another, false)] {
+        let mut fixture = Fixture::new();
+        fixture.write("collector.pem", &trusted);
+        let path = fixture.path("collector.pem").display().to_string();
+        fixture.variables = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("https://{}", collector.address)),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", path),
+        ];
+        fixture.run();
+        assert_eq!(named(&collector.take(), "run").len(), if is_right { 3 } else { 0 });
+    }
 }
 
 #[test]
