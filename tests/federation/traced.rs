@@ -338,7 +338,7 @@ fn seconds(collector: &Collector, tracing: Tracing, (batch_rows, epochs): (usize
 }
 
 #[test]
-#[ignore = "it measures: the figures are in docs/reference/benchmarks.md"]
+#[ignore = "it measures what spans cost, for ten minutes on a quiet machine"]
 fn what_spans_cost() {
     let collector = Collector::start();
     for size in [(32, 300), (256, 2_000)] {
