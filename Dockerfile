@@ -1,7 +1,7 @@
 # One image for all roles: the programs party, coordinator and attack, and what they need of Debian. It has no shell, and
 # nobody in it is root (docs/how-to/containers.md).
 #
-#   docker build --tag hashvfl .                                           tables in files, the CPU
+#   docker build --tag hashvfl .                                           tables in files, the CPU, spans by OTLP
 #   docker build --tag hashvfl:full --build-arg FEATURES="sql wgpu" .      SQL and GPUs too
 #
 # The first stage gathers all files. Its image needs a shell and Rust, or a shell alone where target/container holds the

@@ -267,7 +267,7 @@ fn show_ledger(ledger: &Path, key: &KeyArguments) -> anyhow::Result<()> {
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    hashvfl_cli::init_logging(arguments.log_format);
+    hashvfl_cli::init_logging("coordinator", arguments.log_format);
     stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),

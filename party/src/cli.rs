@@ -204,7 +204,7 @@ where
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    hashvfl_cli::init_logging(arguments.log_format);
+    hashvfl_cli::init_logging("party", arguments.log_format);
     stop::handle_signals();
     match arguments.command {
         Some(Command::Init(arguments)) => init::write(&arguments),

@@ -34,6 +34,8 @@ pub struct Fixture {
     pub extra: Vec<(&'static str, String)>,
     /// What processes log: HASHVFL_LOG.
     pub log: &'static str,
+    /// Environment variables of all processes beside it.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Fixture {
@@ -55,6 +57,7 @@ impl Fixture {
             on_interruption: "stop",
             extra: Vec::new(),
             log: "info",
+            variables: Vec::new(),
         };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
@@ -142,9 +145,13 @@ impl Fixture {
         self.listening(&["coordinator", "serve", "--json", "--config"])
     }
 
+    fn start(&self, arguments: &[&str], config: &Path) -> Role {
+        Role::start_with(arguments, config, self.log, &self.variables)
+    }
+
     fn listening(&self, arguments: &[&str]) -> (Role, String) {
         let config = self.coordinator_config();
-        let mut role = Role::start(arguments, &config, self.log);
+        let mut role = self.start(arguments, &config);
         let address = loop {
             let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -157,11 +164,11 @@ impl Fixture {
 
     /// Starts a party that serves predictions.
     pub fn party_serves(&self, name: &str, address: &str) -> Role {
-        Role::start(&["party", "serve", "--config"], &self.party_config(name, address), self.log)
+        self.start(&["party", "serve", "--config"], &self.party_config(name, address))
     }
 
     pub fn party(&self, name: &str, address: &str) -> Role {
-        Role::start(&["party", "--config"], &self.party_config(name, address), self.log)
+        self.start(&["party", "--config"], &self.party_config(name, address))
     }
 
     /// Runs a whole honest federation.
@@ -234,10 +241,21 @@ pub struct Role {
 
 impl Role {
     pub fn start(arguments: &[&str], config: &Path, log: &str) -> Self {
+        Self::start_with(arguments, config, log, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn start_with(
+        arguments: &[&str],
+        config: &Path,
+        log: &str,
+        variables: &[(&'static str, String)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_roles"))
             .args(arguments)
             .arg(config)
             .env("HASHVFL_LOG", log)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -49,6 +49,8 @@ mod several;
 mod shipped;
 mod shown;
 mod stopped;
+#[cfg(feature = "otlp")]
+mod traced;
 mod tutorial;
 mod unbalanced;
 mod undefined;

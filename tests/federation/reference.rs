@@ -47,7 +47,7 @@ fn check(run: &str, digests: &Digests) {
 }
 
 /// The part of a file of tensors that follows its header: the weights.
-fn weights(fixture: &Fixture, file: &str) -> Digest {
+pub fn weights(fixture: &Fixture, file: &str) -> Digest {
     let bytes = std::fs::read(fixture.path(file)).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     Digest::of(&bytes[8 + header as usize..])

@@ -12,6 +12,7 @@ use hashvfl_core::PartyName;
 use hashvfl_data::IdSource;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
+use hashvfl_traces::spans;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::runtime::NetworkRuntime;
 use tracing::info;
@@ -96,6 +97,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
+    let _traced = spans::alignment(config.run_id.as_str(), name.as_str()).entered();
     let mut bar = Bar::new();
     let joined = Cell::new(false);
     let join = || {

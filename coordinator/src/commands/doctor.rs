@@ -26,7 +26,8 @@ const ROW_BYTES: u64 = 16;
 /// # Errors
 /// If the bundle cannot be written.
 pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
-    let features = if cfg!(feature = "wgpu") { vec!["wgpu"] } else { Vec::new() };
+    let features = [("wgpu", cfg!(feature = "wgpu")), ("otlp", cfg!(feature = "otlp"))];
+    let features = features.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     let program = Program { name: "coordinator", version: env!("CARGO_PKG_VERSION"), features };
     let mut bundle = Bundle::begin(&program, &arguments.config);
     match CoordinatorConfig::read(&arguments.config) {

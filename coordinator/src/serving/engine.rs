@@ -19,7 +19,8 @@ use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_learning::{Predictor, device, threads};
 use hashvfl_ledger::StoreError;
 use hashvfl_monitor::now_s;
-use tracing::{info, warn};
+use hashvfl_traces::{Phases, spans};
+use tracing::{Span, info, warn};
 
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
@@ -311,11 +312,19 @@ impl Engine {
         permitted: Option<Arc<HashSet<String>>>,
     ) -> Result<PredictionAnswer, ComputeError> {
         let (began, count) = (Instant::now(), ids.len());
+        let mut traced = Phases::default();
+        traced.begin(spans::prediction(self.config.run_id.as_str(), count));
+        traced.phase("look up");
         let engine = Arc::clone(&self);
         let asked = compute(count, move || engine.look_up(&ids, permitted.as_deref())).await;
         let looked_up = began.elapsed();
-        let answered = join_all((0..self.parties.len()).map(|party| self.codes(party, &asked.sorted))).await;
+        traced.phase("parties");
+        let phase = traced.current();
+        let asking = (0..self.parties.len()).map(|party| self.codes(party, &asked.sorted, &phase));
+        let answered = join_all(asking).await;
+        drop(phase);
         let reached = began.elapsed();
+        traced.phase("top model");
         let engine = Arc::clone(&self);
         let answer = compute(count, move || engine.compute(asked, &answered)).await?;
         let [_, _, _, judging] = answer.times;
@@ -353,7 +362,7 @@ impl Engine {
     }
 
     /// Sees to it that a party's codes of `rows` are known; `None` if it is away.
-    async fn codes(&self, party: usize, rows: &[ServedRow]) -> Option<CodeResponse> {
+    async fn codes(&self, party: usize, rows: &[ServedRow], phase: &Span) -> Option<CodeResponse> {
         let party = &self.parties[party];
         let missing: Vec<ServedRow> = {
             let known = party.read();
@@ -368,7 +377,8 @@ impl Engine {
             Absent::Wait => Patience { away: waiting, silent: waiting },
             Absent::Mask | Absent::Refuse => Patience { away: Duration::ZERO, silent: silence },
         };
-        party.connection.ask(&missing, patience).await
+        let waiting = spans::codes(phase, party.name.as_str(), missing.len());
+        party.connection.ask(&missing, patience, &waiting).await
     }
 
     fn compute(

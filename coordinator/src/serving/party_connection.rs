@@ -7,6 +7,7 @@ use std::time::Duration;
 use hashvfl_core::ServedRow;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 /// Requests that a party may have open: the next one is on its way while it works.
 pub const OPEN_REQUESTS: usize = 4;
@@ -20,6 +21,8 @@ pub struct CodeRequest {
     pub rows: Vec<ServedRow>,
     /// Told when all codes that were granted are known.
     pub reply: oneshot::Sender<CodeResponse>,
+    /// The wait for the answer, for whoever collects spans.
+    pub waiting: Span,
 }
 
 /// What became of a request: all its rows are known now, except these.
@@ -91,7 +94,7 @@ impl PartyConnection {
 
     /// Asks for codes of `rows`; `None` if the party is away, leaves or is silent for longer than `patience`. What it answers
     /// later is known then.
-    pub async fn ask(&self, rows: &[ServedRow], patience: Patience) -> Option<CodeResponse> {
+    pub async fn ask(&self, rows: &[ServedRow], patience: Patience, waiting: &Span) -> Option<CodeResponse> {
         let deadline = Instant::now() + patience.away;
         let mut watched = self.0.subscribe();
         let mut tried = 0;
@@ -104,7 +107,8 @@ impl PartyConnection {
             };
             tried = present.stream;
             let (reply, answered) = oneshot::channel();
-            let (asks, request) = (present.asks.clone(), CodeRequest { rows: rows.to_vec(), reply });
+            let request = CodeRequest { rows: rows.to_vec(), reply, waiting: waiting.clone() };
+            let asks = present.asks.clone();
             let answering = async {
                 asks.send(request).await.ok()?;
                 answered.await.ok()
@@ -146,7 +150,7 @@ mod tests {
     async fn ask(connection: &PartyConnection) -> (Option<CodeResponse>, Duration) {
         let began = Instant::now();
         let patience = Patience { away: Duration::ZERO, silent: SILENT };
-        (connection.ask(&[ServedRow::new(0)], patience).await, began.elapsed())
+        (connection.ask(&[ServedRow::new(0)], patience, &Span::none()).await, began.elapsed())
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
 use hashvfl_core::protocol::serving_party::{Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_traces::spans;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for_now};
 use hashvfl_transport::listen::{Arrivals, ServingStream};
@@ -153,7 +154,7 @@ impl PartyStream<'_> {
         loop {
             tokio::select! {
                 ask = asked.recv(), if self.waiting.len() < OPEN_REQUESTS => {
-                    let Some(CodeRequest { rows, reply }) = ask else {
+                    let Some(CodeRequest { rows, reply, waiting }) = ask else {
                         return Err(PlaceTaken(name.clone()).into());
                     };
                     debug!(party = %name, records = rows.len(), "request");
@@ -166,7 +167,12 @@ impl PartyStream<'_> {
                         let most = self.waiting.iter().map(|one| one.records).max().unwrap_or(0);
                         allowance.allow(codes_bytes(bits).max(most * REFUSED_BYTES));
                     }
-                    let sent = stream.send(session.request(&rows), limit).await;
+                    let request = session.request(&rows);
+                    if let ToServingParty::Encode { request, .. } = &request {
+                        spans::numbered(&waiting, *request);
+                    }
+                    drop(waiting);
+                    let sent = stream.send(request, limit).await;
                     ensure!(sent.is_ok(), "the connection was lost");
                 }
                 message = stream.next() => {

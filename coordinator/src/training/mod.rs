@@ -33,6 +33,7 @@ use hashvfl_learning::training::{
 };
 use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{add_run, now_s};
+use hashvfl_traces::spans;
 use hashvfl_transcript::{Header, SentValues, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
@@ -104,6 +105,7 @@ pub fn run_among_others(
     let span = tracing::error_span!("coordinator", run = %config.run_id);
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
+    let _traced = spans::run(config.run_id.as_str(), None).entered();
     let board = match shared {
         None => config.board()?.with_progress_line(),
         // One line at the bottom of a terminal cannot tell of several.
@@ -172,7 +174,9 @@ fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
     let driver = Driver::start()?;
     let listened = Instant::now();
     let mut cancellation = Cancellation::of(&state);
+    let joining = spans::joining();
     let joined = driver.wait(gather(held, labelled.ids.clone(), &audit, &mut cancellation));
+    drop(joining);
     if joined.as_ref().is_err_and(is_cancelled) {
         let why = Some(Cancelled::WHY.to_string());
         audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });

@@ -85,7 +85,9 @@ where
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    match run(arguments) {
+    let done = run(arguments);
+    hashvfl_traces::flush();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(SomeUnfinished(code)) = error.downcast_ref() {

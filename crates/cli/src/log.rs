@@ -4,7 +4,7 @@
 //! run. A line outside of all spans is of the run that the process works at, if that is one.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,13 +14,13 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, registry};
 
 /// How a process logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -46,24 +46,26 @@ fn runs() -> MutexGuard<'static, BTreeMap<String, Who>> {
     RUNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends logs to standard error, as much as `HASHVFL_LOG` asks for, `info` where it is absent.
-pub fn init_logging(format: LogFormat) {
+/// Sends logs of `program` to standard error, as much as `HASHVFL_LOG` asks for, `info` where it is absent; and spans to a
+/// collector, where the environment names one.
+pub fn init_logging(program: &'static str, format: LogFormat) {
     let filter = EnvFilter::try_from_env("HASHVFL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal() && format == LogFormat::Text)
         .with_writer(AboveProgress::default)
         // A line of the log that nobody can read is no reason to stop.
         .log_internal_errors(false);
-    // A program that embeds this one may log in its own way.
-    match format {
-        LogFormat::Text => drop(builder.try_init()),
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
         LogFormat::Json => {
             *JSON.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            drop(builder.event_format(JsonLines).finish().with(RunsOfSpans).try_init());
+            lines.event_format(JsonLines).and_then(RunsOfSpans).boxed()
         }
-    }
+    };
+    let logged = registry().with(lines.with_filter(filter)).with(hashvfl_traces::layer(program));
+    // A program that embeds this one may log in its own way.
+    drop(logged.try_init());
 }
 
 /// Says that this process works as `side` at the run `run`: lines of JSON about it name both from here on.
@@ -135,7 +137,7 @@ where
 struct NamedRun(Option<String>);
 
 impl Visit for NamedRun {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "run" {
             self.0 = Some(format!("{value:?}"));
         }
@@ -155,7 +157,7 @@ where
         context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
-    ) -> fmt::Result {
+    ) -> std::fmt::Result {
         let mut spans = context.event_scope().into_iter().flatten();
         let run = spans.find_map(|span| span.extensions().get::<RunOfSpan>().map(|run| run.0.clone()));
         let mut line = head(event.metadata().level().as_str(), run.as_deref());
@@ -168,7 +170,7 @@ where
 struct Fields<'a>(&'a mut Map<String, Value>);
 
 impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.0.insert(field.name().into(), format!("{value:?}").into());
     }
 

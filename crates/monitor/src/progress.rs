@@ -30,7 +30,7 @@ impl ProgressLine {
             let mut rate = Rate::default();
             while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 let status = status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                show_progress(&line(&status, rate.left(&status, Instant::now())));
+                show_progress(&line(&status, rate.speed(&status, Instant::now())));
             }
             show_progress("");
         };
@@ -64,20 +64,21 @@ struct Rate {
 }
 
 impl Rate {
-    /// How long a training takes yet, at the speed it has had so far.
-    fn left(&mut self, status: &Status, now: Instant) -> Option<Duration> {
-        let (done, all) = batches(status.epochs.as_ref()?);
+    /// Batches per second so far, once there are some.
+    fn speed(&mut self, status: &Status, now: Instant) -> Option<f64> {
+        let (done, _) = batches(status.epochs.as_ref()?);
         if done == 0 {
             return None;
         }
         let (since, before) = *self.first.get_or_insert((now, done));
-        let per_batch = now.duration_since(since).as_secs_f64() / done.checked_sub(before)? as f64;
-        Duration::try_from_secs_f64(per_batch * all.saturating_sub(done) as f64).ok()
+        let since_s = now.duration_since(since).as_secs_f64();
+        let speed = done.saturating_sub(before) as f64 / since_s;
+        (speed.is_finite() && speed > 0.0).then_some(speed)
     }
 }
 
-/// The line of a status.
-fn line(status: &Status, left: Option<Duration>) -> String {
+/// The line of a status whose training does so many batches per second.
+fn line(status: &Status, speed: Option<f64>) -> String {
     let phase = status.phase.name();
     match (status.phase, &status.epochs) {
         (Phase::Training, Some(epochs)) => {
@@ -89,8 +90,10 @@ fn line(status: &Status, left: Option<Duration>) -> String {
             if let Some((name, value)) = &epochs.metric {
                 line += &format!(", {name} {}", figure(*value));
             }
-            if let Some(left) = left {
-                line += &format!(", at most {} left", duration(left));
+            if let Some(speed) = speed {
+                let (done, all) = batches(epochs);
+                let left_s = all.saturating_sub(done) as f64 / speed;
+                line += &format!(", {}, at most {} left", rate(speed), duration(left_s as u64));
             }
             line
         }
@@ -104,8 +107,13 @@ fn line(status: &Status, left: Option<Duration>) -> String {
     }
 }
 
-fn duration(left: Duration) -> String {
-    match left.as_secs() {
+/// So many batches per second, in a unit of which there is one at least.
+fn rate(speed: f64) -> String {
+    if speed < 1.0 { format!("{:.1} s per batch", 1.0 / speed) } else { format!("{speed:.1} batches/s") }
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),
@@ -122,24 +130,27 @@ mod tests {
     fn a_training_says_how_long_it_takes_yet() {
         let mut status = Status::new("coordinator", RunId::new("spring").unwrap());
         let (mut rate, start) = (Rate::default(), Instant::now());
-        assert_eq!(line(&status, rate.left(&status, start)), "starting");
+        assert_eq!(line(&status, rate.speed(&status, start)), "starting");
         status.phase = Phase::Waiting;
         status.party(&PartyName::new("bank").unwrap()).connected = true;
         for name in ["shop", "telecom"] {
             status.party(&PartyName::new(name).unwrap());
         }
-        assert_eq!(line(&status, rate.left(&status, start)), "waiting for shop, telecom");
+        assert_eq!(line(&status, rate.speed(&status, start)), "waiting for shop, telecom");
         status.phase = Phase::Training;
         let epochs = Epochs { most: 30, batches: 10, batches_done: 1, ..Epochs::default() };
         status.epochs = Some(epochs.clone());
-        assert_eq!(line(&status, rate.left(&status, start)), "training: epoch 1 of 30");
+        assert_eq!(line(&status, rate.speed(&status, start)), "training: epoch 1 of 30");
         let metric = Some(("AUC".to_string(), 0.75));
         status.epochs = Some(Epochs { done: 10, train_loss: Some(0.5), metric, ..epochs });
-        let said = line(&status, rate.left(&status, start + Duration::from_secs(50)));
+        let said = line(&status, rate.speed(&status, start + Duration::from_secs(50)));
         // A hundred of 300 batches took 50 s.
-        assert_eq!(said, "training: epoch 11 of 30, loss 0.5000, AUC 0.7500, at most 99 s left");
-        let later = rate.left(&status, start + Duration::from_secs(5_000));
-        assert!(line(&status, later).ends_with("at most 2 h left"));
+        assert_eq!(
+            said,
+            "training: epoch 11 of 30, loss 0.5000, AUC 0.7500, 2.0 batches/s, at most 99 s left"
+        );
+        let later = rate.speed(&status, start + Duration::from_secs(5_000));
+        assert!(line(&status, later).ends_with(", 50.0 s per batch, at most 2 h left"));
         status.phase = Phase::Encoding;
         assert_eq!(line(&status, None), "encoding");
     }

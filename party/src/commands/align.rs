@@ -13,6 +13,7 @@ use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
+use hashvfl_traces::spans;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{AlignmentStream, DialError, Dialer};
 use hashvfl_transport::runtime::NetworkRuntime;
@@ -71,6 +72,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
+    let _traced = spans::alignment(config.run_id.as_str(), config.name.as_str()).entered();
     let mut bar = Bar::new();
     let joined = Cell::new(false);
     let join = || {

@@ -29,7 +29,8 @@ const STEP_BYTES: u64 = 64;
 /// # Errors
 /// If the bundle cannot be written.
 pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
-    let features = [("sql", cfg!(feature = "sql")), ("wgpu", cfg!(feature = "wgpu"))];
+    let features =
+        [("sql", cfg!(feature = "sql")), ("wgpu", cfg!(feature = "wgpu")), ("otlp", cfg!(feature = "otlp"))];
     let features = features.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     let program = Program { name: "party", version: env!("CARGO_PKG_VERSION"), features };
     let mut bundle = Bundle::begin(&program, &arguments.config);

@@ -18,6 +18,7 @@ use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_files::encryption::check_place;
 use hashvfl_ledger::Refused;
 use hashvfl_monitor::{Board, Phase};
+use hashvfl_traces::{Phases, spans};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{DialError, ServingStream};
 use hashvfl_transport::runtime::NetworkRuntime;
@@ -321,6 +322,10 @@ impl Server<'_> {
         mut rows: Vec<u32>,
         connection: &mut ServingConnection<'_>,
     ) -> anyhow::Result<bool> {
+        let (run, party) = (self.config.run_id.as_str(), self.config.name.as_str());
+        let mut traced = Phases::default();
+        traced.begin(spans::codes_request(run, party, request, rows.len()));
+        traced.phase("ledger");
         let Refusal { positions, reason } = self.refuse(request, &rows)?;
         let refused = positions.len();
         rows.retain(granted(&positions));
@@ -330,6 +335,7 @@ impl Server<'_> {
         if !connection.send(FromServingParty::Granted { request, refused: positions, reason })? {
             return Ok(false);
         }
+        traced.phase("encode");
         for rows in rows.chunks(CODES_ROWS) {
             self.answered += 1;
             let place = Place::Serving { process: &self.process, draw: self.answered };
@@ -342,6 +348,7 @@ impl Server<'_> {
                 return Ok(false);
             }
         }
+        traced.end();
         self.served.count(rows.len(), refused);
         let mut status = self.board.status();
         status.released.codes += rows.len() as u64;

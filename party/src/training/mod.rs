@@ -16,6 +16,7 @@ use hashvfl_cli::at_run;
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_monitor::{Board, Phase};
+use hashvfl_traces::spans;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, info_span, warn};
@@ -48,6 +49,7 @@ pub fn join(
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     at_run(config.name.as_str(), config.run_id.as_str());
+    let _traced = spans::run(config.run_id.as_str(), Some(config.name.as_str())).entered();
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
     let answers = RunAnswers::open(config, &prepared, state)?;
@@ -112,10 +114,12 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
         let message = connection.receive(worker.step())?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
+            worker.spans.end_phase();
             connection.send(answer).with_context(|| format!("step {}", worker.step()))?;
             connection.flush();
             worker.work_off()?;
         }
+        worker.spans.end();
         if done.finished {
             return Ok(());
         }

@@ -51,6 +51,7 @@ impl PartyBackend for NetworkedParties<'_> {
 
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
         let step = self.step;
+        self.spans.phase("gradient");
         let digests: Vec<Digest> =
             gradients.iter().map(|gradient| Digest::of(&gradient.to_bytes())).collect();
         let said = Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice()));
@@ -66,6 +67,7 @@ impl PartyBackend for NetworkedParties<'_> {
             note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, Some(batch)));
             self.driver.flush();
         }
+        self.spans.phase("update");
         Ok(())
     }
 
@@ -74,6 +76,7 @@ impl PartyBackend for NetworkedParties<'_> {
     }
 
     fn freeze(&mut self) -> Result<Vec<Digest>, NetworkError> {
+        self.epoch.end();
         let mut digests = Vec::with_capacity(self.peers.len());
         for answer in self.ask(Request::Freeze, 0)? {
             // The sessions let nothing else through.
@@ -90,6 +93,8 @@ impl PartyBackend for NetworkedParties<'_> {
 
     fn save(&mut self, saved: SavedTraining) -> Result<(), NetworkError> {
         let (step, limits) = (self.step, self.limits);
+        // What is saved is saved between steps.
+        self.spans.end();
         let mut id = CheckpointId([0; CheckpointId::BYTES]);
         rand::rngs::SysRng.try_fill_bytes(&mut id.0).map_err(|_| NetworkError::Random)?;
         for peer in &mut self.peers {

@@ -16,10 +16,11 @@ use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, Request};
 use hashvfl_core::{
-    CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan, RunId,
+    CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan, RowSelection, RunId,
 };
 use hashvfl_ledger::{AnswerLog, LedgerError};
 use hashvfl_monitor::{Board, now_s};
+use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transcript::TranscriptSpool;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{GRACE, Stop, Stopped};
@@ -103,6 +104,9 @@ pub struct NetworkedParties<'a> {
     batches: u64,
     /// When the first step began, in this process.
     began: Instant,
+    /// The step, for whoever collects spans, and its epoch.
+    spans: Phases,
+    epoch: EpochSpan,
 }
 
 /// How much a step counts in a party's lag.
@@ -157,6 +161,8 @@ impl<'a> NetworkedParties<'a> {
             taught: 0,
             batches: 0,
             began: Instant::now(),
+            spans: Phases::default(),
+            epoch: EpochSpan::default(),
         }
     }
 
@@ -181,19 +187,27 @@ impl<'a> NetworkedParties<'a> {
             _ => None,
         };
         at_step(self.run.as_str(), step);
+        self.begin_span(&request);
         for peer in &mut self.peers {
             peer.session.requested(step, &request, count);
             let sent = self.driver.wait(peer.send(step, FromCoordinator::Request(step, request), limits))?;
             note_sent(&self.log.board, peer.session.party(), self.traffic.down(sent, selection));
         }
         // As they come, so that one that fails ends the step while another still works.
-        let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| async move {
-            Ok::<_, NetworkError>((index, peer.receive(step, limits).await?))
+        let asked = self.spans.current();
+        let answering = self.peers.iter_mut().enumerate().map(|(index, peer)| {
+            let waiting = spans::waiting(&asked, peer.session.party().as_str());
+            async move {
+                let received = peer.receive(step, limits).await;
+                drop(waiting);
+                Ok::<_, NetworkError>((index, received?))
+            }
         });
         let answering: FuturesUnordered<_> = answering.collect();
         let ends = &mut self.ends;
         let answered = self.driver.wait(unless_ended(ends, step, answering.try_collect()));
         let mut answered: Vec<(usize, Answered)> = answered?;
+        drop(asked);
         answered.sort_unstable_by_key(|(index, _)| *index);
         let mut answers = Vec::with_capacity(answered.len());
         let fastest = answered.iter().map(|(_, one)| one.took).min().unwrap_or_default();
@@ -211,7 +225,24 @@ impl<'a> NetworkedParties<'a> {
         status.traffic.received_bytes = self.traffic.up_bytes;
         status.traffic.sent_bytes = self.traffic.down_bytes;
         drop(status);
+        match selection {
+            // The step goes on until its gradient has left.
+            Some(RowSelection::Batch { .. }) => self.spans.phase("top model"),
+            _ => self.spans.end(),
+        }
         Ok(answers)
+    }
+
+    /// Begins the step's span, and that of its epoch.
+    fn begin_span(&mut self, request: &Request) {
+        let batch = match request {
+            Request::Encode(RowSelection::Batch { epoch, batch }) => Some((epoch + 1, *batch)),
+            _ => None,
+        };
+        if let Some((epoch, _)) = batch {
+            self.epoch.at(epoch);
+        }
+        self.spans.begin(spans::step(self.run.as_str(), self.step, request.kind(), batch));
     }
 
     /// Asks every party for codes: of `count` records, or of as many inputs that are none.

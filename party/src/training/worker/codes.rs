@@ -50,6 +50,9 @@ impl Worker<'_> {
     pub(super) fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
         let EncodeWork { selection, ref rows, part, learn, .. } = *work;
         let asked = AskedRecords { place: Place::Run { run: self.run, rows: selection }, rows };
+        if let RowSelection::Batch { epoch, .. } = selection {
+            self.epoch.at(epoch + 1);
+        }
         if self.releases.keeps_answers() {
             let codes = self.releases.answer(&self.prepared, &asked, None)?.codes;
             self.note(work, &codes)?;
@@ -61,10 +64,12 @@ impl Worker<'_> {
                 leakage.before_epoch(epoch, &self.prepared, &mut self.releases)?;
             }
         }
+        self.spans.phase("ledger");
         let charged = self.answers.has(work.step);
         if !charged {
             self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
         }
+        self.spans.phase("encode");
         if !learn {
             self.calibrate()?;
         }

@@ -16,6 +16,7 @@ use hashvfl_core::{Digest, ExcludedRecords, Gradient, Part, PartyName, RunId, Ru
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, Phase};
+use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transport::stop::Stopped;
 use tracing::{debug, info, warn};
 
@@ -64,6 +65,10 @@ pub struct Worker<'a> {
     released_bits: u64,
     progress: Progress,
     look: LedgerLook,
+    /// What this party does at a step, for whoever collects spans.
+    pub spans: Phases,
+    /// Its epoch.
+    epoch: EpochSpan,
 }
 
 /// What a message led to.
@@ -131,6 +136,8 @@ impl<'a> Worker<'a> {
             released_bits: 0,
             progress: Progress::default(),
             look: LedgerLook::default(),
+            spans: Phases::default(),
+            epoch: EpochSpan::default(),
         }
     }
 
@@ -167,7 +174,13 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// If the ledger cannot be written, or the gradients look like those of a hijacker and the party is to stop then.
     pub fn work_off(&mut self) -> anyhow::Result<()> {
+        self.spans.phase("backlog");
         self.backlog.count(&mut self.releases)?;
+        self.watch()
+    }
+
+    /// Shows the gradient monitor what was counted, and whoever asks what has come of it.
+    fn watch(&mut self) -> anyhow::Result<()> {
         let watched = self.backlog.monitor(&mut self.guard, self.released_bits);
         self.board.status().gradient_monitor = self.guard.status();
         self.look.show(&self.releases, self.board, false);
@@ -184,8 +197,10 @@ impl<'a> Worker<'a> {
         at_step(self.run.as_str(), self.session.step());
         self.board.status().count_request(kind);
         debug!(step = self.session.step(), kind, "request");
+        self.begin_span(kind);
         if !matches!(work, Work::Encode(_)) {
-            self.work_off()?;
+            self.backlog.count(&mut self.releases)?;
+            self.watch()?;
         }
         let (step, answer) = match work {
             Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
@@ -231,6 +246,14 @@ impl<'a> Worker<'a> {
         Ok(Done::answer(FromParty::Answer(step, answer)))
     }
 
+    /// Begins the span of what `kind` asks for, once there are steps.
+    fn begin_span(&mut self, kind: &str) {
+        let step = self.session.step();
+        if step > 0 {
+            self.spans.begin(spans::answer(self.run.as_str(), step, self.name.as_str(), kind));
+        }
+    }
+
     /// Which records this party holds, and for which of them its policy does not allow the run.
     fn records(&mut self, salt: &[u8; SALT_BYTES]) -> FromParty {
         let ids = self.prepared.ids.iter().map(String::as_str);
@@ -271,6 +294,7 @@ impl<'a> Worker<'a> {
     }
 
     fn freeze(&mut self, step: u64) -> anyhow::Result<Digest> {
+        self.epoch.end();
         self.prepared.measure(|encoder, plan, gather| {
             encoder.freeze(plan.part(Part::CohortTrain), gather);
         })?;
