@@ -30,7 +30,7 @@ pub enum ConnectError {
     #[error("cannot connect: {0}")]
     Absent(io::Error),
     /// Nobody answered in time.
-    #[error("nothing answered within {0:?}")]
+    #[error("nothing answered within {:.0} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// Whoever is there is not the one that was expected.
     #[error("who answers there is refused: {0}")]

@@ -85,7 +85,7 @@ mod tests {
             let (places, pull) = contrastive.pull(&[5, 3, 7], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 2);
             assert_eq!(places, [1, 2]);
             // Both have the first value in common, and the second tells them apart.
-            assert_eq!((pull[0], pull[2]), (0.0, 0.0));
+            assert!(pull[0].abs() < 1e-6 && pull[2].abs() < 1e-6, "{pull:?}");
             assert!(
                 pull[1] < 0.0 && pull[3] > 0.0,
                 "a step against the gradient goes towards its own code: {pull:?}"

@@ -67,7 +67,7 @@ const LATER: u64 = 8;
 pub const LEAST_NOISE: f32 = 0.25;
 
 /// How far gradients may go along with the noise in earlier codes, in standard deviations of what chance does.
-pub const EARLIER_BOUND: f64 = 5.0;
+pub const EARLIER_BOUND: f64 = 6.0;
 
 /// Whether a party looks closely at its batch number `batch`, counted from 1.
 pub fn looks_at(batch: u64) -> bool {

@@ -111,8 +111,9 @@ impl RedbStore {
         }
         let writable = std::fs::OpenOptions::new().read(true).write(true).open(path);
         writable.map_err(|error| io("open", path, error))?;
-        match LedgerView::open(path) {
-            Ok(_) | Err(StoreError::NotClosed(_)) => meta(&file::rehearse(path)?, path).map(drop),
+        // Closed again first: it holds a lock.
+        match LedgerView::open(path).map(drop) {
+            Ok(()) | Err(StoreError::NotClosed(_)) => meta(&file::rehearse(path)?, path).map(drop),
             Err(error) => Err(error),
         }
     }
@@ -456,8 +457,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.redb");
         let mut store = RedbStore::open_or_create(&path).unwrap();
-        let one = Account { encodings: 1, ..Account::default() };
-        let mut accounts = (0..=255).flat_map(|first| (0..40).map(move |rest| (key(first, rest), Some(one))));
+        let mut accounts =
+            (0..=255).flat_map(|first| (0..40).map(move |rest| (key(first, rest), Some(account(1)))));
         store.write(Changes { accounts: &mut accounts, flows: &BTreeMap::new(), answers: &[] }).unwrap();
         drop(store);
         RedbStore::check(&path).unwrap();
