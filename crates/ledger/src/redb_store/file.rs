@@ -60,7 +60,8 @@ pub fn open_to_write(path: &Path) -> Result<Database, StoreError> {
 /// Opens a ledger that is there as [`open_to_write`] does; what that writes is lost.
 pub fn rehearse(path: &Path) -> Result<Database, StoreError> {
     let io = |error: std::io::Error| super::io("open", path, error);
-    let file = File::open(path).map_err(io)?;
+    // As a writer, for the lock that redb takes.
+    let file = File::options().read(true).write(true).open(path).map_err(io)?;
     let database = match cipher(path)? {
         None => {
             let file = FileBackend::new(file).map_err(|error| opening(path, error))?;
