@@ -21,7 +21,7 @@
 //!   Noise prefers none: the participation ratio of its second moments is nearly the number of bits.
 //!
 //! - **From earlier codes.** The gradient follows from what the record's own codes were in earlier epochs
-//!   ([`earlier_codes`]), as that of a coordinator does who makes codes tell records apart.
+//!   (`earlier_codes`), as that of a coordinator does who makes codes tell records apart.
 //!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
 //! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/research/gradient-monitor.md` has
