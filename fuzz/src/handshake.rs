@@ -1,4 +1,5 @@
-//! What a stranger sends to a port: bytes before and in the place of a handshake, and handshakes that are changed on their way.
+//! What a stranger sends to a port, and to whoever dials one: bytes before and in the place of a handshake, and handshakes that
+//! are changed on their way.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,38 +7,45 @@ use std::time::Duration;
 
 use hashvfl_core::PartyName;
 use hashvfl_identity::{
-    AcceptError, Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, PeerIdentity,
-    Permitted, Places, Role, SigningOptions, accept, request,
+    AcceptError, Acceptor, Authority, ConnectError, Connector, Identity, IdentityConfig, IdentityFiles,
+    PeerIdentity, Permitted, Places, Role, SigningOptions, accept, request,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+
+use crate::pieces::{change, is_unchanged};
 
 /// No handshake of this process with itself takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The limit where lengths may be changed, so that one side waits for what never comes.
 const CHANGED_LIMIT: Duration = Duration::from_millis(100);
-/// Bytes of one change: where, and how.
-const CHANGE_BYTES: usize = 3;
+/// Of the first byte: a stranger hangs up, as a process does that is killed.
+const HANGS_UP: u8 = 2;
+/// Of the first byte: it is the party bank, which dials, that hears a stranger or changed bytes.
+const TO_BANK: u8 = 4;
 
-/// The first byte says what the others are: bytes that a stranger sends, who waits for an answer or hangs up, or changes to what
-/// the party bank sends. Whoever has got in is the bank, and has changed nothing.
+/// The first byte says what the others are: bytes that a stranger sends, or changes to what one side sends the other. Whoever
+/// has got in is the bank, and whoever the bank has reached is the shop.
 pub fn target(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     thread_local!(static HOME: Home = Home::new());
     HOME.with(|home| match kind % 2 {
+        0 if kind & TO_BANK != 0 => {
+            let reached = home.runtime.block_on(stranger_answers(home, bytes, kind & HANGS_UP != 0));
+            assert!(reached.is_err(), "bytes without a key are no coordinator");
+        }
         0 => {
-            let hangs_up = kind & 2 != 0;
-            let accepted = home.runtime.block_on(stranger(home, bytes, hangs_up));
+            let accepted = home.runtime.block_on(stranger(home, bytes, kind & HANGS_UP != 0));
             assert!(accepted.is_err(), "bytes without a key let nobody in");
         }
         _ => {
-            let is_unchanged = bytes.chunks_exact(CHANGE_BYTES).all(|change| change[2] == 0);
-            let limit = if is_unchanged { LIMIT } else { CHANGED_LIMIT };
-            match home.runtime.block_on(changed(home, bytes, limit)) {
+            let limit = if is_unchanged(bytes) { LIMIT } else { CHANGED_LIMIT };
+            match home.runtime.block_on(changed(home, bytes, limit, kind & TO_BANK != 0)) {
                 Ok(peer) => assert_eq!(peer.identity, home.bank),
-                Err(refused) => assert!(!is_unchanged, "the bank was not let in: {refused}"),
+                Err(refused) => assert!(!is_unchanged(bytes), "the bank was not let in: {refused}"),
             }
         }
     });
@@ -49,6 +57,7 @@ struct Home {
     acceptor: Acceptor,
     connector: Connector,
     bank: Identity,
+    shop: Identity,
     _folder: TempDir,
 }
 
@@ -73,7 +82,7 @@ impl Home {
             }
             (identity, IdentityFiles::load(&config).expect("files"))
         };
-        let (_, shop) = files(Role::Coordinator, "shop");
+        let (shop_identity, shop) = files(Role::Coordinator, "shop");
         let (bank, own) = files(Role::Party, "bank");
         let permitted = Permitted::nobody().and_named(Role::Party, [bank.name.clone()]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -82,6 +91,7 @@ impl Home {
             acceptor: Acceptor::new(Arc::clone(&shop), permitted),
             connector: Connector::new(own, None),
             bank,
+            shop: shop_identity,
             _folder: folder,
         }
     }
@@ -100,66 +110,98 @@ async fn take(home: &Home, listener: &TcpListener, limit: Duration) -> Result<Pe
     home.acceptor.accept(stream, limit).await.map(|connection| connection.peer().clone())
 }
 
-/// Sends bytes, and says that these are all, or hangs up as a process does that is killed.
+/// Sends bytes, and says that these are all, or hangs up.
+async fn send(mut stream: TcpStream, bytes: &[u8], hangs_up: bool) {
+    // Whoever is refused on the way hears of it here.
+    let _ = stream.write_all(bytes).await;
+    if hangs_up {
+        let _ = stream.set_zero_linger();
+        return;
+    }
+    let _ = stream.shutdown().await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// A stranger dials the shop.
 async fn stranger(home: &Home, bytes: &[u8], hangs_up: bool) -> Result<PeerIdentity, AcceptError> {
     let (listener, port) = port().await;
-    let send = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-        // Whoever is refused on the way hears of it here.
-        let _ = stream.write_all(bytes).await;
-        if hangs_up {
-            let _ = stream.set_zero_linger();
-            return;
-        }
-        let _ = stream.shutdown().await;
-        let _ = stream.read_to_end(&mut Vec::new()).await;
+    let dial = async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        send(stream, bytes, hangs_up).await;
     };
-    let (accepted, ()) = tokio::join!(take(home, &listener, LIMIT), send);
+    let (accepted, ()) = tokio::join!(take(home, &listener, LIMIT), dial);
     accepted
 }
 
-/// The bank dials, over somebody who changes what it sends.
-async fn changed(home: &Home, changes: &[u8], limit: Duration) -> Result<PeerIdentity, AcceptError> {
+/// The bank dials, and a stranger answers.
+async fn stranger_answers(home: &Home, bytes: &[u8], hangs_up: bool) -> Result<(), ConnectError> {
+    let (listener, port) = port().await;
+    let answer = async {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        send(stream, bytes, hangs_up).await;
+    };
+    let dial = async {
+        let mut connection = home.connector.connect("127.0.0.1", port, LIMIT).await?;
+        home.connector.heard(&mut connection, LIMIT).await
+    };
+    let (reached, ()) = tokio::join!(dial, answer);
+    reached
+}
+
+/// The bank dials, over somebody who changes what it sends, or what it hears.
+async fn changed(
+    home: &Home,
+    changes: &[u8],
+    limit: Duration,
+    is_to_bank: bool,
+) -> Result<PeerIdentity, AcceptError> {
     let (coordinator, port_there) = port().await;
     let (between, port_here) = port().await;
     let dial = async {
         if let Ok(mut connection) = home.connector.connect("127.0.0.1", port_here, limit).await {
+            assert_eq!(connection.peer().identity, home.shop);
             // As long as the other end is open, so is this one.
             let _ = connection.read_to_end(&mut Vec::new()).await;
         }
     };
-    let pass = async {
+    let carry = async {
         let (bank, _) = between.accept().await.expect("a connection");
         let there = TcpStream::connect(("127.0.0.1", port_there)).await.expect("a connection");
         let (mut from_bank, mut to_bank) = bank.into_split();
         let (mut from_there, mut to_there) = there.into_split();
-        let forth = async {
-            let (mut piece, mut at) = (vec![0; 1 << 14], 0_usize);
-            while let Ok(count @ 1..) = from_bank.read(&mut piece).await {
-                change(&mut piece[..count], at, changes);
-                at += count;
-                if to_there.write_all(&piece[..count]).await.is_err() {
-                    break;
-                }
-            }
-            let _ = to_there.shutdown().await;
-        };
-        let back = async {
-            let _ = tokio::io::copy(&mut from_there, &mut to_bank).await;
-            let _ = to_bank.shutdown().await;
-        };
-        tokio::join!(forth, back);
+        let (forth, back): (&[u8], &[u8]) = if is_to_bank { (&[], changes) } else { (changes, &[]) };
+        tokio::join!(pass(&mut from_bank, &mut to_there, forth), pass(&mut from_there, &mut to_bank, back));
     };
-    let (accepted, (), ()) = tokio::join!(take(home, &coordinator, limit), pass, dial);
+    let (accepted, (), ()) = tokio::join!(take(home, &coordinator, limit), carry, dial);
     accepted
 }
 
-/// Applies those of `changes` that are about the bytes from `start`.
-fn change(piece: &mut [u8], start: usize, changes: &[u8]) {
-    for change in changes.chunks_exact(CHANGE_BYTES) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        if let Some(byte) = at.checked_sub(start).and_then(|at| piece.get_mut(at)) {
-            *byte ^= change[2];
+/// Passes bytes on with these changes, until there are no more.
+async fn pass(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, changes: &[u8]) {
+    let (mut part, mut at) = (vec![0; 1 << 14], 0_usize);
+    while let Ok(count @ 1..) = from.read(&mut part).await {
+        change(&mut part[..count], at, changes);
+        at += count;
+        if to.write_all(&part[..count]).await.is_err() {
+            break;
         }
     }
+    let _ = to.shutdown().await;
+}
+
+/// Inputs with which a fuzzer begins: an unchanged handshake, changes of either side's first bytes, and bytes of others.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = vec![vec![1], vec![1 | TO_BANK]];
+    for at in [0, 3, 5, 9, 43, 80, 120, 160] {
+        seeds.push(vec![1, at, 0, 1]);
+        seeds.push(vec![1 | TO_BANK, at, 0, 1]);
+    }
+    for text in
+        [&b""[..], b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", &[22, 3, 1, 0, 2, 1, 0]]
+    {
+        for kind in [0, HANGS_UP, TO_BANK, TO_BANK | HANGS_UP] {
+            seeds.push([&[kind][..], text].concat());
+        }
+    }
+    seeds
 }
