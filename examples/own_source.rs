@@ -58,7 +58,7 @@ impl RowSource for Squares {
             sink.push(&[value.map_err(|fault| column.fault_at(place, fault))?])?;
         }
         let names = vec![column.name().to_owned()];
-        let frame = Frame { ids, names, contents: vec![column.finish()?], image: None };
+        let frame = Frame { ids, names, contents: vec![column.finish()?], image: None, pixels: None };
         Ok((frame, Some(Digest::of(&self.records.to_le_bytes())))) // what stands for the content of the table
     }
 }
@@ -84,10 +84,10 @@ impl IdSource for Squares {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         for record in 1..=self.records {
-            each(&record.to_string())?;
+            each(Ok(&record.to_string()))?;
         }
         Ok(Some(Digest::of(&self.records.to_le_bytes())))
     }

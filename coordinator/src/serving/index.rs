@@ -1,11 +1,13 @@
 //! From ids of the served records to row numbers. Only the coordinator knows both; parties receive row numbers.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{bail, ensure};
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{Digest, ServedRow};
 use hashvfl_data::{IdSource, Order, TableError, fingerprint};
+use tracing::warn;
 
 use super::known_codes::ServedList;
 use crate::config::CoordinatorConfig;
@@ -22,17 +24,34 @@ pub struct RecordIndex {
 }
 
 impl RecordIndex {
-    /// Reads the ids.
+    /// Reads the ids. A record without one is left out, and so is one whose id came before: parties do the same with theirs.
     ///
     /// # Errors
-    /// If they cannot be read, there are none, or one comes twice.
+    /// If they cannot be read, or there are none.
     pub fn load(source: &dyn IdSource) -> anyhow::Result<Self> {
         let mut index = Self::empty();
-        source.visit(|id| {
-            index.push(id);
+        let mut without = 0_u64;
+        source.visit_each(|id| {
+            match id {
+                Some(id) => index.push(id),
+                None => without += 1,
+            }
             Ok::<(), TableError>(())
         })?;
-        index.placed()
+        if without > 0 {
+            warn!("[serve]: {without} records have no id and are left out: nobody can ask for them");
+        }
+        index.check_count()?;
+        if index.place().is_some() {
+            let all = index.records();
+            index = index.each_once();
+            warn!(
+                "[serve]: {} records repeat the id of an earlier one and are left out",
+                all - index.records()
+            );
+            index.place();
+        }
+        Ok(index)
     }
 
     /// Of the records that `config` serves.
@@ -59,7 +78,13 @@ impl RecordIndex {
     pub fn of(ids: &[String]) -> anyhow::Result<Self> {
         let mut index = Self::empty();
         ids.iter().for_each(|id| index.push(id));
-        index.placed()
+        index.check_count()?;
+        if let Some([row, other]) = index.place() {
+            bail!(
+                "[serve]: record {row} has the id of record {other}, counted from 0: every record needs an id of its own"
+            );
+        }
+        Ok(index)
     }
 
     fn empty() -> Self {
@@ -71,26 +96,36 @@ impl RecordIndex {
         self.ends.push(self.text.len() as u64);
     }
 
-    /// With every id in its slot.
-    fn placed(mut self) -> anyhow::Result<Self> {
-        let records = self.ends.len();
+    /// The same records, each id where it comes first.
+    fn each_once(&self) -> Self {
+        let mut once = Self::empty();
+        let mut seen = HashSet::with_capacity(self.records());
+        self.ids().filter(|id| seen.insert(*id)).for_each(|id| once.push(id));
+        once
+    }
+
+    fn check_count(&self) -> anyhow::Result<()> {
+        let records = self.records();
         ensure!(records > 0, "[serve]: there are no records to serve: name their ids in serve.records");
         ensure!(
             records < EMPTY as usize,
             "[serve]: {records} records are too many: at most {EMPTY} can be served"
         );
+        Ok(())
+    }
+
+    /// Puts every id in its slot; the first record whose id came before, and the one that it came with, where there is one.
+    fn place(&mut self) -> Option<[u32; 2]> {
+        let records = self.records();
         self.slots = vec![EMPTY; (records * 2).next_power_of_two()];
         for row in 0..records as u32 {
             let slot = self.slot(self.id(row));
             if self.slots[slot] != EMPTY {
-                bail!(
-                    "[serve]: record {row} has the id of record {}, counted from 0: every record needs an id of its own",
-                    self.slots[slot]
-                );
+                return Some([row, self.slots[slot]]);
             }
             self.slots[slot] = row;
         }
-        Ok(self)
+        None
     }
 
     /// Number of records.
@@ -157,8 +192,12 @@ mod tests {
         assert_eq!((index.records(), index.row("r0"), index.row("r4999")), (5000, row(0), row(4999)));
         assert_eq!((index.row("r5000"), index.row("")), (None, None));
         assert!(index.ids().eq((0..5000).map(|row| format!("r{row}"))));
-        let error = load("id\na\nsecret\nb\nsecret\n").map(drop).unwrap_err().to_string();
+        let ids = ["a", "secret", "b", "secret"].map(str::to_owned);
+        let error = RecordIndex::of(&ids).map(drop).unwrap_err().to_string();
         assert!(error.contains("record 3 has the id of record 1") && !error.contains("secret"), "{error}");
+        let index = load("id,x\na,1\nb,2\n,3\na,4\nc,5\n").unwrap();
+        assert!(index.ids().eq(["a", "b", "c"]), "without an id, and repeated: left out");
+        assert_eq!((index.row("c"), index.row("")), (row(2), None));
         assert_ne!(load("id\na\nbc\n").unwrap().digest(), load("id\nab\nc\n").unwrap().digest());
     }
 }

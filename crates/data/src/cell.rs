@@ -6,9 +6,15 @@ use std::fmt;
 pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
 /// Digits with which any float of 64 bits can be written.
 const FLOAT_DIGITS: usize = 17;
-/// Texts that usually stand for a missing value, in letters of any case.
-const MISSING: [&str; 14] =
-    ["NA", "N/A", "N.A.", "#N/A", "#NA", "<NA>", "NaN", "NULL", "None", "?", "-", "--", ".", "missing"];
+/// Texts that usually stand for a missing value, as programs and people write them.
+pub(crate) const MISSING: [&str; 38] = [
+    "NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "NaN", "nan", "NaT", "NULL", "Null",
+    "null", "(null)", "\\N", "None", "none", "NONE", "nil", "?", "-", "--", ".", "unknown", "Unknown",
+    "UNKNOWN", "missing", "Missing", "MISSING", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
+    "#NULL",
+];
+/// The minus sign of typesetters, which spreadsheets and statistical offices write in place of the hyphen.
+pub(crate) const MINUS: char = '\u{2212}';
 
 /// What is wrong with a cell. It says the kind of fault, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +90,28 @@ pub(crate) fn parse_id(cell: &[u8]) -> Result<&str, CellFault> {
     Ok(text)
 }
 
-/// The cell as a number that is finite in 32 bits. White space of any kind around it is passed over.
+/// The cell as a number that is finite in 32 bits. White space of any kind around it is passed over, and a typesetter's minus
+/// is one.
 pub(crate) fn parse_number(cell: &[u8]) -> Result<f64, CellFault> {
     let text = parse_text(cell)?.trim();
-    let number = check_number(text.parse().map_err(|_| CellFault::NotANumber)?)?;
+    let number = match text.parse() {
+        Ok(number) => check_number(number)?,
+        Err(_) if text.contains(MINUS) => return parse_number(text.replace(MINUS, "-").as_bytes()),
+        Err(_) => return Err(CellFault::NotANumber),
+    };
     if number.abs() >= WHOLE && loses_digits(text, number) {
         Err(CellFault::TooManyDigits)
     } else {
         Ok(number)
     }
+}
+
+/// Whether a text is a number, be it one that cannot be used: infinite, or of too many digits.
+pub(crate) fn is_number(text: &str) -> bool {
+    !matches!(
+        parse_number(text.as_bytes()),
+        Err(CellFault::NotANumber | CellFault::Empty | CellFault::NotUtf8)
+    )
 }
 
 /// Whether a text, which is a number beyond [`WHOLE`], has digits that the number does not have. One with an exponent is
@@ -142,7 +161,7 @@ pub(crate) fn category_text(text: &str) -> &str {
     if digits == "0" { digits } else { whole }
 }
 
-/// Whether a text, without the spaces around it, usually stands for a missing value.
+/// Whether a text, without the spaces around it, usually stands for a missing value, in letters of any case.
 pub(crate) fn stands_for_missing(text: &str) -> bool {
     MISSING.iter().any(|marker| marker.eq_ignore_ascii_case(text))
 }
@@ -178,6 +197,11 @@ mod tests {
             (b"3.14159265358979323846", Ok(std::f64::consts::PI)),
             (b"0.1", Ok(0.1)),
             ("\u{a0}12\u{202f}".as_bytes(), Ok(12.0)),
+            ("\u{2212}1.5".as_bytes(), Ok(-1.5)),
+            ("2e\u{2212}1".as_bytes(), Ok(0.2)),
+            ("5\u{2212}3".as_bytes(), Err(CellFault::NotANumber)),
+            ("\u{2212}".as_bytes(), Err(CellFault::NotANumber)),
+            ("\u{2212}9007199254740993".as_bytes(), Err(CellFault::TooManyDigits)),
             (b"\xff", Err(CellFault::NotUtf8)),
         ] {
             assert_eq!(parse_number(cell), expected, "{}", cell.escape_ascii());
@@ -204,7 +228,10 @@ mod tests {
 
     #[test]
     fn what_stands_for_a_missing_value_does_so_in_any_case() {
-        for text in ["NA", "na", "n/a", "NaN", "null", "?", "-"] {
+        for text in [
+            "NA", "na", "n/a", "NaN", "null", "?", "-", "\\N", "\\n", "(null)", "(NULL)", "nil", "NaT",
+            "#VALUE!", "#DIV/0!", "#REF!", "unknown", "#NA",
+        ] {
             assert!(stands_for_missing(text), "{text}");
         }
         for text in ["Nathan", "0", "no", "nano", ""] {

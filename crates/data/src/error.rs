@@ -260,10 +260,11 @@ pub enum TableError {
         /// How many of them are left.
         left: usize,
     },
-    /// A column's first value is a text, and most of its others are numbers.
+    /// Numbers would become categories: a column's first value is a text and most of its others are not, or they are stored as
+    /// texts.
     #[error(
-        "column {column:?} holds {numbers} distinct numbers and {texts} texts, and its first value alone would make categories of \
-         it; list what stands for a missing value in `null_values`, or declare the column in [types]"
+        "column {column:?} holds {numbers} distinct numbers and {texts} texts, of which each would become a category; list what \
+         stands for a missing value in `null_values`, or declare the column in [types]"
     )]
     Mixed {
         /// The column's name.

@@ -67,4 +67,4 @@ pub use store::cache::beside;
 pub use store::{Cached, Columns, RecordStore, load_in_order};
 pub use table::matrix::{Matrix, MatrixError};
 pub use table::sink::{Frame, RowSink};
-pub use table::{ImageShape, Table};
+pub use table::{ImageShape, PixelValues, Table};

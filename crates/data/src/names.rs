@@ -5,6 +5,7 @@ use std::path::Path;
 
 use strsim::levenshtein;
 
+use crate::cell::is_number;
 use crate::error::TableError;
 
 const MAX_SHOWN: usize = 8;
@@ -34,7 +35,7 @@ pub(crate) fn find(
 /// Whether a first line is a record rather than a header: it holds numbers other than consecutive whole numbers (`0,1,2,...`
 /// are common names of pixels, years are common, and 0 or 1 may stand alone).
 pub(crate) fn looks_like_data(names: &[String]) -> bool {
-    let numbers: Vec<&String> = names.iter().filter(|name| name.parse::<f64>().is_ok()).collect();
+    let numbers: Vec<&String> = names.iter().filter(|name| is_number(name)).collect();
     let mut whole = Vec::new();
     for number in &numbers {
         match number.parse::<i64>() {
@@ -86,6 +87,7 @@ mod tests {
             ("1,2,3", false),
             ("39,State-gov,77516", true),
             ("a,0.5", true),
+            ("a,\u{2212}5", true),
             ("a,-1,b,7", true),
             ("133,x0:0.45", true),
             ("label,0", false),

@@ -1,5 +1,6 @@
 //! Requests of a client: as many ids as the coordinator takes, and as many bytes as a message holds. An id is asked for
-//! once in a file; where it comes again, the file of predictions says so.
+//! once in a file; where it comes again, the file of predictions says so. A record without an id, which is an empty one
+//! here, is never asked for: nobody knows it.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -16,25 +17,31 @@ const FRAME_BYTES: usize = 6;
 /// Ids in the order of their file, those among them that came before.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// All ids.
+    /// All ids; an empty one is that of a record without any.
     pub ids: Vec<String>,
-    repeated: Vec<bool>,
+    /// Which of them are not asked for: they came before, or are empty.
+    passed: Vec<bool>,
 }
 
 impl Batch {
     /// The ids to ask for; none where all came before.
     pub fn asked(&self) -> Vec<String> {
-        let asked = self.ids.iter().zip(&self.repeated).filter(|(_, repeated)| !**repeated);
+        let asked = self.ids.iter().zip(&self.passed).filter(|(_, passed)| !**passed);
         asked.map(|(id, _)| id.clone()).collect()
     }
 
     /// How many they are.
     pub fn count_asked(&self) -> usize {
-        self.repeated.iter().filter(|repeated| !**repeated).count()
+        self.passed.iter().filter(|passed| !**passed).count()
     }
 
-    /// The coordinator's answer to what was asked, with the outcomes of ids that came before. Those that the coordinator did
-    /// not know it does not know again; their hashes are in `unknown`.
+    /// How many records have no id.
+    pub fn count_without_id(&self) -> usize {
+        self.ids.iter().filter(|id| id.is_empty()).count()
+    }
+
+    /// The coordinator's answer to what was asked, with the outcomes of ids that came before and of records without one. Those
+    /// that the coordinator did not know it does not know again; their hashes are in `unknown`.
     ///
     /// # Errors
     /// If the answer is of another length.
@@ -49,13 +56,14 @@ impl Batch {
             "the coordinator's answer does not fit the request: is it of another version?"
         );
         let mut answered = std::mem::take(&mut answer.outcomes).into_iter();
-        for (id, repeated) in self.ids.iter().zip(&self.repeated) {
-            let outcome = match repeated {
+        for (id, passed) in self.ids.iter().zip(&self.passed) {
+            let outcome = match passed {
+                true if id.is_empty() => Outcome::UnknownId.into(),
                 true if unknown.contains(&hashes.of(id)) => Outcome::UnknownId.into(),
                 true => Outcome::RepeatedId.into(),
                 false => answered.next().unwrap_or_default(),
             };
-            if !repeated && outcome == i32::from(Outcome::UnknownId) {
+            if !passed && outcome == i32::from(Outcome::UnknownId) {
                 unknown.insert(hashes.of(id));
             }
             answer.outcomes.push(outcome);
@@ -78,7 +86,7 @@ impl Hashes {
 /// The batches of a file, the next one in the making.
 pub struct Batches {
     ids: Vec<String>,
-    repeated: Vec<bool>,
+    passed: Vec<bool>,
     bytes: usize,
     most_ids: usize,
     hashes: Hashes,
@@ -89,7 +97,7 @@ pub struct Batches {
 impl Batches {
     /// Of `most_ids` at most.
     pub fn new(most_ids: usize, hashes: Hashes) -> Self {
-        Self { ids: Vec::new(), repeated: Vec::new(), bytes: 0, most_ids, hashes, seen: HashSet::new() }
+        Self { ids: Vec::new(), passed: Vec::new(), bytes: 0, most_ids, hashes, seen: HashSet::new() }
     }
 
     /// Adds an id. Where it has no room beside the others, these are handed out first.
@@ -97,7 +105,7 @@ impl Batches {
         let bytes = id.len() + FRAME_BYTES;
         let is_full = self.ids.len() >= self.most_ids || self.bytes + bytes > REQUEST_BYTES;
         let full = if is_full { self.take() } else { None };
-        self.repeated.push(!self.seen.insert(self.hashes.of(id)));
+        self.passed.push(id.is_empty() || !self.seen.insert(self.hashes.of(id)));
         self.ids.push(id.to_owned());
         self.bytes += bytes;
         full
@@ -106,8 +114,8 @@ impl Batches {
     /// Hands out what is there, if anything is.
     pub fn take(&mut self) -> Option<Batch> {
         self.bytes = 0;
-        let (ids, repeated) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.repeated));
-        Some(Batch { ids, repeated }).filter(|batch| !batch.ids.is_empty())
+        let (ids, passed) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.passed));
+        Some(Batch { ids, passed }).filter(|batch| !batch.ids.is_empty())
     }
 }
 
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_id_is_asked_for_once_and_repeated_ones_are_told_whatever_the_size_of_a_request() {
-        let ids = ["k1", "u", "k2", "k1", "u", "k3", "k1", "k1"];
+        let ids = ["k1", "u", "k2", "", "k1", "u", "k3", "", "k1", "k1"];
         let outcomes = |most_ids: usize| {
             let hashes = Hashes::default();
             let (mut batches, mut unknown) = (Batches::new(most_ids, hashes.clone()), HashSet::new());
@@ -142,13 +150,16 @@ mod tests {
                 batch.complete(&mut answer, &hashes, &mut unknown).unwrap();
                 found.extend(answer.outcomes);
             }
+            assert_eq!(all.iter().map(Batch::count_without_id).sum::<usize>(), 2);
             let wrong = all[0].complete(&mut Predictions::default(), &hashes, &mut unknown);
             assert!(wrong.unwrap_err().to_string().contains("does not fit"));
             found
         };
         let [predicted, unknown, repeated] =
             [Outcome::Predicted, Outcome::UnknownId, Outcome::RepeatedId].map(i32::from);
-        let expected = [predicted, unknown, predicted, repeated, unknown, predicted, repeated, repeated];
+        let expected = [
+            predicted, unknown, predicted, unknown, repeated, unknown, predicted, unknown, repeated, repeated,
+        ];
         for most_ids in [1, 2, 3, 100] {
             assert_eq!(outcomes(most_ids), expected, "{most_ids}");
         }

@@ -38,8 +38,8 @@ pub struct Arguments {
     /// Where `coordinator serve` listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
     server: String,
-    /// The folder of this client's identity (`coordinator identity request --role client` begins one); without it, plain
-    /// text.
+    /// The folder of this client's identity (`coordinator identity request --role client` makes one). Without it, the
+    /// connection is in plain text.
     #[arg(long, value_name = "FOLDER")]
     identity: Option<PathBuf>,
     /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
@@ -54,17 +54,17 @@ pub struct Arguments {
     /// Replace the file of predictions if it exists.
     #[arg(long)]
     replace: bool,
-    /// Longest wait for the connection to the coordinator, and for each of its answers, in seconds.
+    /// The longest wait for the connection to the coordinator and for each of its answers, in seconds.
     #[arg(long, alias = "wait-s", value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
     /// The most record ids in one request. Default: as many as the coordinator accepts.
     #[arg(long, value_name = "COUNT")]
     request_ids: Option<NonZeroUsize>,
-    /// Send a request only when the one before is answered, and write how long each took to this file: CSV, with the
+    /// Wait for each answer before sending the next request, and write how long each took to this CSV file, with the
     /// coordinator's own stages, all in microseconds.
     #[arg(long, value_name = "FILE")]
     timings: Option<PathBuf>,
-    /// Exit with 0 even if records have no prediction; the file says why for each.
+    /// Exit with 0 even if some records have no prediction. The file says why for each.
     #[arg(long)]
     allow_missing: bool,
 }
@@ -132,9 +132,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let (asked, reader) = read(source, Batches::new(request_ids, hashes.clone()), requests, open);
     let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
     let bar = bar(most);
-    let mut outcomes = BTreeMap::new();
-    let mut reasons = BTreeMap::new();
-    let (mut flagged, mut drifted) = (0_u64, false);
+    let mut counts = Counts::default();
     while let Ok(batch) = asked.recv() {
         let began = Instant::now();
         let count = batch.count_asked();
@@ -143,18 +141,11 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         batch.complete(&mut answer, &hashes, &mut unknown)?;
         let ids = &batch.ids;
         output.write(ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
-        for outcome in &answer.outcomes {
-            *outcomes.entry(*outcome).or_insert(0_u64) += 1;
-        }
         if let (Some(_), Some(times)) = (&arguments.timings, &answer.times) {
             let (all, Times { lookup_us, parties_us, model_us, flags_us }) = (took.as_micros(), times);
             let _ = writeln!(timings, "{count},{all},{lookup_us},{parties_us},{model_us},{flags_us}");
         }
-        flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
-        drifted |= answer.drifted;
-        if !answer.text.is_empty() {
-            *reasons.entry(answer.text).or_insert(0_u64) += 1;
-        }
+        counts.add(&batch, answer);
         bar.inc(ids.len() as u64);
     }
     reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))??;
@@ -176,22 +167,43 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if model.flag_level > 0.0 {
         let level = model.flag_level * 100.0;
-        say!("{} records flagged as abnormal, at a level of {level} %", HumanCount(flagged));
+        say!("{} records flagged as abnormal, at a level of {level} %", HumanCount(counts.flagged));
     }
-    if drifted {
+    if counts.drifted {
         say!("inputs have drifted: p-values and flags are no longer valid");
     }
-    tell(arguments, lines, &outcomes, &reasons)
+    tell(arguments, lines, &counts)
 }
 
-fn tell(
-    arguments: &Arguments,
-    lines: Option<u64>,
-    outcomes: &BTreeMap<i32, u64>,
-    reasons: &BTreeMap<String, u64>,
-) -> anyhow::Result<()> {
-    let count = |outcome: Outcome| outcomes.get(&outcome.into()).copied().unwrap_or(0);
-    let all: u64 = outcomes.values().sum();
+/// What became of all records.
+#[derive(Default)]
+struct Counts {
+    /// By outcome, as the protocol numbers them.
+    outcomes: BTreeMap<i32, u64>,
+    /// What parties said, with the number of requests.
+    reasons: BTreeMap<String, u64>,
+    without_id: u64,
+    flagged: u64,
+    drifted: bool,
+}
+
+impl Counts {
+    fn add(&mut self, batch: &Batch, answer: Predictions) {
+        for outcome in &answer.outcomes {
+            *self.outcomes.entry(*outcome).or_insert(0) += 1;
+        }
+        self.without_id += batch.count_without_id() as u64;
+        self.flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
+        self.drifted |= answer.drifted;
+        if !answer.text.is_empty() {
+            *self.reasons.entry(answer.text).or_insert(0) += 1;
+        }
+    }
+}
+
+fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::Result<()> {
+    let count = |outcome: Outcome| counts.outcomes.get(&outcome.into()).copied().unwrap_or(0);
+    let all: u64 = counts.outcomes.values().sum();
     let predicted = count(Outcome::Predicted);
     let lines = lines.map(|lines| format!(", read from {} lines", HumanCount(lines))).unwrap_or_default();
     say!(
@@ -213,9 +225,12 @@ fn tell(
         if count(outcome) > 0 {
             parts.push(format!("{} {what}", count(outcome)));
         }
+        if outcome == Outcome::UnknownId && counts.without_id > 0 {
+            parts.push(format!("{} of these have no id in the file", counts.without_id));
+        }
     }
     // What a party said counts for one request each: a few of them are enough.
-    let reasons: Vec<&str> = reasons.keys().take(3).map(String::as_str).collect();
+    let reasons: Vec<&str> = counts.reasons.keys().take(3).map(String::as_str).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let unknown = count(Outcome::UnknownId) > 0;
     let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
@@ -239,8 +254,10 @@ fn read(
     let (asked, to_answer) = sync_channel(open);
     let reader = std::thread::spawn(move || {
         source
-            .visit(|id| {
-                let gone = batches.push(id).is_some_and(|batch| !ask(&requests, &asked, batch));
+            .visit_each(|id| {
+                // A record without an id has an outcome as any other.
+                let gone =
+                    batches.push(id.unwrap_or_default()).is_some_and(|batch| !ask(&requests, &asked, batch));
                 // Whoever stopped taking ids says why.
                 if gone { Err(Stopped::Gone) } else { Ok(()) }
             })

@@ -36,16 +36,16 @@ use crate::tls::{Files, Tls};
 /// What an executor is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Address to listen on, for those that fetch results.
+    /// Address to listen on; results are fetched there.
     #[arg(long, default_value = "0.0.0.0:50051")]
     listen: SocketAddr,
-    /// The host name by which parties and other executors know it; its certificate has to name it.
+    /// The host name under which parties and other executors reach it. Its certificate must contain it.
     #[arg(long)]
     host: String,
     /// The scheduler, as HOST:PORT.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: String,
-    /// Parts of queries that run at once.
+    /// The number of query parts that run at once.
     #[arg(long, default_value_t = 2)]
     parts: u32,
     /// Most memory of queries, in MiB; beyond it the engine spills to disk where it can.

@@ -28,9 +28,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Takes queries of parties and hands their parts to executors.
+    /// Accept queries from parties and distribute their parts to executors.
     Scheduler(scheduler::Arguments),
-    /// Asks a scheduler for work, and hands results to those that ask for them.
+    /// Execute parts of queries for a scheduler, and serve their results.
     Executor(executor::Arguments),
 }
 

@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Address to listen on.
     #[arg(long, default_value = "0.0.0.0:50050")]
     listen: SocketAddr,
-    /// The host name by which parties and executors know it; its certificate has to name it.
+    /// The host name under which parties and executors reach it. Its certificate must contain it.
     #[arg(long)]
     host: String,
     /// Seconds without a heartbeat after which an executor counts as gone.

@@ -12,7 +12,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 /// PEM files.
 #[derive(Debug, Args)]
 pub struct Files {
-    /// The certificate authority; whoever shows no certificate that it signed is turned away.
+    /// The certificate authority. Peers without a certificate signed by it are rejected.
     #[arg(long, value_name = "PEM")]
     ca: PathBuf,
     /// This program's certificate, for its host name, usable as a server's and as a client's.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::cell::{CellFault, category_text, check_number, has_leading_zero, parse_number, parse_text};
+use crate::cell::{
+    CellFault, MINUS, category_text, check_number, has_leading_zero, parse_number, parse_text,
+};
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
 use crate::resolution::Resolution;
@@ -16,7 +18,7 @@ pub(crate) const FEW_NUMBERS: usize = 12;
 
 /// Stands in a table's matrix for a cell that is not a value of its column, if only its record is to be refused. It is a
 /// NaN with bits of its own, so it is not taken for a missing value.
-const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
+pub(crate) const FAULTY: f32 = f32::from_bits(0x7fc0_0bad);
 
 /// Whether a value of a table's matrix stands for such a cell.
 pub(crate) fn is_faulty(value: f32) -> bool {
@@ -59,7 +61,7 @@ pub struct ColumnBuilder {
     missing: Missing,
     faulty: Faulty,
     content: Option<Building>,
-    /// Whether its first value alone decided what it holds.
+    /// Whether nobody declared what it holds: its first value decided, or the texts that it is stored as.
     inferred: bool,
     /// Numbers that were written as digits with a 0 before them.
     leading_zeros: u64,
@@ -98,7 +100,8 @@ impl ColumnBuilder {
     pub fn of_kind(name: &str, kind: ColumnType, treatment: &Treatment) -> Self {
         let mut column = Self::new(name, treatment);
         column.content.get_or_insert_with(|| Building::of(kind));
-        column.inferred = false;
+        // A kind of texts says nothing of what the texts are.
+        column.inferred &= kind == ColumnType::Category;
         column
     }
 
@@ -247,8 +250,8 @@ impl ColumnBuilder {
     /// refuse the column, are told in the log, and so are codes that were taken for numbers.
     ///
     /// # Errors
-    /// When many of its numbers become equal in 32 bits, or its first value alone made categories of a column that holds numbers
-    /// otherwise, and faults are refused.
+    /// When many of its numbers become equal in 32 bits, or nobody declared categories and most of what became such are numbers,
+    /// and faults are refused.
     pub fn finish(self) -> Result<Content, TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
@@ -264,9 +267,8 @@ impl ColumnBuilder {
                     Err(TableError::Collapsed { column: self.name, distinct, left })
                 }
                 _ => {
-                    if let Some((distinct, left)) = resolution.merged() {
-                        let name = &self.name;
-                        warn!("column {name:?}: {distinct} distinct numbers become {left} in 32 bits");
+                    if let Some(rounding) = resolution.rounding() {
+                        warn!("column {:?}: {rounding}", self.name);
                     }
                     self.warn_of_codes();
                     Ok(Content::Number)
@@ -277,12 +279,14 @@ impl ColumnBuilder {
     }
 }
 
-/// Fails where texts beside numbers, of which there are more than codes have, made categories of a column that nobody declared to
-/// be of such.
+/// Fails where numbers became categories of a column that nobody declared to be of such: for a text beside them, or stored as
+/// texts. Fewer of them than [`FEW_NUMBERS`] may be codes, unless one has a typesetter's minus.
 fn check_categories(name: &str, seen: &HashMap<String, u32>) -> Result<(), TableError> {
-    let numbers = seen.keys().filter(|text| parse_number(text.as_bytes()).is_ok()).count();
+    let is_number = |text: &&String| parse_number(text.as_bytes()).is_ok();
+    let numbers = seen.keys().filter(is_number).count();
+    let below_zero = seen.keys().filter(is_number).any(|text| text.starts_with(MINUS));
     let texts = seen.len() - numbers;
-    if numbers > FEW_NUMBERS && numbers >= texts {
+    if (numbers > FEW_NUMBERS || below_zero) && numbers >= texts {
         return Err(TableError::Mixed { column: name.to_owned(), numbers, texts });
     }
     Ok(())
@@ -337,6 +341,33 @@ mod tests {
         assert!(message.contains("[types]") && !message.contains("secret"), "{message}");
         let types = toml::from_str("a = \"category\"").unwrap();
         assert!(finish(&Treatment { types, ..Treatment::default() }, "secret").is_ok());
+    }
+
+    #[test]
+    fn numbers_that_are_stored_as_texts_make_no_categories_in_silence() {
+        let finish = |kind: ColumnType, treatment: &Treatment, cells: &[String]| {
+            let mut column = ColumnBuilder::of_kind("a", kind, treatment);
+            for cell in cells {
+                column.push_cell(cell.as_bytes(), treatment).unwrap();
+            }
+            column.finish()
+        };
+        let many: Vec<String> = (0..13).map(|row| format!("{row}.5")).collect();
+        let below_zero: Vec<String> = (1..4).map(|row| format!("\u{2212}{row}")).collect();
+        let codes: Vec<String> = (1..4).map(|row| row.to_string()).collect();
+        let plain = Treatment::default();
+        for cells in [&many, &below_zero] {
+            let message = finish(ColumnType::Category, &plain, cells).unwrap_err().to_string();
+            assert!(message.contains("and 0 texts") && message.contains("[types]"), "{message}");
+            assert!(finish(ColumnType::Number, &plain, cells).is_ok());
+            let types = toml::from_str("a = \"category\"").unwrap();
+            assert!(
+                finish(ColumnType::Category, &Treatment { types, ..Treatment::default() }, cells).is_ok()
+            );
+            let marked = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+            assert!(finish(ColumnType::Category, &marked, cells).is_ok(), "a trained model fixed the type");
+        }
+        assert!(finish(ColumnType::Category, &plain, &codes).is_ok());
     }
 
     #[test]

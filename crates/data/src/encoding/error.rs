@@ -1,6 +1,7 @@
 //! Why columns could not be encoded.
 
 use crate::limits::MAX_COLUMNS;
+use crate::table::PixelValues;
 use crate::table::matrix::MatrixError;
 
 /// Why columns could not be encoded. Messages name columns and numbers of records, never values.
@@ -31,6 +32,17 @@ pub enum PreprocessError {
         expected: &'static str,
         /// What it holds.
         found: &'static str,
+    },
+    /// Pixels of another type than at training.
+    #[error(
+        "the pixels are {}, at training they were {}: one picture would become other values; save the arrays as the type of \
+         training", words(.found), words(.expected)
+    )]
+    Pixels {
+        /// What they were.
+        expected: PixelValues,
+        /// What they are.
+        found: PixelValues,
     },
     /// Every training row misses its value.
     #[error("column {column:?} has no value in any training record; leave the column out")]
@@ -102,4 +114,11 @@ pub enum PreprocessError {
     /// What was stored with the model is damaged.
     #[error("the model file's preprocessing is damaged; restore the file from a checkpoint")]
     Stored,
+}
+
+fn words(pixels: &PixelValues) -> &'static str {
+    match pixels {
+        PixelValues::Bytes => "bytes, of which 0 to 255 become 0 to 1",
+        PixelValues::Numbers => "numbers that are taken as they are",
+    }
 }

@@ -30,8 +30,8 @@ use crate::encoding::ranges::Ranges;
 use crate::encoding::row_encoder::{EncodingNotes, RowEncoder};
 use crate::encoding::treatment::{ColumnRules, Treatment, Types};
 use crate::limits::MAX_COLUMNS;
-use crate::table::Table;
 use crate::table::matrix::Matrix;
+use crate::table::{PixelValues, Table};
 
 /// For at most this many columns the number of categories is shown.
 const MOST_COUNTS: usize = 20;
@@ -40,6 +40,9 @@ const MOST_COUNTS: usize = 20;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Encoding {
     pub(crate) columns: Vec<FittedColumn>,
+    /// What the pixels of training were; absent where there were none, or the source or an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pixels: Option<PixelValues>,
 }
 
 /// A column of the encoded matrix that holds positions of categories.
@@ -60,9 +63,11 @@ impl Encoding {
     /// When there are no rows, a row does not exist, a setting is out of range, or a column cannot be encoded.
     pub fn fit(table: &Table, rows: &[u32], treatment: &Treatment) -> Result<Self, PreprocessError> {
         table.matrix.check_rows(rows)?;
-        Self::fit_columns(&table.names, &table.contents, rows.len(), treatment, &mut |column| {
-            Ok(rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect())
-        })
+        let fitted =
+            Self::fit_columns(&table.names, &table.contents, rows.len(), treatment, &mut |column| {
+                Ok(rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect())
+            })?;
+        Ok(Self { pixels: table.pixels, ..fitted })
     }
 
     /// Fits columns one at a time. `values` returns a column's values at the training rows, of which there are `rows`.
@@ -79,7 +84,7 @@ impl Encoding {
             let fitted = fit.column(name, content, &mut || values(at))?;
             columns.push(FittedColumn { name: name.clone(), fitted });
         }
-        Self { columns }.within_limits()
+        Self { columns, pixels: None }.within_limits()
     }
 
     /// Appends a synthetic row of the encoded matrix. Numbers are drawn uniformly between the least and the largest raw value of
@@ -124,7 +129,11 @@ impl Encoding {
         treatment: &Treatment,
         noted: &mut EncodingNotes,
     ) -> Result<Matrix, PreprocessError> {
-        let Table { names, contents, mut matrix, .. } = table;
+        let Table { names, contents, mut matrix, pixels, .. } = table;
+        if let Some((expected, found)) = self.pixels.zip(pixels).filter(|(expected, found)| expected != found)
+        {
+            return Err(PreprocessError::Pixels { expected, found });
+        }
         let encoder = RowEncoder::new(&self.columns, &names, &contents, treatment)?;
         if encoder.width() == matrix.cols() {
             if encoder.is_identity() && matrix.values().iter().all(|value| value.is_finite()) {

@@ -31,16 +31,17 @@ pub trait IdSource: Debug {
     /// When a file cannot be read.
     fn remarks(&self) -> Result<Vec<String>, TableError>;
 
-    /// Hands every id to `each`, in order. An id may come more than once: only its reader knows whether that is wrong. An
-    /// error of `each` ends the reading and is returned.
+    /// Hands every id to `each`, in order, and for a record without one the error that says so. An id may come more than once:
+    /// only its reader knows whether that is wrong. An error of `each` ends the reading and is returned.
     ///
     /// Returns a digest of all records if the source has no files, as a query has none; otherwise `None`.
     ///
     /// # Errors
-    /// When a file cannot be read, a column is not there, or a record has no id. No error shows an id.
+    /// When a file cannot be read, a column is not there, or what `each` returns. A source that learns of records without an
+    /// id at its end alone, as a query does, fails there. No error shows an id.
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError>;
 }
 
@@ -68,7 +69,7 @@ impl<S: DerefMut<Target = dyn IdSource> + Debug> IdSource for S {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         self.deref().read(each)
     }
@@ -78,23 +79,34 @@ impl dyn IdSource + '_ {
     /// Hands every id to `each`, in order. The errors of `each` may be of any type.
     ///
     /// # Errors
-    /// As [`IdSource::read`], and the first error of `each`.
+    /// As [`IdSource::read`], when a record has no id, and the first error of `each`.
     pub fn visit<E: From<TableError>>(&self, each: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         self.visit_all(each).map(drop)
     }
 
-    /// The same; returns what [`IdSource::read`] returns.
+    /// The same, with `None` for each record without an id, which ends nothing.
+    ///
+    /// # Errors
+    /// As [`IdSource::read`], and the first error of `each`.
+    pub fn visit_each<E: From<TableError>>(
+        &self,
+        mut each: impl FnMut(Option<&str>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut stopped_by = None;
+        let outcome = self.read(&mut |id| stopping(each(id.ok()), &mut stopped_by));
+        match stopped_by {
+            Some(error) => Err(error),
+            None => Ok(outcome.map(drop)?),
+        }
+    }
+
+    /// As [`Self::visit`]; returns what [`IdSource::read`] returns.
     pub(crate) fn visit_all<E: From<TableError>>(
         &self,
         mut each: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<Option<Digest>, E> {
         let mut stopped_by = None;
-        let outcome = self.read(&mut |id| {
-            each(id).map_err(|error| {
-                stopped_by = Some(error);
-                TableError::Stopped
-            })
-        });
+        let outcome = self.read(&mut |id| stopping(each(id?), &mut stopped_by));
         match stopped_by {
             Some(error) => Err(error),
             None => Ok(outcome?),
@@ -102,13 +114,21 @@ impl dyn IdSource + '_ {
     }
 }
 
+/// The outcome for a source: an error of a receiver is kept in `stopped_by`, and the reading ends.
+fn stopping<E>(outcome: Result<(), E>, stopped_by: &mut Option<E>) -> Result<(), TableError> {
+    outcome.map_err(|error| {
+        *stopped_by = Some(error);
+        TableError::Stopped
+    })
+}
+
 /// Hands on the ids of records that are known by their numbers, from "0".
 pub(crate) fn read_numbers(
     records: u64,
-    each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
 ) -> Result<Option<Digest>, TableError> {
     for number in 0..records {
-        each(&number.to_string())?;
+        each(Ok(&number.to_string()))?;
     }
     Ok(None)
 }

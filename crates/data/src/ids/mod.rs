@@ -3,6 +3,7 @@
 pub(crate) mod id_source;
 pub(crate) mod key_columns;
 pub(crate) mod list;
+pub(crate) mod marked;
 pub(crate) mod order;
 
 use std::collections::HashMap;

@@ -224,6 +224,7 @@ mod tests {
             contents: columns.iter().map(|(_, content)| content.clone()).collect(),
             matrix: Matrix::from_checked(columns.len(), values),
             image,
+            pixels: None,
         }
     }
 

@@ -98,9 +98,7 @@ impl TargetColumn {
                     )
                 })
             }
-            Self::Real(_, resolution) => resolution
-                .merged()
-                .map(|(distinct, left)| format!("{distinct} distinct numbers become {left} in 32 bits")),
+            Self::Real(_, resolution) => resolution.rounding(),
         }
     }
 

@@ -66,6 +66,8 @@ fn many_classes_are_sorted() {
 fn a_regression_has_numbers() {
     let labels = load_text("id,y\n1,0.5\n2,-3\n", "regression").unwrap();
     assert!(matches!(labels.target, Target::Real(values) if values == [0.5, -3.0]));
+    let labels = load_text("id,y\n1,0.5\n2,\u{2212}3\n", "regression").unwrap();
+    assert!(matches!(labels.target, Target::Real(values) if values == [0.5, -3.0]));
 }
 
 #[test]
@@ -82,6 +84,11 @@ fn faults_are_named_with_their_place() {
         ("id,y\n1,secret\n", "multiclass", "1 classes, expected at least 2"),
         ("id,y\n1,a\n2, \n3,\n", "binary", "2 records have no label in column \"y\", the first at"),
         ("id,y\n1,a\n2,NA\n3,b\n4,n/a\n", "binary", "2 records have no label in column \"y\", the first at"),
+        (
+            "id,y\n1,a\n2,\\N\n3,b\n4,#DIV/0!\n5,(null)\n6,nil\n7,NaT\n",
+            "binary",
+            "5 records have no label in column \"y\", the first at",
+        ),
         ("id,y\n1,0.5\n2,nan\n", "regression", "y.csv, line 3: an empty cell, or a text that stands for"),
         (
             "id,y\n1,1700000001\n2,1700000002\n3,1700000003\n",

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::content::Content;
 use crate::error::TableError;
-use crate::table::ImageShape;
 use crate::table::sink::Frame;
 use crate::table::size::check_size;
+use crate::table::{ImageShape, PixelValues};
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +130,10 @@ impl Window {
         }
     }
 
-    /// The table of the parts of images with these ids, but its values.
-    pub(crate) fn frame(&self, ids: Vec<String>) -> Frame {
+    /// The table of the parts of images with these ids, whose pixels were `pixels`, but its values.
+    pub(crate) fn frame(&self, ids: Vec<String>, pixels: PixelValues) -> Frame {
         let contents = vec![Content::Number; self.columns()];
-        Frame { ids, names: self.names(), contents, image: Some(self.shape()) }
+        Frame { ids, names: self.names(), contents, image: Some(self.shape()), pixels: Some(pixels) }
     }
 
     /// `pixel_ROW_COLUMN` of grey images, `pixel_CHANNEL_ROW_COLUMN` of others, counted from 0 in the whole image.

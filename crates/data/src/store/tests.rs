@@ -218,6 +218,7 @@ fn the_key_of_a_cache_names_every_setting_that_decides_its_values() {
         names: vec!["a".into(), "b".into()],
         contents: vec![Content::Number, Content::Category(Vec::new())],
         image: None,
+        pixels: None,
     };
     let mut treatment = Treatment { null_values: vec!["NA".into()], ..Treatment::default() };
     let text = |source: &str, treatment: &Treatment| {

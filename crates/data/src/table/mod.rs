@@ -23,6 +23,16 @@ pub struct ImageShape {
     pub width: usize,
 }
 
+/// What pixels were before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelValues {
+    /// Bytes: 0 to 255 became 0 to 1.
+    Bytes,
+    /// Numbers, which stay as they are.
+    Numbers,
+}
+
 /// A party's records as they were read: one id and one row of values each.
 #[derive(Clone, PartialEq)]
 pub struct Table {
@@ -36,6 +46,8 @@ pub struct Table {
     pub matrix: Matrix,
     /// Set when the columns are an image's pixels; its product is then `names.len()`.
     pub image: Option<ImageShape>,
+    /// What the pixels were, where their source knows.
+    pub pixels: Option<PixelValues>,
 }
 
 /// Shows sizes only: ids and values are private data.
@@ -60,6 +72,7 @@ mod tests {
             contents: vec![Content::Number],
             matrix: Matrix::new(1, 1, vec![17.0]).unwrap(),
             image: None,
+            pixels: None,
         };
         let shown = format!("{table:?}");
         assert!(!shown.contains("secret") && !shown.contains("17"), "{shown}");

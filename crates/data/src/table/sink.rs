@@ -6,7 +6,7 @@ use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::table::matrix::Matrix;
 use crate::table::size::{check_size, reserve_values};
-use crate::table::{ImageShape, Table};
+use crate::table::{ImageShape, PixelValues, Table};
 
 /// Takes rows of values.
 pub trait RowSink {
@@ -68,17 +68,19 @@ pub struct Frame {
     pub contents: Vec<Content>,
     /// Set when the columns are an image's pixels.
     pub image: Option<ImageShape>,
+    /// What the pixels were, where the source knows.
+    pub pixels: Option<PixelValues>,
 }
 
 impl Frame {
     /// The table with these values: `[rows, columns]`. There is a row for each id.
     pub(crate) fn with(self, values: Vec<f32>) -> Result<Table, TableError> {
-        let Self { ids, names, contents, image } = self;
+        let Self { ids, names, contents, image, pixels } = self;
         if ids.len().checked_mul(names.len()) != Some(values.len()) || contents.len() != names.len() {
             let (values, columns) = (values.len(), names.len());
             return Err(TableError::Shape { ids: ids.len(), columns, values });
         }
         let matrix = Matrix::from_checked(names.len(), values);
-        Ok(Table { ids, names, contents, matrix, image })
+        Ok(Table { ids, names, contents, matrix, image, pixels })
     }
 }

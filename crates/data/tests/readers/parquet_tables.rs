@@ -16,9 +16,9 @@ const SCHEMA: &str = "message m { REQUIRED BYTE_ARRAY id (STRING); OPTIONAL DOUB
                       OPTIONAL BYTE_ARRAY c (STRING); REQUIRED BOOLEAN d; }";
 
 /// One record: its id, three cells that may be missing, and one that may not.
-type Record = (String, Option<f64>, Option<i64>, Option<String>, bool);
+pub type Record = (String, Option<f64>, Option<i64>, Option<String>, bool);
 
-fn write(path: &Path, groups: &[Vec<Record>], dictionary: bool) {
+pub fn write(path: &Path, groups: &[Vec<Record>], dictionary: bool) {
     let properties =
         WriterProperties::builder().set_dictionary_enabled(dictionary).set_data_page_row_count_limit(3);
     let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
@@ -62,7 +62,7 @@ fn write_group(group: &mut SerializedRowGroupWriter<'_, File>, records: &[Record
     column.close().unwrap();
 }
 
-fn record() -> impl Strategy<Value = Record> {
+pub fn record() -> impl Strategy<Value = Record> {
     let double =
         prop_oneof![3 => (-1e3_f64..1e3).prop_map(|number| (number * 8.0).round() / 8.0), 1 => any::<f64>()];
     let whole = prop_oneof![3 => -1000_i64..1000, 1 => any::<i64>()];

@@ -1,8 +1,8 @@
 //! Whether the first line of a table holds names or a record: its records tell.
 
 use super::shape::Shape;
-use super::{MARKERS, Oddity, Surveyed};
-use crate::cell::stands_for_missing;
+use super::{Oddity, Surveyed};
+use crate::cell::{is_number, stands_for_missing};
 use crate::encoding::treatment::ColumnType;
 
 /// Words that tell an id's column wherever they stand in its name.
@@ -22,8 +22,9 @@ pub enum FirstLine {
 }
 
 impl FirstLine {
-    /// Of these columns; `repeats`: whether a column's name is one of its values.
-    pub(super) fn of(columns: &[Surveyed], repeats: &[bool], id: &[String]) -> Self {
+    /// Of these columns. `repeats` says whether a column's name is one of its values, and `is_alike` whether some name has digits
+    /// and is otherwise like a value below it, as ID-0001 is above ID-0002.
+    pub(super) fn of(columns: &[Surveyed], repeats: &[bool], is_alike: bool, id: &[String]) -> Self {
         let numbers = columns.iter().filter(|column| is_number(&column.name)).count();
         let is_cell = |(column, repeats): (&Surveyed, &bool)| match column.kind {
             // A run of numbers are names of pixels.
@@ -33,11 +34,8 @@ impl FirstLine {
         if columns.iter().zip(repeats).any(is_cell) {
             return Self::Record;
         }
-        if id.iter().any(|name| names_an_id(name)) || columns.iter().any(is_named) {
-            Self::Names
-        } else {
-            Self::Unclear
-        }
+        let tells = id.iter().any(|name| names_an_id(name)) || columns.iter().any(is_named);
+        if tells && !is_alike { Self::Names } else { Self::Unclear }
     }
 }
 
@@ -50,10 +48,6 @@ fn names_an_id(name: &str) -> bool {
     words.any(|word| ID_WORDS.contains(&word))
         || LAST_ID_WORDS.contains(&last)
         || before_id.is_some_and(|before| before.ends_with(|letter: char| letter.is_ascii_lowercase()))
-}
-
-fn is_number(text: &str) -> bool {
-    text.parse::<f64>().is_ok()
 }
 
 /// Whether the name of a column of dates, percentages and the like is one of them.
@@ -78,10 +72,19 @@ fn is_named(column: &Surveyed) -> bool {
     let name = column.name.as_str();
     numbers
         && !name.is_empty()
-        && !MARKERS.contains(&name)
         && !stands_for_missing(name)
+        && !is_abbreviation(name)
         && !is_number(name)
         && Shape::of(name) == Shape::Text
+}
+
+/// Whether it is of single letters with points, as `n.v.` and `k. A.` are, which stand for a missing value in many tongues.
+fn is_abbreviation(name: &str) -> bool {
+    let is_letter = |part: &str| {
+        let mut letters = part.trim().chars();
+        letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none()
+    };
+    name.ends_with('.') && name.split_terminator('.').all(is_letter)
 }
 
 #[cfg(test)]
@@ -110,6 +113,14 @@ mod tests {
             ("k1,12%\nk2,13%\n", FirstLine::Record),
             ("anna,berlin\nbert,paris\n", FirstLine::Unclear),
             ("k1,NA\nk2,31\n", FirstLine::Unclear),
+            ("ID-0001,NA\nID-0002,31\nID-0003,40\n", FirstLine::Unclear),
+            ("ID-0001,town\nID-0002,31\nID-0003,40\n", FirstLine::Unclear),
+            ("C000,n.v.,Leeds\nC001,5,York\nC002,6,York\n", FirstLine::Unclear),
+            ("Ann,n.v.\nBob,5\nEve,6\n", FirstLine::Unclear),
+            ("k9,Leeds\nk10,York\nk11,Hull\n", FirstLine::Unclear),
+            ("patient,\u{2212}5\nk1,2\nk2,3\n", FirstLine::Record),
+            ("id,q1,q2\nk1,5,7\nk2,6,8\n", FirstLine::Names),
+            ("id,h.c.p\nk1,5\nk2,6\n", FirstLine::Names),
             ("C000,Ann Smith,Leeds\nC001,Bob Jones,York\n", FirstLine::Unclear),
             ("133,x0:0.45\n134,x0:0.10\n", FirstLine::Record),
             ("2019,Ann\n2020,Bob\n", FirstLine::Record),

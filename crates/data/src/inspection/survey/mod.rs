@@ -10,6 +10,7 @@ mod task;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::cell::MISSING;
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
 use crate::error::TableError;
@@ -25,12 +26,6 @@ pub use first_line::FirstLine;
 pub const MOST_DISTINCT: usize = 10_000;
 /// A column of more categories than this, and of one for every second record, is an id or free text.
 const FEW_CATEGORIES: usize = 100;
-/// Texts that usually stand for a missing value.
-const MARKERS: [&str; 37] = [
-    "NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "(null)",
-    "\\N", "None", "none", "NONE", "nil", "?", "-", "--", ".", "unknown", "Unknown", "UNKNOWN", "missing",
-    "Missing", "MISSING", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "NaT", "#NULL",
-];
 
 /// What the owner of a table says of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -237,9 +232,10 @@ pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
     let used: Vec<bool> = (0..markers.len()).map(is_used).collect();
     let columns: Vec<Surveyed> = tallies.iter().map(|tally| tally.column(&used)).collect();
     let repeats: Vec<bool> = tallies.iter().map(|tally| tally.repeats_name).collect();
+    let is_alike = tallies.iter().any(Tally::is_like_name);
     let first_line = match looks_like_data(files.names()) {
         true => FirstLine::Record,
-        false => FirstLine::of(&columns, &repeats, &id),
+        false => FirstLine::of(&columns, &repeats, is_alike, &id),
     };
     let columns = columns.into_iter().filter(|column| !id.contains(&column.name)).collect();
     let null_values = markers.into_iter().zip(used).filter(|(_, used)| *used).map(|(text, _)| text).collect();
@@ -249,7 +245,7 @@ pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
 /// Texts that may stand for a missing value: those asked for, and usual ones.
 fn markers(null_values: &[String]) -> Vec<String> {
     let usual =
-        MARKERS.iter().map(|marker| (*marker).to_owned()).filter(|marker| !null_values.contains(marker));
+        MISSING.iter().map(|marker| (*marker).to_owned()).filter(|marker| !null_values.contains(marker));
     null_values.iter().cloned().chain(usual).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What a text that is no number to a reader of tables is to a person.
 
 use super::date::is_date;
+use crate::cell;
 
 /// Signs of money.
 const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
@@ -49,7 +50,7 @@ impl Shape {
 }
 
 fn is_number(text: &str) -> bool {
-    text.parse::<f64>().is_ok() || is_grouped(text)
+    cell::is_number(text) || is_grouped(text)
 }
 
 fn is_digits(text: &str) -> bool {
@@ -58,7 +59,7 @@ fn is_digits(text: &str) -> bool {
 
 /// Whether it is a number with something between its thousands, or with a decimal comma.
 fn is_grouped(text: &str) -> bool {
-    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let text = text.strip_prefix(['+', '-', cell::MINUS]).unwrap_or(text);
     let has_groups = |text: &str, separator: char| {
         let mut parts = text.split(separator);
         let first = parts.next().is_some_and(|first| is_digits(first) && first.len() <= 3);
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn people_s_ways_to_write_numbers_and_dates_are_known() {
         for (texts, expected) in [
-            (&["12%", "1.5 %", "1,5%", "-3%"][..], Shape::Percent),
+            (&["12%", "1.5 %", "1,5%", "-3%", "\u{2212}3%", "\u{2212}1,5 %"][..], Shape::Percent),
             (
                 &[
                     "1\u{202f}234,5",

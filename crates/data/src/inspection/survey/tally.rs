@@ -7,7 +7,7 @@ use hashvfl_core::text::folded;
 
 use super::shape::{Shape, unit};
 use super::{MOST_DISTINCT, Oddity, Surveyed};
-use crate::cell::{CellFault, has_leading_zero, parse_number, parse_text};
+use crate::cell::{CellFault, has_leading_zero, is_number, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
@@ -37,6 +37,10 @@ pub(super) struct Tally {
     too_long: bool,
     resolution: Resolution,
     pub(super) repeats_name: bool,
+    /// The pattern of a name that has digits and is no number; `None` for other names.
+    name_pattern: Option<String>,
+    /// Whether a value is of that pattern.
+    is_like_name: bool,
     /// Hashes of values, at most one more than [`MOST_DISTINCT`]; not of markers.
     seen: HashSet<u64>,
     /// Hashes of numbers, at most one more than [`FEW_NUMBERS`].
@@ -67,6 +71,8 @@ impl Tally {
             too_long: false,
             resolution: Resolution::default(),
             repeats_name: false,
+            name_pattern: name_pattern(name),
+            is_like_name: false,
             seen: HashSet::new(),
             seen_numbers: HashSet::new(),
             units: HashSet::new(),
@@ -84,6 +90,9 @@ impl Tally {
         let number = parse_number(cell);
         let text = parse_text(cell)?;
         self.repeats_name |= text == self.name;
+        if let Some(pattern) = self.name_pattern.as_deref().filter(|_| !self.is_like_name) {
+            self.is_like_name = pattern.chars().eq(letters_and_digits(text));
+        }
         if number.is_err()
             && let Some(marker) = markers.iter().position(|marker| *marker == text)
         {
@@ -136,6 +145,11 @@ impl Tally {
             self.distinct_texts += 1;
             self.spellings.insert(hash(folded(text)));
         }
+    }
+
+    /// Whether its name has digits and is otherwise like one of its values.
+    pub(super) fn is_like_name(&self) -> bool {
+        self.is_like_name
     }
 
     /// Cells that have a value and are no number.
@@ -195,6 +209,25 @@ impl Tally {
             oddity: self.oddity(),
         }
     }
+}
+
+/// The pattern of a name that has digits and is no number.
+fn name_pattern(name: &str) -> Option<String> {
+    let has_digits = name.bytes().any(|byte| byte.is_ascii_digit());
+    (has_digits && !is_number(name)).then(|| letters_and_digits(name).collect())
+}
+
+/// The text with a zero for each run of digits, in small letters: `ID-0001` and `id-7` are alike.
+fn letters_and_digits(text: &str) -> impl Iterator<Item = char> {
+    let mut within = false;
+    text.chars().filter_map(move |letter| {
+        let was_within = std::mem::replace(&mut within, letter.is_ascii_digit());
+        match (was_within, within) {
+            (true, true) => None,
+            (false, true) => Some('0'),
+            (_, false) => Some(letter.to_ascii_lowercase()),
+        }
+    })
 }
 
 /// Takes in a value where there are not more than `most` already; whether it is a new one.

@@ -48,11 +48,14 @@ impl IdSource for CsvIds {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         let files = CsvFiles::open(&self.paths)?;
         let key = CsvKey::find(&self.id, &files)?;
-        files.visit(|spot, record| each(&key.read(spot, record)?))?;
+        files.visit(|spot, record| match key.read(spot, record) {
+            Ok(id) => each(Ok(&id)),
+            Err(error) => each(Err(error)),
+        })?;
         Ok(None)
     }
 }
@@ -74,7 +77,7 @@ impl<'a> CsvKey<'a> {
         self.at.contains(&at)
     }
 
-    /// A record's id. Every column needs a text.
+    /// A record's id. Every column needs a text: else, and for no other reason, it fails.
     pub(crate) fn read<'r>(
         &self,
         spot: Spot<'_>,

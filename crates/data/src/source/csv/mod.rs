@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::ColumnBuilder;
+use crate::encoding::content::{ColumnBuilder, FAULTY};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
+use crate::ids::marked::{MarkedIds, Standing};
 use crate::source::csv::file::CsvFiles;
 use crate::source::csv::ids::{CsvIds, CsvKey};
 use crate::source::input::{count_all_lines, remark_on_ends, resolve};
@@ -98,12 +99,25 @@ impl RowSource for CsvColumns {
             columns_at.iter().map(|&at| ColumnBuilder::new(&names[at], treatment)).collect();
         sink.start(columns.len(), &mut || files.records_at_most())?;
         let mut ids = IdColumn::default();
+        let mut marked = MarkedIds::of(&*self.ids(), treatment.faulty)?;
         let (mut rows, mut row) = (0, Vec::with_capacity(columns.len()));
         files.visit(|spot, record| {
+            let id = key.read(spot, record);
+            let standing = match &mut marked {
+                Some(marked) => marked.standing(id.as_deref().ok()),
+                None => Standing::Taken,
+            };
+            if standing == Standing::Skipped {
+                return Ok(());
+            }
             rows += 1;
             sink.check(spot.path, rows, columns_at.len())?;
+            ids.push(spot, &id?);
             row.clear();
-            ids.push(spot, &key.read(spot, record)?);
+            if standing == Standing::Marked {
+                row.resize(columns.len(), FAULTY);
+                return sink.push(&row);
+            }
             for (column, &at) in columns.iter_mut().zip(&columns_at) {
                 let value = column
                     .push_cell(&record[at], treatment)
@@ -112,11 +126,15 @@ impl RowSource for CsvColumns {
             }
             sink.push(&row)
         })?;
+        if let Some(marked) = &marked {
+            marked.tell();
+        }
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
             contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: self.image,
+            pixels: None,
         };
         Ok((frame, None))
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{ColumnsSource, Table, TableError, load};
+use crate::encoding::content::is_faulty;
+use crate::{ColumnsSource, Faulty, Table, TableError, Treatment, load, load_as};
 
 /// Writes each text as `0.csv`, `1.csv`, ... and loads them with these settings.
 fn load_texts(texts: &[&str], settings: &str) -> Result<Table, String> {
@@ -195,4 +196,33 @@ fn ids_come_in_the_order_of_the_table_and_a_missing_one_is_placed() {
     assert_eq!(read("a,id\n1,x\n2, y \nz,x\n").unwrap(), ["x", "y", "x"]);
     let error = read("a,id\n1,x\n2,\n").unwrap_err().to_string();
     assert!(error.contains("a.csv, line 3") && error.contains("record id"), "{error}");
+}
+
+#[test]
+fn records_without_an_id_of_their_own_stop_no_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "id,a,job\nk1,1,clerk\n,2,cook\nk2,3,cook\nk1,4,baker\nk3,5,clerk\n,,\n").unwrap();
+    let source: ColumnsSource =
+        toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\n{ID}")).unwrap();
+    let served = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+    let table = load_as(&source, &served).unwrap();
+    assert_eq!(table.ids, ["k1", "k2", "k3"]);
+    let unusable: Vec<bool> =
+        (0..3).map(|row| table.matrix.row(row).iter().all(|value| is_faulty(*value))).collect();
+    assert_eq!(unusable, [true, false, false], "nobody knows which record of k1 is meant");
+    assert_eq!(table.matrix.row(2)[0], 5.0);
+    let message = load_as(&source, &Treatment::default()).unwrap_err().to_string();
+    assert!(message.contains("line 3, column \"id\""), "{message}");
+
+    let mut ids = Vec::new();
+    source
+        .ids()
+        .visit_each(|id| {
+            ids.push(id.map(str::to_owned));
+            Ok::<(), TableError>(())
+        })
+        .unwrap();
+    let expected = [Some("k1"), None, Some("k2"), Some("k1"), Some("k3"), None];
+    assert_eq!(ids, expected.map(|id| id.map(str::to_owned)));
 }

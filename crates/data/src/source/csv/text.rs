@@ -179,7 +179,7 @@ pub(crate) struct Check {
     quoted_cuts: usize,
     /// Delimiters of the header; `None` before its end.
     header: Option<usize>,
-    /// Whether the first line of this record alone could be one.
+    /// Whether some earlier line of this record could be a record alone.
     could_be_record: bool,
     cells_of_lines: bool,
     /// Whether this line holds nothing but blanks so far.
@@ -208,6 +208,12 @@ impl Check {
     #[cfg(feature = "sql")]
     pub(crate) fn has_cells_of_lines(&self) -> bool {
         self.cells_of_lines
+    }
+
+    /// Whether the header has ended.
+    #[cfg(feature = "sql")]
+    pub(crate) fn has_header(&self) -> bool {
+        self.header.is_some()
     }
 
     /// Checks the next bytes.
@@ -294,9 +300,8 @@ impl Check {
         if !is_first && self.could_be_record && like_record {
             return Err(self.of_cell(CsvFault::OverRecords));
         }
-        if is_first {
-            self.could_be_record = like_record;
-        }
+        // The first line may hold a delimiter in its quoted cell, so that it is like no record: two lines behind it are as telling.
+        self.could_be_record = like_record || self.could_be_record && !is_first;
         // Blank lines before the header are passed over, as the reader of records does.
         if self.header.is_none() && !self.blank {
             self.header = Some(self.cuts);

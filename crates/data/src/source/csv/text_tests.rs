@@ -29,6 +29,7 @@ fn quoted_cells_hold_delimiters_quotes_and_line_breaks() {
         ("id,a,b\r\nk,\"\",2\r\n", ["k", "", "2"]),
         ("\u{feff}\"id\",a,b\nk,\"one\ntwo, three\",2\n", ["k", "one\ntwo, three", "2"]),
         ("id,a,b\n\"k\" ,\"x\"\t,2\n", ["k ", "x\t", "2"]),
+        ("id,a,b\nk,2,\"dear, all\none, two, three\nbye\"\n", ["k", "2", "dear, all\none, two, three\nbye"]),
     ] {
         assert_eq!(read(text.as_bytes()).unwrap()[1], cells, "{text}");
     }
@@ -52,6 +53,14 @@ fn what_rfc_4180_does_not_know_is_placed_and_not_shown() {
         ("id,a\nk1,\"secret\nk2,3\"\n", "line 2: a quoted cell begins here and spans lines that look like"),
         ("id,a,b\nk1,\"secret,3\nk2,3\",4\n", "line 2: a quoted cell begins here and spans"),
         ("id\n\"secret\nk2\"\n", "line 2: a quoted cell begins here and spans"),
+        (
+            "id,a,name\nk1,3,\"secret, John\nk2,4,Ann\nk3,5,Bob\nk4,6,x\"\n",
+            "line 2: a quoted cell begins here and spans lines that look like",
+        ),
+        (
+            "id,a,name\nk1,3,\"secret, John\nk2,4,Ann\nk4,6,x\"\n",
+            "line 2: a quoted cell begins here and spans",
+        ),
         (
             "  \nid,a\nk1,\"secret\nk2,3\"\n",
             "line 3: a quoted cell begins here and spans lines that look like",

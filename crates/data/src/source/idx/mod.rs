@@ -19,6 +19,7 @@ use crate::source::images::{Crop, Window};
 use crate::source::input::resolve;
 use crate::source::row_source::RowSource;
 use crate::table::ImageShape;
+use crate::table::PixelValues;
 use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size;
 
@@ -102,7 +103,8 @@ impl RowSource for IdxColumns {
                 sink.push(&row)?;
             }
         }
-        Ok((window.frame((0..rows).map(|row| row.to_string()).collect()), None))
+        let ids = (0..rows).map(|row| row.to_string()).collect();
+        Ok((window.frame(ids, PixelValues::Bytes), None))
     }
 }
 
@@ -175,7 +177,7 @@ impl IdSource for IdxIds {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         read_numbers(self.count_at_most()?, each)
     }

@@ -71,6 +71,15 @@ pub enum NpyError {
         /// The last dimension.
         channels: u64,
     },
+    /// Images of bytes beside images of other numbers.
+    #[error(
+        "{} holds pixels of another type than the first file: bytes (uint8, of which 0 to 255 become 0 to 1) and other numbers \
+         (which stay as they are) have two scales; save all arrays as one type", path.display()
+    )]
+    Pixels {
+        /// The file.
+        path: PathBuf,
+    },
     /// `crop` is set and the records are not images.
     #[error("`crop` is for images, {} holds [records, columns]; remove it, or reshape the array", path.display())]
     NoImage {

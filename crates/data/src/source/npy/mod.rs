@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::cell::CellFault;
 use crate::encoding::content::ColumnBuilder;
@@ -19,9 +20,9 @@ use crate::source::images::{Crop, Window};
 use crate::source::input::resolve;
 use crate::source::npy::format::{NpyError, NpyFile};
 use crate::source::row_source::RowSource;
-use crate::table::ImageShape;
 use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size;
+use crate::table::{ImageShape, PixelValues};
 
 /// Arrays in NumPy files: `[records, columns]`, `[records, height, width]` or `[records, channels, height, width]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +72,9 @@ impl RowSource for NpyColumns {
         let first_path = self.paths.first().ok_or(TableError::NoPaths)?;
         let first = NpyFile::open(first_path)?;
         let frame = match image(&first) {
-            Some(shape) => self.read_images(&Window::new(first_path, shape, self.crop)?, sink)?,
+            Some(shape) => {
+                self.read_images(&Window::new(first_path, shape, self.crop)?, pixels(&first), sink)?
+            }
             None if self.crop.is_some() => {
                 return Err(NpyError::NoImage { path: first_path.clone() }.into());
             }
@@ -82,8 +85,15 @@ impl RowSource for NpyColumns {
 }
 
 impl NpyColumns {
-    fn read_images(&self, window: &Window, sink: &mut dyn RowSink) -> Result<Frame, TableError> {
+    /// Reads images whose pixels are of the first file's type.
+    fn read_images(
+        &self,
+        window: &Window,
+        expected: PixelValues,
+        sink: &mut dyn RowSink,
+    ) -> Result<Frame, TableError> {
         let rows = self.count_records(window.columns(), |path, file| match image(file) {
+            Some(_) if pixels(file) != expected => Err(NpyError::Pixels { path: path.to_owned() }.into()),
             Some(shape) => window.check(path.display(), shape),
             None => Err(NpyError::Dimensions { path: path.to_owned(), found: 2 }.into()),
         })?;
@@ -91,9 +101,9 @@ impl NpyColumns {
         sink.start(window.columns(), &mut || Ok(rows))?;
         let mut row = Vec::with_capacity(window.columns());
         let mut resolution = Resolution::default();
-        self.visit(window.whole_values(), |path, record, bytes, image| {
-            let scale = if bytes { 255.0 } else { 1.0 };
-            if !bytes {
+        let scale = if expected == PixelValues::Bytes { 255.0 } else { 1.0 };
+        self.visit(window.whole_values(), |path, record, image| {
+            if expected == PixelValues::Numbers {
                 image.iter().for_each(|value| resolution.see(*value));
             }
             row.clear();
@@ -106,7 +116,10 @@ impl NpyColumns {
         if let Some((distinct, left)) = resolution.lost() {
             return Err(TableError::Collapsed { column: "pixels".to_owned(), distinct, left });
         }
-        Ok(window.frame((0..rows).map(|row| row.to_string()).collect()))
+        if let Some(rounding) = resolution.rounding() {
+            warn!("pixels: {rounding}");
+        }
+        Ok(window.frame((0..rows).map(|row| row.to_string()).collect(), expected))
     }
 
     fn read_columns(
@@ -130,7 +143,7 @@ impl NpyColumns {
             names.iter().map(|name| ColumnBuilder::new(name, treatment)).collect();
         sink.start(width, &mut || Ok(rows))?;
         let mut row = Vec::with_capacity(width);
-        self.visit(width, |path, record, _, cells| {
+        self.visit(width, |path, record, cells| {
             row.clear();
             for (column, &cell) in columns.iter_mut().zip(cells) {
                 let value = if cell.is_nan() { column.push_missing() } else { column.push_number(cell) };
@@ -143,6 +156,7 @@ impl NpyColumns {
             names,
             contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: None,
+            pixels: None,
         })
     }
 
@@ -165,18 +179,18 @@ impl NpyColumns {
         Ok(rows)
     }
 
-    /// Hands every record to `each`: its file, its number there, whether its values are bytes, and its values.
+    /// Hands every record to `each`: its file, its number there, and its values.
     fn visit(
         &self,
         width: usize,
-        mut each: impl FnMut(&Path, u64, bool, &[f64]) -> Result<(), TableError>,
+        mut each: impl FnMut(&Path, u64, &[f64]) -> Result<(), TableError>,
     ) -> Result<(), TableError> {
         let (mut values, mut buffer) = (vec![0.0; width], Vec::new());
         for path in &self.paths {
             let mut file = NpyFile::open(path)?;
-            let (mut record, bytes) = (0, file.is_bytes());
+            let mut record = 0;
             while file.next_record(&mut values, &mut buffer)? {
-                each(path, record, bytes, &values)?;
+                each(path, record, &values)?;
                 record += 1;
             }
         }
@@ -217,7 +231,7 @@ impl IdSource for NpyIds {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         read_numbers(self.count_at_most()?, each)
     }
@@ -232,6 +246,11 @@ fn image(file: &NpyFile<'_>) -> Option<ImageShape> {
         }
         _ => None,
     }
+}
+
+/// What a file's values are where they are pixels.
+fn pixels(file: &NpyFile<'_>) -> PixelValues {
+    if file.is_bytes() { PixelValues::Bytes } else { PixelValues::Numbers }
 }
 
 /// A size; one that does not fit into memory becomes the largest, which is beyond every limit.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::encoding::content::Content;
 use crate::encoding::treatment::{Missing, Treatment};
-use crate::{ColumnsSource, Crop, NpyColumns, Table, load_as};
+use crate::{ColumnsSource, Crop, Encoding, NpyColumns, Table, load_as};
 
 /// A file of version 1, its header padded to 64 bytes.
 fn npy(number: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -91,6 +91,29 @@ fn images_are_pixels_and_bytes_among_them_go_from_0_to_1() {
     assert!(message.contains("within the images of 1 x 1"), "{message}");
     let message = load_files(&[npy("|u1", "1, 1", &[0])], crop, &Treatment::default()).unwrap_err();
     assert!(message.contains("`crop` is for images"), "{message}");
+}
+
+#[test]
+fn pixels_of_two_scales_are_no_list_and_not_those_of_a_trained_model() {
+    let (bytes, numbers) = (npy("|u1", "2, 1, 1", &[0, 255]), npy("<f4", "2, 1, 1", &floats(&[0.0, 255.0])));
+    let treatment = Treatment::default();
+    for files in [[bytes.clone(), numbers.clone()], [numbers.clone(), bytes.clone()]] {
+        let message = load_files(&files, None, &treatment).unwrap_err();
+        assert!(message.contains("1.npy holds pixels of another type than the first file"), "{message}");
+    }
+    for (trained, served) in [(&bytes, &numbers), (&numbers, &bytes)] {
+        let encoding = Encoding::fit(&load_one(trained.clone()).unwrap(), &[0, 1], &treatment).unwrap();
+        let encoding = Encoding::from_text(&encoding.to_text()).unwrap();
+        assert!(encoding.encode(load_one(trained.clone()).unwrap(), &treatment).is_ok());
+        let message = encoding.encode(load_one(served.clone()).unwrap(), &treatment).unwrap_err().to_string();
+        assert!(message.contains("at training they were"), "{message}");
+        // A model of before knows nothing of it.
+        let older =
+            encoding.to_text().replace(",\"pixels\":\"bytes\"", "").replace(",\"pixels\":\"numbers\"", "");
+        let older = Encoding::from_text(&older).unwrap();
+        assert!(older.encode(load_one(served.clone()).unwrap(), &treatment).is_ok());
+        assert!(!older.to_text().contains("pixels\":"), "its text, of which digests are taken, stays");
+    }
 }
 
 #[test]

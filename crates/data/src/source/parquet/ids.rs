@@ -45,7 +45,7 @@ impl IdSource for ParquetIds {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         if self.paths.is_empty() {
             return Err(TableError::NoPaths);
@@ -54,10 +54,7 @@ impl IdSource for ParquetIds {
             let file = ParquetFile::open(path)?;
             let mut key = ParquetKey::new(&self.id);
             file.visit(&key.find(&file)?, |batch| {
-                for at in 0..batch.records() {
-                    each(key.read(batch, at)?)?;
-                }
-                Ok::<(), TableError>(())
+                (0..batch.records()).try_for_each(|at| each(key.read(batch, at)))
             })?;
         }
         Ok(None)
@@ -85,7 +82,7 @@ impl<'a> ParquetKey<'a> {
         Ok(columns)
     }
 
-    /// The id of record `at`. Every column needs a text or a number.
+    /// The id of record `at`. Every column needs a text or a number: else, and for no other reason, it fails.
     pub(crate) fn read(&mut self, batch: &Batch<'_>, at: usize) -> Result<&str, TableError> {
         let mut parts = Vec::with_capacity(self.key.names().len());
         for (column, name) in self.key.names().iter().enumerate() {

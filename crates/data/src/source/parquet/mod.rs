@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::ColumnBuilder;
+use crate::encoding::content::{ColumnBuilder, FAULTY};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
+use crate::ids::marked::{MarkedIds, Standing};
 use crate::source::input::resolve;
 use crate::source::parquet::file::{Batch, ParquetFile, count_records};
 use crate::source::parquet::ids::{ParquetIds, ParquetKey};
@@ -117,6 +118,8 @@ impl RowSource for ParquetColumns {
         }
         sink.start(width, &mut || count_records(&self.paths))?;
         let (mut ids, mut block, mut rows) = (IdColumn::default(), Block::default(), 0);
+        let mut marked = MarkedIds::of(&*self.ids(), treatment.faulty)?;
+        let unusable = vec![FAULTY; width];
         for path in &self.paths {
             let file = ParquetFile::open(path)?;
             check_names_agree(path, file.names(), first.path(), names)?;
@@ -127,21 +130,34 @@ impl RowSource for ParquetColumns {
             file.visit(&wanted, |batch| {
                 rows += batch.records() as u64;
                 sink.check(path, rows, width)?;
-                for at in 0..batch.records() {
-                    ids.push(batch.spot(at), key.read(batch, at)?);
-                }
                 block.read(batch, wanted.len() - width, &mut columns, treatment)?;
-                block.values.chunks_exact(width).try_for_each(|row| sink.push(row))
+                for (at, row) in block.values.chunks_exact(width).enumerate() {
+                    let id = key.read(batch, at);
+                    let standing = match &mut marked {
+                        Some(marked) => marked.standing(id.as_deref().ok()),
+                        None => Standing::Taken,
+                    };
+                    if standing == Standing::Skipped {
+                        continue;
+                    }
+                    ids.push(batch.spot(at), id?);
+                    sink.push(if standing == Standing::Marked { &unusable[..] } else { row })?;
+                }
+                Ok::<(), TableError>(())
             })?;
         }
         if rows == 0 {
             return Err(TableError::Empty { path: path.to_owned() });
+        }
+        if let Some(marked) = &marked {
+            marked.tell();
         }
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
             contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
             image: self.image,
+            pixels: None,
         };
         Ok((frame, None))
     }

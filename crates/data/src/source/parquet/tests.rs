@@ -13,9 +13,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
+use crate::encoding::content::is_faulty;
 use crate::{
-    ColumnsSource, Content, LabelTable, LabelsSource, Missing, Order, RecordStore, Table, TableError, Target,
-    Treatment, fingerprint, load_as, load_in_order, load_labels,
+    ColumnsSource, Content, Faulty, LabelTable, LabelsSource, Missing, Order, RecordStore, Table, TableError,
+    Target, Treatment, fingerprint, load_as, load_in_order, load_labels,
 };
 
 /// The stored values of a column.
@@ -390,4 +391,46 @@ fn ids_of_a_table_are_those_of_its_list() {
     assert_eq!(found, load_as(&source, &Treatment::default()).unwrap().ids);
     assert_eq!(digest, fingerprint(source.files()).unwrap());
     assert_eq!(source.ids().count_at_most().unwrap(), 3);
+}
+
+#[test]
+fn records_without_an_id_of_their_own_stop_no_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let ids =
+        Column("OPTIONAL BYTE_ARRAY id (STRING);", Values::Texts(vec!["k1", "k2", "k1"]), vec![1, 0, 1, 1]);
+    write(&path, &[ids, full("REQUIRED INT32 a;", Values::Ints(vec![1, 2, 3, 4]))], 1);
+    let source = source(&[path], "");
+    let served = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+    let table = load_as(&source, &served).unwrap();
+    assert_eq!(table.ids, ["k1", "k2"]);
+    assert!(is_faulty(table.matrix.row(0)[0]) && table.matrix.row(1) == [3.0]);
+    assert!(load_as(&source, &Treatment::default()).unwrap_err().to_string().contains("record 2"));
+    let mut ids = Vec::new();
+    source
+        .ids()
+        .visit_each(|id| {
+            ids.push(id.map(str::to_owned));
+            Ok::<(), TableError>(())
+        })
+        .unwrap();
+    assert_eq!(ids, [Some("k1"), None, Some("k2"), Some("k1")].map(|id| id.map(str::to_owned)));
+}
+
+#[test]
+fn numbers_that_are_stored_as_texts_are_no_categories_in_silence() {
+    let texts =
+        vec!["1.5", "2.5", "3.5", "4.5", "5.5", "6.5", "7.5", "8.5", "9.5", "10.5", "11.5", "12.5", "13.5"];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let ids = full("REQUIRED INT32 id;", Values::Ints((0..13).collect()));
+    write(&path, &[ids, full("REQUIRED BYTE_ARRAY a (STRING);", Values::Texts(texts))], 1);
+    let source = source(&[path], "");
+    let message = load_as(&source, &Treatment::default()).unwrap_err().to_string();
+    assert!(message.contains("\"a\" holds 13 distinct numbers and 0 texts"), "{message}");
+    for (kind, expected) in [("number", 2.5), ("category", 1.0)] {
+        let types = toml::from_str(&format!("a = {kind:?}")).unwrap();
+        let table = load_as(&source, &Treatment { types, ..Treatment::default() }).unwrap();
+        assert_eq!(table.matrix.row(1), [expected]);
+    }
 }

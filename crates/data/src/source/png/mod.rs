@@ -15,6 +15,7 @@ use crate::source::images::{Crop, Window};
 use crate::source::input::resolve;
 use crate::source::png::folder::{count_others, list};
 use crate::source::row_source::RowSource;
+use crate::table::PixelValues;
 use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size;
 
@@ -87,7 +88,8 @@ impl RowSource for PngColumns {
             }
         }
         let window = window.ok_or_else(|| TableError::Empty { path: first_path.clone() })?;
-        Ok((window.frame(files.into_iter().map(|file| file.id).collect()), None))
+        let ids = files.into_iter().map(|file| file.id).collect();
+        Ok((window.frame(ids, PixelValues::Bytes), None))
     }
 }
 
@@ -120,10 +122,10 @@ impl IdSource for PngIds {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
         for file in list(&self.paths)? {
-            each(&file.id)?;
+            each(Ok(&file.id))?;
         }
         Ok(None)
     }

@@ -86,7 +86,7 @@ pub struct SqlTable {
     /// What separates cells of CSV.
     #[serde(default = "delimiter")]
     pub delimiter: char,
-    /// How many records decide the types of a text format's columns.
+    /// How many records of each file decide the types of CSV columns. Of JSON all do.
     #[serde(default = "infer_rows")]
     pub infer_rows: NonZeroUsize,
 }

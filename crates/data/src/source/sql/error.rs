@@ -177,7 +177,9 @@ fn remedy(fault: &CellFault) -> &'static str {
         }
         CellFault::NotFinite => "use NULLIF or a CASE, or list \"NaN\" in `null_values`",
         CellFault::TooManyCategories => "leave the column out of the query: it is an id or free text",
-        CellFault::TooManyDigits => "subtract a constant in the query, or CAST it to VARCHAR for a category",
+        CellFault::TooManyDigits => {
+            "subtract a constant in the query, or declare the column a category in [types]"
+        }
         CellFault::NotUtf8 | CellFault::OtherType | CellFault::ControlCharacter => {
             "leave the column out of the query, or CAST it"
         }

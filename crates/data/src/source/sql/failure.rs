@@ -81,7 +81,7 @@ pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
                 "a CSV table has a line with more or fewer cells than its header, two columns of one name, or damage".into()
             }
             ArrowError::JsonError(_) => {
-                format!("a line of a JSON table is no object, or a value is not of its column's type{advice}")
+                "a line of a JSON table is no object, or a key has values of several types".into()
             }
             ArrowError::DivideByZero => "a division by zero; see NULLIF".into(),
             ArrowError::ArithmeticOverflow(_) => {

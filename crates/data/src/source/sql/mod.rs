@@ -118,9 +118,9 @@ impl IdSource for SqlColumns {
 
     fn read(
         &self,
-        each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+        each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
-        visit_ids(self, each).map(Some)
+        visit_ids(self, &mut |id| each(Ok(id))).map(Some)
     }
 }
 

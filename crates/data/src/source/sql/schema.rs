@@ -11,7 +11,8 @@ use futures_util::TryStreamExt;
 
 use super::{SqlError, failure};
 
-/// The files of table `name` at `url`.
+/// The files of table `name` at `url`, sorted by their names: what columns there are, and in which order, does not depend on
+/// the store's.
 pub(super) async fn files(
     session: &SessionContext,
     name: &str,
@@ -24,8 +25,9 @@ pub(super) async fn files(
         .list_all_files(&state, store.as_ref(), extension)
         .await
         .map_err(|error| failure::of_table(name, &error))?;
-    let files: Vec<ObjectMeta> =
+    let mut files: Vec<ObjectMeta> =
         listed.try_collect().await.map_err(|error| failure::of_table(name, &error))?;
+    files.sort_unstable_by(|one, other| one.location.cmp(&other.location));
     if files.is_empty() {
         return Err(SqlError::NoFiles {
             table: name.to_owned(),
@@ -38,8 +40,8 @@ pub(super) async fn files(
 
 /// The columns of `files`, which lie at `url`.
 ///
-/// Whole numbers in one file of JSON or Parquet and fractions in another make a column of fractions; the engine alone
-/// would refuse them. CSV files are inspected together, as the engine does it.
+/// Whole numbers in one file and fractions in another make a column of fractions; the engine alone would refuse them. In CSV,
+/// numbers in one file and texts in another make texts, as within one file.
 pub(super) async fn of(
     session: &SessionContext,
     name: &str,
@@ -50,17 +52,17 @@ pub(super) async fn of(
     let state = session.state();
     let store = session.runtime_env().object_store(url).map_err(|error| failure::of_table(name, &error))?;
     let files: Vec<ObjectMeta> = files.into_iter().filter(|file| file.size > 0).collect();
-    let together = options.format.get_ext() == "csv";
+    let is_csv = options.format.get_ext() == "csv";
     let mut merged: Option<Schema> = None;
-    for group in files.chunks(if together { files.len().max(1) } else { 1 }) {
+    for file in &files {
         let found = options
             .format
-            .infer_schema(&state, &store, group)
+            .infer_schema(&state, &store, std::slice::from_ref(file))
             .await
             .map_err(|error| failure::of_table(name, &error))?;
         merged = Some(match merged {
             None => found.as_ref().clone(),
-            Some(so_far) => union(name, &so_far, &found)?,
+            Some(so_far) => union(name, &so_far, &found, is_csv)?,
         });
     }
     Ok(Arc::new(merged.unwrap_or_else(Schema::empty)))
@@ -80,8 +82,18 @@ pub(super) fn with_texts(table: &str, schema: SchemaRef, texts: &[String]) -> Re
     Ok(Arc::new(Schema::new(Fields::from(fields))))
 }
 
-/// The columns of both schemas, by name.
-fn union(table: &str, first: &Schema, second: &Schema) -> Result<Schema, SqlError> {
+/// The same schema, where columns of CSV that have no value in the records that decide are numbers. The reader would pass over
+/// all that stands in them later; a later text is an error now.
+pub(super) fn with_numbers_for_nulls(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Null => Arc::new(Field::new(field.name(), DataType::Float64, true)),
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
+/// The columns of both schemas, by name; where `is_text`, their files are text, so that a column of two types is one of texts.
+fn union(table: &str, first: &Schema, second: &Schema, is_text: bool) -> Result<Schema, SqlError> {
     let mut fields: Vec<Arc<Field>> = first.fields().iter().cloned().collect();
     for field in second.fields() {
         let Some(known) = fields.iter_mut().find(|known| known.name() == field.name()) else {
@@ -91,7 +103,8 @@ fn union(table: &str, first: &Schema, second: &Schema) -> Result<Schema, SqlErro
         let both = [known.data_type().clone(), field.data_type().clone()];
         // The engine takes a number for a text where it can; a reader of JSON cannot.
         let alike = both[0].is_numeric() == both[1].is_numeric() || both.contains(&DataType::Null);
-        let Some(common) = type_union_resolution(&both).filter(|_| alike) else {
+        let common = type_union_resolution(&both).filter(|_| alike).or(is_text.then_some(DataType::Utf8));
+        let Some(common) = common else {
             let [one, other] = both;
             let column = field.name();
             let reason = format!(

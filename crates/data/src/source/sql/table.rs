@@ -60,6 +60,7 @@ pub(crate) fn read(
         ids: table.ids,
         contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect::<Result<_, _>>()?,
         image: source.image,
+        pixels: None,
     };
     Ok((frame, fingerprint))
 }

@@ -29,10 +29,8 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     if is_csv {
         let store =
             session.runtime_env().object_store(&url).map_err(|error| failure::of_table(name, &error))?;
-        for file in &files {
-            let delimiter = delimiter(name, table)?;
-            cells_of_lines |= strict::check(name, store.as_ref(), file, delimiter, compression).await?;
-        }
+        let delimiter = delimiter(name, table)?;
+        cells_of_lines = strict::check(name, store.as_ref(), &files, delimiter, compression).await?;
     }
     let options = ListingOptions::new(reader(name, table, format, compression, cells_of_lines)?)
         .with_file_extension(extension);
@@ -48,6 +46,7 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
     let schema = schema::with_texts(name, schema, &table.text)?;
+    let schema = if is_csv { schema::with_numbers_for_nulls(&schema) } else { schema };
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let provider = ListingTable::try_new(listing).map_err(|error| failure::of_table(name, &error))?;
     session
@@ -111,17 +110,20 @@ fn reader(
     compression: FileCompressionType,
     cells_of_lines: bool,
 ) -> Result<Arc<dyn FileFormat>, SqlError> {
-    let rows = table.infer_rows.get();
     Ok(match format {
         SqlFormat::Csv => {
             let csv = CsvFormat::default().with_has_header(true).with_delimiter(delimiter(name, table)?);
             // If a file is read in parts, these must not begin within a cell.
             let csv = csv.with_newlines_in_values(cells_of_lines);
-            Arc::new(csv.with_file_compression_type(compression).with_schema_infer_max_rec(rows))
+            Arc::new(
+                csv.with_file_compression_type(compression).with_schema_infer_max_rec(table.infer_rows.get()),
+            )
         }
         SqlFormat::Json => {
             let json = JsonFormat::default().with_file_compression_type(compression);
-            Arc::new(json.with_schema_infer_max_rec(rows))
+            // All records decide: the reader cuts fractions off in a column of whole numbers, and passes over keys that are
+            // no columns.
+            Arc::new(json.with_schema_infer_max_rec(usize::MAX))
         }
         SqlFormat::Parquet => Arc::new(ParquetFormat::default()),
     })

@@ -81,3 +81,93 @@ fn a_number_that_is_none_is_no_category() {
     let listed = Treatment { null_values: vec!["NaN".into()], ..declared };
     assert!(bank.load("SELECT * FROM accounts", &listed).unwrap().matrix.values()[1].is_nan());
 }
+
+/// A folder of these files as the table `t`, in the order of their names.
+fn folder_of(files: &[&str], ending: &str, more: &str) -> (TempDir, ColumnsSource) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    for (at, text) in files.iter().enumerate() {
+        fs::write(folder.path().join(format!("t/{at}.{ending}")), text).unwrap();
+    }
+    let more = format!(", format = {ending:?}{more}");
+    let source = one(folder.path(), "t", "SELECT * FROM t", &more);
+    (folder, source)
+}
+
+#[test]
+fn csv_files_of_unlike_headers_are_no_table() {
+    let refused = |files: &[&str], more: &str| {
+        let (_folder, source) = folder_of(files, "csv", more);
+        let message = load_as(&source, &filled()).unwrap_err().to_string();
+        assert!(!message.contains("secret"), "{message}");
+        message
+    };
+    let first = "id,age,income\nk1,31,1000\nk2,32,2000\n";
+    let swapped = refused(&[first, "id,income,age\nk3,3000,33\n"], "");
+    assert!(
+        swapped.contains("1.csv is not that of") && swapped.contains("0.csv: column 2 differs"),
+        "{swapped}"
+    );
+    assert!(swapped.contains("write one header"), "{swapped}");
+    // Also behind the records that decide the types, and where a file has none.
+    for later in
+        ["id,income,age\nk3,3000,33\n", "secret,77,78\nk4,34,4000\n", "id,age\nk3,33\n", " id,age,income\n"]
+    {
+        assert!(refused(&[first, later], ", infer_rows = 2").contains("1.csv is not that of"), "{later}");
+    }
+    let (_folder, source) =
+        folder_of(&[first, "\u{feff}\"id\",age,income\r\nk3,33,3000\r\n", "id,age,income\n"], "csv", "");
+    let table = load_as(&source, &filled()).unwrap();
+    assert_eq!((table.ids.len(), table.matrix.row(2)), (3, &[33.0, 3000.0][..]));
+}
+
+#[test]
+fn csv_files_whose_types_differ_have_the_type_of_all() {
+    let numbers = ["id,a\nk1,1\n", "id,a\n", "id,a\nk2,\nk3,0.5\n"];
+    let (_folder, source) = folder_of(&numbers, "csv", "");
+    let table = load_as(&source, &filled()).unwrap();
+    assert_eq!((table.contents[0].kind(), table.matrix.row(0)), (crate::ColumnType::Number, &[1.0][..]));
+    assert!(table.matrix.row(1)[0].is_nan() && table.matrix.row(2) == [0.5]);
+    let (_folder, source) = folder_of(&["id,a\nk1,1\n", "id,a\nk2,x\n"], "csv", "");
+    let table = load_as(&source, &filled()).unwrap();
+    assert_eq!(table.contents, [Content::Category(vec!["1".into(), "x".into()])]);
+}
+
+#[test]
+fn a_column_without_values_at_first_keeps_those_that_come() {
+    let (_folder, source) = folder_of(&["id,a\nk1,\nk2,\nk3,0.5\n"], "csv", ", infer_rows = 2");
+    let table = load_as(&source, &filled()).unwrap();
+    assert_eq!((table.contents[0].kind(), table.matrix.row(2)), (crate::ColumnType::Number, &[0.5][..]));
+    let (_folder, source) = folder_of(&["id,a\nk1,\nk2,\nk3,secret\n"], "csv", ", infer_rows = 2");
+    let message = load_as(&source, &filled()).unwrap_err().to_string();
+    assert!(message.contains("raise infer_rows above 2") && !message.contains("secret"), "{message}");
+}
+
+#[test]
+fn json_keeps_fractions_and_keys_that_come_late() {
+    let early = "{\"id\": \"k1\", \"rate\": 1}\n{\"id\": \"k2\", \"rate\": 2}\n";
+    let late = "{\"id\": \"k3\", \"rate\": 0.7, \"late\": 5}\n";
+    let whole = format!("{early}{late}");
+    for files in [&[whole.as_str()][..], &[early, late]] {
+        let (_folder, source) = folder_of(files, "json", ", infer_rows = 1");
+        let table = load_as(&source, &filled()).unwrap();
+        assert_eq!(table.names, ["rate", "late"]);
+        assert_eq!((table.matrix.row(0)[0], table.matrix.row(2)), (1.0, &[0.7, 5.0][..]));
+        assert!(table.matrix.row(1)[1].is_nan());
+    }
+    let (_folder, source) = folder_of(&[early, "{\"id\": \"k3\", \"rate\": \"secret\"}\n"], "json", "");
+    let message = load_as(&source, &filled()).unwrap_err().to_string();
+    assert!(message.contains("\"rate\"") && !message.contains("secret"), "{message}");
+}
+
+#[test]
+fn numbers_that_are_stored_as_texts_are_no_categories_in_silence() {
+    let rows: String = (0..20).map(|row| format!("k{row:02},\u{2212}{row}.5\n")).collect();
+    let (_folder, source) = folder_of(&[&format!("id,a\n{rows}")], "csv", "");
+    let message = load_as(&source, &filled()).unwrap_err().to_string();
+    assert!(message.contains("\"a\" holds 20 distinct numbers and 0 texts"), "{message}");
+    let declared = Treatment { types: types("a = \"number\""), ..filled() };
+    assert_eq!(load_as(&source, &declared).unwrap().matrix.row(3), [-3.5]);
+    let (_folder, source) = folder_of(&[&format!("id,a\n{rows}")], "csv", ", text = [\"a\"]");
+    assert!(load_as(&source, &declared).is_ok() && load_as(&source, &filled()).is_err());
+}

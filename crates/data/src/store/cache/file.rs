@@ -202,7 +202,7 @@ impl Reader {
         let Some(ids) = split(&ids).filter(|ids| ids.len() as u64 == found.rows) else { return Ok(None) };
         let content = |names: Option<Vec<String>>| names.map_or(Content::Number, Content::Category);
         let contents = found.categories.into_iter().map(content).collect();
-        let frame = Frame { ids, names: found.names, contents, image: found.image };
+        let frame = Frame { ids, names: found.names, contents, image: found.image, pixels: None };
         let (path, key, rows, group_rows) =
             (path.to_owned(), found.key, found.rows as usize, found.group_rows);
         Ok(Some(Self { path, frame, key, file, rows, group_rows }))
@@ -281,7 +281,7 @@ mod tests {
     fn content(reader: &Reader) -> (Vec<Vec<u32>>, String) {
         let columns = 0..reader.frame.names.len();
         let bits = |at| reader.column(at).unwrap().into_iter().map(f32::to_bits).collect();
-        let Frame { ids, names, contents, image } = &reader.frame;
+        let Frame { ids, names, contents, image, .. } = &reader.frame;
         let rest = format!("{ids:?} {names:?} {contents:?} {image:?} {} {}", reader.key, reader.group_rows);
         (columns.map(bits).collect(), rest)
     }
@@ -300,6 +300,7 @@ mod tests {
             names: ["age", "job"].map(String::from).into(),
             contents: vec![Content::Number, Content::Category(vec!["clerk".into(), "cook".into()])],
             image: None,
+            pixels: None,
         };
         writer.finish(frame, Digest([7; 32])).unwrap();
         let written = content(&Reader::open(&path).unwrap().unwrap());
