@@ -8,12 +8,12 @@ use crate::fixture::command;
 
 /// Roles with their configs.
 const CONFIGS: [(&str, &str); 6] = [
-    ("party", "containers/demo/bank/party.toml"),
-    ("party", "containers/demo/telecom/party.toml"),
-    ("party", "containers/demo/shop/party.toml"),
-    ("coordinator", "containers/demo/coordinator/coordinator.toml"),
-    ("party", "kubernetes/party/party.toml"),
-    ("coordinator", "kubernetes/coordinator/coordinator.toml"),
+    ("party", "deploy/containers/demo/bank/party.toml"),
+    ("party", "deploy/containers/demo/telecom/party.toml"),
+    ("party", "deploy/containers/demo/shop/party.toml"),
+    ("coordinator", "deploy/containers/demo/coordinator/coordinator.toml"),
+    ("party", "deploy/kubernetes/party/party.toml"),
+    ("coordinator", "deploy/kubernetes/coordinator/coordinator.toml"),
 ];
 
 #[test]
