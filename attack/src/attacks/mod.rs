@@ -12,7 +12,7 @@ use reconstruction::inversion::Matching;
 use reconstruction::white_box::Start;
 use reconstruction::{
     conditional_mean, esa, fora, grna, instrument, inverse_network, other_classes, positive_control,
-    predictions, query_free, unsplit, white_box,
+    predictions, pseudo_clients, query_free, unsplit, white_box,
 };
 use sweeps::{auxiliary_fraction, code_length, encode_once, epochs, randomised_response, trainings};
 
@@ -21,6 +21,7 @@ mod critic;
 /// Attacks that reconstruct columns.
 pub(crate) mod reconstruction {
     pub(crate) mod batches;
+    pub(crate) mod column_decoder;
     pub(crate) mod conditional_mean;
     pub(crate) mod esa;
     pub(crate) mod fora;
@@ -28,11 +29,15 @@ pub(crate) mod reconstruction {
     pub(crate) mod instrument;
     pub(crate) mod inverse_network;
     pub(crate) mod inversion;
+    pub(crate) mod moment;
     pub(crate) mod other_classes;
+    pub(crate) mod pcat;
     pub(crate) mod positive_control;
     pub(crate) mod predictions;
+    pub(crate) mod pseudo_clients;
     pub(crate) mod queries;
     pub(crate) mod query_free;
+    pub(crate) mod sdar;
     pub(crate) mod substitute;
     pub(crate) mod unsplit;
     pub(crate) mod white_box;
@@ -78,6 +83,7 @@ pub static ALL: &[&dyn Attack] = &[
     &other_classes::OtherClasses,
     &membership::Membership,
     &query_free::QueryFree,
+    &pseudo_clients::PseudoClients,
     &fora::Fora,
     &instrument::Instrument,
     &unsplit::UnSplit,
@@ -96,7 +102,6 @@ pub static ALL: &[&dyn Attack] = &[
 
 /// What a reader must not take for covered: attacks that are known and not among [`ALL`].
 pub const BEYOND: &[&str] = &[
-    "PCAT, SDAR: substitutes that learn along with the run",
     "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a gradient monitor against it)",
     "collusion of parties with the coordinator beyond its own organisation's columns",
     "generative priors as penalties",
@@ -136,6 +141,10 @@ pub enum AttackId {
     MembershipByLoss,
     /// A substitute that learns through the top model.
     QueryFree,
+    /// A substitute that learns through the top model of every step.
+    Pcat,
+    /// The same with discriminators that regularise it and its decoder.
+    Sdar,
     /// A substitute that learns the distribution of codes.
     Fora,
     /// Columns and a clone of the model in turns.
@@ -185,6 +194,8 @@ impl fmt::Display for AttackId {
             Self::MembershipByRegression => "membership by regression",
             Self::MembershipByLoss => "membership by the top model's loss",
             Self::QueryFree => "query-free",
+            Self::Pcat => "PCAT",
+            Self::Sdar => "SDAR",
             Self::Fora => "FORA",
             Self::UnSplit => "UnSplit",
             Self::PredictionMean => "conditional mean given predictions",

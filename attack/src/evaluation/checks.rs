@@ -6,7 +6,7 @@ use hashvfl_core::random::{shuffle, stream};
 
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::findings::Comparison;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Check, CheckId};
@@ -20,7 +20,7 @@ pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result
     let surface = AttackSurface { observed: &observed, ..codes.clone() };
     // Records elsewhere keep their codes: an adversary that has them would learn from these.
     let test = Records { elsewhere: Vec::new(), ..victim.test.clone() };
-    let mut grid = Grid::new(victim, &surface, &test, &[Release::OneCode]);
+    let mut grid = AdversaryGrid::new(victim, &surface, &test, &[Release::OneCode]);
     let cells = [Release::OneCode, Release::Nothing].map(|release| (Adversary::Stranger, release));
     grid.outcome(Adversary::Stranger, Release::OneCode)?;
     let comparison = grid.compare(cells, "shuffled codes".into()).context("a cell was not filled")?;

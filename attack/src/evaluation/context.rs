@@ -64,6 +64,12 @@ impl Attempt {
     }
 }
 
+/// Values of an encoder as they cross `cut`.
+pub fn at_cut(cut: CutKind, values: Vec<f32>) -> Vec<f32> {
+    let sign = |value: f32| if value >= 0.0 { 1.0 } else { -1.0 };
+    if cut == CutKind::SimulatedFloats { values } else { values.into_iter().map(sign).collect() }
+}
+
 /// Most images that searches are for: through convolutions they take long.
 const SEARCHED_IMAGES: usize = 300;
 
@@ -123,8 +129,7 @@ impl AttackContext<'_> {
 
     /// Values of an encoder as they cross this cut.
     pub fn at_cut(&self, values: Vec<f32>) -> Vec<f32> {
-        let sign = |value: f32| if value >= 0.0 { 1.0 } else { -1.0 };
-        if self.cut == CutKind::SimulatedFloats { values } else { values.into_iter().map(sign).collect() }
+        at_cut(self.cut, values)
     }
 
     /// Whose columns are attacked.

@@ -10,7 +10,7 @@ use crate::config::AttackConfig;
 use crate::evaluation::Surfaces;
 use crate::evaluation::findings::{AttackOutcome, Findings};
 use crate::evaluation::victim::VictimContext;
-use crate::report::{CutKind, Grid, Knowledge, PictureRow};
+use crate::report::{CutKind, Knowledge, PictureGrid, PictureRow};
 
 /// Records whose pictures are shown.
 const PICTURES: usize = 12;
@@ -94,7 +94,7 @@ pub fn reproduce(config: &AttackConfig) -> Vec<String> {
 }
 
 /// Reconstructions of the same records by several attacks, where columns are a grey image.
-pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings) -> Option<Grid> {
+pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings) -> Option<PictureGrid> {
     let [1, height, width] = victim.owner.image? else { return None };
     let targets = &victim.test.targets;
     let shown = &targets[..targets.len().min(PICTURES)];
@@ -132,5 +132,5 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
     let row = |name: &str, values: &[f32]| PictureRow { name: name.into(), images: images(values) };
     let mut rows = vec![row("original", &victim.owner.columns.gather(shown))];
     rows.extend(attacks.into_iter().filter_map(|(name, attacked)| Some(row(name, &attacked?.guess))));
-    Some(Grid { title: "Reconstructions of the same test records".into(), height, width, rows })
+    Some(PictureGrid { title: "Reconstructions of the same test records".into(), height, width, rows })
 }

@@ -41,8 +41,8 @@ pub struct Guess {
     seconds: f64,
 }
 
-/// The grid.
-pub struct Grid<'a> {
+/// The grid of adversaries and releases.
+pub struct AdversaryGrid<'a> {
     /// The cut that is attacked.
     pub context: AttackContext<'a>,
     outputs: Outputs<'a>,
@@ -63,7 +63,7 @@ pub struct Grid<'a> {
     trust: f64,
 }
 
-impl<'a> Grid<'a> {
+impl<'a> AdversaryGrid<'a> {
     /// A grid over `releases`, which rise; the baseline is always among them.
     pub fn new(
         victim: &'a VictimContext<'a>,

@@ -30,7 +30,7 @@ use crate::config::AttackConfig;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::not_tried;
 use crate::evaluation::findings::{AttackOutcome, Findings};
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::Evidence;
 use crate::evidence::manifest::Manifest;
@@ -86,7 +86,7 @@ impl PrivacyEvaluation<'_> {
     ///
     /// # Errors
     /// If the transcript lacks what a release holds.
-    pub fn keep_grid(&mut self, grid: &mut Grid) -> anyhow::Result<()> {
+    pub fn keep_grid(&mut self, grid: &mut AdversaryGrid) -> anyhow::Result<()> {
         if !self.findings.has_baseline(&grid.context.victim()) {
             self.findings.attacked.extend(grid.row(Release::Nothing)?);
         }
@@ -100,7 +100,7 @@ impl PrivacyEvaluation<'_> {
     ///
     /// # Errors
     /// As [`keep_grid`](Self::keep_grid).
-    pub fn keep_attributes(&mut self, grid: &mut Grid) -> anyhow::Result<()> {
+    pub fn keep_attributes(&mut self, grid: &mut AdversaryGrid) -> anyhow::Result<()> {
         let (names, adversary) = (&self.victim.owner.names, Adversary::strongest(self.victim));
         for release in [Release::Nothing, grid.most()] {
             for attacked in grid.attribute_outcomes(adversary, release, names)? {

@@ -136,7 +136,7 @@ impl Sources<'_> {
             Fact::EpochCodes(epochs) => (0..epochs)
                 .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
                 .collect(),
-            Fact::Label => Ok(vec![self.labels_of(records)]),
+            Fact::Label => Ok(vec![label_values(self.labels, records)]),
             Fact::OwnColumns => {
                 let own = self.own.context(
                     "the attack knows the columns of the coordinator's own organisation, but the config names no such party: set `own`",
@@ -145,19 +145,19 @@ impl Sources<'_> {
             }
         }
     }
+}
 
-    /// Classes one-hot [records, classes], or real labels.
-    fn labels_of(&self, records: &[u32]) -> Vec<f32> {
-        match self.labels {
-            Labels::Classes { count, index } => {
-                let one_hot = |record: &u32| {
-                    let class = index[*record as usize] as usize;
-                    (0..*count).map(move |other| f32::from(u8::from(other == class)))
-                };
-                records.iter().flat_map(one_hot).collect()
-            }
-            Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
+/// Labels of `records`: classes one-hot [records, classes], or numbers as they are [records, 1].
+pub fn label_values(labels: &Labels, records: &[u32]) -> Vec<f32> {
+    match labels {
+        Labels::Classes { count, index } => {
+            let one_hot = |record: &u32| {
+                let class = index[*record as usize] as usize;
+                (0..*count).map(move |other| f32::from(u8::from(other == class)))
+            };
+            records.iter().flat_map(one_hot).collect()
         }
+        Labels::Real(values) => records.iter().map(|record| values[*record as usize]).collect(),
     }
 }
 

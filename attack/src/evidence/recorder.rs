@@ -1,10 +1,10 @@
 //! Records what parties in this process send, in the format of a networked run's transcript.
 
 use hashvfl_core::protocol::message::Command;
-use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection};
+use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection, RunSettings};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_learning::training::saved::SavedTraining;
-use hashvfl_transcript::{RecordedKind, Transcript, TranscriptError};
+use hashvfl_transcript::{RecordedKind, RecordedStep, Transcript, TranscriptError};
 
 use crate::attacks::active::steering_server::{Steer, Waiting};
 use crate::evidence::simulation::RunVariant;
@@ -14,7 +14,7 @@ pub trait Recorded: Embedding + Sized {
     /// Adds a step to a transcript.
     fn record(
         transcript: &mut Transcript,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[Self],
@@ -24,7 +24,7 @@ pub trait Recorded: Embedding + Sized {
 impl Recorded for PackedCodes {
     fn record(
         transcript: &mut Transcript,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[Self],
@@ -36,7 +36,7 @@ impl Recorded for PackedCodes {
 impl Recorded for SimulatedFloats {
     fn record(
         transcript: &mut Transcript,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[Self],
@@ -61,8 +61,8 @@ pub struct Recorder<'s, 'm, P> {
     gradients: bool,
     /// Records and epoch of the batch that waits for its gradient.
     waiting: Option<(Vec<u32>, u32)>,
-    /// Epochs of a cycle of the learning rate.
-    cycle_epochs: u32,
+    /// The run's settings.
+    settings: &'s RunSettings,
     /// Who changes a party's gradients, if anybody.
     steer: Option<&'s mut Steer<'m>>,
     /// What a party's last codes were expected to be, where they are codes: for the gradient monitor of the party that is steered.
@@ -74,12 +74,11 @@ impl<'s, 'm, P> Recorder<'s, 'm, P> {
     pub fn new(
         parties: P,
         plan: Plan,
-        repeat: &RunVariant,
+        repeat: &RunVariant<'s>,
         transcript: Transcript,
         steer: Option<&'s mut Steer<'m>>,
     ) -> Self {
         let (names, gradients) = (repeat.settings.parties.clone(), repeat.gradients);
-        let cycle_epochs = repeat.settings.cycle_epochs();
         Self {
             parties,
             names,
@@ -88,7 +87,7 @@ impl<'s, 'm, P> Recorder<'s, 'm, P> {
             step: 0,
             gradients,
             waiting: None,
-            cycle_epochs,
+            settings: repeat.settings,
             steer,
             expected: None,
         }
@@ -107,12 +106,12 @@ where
         self.step += 1;
         let batches = self.parties.encode(rows, count)?;
         let numbers = self.plan.rows(rows)?;
-        let step = (self.step, RecordedKind::of(rows));
+        let step = RecordedStep { number: self.step, kind: RecordedKind::of(rows) };
         P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
-        if let (RowSelection::Batch { epoch, batch }, Some(steer)) = (rows, &mut self.steer) {
+        if let (RowSelection::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
             let codes = batches[steer.victim()].to_floats();
             let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
-            let begins_cycle = batch == 0 && epoch.is_multiple_of(self.cycle_epochs);
+            let begins_cycle = self.settings.begins_cycle(rows);
             steer.saw(Waiting { begins_cycle, rows: numbers.clone(), codes, expected });
         }
         self.waiting = match rows {
@@ -134,7 +133,7 @@ where
         if let Some((numbers, epoch)) = self.waiting.take() {
             let values: Vec<Vec<f32>> = gradients.iter().map(Gradient::decode).collect();
             self.step += 1;
-            let step = (self.step, RecordedKind::Gradient { epoch });
+            let step = RecordedStep { number: self.step, kind: RecordedKind::Gradient { epoch } };
             self.transcript.floats(step, &numbers, &self.names, &values)?;
         }
         Ok(self.parties.learn(gradients)?)

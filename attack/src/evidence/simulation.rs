@@ -17,7 +17,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
 use hashvfl_learning::training::schedule::Rates;
-use hashvfl_learning::training::{self, TrainingOptions};
+use hashvfl_learning::training::{self, StepObserver, TrainingOptions};
 use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
 use rand::Rng;
 
@@ -68,14 +68,34 @@ pub struct Simulated {
 
 /// Repeats the run of `evidence` and records it at `path`.
 pub fn simulate(evidence: &Evidence, repeat: &RunVariant, path: &Path) -> anyhow::Result<Simulated> {
-    steered(evidence, repeat, None, path)
+    repeated(evidence, repeat, None, None, path)
 }
 
-/// The same under a coordinator that may steer.
+/// The same under a coordinator that steers.
 pub fn steered(
     evidence: &Evidence,
     repeat: &RunVariant,
+    steer: &mut Steer,
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    repeated(evidence, repeat, Some(steer), None, path)
+}
+
+/// The same under a coordinator that lets `observer` look on.
+pub fn observed<'o>(
+    evidence: &Evidence,
+    repeat: &RunVariant,
+    observer: &'o mut StepObserver<'o>,
+    path: &Path,
+) -> anyhow::Result<Simulated> {
+    repeated(evidence, repeat, None, Some(observer), path)
+}
+
+fn repeated<'o>(
+    evidence: &Evidence,
+    repeat: &RunVariant,
     steer: Option<&mut Steer>,
+    observer: Option<&'o mut StepObserver<'o>>,
     path: &Path,
 ) -> anyhow::Result<Simulated> {
     repeat.settings.check()?;
@@ -96,12 +116,13 @@ pub fn steered(
             let parties = InProcessParties::hashed(parties, plan.clone());
             let mut recorder = Recorder::new(parties, plan, repeat, transcript, steer);
             recorder.expected = Some(InProcessParties::expected_codes);
-            run(evidence, repeat, recorder, path)
+            run(evidence, repeat, recorder, observer, path)
         }
         CutLayer::SimulatedFloat => {
             let transcript = transcript(evidence, repeat, SentValues::SimulatedFloats, path)?;
             let parties = InProcessParties::simulated_floats(parties, plan.clone());
-            run(evidence, repeat, Recorder::new(parties, plan, repeat, transcript, steer), path)
+            let recorder = Recorder::new(parties, plan, repeat, transcript, steer);
+            run(evidence, repeat, recorder, observer, path)
         }
     }
 }
@@ -152,10 +173,11 @@ fn drawn(seed: u64, draw: u64) -> u64 {
 }
 
 /// Trains on what `recorder` lets through, and reads again what it recorded at `path`.
-fn run<'a, E: Recorded>(
+fn run<'a, 'o, E: Recorded>(
     evidence: &Evidence,
     repeat: &RunVariant,
     mut recorder: Recorder<'_, '_, InProcessParties<'a, E>>,
+    observer: Option<&'o mut StepObserver<'o>>,
     path: &Path,
 ) -> anyhow::Result<Simulated> {
     let settings = repeat.settings;
@@ -169,7 +191,7 @@ fn run<'a, E: Recorded>(
     let mut plan = recorder.plan.clone();
     let mut top = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let silent = &mut |_: training::Progress| {};
-    let options = TrainingOptions { patience: config.top.patience, ..TrainingOptions::default() };
+    let options = TrainingOptions { patience: config.top.patience, observer, ..TrainingOptions::default() };
     let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, options, silent)
         .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
     let Recorder { parties, transcript, .. } = recorder;

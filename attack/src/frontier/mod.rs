@@ -8,6 +8,7 @@
 //!
 //! So the metric is that of the very run that is attacked, and no form has another adversary than the form beside it.
 
+mod as_score;
 mod trained;
 
 use std::path::Path;
@@ -23,13 +24,16 @@ use crate::attacks::sweeps::epochs::everything_of;
 use crate::config::AttackConfig;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::checks::never_falls;
-use crate::evaluation::findings::Comparison;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::findings::{AttackOutcome, Comparison};
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::Evidence;
 use crate::evidence::simulation::encoded_once;
+use crate::frontier::as_score::as_score;
 use crate::frontier::trained::trained;
 use crate::report::{Check, CutKind, Defence, Estimate, Population, Sent};
+
+pub use as_score::{AsScore, LabelsOfEpoch};
 
 /// What the parties of a run send.
 #[derive(Debug, Clone)]
@@ -42,6 +46,9 @@ pub struct Form {
     pub cut: CutKind,
     /// Deviation of the noise before the sign or the level at each party, where it is not that of its config.
     pub noise: Option<f32>,
+    /// Whether its codes are measured as scores of two classes too ([`AsScore`]); not where bottom models learn on a cohort, nor of
+    /// floats at one bit each.
+    pub as_score: bool,
 }
 
 /// What one adversary gets of records' columns: skill over the mean, from 0 to 1.
@@ -101,6 +108,9 @@ pub struct Measured {
     pub reidentified: Estimate,
     /// Records among which each was looked for.
     pub candidates: usize,
+    /// What its codes tell as scores, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_score: Option<AsScore>,
     /// Whether any adversary got less than one that knows less.
     pub check: Check,
 }
@@ -147,7 +157,7 @@ fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Resul
     let surface = AttackSurface {
         observed: &trained.observed,
         encoders: trained.encoders.iter().collect(),
-        top: None,
+        top: trained.top.as_ref(),
         cut: form.cut,
         defence: Defence::new(sent),
         value_bits,
@@ -155,8 +165,13 @@ fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Resul
     };
     let mut comparisons = Vec::new();
     let mut exposures = Vec::new();
+    let mut scored = None;
     for (records, releases) in populations(victim, form, &surface)? {
-        exposures.push(exposure(victim, &surface, &records, &releases, &mut comparisons)?);
+        let (exposure, by_stranger) = exposure(victim, &surface, &records, &releases, &mut comparisons)?;
+        if let (true, Some(top), Population::Test) = (form.as_score, &trained.top, records.population) {
+            scored = Some(as_score(victim, &surface, top, &by_stranger)?);
+        }
+        exposures.push(exposure);
     }
     let context = victim.test_context(&surface);
     let candidates = &context.targets[..context.targets.len().min(reidentify::CANDIDATES)];
@@ -168,6 +183,7 @@ fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Resul
         exposures,
         reidentified: proportion::of(&hits),
         candidates: candidates.len(),
+        as_score: scored,
         check: never_falls(&comparisons),
     })
 }
@@ -195,14 +211,15 @@ fn populations(
     Ok(populations)
 }
 
+/// The exposure of records, and what who knows nothing else makes of their columns.
 fn exposure(
     victim: &VictimContext,
     surface: &AttackSurface,
     records: &Records,
     releases: &[Release],
     comparisons: &mut Vec<Comparison>,
-) -> anyhow::Result<Exposure> {
-    let mut grid = Grid::new(victim, surface, records, releases);
+) -> anyhow::Result<(Exposure, AttackOutcome)> {
+    let mut grid = AdversaryGrid::new(victim, surface, records, releases);
     let most = grid.most();
     let mut reached = |adversary: Adversary| -> anyhow::Result<_> {
         let (with, without) = (grid.outcome(adversary, most)?, grid.outcome(adversary, Release::Nothing)?);
@@ -214,7 +231,7 @@ fn exposure(
     let (strongest, _) = reached(Adversary::strongest(victim))?;
     comparisons.extend(grid.comparisons());
     let exposed = records.scorer.best_column(&outcome.guess, victim.owner.columns.cols());
-    Ok(Exposure {
+    let exposure = Exposure {
         of: records.population,
         releases: outcome.result.releases,
         bits: outcome.result.bits,
@@ -226,5 +243,6 @@ fn exposure(
             name: victim.owner.names.get(column).cloned().unwrap_or_default(),
             explained,
         }),
-    })
+    };
+    Ok((exposure, outcome))
 }

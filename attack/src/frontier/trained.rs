@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_coordinator::{CoordinatorConfig, top_file};
 use hashvfl_core::{Part, Plan, RunSettings};
-use hashvfl_learning::Encoder;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::{Classifier, Encoder};
 
 use crate::evidence::Evidence;
 use crate::evidence::observed::{Observed, ObservedAt};
@@ -22,6 +22,8 @@ pub struct Trained {
     pub observed: Observed,
     /// The encoders that made it, in the order of the parties; none of floats at one bit each, whose bits none makes.
     pub encoders: Vec<Encoder>,
+    /// The top model; none of floats at one bit each.
+    pub top: Option<Classifier>,
     /// The task's metric on test records.
     pub metric: f64,
 }
@@ -35,18 +37,18 @@ pub fn trained(evidence: &Evidence, form: &Form, path: &Path) -> anyhow::Result<
     // The top model learns from floats, which at one bit each are something else: it is fitted again on bits of all records.
     let run = RunSettings { refit: form.run.refit || one_bit, ..form.run.clone() };
     let cut = if form.cut == CutKind::Codes { CutLayer::Hash } else { CutLayer::SimulatedFloat };
-    let variant = RunVariant { noise: form.noise, ..RunVariant::new(&run, cut) };
+    let variant = RunVariant { noise: form.noise, gradients: form.as_score, ..RunVariant::new(&run, cut) };
     let simulated = simulate(evidence, &variant, path).with_context(|| form.name.clone())?;
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
     if !one_bit {
         let (observed, encoders, metric) = (simulated.observed, simulated.encoders, simulated.utility);
-        return Ok(Trained { observed, encoders, metric });
+        return Ok(Trained { observed, encoders, top: Some(simulated.top), metric });
     }
     let run = run.of_floats();
     let plan = evidence.plan_under(&run)?;
     let observed = simulated.observed.quantised(plan.part(Part::Train));
     let metric = refitted(evidence, &run, &plan, &observed)?;
-    Ok(Trained { observed, encoders: Vec::new(), metric })
+    Ok(Trained { observed, encoders: Vec::new(), top: None, metric })
 }
 
 /// The metric of a top model that has learned from what was seen of frozen encoders, and from nothing before.

@@ -61,7 +61,7 @@ pub enum Change {
     /// Its top model is linear.
     LinearTop,
     /// Its first weights and noise are those of another draw, from 2: the run's own is the first.
-    Draw(u64),
+    Replicate(u64),
     /// Its coordinator steers towards codes from which columns can be decoded, with this weight.
     Steered(u32),
     /// Its coordinator, which knows no columns, steers towards codes that lie apart, with this weight.
@@ -120,7 +120,7 @@ impl fmt::Display for Defence {
         match self.change {
             None => Ok(()),
             Some(Change::LinearTop) => f.write_str(", linear top model"),
-            Some(Change::Draw(draw)) => write!(f, ", draw {draw} of first weights"),
+            Some(Change::Replicate(draw)) => write!(f, ", draw {draw} of first weights"),
             Some(Change::SteeredApart(weight)) => write!(f, ", steered apart, weight {weight}"),
             Some(Change::SteeredContrastive(weight)) => {
                 write!(f, ", steered towards own earlier codes, weight {weight}")

@@ -24,6 +24,8 @@ pub enum Knowledge {
     Architecture,
     /// The top model.
     TopModel,
+    /// The top model as it was at every step of the run, and what other parties sent of auxiliary records meanwhile.
+    TopModels,
     /// Columns of the records among which one is looked for.
     CandidateColumns,
     /// Codes of auxiliary records in both of two runs.
@@ -57,6 +59,7 @@ impl fmt::Display for Knowledge {
             Self::Weights => f.write_str("weights"),
             Self::Architecture => f.write_str("architecture"),
             Self::TopModel => f.write_str("top model"),
+            Self::TopModels => f.write_str("top model at every step"),
             Self::CandidateColumns => f.write_str("candidates' columns"),
             Self::CodesInBothRuns => f.write_str("auxiliary records' codes in both runs"),
             Self::Members => f.write_str("which auxiliary records were learned from"),

@@ -160,7 +160,7 @@ pub struct PictureRow {
 
 /// Pictures of the same records, row by row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Grid {
+pub struct PictureGrid {
     /// What it shows.
     pub title: String,
     /// Pixels.
@@ -251,7 +251,7 @@ pub struct Report {
     /// The name of the utility's metric.
     pub utility_metric: String,
     /// Pictures.
-    pub grids: Vec<Grid>,
+    pub grids: Vec<PictureGrid>,
     /// Checks on the evaluation itself.
     pub checks: Vec<Check>,
     /// The fraction of the variance that the reader accepts, if it named one.

@@ -168,7 +168,7 @@ pub fn sample() -> Report {
             values: vec![0.15, 0.16, 0.13],
         }],
         utility_metric: "AUC".to_string(),
-        grids: vec![Grid {
+        grids: vec![PictureGrid {
             title: "Left halves of ten digits".to_string(),
             height: 28,
             width: 14,

@@ -31,7 +31,7 @@ pub fn summary(report: &Report) -> Vec<Statement> {
     }
     let place = if doubtful(report) { 0 } else { statements.len() };
     statements.insert(place, checks(report).into());
-    statements.extend(report.spreads.first().map(|spread| again(spread).into()));
+    statements.extend(report.spreads.first().map(|spread| replicates(spread).into()));
     statements.push(bound(report).into());
     statements
 }
@@ -124,7 +124,7 @@ fn worst(answer: &Answer) -> Option<String> {
         None => format!("without {} this was not measured", answer.without()),
     };
     Some(format!(
-        "The best reconstructed 1 % of records: {} of an average record's error is left ({compared}).",
+        "On the 1 % of records that are reconstructed best, the error is {} of what guessing the mean makes on an average record ({compared}).",
         Metric::Worst.phrase(*left)
     ))
 }
@@ -170,7 +170,7 @@ fn checks(report: &Report) -> String {
     }
 }
 
-fn again(spread: &Spread) -> String {
+fn replicates(spread: &Spread) -> String {
     let [.., least, most] = spread.moments();
     format!(
         "Trained {} times with other first weights, {}: {} to {}{}.",
@@ -212,7 +212,8 @@ mod tests {
              records). Without the code: 4.0 % (2.0 to 6.0). The code adds 11.0 points (9.0 to 13.0).",
             "The strongest of 2 attacks: inverse network, knowing labels.",
             "Floats at the same cut would give 45.0 % (43.0 to 47.0) to the same attack.",
-            "8.0 % (6.0 to 10.0) of an average record's error is left (20.0 % (18.0 to 22.0) without the code)",
+            "reconstructed best, the error is 8.0 % (6.0 to 10.0) of what guessing the mean makes on an average record \
+             (20.0 % (18.0 to 22.0) without the code)",
             "The conditional mean (knowing labels) reaches 10.0 % (8.0 to 12.0). With the same knowledge, inverse network \
              reaches 15.0 % (13.0 to 17.0).",
         ] {

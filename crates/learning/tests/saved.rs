@@ -165,7 +165,7 @@ fn run(from: Option<&Save>, patience: u32) -> (Outcome<PackedCodes>, Vec<Snapsho
     let judge: &mut ScreeningFn<'_> = &mut judge;
     let screen = Some(ScreeningHook { after_epochs: 2, judge });
     let from = from.map(|save| save.training.clone());
-    let options = TrainingOptions { patience, screen, from };
+    let options = TrainingOptions { patience, screen, from, observer: None };
     let outcome = train(&mut parties, &settings(), &mut plan, &mut top, options, &mut |_| {});
     let outcome = outcome.unwrap_or_else(|error: TrainingError<_>| panic!("{error}"));
     let mut learned = parties.snapshots().to_vec();

@@ -10,7 +10,7 @@ use crate::attacks::active::steering_server::{Decoder, Goal, Steer};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, Simulated, steered};
 use crate::report::{Change, Knowledge, Population};
@@ -123,7 +123,7 @@ impl SteeredRun {
             Towards::OwnEarlierCodes => "contrastive",
         };
         let path = evaluation.out.join(format!("simulated-steered-{name}-{how}-{weight}.parquet"));
-        let simulated = steered(victim.evidence, &RunVariant::new(run, cut), Some(&mut steer), &path)?;
+        let simulated = steered(victim.evidence, &RunVariant::new(run, cut), &mut steer, &path)?;
         let who = match towards {
             Towards::Decoded => format!("{} records steer", known.len()),
             Towards::Apart | Towards::OwnEarlierCodes => "no columns are known".to_string(),
@@ -135,7 +135,7 @@ impl SteeredRun {
     /// The conditional mean of one code, by every adversary.
     fn attack(&self, evaluation: &mut PrivacyEvaluation, surface: &AttackSurface) -> anyhow::Result<()> {
         let victim = evaluation.victim;
-        let grid = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
+        let grid = AdversaryGrid::new(victim, surface, &victim.test, &[Release::OneCode]);
         let mut grid = match self.towards {
             Towards::Decoded => grid.special(AttackId::Steering, Some(Knowledge::TrainingColumns)),
             Towards::Apart | Towards::OwnEarlierCodes => grid.special(AttackId::Steering, None),

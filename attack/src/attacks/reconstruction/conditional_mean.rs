@@ -7,7 +7,7 @@ use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evidence::knowledge::Fact;
 use crate::report::Knowledge;
 use hashvfl_leakage::regression::Regression;
@@ -42,7 +42,7 @@ impl Attack for ConditionalMean {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         for surface in surfaces.all() {
-            let mut grid = Grid::new(victim, surface, &victim.test, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, surface, &victim.test, &[Release::OneCode]);
             evaluation.keep_grid(&mut grid)?;
             evaluation.keep_attributes(&mut grid)?;
         }

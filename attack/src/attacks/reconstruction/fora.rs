@@ -51,13 +51,13 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Att
     let mut substitute = Substitute::new(victim, &context)?;
     let width = surface.observed.width(victim.place);
     let mut alignment = Alignment::new(context.auxiliary, context.targets, width, BATCH, victim.config.seed);
-    for update in 0..UPDATES {
+    for _ in 0..UPDATES {
         let (rows, others) = alignment.rows();
-        let codes = substitute.encode_batch(update, &rows);
+        let codes = substitute.encode_batch(&rows);
         let seen = surface.observed.gather(victim.place, ObservedAt::Frozen, &others)?;
         substitute.encoder.learn(alignment.gradient(&codes, &seen));
     }
-    substitute.read(attempt)
+    substitute.read(&context, false, attempt)
 }
 
 /// FORA's two sides: batches of the adversary's records and of what the victim sent, and what draws the one to the other.

@@ -24,7 +24,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::AttackContext;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::score::moments;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
@@ -77,7 +77,7 @@ impl Attack for Instrument {
         let observed =
             surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
         let surface = AttackSurface { observed: &observed, ..surface.clone() };
-        let grid = Grid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+        let grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
         let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
         evaluation.keep_grid(&mut grid.trusted(models.trust))
     }

@@ -45,13 +45,13 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Opt
     let context = victim.test_context(surface);
     let mut substitute = Substitute::new(victim, &context)?;
     let mut batches = Batches::new(context.auxiliary, BATCH, victim.config.seed);
-    for update in 0..UPDATES {
+    for _ in 0..UPDATES {
         let rows = batches.draw();
-        let codes = substitute.encode_batch(update, &rows);
+        let codes = substitute.encode_batch(&rows);
         let mut parts = surface.observed.gather_all(ObservedAt::Frozen, &rows)?;
         // What the victim sent of auxiliary records is not used: the adversary need not have asked for it.
         parts[victim.place] = codes;
         substitute.encoder.learn(top.gradients(&parts, &rows).swap_remove(victim.place));
     }
-    substitute.read(attempt).map(Some)
+    substitute.read(&context, false, attempt).map(Some)
 }

@@ -1,17 +1,18 @@
-//! A substitute of the victim's bottom model, learned without asking it anything, and an inverse network on its codes
-//! that then reads the victim's.
+//! A substitute of the victim's bottom model, learned without asking it anything, and regressions on its codes that then read
+//! the victim's.
 
 use hashvfl_core::random::stream;
+use hashvfl_data::Matrix;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::training::schedule::Rates;
 use rand::Rng;
 
-use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::context::{AttackContext, Attempt, at_cut};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::VictimContext;
-use crate::evidence::knowledge::{Fact, side_by_side};
+use crate::evidence::knowledge::{Fact, label_values, side_by_side};
 use crate::report::CutKind;
 use hashvfl_leakage::regression::{Examples, Regression};
 
@@ -22,12 +23,12 @@ pub const UPDATES: u64 = 1500;
 /// Updates after which its thresholds are measured anew.
 const CALIBRATE: u64 = 25;
 
-/// A bottom model of the victim's architecture with weights of its own.
-pub fn untrained(victim: &VictimContext, cut: CutKind) -> anyhow::Result<Encoder> {
+/// A bottom model of the victim's architecture with weights of its own, which makes so many `updates`.
+pub fn untrained(victim: &VictimContext, cut: CutKind, updates: u64) -> anyhow::Result<Encoder> {
     let cut = if cut == CutKind::SimulatedFloats { CutLayer::SimulatedFloat } else { CutLayer::Hash };
     let owner = victim.owner;
     let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
-    let rates = Rates::of_run(&victim.evidence.coordinator.run, UPDATES);
+    let rates = Rates::of_run(&victim.evidence.coordinator.run, updates);
     // The adversary does not know the victim's seed.
     let seed = stream(victim.config.seed, "substitute", &[]).next_u64();
     let (config, form) = (owner.config.encoder.clone(), owner.config.code_form());
@@ -38,43 +39,73 @@ pub fn untrained(victim: &VictimContext, cut: CutKind) -> anyhow::Result<Encoder
 pub struct Substitute<'a> {
     /// The model.
     pub encoder: Encoder,
-    context: &'a AttackContext<'a>,
+    columns: &'a Matrix,
+    auxiliary: &'a [u32],
+    cut: CutKind,
+    updates: u64,
 }
 
 impl<'a> Substitute<'a> {
     /// One that has learned nothing, for the cut of `context`.
-    pub fn new(victim: &VictimContext, context: &'a AttackContext<'a>) -> anyhow::Result<Self> {
-        Ok(Self { encoder: untrained(victim, context.cut)?, context })
+    pub fn new(victim: &VictimContext, context: &AttackContext<'a>) -> anyhow::Result<Self> {
+        let encoder = untrained(victim, context.cut, UPDATES)?;
+        Ok(Self::of(encoder, context.columns, context.auxiliary, context.cut))
+    }
+
+    /// The same of a model that is there, for `auxiliary` rows of `columns`.
+    pub fn of(encoder: Encoder, columns: &'a Matrix, auxiliary: &'a [u32], cut: CutKind) -> Self {
+        Self { encoder, columns, auxiliary, cut, updates: 0 }
     }
 
     /// Its codes of auxiliary `rows` [rows, bits], which the next update is about.
-    pub fn encode_batch(&mut self, update: u64, rows: &[u32]) -> Vec<f32> {
-        let columns = self.context.columns;
-        if update.is_multiple_of(CALIBRATE) {
-            self.encoder.calibrate(self.context.auxiliary, &|rows| columns.gather(rows));
+    pub fn encode_batch(&mut self, rows: &[u32]) -> Vec<f32> {
+        if self.updates.is_multiple_of(CALIBRATE) {
+            self.encoder.calibrate(self.auxiliary, &|rows| self.columns.gather(rows));
         }
-        self.context.at_cut(self.encoder.encode_batch(columns.gather(rows), rows.len()))
+        self.updates += 1;
+        at_cut(self.cut, self.encoder.encode_batch(self.columns.gather(rows), rows.len()))
     }
 
-    /// An inverse network on its codes of auxiliary records, asked for the victim's.
-    pub fn read(mut self, attempt: Attempt) -> anyhow::Result<AttackOutcome> {
-        let AttackContext { columns, auxiliary, targets, cut, seed, .. } = *self.context;
+    /// Regressions from its codes of auxiliary records, and what `beside` [records, values] says of them, to their columns.
+    /// It learns nothing from here on.
+    pub fn reader(&mut self, beside: &[f32], seed: u64) -> Regression {
+        let (columns, auxiliary, rows) = (self.columns, self.auxiliary, self.auxiliary.len());
         self.encoder.freeze(auxiliary, &|rows| columns.gather(rows));
-        let rows = auxiliary.len();
-        let codes = self.context.at_cut(self.encoder.encode(columns.gather(auxiliary), rows));
-        let inputs = match self.encoder.form() {
-            form if form.is_signs() => codes,
-            form => side_by_side(&[codes.clone(), form.decode(&codes).into_owned()], rows).1,
-        };
+        let codes = at_cut(self.cut, self.encoder.encode(columns.gather(auxiliary), rows));
+        // In the order of `Sources::inputs`.
+        let mut blocks = vec![codes.clone(), beside.to_vec()];
+        let form = self.encoder.form();
+        if !form.is_signs() {
+            blocks.push(form.decode(&codes).into_owned());
+        }
         let examples = Examples {
-            inputs,
+            inputs: side_by_side(&blocks, rows).1,
             outputs: columns.gather(auxiliary),
             rows,
-            discrete: cut != CutKind::SimulatedFloats,
+            discrete: self.cut != CutKind::SimulatedFloats,
         };
-        let regression = Regression::fit(&examples, seed);
-        let guess = self.context.predict(&regression, &[Fact::Code], targets)?;
-        let note = format!("{UPDATES} updates of a substitute; its codes are read by: {}", regression.kind);
-        Ok(self.context.scored(attempt.noted(note), guess))
+        Regression::fit(&examples, seed)
+    }
+
+    /// What such regressions make of the victim's codes, with the label beside them where it is `labelled`.
+    ///
+    /// # Errors
+    /// If the transcript lacks a code of a target.
+    pub fn read(
+        mut self,
+        context: &AttackContext,
+        labelled: bool,
+        attempt: Attempt,
+    ) -> anyhow::Result<AttackOutcome> {
+        let labels = context.sources.labels;
+        let (facts, beside) = match labelled {
+            true => (&[Fact::Code, Fact::Label][..], label_values(labels, self.auxiliary)),
+            false => (&[Fact::Code][..], Vec::new()),
+        };
+        let regression = self.reader(&beside, context.seed);
+        let guess = context.predict(&regression, facts, context.targets)?;
+        let note =
+            format!("{} updates of a substitute; its codes are read by: {}", self.updates, regression.kind);
+        Ok(context.scored(attempt.noted(note), guess))
     }
 }

@@ -7,7 +7,7 @@ use hashvfl_learning::Encoder;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching};
-use crate::attacks::reconstruction::substitute::{BATCH, untrained};
+use crate::attacks::reconstruction::substitute::{self, BATCH, untrained};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
@@ -50,7 +50,7 @@ fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Att
     let targets = &context.targets[..context.targets.len().min(TARGETS)];
     let seen = context.sources.features(&[Fact::Code], targets)?.values;
     let (rows, width) = (targets.len(), context.columns.cols());
-    let mut clone = untrained(victim, surface.cut)?;
+    let mut clone = untrained(victim, surface.cut, substitute::UPDATES)?;
     // Pixels are 0 to 1, columns of a table standardised: all that the adversary knows of them.
     let (middle, spread) = if context.image.is_some() { (0.5, 0.3) } else { (0.0, 1.0) };
     let (mut columns, deviation) = (vec![middle; rows * width], vec![spread; width]);

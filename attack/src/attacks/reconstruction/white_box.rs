@@ -13,7 +13,7 @@ use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::score::moments;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::{Fact, known};
@@ -97,7 +97,7 @@ fn attack(
         evaluation.keep_beside_mean(context.search(attempt, encoder, *matching, &starts)?);
     }
     let asked = AttackSurface { observed: &observed, ..surface.clone() };
-    let grid = Grid::new(victim, &asked, &victim.test, &[Release::OneCode]);
+    let grid = AdversaryGrid::new(victim, &asked, &victim.test, &[Release::OneCode]);
     let mut grid = grid.special(AttackId::QueriedMean, Some(Knowledge::QueryAccess));
     evaluation.keep_grid(&mut grid)?;
     for adversary in Adversary::all(victim) {
@@ -162,7 +162,7 @@ impl AttackContext<'_> {
     }
 
     /// Searches that start from what `adversary` makes of one code: held-out records say how far that is from the truth.
-    fn starts_at_guess(&self, grid: &mut Grid, adversary: Adversary) -> anyhow::Result<Starts> {
+    fn starts_at_guess(&self, grid: &mut AdversaryGrid, adversary: Adversary) -> anyhow::Result<Starts> {
         let (mut tried, mut of_tried, mut of_targets) = grid.columns(adversary, Release::OneCode)?;
         let width = self.columns.cols();
         let truth = self.columns.gather(&tried);

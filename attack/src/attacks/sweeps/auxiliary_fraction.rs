@@ -5,7 +5,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::{ChartId, Comparison};
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::report::{Chart, Curve, Metric};
 
 /// The conditional mean of one code over the fraction of the records that the adversary owns.
@@ -23,7 +23,7 @@ impl Attack for OverAuxiliaryFraction {
         let (mut points, mut before): (Vec<_>, Option<Vec<f64>>) = (Vec::new(), None);
         for fraction in &victim.config.auxiliary_fractions {
             let records = victim.at_fraction(&victim.test, rows, *fraction);
-            let mut grid = Grid::new(victim, codes, &records, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, codes, &records, &[Release::OneCode]);
             let attacked = grid.outcome(adversary, Release::OneCode)?;
             points.push((fraction * 100.0, attacked.skill()));
             if let Some(before) = before {

@@ -9,7 +9,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::report::{Chart, Curve, Defence, Metric, Population, Sent};
@@ -62,8 +62,8 @@ fn at(evaluation: &mut PrivacyEvaluation, bits: usize, curves: &mut [Curve]) -> 
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
     let all = everything(victim, &surface);
     let mut grids = [
-        Grid::new(victim, &surface, &victim.test, &[Release::OneCode]),
-        Grid::new(victim, &surface, &victim.training, &all),
+        AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]),
+        AdversaryGrid::new(victim, &surface, &victim.training, &all),
     ];
     let mut curves = curves.iter_mut();
     for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {

@@ -8,7 +8,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, encoded_once, simulate};
 use crate::report::{Curve, Defence, Population, Sent};
@@ -36,7 +36,7 @@ impl Attack for EncodeOnce {
         let bits = run.code_of(&victim.owner.config.name).bits();
         let defence = Defence::new(Sent::EncodeOnce { bits });
         let surface = AttackSurface::repeated(&once, &surfaces.codes, defence);
-        let mut grid = Grid::new(victim, &surface, &records, &[Release::OneCode]);
+        let mut grid = AdversaryGrid::new(victim, &surface, &records, &[Release::OneCode]);
         evaluation.keep_grid(&mut grid)?;
         // Whatever the number of epochs, such a record has sent this one code.
         for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {

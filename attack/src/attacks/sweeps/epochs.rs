@@ -6,7 +6,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Chart, Curve, Metric};
@@ -28,7 +28,7 @@ impl Attack for OverEpochs {
             let fewer = (0..).map(|power| 4_u32.pow(power)).take_while(|some| *some < epochs);
             let releases: Vec<Release> =
                 fewer.map(Release::Epochs).chain(everything(victim, surface)).collect();
-            let mut grid = Grid::new(victim, surface, &victim.training, &releases);
+            let mut grid = AdversaryGrid::new(victim, surface, &victim.training, &releases);
             evaluation.keep_grid(&mut grid)?;
             evaluation.keep_attributes(&mut grid)?;
             for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {
@@ -41,7 +41,7 @@ impl Attack for OverEpochs {
                 curves.push(Curve { name: format!("{}, {adversary}", surface.defence), points });
             }
             if let Some(validation) = &victim.validation {
-                let mut grid = Grid::new(victim, surface, validation, &everything(victim, surface));
+                let mut grid = AdversaryGrid::new(victim, surface, validation, &everything(victim, surface));
                 evaluation.keep_grid(&mut grid)?;
             }
         }

@@ -9,7 +9,7 @@ use crate::attacks::sweeps::epochs::everything;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::simulation::{RunVariant, simulate};
 use crate::report::{Defence, Population, Sent};
@@ -46,11 +46,11 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let cost = cost_in_words(&settings, form).unwrap_or_default();
     let defence = Defence::new(Sent::RandomisedResponse { bits: form.bits(), cost });
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
-    evaluation.keep_grid(&mut Grid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
+    evaluation.keep_grid(&mut AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
     // What noise hides in one code, the codes of many epochs show.
     let releases = everything(victim, &surface);
     for records in [Some(&victim.training), victim.validation.as_ref()].into_iter().flatten() {
-        evaluation.keep_grid(&mut Grid::new(victim, &surface, records, &releases))?;
+        evaluation.keep_grid(&mut AdversaryGrid::new(victim, &surface, records, &releases))?;
     }
     let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, {draw} over the run");
     let point = evaluation.price("randomised response", setting, &surface, Population::Test);

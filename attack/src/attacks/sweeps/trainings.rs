@@ -9,7 +9,7 @@ use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::{About, Attack, Need};
-use crate::evaluation::grid::Grid;
+use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::known;
 use crate::evidence::simulation::{RunVariant, simulate};
@@ -73,9 +73,9 @@ fn replicate(
         let variant = RunVariant { draw, ..RunVariant::new(run, cut) };
         let repeated = simulate(victim.evidence, &variant, &path)?;
         of_task.values.push(repeated.utility);
-        let defence = surface.defence.changed(Change::Draw(draw + 1));
+        let defence = surface.defence.changed(Change::Replicate(draw + 1));
         let other = AttackSurface::repeated(&repeated, surface, defence);
-        let mut grid = Grid::new(victim, &other, &victim.test, &[Release::OneCode]);
+        let mut grid = AdversaryGrid::new(victim, &other, &victim.test, &[Release::OneCode]);
         evaluation.keep_grid(&mut grid)?;
         for (adversary, spread) in adversaries.into_iter().zip(&mut spreads) {
             spread.values.push(grid.outcome(adversary, Release::OneCode)?.skill().value);

@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use super::png::data_uri;
-use crate::report::model::Grid;
+use crate::report::model::PictureGrid;
 
 /// Width that a picture fills on the page at least.
 const SHOWN: usize = 56;
 
 /// The pictures, each row under its name.
-pub fn table(grid: &Grid) -> Markup {
+pub fn table(grid: &PictureGrid) -> Markup {
     let times = SHOWN.div_ceil(grid.width.max(1)).max(1);
     let (width, height) = (times * grid.width, times * grid.height);
     html! {

@@ -109,7 +109,7 @@ impl Words {
             // Floats pass through this process alone: no encoding of gradients speaks for them.
             run.gradient = GradientEncoding::F32;
         }
-        Form { name: self.name(&run, victim), run, cut: self.cut, noise: self.noise }
+        Form { name: self.name(&run, victim), run, cut: self.cut, noise: self.noise, as_score: false }
     }
 
     /// Its family.

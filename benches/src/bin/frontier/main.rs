@@ -11,6 +11,7 @@ mod data;
 mod form;
 mod page;
 mod row;
+mod scores;
 mod table;
 
 use std::path::PathBuf;
@@ -20,8 +21,10 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use hashvfl_attack::AttackConfig;
 use hashvfl_attack::frontier::{Form, Measured, measure};
+use hashvfl_attack::report::CutKind;
 use hashvfl_benches::first_configs::FirstConfigs;
 use hashvfl_benches::parties::seeded;
+use hashvfl_core::{PartyName, RunSettings};
 use hashvfl_files::say;
 use hashvfl_testbed::processes;
 
@@ -56,9 +59,22 @@ struct Arguments {
     /// For a first look: few forms, and regressions in closed form alone, whose figures are lower.
     #[arg(long)]
     quick: bool,
+    /// Also measures codes as scores of the label, where there are two classes: what one code tells of the label without any label,
+    /// what gradients tell their party of labels, and who can copy a code.
+    #[arg(long)]
+    scores: bool,
     /// The folder for frontier.html and frontier.json.
     #[arg(long, value_name = "FOLDER", default_value = "out/frontier")]
     out: PathBuf,
+}
+
+impl Arguments {
+    /// The form of `words`. Its codes are scores where all records are in the cohort and an encoder makes them.
+    fn form(&self, words: &Words, run: &RunSettings, victim: &PartyName) -> Form {
+        let form = words.form(run, victim);
+        let is_score = !form.run.encodes_once() && form.cut != CutKind::SimulatedQuantised;
+        Form { as_score: self.scores && is_score, ..form }
+    }
 }
 
 fn main() -> ExitCode {
@@ -124,7 +140,8 @@ fn of_seed(
     let (mut coordinator, mut parties) = (configs.coordinator.clone(), configs.parties.clone());
     seeded(&mut coordinator, &mut parties, seed);
     let [victim, own] = arguments.data_set.roles().map(|place| parties[place].name.clone());
-    let forms: Vec<Form> = words.iter().map(|words| words.form(&coordinator.run, &victim)).collect();
+    let forms: Vec<Form> =
+        words.iter().map(|words| arguments.form(words, &coordinator.run, &victim)).collect();
     let config = AttackConfig {
         own: Some(own),
         quick: arguments.quick,

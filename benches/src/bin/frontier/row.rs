@@ -56,7 +56,7 @@ pub struct Row {
 }
 
 /// A figure over seeds: of one seed with its interval over records, of several the mean with Student's.
-fn over_seeds(figures: Vec<Estimate>) -> Estimate {
+pub fn over_seeds(figures: Vec<Estimate>) -> Estimate {
     let values: Vec<f64> = figures.iter().map(|figure| figure.value).collect();
     match half_width(&values) {
         None => figures[0],

@@ -4,6 +4,7 @@ use hashvfl_attack::frontier::{Exposure, Measured};
 use hashvfl_attack::report::{Estimate, Metric, escape};
 
 use crate::row::{Frontier, Row};
+use crate::scores;
 
 /// A line about one run, as soon as it has ended.
 pub fn line(run: &Measured) -> String {
@@ -20,9 +21,11 @@ pub fn line(run: &Measured) -> String {
 }
 
 /// Heads and cells.
-struct Cells {
-    heads: Vec<String>,
-    rows: Vec<Vec<String>>,
+pub struct Cells {
+    /// Heads of the columns.
+    pub heads: Vec<String>,
+    /// Cells of each row.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Cells {
@@ -49,15 +52,20 @@ impl Cells {
 
 /// The tables as Markdown, with what was measured in front.
 pub fn markdown(frontier: &Frontier) -> String {
-    let others = others(frontier);
-    let more = if others.rows.is_empty() { String::new() } else { format!("\n{}", others.markdown()) };
-    format!("{}\n\n{}{more}", about(frontier), forms(frontier).markdown())
+    let mut text = format!("{}\n\n{}", about(frontier), forms(frontier).markdown());
+    for more in [others(frontier), scores::cells(frontier)] {
+        if !more.rows.is_empty() {
+            text += "\n";
+            text += &more.markdown();
+        }
+    }
+    text
 }
 
 /// The tables as HTML.
-pub fn html(frontier: &Frontier) -> [String; 2] {
-    let others = others(frontier);
-    [forms(frontier).html(), if others.rows.is_empty() { String::new() } else { others.html() }]
+pub fn html(frontier: &Frontier) -> [String; 3] {
+    [forms(frontier), others(frontier), scores::cells(frontier)]
+        .map(|cells| if cells.rows.is_empty() { String::new() } else { cells.html() })
 }
 
 /// What was measured, in a sentence or two.
@@ -167,6 +175,7 @@ fn others(frontier: &Frontier) -> Cells {
     Cells { heads: heads.map(String::from).to_vec(), rows }
 }
 
-fn percent(figure: Estimate) -> String {
+/// A fraction in per cent with its interval.
+pub fn percent(figure: Estimate) -> String {
     format!("{} ({})", Metric::Skill.number(figure.value), Metric::Skill.range(figure))
 }

@@ -42,7 +42,7 @@ pub struct Maps<'a> {
 /// The decoder.
 pub struct ConvolutionalRegression {
     model: Mlp,
-    grid: Grid,
+    layout: TileLayout,
     /// Mean and one over the deviation of each channel of the maps.
     channels: Vec<(f32, f32)>,
     /// Mean and deviation of pixels, least and greatest.
@@ -55,11 +55,11 @@ impl ConvolutionalRegression {
     /// Learns from `known`.
     pub fn fit(known: &Maps, seed: u64) -> Self {
         let device = Device::flex().autodiff();
-        let grid = Grid::new(known.shape, known.image);
+        let layout = TileLayout::new(known.shape, known.image);
         let mut init = Init::new(stream(seed, "local decoder", &[]), &device);
         // Unwrap safety: a window of a map of few channels.
         let model = MlpConfig { hidden: HIDDEN.to_vec() }
-            .init(grid.inputs(), grid.outputs(), &mut init)
+            .init(layout.inputs(), layout.outputs(), &mut init)
             .expect("few units");
         let plane = known.shape[1] * known.shape[2];
         let channel = |channel: usize| {
@@ -70,7 +70,7 @@ impl ConvolutionalRegression {
         let range = |(low, high): (f32, f32), pixel: &f32| (low.min(*pixel), high.max(*pixel));
         let mut local = Self {
             model,
-            grid,
+            layout,
             channels: (0..known.shape[0]).map(channel).collect(),
             pixels: moments(known.images.iter()),
             range: known.images.iter().fold((f32::INFINITY, f32::NEG_INFINITY), range),
@@ -82,8 +82,8 @@ impl ConvolutionalRegression {
 
     fn learn(&mut self, known: &Maps, seed: u64) {
         let maps = self.standard(known.features);
-        let (map, image) = (self.grid.map.iter().product::<usize>(), known.image.iter().product::<usize>());
-        let (places, rows) = (self.grid.places(), known.images.len() / image);
+        let (map, image) = (self.layout.map.iter().product::<usize>(), known.image.iter().product::<usize>());
+        let (places, rows) = (self.layout.places(), known.images.len() / image);
         let updates =
             (MOST_EPOCHS * (rows * places) as u64 / BATCH as u64).clamp(LEAST_UPDATES, MOST_UPDATES);
         let mut adam = Adam::new(AdamConfig { weight_decay: 0.0, ..AdamConfig::default() });
@@ -95,11 +95,11 @@ impl ConvolutionalRegression {
             for _ in 0..BATCH {
                 let drawn = (rng.next_u64() % (rows * places) as u64) as usize;
                 let (row, place) = (drawn / places, drawn % places);
-                self.grid.window(&maps[row * map..][..map], place, &mut inputs);
+                self.layout.window(&maps[row * map..][..map], place, &mut inputs);
                 let pixels = &known.images[row * image..][..image];
                 let pixel =
                     |at: Option<usize>| at.map_or(0.0, |at| (pixels[at] - mean) / deviation.max(1e-6));
-                tiles.extend(self.grid.tile(place).map(pixel));
+                tiles.extend(self.layout.tile(place).map(pixel));
             }
             let (guess, trace) = self.model.forward(self.tensor(inputs, BATCH), &mut Dropout::off());
             let count = tiles.len();
@@ -114,19 +114,19 @@ impl ConvolutionalRegression {
     pub fn predict(&self, features: &[f32]) -> Vec<f32> {
         let maps = self.standard(features);
         let (map, places, outputs) =
-            (self.grid.map.iter().product::<usize>(), self.grid.places(), self.grid.outputs());
-        let image: usize = self.grid.image.iter().product();
+            (self.layout.map.iter().product::<usize>(), self.layout.places(), self.layout.outputs());
+        let image: usize = self.layout.image.iter().product();
         let mut images = vec![0.0; maps.len() / map * image];
         for (maps, images) in maps.chunks(map * TOGETHER).zip(images.chunks_mut(image * TOGETHER)) {
             let mut inputs = Vec::new();
             for map in maps.chunks_exact(map) {
-                (0..places).for_each(|place| self.grid.window(map, place, &mut inputs));
+                (0..places).for_each(|place| self.layout.window(map, place, &mut inputs));
             }
             let inputs = self.tensor(inputs, maps.len() / map * places);
             let tiles = to_host(self.model.forward(inputs, &mut Dropout::off()).0);
             for (image, tiles) in images.chunks_exact_mut(image).zip(tiles.chunks_exact(places * outputs)) {
                 for (place, tile) in tiles.chunks_exact(outputs).enumerate() {
-                    for (at, value) in self.grid.tile(place).zip(tile) {
+                    for (at, value) in self.layout.tile(place).zip(tile) {
                         let value = (value * self.pixels.1 + self.pixels.0).clamp(self.range.0, self.range.1);
                         at.into_iter().for_each(|at| image[at] = value);
                     }
@@ -137,7 +137,7 @@ impl ConvolutionalRegression {
     }
 
     fn standard(&self, features: &[f32]) -> Vec<f32> {
-        let plane = self.grid.map[1] * self.grid.map[2];
+        let plane = self.layout.map[1] * self.layout.map[2];
         let planes = features.chunks_exact(plane).zip(self.channels.iter().cycle());
         planes.flat_map(|(plane, (mean, scale))| plane.iter().map(move |v| (v - mean) * scale)).collect()
     }
@@ -158,7 +158,7 @@ fn moments<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> (f32, f32) {
 
 /// How places of a map lie over an image.
 #[derive(Clone, Copy)]
-struct Grid {
+struct TileLayout {
     map: [usize; 3],
     image: [usize; 3],
     /// Height and width of a tile, and tiles down and across: the last ones may hang over the image's edge.
@@ -166,7 +166,7 @@ struct Grid {
     tiles: [usize; 2],
 }
 
-impl Grid {
+impl TileLayout {
     fn new(map: [usize; 3], image: [usize; 3]) -> Self {
         let tile = [1, 2].map(|axis| (image[axis] / map[axis]).max(1));
         let tiles = [0, 1].map(|axis| image[axis + 1].div_ceil(tile[axis]));
@@ -222,10 +222,10 @@ mod tests {
     /// Tiles of every place cover the image once, also where the map is short of it.
     #[test]
     fn tiles_cover_the_image() {
-        let grid = Grid::new([3, 7, 3], [2, 28, 14]);
-        assert_eq!((grid.tile, grid.tiles), ([4, 4], [7, 4]));
+        let layout = TileLayout::new([3, 7, 3], [2, 28, 14]);
+        assert_eq!((layout.tile, layout.tiles), ([4, 4], [7, 4]));
         let mut pixels: Vec<usize> =
-            (0..grid.places()).flat_map(|place| grid.tile(place).flatten()).collect();
+            (0..layout.places()).flat_map(|place| layout.tile(place).flatten()).collect();
         pixels.sort_unstable();
         assert!(pixels.into_iter().eq(0..2 * 28 * 14));
     }

@@ -11,20 +11,21 @@ use crate::top::classifier::Classifier;
 use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::saved::{SavedTraining, TrainingPlace};
-use crate::training::{EpochReport, Progress, ScreeningHook, ScreeningPoint, TrainingError};
+use crate::training::{EpochReport, Progress, ScreeningHook, ScreeningPoint, StepObserver, TrainingError};
 
 /// Codes of an epoch that are kept for screening, one table a party; none where it is not screened.
 type Kept<P> = Vec<<<P as PartyBackend>::Embedding as Embedding>::Table>;
 
 /// Who learns together.
-pub(super) struct Joint<'a, P> {
+pub(super) struct Joint<'a, 'w, P> {
     pub parties: &'a mut P,
     pub settings: &'a RunSettings,
     pub plan: &'a mut Plan,
     pub classifier: &'a mut Classifier,
+    pub observer: Option<&'w mut StepObserver<'w>>,
 }
 
-impl<P: PartyBackend> Joint<'_, P> {
+impl<P: PartyBackend> Joint<'_, '_, P> {
     /// Learns from the beginning or from where `from` is; the place at the end.
     pub fn learn(
         &mut self,
@@ -126,6 +127,9 @@ impl<P: PartyBackend> Joint<'_, P> {
         };
         let gradients = step.gradients.into_iter().zip(self.settings.code_forms()).map(encode).collect();
         self.parties.learn(gradients).map_err(TrainingError::Parties)?;
+        if let Some(observer) = &mut self.observer {
+            observer(self.classifier, &numbers, &parts);
+        }
         // While parties learn.
         self.classifier.update();
         place.loss += step.loss * numbers.len() as f64;

@@ -73,6 +73,10 @@ pub struct ScreeningHook<'a> {
 pub type ScreeningFn<'a> = dyn FnMut(ScreeningPoint, &[u32], &[Vec<f32>]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>>
     + 'a;
 
+/// Hears of every batch of the joint phase: the top model as it was when it computed the batch's gradients, the rows of the
+/// batch's records, and each party's values [rows, bits].
+pub type StepObserver<'a> = dyn FnMut(&Classifier, &[u32], &[Vec<f32>]) + 'a;
+
 /// When training records are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +149,8 @@ pub struct TrainingOptions<'a> {
     pub screen: Option<ScreeningHook<'a>>,
     /// Where the run goes on; from its beginning without.
     pub from: Option<SavedTraining>,
+    /// What looks on, and changes nothing: an attack that learns along with the run.
+    pub observer: Option<&'a mut StepObserver<'a>>,
 }
 
 /// Runs the whole training loop.
@@ -159,9 +165,9 @@ pub fn train<P: PartyBackend>(
     options: TrainingOptions<'_>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<P::Embedding>, TrainingError<P::Error>> {
-    let TrainingOptions { patience, mut screen, from } = options;
+    let TrainingOptions { patience, mut screen, from, observer } = options;
     let mut joint =
-        Joint { parties: &mut *parties, settings, plan: &mut *plan, classifier: &mut *classifier };
+        Joint { parties: &mut *parties, settings, plan: &mut *plan, classifier: &mut *classifier, observer };
     let joint = joint.learn(patience, screen.as_mut(), from, on_progress)?;
     on_progress(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
