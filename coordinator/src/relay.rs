@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
-use hashvfl_core::PartyName;
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::check_version;
+use hashvfl_core::{Digest, PartyName, Settings};
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::handshake::STRANGER;
 use hashvfl_transport::limits::connections::Peer;
@@ -21,6 +21,8 @@ use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
+
+use crate::admission_log::AdmissionLog;
 
 /// Frames that may wait for one holder: eight chunks on each of the routes of seven others, and confirmations.
 const WAITING_FRAMES: usize = 1024;
@@ -61,6 +63,21 @@ impl Places {
 pub struct RelayHub {
     settings: AlignmentSettings,
     places: Mutex<Places>,
+}
+
+/// A holder that is not let in.
+struct NotAdmitted {
+    /// Who it is by its certificate; without one, who it says it is.
+    holder: Option<PartyName>,
+    /// Why, as a word.
+    why: &'static str,
+    error: anyhow::Error,
+}
+
+impl NotAdmitted {
+    fn of(holder: &PartyName, why: &'static str, error: anyhow::Error) -> Self {
+        Self { holder: Some(holder.clone()), why, error }
+    }
 }
 
 /// A holder's stay, from its greeting until it leaves or another comes under its name.
@@ -133,10 +150,14 @@ impl RelayHub {
         }
     }
 
+    /// Passes a frame on to a holder that is there, unless it opens no session: nobody could do anything with it.
     fn pass(&self, from: &PartyName, visit: u64, envelope: Envelope) -> anyhow::Result<()> {
         let places = self.places();
         let is_latest = places.holders.get(from).is_some_and(|place| place.visit == visit);
         ensure!(is_latest, "{from} has come anew");
+        if envelope.sealed.len() <= SESSION_BYTES {
+            return Ok(());
+        }
         let Some(place) = places.holders.get(&envelope.holder) else { return Ok(()) };
         let frame = FromRelay::Envelope(Envelope { holder: from.clone(), sealed: envelope.sealed });
         match place.outbox.try_send(frame) {
@@ -158,55 +179,75 @@ impl RelayHub {
         self.places().holders.is_empty()
     }
 
-    /// As [`Self::greet`]; all who are there hear of one that is refused.
-    fn admit(&self, message: FromHolder) -> anyhow::Result<PartyName> {
-        let name = match &message {
-            FromHolder::Enrol { holder, .. } => Some(holder.clone()),
-            FromHolder::Envelope(_) | FromHolder::GaveUp => None,
-        };
-        let greeted = self.greet(message);
-        if let (Err(_), Some(name)) = (&greeted, name) {
-            self.refuse(&name);
-        }
-        greeted
-    }
-
-    fn greet(&self, message: FromHolder) -> anyhow::Result<PartyName> {
+    /// Lets the holder of a stream in whose first message this is, if its certificate has the name that it says. All who are
+    /// there hear of one that is refused otherwise.
+    fn admit(&self, stream: &AlignmentStream, message: FromHolder) -> Result<PartyName, NotAdmitted> {
         let FromHolder::Enrol { protocol, holder, settings, settings_digest } = message else {
-            bail!("the first message of a holder must be Enrol");
+            let error = anyhow!("the first message of a holder must be Enrol");
+            return Err(NotAdmitted { holder: None, why: "no-enrol", error });
         };
-        check_version(protocol, "the holder", "the relay").map_err(anyhow::Error::msg)?;
-        ensure!(settings.digest() == settings_digest, "the digest of the settings does not fit their pairs");
-        if let Some(difference) = self.settings.to_settings().difference(&settings) {
-            let (key, ours, theirs) = (difference.key, difference.ours, difference.theirs);
-            bail!("{key} is {ours} at the relay and {theirs} at {holder}: make them equal in all configs");
-        }
-        ensure!(self.settings.holders.contains(&holder), "{holder} is not among alignment.settings.holders");
+        stream.check_name(&holder).map_err(|error| {
+            let named = error.certificate.name.clone();
+            NotAdmitted::of(&named, "other-name", error.into())
+        })?;
+        let fits = check_version(protocol, "the holder", "the relay")
+            .map_err(|text| NotAdmitted::of(&holder, "protocol-version", anyhow::Error::msg(text)))
+            .and_then(|()| self.check_settings(&holder, &settings, settings_digest));
+        fits.inspect_err(|_| self.refuse(&holder))?;
         Ok(holder)
     }
+
+    fn check_settings(
+        &self,
+        holder: &PartyName,
+        settings: &Settings,
+        digest: Digest,
+    ) -> Result<(), NotAdmitted> {
+        if settings.digest() != digest {
+            let error = anyhow!("the digest of the settings does not fit their pairs");
+            return Err(NotAdmitted::of(holder, "settings-digest", error));
+        }
+        if let Some(difference) = self.settings.to_settings().difference(settings) {
+            let (key, ours, theirs) = (difference.key, difference.ours, difference.theirs);
+            let error = anyhow!(
+                "{key} is {ours} at the relay and {theirs} at {holder}: make them equal in all configs"
+            );
+            return Err(NotAdmitted::of(holder, "other-settings", error));
+        }
+        if !self.settings.holders.contains(holder) {
+            let error = anyhow!("{holder} is not among alignment.settings.holders");
+            return Err(NotAdmitted::of(holder, "no-holder", error));
+        }
+        Ok(())
+    }
 }
 
-/// Attends to holders as they come, until the server ends; must be spawned on its runtime.
-pub async fn attend(hub: Arc<RelayHub>, mut arrivals: Arrivals<AlignmentStream>) {
-    let refusals = Arc::new(QuietLog::new());
+/// Attends to holders as they come, until the server ends; must be spawned on its runtime. Those who are refused are written
+/// down in `admissions`.
+pub async fn attend(
+    hub: Arc<RelayHub>,
+    mut arrivals: Arrivals<AlignmentStream>,
+    admissions: Arc<AdmissionLog>,
+) {
+    let dropped = Arc::new(QuietLog::new());
     while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&hub), stream, Arc::clone(&refusals)));
+        tokio::spawn(receive(Arc::clone(&hub), stream, Arc::clone(&admissions), Arc::clone(&dropped)));
     }
-}
-
-/// A holder's first message, if it enrols under the name that its certificate has.
-fn named(stream: &AlignmentStream, message: FromHolder) -> anyhow::Result<FromHolder> {
-    if let FromHolder::Enrol { holder, .. } = &message {
-        stream.check_name(holder)?;
-    }
-    Ok(message)
 }
 
 /// One holder, from its first message until it leaves.
-async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream, refusals: Arc<QuietLog>) {
+async fn receive(
+    hub: Arc<RelayHub>,
+    mut stream: AlignmentStream,
+    admissions: Arc<AdmissionLog>,
+    dropped: Arc<QuietLog>,
+) {
     let greeted = match stream.next_within(GREETING).await {
-        Ok(received) => named(&stream, received.message).and_then(|message| hub.admit(message)),
-        Err(StreamError::Unusable(error)) => Err(anyhow!("its first message: {error}")),
+        Ok(received) => hub.admit(&stream, received.message),
+        Err(StreamError::Unusable(error)) => {
+            let error = anyhow!("its first message: {error}");
+            Err(NotAdmitted { holder: None, why: "unusable-message", error })
+        }
         Err(error) => {
             debug!("a stream without a first message: {error}");
             let text = "no first message came in time".to_string();
@@ -217,8 +258,8 @@ async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream, refusals: Arc<
     };
     let name = match greeted {
         Ok(name) => name,
-        Err(error) => {
-            refusals.warn(&format!("refused a holder: {error:#}"));
+        Err(NotAdmitted { holder, why, error }) => {
+            admissions.refused(holder.as_ref(), why, &format!("{error:#}"));
             let is_known = stream.peer().is_none_or(Peer::is_known);
             let text = if is_known { format!("{error:#}") } else { STRANGER.to_string() };
             // Whoever has gone needs no reason.
@@ -233,7 +274,7 @@ async fn receive(hub: Arc<RelayHub>, mut stream: AlignmentStream, refusals: Arc<
     let (outgoing, mut incoming) = stream.split();
     tokio::spawn(forward(messages, outgoing));
     if let Err(error) = pass_frames(&hub, &name, number, &mut incoming).await {
-        refusals.warn(&format!("dropped a holder: {error:#}"));
+        dropped.warn(&format!("dropped a holder: {error:#}"));
     }
     hub.leave(&name, number);
 }
@@ -248,8 +289,6 @@ async fn pass_frames(
     loop {
         match incoming.next().await {
             Ok(received) => match received.message {
-                // It opens no session: nobody could do anything with it.
-                FromHolder::Envelope(envelope) if envelope.sealed.len() <= SESSION_BYTES => {}
                 FromHolder::Envelope(envelope) => hub.pass(name, visit, envelope)?,
                 FromHolder::GaveUp => {
                     hub.give_up(name);
@@ -323,3 +362,11 @@ impl Drop for Inside<'_> {
         self.hub.leave(&self.visit.name, self.visit.number);
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "relay_admission_tests.rs"]
+mod admission_tests;

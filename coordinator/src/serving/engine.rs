@@ -84,7 +84,7 @@ pub struct Engine {
     ledger: Mutex<PredictionLedger>,
     meaning: OutputKind,
     /// Where it is written down who joined, and who was refused.
-    pub admissions: AdmissionLog,
+    pub admissions: Arc<AdmissionLog>,
     /// Who may ask for what.
     pub permissions: Permissions,
     /// Parties that do not know yet that the run has finished.
@@ -202,7 +202,7 @@ impl Engine {
         let audit = Arc::new(config.audit_trail()?);
         let reporter = ProgressReporter::new(json, board);
         let (names, shown) = (config.run.parties.clone(), Arc::clone(reporter.board()));
-        let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Serving, names, shown);
+        let admissions = Arc::new(AdmissionLog::new(Arc::clone(&audit), Service::Serving, names, shown));
         let permissions = Permissions::load(config, Arc::clone(&audit))?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {

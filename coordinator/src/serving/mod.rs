@@ -60,7 +60,8 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let limits = engine.config.listening(party_stream::codes_bytes(engine.config.run.most_bits()));
     let listener = Listener::bind(address, limits).await.with_context(|| engine.config.cannot_listen())?;
     let permitted = identity::parties(&engine.config.run.parties).and_every(Role::Client);
-    let listener = identity::secure(listener, &engine.config, permitted)?;
+    let account = Arc::clone(&engine.admissions);
+    let listener = identity::secure(listener, &engine.config, permitted, account)?;
     engine.reporter.listening(listener.address()?);
     engine.reporter.board().status().phase = Phase::Serving;
     tokio::spawn(keep(Arc::clone(engine)));

@@ -87,7 +87,7 @@ async fn greet(
     let party = party.context("the party is not among run.parties")?;
     let ours = Arc::clone(engine);
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.index.ids());
-    let Serving { encoder, revision, p_values: grid, .. } =
+    let Serving { encoder, revision, p_values: grid, head, .. } =
         handshake.compare_records(&hello.party, digest).await?;
     let expected = &engine.top.encoders[party];
     ensure!(
@@ -97,6 +97,10 @@ async fn greet(
         encoder.short(),
         expected.short()
     );
+    if let Some(head) = &head {
+        engine.admissions.check_head(&hello.party, head)?;
+        engine.admissions.keep_head(&hello.party, head);
+    }
     handshake.accept(&hello.party, ToServingParty::Accepted).await?;
     if let Some(allowance) = stream.allowance() {
         allowance.accept(codes_bytes(run.code_of(&hello.party).bits()));

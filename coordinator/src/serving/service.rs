@@ -6,11 +6,12 @@ use hashvfl_core::PartyName;
 use hashvfl_core::limits::{MAX_MESSAGE_BYTES, MAX_PREDICT_IDS};
 use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_proto::v1;
+use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{Predictions, Rejection};
 
 use super::engine::{Engine, Outcome, PredictionAnswer};
 use crate::detectors::{AnomalyScorer, Flags};
-use crate::permissions::{Answers, ClientPermission};
+use crate::permissions::{Answers, ClientPermission, Denied};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
 const RECORD_BYTES: usize = 32;
@@ -27,6 +28,11 @@ impl Predictions for Engine {
         }
     }
 
+    fn answer_size(&self) -> AnswerSize {
+        let meaning = self.meaning();
+        AnswerSize { records: max_ids(meaning), record_bytes: record_bytes(meaning) }
+    }
+
     async fn predict(
         self: Arc<Self>,
         client: Option<PartyName>,
@@ -36,7 +42,7 @@ impl Predictions for Engine {
         let meaning = self.meaning();
         check(number, ids.len(), max_ids(meaning))?;
         let permission = self.permissions.ask(client.as_ref(), ids.len());
-        let permission = permission.map_err(|denied| Rejection::Denied(denied.to_string()))?;
+        let permission = permission.map_err(|denied| self.refuse(client.as_ref(), &denied))?;
         let engine = Arc::clone(&self);
         let answer = self.answer(ids, permission.records.clone()).await.map_err(|error| {
             tracing::error!("{error}");
@@ -48,9 +54,33 @@ impl Predictions for Engine {
     }
 }
 
+impl Engine {
+    /// Writes down that `client` gets nothing; what it hears.
+    fn refuse(&self, client: Option<&PartyName>, denied: &Denied) -> Rejection {
+        if let Some(client) = client {
+            self.admissions.refused_client(client, why_denied(denied), &denied.to_string());
+        }
+        Rejection::Denied(denied.to_string())
+    }
+}
+
+/// Why a client gets nothing, as a word.
+fn why_denied(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::Client(_) => "not-permitted",
+        Denied::PerDay { .. } => "over-its-quota",
+        Denied::Quota => "not-counted",
+    }
+}
+
 /// Ids of one request at most: its answer must fit into a message.
 fn max_ids(meaning: OutputKind) -> usize {
-    (MAX_MESSAGE_BYTES / 2 / (4 * meaning.outputs() + RECORD_BYTES)).clamp(1, MAX_PREDICT_IDS)
+    (MAX_MESSAGE_BYTES / 2 / record_bytes(meaning)).clamp(1, MAX_PREDICT_IDS)
+}
+
+/// Bytes that an answer takes per record, at most.
+fn record_bytes(meaning: OutputKind) -> usize {
+    4 * meaning.outputs() + RECORD_BYTES
 }
 
 fn check(number: usize, count: usize, most: usize) -> Result<(), Rejection> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hashvfl_core::PartyName;
+use hashvfl_identity::Identity;
 use serde::{Deserialize, Serialize};
 
 /// A decision, or what came of one. Counts, names of sides and digests alone: no id, value, code, label or key.
@@ -29,11 +30,14 @@ pub enum AuditEvent {
         /// To what.
         service: Service,
     },
-    /// A party, or this side, was refused.
+    /// A party, a holder, a client, or this side, was refused.
     Refused {
-        /// The party, where it is one of the run's.
+        /// The party, where it is one of the run's, or a holder of the alignment.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         party: Option<PartyName>,
+        /// Anybody else, where an authority has signed a certificate of that name.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        who: Option<Identity>,
         /// What it wanted.
         service: Service,
         /// Why, as a word.
@@ -113,6 +117,17 @@ pub enum AuditEvent {
         /// Whose.
         name: String,
     },
+    /// Other revocation lists count than at the last entry of this kind.
+    RevocationsChanged {
+        /// Their numbers.
+        lists: String,
+        /// Certificates that they take back, in all.
+        revoked: u64,
+        /// Whose are new since the lists before, where this process has known those: names or serial numbers, a few dozen at
+        /// most.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        new: Vec<String>,
+    },
     /// Who may do what is not what it was.
     PermissionsChanged {
         /// SHA-256 of the permissions file.
@@ -171,6 +186,8 @@ pub enum Service {
     Training,
     /// Predictions.
     Serving,
+    /// A private alignment.
+    Alignment,
 }
 
 /// What one side released to another since the run, or the last such entry, began.
@@ -205,6 +222,7 @@ impl fmt::Display for Service {
         f.write_str(match self {
             Self::Training => "training",
             Self::Serving => "serving",
+            Self::Alignment => "alignment",
         })
     }
 }
@@ -226,9 +244,13 @@ impl fmt::Display for AuditEvent {
             }
             Self::Resumed { step } => write!(f, "the run went on from a checkpoint behind step {step}"),
             Self::Joined { party, service } => write!(f, "{party} joined {service}"),
-            Self::Refused { party, service, why, count } => {
-                let who = party.as_ref().map_or("a stranger", PartyName::as_str);
-                write!(f, "{who} refused from {service}, {count} times: {why}")
+            Self::Refused { party, who, service, why, count } => {
+                match (party, who) {
+                    (Some(party), _) => write!(f, "{party}")?,
+                    (None, Some(who)) => write!(f, "{who}")?,
+                    (None, None) => f.write_str("a stranger")?,
+                }
+                write!(f, " refused from {service}, {count} times: {why}")
             }
             Self::Returned { party, count } => {
                 write!(f, "{party} came back {count} times on another connection")
@@ -260,6 +282,10 @@ impl fmt::Display for AuditEvent {
                 "client {client}: {requests} requests about {asked} records, {predicted} predicted, {refused} refused"
             ),
             Self::Revoked { name } => write!(f, "{name} revoked"),
+            Self::RevocationsChanged { lists, revoked, new } => {
+                write!(f, "revocation list {lists} counts: {revoked} certificates are taken back")?;
+                if new.is_empty() { Ok(()) } else { write!(f, "; new: {}", new.join(", ")) }
+            }
             Self::PermissionsChanged { sha256 } => write!(f, "permissions are those of the file {sha256}"),
             Self::Erased { receipt_sha256, counts } => {
                 let counts: Vec<String> =

@@ -96,6 +96,8 @@ pub enum Moment {
     Begin,
     /// When it had finished.
     Finish,
+    /// When a party came to serve its model.
+    Serve,
 }
 
 /// A head that a peer told, as this side keeps it: a line of a file.
@@ -159,7 +161,7 @@ impl KeptHead {
 }
 
 /// Bytes from hex digits; `None` where there are others.
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     if !digits.len().is_multiple_of(2) || !text.is_ascii() {
         return None;

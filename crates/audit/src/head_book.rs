@@ -84,6 +84,12 @@ impl HeadBook {
         let side = Side::from(told.party.clone());
         let path = self.path(&side);
         let before = if path.exists() { read_heads(&path)? } else { Vec::new() };
+        let entry = told.entry.to_string();
+        let is_kept = |kept: &KeptHead| kept.sequence == told.sequence && kept.entry_sha256 == entry;
+        // A party that comes to serve again and again fills no disk.
+        if at == Moment::Serve && before.iter().any(is_kept) {
+            return Ok(None);
+        }
         fs::create_dir_all(&self.folder)
             .map_err(|reason| AuditError::file("make the folder", &self.folder, reason))?;
         let head = KeptHead::new(told, key, run, at, time::text(now));

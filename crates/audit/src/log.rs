@@ -39,6 +39,8 @@ struct Known {
     policy: Option<String>,
     /// What the ledger counted at the last entry about that.
     counted: Counted,
+    /// Numbers of the revocation lists of the last entry about them.
+    revocation_lists: Option<String>,
 }
 
 impl Known {
@@ -47,6 +49,7 @@ impl Known {
             Some(AuditEvent::Opened { side, .. }) if entry.sequence == 1 => self.side = Some(side),
             Some(AuditEvent::PolicyChanged { policy_sha256 }) => self.policy = policy_sha256,
             Some(AuditEvent::Counted { items, bits }) => self.counted = Counted { items, bits },
+            Some(AuditEvent::RevocationsChanged { lists, .. }) => self.revocation_lists = Some(lists),
             _ => {}
         }
     }
@@ -124,6 +127,11 @@ impl AuditLog {
     /// What the ledger counted at the last entry about that.
     pub fn counted(&self) -> Counted {
         self.known.counted
+    }
+
+    /// Numbers of the revocation lists of the last entry about them.
+    pub fn revocation_lists(&self) -> Option<&str> {
+        self.known.revocation_lists.as_deref()
     }
 
     /// Does `work` while no other process writes to the log.

@@ -1,18 +1,23 @@
 //! Receipts of erasures: what one side has erased, for whoever asked for it. No id is in one.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use hashvfl_core::text::one_line;
 use hashvfl_core::{Digest, RunId};
 use hashvfl_files::write_whole;
-use hashvfl_identity::IdentityFiles;
+use hashvfl_identity::{Fingerprint, IdentityFiles, SignatureError, verify};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
-use crate::head::{Side, hex};
+use crate::head::{Side, from_hex, hex};
 use crate::time;
+
+/// Bytes of a peer's words that are shown, at most.
+const MOST_WORDS: usize = 80;
 
 /// What was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +46,99 @@ pub struct Receipt {
     /// The side's signature of the receipt in hex; absent: it has no key to sign with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<String>,
+}
+
+/// Why a file is not the receipt for a request.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] AuditError),
+    /// It is no receipt.
+    #[error("it is no receipt of an erasure: expected a file from the folder `receipts` of an audit trail")]
+    NoReceipt,
+    /// Whoever made it did not sign it.
+    #[error("it is not signed, so anybody can have written it: {0} signs receipts once it has an identity")]
+    NotSigned(Side),
+    /// Its signature is not of these words.
+    #[error("{reason}: it was changed after {side} signed it, or {side} never did")]
+    Signature {
+        /// Whose receipt it says it is.
+        side: Side,
+        /// What is wrong with the signature.
+        reason: SignatureError,
+    },
+    /// It is signed with a key of which nobody here knows whose it is.
+    #[error(
+        "it is signed with the key {found}, and no key of {side} is known here: ask its owner, on another way than the file, and \
+         say --key or pin it"
+    )]
+    UnknownKey {
+        /// Whose receipt it says it is.
+        side: Side,
+        /// The key.
+        found: Fingerprint,
+    },
+    /// It is signed with another key than that side's.
+    #[error("it is signed with the key {found}, which is not that of {side}: {side} has not made it")]
+    OtherKey {
+        /// Whose receipt it says it is.
+        side: Side,
+        /// The key.
+        found: Fingerprint,
+    },
+    /// It answers another request.
+    #[error(
+        "{0} made it for another request: it asked for other ids, in another order, or with another byte between them"
+    )]
+    OtherRequest(Side),
+}
+
+impl Receipt {
+    /// Reads a receipt that a side has kept or handed over.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds none.
+    pub fn read(path: &Path) -> Result<Self, ReceiptError> {
+        let bytes = fs::read(path).map_err(|reason| AuditError::file("read", path, reason))?;
+        let receipt: Self = serde_json::from_slice(&bytes).map_err(|_| ReceiptError::NoReceipt)?;
+        receipt.side()?;
+        Ok(receipt)
+    }
+
+    /// Who says that it has erased.
+    ///
+    /// # Errors
+    /// If it names no side.
+    pub fn side(&self) -> Result<Side, ReceiptError> {
+        Side::of_file_stem(&self.receipt.side).ok_or(ReceiptError::NoReceipt)
+    }
+
+    /// Checks that one of `keys`, those that its side may have, has signed it, and that it is for the request with these
+    /// bytes; the key.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn verify(&self, request: &[u8], keys: &[Fingerprint]) -> Result<Fingerprint, ReceiptError> {
+        let side = self.side()?;
+        let Some(signature) = &self.signature else { return Err(ReceiptError::NotSigned(side)) };
+        let signature = from_hex(signature).ok_or(SignatureError::Unreadable);
+        let signed = signature.and_then(|signature| verify(&self.receipt.to_signed_bytes(), &signature));
+        let found = match signed {
+            Ok(found) => found,
+            Err(reason) => return Err(ReceiptError::Signature { side, reason }),
+        };
+        if keys.is_empty() {
+            return Err(ReceiptError::UnknownKey { side, found });
+        }
+        if !keys.contains(&found) {
+            return Err(ReceiptError::OtherKey { side, found });
+        }
+        match self.receipt.is_for(request) {
+            true => Ok(found),
+            false => Err(ReceiptError::OtherRequest(side)),
+        }
+    }
 }
 
 impl ErasureReceipt {
@@ -79,6 +177,17 @@ impl ErasureReceipt {
     /// Whether this is the receipt for the request with these bytes.
     pub fn is_for(&self, request: &[u8]) -> bool {
         Self::digest(&self.salt, request).to_string() == self.request_sha256
+    }
+
+    /// When and of what, a line each for a person. A peer's words are cut to what a line holds.
+    pub fn lines(&self) -> Vec<String> {
+        let words = |text: &str| one_line(text, MOST_WORDS);
+        let mut lines =
+            vec![format!("at {} by its clock, under the config of run {}:", words(&self.time), self.run)];
+        for (what, count) in &self.counts {
+            lines.push(format!("  {count} {}", words(what)));
+        }
+        lines
     }
 
     /// What is signed: the receipt as one line of JSON.

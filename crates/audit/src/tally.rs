@@ -4,18 +4,30 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::PartyName;
+use hashvfl_identity::Identity;
 
 use crate::event::{AuditEvent, Service};
 
 /// Shortest time between two entries about the same.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Refusals, counted by party and reason. The first is told at once; those that follow are told together, so that who is
+/// Who was refused, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusee {
+    /// Somebody without a name that counts.
+    Stranger,
+    /// One of the run's parties, or a holder of the alignment.
+    Party(PartyName),
+    /// Anybody else, by a certificate that an authority has signed.
+    Certified(Identity),
+}
+
+/// Refusals, counted by whom and why. The first is told at once; those that follow are told together, so that who is
 /// refused a thousand times a second fills no disk.
 #[derive(Debug)]
 pub struct RefusalTally {
     service: Service,
-    open: BTreeMap<(Option<PartyName>, &'static str), Waiting>,
+    open: BTreeMap<(Refusee, &'static str), Waiting>,
 }
 
 #[derive(Debug)]
@@ -25,14 +37,14 @@ struct Waiting {
 }
 
 impl RefusalTally {
-    /// Of parties that want to join `service`.
+    /// Of those who want to join `service`.
     pub fn new(service: Service) -> Self {
         Self { service, open: BTreeMap::new() }
     }
 
-    /// Counts a refusal of `party`, where it is one of the run's, for the reason `why`: the entry that is due, if one is.
-    pub fn count(&mut self, party: Option<PartyName>, why: &'static str, now: Instant) -> Option<AuditEvent> {
-        let key = (party.clone(), why);
+    /// Counts a refusal of `whom` for the reason `why`: the entry that is due, if one is.
+    pub fn count(&mut self, whom: Refusee, why: &'static str, now: Instant) -> Option<AuditEvent> {
+        let key = (whom, why);
         let count = match self.open.get_mut(&key) {
             None => 1,
             Some(waiting) if now.duration_since(waiting.told) < WINDOW => {
@@ -41,22 +53,31 @@ impl RefusalTally {
             }
             Some(waiting) => waiting.count + 1,
         };
+        let event = refused(&key.0, self.service, why, count);
         self.open.insert(key, Waiting { told: now, count: 0 });
-        Some(AuditEvent::Refused { party, service: self.service, why: why.to_string(), count })
+        Some(event)
     }
 
     /// Entries about what was counted and not told.
     pub fn rest(&mut self) -> Vec<AuditEvent> {
         let mut events = Vec::new();
-        for ((party, why), waiting) in &mut self.open {
+        for ((whom, why), waiting) in &mut self.open {
             let count = std::mem::take(&mut waiting.count);
             if count > 0 {
-                let (party, why) = (party.clone(), why.to_string());
-                events.push(AuditEvent::Refused { party, service: self.service, why, count });
+                events.push(refused(whom, self.service, why, count));
             }
         }
         events
     }
+}
+
+fn refused(whom: &Refusee, service: Service, why: &str, count: u64) -> AuditEvent {
+    let (party, who) = match whom {
+        Refusee::Stranger => (None, None),
+        Refusee::Party(party) => (Some(party.clone()), None),
+        Refusee::Certified(who) => (None, Some(who.clone())),
+    };
+    AuditEvent::Refused { party, who, service, why: why.to_string(), count }
 }
 
 /// Predictions, counted by client.
@@ -129,14 +150,34 @@ mod tests {
         let mut told = Vec::new();
         for second in 0..90 {
             for _ in 0..100 {
-                told.extend(tally.count(None, "settings", start + Duration::from_secs(second)));
+                let now = start + Duration::from_secs(second);
+                told.extend(tally.count(Refusee::Stranger, "settings", now));
             }
         }
         told.extend(tally.rest());
         assert_eq!(counts(&told), [1, 6_000, 2_999]);
         assert_eq!(counts(&tally.rest()), Vec::<u64>::new());
-        let bank = PartyName::new("bank").unwrap();
-        assert_eq!(counts(tally.count(Some(bank), "settings", start).as_slice()), [1], "another party's");
+        let bank = Refusee::Party(PartyName::new("bank").unwrap());
+        assert_eq!(counts(tally.count(bank, "settings", start).as_slice()), [1], "another party's");
+    }
+
+    #[test]
+    fn whoever_has_a_name_is_told_by_it() {
+        let (mut tally, now) = (RefusalTally::new(Service::Alignment), Instant::now());
+        let desk = Refusee::Certified("client/desk".parse().unwrap());
+        for (whom, expected) in [
+            (Refusee::Stranger, "a stranger refused from alignment, 1 times: revoked"),
+            (
+                Refusee::Party(PartyName::new("bank").unwrap()),
+                "bank refused from alignment, 1 times: revoked",
+            ),
+            (desk, "client/desk refused from alignment, 1 times: revoked"),
+        ] {
+            let event = tally.count(whom, "revoked", now).unwrap();
+            assert_eq!(event.to_string(), expected);
+            let json = serde_json::to_value(&event).unwrap();
+            assert_eq!(serde_json::from_value::<AuditEvent>(json).unwrap(), event);
+        }
     }
 
     #[test]

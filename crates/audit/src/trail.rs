@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
-use hashvfl_identity::{Fingerprint, IdentityFiles, Role};
+use hashvfl_identity::{Fingerprint, IdentityFiles, Revocations, Role};
 use tracing::{error, warn};
 
 use crate::config::AuditConfig;
@@ -28,6 +28,8 @@ pub struct AuditTrail {
     folder: PathBuf,
     log: Option<Mutex<AuditLog>>,
     signer: Option<Arc<IdentityFiles>>,
+    /// What revocation lists have taken back so far, as far as this process has looked.
+    revocations: Mutex<Option<Arc<Revocations>>>,
 }
 
 impl AuditTrail {
@@ -46,15 +48,19 @@ impl AuditTrail {
             true => Some(Mutex::new(AuditLog::open(&config.log(), &side)?)),
             false => None,
         };
-        let trail = Self { side, run: run.clone(), folder: config.folder().to_path_buf(), log, signer: None };
+        let (folder, revocations) = (config.folder().to_path_buf(), Mutex::default());
+        let trail = Self { side, run: run.clone(), folder, log, signer: None, revocations };
         trail.note_policy(policy)?;
         Ok(trail)
     }
 
-    /// The same with an identity, if there is one, whose key signs heads and receipts, and whose pins hold for peers' heads.
+    /// The same with an identity, if there is one, whose key signs heads and receipts, and whose pins hold for peers' heads. The
+    /// trail hears which revocation lists count there, if they are not those of the last time.
     #[must_use]
     pub fn signed_by(self, signer: Option<Arc<IdentityFiles>>) -> Self {
-        Self { signer, ..self }
+        let trail = Self { signer, ..self };
+        trail.note_revocations();
+        trail
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AuditLog>> {
@@ -94,6 +100,26 @@ impl AuditTrail {
     /// If it counts less than at the last entry about that.
     pub fn check_counted(&self, counted: Counted, path: &Path) -> Result<(), AuditError> {
         self.log().map_or(Ok(()), |log| counted.check(log.counted(), path))
+    }
+
+    /// Looks at the revocation lists of this side's identity, and writes down which count if they are not those of the last entry
+    /// about them: how many certificates they take back, and whose are new since this process has looked.
+    pub fn note_revocations(&self) {
+        let Some(signer) = &self.signer else { return };
+        let now = signer.current().revocations();
+        let mut seen = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.as_ref() == Some(&now) {
+            return;
+        }
+        let new = seen.as_ref().map_or_else(Vec::new, |before| now.since(before));
+        *seen = Some(Arc::clone(&now));
+        drop(seen);
+        let Some(lists) = now.numbers() else { return };
+        let is_known = self.log().is_some_and(|log| log.revocation_lists() == Some(lists.as_str()));
+        if !is_known || !new.is_empty() {
+            let revoked = now.count() as u64;
+            self.note_or_complain(AuditEvent::RevocationsChanged { lists, revoked, new });
+        }
     }
 
     /// How the log of which `told` is the head now differs from the one of which this side has kept heads, if it does.

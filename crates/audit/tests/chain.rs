@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hashvfl_audit::{
-    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Chain, Head, KeptHead, Moment, Release,
-    Service, Side, read_heads,
+    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Chain, Head, KeptHead, Moment, Receipt,
+    ReceiptError, Release, Service, Side, read_heads,
 };
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -28,6 +28,7 @@ fn event(kind: u8, number: u64) -> AuditEvent {
         1 => AuditEvent::RunEnded { finished: true, step: number, why: None },
         2 => AuditEvent::Refused {
             party: None,
+            who: None,
             service: Service::Serving,
             why: "other-settings".to_string(),
             count: number,
@@ -250,6 +251,27 @@ fn a_receipt_holds_no_id_and_is_for_its_request_alone() {
     assert!(!text.contains("4711") && !log.contains("4711"));
     assert!(log.contains(&receipt.receipt.sha256().to_string()), "{log}");
     assert!(!log.contains(&receipt.receipt.request_sha256), "whoever has the log can test no guess of an id");
+}
+
+#[test]
+fn a_receipt_that_nobody_has_signed_or_that_says_otherwise_is_none() {
+    let place = tempfile::tempdir().unwrap();
+    let (trail, _) = trail(place.path());
+    let path = trail.erased(b"patient-4711\n", [("codes".to_string(), 3)].into()).unwrap().unwrap();
+    let receipt = Receipt::read(&path).unwrap();
+    let refused = |receipt: &Receipt| receipt.verify(b"patient-4711\n", &[]).unwrap_err().to_string();
+    assert!(refused(&receipt).contains("is not signed, so anybody can have written it: the coordinator"));
+    let forged = Receipt { signature: Some("0303".to_string()), ..receipt.clone() };
+    assert!(refused(&forged).contains("it was changed after the coordinator signed it"));
+    let mut nobody = receipt;
+    nobody.receipt.side = "party-".to_string();
+    assert!(refused(&nobody).contains("no receipt of an erasure"));
+    fs::write(&path, "{}").unwrap();
+    assert!(matches!(Receipt::read(&path), Err(ReceiptError::NoReceipt)));
+    // Its maker's words end no line of whoever reads it.
+    nobody.receipt.counts.insert("codes\nverified".to_string(), 1);
+    let lines = nobody.receipt.lines();
+    assert!(lines.len() == 3 && lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
 }
 
 proptest! {

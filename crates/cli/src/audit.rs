@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use hashvfl_audit::{AuditConfig, Chain, KeptHead, Side, read_heads};
+use hashvfl_audit::{AuditConfig, Chain, KeptHead, Receipt, Side, read_heads};
 use hashvfl_files::{say, write_whole};
+use hashvfl_identity::{Fingerprint, IdentityConfig, Pins, Role};
 
 /// What `party audit` and `coordinator audit` do.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Show the entries, one a line.
+    /// Show the entries, one per line.
     Show {
         /// Which log.
         #[command(flatten)]
@@ -20,11 +21,11 @@ pub enum AuditCommand {
         /// Only entries about this run.
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
-        /// Only the last so many.
+        /// Only the last COUNT entries.
         #[arg(long, value_name = "COUNT")]
         last: Option<usize>,
     },
-    /// Verify that the entries follow from each other, and with --against that they are those that a peer heard of.
+    /// Verify that the chain of entries is unbroken and, with --against, that it matches the heads that a peer kept.
     Verify {
         /// Which log.
         #[command(flatten)]
@@ -33,7 +34,19 @@ pub enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
     },
-    /// Take a peer's log as it is now, though it is not the one of which heads were kept: the peer has told why.
+    /// Verify a receipt of an erasure that another side has handed over: that it is that side's, and for this request.
+    Receipt {
+        /// The receipt.
+        #[arg(value_name = "RECEIPT")]
+        receipt: PathBuf,
+        /// The file of ids that were to be erased, to the byte as the other side got it.
+        #[arg(long, value_name = "FILE")]
+        ids: PathBuf,
+        /// Whose key has signed it.
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// Accept a peer's log that does not match the recorded heads.
     Accept {
         /// This side's config file.
         #[arg(long, value_name = "FILE")]
@@ -42,7 +55,7 @@ pub enum AuditCommand {
         #[arg(value_name = "SIDE")]
         side: Side,
     },
-    /// Copy the log into a file, to hand over.
+    /// Copy the log into a file, to give to a peer or an auditor.
     Export {
         /// Which log.
         #[command(flatten)]
@@ -52,6 +65,46 @@ pub enum AuditCommand {
         out: PathBuf,
     },
 }
+
+/// What tells the key of another side.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Signer {
+    /// This side's config file: keys that its identity pins count.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The fingerprint of the other side's key, as its owner has read it out.
+    #[arg(long, value_name = "FINGERPRINT")]
+    key: Option<Fingerprint>,
+}
+
+impl Signer {
+    /// The keys that `side` may have.
+    fn keys(&self, side: &Side, read: ReadConfig) -> anyhow::Result<Vec<Fingerprint>> {
+        if let Some(key) = self.key {
+            return Ok(vec![key]);
+        }
+        let config = self.config.as_deref().context("whose keys are known? Say --config or --key")?;
+        let Some(identity) = read(config)?.identity else { return Ok(Vec::new()) };
+        let pins = Pins::read(&identity.pins)?;
+        Ok(match side {
+            Side::Coordinator => pins.keys_of(Role::Coordinator, None),
+            Side::Party(name) => pins.keys_of(Role::Party, Some(name)),
+        })
+    }
+}
+
+/// What the commands need of a side's config file.
+#[derive(Debug)]
+pub struct AuditedSide {
+    /// Its table `[audit]`.
+    pub audit: AuditConfig,
+    /// Who it is, and whose keys it knows; `None`: it speaks in plain text.
+    pub identity: Option<IdentityConfig>,
+}
+
+/// Reads what the commands need of the config file at a path.
+type ReadConfig = fn(&Path) -> anyhow::Result<AuditedSide>;
 
 /// Where a log is.
 #[derive(Debug, Args)]
@@ -66,13 +119,12 @@ pub struct LogPlace {
 }
 
 impl LogPlace {
-    fn path(&self, audit: fn(&Path) -> anyhow::Result<AuditConfig>) -> anyhow::Result<PathBuf> {
+    fn path(&self, read: ReadConfig) -> anyhow::Result<PathBuf> {
         if let Some(log) = &self.log {
             return Ok(log.clone());
         }
         let config = self.config.as_deref().context("which log? Name it with --config or --log")?;
-        let audit = audit(config)?;
-        let path = audit.log();
+        let path = read(config)?.audit.log();
         ensure!(
             path.exists(),
             "{} is not there: nothing has been written down under this config yet",
@@ -83,22 +135,24 @@ impl LogPlace {
 }
 
 impl AuditCommand {
-    /// Does it, and says on standard output what was found; `audit` reads a config file's table `[audit]`.
+    /// Does it, and says on standard output what was found; `read` reads this side's config file.
     ///
     /// # Errors
-    /// If the log cannot be read, its entries do not follow from each other, or they are not those of the heads.
-    pub fn run(&self, audit: fn(&Path) -> anyhow::Result<AuditConfig>) -> anyhow::Result<()> {
+    /// If the log cannot be read, its entries do not follow from each other, or they are not those of the heads; if a receipt
+    /// is not that of its side for the request.
+    pub fn run(&self, read: ReadConfig) -> anyhow::Result<()> {
         match self {
-            Self::Show { log, run, last } => show(&log.path(audit)?, run.as_deref(), *last),
-            Self::Verify { log, against } => verify(&log.path(audit)?, against.as_deref()),
+            Self::Show { log, run, last } => show(&log.path(read)?, run.as_deref(), *last),
+            Self::Verify { log, against } => verify(&log.path(read)?, against.as_deref()),
+            Self::Receipt { receipt, ids, signer } => verify_receipt(receipt, ids, signer, read),
             Self::Accept { config, side } => {
-                let sequence = audit(config)?.accept(side)?;
+                let sequence = read(config)?.audit.accept(side)?;
                 say!(
                     "the log of {side} is taken as it is now; a head of {sequence} entries was kept of the one before, and is put aside"
                 );
                 Ok(())
             }
-            Self::Export { log, out } => export(&log.path(audit)?, out),
+            Self::Export { log, out } => export(&log.path(read)?, out),
         }
     }
 }
@@ -145,6 +199,17 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     say!("head: {}", chain.head());
+    Ok(())
+}
+
+fn verify_receipt(path: &Path, ids: &Path, signer: &Signer, read: ReadConfig) -> anyhow::Result<()> {
+    let request = fs::read(ids).with_context(|| format!("cannot read {}", ids.display()))?;
+    let receipt = Receipt::read(path).with_context(|| path.display().to_string())?;
+    let side = receipt.side()?;
+    let key = receipt.verify(&request, &signer.keys(&side, read)?);
+    let key = key.with_context(|| format!("{} is not the receipt of {}", path.display(), ids.display()))?;
+    say!("{side} has signed, with the key {key}, that it erased the records of {}", ids.display());
+    receipt.receipt.lines().iter().for_each(|line| say!("{line}"));
     Ok(())
 }
 

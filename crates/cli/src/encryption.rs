@@ -100,20 +100,20 @@ impl KeyArguments {
 /// What `party encryption` and `coordinator encryption` do.
 #[derive(Debug, Subcommand)]
 pub enum EncryptionCommand {
-    /// Draw a key and write it to a file that its owner alone can read.
+    /// Create a key and write it to a file that only its owner can read.
     NewKey {
         /// The file to write; it must not exist.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
     /// Encrypt the files that a config without `[encryption]` has left in plain text: the state folder of a finished run, and
-    /// the ledger. Whoever is interrupted repeats it.
+    /// the ledger. If it is interrupted, run it again.
     Encrypt {
         /// The config file, with an `[encryption]` table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Write a copy in plain text of an encrypted file, such as a transcript, for other programs.
+    /// Write a decrypted copy of an encrypted file, such as a transcript, for other programs.
     Decrypt {
         /// The config file whose `[encryption]` table names the key.
         #[arg(long, value_name = "FILE")]

@@ -44,10 +44,10 @@ impl AcceptError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.kind(),
-            Self::TimedOut(_) => "timed_out",
-            Self::NoTls => "no_tls",
+            Self::TimedOut(_) => "timed-out",
+            Self::NoTls => "no-tls",
             Self::Handshake(_) => "handshake",
-            Self::RefusedByPeer(_) => "refused_by_peer",
+            Self::RefusedByPeer(_) => "refused-by-peer",
             Self::Broken(_) => "broken",
         }
     }
@@ -61,8 +61,10 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Takes those whom `permitted` names, as `files` say at each handshake.
+    /// Takes those whom `permitted` names, as `files` say at each handshake. The number of their revocation list is kept beside
+    /// it, so that no older one is taken after a restart.
     pub fn new(files: Arc<IdentityFiles>, permitted: Permitted) -> Self {
+        files.keep_list_numbers();
         Self { files, permitted }
     }
 

@@ -63,34 +63,34 @@ pub enum CommandError {
 /// What every side does with its own identity.
 #[derive(Debug, Subcommand)]
 pub enum HolderCommand {
-    /// Make a key, which never leaves this folder, and a signing request to send to the coordinator.
+    /// Make a key, which never leaves this folder, and a request for a certificate to send to the coordinator.
     Request {
         /// The name to be known by: for a party, its name in run.parties. Without it, the name in --config.
         #[arg(long, value_name = "NAME")]
         name: Option<PartyName>,
-        /// What it will be: party, coordinator or client (who asks for predictions).
+        /// The role: party, coordinator or client (a program that asks for predictions).
         #[arg(long, value_name = "ROLE", value_parser = role)]
         role: Option<Role>,
-        /// Draw a new key beside the one that is there; it takes its place when its certificate is accepted.
+        /// Make a new key, which replaces the current one when its certificate is accepted.
         #[arg(long)]
         new_key: bool,
         /// Where the files are.
         #[command(flatten)]
         folder: Folder,
     },
-    /// Check the certificate that came back (key, authority, name, dates), and put it in place.
+    /// Check the certificate that the coordinator sent back (key, authority, name, dates), and install it.
     Accept {
         /// The file that the coordinator has sent back.
         #[arg(value_name = "FILE")]
         answer: PathBuf,
-        /// The fingerprint of the authority's key, as the coordinator read it out: for the first certificate.
+        /// The fingerprint of the authority's key, as the coordinator read it out. Needed for the first certificate.
         #[arg(long, value_name = "FINGERPRINT")]
         authority: Option<Fingerprint>,
         /// Where the files are.
         #[command(flatten)]
         folder: Folder,
     },
-    /// Pin keys of peers that they have read out: under these names no other key counts, whoever has signed it.
+    /// Pin peers' keys, as they read them out: for these names no other key is accepted, whoever has signed it.
     Pin {
         /// A peer and its fingerprint, such as coordinator/shop=ABCD-EFGH-IJKL-MNOP-QRST-UV23.
         #[arg(value_name = "ROLE/NAME=FINGERPRINT", required = true)]
@@ -113,20 +113,20 @@ pub enum HolderCommand {
 /// What whoever keeps the authority does.
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
-    /// Begin a private authority, and make the coordinator's own key and certificate.
+    /// Create a private authority, and the coordinator's own key and certificate.
     Init {
         /// The coordinator's name.
         #[arg(long, value_name = "NAME")]
         name: PartyName,
-        /// Days for which the coordinator's certificate counts.
+        /// Days for which the coordinator's certificate is valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// Where the files are.
         #[command(flatten)]
         folder: Folder,
     },
-    /// Begin an authority and make the keys and certificates of all sides, where they are not there yet: for one host on
-    /// which one person plays all of them.
+    /// Create an authority and the keys and certificates of all sides, unless they exist: for a single host on which one
+    /// person runs all sides.
     Provision {
         /// The coordinator's name.
         #[arg(long, value_name = "NAME")]
@@ -134,7 +134,7 @@ pub enum AuthorityCommand {
         /// Each other side with the folder of its identity, such as party/bank=/srv/bank/identity.
         #[arg(value_name = "ROLE/NAME=FOLDER", required = true)]
         sides: Vec<Side>,
-        /// Days for which the certificates count.
+        /// Days for which the certificates are valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// The folder of the authority and of the coordinator's identity.
@@ -152,7 +152,7 @@ pub enum AuthorityCommand {
         /// The role to sign for; needed for another coordinator.
         #[arg(long, value_name = "ROLE", value_parser = role)]
         role: Option<Role>,
-        /// Days for which the certificate counts.
+        /// Days for which the certificate is valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// The file to write; absent: ROLE-NAME.certificate.pem beside the request.
@@ -162,7 +162,7 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Make key and certificate of a side that is on this machine too, in one step.
+    /// Make the key and certificate of a side on this machine, in one step.
     Issue {
         /// Whose, such as client/app or party/bank.
         #[arg(value_name = "ROLE/NAME")]
@@ -170,14 +170,14 @@ pub enum AuthorityCommand {
         /// The folder for its key and certificate.
         #[arg(long, value_name = "FOLDER")]
         into: PathBuf,
-        /// Days for which the certificate counts.
+        /// Days for which the certificate is valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// Where the authority's files are.
         #[command(flatten)]
         folder: Folder,
     },
-    /// Take back all certificates of a name. Its open connections end within seconds.
+    /// Revoke all certificates of a name. Its open connections end within seconds.
     Revoke {
         /// Whose, such as party/bank.
         #[arg(value_name = "ROLE/NAME")]
@@ -203,7 +203,7 @@ pub enum AuthorityCommand {
         /// Write a new revocation list, with a new end.
         #[arg(long)]
         list: bool,
-        /// Days for which the certificates count.
+        /// Days for which the certificates are valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// Where the files are.
@@ -237,6 +237,11 @@ impl HolderCommand {
                     accepted.until,
                     accepted.fingerprint
                 );
+                if accepted.identity.role == Role::Party {
+                    say!("name the coordinator in [identity], and pin its key as it was read out:");
+                    say!("  coordinator = \"NAME\"");
+                    say!("  {program} identity pin coordinator/NAME=FINGERPRINT");
+                }
                 Ok(())
             }
             Self::Pin { pins, folder } => {

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use hashvfl_core::PartyName;
 use tracing::warn;
 
-use crate::certificate::Facts;
 use crate::commands::CommandError;
 use crate::files::IdentityFiles;
 use crate::names::Naming;
-use crate::pem::{self, CERTIFICATE};
 
 /// Where an identity's files are. All paths have defaults in one folder, where the commands write.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -125,13 +123,6 @@ impl IdentityConfig {
                 None
             }
         }
-    }
-
-    /// Until when this side's certificate counts, as its file says now, in seconds since 1970; `None` where it cannot be read.
-    pub fn certificate_end_s(&self) -> Option<i64> {
-        let bytes = pem::bytes(&self.certificate, CERTIFICATE).ok()?;
-        let chain = pem::certificates(&bytes, &self.certificate, CERTIFICATE).ok()?;
-        Some(Facts::of(chain.first()?).ok()?.not_after_s)
     }
 
     /// Whether this side has a key and a certificate; otherwise both are still to be made.

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_rustls::TlsStream;
+use tracing::warn;
 
 use crate::files::IdentityFiles;
 use crate::fingerprint::Fingerprint;
@@ -128,13 +129,17 @@ impl Connection {
             let trust = Arc::clone(&self.grounds.changes.borrow_and_update());
             let Grounds { usage, permitted, chain, at, .. } = &self.grounds;
             self.refused = trust.verify(chain, *usage, permitted, *at).err();
+            if let Some(refusal) = &self.refused {
+                warn!("the connection to {} ends: {refusal}", self.peer.identity);
+            }
         }
         self.refused.as_ref().map_or(Ok(()), |refusal| Err(denied(refusal)))
     }
 }
 
+/// An error whose text may come to other sides: the log has said more.
 fn denied(refusal: &Refusal) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string())
+    io::Error::new(io::ErrorKind::PermissionDenied, refusal.for_others())
 }
 
 impl AsyncRead for Connection {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::config::IdentityConfig;
 use crate::dates::{DAY_S, now_s};
+use crate::list_numbers::ListNumbers;
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError, KEY, LIST, PINS};
 use crate::role::Identity;
 use crate::trust::Trust;
@@ -51,12 +52,36 @@ pub enum LoadError {
         /// A date.
         until: String,
     },
-    /// A revocation list that is older than the one before.
+    /// A revocation list that is older than one before.
     #[error(
-        "the revocation list {} has a lower number than the one before it: an old copy would let revoked names in again; put the newest one there",
-        .0.display()
+        "the revocation list {} has the number {number}, and one with {before} was seen: an old copy would let revoked names in again. Put the \
+         newest one there (`coordinator identity renew --list` writes it where the authority is); if the authority itself was begun anew, \
+         remove {}, which holds the highest number so far",
+        list.display(),
+        kept.display()
     )]
-    OlderList(PathBuf),
+    OlderList {
+        /// The file.
+        list: PathBuf,
+        /// Its number.
+        number: String,
+        /// The highest number before.
+        before: String,
+        /// Where that is kept.
+        kept: PathBuf,
+    },
+    /// The file of the highest numbers of revocation lists.
+    #[error(
+        "cannot read {}, which holds the highest number of the revocation list so far: {reason}. If the list beside it is the newest \
+         (`coordinator identity list` says its number where the authority is), remove the file",
+        path.display()
+    )]
+    Numbers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// The bytes of all files.
@@ -120,6 +145,7 @@ impl Stamp {
 struct Seen {
     stamps: Vec<Option<Stamp>>,
     digest: [u8; 32],
+    numbers: ListNumbers,
     looked: Instant,
     warned_s: i64,
 }
@@ -145,7 +171,8 @@ impl IdentityFiles {
     /// Reads the files that `config` names, and warns of what ends soon.
     ///
     /// # Errors
-    /// If one is missing or damaged, they do not fit together, or this side's certificate has ended.
+    /// If one is missing or damaged, they do not fit together, this side's certificate has ended, or the revocation list is
+    /// older than one before.
     pub fn load(config: &IdentityConfig) -> Result<Arc<Self>, LoadError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let stamps = stamps(config);
@@ -158,9 +185,12 @@ impl IdentityFiles {
                 until: crate::dates::date(trust.own_not_after_s()),
             });
         }
+        let mut numbers = ListNumbers::read(config.revoked.as_deref())?;
+        numbers.take(&trust.list_facts)?;
         warn_of(&trust);
         warn_of_readers(&config.key);
-        let seen = Seen { stamps, digest: contents.digest(), looked: Instant::now(), warned_s: now_s() };
+        let (digest, looked, warned_s) = (contents.digest(), Instant::now(), now_s());
+        let seen = Seen { stamps, digest, numbers, looked, warned_s };
         let trust = watch::Sender::new(Arc::new(trust));
         Ok(Arc::new(Self { config: config.clone(), provider, seen: Mutex::new(seen), trust }))
     }
@@ -178,6 +208,11 @@ impl IdentityFiles {
 
     pub(crate) fn provider(&self) -> &Arc<CryptoProvider> {
         &self.provider
+    }
+
+    /// Keeps the numbers of the revocation lists in a file beside them, so that no older list is taken after a restart.
+    pub(crate) fn keep_list_numbers(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).numbers.keep();
     }
 
     /// Looks at the files unless somebody has since.
@@ -199,10 +234,9 @@ impl IdentityFiles {
         if stamps == seen.stamps {
             return;
         }
-        match self.read_again(seen.digest) {
+        match self.read_again(&mut seen) {
             Ok(None) => {}
-            Ok(Some((digest, trust))) => {
-                seen.digest = digest;
+            Ok(Some(trust)) => {
                 warn_of(&trust);
                 info!(
                     "the files of {} have changed: connections from now on go by them",
@@ -216,27 +250,19 @@ impl IdentityFiles {
         seen.stamps = stamps;
     }
 
-    fn read_again(&self, digest: [u8; 32]) -> Result<Option<([u8; 32], Trust)>, LoadError> {
+    /// What the files say now; `None` where that is what they said before.
+    fn read_again(&self, seen: &mut Seen) -> Result<Option<Trust>, LoadError> {
         let contents = Contents::read(&self.config)?;
-        let now = contents.digest();
-        if now == digest {
+        let digest = contents.digest();
+        if digest == seen.digest {
             return Ok(None);
         }
         let trust = Trust::new(&self.config, &contents, &self.provider)?;
-        let before = self.trust.borrow();
-        for list in &trust.list_facts {
-            let older = before.list_facts.iter().find(|other| other.issuer == list.issuer);
-            if older.is_some_and(|older| is_lower(&list.number, &older.number)) {
-                return Err(LoadError::OlderList(self.config.revoked.clone().unwrap_or_default()));
-            }
-        }
-        Ok(Some((now, trust)))
+        seen.numbers.take(&trust.list_facts)?;
+        seen.numbers.keep();
+        seen.digest = digest;
+        Ok(Some(trust))
     }
-}
-
-/// Compares two numbers in big-endian bytes without leading zeros.
-fn is_lower(number: &[u8], than: &[u8]) -> bool {
-    (number.len(), number) < (than.len(), than)
 }
 
 fn stamps(config: &IdentityConfig) -> Vec<Option<Stamp>> {

@@ -4,7 +4,7 @@
 //! ```text
 //! holder (request, accept)  <-- files that people send each other -->  authority (init, sign, revoke, renew, list)
 //!          '------------------.                                            |
-//!            files: key, certificates, authority, revocation list, pins <--'
+//!            files: key, certificates, authority, revocation list, pins <--'   (list_numbers: no older list again)
 //!              '-> trust (whom a certificate names, whether it counts) -> verifier -> Acceptor, Connector -> Connection
 //! ```
 //!
@@ -20,18 +20,21 @@ mod config;
 mod connect;
 mod connection;
 mod dates;
+mod ends;
 mod files;
 mod fingerprint;
 mod folder;
 mod holder;
 mod issue;
 mod issued;
+mod list_numbers;
 mod names;
 mod pem;
 mod permitted;
 mod pins;
 mod provision;
 mod refusal;
+mod revocations;
 mod role;
 mod signature;
 mod trust;
@@ -43,6 +46,7 @@ pub use commands::{AuthorityCommand, CommandError, HolderCommand, begin_authorit
 pub use config::{IdentityConfig, identity_or_plaintext};
 pub use connect::{ConnectError, Connector};
 pub use connection::{Connection, PeerIdentity};
+pub use ends::Ends;
 pub use files::{IdentityFiles, LoadError};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use holder::{Accepted, HolderError, Places, Requested, accept, request};
@@ -53,6 +57,7 @@ pub use pem::FileError;
 pub use permitted::Permitted;
 pub use pins::{Pin, PinError, Pins};
 pub use refusal::Refusal;
+pub use revocations::Revocations;
 pub use role::{Identity, IdentityError, Role};
 pub use signature::{SignatureError, verify};
-pub use trust::Trust;
+pub use trust::{Trust, Usage};

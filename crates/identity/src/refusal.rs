@@ -7,8 +7,8 @@ use crate::fingerprint::Fingerprint;
 use crate::names::Nameless;
 use crate::role::Identity;
 
-/// Why a peer is refused. Each says who, what was expected and what mends it; names are safe to print, and nothing else of
-/// a stranger's certificate is shown.
+/// Why a peer is refused, for this side's own log. Each says who, what was expected, in which file, and which command mends
+/// it; names are safe to print, and nothing else of a stranger's certificate is shown. The peer hears [`Self::alert`] alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It has shown no certificate.
@@ -20,7 +20,10 @@ pub enum Refusal {
         expected: String,
     },
     /// What it has shown is no certificate, or one that nothing here can check.
-    #[error("its certificate cannot be used: {0}")]
+    #[error(
+        "its certificate cannot be used: {0}; `identity show FILE` prints what one says, and `coordinator identity sign` makes one that can \
+         be used of a request"
+    )]
     Unusable(String),
     /// Somebody else has signed it.
     #[error(
@@ -42,7 +45,11 @@ pub enum Refusal {
         not_after_s: i64,
     },
     /// It will count one day.
-    #[error("the certificate of {who} is valid from {} on: is a clock wrong, here or where it was signed?", date(*.not_before_s))]
+    #[error(
+        "the certificate of {who} is valid from {} on: is a clock wrong, here or where it was signed? If none is, `coordinator identity renew \
+         {who}` makes one that counts today",
+        date(*.not_before_s)
+    )]
     NotYetValid {
         /// Whose.
         who: Identity,
@@ -51,13 +58,15 @@ pub enum Refusal {
     },
     /// Its authority has taken it back.
     #[error(
-        "the certificate {serial} of {who} is revoked: `coordinator identity list` says when and why; a new key (`identity request --new-key`) and `coordinator identity sign` bring it back"
+        "the certificate {serial} of {who} is revoked, by the list {list}: `coordinator identity list` says when and why; a new key (`identity request --new-key`) and `coordinator identity sign` bring it back"
     )]
     Revoked {
         /// Whose.
         who: Identity,
         /// Its serial number in hex.
         serial: String,
+        /// The file of the list.
+        list: String,
     },
     /// The list that says what is revoked is too old to be believed.
     #[error(
@@ -72,7 +81,7 @@ pub enum Refusal {
     },
     /// No list says anything of its issuer, or the list is not signed by it.
     #[error(
-        "the revocation list {list} says nothing of the authority that signed the certificate of {who}: it must hold a list of each authority in the chain"
+        "the revocation list {list} says nothing of the authority that signed the certificate of {who}: it must hold a list of each authority in the chain. `coordinator identity renew --list` writes that of a private authority"
     )]
     ListOfOther {
         /// The file.
@@ -81,10 +90,16 @@ pub enum Refusal {
         who: Identity,
     },
     /// It names nobody.
-    #[error("its certificate names nobody here: {0}")]
+    #[error(
+        "its certificate names nobody here: {0}. `coordinator identity sign` makes one that names a party, a coordinator or a client; for one of \
+         another PKI, [identity.names] in this side's config says whom a name means, and `identity show FILE` which names it has"
+    )]
     Nameless(#[from] Nameless),
     /// It names one who may not come.
-    #[error("it is {who}, and expected was {expected}")]
+    #[error(
+        "it is {who}, and expected was {expected}: this side's config says who may come (run.parties, alignment.settings.holders, \
+         identity.coordinator); a certificate of another name takes `identity request --name NAME` and `coordinator identity sign`"
+    )]
     NotExpected {
         /// Who it is.
         who: Identity,
@@ -93,7 +108,7 @@ pub enum Refusal {
     },
     /// It has another key than it told.
     #[error(
-        "{who} has the key {found}, and pinned is {pinned}: ask it for its fingerprint on another way than this network; `identity pin {who}=FINGERPRINT` pins another"
+        "{who} has the key {found}, and pinned is {pinned}, in {file}: ask it for its fingerprint on another way than this network; `identity pin {who}=FINGERPRINT` pins another"
     )]
     OtherKey {
         /// Whose.
@@ -101,7 +116,9 @@ pub enum Refusal {
         /// The key that it has shown.
         found: Fingerprint,
         /// The keys that are pinned.
-        pinned: String,
+        pinned: Box<str>,
+        /// The file of pins.
+        file: Box<str>,
     },
 }
 
@@ -120,20 +137,53 @@ impl Refusal {
         }
     }
 
-    /// One word for counts and logs.
+    /// Whom its certificate names; `None` unless one of the authorities has signed that.
+    pub fn who(&self) -> Option<&Identity> {
+        match self {
+            Self::Expired { who, .. }
+            | Self::NotYetValid { who, .. }
+            | Self::Revoked { who, .. }
+            | Self::ListOfOther { who, .. }
+            | Self::NotExpected { who, .. }
+            | Self::OtherKey { who, .. } => Some(who),
+            Self::NoCertificate { .. }
+            | Self::Unusable(_)
+            | Self::Stranger { .. }
+            | Self::ListExpired { .. }
+            | Self::Nameless(_) => None,
+        }
+    }
+
+    /// What other sides may hear of it: nothing of this side's files.
+    pub fn for_others(&self) -> String {
+        match self {
+            Self::Revoked { who, .. } => format!("the certificate of {who} is revoked"),
+            Self::OtherKey { who, .. } => format!("{who} has another key than the one that is pinned"),
+            other => match other.who() {
+                Some(who) => format!("the certificate of {who} does not count any more"),
+                None => "its certificate does not count any more".to_string(),
+            },
+        }
+    }
+
+    /// One word for counts, logs and the audit trail.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::NoCertificate { .. } => "no_certificate",
+            Self::NoCertificate { .. } => "no-certificate",
             Self::Unusable(_) => "unusable",
             Self::Stranger { .. } => "stranger",
             Self::Expired { .. } => "expired",
-            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::NotYetValid { .. } => "not-yet-valid",
             Self::Revoked { .. } => "revoked",
-            Self::ListExpired { .. } => "list_expired",
-            Self::ListOfOther { .. } => "list_of_other",
+            Self::ListExpired { .. } => "list-expired",
+            Self::ListOfOther { .. } => "list-of-other",
             Self::Nameless(_) => "nameless",
-            Self::NotExpected { .. } => "not_expected",
-            Self::OtherKey { .. } => "other_key",
+            Self::NotExpected { .. } => "not-expected",
+            Self::OtherKey { .. } => "other-key",
         }
     }
 }
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

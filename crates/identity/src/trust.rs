@@ -8,7 +8,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
 use webpki::{CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::certificate::Facts;
 use crate::config::IdentityConfig;
@@ -16,20 +15,19 @@ use crate::connection::PeerIdentity;
 use crate::dates::{DAY_S, date};
 use crate::files::{Contents, LoadError};
 use crate::names::Naming;
-use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError, LIST};
+use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::permitted::Permitted;
 use crate::pins::Pins;
 use crate::refusal::Refusal;
+use crate::revocations::{ListFacts, Lists, Revocations};
 use crate::role::Identity;
 
-/// Days before the end of a certificate or a list from which its owner is warned.
+/// Days before the end of a certificate, this side's or an authority's, from which its owner is warned.
 const WARN_DAYS: i64 = 30;
-/// Days before the end of a revocation list from which its owner is warned.
-const WARN_LIST_DAYS: i64 = 7;
 
 /// On which side of a connection a certificate is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Usage {
+pub enum Usage {
     /// By whoever has dialled.
     Dialling,
     /// By whoever listens.
@@ -46,17 +44,6 @@ impl Usage {
     }
 }
 
-/// One issuer's revocation list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListFacts {
-    /// Who has signed it, in DER.
-    pub issuer: Vec<u8>,
-    /// Its number, which rises: big-endian bytes without leading zeros.
-    pub number: Vec<u8>,
-    /// Until when it counts, in seconds since 1970.
-    pub until_s: i64,
-}
-
 /// A moment of the files of an identity.
 pub struct Trust {
     pub(crate) own: Arc<CertifiedKey>,
@@ -64,11 +51,15 @@ pub struct Trust {
     own_identity: Identity,
     certificate_path: PathBuf,
     anchors: Vec<TrustAnchor<'static>>,
+    /// Until when the first of the authorities to end counts, in seconds since 1970.
+    authority_until_s: i64,
     authority_path: PathBuf,
     lists: Vec<CertRevocationList<'static>>,
     pub(crate) list_facts: Vec<ListFacts>,
+    revocations: Arc<Revocations>,
     list_path: PathBuf,
     pins: Pins,
+    pins_path: PathBuf,
     naming: Naming,
 }
 
@@ -103,12 +94,14 @@ impl Trust {
             key: config.key.clone(),
             name: own_identity.clone(),
         })?;
-        let anchors = anchors(&contents.authority, &config.authority)?;
+        let Anchors { anchors, until_s: authority_until_s } =
+            anchors(&contents.authority, &config.authority)?;
         let list_path = config.revoked.clone().unwrap_or_default();
-        let (lists, list_facts) = match &contents.revoked {
-            Some(bytes) => lists(bytes, &list_path)?,
-            None => (Vec::new(), Vec::new()),
+        let Lists { lists, facts: list_facts, serials } = match &contents.revoked {
+            Some(bytes) => Lists::parse(bytes, &list_path)?,
+            None => Lists::default(),
         };
+        let revocations = Arc::new(Revocations::new(&list_path, &list_facts, serials));
         let pins = match &contents.pins {
             Some(text) => Pins::parse(text, &config.pins)?,
             None => Pins::default(),
@@ -119,11 +112,14 @@ impl Trust {
             own_identity,
             certificate_path: config.certificate.clone(),
             anchors,
+            authority_until_s,
             authority_path: config.authority.clone(),
             lists,
             list_facts,
+            revocations,
             list_path,
             pins,
+            pins_path: config.pins.clone(),
             naming: config.names.clone(),
         })
     }
@@ -148,6 +144,11 @@ impl Trust {
         self.own_facts.not_after_s
     }
 
+    /// What the revocation lists take back.
+    pub fn revocations(&self) -> Arc<Revocations> {
+        Arc::clone(&self.revocations)
+    }
+
     /// What its owner should know at the time `now_s`: what ends soon, each with the command that mends it.
     pub fn warnings(&self, now_s: i64) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -161,8 +162,16 @@ impl Trust {
                 self.own_identity
             ));
         }
+        if self.authority_until_s - now_s < WARN_DAYS * DAY_S {
+            warnings.push(format!(
+                "an authority in {} is valid until {}: `coordinator identity init --folder NEW` begins another, of which every side then \
+                 needs a certificate (docs/how-to/identities.md#renew)",
+                self.authority_path.display(),
+                date(self.authority_until_s)
+            ));
+        }
         for list in &self.list_facts {
-            if list.until_s - now_s < WARN_LIST_DAYS * DAY_S {
+            if list.until_s - now_s < list.lead_s() {
                 warnings.push(format!(
                     "the revocation list {} is valid until {}: `coordinator identity renew --list` writes a new one",
                     self.list_path.display(),
@@ -177,7 +186,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why it is not let in.
-    pub(crate) fn verify(
+    pub fn verify(
         &self,
         chain: &[CertificateDer<'_>],
         usage: Usage,
@@ -199,7 +208,8 @@ impl Trust {
             && !keys.contains(&facts.fingerprint)
         {
             let pinned: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            return Err(Refusal::OtherKey { who, found: facts.fingerprint, pinned: pinned.join(" or ") });
+            let (pinned, file) = (pinned.join(" or ").into(), self.pins_path.display().to_string().into());
+            return Err(Refusal::OtherKey { who, found: facts.fingerprint, pinned, file });
         }
         Ok(PeerIdentity {
             identity: who,
@@ -272,7 +282,7 @@ impl Trust {
             webpki::Error::CertNotValidYet { .. } => {
                 Refusal::NotYetValid { who, not_before_s: facts.not_before_s }
             }
-            webpki::Error::CertRevoked => Refusal::Revoked { who, serial: facts.serial.clone() },
+            webpki::Error::CertRevoked => Refusal::Revoked { who, serial: facts.serial.clone(), list },
             webpki::Error::CrlExpired { next_update, .. } => {
                 Refusal::ListExpired { list, until_s: next_update.as_secs() as i64 }
             }
@@ -295,8 +305,15 @@ impl Trust {
     }
 }
 
-fn anchors(bytes: &[u8], path: &Path) -> Result<Vec<TrustAnchor<'static>>, FileError> {
-    let mut anchors = Vec::new();
+/// Certificates of authorities.
+struct Anchors {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// Until when the first of them to end counts, in seconds since 1970.
+    until_s: i64,
+}
+
+fn anchors(bytes: &[u8], path: &Path) -> Result<Anchors, FileError> {
+    let (mut anchors, mut until_s) = (Vec::new(), i64::MAX);
     for certificate in pem::certificates(bytes, path, AUTHORITY)? {
         let facts = Facts::of_file(&certificate, path, AUTHORITY)?;
         if !facts.is_authority {
@@ -305,26 +322,7 @@ fn anchors(bytes: &[u8], path: &Path) -> Result<Vec<TrustAnchor<'static>>, FileE
         let anchor = webpki::anchor_from_trusted_cert(&certificate)
             .map_err(|error| AUTHORITY.wrong(path, format!("{error:?}")))?;
         anchors.push(anchor.to_owned());
+        until_s = until_s.min(facts.not_after_s);
     }
-    Ok(anchors)
-}
-
-type Lists = (Vec<CertRevocationList<'static>>, Vec<ListFacts>);
-
-fn lists(bytes: &[u8], path: &Path) -> Result<Lists, FileError> {
-    let (mut lists, mut all_facts) = (Vec::new(), Vec::new());
-    for der in pem::lists(bytes, path)? {
-        let (_, parsed) = CertificateRevocationList::from_der(&der)
-            .map_err(|_| LIST.wrong(path, "a list in it is damaged"))?;
-        let until_s = parsed.next_update().map(|next| next.timestamp());
-        let number = parsed.crl_number().map(|number| number.to_bytes_be());
-        let (Some(until_s), Some(number)) = (until_s, number) else {
-            return Err(LIST.wrong(path, "a list in it has no number or no end"));
-        };
-        all_facts.push(ListFacts { issuer: parsed.issuer().as_raw().to_vec(), number, until_s });
-        let list = webpki::OwnedCertRevocationList::from_der(&der)
-            .map_err(|error| LIST.wrong(path, format!("{error:?}")))?;
-        lists.push(CertRevocationList::from(list));
-    }
-    Ok((lists, all_facts))
+    Ok(Anchors { anchors, until_s })
 }

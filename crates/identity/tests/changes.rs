@@ -120,12 +120,55 @@ async fn an_old_list_lets_nobody_in_again_and_an_ended_one_nobody_at_all() {
     // A higher number, of yesterday.
     federation.write_list(1000, -1);
     let error = meet(&coordinator, &party).await.0.unwrap_err();
-    assert_eq!(error.kind(), "list_expired");
+    assert_eq!(error.kind(), "list-expired");
     assert!(error.to_string().contains("`coordinator identity renew --list`"), "{error}");
-    // It ends in six days: its owner hears of it.
+    // It ends in six days: its owner hears of it, and metrics show it.
     federation.write_list(1001, 6);
+    let ends = federation.config("coordinator/shop").ends();
+    assert!((5 * DAY_S..=6 * DAY_S).contains(&(ends.list_s.unwrap() - now_s())), "{ends:?}");
+    assert_eq!(ends.certificate_s, Some(coordinator.current().own_not_after_s()));
+    assert!(ends.authority_s.unwrap() > now_s() + 3640 * DAY_S, "{ends:?}");
+    assert_eq!(federation.config("party/bank").ends().list_s, None);
     let warnings = coordinator.current().warnings(now_s());
     assert!(warnings.len() == 1 && warnings[0].contains("revocation list"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn an_old_list_is_not_taken_after_a_restart_either() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let list = federation.authority_folder().join("revoked.pem");
+    let before = fs::read(&list).unwrap();
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    let load = || IdentityFiles::load(&federation.config("coordinator/shop"));
+    // Whoever only looks keeps nothing.
+    let kept = list.with_extension("seen.json");
+    load().unwrap();
+    assert!(!kept.exists());
+    let (accepted, _) = meet(&load().unwrap(), &federation.files("party/bank")).await;
+    assert_eq!(accepted.unwrap_err().kind(), "revoked");
+    fs::write(&list, &before).unwrap();
+    let error = load().unwrap_err().to_string();
+    for expected in [
+        format!("the revocation list {} has the number 3, and one with 4 was seen", list.display()),
+        "`coordinator identity renew --list`".to_string(),
+        format!("remove {}", kept.display()),
+    ] {
+        assert!(error.contains(&expected), "{expected}: {error}");
+    }
+    // A list that a process has seen while it ran counts, too.
+    federation.write_list(1000, 30);
+    let coordinator = load().unwrap();
+    // Of another length, since clocks of files are coarse.
+    federation.write_list(1 << 56, 30);
+    coordinator.current();
+    drop(coordinator);
+    federation.write_list(1000, 30);
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("has the number 1000, and one with 72057594037927936 was seen"), "{error}");
+    // As the error says.
+    fs::remove_file(&kept).unwrap();
+    load().unwrap();
 }
 
 #[test]
@@ -138,6 +181,13 @@ fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
     let warnings = trust.warnings(end - 29 * DAY_S);
     assert!(
         warnings.len() == 1 && warnings[0].contains("`coordinator identity renew party/bank`"),
+        "{warnings:?}"
+    );
+    // That of the authority, ten years later, is told as well.
+    let warnings = trust.warnings(now_s() + 3640 * DAY_S);
+    let of_authority = warnings.iter().find(|warning| warning.contains("authority.pem is valid until"));
+    assert!(
+        of_authority.is_some_and(|warning| warning.contains("`coordinator identity init")),
         "{warnings:?}"
     );
     federation.forge("party/bank", |params| params.not_after = fixture::date_time(now_s() - 60));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_core::PackedCodes;
-use hashvfl_identity::IdentityConfig;
+use hashvfl_identity::{Ends, IdentityConfig};
 use hashvfl_transport::monitor::{Monitor, MonitorAddress, Network, Page, Pages};
 use serde::Serialize;
 
@@ -21,9 +21,9 @@ use crate::status::{Status, now_s};
 
 /// Entries of the audit trail that are shown.
 const AUDIT_ENTRIES: usize = 20;
-/// Least time between two looks at one side's bits, and at the certificate's file.
+/// Least time between two looks at one side's bits, and at the identity's files.
 const LOOK: Duration = Duration::from_secs(1);
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
+const IDENTITY_LOOK: Duration = Duration::from_secs(10);
 
 /// What of a config decides where a board is read, by whom, and what it shows beside the status.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ pub struct BoardConfig {
     pub readers: Vec<Network>,
     /// The log of the audit trail, whose last entries are shown.
     pub audit_log: Option<PathBuf>,
-    /// The identity whose certificate's end is shown.
+    /// The identity of which is shown until when it, its authority and its revocation list count.
     pub identity: Option<IdentityConfig>,
     /// The file of finished runs.
     pub runs: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl Board {
             curve: Mutex::default(),
             flags: Mutex::default(),
             balances: Mutex::default(),
-            certificate: Mutex::default(),
+            ends: Mutex::default(),
             config,
         });
         let monitor = match address {
@@ -134,8 +134,8 @@ struct Shown {
     flags: Mutex<FlagHistory>,
     /// By side, with the moment of the last look.
     balances: Mutex<BTreeMap<String, (BitBalance, Instant)>>,
-    /// When the certificate's file was read last, and until when it counts.
-    certificate: Mutex<Option<(Instant, Option<i64>)>>,
+    /// When the identity's files were read last, and until when they count.
+    ends: Mutex<Option<(Instant, Ends)>>,
     config: BoardConfig,
 }
 
@@ -152,18 +152,22 @@ impl Shown {
     fn status(&self) -> Status {
         let mut status = lock(&self.status).clone();
         status.now_s = now_s();
-        status.certificate_end_s = self.certificate_end_s();
+        let Ends { certificate_s, authority_s, list_s } = self.ends();
+        status.certificate_end_s = certificate_s;
+        status.authority_end_s = authority_s;
+        status.revocation_list_end_s = list_s;
         status
     }
 
-    /// Until when this side's certificate counts: it may be renewed while the process runs.
-    fn certificate_end_s(&self) -> Option<i64> {
-        let identity = self.config.identity.as_ref()?;
-        let mut certificate = lock(&self.certificate);
-        let known = *certificate;
+    /// Until when this side's certificate, its authority and its revocation list count: files may be replaced while the process
+    /// runs.
+    fn ends(&self) -> Ends {
+        let Some(identity) = &self.config.identity else { return Ends::default() };
+        let mut ends = lock(&self.ends);
+        let known = *ends;
         match known {
-            Some((read, end_s)) if read.elapsed() < CERTIFICATE_LOOK => end_s,
-            _ => certificate.insert((Instant::now(), identity.certificate_end_s())).1,
+            Some((read, ends)) if read.elapsed() < IDENTITY_LOOK => ends,
+            _ => ends.insert((Instant::now(), identity.ends())).1,
         }
     }
 

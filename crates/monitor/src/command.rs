@@ -8,13 +8,17 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::status::Status;
 
+/// The variable that names where a process is asked for its health without a config: the check of a container's image
+/// knows none.
+const ADDRESS_VARIABLE: &str = "HASHVFL_MONITOR";
+
 /// What to show of a running process.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Print all of it as one JSON object.
+    /// Print everything as one JSON object.
     #[arg(long)]
     json: bool,
-    /// Print its metrics in Prometheus's text format.
+    /// Print the metrics in Prometheus's text format.
     #[arg(long, conflicts_with = "json")]
     metrics: bool,
 }
@@ -53,6 +57,17 @@ pub fn health(address: Option<&MonitorAddress>, arguments: &HealthArguments) -> 
     ensure!(well, "up, but predictions are not answered yet: `status` says what it is doing");
     say!("well");
     Ok(())
+}
+
+/// Where the variable `HASHVFL_MONITOR` says that a process is asked for its health.
+///
+/// # Errors
+/// If there is no such variable, or no address in it.
+pub fn address_of_environment() -> anyhow::Result<MonitorAddress> {
+    let text = std::env::var(ADDRESS_VARIABLE).ok().with_context(|| {
+        format!("whose health? Say --config FILE, or name its `monitor` in the variable {ADDRESS_VARIABLE}")
+    })?;
+    text.parse().with_context(|| format!("the variable {ADDRESS_VARIABLE}"))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

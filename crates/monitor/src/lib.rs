@@ -22,7 +22,7 @@ mod status_text;
 
 pub use balance::{BitBalance, LEAST_RECORDS};
 pub use board::{Board, BoardConfig};
-pub use command::{HealthArguments, StatusArguments, health, status};
+pub use command::{HealthArguments, StatusArguments, address_of_environment, health, status};
 pub use curve::Point;
 pub use hashvfl_transport::monitor::{MonitorAddress, Network};
 pub use runs::{FinishedRun, add_run, check_runs, read_runs};

@@ -35,6 +35,14 @@ pub fn text(status: &Status) -> String {
         let help = "When this side's certificate ends, since 1970.";
         text.one("hashvfl_certificate_expiry_timestamp_seconds", "gauge", help, "", end_s);
     }
+    if let Some(end_s) = status.authority_end_s {
+        let help = "When the first of this side's authorities ends, since 1970.";
+        text.one("hashvfl_authority_expiry_timestamp_seconds", "gauge", help, "", end_s);
+    }
+    if let Some(end_s) = status.revocation_list_end_s {
+        let help = "When the revocation list ends and nobody is let in any more, since 1970.";
+        text.one("hashvfl_revocation_list_expiry_timestamp_seconds", "gauge", help, "", end_s);
+    }
     if let Some(epochs) = &status.epochs {
         training(&mut text, epochs);
     }
@@ -144,7 +152,7 @@ fn coordinator(text: &mut Text, status: &Status) {
     let (received, sent) = (status.traffic.received_bytes, status.traffic.sent_bytes);
     text.one("hashvfl_received_bytes_total", "counter", "Bytes of messages from parties.", "", received);
     text.one("hashvfl_sent_bytes_total", "counter", "Bytes of messages to parties.", "", sent);
-    text.each("hashvfl_refusals_total", "Parties that were refused, by why.", "reason", &status.refusals);
+    text.each("hashvfl_refusals_total", "Peers that were refused, by why.", "reason", &status.refusals);
     let of = status.predictions;
     text.one("hashvfl_prediction_requests_total", "counter", "Requests of clients.", "", of.requests);
     text.head(
@@ -280,7 +288,7 @@ mod tests {
         heads.sort_unstable();
         heads.dedup();
         assert_eq!(heads.len(), count);
-        for absent in ["training_loss", "last_heard", "refusals", "certificate"] {
+        for absent in ["training_loss", "last_heard", "refusals", "certificate", "authority", "revocation"] {
             assert!(!text.contains(absent), "there is none yet: {absent}");
         }
     }
@@ -299,6 +307,8 @@ mod tests {
             PartyStatus { heard_s: Some(1), certificate_end_s: Some(2), ..PartyStatus::default() };
         of_coordinator.refusals.insert("settings".into(), 1);
         of_coordinator.certificate_end_s = Some(3);
+        of_coordinator.authority_end_s = Some(4);
+        of_coordinator.revocation_list_end_s = Some(5);
         of_party.count_request("Encode");
         let bits = Spent { used: 8.0, allowed: Some(80.0) };
         of_party.budget = Some(Budget { bits, ..Budget::default() });
@@ -325,9 +335,9 @@ mod tests {
     fn alerts_and_dashboard_ask_for_metrics_that_are_there() {
         let names = names();
         for file in [
-            include_str!("../../../monitoring/alerts.yml"),
-            include_str!("../../../monitoring/alerts.test.yml"),
-            include_str!("../../../monitoring/dashboard.json"),
+            include_str!("../../../deploy/monitoring/alerts.yml"),
+            include_str!("../../../deploy/monitoring/alerts.test.yml"),
+            include_str!("../../../deploy/monitoring/dashboard.json"),
         ] {
             let mut seen = 0;
             let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';

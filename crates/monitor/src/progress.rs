@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::text::figure;
-use hashvfl_files::{can_show_progress, show_progress};
+use hashvfl_files::{PROGRESS_WIDTH, can_show_progress, show_progress};
 
 use crate::status::{Epochs, Phase, Status};
 
@@ -81,22 +81,7 @@ impl Rate {
 fn line(status: &Status, speed: Option<f64>) -> String {
     let phase = status.phase.name();
     match (status.phase, &status.epochs) {
-        (Phase::Training, Some(epochs)) => {
-            let mut line =
-                format!("{phase}: epoch {} of {}", (epochs.done + 1).min(epochs.most), epochs.most);
-            if let Some(loss) = epochs.train_loss {
-                line += &format!(", loss {}", figure(loss));
-            }
-            if let Some((name, value)) = &epochs.metric {
-                line += &format!(", {name} {}", figure(*value));
-            }
-            if let Some(speed) = speed {
-                let (done, all) = batches(epochs);
-                let left_s = all.saturating_sub(done) as f64 / speed;
-                line += &format!(", {}, at most {} left", rate(speed), duration(left_s as u64));
-            }
-            line
-        }
+        (Phase::Training, Some(epochs)) => training(phase, epochs, speed),
         (Phase::Waiting, _) => {
             let away = status.parties.iter().filter(|(_, party)| !party.connected);
             let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
@@ -107,9 +92,25 @@ fn line(status: &Status, speed: Option<f64>) -> String {
     }
 }
 
+/// What is known of a training that does so many batches per second, the most wanted first, as far as the line holds it.
+fn training(phase: &str, epochs: &Epochs, speed: Option<f64>) -> String {
+    let (done, all) = batches(epochs);
+    let mut line = format!("{phase}: epoch {}/{}", (epochs.done + 1).min(epochs.most), epochs.most);
+    let left = speed.map(|speed| duration((all.saturating_sub(done) as f64 / speed) as u64) + " left");
+    let metric = epochs.metric.as_ref().map(|(name, value)| format!("{name} {}", figure(*value)));
+    let loss = epochs.train_loss.map(|loss| format!("loss {}", figure(loss)));
+    for part in [left, metric, loss, speed.map(rate)].into_iter().flatten() {
+        if line.chars().count() + 2 + part.chars().count() <= PROGRESS_WIDTH {
+            line += ", ";
+            line += &part;
+        }
+    }
+    line
+}
+
 /// So many batches per second, in a unit of which there is one at least.
 fn rate(speed: f64) -> String {
-    if speed < 1.0 { format!("{:.1} s per batch", 1.0 / speed) } else { format!("{speed:.1} batches/s") }
+    if speed < 1.0 { format!("{:.1} s/batch", 1.0 / speed) } else { format!("{speed:.0} batch/s") }
 }
 
 fn duration(seconds: u64) -> String {
@@ -140,17 +141,24 @@ mod tests {
         status.phase = Phase::Training;
         let epochs = Epochs { most: 30, batches: 10, batches_done: 1, ..Epochs::default() };
         status.epochs = Some(epochs.clone());
-        assert_eq!(line(&status, rate.speed(&status, start)), "training: epoch 1 of 30");
+        assert_eq!(line(&status, rate.speed(&status, start)), "training: epoch 1/30");
         let metric = Some(("AUC".to_string(), 0.75));
         status.epochs = Some(Epochs { done: 10, train_loss: Some(0.5), metric, ..epochs });
         let said = line(&status, rate.speed(&status, start + Duration::from_secs(50)));
         // A hundred of 300 batches took 50 s.
-        assert_eq!(
-            said,
-            "training: epoch 11 of 30, loss 0.5000, AUC 0.7500, 2.0 batches/s, at most 99 s left"
-        );
+        assert_eq!(said, "training: epoch 11/30, 99 s left, AUC 0.7500, loss 0.5000, 2 batch/s");
         let later = rate.speed(&status, start + Duration::from_secs(5_000));
-        assert!(line(&status, later).ends_with(", 50.0 s per batch, at most 2 h left"));
+        assert!(line(&status, later).ends_with(", 2 h left, AUC 0.7500, loss 0.5000, 50.0 s/batch"));
+        // All of it fits where names and numbers are long, and what does not is left out whole.
+        let metric = Some(("accuracy".to_string(), 0.75));
+        let long =
+            Epochs { most: 1_000, batches: 50, done: 10, train_loss: Some(0.5), metric, ..epochs.clone() };
+        let said = training("training", &long, Some(155.2));
+        assert_eq!(said, "training: epoch 11/1000, 5 min left, accuracy 0.7500, loss 0.5000, 155 batch/s");
+        assert!(said.len() <= PROGRESS_WIDTH, "{}", said.len());
+        let longer = Epochs { most: 10_000_000, train_loss: Some(1.0e9), ..long };
+        let said = training("training", &longer, Some(155.2));
+        assert_eq!(said, "training: epoch 11/10000000, 894 h left, accuracy 0.7500, loss 1.0000e9");
         status.phase = Phase::Encoding;
         assert_eq!(line(&status, None), "encoding");
     }

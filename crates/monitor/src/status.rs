@@ -99,6 +99,11 @@ pub struct Status {
     pub predictions: PredictionCounts,
     /// Until when this side's own certificate counts, in seconds since 1970; absent without one.
     pub certificate_end_s: Option<i64>,
+    /// Until when the first of its authorities to end counts, likewise.
+    pub authority_end_s: Option<i64>,
+    /// Until when the first of its revocation lists to end counts, likewise: nobody is let in after that. Absent where none is
+    /// asked.
+    pub revocation_list_end_s: Option<i64>,
 }
 
 /// How far a training is.
@@ -143,6 +148,9 @@ pub struct PartyStatus {
     pub sent_bytes: u64,
     /// Bits of the codes that it released to this coordinator: in the whole run, or while this process serves predictions.
     pub released_bits: u64,
+    /// The most bits that the whole run can ask of it, in training.
+    #[serde(default)]
+    pub planned_bits: Option<u64>,
     /// Until when its certificate counts, in seconds since 1970; absent without TLS.
     pub certificate_end_s: Option<i64>,
 }
@@ -255,6 +263,8 @@ impl Status {
             gradient_monitor: None,
             predictions: PredictionCounts::default(),
             certificate_end_s: None,
+            authority_end_s: None,
+            revocation_list_end_s: None,
         }
     }
 

@@ -44,8 +44,14 @@ impl fmt::Display for Status {
             )?;
         }
         write_counts(f, self)?;
-        if let Some(end_s) = self.certificate_end_s {
-            writeln!(f, "certificate: {} days left", (end_s - self.now_s as i64).div_euclid(DAY_S))?;
+        for (what, end_s) in [
+            ("certificate", self.certificate_end_s),
+            ("authority", self.authority_end_s),
+            ("revocation list", self.revocation_list_end_s),
+        ] {
+            if let Some(end_s) = end_s {
+                writeln!(f, "{what}: {} days left", (end_s - self.now_s as i64).div_euclid(DAY_S))?;
+            }
         }
         if self.phase == Phase::Serving { write_serving(f, self) } else { Ok(()) }
     }

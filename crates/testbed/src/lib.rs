@@ -9,3 +9,4 @@ pub mod numpy;
 pub mod processes;
 pub mod simulation;
 pub mod statistics;
+pub mod strangers;

@@ -105,15 +105,23 @@ pub struct Configs {
     pub parties: Vec<(String, PathBuf)>,
 }
 
-/// Runs a federation to its end; `watch` hears what the coordinator tells.
-pub fn run(configs: &Configs, watch: impl FnMut(&Event)) -> anyhow::Result<Summary> {
-    run_measured(configs, watch).map(|(summary, _)| summary)
+/// Runs a federation to its end; `on_event` hears what the coordinator tells.
+pub fn run(configs: &Configs, on_event: impl FnMut(&Event)) -> anyhow::Result<Summary> {
+    run_measured(configs, on_event).map(|(summary, _)| summary)
 }
 
 /// The same, and what the coordinator and each party have used up to the last event.
 pub fn run_measured(
     configs: &Configs,
-    mut watch: impl FnMut(&Event),
+    mut on_event: impl FnMut(&Event),
+) -> anyhow::Result<(Summary, Vec<Usage>)> {
+    run_observed(configs, |event, _| on_event(event))
+}
+
+/// The same; `on_event` hears as well what the coordinator and each party have used so far.
+pub fn run_observed(
+    configs: &Configs,
+    mut on_event: impl FnMut(&Event, &[Usage]),
 ) -> anyhow::Result<(Summary, Vec<Usage>)> {
     let mut coordinator =
         Process::start("coordinator", &["coordinator", "--json"], &configs.coordinator, Stdio::piped())?;
@@ -130,7 +138,6 @@ pub fn run_measured(
             let text = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
             summary = Some(serde_json::from_slice(&text).with_context(|| format!("reading {path}"))?);
         }
-        watch(&event);
         for (used, process) in used.iter_mut().zip([&coordinator].into_iter().chain(&parties)) {
             let now = process.usage();
             // A process that has ended tells nothing more.
@@ -138,6 +145,7 @@ pub fn run_measured(
                 *used = now;
             }
         }
+        on_event(&event, &used);
     }
     coordinator.join()?;
     parties.iter_mut().try_for_each(Process::join)?;

@@ -70,8 +70,10 @@ pub struct Simulation<'a> {
     pub sides: &'a [Side<'a>],
     /// The labels.
     pub labels: &'a Labels,
-    /// The top model and the seed of its weights.
-    pub top: (&'a TopConfig, u64),
+    /// The top model.
+    pub top: &'a TopConfig,
+    /// Seed of the top model's weights.
+    pub seed: u64,
     /// What leaves a party: codes or, as a baseline, a float in place of each latent.
     pub cut: CutLayer,
     /// On which records the balance of codes is measured.
@@ -79,12 +81,12 @@ pub struct Simulation<'a> {
 }
 
 impl Simulation<'_> {
-    /// Runs it; `watch` hears how it goes.
-    pub fn run(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
+    /// Runs it; `on_progress` hears how it goes.
+    pub fn run(&self, on_progress: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
         self.settings.check()?;
         let levels = self.settings.code_forms().any(|form| !form.is_signs());
         if self.cut == CutLayer::SimulatedFloat && levels {
-            return Simulation { settings: &self.settings.of_floats(), ..*self }.run(watch);
+            return Simulation { settings: &self.settings.of_floats(), ..*self }.run(on_progress);
         }
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
@@ -93,13 +95,13 @@ impl Simulation<'_> {
         match self.cut {
             CutLayer::Hash => {
                 let mut parties = InProcessParties::hashed(parties, plan.clone());
-                let mut simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
+                let mut simulated = self.learn(&mut parties, &mut classifier, plan.clone(), on_progress)?;
                 simulated.balance = self.balance(&mut parties, plan)?;
                 Ok(simulated)
             }
             CutLayer::SimulatedFloat => {
                 let mut parties = InProcessParties::simulated_floats(parties, plan.clone());
-                self.learn(&mut parties, &mut classifier, plan, watch)
+                self.learn(&mut parties, &mut classifier, plan, on_progress)
             }
         }
     }
@@ -114,20 +116,20 @@ impl Simulation<'_> {
     }
 
     /// Runs it on codes and returns what was learned.
-    pub fn train(&self, watch: &mut dyn FnMut(Progress)) -> anyhow::Result<(Simulated, Models)> {
+    pub fn train(&self, on_progress: &mut dyn FnMut(Progress)) -> anyhow::Result<(Simulated, Models)> {
         self.settings.check()?;
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
         let (parties, preprocessors) = self.parties(&plan)?;
         let mut classifier = self.classifier(&plan)?;
         let mut parties = InProcessParties::hashed(parties, plan.clone());
-        let simulated = self.learn(&mut parties, &mut classifier, plan.clone(), watch)?;
+        let simulated = self.learn(&mut parties, &mut classifier, plan.clone(), on_progress)?;
         Ok((simulated, Models { encoders: parties.into_encoders(), preprocessors, classifier, plan }))
     }
 
     fn classifier(&self, plan: &Plan) -> anyhow::Result<Classifier> {
-        let (top, seed) = self.top;
-        Ok(Classifier::of_run(top, self.labels.clone(), self.settings, plan, seed, &Device::flex())?)
+        let (labels, device) = (self.labels.clone(), Device::flex());
+        Ok(Classifier::of_run(self.top, labels, self.settings, plan, self.seed, &device)?)
     }
 
     fn parties<'b>(
@@ -164,10 +166,10 @@ impl Simulation<'_> {
         parties: &mut InProcessParties<E>,
         classifier: &mut Classifier,
         mut plan: Plan,
-        watch: &mut dyn FnMut(Progress),
+        on_progress: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Simulated> {
-        let options = TrainingOptions { patience: self.top.0.patience, ..TrainingOptions::default() };
-        let outcome = training::train(parties, self.settings, &mut plan, classifier, options, watch)?;
+        let options = TrainingOptions { patience: self.top.patience, ..TrainingOptions::default() };
+        let outcome = training::train(parties, self.settings, &mut plan, classifier, options, on_progress)?;
         let validation = validate(parties, classifier, &mut plan)?;
         // Unwrap safety: a training loop keeps the codes of all test records.
         let gather = |rows: &[u32]| {
@@ -202,7 +204,8 @@ impl Simulation<'_> {
             signs.iter_mut().zip(batches).for_each(|(all, batch)| all.extend(batch.to_signs()));
         }
         let balance = |(signs, form): (&Vec<f32>, CodeForm)| Balance::of(signs, form.bits());
-        Ok(signs.iter().zip(self.settings.code_forms()).map(balance).collect())
+        // Of no records there is none, of any party.
+        Ok(signs.iter().zip(self.settings.code_forms()).filter_map(balance).collect())
     }
 }
 
@@ -224,13 +227,14 @@ fn validate<E: Embedding>(
     Ok((!rows.is_empty()).then(|| classifier.evaluate(&outputs, rows)))
 }
 
-/// Runs `settings` over `sides`; balance is measured on test records.
+/// Runs `settings` over `sides`, with a top model whose weights are drawn from `seed`; balance is measured on test records.
 pub fn simulate(
     sides: &[Side],
     labels: &Labels,
     settings: &RunSettings,
-    top: (&TopConfig, u64),
+    top: &TopConfig,
+    seed: u64,
     cut: CutLayer,
 ) -> anyhow::Result<Simulated> {
-    Simulation { settings, sides, labels, top, cut, balance: Part::Test }.run(&mut |_| {})
+    Simulation { settings, sides, labels, top, seed, cut, balance: Part::Test }.run(&mut |_| {})
 }

@@ -31,13 +31,15 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use crate::duplex::{Duplex, Visitor};
 use crate::limits::Limits;
+use crate::limits::clients::{AnswerSize, Answers, ClientBudgets, HeldAnswer};
 use crate::limits::connections::{ConnectionInfo, Connections};
+use crate::limits::gate::{Gate, PortAccount};
 use crate::limits::messages::{Allowance, Guarded};
 
 /// Messages to one peer that may wait for the network. In training and serving, the protocol never has more than a few
 /// open; the relay has a queue of its own before this one.
 const QUEUE: usize = 4;
-/// Requests of one client that are worked on at the same time; answers keep their order.
+/// Requests of one stream of a client that are worked on at the same time; answers keep their order.
 const OPEN_REQUESTS: usize = 2;
 /// Streams of one connection: a party and a client each need one.
 const STREAMS: u32 = 4;
@@ -67,6 +69,7 @@ pub struct Listener {
     tcp: TcpListener,
     limits: Limits,
     acceptor: Option<Acceptor>,
+    gate: Arc<Gate>,
 }
 
 impl Listener {
@@ -75,13 +78,20 @@ impl Listener {
     /// # Errors
     /// If the address is taken or none of this machine's.
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, limits, acceptor: None })
+        let tcp = TcpListener::bind(address).await?;
+        Ok(Self { tcp, limits, acceptor: None, gate: Arc::default() })
     }
 
     /// Takes those alone whom `acceptor` lets in, over TLS.
     #[must_use]
     pub fn secured(self, acceptor: Acceptor) -> Self {
         Self { acceptor: Some(acceptor), ..self }
+    }
+
+    /// Tells `account` of those who are turned away by their certificates.
+    #[must_use]
+    pub fn accounted(self, account: Arc<dyn PortAccount>) -> Self {
+        Self { gate: Arc::new(Gate::accounted(account)), ..self }
     }
 
     /// The address, with its port also where the config left it open.
@@ -101,8 +111,8 @@ impl Listener {
             + 'static,
         S::Future: Send,
     {
-        let Self { tcp, limits, acceptor } = self;
-        let connections = Connections::new(tcp, limits, acceptor);
+        let Self { tcp, limits, acceptor, gate } = self;
+        let connections = Connections::new(tcp, limits, acceptor, gate);
         let incoming = stream::unfold(connections, |mut connections| async move {
             let connection = connections.next().await;
             Some((Ok::<_, Infallible>(connection), connections))
@@ -135,7 +145,7 @@ pub fn training(
     listener: Listener,
 ) -> (Arrivals<TrainingStream>, impl Future<Output = Result<(), ServeError>>) {
     let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
-    let service = FederationServer::new(Entrance(arrivals))
+    let service = FederationServer::new(Entrance::new(arrivals, &listener))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     (Arrivals(arrived), listener.serve(service))
@@ -147,7 +157,7 @@ pub fn alignment(
 ) -> (Arrivals<AlignmentStream>, impl Future<Output = Result<(), ServeError>>) {
     let (arrivals, arrived) = mpsc::channel(MAX_PARTIES);
     let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
-    let service = AlignmentServer::new(Entrance(arrivals))
+    let service = AlignmentServer::new(Entrance::new(arrivals, &listener))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     (Arrivals(arrived), listener.serve(service))
@@ -167,11 +177,13 @@ pub fn serving<P: Predictions>(
     predictions: Arc<P>,
 ) -> (Joining, impl Future<Output = Result<(), ServeError>>) {
     let (arrivals, serving) = mpsc::channel(MAX_PARTIES);
-    let inference = InferenceServer::new(PredictionService { predictions, entrance: Entrance(arrivals) })
+    let clients = ClientBudgets::new(listener.limits.client_bytes);
+    let entrance = Entrance::new(arrivals, &listener);
+    let inference = InferenceServer::new(PredictionService { predictions, clients, entrance })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let (arrivals, training) = mpsc::channel(MAX_PARTIES);
-    let federation = FederationServer::new(Entrance(arrivals))
+    let federation = FederationServer::new(Entrance::new(arrivals, &listener))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let joining = Joining { serving: Arrivals(serving), training: Arrivals(training) };
@@ -216,15 +228,25 @@ where
 type Queue<Wire> = Pin<Box<dyn Stream<Item = Result<Wire, Status>> + Send>>;
 
 /// Where streams are handed over.
-struct Entrance<S>(mpsc::Sender<S>);
+struct Entrance<S> {
+    arrivals: mpsc::Sender<S>,
+    gate: Arc<Gate>,
+}
+
+impl<S> Entrance<S> {
+    /// To `arrivals`, of those whom the gate of `listener` lets through.
+    fn new(arrivals: mpsc::Sender<S>, listener: &Listener) -> Self {
+        Self { arrivals, gate: Arc::clone(&listener.gate) }
+    }
+}
 
 impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     /// Hands a stream over that a peer has opened; what the network is to send to the peer.
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
-        check_role(request.extensions(), Role::Party)?;
+        check_role(&self.gate, request.extensions(), Role::Party)?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let visitor = visitor(request.extensions());
-        self.0
+        self.arrivals
             .try_send(Duplex::new(queue, request.into_inner()).of_visitor(visitor))
             .map_err(|_| Status::resource_exhausted("too many parties are joining at once: try again"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
@@ -244,15 +266,8 @@ fn client(extensions: &Extensions) -> Option<PartyName> {
 }
 
 /// Whether whoever has sent a request is of the role that alone may; without TLS everybody is.
-fn check_role(extensions: &Extensions, role: Role) -> Result<(), Status> {
-    let info = extensions.get::<ConnectionInfo>();
-    match info.and_then(|info| info.peer.identity.as_ref()) {
-        Some(peer) if peer.identity.role != role => Err(Status::permission_denied(format!(
-            "the certificate of {} is of another role than {role}, which this service is for",
-            peer.identity
-        ))),
-        _ => Ok(()),
-    }
+fn check_role(gate: &Gate, extensions: &Extensions, role: Role) -> Result<(), Status> {
+    gate.check_role(extensions.get(), role).map_err(Status::permission_denied)
 }
 
 #[tonic::async_trait]
@@ -283,6 +298,9 @@ impl Alignment for Entrance<AlignmentStream> {
 pub trait Predictions: Send + Sync + 'static {
     /// What `client` (`None` without TLS) is told first.
     fn model(&self, client: Option<&PartyName>) -> v1::Model;
+
+    /// How long an answer may become.
+    fn answer_size(&self) -> AnswerSize;
 
     /// Predicts the records `ids`, which `client` (`None` without TLS) asks for in its request of this number, from 1.
     fn predict(
@@ -316,42 +334,54 @@ impl From<Rejection> for Status {
 
 struct PredictionService<P> {
     predictions: Arc<P>,
+    clients: ClientBudgets,
     entrance: Entrance<ServingStream>,
 }
 
 #[tonic::async_trait]
 impl<P: Predictions> Inference for PredictionService<P> {
     type PredictStream = Queue<v1::PredictResponse>;
-    type ServeStream = Queue<v1::ServerRequest>;
+    type ServeStream = Queue<v1::ServingCoordinatorMessage>;
 
     async fn predict(
         &self,
         request: Request<Streaming<v1::PredictRequest>>,
     ) -> Result<Response<Self::PredictStream>, Status> {
-        check_role(request.extensions(), Role::Client)?;
+        check_role(&self.entrance.gate, request.extensions(), Role::Client)?;
         let predictions = Arc::clone(&self.predictions);
         let client = client(request.extensions());
+        let requests = self.clients.stream(client.clone(), predictions.answer_size());
         if let Some(visitor) = visitor(request.extensions()) {
-            visitor.allowance.allow(MAX_REQUEST_BYTES);
+            visitor.allowance.allow_requests(MAX_REQUEST_BYTES, requests.clone());
         }
         let first = response(Message::Model(predictions.model(client.as_ref())));
         let answers = request.into_inner().enumerate().map(move |(index, request)| {
             let (predictions, client) = (Arc::clone(&predictions), client.clone());
-            async move {
-                let answer = predictions.predict(client, index + 1, request?.ids).await?;
-                Ok(response(Message::Predictions(answer)))
-            }
+            let held = requests.take();
+            async move { HeldAnswer { answer: answer(predictions, client, index + 1, request).await, held } }
         });
-        let responses = stream::once(async { Ok(first) }).chain(answers.buffered(OPEN_REQUESTS));
+        let responses =
+            stream::once(async { Ok(first) }).chain(Answers::new(answers.buffered(OPEN_REQUESTS)));
         Ok(Response::new(Box::pin(responses)))
     }
 
     async fn serve(
         &self,
-        request: Request<Streaming<v1::ServerMessage>>,
+        request: Request<Streaming<v1::ServingPartyMessage>>,
     ) -> Result<Response<Self::ServeStream>, Status> {
         self.entrance.enter(request)
     }
+}
+
+/// The answer to a client's request of this number.
+async fn answer<P: Predictions>(
+    predictions: Arc<P>,
+    client: Option<PartyName>,
+    number: usize,
+    request: Result<v1::PredictRequest, Status>,
+) -> Result<v1::PredictResponse, Status> {
+    let answer = predictions.predict(client, number, request?.ids).await?;
+    Ok(response(Message::Predictions(answer)))
 }
 
 fn response(message: Message) -> v1::PredictResponse {

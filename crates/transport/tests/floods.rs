@@ -1,19 +1,29 @@
-//! Whoever reaches the port, over real sockets: silent connections, half of a greeting, lengths that are announced and not
-//! sent, messages one byte short, lists that would take hundreds of megabytes. None of it stays, and a party gets in.
+//! Whoever reaches the port, over real sockets: silent connections, ports that others fill, half of a greeting, lengths that
+//! are announced and not sent, messages one byte short, lists that would take hundreds of megabytes, answers that nobody
+//! waits for. None of it stays, and a party gets in.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hashvfl_core::protocol::message::{FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::{Address, PartyName, RunId, RunSettings, Task};
+use hashvfl_identity::{
+    Acceptor, Connector, Identity, IdentityConfig, IdentityFiles, Permitted, Places, Role, begin_authority,
+    issue,
+};
 use hashvfl_proto::v1;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::Dialer;
 use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{self, Arrivals, Listener, Predictions, Rejection, TrainingStream};
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::net::TcpSocket;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -40,6 +50,10 @@ fn hello() -> FromParty {
 
 async fn coordinator(limits: Limits) -> (Arrivals<TrainingStream>, SocketAddr) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
+    training(listener)
+}
+
+fn training(listener: Listener) -> (Arrivals<TrainingStream>, SocketAddr) {
     let address = listener.address().unwrap();
     let (arrivals, serving) = listen::training(listener);
     tokio::spawn(serving);
@@ -91,26 +105,134 @@ async fn silent_connections_are_closed_and_a_party_gets_in() {
     drop(party);
 }
 
+/// Whether the other side leaves the connection open for a while.
+fn stays_open(mut connection: &TcpStream) -> bool {
+    connection.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut buffer = [0; 1024];
+    loop {
+        match connection.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_address_takes_no_more_than_its_seats() {
     let limits = Limits { connections_per_address: 3, silence: LONG, ..limits() };
     let (_arrivals, address) = coordinator(limits).await;
     let connections: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let mut left = 0;
-    for connection in connections {
-        let mut socket = tokio::net::TcpStream::from_std({
-            connection.set_nonblocking(true).unwrap();
-            connection
-        })
-        .unwrap();
-        let mut byte = [0];
-        let read = tokio::io::AsyncReadExt::read(&mut socket, &mut byte);
-        // The server greets a connection that has a seat, and closes any other.
-        let read = tokio::time::timeout(LONG, read).await.unwrap();
-        left += usize::from(matches!(read, Ok(bytes) if bytes > 0));
-        std::mem::forget(socket);
+    let looked_at = tokio::task::spawn_blocking(move || {
+        let (oldest, others) = connections.split_at(2);
+        assert!(oldest.iter().all(is_closed), "they give way, for they have opened no stream");
+        assert!(others.iter().all(stays_open));
+    });
+    looked_at.await.unwrap();
+}
+
+/// A connection that says nothing.
+struct Silent {
+    from: IpAddr,
+    connection: tokio::net::TcpStream,
+}
+
+impl Silent {
+    async fn open(from: IpAddr, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        Self { from, connection: socket.connect(to).await.unwrap() }
     }
-    assert_eq!(left, 3);
+
+    fn is_open(&self) -> bool {
+        let mut buffer = [0; 1024];
+        match self.connection.try_read(&mut buffer) {
+            Ok(bytes) => bytes > 0,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// Holds two silent connections from each of `addresses`, and opens another for each that is closed.
+async fn fill(to: SocketAddr, addresses: [IpAddr; 4], held: Arc<AtomicUsize>) {
+    let mut silent: Vec<Silent> = Vec::new();
+    loop {
+        silent.retain(Silent::is_open);
+        for from in addresses {
+            while silent.iter().filter(|one| one.from == from).count() < 2 {
+                silent.push(Silent::open(from, to).await);
+            }
+        }
+        held.store(silent.len(), Ordering::Release);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until `count` is so large.
+async fn reaches(count: &AtomicUsize, least: usize) {
+    let began = Instant::now();
+    while count.load(Ordering::Acquire) < least {
+        assert!(began.elapsed() < LONG, "{count:?} of {least}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Strangers at four addresses fill all seats for longer than the party tries; it gets in.
+async fn gets_in_where_all_seats_are_filled(acceptor: Option<Acceptor>, connector: Option<Connector>) {
+    let limits = Limits { connections: 8, connections_per_address: 2, silence: LONG, ..limits() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
+    let (mut arrivals, address) = training(match acceptor {
+        Some(acceptor) => listener.secured(acceptor),
+        None => listener,
+    });
+    let addresses = [2, 3, 4, 5].map(|last| IpAddr::from([127, 0, 0, last]));
+    let held = Arc::new(AtomicUsize::new(0));
+    let filling = tokio::spawn(fill(address, addresses, Arc::clone(&held)));
+    reaches(&held, 8).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let dialer = match connector {
+        Some(connector) => dialer(address).secured(connector),
+        None => dialer(address),
+    };
+    let began = Instant::now();
+    let party = dialer.training(hello()).await.unwrap();
+    let mut stream = tokio::time::timeout(LONG, arrivals.next()).await.unwrap().unwrap();
+    assert_eq!(stream.next_within(LONG).await.unwrap().message, hello());
+    assert!(began.elapsed() < LONG / 2, "it waited until silence was closed");
+    // It keeps its seat while strangers go on.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!filling.is_finished());
+    party.send(hello(), LONG).await.unwrap();
+    assert_eq!(stream.next_within(LONG).await.unwrap().message, hello());
+    filling.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_gets_in_where_strangers_fill_all_seats() {
+    gets_in_where_all_seats_are_filled(None, None).await;
+}
+
+fn files(config: &IdentityConfig) -> Arc<IdentityFiles> {
+    IdentityFiles::load(config).unwrap()
+}
+
+/// Identities of the coordinator `shop` and of the party `bank`, in folders of these names.
+fn identities(folder: &Path) -> (Acceptor, Connector) {
+    let name = |name: &str| PartyName::new(name).unwrap();
+    let (shop, bank) = (folder.join("shop"), folder.join("bank"));
+    let (mut authority, _) = begin_authority(&shop, &name("shop"), 30).unwrap();
+    let party = Identity::new(Role::Party, name("bank"));
+    issue(&mut authority, &Places::in_folder(&bank), &party, 30).unwrap();
+    let permitted = Permitted::nobody().and_named(Role::Party, [name("bank")]);
+    let acceptor = Acceptor::new(files(&IdentityConfig::in_folder(&shop).listening()), permitted);
+    (acceptor, Connector::new(files(&IdentityConfig::in_folder(&bank)), Some(name("shop"))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_gets_in_over_tls_where_strangers_fill_all_seats() {
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, connector) = identities(folder.path());
+    gets_in_where_all_seats_are_filled(Some(acceptor), Some(connector)).await;
 }
 
 /// How a stream ends that sends these bytes as a message.
@@ -217,8 +339,12 @@ impl Predictions for Nothing {
         v1::Model::default()
     }
 
+    fn answer_size(&self) -> AnswerSize {
+        AnswerSize { records: 1000, record_bytes: 40 }
+    }
+
     async fn predict(
-        self: std::sync::Arc<Self>,
+        self: Arc<Self>,
         _: Option<PartyName>,
         _: usize,
         ids: Vec<String>,
@@ -231,7 +357,7 @@ impl Predictions for Nothing {
 async fn millions_of_empty_ids_are_refused_before_they_are_decoded() {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits()).await.unwrap();
     let address = listener.address().unwrap();
-    let (_arrivals, serving) = listen::serving(listener, std::sync::Arc::new(Nothing));
+    let (_arrivals, serving) = listen::serving(listener, Arc::new(Nothing));
     tokio::spawn(serving);
     for (ids, expected) in [
         (20_000_000, "bytes, where at most 16777216 may come"),
@@ -245,4 +371,66 @@ async fn millions_of_empty_ids_are_refused_before_they_are_decoded() {
         let error = stream.next_within(LONG).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// Answers when it is let to, and counts on how many requests it works at the same time.
+struct Patient {
+    open: AtomicUsize,
+    most: AtomicUsize,
+    answers: Semaphore,
+}
+
+impl Predictions for Patient {
+    fn model(&self, _: Option<&PartyName>) -> v1::Model {
+        v1::Model::default()
+    }
+
+    fn answer_size(&self) -> AnswerSize {
+        AnswerSize { records: 1000, record_bytes: 100 }
+    }
+
+    async fn predict(
+        self: Arc<Self>,
+        _: Option<PartyName>,
+        _: usize,
+        _: Vec<String>,
+    ) -> Result<v1::Predictions, Rejection> {
+        let open = 1 + self.open.fetch_add(1, Ordering::AcqRel);
+        self.most.fetch_max(open, Ordering::AcqRel);
+        self.answers.acquire().await.unwrap().forget();
+        self.open.fetch_sub(1, Ordering::AcqRel);
+        Ok(v1::Predictions::default())
+    }
+}
+
+#[tokio::test]
+async fn requests_of_one_client_share_one_budget_over_all_connections() {
+    // A request of 100,000 bytes, with an answer of as many: two of them fit.
+    let limits = Limits { client_bytes: 500_000, ..limits() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
+    let address = listener.address().unwrap();
+    let patient = Arc::new(Patient { open: 0.into(), most: 0.into(), answers: Semaphore::new(0) });
+    let (_arrivals, serving) = listen::serving(listener, Arc::clone(&patient));
+    tokio::spawn(serving);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = dialer(address).predictions().await.unwrap();
+        assert!(stream.next_within(LONG).await.is_ok(), "the model");
+        for _ in 0..2 {
+            let ids = vec!["x".repeat(98); 1000];
+            stream.send(v1::PredictRequest { ids }, LONG).await.unwrap();
+        }
+        streams.push(stream);
+    }
+    reaches(&patient.open, 2).await;
+    // For longer than a message may take: whoever waits for its own answers is not late.
+    tokio::time::sleep(limits.message * 3 / 2).await;
+    assert_eq!(patient.most.load(Ordering::Acquire), 2);
+    patient.answers.add_permits(8);
+    for stream in &mut streams {
+        for _ in 0..2 {
+            assert!(stream.next_within(LONG).await.is_ok(), "an answer");
+        }
+    }
+    assert_eq!(patient.most.load(Ordering::Acquire), 2);
 }

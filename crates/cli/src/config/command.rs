@@ -10,9 +10,9 @@ use crate::config::migrate::{MigrateError, migrate_file};
 /// What `party config`, `coordinator config` and `attack config` do.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Rewrite a config file of an earlier version with the current names of keys; comments and layout stay.
+    /// Rewrite a config file of an earlier version with the current names of keys. Comments and layout are kept.
     Migrate {
-        /// The config file of an earlier version; it stays as it is.
+        /// The config file of an earlier version. It is not changed.
         #[arg(value_name = "OLD")]
         old: PathBuf,
         /// The file to write; it must not exist.

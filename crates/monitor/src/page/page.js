@@ -86,8 +86,11 @@ function showOwnSide(status) {
 
 function showFigures(status) {
   const figures = [["steps", status.steps], ["went on from a checkpoint", status.resumes]];
-  const own = daysLeft(status.certificate_end_s ?? NaN, status.now_s);
-  if (own) figures.push(["own certificate ends in", own]);
+  for (const [name, end] of [["own certificate ends in", status.certificate_end_s], ["authority ends in", status.authority_end_s],
+    ["revocation list ends in", status.revocation_list_end_s]]) {
+    const left = daysLeft(end ?? NaN, status.now_s);
+    if (left) figures.push([name, left]);
+  }
   // A coordinator has an entry for each party from the start.
   if (Object.keys(status.parties).length > 0) {
     figures.push(["bytes from parties", status.traffic.received_bytes], ["bytes to parties", status.traffic.sent_bytes]);

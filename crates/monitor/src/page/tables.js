@@ -69,9 +69,10 @@ export function fillParties(table, status) {
     if (party.departures > 0) there.textContent += ", went away " + count(party.departures) + " times";
     const share = status.step_seconds > 0 ? " (" + (100 * party.answer_seconds / status.step_seconds).toFixed(0) + " %)" : "";
     const heard = party.heard_s === null ? "" : status.now_s - party.heard_s < 2 ? "now" : seconds(status.now_s - party.heard_s) + " ago";
+    const released = count(party.released_bits) + (party.planned_bits === null ? "" : " of " + count(party.planned_bits));
     const texts = [party.address || "", heard,
       seconds(party.answer_seconds) + share, seconds(party.lag_seconds), bytes(party.received_bytes), bytes(party.sent_bytes),
-      count(party.released_bits), daysLeft(party.certificate_end_s ?? NaN, status.now_s)];
+      released, daysLeft(party.certificate_end_s ?? NaN, status.now_s)];
     const cells = [there, ...texts.map((text) => cell("td", text))];
     cells.forEach((one, at) => { one.dataset.label = labels[at]; });
     return row(name, cells);

@@ -1,34 +1,39 @@
 //! Connections as they come in, within limits.
 //!
 //! [`Connections`] gives the server's stream of accepted connections. Where peers greet over TLS, each handshake runs
-//! beside others, within the limit of silence, and in the seat of its connection.
+//! beside others, within the limit of silence, and in the seat of its connection. A connection has proven itself, and keeps
+//! its seat, once it has greeted over TLS; without TLS, once it has opened a stream.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hashvfl_identity::{Acceptor, PeerIdentity};
+use hashvfl_identity::{AcceptError, Acceptor, PeerIdentity};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::oneshot;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 use tonic::transport::server::Connected;
 use tracing::info;
 
 use super::Limits;
+use super::gate::Gate;
 use super::quiet::QuietLog;
+use super::seats::{LEAVING, NewSeat, Seat, Seats};
 use crate::socket::Socket;
 
 /// File handles that connections leave to state files, ledgers and tables.
 const SPARE_HANDLES: usize = 128;
 /// Shortest and longest pause after a connection that the operating system did not give.
 const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+/// How often whoever keeps account of the port is asked to look.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,69 +51,16 @@ impl Peer {
     }
 }
 
-/// Seats for connections, in all and by address.
+/// What a connection and its streams share: its seat, which is free again when all of them have gone.
 #[derive(Debug)]
-struct Seats {
-    most: usize,
-    most_per_address: usize,
-    taken: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Seats {
-    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // Counts are whole after each change.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
-        let address = network(address);
-        let mut taken = self.taken();
-        if taken.values().sum::<usize>() >= self.most {
-            return None;
-        }
-        let of_address = taken.entry(address).or_insert(0);
-        if *of_address >= self.most_per_address {
-            return None;
-        }
-        *of_address += 1;
-        Some(Seat { seats: Arc::clone(self), address, streams: AtomicUsize::new(0) })
-    }
-}
-
-/// What counts as one address: with IPv6 a /64 prefix, which one machine can fill.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
-        v4 => v4,
-    }
-}
-
-/// The seat of one connection; free again when the connection and all of its streams have gone.
-#[derive(Debug)]
-pub struct Seat {
-    seats: Arc<Seats>,
-    address: IpAddr,
+struct HeldConnection {
+    seat: Seat,
     streams: AtomicUsize,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken();
-        if let Some(count) = taken.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.address);
-            }
-        }
-    }
 }
 
 /// A stream that is open on a connection.
 #[derive(Debug)]
-pub struct OpenStream(Arc<Seat>);
+pub struct OpenStream(Arc<HeldConnection>);
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
@@ -116,26 +68,30 @@ impl Drop for OpenStream {
     }
 }
 
-/// What every request on a connection carries: who is there, and the connection's seat.
+/// What every request on a connection carries: who is there, and what its streams share.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
     /// Who is there.
     pub peer: Peer,
-    seat: Arc<Seat>,
+    open: Arc<HeldConnection>,
 }
 
 impl ConnectionInfo {
     /// Counts a stream as open until the returned value is dropped.
     pub fn open_stream(&self) -> OpenStream {
-        self.seat.streams.fetch_add(1, Ordering::AcqRel);
-        OpenStream(Arc::clone(&self.seat))
+        self.open.streams.fetch_add(1, Ordering::AcqRel);
+        // One that was told to give way ends, with its streams.
+        let _ = self.open.seat.keep();
+        OpenStream(Arc::clone(&self.open))
     }
 }
 
-/// An accepted connection, which ends where no stream is open on it for too long.
+/// An accepted connection, which ends where no stream is open on it for too long, or where it must give way.
 pub struct Connection {
     socket: Socket,
     info: ConnectionInfo,
+    /// Hears that it must give way; none once it need not.
+    gives_way: Option<oneshot::Receiver<()>>,
     silence: Duration,
     deadline: Pin<Box<Sleep>>,
     was_busy: bool,
@@ -144,7 +100,7 @@ pub struct Connection {
 impl Connection {
     /// Whether no stream has been open for too long; wakes the task when that is so.
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.info.seat.streams.load(Ordering::Acquire) > 0 {
+        if self.info.open.streams.load(Ordering::Acquire) > 0 {
             self.was_busy = true;
             return false;
         }
@@ -152,6 +108,18 @@ impl Connection {
             self.deadline.as_mut().reset(Instant::now() + self.silence);
         }
         self.deadline.as_mut().poll(cx).is_ready()
+    }
+
+    /// Whether it must give way; wakes the task when that is so.
+    fn must_give_way(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(gives_way) = &mut self.gives_way else { return false };
+        match Pin::new(gives_way).poll(cx) {
+            Poll::Pending => false,
+            Poll::Ready(told) => {
+                self.gives_way = None;
+                told.is_ok()
+            }
+        }
     }
 }
 
@@ -163,6 +131,9 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         if self.is_silent(cx) {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no stream was opened in time")));
+        }
+        if self.must_give_way(cx) {
+            return Poll::Ready(Err(io::Error::other("another connection took its seat")));
         }
         Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
@@ -211,15 +182,17 @@ pub struct Connections {
     greeting: JoinSet<Option<Connection>>,
     pause: Duration,
     turned_away: QuietLog,
-    unproven: Arc<QuietLog>,
+    gave_way: QuietLog,
     failed: QuietLog,
+    gate: Arc<Gate>,
+    look: Interval,
 }
 
 impl Connections {
-    /// To `tcp`; with `acceptor`, of those alone whom it lets in over TLS.
-    pub fn new(tcp: TcpListener, limits: Limits, acceptor: Option<Acceptor>) -> Self {
+    /// To `tcp`; with `acceptor`, of those alone whom it lets in over TLS, others at the `gate`. Must be called within a runtime.
+    pub(crate) fn new(tcp: TcpListener, limits: Limits, acceptor: Option<Acceptor>, gate: Arc<Gate>) -> Self {
         let most = match handles() {
-            Some(handles) => limits.connections.min(handles.saturating_sub(SPARE_HANDLES).max(1)),
+            Some(handles) => limits.connections.min(handles.saturating_sub(SPARE_HANDLES + LEAVING).max(1)),
             None => limits.connections,
         };
         if most < limits.connections {
@@ -228,8 +201,9 @@ impl Connections {
                 limits.connections
             );
         }
-        let most_per_address = limits.connections_per_address.min(most);
-        let seats = Arc::new(Seats { most, most_per_address, taken: Mutex::default() });
+        let seats = Seats::new(most, limits.connections_per_address.min(most));
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             tcp,
             acceptor,
@@ -238,8 +212,10 @@ impl Connections {
             greeting: JoinSet::new(),
             pause: PAUSE[0],
             turned_away: QuietLog::new(),
-            unproven: Arc::new(QuietLog::new()),
+            gave_way: QuietLog::new(),
             failed: QuietLog::new(),
+            gate,
+            look,
         }
     }
 
@@ -254,11 +230,18 @@ impl Connections {
                     continue;
                 }
                 accepted = self.tcp.accept() => accepted,
+                _ = self.look.tick() => {
+                    self.gate.look();
+                    continue;
+                }
             };
             match accepted {
                 Ok((tcp, address)) => {
                     self.pause = PAUSE[0];
-                    self.greet(tcp, address);
+                    if self.greet(tcp, address) {
+                        // So that whoever gives way has ended before the next one comes.
+                        yield_now().await;
+                    }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 // No handle or no memory is left: others must give one back first.
@@ -271,34 +254,82 @@ impl Connections {
         }
     }
 
-    /// Begins a handshake, if a seat is free; the connection is closed otherwise.
-    fn greet(&mut self, tcp: TcpStream, address: SocketAddr) {
-        let Some(seat) = self.seats.take(address.ip()) else {
-            let ip = address.ip();
+    /// Begins a handshake in a seat, if there is one; the connection is closed otherwise. Whether another gave way to it.
+    fn greet(&mut self, tcp: TcpStream, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let Some(taken) = self.seats.take(ip) else {
             self.turned_away.warn(&format!("turned a connection of {ip} away: too many are open ([limits])"));
-            return;
+            return false;
         };
+        let made_room = taken.made_room;
+        if made_room {
+            self.gave_way.warn(&format!(
+                "closed a silent connection, in whose place one of {ip} came: too many are open ([limits])"
+            ));
+        }
         // A connection that cannot be told to send at once is slower, no more.
         let _ = tcp.set_nodelay(true);
-        let (acceptor, silence, unproven) = (self.acceptor.clone(), self.silence, Arc::clone(&self.unproven));
-        self.greeting.spawn(async move {
-            let began = Instant::now();
-            let socket = match Socket::greet(tcp, acceptor.as_ref(), silence).await {
-                Ok(socket) => socket,
-                Err(error) => {
-                    unproven.warn(&format!("no connection from {}: {error}", address.ip()));
-                    return None;
-                }
-            };
-            let peer = Peer { address, identity: socket.peer().cloned() };
-            if let Some(identity) = &peer.identity {
-                info!("{} is connected, from {}", identity.identity, address.ip());
-            }
-            let info = ConnectionInfo { peer, seat: Arc::new(seat) };
-            let deadline = Box::pin(tokio::time::sleep_until(began + silence));
-            Some(Connection { socket, info, silence, deadline, was_busy: false })
-        });
+        let greeting = Greeting {
+            peer: Peer { address, identity: None },
+            acceptor: self.acceptor.clone(),
+            silence: self.silence,
+            gate: Arc::clone(&self.gate),
+        };
+        self.greeting.spawn(greeting.run(tcp, taken));
+        made_room
     }
+}
+
+/// A connection that greets.
+struct Greeting {
+    peer: Peer,
+    acceptor: Option<Acceptor>,
+    silence: Duration,
+    gate: Arc<Gate>,
+}
+
+impl Greeting {
+    /// The connection, once it has greeted; none if it does not, or must give way.
+    async fn run(self, tcp: TcpStream, taken: NewSeat) -> Option<Connection> {
+        let Self { mut peer, acceptor, silence, gate } = self;
+        let NewSeat { seat, mut gives_way, .. } = taken;
+        let (began, ip) = (Instant::now(), peer.address.ip());
+        let greeted = tokio::select! {
+            _ = &mut gives_way => return None,
+            greeted = greet(tcp, acceptor.as_ref(), silence) => greeted,
+        };
+        let socket = match greeted {
+            Ok(socket) => socket,
+            Err(error) => {
+                gate.not_greeted(ip, &error);
+                return None;
+            }
+        };
+        peer.identity = socket.peer().cloned();
+        let mut gives_way = Some(gives_way);
+        if let Some(identity) = &peer.identity {
+            if !seat.keep() {
+                return None;
+            }
+            gives_way = None;
+            info!("{} is connected, from {ip}", identity.identity);
+        }
+        let open = Arc::new(HeldConnection { seat, streams: AtomicUsize::new(0) });
+        let deadline = Box::pin(tokio::time::sleep_until(began + silence));
+        let info = ConnectionInfo { peer, open };
+        Some(Connection { socket, info, gives_way, silence, deadline, was_busy: false })
+    }
+}
+
+/// The handshake with whoever has opened `tcp`, within `limit`. Nothing is made for it before its first byte has come.
+async fn greet(tcp: TcpStream, acceptor: Option<&Acceptor>, limit: Duration) -> Result<Socket, AcceptError> {
+    let greeting = async {
+        if acceptor.is_some() {
+            tcp.readable().await.map_err(|error| AcceptError::Broken(error.kind()))?;
+        }
+        Socket::greet(tcp, acceptor, limit).await
+    };
+    timeout(limit, greeting).await.map_err(|_| AcceptError::TimedOut(limit))?
 }
 
 /// Whether an error of `accept` is about the connection that it would have given.
@@ -312,27 +343,4 @@ fn handles() -> Option<usize> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seats_are_bounded_in_all_and_by_address() {
-        let seats = Arc::new(Seats { most: 3, most_per_address: 2, taken: Mutex::default() });
-        let at = |text: &str| seats.take(text.parse().unwrap());
-        let first = at("10.0.0.1");
-        let second = at("::ffff:10.0.0.1");
-        assert!(first.is_some() && second.is_some() && at("10.0.0.1").is_none());
-        let other = at("2001:db8::1");
-        assert!(other.is_some() && at("10.0.0.2").is_none(), "three in all");
-        drop(first);
-        let again = at("2001:db8::ffff");
-        assert!(again.is_some());
-        drop((second, again));
-        assert!(at("2001:db8:0:0:1::").is_some());
-        drop(other);
-        assert!(seats.taken().is_empty());
-    }
 }

@@ -4,9 +4,9 @@
 //! is allowed and the budget has as many bytes. So a length that is believed costs nothing.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tonic::codegen::{Bytes, Service, http};
 
 use super::Limits;
+use super::clients::ClientStream;
 use super::connections::{ConnectionInfo, OpenStream};
 
 const HEADER_BYTES: usize = 5;
@@ -31,16 +32,25 @@ pub struct Allowance(Arc<Allowed>);
 struct Allowed {
     bytes: AtomicUsize,
     accepted: AtomicBool,
+    client: OnceLock<ClientStream>,
 }
 
 impl Allowance {
     fn new(bytes: usize) -> Self {
-        Self(Arc::new(Allowed { bytes: AtomicUsize::new(bytes), accepted: AtomicBool::new(false) }))
+        let (bytes, accepted) = (AtomicUsize::new(bytes), AtomicBool::new(false));
+        Self(Arc::new(Allowed { bytes, accepted, client: OnceLock::new() }))
     }
 
     /// Lets the peer send messages of so many bytes.
     pub fn allow(&self, bytes: usize) {
         self.0.bytes.store(bytes, Ordering::Release);
+    }
+
+    /// As [`Self::allow`], for requests of a client: each waits for its part of the client's budget.
+    pub(crate) fn allow_requests(&self, bytes: usize, client: ClientStream) {
+        self.allow(bytes);
+        // A stream is one client's from its first request on.
+        let _ = self.0.client.set(client);
     }
 
     /// As [`Self::allow`], for a peer that was accepted: its messages do not compete with strangers' for the budget.
@@ -83,7 +93,15 @@ impl<S: Service<http::Request<Body>>> Service<http::Request<Body>> for Guarded<S
     }
 }
 
-type Acquiring = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+type Acquiring<T> = Pin<Box<dyn Future<Output = Result<T, AcquireError>> + Send>>;
+
+/// What a message waits for before its bytes are passed on.
+enum Awaited {
+    /// For its part of the budget of its client, which nobody else can fill: it is not late then.
+    Client(Acquiring<()>),
+    /// For its part of the budget of all.
+    Budget(Acquiring<OwnedSemaphorePermit>),
+}
 
 /// A stream's bytes.
 struct GuardedBody {
@@ -98,7 +116,9 @@ struct GuardedBody {
     header_bytes: usize,
     /// Bytes of the message that have not come yet.
     missing: usize,
-    acquiring: Option<Acquiring>,
+    awaited: Option<Awaited>,
+    /// Whether the message that begins has its part of its client's budget.
+    is_held: bool,
     permit: Option<OwnedSemaphorePermit>,
     /// Came, and not passed on yet.
     kept: Bytes,
@@ -124,7 +144,8 @@ impl GuardedBody {
             header: [0; HEADER_BYTES],
             header_bytes: 0,
             missing: 0,
-            acquiring: None,
+            awaited: None,
+            is_held: false,
             permit: None,
             kept: Bytes::new(),
             _stream: stream,
@@ -154,8 +175,7 @@ impl GuardedBody {
             let [_, a, b, c, d] = self.header;
             let bytes = u32::from_be_bytes([a, b, c, d]) as usize;
             self.check(bytes)?;
-            if self.needs_budget(bytes) {
-                self.acquire(bytes)?;
+            if self.must_wait(bytes)? {
                 break;
             }
             (at, self.header_bytes, self.missing) = (at + 1, 0, bytes);
@@ -174,24 +194,49 @@ impl GuardedBody {
         Err(Status::out_of_range(format!("{bytes} bytes, where at most {most} may come")))
     }
 
-    fn needs_budget(&self, bytes: usize) -> bool {
+    /// Whether a message of so many bytes has to wait, and begins to.
+    fn must_wait(&mut self, bytes: usize) -> Result<bool, Status> {
+        if let Some(client) = self.allowance.0.client.get().filter(|_| !self.is_held) {
+            self.awaited = Some(Awaited::Client(Box::pin(client.clone().begin(bytes))));
+            return Ok(true);
+        }
         let accepted = self.allowance.0.accepted.load(Ordering::Acquire);
-        bytes > FREE_BYTES && !accepted && self.permit.is_none()
-    }
-
-    fn acquire(&mut self, bytes: usize) -> Result<(), Status> {
+        if bytes <= FREE_BYTES || accepted || self.permit.is_some() {
+            return Ok(false);
+        }
         let permits =
             u32::try_from(bytes).map_err(|_| Status::out_of_range("a message of more than 4 GiB"))?;
-        self.acquiring = Some(Box::pin(Arc::clone(&self.budget).acquire_many_owned(permits)));
-        Ok(())
+        let acquiring = Arc::clone(&self.budget).acquire_many_owned(permits);
+        self.awaited = Some(Awaited::Budget(Box::pin(acquiring)));
+        Ok(true)
+    }
+
+    /// Whether what the message waits for has come.
+    fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        match &mut self.awaited {
+            None => return Poll::Ready(Ok(())),
+            Some(Awaited::Client(acquiring)) => {
+                ready!(acquiring.as_mut().poll(cx)).map_err(|_| ends())?;
+                self.is_held = true;
+                (self.deadline, self.timer) = (Some(Instant::now() + self.limit), None);
+            }
+            Some(Awaited::Budget(acquiring)) => {
+                self.permit = Some(ready!(acquiring.as_mut().poll(cx)).map_err(|_| ends())?);
+            }
+        }
+        self.awaited = None;
+        Poll::Ready(Ok(()))
     }
 
     fn complete(&mut self) {
-        (self.deadline, self.timer, self.permit) = (None, None, None);
+        (self.deadline, self.timer, self.permit, self.is_held) = (None, None, None, false);
     }
 
     /// What it means that nothing comes now: to wait, or that it has taken too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(Awaited::Client(_)) = self.awaited {
+            return Poll::Pending;
+        }
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         match timer.as_mut().poll(cx) {
@@ -205,6 +250,11 @@ impl GuardedBody {
     }
 }
 
+/// Budgets are closed by nobody.
+fn ends() -> Status {
+    Status::unavailable("the server ends")
+}
+
 impl HttpBody for GuardedBody {
     type Data = Bytes;
     type Error = Status;
@@ -212,14 +262,9 @@ impl HttpBody for GuardedBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         loop {
-            if let Some(acquiring) = &mut this.acquiring {
-                match acquiring.as_mut().poll(cx) {
-                    Poll::Pending => return this.wait(cx),
-                    Poll::Ready(permit) => {
-                        this.permit = Some(permit.map_err(|_| Status::unavailable("the server ends"))?);
-                        this.acquiring = None;
-                    }
-                }
+            match this.poll_awaited(cx) {
+                Poll::Pending => return this.wait(cx),
+                Poll::Ready(waited) => waited?,
             }
             if !this.kept.is_empty() {
                 let passed = this.advance()?;
@@ -240,7 +285,7 @@ impl HttpBody for GuardedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kept.is_empty() && self.acquiring.is_none() && self.body.is_end_stream()
+        self.kept.is_empty() && self.awaited.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

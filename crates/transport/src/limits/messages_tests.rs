@@ -3,6 +3,7 @@ use std::future::poll_fn;
 
 use tonic::Code;
 
+use super::super::clients::{AnswerSize, ClientBudgets};
 use super::*;
 
 /// Brings parts, and nothing more.
@@ -92,6 +93,23 @@ async fn an_accepted_peer_does_not_wait_for_strangers() {
     assert!(began.elapsed() < LIMIT);
     // Between messages nothing is late.
     assert!(tokio::time::timeout(2 * LIMIT, next(&mut body)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_client_is_not_late() {
+    let budget = Arc::new(Semaphore::new(1 << 20));
+    let client = ClientBudgets::new(100).stream(None, AnswerSize { records: 0, record_bytes: 0 });
+    client.clone().begin(90).await.unwrap();
+    let mut body = guarded(vec![header(20), vec![7; 20]], 0, &budget);
+    body.allowance.allow_requests(20, client.clone());
+    assert_eq!(next(&mut body).await.unwrap().len(), 4, "the length stays");
+    assert!(tokio::time::timeout(3 * LIMIT, next(&mut body)).await.is_err());
+    drop(client.take());
+    let mut passed = 4;
+    while passed < 25 {
+        passed += next(&mut body).await.unwrap().len();
+    }
+    assert!(client.take().is_some(), "the part of this one");
 }
 
 #[tokio::test]

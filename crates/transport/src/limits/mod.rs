@@ -1,16 +1,23 @@
 //! Limits before trust: what anybody who reaches the port can make this process hold, whoever it is.
 //!
 //! ```text
-//!  port --> connections: seats in all and by address, a deadline for the handshake, silence is closed
+//!  port --> connections: seats in all and by address, a deadline for the handshake, silence is closed and gives way
+//!             `--> gate: who was turned away by a certificate
 //!             --> messages: how long one may be, one budget of bytes in flight, a deadline for each
+//!                   --> clients: what requests of one client may hold until they are answered
 //!                   --> `hashvfl-proto`: counts on raw bytes, before anything is allocated
 //! ```
 //!
-//! Nothing here knows who a peer is. What a peer is let to send grows once it was accepted ([`messages::Allowance`]).
+//! All of it is the same whoever a peer is; [`clients`] alone keep accounts by name. What a peer is let to send grows once it was
+//! accepted ([`messages::Allowance`]).
 
+pub mod clients;
 pub mod connections;
+pub mod gate;
 pub mod messages;
 pub mod quiet;
+
+mod seats;
 
 use std::time::Duration;
 
@@ -21,7 +28,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address (of one /64 prefix with IPv6).
     pub connections_per_address: usize,
-    /// Longest time of a connection without an open stream, its handshake included.
+    /// Longest time of a connection without an open stream, its handshake included. Where no seat is free, one that has not
+    /// proven itself gives way sooner.
     pub silence: Duration,
     /// A connection is asked for a sign of life after so long a silence, and given up after as long again.
     pub keep_alive: Duration,
@@ -29,6 +37,8 @@ pub struct Limits {
     pub message: Duration,
     /// Bytes of messages that are not complete yet, of all peers together that were not accepted.
     pub bytes_in_flight: usize,
+    /// Bytes of requests of one client that are not answered yet and of the answers to them, over all of its connections.
+    pub client_bytes: usize,
     /// Most bytes of a message of a peer that was not accepted.
     pub first_bytes: usize,
     /// The window of a stream and of a connection in HTTP/2: bytes that a peer may send before they are read.
@@ -49,6 +59,7 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(20),
             message: Duration::from_secs(60),
             bytes_in_flight: 32 << 20,
+            client_bytes: 64 << 20,
             first_bytes: FIRST_BYTES,
             window: 256 << 10,
         }
@@ -66,6 +77,7 @@ impl Limits {
             keep_alive: self.keep_alive.max(other.keep_alive),
             message: self.message.max(other.message),
             bytes_in_flight: self.bytes_in_flight.max(other.bytes_in_flight),
+            client_bytes: self.client_bytes.max(other.client_bytes),
             first_bytes: self.first_bytes.max(other.first_bytes),
             window: self.window.max(other.window),
         }

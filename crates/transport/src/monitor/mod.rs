@@ -135,14 +135,14 @@ async fn answer(
     let (reporter, health) = tonic_health::server::health_reporter();
     let service = pages::PagesAndHealth::new(pages, readers, health);
     let server = Server::builder().accept_http1(true);
-    let telling = tell_readiness(reporter, readiness);
+    let reporting = tell_readiness(reporter, readiness);
     let answering = async {
         match listener {
             Listener::Tcp(tcp) => server.serve_with_incoming(service, TcpIncoming::from(tcp)).await,
             Listener::Unix(unix) => server.serve_with_incoming(service, UnixListenerStream::new(unix)).await,
         }
     };
-    tokio::join!(telling, answering).1
+    tokio::join!(reporting, answering).1
 }
 
 async fn tell_readiness(reporter: HealthReporter, mut readiness: watch::Receiver<bool>) {

@@ -1,0 +1,46 @@
+//! Until when what a side shows, and what it goes by, counts.
+
+use std::path::Path;
+
+use crate::certificate::Facts;
+use crate::config::IdentityConfig;
+use crate::pem::{self, AUTHORITY, CERTIFICATE, LIST, Wanted};
+use crate::revocations::Lists;
+
+/// Ends in seconds since 1970, as the files say now; `None` where there is no such file, or it cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Of this side's certificate.
+    pub certificate_s: Option<i64>,
+    /// Of the first of the authorities to end.
+    pub authority_s: Option<i64>,
+    /// Of the first of the revocation lists to end.
+    pub list_s: Option<i64>,
+}
+
+impl IdentityConfig {
+    /// Reads until when the certificate, the authorities and the revocation lists count.
+    pub fn ends(&self) -> Ends {
+        Ends {
+            certificate_s: certificates_end(&self.certificate, CERTIFICATE, 1),
+            authority_s: certificates_end(&self.authority, AUTHORITY, usize::MAX),
+            list_s: self.revoked.as_deref().and_then(lists_end),
+        }
+    }
+}
+
+/// The first end among the first `most` certificates in a file.
+fn certificates_end(path: &Path, wanted: Wanted, most: usize) -> Option<i64> {
+    let bytes = pem::bytes(path, wanted).ok()?;
+    let mut end_s = i64::MAX;
+    for certificate in pem::certificates(&bytes, path, wanted).ok()?.iter().take(most) {
+        end_s = end_s.min(Facts::of(certificate).ok()?.not_after_s);
+    }
+    Some(end_s)
+}
+
+/// The first end among the revocation lists in a file.
+fn lists_end(path: &Path) -> Option<i64> {
+    let bytes = pem::bytes(path, LIST).ok()?;
+    Lists::parse(&bytes, path).ok()?.facts.iter().map(|list| list.until_s).min()
+}

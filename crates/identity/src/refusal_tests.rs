@@ -1,0 +1,70 @@
+use super::*;
+
+/// One of each kind.
+fn all() -> Vec<Refusal> {
+    let who: Identity = "party/bank".parse().unwrap();
+    let (expected, list) = ("party/post or any client".to_string(), "shop/revoked.pem".to_string());
+    let found = Fingerprint::of_public_key(b"a key");
+    vec![
+        Refusal::NoCertificate { expected: expected.clone() },
+        Refusal::Unusable("it is damaged".to_string()),
+        Refusal::Stranger { authority: "shop/authority.pem".to_string() },
+        Refusal::Expired { who: who.clone(), not_after_s: 1 },
+        Refusal::NotYetValid { who: who.clone(), not_before_s: 1 },
+        Refusal::Revoked { who: who.clone(), serial: "41".to_string(), list: list.clone() },
+        Refusal::ListExpired { list: list.clone(), until_s: 1 },
+        Refusal::ListOfOther { list, who: who.clone() },
+        Refusal::Nameless(Nameless::NoUri),
+        Refusal::NotExpected { who: who.clone(), expected },
+        Refusal::OtherKey { who, found, pinned: found.to_string().into(), file: "shop/pins.toml".into() },
+    ]
+}
+
+/// How many kinds there are: a new one does not compile here until it is among [`all`].
+fn kinds(refusal: &Refusal) -> usize {
+    match refusal {
+        Refusal::NoCertificate { .. }
+        | Refusal::Unusable(_)
+        | Refusal::Stranger { .. }
+        | Refusal::Expired { .. }
+        | Refusal::NotYetValid { .. }
+        | Refusal::Revoked { .. }
+        | Refusal::ListExpired { .. }
+        | Refusal::ListOfOther { .. }
+        | Refusal::Nameless(_)
+        | Refusal::NotExpected { .. }
+        | Refusal::OtherKey { .. } => 11,
+    }
+}
+
+#[test]
+fn each_refusal_says_what_mends_it_and_in_which_file() {
+    let all = all();
+    assert_eq!(all.len(), kinds(&all[0]));
+    let mut words = Vec::new();
+    for refusal in &all {
+        let line = refusal.to_string();
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        assert!(quoted.iter().any(|command| command.contains("identity ")), "no command: {line}");
+        assert!(!line.contains('\n'), "{line}");
+        let file = match refusal {
+            Refusal::Stranger { .. } => "shop/authority.pem",
+            Refusal::Revoked { .. } | Refusal::ListExpired { .. } | Refusal::ListOfOther { .. } => {
+                "shop/revoked.pem"
+            }
+            Refusal::OtherKey { .. } => "shop/pins.toml",
+            // What is wrong with the others stands in the peer's certificate, or in this side's config.
+            _ => "",
+        };
+        assert!(line.contains(file), "{file}: {line}");
+        assert_eq!(refusal.who().is_some(), line.contains("party/bank"), "{line}");
+        // Others hear of no file, and of no command.
+        let told = refusal.for_others();
+        assert!(!told.contains("shop/") && !told.contains('`') && !told.contains("party/post"), "{told}");
+        words.push(refusal.kind());
+    }
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), all.len(), "each has a word of its own: {words:?}");
+    assert!(words.iter().all(|word| !word.contains(['_', ' '])), "{words:?}");
+}

@@ -1,0 +1,78 @@
+//! Who is turned away at a port by a certificate: a line in the log, at a bounded rate, and a word to whoever keeps account.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashvfl_identity::{AcceptError, Identity, Role};
+
+use super::connections::ConnectionInfo;
+use super::quiet::QuietLog;
+
+/// Keeps account of what happens at a port before anybody reads a message.
+pub trait PortAccount: Send + Sync {
+    /// Somebody was turned away for the reason `why`, a word: `who`, by a certificate that an authority has signed, or a
+    /// stranger.
+    fn turned_away(&self, who: Option<&Identity>, why: &'static str);
+
+    /// The port is open: about once a second, for what has to be looked at now and then.
+    fn look(&self);
+}
+
+/// What a port does with those whom it turns away.
+#[derive(Default)]
+pub(crate) struct Gate {
+    account: Option<Arc<dyn PortAccount>>,
+    strangers: QuietLog,
+    /// Lines about those who have a certificate, which strangers do not crowd out.
+    members: QuietLog,
+}
+
+impl Gate {
+    /// One of which `account` is kept.
+    pub fn accounted(account: Arc<dyn PortAccount>) -> Self {
+        Self { account: Some(account), ..Self::default() }
+    }
+
+    /// Whoever has connected from `address` was not greeted. A port that is scanned decides nothing: of that the log alone tells.
+    pub fn not_greeted(&self, address: IpAddr, error: &AcceptError) {
+        let AcceptError::Refused(refusal) = error else {
+            self.strangers.warn(&format!("no connection from {address}: {error}"));
+            return;
+        };
+        let lines = if refusal.who().is_some() { &self.members } else { &self.strangers };
+        lines.warn(&format!("no connection from {address}: {error}"));
+        self.count(refusal.who(), refusal.kind());
+    }
+
+    /// Whether a stream on a connection is opened by one of the `role` that alone may; without TLS everybody is.
+    ///
+    /// # Errors
+    /// If not: a line for it.
+    pub fn check_role(&self, connection: Option<&ConnectionInfo>, role: Role) -> Result<(), String> {
+        let Some(ConnectionInfo { peer, .. }) = connection else { return Ok(()) };
+        let Some(found) = peer.identity.as_ref().filter(|found| found.identity.role != role) else {
+            return Ok(());
+        };
+        let who = &found.identity;
+        self.members.warn(&format!(
+            "refused a stream of {who} from {}: its certificate is of another role than {role}, which this service is for; `coordinator identity \
+             issue {role}/NAME`, or `identity request --role {role}` and `coordinator identity sign`, makes one",
+            peer.address.ip()
+        ));
+        self.count(Some(who), "other-role");
+        Err(format!("the certificate of {who} is of another role than {role}, which this service is for"))
+    }
+
+    /// About once a second.
+    pub fn look(&self) {
+        if let Some(account) = &self.account {
+            account.look();
+        }
+    }
+
+    fn count(&self, who: Option<&Identity>, why: &'static str) {
+        if let Some(account) = &self.account {
+            account.turned_away(who, why);
+        }
+    }
+}
