@@ -5,5 +5,6 @@ mod pages;
 mod presets;
 mod sizes;
 mod sources;
+mod threat_model;
 mod traits;
 mod words;

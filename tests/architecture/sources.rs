@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with Rust sources.
-const CODE: [&str; 8] = ["proto", "party", "coordinator", "attack", "examples", "crates", "tests", "benches"];
+const CODE: [&str; 9] =
+    ["proto", "party", "coordinator", "attack", "examples", "crates", "tests", "benches", "fuzz"];
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -30,7 +31,24 @@ pub fn texts(places: &[&str]) -> Vec<(PathBuf, String)> {
 
 /// Every Rust file of the workspace with its text.
 pub fn sources() -> Vec<(PathBuf, String)> {
-    let mut sources = texts(&CODE);
-    sources.retain(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"));
-    sources
+    of_kind("rs", &CODE)
+}
+
+/// Every definition of the wire with its text.
+pub fn wire() -> Vec<(PathBuf, String)> {
+    of_kind("proto", &["proto"])
+}
+
+/// Every TOML file that is shipped or made by `init` with its text: configs, policies, presets.
+pub fn configs() -> Vec<(PathBuf, String)> {
+    let mut configs = of_kind("toml", &["party", "coordinator", "crates", "deploy"]);
+    configs.retain(|(path, _)| !path.ends_with("Cargo.toml"));
+    configs
+}
+
+/// The texts below `places` whose names end in `.extension`.
+fn of_kind(extension: &str, places: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = texts(places);
+    found.retain(|(path, _)| path.extension().is_some_and(|found| found == extension));
+    found
 }

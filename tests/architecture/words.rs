@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sources::sources;
+use crate::sources::{configs, sources, wire};
 
 /// Identifiers that must not come back, each with the name in use.
-const BANNED: [(&str, &str); 35] = [
+const BANNED: [(&str, &str); 44] = [
     ("Lobby", "AdmissionService"),
     ("Door", "PartyConnection, HandshakeContext"),
     ("Link", "what the connection is for: TrainingConnection, ServingConnection, RelayConnection"),
@@ -41,10 +41,28 @@ const BANNED: [(&str, &str); 35] = [
     ("cohort_share", "cohort_fraction"),
     ("calibration_share", "calibration_fraction"),
     ("nulls", "null_values"),
+    ("ServerMessage", "ServingPartyMessage"),
+    ("ServerRequest", "ServingCoordinatorMessage"),
+    ("server_message", "serving_party_message"),
+    ("server_request", "serving_coordinator_message"),
+    ("Draw", "EncodeSynthetic, Replicate"),
+    ("flagged_share", "flagged_fraction"),
+    ("weight_share", "mean_weight"),
+    ("further", "what they are: other_splits, optional_tables"),
+    ("telling", "what is told: farewell, partings"),
+];
+
+/// Names that no function has: they do not say of what.
+const FUNCTIONS: [(&str, &str); 4] = [
+    ("again", "start_again, replicates"),
+    ("further", "what it is about"),
+    ("telling", "what is told"),
+    ("watch", "monitor_gradients, monitor_drift"),
 ];
 
 /// Types whose names two crates had for different things: each is defined once at most.
-const ONCE: [&str; 10] = [
+const ONCE: [&str; 11] = [
+    "Grid",
     "Labels",
     "RowSelection",
     "RowGroup",
@@ -60,8 +78,8 @@ const ONCE: [&str; 10] = [
 /// Names that tell nothing: no type has them.
 const NEVER: [&str; 2] = ["Rows", "Kind"];
 
-/// Where the wire's and the generated code's own names stand.
-const WIRE: [&str; 2] = ["proto/src/generated", "proto/src/convert"];
+/// Where the generated code is, whose types have the names of core's.
+const GENERATED: &str = "proto/src/generated";
 
 /// Sources as code alone.
 fn code() -> Vec<(PathBuf, String)> {
@@ -129,17 +147,62 @@ fn identifiers(code: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// The names that serde gives to fields and variants in files: `rename = "NAME"`. An alias is the name of an earlier version.
+fn renames(text: &str) -> impl Iterator<Item = &str> {
+    text.split("rename = \"").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// The keys and tables of a TOML file.
+fn keys(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(|line| {
+        let is_table = line.starts_with('[');
+        let name = if is_table { Some(line) } else { line.split_once('=').map(|(key, _)| key) };
+        identifiers(name.unwrap_or_default())
+    })
+}
+
+/// Fails where one of `words`, which stand in the file at `path`, is banned.
+fn check_words<'a>(path: &Path, words: impl Iterator<Item = &'a str>) {
+    for word in words {
+        let banned = BANNED.iter().find(|(old, _)| *old == word);
+        assert!(banned.is_none(), "{} names {banned:?}: see docs/reference/glossary.md", path.display());
+    }
+}
+
 #[test]
 fn words_of_before_stay_out_of_the_code() {
-    let sources = code();
+    let sources = sources();
     assert!(sources.len() > 300, "{} files were looked at", sources.len());
-    for (path, code) in &sources {
-        if WIRE.iter().any(|wire| path.to_string_lossy().contains(wire)) {
-            continue;
-        }
-        for word in identifiers(code) {
-            let banned = BANNED.iter().find(|(old, _)| *old == word);
-            assert!(banned.is_none(), "{} names {banned:?}: see docs/reference/glossary.md", path.display());
+    for (path, text) in &sources {
+        check_words(path, identifiers(&code_of(text)));
+        check_words(path, renames(text));
+    }
+}
+
+#[test]
+fn words_of_before_stay_out_of_the_wire_and_of_configs() {
+    let (wire, configs) = (wire(), configs());
+    assert!(wire.len() >= 3 && configs.len() > 10, "{} and {} files", wire.len(), configs.len());
+    for (path, text) in &wire {
+        check_words(path, identifiers(&code_of(text)));
+    }
+    for (path, text) in &configs {
+        check_words(path, keys(text));
+    }
+}
+
+/// The names of a code's functions.
+fn functions(code: &str) -> Vec<&str> {
+    let words: Vec<&str> = identifiers(code).collect();
+    words.windows(2).filter(|pair| pair[0] == "fn").map(|pair| pair[1]).collect()
+}
+
+#[test]
+fn functions_say_what_they_are_about() {
+    for (path, code) in code() {
+        for name in functions(&code) {
+            let banned = FUNCTIONS.iter().find(|(old, _)| *old == name);
+            assert!(banned.is_none(), "{} has a function {banned:?}", path.display());
         }
     }
 }
@@ -151,7 +214,7 @@ fn definitions<'a>(sources: &'a [(PathBuf, String)], name: &str) -> Vec<&'a Path
         let words: Vec<&str> = identifiers(code).collect();
         let defines =
             |pair: &[&str]| matches!(pair[0], "struct" | "enum" | "trait" | "type") && pair[1] == name;
-        if !path.to_string_lossy().contains(WIRE[0]) && words.windows(2).any(defines) {
+        if !path.to_string_lossy().contains(GENERATED) && words.windows(2).any(defines) {
             found.push(path.as_path());
         }
     }
@@ -165,6 +228,17 @@ fn a_name_is_defined_once() {
         let found: Vec<&Path> = definitions(&sources, name);
         assert_eq!(found.len(), count, "{name} is defined in {found:?}");
     }
+}
+
+#[test]
+fn names_are_found_in_every_kind_of_file() {
+    let code = "#[serde(rename = \"left_out\", alias = \"nulls\")] pub excluded: u32 } fn watch(a: u8) {}";
+    assert_eq!(renames(code).collect::<Vec<_>>(), ["left_out"]);
+    assert_eq!(functions(&code_of(code)), ["watch"]);
+    let config = "# nulls = 1\n[run.noise]\ntest_share = 0.2 # course\n\"a b\" = \"Door\"\n";
+    assert_eq!(keys(config).collect::<Vec<_>>(), ["run", "noise", "test_share", "a", "b"]);
+    let wire = code_of("message Draw { // Lobby\n  uint64 left_out = 1;\n}");
+    assert_eq!(identifiers(&wire).collect::<Vec<_>>(), ["message", "Draw", "uint64", "left_out", "1"]);
 }
 
 #[test]

@@ -123,8 +123,10 @@ pub enum Fault {
         "its handshake does not fit the pinned keys and settings: another key, another policy, or somebody in between"
     )]
     Handshake,
-    /// A sealed frame that does not open.
-    #[error("a chunk does not authenticate: it was altered, repeated, left out or forged on the way")]
+    /// A sealed frame that opens under a later number than the next.
+    #[error(
+        "frames that it has sealed are missing: they were altered, left out or put in another order on the way"
+    )]
     Seal,
     /// A frame or message that is none.
     #[error("a message is malformed")]

@@ -24,11 +24,14 @@ mod protocol;
 mod settings;
 mod storage;
 
-pub use error::AlignmentError;
+pub use error::{AlignmentError, Fault};
 pub use local::{AlignmentConfig, Owner, align};
 pub use progress_bar::Bar;
-pub use protocol::holder::{Holder, Progress};
+pub use protocol::holder::{Holder, HolderLimits, Progress};
+pub use protocol::message::Message;
+pub use protocol::peer::{Peer, Received};
 pub use protocol::relay::{Event, Relay, RelayError};
+pub use protocol::route::{Load, Route};
 pub use settings::{AlignmentSettings, Case, Unicode};
 pub use storage::first_files::FirstAlignment;
 pub use storage::folder::{Folder, Outcome};

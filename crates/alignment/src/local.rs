@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::AlignmentError;
 use crate::identity::{PublicKey, SecretKey};
-use crate::protocol::holder::{Holder, Progress};
+use crate::protocol::holder::{Holder, HolderLimits, Progress};
 use crate::protocol::relay::Relay;
 use crate::settings::AlignmentSettings;
 use crate::storage::first_files::SERVED;
@@ -167,11 +167,9 @@ pub fn align<R: Relay>(
         folder.begin()?;
     }
     let pinned = |holder: &PartyName| pinned(owner.policy, holder);
-    let wait = Duration::from_secs(config.timeout_s);
+    let limits = HolderLimits { wait: Duration::from_secs(config.timeout_s), memory_bytes };
     let outcome = match (join(), folder.outcome()?) {
-        (Ok(relay), _) => {
-            Holder::new(settings, name, &folder, (&key, &pinned), relay, (wait, memory_bytes))?.run(tell)?
-        }
+        (Ok(relay), _) => Holder::new(settings, name, &folder, &key, &pinned, relay, limits)?.run(tell)?,
         // Killed when it was through: it needs nobody any more, and without a relay nobody asks for it.
         (Err(_), Some(outcome)) => {
             folder.destroy()?;

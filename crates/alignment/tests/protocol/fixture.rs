@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
-    AlignmentError, AlignmentSettings, Event, Folder, Holder, Outcome, Relay, RelayError, Spool,
+    AlignmentError, AlignmentSettings, Event, Folder, Holder, HolderLimits, Outcome, Relay, RelayError, Spool,
 };
 use hashvfl_core::PartyName;
 use hashvfl_core::records::order;
@@ -168,8 +168,8 @@ impl Fixture {
         }
         let key = SecretKey::read(&self.path(&format!("{name}.key")))?;
         let pinned = |other: &PartyName| self.keys.get(other).copied();
-        let holder =
-            Holder::new(&self.settings, name, &folder, (&key, &pinned), link, (self.wait, MEMORY_BYTES))?;
+        let limits = HolderLimits { wait: self.wait, memory_bytes: MEMORY_BYTES };
+        let holder = Holder::new(&self.settings, name, &folder, &key, &pinned, link, limits)?;
         holder.run(&mut |progress| assert!(progress.done <= progress.total, "{progress:?}"))
     }
 

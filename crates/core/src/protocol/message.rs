@@ -223,7 +223,7 @@ messages! {
         EncodeSynthetic {
             /// The chunk of them, from 0; each is of [`crate::records::plan::CHUNK_ROWS`].
             chunk: u32,
-        } as "Draw",
+        },
         /// Send what your own detectors say of the records that calibrate, where you will send it of predicted records.
         Calibrate,
         /// Carry this out.
@@ -325,7 +325,7 @@ impl Request {
         use ExpectedAnswer::{Codes, Confirmed, Frozen};
         let (answer, phase, what) = match self {
             Self::Encode(_) => (Codes, Phase::Any, "encode records"),
-            Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode drawn inputs"),
+            Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode synthetic inputs"),
             Self::Calibrate => (
                 ExpectedAnswer::CalibrationPValues,
                 Phase::AfterFreeze,
@@ -394,7 +394,7 @@ mod tests {
         let label = CheckpointLabel::Best;
         for (request, kind, answer) in [
             (Request::Encode(batch), "Encode", "Codes"),
-            (Request::EncodeSynthetic { chunk: 0 }, "Draw", "Codes"),
+            (Request::EncodeSynthetic { chunk: 0 }, "EncodeSynthetic", "Codes"),
             (Request::Calibrate, "Calibrate", "CalibrationPValues"),
             (Command::Checkpoint(label).into(), "Checkpoint", "Checkpointed"),
             (Command::Restore(label).into(), "Restore", "Restored"),

@@ -1,12 +1,11 @@
 //! Enums of messages, with the name of each kind.
 
 /// Declares an enum of messages and its `kind()`: the name that `docs/reference/wire.md` has for each. That is the
-/// variant's own name, another one after `as`, or for a variant that wraps messages, after `of`, the name of the
-/// wrapped one (the variant's last field).
+/// variant's own name, or for a variant that wraps messages, after `of`, the name of the wrapped one (the variant's last
+/// field).
 macro_rules! messages {
     ($(#[$meta:meta])* pub enum $name:ident {
-        $($(#[$doc:meta])* $variant:ident $({ $($field:tt)* })? $(( $($inside:tt)* ))? $(as $kind:literal)?
-            $(of $wrapped:ident)?,)*
+        $($(#[$doc:meta])* $variant:ident $({ $($field:tt)* })? $(( $($inside:tt)* ))? $(of $wrapped:ident)?,)*
     }) => {
         $(#[$meta])*
         pub enum $name {
@@ -17,7 +16,7 @@ macro_rules! messages {
             /// The kind of message, for errors and logs.
             pub fn kind(&self) -> &'static str {
                 match self {
-                    $(messages!(@pattern $variant $($wrapped)?) => messages!(@kind $variant $(as $kind)? $(of $wrapped)?),)*
+                    $(messages!(@pattern $variant $($wrapped)?) => messages!(@kind $variant $(of $wrapped)?),)*
                 }
             }
         }
@@ -25,6 +24,5 @@ macro_rules! messages {
     (@pattern $variant:ident) => { Self::$variant { .. } };
     (@pattern $variant:ident $wrapped:ident) => { Self::$variant(.., $wrapped) };
     (@kind $variant:ident) => { stringify!($variant) };
-    (@kind $variant:ident as $kind:literal) => { $kind };
     (@kind $variant:ident of $wrapped:ident) => { $wrapped.kind() };
 }

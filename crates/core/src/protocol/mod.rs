@@ -19,3 +19,5 @@ pub mod party;
 mod party_error;
 pub mod serving_coordinator;
 pub mod serving_party;
+#[cfg(test)]
+mod serving_properties;

@@ -407,7 +407,7 @@ impl PartySession {
 
     /// Chunks of synthetic inputs go in order, each once.
     fn encode_synthetic(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
-        let what = "encode drawn inputs";
+        let what = "encode synthetic inputs";
         if chunk >= self.plan.synthetic_chunks() {
             return Err(forbidden(what, "with run.calibration_fraction above 0, and so many chunks"));
         }

@@ -124,17 +124,17 @@ fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
 }
 
 #[test]
-fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
-    let draw = |step, chunk| request(step, Request::EncodeSynthetic { chunk });
+fn synthetic_inputs_are_asked_for_once_and_only_for_detectors() {
+    let synthetic = |step, chunk| request(step, Request::EncodeSynthetic { chunk });
     let refused = |mut session: PartySession, step, chunk| {
-        let error = session.receive(draw(step, chunk)).unwrap_err().to_string();
-        error.strip_prefix("the coordinator asked to encode drawn inputs, ").unwrap().to_string()
+        let error = session.receive(synthetic(step, chunk)).unwrap_err().to_string();
+        error.strip_prefix("the coordinator asked to encode synthetic inputs, ").unwrap().to_string()
     };
     let mut session = frozen(0.3);
     let first = session.step() + 1;
     for chunk in 0..SYNTHETIC_CHUNKS {
         let step = u64::from(chunk) + first;
-        assert_eq!(session.receive(draw(step, chunk)), Ok(Work::EncodeSynthetic { step, chunk }));
+        assert_eq!(session.receive(synthetic(step, chunk)), Ok(Work::EncodeSynthetic { step, chunk }));
     }
     assert!(
         refused(session, u64::from(SYNTHETIC_CHUNKS) + first, SYNTHETIC_CHUNKS).contains("so many chunks")
@@ -144,7 +144,7 @@ fn drawn_inputs_are_asked_for_once_and_only_for_detectors() {
     let next = without.step() + 1;
     assert!(refused(without, next, 0).contains("with run.calibration_fraction above 0"));
     assert!(refused(joined(), 1, 0).contains("after the freeze"));
-    assert!(matches!(frozen(0.3).receive(draw(first + 1, 0)), Err(PartyError::Step { .. })));
+    assert!(matches!(frozen(0.3).receive(synthetic(first + 1, 0)), Err(PartyError::Step { .. })));
 }
 
 #[test]

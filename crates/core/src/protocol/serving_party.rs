@@ -15,11 +15,11 @@
 use crate::digest::Digest;
 use crate::limits::MAX_REQUEST_ROWS;
 use crate::p_value::Grid;
-use crate::protocol::message::Hello;
+use crate::protocol::message::{AuditHead, Hello};
 use crate::records::{RecordsDigest, SALT_BYTES};
 
 /// What a serving party says of what it serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving {
     /// Count and digest of its records.
     pub records: RecordsDigest,
@@ -30,6 +30,8 @@ pub struct Serving {
     pub revision: Digest,
     /// The p-values that come with its codes; absent: none do.
     pub p_values: Option<Grid>,
+    /// The head of its audit log, where it has one.
+    pub head: Option<AuditHead>,
 }
 
 messages! {

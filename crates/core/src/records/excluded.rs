@@ -80,7 +80,7 @@ impl ExcludedRecords {
 
 impl std::fmt::Debug for ExcludedRecords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LeftOut({} records)", self.count())
+        write!(f, "ExcludedRecords({} records)", self.count())
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         both.add(&other);
         assert_eq!(both, other);
         both.add(&one);
-        assert_eq!((both.count(), format!("{both:?}")), (3, "LeftOut(3 records)".to_string()));
+        assert_eq!((both.count(), format!("{both:?}")), (3, "ExcludedRecords(3 records)".to_string()));
         assert!(both.holds(&one) && both.holds(&ExcludedRecords::default()) && !one.holds(&both));
         assert!(ExcludedRecords::of(&[], 10).is_empty() && !ExcludedRecords::default().holds(&one));
     }

@@ -218,6 +218,11 @@ impl Plan {
         ]
     }
 
+    /// Codes that the run can ask of each party, of all records together, at most.
+    pub fn most_releases(&self) -> u64 {
+        self.releases().iter().map(|(rows, times)| rows.len() as u64 * u64::from(*times)).sum()
+    }
+
     /// The rows of a part.
     pub fn part(&self, part: Part) -> &[u32] {
         match part {

@@ -90,10 +90,10 @@ pub enum PairsError {
     /// Too many pairs, or a key or value that is too long.
     #[error("settings are at most {MAX_SETTINGS} pairs of {MAX_KEY_BYTES} and {MAX_VALUE_BYTES} bytes")]
     Size,
-    /// A key stands twice.
+    /// A key or value holds a character that ends a line or changes the direction of text.
     #[error("a setting holds a character that ends a line or changes the direction of text")]
     Text,
-    /// The same key again.
+    /// A key stands twice.
     #[error("a key stands twice in the settings")]
     Duplicate,
 }

@@ -16,6 +16,7 @@ use crate::limits::{
     MAX_BATCH_ROWS, MAX_BITS, MAX_BITS_PER_LATENT, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_VALUE_BYTES,
 };
 use crate::name::PartyName;
+use crate::records::plan::RowSelection;
 
 /// What the model predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -373,6 +374,11 @@ impl RunSettings {
     /// Epochs of each cycle of the learning rate.
     pub fn cycle_epochs(&self) -> u32 {
         self.epochs / self.cycles
+    }
+
+    /// Whether a cycle of the learning rate begins with the batch `rows`: with the first one of its first epoch.
+    pub fn begins_cycle(&self, rows: RowSelection) -> bool {
+        matches!(rows, RowSelection::Batch { epoch, batch: 0 } if epoch.is_multiple_of(self.cycle_epochs()))
     }
 
     /// Whether only a cohort of the records takes part in joint training.

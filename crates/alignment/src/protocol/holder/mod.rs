@@ -45,6 +45,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// What a holder may use.
+#[derive(Debug, Clone, Copy)]
+pub struct HolderLimits {
+    /// How long it waits for any other holder.
+    pub wait: Duration,
+    /// Memory for sorting, in bytes; the rest is on disk.
+    pub memory_bytes: usize,
+}
+
 /// A holder at work.
 pub struct Holder<'a, R> {
     settings: &'a AlignmentSettings,
@@ -55,15 +64,14 @@ pub struct Holder<'a, R> {
     secret: Option<Secret>,
     peers: BTreeMap<usize, Peer>,
     relay: R,
-    wait: Duration,
-    memory_bytes: usize,
+    limits: HolderLimits,
     own: Option<Journal>,
     incoming: BTreeMap<Route, Incoming>,
     outgoing: BTreeMap<Route, Outgoing>,
 }
 
 impl<'a, R: Relay> Holder<'a, R> {
-    /// The holder `name`, whose folder has its records and its scalar. `pinned` knows the others' keys.
+    /// The holder `name`, whose folder has its records and its scalar, with its own `key`. `pinned` knows the others' keys.
     ///
     /// # Errors
     /// When a key is missing, or a file of the folder is damaged.
@@ -71,9 +79,10 @@ impl<'a, R: Relay> Holder<'a, R> {
         settings: &'a AlignmentSettings,
         name: &PartyName,
         folder: &'a Folder,
-        (key, pinned): (&'a SecretKey, &dyn Fn(&PartyName) -> Option<PublicKey>),
+        key: &'a SecretKey,
+        pinned: &dyn Fn(&PartyName) -> Option<PublicKey>,
         relay: R,
-        (wait, memory_bytes): (Duration, usize),
+        limits: HolderLimits,
     ) -> Result<Self, AlignmentError> {
         settings.check()?;
         let map = Map::new(settings);
@@ -97,8 +106,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             secret,
             peers,
             relay,
-            wait,
-            memory_bytes,
+            limits,
             own: None,
             incoming: BTreeMap::new(),
             outgoing: BTreeMap::new(),
@@ -170,7 +178,7 @@ impl<'a, R: Relay> Holder<'a, R> {
                 break;
             }
             tell(self.progress());
-            let wait = if busy { Duration::ZERO } else { self.wait };
+            let wait = if busy { Duration::ZERO } else { self.limits.wait };
             match self.relay.receive(wait)? {
                 Some(event) => self.take(event)?,
                 None if busy => {}
@@ -194,10 +202,10 @@ impl<'a, R: Relay> Holder<'a, R> {
         loop {
             let waiting = self.peers.values().any(|peer| !peer.done && (peer.here || !again));
             let linger = again && start.elapsed() < LINGER && self.peers.values().any(|peer| !peer.done);
-            if !waiting && !linger || heard.elapsed() > self.wait {
+            if !waiting && !linger || heard.elapsed() > self.limits.wait {
                 return Ok(());
             }
-            let wait = if waiting { self.wait } else { LINGER };
+            let wait = if waiting { self.limits.wait } else { LINGER };
             match self.relay.receive(wait) {
                 Ok(Some(event)) => match self.take(event) {
                     // Nor is anybody left alone because another breaks the protocol.
@@ -234,7 +242,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         if missing.is_empty() {
             missing = self.peers.values().map(|peer| peer.name.as_str()).collect();
         }
-        AlignmentError::Silent { seconds: self.wait.as_secs(), missing: missing.join(", ") }
+        AlignmentError::Silent { seconds: self.limits.wait.as_secs(), missing: missing.join(", ") }
     }
 
     fn is_over(&self) -> bool {
@@ -355,7 +363,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         let path = self.folder.of("points", set);
         let mut points = Items::open(&path, POINT_BYTES)?;
         let total = points.total;
-        let mut sorter = Sorter::<36>::new(self.folder.path(), self.memory_bytes);
+        let mut sorter = Sorter::<36>::new(self.folder.path(), self.limits.memory_bytes);
         let mut record = [0; 36];
         for place in 0..total {
             points.next(&mut record[..32])?;
