@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         })
         .collect();
     for (what, cut) in [("hash codes", CutLayer::Hash), ("floats", CutLayer::SimulatedFloat)] {
-        let run = simulate(&sides, &digits.labels(), &settings, (&TopConfig::default(), 0), cut)?;
+        let run = simulate(&sides, &digits.labels(), &settings, &TopConfig::default(), 0, cut)?;
         let accuracy = run.test.and_then(|test| test.accuracy).context("a test part and classes")?;
         println!("{what} at the cut: {:.1} % of test digits are right", accuracy * 100.0);
     }

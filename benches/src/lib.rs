@@ -2,6 +2,7 @@
 //! seeds.
 
 pub mod first_configs;
+pub mod observed;
 pub mod parties;
 pub mod students_t;
 pub mod tables;

@@ -10,7 +10,7 @@ use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_audit::AuditEvent;
 use hashvfl_cli::LogFormat;
-use hashvfl_cli::audit::AuditCommand;
+use hashvfl_cli::audit::{AuditCommand, AuditedSide};
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_cli::doctor::DoctorArguments;
 use hashvfl_cli::encryption::{EncryptionCommand, KeyArguments};
@@ -40,10 +40,10 @@ use crate::{serving, training};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
+    /// Log format: text for people, or one JSON object per line with side, run and step.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
-    /// The coordinator's config file (`coordinator init` writes one). Repeat it, and one process holds a run for each.
+    /// The coordinator's config file (`coordinator init` writes one). Repeat the option to hold several runs in one process.
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// Check the config and the labels that it names, then exit without listening or writing anything.
@@ -52,14 +52,14 @@ struct Arguments {
     /// Print progress on standard output, one JSON object per line.
     #[arg(long)]
     json: bool,
-    /// Throw away what an unfinished run has left in the state folder, and begin anew. Without it, the run goes on.
+    /// Discard what an unfinished run has left in the state folder, and start over. Without it, that run is continued.
     #[arg(long, conflicts_with = "check")]
     fresh: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table with labels, and with --align all that an aligned run needs besides.
+    /// Write a commented config file for a table with labels; with --align, also the key and policy that an alignment needs.
     Init(Box<init::Arguments>),
     /// Evaluate the trained top model on the test records, from stored codes or from files of codes.
     Evaluate {
@@ -77,7 +77,7 @@ enum Command {
         #[arg(long)]
         accept_changed_labels: bool,
     },
-    /// Erase the codes and the transcript's rows of some records, and the transcript if it is older than
+    /// Erase the codes and transcript rows of the given records, and the whole transcript if it is older than
     /// `transcript_days`. The ledger keeps its totals.
     Erase {
         /// The coordinator's config file.
@@ -96,7 +96,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Train if no run has finished in the state folder yet, then serve predictions: for a process that is always up.
+    /// Train unless a run has finished in the state folder, then serve predictions: for a service that is always up.
     TrainAndServe {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
@@ -105,16 +105,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// End a run that a coordinator on this machine holds: all parties are told, and none waits. What it has left stays.
+    /// Cancel a run on this machine. Parties stop at once; the state folder is kept.
     Cancel {
         /// The config file of the run.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Throw away what the unfinished run has left in the state folder, too.
+        /// Also discard what the unfinished run has left in the state folder.
         #[arg(long)]
         fresh: bool,
     },
-    /// Show how the running coordinator is: phase, epoch, metric, parties. Its config names `monitor`.
+    /// Show the state of the running coordinator: phase, epoch, metric, parties. Needs `monitor` in its config.
     Status {
         /// The coordinator's config file.
         #[arg(long, value_name = "FILE")]
@@ -123,16 +123,16 @@ enum Command {
         #[command(flatten)]
         arguments: StatusArguments,
     },
-    /// Ask the running coordinator for its health, by gRPC's health check; exits with 0 if it is well.
+    /// Check the health of the running coordinator through gRPC; exit code 0 means healthy.
     Health {
-        /// The coordinator's config file.
+        /// The coordinator's config file. Without it, the variable HASHVFL_MONITOR names where a process is asked.
         #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// What to ask.
         #[command(flatten)]
         arguments: HealthArguments,
     },
-    /// Hand the figures of the finished run over to TensorBoard or MLflow.
+    /// Export the figures of the finished run to TensorBoard or MLflow.
     Export(export::Arguments),
     /// Get predictions for the records in a file from a running `coordinator serve`.
     Predict(predict::Arguments),
@@ -141,14 +141,14 @@ enum Command {
         /// The coordinator's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Align the records of serve.records, for predictions, instead of those of the training.
+        /// Align the records of serve.records, for predictions, instead of the training records.
         #[arg(long)]
         served: bool,
         /// Print progress on standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Draw the label holder's key for alignments and print the public key, for the others' policies.
+    /// Create the label holder's key for alignments and print the public key, for the others' policies.
     Keygen {
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE", default_value = "coordinator.key")]
@@ -165,17 +165,17 @@ enum Command {
         /// The coordinator's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A holder's name and the public key that it has told.
+        /// A holder's name and its public key.
         #[arg(value_name = "NAME=KEY", required = true)]
         pins: Vec<Pin>,
     },
-    /// Keep a private authority that signs certificates and takes them back, and this coordinator's own identity.
+    /// Manage the private authority, which signs and revokes certificates, and this coordinator's own identity.
     Identity {
         /// What to do.
         #[command(subcommand)]
         command: IdentityCommand,
     },
-    /// Show what left that depends on labels: by recipient, and by record.
+    /// Show how much label-dependent data was sent, per recipient and record.
     Ledger {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "label-ledger.redb")]
@@ -184,13 +184,13 @@ enum Command {
         #[command(flatten)]
         key: KeyArguments,
     },
-    /// Make the key with which the coordinator's files are encrypted, encrypt files of before, and decrypt copies.
+    /// Make the key with which the coordinator's files are encrypted, encrypt existing files, and decrypt copies.
     Encryption {
         /// What to do.
         #[command(subcommand)]
         command: EncryptionCommand,
     },
-    /// Train the top model anew on stored codes, without any party. Needs a run that refits (`run.refit`).
+    /// Retrain the top model on stored codes, without any party. Needs a run that refits (`run.refit`).
     Retrain {
         /// The coordinator's config file; its [top] table may have changed since the run.
         #[arg(long, value_name = "FILE")]
@@ -202,13 +202,13 @@ enum Command {
         #[arg(long)]
         accept_changed_labels: bool,
     },
-    /// Show, verify or export the audit trail: what this side decided, and whether it is what peers heard of.
+    /// Show, verify or export the audit trail of this side's decisions, and compare it with what peers kept.
     Audit {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Collect what somebody who helps has to know of this side, in one file without labels, ids and keys.
+    /// Write a support file, without labels, ids or keys.
     Doctor(DoctorArguments),
     /// Rewrite config files of earlier versions.
     Config {
@@ -231,7 +231,7 @@ fn note_revocation(command: &AuthorityCommand) -> anyhow::Result<()> {
     match command.revokes() {
         None => Ok(()),
         Some((_, None)) => {
-            say!("no audit trail hears of it: say --config FILE in place of --folder");
+            say!("not recorded in the audit trail; use --config FILE");
             Ok(())
         }
         Some((who, Some(config))) => {
@@ -295,7 +295,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             hashvfl_monitor::status(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
         Some(Command::Health { config, arguments }) => {
-            hashvfl_monitor::health(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
+            let address = match config {
+                Some(config) => CoordinatorConfig::read(&config)?.monitor,
+                None => Some(hashvfl_monitor::address_of_environment()?),
+            };
+            hashvfl_monitor::health(address.as_ref(), &arguments)
         }
         Some(Command::Export(arguments)) => export::export(&arguments),
         Some(Command::Predict(arguments)) => predict::predict(&arguments),
@@ -327,7 +331,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             let config = CoordinatorConfig::read(&config)?;
             evaluate::retrain(&config, &out, changed_labels(accept_changed_labels))
         }
-        Some(Command::Audit { command }) => command.run(|config| Ok(CoordinatorConfig::read(config)?.audit)),
+        Some(Command::Audit { command }) => command.run(|config| {
+            let CoordinatorConfig { audit, identity, .. } = CoordinatorConfig::read(config)?;
+            Ok(AuditedSide { audit, identity })
+        }),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {

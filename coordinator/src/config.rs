@@ -202,17 +202,27 @@ pub struct LimitsConfig {
     pub message_s: u64,
     /// Megabytes (2^20 bytes) of messages that are not complete yet, of all that were not accepted.
     pub in_flight_mb: usize,
+    /// Megabytes (2^20 bytes) of one client's requests that are not answered yet, and of their answers.
+    pub client_mb: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { connections: 512, connections_per_address: 64, silence_s: 10, message_s: 60, in_flight_mb: 32 }
+        Self {
+            connections: 512,
+            connections_per_address: 64,
+            silence_s: 10,
+            message_s: 60,
+            in_flight_mb: 32,
+            client_mb: 64,
+        }
     }
 }
 
 impl LimitsConfig {
     fn check(&self) -> anyhow::Result<()> {
-        let Self { connections, connections_per_address, silence_s, message_s, in_flight_mb } = *self;
+        let Self { connections, connections_per_address, silence_s, message_s, in_flight_mb, client_mb } =
+            *self;
         ensure!(
             connections > 0 && connections_per_address > 0 && silence_s > 0 && message_s > 0,
             "[limits]: each must be 1 or more"
@@ -220,6 +230,10 @@ impl LimitsConfig {
         ensure!(
             (16..=4095).contains(&in_flight_mb),
             "limits.in_flight_mb = {in_flight_mb}: give 16 (one request for predictions) to 4095"
+        );
+        ensure!(
+            (36..=4095).contains(&client_mb),
+            "limits.client_mb = {client_mb}: give 36 (one request for predictions and its answer) to 4095"
         );
         Ok(())
     }
@@ -245,8 +259,14 @@ fn default_ledger() -> PathBuf {
 impl CoordinatorConfig {
     /// Limits of a port where accepted peers send messages of up to so many bytes.
     pub fn listening(&self, message_bytes: usize) -> Limits {
-        let LimitsConfig { connections, connections_per_address, silence_s, message_s, in_flight_mb } =
-            self.limits;
+        let LimitsConfig {
+            connections,
+            connections_per_address,
+            silence_s,
+            message_s,
+            in_flight_mb,
+            client_mb,
+        } = self.limits;
         let limits = Limits {
             connections,
             connections_per_address,
@@ -254,6 +274,7 @@ impl CoordinatorConfig {
             keep_alive: Duration::from_secs(self.timeouts.keep_alive_s),
             message: Duration::from_secs(message_s),
             bytes_in_flight: in_flight_mb << 20,
+            client_bytes: client_mb << 20,
             ..Limits::default()
         };
         limits.with_window_for(message_bytes)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use hashvfl_core::PartyName;
 use hashvfl_identity::{Acceptor, IdentityFiles, Permitted, Role};
+use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::listen::Listener;
 
 use crate::config::CoordinatorConfig;
@@ -25,7 +26,7 @@ pub fn files(config: &CoordinatorConfig) -> anyhow::Result<Option<Arc<IdentityFi
     Ok(Some(files))
 }
 
-/// Listens over TLS for those whom `permitted` names, unless plain text is meant.
+/// Listens over TLS for those whom `permitted` names, unless plain text is meant; `account` is kept of others.
 ///
 /// # Errors
 /// As [`files`].
@@ -33,9 +34,10 @@ pub fn secure(
     listener: Listener,
     config: &CoordinatorConfig,
     permitted: Permitted,
+    account: Arc<dyn PortAccount>,
 ) -> anyhow::Result<Listener> {
     match files(config)? {
-        Some(files) => Ok(listener.secured(Acceptor::new(files, permitted))),
+        Some(files) => Ok(listener.secured(Acceptor::new(files, permitted)).accounted(account)),
         None => Ok(listener),
     }
 }

@@ -3,7 +3,7 @@
 
 use hashvfl_core::{CodeForm, GradientEncoding, PartyName, TableIds};
 use hashvfl_ledger::{
-    Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, StoreError, Terms, Volume,
+    Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, RowBlock, StoreError, Terms, Volume,
 };
 
 use crate::config::CoordinatorConfig;
@@ -50,7 +50,7 @@ impl LabelLedger {
 
     /// Before gradients about `rows` are sent; `block` holds them and those that will follow in this epoch.
     pub fn count(&mut self, rows: &[u32], block: &[u32]) -> Result<(), LedgerError> {
-        self.ledger.spend(rows, (block, PASSES_AHEAD))
+        self.ledger.spend(rows, RowBlock { rows: block, passes: PASSES_AHEAD })
     }
 
     /// Gives back what was counted and not sent.

@@ -137,7 +137,7 @@ impl ProgressReporter {
         epochs.iter().for_each(|report| self.note_epoch(report));
     }
 
-    /// The course goes on.
+    /// Notes and tells what the training loop reports.
     pub fn training_progress(&self, progress: Progress) {
         match progress {
             Progress::Batch { batch, .. } => {

@@ -32,9 +32,8 @@ pub struct Summary {
     /// Records of each part.
     pub records: RecordCounts,
     /// Records that each party left out since its policy does not allow the run for them; they are in none of the parts.
-    #[serde(default)]
-    // The file keeps the field's first name, for its readers.
-    #[serde(rename = "left_out")]
+    /// Summaries of earlier versions call them `left_out`.
+    #[serde(default, alias = "left_out")]
     pub excluded: BTreeMap<PartyName, usize>,
     /// The epoch whose models were kept, from 1.
     pub best_epoch: u32,
@@ -67,17 +66,17 @@ pub struct Summary {
 /// Flags of abnormal inputs, as far as the run could tell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flags {
-    /// The level: of records exchangeable with the calibration records, at most this share is flagged on average.
+    /// The level: of records exchangeable with the calibration records, at most this fraction is flagged on average.
     pub level: f64,
     /// Calibration records; none of them fitted a model or a detector.
     pub calibration: usize,
     /// Test records that were judged.
     pub judged: usize,
-    /// Share of the test records that were flagged, ties broken at random.
-    // The file keeps the field's first name, for its readers.
-    #[serde(rename = "flagged_share")]
+    /// Fraction of the test records that were flagged, ties broken at random. Summaries of earlier versions call it
+    /// `flagged_share`.
+    #[serde(alias = "flagged_share")]
     pub flagged_fraction: f64,
-    /// The interval in which that share is with probability 0.99 if test records are exchangeable with calibration
+    /// The interval in which that fraction is with probability 0.99 if test records are exchangeable with calibration
     /// records.
     pub interval_99: [f64; 2],
 }
@@ -95,10 +94,10 @@ pub struct Screening {
     pub judged: usize,
     /// Those that were flagged.
     pub flagged: usize,
-    /// Mean weight of the judged records from there on.
-    // The file keeps the field's first name, for its readers.
-    #[serde(rename = "weight_share")]
-    pub weighted_fraction: f64,
+    /// Mean weight of the judged records in the loss from there on, 0 to 1. Summaries of earlier versions call it
+    /// `weight_share`.
+    #[serde(alias = "weight_share")]
+    pub mean_weight: f64,
 }
 
 /// Records of each part.
@@ -185,4 +184,25 @@ pub struct Seconds {
     pub training: f64,
     /// From the first step to the last.
     pub run: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_earlier_versions_are_read_and_written_as_today() {
+        let before = serde_json::json!({
+            "level": 0.01, "calibration": 99, "judged": 80, "flagged_share": 0.025, "interval_99": [0.0, 0.1],
+        });
+        let flags: Flags = serde_json::from_value(before).unwrap();
+        let today = serde_json::to_value(&flags).unwrap();
+        assert_eq!((&today["flagged_fraction"], today.get("flagged_share")), (&0.025.into(), None));
+        let before = serde_json::json!({
+            "after": "freeze", "action": "report", "level": 0.1, "judged": 10, "flagged": 1, "weight_share": 0.75,
+        });
+        let screening: Screening = serde_json::from_value(before).unwrap();
+        let today = serde_json::to_value(&screening).unwrap();
+        assert_eq!((&today["mean_weight"], today.get("weight_share")), (&0.75.into(), None));
+    }
 }

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use hashvfl_alignment::Pin;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::LogFormat;
-use hashvfl_cli::audit::AuditCommand;
+use hashvfl_cli::audit::{AuditCommand, AuditedSide};
 use hashvfl_cli::config::ConfigCommand;
 use hashvfl_cli::doctor::DoctorArguments;
 use hashvfl_cli::encryption::EncryptionCommand;
@@ -36,25 +36,26 @@ use hashvfl_transport::stop;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How logs are written: lines for a person, or one JSON object a line, with side, run and step.
+    /// Log format: text for people, or one JSON object per line with side, run and step.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
     /// The party's config file (`party init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the config and the data that it names, then exit: nothing is sent, and only a configured cache is written.
+    /// Check the config and the data that it names, then exit. It sends nothing about records, and writes a configured cache
+    /// alone.
     #[arg(long)]
     check: bool,
-    /// Throw away what an unfinished run has left in the state folder, and begin anew. Without it, the run goes on.
+    /// Discard what an unfinished run has left in the state folder, and start over. Without it, that run is continued.
     #[arg(long, conflicts_with = "check")]
     fresh: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented config file for a table, and with --align all that an aligned run needs besides.
+    /// Write a commented config file for a table; with --align, also the key and policy that an alignment needs.
     Init(Box<init::Arguments>),
-    /// Show what a table holds on standard output: types, fractions of missing values, quartiles and small histograms.
+    /// Show what a table holds: types, fractions of missing values, quartiles and small histograms.
     Inspect(inspect::Arguments),
     /// Encode records with the trained bottom model, into a file that `coordinator evaluate` reads.
     Encode {
@@ -68,8 +69,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Erase what the transcript holds of some records, and the transcript if it is older than `transcript_days`.
-    /// The ledger keeps its totals.
+    /// Erase the transcript rows and kept answers of the given records, and the whole transcript if it is older than
+    /// `transcript_days`. The ledger keeps its totals.
     Erase {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
@@ -84,13 +85,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Train if no run has finished in the state folder yet, then serve predictions: for a process that is always up.
+    /// Train unless a run has finished in the state folder, then serve predictions: for a service that is always up.
     TrainAndServe {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Show how the running party is: phase, steps, bits released. Its config names `monitor`.
+    /// Show the state of the running party: phase, steps, bits released. Needs `monitor` in its config.
     Status {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
@@ -99,11 +100,11 @@ enum Command {
         #[command(flatten)]
         arguments: StatusArguments,
     },
-    /// Ask the running party for its health, by gRPC's health check; exits with 0 if it is well.
+    /// Check the health of the running party through gRPC; exit code 0 means healthy.
     Health {
-        /// The party's config file.
+        /// The party's config file. Without it, the variable HASHVFL_MONITOR names where a process is asked.
         #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// What to ask.
         #[command(flatten)]
         arguments: HealthArguments,
@@ -113,11 +114,11 @@ enum Command {
         /// The party's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Align the records of [serve.columns], for predictions, instead of those of the training.
+        /// Align the records of [serve.columns], for predictions, instead of the training records.
         #[arg(long)]
         served: bool,
     },
-    /// Draw this party's key for alignments and print the public key, for the others' policies.
+    /// Create this party's key for alignments and print the public key, for the others' policies.
     Keygen {
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE", default_value = "party.key")]
@@ -134,36 +135,36 @@ enum Command {
         /// The party's config file, with an [alignment] table.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// A holder's name and the public key that it has told.
+        /// A holder's name and its public key.
         #[arg(value_name = "NAME=KEY", required = true)]
         pins: Vec<Pin>,
     },
-    /// Show the settings of the run, and approve them by their digest: a policy with require_approval = true lets no other
-    /// run be joined.
+    /// Show the settings of the run, or approve them by their digest. With require_approval = true in its policy, a party
+    /// joins no run that is not approved.
     Approve {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// The digest that this command shows without it: approves the settings.
+        /// Approve the settings with this digest; the command shows it when this option is left out.
         #[arg(long, value_name = "DIGEST")]
         digest: Option<String>,
-        /// Who approves, for the audit trail.
+        /// The name of whoever approves, for the audit trail.
         #[arg(long, value_name = "NAME")]
         by: Option<String>,
     },
-    /// Show, verify or export the audit trail: what this side decided, and whether it is what peers heard of.
+    /// Show, verify or export the audit trail of this side's decisions, and compare it with what peers kept.
     Audit {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Make this party's key, ask for its certificate, put it in place, and pin peers' keys.
+    /// Make this party's key, request and install its certificate, and pin peers' keys.
     Identity {
         /// What to do.
         #[command(subcommand)]
         command: HolderCommand,
     },
-    /// Make the key with which this party's files are encrypted, encrypt files of before, and decrypt copies.
+    /// Make the key with which this party's files are encrypted, encrypt existing files, and decrypt copies.
     Encryption {
         /// What to do.
         #[command(subcommand)]
@@ -175,7 +176,7 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
-    /// Collect what somebody who helps has to know of this side, in one file without values, ids and keys.
+    /// Write a support file, without values, ids or keys.
     Doctor(DoctorArguments),
     /// Rewrite config files of earlier versions.
     Config {
@@ -231,7 +232,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             hashvfl_monitor::status(PartyConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
         Some(Command::Health { config, arguments }) => {
-            hashvfl_monitor::health(PartyConfig::read(&config)?.monitor.as_ref(), &arguments)
+            let address = match config {
+                Some(config) => PartyConfig::read(&config)?.monitor,
+                None => Some(hashvfl_monitor::address_of_environment()?),
+            };
+            hashvfl_monitor::health(address.as_ref(), &arguments)
         }
         Some(Command::Align { config, served }) => align::run(&PartyConfig::read(&config)?, served),
         Some(Command::Keygen { out }) => {
@@ -246,7 +251,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Approve { config, digest, by }) => {
             approve::approve(&PartyConfig::read(&config)?, digest.as_deref(), by.as_deref())
         }
-        Some(Command::Audit { command }) => command.run(|config| Ok(PartyConfig::read(config)?.audit)),
+        Some(Command::Audit { command }) => command.run(|config| {
+            let PartyConfig { audit, identity, .. } = PartyConfig::read(config)?;
+            Ok(AuditedSide { audit, identity })
+        }),
         Some(Command::Identity { command }) => Ok(command.run("party", Role::Party)?),
         Some(Command::Encryption { command }) => command.run(|config| {
             let config = PartyConfig::read(config)?;

@@ -9,7 +9,7 @@ use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, LeakageFound, Ledger, LedgerError, Policy, RedbStore,
-    Refusal, Refused, ReleaseDigest, Terms, Volume,
+    Refusal, Refused, ReleaseDigest, RowBlock, Terms, Volume,
 };
 use hashvfl_monitor::{Budget, Spent};
 use tracing::warn;
@@ -253,7 +253,7 @@ impl Releases {
 
     /// Before codes of `rows` are computed; `block` holds them and those that will be asked for next. Nothing is reserved
     /// where answers are kept.
-    pub fn reserve(&mut self, rows: &[u32], block: (&[u32], u32)) -> anyhow::Result<()> {
+    pub fn reserve(&mut self, rows: &[u32], block: RowBlock<'_>) -> anyhow::Result<()> {
         if self.keeps_answers() {
             return Ok(());
         }

@@ -64,11 +64,11 @@ lists! {
         "heads at the beginning": Item at [10, 2, 1], most MAX_PARTIES + 1;
         "heads at the end": Item at [12, 1], most MAX_PARTIES + 1;
     }
-    v1::ServerMessage {
+    v1::ServingPartyMessage {
         "settings": Item at [1, 4], most MAX_SETTINGS;
         "refused records": Varint at [3, 2], most MAX_REQUEST_ROWS;
     }
-    v1::ServerRequest { "rows": Varint at [4, 2], most MAX_REQUEST_ROWS; }
+    v1::ServingCoordinatorMessage { "rows": Varint at [4, 2], most MAX_REQUEST_ROWS; }
     v1::HolderMessage { "settings": Item at [1, 3], most MAX_SETTINGS; }
     v1::RelayMessage {}
     v1::PredictRequest { "record ids": Item at [1], most MAX_PREDICT_IDS; }
@@ -255,14 +255,17 @@ mod tests {
     fn packed_numbers_count_one_by_one() {
         let asked = |rows: usize| {
             let encode = v1::EncodeRows { request: 1, gaps: vec![300; rows] };
-            v1::ServerRequest { message: Some(v1::server_request::Message::Encode(encode)) }.encode_to_vec()
+            v1::ServingCoordinatorMessage {
+                message: Some(v1::serving_coordinator_message::Message::Encode(encode)),
+            }
+            .encode_to_vec()
         };
-        assert_eq!(scan::<v1::ServerRequest>(&asked(MAX_REQUEST_ROWS)), Ok(()));
+        assert_eq!(scan::<v1::ServingCoordinatorMessage>(&asked(MAX_REQUEST_ROWS)), Ok(()));
         let many = ScanError::TooMany { what: "rows", most: MAX_REQUEST_ROWS };
-        assert_eq!(scan::<v1::ServerRequest>(&asked(MAX_REQUEST_ROWS + 1)), Err(many));
+        assert_eq!(scan::<v1::ServingCoordinatorMessage>(&asked(MAX_REQUEST_ROWS + 1)), Err(many));
         // A group, and a length beyond the end.
         for bytes in [&[0x0b][..], &[0x0a, 5, 1], &[0xff; 11]] {
-            assert_eq!(scan::<v1::ServerRequest>(bytes), Err(ScanError::Malformed));
+            assert_eq!(scan::<v1::ServingCoordinatorMessage>(bytes), Err(ScanError::Malformed));
         }
     }
 

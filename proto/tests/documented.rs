@@ -46,7 +46,7 @@ fn floats_have_no_wire_type_from_a_party() {
     let pool = pool();
     let said = reachable(&pool, "PartyMessage");
     assert!(said.contains_key("hashvfl.v1.Codes") && said.contains_key("hashvfl.v1.Setting"), "{said:?}");
-    let served = reachable(&pool, "ServerMessage");
+    let served = reachable(&pool, "ServingPartyMessage");
     assert!(served.contains_key("hashvfl.v1.PValues"), "{served:?}");
     for said in [said, served] {
         let floats = float_fields(&said);

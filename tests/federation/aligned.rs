@@ -187,6 +187,23 @@ fn a_holder_that_gives_up_is_named_to_all_at_once() {
     assert!(began.elapsed().as_secs() < 30, "nobody waits for it: {:?}", began.elapsed());
 }
 
+/// One whose policy is damaged since it was written.
+#[test]
+fn a_holder_whose_policy_cannot_be_read_is_named_to_all_at_once() {
+    let fixture = unordered(1);
+    let (mut relay, address) = coordinator(&fixture);
+    let configs = PARTIES.map(|name| fixture.party_config(name, &address));
+    let mut telecom = party(&configs[1]);
+    fixture.write("bank-policy.toml", "[alignment]\nmost = ");
+    let began = std::time::Instant::now();
+    let own = party(&configs[0]).fails();
+    assert!(own.contains("bank-policy.toml"), "{own}");
+    for error in [telecom.fails(), relay.fails()] {
+        assert!(error.contains("bank has stopped") && error.contains("its own log says why"), "{error}");
+    }
+    assert!(began.elapsed().as_secs() < 30, "nobody waits for it: {:?}", began.elapsed());
+}
+
 #[test]
 fn a_holder_that_the_relay_refuses_is_named_to_others_and_may_come_again() {
     let fixture = unordered(1);

@@ -51,7 +51,7 @@ fn a_run_without_some_records_is_attacked_without_them() {
     whole();
     next_run(&mut fixture);
     let (transcript, config) = finished(&mut fixture);
-    let excluded = fixture.summary()["left_out"]["bank"].as_u64().unwrap();
+    let excluded = fixture.summary()["excluded"]["bank"].as_u64().unwrap();
     assert!(excluded > 0);
     let config = AttackConfig { further_attacks: false, trainings: 1, ..config };
     let out = fixture.path("attacks");

@@ -4,6 +4,7 @@
 use std::fs;
 
 use crate::fixture::{Fixture, PARTIES, command};
+use crate::secured::{done, key_of, secured};
 
 /// What `ROLE audit show` prints under the config of a side.
 fn shown(fixture: &Fixture, side: &str) -> String {
@@ -102,6 +103,36 @@ fn both_sides_write_down_a_run_and_everybody_has_heads_of_everybody() {
     // The chain alone says nothing of that.
     let (good, _, errors) = command(&["party", "audit", "verify", "--config", own]);
     assert!(good, "{errors}");
+}
+
+#[test]
+fn heads_are_signed_with_the_keys_of_their_sides_and_any_other_key_is_written_down() {
+    let fixture = secured();
+    let keys = [("coordinator", "shop"), ("bank", "bank"), ("telecom", "telecom")]
+        .map(|(side, folder)| (side, key_of(&fixture, folder)));
+    // The telecom was told another key of bank's.
+    let (pin, folder) = (format!("party/bank={}", keys[0].1), fixture.path("telecom").display().to_string());
+    done(&["party", "identity", "pin", &pin, "--folder", &folder]);
+    fixture.run();
+    for (side, key) in &keys {
+        for keeper in ["coordinator", "bank", "telecom"].into_iter().filter(|keeper| keeper != side) {
+            let (good, said) = verified(&fixture, side, keeper);
+            assert!(good && said.contains(&format!("2 heads are signed with the key {key}")), "{said}");
+            let counts = (*side, keeper) != ("bank", "telecom");
+            let kept = fixture.read(&heads(keeper, side));
+            let as_theirs = kept.lines().filter(|line| line.contains(&format!("\"key\":\"{key}\""))).count();
+            assert_eq!(as_theirs, if counts { 2 } else { 0 }, "{side} at {keeper}: {kept}");
+        }
+    }
+    let noted = |side: &str| shown(&fixture, side).matches("is not signed by a key that counts").count();
+    assert_eq!(["coordinator", "bank", "telecom"].map(noted), [0, 0, 2]);
+    assert!(shown(&fixture, "telecom").contains("the head of party-bank with "));
+
+    // A head that is changed where it is kept is found by its signature, though the log is the one that it names.
+    let kept = heads("bank", "telecom");
+    fixture.write(&kept, &fixture.read(&kept).replace("\"run\":\"test\"", "\"run\":\"other\""));
+    let (good, said) = verified(&fixture, "telecom", "bank");
+    assert!(!good && said.contains("the signature does not fit"), "{said}");
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct Fixture {
     pub log: &'static str,
     /// Environment variables of all processes beside it.
     pub variables: Vec<(&'static str, String)>,
+    /// File handles that the coordinator may open; as many as this process without.
+    pub handles: Option<u32>,
 }
 
 impl Fixture {
@@ -58,6 +60,7 @@ impl Fixture {
             extra: Vec::new(),
             log: "info",
             variables: Vec::new(),
+            handles: None,
         };
         let mut rng = stream(1, "fixture", &[]);
         let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
@@ -151,7 +154,10 @@ impl Fixture {
 
     fn listening(&self, arguments: &[&str]) -> (Role, String) {
         let config = self.coordinator_config();
-        let mut role = self.start(arguments, &config);
+        let mut role = match self.handles {
+            Some(handles) => Role::start_limited(arguments, &config, self.log, handles),
+            None => self.start(arguments, &config),
+        };
         let address = loop {
             let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -251,16 +257,34 @@ impl Role {
         log: &str,
         variables: &[(&'static str, String)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_roles"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roles"));
+        command
             .args(arguments)
             .arg(config)
             .env("HASHVFL_LOG", log)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command)
+    }
+
+    /// The same with so many file handles.
+    fn start_limited(arguments: &[&str], config: &Path, log: &str, handles: u32) -> Self {
+        let mut command = Command::new("bash");
+        command
+            .args([
+                "-c",
+                "ulimit -n \"$0\" && exec \"$@\"",
+                &handles.to_string(),
+                env!("CARGO_BIN_EXE_roles"),
+            ])
+            .args(arguments)
+            .arg(config)
+            .env("HASHVFL_LOG", log);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let (to_test, lines) = std::sync::mpsc::channel();
         thread::spawn(move || {

@@ -36,7 +36,7 @@ pub fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
         .collect();
     let index = numbers(&fixture.read("labels.csv")).concat().iter().map(|label| *label as u32).collect();
     let labels = Labels::Classes { count: 2, index };
-    simulate(&sides, &labels, &fixture.settings, (top, 0), CutLayer::Hash).unwrap()
+    simulate(&sides, &labels, &fixture.settings, top, 0, CutLayer::Hash).unwrap()
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_run_goes_on_without_records_that_a_policy_refuses() {
     fixture.run();
     // 144 training and 16 validation records of 32 bits, 40 test records of 8.
     assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(32, 160), (8, 40)]));
-    assert_eq!(fixture.summary()["left_out"], serde_json::json!({"bank": 0, "telecom": 0}));
+    assert_eq!(fixture.summary()["excluded"], serde_json::json!({"bank": 0, "telecom": 0}));
     whole();
     next_run(&mut fixture);
     fixture.run();
@@ -141,7 +141,7 @@ fn a_run_goes_on_without_records_that_a_policy_refuses() {
     let gone: Vec<u32> = spent.into_iter().filter(|row| !tested.contains(row)).collect();
     let plan = plan.without(&ExcludedRecords::of(&gone, RECORDS)).unwrap();
     let summary = fixture.summary();
-    assert_eq!(summary["left_out"], serde_json::json!({"bank": gone.len(), "telecom": 0}));
+    assert_eq!(summary["excluded"], serde_json::json!({"bank": gone.len(), "telecom": 0}));
     check_documented(&summary, &["bank", "telecom"]);
     let parts = |part| serde_json::json!(plan.part(part).len());
     assert_eq!(summary["records"]["train"], parts(Part::Train));

@@ -105,7 +105,7 @@ fn no_log_holds_what_is_private() {
     let serving = logged(parties.into_iter().chain([coordinator])) + &said + &errors;
 
     for (log, requests) in
-        [(training, ["Encode", "Draw", "Finish"]), (serving, ["request", "records=", "bank"])]
+        [(training, ["Encode", "EncodeSynthetic", "Finish"]), (serving, ["request", "records=", "bank"])]
     {
         assert!(requests.iter().all(|request| log.contains(request)), "debug logs name requests: {log}");
         assert_eq!(secrets.count_in(&log), 0, "private texts in a log: {log}");

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::fixture::{Fixture, PARTIES, Role, command};
+use crate::fixture::{Fixture, PARTIES, Role, command, command_with};
 
 /// A fixture whose processes can be asked how they are.
 fn monitored() -> Fixture {
@@ -67,6 +67,27 @@ fn a_training_says_what_its_events_say() {
     drop((coordinator, parties));
     let gone = health(&fixture, "coordinator", "coordinator", false).unwrap_err();
     assert!(gone.contains("nobody answers at unix:") && gone.contains("is the process up"), "{gone}");
+}
+
+#[test]
+fn health_is_asked_without_a_config() {
+    let fixture = monitored();
+    let (coordinator, _) = fixture.coordinator();
+    let socket = format!("unix:{}", fixture.path("coordinator.sock").display());
+    // The check of an image knows neither config nor side.
+    for program in ["party", "coordinator"] {
+        let (good, out, errors) = command_with(&[program, "health"], &[("HASHVFL_MONITOR", &socket)]);
+        assert!(good && out == "well\n", "{errors}");
+        for (address, reason) in
+            [("", "HASHVFL_MONITOR: expected \"unix:PATH\""), ("unix:none.sock", "nobody answers")]
+        {
+            let (good, _, errors) = command_with(&[program, "health"], &[("HASHVFL_MONITOR", address)]);
+            assert!(!good && errors.contains(reason), "{errors}");
+        }
+        let (good, _, errors) = command(&[program, "health"]);
+        assert!(!good && errors.contains("Say --config FILE"), "{errors}");
+    }
+    drop(coordinator);
 }
 
 #[test]

@@ -383,7 +383,7 @@ fn strange_records_are_flagged_and_the_share_of_flags_is_in_the_summary() {
     assert_eq!(summary["records"]["calibration"], 208);
     // Half of the 208 fitted the detectors, a fifth their scales.
     assert_eq!((&summary["flags"]["calibration"], &summary["flags"]["judged"]), (&62.into(), &80.into()));
-    let share = summary["flags"]["flagged_share"].as_f64().unwrap();
+    let share = summary["flags"]["flagged_fraction"].as_f64().unwrap();
     let [low, high] = [0, 1].map(|end| summary["flags"]["interval_99"][end].as_f64().unwrap());
     assert!((low..=high).contains(&share), "{low} {share} {high}");
 

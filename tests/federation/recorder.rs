@@ -10,8 +10,9 @@ use hashvfl_proto::v1::federation_server::{Federation, FederationServer};
 use hashvfl_proto::v1::inference_client::InferenceClient;
 use hashvfl_proto::v1::inference_server::{Inference, InferenceServer};
 use hashvfl_proto::v1::{
-    CoordinatorMessage, PartyMessage, PredictRequest, PredictResponse, ServerMessage, ServerRequest,
-    coordinator_message, party_message, server_message, server_request,
+    CoordinatorMessage, PartyMessage, PredictRequest, PredictResponse, ServingCoordinatorMessage,
+    ServingPartyMessage, coordinator_message, party_message, serving_coordinator_message,
+    serving_party_message,
 };
 use prost::Message;
 use tokio::net::TcpListener;
@@ -28,6 +29,10 @@ struct Kept(Arc<Mutex<Vec<u8>>>);
 impl Kept {
     fn keep(&self, message: &impl Message) {
         self.0.lock().unwrap().extend(message.encode_length_delimited_to_vec());
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
     }
 
     fn digest(&self) -> Digest {
@@ -80,6 +85,11 @@ impl Recorder {
         (recorder, listener)
     }
 
+    /// All that the party sent, and all that it was sent.
+    pub fn bytes(&self) -> [Vec<u8>; 2] {
+        [self.to_coordinator.bytes(), self.to_party.bytes()]
+    }
+
     /// Digest of all that the party sent and of all that it was sent.
     pub fn digests(&self) -> [Digest; 2] {
         [self.to_coordinator.digest(), self.to_party.digest()]
@@ -124,16 +134,16 @@ fn of_coordinator(message: &mut CoordinatorMessage) {
     }
 }
 
-fn of_serving_party(message: &mut ServerMessage) {
-    if let Some(server_message::Message::Serving(serving)) = &mut message.message {
+fn of_serving_party(message: &mut ServingPartyMessage) {
+    if let Some(serving_party_message::Message::Serving(serving)) = &mut message.message {
         // A random number, drawn anew for each state of a table.
         serving.revision.clear();
         serving.records.iter_mut().for_each(|records| records.salted_sha256.clear());
     }
 }
 
-fn of_serving_coordinator(message: &mut ServerRequest) {
-    if let Some(server_request::Message::Welcome(welcome)) = &mut message.message {
+fn of_serving_coordinator(message: &mut ServingCoordinatorMessage) {
+    if let Some(serving_coordinator_message::Message::Welcome(welcome)) = &mut message.message {
         welcome.salt.clear();
     }
 }
@@ -156,7 +166,7 @@ impl Federation for Recorder {
 #[tonic::async_trait]
 impl Inference for Recorder {
     type PredictStream = Answers<PredictResponse>;
-    type ServeStream = Answers<ServerRequest>;
+    type ServeStream = Answers<ServingCoordinatorMessage>;
 
     async fn predict(
         &self,
@@ -167,7 +177,7 @@ impl Inference for Recorder {
 
     async fn serve(
         &self,
-        request: Request<Streaming<ServerMessage>>,
+        request: Request<Streaming<ServingPartyMessage>>,
     ) -> Result<Response<Self::ServeStream>, Status> {
         let mut client = InferenceClient::connect(self.coordinator.clone()).await.unwrap();
         let sent = kept(request.into_inner(), self.to_coordinator.clone(), of_serving_party);

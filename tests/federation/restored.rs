@@ -89,3 +89,31 @@ fn a_party_whose_ledger_and_audit_trail_are_older_than_the_head_that_was_kept_is
     let names: Vec<String> = aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().any(|name| name.starts_with("party-bank.until-")), "{names:?}");
 }
+
+/// Bank comes to serve, and its side and the coordinator end again.
+fn bank_serves_once(fixture: &Fixture) {
+    let (mut coordinator, address) = fixture.serve();
+    let mut bank = fixture.party_serves("bank", &address);
+    coordinator.wait_for("\"joined\",\"party\":\"bank\"");
+    for role in [&mut bank, &mut coordinator] {
+        role.terminate();
+        role.succeeds();
+    }
+}
+
+#[test]
+fn a_party_that_is_older_than_the_head_that_it_told_when_it_served_serves_no_more() {
+    let fixture = Fixture::new();
+    fixture.run();
+    let (own, backup) = (fixture.folder.path().to_path_buf(), fixture.path("backup"));
+    copy(&own, &backup, &KEPT);
+    // What it wrote down while it served the first time is in the head that it tells the second time.
+    bank_serves_once(&fixture);
+    bank_serves_once(&fixture);
+    copy(&backup, &own, &KEPT);
+    let (mut coordinator, address) = fixture.serve();
+    let refused = fixture.party_serves("bank", &address).fails();
+    assert!(refused.contains("an older ledger may have been restored"), "{refused}");
+    coordinator.terminate();
+    coordinator.succeeds();
+}

@@ -168,7 +168,7 @@ fn wrong_answers_end_the_run_with_their_reason() {
 
 #[test]
 fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
-    for at in ["Encode", "Checkpoint", "Freeze", "Draw", "Calibrate", "Finish"] {
+    for at in ["Encode", "Checkpoint", "Freeze", "EncodeSynthetic", "Calibrate", "Finish"] {
         let mut fixture = Fixture::new();
         fixture.settings.calibration_fraction = 0.65;
         fixture.extra.push(("coordinator", "transcript = true".into()));
@@ -182,12 +182,12 @@ fn a_party_that_is_lost_at_any_request_leaves_no_finished_run() {
 }
 
 #[test]
-fn drawn_inputs_of_a_wrong_number_end_the_run() {
+fn synthetic_inputs_of_a_wrong_number_end_the_run() {
     let mut fixture = Fixture::new();
     fixture.settings.calibration_fraction = 0.65;
     fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
     let (coordinator, _) =
-        answers(&fixture, "Draw", |step| Some(FromParty::Answer(step, Answer::Codes(vec![0; 3]))));
+        answers(&fixture, "EncodeSynthetic", |step| Some(FromParty::Answer(step, Answer::Codes(vec![0; 3]))));
     assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
 }
 

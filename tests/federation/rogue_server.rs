@@ -9,7 +9,7 @@ use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServing
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_proto::v1::inference_client::InferenceClient;
-use hashvfl_proto::v1::{ServerMessage, ServerRequest};
+use hashvfl_proto::v1::{ServingCoordinatorMessage, ServingPartyMessage};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -18,8 +18,8 @@ use crate::fixture::{Fixture, RECORDS};
 use crate::predict::{ids, outcomes, predict};
 
 struct Rogue {
-    outbound: mpsc::Sender<ServerMessage>,
-    inbound: Streaming<ServerRequest>,
+    outbound: mpsc::Sender<ServingPartyMessage>,
+    inbound: Streaming<ServingCoordinatorMessage>,
 }
 
 impl Rogue {
@@ -66,7 +66,9 @@ fn a_party_that_keeps_to_nothing_is_sent_away_and_the_coordinator_serves_on() {
             let all = ids(0..RECORDS);
             let records = RecordsDigest::of(&salt, all.iter().map(String::as_str));
             let revision = Digest([1; 32]);
-            rogue.send(FromServingParty::Serving(Serving { records, encoder, revision, p_values })).await;
+            rogue
+                .send(FromServingParty::Serving(Serving { records, encoder, revision, p_values, head: None }))
+                .await;
             let answer = rogue.next().await;
             (rogue, answer)
         })

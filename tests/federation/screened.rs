@@ -60,7 +60,7 @@ fn wrong_labels_are_found_and_left_out() {
     }
     let found = &reported["screening"][0];
     assert_eq!((&found["after"], &found["action"]), (&"epoch 3".into(), &"report".into()));
-    assert_eq!((&found["judged"], &found["weight_share"]), (&plain["records"]["train"], &1.0.into()));
+    assert_eq!((&found["judged"], &found["mean_weight"]), (&plain["records"]["train"], &1.0.into()));
 
     let dropped = run(&mut fixture, "screening = { action = \"drop\", level = 0.1 }");
     assert_eq!(dropped["bits_released_per_record"], plain["bits_released_per_record"]);
@@ -74,7 +74,7 @@ fn wrong_labels_are_found_and_left_out() {
     let flagged: Vec<&str> = table.lines().skip(1).map(|line| line.split_once(',').unwrap().0).collect();
     let found = &dropped["screening"][0];
     assert_eq!(found["flagged"], flagged.len());
-    let (judged, kept) = (found["judged"].as_f64().unwrap(), found["weight_share"].as_f64().unwrap());
+    let (judged, kept) = (found["judged"].as_f64().unwrap(), found["mean_weight"].as_f64().unwrap());
     assert!((judged * (1.0 - kept) - flagged.len() as f64).abs() < 1e-6);
     let caught = flagged.iter().filter(|id| wrong.contains(**id)).count() as f64;
     // By chance as many of them would be caught as of all records.

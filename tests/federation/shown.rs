@@ -81,7 +81,9 @@ fn compare_parties(status: &Value, metrics: &BTreeMap<String, f64>) {
             assert_eq!(metrics.get(&key), Some(&value), "{key}");
         }
         assert!(party["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{party}");
-        assert!(party["released_bits"].as_u64().unwrap() > 0 && party["connected"] == true, "{party}");
+        let released = party["released_bits"].as_u64().unwrap();
+        assert!(released > 0 && released <= party["planned_bits"].as_u64().unwrap(), "{party}");
+        assert!(party["connected"] == true, "{party}");
         received += party["received_bytes"].as_u64().unwrap();
         sent += party["sent_bytes"].as_u64().unwrap();
     }

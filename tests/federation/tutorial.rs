@@ -20,6 +20,9 @@ const PORT: &str = "127.0.0.1:7433";
 /// No command of the page takes longer.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Commands that a newcomer may have to say from empty folders to a trained run.
+const MOST_COMMANDS: usize = 14;
+
 /// What the page asks its reader to do.
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -265,6 +268,28 @@ impl Reader {
             fs::write(self.path(file), text.replace(PORT, &self.address)).unwrap();
         }
     }
+}
+
+/// Commands of the programs until a run is trained, both sides' in all.
+fn commands_until_trained(steps: &[Step]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for step in steps.iter().take_while(|step| **step != Step::Wait) {
+        if let Step::Run(command) | Step::Start(command) = step
+            && (command.starts_with("party ") || command.starts_with("coordinator "))
+        {
+            found.push(command.as_str());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_newcomer_says_few_commands_until_a_run_is_trained() {
+    let steps = steps(PAGE);
+    let commands = commands_until_trained(&steps);
+    assert!(commands.len() <= MOST_COMMANDS, "{} commands: {commands:?}", commands.len());
+    assert_eq!(commands.iter().filter(|command| command.ends_with(" --check")).count(), 3, "{commands:?}");
+    assert!(!PAGE.contains("insecure_plaintext"), "over TLS");
 }
 
 #[test]

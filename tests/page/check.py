@@ -115,7 +115,8 @@ def tells_the_truth(driver, federation):
     for cells in rows:
         party = status["parties"][cells[0]]
         check(cells[1] == "there" and cells[2] == party["address"], f"{cells[0]} is there, at {cells[2]}")
-        check(cells[8] == f"{party['released_bits']:,}", f"{cells[0]} has released {cells[8]} bits")
+        planned = "" if party["planned_bits"] is None else f" of {party['planned_bits']:,}"
+        check(cells[8] == f"{party['released_bits']:,}{planned}", f"{cells[0]} has released {cells[8]} bits")
         share = 100 * party["answer_seconds"] / status["step_seconds"]
         check(f"({share:.0f} %)" in cells[4], f"all wait for {cells[0]}: {cells[4]}")
     loss = status["epochs"]["train_loss"]

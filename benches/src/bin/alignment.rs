@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use hashvfl_alignment::curve::Secret;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
-use hashvfl_alignment::{AlignmentSettings, Event, Folder, Holder, Relay, RelayError, Spool};
+use hashvfl_alignment::{AlignmentSettings, Event, Folder, Holder, HolderLimits, Relay, RelayError, Spool};
 use hashvfl_core::PartyName;
 use hashvfl_core::random::stream;
 use rand::Rng;
@@ -102,8 +102,9 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
     }
     let reading = start.elapsed().as_secs_f64();
     let relay = Pipes::new(&settings, &name);
-    let (wait, pins) = (Duration::from_secs(600), |_: &PartyName| Some(other));
-    let holder = Holder::new(&settings, &name, &folder, (&key, &pins), relay, (wait, MEMORY_BYTES))?;
+    let limits = HolderLimits { wait: Duration::from_secs(600), memory_bytes: MEMORY_BYTES };
+    let pins = |_: &PartyName| Some(other);
+    let holder = Holder::new(&settings, &name, &folder, &key, &pins, relay, limits)?;
     let mut log = OpenOptions::new().create(true).append(true).open(format!("{path}.progress"))?;
     if folder.outcome()?.is_none() {
         writeln!(log, "started {}", holder.progress().done)?;

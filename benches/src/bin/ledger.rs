@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashvfl_core::{Digest, TableIds};
 use hashvfl_ledger::{
-    Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, Report, Terms,
+    Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, Report, RowBlock, Terms,
 };
 
 const PASSES: u32 = 5;
@@ -32,11 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for pass in 0..PASSES {
         let encoder = EncoderIdentity { digest: Digest([pass as u8; 32]), frozen: false };
         let began = Instant::now();
-        ledger.reserve(&rows[..BATCH], (&rows, 1), &encoder)?;
+        ledger.reserve(&rows[..BATCH], RowBlock::once(&rows), &encoder)?;
         timed(&format!("pass {}: reserve all records, durable", pass + 1), began);
         let began = Instant::now();
         for batch in rows.chunks(BATCH) {
-            ledger.reserve(batch, (&rows, 1), &encoder)?;
+            ledger.reserve(batch, RowBlock::once(&rows), &encoder)?;
             let digest = |row: &u32| ReleaseDigest::of(&encoder, &[row.to_le_bytes(); 2].concat());
             let digests: Vec<_> = batch.iter().map(digest).collect();
             ledger.release(batch, &encoder, &digests)?;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encoder = EncoderIdentity { digest: Digest([PASSES as u8; 32]), frozen: false };
     let began = Instant::now();
     for batch in rows.chunks(BATCH).take(SINGLE) {
-        ledger.reserve(batch, (batch, 1), &encoder)?;
+        ledger.reserve(batch, RowBlock::once(batch), &encoder)?;
     }
     timed(&format!("instead, {SINGLE} batches of {BATCH} reserved one by one"), began);
     let began = Instant::now();

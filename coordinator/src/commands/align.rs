@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, Pin, Spool, align};
-use hashvfl_audit::AuditEvent;
+use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_core::PartyName;
 use hashvfl_data::IdSource;
 use hashvfl_files::say;
@@ -17,6 +18,7 @@ use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::runtime::NetworkRuntime;
 use tracing::info;
 
+use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
 use crate::identity;
 use crate::permissions::{self, Action};
@@ -76,21 +78,25 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     if let Some(missing) = alignment.check_files(name, &policy)?.into_iter().next() {
         return Err(AlignmentError::NotPinned(missing).into());
     }
-    let audit = config.audit_trail()?;
+    let audit = Arc::new(config.audit_trail()?);
     let parties: Vec<PartyName> =
         alignment.settings.holders.iter().filter(|holder| *holder != name).cloned().collect();
     permissions::check_parties(config, &parties, Action::Align)?;
     let reporter = ProgressReporter::new(json, config.board()?);
+    let (holders, board) = (alignment.settings.holders.clone(), Arc::clone(reporter.board()));
+    let admissions = Arc::new(AdmissionLog::new(Arc::clone(&audit), Service::Alignment, holders, board));
     let runtime = NetworkRuntime::on_a_thread()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let limits = config.relaying();
     let listener =
         runtime.block_on(Listener::bind(config.listen, limits)).with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&alignment.settings.holders))?;
+    let permitted = identity::parties(&alignment.settings.holders);
+    let account = Arc::clone(&admissions);
+    let listener = identity::secure(listener, config, permitted, account)?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);
-    runtime.spawn(relay::attend(hub.clone(), arrivals));
+    runtime.spawn(relay::attend(hub.clone(), arrivals, admissions));
     let read = |mut spool: Spool<'_>| {
         ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(hashvfl_data::fingerprint(ids.files())?))?)

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
-use hashvfl_audit::{AuditTrail, OlderLog, Service};
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::{Admission, check_excluded};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Return};
@@ -31,7 +30,7 @@ use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::stop::{Stop, Stopped};
 use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
@@ -119,7 +118,7 @@ struct HandshakeContext {
     events: mpsc::Sender<Event>,
     start: watch::Receiver<Beginning>,
     joins: Joins,
-    log: AdmissionLog,
+    log: Arc<AdmissionLog>,
     board: Arc<Board>,
     /// Bytes of a party's longest answer.
     answer_bytes: usize,
@@ -137,7 +136,7 @@ pub struct AdmissionService {
 
 impl AdmissionService {
     /// Opens admission to the run of `config`, which is about the records `ids`, for those who come out of `arrivals`;
-    /// must be called within a runtime.
+    /// must be called within a runtime. `log` hears who joins and who is refused.
     ///
     /// # Errors
     /// If it cannot be read how often parties have joined.
@@ -145,7 +144,7 @@ impl AdmissionService {
         config: &CoordinatorConfig,
         ids: Vec<String>,
         arrivals: PartyStreams,
-        audit: Arc<AuditTrail>,
+        log: Arc<AdmissionLog>,
         board: &Arc<Board>,
     ) -> anyhow::Result<Self> {
         let run = &config.run;
@@ -162,7 +161,7 @@ impl AdmissionService {
             events: event,
             start: started,
             joins: permissions::joins(config)?,
-            log: AdmissionLog::new(audit, Service::Training, run.parties.clone(), Arc::clone(board)),
+            log,
             board: Arc::clone(board),
             answer_bytes: answer_bytes(config),
         });
@@ -436,23 +435,7 @@ async fn compare_records(
     let offer = handshake.compare_records(party, digest).await?;
     check_excluded(party, &offer.excluded, context.ids.len(), context.on_refusal)?;
     if let Some(head) = &offer.head {
-        check_head(context, party, head)?;
+        context.log.check_head(party, head)?;
     }
     Ok(offer)
-}
-
-/// Whether `head` may be that of the log of which the coordinator has kept heads.
-fn check_head(context: &HandshakeContext, party: &PartyName, head: &AuditHead) -> Result<(), HandshakeError> {
-    // Its owner is who sent it.
-    let head = AuditHead { party: Some(party.clone()), ..head.clone() };
-    match context.log.audit().compare_head(&head) {
-        Ok(None) => Ok(()),
-        Ok(Some(OlderLog { kept, told })) => {
-            Err(HandshakeError::OlderLog { party: party.clone(), kept, told })
-        }
-        Err(failed) => {
-            error!("{failed}");
-            Err(HandshakeError::Failed("the coordinator cannot read what it kept: its log says why".into()))
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! Where the parties of a run come in: at a port of its own, or at one that several runs of this process share.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use anyhow::Context;
+use hashvfl_audit::{AuditTrail, Service};
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_transport::handshake::{Handshake, HandshakeError};
 use hashvfl_transport::listen::{self, Arrivals, Listener, ServeError, TrainingStream};
@@ -11,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::HeldRun;
 use super::admission::answer_bytes;
+use crate::admission_log::AdmissionLog;
 use crate::identity;
 use crate::permissions::{self, Action};
 
@@ -69,15 +72,25 @@ impl PartyStreams {
     }
 }
 
+/// Where it is written down who joins a run, and who is refused.
+pub fn admission_log(run: &HeldRun<'_>, audit: Arc<AuditTrail>) -> Arc<AdmissionLog> {
+    let (parties, board) = (run.config.run.parties.clone(), Arc::clone(run.reporter.board()));
+    Arc::new(AdmissionLog::new(audit, Service::Training, parties, board))
+}
+
 /// Lets the parties of a run come in, as whom its config names and who may join; with the server, which ends where it fails.
+/// `log` hears who is turned away by a certificate.
 ///
 /// # Errors
 /// If nobody can listen, or a party of the run may not join.
-pub async fn let_in(run: &HeldRun<'_>) -> anyhow::Result<(PartyStreams, JoinHandle<Result<(), ServeError>>)> {
+pub async fn let_in(
+    run: &HeldRun<'_>,
+    log: Arc<AdmissionLog>,
+) -> anyhow::Result<(PartyStreams, JoinHandle<Result<(), ServeError>>)> {
     let HeldRun { config, reporter, shared } = run;
     if let Some(port) = shared {
         permissions::check_parties(config, &config.run.parties, Action::Join)?;
-        let arrivals = port.enter(&config.run_id);
+        let arrivals = port.enter(&config.run_id, log);
         reporter.listening(port.address());
         // It ends with the process.
         return Ok((PartyStreams::Shared(arrivals), tokio::spawn(pending())));
@@ -85,7 +98,7 @@ pub async fn let_in(run: &HeldRun<'_>) -> anyhow::Result<(PartyStreams, JoinHand
     let listener = Listener::bind(config.listen, config.listening(answer_bytes(config)))
         .await
         .with_context(|| config.cannot_listen())?;
-    let listener = identity::secure(listener, config, identity::parties(&config.run.parties))?;
+    let listener = identity::secure(listener, config, identity::parties(&config.run.parties), log)?;
     permissions::check_parties(config, &config.run.parties, Action::Join)?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);

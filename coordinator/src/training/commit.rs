@@ -90,7 +90,7 @@ pub fn announce(run: &HeldRun<'_>, state: StateFolder, ids: Vec<String>) -> anyh
     let unlisted = if listed { None } else { Some(state.read_summary()?) };
     let unacknowledged = Unacknowledged::read(state)?;
     if !unacknowledged.parties().is_empty() {
-        info!("{} has not said that its model counts", names(&unacknowledged.parties()));
+        info!("{} has not confirmed its model", names(&unacknowledged.parties()));
         Driver::start()?.wait(wait_for_all(run, &unacknowledged, &ids))?;
     }
     reporter.finished(&summary);
@@ -105,7 +105,9 @@ async fn wait_for_all(
     unacknowledged: &Unacknowledged,
     ids: &[String],
 ) -> anyhow::Result<()> {
-    let (config, (mut streams, _)) = (run.config, arrivals::let_in(run).await?);
+    let config = run.config;
+    let log = arrivals::admission_log(run, Arc::new(config.audit_trail()?));
+    let (mut streams, _) = arrivals::let_in(run, log).await?;
     let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
     let limit = Instant::now() + Duration::from_secs(limit_s);
     while !unacknowledged.parties().is_empty() {

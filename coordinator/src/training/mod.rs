@@ -328,7 +328,7 @@ impl Run<'_> {
             &self.config.run,
             &mut plan.clone(),
             classifier,
-            TrainingOptions { patience: self.config.top.patience, screen, from },
+            TrainingOptions { patience: self.config.top.patience, screen, from, observer: None },
             &mut |progress| self.reporter.training_progress(progress),
         );
         trained.map_err(flatten)
@@ -381,9 +381,10 @@ async fn gather(
     audit: &Arc<AuditTrail>,
     cancellation: &mut Cancellation,
 ) -> anyhow::Result<Vec<Joined>> {
-    let (streams, server) = arrivals::let_in(held).await?;
     let (config, reporter, mut stop) = (held.config, held.reporter, Stop::listen());
-    let admission = AdmissionService::open(config, ids, streams, Arc::clone(audit), reporter.board())?;
+    let log = arrivals::admission_log(held, Arc::clone(audit));
+    let (streams, server) = arrivals::let_in(held, Arc::clone(&log)).await?;
+    let admission = AdmissionService::open(config, ids, streams, log, reporter.board())?;
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell, &mut stop, cancellation) => joined,

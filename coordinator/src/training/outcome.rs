@@ -128,7 +128,7 @@ impl Trained<'_> {
                 if let Some(balance) = BitBalance::of_signs(&signs, table.bits()) {
                     run.reporter.board().set_balance(party.as_str(), balance);
                 }
-                balance.insert(party.clone(), Balance::of(&signs, table.bits()));
+                balance.extend(Balance::of(&signs, table.bits()).map(|told| (party.clone(), told)));
             }
         }
         balance
@@ -217,7 +217,7 @@ mod tests {
         let shown = BitBalance::of_signs(&signs, bits).unwrap();
         let off: Vec<f64> =
             shown.ones_per_mille.iter().map(|ones| (f64::from(*ones) / 500.0 - 1.0).abs()).collect();
-        let told = Balance::of(&signs, bits);
+        let told = Balance::of(&signs, bits).unwrap();
         let mean = off.iter().sum::<f64>() / bits as f64;
         assert!((mean - told.mean_abs_bit_mean).abs() < 0.002, "{mean} and {told:?}");
         let most = off.iter().copied().fold(0.0, f64::max);

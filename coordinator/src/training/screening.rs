@@ -165,7 +165,7 @@ impl<'a> Screener<'a> {
                 level: self.config.level,
                 judged: rows.len(),
                 flagged: screened.flagged,
-                weighted_fraction: weight / rows.len().max(1) as f64,
+                mean_weight: weight / rows.len().max(1) as f64,
             });
         }
         summaries

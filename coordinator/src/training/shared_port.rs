@@ -1,7 +1,7 @@
 //! A port at which several runs of this process let their parties in: the first message of a stream says to which run it goes.
 //!
 //! What names no run of the port goes to one that is open, and is refused, counted and written down there as at a port of its
-//! own.
+//! own. So is whoever is turned away by a certificate.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,9 @@ use anyhow::Context;
 use hashvfl_core::limits::MAX_PARTIES;
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::{PartyName, RunId};
+use hashvfl_identity::{Identity, Role};
 use hashvfl_transport::handshake::{HandshakeError, turn_away};
+use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use tokio::runtime::{Builder, Runtime};
@@ -29,7 +31,7 @@ enum Way {
     /// It takes nobody yet.
     Closed,
     /// To its admission; closed where it takes nobody at the moment.
-    Open(mpsc::Sender<Arrival>),
+    Open { streams: mpsc::Sender<Arrival>, log: Arc<dyn PortAccount> },
     /// It has ended: why, for its parties.
     Over(String),
 }
@@ -73,10 +75,11 @@ impl SharedPort {
             Builder::new_multi_thread().worker_threads(1).thread_name("shared port").enable_all().build()?;
         let listener =
             network.block_on(Listener::bind(first.listen, limits)).with_context(|| first.cannot_listen())?;
-        let listener = identity::secure(listener, first, identity::parties(&parties))?;
+        let ways = Arc::new(Ways { runs: Mutex::new(runs), refusals: QuietLog::new() });
+        let account = Arc::clone(&ways);
+        let listener = identity::secure(listener, first, identity::parties(&parties), account)?;
         let address = listener.address()?;
         let (arrivals, serving) = listen::training(listener);
-        let ways = Arc::new(Ways { runs: Mutex::new(runs), refusals: QuietLog::new() });
         network.spawn(async move {
             if let Err(error) = serving.await {
                 error!("nobody can come in at {address} any more: {error}");
@@ -91,10 +94,11 @@ impl SharedPort {
         self.address
     }
 
-    /// Lets the parties of `run` come in from now on, in place of where they came in before.
-    pub fn enter(&self, run: &RunId) -> mpsc::Receiver<Arrival> {
+    /// Lets the parties of `run` come in from now on, in place of where they came in before; `log` hears of those who are turned
+    /// away.
+    pub fn enter(&self, run: &RunId, log: Arc<dyn PortAccount>) -> mpsc::Receiver<Arrival> {
         let (streams, arrivals) = mpsc::channel(MAX_PARTIES);
-        self.lead(run, Way::Open(streams));
+        self.lead(run, Way::Open { streams, log });
         arrivals
     }
 
@@ -132,7 +136,7 @@ impl Ways {
             None => nearest(&runs, party),
         };
         match way {
-            Some(Way::Open(streams)) => streams.try_send(arrival).map_err(|error| match error {
+            Some(Way::Open { streams, .. }) => streams.try_send(arrival).map_err(|error| match error {
                 TrySendError::Full(arrival) | TrySendError::Closed(arrival) => {
                     Box::new((arrival, HandshakeError::NotNow))
                 }
@@ -143,11 +147,33 @@ impl Ways {
     }
 }
 
+impl PortAccount for Ways {
+    fn turned_away(&self, who: Option<&Identity>, why: &'static str) {
+        let party = who.filter(|who| who.role == Role::Party).map(|who| &who.name);
+        let log = match nearest(&self.runs(), party) {
+            Some(Way::Open { log, .. }) => Arc::clone(log),
+            // The log for people alone tells of it.
+            _ => return,
+        };
+        log.turned_away(who, why);
+    }
+
+    fn look(&self) {
+        let mut logs = Vec::new();
+        for run in self.runs().values() {
+            if let Way::Open { log, .. } = &run.way {
+                logs.push(Arc::clone(log));
+            }
+        }
+        logs.iter().for_each(|log| log.look());
+    }
+}
+
 /// An open run, where there is one, for a stream that names none of them: with a party of that name, if any has one.
 fn nearest<'a>(runs: &'a BTreeMap<RunId, RunOfPort>, party: Option<&PartyName>) -> Option<&'a Way> {
     let mut found = None;
     for RunOfPort { parties, way } in runs.values() {
-        if !matches!(way, Way::Open(streams) if !streams.is_closed()) {
+        if !matches!(way, Way::Open { streams, .. } if !streams.is_closed()) {
             continue;
         }
         if party.is_some_and(|party| parties.contains(party)) {

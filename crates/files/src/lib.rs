@@ -23,7 +23,7 @@ use encryption::Sealer;
 pub use encryption::{read_up_to, read_whole};
 pub use lock::{FolderLock, LockError};
 pub use places::{Place, PlaceClash, Use, check_places};
-pub use progress::{AboveProgress, can_show_progress, show_progress};
+pub use progress::{AboveProgress, PROGRESS_WIDTH, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
 
 /// The last `most` bytes of a file, or all of it: what a page shows of a log that goes on, without a lock.

@@ -8,7 +8,7 @@ static SHOWN: Mutex<String> = Mutex::new(String::new());
 /// Takes away the line on which the cursor is.
 const CLEAR: &str = "\r\x1b[2K";
 /// Characters of the line at most: one that is wrapped could not be taken away.
-const WIDTH: usize = 79;
+pub const PROGRESS_WIDTH: usize = 79;
 
 /// Whether there is somebody to show progress to: standard error is a terminal.
 pub fn can_show_progress() -> bool {
@@ -17,7 +17,7 @@ pub fn can_show_progress() -> bool {
 
 /// Shows `line` in place of the one that stands there; an empty line takes it away.
 pub fn show_progress(line: &str) {
-    let line: String = line.chars().take(WIDTH).collect();
+    let line: String = line.chars().take(PROGRESS_WIDTH).collect();
     let mut shown = shown();
     if *shown != line {
         let mut errors = io::stderr().lock();

@@ -44,17 +44,22 @@ pub struct Balance {
     pub mean_abs_bit_mean: f64,
     /// The largest of them.
     pub max_abs_bit_mean: f64,
-    /// Mean of |correlation| over all pairs of bits; copies of a bit give 1.
-    pub mean_abs_correlation: f64,
+    /// Mean of |correlation| over the pairs of bits that both vary; copies of a bit give 1. `None` where there is no such pair: a
+    /// constant bit correlates with nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_abs_correlation: Option<f64>,
 }
 
 impl Balance {
-    /// Measures row-major `signs` [records, bits] of +1 and -1.
-    pub fn of(signs: &[f32], bits: usize) -> Self {
+    /// Measures row-major `signs` [records, bits] of +1 and -1; `None` where there is no record, or no bit.
+    pub fn of(signs: &[f32], bits: usize) -> Option<Self> {
         let rows = signs.len() / bits.max(1);
+        if rows == 0 || bits == 0 {
+            return None;
+        }
         let mut sums = vec![0.0_f64; bits];
         let mut products = vec![0.0_f64; bits * bits];
-        for row in signs.chunks_exact(bits.max(1)) {
+        for row in signs.chunks_exact(bits) {
             for (i, a) in row.iter().enumerate() {
                 sums[i] += f64::from(*a);
                 for (j, b) in row[..i].iter().enumerate() {
@@ -62,23 +67,25 @@ impl Balance {
                 }
             }
         }
-        let count = rows.max(1) as f64;
+        let count = rows as f64;
         let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
         let absolute = means.iter().map(|mean| mean.abs());
-        let mut correlation = 0.0;
+        let (mut correlation, mut pairs) = (0.0, 0_u32);
         for i in 0..bits {
             for j in 0..i {
                 let spread = ((1.0 - means[i].powi(2)) * (1.0 - means[j].powi(2))).sqrt();
                 let covariance = products[i * bits + j] / count - means[i] * means[j];
-                correlation += if spread > 0.0 { (covariance / spread).abs() } else { 1.0 };
+                if spread > 0.0 {
+                    correlation += (covariance / spread).abs();
+                    pairs += 1;
+                }
             }
         }
-        let pairs = (bits * bits.saturating_sub(1) / 2).max(1) as f64;
-        Self {
-            mean_abs_bit_mean: absolute.clone().sum::<f64>() / bits.max(1) as f64,
+        Some(Self {
+            mean_abs_bit_mean: absolute.clone().sum::<f64>() / bits as f64,
             max_abs_bit_mean: absolute.fold(0.0, f64::max),
-            mean_abs_correlation: correlation / pairs,
-        }
+            mean_abs_correlation: (pairs > 0).then(|| correlation / f64::from(pairs)),
+        })
     }
 }
 
@@ -105,11 +112,25 @@ mod tests {
 
     #[test]
     fn balance_sees_constants_and_copies() {
-        let copies = Balance::of(&[1.0, 1.0, -1.0, -1.0], 2);
-        assert_eq!((copies.mean_abs_bit_mean, copies.mean_abs_correlation), (0.0, 1.0));
-        let free = Balance::of(&[1.0, 1.0, -1.0, -1.0, 1.0, -1.0, -1.0, 1.0], 2);
-        assert_eq!((free.max_abs_bit_mean, free.mean_abs_correlation), (0.0, 0.0));
-        let constant = Balance::of(&[1.0, 1.0, 1.0, -1.0], 2);
+        let copies = Balance::of(&[1.0, 1.0, -1.0, -1.0], 2).unwrap();
+        assert_eq!((copies.mean_abs_bit_mean, copies.mean_abs_correlation), (0.0, Some(1.0)));
+        let free = Balance::of(&[1.0, 1.0, -1.0, -1.0, 1.0, -1.0, -1.0, 1.0], 2).unwrap();
+        assert_eq!((free.max_abs_bit_mean, free.mean_abs_correlation), (0.0, Some(0.0)));
+        let constant = Balance::of(&[1.0, 1.0, 1.0, -1.0], 2).unwrap();
         assert_eq!(constant.max_abs_bit_mean, 1.0);
+    }
+
+    #[test]
+    fn what_is_undefined_is_no_figure() {
+        assert_eq!(Balance::of(&[], 2), None, "no record");
+        let constant = Balance::of(&[1.0, 1.0, 1.0, -1.0], 2).unwrap();
+        assert_eq!(constant.mean_abs_correlation, None, "a bit that never varies");
+        assert_eq!(Balance::of(&[1.0, -1.0], 1).unwrap().mean_abs_correlation, None, "no pair");
+        // Beside a constant bit, the pairs that vary count: two copies.
+        let third = Balance::of(&[1.0, 1.0, 1.0, -1.0, -1.0, 1.0], 3).unwrap();
+        assert_eq!(third.mean_abs_correlation, Some(1.0));
+        let text = serde_json::to_string(&constant).unwrap();
+        assert!(!text.contains("correlation"), "{text}");
+        assert_eq!(serde_json::from_str::<Balance>(&text).unwrap(), constant);
     }
 }

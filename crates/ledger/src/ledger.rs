@@ -14,6 +14,7 @@ use crate::error::LedgerError;
 use crate::flow::{Flow, Volume};
 use crate::key::{RecordKey, Salt};
 use crate::policy::{Policy, Refusal};
+use crate::row_block::RowBlock;
 use crate::store::{Changes, Store, StoreError};
 
 mod counted;
@@ -217,7 +218,7 @@ impl<S: Store> Ledger<S> {
     pub fn reserve(
         &mut self,
         rows: &[u32],
-        block: (&[u32], u32),
+        block: RowBlock<'_>,
         encoder: &EncoderIdentity,
     ) -> Result<(), LedgerError> {
         self.terms.policy.check_batch(rows.len())?;
@@ -308,7 +309,7 @@ impl<S: Store> Ledger<S> {
     ///
     /// # Errors
     /// If the policy does not allow it: nothing may be sent then.
-    pub fn spend(&mut self, rows: &[u32], block: (&[u32], u32)) -> Result<(), LedgerError> {
+    pub fn spend(&mut self, rows: &[u32], block: RowBlock<'_>) -> Result<(), LedgerError> {
         self.cover(rows, block, &|_| false)?;
         let mut open = Vec::new();
         for row in rows {
@@ -386,17 +387,17 @@ impl<S: Store> Ledger<S> {
     fn cover(
         &mut self,
         rows: &[u32],
-        (block, passes): (&[u32], u32),
+        block: RowBlock<'_>,
         free: &dyn Fn(&Account) -> bool,
     ) -> Result<(), LedgerError> {
         if self.uncovered(rows, free).is_empty() {
             return Ok(());
         }
-        let open = self.uncovered(block, free);
-        let passes = match self.charge(&open, passes) {
+        let open = self.uncovered(block.rows, free);
+        let passes = match self.charge(&open, block.passes) {
             // What does not fit for all of them may fit for one.
-            Err(LedgerError::Refused(_)) if passes > 1 => self.charge(&open, 1).map(|()| 1),
-            charged => charged.map(|()| passes),
+            Err(LedgerError::Refused(_)) if block.passes > 1 => self.charge(&open, 1).map(|()| 1),
+            charged => charged.map(|()| block.passes),
         }?;
         for row in open {
             let place = self.place(row);

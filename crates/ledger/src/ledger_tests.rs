@@ -27,7 +27,7 @@ fn send(
     encoder: EncoderIdentity,
     with: &[u8],
 ) -> Result<(), LedgerError> {
-    ledger.reserve(rows, (rows, 1), &encoder)?;
+    ledger.reserve(rows, RowBlock::once(rows), &encoder)?;
     let digests: Vec<_> = rows.iter().map(|_| ReleaseDigest::of(&encoder, with)).collect();
     ledger.release(rows, &encoder, &digests)
 }
@@ -51,10 +51,10 @@ fn the_same_bytes_are_free_and_other_bytes_count() {
 fn a_block_is_on_disk_before_its_first_batch_and_what_is_left_comes_back() {
     let disk = MemoryStore::default();
     let mut ledger = open(&disk, "");
-    ledger.reserve(&[0], (&[0, 1, 2], 1), &LEARNING).unwrap();
+    ledger.reserve(&[0], RowBlock::once(&[0, 1, 2]), &LEARNING).unwrap();
     assert_eq!(bits(&open(&disk, "")), [8, 8, 8, 0], "what a crash leaves behind");
     ledger.release(&[0], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"x")]).unwrap();
-    ledger.reserve(&[1], (&[0, 1, 2], 1), &LEARNING).unwrap();
+    ledger.reserve(&[1], RowBlock::once(&[0, 1, 2]), &LEARNING).unwrap();
     assert_eq!(bits(&ledger), [8, 8, 8, 0], "the next batch was reserved with the first");
     ledger.settle().unwrap();
     let mut again = open(&disk, "");
@@ -69,7 +69,7 @@ fn passes_are_reserved_ahead_as_far_as_the_policy_goes() {
     let disk = MemoryStore::default();
     let mut ledger = open(&disk, "bits_per_record = 32");
     let pass = |ledger: &mut Ledger<MemoryStore>, with: &[u8]| {
-        ledger.reserve(&[0, 1], (&[0, 1], 3), &LEARNING)?;
+        ledger.reserve(&[0, 1], RowBlock { rows: &[0, 1], passes: 3 }, &LEARNING)?;
         ledger.release(&[0, 1], &LEARNING, &[ReleaseDigest::of(&LEARNING, with); 2])
     };
     pass(&mut ledger, b"a").unwrap();
@@ -82,7 +82,7 @@ fn passes_are_reserved_ahead_as_far_as_the_policy_goes() {
     let Err(LedgerError::Refused(refusal)) = pass(&mut ledger, b"e") else { panic!("more than allowed") };
     assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
     let mut ledger = open(&disk, "");
-    ledger.reserve(&[2], (&[2], 3), &LEARNING).unwrap();
+    ledger.reserve(&[2], RowBlock { rows: &[2], passes: 3 }, &LEARNING).unwrap();
     ledger.release(&[2], &LEARNING, &[ReleaseDigest::of(&LEARNING, b"a")]).unwrap();
     ledger.settle().unwrap();
     assert_eq!(bits(&open(&disk, "")), [32, 32, 8, 0], "what is left over comes back");
@@ -102,12 +102,14 @@ fn beyond_the_policy_nothing_is_reserved_and_the_rule_is_named() {
     let mut ledger = open(&MemoryStore::default(), "bits_per_record = 16\nmin_batch = 2");
     send(&mut ledger, &[0, 1], LEARNING, b"x").unwrap();
     send(&mut ledger, &[0, 1], LEARNING, b"y").unwrap();
-    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2, 3], (&[0, 1, 2, 3], 1), &LEARNING) else {
+    let Err(LedgerError::Refused(refusal)) =
+        ledger.reserve(&[2, 3], RowBlock::once(&[0, 1, 2, 3]), &LEARNING)
+    else {
         panic!("more than allowed");
     };
     assert_eq!((refusal.rule, refusal.records), (Rule::Bits, 2));
     assert_eq!(bits(&ledger), [16, 16, 0, 0]);
-    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], (&[2, 3], 1), &LEARNING) else {
+    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[2], RowBlock::once(&[2, 3]), &LEARNING) else {
         panic!("an answer too small");
     };
     assert_eq!((refusal.rule, refusal.records), (Rule::MinBatch, 1));
@@ -150,10 +152,10 @@ fn what_is_over_the_policy_is_told_row_by_row() {
 #[test]
 fn what_is_new_in_any_case_is_charged_with_or_without_a_block() {
     let mut ledger = open(&MemoryStore::default(), "");
-    ledger.spend(&[0], (&[0, 1], 1)).unwrap();
-    ledger.spend(&[1], (&[0, 1], 1)).unwrap();
+    ledger.spend(&[0], RowBlock::once(&[0, 1])).unwrap();
+    ledger.spend(&[1], RowBlock::once(&[0, 1])).unwrap();
     assert_eq!(bits(&ledger), [8, 8, 0, 0]);
-    ledger.spend(&[1, 2], (&[1], 1)).unwrap();
+    ledger.spend(&[1, 2], RowBlock::once(&[1])).unwrap();
     assert_eq!(bits(&ledger), [8, 16, 8, 0], "also rows that are missing in their block");
 }
 
@@ -225,7 +227,7 @@ fn a_fresh_draw_is_charged_where_it_gives_the_same_bytes_and_a_repeat_of_the_dra
     let mut ledger = open(&MemoryStore::default(), "");
     let release = |draw: &[u8]| ReleaseDigest::of(&FLIPPING, &[draw, b"same bytes"].concat());
     for draw in [b"one", b"two", b"two"] {
-        ledger.reserve(&[0], (&[0], 1), &FLIPPING).unwrap();
+        ledger.reserve(&[0], RowBlock::once(&[0]), &FLIPPING).unwrap();
         ledger.release(&[0], &FLIPPING, &[release(draw)]).unwrap();
     }
     assert_eq!(bits(&ledger), [16, 0, 0, 0]);
@@ -261,10 +263,10 @@ fn rows_whose_ids_differ_in_spelling_alone_share_a_budget() {
     let refused = ledger.refused(&[0, 1, 2, 3], &[false; 4], &LEARNING);
     assert_eq!(refused.positions, [3], "the third of one record");
     assert_eq!(ledger.beyond(&[(&[0, 1], 1), (&[2, 3], 1)]), [3]);
-    assert!(ledger.reserve(&[0, 1, 3], (&[0, 1, 3], 1), &LEARNING).is_err());
-    ledger.reserve(&[0], (&[0], 1), &LEARNING).unwrap();
+    assert!(ledger.reserve(&[0, 1, 3], RowBlock::once(&[0, 1, 3]), &LEARNING).is_err());
+    ledger.reserve(&[0], RowBlock::once(&[0]), &LEARNING).unwrap();
     assert!(ledger.is_reserved(&[0]) && ledger.is_reserved(&[1]) && !ledger.is_reserved(&[0, 1]));
-    ledger.reserve(&[0, 1], (&[0, 1], 1), &LEARNING).unwrap();
+    ledger.reserve(&[0, 1], RowBlock::once(&[0, 1]), &LEARNING).unwrap();
     assert!(ledger.is_reserved(&[0, 1]));
     let digests = [b"x", b"y"].map(|bytes| ReleaseDigest::of(&LEARNING, bytes));
     ledger.release(&[0, 1], &LEARNING, &digests).unwrap();
@@ -305,11 +307,12 @@ fn who_was_learned_from_is_known_for_good() {
         ledger.account(0).learned_from && !ledger.account(1).learned_from && ledger.account(2).learned_from
     );
     ledger.terms.flows[0].1.epsilon = Epsilon::new(2.0);
-    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[0, 1], (&[0, 1], 1), &LEARNING) else {
+    let Err(LedgerError::Refused(refusal)) = ledger.reserve(&[0, 1], RowBlock::once(&[0, 1]), &LEARNING)
+    else {
         panic!("no finite epsilon");
     };
     assert_eq!((refusal.rule, refusal.records), (Rule::Epsilon, 1));
-    ledger.reserve(&[1], (&[1], 1), &LEARNING).unwrap();
+    ledger.reserve(&[1], RowBlock::once(&[1]), &LEARNING).unwrap();
 }
 
 #[test]
@@ -337,7 +340,7 @@ fn the_most_that_any_record_released_is_known() {
     send(&mut ledger, &[1], LEARNING, b"y").unwrap();
     let most = ledger.most_released();
     assert_eq!((most.bits, most.encodings, most.without_epsilon), (16, 2, 2));
-    ledger.reserve(&[2], (&[2], 4), &LEARNING).unwrap();
+    ledger.reserve(&[2], RowBlock { rows: &[2], passes: 4 }, &LEARNING).unwrap();
     assert_eq!(ledger.most_released().bits, 32, "what is reserved counts");
 }
 

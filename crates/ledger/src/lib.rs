@@ -25,6 +25,7 @@ mod ledger;
 mod policy;
 mod redb_store;
 mod report;
+mod row_block;
 mod store;
 
 pub use account::{Account, Cost, EncoderIdentity, MostReleased, ReleaseDigest};
@@ -42,4 +43,5 @@ pub use ledger::{Ledger, Refused, Terms};
 pub use policy::{AlignmentPolicy, Policy, PolicyError, Refusal, Rule};
 pub use redb_store::{LedgerView, RedbStore};
 pub use report::{MEANING, Report, explain_account, export};
+pub use row_block::RowBlock;
 pub use store::{Accounts, Changes, MemoryStore, Store, StoreError, find};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Changes, Cost, EncoderIdentity, FlowKind, Ledger, MemoryStore, Terms};
+use crate::{Changes, Cost, EncoderIdentity, FlowKind, Ledger, MemoryStore, RowBlock, Terms};
 
 fn store() -> MemoryStore {
     let disk = MemoryStore::new([3; 32]);
@@ -11,7 +11,7 @@ fn store() -> MemoryStore {
         let ids = TableIds { ids: &ids, key_columns: 1 };
         let mut ledger = Ledger::open(disk.clone(), ids, &[], terms).unwrap();
         let encoder = EncoderIdentity { digest: hashvfl_core::Digest([rows.len() as u8; 32]), frozen: false };
-        ledger.reserve(&rows, (&rows, 1), &encoder).unwrap();
+        ledger.reserve(&rows, RowBlock::once(&rows), &encoder).unwrap();
     }
     disk
 }

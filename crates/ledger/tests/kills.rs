@@ -12,8 +12,8 @@ use hashvfl_core::{CanonicalId, Digest, TableIds};
 use hashvfl_files::encryption::{EncryptionKey, protect};
 use hashvfl_ledger::{
     Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, EncoderIdentity, Flow, FlowKind, Ledger,
-    LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, Salt, Store, StoreError, Terms,
-    Volume,
+    LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, RowBlock, Salt, Store, StoreError,
+    Terms, Volume,
 };
 use rand::Rng;
 
@@ -225,7 +225,7 @@ fn live<S: Store>(
         for (index, batch) in pass.batches.iter().enumerate() {
             let bytes = |row: u32| vec![life.bits as u8, row as u8, if pass.varies { nonce } else { 0 }];
             let digests: Vec<_> = batch.iter().map(|row| ReleaseDigest::of(encoder, &bytes(*row))).collect();
-            let allowed = ledger.reserve(batch, (&block, life.ahead), encoder);
+            let allowed = ledger.reserve(batch, RowBlock { rows: &block, passes: life.ahead }, encoder);
             match allowed.and_then(|()| ledger.release(batch, encoder, &digests)) {
                 Err(LedgerError::Refused(_)) => break,
                 other => other?,

@@ -1,15 +1,12 @@
-//! Erasing: a transcript without some records, and one that is older than it may be.
+//! Erasing: a transcript without some records.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PartyName, RunRow};
 
 use crate::header::Erasure;
-use crate::read::{Recording, Step, written};
+use crate::read::{Recording, Step};
 use crate::{Transcript, TranscriptError};
 
 /// What was erased.
@@ -53,7 +50,7 @@ pub fn erase(path: &Path, records: Digest, rows: &[RunRow]) -> Result<Erased, Tr
                 .map_err(|error| TranscriptError::Format { path: path.into(), reason: error.to_string() })
         };
         let parties = step.values.iter().map(|(party, _)| name(party)).collect::<Result<Vec<_>, _>>()?;
-        left.keep((step.step, step.kind), &records, step.encoding, &parties, batches)?;
+        left.keep(step.recorded(), &records, step.encoding, &parties, batches)?;
     }
     let head = left.head();
     left.finish()?;
@@ -64,46 +61,4 @@ pub fn erase(path: &Path, records: Digest, rows: &[RunRow]) -> Result<Erased, Tr
 fn kept<T: Clone>(values: &[T], width: usize, keep: &[bool]) -> Vec<T> {
     let records = values.chunks_exact(width.max(1)).zip(keep);
     records.filter(|(_, keep)| **keep).flat_map(|(values, _)| values.iter().cloned()).collect()
-}
-
-/// What became of a transcript that may be too old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// There is none.
-    Absent,
-    /// It may still be kept.
-    Kept,
-    /// It was too old.
-    Removed,
-    /// By its time stamp it was begun in the future, so many days from now: nobody can tell how old it is.
-    Ahead {
-        /// Whole days.
-        days: u64,
-    },
-}
-
-const DAY_S: u64 = 24 * 60 * 60;
-
-/// Removes a transcript that was begun more than `days` ago by what is written in it. A file of an older program does not
-/// say: its time of change counts, which erasing renews.
-///
-/// # Errors
-/// If it cannot be looked at or removed.
-pub fn expire(path: &Path, days: u32, now: SystemTime) -> Result<Expiry, TranscriptError> {
-    let io = |what| move |source| TranscriptError::Io { what, path: path.to_path_buf(), source };
-    let changed = match fs::metadata(path).and_then(|metadata| metadata.modified()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Expiry::Absent),
-        changed => changed.map_err(io("read"))?,
-    };
-    let age = match now.duration_since(written(path).unwrap_or(changed)) {
-        Ok(age) => age,
-        // Clocks differ by seconds.
-        Err(ahead) if ahead.duration().as_secs() < DAY_S => Duration::ZERO,
-        Err(ahead) => return Ok(Expiry::Ahead { days: ahead.duration().as_secs() / DAY_S }),
-    };
-    if age <= Duration::from_secs(u64::from(days) * DAY_S) {
-        return Ok(Expiry::Kept);
-    }
-    fs::remove_file(path).map_err(io("remove"))?;
-    Ok(Expiry::Removed)
 }

@@ -12,14 +12,16 @@
 mod chain;
 mod erase;
 mod error;
+mod expiry;
 mod header;
 mod read;
 mod rows;
 mod spool;
 mod write;
 
-pub use erase::{Erased, Expiry, erase, expire};
+pub use erase::{Erased, erase};
 pub use error::TranscriptError;
+pub use expiry::{Expiry, expire, expire_unfinished};
 pub use header::{Erasure, Header, SentValues, VERSION};
 pub use read::{Recording, Step};
 pub use spool::{TranscriptMark, TranscriptSpool};
@@ -64,6 +66,15 @@ pub enum RecordedKind {
     },
     /// Codes of a part outside training.
     Part(Part),
+}
+
+/// Which step is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedStep {
+    /// Its number in the run, from 1.
+    pub number: u64,
+    /// What it was about.
+    pub kind: RecordedKind,
 }
 
 const PARTS: [(Part, &str); 6] = [

@@ -15,7 +15,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use crate::rows::RowGroup;
 use crate::write::{HEAD_KEY, HEADER_KEY};
-use crate::{Header, RecordedKind, TranscriptError, VERSION, ValueEncoding, chain};
+use crate::{Header, RecordedKind, RecordedStep, TranscriptError, VERSION, ValueEncoding, chain};
 
 /// What one step showed of its records.
 #[derive(Clone, PartialEq)]
@@ -30,6 +30,13 @@ pub struct Step {
     pub encoding: ValueEncoding,
     /// Each party's name and values, record after record, all of the same length.
     pub values: Vec<(String, Vec<u8>)>,
+}
+
+impl Step {
+    /// Which step it is.
+    pub(crate) fn recorded(&self) -> RecordedStep {
+        RecordedStep { number: self.step, kind: self.kind }
+    }
 }
 
 /// A transcript that has been read and whose chain holds.
@@ -138,7 +145,7 @@ struct Checked<'a> {
 impl Checked<'_> {
     fn close(&mut self, Open { step, chain, same_records, .. }: Open) -> Result<(), TranscriptError> {
         let values = step.values.iter().map(|(party, bytes)| (party.as_str(), bytes.as_slice()));
-        self.link = chain::link(&self.link, (step.step, step.kind), &step.records, step.encoding, values);
+        self.link = chain::link(&self.link, step.recorded(), &step.records, step.encoding, values);
         if self.link != chain || !same_records {
             return Err(TranscriptError::Chain { path: self.path.to_path_buf(), step: step.step });
         }

@@ -10,13 +10,14 @@
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::{Digest, PackedCodes, PartyName};
 use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 use serde::{Deserialize, Serialize};
 
 use crate::write::{code_bytes, float_bytes};
-use crate::{Header, PARTS, RecordedKind, Transcript, TranscriptError, ValueEncoding, chain};
+use crate::{Header, PARTS, RecordedKind, RecordedStep, Transcript, TranscriptError, ValueEncoding, chain};
 
 /// Bytes of one step at most: more than any step of a run holds.
 const MAX_FRAME_BYTES: u32 = 1 << 30;
@@ -67,6 +68,9 @@ impl TranscriptSpool {
     /// If the file is not there, or does not hold what it held at the mark.
     pub fn resume(path: &Path, mark: &TranscriptMark) -> Result<Self, TranscriptError> {
         let unfinished = Self::unfinished(path);
+        if !unfinished.exists() {
+            return Err(damaged(&unfinished, "it is gone, as when transcript_days are over"));
+        }
         let mut steps = Steps::open(&unfinished)?;
         let mut head = Header::digest(&steps.header_text);
         while steps.read < mark.bytes {
@@ -95,7 +99,7 @@ impl TranscriptSpool {
     /// If the disk is full or fails.
     pub fn codes(
         &mut self,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[PackedCodes],
@@ -109,7 +113,7 @@ impl TranscriptSpool {
     /// If the disk is full or fails.
     pub fn floats(
         &mut self,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[Vec<f32>],
@@ -125,14 +129,14 @@ impl TranscriptSpool {
 
     fn keep(
         &mut self,
-        (step, kind): (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         encoding: ValueEncoding,
         parties: &[PartyName],
         values: Vec<Vec<u8>>,
     ) -> Result<(), TranscriptError> {
         let (records, parties) = (records.to_vec(), parties.to_vec());
-        let frame = Frame { step, kind, records, encoding, parties, values };
+        let frame = Frame { step, records, encoding, parties, values };
         self.head = frame.link(&self.head);
         self.append(&frame.to_bytes())
     }
@@ -158,8 +162,8 @@ impl TranscriptSpool {
         let unfinished = Self::unfinished(&self.path);
         let mut steps = Steps::open(&unfinished)?;
         let mut transcript = Transcript::create(&self.path, &steps.header()?)?;
-        while let Some(Frame { step, kind, records, encoding, parties, values }) = steps.next()? {
-            transcript.keep((step, kind), &records, encoding, &parties, values)?;
+        while let Some(Frame { step, records, encoding, parties, values }) = steps.next()? {
+            transcript.keep(step, &records, encoding, &parties, values)?;
         }
         if transcript.head() != self.head {
             return Err(damaged(&unfinished, "its steps are not those that were kept"));
@@ -168,10 +172,15 @@ impl TranscriptSpool {
     }
 }
 
+/// When the transcript in the file `unfinished` was begun, as its header says; `None` where it does not say.
+pub(crate) fn begun(unfinished: &Path) -> Option<SystemTime> {
+    let written_s = Steps::open(unfinished).ok()?.header().ok()?.written_s?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(written_s))
+}
+
 /// One step.
 struct Frame {
-    step: u64,
-    kind: RecordedKind,
+    step: RecordedStep,
     records: Vec<u32>,
     encoding: ValueEncoding,
     parties: Vec<PartyName>,
@@ -181,12 +190,12 @@ struct Frame {
 impl Frame {
     fn link(&self, before: &Digest) -> Digest {
         let values = self.parties.iter().map(PartyName::as_str).zip(self.values.iter().map(Vec::as_slice));
-        chain::link(before, (self.step, self.kind), &self.records, self.encoding, values)
+        chain::link(before, self.step, &self.records, self.encoding, values)
     }
 
     /// With the length in front.
     fn to_bytes(&self) -> Vec<u8> {
-        let (kind, epoch) = match self.kind {
+        let (kind, epoch) = match self.step.kind {
             RecordedKind::Batch { epoch } => (0, epoch),
             RecordedKind::Gradient { epoch } => (1, epoch),
             // Unwrap safety: the table holds every part.
@@ -195,7 +204,7 @@ impl Frame {
             }
         };
         let mut bytes = vec![0; 4];
-        bytes.extend(self.step.to_le_bytes());
+        bytes.extend(self.step.number.to_le_bytes());
         bytes.extend([kind, u8::from(self.encoding == ValueEncoding::F32)]);
         bytes.extend(epoch.to_le_bytes());
         bytes.extend((self.records.len() as u32).to_le_bytes());
@@ -215,7 +224,7 @@ impl Frame {
     /// What [`Self::to_bytes`] wrote behind the length; `None` where the bytes are damaged.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        let step = u64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?);
+        let step_number = u64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?);
         let [kind, encoding] = take(&mut rest, 2)?.try_into().ok()?;
         let epoch = number(&mut rest)?;
         let kind = match kind {
@@ -240,7 +249,8 @@ impl Frame {
             let length = number(&mut rest)? as usize;
             values.push(take(&mut rest, length)?.to_vec());
         }
-        rest.is_empty().then_some(Self { step, kind, records, encoding, parties, values })
+        let step = RecordedStep { number: step_number, kind };
+        rest.is_empty().then_some(Self { step, records, encoding, parties, values })
     }
 }
 

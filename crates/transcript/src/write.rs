@@ -14,7 +14,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use crate::rows::RowGroup;
-use crate::{Header, RecordedKind, TranscriptError, ValueEncoding, chain};
+use crate::{Header, RecordedStep, TranscriptError, ValueEncoding, chain};
 
 const SCHEMA: &str = "message transcript {
     REQUIRED INT64 step;
@@ -59,7 +59,7 @@ impl Transcript {
     /// Keeps codes of `records` in one step, one batch a party.
     pub fn codes(
         &mut self,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[PackedCodes],
@@ -70,7 +70,7 @@ impl Transcript {
     /// Keeps floats [records, values] of `records` in one step, one batch a party.
     pub fn floats(
         &mut self,
-        step: (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
         batches: &[Vec<f32>],
@@ -86,22 +86,22 @@ impl Transcript {
 
     pub(crate) fn keep(
         &mut self,
-        (step, kind): (u64, RecordedKind),
+        step: RecordedStep,
         records: &[u32],
         encoding: ValueEncoding,
         parties: &[PartyName],
         batches: Vec<Vec<u8>>,
     ) -> Result<(), TranscriptError> {
         let values = parties.iter().map(PartyName::as_str).zip(batches.iter().map(Vec::as_slice));
-        self.head = chain::link(&self.head, (step, kind), records, encoding, values);
-        let (name, epoch) = kind.columns();
+        self.head = chain::link(&self.head, step, records, encoding, values);
+        let (name, epoch) = step.kind.columns();
         let (kind, encoding) = (ByteArray::from(name), ByteArray::from(encoding.name()));
         let link = ByteArray::from(self.head.0.to_vec());
         for (party, batch) in parties.iter().zip(&batches) {
             let party = ByteArray::from(party.as_str());
             let width = batch.len() / records.len().max(1);
             for (record, value) in records.iter().zip(batch.chunks_exact(width.max(1))) {
-                self.rows.steps.push(step as i64);
+                self.rows.steps.push(step.number as i64);
                 self.rows.kinds.push(kind.clone());
                 self.rows.epochs.push(epoch);
                 self.rows.records.push(i64::from(*record));

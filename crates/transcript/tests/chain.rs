@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunRow, RunSettings, Task};
 use hashvfl_transcript::{
-    Expiry, Header, RecordedKind, Recording, SentValues, Transcript, TranscriptError, ValueEncoding, erase,
-    expire,
+    Expiry, Header, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptError,
+    ValueEncoding, erase, expire,
 };
 
 fn parties() -> Vec<PartyName> {
@@ -42,16 +42,14 @@ fn codes(first: f32) -> PackedCodes {
 fn write(path: &Path, steps: &[u64], first: f32) -> Digest {
     let mut transcript = Transcript::create(path, &header()).unwrap();
     for step in steps {
-        let kind = RecordedKind::Batch { epoch: 2 };
-        transcript.codes((*step, kind), &[5, 9], &parties(), &[codes(first), codes(-1.0)]).unwrap();
+        let batch = RecordedStep { number: *step, kind: RecordedKind::Batch { epoch: 2 } };
+        transcript.codes(batch, &[5, 9], &parties(), &[codes(first), codes(-1.0)]).unwrap();
         let gradients = [vec![0.5, 0.1, 0.2, 0.3, 0.4, 0.6], vec![-0.25; 6]];
-        transcript
-            .floats((*step, RecordedKind::Gradient { epoch: 2 }), &[5, 9], &parties(), &gradients)
-            .unwrap();
+        let gradient = RecordedStep { kind: RecordedKind::Gradient { epoch: 2 }, ..batch };
+        transcript.floats(gradient, &[5, 9], &parties(), &gradients).unwrap();
     }
-    transcript
-        .codes((99, RecordedKind::Part(Part::Test)), &[1, 2], &parties(), &[codes(1.0), codes(1.0)])
-        .unwrap();
+    let test = RecordedStep { number: 99, kind: RecordedKind::Part(Part::Test) };
+    transcript.codes(test, &[1, 2], &parties(), &[codes(1.0), codes(1.0)]).unwrap();
     let head = transcript.head();
     transcript.finish().unwrap();
     head
@@ -191,6 +189,18 @@ fn a_time_stamp_ahead_is_told_and_one_that_is_missing_is_the_file_s() {
     assert_eq!(expire(&path, 0, before(60)).unwrap(), Expiry::Kept, "clocks differ by seconds");
     assert_eq!(expire(&path, 0, before(3 * 86_400 + 5)).unwrap(), Expiry::Ahead { days: 3 });
     assert!(path.exists());
+    // Its days count from there, and end.
+    let seen = before(3 * 86_400 + 5);
+    let later = |days: u64| seen + Duration::from_secs(days * 86_400);
+    assert_eq!(expire(&path, 1, later(1)).unwrap(), Expiry::Ahead { days: 2 });
+    assert_eq!(expire(&path, 1, later(2)).unwrap(), Expiry::Removed);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0, "nor does it leave what was seen");
+
+    // A clock that was set right counts from the stamp again.
+    write(&path, &[7], 1.0);
+    assert_eq!(expire(&path, 1, before(9 * 86_400)).unwrap(), Expiry::Ahead { days: 9 });
+    assert_eq!(expire(&path, 1, begun).unwrap(), Expiry::Kept);
+    assert_eq!(expire(&path, 1, before(2 * 86_400)).unwrap(), Expiry::Ahead { days: 2 });
 
     // Of an older program, or no transcript at all.
     let transcript = Transcript::create(&path, &Header { written_s: None, ..header() }).unwrap();

@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId};
-use hashvfl_transcript::{Header, RecordedKind, Recording, SentValues, Transcript, TranscriptSpool};
+use hashvfl_transcript::{
+    Expiry, Header, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptSpool,
+    expire_unfinished,
+};
 
 fn parties() -> Vec<PartyName> {
     ["a", "bank"].into_iter().map(|name| PartyName::new(name).unwrap()).collect()
@@ -31,14 +35,14 @@ fn codes(step: u64) -> (RecordedKind, Vec<u32>, Vec<PackedCodes>) {
 
 fn keep(spool: &mut TranscriptSpool, step: u64) {
     let (kind, records, batches) = codes(step);
-    spool.codes((step, kind), &records, &parties(), &batches).unwrap();
+    spool.codes(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
 }
 
 fn whole(path: &Path, header: &Header, steps: u64) -> Transcript {
     let mut transcript = Transcript::create(path, header).unwrap();
     for step in 1..=steps {
         let (kind, records, batches) = codes(step);
-        transcript.codes((step, kind), &records, &parties(), &batches).unwrap();
+        transcript.codes(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
     }
     transcript
 }
@@ -93,4 +97,25 @@ fn every_flipped_bit_before_the_mark_is_found() {
     fs::write(&unfinished, &bytes).unwrap();
     TranscriptSpool::resume(&path, &mark).unwrap().finish().unwrap();
     assert_eq!(Recording::read(&path, None).unwrap().steps.len(), 3);
+}
+
+#[test]
+fn what_an_unfinished_run_has_kept_expires_by_the_time_that_is_written_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("transcript.parquet");
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let in_days = |days: u64| begun + Duration::from_secs(days * 86_400);
+    assert_eq!(expire_unfinished(&path, 0, begun).unwrap(), Expiry::Absent);
+    let header = Header { written_s: Some(1_700_000_000), ..header() };
+    let mut spool = TranscriptSpool::create(&path, &header).unwrap();
+    keep(&mut spool, 1);
+    let mark = spool.mark().unwrap();
+    drop(spool);
+    assert_eq!(expire_unfinished(&path, 30, in_days(30)).unwrap(), Expiry::Kept);
+    let before = begun - Duration::from_secs(5 * 86_400);
+    assert_eq!(expire_unfinished(&path, 30, before).unwrap(), Expiry::Ahead { days: 5 });
+    assert_eq!(expire_unfinished(&path, 30, in_days(31)).unwrap(), Expiry::Removed);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let message = TranscriptSpool::resume(&path, &mark).err().unwrap().to_string();
+    assert!(message.contains("transcript_days") && message.contains("--fresh"), "{message}");
 }

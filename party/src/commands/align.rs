@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
-use hashvfl_alignment::{AlignmentConfig, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align};
+use hashvfl_alignment::{AlignmentConfig, Bar, Event, Outcome, Owner, Pin, Relay, RelayError, Spool, align};
 use hashvfl_audit::AuditEvent;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
@@ -51,20 +51,43 @@ pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
 }
 
 /// Aligns the records of the training, or those that are `served`, or goes on with it.
+///
+/// # Errors
+/// If something keeps it from that. The others are told that this party gave up, unless it had joined them.
 pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
-    let (columns, alignment) = match served {
-        false => (&config.columns, table(config)?.clone()),
+    let alignment = match served {
+        false => table(config)?.clone(),
+        true => table(config)?.served()?,
+    };
+    let runtime = NetworkRuntime::on_a_thread()?;
+    let joined = Cell::new(false);
+    let outcome = align_records(config, &alignment, served, &runtime, &joined);
+    if outcome.is_err() && !joined.get() {
+        give_up(config, &alignment, &runtime);
+    }
+    let outcome = outcome?;
+    info!("{} of {} records are common to all holders", outcome.common, outcome.records);
+    say!("{} written", alignment.order().display());
+    Ok(())
+}
+
+/// Does so; `joined` says from when on the others know this party.
+fn align_records(
+    config: &PartyConfig,
+    alignment: &AlignmentConfig,
+    served: bool,
+    runtime: &Runtime,
+    joined: &Cell<bool>,
+) -> anyhow::Result<Outcome> {
+    let columns = match served {
+        false => &config.columns,
         true => {
             let columns = config.serve.columns.as_ref();
-            let columns =
-                columns.context("--served aligns the records of [serve.columns], which the config lacks")?;
-            (columns, table(config)?.served()?)
+            columns.context("--served aligns the records of [serve.columns], which the config lacks")?
         }
     };
-    let alignment = &alignment;
     let policy = Policy::read(policy_path(config)?)?;
     let audit = config.audit_trail()?;
-    let runtime = NetworkRuntime::on_a_thread()?;
     let ids = columns.ids();
     let read = |mut spool: Spool<'_>| {
         let fingerprint = columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
@@ -74,33 +97,26 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let _traced = spans::alignment(config.run_id.as_str(), config.name.as_str()).entered();
     let mut bar = Bar::new();
-    let joined = Cell::new(false);
     let join = || {
         joined.set(true);
-        RelayConnection::open(config, alignment, &runtime)
+        RelayConnection::open(config, alignment, runtime)
     };
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress));
-    if outcome.is_err() && !joined.get() {
-        give_up(config, alignment, &runtime);
-    }
     let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
     audit.note(AuditEvent::alignment(&alignment.settings.holders, counts))?;
-    let outcome = outcome?;
-    info!("{} of {} records are common to all holders", outcome.common, outcome.records);
-    say!("{} written", alignment.order().display());
-    Ok(())
+    outcome
 }
 
 /// Tells the others that this party will not come, so that they do not wait for it. Where nobody is there, nobody waits.
 fn give_up(config: &PartyConfig, alignment: &AlignmentConfig, runtime: &Runtime) {
-    let telling = async {
+    let farewell = async {
         let mut stream = dial(&dialer(config)?, config, alignment).await?;
         // Whoever does not hear it waits as for any that does not come.
         let _ = stream.send(FromHolder::GaveUp, FAREWELL).await;
         stream.close(FAREWELL).await;
         anyhow::Ok(())
     };
-    let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, telling).await });
+    let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, farewell).await });
 }
 
 /// A connection to the relay, made anew when it breaks.

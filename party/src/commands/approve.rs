@@ -6,6 +6,7 @@ use hashvfl_core::Digest;
 use hashvfl_files::say;
 use hashvfl_ledger::{approvals_path, approve as keep, is_approved};
 
+use crate::commands::chosen;
 use crate::config::PartyConfig;
 
 /// Shows the settings of the config's run with their digest, and approves them where `digest` is that digest. `by` is who
@@ -20,6 +21,7 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
     let settings = config.run.to_settings();
     let wanted = settings.digest();
     say!("run {} of {}, as {}:", config.run_id, config.coordinator, config.name);
+    say!("  coordinator: {}", chosen::described(config)?);
     for (key, value) in settings.pairs() {
         say!("  {key} = {value}");
     }

@@ -11,6 +11,7 @@ use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, Volume, known_un
 use hashvfl_transport::dial::DialError;
 use tracing::{info, warn};
 
+use crate::commands::chosen;
 use crate::config::PartyConfig;
 use crate::connection::dialer;
 use crate::prepare::{Prepared, taken_otherwise};
@@ -41,6 +42,7 @@ pub struct Checked {
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     places(config)?;
     let answers = who_answers(config)?;
+    chosen::missing(config, path)?.iter().for_each(|missing| warn!("{missing}"));
     let mut to_do = alignment(config, path)?;
     to_do.extend(identity(config));
     let prepared = load(config)?;
@@ -74,6 +76,9 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
     }
     let prepared = Prepared::load(&config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
+    if let Some(told) = detectors::resolution(config.detectors.as_ref(), &prepared.plan) {
+        warn!("{told}");
+    }
     if config.policy.as_ref().is_none_or(|policy| policy.exists()) {
         let policy = releases::policy(&config, &prepared)?;
         check_refused(&config, &policy, prepared.ids.len())?;

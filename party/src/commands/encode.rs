@@ -11,6 +11,7 @@ use hashvfl_core::records::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
 use hashvfl_files::{read_whole, say, write_whole};
+use hashvfl_ledger::RowBlock;
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
@@ -55,7 +56,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     };
     let withheld = wanted - rows.len();
     let in_table = numbers(&places.of(&rows));
-    releases.reserve(&in_table, (&in_table, 1))?;
+    releases.reserve(&in_table, RowBlock::once(&in_table))?;
     let mut table = CodeTable::new(records.count(), config.code_form().bits());
     for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
         let place = Place::File { run: &config.run_id, part, chunk };

@@ -19,13 +19,13 @@ const NAME_WIDTH: usize = 24;
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The party's config file: shows its table as training reads it.
+    /// The party's config file. Shows its table as training reads it.
     #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     config: Option<std::path::PathBuf>,
-    /// A CSV table without a config: types are inferred from all records.
+    /// A CSV table without a config. Types are inferred from all records.
     #[arg(long, value_name = "TABLE")]
     from: Option<std::path::PathBuf>,
-    /// Show the most frequent categories by name. They are private data: for your own terminal alone.
+    /// Show the most frequent categories by name. They are private data: use this only on your own terminal.
     #[arg(long)]
     categories: bool,
     /// Print JSON.

@@ -28,7 +28,7 @@ pub enum LedgerCommand {
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
     },
-    /// Write every record's account as a line of CSV, under a hash of its id.
+    /// Write each record's account as a line of CSV, under a hash of its id.
     Export {
         /// The ledger file; no run may have it open.
         #[arg(long, value_name = "FILE", default_value = "ledger.redb")]
@@ -39,7 +39,7 @@ pub enum LedgerCommand {
         /// The file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// A party's config file: only the records of its table, under their ids.
+        /// A party's config file. With it, only the records of its table are written, under their ids.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },

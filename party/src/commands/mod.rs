@@ -3,6 +3,7 @@
 pub(crate) mod align;
 pub(crate) mod approve;
 pub(crate) mod check;
+pub(crate) mod chosen;
 pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod erase;

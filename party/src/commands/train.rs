@@ -86,8 +86,8 @@ fn join(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Res
 fn note_refusal(config: &PartyConfig, error: &anyhow::Error) {
     let Some(refusal) = error.downcast_ref::<Refusal>() else { return };
     let (party, service) = (Some(config.name.clone()), Service::Training);
-    let event =
-        AuditEvent::Refused { party, service, why: format!("policy:{}", refusal.rule.key()), count: 1 };
+    let why = format!("policy:{}", refusal.rule.key());
+    let event = AuditEvent::Refused { party, who: None, service, why, count: 1 };
     match config.audit_trail() {
         Ok(audit) => audit.note_or_complain(event),
         Err(failed) => error!("{failed:#}"),

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Part, Plan};
+use hashvfl_detectors::calibration::split;
 use hashvfl_detectors::{Combination, DetectorKind, DetectorSettings, PartyKind};
 use serde::Deserialize;
 
@@ -77,4 +78,35 @@ impl DetectorsConfig {
 pub fn check(config: Option<&DetectorsConfig>, plan: &Plan) -> anyhow::Result<()> {
     let Some(config) = config else { return Ok(()) };
     Ok(config.settings().check_part(plan.part(Part::Calibration), "[detectors]")?)
+}
+
+/// What is to be said before a run whose calibration part leaves what this party's detectors say to a handful of records.
+pub fn resolution(config: Option<&DetectorsConfig>, plan: &Plan) -> Option<String> {
+    let told = split::resolution(plan.part(Part::Calibration), config?.settings().level)?;
+    Some(format!("[detectors]: {told}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::{PartyName, RunSettings, Task};
+
+    use super::*;
+
+    #[test]
+    fn a_level_that_few_records_tell_is_told() {
+        let parties = vec![PartyName::new("bank").unwrap()];
+        let settings =
+            RunSettings { calibration_fraction: 0.2, ..RunSettings::new(parties, Task::Binary, 8, 1) };
+        let config = |level: f64| DetectorsConfig { level, ..DetectorsConfig::default() };
+        let told = |records: usize, level: f64| {
+            resolution(Some(&config(level)), &Plan::new(&settings, records).unwrap())
+        };
+        let few = told(4000, 0.01).unwrap();
+        assert!(
+            few.starts_with("[detectors]: ") && few.contains("calibrate, so no p-value is below"),
+            "{few}"
+        );
+        assert_eq!(told(100_000, 0.01), None);
+        assert_eq!(resolution(None, &Plan::new(&settings, 4000).unwrap()), None);
+    }
 }

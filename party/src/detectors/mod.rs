@@ -22,7 +22,7 @@ use config::DetectorsConfig;
 use records::OwnedRows;
 
 pub use anomaly_scorer::AnomalyScorer;
-pub use config::check;
+pub use config::{check, resolution};
 
 /// Fits and calibrates the detectors of `config` on the calibration part of a run whose encoder is frozen.
 pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Calibrated<PartyDetector>> {

@@ -16,7 +16,7 @@ use hashvfl_core::protocol::serving_party::{
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
 use hashvfl_files::encryption::check_place;
-use hashvfl_ledger::Refused;
+use hashvfl_ledger::{Refused, RowBlock};
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_traces::{Phases, spans};
 use hashvfl_transport::StreamError;
@@ -291,7 +291,8 @@ impl Server<'_> {
                     let records = RecordsDigest::of(&salt, ids);
                     let (encoder, revision) = (self.encoder, self.revision);
                     let p_values = self.scorer.as_ref().map(AnomalyScorer::grid);
-                    let serving = Serving { records, encoder, revision, p_values };
+                    let head = self.audit.head();
+                    let serving = Serving { records, encoder, revision, p_values, head };
                     connection.send(FromServingParty::Serving(serving))?;
                 }
                 ServingWork::Joined => {
@@ -330,7 +331,7 @@ impl Server<'_> {
         let refused = positions.len();
         rows.retain(granted(&positions));
         if !rows.is_empty() {
-            self.releases.reserve(&rows, (&rows, 1))?;
+            self.releases.reserve(&rows, RowBlock::once(&rows))?;
         }
         if !connection.send(FromServingParty::Granted { request, refused: positions, reason })? {
             return Ok(false);

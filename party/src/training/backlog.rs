@@ -22,7 +22,7 @@ pub struct Backlog {
     /// Codes that were made after that.
     codes: Option<OutgoingCodes>,
     /// Both, once counted.
-    counted: (Option<Gradient>, Option<Option<Sent>>),
+    counted: (Option<Gradient>, Option<Sent>),
 }
 
 /// Codes on their way.
@@ -33,8 +33,8 @@ pub struct OutgoingCodes {
     pub codes: PackedCodes,
     /// Names of their flips, where there are any.
     pub draws: Option<Vec<DrawName>>,
-    /// Of a training batch, what the gradient monitor is to see, if it looks.
-    pub batch: Option<Option<Expected>>,
+    /// What the gradient monitor is to see: of a training batch, where gradients are monitored.
+    pub expected: Option<Expected>,
     /// Whether they were charged when they left for the first time, before the run went back to a checkpoint.
     pub charged: bool,
 }
@@ -58,13 +58,13 @@ impl Backlog {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);
         }
-        if let Some(OutgoingCodes { rows, codes, draws, batch, charged }) = self.codes.take() {
+        if let Some(OutgoingCodes { rows, codes, draws, expected, charged }) = self.codes.take() {
             if !charged {
                 releases.release(&rows, &codes, draws.as_deref())?;
             }
             let sent =
                 |Expected { begins_cycle, values }| Sent { begins_cycle, rows, codes, expected: values };
-            self.counted.1 = batch.map(|expected| expected.map(sent));
+            self.counted.1 = expected.map(sent);
         }
         Ok(())
     }

@@ -101,10 +101,10 @@ impl GradientGuard {
         self.on_alarm.monitors()
     }
 
-    /// The codes of a training batch have left; `sent` holds them if the monitor looks at batches.
-    pub fn sent(&mut self, sent: Option<Sent>) {
+    /// The codes of a training batch have left.
+    pub fn sent(&mut self, sent: Sent) {
         self.batches += 1;
-        self.sent = sent;
+        self.sent = Some(sent);
     }
 
     /// Looks at the gradient that answered them.

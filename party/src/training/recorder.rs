@@ -3,7 +3,7 @@
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, RowSelection};
 use hashvfl_transcript::{
-    Header, RecordedKind, SentValues, TranscriptError, TranscriptMark, TranscriptSpool,
+    Header, RecordedKind, RecordedStep, SentValues, TranscriptError, TranscriptMark, TranscriptSpool,
 };
 
 use crate::config::PartyConfig;
@@ -54,7 +54,7 @@ impl Recorder {
             self.batch = Some((epoch, records.to_vec()));
         }
         self.transcript.codes(
-            (step, RecordedKind::of(rows)),
+            RecordedStep { number: step, kind: RecordedKind::of(rows) },
             records,
             &self.party,
             std::slice::from_ref(codes),
@@ -64,7 +64,7 @@ impl Recorder {
     /// Keeps the gradient of the last batch's codes.
     pub fn gradient(&mut self, step: u64, gradient: &[f32]) -> Result<(), TranscriptError> {
         let Some((epoch, records)) = self.batch.take() else { return Ok(()) };
-        let step = (step, RecordedKind::Gradient { epoch });
+        let step = RecordedStep { number: step, kind: RecordedKind::Gradient { epoch } };
         self.transcript.floats(step, &records, &self.party, &[gradient.to_vec()])
     }
 

@@ -2,20 +2,21 @@
 
 use hashvfl_core::limits::{CODES_ROWS, MAX_BITS, MAX_P_VALUE_BITS, MAX_REQUEST_ROWS};
 use hashvfl_core::p_value::Grid;
+use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
 
 use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message};
 use crate::v1;
 
-wire_message!(FromServingParty, v1::ServerMessage);
-wire_message!(ToServingParty, v1::ServerRequest);
+wire_message!(FromServingParty, v1::ServingPartyMessage);
+wire_message!(ToServingParty, v1::ServingCoordinatorMessage);
 
-impl TryFrom<v1::ServerMessage> for FromServingParty {
+impl TryFrom<v1::ServingPartyMessage> for FromServingParty {
     type Error = WireError;
 
-    fn try_from(message: v1::ServerMessage) -> Result<Self> {
-        use v1::server_message::Message;
+    fn try_from(message: v1::ServingPartyMessage) -> Result<Self> {
+        use v1::serving_party_message::Message;
         Ok(match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Hello(hello) => Self::Hello(hello.try_into()?),
             Message::Serving(serving) => {
@@ -28,6 +29,7 @@ impl TryFrom<v1::ServerMessage> for FromServingParty {
                     encoder: digest("encoder_sha256", &serving.encoder_sha256)?,
                     revision: digest("revision", &serving.revision)?,
                     p_values: serving.p_values.map(|grid| Grid::new(grid.bits, grid.step)).transpose()?,
+                    head: records.head.map(AuditHead::try_from).transpose()?,
                 })
             }
             Message::Granted(granted) => {
@@ -45,9 +47,9 @@ impl TryFrom<v1::ServerMessage> for FromServingParty {
     }
 }
 
-impl From<FromServingParty> for v1::ServerMessage {
+impl From<FromServingParty> for v1::ServingPartyMessage {
     fn from(message: FromServingParty) -> Self {
-        use v1::server_message::Message;
+        use v1::serving_party_message::Message;
         let message = match message {
             FromServingParty::Hello(hello) => Message::Hello(hello.into()),
             FromServingParty::Serving(serving) => Message::Serving(v1::Serving {
@@ -55,8 +57,8 @@ impl From<FromServingParty> for v1::ServerMessage {
                     checkpoints: Vec::new(),
                     count: serving.records.count,
                     salted_sha256: serving.records.digest.0.to_vec(),
-                    left_out: Vec::new(),
-                    head: None,
+                    excluded: Vec::new(),
+                    head: serving.head.map(v1::AuditHead::from),
                 }),
                 encoder_sha256: serving.encoder.0.to_vec(),
                 revision: serving.revision.0.to_vec(),
@@ -74,11 +76,11 @@ impl From<FromServingParty> for v1::ServerMessage {
     }
 }
 
-impl TryFrom<v1::ServerRequest> for ToServingParty {
+impl TryFrom<v1::ServingCoordinatorMessage> for ToServingParty {
     type Error = WireError;
 
-    fn try_from(message: v1::ServerRequest) -> Result<Self> {
-        use v1::server_request::Message;
+    fn try_from(message: v1::ServingCoordinatorMessage) -> Result<Self> {
+        use v1::serving_coordinator_message::Message;
         Ok(match message.message.ok_or(WireError::Missing("its content"))? {
             Message::Welcome(welcome) => Self::Welcome { salt: salt(&welcome.salt)? },
             Message::Refused(refused) => {
@@ -93,9 +95,9 @@ impl TryFrom<v1::ServerRequest> for ToServingParty {
     }
 }
 
-impl From<ToServingParty> for v1::ServerRequest {
+impl From<ToServingParty> for v1::ServingCoordinatorMessage {
     fn from(message: ToServingParty) -> Self {
-        use v1::server_request::Message;
+        use v1::serving_coordinator_message::Message;
         let message = match message {
             ToServingParty::Welcome { salt } => Message::Welcome(v1::Welcome { salt: salt.to_vec() }),
             ToServingParty::Refused { text: line, try_again } => {
@@ -140,15 +142,26 @@ mod tests {
         let records = RecordsDigest { count: 7, digest: Digest([9; 32]) };
         let (encoder, revision) = (Digest([1; 32]), Digest([2; 32]));
         for message in [
-            FromServingParty::Serving(Serving { records, encoder, revision, p_values: None }),
-            FromServingParty::Serving(Serving { records, encoder, revision, p_values: Some(Grid::FINE) }),
+            FromServingParty::Serving(Serving { records, encoder, revision, p_values: None, head: None }),
+            FromServingParty::Serving(Serving {
+                records,
+                encoder,
+                revision,
+                p_values: Some(Grid::FINE),
+                head: Some(AuditHead {
+                    party: None,
+                    sequence: 3,
+                    entry: Digest([5; 32]),
+                    signature: vec![1; 64],
+                }),
+            }),
             FromServingParty::Granted { request: 1, refused: vec![0, 5], reason: "a rule".into() },
             FromServingParty::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![] },
             FromServingParty::Codes { request: 1, bytes: vec![1, 2, 3], p_values: vec![4] },
             FromServingParty::Failed { text: "no disk left".into() },
         ] {
-            let bytes = v1::ServerMessage::from(message.clone()).encode_to_vec();
-            let back = FromServingParty::try_from(v1::ServerMessage::decode(bytes.as_slice()).unwrap());
+            let bytes = v1::ServingPartyMessage::from(message.clone()).encode_to_vec();
+            let back = FromServingParty::try_from(v1::ServingPartyMessage::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
         }
         for message in [
@@ -157,8 +170,9 @@ mod tests {
             ToServingParty::Accepted,
             ToServingParty::Encode { request: 3, rows: vec![0, 1, 2, 900, u32::MAX] },
         ] {
-            let bytes = v1::ServerRequest::from(message.clone()).encode_to_vec();
-            let back = ToServingParty::try_from(v1::ServerRequest::decode(bytes.as_slice()).unwrap());
+            let bytes = v1::ServingCoordinatorMessage::from(message.clone()).encode_to_vec();
+            let back =
+                ToServingParty::try_from(v1::ServingCoordinatorMessage::decode(bytes.as_slice()).unwrap());
             assert_eq!(back, Ok(message));
         }
     }
@@ -170,7 +184,7 @@ mod tests {
                 checkpoints: Vec::new(),
                 count: 1,
                 salted_sha256: vec![0; 32],
-                left_out: Vec::new(),
+                excluded: Vec::new(),
                 head: None,
             }),
             encoder_sha256: vec![0; 32],
@@ -178,8 +192,9 @@ mod tests {
             p_values: Some(v1::PValues { bits, step }),
         };
         for (bits, step) in [(0, 1), (5, 1), (1, 0), (4, 16)] {
-            let message = v1::server_message::Message::Serving(serving(bits, step));
-            let error = FromServingParty::try_from(v1::ServerMessage { message: Some(message) }).unwrap_err();
+            let message = v1::serving_party_message::Message::Serving(serving(bits, step));
+            let error =
+                FromServingParty::try_from(v1::ServingPartyMessage { message: Some(message) }).unwrap_err();
             assert!(error.to_string().contains("bits must be 1 to 4, the step 1 to 15"), "{error}");
         }
     }
@@ -188,17 +203,17 @@ mod tests {
     #[test]
     fn bytes_per_record_asked_for() {
         let encode = ToServingParty::Encode { request: 1000, rows: (0..100_000).collect() };
-        let bytes = v1::ServerRequest::from(encode).encoded_len();
+        let bytes = v1::ServingCoordinatorMessage::from(encode).encoded_len();
         assert!(bytes < 100_020, "{bytes}");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(message) = v1::ServerMessage::decode(bytes.as_slice()) {
+            if let Ok(message) = v1::ServingPartyMessage::decode(bytes.as_slice()) {
                 let _ = FromServingParty::try_from(message);
             }
-            if let Ok(message) = v1::ServerRequest::decode(bytes.as_slice()) {
+            if let Ok(message) = v1::ServingCoordinatorMessage::decode(bytes.as_slice()) {
                 let _ = ToServingParty::try_from(message);
             }
         }

@@ -29,7 +29,7 @@ impl TryFrom<v1::PartyMessage> for FromParty {
             Message::Records(records) => {
                 let digest = digest("salted_sha256", &records.salted_sha256)?;
                 let digest = RecordsDigest { count: records.count, digest };
-                let excluded = ExcludedRecords::from_bytes(records.left_out);
+                let excluded = ExcludedRecords::from_bytes(records.excluded);
                 let head = records.head.map(AuditHead::try_from).transpose()?;
                 limit("checkpoints", records.checkpoints.len(), MAX_CHECKPOINTS)?;
                 let checkpoints =
@@ -68,7 +68,7 @@ impl From<FromParty> for v1::PartyMessage {
             FromParty::Records { digest, excluded, head, checkpoints } => Message::Records(v1::Records {
                 count: digest.count,
                 salted_sha256: digest.digest.0.to_vec(),
-                left_out: excluded.as_bytes().to_vec(),
+                excluded: excluded.as_bytes().to_vec(),
                 head: head.map(v1::AuditHead::from),
                 checkpoints: checkpoints.into_iter().map(|id| id.0.to_vec()).collect(),
             }),
@@ -114,7 +114,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             }
             Message::Returned(back) => return Ok(Self::Returned(back.try_into()?)),
             Message::Begin(begin) => {
-                let excluded = ExcludedRecords::from_bytes(begin.left_out);
+                let excluded = ExcludedRecords::from_bytes(begin.excluded);
                 let heads = heads(begin.heads.unwrap_or_default())?;
                 let resume = match begin.resume.as_slice() {
                     [] => None,
@@ -132,7 +132,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Encode(asked) => {
                 (asked.step, Request::Encode(asked.rows.ok_or(WireError::Missing("rows"))?.try_into()?))
             }
-            Message::Draw(asked) => (asked.step, Request::EncodeSynthetic { chunk: asked.chunk }),
+            Message::EncodeSynthetic(asked) => (asked.step, Request::EncodeSynthetic { chunk: asked.chunk }),
             Message::Calibrate(asked) => (asked.step, Request::Calibrate),
             Message::Checkpoint(asked) => (asked.step, Command::Checkpoint(label(asked.label)?).into()),
             Message::Restore(asked) => (asked.step, Command::Restore(label(asked.label)?).into()),
@@ -157,7 +157,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
                 // Where no side has an audit log, the field is absent.
                 let heads = (!heads.is_empty()).then(|| from_heads(heads));
                 let resume = resume.map(|id| id.0.to_vec()).unwrap_or_default();
-                Message::Begin(v1::Begin { left_out: excluded.as_bytes().to_vec(), heads, resume })
+                Message::Begin(v1::Begin { excluded: excluded.as_bytes().to_vec(), heads, resume })
             }
             FromCoordinator::Save(id) => Message::Save(v1::Save { checkpoint: id.0.to_vec() }),
             FromCoordinator::Commit => Message::Commit(v1::Commit {}),
@@ -167,7 +167,9 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
             }
             FromCoordinator::Request(step, request) => match request {
                 Request::Encode(rows) => Message::Encode(v1::Encode { step, rows: Some(rows.into()) }),
-                Request::EncodeSynthetic { chunk } => Message::Draw(v1::Draw { step, chunk }),
+                Request::EncodeSynthetic { chunk } => {
+                    Message::EncodeSynthetic(v1::EncodeSynthetic { step, chunk })
+                }
                 Request::Calibrate => Message::Calibrate(v1::Calibrate { step }),
                 Request::Command(command) => match command {
                     Command::Checkpoint(label) => {

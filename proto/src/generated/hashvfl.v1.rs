@@ -81,7 +81,7 @@ pub struct Records {
     #[prost(bytes = "vec", tag = "2")]
     pub salted_sha256: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
-    pub left_out: ::prost::alloc::vec::Vec<u8>,
+    pub excluded: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "4")]
     pub head: ::core::option::Option<AuditHead>,
     #[prost(bytes = "vec", repeated, tag = "5")]
@@ -190,7 +190,7 @@ pub mod coordinator_message {
         #[prost(message, tag = "10")]
         Begin(super::Begin),
         #[prost(message, tag = "11")]
-        Draw(super::Draw),
+        EncodeSynthetic(super::EncodeSynthetic),
         #[prost(message, tag = "12")]
         Heads(super::AuditHeads),
         #[prost(message, tag = "13")]
@@ -230,7 +230,7 @@ pub struct Returned {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Begin {
     #[prost(bytes = "vec", tag = "1")]
-    pub left_out: ::prost::alloc::vec::Vec<u8>,
+    pub excluded: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "2")]
     pub heads: ::core::option::Option<AuditHeads>,
     #[prost(bytes = "vec", tag = "3")]
@@ -323,7 +323,7 @@ pub struct Save {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Commit {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Draw {
+pub struct EncodeSynthetic {
     #[prost(uint64, tag = "1")]
     pub step: u64,
     #[prost(uint32, tag = "2")]
@@ -788,12 +788,12 @@ pub struct Times {
     pub flags_us: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ServerMessage {
-    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5")]
-    pub message: ::core::option::Option<server_message::Message>,
+pub struct ServingPartyMessage {
+    #[prost(oneof = "serving_party_message::Message", tags = "1, 2, 3, 4, 5")]
+    pub message: ::core::option::Option<serving_party_message::Message>,
 }
-/// Nested message and enum types in `ServerMessage`.
-pub mod server_message {
+/// Nested message and enum types in `ServingPartyMessage`.
+pub mod serving_party_message {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
@@ -838,12 +838,12 @@ pub struct GrantedCodes {
     pub p_values: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ServerRequest {
-    #[prost(oneof = "server_request::Message", tags = "1, 2, 3, 4")]
-    pub message: ::core::option::Option<server_request::Message>,
+pub struct ServingCoordinatorMessage {
+    #[prost(oneof = "serving_coordinator_message::Message", tags = "1, 2, 3, 4")]
+    pub message: ::core::option::Option<serving_coordinator_message::Message>,
 }
-/// Nested message and enum types in `ServerRequest`.
-pub mod server_request {
+/// Nested message and enum types in `ServingCoordinatorMessage`.
+pub mod serving_coordinator_message {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
@@ -1022,9 +1022,11 @@ pub mod inference_client {
         /// For parties: each opens one stream and answers requests for codes.
         pub async fn serve(
             &mut self,
-            request: impl tonic::IntoStreamingRequest<Message = super::ServerMessage>,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ServingPartyMessage,
+            >,
         ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ServerRequest>>,
+            tonic::Response<tonic::codec::Streaming<super::ServingCoordinatorMessage>>,
             tonic::Status,
         > {
             self.inner
@@ -1073,14 +1075,17 @@ pub mod inference_server {
         ) -> std::result::Result<tonic::Response<Self::PredictStream>, tonic::Status>;
         /// Server streaming response type for the Serve method.
         type ServeStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ServerRequest, tonic::Status>,
+                Item = std::result::Result<
+                    super::ServingCoordinatorMessage,
+                    tonic::Status,
+                >,
             >
             + std::marker::Send
             + 'static;
         /// For parties: each opens one stream and answers requests for codes.
         async fn serve(
             &self,
-            request: tonic::Request<tonic::Streaming<super::ServerMessage>>,
+            request: tonic::Request<tonic::Streaming<super::ServingPartyMessage>>,
         ) -> std::result::Result<tonic::Response<Self::ServeStream>, tonic::Status>;
     }
     /// Served by the coordinator.
@@ -1213,9 +1218,9 @@ pub mod inference_server {
                     struct ServeSvc<T: Inference>(pub Arc<T>);
                     impl<
                         T: Inference,
-                    > tonic::server::StreamingService<super::ServerMessage>
+                    > tonic::server::StreamingService<super::ServingPartyMessage>
                     for ServeSvc<T> {
-                        type Response = super::ServerRequest;
+                        type Response = super::ServingCoordinatorMessage;
                         type ResponseStream = T::ServeStream;
                         type Future = BoxFuture<
                             tonic::Response<Self::ResponseStream>,
@@ -1224,7 +1229,7 @@ pub mod inference_server {
                         fn call(
                             &mut self,
                             request: tonic::Request<
-                                tonic::Streaming<super::ServerMessage>,
+                                tonic::Streaming<super::ServingPartyMessage>,
                             >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);

@@ -8,7 +8,7 @@ use crate::restarted::unfinished::states;
 use crate::restarted::{Shape, assert_same};
 
 /// Runs a side's command with more arguments; whether it ended well, its standard output and its error.
-fn again(fixture: &Fixture, side: usize, more: &[&str]) -> (bool, String, String) {
+fn start_again(fixture: &Fixture, side: usize, more: &[&str]) -> (bool, String, String) {
     let config = fixture.path(&format!("{}.toml", SIDES[side])).display().to_string();
     let role = if side == COORDINATOR { "coordinator" } else { "party" };
     let arguments: Vec<&str> =
@@ -27,15 +27,15 @@ fn the_same_command_on_a_finished_run_says_so_and_ends_well() {
     for (side, model) in
         [(COORDINATOR, "top.safetensors"), (BANK, "bottom.safetensors"), (TELECOM, "bottom.safetensors")]
     {
-        let (good, _, log) = again(&fixture, side, &[]);
+        let (good, _, log) = start_again(&fixture, side, &[]);
         assert!(
             good && log.contains("the run has finished") && log.contains(model),
             "{}: {log}",
             SIDES[side]
         );
-        let (good, said, log) = again(&fixture, side, &["--check"]);
+        let (good, said, log) = start_again(&fixture, side, &["--check"]);
         assert!(good && said.contains("done: the run has finished") && said.contains(model), "{said}{log}");
-        let (good, _, log) = again(&fixture, side, &["--fresh"]);
+        let (good, _, log) = start_again(&fixture, side, &["--fresh"]);
         assert!(!good && log.contains("from a finished run"), "{log}");
     }
     assert!(before == states(&fixture, &[COORDINATOR, BANK, TELECOM]), "nothing is changed");
@@ -59,7 +59,7 @@ fn another_config_does_not_pass_for_a_finished_run() {
         assert_ne!(change(&original), original, "{file}");
         fixture.write(file, &change(&original));
         for more in [&[][..], &["--check"]] {
-            let (good, _, log) = again(&fixture, side, more);
+            let (good, _, log) = start_again(&fixture, side, more);
             let lines = log.lines().filter(|line| line.starts_with("error: ")).count();
             assert!(!good && lines == 1 && log.contains("is there from a finished run"), "{file}: {log}");
         }

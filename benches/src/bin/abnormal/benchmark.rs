@@ -19,13 +19,13 @@ use crate::{Arguments, Sections, data, sources};
 const REPEATS: usize = 11;
 
 /// What the drift monitor said of some rows.
-struct Watched {
+struct DriftOutcome {
     /// The row of the first alarm.
     alarm: Option<usize>,
     odd_rows: usize,
 }
 
-impl Watched {
+impl DriftOutcome {
     fn alarm(&self) -> String {
         self.alarm.map_or("no alarm".to_string(), |row| format!("alarm at row {row}"))
     }
@@ -170,8 +170,8 @@ impl<'a> DetectorBenchmark<'a> {
         for name in DEFAULTS {
             let line = self.fitted.default(name);
             let test = line.of(&self.scores[1]);
-            let steady = self.watch(line, &test)?;
-            let drifted = self.watch(line, &[&test[..half], &line.of(&drifting)].concat())?;
+            let steady = self.monitor_drift(line, &test)?;
+            let drifted = self.monitor_drift(line, &[&test[..half], &line.of(&drifting)].concat())?;
             text.push(format!(
                 "{name}: on {} normal rows {}, {} odd rows; with drift from row {half} on {}",
                 test.len(),
@@ -192,13 +192,13 @@ impl<'a> DetectorBenchmark<'a> {
     }
 
     /// What the drift monitor says of the scores of one line, in order.
-    fn watch(&self, line: &Line, scores: &[f64]) -> anyhow::Result<Watched> {
+    fn monitor_drift(&self, line: &Line, scores: &[f64]) -> anyhow::Result<DriftOutcome> {
         let calibration = line.of(&self.scores[0]);
         let (reference, calibration) = calibration.split_at(calibration.len() / 2);
         let level = 0.05_f64.max(1.01 / (calibration.len() + 1) as f64);
         let mut monitor = DriftMonitor::new(reference, calibration, level, 0.01, self.seed)?;
         let states: Vec<DriftState> = scores.iter().map(|score| monitor.observe(*score)).collect();
-        Ok(Watched {
+        Ok(DriftOutcome {
             alarm: states.iter().position(|state| *state == DriftState::Drift),
             odd_rows: states.iter().filter(|state| **state == DriftState::OddRow).count(),
         })

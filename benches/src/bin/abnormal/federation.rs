@@ -90,7 +90,8 @@ impl<'a> Federation<'a> {
             settings: &set.settings,
             sides: &sides,
             labels: &set.labels,
-            top: (&set.top, seed),
+            top: &set.top,
+            seed,
             cut: CutLayer::Hash,
             balance: Part::Test,
         };

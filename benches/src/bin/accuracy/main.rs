@@ -48,10 +48,10 @@ fn main() -> anyhow::Result<()> {
             let dataset = load(&how.data)?;
             let records = dataset.records();
             let split = |seed| Split::shuffled(seed, records);
-            let further = (1..=splits).map(split).collect();
+            let other_splits = (1..=splits).map(split).collect();
             let groups = [
                 group("main split", Recipe::credit_default, vec![split(0)], seeds(3)),
-                group("further splits", Recipe::credit_default, further, vec![how.first_seed]),
+                group("further splits", Recipe::credit_default, other_splits, vec![how.first_seed]),
             ];
             run(&dataset, &groups, &how, &overrides)?;
         }

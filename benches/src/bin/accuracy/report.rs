@@ -47,9 +47,13 @@ pub fn print_line(entry: &Entry, metric: &str) {
 }
 
 fn describe(balance: &Balance) -> String {
+    let correlation = match balance.mean_abs_correlation {
+        Some(correlation) => format!("{correlation:.3} on average"),
+        None => "undefined".to_string(),
+    };
     format!(
-        "|bit mean| {:.4} on average, {:.4} at most; |correlation| of bits {:.3} on average",
-        balance.mean_abs_bit_mean, balance.max_abs_bit_mean, balance.mean_abs_correlation
+        "|bit mean| {:.4} on average, {:.4} at most; |correlation| of bits {correlation}",
+        balance.mean_abs_bit_mean, balance.max_abs_bit_mean
     )
 }
 
@@ -166,10 +170,12 @@ fn print_balance(hashes: &[&Entry]) {
         let all: Vec<&Balance> = hashes.iter().map(|entry| &entry.measured.balance[index].1).collect();
         let mean =
             |figure: fn(&Balance) -> f64| all.iter().map(|b| figure(b)).sum::<f64>() / all.len() as f64;
+        let correlations: Vec<f64> = all.iter().filter_map(|b| b.mean_abs_correlation).collect();
         let over_runs = Balance {
             mean_abs_bit_mean: mean(|b| b.mean_abs_bit_mean),
             max_abs_bit_mean: all.iter().map(|b| b.max_abs_bit_mean).fold(0.0, f64::max),
-            mean_abs_correlation: mean(|b| b.mean_abs_correlation),
+            mean_abs_correlation: (!correlations.is_empty())
+                .then(|| correlations.iter().sum::<f64>() / correlations.len() as f64),
         };
         say!("  balance     {party}: {}", describe(&over_runs));
     }

@@ -90,7 +90,8 @@ impl Trial<'_> {
             settings: &settings,
             sides: &sides,
             labels: &self.dataset.labels(order),
-            top: (&self.recipe.top, self.seed),
+            top: &self.recipe.top,
+            seed: self.seed,
             cut: self.cut,
             balance: if self.validation_only { Part::Validation } else { Part::Test },
         };

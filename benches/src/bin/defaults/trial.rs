@@ -4,6 +4,7 @@
 use anyhow::anyhow;
 use clap::ValueEnum;
 use hashvfl_benches::first_configs::FirstConfigs;
+use hashvfl_benches::observed::ObservedParties;
 use hashvfl_benches::parties::{party, seeded};
 use hashvfl_coordinator::{CoordinatorConfig, labels, top_file};
 use hashvfl_core::{GradientEncoding, Plan, RunSettings};
@@ -15,7 +16,7 @@ use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
 use hashvfl_learning::training::{self, Outcome, TrainingOptions};
 use hashvfl_party::PartyConfig;
 
-use crate::monitored::MonitoredParties;
+use crate::monitored::Monitors;
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,9 +85,11 @@ pub fn run(configs: &FirstConfigs, seed: u64, model: Model) -> anyhow::Result<Me
         .collect::<anyhow::Result<Vec<InProcessParty>>>()?;
     match model.cut() {
         CutLayer::Hash => {
-            let mut parties = MonitoredParties::new(parties, plan.clone(), &coordinator.run);
+            let parties = InProcessParties::hashed(parties, plan.clone());
+            let observer = Monitors::new(plan.clone(), &coordinator.run);
+            let mut parties = ObservedParties { parties, observer };
             let measured = learn(&mut parties, &coordinator, plan, &mut classifier)?;
-            Ok(Measured { alarms: parties.alarms(), ..measured })
+            Ok(Measured { alarms: parties.observer.alarms(), ..measured })
         }
         CutLayer::SimulatedFloat => {
             let mut parties = InProcessParties::simulated_floats(parties, plan.clone());

@@ -47,7 +47,7 @@ enum Part {
     Traces,
 }
 
-/// Runs hijacked and honest federations under watch and prints how many raise an alarm.
+/// Runs hijacked and honest federations with a gradient monitor at each party, and prints how many raise an alarm.
 #[derive(Debug, Parser)]
 #[command(name = "hijack", version)]
 struct Arguments {

@@ -107,7 +107,7 @@ pub fn run(
             let (places, pull) = contrastive.pull(&numbers, &parts[VICTIM], settings.bits);
             sender::add_pull(&mut gradients[VICTIM], &places, pull, *honest);
         }
-        let begins_cycle = step % (batches * settings.cycle_epochs()) == 0;
+        let begins_cycle = settings.begins_cycle(rows);
         let sent: Vec<Gradient> = gradients
             .into_iter()
             .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))

@@ -1,4 +1,4 @@
-//! Many runs under watch, and what they say.
+//! Runs with a gradient monitor at each party, and what the monitors say.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 use crate::run::{BatchView, VICTIM, run};
 use crate::sender::Sender;
 
-/// The first alarm of one run with a watch at each party.
+/// The first alarm of one run with a gradient monitor at each party.
 pub fn alarm(
     dataset: &Dataset,
     recipe: &Recipe,
@@ -40,7 +40,7 @@ pub fn trace(dataset: &Dataset, recipe: &Recipe, sender: &Sender, steps: u32) ->
     Ok(lines)
 }
 
-/// Shows each watch of one run after every look, with its party and step, from 1, until `enough`.
+/// Shows each gradient monitor of one run after every look, with its party and step, from 1, until `enough`.
 fn monitored(
     dataset: &Dataset,
     recipe: &Recipe,

@@ -1,17 +1,11 @@
-//! Parties in this process, of one of which every code of training records is kept, as its own check keeps them.
+//! Every code of training records that one party sent, as its own check keeps them.
 
-use std::convert::Infallible;
-
-use hashvfl_core::protocol::message::Command;
-use hashvfl_core::{CodeForm, Digest, Gradient, PackedCodes, Plan, RowSelection};
-use hashvfl_learning::Encoder;
-use hashvfl_learning::training::backend::PartyBackend;
+use hashvfl_benches::observed::Observer;
+use hashvfl_core::{CodeForm, Gradient, PackedCodes, Plan, RowSelection};
 use hashvfl_learning::training::in_process::InProcessParties;
-use hashvfl_learning::training::saved::SavedTraining;
 
-/// The parties of a run, and what one of them sent.
-pub struct KeptCodes<'a> {
-    parties: InProcessParties<'a, PackedCodes>,
+/// What one party of a run sent.
+pub struct KeptCodes {
     plan: Plan,
     /// The party, and what its codes are made of.
     party: (usize, CodeForm),
@@ -19,10 +13,10 @@ pub struct KeptCodes<'a> {
     epochs: Vec<Vec<f32>>,
 }
 
-impl<'a> KeptCodes<'a> {
+impl KeptCodes {
     /// Keeps codes of the party at the place `party`, made as `form` says.
-    pub fn new(parties: InProcessParties<'a, PackedCodes>, plan: Plan, party: (usize, CodeForm)) -> Self {
-        Self { parties, plan, party, epochs: Vec::new() }
+    pub fn new(plan: Plan, party: (usize, CodeForm)) -> Self {
+        Self { plan, party, epochs: Vec::new() }
     }
 
     /// Values [rows, epochs x latents] of the first `epochs` codes of each of `rows`, training records all of them.
@@ -35,55 +29,22 @@ impl<'a> KeptCodes<'a> {
         }
         values
     }
-
-    /// The party's encoder.
-    pub fn into_encoder(self) -> Encoder {
-        self.parties.into_encoders().swap_remove(self.party.0)
-    }
 }
 
-impl PartyBackend for KeptCodes<'_> {
-    type Embedding = PackedCodes;
-    type Error = Infallible;
-
-    fn encode(&mut self, rows: RowSelection, count: usize) -> Result<Vec<PackedCodes>, Infallible> {
-        let codes = self.parties.encode(rows, count)?;
-        if let RowSelection::Batch { epoch, .. } = rows {
-            let ((party, form), records) = (self.party, self.plan.records());
-            let signs = codes[party].to_signs();
-            let values = form.decode(&signs);
-            self.epochs.resize(epoch as usize + 1, vec![0.0; records * form.latents()]);
-            // Unwrap safety: these very rows were encoded just now.
-            let numbers = self.plan.rows(rows).expect("rows of the plan");
-            for (row, value) in numbers.iter().zip(values.chunks_exact(form.latents())) {
-                let at = *row as usize * form.latents();
-                self.epochs[epoch as usize][at..at + form.latents()].copy_from_slice(value);
-            }
+impl Observer for KeptCodes {
+    fn encoded(&mut self, rows: RowSelection, codes: &[PackedCodes]) {
+        let RowSelection::Batch { epoch, .. } = rows else { return };
+        let ((party, form), records) = (self.party, self.plan.records());
+        let signs = codes[party].to_signs();
+        let values = form.decode(&signs);
+        self.epochs.resize(epoch as usize + 1, vec![0.0; records * form.latents()]);
+        // Unwrap safety: these very rows were encoded just now.
+        let numbers = self.plan.rows(rows).expect("rows of the plan");
+        for (row, value) in numbers.iter().zip(values.chunks_exact(form.latents())) {
+            let at = *row as usize * form.latents();
+            self.epochs[epoch as usize][at..at + form.latents()].copy_from_slice(value);
         }
-        Ok(codes)
     }
 
-    fn encode_synthetic(&mut self, chunk: u32) -> Result<Vec<PackedCodes>, Infallible> {
-        self.parties.encode_synthetic(chunk)
-    }
-
-    fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), Infallible> {
-        self.parties.learn(gradients)
-    }
-
-    fn carry_out(&mut self, command: Command) -> Result<(), Infallible> {
-        self.parties.carry_out(command)
-    }
-
-    fn is_time_to_save(&self, ended: bool) -> bool {
-        self.parties.is_time_to_save(ended)
-    }
-
-    fn save(&mut self, saved: SavedTraining) -> Result<(), Infallible> {
-        self.parties.save(saved)
-    }
-
-    fn freeze(&mut self) -> Result<Vec<Digest>, Infallible> {
-        self.parties.freeze()
-    }
+    fn answered(&mut self, _: &InProcessParties<'_, PackedCodes>, _: &[Gradient]) {}
 }

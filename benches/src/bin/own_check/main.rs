@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{anyhow, ensure};
 use clap::Parser;
 use hashvfl_benches::first_configs::FirstConfigs;
+use hashvfl_benches::observed::ObservedParties;
 use hashvfl_benches::parties::{party, seeded};
 use hashvfl_benches::tables::Name;
 use hashvfl_coordinator::{labels, top_file};
@@ -64,11 +65,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut classifier = top_file::new(coordinator, labels, &plan, &Device::flex())?;
     let parties = configs.parties.iter().map(|config| party(config, CutLayer::Hash));
     let parties = InProcessParties::hashed(parties.collect::<anyhow::Result<Vec<_>>>()?, plan.clone());
-    let mut kept = KeptCodes::new(parties, plan.clone(), (HOST, host.code_form()));
+    let observer = KeptCodes::new(plan.clone(), (HOST, host.code_form()));
+    let mut parties = ObservedParties { parties, observer };
     let options = TrainingOptions { patience: coordinator.top.patience, ..TrainingOptions::default() };
-    training::train(&mut kept, &coordinator.run, &mut plan, &mut classifier, options, &mut |_| {})
+    training::train(&mut parties, &coordinator.run, &mut plan, &mut classifier, options, &mut |_| {})
         .map_err(|error| anyhow!("{error}"))?;
 
+    let ObservedParties { parties, observer: kept } = parties;
     let columns = Prepared::load(host)?.columns.into_matrix()?;
     let rows = plan.part(Part::CohortTrain);
     let heads = EFFORTS.map(|(_, name)| name).join(" | ");
@@ -86,7 +89,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         say!("| {records} | {} |", cells.join(" | "));
     }
     let rows = &rows[..MOST_RECORDS.min(rows.len())];
-    let encoded = kept.into_encoder().encode(columns.gather(rows), rows.len());
+    let encoded = parties.into_encoders().swap_remove(HOST).encode(columns.gather(rows), rows.len());
     let signs: Vec<f32> = encoded.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
     let frozen = of(host.code_form().decode(&signs).into_owned(), &columns, rows);
     let found = explained(&frozen, Effort::Check, arguments.seed)?;

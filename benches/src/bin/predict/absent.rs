@@ -53,7 +53,7 @@ fn table(
                 seed: 10 * seed + number,
             };
             let sides: Vec<Side> = (1..).zip(columns).map(side).collect();
-            let found = simulate(&sides, labels, &settings, (&TopConfig::default(), seed), CutLayer::Hash)?;
+            let found = simulate(&sides, labels, &settings, &TopConfig::default(), seed, CutLayer::Hash)?;
             let metrics = found.test.iter().chain(&found.without).map(|test| test.metric(settings.task));
             for (sum, metric) in sums.iter_mut().zip(metrics) {
                 *sum += metric.context("the metric on test records is undefined")?;

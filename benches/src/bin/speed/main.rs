@@ -201,8 +201,8 @@ fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<Epo
     };
     let sides: Vec<Side> = random.sides.iter().zip(1..).map(side).collect();
     let labels = Labels::Classes { count: 10, index: random.labels.clone() };
-    let top = (&TopConfig::default(), 0);
-    Ok(simulate(&sides, &labels, &settings(arguments)?, top, CutLayer::Hash)?.epochs)
+    let (settings, top) = (settings(arguments)?, TopConfig::default());
+    Ok(simulate(&sides, &labels, &settings, &top, 0, CutLayer::Hash)?.epochs)
 }
 
 /// Its epochs, and what the coordinator and each party have used.

@@ -19,10 +19,10 @@ use crate::summary::Summary;
 /// What to export, and where to.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The coordinator's config file; its run has finished.
+    /// The coordinator's config file. Its run must have finished.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Who is to show the run.
+    /// Where to export the run to.
     #[arg(long, value_enum, value_name = "TRACKER")]
     to: Tracker,
     /// With `tensorboard`: the log folder, in which the run gets a folder of its own.
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// With `mlflow`: where `mlflow server` listens, `http://HOST:PORT`.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// With `mlflow`: the experiment, which is made if it is not there.
+    /// With `mlflow`: the experiment, which is created if it does not exist.
     #[arg(long, value_name = "NAME", default_value = "hashvfl")]
     experiment: String,
 }
@@ -144,7 +144,9 @@ impl Export {
         }
         for (party, balance) in &summary.balance {
             add(format!("balance/{party}/mean_abs_bit_mean"), balance.mean_abs_bit_mean);
-            add(format!("balance/{party}/mean_abs_correlation"), balance.mean_abs_correlation);
+            if let Some(correlation) = balance.mean_abs_correlation {
+                add(format!("balance/{party}/mean_abs_correlation"), correlation);
+            }
         }
         if let Some(flags) = &summary.flags {
             add("flags/flagged_fraction".to_string(), flags.flagged_fraction);

@@ -30,26 +30,26 @@ pub struct Arguments {
     /// All parties of the run, in the agreed order.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_value = "bank,telecom")]
     parties: Vec<PartyName>,
-    /// The column of record ids, once for each where several are one together; left out: guessed. It also says that the
-    /// first line holds names, although its records do not tell.
+    /// The column of record ids; guessed if left out. Repeat it for an id of several columns. With it, the first line is
+    /// taken for the names of the columns.
     #[arg(long, value_name = "COLUMN")]
     id: Vec<String>,
-    /// What is predicted: binary, multiclass or regression; left out: what the labels tell.
+    /// What is predicted: binary, multiclass or regression. If left out, the labels decide.
     #[arg(long)]
     task: Option<Task>,
-    /// The run's id, equal at all.
+    /// The run's id, the same at all sides.
     #[arg(long, value_name = "ID", default_value = "first-run")]
     run_id: RunId,
     /// Where to listen for parties.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7433")]
     listen: SocketAddr,
-    /// Write key, policy and [alignment] too, for records that are in no common order.
+    /// Also write a key, a policy and [alignment], for tables that are not in the same order.
     #[arg(long)]
     align: bool,
     /// The label holder's name in alignments.
     #[arg(long, value_name = "NAME", default_value = "labels")]
     labels: PartyName,
-    /// A table with the ids of new records to predict, in the same column: written into [serve].
+    /// A table with the ids of new records to predict, in the same column. It is written into [serve].
     #[arg(long, value_name = "TABLE")]
     new: Option<PathBuf>,
     /// The file to write; it must not exist.
@@ -141,13 +141,13 @@ fn config_text(
         ),
         None => String::new(),
     };
-    let mut further = alignment.map(|first| first.tables(true)).unwrap_or_default();
+    let mut optional_tables = alignment.map(|first| first.tables(true)).unwrap_or_default();
     if let Some(new) = &arguments.new {
         let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
         let records = format!("{{ format = \"csv\", paths = [{}], id = {id} }}", path(&new)?);
-        let _ = write!(further, "\n# The records to predict.\n[serve]\nrecords = {records}\n");
+        let _ = write!(optional_tables, "\n# The records to predict.\n[serve]\nrecords = {records}\n");
         if let Some(first) = alignment {
-            let _ = writeln!(further, "order = {}", quoted(&first.served_order()));
+            let _ = writeln!(optional_tables, "order = {}", quoted(&first.served_order()));
         }
     }
     Ok(fill(
@@ -162,7 +162,7 @@ fn config_text(
             ("preset", preset_of(task)),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
-            ("further", &further),
+            ("optional_tables", &optional_tables),
         ],
     ))
 }

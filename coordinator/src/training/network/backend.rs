@@ -9,7 +9,7 @@ use hashvfl_core::{Digest, Gradient, PackedCodes, Part, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_ledger::Said;
-use hashvfl_transcript::{RecordedKind, TranscriptSpool};
+use hashvfl_transcript::{RecordedKind, RecordedStep, TranscriptSpool};
 use rand::TryRng;
 
 use super::{NetworkError, NetworkedParties, note_sent, unless_ended};
@@ -18,9 +18,12 @@ use crate::training::checkpoints::SavedNetwork;
 impl NetworkedParties<'_> {
     /// Shows what has come of each party.
     fn show(&self, codes: &[PackedCodes]) {
+        let planned = self.plan.most_releases();
         for (party, codes) in self.parties.iter().zip(codes) {
             self.log.board.look_at_codes(party.as_str(), codes);
-            self.log.board.status().party(party).released_bits = self.encoded * codes.bits() as u64;
+            let (mut status, bits) = (self.log.board.status(), codes.bits() as u64);
+            let shown = status.party(party);
+            (shown.released_bits, shown.planned_bits) = (self.encoded * bits, Some(planned * bits));
         }
     }
 }
@@ -36,7 +39,8 @@ impl PartyBackend for NetworkedParties<'_> {
         // Unwrap safety: the training loop asks for rows of the same plan.
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         if let Some(transcript) = &mut self.log.transcript {
-            transcript.codes((self.step, RecordedKind::of(rows)), &numbers, &self.parties, &codes)?;
+            let step = RecordedStep { number: self.step, kind: RecordedKind::of(rows) };
+            transcript.codes(step, &numbers, &self.parties, &codes)?;
         }
         if matches!(rows, RowSelection::Batch { .. }) {
             self.traffic.training_records += (count * codes.len()) as u64;

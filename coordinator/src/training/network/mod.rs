@@ -300,11 +300,11 @@ impl<'a> NetworkedParties<'a> {
         let mut committed = committed.into_iter();
         self.peers.retain(|_| committed.next().unwrap_or(false));
         let heard = self.peers.iter().map(|peer| peer.session.party().clone()).collect();
-        let telling: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
+        let audited: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
         let mut heads: Vec<AuditHead> = own.into_iter().collect();
-        let tells_heads = !heads.is_empty() || !telling.is_empty();
-        let telling = self.peers.iter_mut().filter(|peer| telling.contains(peer.session.party()));
-        let told = self.driver.wait(join_all(telling.map(|peer| peer.last_head(limits))));
+        let tells_heads = !heads.is_empty() || !audited.is_empty();
+        let tell_heads = self.peers.iter_mut().filter(|peer| audited.contains(peer.session.party()));
+        let told = self.driver.wait(join_all(tell_heads.map(|peer| peer.last_head(limits))));
         heads.extend(told.into_iter().flatten());
         let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
         let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
@@ -388,7 +388,7 @@ impl<'a> NetworkedParties<'a> {
         // What is not given back counts.
         let _ = self.log.label_ledger.settle();
         let why = if interrupted { why.to_string() } else { format!("the run has ended: {why}") };
-        let telling = self.peers.into_iter().map(|peer| peer.line.give_up(&why, interrupted, GOING));
-        self.driver.wait(join_all(telling));
+        let partings = self.peers.into_iter().map(|peer| peer.line.give_up(&why, interrupted, GOING));
+        self.driver.wait(join_all(partings));
     }
 }

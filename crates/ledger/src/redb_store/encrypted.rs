@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use hashvfl_files::encryption::{BLOCKS_HEADER_BYTES, BlockCipher, SECTOR_BYTES};
 use redb::{BackendError, StorageBackend};
 
+use super::locks::locks_of;
+
 const SECTOR: u64 = SECTOR_BYTES as u64;
 
 /// An encrypted file, in a file.
@@ -83,33 +85,7 @@ impl<B: StorageBackend> StorageBackend for Encrypted<B> {
         self.file.write(BLOCKS_HEADER_BYTES + start, &sectors)
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
-    }
+    locks_of!(file);
 }
 
 #[cfg(test)]

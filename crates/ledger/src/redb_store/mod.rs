@@ -3,6 +3,7 @@
 mod encrypted;
 mod file;
 mod layout;
+mod locks;
 mod rehearsal;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,8 @@ use hashvfl_core::protocol::party::{EncodeWork, PartySession, SavedPlace, Work};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, Part, Plan, RunSettings, TableIds};
 use hashvfl_ledger::{
-    AnswerLog, Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, Terms,
+    AnswerLog, Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, RowBlock,
+    Terms,
 };
 
 use crate::Fault;
@@ -262,7 +263,7 @@ impl Party {
                 Part::CohortTrain | Part::CohortValidation => PASSES_AHEAD.min(self.settings.epochs),
                 _ => 1,
             };
-            let block = (self.plan.part(work.part), passes);
+            let block = RowBlock { rows: self.plan.part(work.part), passes };
             self.ledger.reserve(&work.rows, block, &encoder).map_err(failed)?;
         }
         let mut rows = work.rows.clone();

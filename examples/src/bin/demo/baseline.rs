@@ -114,5 +114,6 @@ fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) ->
         .collect();
     let cut = if model == Model::Federation { CutLayer::Hash } else { CutLayer::SimulatedFloat };
     let parties = settings.parties[..sides.len()].to_vec();
-    simulate(&sides, &digits.labels(), &RunSettings { parties, ..settings.clone() }, (&top(), seed), cut)
+    let settings = RunSettings { parties, ..settings.clone() };
+    simulate(&sides, &digits.labels(), &settings, &top(), seed, cut)
 }

@@ -36,7 +36,7 @@ use crate::report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "demo", version)]
 struct Arguments {
-    /// Folder for everything that the demo writes; its old content is replaced if a demo wrote it.
+    /// Folder for everything that the demo writes. Its content is replaced if an earlier demo wrote it.
     #[arg(long, value_name = "FOLDER", default_value = "out/demo")]
     out: PathBuf,
     /// Seed of splits, batches and weights.

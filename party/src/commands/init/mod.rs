@@ -29,41 +29,41 @@ pub struct Arguments {
     /// The party's name.
     #[arg(long, default_value = "bank")]
     name: PartyName,
-    /// All parties of the run in the agreed order, this one among them.
+    /// All parties of the run, this one included, in the agreed order.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     parties: Vec<PartyName>,
-    /// The column of record ids, once for each where several are one together; left out: guessed.
+    /// The column of record ids; guessed if left out. Repeat it for an id of several columns.
     #[arg(long, value_name = "COLUMN")]
     id: Vec<String>,
-    /// A column that is never to be used, the label above all; once for each.
+    /// A column that must not be used, such as the label. Repeat it for each column.
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
-    /// A column to be taken for categories, whatever it looks like; once for each.
+    /// A column to treat as categories, whatever it looks like. Repeat it for each column.
     #[arg(long, value_name = "COLUMN")]
     category: Vec<String>,
-    /// A text that stands for a missing value, beside usual ones; once for each.
+    /// A text that stands for a missing value, in addition to the usual ones. Repeat it for each text.
     #[arg(long, value_name = "TEXT")]
     null: Vec<String>,
-    /// The first line holds the names of columns, although its records do not tell.
+    /// Take the first line for the names of the columns, even if the records do not show it.
     #[arg(long)]
     header: bool,
-    /// What is predicted: binary, multiclass or regression. Left out: what an ignored column of labels tells, or binary.
+    /// What is predicted: binary, multiclass or regression. If left out: what an ignored column of labels shows, or binary.
     #[arg(long)]
     task: Option<Task>,
-    /// The run's id, equal at all.
+    /// The run's id, the same at all sides.
     #[arg(long, value_name = "ID", default_value = "first-run")]
     run_id: RunId,
     // A text until it is looked at: errors of the command line show what they refuse, and it may hold a password.
     /// Where the coordinator listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
     coordinator: String,
-    /// Write key, policy and [alignment] too, for records that are in no common order.
+    /// Also write a key, a policy and [alignment], for tables that are not in the same order.
     #[arg(long)]
     align: bool,
     /// The label holder's name in alignments.
     #[arg(long, value_name = "NAME", default_value = "labels")]
     labels: PartyName,
-    /// A table of new records to predict, with the same columns: written into [serve].
+    /// A table of new records to predict, with the same columns. It is written into [serve].
     #[arg(long, value_name = "TABLE")]
     new: Option<PathBuf>,
     /// The file to write; it must not exist.
@@ -233,15 +233,15 @@ fn config_text(
         [] => "# null_values = [\"NA\", \"?\"]".to_string(),
         found => format!("null_values = {}", quoted_list(found)),
     };
-    let mut further = alignment.map(|first| first.tables(false)).unwrap_or_default();
+    let mut optional_tables = alignment.map(|first| first.tables(false)).unwrap_or_default();
     if let Some(new) = &arguments.new {
         let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
-        further += "\n# The records to predict.\n[serve]\n";
+        optional_tables += "\n# The records to predict.\n[serve]\n";
         if let Some(first) = alignment {
-            let _ = writeln!(further, "order = {}", quoted(&first.served_order()));
+            let _ = writeln!(optional_tables, "order = {}", quoted(&first.served_order()));
         }
         let _ = write!(
-            further,
+            optional_tables,
             "\n[serve.columns]\n{}",
             source_text(&CsvColumns { paths: vec![new], ..source.clone() })?
         );
@@ -255,13 +255,13 @@ fn config_text(
             ("policy", &policy),
             ("order", &order),
             ("null_values", &null_values),
-            ("left_out", &columns.excluded()),
+            ("excluded", &columns.excluded()),
             ("columns", &source_text(source)?),
             ("types", &columns.types()),
             ("preset", preset_of(task)),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
-            ("further", &further),
+            ("optional_tables", &optional_tables),
         ],
     ))
 }

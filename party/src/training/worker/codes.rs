@@ -8,6 +8,7 @@ use hashvfl_core::protocol::party::EncodeWork;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{PackedCodes, Part, RowSelection};
+use hashvfl_ledger::RowBlock;
 use hashvfl_monitor::{Epochs, Phase};
 use tracing::info;
 
@@ -67,7 +68,8 @@ impl Worker<'_> {
         self.spans.phase("ledger");
         let charged = self.answers.has(work.step);
         if !charged {
-            self.releases.reserve(rows, (self.prepared.plan.part(part), self.passes(part)))?;
+            let block = RowBlock { rows: self.prepared.plan.part(part), passes: self.passes(part) };
+            self.releases.reserve(rows, block)?;
         }
         self.spans.phase("encode");
         if !learn {
@@ -84,8 +86,8 @@ impl Worker<'_> {
         let codes = self.pack(&values)?;
         self.note(work, &codes)?;
         let bytes = codes.as_bytes().to_vec();
-        let batch = learn.then(|| self.guard.looks().then(|| self.expected(selection)));
-        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, batch, charged });
+        let expected = (learn && self.guard.looks()).then(|| self.expected(selection));
+        self.backlog.sending(OutgoingCodes { rows: rows.clone(), codes, draws, expected, charged });
         // What is reserved cannot be refused any more.
         if !charged && !self.releases.are_reserved(rows) {
             self.backlog.count(&mut self.releases)?;
@@ -106,9 +108,7 @@ impl Worker<'_> {
 
     /// What the codes of the batch `selection`, the last one, were expected to be before noise and flips were drawn.
     fn expected(&self, selection: RowSelection) -> Expected {
-        let cycle = self.settings.cycle_epochs();
-        let begins_cycle =
-            matches!(selection, RowSelection::Batch { epoch, batch: 0 } if epoch.is_multiple_of(cycle));
+        let begins_cycle = self.settings.begins_cycle(selection);
         let left = self.releases.expectation();
         let values = self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect();
         Expected { begins_cycle, values }

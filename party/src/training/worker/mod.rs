@@ -176,15 +176,15 @@ impl<'a> Worker<'a> {
     pub fn work_off(&mut self) -> anyhow::Result<()> {
         self.spans.phase("backlog");
         self.backlog.count(&mut self.releases)?;
-        self.watch()
+        self.monitor_gradients()
     }
 
     /// Shows the gradient monitor what was counted, and whoever asks what has come of it.
-    fn watch(&mut self) -> anyhow::Result<()> {
-        let watched = self.backlog.monitor(&mut self.guard, self.released_bits);
+    fn monitor_gradients(&mut self) -> anyhow::Result<()> {
+        let monitored = self.backlog.monitor(&mut self.guard, self.released_bits);
         self.board.status().gradient_monitor = self.guard.status();
         self.look.show(&self.releases, self.board, false);
-        watched.with_context(|| format!("step {}", self.session.step()))
+        monitored.with_context(|| format!("step {}", self.session.step()))
     }
 
     /// Carries out one message.
@@ -200,7 +200,7 @@ impl<'a> Worker<'a> {
         self.begin_span(kind);
         if !matches!(work, Work::Encode(_)) {
             self.backlog.count(&mut self.releases)?;
-            self.watch()?;
+            self.monitor_gradients()?;
         }
         let (step, answer) = match work {
             Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
@@ -378,7 +378,7 @@ impl<'a> Worker<'a> {
         if !self.begun {
             if let Some(why) = why {
                 let (party, service) = (Some(self.name.clone()), Service::Training);
-                self.audit.note_or_complain(AuditEvent::Refused { party, service, why, count: 1 });
+                self.audit.note_or_complain(AuditEvent::Refused { party, who: None, service, why, count: 1 });
             }
             return;
         }
