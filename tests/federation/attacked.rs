@@ -169,6 +169,13 @@ fn codes_are_attacked_beside_their_baselines() {
     let query_free = |cut| found(AttackId::QueryFree, cut).metrics[&Metric::Skill].value;
     assert!(query_free(CutKind::Codes) > 0.0, "{}", query_free(CutKind::Codes));
     assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
+    // Who looks on at the run is tried at both cuts, on what the run sent.
+    for attack in [AttackId::Pcat, AttackId::Sdar, AttackId::SdarByRegressions] {
+        for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
+            let note = found(attack, cut).note.as_deref().unwrap_or_default();
+            assert!(note.contains("repetition"), "{attack}: {note}");
+        }
+    }
     found(AttackId::Fora, CutKind::Codes);
     for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
         let added = found(AttackId::Linkage, cut).metrics[&Metric::Added];

@@ -145,6 +145,8 @@ pub enum AttackId {
     Pcat,
     /// The same with discriminators that regularise it and its decoder.
     Sdar,
+    /// That substitute read by regressions in place of its decoder.
+    SdarByRegressions,
     /// A substitute that learns the distribution of codes.
     Fora,
     /// Columns and a clone of the model in turns.
@@ -196,6 +198,7 @@ impl fmt::Display for AttackId {
             Self::QueryFree => "query-free",
             Self::Pcat => "PCAT",
             Self::Sdar => "SDAR",
+            Self::SdarByRegressions => "SDAR, read by regressions",
             Self::Fora => "FORA",
             Self::UnSplit => "UnSplit",
             Self::PredictionMean => "conditional mean given predictions",

@@ -53,7 +53,8 @@ fn attack(
     let (evidence, seed) = (victim.evidence, victim.config.seed);
     let (columns, auxiliary, labels) = (&victim.owner.columns, &victim.training.auxiliary, &evidence.labels);
     let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
-    let attempts = [AttackId::Pcat, AttackId::Sdar].map(|attack| Attempt::begin(attack, KNOWS, 1));
+    let attempts = [AttackId::Pcat, AttackId::Sdar, AttackId::SdarByRegressions];
+    let attempts = attempts.map(|attack| Attempt::begin(attack, KNOWS, 1));
     // As many updates as a substitute makes that learns after the run, and one at each step at least. It begins when half of
     // the first epoch is over.
     let steps = evidence.plan.updates() - u64::from(evidence.plan.batches() / 2);
@@ -82,12 +83,20 @@ fn attack(
     let run = observed(evidence, &variant, &mut observer, &path)?;
     let repeated = AttackSurface::repeated(&run, surface, surface.defence.clone());
     let context = AttackContext { auxiliary: &owned, ..victim.test_context(&repeated) };
-    let codes = context.sources.features(&[Fact::Code], context.targets)?.values;
-    let [of_pcat, of_sdar] = attempts;
-    evaluation.keep(pcat.substitute.read(&context, false, of_pcat)?);
+    let sent = |context: &AttackContext| context.sources.features(&[Fact::Code], context.targets);
+    let codes = sent(&context)?.values;
+    let whose = match codes == sent(&victim.test_context(surface))?.values {
+        true => "the repetition sent what the run did",
+        false => "the repetition had other first weights than the run",
+    };
+    let [of_pcat, of_decoder, of_regressions] = attempts;
     let guess = sdar.read(&codes, context.targets);
-    evaluation
-        .keep(context.scored(of_sdar.noted(format!("{updates} updates, read by its own decoder")), guess));
+    let by_decoder = context.scored(of_decoder.noted(format!("{updates} updates")), guess);
+    let by_regressions = sdar.substitute.read(&context, true, of_regressions)?;
+    for mut attacked in [pcat.substitute.read(&context, false, of_pcat)?, by_decoder, by_regressions] {
+        attacked.result.note = attacked.result.note.map(|note| format!("{note}; {whose}"));
+        evaluation.keep(attacked);
+    }
     Ok(())
 }
 
