@@ -104,7 +104,7 @@ fn squared_error(values: &[f32]) -> f64 {
 /// The mean of the regressions that records chose which were left out.
 pub struct Regression {
     members: Vec<(Box<dyn Predictor>, f32)>,
-    /// Least and greatest value of each output over the examples: a guess beyond is drawn back.
+    /// Least and greatest value of each output over the examples: each member's guess beyond is drawn back.
     ranges: Vec<(f32, f32)>,
     /// The kinds, for the report.
     pub kind: String,
@@ -153,10 +153,11 @@ impl Regression {
     pub fn predict(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
         let mut guess = vec![0.0; rows * self.ranges.len()];
         for (member, weight) in &self.members {
-            let values = member.predict(inputs, rows);
+            // As when it was judged: one that goes far beyond what it has seen would outweigh all others.
+            let mut values = member.predict(inputs, rows);
+            draw_back(&mut values, &self.ranges);
             guess.iter_mut().zip(values).for_each(|(guess, value)| *guess += weight * value);
         }
-        draw_back(&mut guess, &self.ranges);
         guess
     }
 }
@@ -240,6 +241,16 @@ mod tests {
             outputs.extend([2.0 * a - b, a * b]);
         }
         Examples { inputs, outputs, rows, discrete: true }
+    }
+
+    #[test]
+    fn a_member_that_goes_far_beyond_what_it_has_seen_does_not_outweigh_all_others() {
+        let member =
+            |value: f32, weight: f32| (Box::new(Constant(vec![value])) as Box<dyn Predictor>, weight);
+        let members = vec![member(1e6, 0.01), member(0.5, 0.99)];
+        let regression = Regression { members, ranges: vec![(-1.0, 1.0)], kind: String::new() };
+        let guess = regression.predict(&[], 2);
+        assert!(guess.iter().all(|value| (value - 0.505).abs() < 1e-6), "{guess:?}");
     }
 
     #[test]
