@@ -11,7 +11,7 @@ use hashvfl_learning::Classifier;
 use hashvfl_learning::top::loss::Labels;
 use serde::Serialize;
 
-use crate::attacks::inference::labels::{Classes, Inference, Insider, PartyView};
+use crate::attacks::inference::labels::{Classes, Inference, Insider, POOL, PartyView};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::Observed;
@@ -21,8 +21,6 @@ use crate::report::{Estimate, Knowledge};
 
 /// One record of this many is at each end of the order by the first principal component of codes.
 const END: usize = 32;
-/// Fraction of the auxiliary training records from which labelled ones are drawn.
-const POOL: f64 = 0.5;
 
 /// Labels that a party infers from the gradients of one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,14 +66,14 @@ pub fn as_score(
     };
     let classes = Classes { of_record: index, count: 2 };
     let (bootstrap, targets) = (Bootstrap::new(victim.config.seed), &victim.test.targets);
-    let codes = decoded(surface.observed, victim.place, targets)?;
-    let scores = first_component(&codes.values, codes.width);
+    let model = CodeModel::new(victim, surface.observed)?;
+    let scores = first_component(&model.truth.values, model.truth.width);
     let positive: Vec<bool> = targets.iter().map(|record| index[*record as usize] == 1).collect();
     Ok(AsScore {
         label_of_code: area(&scores, &positive, bootstrap),
         label_of_gradients: of_gradients(victim, surface, classes)?,
-        code_of_prediction: of_prediction(victim, surface, top)?,
-        copied: copied(victim, surface)?,
+        code_of_prediction: of_prediction(&model, surface, top)?,
+        copied: copied(&model)?,
         columns_at_ends: at_ends(&scores, by_code, bootstrap),
     })
 }
@@ -187,12 +185,8 @@ impl<'a> CodeModel<'a> {
     }
 }
 
-fn of_prediction(
-    victim: &VictimContext,
-    surface: &AttackSurface,
-    top: &Classifier,
-) -> anyhow::Result<Reached> {
-    let observed = surface.observed;
+fn of_prediction(model: &CodeModel, surface: &AttackSurface, top: &Classifier) -> anyhow::Result<Reached> {
+    let (victim, observed) = (model.victim, surface.observed);
     let others: Vec<usize> = (0..observed.parties.len()).filter(|party| *party != victim.place).collect();
     let other_codes = |records: &[u32]| -> anyhow::Result<Vec<Block>> {
         others.iter().map(|party| decoded(observed, *party, records)).collect()
@@ -206,7 +200,6 @@ fn of_prediction(
         blocks.push(prediction);
         Ok(blocks)
     };
-    let model = CodeModel::new(victim, observed)?;
     let with = model.errors(|records| Ok(side_by_side(&with_prediction(records)?, records.len())))?;
     let without = model.errors(|records| Ok(side_by_side(&other_codes(records)?, records.len())))?;
     let bootstrap = Bootstrap::new(victim.config.seed);
@@ -225,8 +218,8 @@ fn side_by_side(blocks: &[Block], rows: usize) -> Vec<f32> {
     joined
 }
 
-fn copied(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Estimate> {
-    let model = CodeModel::new(victim, surface.observed)?;
+fn copied(model: &CodeModel) -> anyhow::Result<Estimate> {
+    let victim = model.victim;
     let errors = model.errors(|records| Ok(victim.owner.columns.gather(records)))?;
     Ok(Bootstrap::new(victim.config.seed).skill(&errors, &model.reference))
 }

@@ -6,14 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
+use hashvfl_cli::transcripts;
 use hashvfl_core::{RunRecords, RunRow, ServedRow};
 use hashvfl_data::{Names, read_found};
-use hashvfl_files::{FolderLock, say, write_whole};
-use hashvfl_transcript::{Expiry, TranscriptSpool};
-use tracing::{info, warn};
+use hashvfl_files::{say, write_whole};
 
 use crate::config::CoordinatorConfig;
 use crate::serving::KnownCodes;
@@ -62,7 +60,7 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         counts.insert("rows of the transcript".to_string(), erased.rows as u64);
         say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
     }
-    tell_unfinished(&transcript);
+    transcripts::tell_unfinished(&transcript);
     let mut erased = 0;
     for (path, mut stored) in codes {
         let here = stored.erase(&trained);
@@ -125,39 +123,11 @@ fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<usiz
     Ok(erased)
 }
 
-/// Says that the steps of a run that has not finished stay: they become a transcript, or go, when it ends.
-fn tell_unfinished(transcript: &Path) {
-    let unfinished = TranscriptSpool::unfinished(transcript);
-    if unfinished.exists() {
-        say!(
-            "{} holds what a run that has not finished has seen, of these records too: erase again when it has ended, or throw \
-             the run away with --fresh",
-            unfinished.display()
-        );
-    }
-}
-
 /// Removes the transcript if it is older than `transcript_days`, and what an unfinished run has kept of one.
 pub fn expire(config: &CoordinatorConfig) -> anyhow::Result<()> {
-    let Some(days) = config.transcript_days else { return Ok(()) };
-    let (transcript, now) = (StateFolder::existing(&config.state).transcript(), SystemTime::now());
-    tell("the transcript", days, hashvfl_transcript::expire(&transcript, days, now)?);
-    // A run that goes on writes to it.
-    if !FolderLock::is_taken(&config.state)? {
-        let expiry = hashvfl_transcript::expire_unfinished(&transcript, days, now)?;
-        tell("the transcript of a run that has not finished", days, expiry);
-    }
-    Ok(())
-}
-
-/// Says what became of `what`.
-fn tell(what: &str, days: u32, expiry: Expiry) {
-    match expiry {
-        Expiry::Removed => info!("{what} was older than transcript_days = {days} and has been removed"),
-        Expiry::Ahead { days: ahead } => warn!(
-            "the time stamp of {what} is {ahead} days ahead of this clock: transcript_days = {days} counts from the first \
-             command that saw this"
-        ),
-        Expiry::Absent | Expiry::Kept => {}
-    }
+    transcripts::expire(
+        &StateFolder::existing(&config.state).transcript(),
+        &config.state,
+        config.transcript_days,
+    )
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::certificate::{Facts, hex_of_serial};
 use crate::dates::{DAY_S, date_time, now_s};
 use crate::fingerprint::Fingerprint;
+use crate::hex::{bytes_of_hex, hex};
 use crate::issued::{Issued, IssuedFile, Revoked};
 use crate::pem::{self, AUTHORITY, AUTHORITY_KEY, FileError, REQUEST};
 use crate::role::{Identity, Role};
@@ -398,19 +399,4 @@ fn lock(folder: &Path) -> Result<File, AuthorityError> {
     let file = opened.map_err(|reason| WriteError { path, reason })?;
     file.try_lock().map_err(|_| AuthorityError::Busy(folder.to_path_buf()))?;
     Ok(file)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 2);
-    for at in (0..text.len()).step_by(2) {
-        bytes.push(u8::from_str_radix(&text[at..at + 2], 16).ok()?);
-    }
-    Some(bytes)
 }

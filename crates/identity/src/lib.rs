@@ -24,6 +24,7 @@ mod ends;
 mod files;
 mod fingerprint;
 mod folder;
+mod hex;
 mod holder;
 mod issue;
 mod issued;

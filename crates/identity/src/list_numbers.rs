@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::files::LoadError;
+use crate::hex::{bytes_of_hex, hex};
 use crate::revocations::{ListFacts, number_text};
 
 /// Bytes of the file that are looked at, and hex digits of a number, at most.
@@ -52,7 +53,7 @@ impl ListNumbers {
                 return Err(LoadError::OlderList {
                     list: self.list.clone(),
                     number: number_text(&list.number),
-                    before: text(before),
+                    before: number_text(&bytes_of_hex(before).unwrap_or_default()),
                     kept: place(&self.list),
                 });
             }
@@ -126,15 +127,6 @@ fn is_number(text: &str) -> bool {
 /// Compares two numbers in hex.
 fn is_lower(number: &str, than: &str) -> bool {
     (number.len(), number) < (than.len(), than)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A number in hex as a person reads it.
-fn text(number: &str) -> String {
-    u128::from_str_radix(number, 16).map_or_else(|_| format!("0x{number}"), |value| value.to_string())
 }
 
 #[cfg(test)]

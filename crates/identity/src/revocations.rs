@@ -8,6 +8,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::certificate::hex_of_serial;
 use crate::dates::DAY_S;
+use crate::hex::hex;
 use crate::issued::IssuedFile;
 use crate::pem::{self, FileError, LIST};
 
@@ -83,7 +84,7 @@ impl Lists {
 /// A list's number as a person reads it: decimal, or hex where it has more than 16 bytes.
 pub(crate) fn number_text(number: &[u8]) -> String {
     if number.len() > 16 {
-        return format!("0x{}", number.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        return format!("0x{}", hex(number));
     }
     number.iter().fold(0_u128, |value, byte| (value << 8) | u128::from(*byte)).to_string()
 }

@@ -6,15 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::Context;
+use hashvfl_cli::transcripts;
 use hashvfl_core::{CanonicalId, RunRow};
 use hashvfl_data::{Names, TableError, read_found};
-use hashvfl_files::{FolderLock, say};
+use hashvfl_files::say;
 use hashvfl_ledger::{RedbStore, forget_answers};
-use hashvfl_transcript::{Expiry, TranscriptSpool};
-use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::state;
@@ -65,7 +63,7 @@ pub fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     if !transcript.exists() && answers == 0 {
         say!("{} is not there: nothing else is kept of these records", transcript.display());
     }
-    tell_unfinished(&transcript);
+    transcripts::tell_unfinished(&transcript);
     records.erase(&rows);
     state::keep_records(config, &records)?;
     if let Some(receipt) = audit.erased(&request, counts)? {
@@ -87,39 +85,7 @@ fn served_ids(config: &PartyConfig) -> anyhow::Result<HashSet<String>> {
     Ok(ids)
 }
 
-/// Says that the steps of a run that has not finished stay: they become a transcript, or go, when it ends.
-fn tell_unfinished(transcript: &Path) {
-    let unfinished = TranscriptSpool::unfinished(transcript);
-    if unfinished.exists() {
-        say!(
-            "{} holds what a run that has not finished has seen, of these records too: erase again when it has ended, or throw \
-             the run away with --fresh",
-            unfinished.display()
-        );
-    }
-}
-
 /// Removes the transcript if it is older than `transcript_days`, and what an unfinished run has kept of one.
 pub fn expire(config: &PartyConfig) -> anyhow::Result<()> {
-    let Some(days) = config.transcript_days else { return Ok(()) };
-    let (transcript, now) = (config.transcript_path(), SystemTime::now());
-    tell("the transcript", days, hashvfl_transcript::expire(&transcript, days, now)?);
-    // A run that goes on writes to it.
-    if !FolderLock::is_taken(&config.state)? {
-        let expiry = hashvfl_transcript::expire_unfinished(&transcript, days, now)?;
-        tell("the transcript of a run that has not finished", days, expiry);
-    }
-    Ok(())
-}
-
-/// Says what became of `what`.
-fn tell(what: &str, days: u32, expiry: Expiry) {
-    match expiry {
-        Expiry::Removed => info!("{what} was older than transcript_days = {days} and has been removed"),
-        Expiry::Ahead { days: ahead } => warn!(
-            "the time stamp of {what} is {ahead} days ahead of this clock: transcript_days = {days} counts from the first \
-             command that saw this"
-        ),
-        Expiry::Absent | Expiry::Kept => {}
-    }
+    transcripts::expire(&config.transcript_path(), &config.state, config.transcript_days)
 }

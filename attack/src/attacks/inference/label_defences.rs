@@ -7,7 +7,7 @@ use hashvfl_learning::top::evaluation::Evaluation as TaskMetrics;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::AttackId;
-use crate::attacks::inference::labels::{Classes, Inference, Insider, PartyView, metric};
+use crate::attacks::inference::labels::{Classes, Inference, Insider, POOL, PartyView, metric};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::{AttackOutcome, ChartId};
@@ -16,8 +16,6 @@ use crate::report::{
     AttackResult, Chart, Curve, Defence, Estimate, Knowledge, Population, Sent, UtilityPoint, strongest,
 };
 
-/// Fraction of the records from which labelled ones and the fractions of classes are drawn.
-const POOL: f64 = 0.5;
 /// Weights of the consistency term under which the run is repeated.
 const CONSISTENCY: [f32; 2] = [0.0, 0.1];
 

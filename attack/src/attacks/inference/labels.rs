@@ -27,6 +27,8 @@ use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Labelled records of each class that the party has.
 pub const SHOTS: usize = 4;
+/// Fraction of the records from which labelled ones and the fractions of classes are drawn.
+pub const POOL: f64 = 0.5;
 /// Clusters for each class.
 const CLUSTERS: usize = 2;
 
