@@ -1,105 +1,117 @@
 #!/usr/bin/env python3
 """The main rows of a report once more, by other code: a second implementation that checks the first.
 
-    again.py TRANSCRIPT REPORT VICTIM.csv OWN.csv LABELS.csv
+    again.py TRANSCRIPT FOLDER
+    again.py --rows FOLDER     names the rows of FOLDER/report.json that it would repeat
 
-Reads what the coordinator's transcript (Parquet) holds, which records the report's adversary owned and which were scored, and
-the tables, whose columns must be pixels: a bottom model sees them as they are, up to their unit. It knows nothing of the
-regressions that the report was made with; its own are scikit-learn's. For one code of test records and for the codes of all
-epochs of training records, and for each adversary, it prints the report's skill over the mean, its own, and by how much its own
-is above on the same records. It ends with 1 if its own is above beyond chance anywhere.
-
-Needs numpy, pyarrow and scikit-learn.
+Reads what the coordinator's transcript (Parquet) holds, and FOLDER, which `attack run` wrote with keep_columns = true: which
+records the report's adversary owned, which were scored, and the columns and labels as attacks take them. It knows nothing of the
+regressions that the report was made with; its own are scikit-learn's. For one code of test records and for all codes of training
+and validation records, and for each adversary that the report names, it prints the report's skill over the mean, its own, and by
+how much its own is above on the same records. It ends with 1 if its own is above beyond chance anywhere, or if the report lacks a
+row. Needs numpy, pyarrow and scikit-learn; --rows needs nothing.
 """
 
-import csv
 import json
 import sys
 from collections import defaultdict
-
-import numpy as np
-import pyarrow.parquet as parquet
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from pathlib import Path
 
 RESAMPLES = 2_000
+MOST_IN_KERNEL = 4_000  # A kernel has the square of the records.
+
+# What the report says of knowledge, and what it is here.
+LABELS, OTHERS, OWN = "labels", "other parties' codes", "own columns"
+POPULATIONS = ["test records", "training records", "validation records"]
+
+
+def rows(report):
+    """The rows that are repeated: of each population the conditional means of what says most."""
+    found = []
+    for population in POPULATIONS:
+        alike = [
+            row for row in report["results"]
+            if row["attack"] == "conditional mean" and row["cut"] == "codes" and row.get("errors")
+            and row["victim"].endswith(f"'s columns ({population})") and row["defence"] == report["defence"]
+            and set(row["knowledge"]) <= {LABELS, OTHERS, OWN}
+        ]
+        most = max((row["releases"] for row in alike), default=0)
+        alike = [row for row in alike if row["releases"] == most]
+        adversaries = [set(row["knowledge"]) for row in alike]
+        if population in report["targets"] and not (set() in adversaries and any(LABELS in known for known in adversaries)):
+            sys.exit(f"the report has no conditional mean of {population} by who knows nothing, or none by who knows labels")
+        found += [(population, row) for row in alike]
+    return found
+
+
+def forms(header):
+    """Latents of each party's code, and bits of each."""
+    settings = header["settings"]
+    each = int(settings.get("run.bits_per_latent", 1))
+    own = dict(code.split("=") for code in settings.get("run.codes", "").split(",") if "=" in code)
+    whole = f"{header['bits'] // each}x{each}"
+    return {party: tuple(map(int, own.get(party, whole).split("x"))) for party in header["parties"]}
+
+
+def decoded(value, latents, each):
+    """The signs of a code, and behind them the values of its levels, which travel as Gray codes."""
+    bits = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")[: latents * each]
+    signs = bits * 2.0 - 1.0
+    if each == 1:
+        return signs
+    plain = np.bitwise_xor.accumulate(bits.reshape(latents, each), axis=1)
+    levels = plain @ (1 << np.arange(each)[::-1])
+    return np.concatenate([signs, (2 * levels - (2**each - 1)) * np.sqrt(3 / (4**each - 1))])
 
 
 def transcript(path):
-    """Codes of each party: {(party, moment): {record: values}}, moments being epochs from 0, and "last"."""
+    """Codes of each party: {(party, moment): {record: values}}, moments being epochs from 0, and "last"; what records are."""
     table = parquet.read_table(path)
     header = json.loads(table.schema.metadata[b"hashvfl.header"])
-    bits, seen, epoch_now = header["bits"], defaultdict(dict), 0
+    form, seen, kinds, epoch_now = forms(header), defaultdict(dict), {}, 0
     names = ["kind", "epoch", "record", "party", "encoding", "value"]
     for kind, epoch, record, party, encoding, value in zip(*(table.column(name).to_pylist() for name in names)):
         if kind == "gradient":
             continue
-        if kind == "batch":
-            moment = epoch_now = epoch
-        elif kind == "cohort-validation":
-            moment = epoch_now
-        else:
-            moment = "last"
-        if encoding == "bits":
-            values = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")[:bits] * 2.0 - 1.0
-        else:
-            values = np.frombuffer(value, "<f4").astype(float)
-        seen[party, moment][record] = values
-    return header, seen
-
-
-def table(path, places):
-    """Numbers of a CSV file whose first column is the id, in the order of a run's rows: `places` when ids are sorted."""
-    with open(path, newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    rows.sort(key=lambda row: row[0].encode())
-    return np.array([[float(cell) for cell in rows[place][1:]] for place in places])
-
-
-def last(seen, party, epochs):
-    """The last code of each record."""
-    codes = {}
-    for moment in [*range(epochs), "last"]:
-        codes.update(seen.get((party, moment), {}))
-    return codes
+        epoch_now = epoch if kind == "batch" else epoch_now
+        moment = epoch_now if kind in ("batch", "cohort-validation") else "last"
+        kinds.setdefault(record, kind)
+        whole = encoding == "bits"
+        seen[party, moment][record] = decoded(value, *form[party]) if whole else np.frombuffer(value, "<f4").astype(float)
+    return header, seen, kinds
 
 
 class Evidence:
     """What adversaries know of records."""
 
     def __init__(self, header, seen, victim, own, labels):
-        self.parties = header["parties"]
-        self.seen, self.victim = seen, victim
+        self.seen, self.victim, self.own, self.labels = seen, victim, own, labels
         self.epochs = 1 + max(moment for _, moment in seen if moment != "last")
-        self.own = own
-        classes = np.unique(labels)
-        self.labels = (labels == classes).astype(float) if len(classes) <= 20 else labels
-        self.last = {party: last(seen, party, self.epochs) for party in self.parties}
+        self.others = [party for party in header["parties"] if party != victim]
+        self.last = {party: self.last_codes(party) for party in header["parties"]}
 
-    def blocks(self, adversary, release):
+    def last_codes(self, party):
+        moments = [*range(self.epochs), "last"]
+        return {record: code for moment in moments for record, code in self.seen.get((party, moment), {}).items()}
+
+    def blocks(self, row):
         """Lookups, each from a record to numbers."""
         blocks = []
-        if release == "one code":
-            blocks.append(self.last[self.victim])
-        else:
+        if row["releases"] > 1:
             blocks += [self.seen[self.victim, epoch] for epoch in range(self.epochs)]
+        if row["releases"] == 1 or row["releases"] > self.epochs:
             blocks.append(self.last[self.victim])
-        if adversary != "stranger":
+        if LABELS in row["knowledge"]:
             blocks.append(self.labels)
-        if adversary == "coordinator" or (adversary == "organisation" and len(self.parties) > 2):
-            blocks += [self.last[party] for party in self.parties if party != self.victim]
-        if adversary == "organisation":
+        if OTHERS in row["knowledge"]:
+            blocks += [self.last[party] for party in self.others]
+        if OWN in row["knowledge"]:
             blocks.append(self.own)
         return blocks
 
-    def known(self, adversary, release, records):
+    def known(self, row, records):
         """Those of `records` of which everything is known, and what it is."""
-        blocks = self.blocks(adversary, release)
+        blocks = self.blocks(row)
         whole = [r for r in records if all(r in block for block in blocks if isinstance(block, dict))]
         return whole, np.array([np.concatenate([block[r] for block in blocks]) for r in whole])
 
@@ -108,7 +120,7 @@ def learners(rows, width):
     """Regressions of several kinds."""
     scaled = lambda model: make_pipeline(StandardScaler(), model)
     yield scaled(RidgeCV(np.logspace(-1, 5, 13)))
-    for reach in [0.5, 1.0, 2.0]:
+    for reach in [0.5, 1.0, 2.0] if rows <= MOST_IN_KERNEL else []:
         yield scaled(KernelRidge(alpha=0.3, kernel="rbf", gamma=1 / (2 * width * reach**2)))
     yield ExtraTreesRegressor(200, min_samples_leaf=3, max_features=0.3, n_jobs=2, random_state=1)
     if rows >= 400:
@@ -133,53 +145,54 @@ def skill_gain(ours, theirs, reference):
     return (theirs - ours).sum() / reference.sum(), low, high
 
 
-KNOWS = {
-    "stranger": [],
-    "coordinator": ["labels", "last codes of the other parties"],
-    "organisation": ["labels", "own columns"],
-}
-
-
-def main(arguments):
-    if len(arguments) != 5:
-        sys.exit(__doc__)
-    header, seen = transcript(arguments[0])
-    report = json.load(open(arguments[1]))
-    columns, own, labels = (table(path, report["sorted"]) for path in arguments[2:])
-    victim = report["results"][0]["victim"].split("'s columns")[0]
-    evidence = Evidence(header, seen, victim, own, labels)
-    owned, fell = set(report["owned"]), False
-    print("| records | adversary | report | again | again above |\n|---|---|---|---|---|")
-    for population, release in [("test records", "one code"), ("training records", "all codes")]:
+def repeat(path, folder, report):
+    header, seen, kinds = transcript(path)
+    columns, labels = (np.load(folder / f"{name}.npy").astype(float) for name in ["victim", "labels"])
+    own = np.load(folder / "own.npy").astype(float) if (folder / "own.npy").exists() else None
+    repeated, owned, fell = rows(report), sorted(report["owned"]), False
+    evidence = Evidence(header, seen, repeated[0][1]["victim"].split("'s columns")[0], own, labels)
+    print("| records | saw | knows | report | again | again above |\n|---|---|---|---|---|---|")
+    for population, row in repeated:
         targets = report["targets"][population]
-        like = {r for r in owned if (r in evidence.seen[victim, 0]) == (targets[0] in evidence.seen[victim, 0])}
-        mean = columns[sorted(like)].mean(0)
-        reference = ((columns[targets] - mean) ** 2).sum(1)
-        for adversary, knows in KNOWS.items():
-            chosen = [
-                row for row in report["results"]
-                if row["attack"] == "conditional mean" and row["cut"] == "codes" and row.get("errors")
-                and row["victim"] == f"{victim}'s columns ({population})" and row["knowledge"] == knows
-                and row["defence"] == report["defence"]
-            ]
-            row = chosen[-1]
-            records, x = evidence.known(adversary, release, sorted(owned))
-            _, asked = evidence.known(adversary, release, targets)
-            errors = ((columns[targets] - guess(x, columns[records], asked)) ** 2).sum(1)
-            value, theirs = row["metrics"]["skill over mean"], np.array(row["errors"])
-            # The report's pixels have another unit.
-            theirs *= reference.sum() / theirs.sum() * (1 - value["value"])
-            gain, low, high = skill_gain(errors, theirs, reference)
-            fell |= low > 0
-            ours = 100 * (1 - errors.sum() / reference.sum())
-            print(
-                f"| {population}, {release} | {adversary} "
-                f"| {100 * value['value']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f}) "
-                f"| {ours:.1f} | {100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |",
-                flush=True,
-            )
+        like = columns[[r for r in owned if kinds.get(r) == kinds[targets[0]]]]
+        varies = np.full(columns.shape[1], True) if report["pixels"] else like.std(0) > 1e-6
+        unit = 1.0 if report["pixels"] else like.std(0)[varies]
+        y, mean = columns[:, varies] / unit, like.mean(0)[varies] / unit
+        reference = ((y[targets] - mean) ** 2).mean(1)
+        records, x = evidence.known(row, owned)
+        ours = ((y[targets] - guess(x, y[records], evidence.known(row, targets)[1])) ** 2).mean(1)
+        value, theirs = row["metrics"]["skill over mean"], np.array(row["errors"])
+        # Pixels have another unit in the report; columns of a table have the same.
+        factor = reference.sum() / theirs.sum() * (1 - value["value"])
+        if not report["pixels"] and abs(factor - 1) > 0.01:
+            sys.exit(f"{population}: the report's errors are {1 / factor:.3f} times as large as its skill says")
+        gain, low, high = skill_gain(ours, theirs * factor, reference)
+        fell |= low > 0
+        print(
+            f"| {population} | {row['releases']} codes | {', '.join(row['knowledge']) or 'nothing else'} "
+            f"| {100 * value['value']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f}) "
+            f"| {100 * (1 - ours.sum() / reference.sum()):.1f} | {100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |",
+            flush=True,
+        )
     return int(fell)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    folder = Path(sys.argv[2])
+    report = json.loads((folder / "report.json").read_text())
+    if sys.argv[1] == "--rows":
+        for population, row in rows(report):
+            print(f"{population}: {row['releases']} codes, knowing {', '.join(row['knowledge']) or 'nothing else'}")
+        sys.exit(0)
+    import numpy as np
+    import pyarrow.parquet as parquet
+    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.neural_network import MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    sys.exit(repeat(sys.argv[1], folder, report))

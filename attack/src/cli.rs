@@ -10,6 +10,7 @@ use hashvfl_cli::config::ConfigCommand;
 use hashvfl_core::Digest;
 use hashvfl_files::{complain, say};
 use hashvfl_transcript::Recording;
+use hashvfl_transport::stop;
 
 use crate::config::AttackConfig;
 use crate::evaluation;
@@ -71,6 +72,7 @@ where
 }
 
 fn run_command(arguments: Arguments) -> anyhow::Result<()> {
+    stop::handle_signals();
     match arguments.command {
         Command::Config { command } => Ok(command.run()?),
         Command::Manifest { coordinator, parties, out } => {

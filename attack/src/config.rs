@@ -1,5 +1,6 @@
 //! `attack.toml`: what is attacked, and what the adversary is granted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
@@ -52,9 +53,23 @@ pub struct AttackConfig {
     /// Whether the adversary is granted the victim's weights as well.
     #[serde(default = "yes")]
     pub white_box: bool,
-    /// The fraction of the columns' variance that may be told, from 0 to 1: the report's first answers are red above it.
-    #[serde(default)]
+    /// The fraction of the columns' variance that may be told, from 0 to 1: the report's first answers are red above it. A policy
+    /// calls it `max_explained`.
+    #[serde(default, alias = "max_explained")]
     pub limit: Option<f64>,
+    /// The same of single columns, by name, as in a policy.
+    #[serde(default)]
+    pub max_explained_of: BTreeMap<String, f64>,
+    /// The fraction of records that may be re-identified, as in a policy.
+    #[serde(default)]
+    pub max_reidentified: Option<f64>,
+    /// How well a party, or all together, may infer labels: AUC of two classes, the fraction guessed right of more.
+    #[serde(default)]
+    pub max_labels: Option<f64>,
+    /// Whether the columns and labels are kept beside the report, as attacks take them: for who repeats its main rows
+    /// (`attack/again.py`).
+    #[serde(default)]
+    pub keep_columns: bool,
     /// The SHA-256 at the head of the transcript's chain, from the run's `summary.json`.
     #[serde(default)]
     pub head: Option<String>,
@@ -93,6 +108,10 @@ impl AttackConfig {
             quick: false,
             white_box: true,
             limit: None,
+            max_explained_of: BTreeMap::new(),
+            max_reidentified: None,
+            max_labels: None,
+            keep_columns: false,
             head: None,
             seed: 0,
         }
@@ -116,10 +135,20 @@ impl AttackConfig {
             config.auxiliary_fractions.is_sorted_by(|a, b| a < b),
             "auxiliary_fractions must rise, the largest last"
         );
-        ensure!(
-            config.limit.is_none_or(|limit| (0.0..=1.0).contains(&limit)),
-            "limit must be a fraction from 0 to 1"
-        );
+        let of_columns = config
+            .max_explained_of
+            .iter()
+            .map(|(column, limit)| (format!("max_explained_of.{column}"), Some(*limit)));
+        let limits = [
+            ("limit", config.limit),
+            ("max_reidentified", config.max_reidentified),
+            ("max_labels", config.max_labels),
+        ];
+        for (key, limit) in limits.map(|(key, limit)| (key.to_string(), limit)).into_iter().chain(of_columns)
+        {
+            let fits = limit.is_none_or(|limit| (0.0..=1.0).contains(&limit));
+            ensure!(fits, "{key} must be a fraction from 0 to 1");
+        }
         ensure!((1..=100).contains(&config.trainings), "trainings must be 1 to 100");
         ensure!(config.own.as_ref() != Some(&config.victim), "own and victim must be two parties");
         Ok(config)
@@ -147,7 +176,15 @@ mod tests {
         let small = "manifest = \"m\"\nvictim = \"bank\"\n";
         assert!(refused(&format!("{small}nonsense = 1")).contains("unknown field `nonsense`"));
         assert!(refused(&format!("{small}own = \"bank\"")).contains("two parties"));
-        assert!(refused(&format!("{small}limit = 30")).contains("from 0 to 1"));
+        assert!(refused(&format!("{small}limit = 30")).contains("limit must be a fraction from 0 to 1"));
+        assert!(refused(&format!("{small}max_labels = 1.5")).contains("max_labels must be a fraction"));
+        let of = refused(&format!("{small}max_explained_of = {{ income = 2 }}"));
+        assert!(of.contains("max_explained_of.income must be a fraction"), "{of}");
+        // A policy's lines are taken as they are.
+        let policy = "max_explained = 0.3\nmax_reidentified = 0.1\n[max_explained_of]\nincome = 0.2\n";
+        let config = AttackConfig::parse(&format!("{small}{policy}"), Path::new(".")).unwrap();
+        assert_eq!((config.limit, config.max_reidentified), (Some(0.3), Some(0.1)));
+        assert_eq!(config.max_explained_of["income"], 0.2);
         assert!(refused(&format!("{small}auxiliary_fractions = [0.6]")).contains("at most 0.5"));
         assert!(refused(&format!("{small}auxiliary_fractions = [0.5, 0.1]")).contains("must rise"));
     }

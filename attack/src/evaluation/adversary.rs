@@ -11,7 +11,8 @@ use crate::evidence::knowledge::Fact;
 pub enum Adversary {
     /// Nothing else.
     Stranger,
-    /// The labels, and what the other parties sent.
+    /// The labels, and what the other parties sent: their last codes, and of records that were encoded in every epoch all of
+    /// them.
     Coordinator,
     /// The columns of a party of its own organisation as well.
     Organisation,
@@ -85,6 +86,14 @@ impl fmt::Display for Release {
 }
 
 impl Release {
+    /// Epochs whose codes it holds.
+    pub fn epochs(self) -> u32 {
+        match self {
+            Self::Nothing | Self::OneCode => 0,
+            Self::Epochs(epochs) | Self::EpochsAndLast(epochs) => epochs,
+        }
+    }
+
     /// As facts.
     pub fn facts(self) -> Vec<Fact> {
         match self {

@@ -38,48 +38,74 @@ impl Channel {
     }
 }
 
-/// The bounds on one code of a record, and on everything that a training record sent.
+/// The bounds on one code of a record, and on everything that a record of the cohort sent.
 pub fn bounds(victim: &VictimContext, releases: u64) -> Vec<Bound> {
     let run = &victim.evidence.coordinator.run;
     let form = victim.code_form();
     let change = run.randomised_response.map_or(0.0, |epsilon| Response::change_probability(epsilon, form));
-    let (latents, levels) = (form.latents() as f64, form.levels() as f64);
-    let one = Channel { latents, levels, change };
-    let all = Channel { latents: latents * releases as f64, levels, change };
-    let mut bounds = vec![capacity("one code", &one), leakage("one code", &one), identification(&one)];
-    if releases > 1 {
-        let about = format!("all {releases} codes of a training record");
-        bounds.extend([capacity(&about, &all), leakage(&about, &all)]);
-    }
-    bounds.extend(columns(victim.test.scorer.attributes(), &victim.owner.names, &one));
+    let one = Channel { latents: form.latents() as f64, levels: form.levels() as f64, change };
+    let mut bounds = of_codes(&one, releases, victim.validation.is_some());
+    bounds.extend(columns(victim.test.scorer.attributes(), &victim.owner.sources, &one));
     bounds
 }
 
-fn capacity(about: &str, channel: &Channel) -> Bound {
-    let assumes = match channel.change > 0.0 {
-        true => {
-            "By the capacity of independent flips. On average over flips, for any encoder that is fixed without the record, and \
-             for any side knowledge that is independent of the flips."
+/// Those on codes, of which a training record sent so many `releases`; `validation` where validation records sent as many.
+fn of_codes(one: &Channel, releases: u64, validation: bool) -> Vec<Bound> {
+    let mut bounds = vec![capacity("one code", one, 1), leakage("one code", one, 1), identification(one)];
+    if releases <= 1 {
+        return bounds;
+    }
+    let all = Channel { latents: one.latents * releases as f64, levels: one.levels, change: one.change };
+    let counted = Channel { latents: all.latents, levels: all.levels, change: 0.0 };
+    let of_training = format!("all {releases} codes of a training record");
+    bounds.extend([capacity(&of_training, &counted, releases), leakage(&of_training, &counted, releases)]);
+    if all.change > 0.0 {
+        bounds.push(Bound {
+            about: "the flips of a training record's codes".into(),
+            says: "bound nothing beyond their number".into(),
+            assumes: "The bottom model is fitted on the record: its columns move its own later codes and those of other records, so \
+                      no encoder is fixed without it."
+                .into(),
+            releases: 0,
+        });
+        if validation {
+            let of_validation = format!("all {releases} codes of a validation record");
+            bounds
+                .extend([capacity(&of_validation, &all, releases), leakage(&of_validation, &all, releases)]);
         }
-        false => "By counting codes. For any encoder and any side knowledge.",
-    };
-    let says = format!("tells at most {:.1} bits of information about a record", channel.capacity());
-    Bound { about: about.into(), says, assumes: assumes.into() }
+    }
+    bounds
 }
 
-fn leakage(about: &str, channel: &Channel) -> Bound {
+/// What a flip bounds, and for whom.
+const FLIPS: &str = "On average over flips, for records that no bottom model was fitted on (test and validation records, not training \
+                     records), and for any side knowledge that is independent of the flips.";
+
+fn capacity(about: &str, channel: &Channel, releases: u64) -> Bound {
+    let assumes = match channel.change > 0.0 {
+        true => format!("By the capacity of independent flips. {FLIPS}"),
+        false => "By counting codes. For any encoder and any side knowledge.".to_string(),
+    };
+    let verb = if releases == 1 { "tells" } else { "tell" };
+    let says = format!("{verb} at most {:.1} bits of information about a record", channel.capacity());
+    Bound { about: about.into(), says, assumes, releases }
+}
+
+fn leakage(about: &str, channel: &Channel, releases: u64) -> Bound {
     let factor = 2.0_f64.powf(channel.maximal_leakage());
+    let (verb, who) = if releases == 1 { ("makes", "it") } else { ("make", "they") };
     // A guess that is right one time in `factor` can become certain.
     let says = match factor.is_finite() && factor < CANDIDATES {
-        true => format!("makes any guess at most {factor:.1} times as likely to be right"),
+        true => format!("{verb} any guess at most {factor:.1} times as likely to be right"),
         false => format!(
-            "{VACUOUS}: it may make a guess certain that was right one time in {} before",
+            "{VACUOUS}: {who} may make a guess certain that was right one time in {} before",
             if factor < 1e6 { format!("{factor:.0}") } else { format!("2^{:.0}", channel.maximal_leakage()) }
         ),
     };
-    let assumes = "Maximal leakage. For any property of a record, any prior and any side knowledge that is independent of the flips, \
-                   counted from what the guess was worth with it.";
-    Bound { about: about.into(), says, assumes: assumes.into() }
+    let of = "Maximal leakage. For any property of a record and any prior, counted from what the guess was worth with all side \
+              knowledge.";
+    let assumes = if channel.change > 0.0 { format!("{of} {FLIPS}") } else { of.to_string() };
+    Bound { about: about.into(), says, assumes, releases }
 }
 
 /// By Fano's inequality, for candidates that are equally likely before.
@@ -89,8 +115,9 @@ fn identification(channel: &Channel) -> Bound {
         true => format!("finds a record among {CANDIDATES} in at most {:.0} % of cases", 100.0 * most),
         false => format!("{VACUOUS}: {:.1} bits may tell {CANDIDATES} records apart", channel.capacity()),
     };
-    let assumes = "Fano's inequality. For candidates that are equally likely given all side knowledge.";
-    Bound { about: "whose code it is".into(), says, assumes: assumes.into() }
+    let of = "Fano's inequality. For candidates that are equally likely given all side knowledge.";
+    let assumes = if channel.change > 0.0 { format!("{of} {FLIPS}") } else { of.to_string() };
+    Bound { about: "whose code it is".into(), says, assumes, releases: 0 }
 }
 
 /// How often the value of a column can be guessed right from one code alone.
@@ -110,6 +137,7 @@ fn columns(attributes: &[Attribute], names: &[String], channel: &Channel) -> Vec
             assumes: "Rate and distortion, by Blahut and Arimoto. From one code alone, without side knowledge, for the fractions of \
                       values among the adversary's own records."
                 .into(),
+            releases: 0,
         });
     }
     if !vacuous.is_empty() {
@@ -119,6 +147,7 @@ fn columns(attributes: &[Attribute], names: &[String], channel: &Channel) -> Vec
             assumes:
                 "The entropy of their values among the adversary's own records is below what a code can tell."
                     .into(),
+            releases: 0,
         });
     }
     bounds
@@ -204,11 +233,32 @@ mod tests {
         assert!(noisy.maximal_leakage() > noisy.capacity());
         assert!(identification(&plain).says.starts_with(VACUOUS));
         assert!(identification(&noisy).says.contains("at most 17 %"), "{}", identification(&noisy).says);
-        assert!(leakage("one code", &plain).says.contains("65536"));
+        assert!(leakage("one code", &plain, 1).says.contains("65536"));
         // A level that is sent as any other alike often tells nothing.
         let even = Channel { latents: 2.0, levels: 8.0, change: 7.0 / 8.0 };
         assert!(even.capacity().abs() < 1e-9 && even.maximal_leakage().abs() < 1e-9);
         let sure = Channel { change: 0.0, ..even };
         assert_eq!((sure.capacity(), sure.maximal_leakage()), (6.0, 6.0));
+    }
+
+    #[test]
+    fn flips_bound_nothing_of_records_that_bottom_models_are_fitted_on() {
+        let noisy = Channel { latents: 16.0, levels: 2.0, change: 0.3775 };
+        let bounds = of_codes(&noisy, 16, true);
+        let about =
+            |who: &str| -> Vec<&Bound> { bounds.iter().filter(|bound| bound.about.contains(who)).collect() };
+        let training = about("training record");
+        assert_eq!(training.len(), 3);
+        assert!(training[0].says.contains("256.0 bits") && training[0].releases == 16, "{:?}", training[0]);
+        assert!(training[1].says.starts_with(VACUOUS) && training[1].says.contains("2^256"));
+        assert!(training[2].says.starts_with("bound nothing"), "{:?}", training[2]);
+        let validation = about("validation record");
+        assert!(validation[0].says.contains("11.2 bits"), "{:?}", validation[0]);
+        assert!(validation[0].assumes.contains("not training records"), "{:?}", validation[0]);
+        assert!(bounds[0].says.contains("tells at most 0.7 bits") && bounds[0].releases == 1);
+        // Without flips all codes are counted, of whatever records.
+        let plain = Channel { change: 0.0, ..noisy };
+        assert_eq!(of_codes(&plain, 16, true).len(), 5);
+        assert_eq!(of_codes(&plain, 1, true).len(), 3);
     }
 }

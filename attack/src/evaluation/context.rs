@@ -1,5 +1,6 @@
 //! One cut under attack: what was seen, of whom, and which records are whose.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hashvfl_core::PartyName;
@@ -10,6 +11,7 @@ use crate::evaluation::attributes::Decided;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::{Scored, Scorer, moments};
 use crate::evidence::knowledge::{Fact, Features, Sources};
+use crate::evidence::observed::ObservedAt;
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metrics, Population, Victim};
 use hashvfl_leakage::regression::{Examples, Regression};
 
@@ -101,6 +103,15 @@ impl AttackContext<'_> {
         &self.targets[..most.min(self.targets.len())]
     }
 
+    /// Records that the adversary owns and of which each party sent a code after the freeze, as of the targets.
+    pub fn owned_frozen(&self) -> Vec<u32> {
+        let observed = self.sources.observed;
+        let all = |record: u32| {
+            (0..observed.parties.len()).all(|party| observed.saw(party, ObservedAt::Frozen, record))
+        };
+        self.auxiliary.iter().chain(self.elsewhere).copied().filter(|record| all(*record)).collect()
+    }
+
     /// What `facts` say of `records`, beside their columns.
     pub fn examples(&self, facts: &[Fact], records: &[u32]) -> anyhow::Result<Examples> {
         let Features { values: inputs, discrete, .. } = self.sources.inputs(facts, records)?;
@@ -122,7 +133,7 @@ impl AttackContext<'_> {
         let of = |fact: &Fact| match fact {
             Fact::Code => 1,
             Fact::EpochCodes(epochs) => u64::from(*epochs),
-            Fact::OtherCodes | Fact::Label | Fact::OwnColumns => 0,
+            Fact::OtherCodes | Fact::OtherEpochCodes(_) | Fact::Label | Fact::OwnColumns => 0,
         };
         facts.iter().map(of).sum()
     }
@@ -157,6 +168,7 @@ impl AttackContext<'_> {
             auxiliary_rows: self.auxiliary.len(),
             target_rows: targets,
             metrics,
+            of_columns: BTreeMap::new(),
             errors: Vec::new(),
             note,
             seconds: began.elapsed().as_secs_f64(),

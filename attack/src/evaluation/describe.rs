@@ -10,7 +10,7 @@ use crate::config::AttackConfig;
 use crate::evaluation::Surfaces;
 use crate::evaluation::findings::{AttackOutcome, Findings};
 use crate::evaluation::victim::VictimContext;
-use crate::report::{CutKind, Knowledge, PictureGrid, PictureRow};
+use crate::report::{AttackResult, CutKind, Defence, Knowledge, PictureGrid, PictureRow, Population, Victim};
 
 /// Records whose pictures are shown.
 const PICTURES: usize = 12;
@@ -23,10 +23,18 @@ pub fn data(victim: &VictimContext) -> String {
         "columns in standard deviations of auxiliary records, all counted alike"
     };
     let (test, training) = (&victim.test, &victim.training);
+    let validation = match &victim.validation {
+        Some(records) => format!(
+            " Of validation records {} are scored, {} are its own.",
+            records.targets.len(),
+            records.auxiliary.len()
+        ),
+        None => " Validation records are too few to be attacked.".to_string(),
+    };
     format!(
         "{} records; {} columns of {}, as its bottom model sees them (preprocessed as fitted on training records), \
          scored as {unit}. The adversary owns {} records. One code: {} test records are scored, {} are its own. All \
-         epochs: {} training records are scored, {} are its own.",
+         epochs: {} training records are scored, {} are its own.{validation}",
         victim.evidence.labels.len(),
         victim.owner.columns.cols(),
         victim.config.victim,
@@ -38,7 +46,7 @@ pub fn data(victim: &VictimContext) -> String {
     )
 }
 
-/// Rows of the records that were scored, by population.
+/// Rows of the run's records that are scored, by population.
 pub fn targets(victim: &VictimContext) -> BTreeMap<String, Vec<u32>> {
     let all = [Some(&victim.test), Some(&victim.training), victim.validation.as_ref()];
     let all = all.into_iter().flatten();
@@ -102,19 +110,15 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
         let each = values.chunks_exact(height * width).take(shown.len());
         each.map(|pixels| victim.test.scorer.grey(pixels)).collect()
     };
-    let codes = |attacked: &&AttackOutcome| attacked.result.cut == CutKind::Codes;
-    let whole = |attacked: &&AttackOutcome| {
-        attacked.result.target_rows == targets.len() && !attacked.guess.is_empty()
-    };
-    let scored: Vec<&AttackOutcome> = findings.attacked.iter().filter(whole).collect();
+    let (codes, floats) = (&surfaces.codes.defence, &surfaces.floats.defence);
+    let shown_of =
+        |defence: &Defence| Shown { victim: victim.columns(Population::Test), defence: defence.clone() };
+    let (on_codes, on_floats) = (shown_of(codes), shown_of(floats));
+    let whole = |attacked: &&AttackOutcome| attacked.result.target_rows == targets.len();
+    let whole: Vec<&AttackOutcome> = findings.attacked.iter().filter(whole).collect();
     let known = |attack: AttackId, knowledge: &[Knowledge]| {
-        let mut on_codes = scored.iter().copied().filter(codes);
-        on_codes.find(|found| found.result.attack == attack && found.result.knowledge == knowledge)
-    };
-    let best = |cut: CutKind, baseline: bool| {
-        let at_cut = scored.iter().copied().filter(|attacked| attacked.result.cut == cut);
-        let fits = at_cut.filter(|attacked| attacked.result.is_baseline() == baseline);
-        fits.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value))
+        let mut fitting = whole.iter().copied().filter(|attacked| on_codes.fits(&attacked.result));
+        fitting.find(|found| found.result.attack == attack && found.result.knowledge == knowledge)
     };
     let control = AttackId::BlockDecoder(1);
     let control = findings.attacked.iter().find(|attacked| attacked.result.attack == control);
@@ -123,14 +127,70 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
             "labels and other parties' codes alone",
             known(AttackId::NoCode, &[Knowledge::Labels, Knowledge::OtherCodes]),
         ),
-        ("best without any code", best(CutKind::Codes, true)),
+        ("best without any code", on_codes.best(&whole, true)),
         ("conditional mean of one code", known(AttackId::ConditionalMean, &[])),
-        ("best from codes", best(surfaces.codes.cut, false)),
-        ("best from floats (simulated)", best(surfaces.floats.cut, false)),
+        ("best from codes", on_codes.best(&whole, false)),
+        ("best from floats (simulated)", on_floats.best(&whole, false)),
         ("from floats after the first block (simulated)", control),
     ];
     let row = |name: &str, values: &[f32]| PictureRow { name: name.into(), images: images(values) };
     let mut rows = vec![row("original", &victim.owner.columns.gather(shown))];
     rows.extend(attacks.into_iter().filter_map(|(name, attacked)| Some(row(name, &attacked?.guess))));
     Some(PictureGrid { title: "Reconstructions of the same test records".into(), height, width, rows })
+}
+
+/// Whose guesses stand below the originals: those at the same records, in the same run. Others, of as many records, are of other
+/// people.
+struct Shown {
+    victim: Victim,
+    defence: Defence,
+}
+
+impl Shown {
+    fn fits(&self, result: &AttackResult) -> bool {
+        result.victim == self.victim && result.defence == self.defence
+    }
+
+    /// The guess that explains most, of baselines or of attacks.
+    fn best<'a>(&self, attacked: &[&'a AttackOutcome], baseline: bool) -> Option<&'a AttackOutcome> {
+        let fits = |attacked: &&AttackOutcome| {
+            self.fits(&attacked.result)
+                && attacked.result.is_baseline() == baseline
+                && attacked.result.cut != CutKind::BeforeSign
+                && !attacked.guess.is_empty()
+        };
+        let fitting = attacked.iter().copied().filter(fits);
+        fitting.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Change;
+    use crate::report::sample::{result, sample};
+
+    #[test]
+    fn pictures_below_the_originals_are_of_the_same_people_and_the_same_run() {
+        let own = sample().defence;
+        let guess = |of: Population, defence: &Defence, releases: u64, skill: f64| {
+            let mut result = result(AttackId::ConditionalMean, &[], releases, CutKind::Codes, skill);
+            let Victim::Columns { party, .. } = result.victim.clone() else { panic!("columns") };
+            result.victim = Victim::Columns { party, of };
+            result.defence = defence.clone();
+            let (guess, none) = (vec![skill as f32], Vec::new());
+            AttackOutcome { result, guess, errors: Vec::new(), reference: Vec::new(), hits: none }
+        };
+        let steered = own.changed(Change::Steered(10));
+        let attacked = [
+            guess(Population::Test, &own, 0, 0.1),
+            guess(Population::Test, &own, 1, 0.2),
+            guess(Population::Training, &own, 5, 0.4),
+            guess(Population::Test, &steered, 1, 0.5),
+        ];
+        let attacked: Vec<&AttackOutcome> = attacked.iter().collect();
+        let shown = Shown { victim: attacked[0].result.victim.clone(), defence: own };
+        assert_eq!(shown.best(&attacked, false).unwrap().guess, [0.2]);
+        assert_eq!(shown.best(&attacked, true).unwrap().guess, [0.1]);
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::ensure;
 
 use crate::attacks::AttackId;
 use crate::evaluation::attack::About;
+use crate::evaluation::context::AttackContext;
 use crate::report::{
     AttackResult, Chart, Check, Defence, Estimate, Knowledge, Metric, Spread, UtilityPoint, Victim,
     baseline_of,
@@ -56,6 +57,18 @@ pub struct Comparison {
     pub of: String,
 }
 
+/// What makes a baseline another one.
+pub struct Baseline<'a> {
+    /// What it is about.
+    pub victim: &'a Victim,
+    /// What its adversary knows.
+    pub knowledge: &'a [Knowledge],
+    /// The run whose other codes it knows.
+    pub defence: &'a Defence,
+    /// Squared errors of the mean, which tell records apart; none where it is about something else than all columns.
+    pub reference: &'a [f64],
+}
+
 /// What was found so far.
 #[derive(Default)]
 pub struct Findings {
@@ -73,6 +86,10 @@ pub struct Findings {
     pub checks: Vec<Check>,
     /// Adversaries of whom one knows more than the other.
     pub comparisons: Vec<Comparison>,
+    /// Rows of the records that were scored, by population.
+    pub targets: BTreeMap<String, Vec<u32>>,
+    /// Which label-side defence is the run's own, where labels were inferred.
+    pub gradients: Option<Defence>,
 }
 
 impl Findings {
@@ -93,11 +110,32 @@ impl Findings {
         })
     }
 
-    /// Whether a baseline against `victim` was found.
-    pub fn has_baseline(&self, victim: &Victim) -> bool {
-        self.attacked
-            .iter()
-            .any(|attacked| attacked.result.is_baseline() && attacked.result.victim == *victim)
+    /// Whether there is a baseline about the same records as `about`, by an adversary that knows the same. What it knows of other
+    /// parties' codes is the same in the same run alone.
+    pub fn has_baseline(&self, about: &Baseline) -> bool {
+        self.attacked.iter().any(|attacked| {
+            let AttackResult { victim, knowledge, defence, .. } = &attacked.result;
+            let of_run = !knowledge.contains(&Knowledge::OtherCodes) || *defence == *about.defence;
+            attacked.result.is_baseline()
+                && *victim == *about.victim
+                && knowledge.as_slice() == about.knowledge
+                && attacked.reference == about.reference
+                && of_run
+        })
+    }
+
+    /// Keeps which records were scored, by population. Where a defence has others of one, under its name as well.
+    pub fn note_targets(&mut self, context: &AttackContext) {
+        let of = context.population.to_string();
+        match self.targets.get(&of) {
+            Some(known) if *known == *context.targets => {}
+            Some(_) => {
+                self.targets.insert(format!("{of} ({})", context.defence), context.targets.to_vec());
+            }
+            None => {
+                self.targets.insert(of, context.targets.to_vec());
+            }
+        }
     }
 
     /// The conditional mean of one code by an adversary that knows as much as that of `result`, weights apart.

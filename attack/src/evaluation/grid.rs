@@ -18,10 +18,10 @@ use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::{AttackOutcome, Comparison};
 use crate::evaluation::outputs::Outputs;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
-use crate::evidence::knowledge::{Fact, known};
+use crate::evidence::knowledge::{Fact, Features, known};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 use hashvfl_leakage::metrics::proportion;
-use hashvfl_leakage::regression::ensemble::{Guesses, mix, paired};
+use hashvfl_leakage::regression::ensemble::{Guesses, paired};
 use hashvfl_leakage::regression::family::{self, Candidate, Effort};
 use hashvfl_leakage::regression::folds::Folds;
 use hashvfl_leakage::regression::{Examples, column_means, draw_back, kinds};
@@ -39,6 +39,15 @@ pub struct Guess {
     /// Records that it learned from.
     records: usize,
     seconds: f64,
+}
+
+/// A regression of a cell.
+struct Fitted {
+    candidate: Candidate,
+    /// Least and greatest value of each output that it has seen.
+    ranges: Vec<(f32, f32)>,
+    /// Which of the ways to know it is on.
+    known: usize,
 }
 
 /// The grid of adversaries and releases.
@@ -200,10 +209,22 @@ impl<'a> AdversaryGrid<'a> {
         for (adversary, release) in self.neighbours(adversary, release) {
             below.push(self.guess(adversary, release)?);
         }
-        let facts = [adversary.facts(self.parties), release.facts()].concat();
-        let guess = Rc::new(self.make(&facts, &below)?);
+        let guess = Rc::new(self.make(&self.known(adversary, release), &below)?);
         self.cells.insert((adversary, release), guess.clone());
         Ok(guess)
+    }
+
+    /// What is known in a cell. Where that is all codes that the other parties sent, once with their last ones alone and once with
+    /// all of them: from wide inputs a regression may learn less.
+    fn known(&self, adversary: Adversary, release: Release) -> Vec<Vec<Fact>> {
+        let facts = [adversary.facts(self.parties), release.facts()].concat();
+        let epochs = self.most().epochs();
+        // Between nothing and what says most, cells have it from who knows less.
+        let ends = release == Release::Nothing || release == self.most();
+        let others = facts.contains(&Fact::OtherCodes) && !self.context.sources.others.is_empty();
+        let all =
+            (epochs > 0 && ends && others).then(|| [&facts[..], &[Fact::OtherEpochCodes(epochs)]].concat());
+        [facts].into_iter().chain(all).collect()
     }
 
     /// The cells that know less by one step.
@@ -217,60 +238,67 @@ impl<'a> AdversaryGrid<'a> {
         neighbours
     }
 
-    /// Regressions on `facts`, fitted on auxiliary records like the targets and on all that know as much, and what `below`
-    /// knows: averaged as records choose that were left out.
-    fn make(&self, facts: &[Fact], below: &[Rc<Guess>]) -> anyhow::Result<Guess> {
+    /// Regressions on what is `known`, in one way or several, fitted on auxiliary records like the targets and on all that know as
+    /// much, and what `below` knows: averaged, for each column and each attribute, as records choose that were left out.
+    fn make(&self, known: &[Vec<Fact>], below: &[Rc<Guess>]) -> anyhow::Result<Guess> {
         let began = Instant::now();
-        if facts.is_empty() {
+        if known[0].is_empty() {
             return self.mean();
         }
-        let sources = &self.context.sources;
-        let mut records = self.here.clone();
-        let divided: BTreeSet<u32> = self.here.iter().copied().collect();
-        let more = self.context.elsewhere.iter().filter(|record| !divided.contains(record));
-        records.extend(more.filter(|record| sources.knows(facts, **record)));
-        let mut sets = vec![&records[..]];
-        // Codes of another kind may mislead, where they are most.
-        let codes = self.context.releases(facts) > 0 || facts.contains(&Fact::OtherCodes);
-        if codes && records.len() > 2 * self.here.len() && self.here.len() >= FEWEST {
-            sets.push(&self.here);
+        let (mut fitted, mut learned_from) = (Vec::new(), 0);
+        for (place, facts) in known.iter().enumerate() {
+            for records in self.learned_from(facts) {
+                learned_from = learned_from.max(records.len());
+                let examples = self.examples(facts, &records)?;
+                let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, self.effort);
+                let ranges = examples.output_ranges();
+                let fit = |candidate| Fitted { candidate, ranges: ranges.clone(), known: place };
+                fitted.extend(candidates.into_iter().map(fit));
+            }
         }
-        let mut fitted: Vec<(Candidate, Vec<(f32, f32)>)> = Vec::new();
-        for records in sets {
-            let examples = self.examples(facts, records)?;
-            let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, self.effort);
-            let ranges = examples.output_ranges();
-            fitted.extend(candidates.into_iter().map(|candidate| (candidate, ranges.clone())));
-        }
-        let mut views: Vec<&[f32]> = fitted.iter().map(|(candidate, _)| &candidate.on_judges[..]).collect();
+        let mut views: Vec<&[f32]> = fitted.iter().map(|fit| &fit.candidate.on_judges[..]).collect();
         views.extend(below.iter().map(|guess| guess.on_judges.as_slice()));
         let guesses = self.guesses(&views);
         // Auxiliary records without any code are what they are.
-        let trust = if self.context.releases(facts) > 0 { self.trust } else { 1.0 };
+        let trust = if self.context.releases(&known[0]) > 0 { self.trust } else { 1.0 };
         let bases: Vec<usize> = (fitted.len()..views.len()).collect();
-        let weights = guesses.stack_beside(&bases, trust);
-        let inputs = sources.inputs(facts, self.context.targets)?.values;
-        let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
-        let mut put = |weight: &f32, guess: &[f32]| {
-            on_targets.iter_mut().zip(guess).for_each(|(sum, value)| *sum += weight * value);
-        };
-        for ((candidate, ranges), weight) in fitted.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0)
-        {
-            let mut guess = candidate.predict(&inputs, self.context.targets.len());
-            draw_back(&mut guess, ranges);
-            put(weight, &guess);
+        let mixture = guesses.stack_blocks(&self.outputs.blocks(), &bases, trust);
+        let targets = self.context.targets;
+        let inputs = known.iter().map(|facts| self.context.sources.inputs(facts, targets));
+        let inputs: Vec<Features> = inputs.collect::<anyhow::Result<_>>()?;
+        let mut on_targets = vec![0.0; targets.len() * self.outputs.width()];
+        for (place, fit) in fitted.iter().enumerate().filter(|(place, _)| mixture.counts(*place)) {
+            let mut guess = fit.candidate.predict(&inputs[fit.known].values, targets.len());
+            draw_back(&mut guess, &fit.ranges);
+            mixture.put(place, &guess, &mut on_targets);
         }
-        below.iter().zip(&weights[fitted.len()..]).for_each(|(guess, weight)| put(weight, &guess.on_targets));
-        let names = fitted.iter().map(|(candidate, _)| candidate.kind);
+        for (place, guess) in below.iter().enumerate() {
+            mixture.put(fitted.len() + place, &guess.on_targets, &mut on_targets);
+        }
+        let on_judges = mixture.mix(&views);
+        let missed = guesses.errors_of(&on_judges);
+        let names = fitted.iter().map(|fit| fit.candidate.kind);
         let names = names.chain(below.iter().map(|_| "who knows less"));
         Ok(Guess {
-            on_judges: mix(&views, &weights),
-            missed: guesses.errors(&weights),
+            on_judges,
+            missed,
             on_targets,
-            kinds: kinds(names.zip(weights.iter().copied())),
-            records: records.len(),
+            kinds: kinds(names.zip(mixture.shares(self.outputs.scored()))),
+            records: learned_from,
             seconds: began.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Records that regressions on `facts` are fitted on: all of which these are known, and where that is many of another kind,
+    /// whose codes may mislead, those like the targets by themselves as well.
+    fn learned_from(&self, facts: &[Fact]) -> Vec<Vec<u32>> {
+        let mut records = self.here.clone();
+        let divided: BTreeSet<u32> = self.here.iter().copied().collect();
+        let more = self.context.elsewhere.iter().filter(|record| !divided.contains(record));
+        records.extend(more.filter(|record| self.context.sources.knows(facts, **record)));
+        let codes = self.context.releases(facts) > 0 || facts.contains(&Fact::OtherCodes);
+        let mislead = codes && records.len() > 2 * self.here.len() && self.here.len() >= FEWEST;
+        [records].into_iter().chain(mislead.then(|| self.here.clone())).collect()
     }
 
     /// Who knows nothing guesses the mean.
@@ -345,7 +373,8 @@ const FEWEST: usize = 100;
 /// which it saw as much of the release that says `most`: a handful of records cannot choose.
 fn divided(context: &AttackContext, most: Release) -> Vec<u32> {
     let mut records = context.auxiliary.to_vec();
-    let facts = [vec![Fact::OtherCodes], most.facts()].concat();
+    let mut facts = [vec![Fact::OtherCodes], most.facts()].concat();
+    facts.extend((most.epochs() > 0).then(|| Fact::OtherEpochCodes(most.epochs())));
     let others = context.elsewhere.iter().filter(|record| context.sources.knows(&facts, **record));
     let lacking = FEWEST.saturating_sub(records.len());
     records.extend(others.take(lacking));

@@ -7,8 +7,10 @@ mod bounds;
 pub(crate) mod checks;
 pub(crate) mod context;
 mod describe;
+mod exposure;
 pub(crate) mod findings;
 pub(crate) mod grid;
+mod kept;
 pub(crate) mod outputs;
 pub(crate) mod score;
 mod utility;
@@ -16,11 +18,12 @@ pub(crate) mod victim;
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::CodeForm;
 use hashvfl_core::codes::randomised_response::cost_in_words;
+use hashvfl_files::without_digest;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_transcript::Recording;
 
@@ -29,14 +32,15 @@ use crate::attacks::sweeps::epochs::everything;
 use crate::config::AttackConfig;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::not_tried;
-use crate::evaluation::findings::{AttackOutcome, Findings};
+use crate::evaluation::findings::{AttackOutcome, Baseline, Findings};
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::Evidence;
+use crate::evidence::knowledge::known;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::report::{CutKind, Defence, Metric, Report, Sent, VERSION};
+use crate::report::{AttackResult, CutKind, Defence, Limits, Metric, Report, Sent, VERSION};
 
 /// What the run sent, and what it would have sent without hashing.
 pub struct Surfaces<'a> {
@@ -82,13 +86,23 @@ impl PrivacyEvaluation<'_> {
         self.findings.keep(attacked);
     }
 
-    /// Keeps what every adversary of a grid makes of what says most, with the baselines where there are none yet.
+    /// Keeps what every adversary of a grid makes of what says most, with the baselines that there are not yet. Who knows other
+    /// parties' codes has a baseline of its own in each run, since these are others in each.
     ///
     /// # Errors
     /// If the transcript lacks what a release holds.
     pub fn keep_grid(&mut self, grid: &mut AdversaryGrid) -> anyhow::Result<()> {
-        if !self.findings.has_baseline(&grid.context.victim()) {
-            self.findings.attacked.extend(grid.row(Release::Nothing)?);
+        self.findings.note_targets(&grid.context);
+        let (victim, defence) = (grid.context.victim(), grid.context.defence.clone());
+        let reference = grid.context.scorer.reference().to_vec();
+        for adversary in Adversary::all(self.victim) {
+            let knowledge = known(&adversary.facts(self.victim.evidence.owners.len()));
+            let about =
+                Baseline { victim: &victim, knowledge: &knowledge, defence: &defence, reference: &reference };
+            if !self.findings.has_baseline(&about) {
+                let baseline = grid.outcome(adversary, Release::Nothing)?;
+                self.findings.keep(baseline);
+            }
         }
         let most = grid.most();
         self.findings.attacked.extend(grid.row(most)?);
@@ -101,12 +115,12 @@ impl PrivacyEvaluation<'_> {
     /// # Errors
     /// As [`keep_grid`](Self::keep_grid).
     pub fn keep_attributes(&mut self, grid: &mut AdversaryGrid) -> anyhow::Result<()> {
-        let (names, adversary) = (&self.victim.owner.names, Adversary::strongest(self.victim));
+        let (names, adversary) = (&self.victim.owner.sources, Adversary::strongest(self.victim));
         for release in [Release::Nothing, grid.most()] {
             for attacked in grid.attribute_outcomes(adversary, release, names)? {
-                let known =
-                    attacked.result.is_baseline() && self.findings.has_baseline(&attacked.result.victim);
-                if !known {
+                let AttackResult { victim, knowledge, defence, .. } = &attacked.result;
+                let about = Baseline { victim, knowledge, defence, reference: &[] };
+                if !attacked.result.is_baseline() || !self.findings.has_baseline(&about) {
                     self.findings.keep(attacked);
                 }
             }
@@ -153,6 +167,16 @@ pub fn evaluate(
 ) -> anyhow::Result<Report> {
     let evidence = load(recording, manifest)?;
     let victim = VictimContext::new(&evidence, config)?;
+    for column in config.max_explained_of.keys() {
+        ensure!(
+            victim.owner.sources.contains(column),
+            "max_explained_of in attack.toml: the table of {} has no column {column:?}",
+            config.victim
+        );
+    }
+    if config.keep_columns {
+        kept::keep(&victim, out)?;
+    }
     let run = &evidence.coordinator.run;
     let observed = Observed::new(recording)?;
     tell("simulating the same run with floats at the cut");
@@ -166,7 +190,7 @@ pub fn evaluate(
         surfaces: &surfaces,
         out,
         tell,
-        findings: Findings::default(),
+        findings: Findings { targets: describe::targets(&victim), ..Findings::default() },
         not_tried: Vec::new(),
     };
     evaluation.run_all()?;
@@ -177,6 +201,7 @@ pub fn evaluate(
     evaluation.findings.checks.push(checks::never_falls(comparisons));
     evaluation.price_surfaces();
     evaluation.findings.put_gains(config.seed);
+    exposure::put_columns(&mut evaluation.findings, &victim, &surfaces);
     Ok(report(recording, evaluation, &floats.head))
 }
 
@@ -223,9 +248,10 @@ fn surfaces<'a>(
 /// The task's metric on test records, as the run's summary has it.
 fn test_metric(evidence: &Evidence) -> anyhow::Result<f64> {
     let path = evidence.coordinator.state.join("summary.json");
-    let text = std::fs::read(&path)
+    let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}: has the run finished?", path.display()))?;
-    let summary: Summary = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    let text = without_digest(&text).with_context(|| path.display().to_string())?;
+    let summary: Summary = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let test = summary.test.context("the run has no test records: set run.test_fraction")?;
     test.metric(evidence.coordinator.run.task).context(
         "the metric on test records is undefined: all of them have one label, and what a defence costs cannot be measured",
@@ -252,6 +278,8 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         settings: recording.header.settings.clone(),
         reproduce: describe::reproduce(victim.config),
         grids: describe::pictures(victim, surfaces, &findings).into_iter().collect(),
+        gradients: findings.gradients,
+        targets: findings.targets,
         results: findings.attacked.into_iter().map(|attacked| attacked.result).collect(),
         charts: findings.charts.into_values().collect(),
         utility: findings.utility,
@@ -260,7 +288,13 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         utility_metric: format!("{} on test records", describe::task_metric(victim)),
         checks: findings.checks,
         limit: victim.config.limit,
-        targets: describe::targets(victim),
+        limits: Limits {
+            explained_of: victim.config.max_explained_of.clone(),
+            reidentified: victim.config.max_reidentified,
+            labels: victim.config.max_labels,
+        },
+        quick: victim.config.quick,
+        pixels: victim.owner.image.is_some(),
         owned: [&victim.test.auxiliary[..], &victim.test.elsewhere].concat(),
         sorted: describe::sorted(victim),
         bounds: bounds::bounds(victim, everything_sent(victim, &surfaces.codes)),

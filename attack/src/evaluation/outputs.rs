@@ -1,6 +1,8 @@
 //! What a regression is asked for: columns in the units in which they are scored, and behind them, for columns with few
 //! values, which value it is.
 
+use std::ops::Range;
+
 use hashvfl_data::Matrix;
 
 use crate::evaluation::attributes::{Attribute, Decided};
@@ -32,7 +34,7 @@ impl<'a> Outputs<'a> {
         Self { matrix: context.columns, deviation, attributes: context.scorer.attributes() }
     }
 
-    /// Numbers of a record by which guesses are chosen: its columns.
+    /// Numbers of a record by which guesses are compared: its columns.
     pub fn scored(&self) -> usize {
         self.deviation.len()
     }
@@ -43,15 +45,24 @@ impl<'a> Outputs<'a> {
         self.deviation.len() + levels
     }
 
+    /// Outputs for which guesses are averaged by themselves: each column, and the values of each attribute.
+    pub fn blocks(&self) -> Vec<Range<usize>> {
+        let mut blocks: Vec<Range<usize>> = (0..self.scored()).map(|column| column..column + 1).collect();
+        let mut start = self.scored();
+        for attribute in self.attributes {
+            blocks.push(start..start + attribute.levels.len());
+            start += attribute.levels.len();
+        }
+        blocks
+    }
+
     /// Outputs [records, width] of `records`.
     pub fn of(&self, records: &[u32]) -> Vec<f32> {
         let columns = self.matrix.gather(records);
         let mut outputs = Vec::with_capacity(records.len() * self.width());
         for row in columns.chunks_exact(self.deviation.len()) {
             outputs.extend(row.iter().zip(&self.deviation).map(|(value, deviation)| value / deviation));
-            self.attributes
-                .iter()
-                .for_each(|attribute| attribute.indicate(row[attribute.column], &mut outputs));
+            self.attributes.iter().for_each(|attribute| attribute.indicate(row, &mut outputs));
         }
         outputs
     }

@@ -4,7 +4,7 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::evaluation::attributes::{Attribute, Decided};
-use crate::metrics::{attribute, image, worst};
+use crate::metrics::{attribute, best, image, worst};
 use crate::report::{Estimate, Metric, Metrics};
 use hashvfl_leakage::metrics::{Bootstrap, error, proportion, reidentify};
 use hashvfl_leakage::regression::column_means;
@@ -64,8 +64,9 @@ fn span(values: &[f32]) -> (f32, f32) {
 impl Scorer {
     /// A scorer of `targets`; means, class means and scales are over `auxiliary`. Columns of a table count alike,
     /// in standard deviations; pixels are brought to 0 to 1 by the range of auxiliary records. A column that does not vary there is left out.
+    /// `sources` names the table's column that each comes from.
     pub fn new(
-        matrix: &Matrix,
+        (matrix, sources): (&Matrix, &[String]),
         image: Option<[usize; 3]>,
         labels: &Labels,
         auxiliary: &[u32],
@@ -97,7 +98,7 @@ impl Scorer {
         scorer.mean = scorer.scaled(&mean, matrix.cols());
         if image.is_none() {
             let truth = matrix.gather(targets);
-            scorer.attributes = Attribute::of(matrix, auxiliary);
+            scorer.attributes = Attribute::of(matrix, sources, auxiliary);
             scorer.values = scorer.nearest(&truth, matrix.cols());
         }
         scorer.mean_errors = scorer.errors(&mean.repeat(targets.len()), matrix.cols());
@@ -206,16 +207,27 @@ impl Scorer {
         if self.image.is_some() {
             return None;
         }
-        let width = self.kept.len();
-        let records = self.truth.len() / width;
-        let best = error::column_r2(&self.truth, guess, &self.mean).into_iter().enumerate();
-        let best = best.filter_map(|(column, r2)| Some((column, r2?))).max_by(|a, b| a.1.total_cmp(&b.1));
-        let (column, _) = best?;
-        let truth = error::column(&self.truth, width, column);
-        let reference = vec![self.mean[column]; records];
-        let errors = error::squared_errors(&truth, &error::column(guess, width, column), 1);
-        let reference = error::squared_errors(&truth, &reference, 1);
-        Some((column, self.bootstrap.skill(&errors, &reference)))
+        best::best_column(&self.truth, guess, &self.mean, self.bootstrap)
+    }
+
+    /// For tables: the fraction of the variance of each of the `columns` that a `guess` [targets, columns] explains, of all targets or
+    /// of the first ones; nothing of a column that does not vary among them.
+    pub fn explained(&self, guess: &[f32], columns: usize) -> Vec<Option<Estimate>> {
+        let mut explained = vec![None; columns];
+        if self.image.is_some() {
+            return explained;
+        }
+        let (scaled, width) = (self.scaled(guess, columns), self.kept.len());
+        let truth = &self.truth[..scaled.len()];
+        for (place, kept) in self.kept.iter().enumerate() {
+            let truth = error::column(truth, width, place);
+            let mean = vec![self.mean[place]; truth.len()];
+            let errors = error::squared_errors(&truth, &error::column(&scaled, width, place), 1);
+            let found = self.bootstrap.skill(&errors, &error::squared_errors(&truth, &mean, 1));
+            let finite = [found.value, found.low, found.high].iter().all(|figure| figure.is_finite());
+            explained[*kept] = Some(found).filter(|_| finite);
+        }
+        explained
     }
 
     /// For tables: how many columns with few values are right, and in how many records all of them.

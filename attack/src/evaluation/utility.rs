@@ -11,15 +11,15 @@ use crate::report::{AttackResult, Estimate, Metric, Population, UtilityPoint, ba
 const NOTHING: Estimate = Estimate { value: 0.0, low: 0.0, high: 0.0 };
 
 impl PrivacyEvaluation<'_> {
-    /// A point of the trade-off of a defence: what the adversary of the grid that knows most gets of such records. It is the
-    /// same adversary for every defence, whatever else was tried on one of them.
+    /// A point of the trade-off of a defence: what the adversary of the grid that knows most gets of such records; nothing where it
+    /// was not attacked. It is the same adversary for every defence, whatever else was tried on one of them.
     pub fn price(
         &self,
         defence: &str,
         setting: String,
         surface: &AttackSurface,
         of: Population,
-    ) -> UtilityPoint {
+    ) -> Option<UtilityPoint> {
         let victim = self.victim.columns(of);
         let utility = surface.utility.unwrap_or(f64::NAN);
         let lost = self.surfaces.floats.utility.unwrap_or(f64::NAN) - utility;
@@ -30,30 +30,25 @@ impl PrivacyEvaluation<'_> {
             let in_grid = matches!(attack, AttackId::ConditionalMean | AttackId::Steering);
             in_grid && *cut == surface.cut && knowledge.starts_with(&knows)
         });
-        let strongest = attacks.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value));
-        let mut point = UtilityPoint {
-            defence: defence.to_string(),
-            setting,
-            utility,
-            utility_interval: None,
-            leakage: NOTHING,
-            baseline: NOTHING,
-            dcs: None,
-            strongest: String::new(),
-        };
-        let Some(strongest) = strongest else { return point };
+        let strongest = attacks.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value))?;
         let results = || self.findings.attacked.iter().map(|attacked| &attacked.result);
         let baseline = baseline_of(results, &strongest.result);
         let skill_of_baseline = baseline.and_then(|result| result.metrics.get(&Metric::Skill));
-        point.leakage = strongest.skill();
-        point.baseline = skill_of_baseline.copied().unwrap_or(NOTHING);
-        point.dcs = strongest.result.metrics.get(&Metric::Mse).map(|mse| {
+        let dcs = strongest.result.metrics.get(&Metric::Mse).map(|mse| {
             let score = |mse: f64| dcs::defence_capability(1.0 - mse, lost, dcs::BETA);
             Estimate { value: score(mse.value), low: score(mse.low), high: score(mse.high) }
         });
         let known: Vec<String> = strongest.result.knowledge.iter().map(ToString::to_string).collect();
-        point.strongest = format!("{} from {}", strongest.result.attack, known.join(", "));
-        point
+        Some(UtilityPoint {
+            defence: defence.to_string(),
+            setting,
+            utility,
+            utility_interval: None,
+            leakage: strongest.skill(),
+            baseline: skill_of_baseline.copied().unwrap_or(NOTHING),
+            dcs,
+            strongest: format!("{} from {}", strongest.result.attack, known.join(", ")),
+        })
     }
 
     /// Puts the run itself and its float baseline before the other defences.
@@ -66,6 +61,6 @@ impl PrivacyEvaluation<'_> {
             self.price("hash codes, all epochs", format!("d = {bits}"), codes, Population::Training),
             self.price("none", format!("{floats_a_record} floats"), floats, Population::Test),
         ];
-        self.findings.utility.splice(0..0, points);
+        self.findings.utility.splice(0..0, points.into_iter().flatten());
     }
 }

@@ -80,7 +80,7 @@ pub struct Records {
 }
 
 /// Fewest records of a population that can be attacked.
-const LEAST_RECORDS: usize = 20;
+pub const LEAST_RECORDS: usize = 20;
 
 impl Records {
     /// `rows` of `owner`, of which the adversary owns as large a fraction as of all records.
@@ -102,8 +102,8 @@ impl Records {
         );
         let (auxiliary, elsewhere) = owned(evidence, ownership, rows, config.auxiliary_fraction());
         let targets = ownership.targets(rows);
-        let scorer =
-            Scorer::new(&owner.columns, owner.image, &evidence.labels, &auxiliary, &targets, config.seed);
+        let table = (&owner.columns, &owner.sources[..]);
+        let scorer = Scorer::new(table, owner.image, &evidence.labels, &auxiliary, &targets, config.seed);
         Ok(Self { population, auxiliary, elsewhere, targets, scorer })
     }
 }

@@ -17,6 +17,8 @@ pub enum Fact {
     OtherCodes,
     /// The victim's codes in this many first epochs.
     EpochCodes(u32),
+    /// The other parties' codes in this many first epochs.
+    OtherEpochCodes(u32),
     /// The label.
     Label,
     /// The columns of the coordinator's own organisation.
@@ -24,19 +26,19 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// As a report says it; nothing for a code, whose releases it counts.
+    /// As a report says it; nothing for a code, whose releases it counts, and nothing more for earlier codes of other parties.
     fn knowledge(self) -> Option<Knowledge> {
         match self {
-            Self::Code | Self::EpochCodes(_) => None,
+            Self::Code | Self::EpochCodes(_) | Self::OtherEpochCodes(_) => None,
             Self::OtherCodes => Some(Knowledge::OtherCodes),
             Self::Label => Some(Knowledge::Labels),
             Self::OwnColumns => Some(Knowledge::OwnColumns),
         }
     }
 
-    /// Whether it is there without any code.
-    fn without_codes(self) -> bool {
-        matches!(self, Self::Label | Self::OwnColumns)
+    /// Whether it is bits of codes, whose values are to stand beside them.
+    fn has_bits(self) -> bool {
+        matches!(self, Self::Code | Self::OtherCodes | Self::EpochCodes(_))
     }
 }
 
@@ -93,6 +95,9 @@ impl Sources<'_> {
             Fact::EpochCodes(epochs) => {
                 (0..*epochs).all(|epoch| self.observed.saw(self.victim, ObservedAt::Epoch(epoch), record))
             }
+            Fact::OtherEpochCodes(epochs) => self.others.iter().all(|party| {
+                (0..*epochs).all(|epoch| self.observed.saw(*party, ObservedAt::Epoch(epoch), record))
+            }),
             Fact::Label | Fact::OwnColumns => true,
         })
     }
@@ -108,7 +113,7 @@ impl Sources<'_> {
             return Ok(Features { width, values, discrete });
         }
         let mut blocks = vec![values];
-        for fact in facts.iter().filter(|fact| !fact.without_codes()) {
+        for fact in facts.iter().filter(|fact| fact.has_bits()) {
             let codes = self.blocks(*fact, records)?;
             let forms = self.forms(*fact, codes.len()).into_iter().zip(&codes);
             let levels = forms.filter(|(form, _)| !form.is_signs());
@@ -136,6 +141,17 @@ impl Sources<'_> {
             Fact::EpochCodes(epochs) => (0..epochs)
                 .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
                 .collect(),
+            Fact::OtherEpochCodes(epochs) => {
+                let mut blocks = Vec::new();
+                for party in &self.others {
+                    for epoch in 0..epochs {
+                        let bits = self.observed.gather(*party, ObservedAt::Epoch(epoch), records)?;
+                        // Values alone: bits as well would be many times as many inputs.
+                        blocks.push(self.observed.forms[*party].decode(&bits).into_owned());
+                    }
+                }
+                Ok(blocks)
+            }
             Fact::Label => Ok(vec![label_values(self.labels, records)]),
             Fact::OwnColumns => {
                 let own = self.own.context(
@@ -173,4 +189,33 @@ pub fn side_by_side(blocks: &[Vec<f32>], rows: usize) -> (usize, Vec<f32>) {
         }
     }
     (width, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of three parties, the first of which is attacked: what the others sent in two epochs, party by party.
+    #[test]
+    fn all_epochs_of_the_other_parties_are_known() {
+        let mut observed = Observed::none(vec![CodeForm::signs(2); 3]);
+        for party in 0..3 {
+            for epoch in 0..2 {
+                let sign = if (party + epoch as usize).is_multiple_of(2) { 1.0 } else { -1.0 };
+                // The last record was not there in the second epoch.
+                let records: Vec<u32> = (0..3 - epoch).collect();
+                let values = [sign, 1.0].repeat(records.len());
+                observed = observed.with(party, ObservedAt::Epoch(epoch), &records, &values);
+            }
+        }
+        let labels = Labels::Real(vec![0.0; 3]);
+        let sources =
+            Sources { observed: &observed, victim: 0, labels: &labels, own: None, others: vec![1, 2] };
+        let facts = [Fact::OtherEpochCodes(2)];
+        let features = sources.inputs(&facts, &[0, 1]).unwrap();
+        assert_eq!(features.width, 8);
+        assert_eq!(features.values, [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 1.0].repeat(2));
+        assert!(sources.knows(&facts, 1) && !sources.knows(&facts, 2));
+        assert!(known(&facts).is_empty(), "a report says of it that other parties' codes are known");
+    }
 }

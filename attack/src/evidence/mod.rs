@@ -37,6 +37,8 @@ pub struct PartyData {
     pub columns: Matrix,
     /// Names of the columns.
     pub names: Vec<String>,
+    /// For each of them the name of the table's column that it comes from.
+    pub sources: Vec<String>,
     /// Channels, height and width, where they are an image.
     pub image: Option<[usize; 3]>,
     /// Its trained encoder.
@@ -49,6 +51,7 @@ impl PartyData {
             config,
             ids: prepared.table_ids().canonical().collect(),
             names: prepared.names(),
+            sources: prepared.sources(),
             image: prepared.image,
             columns: prepared.columns.into_matrix()?,
             encoder: prepared.encoder,
@@ -86,7 +89,7 @@ impl Evidence {
         );
         let labels = labels::of_run(&coordinator, &records, &file.classes, ChangedLabels::Refuse)?;
         let plan = Plan::new(&coordinator.run, records.count())?.without(&records.gone());
-        let plan = plan.context("without the records that were left out or erased")?;
+        let plan = plan.context("without the records that were excluded or erased")?;
         let mut owners = Vec::new();
         for (path, name) in manifest.parties.iter().zip(&coordinator.run.parties) {
             let config = PartyConfig::read(path)?;

@@ -57,6 +57,13 @@ impl Observed {
         Ok(observed)
     }
 
+    /// Nothing yet, of parties whose codes are of these `forms`.
+    #[cfg(test)]
+    pub fn none(forms: Vec<CodeForm>) -> Self {
+        let parties = (0..forms.len()).map(|party| format!("party-{party}")).collect();
+        Self { parties, forms, sheets: BTreeMap::new() }
+    }
+
     fn add(&mut self, step: &Step, moment: ObservedAt) -> anyhow::Result<()> {
         for (party, bytes) in &step.values {
             let index = self.parties.iter().position(|name| name == party);

@@ -11,7 +11,7 @@ use hashvfl_learning::Classifier;
 use hashvfl_learning::top::loss::Labels;
 use serde::Serialize;
 
-use crate::attacks::inference::labels::{Classes, Inference, Insider, POOL, PartyView};
+use crate::attacks::inference::labels::{Classes, Insider, POOL, PartyView};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::Observed;
@@ -133,6 +133,8 @@ fn of_gradients(
         observed: surface.observed,
         parties: &[victim.place],
         gradients: Knowledge::OwnGradients,
+        codes: Knowledge::OwnCodes,
+        columns: Vec::new(),
         defence: surface.defence.clone(),
         note: String::new(),
     };
@@ -144,7 +146,7 @@ fn of_gradients(
     let mut found = Vec::new();
     for epoch in moments {
         let mut best: Option<LabelsOfEpoch> = None;
-        for way in insider.ways().filter(|way| *way != Inference::CodeAlone) {
+        for way in insider.ways().filter(|way| way.sees_gradients()) {
             let auc = insider.infer(way, epoch..epoch + 1)?.result.metrics[&insider.metric()];
             if best.as_ref().is_none_or(|best| auc.value > best.auc.value) {
                 best = Some(LabelsOfEpoch { epoch: epoch + 1, attack: way.id().to_string(), auc });

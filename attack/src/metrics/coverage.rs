@@ -6,7 +6,7 @@ use rand::rngs::ChaCha8Rng;
 
 use hashvfl_leakage::metrics::{Bootstrap, Estimate, error, proportion};
 
-use super::{attribute, image, label, worst};
+use super::{attribute, best, image, label, worst};
 
 /// Part of the intervals that must hold the truth.
 const LEAST: f64 = 0.93;
@@ -83,6 +83,21 @@ fn best_reconstructed(runs: u64) -> f64 {
     coverage(runs, truth, |rng, _| {
         let errors = errors(rng, 3 * RECORDS, 1.0);
         worst::interval(&errors, &vec![1.0; errors.len()])
+    })
+}
+
+/// The best of ten columns, all of which are guessed equally well: which of them looks best is chance.
+fn best_column(runs: u64) -> f64 {
+    const COLUMNS: usize = 10;
+    coverage(runs, 0.6, |rng, bootstrap| {
+        let (mut truth, mut guess) = (Vec::new(), Vec::new());
+        for _ in 0..RECORDS * COLUMNS {
+            let [told, untold] = [0.6_f64, 0.4].map(|part| part.sqrt() * (2.0 * unit(rng) - 1.0));
+            truth.push((told + untold) as f32);
+            guess.push(told as f32);
+        }
+        // Unwrap safety: all columns vary.
+        best::best_column(&truth, &guess, &[0.0; COLUMNS], bootstrap).unwrap().1
     })
 }
 
@@ -171,6 +186,7 @@ fn check(runs: u64) {
         ("mean error", mean(runs)),
         ("PSNR", peak_signal(runs)),
         ("error left, best reconstructed 1 %", best_reconstructed(runs)),
+        ("best column", best_column(runs)),
         ("fraction 0.7", fraction(runs, 0.7)),
         ("fraction 0.995", fraction(runs, 0.995)),
         ("fraction 0.02", fraction(runs, 0.02)),

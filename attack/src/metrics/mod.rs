@@ -7,6 +7,7 @@
 //! Tables of unequal length are a mistake of the caller and panic.
 
 pub mod attribute;
+pub mod best;
 #[cfg(test)]
 mod coverage;
 pub mod dcs;

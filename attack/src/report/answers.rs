@@ -17,7 +17,7 @@ pub struct Answer<'a> {
     pub reached: Estimate,
     /// All attacks that saw the same, the strongest among them.
     pub attacks: Vec<&'a AttackResult>,
-    /// The same adversary without the code, or one that knows less.
+    /// The same adversary without the code or the gradients, or one that knows less.
     pub baseline: Option<(&'a AttackResult, Estimate)>,
     /// The strongest attack on floats at the same cut.
     pub floats: Option<(&'a AttackResult, Estimate)>,
@@ -72,7 +72,8 @@ pub fn answers(report: &Report) -> Vec<Answer<'_>> {
 /// Whether it is an attack on what the run itself sent.
 fn is_own(report: &Report, result: &AttackResult) -> bool {
     let of_run = match result.cut {
-        CutKind::Codes | CutKind::Gradients => result.defence == report.defence,
+        CutKind::Codes => result.defence == report.defence,
+        CutKind::Gradients => Some(&result.defence) == report.gradients.as_ref(),
         CutKind::Predictions => result.defence == report.defence.predictions(),
         CutKind::SimulatedFloats | CutKind::SimulatedQuantised | CutKind::BeforeSign => false,
     };
@@ -92,6 +93,30 @@ fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<Answ
             && result.victim == best.victim
             && result.releases == best.releases
     });
-    let (baseline, floats) = (report.baseline_of(best).and_then(figure), strongest(floats).and_then(figure));
+    let baseline = match best.cut {
+        CutKind::Gradients => report.without_gradients(best),
+        _ => report.baseline_of(best),
+    };
+    let (baseline, floats) = (baseline.and_then(figure), strongest(floats).and_then(figure));
     Some(Answer { best, metric, reached, attacks, baseline, floats })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn labels_are_answered_by_the_runs_own_gradients_alone() {
+        let mut report = sample();
+        let of_labels = |report: &Report| -> Vec<(f64, Option<f64>)> {
+            let about = answers(report).into_iter().filter(|answer| answer.best.victim == Victim::Labels);
+            about.map(|answer| (answer.reached.value, answer.baseline.map(|(_, bare)| bare.value))).collect()
+        };
+        assert_eq!(of_labels(&report), [(0.71, Some(0.62))], "beside the same party from its codes");
+        report.results.retain(|result| !(result.victim == Victim::Labels && result.cut == CutKind::Codes));
+        assert_eq!(of_labels(&report), [(0.71, Some(0.6))], "or beside the most common class");
+        report.gradients = None;
+        assert!(of_labels(&report).is_empty());
+    }
 }

@@ -62,6 +62,8 @@ pub enum Change {
     LinearTop,
     /// Its first weights and noise are those of another draw, from 2: the run's own is the first.
     Replicate(u64),
+    /// It is the run once more, with other first weights and noise, since its parties did not name their seeds.
+    Repeated,
     /// Its coordinator steers towards codes from which columns can be decoded, with this weight.
     Steered(u32),
     /// Its coordinator, which knows no columns, steers towards codes that lie apart, with this weight.
@@ -93,6 +95,19 @@ impl Defence {
         Self { change: Some(change), ..self.clone() }
     }
 
+    /// Whether its coordinator cheats.
+    pub fn is_steered(&self) -> bool {
+        matches!(
+            self.change,
+            Some(Change::Steered(_) | Change::SteeredApart(_) | Change::SteeredContrastive(_))
+        )
+    }
+
+    /// Whether other parties sent the same under both: the same values, in the same run.
+    pub fn is_of_the_run_of(&self, other: &Self) -> bool {
+        self.sent == other.sent && self.change == other.change
+    }
+
     /// Of predictions from what was sent.
     pub fn predictions(&self) -> Self {
         Self { predictions: true, ..self.clone() }
@@ -121,6 +136,7 @@ impl fmt::Display for Defence {
             None => Ok(()),
             Some(Change::LinearTop) => f.write_str(", linear top model"),
             Some(Change::Replicate(draw)) => write!(f, ", draw {draw} of first weights"),
+            Some(Change::Repeated) => f.write_str(", repeated with other first weights"),
             Some(Change::SteeredApart(weight)) => write!(f, ", steered apart, weight {weight}"),
             Some(Change::SteeredContrastive(weight)) => {
                 write!(f, ", steered towards own earlier codes, weight {weight}")

@@ -74,6 +74,9 @@ fn check(report: &Report) -> Result<(), ReportError> {
         for (metric, found) in &result.metrics {
             finite(found, &|| format!("{metric} of {} ({})", result.attack, result.defence))?;
         }
+        for (column, found) in &result.of_columns {
+            finite(found, &|| format!("column {column} of {} ({})", result.attack, result.defence))?;
+        }
         if result.errors.iter().any(|error| !error.is_finite()) {
             return Err(ReportError::NotFinite(format!(
                 "an error of {} ({})",
@@ -126,8 +129,12 @@ fn check_added(report: &Report, result: &AttackResult) -> Result<(), ReportError
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
-    use crate::report::sample::sample;
+    use crate::attacks::AttackId;
+    use crate::report::sample::{result, sample};
+    use crate::report::{CutKind, Knowledge, Population, Victim};
 
     #[test]
     fn both_files_for_their_owner_and_nothing_else() {
@@ -153,6 +160,45 @@ mod tests {
         assert_eq!(network["defence"], "hash codes, d = 16");
         assert_eq!(network["metrics"]["skill over mean"]["value"], 0.15);
         assert_eq!(read["charts"][0]["y"], "skill over mean");
+    }
+
+    /// `again.py` repeats the main rows of a report by other code: it finds them by what this crate writes.
+    #[test]
+    fn the_second_implementation_finds_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = sample();
+        let of = |population, knowledge: &[Knowledge], releases| {
+            let mut found = result(AttackId::ConditionalMean, knowledge, releases, CutKind::Codes, 0.1);
+            let Victim::Columns { party, .. } = found.victim.clone() else { panic!("columns") };
+            found.victim = Victim::Columns { party, of: population };
+            found
+        };
+        let coordinator = [Knowledge::Labels, Knowledge::OtherCodes];
+        let organisation = [Knowledge::Labels, Knowledge::OwnColumns];
+        report.results = Vec::new();
+        for (population, releases) in [(Population::Test, 1), (Population::Training, 5)] {
+            let adversaries = [&[][..], &coordinator, &organisation];
+            report.results.extend(adversaries.map(|knowledge| of(population, knowledge, releases)));
+            report.targets.insert(population.to_string(), vec![5, 3]);
+        }
+        report.results.push(of(Population::Training, &[], 2));
+        let rows = |report: &Report| {
+            write(report, folder.path()).unwrap();
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/again.py");
+            Command::new("python3").args([script, "--rows"]).arg(folder.path()).output()
+        };
+        let Ok(found) = rows(&report) else {
+            println!("python3 is not installed: again.py was not tried");
+            return;
+        };
+        let text = String::from_utf8(found.stdout).unwrap();
+        assert!(found.status.success(), "{text}{}", String::from_utf8_lossy(&found.stderr));
+        assert_eq!(text.lines().count(), 6, "{text}");
+        assert!(text.contains("training records: 5 codes, knowing labels, other parties' codes"), "{text}");
+        report.results.truncate(3);
+        let missing = rows(&report).unwrap();
+        let error = String::from_utf8(missing.stderr).unwrap();
+        assert!(!missing.status.success() && error.contains("no conditional mean of training"), "{error}");
     }
 
     #[test]

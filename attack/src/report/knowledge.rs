@@ -12,7 +12,7 @@ pub enum Knowledge {
     Labels,
     /// The last codes of all other parties.
     OtherCodes,
-    /// The columns of the party of its own organisation.
+    /// The columns of the party of its own organisation; of parties that infer labels, their own ones.
     OwnColumns,
     /// It has no code of any record whose columns it knows.
     NoAuxiliaryCodes,
@@ -42,10 +42,21 @@ pub enum Knowledge {
     TrainingColumns,
     /// Labels of a few records of each class.
     FewLabels,
+    /// Codes that one party sent.
+    OwnCodes,
+    /// Codes that all parties sent.
+    AllCodes,
     /// Gradients that one party was sent.
     OwnGradients,
     /// Gradients that all parties were sent.
     AllGradients,
+}
+
+impl Knowledge {
+    /// Whether it is gradients, which a party is sent.
+    pub fn is_gradients(self) -> bool {
+        matches!(self, Self::OwnGradients | Self::AllGradients)
+    }
 }
 
 impl fmt::Display for Knowledge {
@@ -68,6 +79,8 @@ impl fmt::Display for Knowledge {
             Self::RoundedPredictions => write!(f, "predictions rounded to {ROUNDED}"),
             Self::TrainingColumns => f.write_str("columns of training records"),
             Self::FewLabels => write!(f, "{SHOTS} labels per class"),
+            Self::OwnCodes => f.write_str("codes of one party"),
+            Self::AllCodes => f.write_str("codes of all parties"),
             Self::OwnGradients => f.write_str("gradients of one party"),
             Self::AllGradients => f.write_str("gradients of all parties"),
         }

@@ -6,17 +6,20 @@
 
 mod answers;
 mod defence;
+mod exposed;
 mod files;
 mod json;
 mod knowledge;
+mod limits;
 mod metric;
 mod model;
 mod page;
 pub(crate) mod pictures;
 mod questions;
+mod records;
 mod relate;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod sheet;
 mod summary;
 mod table;
@@ -25,14 +28,16 @@ mod victim;
 
 pub use answers::{Answer, answers};
 pub use defence::{Change, Defence, Sent};
+pub use exposed::ExposedNumber;
 pub use files::{ReportError, write};
 pub use knowledge::Knowledge;
+pub use limits::Limits;
 pub use metric::{Metric, Quantity};
 pub use model::*;
 pub use page::html;
 pub use pictures::chart::figure as chart;
 pub use pictures::scatter::{Plot, on_frontier, plot};
-pub use questions::{Question, questions};
+pub use questions::{Question, label_questions, questions};
 pub use relate::{baseline_of, strongest};
 pub use sheet::{escape, sheet};
 pub use summary::{Statement, summary};

@@ -6,7 +6,7 @@ use std::fmt;
 pub use hashvfl_leakage::metrics::Estimate;
 use serde::Serialize;
 
-use super::{Defence, Knowledge, Metric, Quantity, Victim};
+use super::{Defence, Knowledge, Limits, Metric, Quantity, Victim};
 use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
@@ -58,9 +58,9 @@ pub struct AttackResult {
     /// How many releases of each target record it saw: 0 for a baseline without the code, 1 for one code, T for
     /// the codes of T epochs.
     pub releases: u64,
-    /// What was attacked; for a baseline it says nothing.
+    /// What was attacked. A baseline saw nothing of the victim: it stands beside attacks at this cut.
     pub cut: CutKind,
-    /// What stood between it and the columns.
+    /// What stood between it and the columns. What a baseline knows of other parties' codes are those of this defence.
     pub defence: Defence,
     /// Bits (or 32 times floats) that it saw of each target record, all releases together.
     pub bits: u64,
@@ -70,7 +70,11 @@ pub struct AttackResult {
     pub target_rows: usize,
     /// Its scores.
     pub metrics: Metrics,
-    /// Squared error of each target, in the order of [`Report::targets`]: for comparison with other attacks, record by record.
+    /// Fraction of the variance of each column of the victim's table that it explains; of a column that a model takes as several, of
+    /// the one that is explained best. Empty for images, and where the first screen does not need it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_columns: BTreeMap<String, Estimate>,
+    /// Squared error of each target, in the order of [`Report::targets_of`]: for comparison with other attacks, record by record.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<f32>,
     /// What a reader must know and the figures do not say.
@@ -201,6 +205,8 @@ pub struct Bound {
     pub says: String,
     /// What it assumes, and which side knowledge it allows.
     pub assumes: String,
+    /// Releases of a record that it is about; 0 where it is about something else.
+    pub releases: u64,
 }
 
 /// A check on the evaluation itself.
@@ -231,7 +237,11 @@ pub struct Report {
     pub settings: BTreeMap<String, String>,
     /// How to get these figures again: commands, seeds, splits.
     pub reproduce: Vec<String>,
-    /// Rows of the records that were scored, by population: an attack that is scored on fewer has the first ones.
+    /// Which label-side defence is the run's own, where labels were inferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<Defence>,
+    /// Rows of the records that were scored, by population: an attack that is scored on fewer has the first ones. Where a defence
+    /// has other records of a population, its name stands behind in brackets.
     pub targets: BTreeMap<String, Vec<u32>>,
     /// Rows of the records that the adversary owned.
     pub owned: Vec<u32>,
@@ -257,6 +267,13 @@ pub struct Report {
     /// The fraction of the variance that the reader accepts, if it named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<f64>,
+    /// What else the reader accepts.
+    pub limits: Limits,
+    /// Whether regressions were of the kinds in closed form alone, whose figures are lower.
+    pub quick: bool,
+    /// Whether columns are pixels, which are scored in one unit; those of a table are in standard deviations of the records of each
+    /// population that the adversary owned.
+    pub pixels: bool,
     /// What no attack can exceed.
     pub bounds: Vec<Bound>,
     /// What was not tried.

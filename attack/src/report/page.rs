@@ -1,30 +1,32 @@
-//! The page: answers and a picture of them first, tables last.
+//! The page: answers first, then who could be hurt and what was not tried, tables last.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::Metric;
+use super::exposed::ExposedNumber;
 use super::model::{AttackResult, Report};
 use super::pictures::scatter::Plot;
 use super::pictures::{bars, chart, grid, scatter};
-use super::questions::questions;
+use super::questions::{Question, label_questions, questions};
+use super::records::Distribution;
 use super::sheet::{list, sheet};
 use super::summary::{doubtful, summary};
-use super::table;
+use super::{Metric, Victim, table};
 
 /// The whole report as one HTML file.
 pub fn html(report: &Report) -> String {
     let sections = [
         ("Three questions", three_questions(report)),
+        ("Labels", labels(report)),
+        ("Who could be hurt", hurt(report)),
+        ("What was not tried", not_tried(report)),
         ("Answers", answers(report)),
         ("Behind the answers", details(report)),
-        ("Pictures", html! { @for grid in &report.grids { (grid::table(grid)) } }),
         ("Privacy against utility", utility(report)),
         ("What changes the leakage", charts(report)),
         ("Checks on the evaluation", checks(report)),
         ("What no attack can exceed", bounds(report)),
-        ("What was not tried", not_tried(report)),
         ("All attacks", attacks(report)),
         ("All defences", defences(report)),
         ("Trained again", spreads(report)),
@@ -38,57 +40,142 @@ pub fn html(report: &Report) -> String {
 
 fn three_questions(report: &Report) -> Markup {
     html! {
-        @for question in questions(report) {
-            h3 { (question.asked) }
-            p.held[question.within == Some(true)].failed[question.within == Some(false)] { (question.answer) }
-            @if let Some(values) = &question.values { p { (values) } }
+        @if doubtful(report) {
+            div.summary { p.warning { (super::summary::checks(report)) } }
         }
-        p { (limit(report)) }
-        @if !report.most_exposed().is_empty() { (exposed(report)) }
+        @for question in questions(report) { (asked(&question)) }
+        p { (colours(report)) }
     }
 }
 
-/// What colours mean, and what bounds the answers.
-fn limit(report: &Report) -> String {
-    let colours = match report.limit {
-        Some(limit) => format!(
-            "Green is within the limit of {} % of the variance, with the whole interval; red is not.",
-            Metric::Skill.number(limit)
-        ),
-        None => "No limit was named (limit in attack.toml), so nothing is called acceptable.".to_string(),
-    };
-    let bound = report
-        .bounds
-        .first()
-        .map_or(String::new(), |bound| format!(" Whatever the attack: {} {}.", bound.about, bound.says));
-    format!("{colours}{bound}")
+fn asked(question: &Question) -> Markup {
+    let within = question.within;
+    html! {
+        h3 { (question.asked) }
+        p.held[within == Some(true)].failed[within == Some(false)] {
+            (question.answer)
+            @if let Some(verdict) = &question.verdict { " " strong { (verdict) } }
+        }
+        @if let Some(values) = &question.values { p { (values) } }
+        @if let Some(bound) = &question.bound { p.caveat { (bound) } }
+    }
 }
 
-/// Columns shown on the first screen.
+/// What colours mean.
+fn colours(report: &Report) -> String {
+    if !report.is_limited_for_columns() {
+        return "No limit was named (limit in attack.toml), so nothing is called acceptable.".to_string();
+    }
+    let mut named = Vec::new();
+    if let Some(limit) = report.limit {
+        named.push(format!(
+            "{} % of the variance of all columns together, in which a few columns may be told entirely",
+            Metric::Skill.number(limit)
+        ));
+    }
+    let of_columns = report.limits.explained_of.iter();
+    named.extend(
+        of_columns.map(|(name, limit)| format!("{} % of column {name}", Metric::Skill.number(*limit))),
+    );
+    if let Some(limit) = report.limits.reidentified {
+        named.push(format!("{} % of the records re-identified", Metric::Top1.number(limit)));
+    }
+    format!(
+        "Green: every attack stayed within the limits with its whole interval. Red: one did not. Limits: {}.",
+        named.join("; ")
+    )
+}
+
+fn labels(report: &Report) -> Markup {
+    let limit = match report.limits.labels {
+        Some(limit) => format!("Limit: {limit}, as AUC of two classes or fraction of labels of more."),
+        None => {
+            "No limit was named (max_labels in attack.toml), so nothing is called acceptable.".to_string()
+        }
+    };
+    let questions = label_questions(report);
+    let tried = report.results.iter().any(|result| result.victim == Victim::Labels);
+    html! {
+        @for question in &questions { (asked(question)) }
+        @if tried {
+            p { "A party is sent gradients of its training records' codes, and infers from them. Alone: the party whose columns this \
+                 report is about. " (limit) }
+        }
+    }
+}
+
+/// Columns of each kind that are shown.
 const EXPOSED: usize = 5;
 
-fn exposed(report: &Report) -> Markup {
+/// Columns, records and pictures.
+fn hurt(report: &Report) -> Markup {
+    let distribution = Distribution::new(report);
+    let (few, numbers) = (report.most_exposed(), report.exposed_numbers());
     html! {
-        h3 { "Which columns codes give away most" }
-        ul.plain {
-            @for column in report.most_exposed().into_iter().take(EXPOSED) {
-                li { (exposed_column(column)) }
+        @if !few.is_empty() {
+            h3 { "Columns with few values that codes give away most" }
+            ul.plain {
+                @for column in few.into_iter().take(EXPOSED) { (exposed_values(report, column)) }
             }
         }
+        @if !numbers.is_empty() {
+            h3 { "Other columns of whose variance codes tell most" }
+            ul.plain {
+                @for column in numbers.into_iter().take(EXPOSED) { (exposed_number(report, &column)) }
+            }
+        }
+        @if let Some(distribution) = &distribution {
+            h3 { "How well each record is guessed" }
+            (list(&distribution.sentences()))
+            (PreEscaped(chart::figure(&distribution.chart())))
+        }
+        @for grid in &report.grids { (grid::table(grid)) }
     }
 }
 
-fn exposed_column(result: &AttackResult) -> String {
+/// Balanced accuracy counts each value alike: a rare one that is found shows.
+fn exposed_values(report: &Report, result: &AttackResult) -> Markup {
     let figure =
         |metric: Metric| result.metrics.get(&metric).map_or("not scored".to_string(), |f| metric.phrase(*f));
-    format!(
-        "{}: {} guessed right, {}; codes add {} points. The most common value would be right in {}.",
-        result.victim,
+    let Victim::Column { column, of, .. } = &result.victim else { return html! {} };
+    let above = report.is_above_its_limit(column);
+    let mut text = format!("{column} ({of}, {} seen, {})", seen(result), result.knowing());
+    if let Some((with, bare)) = report.balanced(result) {
+        text += &format!(": each value found in {} on average", Metric::Balanced.phrase(with));
+        if let Some(bare) = bare {
+            text += &format!(", without codes in {}", Metric::Balanced.phrase(bare));
+        }
+    }
+    text += &format!(
+        ". Of all records {} guessed right; the most common value would be right in {}.",
         figure(Metric::Accuracy),
-        result.knowing(),
-        figure(Metric::Added).replace(" %", ""),
-        figure(Metric::Majority),
-    )
+        figure(Metric::Majority)
+    );
+    html! { li.failed[above] { (text) } }
+}
+
+fn exposed_number(report: &Report, number: &ExposedNumber) -> Markup {
+    let ExposedNumber { column, best, reached, bare } = number;
+    let mut text = format!(
+        "{column} ({}, {} seen, {}): {} of its variance",
+        best.victim,
+        seen(best),
+        best.knowing(),
+        Metric::BestColumn.phrase(*reached)
+    );
+    if let Some(bare) = bare {
+        text += &format!(", without codes {}", Metric::BestColumn.phrase(*bare));
+    }
+    text.push('.');
+    html! { li.failed[report.is_above_its_limit(column)] { (text) } }
+}
+
+/// What an attack on codes saw of a record.
+fn seen(result: &AttackResult) -> String {
+    match result.releases {
+        1 => "one code".to_string(),
+        releases => format!("{releases} codes"),
+    }
 }
 
 fn answers(report: &Report) -> Markup {
@@ -266,6 +353,8 @@ mod tests {
         let page = html(&sample());
         for part in [
             "<h2>Three questions</h2>",
+            "<h2>Labels</h2>",
+            "<h2>Who could be hurt</h2>",
             "<h2>Answers</h2>",
             "From one code of 16 bits",
             "nothing: the baseline",
@@ -289,13 +378,32 @@ mod tests {
         let page = html(&sample());
         let place = |part: &str| page.find(part).unwrap_or_else(|| panic!("no {part}"));
         let order = [
+            "What can the coordinator tell about a person from one code?",
+            "What can a party alone tell of the labels",
+            "How well each record is guessed",
+            "What was not tried",
             "From one code",
             "class=\"bars\"",
-            "<svg",
-            "What was not tried",
             "<table class=\"reflow attacks\"",
         ];
         assert!(order.map(place).is_sorted(), "{:?}", order.map(place));
+    }
+
+    #[test]
+    fn the_first_screen_says_what_its_colours_do_not_show() {
+        let mut report = sample();
+        report.limit = Some(0.3);
+        let first = |report: &Report| {
+            let page = html(report);
+            page[..page.find("<h2>Labels</h2>").unwrap()].to_string()
+        };
+        let page = first(&report);
+        assert!(page.contains("class=\"held\"") && page.contains("Within the limits."), "{page}");
+        assert!(page.contains("in which a few columns may be told entirely"), "{page}");
+        report.checks[0].held = false;
+        let page = first(&report);
+        assert!(!page.contains("class=\"held\"") && page.contains("Not decided"), "{page}");
+        assert!(page.contains("do not rely on"), "{page}");
     }
 
     #[test]

@@ -2,16 +2,30 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{AttackResult, Estimate, Report};
-use super::{Knowledge, Metric};
+use super::model::{AttackResult, CutKind, Estimate, Report};
+use super::{Knowledge, Metric, Victim};
 use crate::attacks::AttackId;
 
-/// Results against one victim that are compared with one baseline.
+/// Results against one victim that are compared with baselines of one knowledge.
 pub struct ResultGroup<'a> {
-    /// Without the code.
-    pub baseline: Option<&'a AttackResult>,
-    /// With it, in the order of cut, defence and name.
-    pub attacks: Vec<&'a AttackResult>,
+    /// Each baseline without the code, with the attacks that it is compared with, in the order of cut, defence and name. There are
+    /// several where the adversary has other parties' codes, which each defence has others of.
+    pub parts: Vec<(Option<&'a AttackResult>, Vec<&'a AttackResult>)>,
+}
+
+impl<'a> ResultGroup<'a> {
+    /// Baselines and attacks, each baseline before its attacks.
+    pub fn rows(&self) -> Vec<&'a AttackResult> {
+        let rows = |(baseline, attacks): &(Option<&'a AttackResult>, Vec<&'a AttackResult>)| {
+            baseline.iter().chain(attacks).copied().collect::<Vec<_>>()
+        };
+        self.parts.iter().flat_map(rows).collect()
+    }
+
+    /// Whether there is something to compare attacks with.
+    pub fn has_baseline(&self) -> bool {
+        self.parts.iter().all(|(baseline, _)| baseline.is_some())
+    }
 }
 
 impl AttackResult {
@@ -41,6 +55,11 @@ impl AttackResult {
         self.knowledge.iter().copied().collect()
     }
 
+    /// Whether it knows codes of other parties, which each run has others of.
+    fn knows_codes(&self) -> bool {
+        self.knowledge.contains(&Knowledge::OtherCodes)
+    }
+
     fn rank(&self) -> f64 {
         self.headline().map_or(f64::NEG_INFINITY, |(_, estimate)| estimate.value)
     }
@@ -57,18 +76,51 @@ pub fn baseline_of<'a, I: Iterator<Item = &'a AttackResult>>(
     result: &AttackResult,
 ) -> Option<&'a AttackResult> {
     let known = result.known();
+    let of_its_run = |other: &&AttackResult| other.defence.is_of_the_run_of(&result.defence);
     let fits = |other: &&AttackResult| {
-        other.is_baseline() && other.victim == result.victim && other.known().is_subset(&known)
+        other.is_baseline()
+            && other.victim == result.victim
+            && other.known().is_subset(&known)
+            && (!other.knows_codes() || of_its_run(other))
     };
     let most = results().filter(fits).map(|other| other.known().len()).max()?;
-    strongest(results().filter(fits).filter(|other| other.known().len() == most))
+    let of_most = || results().filter(fits).filter(move |other| other.known().len() == most);
+    strongest(of_most().filter(of_its_run)).or_else(|| strongest(of_most()))
 }
 
 impl Report {
     /// The strongest baseline with the same knowledge as `result`; if there is none, one that knows as much of
-    /// it as any and nothing else.
+    /// it as any and nothing else. Codes of other parties that it knows are those of the same run.
     pub fn baseline_of(&self, result: &AttackResult) -> Option<&AttackResult> {
         baseline_of(|| self.results.iter(), result)
+    }
+
+    /// What an attack on labels is compared with: the same parties from their codes and columns, without gradients; where that was
+    /// not tried, guessing the most common class.
+    pub(super) fn without_gradients(&self, result: &AttackResult) -> Option<&AttackResult> {
+        let codes = match result.knowledge.contains(&Knowledge::AllGradients) {
+            true => Knowledge::AllCodes,
+            false => Knowledge::OwnCodes,
+        };
+        let alike = |other: &&AttackResult| {
+            other.victim == result.victim
+                && other.defence == result.defence
+                && other.releases == result.releases
+                && other.knowledge.contains(&codes)
+                && !other.knowledge.iter().any(|known| known.is_gradients())
+        };
+        strongest(self.results.iter().filter(alike)).or_else(|| self.baseline_of(result))
+    }
+
+    /// Whether it is an attack on what the run itself sent.
+    pub(super) fn is_honest(&self, result: &AttackResult) -> bool {
+        !result.is_baseline() && result.cut == CutKind::Codes && result.defence == self.defence
+    }
+
+    /// The records that `result` was scored on, of which its errors are the first ones.
+    pub fn targets_of(&self, result: &AttackResult) -> Option<&Vec<u32>> {
+        let of = result.victim.population()?;
+        self.targets.get(&format!("{of} ({})", result.defence)).or_else(|| self.targets.get(&of.to_string()))
     }
 
     /// The strongest attack with the same victim, knowledge, cut, defence and releases whose headline is above
@@ -89,39 +141,52 @@ impl Report {
 
     /// All results, each baseline with the attacks that belong to it.
     pub(super) fn blocks(&self) -> Vec<ResultGroup<'_>> {
-        let mut blocks: Vec<ResultGroup<'_>> = Vec::new();
+        let mut blocks: Vec<(Option<Compared<'_>>, ResultGroup<'_>)> = Vec::new();
         let (baselines, attacks): (Vec<_>, Vec<_>) =
             self.results.iter().partition(|result| result.is_baseline());
-        for attack in attacks {
-            let baseline = self.baseline_of(attack);
-            let together = |block: &&mut ResultGroup<'_>| match (block.baseline, baseline) {
+        let attacks = attacks.into_iter().map(|attack| (self.baseline_of(attack), Some(attack)));
+        for (baseline, attack) in attacks.chain(baselines.into_iter().map(|baseline| (Some(baseline), None)))
+        {
+            let compared = match (baseline, attack) {
+                (Some(baseline), _) => Some((&baseline.victim, Some(baseline.known()))),
+                (None, attack) => attack.map(|attack| (&attack.victim, None)),
+            };
+            let block = match blocks.iter().position(|(of, _)| *of == compared) {
+                Some(place) => place,
+                None => {
+                    blocks.push((compared, ResultGroup { parts: Vec::new() }));
+                    blocks.len() - 1
+                }
+            };
+            let parts = &mut blocks[block].1.parts;
+            let same = |(other, _): &&mut (Option<&AttackResult>, _)| match (*other, baseline) {
                 (Some(one), Some(other)) => std::ptr::eq(one, other),
-                (None, None) => block.attacks[0].victim == attack.victim,
+                (None, None) => true,
                 _ => false,
             };
-            match blocks.iter_mut().find(together) {
-                Some(block) => block.attacks.push(attack),
-                None => blocks.push(ResultGroup { baseline, attacks: vec![attack] }),
+            match parts.iter_mut().find(same) {
+                Some((_, attacks)) => attacks.extend(attack),
+                None => parts.push((baseline, attack.into_iter().collect())),
             }
         }
-        for baseline in baselines {
-            if !blocks.iter().any(|block| block.baseline.is_some_and(|one| std::ptr::eq(one, baseline))) {
-                blocks.push(ResultGroup { baseline: Some(baseline), attacks: Vec::new() });
-            }
-        }
-        for block in &mut blocks {
-            block.attacks.sort_by_key(|a| (a.cut, &a.defence, a.releases, &a.attack));
+        let mut blocks: Vec<ResultGroup<'_>> = blocks.into_iter().map(|(_, block)| block).collect();
+        for (_, attacks) in blocks.iter_mut().flat_map(|block| &mut block.parts) {
+            attacks.sort_by_key(|a| (a.cut, &a.defence, a.releases, &a.attack));
         }
         blocks
     }
 }
 
+/// A victim, and what baselines know that attacks on it are compared with; nothing where there is none.
+type Compared<'a> = (&'a Victim, Option<BTreeSet<Knowledge>>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::CutKind::{Codes, SimulatedFloats};
-    use crate::report::Knowledge::{Labels, OwnColumns, Weights};
+    use crate::report::Knowledge::{Labels, OtherCodes, OwnColumns, Weights};
     use crate::report::sample::{result, sample};
+    use crate::report::{Defence, Sent};
 
     #[test]
     fn a_baseline_knows_no_more_than_its_attack() {
@@ -137,8 +202,34 @@ mod tests {
         assert_eq!(baseline(2), Some(&report.results[1]));
         assert_eq!(baseline(3), Some(&report.results[0]));
         assert_eq!(baseline(4), None);
-        let sizes: Vec<_> = report.blocks().iter().map(|b| (b.baseline.is_some(), b.attacks.len())).collect();
-        assert_eq!(sizes, [(true, 1), (true, 1), (false, 1)]);
+        let sizes: Vec<_> = report.blocks().iter().map(|b| (b.has_baseline(), b.rows().len())).collect();
+        assert_eq!(sizes, [(true, 2), (true, 2), (false, 1)]);
+    }
+
+    #[test]
+    fn other_parties_codes_are_those_of_the_same_run() {
+        let mut report = sample();
+        let noisy = Sent::RandomisedResponse { bits: 16, cost: "epsilon 1 per bit".into() };
+        let under =
+            |defence: &Defence, found: AttackResult| AttackResult { defence: defence.clone(), ..found };
+        let (clean, noisy) = (report.defence.clone(), Defence::new(noisy));
+        let coordinator = [Labels, OtherCodes];
+        let none = |defence, skill| under(defence, result(AttackId::NoCode, &coordinator, 0, Codes, skill));
+        let one =
+            |defence, skill| under(defence, result(AttackId::ConditionalMean, &coordinator, 1, Codes, skill));
+        let stranger = result(AttackId::NoCode, &[], 0, Codes, 0.0);
+        let first = [none(&clean, 0.3), one(&clean, 0.5), one(&noisy, 0.1)];
+        report.results = [vec![stranger], first.to_vec()].concat();
+        let skill = |report: &Report, place: usize| {
+            report.baseline_of(&report.results[place]).unwrap().metrics[&Metric::Skill].value
+        };
+        assert_eq!(skill(&report, 2), 0.3);
+        assert_eq!(skill(&report, 3), 0.0, "clean codes are another adversary's");
+        report.results.push(none(&noisy, 0.08));
+        assert_eq!(skill(&report, 3), 0.08);
+        assert_eq!(skill(&report, 2), 0.3);
+        assert_eq!(report.blocks().len(), 2, "one table for the coordinator, and one for who knows nothing");
+        assert_eq!(report.blocks()[0].rows().len(), 4);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::PartyName;
 
 use super::model::*;
-use super::{Defence, Knowledge, Metric, Population, Sent, Victim};
+use super::{Defence, Knowledge, Limits, Metric, Population, Sent, Victim};
 use crate::attacks::AttackId;
 
 /// The party whose columns are attacked.
@@ -36,6 +36,7 @@ pub fn result(
         auxiliary_rows: 4000,
         target_rows: 6000,
         metrics: Metrics::from([(Metric::Skill, around(skill, 0.02))]),
+        of_columns: BTreeMap::new(),
         errors: vec![0.5, 1.5],
         note: None,
         seconds: 1.5,
@@ -62,16 +63,31 @@ fn columns(attack: AttackId, releases: u64, cut: CutKind, skill: f64) -> AttackR
     with(result(attack, &[Knowledge::Labels], releases, cut, skill), &figures)
 }
 
-/// A result about labels.
-fn labels(attack: AttackId, releases: u64, accuracy: f64) -> AttackResult {
-    let mut found = result(attack, &[Knowledge::OwnColumns], releases, CutKind::Gradients, 0.0);
+/// The gradients of the run.
+fn gradients() -> Defence {
+    let (defence, setting) = ("int8 gradients".to_string(), "consistency 0".to_string());
+    Defence::new(Sent::Gradients { defence, setting, bits: 16 })
+}
+
+/// A result about labels, from what a party sent or was sent.
+fn labels(
+    attack: AttackId,
+    knowledge: &[Knowledge],
+    releases: u64,
+    cut: CutKind,
+    accuracy: f64,
+) -> AttackResult {
+    let mut found = result(attack, knowledge, releases, cut, 0.0);
     found.victim = Victim::Labels;
+    found.defence = gradients();
     found.metrics.clear();
+    found.errors.clear();
     with(found, &[(Metric::Accuracy, accuracy, 0.01)])
 }
 
 fn results() -> Vec<AttackResult> {
     use CutKind::*;
+    use Knowledge::{FewLabels, OwnCodes, OwnGradients};
     use Metric::{Added, Worst};
     let mut noisy = columns(AttackId::InverseNetwork, 1, Codes, 0.09);
     let cost = "epsilon 2 per bit, 32 per draw, 32 over the run".to_string();
@@ -87,8 +103,9 @@ fn results() -> Vec<AttackResult> {
         columns(AttackId::InverseNetwork, 1, SimulatedFloats, 0.45),
         columns(AttackId::InverseNetwork, 1, SimulatedQuantised, 0.2),
         sign,
-        labels(AttackId::MajorityClass, 0, 0.6),
-        labels(AttackId::GradientDirection, 30, 0.71),
+        labels(AttackId::MajorityClass, &[FewLabels], 0, Gradients, 0.6),
+        labels(AttackId::CodesAlone, &[FewLabels, OwnCodes], 30, Codes, 0.62),
+        labels(AttackId::GradientDirection, &[FewLabels, OwnGradients], 30, Gradients, 0.71),
     ]
 }
 
@@ -136,6 +153,11 @@ fn check(name: CheckId, detail: &str) -> Check {
     Check { name, held: true, detail: detail.to_string() }
 }
 
+fn bound(about: &str, says: &str, releases: u64) -> Bound {
+    let assumes = "By counting codes. For any encoder and any side knowledge.".to_string();
+    Bound { about: about.to_string(), says: says.to_string(), assumes, releases }
+}
+
 fn facts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
@@ -179,14 +201,21 @@ pub fn sample() -> Report {
             check(CheckId::SameCodes, "16 of 16 bits are equal"),
         ],
         limit: None,
+        limits: Limits::default(),
+        quick: false,
+        pixels: true,
+        gradients: Some(gradients()),
         targets: BTreeMap::from([("test records".to_string(), vec![5, 3])]),
         owned: vec![0, 4],
         sorted: vec![2, 0, 1, 4, 3, 5],
-        bounds: vec![Bound {
-            about: "one code".to_string(),
-            says: "tells at most 16.0 bits of information about a record".to_string(),
-            assumes: "By counting codes. For any encoder and any side knowledge.".to_string(),
-        }],
+        bounds: vec![
+            bound("one code", "tells at most 16.0 bits of information about a record", 1),
+            bound(
+                "all 30 codes of a training record",
+                "tell at most 480.0 bits of information about a record",
+                30,
+            ),
+        ],
         not_tried: vec!["FSHA: needs a coordinator that deviates from the protocol.".to_string()],
     }
 }

@@ -91,7 +91,10 @@ fn strongest_of(answer: &Answer) -> String {
 }
 
 fn knows_less(answer: &Answer) -> Option<String> {
-    let (base, _) = answer.baseline.filter(|(base, _)| base.known() != answer.best.known())?;
+    let (base, _) = answer.baseline?;
+    let known = base.known();
+    // Of labels, what is left out are the gradients themselves.
+    answer.best.knowledge.iter().find(|knows| !known.contains(*knows) && !knows.is_gradients())?;
     Some(format!(
         "The baseline knows less ({}), so not all of the difference comes from {}.",
         base.knowing(),
@@ -156,7 +159,8 @@ fn gets(metric: Metric, estimate: Estimate, victim: &str) -> String {
     }
 }
 
-fn checks(report: &Report) -> String {
+/// Whether checks on the evaluation held, in words.
+pub(super) fn checks(report: &Report) -> String {
     let failed: Vec<String> = report.checks.iter().filter(|c| !c.held).map(|c| c.name.to_string()).collect();
     match (report.checks.len(), failed.len()) {
         (0, _) => {
@@ -164,7 +168,7 @@ fn checks(report: &Report) -> String {
         }
         (all, 0) => format!("Checks on the evaluation: {all} of {all} held."),
         (all, n) => format!(
-            "{n} of {all} checks on the evaluation did not hold ({}): do not rely on the figures below.",
+            "{n} of {all} checks on the evaluation did not hold ({}): do not rely on the figures of this report.",
             failed.join("; ")
         ),
     }

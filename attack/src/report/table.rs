@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::Metric;
 use super::model::{AttackResult, Report};
 use super::relate::ResultGroup;
+use super::{Knowledge, Metric};
 
 /// Columns before those of metrics.
 const FIRST: usize = 4;
 
 /// One block.
 pub fn block(report: &Report, block: &ResultGroup<'_>) -> Markup {
-    let rows: Vec<&AttackResult> = block.baseline.into_iter().chain(block.attacks.iter().copied()).collect();
+    let rows = block.rows();
     let metrics: BTreeSet<Metric> = rows.iter().flat_map(|row| row.metrics.keys()).copied().collect();
     let Some(first) = rows.first() else { return html! {} };
     html! {
@@ -24,7 +24,7 @@ pub fn block(report: &Report, block: &ResultGroup<'_>) -> Markup {
                 @for metric in &metrics { th.figure { (metric) (metric.unit()) } }
             } }
             tbody {
-                @if block.baseline.is_none() {
+                @if !block.has_baseline() {
                     tr.warning { td colspan=(FIRST + metrics.len()) {
                         "No baseline without the code was run for these adversaries: what the code adds is unknown."
                     } }
@@ -60,7 +60,11 @@ fn line(report: &Report, row: &AttackResult, metrics: &BTreeSet<Metric>) -> Mark
 
 fn cut(row: &AttackResult) -> Markup {
     if row.is_baseline() {
-        return html! { "nothing: the baseline" };
+        let of_others = row.knowledge.contains(&Knowledge::OtherCodes);
+        return html! {
+            "nothing: the baseline"
+            @if of_others { small { "other parties' codes: " (row.defence) } }
+        };
     }
     html! { (row.cut) small { (row.defence) } }
 }

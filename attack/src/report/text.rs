@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::model::{AttackResult, Report};
-use super::questions::questions;
+use super::questions::{label_questions, questions};
 use super::relate::ResultGroup;
 use super::summary::summary;
 
@@ -13,9 +13,10 @@ pub fn text(report: &Report) -> String {
     for group in report.blocks() {
         text.push_str(&block(&group));
     }
-    for question in questions(report) {
+    for question in questions(report).iter().chain(&label_questions(report)) {
         let _ = writeln!(text, "\n{}\n{}", question.asked, question.answer);
-        question.values.iter().for_each(|values| text.push_str(&format!("{values}\n")));
+        let more = question.values.iter().chain(&question.verdict).chain(&question.bound);
+        more.for_each(|line| text.push_str(&format!("{line}\n")));
     }
     for statement in summary(report) {
         let _ = writeln!(text, "\n{}", statement.lead);
@@ -27,11 +28,11 @@ pub fn text(report: &Report) -> String {
 }
 
 fn block(group: &ResultGroup) -> String {
-    let rows: Vec<&AttackResult> = group.baseline.into_iter().chain(group.attacks.iter().copied()).collect();
+    let rows = group.rows();
     let headline = rows.iter().find_map(|row| row.headline());
     let (Some(first), Some((metric, _))) = (rows.first(), headline) else { return String::new() };
     let mut text = format!("\nagainst {}: {metric}{}\n", first.victim, metric.unit());
-    if group.baseline.is_none() {
+    if !group.has_baseline() {
         text.push_str("  no baseline without the code was run\n");
     }
     let names: Vec<String> = rows.iter().map(|row| format!("{}, {}", row.attack, row.knowing())).collect();

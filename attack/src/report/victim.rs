@@ -81,6 +81,20 @@ pub enum Victim {
     },
 }
 
+impl Victim {
+    /// Which records it is about, where it is about those of one population.
+    pub fn population(&self) -> Option<Population> {
+        match self {
+            Self::Columns { of, .. }
+            | Self::ColumnsCutEarlier { of, .. }
+            | Self::Column { of, .. }
+            | Self::Identity { of, .. }
+            | Self::OtherRun { of, .. } => Some(*of),
+            Self::Labels | Self::Membership { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Victim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,12 +4,15 @@
 //! It is an attack like those of a privacy report, so what it finds is what codes tell at least: to whoever has codes, and
 //! columns of other people with their codes, and nothing else.
 
+use std::ops::Range;
+
 use hashvfl_core::random::{shuffle, stream};
 
+use crate::copied;
 use crate::metrics::error::{column, skill, squared_errors};
 use crate::metrics::reidentify::top1;
 use crate::metrics::{Bootstrap, Estimate, proportion};
-use crate::regression::ensemble::{Guesses, mix};
+use crate::regression::ensemble::Guesses;
 use crate::regression::family::{Effort, cross_fit};
 use crate::regression::folds::Folds;
 use crate::regression::{Examples, column_means, kinds};
@@ -38,7 +41,8 @@ pub struct Leakage {
     pub explained: Estimate,
     /// The same of each column; 0 of one that does not vary.
     pub of_columns: Vec<Estimate>,
-    /// Fraction of the records whose guess is nearer to their own columns than to those of any other record.
+    /// Fraction of the records to which their codes point among all: whose guess is nearer to their own columns than to those of
+    /// any other record, or whose code a copy of the encoder finds likeliest by their own columns; the greater of both.
     pub reidentified: Estimate,
     /// Records among which each was looked for.
     pub records: usize,
@@ -59,7 +63,7 @@ pub enum CannotTell {
 
 impl Leakage {
     /// Measures what `released` tells, by regressions in closed form alone or, in up to ten times the time, with boosted trees
-    /// too. The same `seed` gives the same figures.
+    /// and a copy of the encoder too. The same `seed` gives the same figures.
     ///
     /// # Errors
     /// If there are too few records, or no column varies among them.
@@ -82,8 +86,15 @@ impl Leakage {
         let candidates = cross_fit(&examples, &Folds::of_all(records), seed, effort);
         let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
         let truth = &examples.outputs[..];
-        let weights = Guesses { views: &views, truth, outputs, scored: outputs }.stack_beside(&[MEAN], 1.0);
-        let guess = mix(&views, &weights);
+        let blocks: Vec<Range<usize>> = (0..outputs).map(|output| output..output + 1).collect();
+        let guesses = Guesses { views: &views, truth, outputs, scored: outputs };
+        let mixture = guesses.stack_blocks(&blocks, &[MEAN], 1.0);
+        let guess = mixture.mix(&views);
+        let mut reidentified = proportion::of(&top1(truth, &guess, outputs));
+        if effort != Effort::Quick {
+            let by_copy = proportion::of(&copied::hits(truth, &examples.inputs, records, seed));
+            reidentified = if by_copy.value > reidentified.value { by_copy } else { reidentified };
+        }
         let bootstrap = Bootstrap::new(seed);
         let (errors, reference) =
             (squared_errors(truth, &guess, outputs), squared_errors(truth, views[MEAN], outputs));
@@ -97,9 +108,9 @@ impl Leakage {
         Ok(Self {
             explained: bootstrap.skill(&errors, &reference),
             of_columns,
-            reidentified: proportion::of(&top1(truth, &guess, outputs)),
+            reidentified,
             records,
-            kinds: kinds(candidates.iter().map(|candidate| candidate.kind).zip(weights)),
+            kinds: kinds(candidates.iter().map(|candidate| candidate.kind).zip(mixture.shares(outputs))),
         })
     }
 
@@ -147,11 +158,16 @@ mod tests {
 
     /// Columns, and codes of eight signs each: `leak` copies the sign of that many columns, the others are noise.
     fn released(records: usize, leak: usize, passes: u64) -> Released {
+        released_of(COLUMNS, records, leak, passes)
+    }
+
+    /// The same of so many columns.
+    fn released_of(width: usize, records: usize, leak: usize, passes: u64) -> Released {
         let mut rng = stream(7, "leakage test", &[]);
         let mut draw = || 2.0 * uniform(&mut rng) - 1.0;
-        let columns: Vec<f32> = (0..records * COLUMNS).map(|_| draw()).collect();
+        let columns: Vec<f32> = (0..records * width).map(|_| draw()).collect();
         let mut values = Vec::new();
-        for row in columns.chunks_exact(COLUMNS) {
+        for row in columns.chunks_exact(width) {
             for _ in 0..passes {
                 values.extend((0..8).map(|bit| if bit < leak { row[bit] } else { draw() }.signum()));
             }
@@ -180,6 +196,39 @@ mod tests {
         assert_eq!(found.most_exposed(), Some(0));
         assert!((found.of_columns[0].value - 0.75).abs() < 0.08, "{found:?}");
         assert!(found.of_columns[1..].iter().all(|column| column.high < 0.06), "{found:?}");
+    }
+
+    /// The sign of a column explains three quarters of it, however many columns and releases tell nothing.
+    #[test]
+    fn one_column_that_is_told_is_found_among_a_hundred_that_are_not() {
+        let found = Leakage::measure(&released_of(100, MOST_RECORDS, 1, 16), Effort::Quick, 3).unwrap();
+        assert_eq!(found.most_exposed(), Some(0));
+        let first = found.of_columns[0];
+        assert!(first.value >= 0.55 && first.high < 0.9, "{first:?}");
+        let others = found.of_columns[1..].iter().map(|column| column.value).fold(0.0, f64::max);
+        assert!(others < 0.05, "{others}");
+        // A hundredth of the whole.
+        assert!(found.explained.value < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn a_copy_of_the_encoder_names_more_records_than_guessed_columns_do() {
+        const WIDTH: usize = 10;
+        let mut rng = stream(5, "leakage test", &[]);
+        let mut draw = || 2.0 * uniform(&mut rng) - 1.0;
+        let mixing: Vec<f32> = (0..16 * WIDTH).map(|_| draw()).collect();
+        let columns: Vec<f32> = (0..400 * WIDTH).map(|_| draw()).collect();
+        let mut values = Vec::new();
+        for row in columns.chunks_exact(WIDTH) {
+            for mixing in mixing.chunks_exact(WIDTH) {
+                values
+                    .push(row.iter().zip(mixing).map(|(value, weight)| value * weight).sum::<f32>().signum());
+            }
+        }
+        let coded = Released { values, columns, records: 400 };
+        let [plain, copied] = [Effort::Quick, Effort::Check]
+            .map(|effort| Leakage::measure(&coded, effort, 1).unwrap().reidentified);
+        assert!(copied.value > 1.1 * plain.value, "{copied:?} {plain:?}");
     }
 
     #[test]

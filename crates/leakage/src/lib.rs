@@ -4,5 +4,6 @@
 //! The attacks of a privacy report and a party's own check use the same regressions and the same figures.
 
 pub mod check;
+pub mod copied;
 pub mod metrics;
 pub mod regression;

@@ -6,7 +6,6 @@ use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::top::evaluation::Evaluation as TaskMetrics;
 use hashvfl_learning::top::loss::Labels;
 
-use crate::attacks::AttackId;
 use crate::attacks::inference::labels::{Classes, Inference, Insider, POOL, PartyView, metric};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -20,14 +19,21 @@ use crate::report::{
 const CONSISTENCY: [f32; 2] = [0.0, 0.1];
 
 /// Labels of training records, inferred from the gradients of the victim's party and of all parties together. The run is
-/// repeated without the consistency term and with it, with each encoding of gradients and with noise on them.
+/// repeated as it was, without the consistency term and with it, with each encoding of gradients and with noise on them.
 pub struct LabelInference;
 
 impl Attack for LabelInference {
     fn about(&self) -> About {
         About {
             title: "inference of labels from a party's gradients",
-            knows: &[Knowledge::FewLabels, Knowledge::OwnGradients, Knowledge::AllGradients],
+            knows: &[
+                Knowledge::FewLabels,
+                Knowledge::OwnColumns,
+                Knowledge::OwnCodes,
+                Knowledge::AllCodes,
+                Knowledge::OwnGradients,
+                Knowledge::AllGradients,
+            ],
             needs: &[Need::LabelInference],
         }
     }
@@ -40,7 +46,11 @@ impl Attack for LabelInference {
         };
         let classes = Classes { of_record: index, count: *count };
         let mut curves = Vec::new();
-        for (place, variant) in Variant::all(run, &victim.config.gradient_noise).iter().enumerate() {
+        let own = victim.evidence.coordinator.top.loss.consistency;
+        for (place, variant) in Variant::all(run, own, &victim.config.gradient_noise).iter().enumerate() {
+            if variant.is_own {
+                evaluation.findings.gradients = Some(variant.sent());
+            }
             evaluation.say(&format!("inferring labels of {}: {}", Population::Training, variant.sent()));
             curves.extend(infer(evaluation, variant, place, classes)?);
         }
@@ -64,19 +74,23 @@ struct Variant {
     consistency: Option<f32>,
     /// Whether it is followed epoch by epoch.
     followed: bool,
+    /// Whether its gradients are those of the run itself.
+    is_own: bool,
 }
 
 impl Variant {
     fn new(defence: String, setting: String, settings: RunSettings) -> Self {
-        Self { defence, setting, settings, consistency: None, followed: false }
+        Self { defence, setting, settings, consistency: None, followed: false, is_own: false }
     }
 
-    fn all(run: &RunSettings, noise: &[f64]) -> Vec<Self> {
+    /// All of a run whose consistency term has the weight `own`, with these weights of noise beside its own.
+    fn all(run: &RunSettings, own: f32, noise: &[f64]) -> Vec<Self> {
+        let others = CONSISTENCY.into_iter().filter(|weight| *weight != own);
         let mut all = Vec::new();
-        for weight in CONSISTENCY {
+        for weight in [own].into_iter().chain(others) {
             let (defence, setting) = (format!("{} gradients", run.gradient), format!("consistency {weight}"));
             let variant = Self::new(defence, setting, run.clone());
-            all.push(Self { consistency: Some(weight), followed: true, ..variant });
+            all.push(Self { consistency: Some(weight), followed: true, is_own: weight == own, ..variant });
         }
         for gradient in [GradientEncoding::F32, GradientEncoding::Int8, GradientEncoding::Sign] {
             if gradient != run.gradient {
@@ -121,13 +135,16 @@ fn infer(
     let all_parties: Vec<usize> = (0..variant.settings.parties.len()).collect();
     let first = evaluation.findings.attacked.len();
     let mut curves = Vec::new();
-    for (parties, gradients) in
-        [(&[victim.place][..], Knowledge::OwnGradients), (&all_parties[..], Knowledge::AllGradients)]
-    {
+    for (parties, gradients, codes) in [
+        (&[victim.place][..], Knowledge::OwnGradients, Knowledge::OwnCodes),
+        (&all_parties[..], Knowledge::AllGradients, Knowledge::AllCodes),
+    ] {
         let view = PartyView {
             observed: &simulated.observed,
             parties,
             gradients,
+            codes,
+            columns: parties.iter().map(|party| &victim.evidence.owners[*party].columns).collect(),
             defence: variant.sent(),
             note: note.clone(),
         };
@@ -162,16 +179,16 @@ fn follow(insider: &Insider, way: Inference, variant: &Variant, epochs: u32) -> 
     Ok(Curve { name: format!("{}, {}", way.id(), variant.setting), points })
 }
 
-/// The strongest inference by one party from the gradients of all epochs, beside the same from its codes.
+/// The strongest inference by one party from the gradients of all epochs, beside the strongest from its codes and columns.
 fn point(variant: &Variant, utility: f64, found: &[AttackOutcome], releases: u64) -> Option<UtilityPoint> {
-    let by_one: Vec<&AttackResult> = found
-        .iter()
-        .map(|attacked| &attacked.result)
-        .filter(|result| result.releases == releases && result.knowledge.contains(&Knowledge::OwnGradients))
-        .collect();
-    let from_codes = |result: &&&AttackResult| result.attack == AttackId::CodesAlone;
-    let best = strongest(by_one.iter().filter(|result| !from_codes(result)).copied())?;
-    let bare = by_one.iter().find(from_codes)?;
+    let by_one: Vec<&AttackResult> =
+        found.iter().map(|attacked| &attacked.result).filter(|result| result.releases == releases).collect();
+    let knows = |result: &AttackResult, what: Knowledge| result.knowledge.contains(&what);
+    let by_gradients = by_one.iter().filter(|result| knows(result, Knowledge::OwnGradients));
+    let best = strongest(by_gradients.copied())?;
+    let without = |result: &AttackResult| result.knowledge.iter().all(|known| !known.is_gradients());
+    let by_codes = by_one.iter().filter(|result| knows(result, Knowledge::OwnCodes) && without(result));
+    let bare = strongest(by_codes.copied())?;
     let figure = |result: &AttackResult| -> Option<Estimate> { Some(result.headline()?.1) };
     Some(UtilityPoint {
         defence: variant.defence.clone(),

@@ -9,16 +9,20 @@
 //!   fitted on the code and gradient of those records;
 //! - the same from the code alone: what gradients add is the difference.
 //!
-//! The labelled records are never scored.
+//! A party has its own columns as well. So models are fitted with them and without them: they help where labelled records are many
+//! enough, and drown the rest where they are few. The labelled records are never scored.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hashvfl_core::CodeForm;
 use hashvfl_core::random::{shuffle, stream};
+use hashvfl_data::Matrix;
 
 use crate::attacks::AttackId;
 use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
 use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::score::moments;
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::metrics::label;
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metric, Metrics, Victim};
@@ -41,6 +45,10 @@ pub struct PartyView<'a> {
     pub parties: &'a [usize],
     /// Which gradients these are, as the report says it.
     pub gradients: Knowledge,
+    /// Which codes.
+    pub codes: Knowledge,
+    /// The columns of each of these parties; none where they are not looked at.
+    pub columns: Vec<&'a Matrix>,
     /// The defence and its setting.
     pub defence: Defence,
     /// What a reader must know of the run.
@@ -51,6 +59,8 @@ pub struct PartyView<'a> {
 pub struct Insider<'a> {
     view: PartyView<'a>,
     classes: Classes<'a>,
+    /// Mean and deviation of each party's columns over the pool.
+    moments: Vec<(Vec<f32>, Vec<f32>)>,
     /// Seed of the labelled records and of models.
     seed: u64,
     /// Labelled records.
@@ -70,12 +80,24 @@ pub enum Inference {
     Clusters,
     /// By a model of code and gradient.
     Completion,
+    /// By a model of code, gradient and columns.
+    CompletionWithColumns,
     /// By a model of the code.
     CodeAlone,
+    /// By a model of code and columns.
+    CodeAndColumns,
 }
 
 impl Inference {
-    const ALL: [Self; 5] = [Self::Norm, Self::Direction, Self::Clusters, Self::Completion, Self::CodeAlone];
+    const ALL: [Self; 7] = [
+        Self::Norm,
+        Self::Direction,
+        Self::Clusters,
+        Self::Completion,
+        Self::CompletionWithColumns,
+        Self::CodeAlone,
+        Self::CodeAndColumns,
+    ];
 
     /// Which attack it is.
     pub fn id(self) -> AttackId {
@@ -84,8 +106,23 @@ impl Inference {
             Self::Direction => AttackId::GradientDirection,
             Self::Clusters => AttackId::GradientClusters,
             Self::Completion => AttackId::ModelCompletion,
+            Self::CompletionWithColumns => AttackId::CompletionWithColumns,
             Self::CodeAlone => AttackId::CodesAlone,
+            Self::CodeAndColumns => AttackId::CodesAndColumns,
         }
+    }
+
+    /// Whether it looks at gradients.
+    pub fn sees_gradients(self) -> bool {
+        !matches!(self, Self::CodeAlone | Self::CodeAndColumns)
+    }
+
+    fn sees_codes(self) -> bool {
+        !matches!(self, Self::Norm | Self::Direction | Self::Clusters)
+    }
+
+    fn sees_columns(self) -> bool {
+        matches!(self, Self::CompletionWithColumns | Self::CodeAndColumns)
     }
 }
 
@@ -113,13 +150,16 @@ impl<'a> Insider<'a> {
             |class| order.iter().filter(move |record| classes.of_record[**record as usize] == class);
         let shots =
             (0..classes.count as u32).flat_map(|class| of_class(class).take(SHOTS)).copied().collect();
-        Self { view, classes, seed, shots, targets }
+        let moments = view.columns.iter().map(|columns| moments(columns, pool)).collect();
+        Self { view, classes, moments, seed, shots, targets }
     }
 
-    /// The ways that fit the number of classes.
+    /// The ways that fit the number of classes, and what is looked at.
     pub fn ways(&self) -> impl Iterator<Item = Inference> + use<> {
-        let binary = self.classes.count == 2;
-        Inference::ALL.into_iter().filter(move |way| binary || *way != Inference::Norm)
+        let (binary, columns) = (self.classes.count == 2, !self.view.columns.is_empty());
+        let fits =
+            move |way: &Inference| (binary || *way != Inference::Norm) && (columns || !way.sees_columns());
+        Inference::ALL.into_iter().filter(fits)
     }
 
     /// What labels are scored by: AUC of two classes, accuracy of more.
@@ -153,14 +193,17 @@ impl<'a> Insider<'a> {
             Inference::Norm => self.by_norm(&known, &asked),
             Inference::Direction => self.by_direction(&known, &asked),
             Inference::Clusters => self.by_clusters(&known, &asked),
-            Inference::Completion | Inference::CodeAlone => self.by_model(&known, &asked),
+            Inference::Completion
+            | Inference::CompletionWithColumns
+            | Inference::CodeAlone
+            | Inference::CodeAndColumns => self.by_model(&known, &asked),
         };
         let releases = u64::from(epochs.end - epochs.start);
         let seen = self.view.observed;
         let forms = self.view.parties.iter().map(|party| seen.forms[*party]);
-        let (cut, values, value_bits) = match way {
-            Inference::CodeAlone => (CutKind::Codes, forms.map(CodeForm::bits).sum::<usize>(), 1),
-            _ => (CutKind::Gradients, forms.map(CodeForm::latents).sum(), 32),
+        let (cut, values, value_bits) = match way.sees_gradients() {
+            false => (CutKind::Codes, forms.map(CodeForm::bits).sum::<usize>(), 1),
+            true => (CutKind::Gradients, forms.map(CodeForm::latents).sum(), 32),
         };
         let values = values as u64;
         let metrics = self.score(&scores);
@@ -168,9 +211,21 @@ impl<'a> Insider<'a> {
             releases,
             bits: releases * values * value_bits,
             cut,
+            knowledge: self.knowledge(way),
             seconds: began.elapsed().as_secs_f64(),
             ..self.result(way.id(), metrics)
         }))
+    }
+
+    /// What a way looks at, as the report says it.
+    fn knowledge(&self, way: Inference) -> Vec<Knowledge> {
+        let seen = [
+            (way.sees_columns(), Knowledge::OwnColumns),
+            (way.sees_codes(), self.view.codes),
+            (way.sees_gradients(), self.view.gradients),
+        ];
+        let seen = seen.into_iter().filter(|(sees, _)| *sees).map(|(_, knowledge)| knowledge);
+        [Knowledge::FewLabels].into_iter().chain(seen).collect()
     }
 
     fn class(&self, record: u32) -> u32 {
@@ -199,15 +254,28 @@ impl<'a> Insider<'a> {
                 match way {
                     Inference::Norm => add(ObservedAt::Gradient(epoch), false)?,
                     Inference::Direction | Inference::Clusters => add(ObservedAt::Gradient(epoch), true)?,
-                    Inference::Completion => {
+                    Inference::Completion | Inference::CompletionWithColumns => {
                         add(ObservedAt::Epoch(epoch), false)?;
                         add(ObservedAt::Gradient(epoch), true)?;
                     }
-                    Inference::CodeAlone => add(ObservedAt::Epoch(epoch), false)?,
+                    Inference::CodeAlone | Inference::CodeAndColumns => add(ObservedAt::Epoch(epoch), false)?,
                 }
             }
         }
+        if way.sees_columns() {
+            self.add_columns(records, &mut features);
+        }
         Ok(features)
+    }
+
+    /// Adds the columns of `records`, each in standard deviations.
+    fn add_columns(&self, records: &[u32], features: &mut [Vec<f32>]) {
+        for (columns, (mean, deviation)) in self.view.columns.iter().zip(&self.moments) {
+            for (features, record) in features.iter_mut().zip(records) {
+                let row = columns.row(*record as usize).iter().zip(mean).zip(deviation);
+                features.extend(row.map(|((value, mean), deviation)| (value - mean) / deviation.max(1e-6)));
+            }
+        }
     }
 
     /// The mean of the labelled records' values, class by class.
@@ -286,7 +354,7 @@ impl<'a> Insider<'a> {
         Metrics::from([(Metric::Accuracy, proportion::of(&label::hits(&truth, &guess)))])
     }
 
-    /// A result by an insider that knows what it was sent; what it saw and how long it took is the caller's to say.
+    /// A result by an insider that knows what it was sent; what it looked at and how long it took is the caller's to say.
     fn result(&self, attack: AttackId, metrics: Metrics) -> AttackResult {
         AttackResult {
             attack,
@@ -299,6 +367,7 @@ impl<'a> Insider<'a> {
             auxiliary_rows: self.shots.len(),
             target_rows: self.targets.len(),
             metrics,
+            of_columns: BTreeMap::new(),
             errors: Vec::new(),
             note: Some(self.view.note.clone()),
             seconds: 0.0,

@@ -1,4 +1,5 @@
-//! Re-identification: which of these records has this code? By a victim's encoder that answers queries or is known.
+//! Re-identification: which of these records has this code? By a victim's encoder that answers queries or is known, or by a copy
+//! of it that auxiliary records' columns and codes give.
 
 use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
@@ -6,8 +7,10 @@ use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evidence::knowledge::Fact;
 use crate::report::{Knowledge, Metric, Metrics, Victim};
+use hashvfl_leakage::copied;
 use hashvfl_leakage::metrics::reidentify::CANDIDATES;
 use hashvfl_leakage::metrics::{proportion, reidentify};
+use hashvfl_leakage::regression::{Examples, Regression};
 use hashvfl_learning::Encoder;
 
 /// Re-identification.
@@ -42,6 +45,60 @@ impl Attack for Reidentification {
         }
         Ok(())
     }
+}
+
+/// Re-identification by a copy of the encoder, which nobody has to grant.
+pub struct ReidentificationByCopy;
+
+impl Attack for ReidentificationByCopy {
+    fn about(&self) -> About {
+        About {
+            title: "re-identification by a copy of the encoder",
+            knows: &[Knowledge::CandidateColumns],
+            needs: &[Need::FurtherAttacks],
+        }
+    }
+
+    fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        let context = victim.test_context(&surfaces.codes);
+        let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
+        let known = context.owned_frozen();
+        let note = format!("among {} records", targets.len());
+        let knows = [Knowledge::CandidateColumns];
+        let bare = Attempt::begin(AttackId::NoCode, &knows, 0).noted(note.clone());
+        let attempt = Attempt::begin(AttackId::ReidentificationByCopy, &knows, 1).noted(note);
+        let hits = hits_by_copy(&context, &known, targets)?;
+        let chance = vec![1.0 / targets.len() as f64; targets.len()];
+        let identity = Victim::Identity { party: context.party.clone(), of: context.population };
+        let metrics = Metrics::from([(Metric::Top1, proportion::of(&chance))]);
+        evaluation.keep(context.outcome(bare, identity.clone(), targets.len(), metrics));
+        let metrics = Metrics::from([
+            (Metric::Top1, proportion::of(&hits)),
+            (Metric::Added, proportion::gain(&hits, &chance)),
+        ]);
+        let mut outcome = context.outcome(attempt, identity, targets.len(), metrics);
+        outcome.result.auxiliary_rows = known.len();
+        evaluation.keep(outcome);
+        Ok(())
+    }
+}
+
+/// Whether a copy of the encoder, fitted on `known` records, finds the code that was seen of each of `candidates` likeliest by
+/// its own columns.
+fn hits_by_copy(context: &AttackContext, known: &[u32], candidates: &[u32]) -> anyhow::Result<Vec<f64>> {
+    let form = context.sources.observed.forms[context.sources.victim];
+    let codes = |records: &[u32]| -> anyhow::Result<Vec<f32>> {
+        let bits = context.sources.features(&[Fact::Code], records)?.values;
+        Ok(form.decode(&bits).into_owned())
+    };
+    let (seen, width) = (codes(candidates)?, form.latents());
+    let (inputs, outputs) = (context.columns.gather(known), codes(known)?);
+    let examples = Examples { inputs, outputs, rows: known.len(), discrete: false };
+    let copy = Regression::fit(&examples, context.seed);
+    let weights = copied::weights(&examples.outputs, &copy.predict(&examples.inputs, known.len()), width);
+    let guessed = copy.predict(&context.columns.gather(candidates), candidates.len());
+    Ok(copied::named(&guessed, &seen, &weights, width))
 }
 
 /// Whether the code that was seen of each of `candidates` is nearest to its own columns' code, by `encoder`, or without one by

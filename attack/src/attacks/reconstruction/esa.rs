@@ -75,7 +75,9 @@ fn solve(
     }
     let knowledge = [Knowledge::OwnColumns, Knowledge::TopModel, predictions];
     let attempt = Attempt::begin(AttackId::Esa, &knowledge, 1);
-    let context = victim.test_context(surface);
+    let mut context = victim.test_context(surface);
+    let owned = context.owned_frozen();
+    context.auxiliary = &owned;
     let equations = Equations::of(top, surface.observed.parties.len(), bits, victim.place);
     let solve = |rows: &[u32]| -> anyhow::Result<Vec<f32>> {
         let parts = surface.observed.gather_all(ObservedAt::Frozen, rows)?;

@@ -47,10 +47,16 @@ impl Attack for Fora {
 
 fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<AttackOutcome> {
     let attempt = Attempt::begin(AttackId::Fora, KNOWS, 1);
-    let context = victim.test_context(surface);
+    let mut context = victim.test_context(surface);
+    let known = context.owned_frozen();
+    context.auxiliary = &known;
     let mut substitute = Substitute::new(victim, &context)?;
     let width = surface.observed.width(victim.place);
-    let mut alignment = Alignment::new(context.auxiliary, context.targets, width, BATCH, victim.config.seed);
+    // It saw the codes of all records, whoever has their columns.
+    let all: Vec<u32> = (0..context.columns.rows() as u32).collect();
+    let mut seen = victim.ownership.never_owned(&all);
+    seen.retain(|record| surface.observed.saw(victim.place, ObservedAt::Frozen, *record));
+    let mut alignment = Alignment::new(context.auxiliary, &seen, width, BATCH, victim.config.seed);
     for _ in 0..UPDATES {
         let (rows, others) = alignment.rows();
         let codes = substitute.encode_batch(&rows);
@@ -69,8 +75,8 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Between `auxiliary` records and `targets`, of `width` values each; `size` records per batch.
-    pub fn new(auxiliary: &[u32], targets: &[u32], width: usize, size: usize, seed: u64) -> Self {
+    /// Between `auxiliary` records and `others`, of `width` values each; `size` records per batch.
+    pub fn new(auxiliary: &[u32], others: &[u32], width: usize, size: usize, seed: u64) -> Self {
         let device = Device::flex().autodiff();
         let mut init = Init::new(stream(seed, "fora critic", &[]), &device);
         let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
@@ -79,11 +85,11 @@ impl Alignment {
             width,
             batches: Batches::new(auxiliary, size, seed),
             // Of records that the adversary cannot name.
-            others: Batches::new(targets, size, seed.wrapping_add(1)),
+            others: Batches::new(others, size, seed.wrapping_add(1)),
         }
     }
 
-    /// The next batch of auxiliary records, and of targets.
+    /// The next batch of auxiliary records, and of others.
     pub fn rows(&mut self) -> (Vec<u32>, Vec<u32>) {
         (self.batches.draw(), self.others.draw())
     }

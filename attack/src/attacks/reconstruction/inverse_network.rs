@@ -19,7 +19,9 @@ impl Attack for InverseNetwork {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         for surface in surfaces.all() {
-            let context = victim.test_context(surface);
+            let mut context = victim.test_context(surface);
+            let known = context.owned_frozen();
+            context.auxiliary = &known;
             let attempt = Attempt::begin(AttackId::InverseNetwork, &[], 1);
             let examples = context.examples(&[Fact::Code], context.auxiliary)?;
             let network = Regression::inverse_network(&examples, context.seed);

@@ -33,16 +33,19 @@ impl Attack for PredictionMean {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let Some(own) = victim.own else { return Ok(()) };
-        let context = victim.test_context(&surfaces.codes);
+        let mut context = victim.test_context(&surfaces.codes);
+        let known = context.owned_frozen();
+        context.auxiliary = &known;
         evaluation.keep(context.conditional_mean_as(&[Fact::OwnColumns], KNOWS.to_vec())?);
         for surface in surfaces.all() {
             let Some(top) = surface.top else { continue };
             let attempt = Attempt::begin(AttackId::PredictionMean, KNOWS, 1);
-            let context = victim.test_context(surface);
-            let known = predictions(top, surface, context.auxiliary)?;
+            let mut context = victim.test_context(surface);
+            context.auxiliary = &known;
+            let predicted = predictions(top, surface, context.auxiliary)?;
             let seen = predictions(top, surface, context.targets)?;
             let examples = Examples {
-                inputs: beside(own, context.auxiliary, &known),
+                inputs: beside(own, context.auxiliary, &predicted),
                 outputs: context.columns.gather(context.auxiliary),
                 rows: context.auxiliary.len(),
                 discrete: false,

@@ -19,7 +19,7 @@ use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
 use crate::evidence::simulation::{RunVariant, observed};
-use crate::report::Knowledge;
+use crate::report::{Change, Knowledge};
 
 /// PCAT and SDAR.
 pub struct PseudoClients;
@@ -82,12 +82,15 @@ fn attack(
     let variant = RunVariant::new(&evidence.coordinator.run, cut);
     let run = observed(evidence, &variant, &mut observer, &path)?;
     let repeated = AttackSurface::repeated(&run, surface, surface.defence.clone());
-    let context = AttackContext { auxiliary: &owned, ..victim.test_context(&repeated) };
+    let mut context = AttackContext { auxiliary: &owned, ..victim.test_context(&repeated) };
     let sent = |context: &AttackContext| context.sources.features(&[Fact::Code], context.targets);
     let codes = sent(&context)?.values;
-    let whose = match codes == sent(&victim.test_context(surface))?.values {
-        true => "the repetition sent what the run did",
-        false => "the repetition had other first weights than the run",
+    let whose = if codes == sent(&victim.test_context(surface))?.values {
+        "the repetition sent what the run did"
+    } else {
+        // Nothing of it is an answer about the run itself.
+        context.defence = surface.defence.changed(Change::Repeated);
+        "the repetition had other first weights than the run"
     };
     let [of_pcat, of_decoder, of_regressions] = attempts;
     let guess = sdar.read(&codes, context.targets);

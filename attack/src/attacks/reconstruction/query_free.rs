@@ -42,7 +42,9 @@ impl Attack for QueryFree {
 fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Option<AttackOutcome>> {
     let Some(top) = surface.top else { return Ok(None) };
     let attempt = Attempt::begin(AttackId::QueryFree, KNOWS, 1);
-    let context = victim.test_context(surface);
+    let mut context = victim.test_context(surface);
+    let known = context.owned_frozen();
+    context.auxiliary = &known;
     let mut substitute = Substitute::new(victim, &context)?;
     let mut batches = Batches::new(context.auxiliary, BATCH, victim.config.seed);
     for _ in 0..UPDATES {

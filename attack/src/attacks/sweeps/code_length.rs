@@ -76,6 +76,6 @@ fn at(evaluation: &mut PrivacyEvaluation, bits: usize, curves: &mut [Curve]) -> 
         evaluation.keep_grid(grid)?;
     }
     let point = evaluation.price("hash codes", format!("d = {bits}"), &surface, Population::Test);
-    evaluation.findings.utility.push(point);
+    evaluation.findings.utility.extend(point);
     Ok(())
 }

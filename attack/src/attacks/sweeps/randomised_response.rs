@@ -54,9 +54,9 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     }
     let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, {draw} over the run");
     let point = evaluation.price("randomised response", setting, &surface, Population::Test);
-    evaluation.findings.utility.push(point);
-    let setting = format!("epsilon {epsilon} per bit, {draw} per draw, all epochs");
+    evaluation.findings.utility.extend(point);
+    let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, all epochs");
     let point = evaluation.price("randomised response", setting, &surface, Population::Training);
-    evaluation.findings.utility.push(point);
+    evaluation.findings.utility.extend(point);
     Ok(())
 }

@@ -121,6 +121,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         gradient_noise: if all { arguments.noises.clone() } else { Vec::new() },
         further_attacks: all,
         trainings: if all { arguments.trainings } else { 1 },
+        keep_columns: true,
         head: summary.transcript_head,
         seed: arguments.seed,
         ..AttackConfig::new(manifest, PartyName::new(victim)?)

@@ -1,4 +1,4 @@
-//! Top-1 re-identification: whether a reconstruction points to its own record among all targets.
+//! Top-1 re-identification: whether a reconstruction, or a code, points to its own record among all targets.
 
 /// Most records among which one is looked for.
 pub const CANDIDATES: usize = 1000;
@@ -29,6 +29,43 @@ pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The same by likelihood: for each of `seen` [records, terms], how likely its own record is the one of `likelihoods` [records,
+/// terms] with which it has the greatest product.
+pub fn likeliest(seen: &[f32], likelihoods: &[f32], terms: usize) -> Vec<f64> {
+    assert_eq!(seen.len(), likelihoods.len(), "codes and candidates differ in size");
+    assert!(terms > 0 && seen.len().is_multiple_of(terms), "no whole number of records");
+    let candidates = || likelihoods.chunks_exact(terms);
+    seen.chunks_exact(terms)
+        .zip(candidates())
+        .map(|(seen, own)| {
+            let reach = product(seen, own);
+            let mut tied = 0_u32;
+            for candidate in candidates() {
+                let other = product(seen, candidate);
+                if other > reach {
+                    return 0.0;
+                }
+                tied += u32::from(other == reach);
+            }
+            if tied == 0 { 0.0 } else { 1.0 / f64::from(tied) }
+        })
+        .collect()
+}
+
+/// Sum of products, in eight sums, which a processor adds at once.
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    let (whole_a, rest_a) = a.as_chunks::<8>();
+    let (whole_b, rest_b) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
 /// Squared distance, in eight sums, which a processor adds at once.
 fn distance(a: &[f32], b: &[f32]) -> f32 {
     let (whole_a, rest_a) = a.as_chunks::<8>();
@@ -52,6 +89,15 @@ mod tests {
         let truth = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 5.0, 5.0];
         let guess = [0.4, 0.0, 1.0, 0.1, 0.0, 0.2, 4.0, 4.0];
         assert_eq!(top1(&truth, &guess, 2), [1.0, 0.5, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_greatest_product_counts() {
+        // Two codes, and three records of which two are as likely.
+        let seen = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+        let likelihoods = [2.0, 0.0, 1.0, 3.0, 1.0, 3.0];
+        assert_eq!(likeliest(&seen, &likelihoods, 2), [1.0, 0.5, 0.5]);
+        assert_eq!(likeliest(&[f32::NAN], &[1.0], 1), [0.0]);
     }
 
     #[test]

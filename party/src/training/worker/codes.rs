@@ -65,6 +65,14 @@ impl Worker<'_> {
                 leakage.before_epoch(epoch, &self.prepared, &mut self.releases)?;
             }
         }
+        if let (RowSelection::Chunk { part: Part::CohortValidation, chunk: 0 }, true) =
+            (selection, self.leakage.is_some())
+        {
+            self.calibrate()?;
+            if let Some(leakage) = &mut self.leakage {
+                leakage.before_validation(&self.prepared, &mut self.releases)?;
+            }
+        }
         self.spans.phase("ledger");
         let charged = self.answers.has(work.step);
         if !charged {
