@@ -1,41 +1,47 @@
 //! The relay of a private alignment: it passes sealed frames between holders and can open none.
 //!
-//! It knows who is there and which settings were agreed on. It holds a bounded number of frames for a holder; one
-//! that sends more than another takes is dropped, since an honest one waits for confirmations.
+//! It knows who is there and which settings were agreed on. It holds a bounded number of frames for a holder, of each that
+//! sends to it; one that sends more than another takes is dropped, since an honest one waits for confirmations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure};
 use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::check_version;
 use hashvfl_core::{Digest, PartyName, Settings};
+use hashvfl_identity::{Identity, Role};
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::handshake::STRANGER;
 use hashvfl_transport::limits::connections::Peer;
-use hashvfl_transport::limits::quiet::QuietLog;
+use hashvfl_transport::limits::gate::PortAccount;
+use hashvfl_transport::limits::quiet::{QuietLog, QuietLogs};
 use hashvfl_transport::listen::{AlignmentStream, Arrivals};
+use hashvfl_transport::stop::Stop;
 use hashvfl_transport::{Incoming, Outgoing, StreamError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::admission_log::AdmissionLog;
+use crate::outbox::{MOST_FRAMES, Waiting};
 
-/// Frames that may wait for one holder: eight chunks on each of the routes of seven others, and confirmations.
-const WAITING_FRAMES: usize = 1024;
+/// Messages that may wait for one holder: frames of seven others, and who comes and goes.
+const WAITING_MESSAGES: usize = 8 * MOST_FRAMES;
 /// Bytes of a message of a holder that has enrolled, at most: a sealed frame in its envelope.
 pub const FRAME_BYTES: usize = MAX_SEALED_BYTES + 1024;
 /// Bytes of a frame's kind and session, before the sealed message.
 const SESSION_BYTES: usize = 9;
-/// Longest wait for a holder's first message.
-const GREETING: Duration = Duration::from_secs(60);
+/// Kinds of frames: a handshake's two, and a sealed message.
+const KINDS: RangeInclusive<u8> = 1..=3;
 
 struct Place {
     visit: u64,
     outbox: mpsc::Sender<FromRelay>,
+    waiting: Arc<Waiting>,
 }
 
 /// Who is there.
@@ -46,6 +52,8 @@ struct Places {
     holders: BTreeMap<PartyName, Place>,
     /// Holders that have given up since they were there last.
     gave_up: BTreeSet<PartyName>,
+    /// Holders that were refused since they were there last.
+    refused: BTreeSet<PartyName>,
     /// Holders that have been there, or have given up.
     heard_of: BTreeSet<PartyName>,
 }
@@ -63,6 +71,8 @@ impl Places {
 pub struct RelayHub {
     settings: AlignmentSettings,
     places: Mutex<Places>,
+    /// Lines about holders that come and go.
+    lines: QuietLogs,
 }
 
 /// A holder that is not let in.
@@ -85,12 +95,13 @@ struct Visit {
     name: PartyName,
     number: u64,
     messages: mpsc::Receiver<FromRelay>,
+    waiting: Arc<Waiting>,
 }
 
 impl RelayHub {
     /// A relay for these settings.
     pub fn new(settings: AlignmentSettings) -> Arc<Self> {
-        Arc::new(Self { settings, places: Mutex::default() })
+        Arc::new(Self { settings, places: Mutex::default(), lines: QuietLogs::default() })
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -101,28 +112,42 @@ impl RelayHub {
     /// Takes a holder in, in the place of an earlier visit under its name: that one's process has died, or its key
     /// will not fit.
     fn enter(&self, name: &PartyName) -> Visit {
-        let (outbox, messages) = mpsc::channel(WAITING_FRAMES);
+        let (outbox, messages) = mpsc::channel(WAITING_MESSAGES);
         let mut places = self.places();
         places.visits += 1;
         let number = places.visits;
         places.holders.remove(name);
         places.gave_up.remove(name);
+        places.refused.remove(name);
         places.heard_of.insert(name.clone());
         for (other, place) in &places.holders {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: true });
             let _ = outbox.try_send(FromRelay::Presence { holder: other.clone(), here: true });
         }
-        for holder in &places.gave_up {
-            let _ = outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused: false });
+        // Whoever hears that another has given up listens no more.
+        for (absent, refused) in [(&places.refused, true), (&places.gave_up, false)] {
+            for holder in absent {
+                let _ = outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused });
+            }
         }
-        places.holders.insert(name.clone(), Place { visit: number, outbox });
-        info!(holder = %name, "is there");
-        Visit { name: name.clone(), number, messages }
+        let waiting = Arc::<Waiting>::default();
+        places.holders.insert(name.clone(), Place { visit: number, outbox, waiting: Arc::clone(&waiting) });
+        if let Some(more) = self.may_write(name) {
+            info!(holder = %name, "is there{more}");
+        }
+        Visit { name: name.clone(), number, messages, waiting }
+    }
+
+    /// Whether a line about `name` may be written now: what to put behind it.
+    fn may_write(&self, name: &PartyName) -> Option<String> {
+        self.lines.may_write(name.as_str(), Instant::now())
     }
 
     /// `name` will not take part: all who are there hear it, and all who come until it comes again.
     pub fn give_up(&self, name: &PartyName) {
-        warn!(holder = %name, "has given up: its own log says why");
+        if let Some(more) = self.may_write(name) {
+            warn!(holder = %name, "has given up: its own log says why{more}");
+        }
         let mut places = self.places();
         places.holders.remove(name);
         places.gave_up.insert(name.clone());
@@ -130,10 +155,12 @@ impl RelayHub {
         places.tell_absence(name, false);
     }
 
-    /// One that wanted to come in as `name` was refused; a holder of that name that is there stays.
+    /// `name` was refused: all who are there hear it once, and all who come until it is let in. If a holder of that name is
+    /// there, it stays.
     fn refuse(&self, name: &PartyName) {
-        let places = self.places();
-        if self.settings.holders.contains(name) && !places.holders.contains_key(name) {
+        let mut places = self.places();
+        let is_absent = self.settings.holders.contains(name) && !places.holders.contains_key(name);
+        if is_absent && places.refused.insert(name.clone()) {
             places.tell_absence(name, true);
         }
     }
@@ -144,26 +171,32 @@ impl RelayHub {
             return;
         }
         places.holders.remove(name);
-        info!(holder = %name, "has left");
+        if let Some(more) = self.may_write(name) {
+            info!(holder = %name, "has left{more}");
+        }
         for place in places.holders.values() {
             let _ = place.outbox.try_send(FromRelay::Presence { holder: name.clone(), here: false });
         }
     }
 
-    /// Passes a frame on to a holder that is there, unless it opens no session: nobody could do anything with it.
+    /// Passes a frame on to another holder that is there, unless it is of no kind or opens no session: nobody could do anything
+    /// with it.
     fn pass(&self, from: &PartyName, visit: u64, envelope: Envelope) -> anyhow::Result<()> {
         let places = self.places();
         let is_latest = places.holders.get(from).is_some_and(|place| place.visit == visit);
         ensure!(is_latest, "{from} has come anew");
-        if envelope.sealed.len() <= SESSION_BYTES {
+        let is_one = envelope.sealed.first().is_some_and(|kind| KINDS.contains(kind));
+        if !is_one || envelope.sealed.len() <= SESSION_BYTES || envelope.holder == *from {
             return Ok(());
         }
         let Some(place) = places.holders.get(&envelope.holder) else { return Ok(()) };
+        let has_room = place.waiting.take(from, &envelope.sealed);
+        ensure!(has_room, "{from} sends faster than {} reads, against the protocol", envelope.holder);
         let frame = FromRelay::Envelope(Envelope { holder: from.clone(), sealed: envelope.sealed });
         match place.outbox.try_send(frame) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => {
-                bail!("{from} sends more than {} takes: an honest holder waits", envelope.holder)
+                bail!("{from} sends faster than {} reads, against the protocol", envelope.holder)
             }
         }
     }
@@ -174,13 +207,19 @@ impl RelayHub {
         self.settings.holders.iter().all(|name| places.heard_of.contains(name))
     }
 
+    /// Whether nothing waits to be sent to any of those who are there.
+    pub fn has_told_all(&self) -> bool {
+        let places = self.places();
+        places.holders.values().all(|place| place.outbox.capacity() == place.outbox.max_capacity())
+    }
+
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.places().holders.is_empty()
     }
 
-    /// Lets the holder of a stream in whose first message this is, if its certificate has the name that it says. All who are
-    /// there hear of one that is refused otherwise.
+    /// Lets the holder of a stream in whose first message this is, if its certificate has the name that it says. The others hear
+    /// of one that is refused.
     fn admit(&self, stream: &AlignmentStream, message: FromHolder) -> Result<PartyName, NotAdmitted> {
         let FromHolder::Enrol { protocol, holder, settings, settings_digest } = message else {
             let error = anyhow!("the first message of a holder must be Enrol");
@@ -188,6 +227,7 @@ impl RelayHub {
         };
         stream.check_name(&holder).map_err(|error| {
             let named = error.certificate.name.clone();
+            self.refuse(&named);
             NotAdmitted::of(&named, "other-name", error.into())
         })?;
         let fits = check_version(protocol, "the holder", "the relay")
@@ -222,16 +262,39 @@ impl RelayHub {
     }
 }
 
-/// Attends to holders as they come, until the server ends; must be spawned on its runtime. Those who are refused are written
-/// down in `admissions`.
+/// Those whom the port turns away by their certificates: written down, and if one is a holder, the others hear of it.
+pub struct HolderAccount {
+    /// Tells the others.
+    pub hub: Arc<RelayHub>,
+    /// Where it is written down.
+    pub admissions: Arc<AdmissionLog>,
+}
+
+impl PortAccount for HolderAccount {
+    fn turned_away(&self, who: Option<&Identity>, why: &'static str) {
+        if let Some(Identity { role: Role::Party, name }) = who {
+            self.hub.refuse(name);
+        }
+        self.admissions.turned_away(who, why);
+    }
+
+    fn look(&self) {
+        self.admissions.look();
+    }
+}
+
+/// Attends to holders as they come, until the server ends; must be spawned on its runtime. Each has so long for its `greeting`.
+/// Those who are refused are written down in `admissions`.
 pub async fn attend(
     hub: Arc<RelayHub>,
     mut arrivals: Arrivals<AlignmentStream>,
     admissions: Arc<AdmissionLog>,
+    greeting: Duration,
 ) {
     let dropped = Arc::new(QuietLog::new());
     while let Some(stream) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&hub), stream, Arc::clone(&admissions), Arc::clone(&dropped)));
+        let (hub, admissions, dropped) = (Arc::clone(&hub), Arc::clone(&admissions), Arc::clone(&dropped));
+        tokio::spawn(receive(hub, stream, admissions, dropped, greeting));
     }
 }
 
@@ -241,8 +304,9 @@ async fn receive(
     mut stream: AlignmentStream,
     admissions: Arc<AdmissionLog>,
     dropped: Arc<QuietLog>,
+    greeting: Duration,
 ) {
-    let greeted = match stream.next_within(GREETING).await {
+    let greeted = match stream.next_within(greeting).await {
         Ok(received) => hub.admit(&stream, received.message),
         Err(StreamError::Unusable(error)) => {
             let error = anyhow!("its first message: {error}");
@@ -252,9 +316,13 @@ async fn receive(
             debug!("a stream without a first message: {error}");
             let text = "no first message came in time".to_string();
             // Whoever has gone needs no reason.
-            let _ = stream.send(FromRelay::Refused { text }, GREETING).await;
+            let _ = stream.send(FromRelay::Refused { text }, greeting).await;
             return;
         }
+    };
+    let greeted = match greeted {
+        Ok(name) => count(&hub, &admissions, name).await,
+        refused => refused,
     };
     let name = match greeted {
         Ok(name) => name,
@@ -263,20 +331,38 @@ async fn receive(
             let is_known = stream.peer().is_none_or(Peer::is_known);
             let text = if is_known { format!("{error:#}") } else { STRANGER.to_string() };
             // Whoever has gone needs no reason.
-            let _ = stream.send(FromRelay::Refused { text }, GREETING).await;
+            let _ = stream.send(FromRelay::Refused { text }, greeting).await;
             return;
         }
     };
     if let Some(allowance) = stream.allowance() {
         allowance.accept(FRAME_BYTES);
     }
-    let Visit { name, number, messages } = hub.enter(&name);
+    let Visit { name, number, messages, waiting } = hub.enter(&name);
     let (outgoing, mut incoming) = stream.split();
-    tokio::spawn(forward(messages, outgoing));
+    tokio::spawn(forward(messages, waiting, outgoing));
     if let Err(error) = pass_frames(&hub, &name, number, &mut incoming).await {
         dropped.warn(&format!("dropped a holder: {error:#}"));
     }
     hub.leave(&name, number);
+}
+
+/// Counts that the holder `name`, which fits, is let in, unless it has been too often.
+async fn count(
+    hub: &RelayHub,
+    admissions: &Arc<AdmissionLog>,
+    name: PartyName,
+) -> Result<PartyName, NotAdmitted> {
+    let (ours, holder) = (Arc::clone(admissions), name.clone());
+    // Off the network's thread: it writes a file.
+    let counted = tokio::task::spawn_blocking(move || ours.count_entry(&holder)).await;
+    match counted.map_err(anyhow::Error::from).and_then(|counted| Ok(counted?)) {
+        Ok(()) => Ok(name),
+        Err(error) => {
+            hub.refuse(&name);
+            Err(NotAdmitted::of(&name, "too-often", error))
+        }
+    }
 }
 
 /// Passes a holder's frames on, until it ends its stream or gives up.
@@ -303,8 +389,15 @@ async fn pass_frames(
 }
 
 /// Sends a holder what waits for it, until its visit is over.
-async fn forward(mut messages: mpsc::Receiver<FromRelay>, outgoing: Outgoing<FromRelay>) {
+async fn forward(
+    mut messages: mpsc::Receiver<FromRelay>,
+    waiting: Arc<Waiting>,
+    outgoing: Outgoing<FromRelay>,
+) {
     while let Some(message) = messages.recv().await {
+        if let FromRelay::Envelope(envelope) = &message {
+            waiting.give_back(&envelope.holder, &envelope.sealed);
+        }
         // The other direction ends with the connection, and the visit with it.
         if outgoing.send_patiently(message).await.is_err() {
             return;
@@ -317,23 +410,32 @@ pub struct Inside<'a> {
     hub: Arc<RelayHub>,
     runtime: &'a Runtime,
     visit: Visit,
+    stop: Stop,
 }
 
 impl<'a> Inside<'a> {
     /// Takes the place of `name`.
     pub fn enter(hub: &Arc<RelayHub>, name: &PartyName, runtime: &'a Runtime) -> Self {
-        Self { hub: Arc::clone(hub), runtime, visit: hub.enter(name) }
+        Self { hub: Arc::clone(hub), runtime, visit: hub.enter(name), stop: Stop::listen() }
     }
 }
 
 impl Relay for Inside<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
         loop {
-            let messages = &mut self.visit.messages;
-            let received = self.runtime.block_on(async { tokio::time::timeout(wait, messages.recv()).await });
+            let (messages, stop) = (&mut self.visit.messages, &mut self.stop);
+            let received = self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => None,
+                    received = tokio::time::timeout(wait, messages.recv()) => Some(received),
+                }
+            });
+            let Some(received) = received else { return Ok(Some(Event::AskedToEnd)) };
             let Ok(received) = received else { return Ok(None) };
             return match received {
                 Some(FromRelay::Envelope(envelope)) => {
+                    self.visit.waiting.give_back(&envelope.holder, &envelope.sealed);
                     Ok(Some(Event::Frame(envelope.holder, envelope.sealed)))
                 }
                 Some(FromRelay::Presence { holder, here: true }) => Ok(Some(Event::Arrived(holder))),

@@ -96,12 +96,12 @@ async fn a_holder_enrols_under_the_name_of_its_certificate_alone_and_others_are_
     let (hub, admissions) = (RelayHub::new(settings(100)), admission_log(folder, &board));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
     let acceptor = Acceptor::new(files(folder, "shop"), identity::parties(&settings(100).holders));
-    let account = Arc::clone(&admissions);
+    let account = Arc::new(HolderAccount { hub: Arc::clone(&hub), admissions: Arc::clone(&admissions) });
     let listener = listener.secured(acceptor).accounted(account);
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     let (arrivals, serving) = alignment(listener);
     tokio::spawn(serving);
-    tokio::spawn(attend(Arc::clone(&hub), arrivals, admissions));
+    tokio::spawn(attend(Arc::clone(&hub), arrivals, admissions, LONG));
 
     let text = refusal(enrol(folder, &address, "bank", "telecom", 100).await.unwrap()).await;
     assert!(text.contains("the certificate is that of party/bank"), "{text}");
@@ -110,11 +110,13 @@ async fn a_holder_enrols_under_the_name_of_its_certificate_alone_and_others_are_
     let error = enrol(folder, &address, "desk", "bank", 100).await.err().unwrap();
     assert!(error.contains("does not let client/desk in here"), "{error}");
     assert!(hub.is_empty());
-    // The right one is let in: who comes after it hears of it.
-    let _bank = enrol(folder, &address, "bank", "bank", 100).await.unwrap();
+    // The right ones are let in, and hear of those who were refused by their certificate's name, and of each other.
     let mut telecom = enrol(folder, &address, "telecom", "telecom", 100).await.unwrap();
     let heard = telecom.next_within(LONG).await.unwrap().message;
     let is_bank = |holder: &PartyName| *holder == name("bank");
+    assert!(matches!(heard, FromRelay::Absence { holder, refused: true } if is_bank(&holder)));
+    let _bank = enrol(folder, &address, "bank", "bank", 100).await.unwrap();
+    let heard = telecom.next_within(LONG).await.unwrap().message;
     assert!(matches!(heard, FromRelay::Presence { holder, here: true } if is_bank(&holder)));
 
     let expected = ["not-expected", "other-name", "other-settings"].map(|why| (why.to_string(), 1));

@@ -1,14 +1,15 @@
 //! `coordinator align`: the relay of a private alignment, and the label holder's part in it.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, Pin, Spool, align};
 use hashvfl_audit::{AuditEvent, Service};
+use hashvfl_cli::Unfinished;
 use hashvfl_core::PartyName;
 use hashvfl_data::IdSource;
 use hashvfl_files::say;
@@ -16,6 +17,7 @@ use hashvfl_ledger::Policy;
 use hashvfl_traces::spans;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::runtime::NetworkRuntime;
+use hashvfl_transport::stop::Stop;
 use tracing::info;
 
 use crate::admission_log::AdmissionLog;
@@ -23,10 +25,16 @@ use crate::config::CoordinatorConfig;
 use crate::identity;
 use crate::permissions::{self, Action};
 use crate::progress::ProgressReporter;
-use crate::relay::{self, Inside, RelayHub};
+use crate::relay::{self, HolderAccount, Inside, RelayHub};
+
+/// Pause between looks at the relay.
+const TICK: Duration = Duration::from_millis(50);
 
 /// How long the relay stays for holders that are not through, once the label holder is.
 const LINGER: Duration = Duration::from_secs(60);
+
+/// Longest wait until the others have been told that this process ends, and for the network to take it then.
+const FAREWELL: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
 
 /// How long it stays after a failure for holders that have not come yet: they hear at once who has given up.
 const EXPECTED: Duration = Duration::from_secs(10);
@@ -84,19 +92,21 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     permissions::check_parties(config, &parties, Action::Align)?;
     let reporter = ProgressReporter::new(json, config.board()?);
     let (holders, board) = (alignment.settings.holders.clone(), Arc::clone(reporter.board()));
-    let admissions = Arc::new(AdmissionLog::new(Arc::clone(&audit), Service::Alignment, holders, board));
+    let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Alignment, holders, board);
+    let admissions = Arc::new(admissions.limited(permissions::joins(config, Action::Align)?));
     let runtime = NetworkRuntime::on_a_thread()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let limits = config.relaying();
     let listener =
         runtime.block_on(Listener::bind(config.listen, limits)).with_context(|| config.cannot_listen())?;
     let permitted = identity::parties(&alignment.settings.holders);
-    let account = Arc::clone(&admissions);
-    let listener = identity::secure(listener, config, permitted, account)?;
+    let account = HolderAccount { hub: Arc::clone(&hub), admissions: Arc::clone(&admissions) };
+    let listener = identity::secure(listener, config, permitted, Arc::new(account))?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::alignment(listener);
     runtime.spawn(serving);
-    runtime.spawn(relay::attend(hub.clone(), arrivals, admissions));
+    let greeting = Duration::from_secs(config.timeouts.handshake_s);
+    runtime.spawn(relay::attend(hub.clone(), arrivals, admissions, greeting));
     let read = |mut spool: Spool<'_>| {
         ids.visit(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(hashvfl_data::fingerprint(ids.files())?))?)
@@ -105,25 +115,42 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let _traced = spans::alignment(config.run_id.as_str(), name.as_str()).entered();
     let mut bar = Bar::new();
-    let joined = Cell::new(false);
-    let join = || {
-        joined.set(true);
-        Ok(Inside::enter(&hub, name, &runtime))
-    };
+    let join = || Ok(Inside::enter(&hub, name, &runtime));
     let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));
-    if outcome.is_err() && !joined.get() {
+    if outcome.as_ref().is_err_and(|error| alignment.concerns_others(error)) {
         hub.give_up(name);
     }
-    // Others may yet need the relay, even where the label holder has failed.
-    let start = Instant::now();
-    let is_expected = || outcome.is_err() && !hub.has_heard_of_all() && start.elapsed() < EXPECTED;
-    while is_expected() || (!hub.is_empty() && start.elapsed() < LINGER) {
-        std::thread::sleep(Duration::from_millis(50));
-    }
     let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
-    audit.note(AuditEvent::alignment(&alignment.settings.holders, counts))?;
-    let outcome = outcome?;
+    let noted = audit.note(AuditEvent::alignment(&alignment.settings.holders, counts));
+    attend_to_others(&hub, outcome.is_err());
+    noted?;
+    let outcome = outcome.map_err(explain_end)?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     reporter.finished(&alignment.order());
     Ok(())
+}
+
+/// `error` with what to do, where this process was asked to end.
+fn explain_end(error: anyhow::Error) -> anyhow::Error {
+    if matches!(error.downcast_ref(), Some(AlignmentError::AskedToEnd)) {
+        return error
+            .context(Unfinished::AskedToEnd("the alignment goes on when the same command is started again"));
+    }
+    error
+}
+
+/// Stays for others, who may yet need the relay even if the label holder has failed, unless this process is asked to end.
+fn attend_to_others(hub: &RelayHub, has_failed: bool) {
+    let (start, stop) = (Instant::now(), Stop::listen());
+    let is_expected = || has_failed && !hub.has_heard_of_all() && start.elapsed() < EXPECTED;
+    while !stop.is_asked() && (is_expected() || (!hub.is_empty() && start.elapsed() < LINGER)) {
+        thread::sleep(TICK);
+    }
+    if stop.is_asked() && !hub.is_empty() {
+        let (asked, [limit, network]) = (Instant::now(), FAREWELL);
+        while !hub.has_told_all() && asked.elapsed() < limit {
+            thread::sleep(TICK);
+        }
+        thread::sleep(network);
+    }
 }

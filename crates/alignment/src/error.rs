@@ -23,8 +23,17 @@ pub enum AlignmentError {
         source: std::io::Error,
     },
     /// A file of the folder is not what this program wrote.
-    #[error("{0} is damaged: remove the alignment's folder and begin again, under a new id")]
+    #[error(
+        "{0} is damaged: begin again at all holders, in a new folder and under a new id. An order.csv that is beside it has a \
+         digest of its own and may be used"
+    )]
     Damaged(PathBuf),
+    /// The folder is of an alignment that an earlier version began and that is not over.
+    #[error(
+        "{0} holds an alignment that an earlier version of this program began: finish it with that version, or begin again at \
+         all holders, in a new folder and under a new id"
+    )]
+    EarlierVersion(PathBuf),
     /// A file cannot be written whole.
     #[error(transparent)]
     Write(#[from] hashvfl_files::WriteError),
@@ -67,7 +76,7 @@ pub enum AlignmentError {
     Key(PathBuf),
     /// A peer without a pinned key.
     #[error(
-        "the policy pins no key of {0}: ask {0} for it on another way than this network, and pin it: `pin --config FILE {0}=KEY`"
+        "the policy pins no key of {0}: ask {0} for it over another channel, such as the phone, and pin it: `pin --config FILE {0}=KEY`"
     )]
     NotPinned(PartyName),
     /// A policy that cannot be read.
@@ -102,6 +111,19 @@ pub enum AlignmentError {
         /// The policy's bound, or 1.
         least: u64,
     },
+    /// The same, as an earlier version wrote it down.
+    #[error(
+        "an earlier version noted {common} records in common beside {order}, fewer than the {least} of which an order may be \
+         kept: if that is right, remove {order}; if it holds more, that note is damaged"
+    )]
+    TooFewUnchecked {
+        /// The order, which stays.
+        order: PathBuf,
+        /// Records in common, if nothing has changed on disk.
+        common: u64,
+        /// The policy's bound, or 1.
+        least: u64,
+    },
     /// Nothing came for too long.
     #[error("waited {seconds} s for {missing}: is it up? Start again: the alignment goes on where it was")]
     Silent {
@@ -110,6 +132,9 @@ pub enum AlignmentError {
         /// Who.
         missing: String,
     },
+    /// Somebody asked this process to end.
+    #[error("this process was asked to end")]
+    AskedToEnd,
     /// The relay gave up.
     #[error("{0}")]
     Relay(#[from] crate::protocol::relay::RelayError),

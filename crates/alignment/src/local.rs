@@ -95,6 +95,16 @@ impl AlignmentConfig {
         self.folder.join("order.csv")
     }
 
+    /// Whether the other holders have to be told that this one has failed with `error`: they wait for it, and do not know yet.
+    pub fn concerns_others(&self, error: &anyhow::Error) -> bool {
+        let is_known = matches!(
+            error.downcast_ref(),
+            Some(AlignmentError::Stopped { .. } | AlignmentError::Relay(_) | AlignmentError::AskedToEnd)
+        );
+        // Nobody needs anything of one that is through.
+        !is_known && !self.folder.join("finished").exists()
+    }
+
     /// Whether all files are there that the alignment of the holder `name` needs, and fit; writes nothing. The other
     /// holders whose keys are not pinned yet.
     ///
@@ -179,7 +189,7 @@ pub fn align<R: Relay>(
     };
     let least = owner.policy.alignment.least_common.max(1);
     if outcome.common < least {
-        folder.forget_order()?;
+        folder.forget_order(least)?;
         return Err(AlignmentError::TooFew { common: outcome.common, least }.into());
     }
     Ok(outcome)

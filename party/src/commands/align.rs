@@ -1,13 +1,15 @@
 //! `party align`: this party's part in a private alignment, through the coordinator's relay.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
-use hashvfl_alignment::{AlignmentConfig, Bar, Event, Outcome, Owner, Pin, Relay, RelayError, Spool, align};
+use hashvfl_alignment::{
+    AlignmentConfig, AlignmentError, Bar, Event, Outcome, Owner, Pin, Relay, RelayError, Spool, align,
+};
 use hashvfl_audit::AuditEvent;
+use hashvfl_cli::Unfinished;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_files::say;
@@ -17,6 +19,7 @@ use hashvfl_traces::spans;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{AlignmentStream, DialError, Dialer};
 use hashvfl_transport::runtime::NetworkRuntime;
+use hashvfl_transport::stop::{GRACE, Stop};
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
@@ -53,31 +56,39 @@ pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
 /// Aligns the records of the training, or those that are `served`, or goes on with it.
 ///
 /// # Errors
-/// If something keeps it from that. The others are told that this party gave up, unless it had joined them.
+/// If something keeps it from that. The others are told that this party has given up, unless they know why it ends.
 pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
     let alignment = match served {
         false => table(config)?.clone(),
         true => table(config)?.served()?,
     };
     let runtime = NetworkRuntime::on_a_thread()?;
-    let joined = Cell::new(false);
-    let outcome = align_records(config, &alignment, served, &runtime, &joined);
-    if outcome.is_err() && !joined.get() {
+    let outcome = align_records(config, &alignment, served, &runtime);
+    // One that did not reach the relay reaches nobody now.
+    if outcome.as_ref().is_err_and(|error| !error.is::<DialError>() && alignment.concerns_others(error)) {
         give_up(config, &alignment, &runtime);
     }
-    let outcome = outcome?;
+    let outcome = outcome.map_err(explain_end)?;
     info!("{} of {} records are common to all holders", outcome.common, outcome.records);
     say!("{} written", alignment.order().display());
     Ok(())
 }
 
-/// Does so; `joined` says from when on the others know this party.
+/// `error` with what to do, where this process was asked to end.
+fn explain_end(error: anyhow::Error) -> anyhow::Error {
+    if matches!(error.downcast_ref(), Some(AlignmentError::AskedToEnd)) {
+        return error
+            .context(Unfinished::AskedToEnd("the alignment goes on when the same command is started again"));
+    }
+    error
+}
+
+/// Does so, and writes it down.
 fn align_records(
     config: &PartyConfig,
     alignment: &AlignmentConfig,
     served: bool,
     runtime: &Runtime,
-    joined: &Cell<bool>,
 ) -> anyhow::Result<Outcome> {
     let columns = match served {
         false => &config.columns,
@@ -97,17 +108,15 @@ fn align_records(
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let _traced = spans::alignment(config.run_id.as_str(), config.name.as_str()).entered();
     let mut bar = Bar::new();
-    let join = || {
-        joined.set(true);
-        RelayConnection::open(config, alignment, runtime)
-    };
+    let join = || RelayConnection::open(config, alignment, runtime);
     let outcome = align(alignment, &config.name, &owner, join, &mut |progress| bar.tell(progress));
     let counts = outcome.as_ref().ok().map(|outcome| (outcome.records, outcome.common));
     audit.note(AuditEvent::alignment(&alignment.settings.holders, counts))?;
     outcome
 }
 
-/// Tells the others that this party will not come, so that they do not wait for it. Where nobody is there, nobody waits.
+/// Tells the others that this party takes no part any more, so that they do not wait for it: those who are there, and those who
+/// come later. Where nobody is there, nobody waits.
 fn give_up(config: &PartyConfig, alignment: &AlignmentConfig, runtime: &Runtime) {
     let farewell = async {
         let mut stream = dial(&dialer(config)?, config, alignment).await?;
@@ -126,8 +135,7 @@ struct RelayConnection<'a> {
     runtime: &'a Runtime,
     dialer: Dialer,
     stream: AlignmentStream,
-    /// Holders that were there when the connection broke, and have to be reported as gone.
-    lost: Vec<PartyName>,
+    stop: Stop,
 }
 
 impl<'a> RelayConnection<'a> {
@@ -138,25 +146,30 @@ impl<'a> RelayConnection<'a> {
     ) -> anyhow::Result<Self> {
         let dialer = dialer(config)?;
         let stream = runtime.block_on(dial(&dialer, config, alignment))?;
-        Ok(Self { config, alignment, runtime, dialer, stream, lost: Vec::new() })
+        Ok(Self { config, alignment, runtime, dialer, stream, stop: Stop::listen() })
     }
 
     /// Dials again after the relay has gone.
-    fn reopen(&mut self, why: &str) -> Result<(), RelayError> {
-        warn!("{why}: dialling again");
-        let began = Instant::now();
-        let limit = Duration::from_secs(self.config.timeouts.connect_s);
+    fn reopen(&mut self, why: &str) -> Result<Event, RelayError> {
+        let (config, alignment, dialer, stop) = (self.config, self.alignment, &self.dialer, &mut self.stop);
+        let (began, limit) = (Instant::now(), Duration::from_secs(config.timeouts.connect_s));
+        warn!("{why}: dialling again for up to {} s", limit.as_secs());
         loop {
-            match self.runtime.block_on(dial(&self.dialer, self.config, self.alignment)) {
-                Ok(stream) => {
-                    self.stream = stream;
-                    let others =
-                        self.alignment.settings.holders.iter().filter(|name| **name != self.config.name);
-                    self.lost = others.cloned().collect();
-                    return Ok(());
+            let dialled = self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => None,
+                    dialled = dial(dialer, config, alignment) => Some(dialled),
                 }
-                Err(error) if began.elapsed() >= limit => return Err(RelayError(error.to_string())),
-                Err(_) => std::thread::sleep(PAUSE),
+            });
+            match dialled {
+                None => return Ok(Event::AskedToEnd),
+                Some(Ok(stream)) => {
+                    self.stream = stream;
+                    return Ok(Event::RelayLost);
+                }
+                Some(Err(error)) if began.elapsed() >= limit => return Err(RelayError(error.to_string())),
+                Some(Err(_)) => std::thread::sleep(PAUSE),
             }
         }
     }
@@ -165,20 +178,21 @@ impl<'a> RelayConnection<'a> {
 impl Relay for RelayConnection<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
         loop {
-            if let Some(name) = self.lost.pop() {
-                return Ok(Some(Event::Left(name)));
-            }
-            let received = self.runtime.block_on(self.stream.next_within(wait));
+            let (stream, stop) = (&mut self.stream, &mut self.stop);
+            let received = self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => None,
+                    received = stream.next_within(wait) => Some(received),
+                }
+            });
+            let Some(received) = received else { return Ok(Some(Event::AskedToEnd)) };
             let message = match received {
                 Ok(received) => received.message,
                 Err(StreamError::TimedOut(_)) => return Ok(None),
-                Err(StreamError::Closed) => {
-                    self.reopen("the relay closed the stream")?;
-                    continue;
-                }
+                Err(StreamError::Closed) => return self.reopen("the relay closed the stream").map(Some),
                 Err(StreamError::Broken(reason) | StreamError::Refused(reason)) => {
-                    self.reopen(&reason)?;
-                    continue;
+                    return self.reopen(&reason).map(Some);
                 }
                 Err(StreamError::Unusable(error)) => return Err(RelayError(format!("the relay: {error}"))),
             };
@@ -200,8 +214,16 @@ impl Relay for RelayConnection<'_> {
 
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
         let message = FromHolder::Envelope(Envelope { holder: to.clone(), sealed: frame });
-        // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
-        let _ = self.runtime.block_on(self.stream.send_patiently(message));
+        let (stream, stop) = (&self.stream, &mut self.stop);
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                // From then on nothing is sent, since frames must not be missing from among others.
+                () = stop.overdue(GRACE) => {}
+                // Where the connection is gone, `receive` finds out and dials again; the session starts anew then.
+                _ = stream.send_patiently(message) => {}
+            }
+        });
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::error::{AlignmentError, Fault};
 use crate::settings::AlignmentSettings;
-use crate::storage::files::{Items, Whole};
+use crate::storage::files::{Items, WholeItems};
 use crate::storage::folder::Folder;
 
 /// Bytes of a final tag: the first of a point's encoding. Among 2^32 records per side, two that differ have the same
@@ -17,7 +17,7 @@ struct Set {
     tags: Items,
     left: u64,
     head: Option<u128>,
-    verdict: Whole,
+    verdict: WholeItems,
     byte: u8,
     bits: u8,
 }
@@ -59,7 +59,7 @@ pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), Alig
     for set in 0..settings.holders.len() {
         let tags = Items::open(&folder.of("tags", set), TAG_BYTES)?;
         let left = tags.total;
-        let verdict = Whole::create(&folder.of("verdict", set), verdict_bytes(left))?;
+        let verdict = WholeItems::create(&folder.of("verdict", set), 1, verdict_bytes(left))?;
         sets.push(Set { tags, left, head: None, verdict, byte: 0, bits: 0 });
     }
     let unsorted =

@@ -47,6 +47,8 @@ pub struct Peer {
     pub done: bool,
     /// Whether the relay says that it is there.
     pub here: bool,
+    /// Whether it left while it was needed, and was said to be missing.
+    pub missing: bool,
     /// Whether a frame of a handshake came under its name that does not fit its key.
     pub doubtful: bool,
     key: PublicKey,
@@ -64,9 +66,9 @@ impl Peer {
         let prologue =
             Digest::of_parts([b"hashvfl.v1 alignment".as_slice(), &settings.0, parts[0], parts[1]]);
         let prologue = prologue.0.to_vec();
-        let (done, here, doubtful) = (false, false, false);
+        let (done, here, missing, doubtful) = (false, false, false, false);
         let (session, id, unopened) = (Session::Closed, [0; 8], 0);
-        Self { name, done, here, doubtful, key, prologue, session, id, unopened }
+        Self { name, done, here, missing, doubtful, key, prologue, session, id, unopened }
     }
 
     /// Whether messages can go both ways.

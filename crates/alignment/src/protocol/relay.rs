@@ -15,6 +15,10 @@ pub enum Event {
     GaveUp(PartyName),
     /// A frame under a holder's name.
     Frame(PartyName, Vec<u8>),
+    /// The relay was lost and is reached again: nobody is there until it says so.
+    RelayLost,
+    /// Somebody asks this process to end.
+    AskedToEnd,
 }
 
 /// Why a relay cannot be used any more; one line for a person.

@@ -1,16 +1,21 @@
-//! Files of items of one size behind their number: written whole, or chunk by chunk as a journal.
+//! Files of items of one size, written whole, or chunk by chunk as a journal. The header tells their number. Header and
+//! chunks each carry a digest, so that a bit that changes on disk is found.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::Digest;
 use hashvfl_files::{WholeFile, owner_only};
 
 use crate::error::AlignmentError;
 
 /// Most bytes of a chunk's items: with all that is around them they fit one Noise message of 65,535 bytes.
 pub const CHUNK_BYTES: usize = 64_000;
-const HEADER_BYTES: u64 = 8;
+/// Bytes of a digest: the first of a SHA-256.
+const DIGEST_BYTES: usize = 16;
+/// Bytes of the number of items and its digest.
+const HEADER_BYTES: usize = 8 + DIGEST_BYTES;
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// Items of one chunk.
@@ -29,6 +34,77 @@ pub fn items_of(index: u32, total: u64, item_bytes: usize) -> u64 {
     total.saturating_sub(u64::from(index) * room).min(room)
 }
 
+/// What a read that failed means: a file that ends too early is not what was written.
+pub fn unread(path: &Path) -> impl FnOnce(io::Error) -> AlignmentError {
+    let path = path.to_path_buf();
+    move |source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => AlignmentError::Damaged(path),
+        _ => AlignmentError::Io { what: "read", path, source },
+    }
+}
+
+/// How so many items of this size lie in a file: number, digest; chunk, digest; chunk, digest; ...
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    total: u64,
+    item_bytes: usize,
+}
+
+impl Layout {
+    fn chunks(self) -> u32 {
+        chunks(self.total, self.item_bytes)
+    }
+
+    /// Bytes of a chunk's items.
+    fn bytes_of(self, index: u32) -> usize {
+        items_of(index, self.total, self.item_bytes) as usize * self.item_bytes
+    }
+
+    /// Where a chunk begins; behind the last one, where the file ends.
+    fn start_of(self, index: u32) -> u64 {
+        let items = (u64::from(index) * items_per_chunk(self.item_bytes)).min(self.total);
+        HEADER_BYTES as u64 + items * self.item_bytes as u64 + u64::from(index) * DIGEST_BYTES as u64
+    }
+
+    fn header(self) -> [u8; HEADER_BYTES] {
+        let total = self.total.to_le_bytes();
+        let digest = Digest::of_parts([total.as_slice(), &(self.item_bytes as u64).to_le_bytes()]);
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(&total);
+        header[8..].copy_from_slice(&digest.0[..DIGEST_BYTES]);
+        header
+    }
+
+    /// The digest behind a chunk's items.
+    fn digest(self, index: u32, items: &[u8]) -> [u8; DIGEST_BYTES] {
+        let place = [self.total.to_le_bytes(), u64::from(index).to_le_bytes()];
+        let digest = Digest::of_parts([place.as_flattened(), items]);
+        let mut first = [0; DIGEST_BYTES];
+        first.copy_from_slice(&digest.0[..DIGEST_BYTES]);
+        first
+    }
+
+    /// Reads the header of a file.
+    fn read(file: &mut File, path: &Path, item_bytes: usize) -> Result<Self, AlignmentError> {
+        let (mut header, mut total) = ([0; HEADER_BYTES], [0; 8]);
+        file.read_exact(&mut header).map_err(unread(path))?;
+        total.copy_from_slice(&header[..8]);
+        let layout = Self { total: u64::from_le_bytes(total), item_bytes };
+        if layout.header() == header { Ok(layout) } else { Err(AlignmentError::Damaged(path.to_path_buf())) }
+    }
+
+    /// Reads the items of a chunk; `None` where they are not those that its digest was made of.
+    fn chunk(self, file: &mut File, path: &Path, index: u32) -> Result<Option<Vec<u8>>, AlignmentError> {
+        let (mut items, mut digest) = (vec![0; self.bytes_of(index)], [0; DIGEST_BYTES]);
+        let read = file.seek(SeekFrom::Start(self.start_of(index))).and_then(|_| {
+            file.read_exact(&mut items)?;
+            file.read_exact(&mut digest)
+        });
+        read.map_err(unread(path))?;
+        Ok((self.digest(index, &items) == digest).then_some(items))
+    }
+}
+
 /// A file that gets its name when it is whole.
 pub struct Whole {
     file: BufWriter<WholeFile>,
@@ -36,17 +112,10 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// Begins a file without a header.
-    pub fn plain(path: &Path) -> Result<Self, AlignmentError> {
+    /// Begins a file.
+    pub fn create(path: &Path) -> Result<Self, AlignmentError> {
         let file = BufWriter::with_capacity(BUFFER_BYTES, WholeFile::create(path)?);
         Ok(Self { file, path: path.to_path_buf() })
-    }
-
-    /// Begins a file of `total` items.
-    pub fn create(path: &Path, total: u64) -> Result<Self, AlignmentError> {
-        let mut whole = Self::plain(path)?;
-        whole.put(&total.to_le_bytes())?;
-        Ok(whole)
     }
 
     /// Appends.
@@ -61,49 +130,122 @@ impl Whole {
     }
 }
 
+/// A file of items that gets its name when all of them are in it.
+pub struct WholeItems {
+    file: Whole,
+    layout: Layout,
+    /// The number of the chunk that is being filled, and its items so far.
+    index: u32,
+    items: Vec<u8>,
+}
+
+impl WholeItems {
+    /// Begins a file of `total` items.
+    pub fn create(path: &Path, item_bytes: usize, total: u64) -> Result<Self, AlignmentError> {
+        let layout = Layout { total, item_bytes };
+        let mut file = Whole::create(path)?;
+        file.put(&layout.header())?;
+        Ok(Self { file, layout, index: 0, items: Vec::new() })
+    }
+
+    /// Appends items, or parts of them.
+    pub fn put(&mut self, mut bytes: &[u8]) -> Result<(), AlignmentError> {
+        let room = items_per_chunk(self.layout.item_bytes) as usize * self.layout.item_bytes;
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(room - self.items.len()));
+            self.items.extend_from_slice(now);
+            if self.items.len() == room {
+                self.end_chunk()?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn end_chunk(&mut self) -> Result<(), AlignmentError> {
+        self.file.put(&self.items)?;
+        self.file.put(&self.layout.digest(self.index, &self.items))?;
+        self.items.clear();
+        self.index += 1;
+        Ok(())
+    }
+
+    /// Gives the file its name.
+    pub fn finish(mut self) -> Result<(), AlignmentError> {
+        if !self.items.is_empty() {
+            self.end_chunk()?;
+        }
+        debug_assert_eq!(self.index, self.layout.chunks());
+        self.file.finish()
+    }
+}
+
 /// A whole file of items, read from front to back or chunk by chunk.
 pub struct Items {
-    file: BufReader<File>,
+    file: File,
     path: PathBuf,
     /// Number of items.
     pub total: u64,
-    item_bytes: usize,
+    layout: Layout,
+    /// The next chunk from front to back.
+    due: u32,
+    /// The chunk before it, and how many of its bytes were taken.
+    items: Vec<u8>,
+    taken: usize,
 }
 
 impl Items {
-    /// Opens a file of items.
+    /// Opens a file of items; compares its header and length.
     pub fn open(path: &Path, item_bytes: usize) -> Result<Self, AlignmentError> {
-        let file = File::open(path).map_err(AlignmentError::io("read", path))?;
+        let mut file = File::open(path).map_err(AlignmentError::io("read", path))?;
         let length = file.metadata().map_err(AlignmentError::io("read", path))?.len();
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-        let mut header = [0; HEADER_BYTES as usize];
-        file.read_exact(&mut header).map_err(|_| AlignmentError::Damaged(path.to_path_buf()))?;
-        let total = u64::from_le_bytes(header);
-        if total.checked_mul(item_bytes as u64) != Some(length - HEADER_BYTES) {
+        let layout = Layout::read(&mut file, path, item_bytes)?;
+        if layout.start_of(layout.chunks()) != length {
             return Err(AlignmentError::Damaged(path.to_path_buf()));
         }
-        Ok(Self { file, path: path.to_path_buf(), total, item_bytes })
+        let (due, items, taken) = (0, Vec::new(), 0);
+        Ok(Self { file, path: path.to_path_buf(), total: layout.total, layout, due, items, taken })
+    }
+
+    /// Reads all of it, and compares it to its digests.
+    pub fn check(&mut self) -> Result<(), AlignmentError> {
+        (0..self.layout.chunks()).try_for_each(|index| self.chunk(index).map(drop))
     }
 
     /// Reads the next item into `item`; to be called `total` times.
     pub fn next(&mut self, item: &mut [u8]) -> Result<(), AlignmentError> {
-        self.file.read_exact(item).map_err(AlignmentError::io("read", &self.path))
+        if self.taken == self.items.len() {
+            self.turn()?;
+        }
+        let next = self.items.get(self.taken..self.taken + item.len());
+        item.copy_from_slice(next.ok_or_else(|| AlignmentError::Damaged(self.path.clone()))?);
+        self.taken += item.len();
+        Ok(())
+    }
+
+    /// Goes on to the next chunk.
+    fn turn(&mut self) -> Result<(), AlignmentError> {
+        self.items = self.chunk(self.due)?;
+        (self.due, self.taken) = (self.due + 1, 0);
+        Ok(())
     }
 
     /// Goes on behind the first `items`.
     pub fn skip(&mut self, items: u64) -> Result<(), AlignmentError> {
-        let start = HEADER_BYTES + items * self.item_bytes as u64;
-        self.file.seek(SeekFrom::Start(start)).map(drop).map_err(AlignmentError::io("read", &self.path))
+        let room = items_per_chunk(self.layout.item_bytes);
+        (self.due, self.items, self.taken) = ((items / room) as u32, Vec::new(), 0);
+        let within = (items % room) as usize;
+        if within > 0 {
+            self.turn()?;
+            self.taken = within * self.layout.item_bytes;
+        }
+        Ok(())
     }
 
     /// The bytes of chunk `index`.
     pub fn chunk(&mut self, index: u32) -> Result<Vec<u8>, AlignmentError> {
-        let start = u64::from(index) * items_per_chunk(self.item_bytes) * self.item_bytes as u64;
-        let mut bytes = vec![0; items_of(index, self.total, self.item_bytes) as usize * self.item_bytes];
-        let read = self.file.seek(SeekFrom::Start(HEADER_BYTES + start));
-        read.and_then(|_| self.file.read_exact(&mut bytes))
-            .map_err(AlignmentError::io("read", &self.path))?;
-        Ok(bytes)
+        let items = self.layout.chunk(&mut self.file, &self.path, index)?;
+        items.ok_or_else(|| AlignmentError::Damaged(self.path.clone()))
     }
 }
 
@@ -112,7 +254,7 @@ impl Items {
 pub struct Journal {
     file: File,
     path: PathBuf,
-    item_bytes: usize,
+    layout: Layout,
     /// Items in all.
     pub total: u64,
     /// Chunks held.
@@ -120,43 +262,53 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Goes on with a journal, where there is one.
+    /// Goes on with a journal, where there is one, and compares all of it to its digests.
+    ///
+    /// # Errors
+    /// If a chunk has changed. The last one of a journal that is not complete is dropped instead: whoever sent it has it.
     pub fn resume(path: &Path, item_bytes: usize) -> Result<Option<Self>, AlignmentError> {
         let error = || AlignmentError::io("read", path);
         let mut file = match owner_only().read(true).write(true).open(path) {
             Ok(file) => file,
-            Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(reason) => return Err(error()(reason)),
         };
         let length = file.metadata().map_err(error())?.len();
-        let mut header = [0; HEADER_BYTES as usize];
-        if length < HEADER_BYTES {
+        if length <= HEADER_BYTES as u64 {
             return Ok(None);
         }
-        file.read_exact(&mut header).map_err(error())?;
-        let total = u64::from_le_bytes(header);
-        let items = ((length - HEADER_BYTES) / item_bytes as u64).min(total);
-        let room = items_per_chunk(item_bytes);
-        let held = if items == total { chunks(total, item_bytes) } else { (items / room) as u32 };
-        let kept = (u64::from(held) * room).min(total) * item_bytes as u64;
-        file.set_len(HEADER_BYTES + kept).map_err(error())?;
+        let layout = Layout::read(&mut file, path, item_bytes)?;
+        let mut held = 0;
+        while held < layout.chunks() && layout.start_of(held + 1) <= length {
+            if layout.chunk(&mut file, path, held)?.is_none() {
+                if layout.start_of(held + 1) < length || held + 1 == layout.chunks() {
+                    return Err(AlignmentError::Damaged(path.to_path_buf()));
+                }
+                break;
+            }
+            held += 1;
+        }
+        file.set_len(layout.start_of(held)).map_err(error())?;
         file.seek(SeekFrom::End(0)).map_err(error())?;
-        Ok(Some(Self { file, path: path.to_path_buf(), item_bytes, total, held }))
+        Ok(Some(Self { file, path: path.to_path_buf(), layout, total: layout.total, held }))
     }
 
     /// Begins a journal of `total` items.
     pub fn create(path: &Path, item_bytes: usize, total: u64) -> Result<Self, AlignmentError> {
         let error = || AlignmentError::io("write", path);
+        let layout = Layout { total, item_bytes };
         let mut file =
             owner_only().read(true).write(true).create(true).truncate(true).open(path).map_err(error())?;
-        file.write_all(&total.to_le_bytes()).map_err(error())?;
-        Ok(Self { file, path: path.to_path_buf(), item_bytes, total, held: 0 })
+        // On disk before the first chunk, which counts for nothing without it.
+        file.write_all(&layout.header()).and_then(|()| file.sync_data()).map_err(error())?;
+        Ok(Self { file, path: path.to_path_buf(), layout, total, held: 0 })
     }
 
     /// Appends the next chunk; it is on disk when this returns.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), AlignmentError> {
         debug_assert_eq!(bytes.len(), self.due_bytes());
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        let chunk = [bytes, &self.layout.digest(self.held, bytes)].concat();
+        let written = self.file.write_all(&chunk).and_then(|()| self.file.sync_data());
         written.map_err(AlignmentError::io("write", &self.path))?;
         self.held += 1;
         Ok(())
@@ -164,42 +316,15 @@ impl Journal {
 
     /// Bytes of the next chunk.
     pub fn due_bytes(&self) -> usize {
-        items_of(self.held, self.total, self.item_bytes) as usize * self.item_bytes
+        self.layout.bytes_of(self.held)
     }
 
     /// Whether all chunks are there.
     pub fn complete(&self) -> bool {
-        self.held == chunks(self.total, self.item_bytes)
+        self.held == self.layout.chunks()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::OpenOptions;
-
-    use super::*;
-
-    #[test]
-    fn a_journal_drops_a_torn_chunk_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        assert!(Journal::resume(&path, 32).unwrap().is_none());
-        let mut journal = Journal::create(&path, 32, 4_500).unwrap();
-        assert_eq!(journal.due_bytes(), 64_000);
-        journal.append(&[1; 64_000]).unwrap();
-        journal.append(&[2; 64_000]).unwrap();
-        assert_eq!(journal.due_bytes(), 500 * 32);
-        for (more, held) in [(0, 2), (1, 2), (500 * 32 - 1, 2)] {
-            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-            file.write_all(&vec![9; more]).unwrap();
-            let journal = Journal::resume(&path, 32).unwrap().unwrap();
-            assert_eq!((journal.held, journal.total, journal.complete()), (held, 4_500, false));
-        }
-        let mut journal = Journal::resume(&path, 32).unwrap().unwrap();
-        journal.append(&[3; 500 * 32]).unwrap();
-        assert!(journal.complete() && Journal::resume(&path, 32).unwrap().unwrap().complete());
-        let mut items = Items::open(&path, 32).unwrap();
-        assert_eq!(items.chunk(2).unwrap(), vec![3; 500 * 32]);
-        assert_eq!(items.chunk(0).unwrap()[0], 1);
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

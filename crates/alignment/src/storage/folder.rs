@@ -1,9 +1,12 @@
 //! The folder of one alignment: what it holds says how far it has come, so that a killed process goes on.
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use hashvfl_files::write_whole;
+use hashvfl_core::Digest;
+use hashvfl_files::{read_checked, write_checked, write_whole};
 use zeroize::Zeroize;
 
 use crate::curve::Secret;
@@ -22,12 +25,21 @@ pub struct Outcome {
     pub common: u64,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.records, self.common)
+    }
+}
+
 /// The folder of an alignment, locked for this process.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     _lock: File,
 }
+
+/// Bytes of a scalar; so many of its digest lie behind it.
+const SCALAR_BYTES: usize = 32;
 
 /// What stays of an alignment that is over.
 const KEPT: [&str; 4] = ["settings", "finished", "order.csv", "lock"];
@@ -50,7 +62,7 @@ fn is_of_alignment(name: &str) -> bool {
 /// The files of a folder with their names; none where it is not there.
 fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, AlignmentError> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(AlignmentError::io("read", folder))?,
     };
     let mut found = Vec::new();
@@ -70,6 +82,40 @@ fn refuse_foreign(folder: &Path) -> Result<(), AlignmentError> {
     }
 }
 
+/// What is in a small file, if there is one. One that has no digest is given as it is.
+fn read_small(path: &Path) -> Result<Option<String>, AlignmentError> {
+    let damaged = || AlignmentError::Damaged(path.to_path_buf());
+    match read_checked(path) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| damaged()),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(None),
+            ErrorKind::InvalidData => Err(damaged()),
+            _ => Err(AlignmentError::io("read", path)(error)),
+        },
+    }
+}
+
+/// Whether a folder is known to be of the alignment under these settings; one that says nothing yet may become it.
+fn is_known(folder: &Path, settings: &Digest) -> Result<bool, AlignmentError> {
+    let path = folder.join("settings");
+    let Some(text) = read_small(&path)? else { return Ok(false) };
+    if text == settings.to_string() {
+        return Ok(true);
+    }
+    // Digests of an earlier version had none of their own.
+    let is_other = text.len() == settings.to_string().len();
+    Err(if is_other {
+        AlignmentError::OtherAlignment(folder.to_path_buf())
+    } else {
+        AlignmentError::Damaged(path)
+    })
+}
+
+/// The digest that is kept with a scalar.
+fn digest_of_scalar(scalar: &[u8]) -> Digest {
+    Digest::of_parts([b"scalar".as_slice(), scalar])
+}
+
 impl Folder {
     /// Opens the folder of the alignment under these settings, or makes it.
     ///
@@ -87,11 +133,9 @@ impl Folder {
             Err(TryLockError::Error(reason)) => return Err(AlignmentError::io("lock", &lock)(reason)),
         }
         let folder = Self { path: path.to_path_buf(), _lock: file };
-        let (digest, kept) = (settings.digest().to_string(), folder.file("settings"));
-        match fs::read_to_string(&kept) {
-            Ok(text) if text == digest => {}
-            Ok(_) => return Err(AlignmentError::OtherAlignment(path.to_path_buf())),
-            Err(_) => write_whole(&kept, digest.as_bytes())?,
+        let digest = settings.digest();
+        if !is_known(path, &digest)? {
+            write_checked(&folder.file("settings"), digest.to_string().as_bytes())?;
         }
         Ok(folder)
     }
@@ -104,12 +148,7 @@ impl Folder {
         settings.check()?;
         hashvfl_files::check_folder(path)?;
         refuse_foreign(path)?;
-        match fs::read_to_string(path.join("settings")) {
-            Ok(text) if text != settings.digest().to_string() => {
-                Err(AlignmentError::OtherAlignment(path.to_path_buf()))
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
+        is_known(path, &settings.digest()).map(drop)
     }
 
     /// The order that training reads.
@@ -127,13 +166,20 @@ impl Folder {
         Ok(Items::open(&self.file("records"), RECORD_BYTES)?.total)
     }
 
-    /// Removes an order that may not be used.
-    pub(crate) fn forget_order(&self) -> Result<(), AlignmentError> {
+    /// Removes an order that may not be used, since fewer than `least` records are common.
+    ///
+    /// # Errors
+    /// If an earlier version wrote how many are: that may have changed on disk, and no order is removed because of it.
+    pub(crate) fn forget_order(&self, least: u64) -> Result<(), AlignmentError> {
         let path = self.order();
-        if path.exists() {
-            fs::remove_file(&path).map_err(AlignmentError::io("remove", &path))
-        } else {
-            Ok(())
+        if !path.exists() {
+            return Ok(());
+        }
+        match self.finished()? {
+            Some((Outcome { common, .. }, false)) => {
+                Err(AlignmentError::TooFewUnchecked { order: path, common, least })
+            }
+            _ => fs::remove_file(&path).map_err(AlignmentError::io("remove", &path)),
         }
     }
 
@@ -146,8 +192,11 @@ impl Folder {
     pub fn begin(&self) -> Result<(), AlignmentError> {
         let path = self.file("scalar");
         let secret = Secret::draw().map_err(AlignmentError::io("draw a scalar for", &path))?;
-        let mut bytes = secret.to_bytes();
+        let (mut scalar, mut bytes) = (secret.to_bytes(), [0; 2 * SCALAR_BYTES]);
+        bytes[..SCALAR_BYTES].copy_from_slice(&scalar);
+        bytes[SCALAR_BYTES..].copy_from_slice(&digest_of_scalar(&scalar).0);
         let written = write_whole(&path, &bytes);
+        scalar.zeroize();
         bytes.zeroize();
         Ok(written?)
     }
@@ -155,25 +204,60 @@ impl Folder {
     pub(crate) fn secret(&self) -> Result<Secret, AlignmentError> {
         let path = self.file("scalar");
         let mut bytes = fs::read(&path).map_err(AlignmentError::io("read", &path))?;
-        let secret = <[u8; 32]>::try_from(bytes.as_slice()).ok().and_then(Secret::from_bytes);
+        // Nothing of an earlier version's files has a digest, and that version alone can go on with them.
+        if bytes.len() == SCALAR_BYTES {
+            bytes.zeroize();
+            return Err(AlignmentError::EarlierVersion(self.path.clone()));
+        }
+        let secret = bytes.split_first_chunk::<SCALAR_BYTES>().and_then(|(scalar, digest)| {
+            let fits = digest_of_scalar(scalar).0 == digest;
+            fits.then(|| Secret::from_bytes(*scalar)).flatten()
+        });
         bytes.zeroize();
         secret.ok_or(AlignmentError::Damaged(path))
     }
 
     /// What came of it, if the alignment is over.
+    ///
+    /// # Errors
+    /// If the file that says so has changed, or cannot be read.
     pub fn outcome(&self) -> Result<Option<Outcome>, AlignmentError> {
+        Ok(self.finished()?.map(|(outcome, _)| outcome))
+    }
+
+    /// The same, and whether it has a digest: that of an earlier version has a line's end in its place.
+    fn finished(&self) -> Result<Option<(Outcome, bool)>, AlignmentError> {
         let path = self.file("finished");
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
-        let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        match numbers[..] {
-            [records, common] => Ok(Some(Outcome { records, common })),
-            _ => Err(AlignmentError::Damaged(path)),
+        let Some(text) = read_small(&path)? else { return Ok(None) };
+        let outcome = text.trim_end().split_once(' ').and_then(|(records, common)| {
+            Some(Outcome { records: records.parse().ok()?, common: common.parse().ok()? })
+        });
+        let outcome = outcome.ok_or_else(|| AlignmentError::Damaged(path.clone()))?;
+        let line = outcome.to_string();
+        if text != line && text != format!("{line}\n") {
+            return Err(AlignmentError::Damaged(path));
         }
+        Ok(Some((outcome, text == line)))
+    }
+
+    /// Of the files that the records were read from.
+    pub(crate) fn fingerprint(&self) -> Result<Option<Digest>, AlignmentError> {
+        let path = self.file("fingerprint");
+        match read_small(&path)?.as_deref() {
+            Some("-") => Ok(None),
+            text => text.and_then(Digest::from_hex).map(Some).ok_or(AlignmentError::Damaged(path)),
+        }
+    }
+
+    /// Keeps that fingerprint.
+    pub(crate) fn keep_fingerprint(&self, fingerprint: Option<Digest>) -> Result<(), AlignmentError> {
+        let text = fingerprint.map_or("-".to_string(), |digest| digest.to_string());
+        Ok(write_checked(&self.file("fingerprint"), text.as_bytes())?)
     }
 
     /// Says that the alignment is over, and destroys the scalar and all points.
     pub(crate) fn finish(&self, outcome: Outcome) -> Result<(), AlignmentError> {
-        write_whole(&self.file("finished"), format!("{} {}\n", outcome.records, outcome.common).as_bytes())?;
+        write_checked(&self.file("finished"), outcome.to_string().as_bytes())?;
         self.destroy()
     }
 
@@ -183,7 +267,7 @@ impl Folder {
         if scalar.exists() {
             // The name goes last: a file system that writes in place holds zeros by then.
             let zeroed = fs::OpenOptions::new().write(true).open(&scalar).and_then(|mut file| {
-                std::io::Write::write_all(&mut file, &[0; 32])?;
+                file.write_all(&[0; 2 * SCALAR_BYTES])?;
                 file.sync_all()
             });
             zeroed.and_then(|()| fs::remove_file(&scalar)).map_err(AlignmentError::io("destroy", &scalar))?;

@@ -1,13 +1,13 @@
 //! A holder's records on their way in: ids are normalised, digested under the settings and sorted by digest, on disk.
 
 use hashvfl_core::Digest;
-use hashvfl_files::write_whole;
 
 use crate::error::AlignmentError;
 use crate::key;
 use crate::settings::AlignmentSettings;
-use crate::storage::files::Whole;
+use crate::storage::files::WholeItems;
 use crate::storage::folder::Folder;
+use crate::storage::ids::WholeIds;
 use crate::storage::sort::Sorter;
 
 /// A record's digest, and where its id lies in the file of ids.
@@ -18,8 +18,7 @@ pub struct Spool<'a> {
     folder: &'a Folder,
     settings: &'a AlignmentSettings,
     digest: Digest,
-    ids: Whole,
-    offset: u64,
+    ids: WholeIds,
     sorter: Sorter<RECORD_BYTES>,
     count: u64,
 }
@@ -31,9 +30,9 @@ impl<'a> Spool<'a> {
         settings: &'a AlignmentSettings,
         memory_bytes: usize,
     ) -> Result<Self, AlignmentError> {
-        let ids = Whole::plain(&folder.file("ids"))?;
+        let ids = WholeIds::create(&folder.file("ids"))?;
         let sorter = Sorter::new(folder.path(), memory_bytes);
-        Ok(Self { folder, settings, digest: settings.digest(), ids, offset: 0, sorter, count: 0 })
+        Ok(Self { folder, settings, digest: settings.digest(), ids, sorter, count: 0 })
     }
 
     /// Adds a record by its id, as the table has it; several columns as
@@ -47,16 +46,13 @@ impl<'a> Spool<'a> {
         if self.count > most {
             return Err(AlignmentError::TooMany { most });
         }
-        let key = key::normalise(self.settings, id).ok_or(AlignmentError::NoId { row: self.count })?;
+        let no_id = AlignmentError::NoId { row: self.count };
+        let Some(key) = key::normalise(self.settings, id) else { return Err(no_id) };
+        let Some(place) = self.ids.put(id)? else { return Err(no_id) };
         let mut record = [0; RECORD_BYTES];
         record[..32].copy_from_slice(&key::digest(&self.digest, &key).0);
-        record[32..].copy_from_slice(&self.offset.to_be_bytes());
-        self.sorter.push(record)?;
-        let length = u32::try_from(id.len()).map_err(|_| AlignmentError::NoId { row: self.count })?;
-        self.ids.put(&length.to_le_bytes())?;
-        self.ids.put(id.as_bytes())?;
-        self.offset += 4 + u64::from(length);
-        Ok(())
+        record[32..].copy_from_slice(&place.to_be_bytes());
+        self.sorter.push(record)
     }
 
     /// Sorts what was added. `fingerprint` is of the files that the ids came from, for training to compare.
@@ -68,9 +64,8 @@ impl<'a> Spool<'a> {
             return Err(AlignmentError::Empty);
         }
         self.ids.finish()?;
-        let print = fingerprint.map_or("-".to_string(), |digest| digest.to_string());
-        write_whole(&self.folder.file("fingerprint"), print.as_bytes())?;
-        let mut records = Whole::create(&self.folder.file("records"), self.count)?;
+        self.folder.keep_fingerprint(fingerprint)?;
+        let mut records = WholeItems::create(&self.folder.file("records"), RECORD_BYTES, self.count)?;
         let (mut last, mut twice) = ([0; 32], 0);
         self.sorter.finish::<AlignmentError>(|record| {
             twice += u64::from(record[..32] == last);

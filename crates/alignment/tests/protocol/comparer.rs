@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use hashvfl_alignment::curve::POINT_BYTES;
 
-use crate::fixture::{Fixture, RelayHub, ids};
+use crate::fixture::{Fixture, RelayHub, ids, items_of};
 
 type Tag = [u8; 16];
 
@@ -23,7 +23,7 @@ impl ComparerView {
     fn read(folder: &Path) -> Self {
         let items = |name: String, item_bytes: usize| -> Vec<Tag> {
             let bytes = std::fs::read(folder.join(name)).unwrap();
-            bytes[8..].chunks_exact(item_bytes).map(|item| item[..16].try_into().unwrap()).collect()
+            items_of(&bytes).chunks_exact(item_bytes).map(|item| item[..16].try_into().unwrap()).collect()
         };
         Self {
             tags: (0..3).map(|set| items(format!("tags-{set}"), 16)).collect(),

@@ -10,12 +10,12 @@ use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
     AlignmentError, AlignmentSettings, Event, Folder, Holder, HolderLimits, Outcome, Relay, RelayError, Spool,
 };
-use hashvfl_core::PartyName;
 use hashvfl_core::records::order;
+use hashvfl_core::{Digest, PartyName};
 
 /// No test waits longer.
 pub const WAIT: Duration = Duration::from_secs(60);
-const MEMORY_BYTES: usize = 1 << 16;
+pub const MEMORY_BYTES: usize = 1 << 16;
 
 /// What a malicious relay does with a frame: the frames that it passes on in its place.
 pub type Meddle = Box<dyn Fn(&str, &str, Vec<u8>) -> Vec<Vec<u8>> + Send>;
@@ -51,6 +51,11 @@ impl RelayHub {
         }
         state.inboxes.insert(name.clone(), inbox);
         RelayLink { hub: self.clone(), name: name.clone(), events, frames_left: None }
+    }
+
+    /// Asks the process of `name`, which is there, to end.
+    pub fn ask_to_end(&self, name: &PartyName) {
+        let _ = self.0.lock().unwrap().inboxes[name].send(Event::AskedToEnd);
     }
 
     /// Tells all who are there that `name` has given up.
@@ -152,8 +157,8 @@ impl Fixture {
         spool(&folder, &self.settings, &self.tables[name]).unwrap();
         folder.begin().unwrap();
         let file = |what: &str, items: &[u8]| {
-            let bytes = [(points.len() as u64).to_le_bytes().as_slice(), items].concat();
-            std::fs::write(self.path(name.as_str()).join(format!("{what}-{set}")), bytes).unwrap();
+            let path = self.path(name.as_str()).join(format!("{what}-{set}"));
+            std::fs::write(path, item_file(points.len() as u64, items)).unwrap();
         };
         file("places", &(0..points.len() as u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
         file("sorted", points.as_flattened());
@@ -202,6 +207,33 @@ impl Fixture {
         common.sort_by_key(|id| hashvfl_alignment::key::digest(&digest, id));
         common
     }
+}
+
+/// Bytes of a digest in a file of items.
+pub const DIGEST_BYTES: usize = 16;
+/// Bytes before the first item.
+pub const HEADER_BYTES: usize = 8 + DIGEST_BYTES;
+/// Bytes of a whole chunk's items, of every size that is used here.
+pub const CHUNK_BYTES: usize = 64_000;
+
+/// A file of so many items, as an alignment keeps it: their number, its digest, and chunks, each before its digest.
+fn item_file(total: u64, items: &[u8]) -> Vec<u8> {
+    let (count, item_bytes) = (total.to_le_bytes(), items.len() as u64 / total);
+    let first = |digest: Digest| digest.0[..DIGEST_BYTES].to_vec();
+    let header = Digest::of_parts([count.as_slice(), &item_bytes.to_le_bytes()]);
+    let mut file = [count.as_slice(), &first(header)].concat();
+    for (index, chunk) in (0_u64..).zip(items.chunks(CHUNK_BYTES)) {
+        let place = [count, index.to_le_bytes()];
+        file.extend(chunk);
+        file.extend(first(Digest::of_parts([place.as_flattened(), chunk])));
+    }
+    file
+}
+
+/// The items of such a file, one behind another.
+pub fn items_of(file: &[u8]) -> Vec<u8> {
+    let chunks = file[HEADER_BYTES..].chunks(CHUNK_BYTES + DIGEST_BYTES);
+    chunks.flat_map(|chunk| &chunk[..chunk.len() - DIGEST_BYTES]).copied().collect()
 }
 
 pub fn spool(folder: &Folder, settings: &AlignmentSettings, ids: &[String]) -> Result<(), AlignmentError> {

@@ -5,3 +5,4 @@ mod fixture;
 mod honest;
 mod malicious;
 mod resumed;
+mod rot;

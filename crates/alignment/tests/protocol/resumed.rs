@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hashvfl_alignment::AlignmentError;
 use hashvfl_core::PartyName;
 
 use crate::fixture::{Fixture, RelayHub, ids};
@@ -54,5 +55,32 @@ fn holders_that_die_at_any_moment_end_with_the_same_order() {
         for name in &fixture.settings.holders {
             assert_eq!(fixture.order(name), expected, "seed {seed}, {name}");
         }
+    }
+}
+
+#[test]
+fn a_holder_that_was_asked_to_end_ends_nobody_elses_alignment_and_goes_on_later() {
+    let fixture = Fixture::new(&[ids(0, 300, 1), ids(100, 400, 2), ids(50, 350, 3)]);
+    let [a, b, c] = fixture.settings.holders.as_slice() else { panic!("three holders") };
+    let hub = RelayHub::default();
+    std::thread::scope(|scope| {
+        let (fixture, hub) = (&fixture, &hub);
+        let waiting = scope.spawn(move || fixture.run(b, hub.join(b)));
+        let link = hub.join(a);
+        // c has not come: a waits for it by then.
+        let asks = scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            hub.ask_to_end(a);
+        });
+        assert!(matches!(fixture.run(a, link), Err(AlignmentError::AskedToEnd)));
+        asks.join().unwrap();
+        let others = [a, c].map(|name| scope.spawn(move || fixture.run(name, hub.join(name))));
+        for ended in [waiting].into_iter().chain(others) {
+            assert!(ended.join().unwrap().is_ok());
+        }
+    });
+    let expected = fixture.expected();
+    for name in &fixture.settings.holders {
+        assert_eq!(fixture.order(name), expected, "{name}");
     }
 }

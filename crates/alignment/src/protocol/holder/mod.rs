@@ -11,6 +11,7 @@
 //! Files say how far it is; the loop below asks them. A peer that comes back is told what is here already.
 
 mod receiving;
+mod rot;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use hashvfl_core::PartyName;
 use crate::curve::{POINT_BYTES, Secret};
 use crate::error::{AlignmentError, Fault};
 use crate::identity::{PublicKey, SecretKey};
-use crate::order;
+use crate::order::{self, PLACE_BYTES};
 use crate::protocol::compare::{TAG_BYTES, compare};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
@@ -28,7 +29,7 @@ use crate::protocol::relay::Relay;
 use crate::protocol::route::{Load, Map, Route};
 use crate::protocol::transfer::{Incoming, Outgoing};
 use crate::settings::AlignmentSettings;
-use crate::storage::files::{Items, Journal, Whole, chunks, items_of};
+use crate::storage::files::{Items, Journal, WholeItems, chunks, items_of, items_per_chunk};
 use crate::storage::folder::{Folder, Outcome};
 use crate::storage::sort::Sorter;
 use crate::storage::spool::RECORD_BYTES;
@@ -119,6 +120,7 @@ impl<'a, R: Relay> Holder<'a, R> {
 
     /// Finds out from the folder how far it is.
     fn resume(&mut self) -> Result<(), AlignmentError> {
+        self.find_rot()?;
         let own = self.folder.of("points", self.me);
         let sorted = self.folder.of("sorted", self.me);
         if !sorted.exists() {
@@ -155,8 +157,9 @@ impl<'a, R: Relay> Holder<'a, R> {
     /// folder stays there: the same call goes on with it.
     pub fn run(mut self, tell: &mut dyn FnMut(Progress)) -> Result<Outcome, AlignmentError> {
         let result = self.work(tell);
-        if result.is_err() {
-            // The others are told, so that nobody waits for this holder; it does not matter if they are gone.
+        if result.as_ref().is_err_and(|error| !matches!(error, AlignmentError::AskedToEnd)) {
+            // The others are told, so that nobody waits for this holder; it does not matter if they are gone. One that was asked
+            // to end comes again.
             for place in self.places() {
                 let _ = self.say(place, &Message::Failed);
             }
@@ -341,7 +344,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         if !journal.complete() {
             let mut records = Items::open(&self.folder.file("records"), RECORD_BYTES)?;
             let count = items_of(journal.held, journal.total, POINT_BYTES);
-            records.skip(u64::from(journal.held) * crate::storage::files::items_per_chunk(POINT_BYTES))?;
+            records.skip(u64::from(journal.held) * items_per_chunk(POINT_BYTES))?;
             let mut messages = Vec::with_capacity(count as usize);
             let mut record = [0; RECORD_BYTES];
             for _ in 0..count {
@@ -370,10 +373,10 @@ impl<'a, R: Relay> Holder<'a, R> {
             record[32..].copy_from_slice(&(place as u32).to_be_bytes());
             sorter.push(record)?;
         }
-        let mut sorted = Whole::create(&self.folder.of("sorted", set), total)?;
-        let mut places = Whole::create(&self.folder.of("places", set), total)?;
+        let file = |what, item_bytes| WholeItems::create(&self.folder.of(what, set), item_bytes, total);
+        let (mut sorted, mut places) = (file("sorted", POINT_BYTES)?, file("places", PLACE_BYTES)?);
         let ends_here = self.map.last(set) == self.me;
-        let mut tags = ends_here.then(|| Whole::create(&self.folder.of("tags", set), total)).transpose()?;
+        let mut tags = ends_here.then(|| file("tags", TAG_BYTES)).transpose()?;
         let (mut last, mut twice) = ([0; 32], false);
         sorter.finish::<AlignmentError>(|record| {
             twice |= record[..32] == last;
@@ -393,7 +396,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             });
         }
         places.finish()?;
-        tags.map_or(Ok(()), Whole::finish)?;
+        tags.map_or(Ok(()), WholeItems::finish)?;
         sorted.finish()?;
         for incoming in self.incoming.values_mut() {
             if incoming.route.load == Load::Points && usize::from(incoming.route.set) == set {
@@ -430,5 +433,5 @@ impl<'a, R: Relay> Holder<'a, R> {
 }
 
 fn done_items(journal: &Journal) -> u64 {
-    (u64::from(journal.held) * crate::storage::files::items_per_chunk(POINT_BYTES)).min(journal.total)
+    (u64::from(journal.held) * items_per_chunk(POINT_BYTES)).min(journal.total)
 }

@@ -2,10 +2,12 @@
 
 use hashvfl_core::PartyName;
 use rand::TryRng;
+use tracing::{info, warn};
 
 use super::Holder;
 use crate::curve::POINT_BYTES;
 use crate::error::{AlignmentError, Fault};
+use crate::order::PLACE_BYTES;
 use crate::protocol::compare::verdict_bytes;
 use crate::protocol::message::Message;
 use crate::protocol::peer::Received;
@@ -20,10 +22,16 @@ impl<R: Relay> Holder<'_, R> {
             Event::Arrived(name) => (name, None),
             Event::Left(name) => {
                 if let Some(place) = self.other(&name) {
+                    self.miss(place);
                     self.lose(place, false);
                 }
                 return Ok(());
             }
+            Event::RelayLost => {
+                self.places().into_iter().for_each(|place| self.lose(place, false));
+                return Ok(());
+            }
+            Event::AskedToEnd => return Err(AlignmentError::AskedToEnd),
             // A holder that is through has its result, whatever becomes of others.
             Event::GaveUp(name) => {
                 return match self.secret.is_some() && self.other(&name).is_some() {
@@ -47,6 +55,17 @@ impl<R: Relay> Holder<'_, R> {
 
     pub(super) fn other(&self, name: &PartyName) -> Option<usize> {
         self.settings.place(name).filter(|place| *place != self.me)
+    }
+
+    /// Says that a holder has left, where this one still needs it.
+    fn miss(&mut self, place: usize) {
+        let is_needed = self.secret.is_some();
+        let Some(peer) = self.peers.get_mut(&place) else { return };
+        if is_needed && peer.here && !peer.done {
+            peer.missing = true;
+            let limit_s = self.limits.wait.as_secs();
+            warn!("{} has left; waiting up to {limit_s} s for it to come back", peer.name);
+        }
     }
 
     fn lose(&mut self, place: usize, here: bool) {
@@ -80,6 +99,9 @@ impl<R: Relay> Holder<'_, R> {
             Received::Message(message) => self.message(place, message),
             Received::Opened(reply) => {
                 peer.here = true;
+                if std::mem::take(&mut peer.missing) {
+                    info!("{} is back", peer.name);
+                }
                 if let Some(reply) = reply {
                     self.relay.send(&self.settings.holders[place], reply).map_err(AlignmentError::from)?;
                 }
@@ -144,7 +166,7 @@ impl<R: Relay> Holder<'_, R> {
             let most = self.settings.most_records;
             if route.load == Load::Verdict {
                 let places = self.folder.of("places", usize::from(route.set));
-                let points = if places.exists() { Items::open(&places, 4)?.total } else { 0 };
+                let points = if places.exists() { Items::open(&places, PLACE_BYTES)?.total } else { 0 };
                 if points == 0 || verdict_bytes(points) != total {
                     return Err(Fault::Resized.into());
                 }
