@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::certificate::{Facts, hex_of_serial};
 use crate::dates::{DAY_S, date_time, now_s};
 use crate::fingerprint::Fingerprint;
+use crate::folder::option_of;
 use crate::hex::{bytes_of_hex, hex};
 use crate::issued::{Issued, IssuedFile, Revoked};
 use crate::pem::{self, AUTHORITY, AUTHORITY_KEY, FileError, REQUEST};
@@ -52,10 +53,10 @@ pub enum AuthorityError {
     #[error("{} is no signing request that its own key has signed: ask for the file that `identity request` wrote", .0.display())]
     Request(PathBuf),
     /// A request that names nobody.
-    #[error("{} asks for no name ROLE/NAME: `party identity request --name NAME` writes one that does", .0.display())]
+    #[error("{} asks for no name ROLE/NAME: `party identity request --config FILE` writes one that does", .0.display())]
     Nameless(PathBuf),
     /// A request of another key than was told.
-    #[error("{} is of the key {found}, and told was {told}: somebody has changed the file, or it is another one", request.display())]
+    #[error("{} is of the key {found}, but you named {told}: somebody has changed the file, or it is another one", request.display())]
     OtherKey {
         /// The request.
         request: PathBuf,
@@ -65,7 +66,7 @@ pub enum AuthorityError {
         told: Fingerprint,
     },
     /// A request of a role that has to be confirmed, or another role than was confirmed.
-    #[error("{} asks to be {asks}: if that is what you want to sign, say `--role {}`", request.display(), .asks.role)]
+    #[error("{} asks to be {asks}: if that is what you want to sign, pass `--role {}`", request.display(), .asks.role)]
     Role {
         /// The request.
         request: PathBuf,
@@ -74,17 +75,29 @@ pub enum AuthorityError {
     },
     /// The name has another key.
     #[error(
-        "{who} has a certificate of another key, {key}, that counts: if that key is lost or replaced, `identity revoke {who}` first"
+        "{who} has a valid certificate of another key, {key}: if that key is lost or replaced, `coordinator identity revoke {who} --reason \
+         TEXT{}` first",
+        option_of(folder)
     )]
     Taken {
         /// The name.
         who: Identity,
         /// Its key.
         key: Fingerprint,
+        /// The authority's folder.
+        folder: PathBuf,
     },
-    /// Nothing of that name counts.
-    #[error("{0} has no certificate here that counts: `identity list` shows all")]
-    Unknown(String),
+    /// No certificate of that name is valid.
+    #[error(
+        "{who} has no valid certificate here: `coordinator identity list{}` shows all",
+        option_of(folder)
+    )]
+    Unknown {
+        /// The name.
+        who: Identity,
+        /// The authority's folder.
+        folder: PathBuf,
+    },
     /// The days are none.
     #[error("--days must be 1 to {AUTHORITY_DAYS}")]
     Days,
@@ -239,7 +252,11 @@ impl Authority {
         if let Some(other) = self.issued.newest(&asks, now_s())
             && other.fingerprint != found
         {
-            return Err(AuthorityError::Taken { who: asks, key: other.fingerprint });
+            return Err(AuthorityError::Taken {
+                who: asks,
+                key: other.fingerprint,
+                folder: self.folder.clone(),
+            });
         }
         self.issue(asks, &public_key, options.days)
     }
@@ -252,7 +269,7 @@ impl Authority {
     pub fn renew(&mut self, who: &Identity, days: i64) -> Result<(Issued, String), AuthorityError> {
         let ours = self.issued.certificates.iter().rev();
         let newest = ours.clone().find(|issued| issued.identity == *who && issued.revoked.is_none());
-        let newest = newest.ok_or_else(|| AuthorityError::Unknown(who.to_string()))?;
+        let newest = newest.ok_or_else(|| self.unknown(who))?;
         let public_key = bytes_of_hex(&newest.public_key).ok_or_else(|| {
             AuthorityError::Signing("issued.json is damaged: a public_key is no hex".to_string())
         })?;
@@ -303,10 +320,14 @@ impl Authority {
             }
         }
         if count == 0 {
-            return Err(AuthorityError::Unknown(who.to_string()));
+            return Err(self.unknown(who));
         }
         self.write_list()?;
         Ok(count)
+    }
+
+    fn unknown(&self, who: &Identity) -> AuthorityError {
+        AuthorityError::Unknown { who: who.clone(), folder: self.folder.clone() }
     }
 
     /// Writes the issuance file and a new revocation list, with the next number and a new end.

@@ -50,10 +50,10 @@ pub enum CommandError {
         found: Identity,
     },
     /// Nobody said who it is.
-    #[error("whose identity? Say --name NAME, or --config FILE, where the name stands")]
+    #[error("whose identity? Pass --name NAME, or --config FILE, where the name stands")]
     NoName,
     /// Nothing to do.
-    #[error("nothing to renew: name whose certificate, such as party/bank, or say --list")]
+    #[error("nothing to renew: name whose certificate, such as party/bank, or pass --list")]
     Nothing,
     /// A file that is there.
     #[error("{} is there already: name another file with --out", .0.display())]
@@ -81,7 +81,7 @@ pub enum HolderCommand {
     /// Check the certificate that the coordinator sent back (key, authority, name, dates), and install it.
     Accept {
         /// The file that the coordinator has sent back.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "CERTIFICATE")]
         answer: PathBuf,
         /// The fingerprint of the authority's key, as the coordinator read it out. Needed for the first certificate.
         #[arg(long, value_name = "FINGERPRINT")]
@@ -164,7 +164,7 @@ pub enum AuthorityCommand {
     },
     /// Make the key and certificate of a side on this machine, in one step.
     Issue {
-        /// Whose, such as client/app or party/bank.
+        /// The name to issue a certificate for, such as client/app or party/bank.
         #[arg(value_name = "ROLE/NAME")]
         who: Identity,
         /// The folder for its key and certificate.
@@ -179,7 +179,7 @@ pub enum AuthorityCommand {
     },
     /// Revoke all certificates of a name. Its open connections end within seconds.
     Revoke {
-        /// Whose, such as party/bank.
+        /// The name to revoke, such as party/bank.
         #[arg(value_name = "ROLE/NAME")]
         who: Identity,
         /// Why, in one line that stays in the issuance file.
@@ -197,7 +197,7 @@ pub enum AuthorityCommand {
     },
     /// Sign certificates of the same keys with new dates, and with --list the revocation list alone.
     Renew {
-        /// Whose, such as party/bank.
+        /// The names to renew certificates of, such as party/bank.
         #[arg(value_name = "ROLE/NAME")]
         who: Vec<Identity>,
         /// Write a new revocation list, with a new end.
@@ -226,7 +226,7 @@ impl HolderCommand {
         match self {
             Self::Request { name, role, new_key, folder } => {
                 let identity = Identity::new(role.unwrap_or(usual), folder.name(name.as_ref())?);
-                request(&folder.places()?, &identity, *new_key, program)
+                request(folder, &identity, *new_key, program)
             }
             Self::Accept { answer, authority, folder } => {
                 let accepted = holder::accept(&folder.places()?, answer, *authority, None)?;
@@ -238,14 +238,16 @@ impl HolderCommand {
                     accepted.fingerprint
                 );
                 if accepted.identity.role == Role::Party {
-                    say!("name the coordinator in [identity], and pin its key as it was read out:");
+                    say!(
+                        "to accept one coordinator only, name it in [identity] of the config, and pin the key that it read out:"
+                    );
                     say!("  coordinator = \"NAME\"");
-                    say!("  {program} identity pin coordinator/NAME=FINGERPRINT");
+                    say!("  {program} identity pin coordinator/NAME=FINGERPRINT{}", folder.option());
                 }
                 Ok(())
             }
             Self::Pin { pins, folder } => {
-                let path = folder.places()?.pins;
+                let path = folder.pins()?;
                 let mut known = Pins::read(&path)?;
                 pins.iter().for_each(|pin| known.add(pin));
                 known.write(&path)?;
@@ -258,17 +260,24 @@ impl HolderCommand {
     }
 }
 
-fn request(places: &Places, identity: &Identity, new_key: bool, program: &str) -> Result<(), CommandError> {
-    let requested = holder::request(places, identity, new_key)?;
+fn request(folder: &Folder, identity: &Identity, new_key: bool, program: &str) -> Result<(), CommandError> {
+    let places = folder.places()?;
+    let requested = holder::request(&places, identity, new_key)?;
     let key = if requested.new_key { "a new key" } else { "the key that is there" };
     say!("{identity} with {key}: {}", requested.fingerprint);
     say!("send {} to the coordinator, who signs it:", requested.request.display());
-    say!("  coordinator identity sign FILE --fingerprint {}", requested.fingerprint);
+    let sent = Places::in_folder(Path::new("")).request(identity);
+    let role = if identity.role == Role::Coordinator { " --role coordinator" } else { "" };
     say!(
-        "read the fingerprint to the coordinator on another way than the file, and put in place what comes back:"
+        "  coordinator identity sign {} --config FILE --fingerprint {}{role}",
+        sent.display(),
+        requested.fingerprint
+    );
+    say!(
+        "read the fingerprint to the coordinator over another channel, such as the phone, and install the certificate that comes back:"
     );
     let told = if places.authority.exists() { "" } else { " --authority FINGERPRINT" };
-    say!("  {program} identity accept FILE{told}");
+    say!("  {program} identity accept {}{}{told}", answer_name(identity), folder.option());
     Ok(())
 }
 
@@ -341,12 +350,12 @@ impl AuthorityCommand {
             }
             Self::Sign { request, fingerprint, role, days, out, folder } => {
                 let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
-                sign(&folder.path()?, request, &options, out.as_deref())
+                sign(folder, request, &options, out.as_deref())
             }
             Self::Issue { who, into, days, folder } => {
                 let mut authority = Authority::open(&folder.path()?)?;
                 let accepted = issue(&mut authority, &Places::in_folder(into), who, *days)?;
-                say!("{who} is in place in {} until {}", into.display(), accepted.until);
+                say!("issued {who} in {} (valid until {})", into.display(), accepted.until);
                 say!("its key: {}", accepted.fingerprint);
                 Ok(())
             }
@@ -388,12 +397,12 @@ pub fn begin_authority(
 fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> {
     let (authority, accepted) = begin_authority(folder, name, days)?;
     say!(
-        "{} is an authority, and {} is in place until {}",
+        "created the authority in {}; issued {} (valid until {})",
         folder.display(),
         accepted.identity,
         accepted.until
     );
-    say!("read these out to the parties, on another way than the network:");
+    say!("read these out to the parties over another channel, such as the phone:");
     say!("  authority       {}", authority.fingerprint());
     say!("  {}  {}", accepted.identity, accepted.fingerprint);
     say!(
@@ -404,7 +413,7 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
 }
 
 fn sign(
-    folder: &Path,
+    folder: &Folder,
     request: &Path,
     options: &SigningOptions,
     out: Option<&Path>,
@@ -414,7 +423,7 @@ fn sign(
     {
         return Err(CommandError::Exists(out.to_path_buf()));
     }
-    let mut authority = Authority::open(folder)?;
+    let mut authority = Authority::open(&folder.path()?)?;
     let (issued, text) = authority.sign(request, options)?;
     let beside = request.with_file_name(answer_name(&issued.identity));
     let out = out.unwrap_or(&beside);
@@ -427,8 +436,9 @@ fn sign(
     );
     if options.fingerprint.is_none() {
         say!(
-            "ask its sender, on another way than the file, whether this is the key; `identity revoke` if it is not"
+            "ask its sender over another channel, such as the phone, whether this is the key; if it is not:"
         );
+        say!("  coordinator identity revoke {} --reason TEXT{}", issued.identity, folder.option());
     }
     say!(
         "send {} back, and read out the authority's fingerprint: {}",
@@ -463,12 +473,15 @@ fn renew(folder: &Path, who: &[Identity], days: i64) -> Result<(), CommandError>
             && holder::key_fingerprint(&places.key).is_ok_and(|own| own == issued.fingerprint);
         if is_own {
             accept_here(&places, authority.fingerprint(), identity, &text)?;
-            say!("{identity} is in place until {until}: whoever connects from now on sees it");
+            say!("renewed {identity} (valid until {until}): new connections use it");
             continue;
         }
-        let out = folder.join(answer_name(identity));
+        let name = answer_name(identity);
+        let out = folder.join(&name);
         write_whole(&out, text.as_bytes())?;
-        say!("{identity} is signed until {until}: send {} to it, for `identity accept`", out.display());
+        let program = if identity.role == Role::Party { "party" } else { "coordinator" };
+        say!("signed {identity} (valid until {until}): send {} to it, which installs it:", out.display());
+        say!("  {program} identity accept {name} --config FILE");
     }
     if who.is_empty() {
         authority.write_list()?;

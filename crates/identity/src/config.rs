@@ -25,7 +25,7 @@ pub struct IdentityConfig {
     pub authority: PathBuf,
     /// The authorities' revocation lists; absent: none is asked, and only pins keep a stolen key out.
     pub revoked: Option<PathBuf>,
-    /// Keys of peers that were told on another way; a file that is not there pins nobody.
+    /// Keys of peers, as they were read out over another channel; a file that is not there pins nobody.
     pub pins: PathBuf,
     /// The name of the coordinator to dial; absent: any that the authority calls a coordinator.
     pub coordinator: Option<PartyName>,
@@ -139,26 +139,42 @@ pub(crate) struct NamedFolder {
     pub name: Option<PartyName>,
 }
 
+/// The parts of a config file that the commands read.
+#[derive(serde::Deserialize)]
+struct ConfigFile {
+    name: Option<PartyName>,
+    identity: Option<IdentityTable>,
+}
+
+impl ConfigFile {
+    fn read(path: &Path) -> Result<Self, CommandError> {
+        let text = fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
+        toml::from_str(&text).map_err(|error| wrong(path, error.message().to_string()))
+    }
+}
+
+fn wrong(path: &Path, reason: String) -> CommandError {
+    CommandError::Config { path: path.to_path_buf(), reason }
+}
+
 impl NamedFolder {
     pub fn of_config(path: &Path) -> Result<Self, CommandError> {
-        #[derive(serde::Deserialize)]
-        struct ConfigFile {
-            name: Option<PartyName>,
-            identity: Option<IdentityTable>,
-        }
-        let wrong = |reason: String| CommandError::Config { path: path.to_path_buf(), reason };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let file: ConfigFile = toml::from_str(&text).map_err(|error| wrong(error.message().to_string()))?;
+        let file = ConfigFile::read(path)?;
         let own_files = |table: &IdentityTable| table.key.is_some() || table.certificate.is_some();
         if file.identity.as_ref().is_some_and(own_files) {
-            return Err(wrong(
-                "its [identity] names files of another PKI, which these commands do not write: say --folder"
-                    .to_string(),
-            ));
+            let reason =
+                "its [identity] names files of another PKI, which these commands do not write: pass --folder";
+            return Err(wrong(path, reason.to_string()));
         }
         let folder = file.identity.map_or_else(usual_folder, |table| table.folder);
         let beside = path.parent().unwrap_or(Path::new(""));
         Ok(Self { folder: beside.join(folder), name: file.name })
+    }
+
+    /// The file of pins that the config reads, also where keys are those of another PKI.
+    pub fn pins_of_config(path: &Path) -> Result<PathBuf, CommandError> {
+        let identity = ConfigFile::read(path)?.identity.map(IdentityConfig::from).unwrap_or_default();
+        Ok(path.parent().unwrap_or(Path::new("")).join(identity.pins))
     }
 }
 
@@ -232,7 +248,22 @@ mod tests {
             of("run_id = \"r\"").unwrap(),
             NamedFolder { folder: home.path().join("identity"), name: None }
         );
-        assert!(of("[identity]\nkey = \"/etc/pki/key.pem\"").unwrap_err().contains("say --folder"));
+        assert!(of("[identity]\nkey = \"/etc/pki/key.pem\"").unwrap_err().contains("pass --folder"));
         assert!(of("name = 3").unwrap_err().starts_with(&path.display().to_string()));
+    }
+
+    #[test]
+    fn keys_are_pinned_in_the_file_that_the_config_reads() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("party.toml");
+        for (text, pins) in [
+            ("name = \"bank\"\n", "identity/pins.toml"),
+            ("[identity]\nfolder = \"bank-identity\"\n", "bank-identity/pins.toml"),
+            ("[identity]\nfolder = \"bank-identity\"\npins = \"peers.toml\"\n", "peers.toml"),
+            ("[identity]\nkey = \"/etc/pki/key.pem\"\npins = \"peers.toml\"\n", "peers.toml"),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(NamedFolder::pins_of_config(&path).unwrap(), home.path().join(pins), "{text}");
+        }
     }
 }

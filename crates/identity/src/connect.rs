@@ -60,13 +60,15 @@ pub enum ConnectError {
 fn told(alert: AlertDescription, own: &Identity) -> String {
     match alert {
         AlertDescription::CertificateRevoked => format!(
-            "the coordinator says that the certificate of {own} is revoked: `coordinator identity list` there says when and why"
+            "the coordinator says that the certificate of {own} is revoked: `coordinator identity list --config FILE` there says when and why"
         ),
         AlertDescription::CertificateExpired => format!(
-            "the coordinator says that the certificate of {own} is not valid today: ask for another (`coordinator identity renew {own}` there), or see to the clocks"
+            "the coordinator says that the certificate of {own} is not valid today: ask for another (`coordinator identity renew {own} --config \
+             FILE` there), or check the clocks"
         ),
         AlertDescription::UnknownCA => format!(
-            "the coordinator does not know the authority that signed the certificate of {own}, or has no revocation list of it that counts: its log says which; `coordinator identity sign` there signs a request"
+            "the coordinator does not know the authority that signed the certificate of {own}, or has no valid revocation list of it: its log says \
+             which; `coordinator identity sign REQUEST --config FILE` there signs a request"
         ),
         AlertDescription::AccessDenied => format!(
             "the coordinator does not let {own} in here: is that name among its run.parties, the role right, and the key the one that it has pinned?"

@@ -67,10 +67,11 @@ impl Handshake {
             return Err(Refusal::NoCertificate { expected: permitted.to_string() });
         };
         let Admitted { peer, chain, at } = verdict?;
+        files.take_confirmed(&verifier.trust().confirmed_lists(&chain, usage, at));
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let grounds = Grounds { files, changes, usage, permitted, chain, at };
-        Ok(Connection { stream, peer, grounds, tick, refused: None })
+        Ok(Connection { stream, peer, grounds, tick, refused: None, is_told: false })
     }
 }
 
@@ -86,15 +87,19 @@ struct Grounds {
 
 /// A TLS connection to a known peer.
 ///
-/// About once a second, while somebody reads from it, it looks whether the peer would still be let in: one that has been
-/// revoked, unpinned, or whose authority is gone gets an error of kind `PermissionDenied` instead of more bytes. A
-/// certificate that ends during a connection does not end it, nor does a list: the peer counted when it came.
+/// About once a second, while somebody reads from it or writes to it, it looks whether the peer would still be let in: whoever
+/// uses the connection of one that has been revoked, unpinned, or whose authority is gone gets an error of kind
+/// `PermissionDenied`. Whoever reads gets it first: HTTP/2 tells its streams why a read failed, and not why a write did. Until
+/// then, what is written goes nowhere. A certificate that ends during a connection does not end it, nor does a list: the peer
+/// counted when it came.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: PeerIdentity,
     grounds: Grounds,
     tick: Interval,
     refused: Option<Refusal>,
+    /// Whether whoever reads has heard of it.
+    is_told: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -119,9 +124,9 @@ impl Connection {
         self.refused.as_ref()
     }
 
-    /// Looks whether the peer still counts; whoever reads is woken to look again.
-    fn judge(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        // Each tick is taken, so that the next one wakes whoever reads.
+    /// Looks whether the peer still counts; whoever reads or waits to write is woken to look again.
+    fn judge(&mut self, context: &mut Context<'_>) {
+        // Each tick is taken, so that the next one wakes whoever waits.
         while self.tick.poll_tick(context).is_ready() {
             self.grounds.files.look_sometimes();
         }
@@ -131,9 +136,35 @@ impl Connection {
             self.refused = trust.verify(chain, *usage, permitted, *at).err();
             if let Some(refusal) = &self.refused {
                 warn!("the connection to {} ends: {refusal}", self.peer.identity);
+                // Whoever has found it while writing comes back to read.
+                context.waker().wake_by_ref();
             }
         }
-        self.refused.as_ref().map_or(Ok(()), |refusal| Err(denied(refusal)))
+    }
+
+    /// Whether something may be read.
+    ///
+    /// # Errors
+    /// If the peer no longer counts.
+    fn may_read(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.judge(context);
+        let Some(refusal) = &self.refused else { return Ok(()) };
+        self.is_told = true;
+        Err(denied(refusal))
+    }
+
+    /// Whether what is written goes to the peer. One that takes nothing keeps whoever writes from reading, so it is looked at
+    /// here, too.
+    ///
+    /// # Errors
+    /// If the peer no longer counts, and whoever reads has heard so.
+    fn may_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        self.judge(context);
+        match &self.refused {
+            None => Ok(true),
+            Some(refusal) if self.is_told => Err(denied(refusal)),
+            Some(_) => Ok(false),
+        }
     }
 }
 
@@ -148,7 +179,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.judge(context)?;
+        self.may_read(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -156,7 +187,7 @@ impl AsyncRead for Connection {
 impl AsyncBufRead for Connection {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        this.judge(context)?;
+        this.may_read(context)?;
         Pin::new(&mut this.stream).poll_fill_buf(context)
     }
 
@@ -171,17 +202,23 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(refusal) = &self.refused {
-            return Poll::Ready(Err(denied(refusal)));
+        if !self.may_write(context)? {
+            return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.may_write(context)? {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.may_write(context)? {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
@@ -190,8 +227,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(refusal) = &self.refused {
-            return Poll::Ready(Err(denied(refusal)));
+        if !self.may_write(context)? {
+            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }

@@ -42,5 +42,5 @@ fn certificates_end(path: &Path, wanted: Wanted, most: usize) -> Option<i64> {
 /// The first end among the revocation lists in a file.
 fn lists_end(path: &Path) -> Option<i64> {
     let bytes = pem::bytes(path, LIST).ok()?;
-    Lists::parse(&bytes, path).ok()?.facts.iter().map(|list| list.until_s).min()
+    Lists::parse(&bytes, path, &[]).ok()?.facts.iter().map(|list| list.until_s).min()
 }

@@ -1,12 +1,12 @@
 //! The files of an identity, read again when they change.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use hashvfl_files::Stamps;
 use rustls::crypto::CryptoProvider;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -15,11 +15,16 @@ use crate::config::IdentityConfig;
 use crate::dates::{DAY_S, now_s};
 use crate::list_numbers::ListNumbers;
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError, KEY, LIST, PINS};
+use crate::revocations::{ListFacts, Lists};
 use crate::role::Identity;
 use crate::trust::Trust;
 
 /// Open connections look at the files at most so often, all of them together.
 const LOOK: Duration = Duration::from_millis(500);
+/// Files that could not be used are read again after so long, although they look as they did.
+const RETRY: Duration = Duration::from_secs(2);
+/// What keeps files from being used is said so often.
+const REMIND: Duration = Duration::from_secs(3600);
 
 /// Files of an identity that cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +34,8 @@ pub enum LoadError {
     File(#[from] FileError),
     /// The certificate is another key's.
     #[error(
-        "the certificate {} of {name} does not belong to the key {}: `identity accept` puts a certificate beside the key that it was requested with", certificate.display(), key.display()
+        "the certificate {} of {name} does not belong to the key {}: `identity accept CERTIFICATE --config FILE` installs a certificate beside \
+         the key that it was requested with", certificate.display(), key.display()
     )]
     OtherKey {
         /// The certificate.
@@ -41,7 +47,8 @@ pub enum LoadError {
     },
     /// This side's certificate has ended.
     #[error(
-        "the certificate {} of {name} was valid until {until}: `coordinator identity renew {name}` makes another, and `identity accept` puts it in place",
+        "the certificate {} of {name} was valid until {until}: `coordinator identity renew {name} --config FILE` makes another, and `identity \
+         accept CERTIFICATE --config FILE` installs it",
         certificate.display()
     )]
     Expired {
@@ -55,8 +62,8 @@ pub enum LoadError {
     /// A revocation list that is older than one before.
     #[error(
         "the revocation list {} has the number {number}, and one with {before} was seen: an old copy would let revoked names in again. Put the \
-         newest one there (`coordinator identity renew --list` writes it where the authority is); if the authority itself was begun anew, \
-         remove {}, which holds the highest number so far",
+         newest one there (`coordinator identity renew --list --config FILE` writes it where the authority is); if the authority itself is a new \
+         one, remove {}, which holds the highest number so far",
         list.display(),
         kept.display()
     )]
@@ -73,7 +80,7 @@ pub enum LoadError {
     /// The file of the highest numbers of revocation lists.
     #[error(
         "cannot read {}, which holds the highest number of the revocation list so far: {reason}. If the list beside it is the newest \
-         (`coordinator identity list` says its number where the authority is), remove the file",
+         (`coordinator identity list --config FILE` says its number where the authority is), remove the file",
         path.display()
     )]
     Numbers {
@@ -85,6 +92,7 @@ pub enum LoadError {
 }
 
 /// The bytes of all files.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub certificate: Zeroizing<Vec<u8>>,
     pub key: Zeroizing<Vec<u8>>,
@@ -95,8 +103,7 @@ pub(crate) struct Contents {
 
 impl Contents {
     fn read(config: &IdentityConfig) -> Result<Self, FileError> {
-        let revoked = config.revoked.as_deref().map(|path| pem::bytes(path, LIST)).transpose()?;
-        let pins = config.pins.exists().then(|| pem::bytes(&config.pins, PINS)).transpose()?;
+        let (revoked, pins) = (Self::lists(config)?, Self::pins(config)?);
         Ok(Self {
             key: pem::bytes(&config.key, KEY)?,
             certificate: pem::bytes(&config.certificate, CERTIFICATE)?,
@@ -106,54 +113,60 @@ impl Contents {
         })
     }
 
-    fn digest(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        for part in [
-            Some(&self.certificate),
-            Some(&self.key),
-            Some(&self.authority),
-            self.revoked.as_ref(),
-            self.pins.as_ref(),
-        ] {
-            let bytes = part.map(|bytes| bytes.as_slice());
-            digest.update(bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_le_bytes());
-            digest.update(bytes.unwrap_or_default());
-        }
-        digest.finalize().into()
+    /// The revocation lists; `None` where the config names none.
+    fn lists(config: &IdentityConfig) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
+        config.revoked.as_deref().map(|path| pem::bytes(path, LIST)).transpose()
     }
-}
 
-/// What tells that a file may have changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Some(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode })
+    /// The pins; `None` where there is no such file.
+    fn pins(config: &IdentityConfig) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
+        match pem::bytes(&config.pins, PINS) {
+            Ok(pins) => Ok(Some(pins)),
+            Err(FileError::Read { reason, .. }) if reason.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 struct Seen {
-    stamps: Vec<Option<Stamp>>,
-    digest: [u8; 32],
+    /// When the files were read that could be used, all of them.
+    stamps: Stamps,
+    /// What counts.
+    contents: Contents,
     numbers: ListNumbers,
     looked: Instant,
     warned_s: i64,
+    failed: Option<Failed>,
+}
+
+/// Files that could not be used.
+struct Failed {
+    stamps: Stamps,
+    at: Instant,
+    /// Why, as it was said last, and when.
+    said: String,
+    said_at: Instant,
+}
+
+impl Seen {
+    /// The files could not be used as `stamps` were: says why, unless that has been said already.
+    fn fail(&mut self, stamps: Stamps, now: Instant, error: &LoadError) {
+        let why = error.to_string();
+        let before = self.failed.take().filter(|failed| failed.said == why && now < failed.said_at + REMIND);
+        let said_at = before.map_or(now, |failed| failed.said_at);
+        if said_at == now {
+            warn!(
+                "{why}. Keeping the previous files until this is fixed, except a new revocation list and new pins, which count if they can be used by themselves"
+            );
+        }
+        self.failed = Some(Failed { stamps, at: now, said: why, said_at });
+    }
 }
 
 /// The files that a config names, and what they said last.
 ///
 /// Files that change are read again before the next handshake. Files that do not fit together, as while somebody replaces
-/// them one by one, change nothing until they do.
+/// them one by one, change nothing until they do, but for a revocation list and pins.
 pub struct IdentityFiles {
     config: IdentityConfig,
     provider: Arc<CryptoProvider>,
@@ -189,8 +202,8 @@ impl IdentityFiles {
         numbers.take(&trust.list_facts)?;
         warn_of(&trust);
         warn_of_readers(&config.key);
-        let (digest, looked, warned_s) = (contents.digest(), Instant::now(), now_s());
-        let seen = Seen { stamps, digest, numbers, looked, warned_s };
+        let (looked, warned_s) = (Instant::now(), now_s());
+        let seen = Seen { stamps, contents, numbers, looked, warned_s, failed: None };
         let trust = watch::Sender::new(Arc::new(trust));
         Ok(Arc::new(Self { config: config.clone(), provider, seen: Mutex::new(seen), trust }))
     }
@@ -215,6 +228,15 @@ impl IdentityFiles {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).numbers.keep();
     }
 
+    /// Takes the numbers of lists of which is known since a handshake who has signed them.
+    pub(crate) fn take_confirmed(&self, lists: &[ListFacts]) {
+        if !lists.is_empty() {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            // A list that is older than one that was read meanwhile has none to give.
+            let _ = seen.numbers.take(lists);
+        }
+    }
+
     /// Looks at the files unless somebody has since.
     pub(crate) fn look_sometimes(&self) {
         self.look(LOOK);
@@ -230,55 +252,103 @@ impl IdentityFiles {
             seen.warned_s = now_s();
             warn_of(&self.trust.borrow());
         }
+        let now = Instant::now();
+        seen.numbers.write_where_due(now);
         let stamps = stamps(&self.config);
         if stamps == seen.stamps {
+            seen.failed = None;
             return;
         }
-        match self.read_again(&mut seen) {
-            Ok(None) => {}
-            Ok(Some(trust)) => {
-                warn_of(&trust);
-                info!(
-                    "the files of {} have changed: connections from now on go by them",
-                    trust.own_identity()
-                );
-                self.trust.send_replace(Arc::new(trust));
-            }
-            // Said once for each change of a file.
-            Err(error) => warn!("{error}. What was read before counts until then"),
+        if seen.failed.as_ref().is_some_and(|failed| failed.stamps == stamps && now < failed.at + RETRY) {
+            return;
         }
-        seen.stamps = stamps;
+        let read = Contents::read(&self.config).map_err(LoadError::from);
+        match read.and_then(|contents| self.take(&mut seen, contents)) {
+            Ok(trust) => {
+                (seen.stamps, seen.failed) = (stamps, None);
+                self.publish(trust);
+            }
+            Err(error) => {
+                let trust = self.take_by_themselves(&mut seen);
+                seen.fail(stamps, now, &error);
+                self.publish(trust);
+            }
+        }
     }
 
-    /// What the files say now; `None` where that is what they said before.
-    fn read_again(&self, seen: &mut Seen) -> Result<Option<Trust>, LoadError> {
-        let contents = Contents::read(&self.config)?;
-        let digest = contents.digest();
-        if digest == seen.digest {
+    /// Goes by `trust` from now on, if there is one.
+    fn publish(&self, trust: Option<Trust>) {
+        let Some(trust) = trust else { return };
+        warn_of(&trust);
+        info!("the files of {} have changed: new connections use them", trust.own_identity());
+        self.trust.send_replace(Arc::new(trust));
+    }
+
+    /// What `contents` say; `None` where they say what counts already.
+    fn take(&self, seen: &mut Seen, contents: Contents) -> Result<Option<Trust>, LoadError> {
+        if contents == seen.contents {
             return Ok(None);
         }
         let trust = Trust::new(&self.config, &contents, &self.provider)?;
         seen.numbers.take(&trust.list_facts)?;
         seen.numbers.keep();
-        seen.digest = digest;
+        seen.contents = contents;
         Ok(Some(trust))
+    }
+
+    /// What a new revocation list and new pins say where other files cannot be used: no slip in another file lets somebody in
+    /// who was taken back since.
+    fn take_by_themselves(&self, seen: &mut Seen) -> Option<Trust> {
+        let mut trust = None;
+        if let Ok(Some(revoked)) = Contents::lists(&self.config)
+            && seen.contents.revoked.as_ref() != Some(&revoked)
+            && self.says_of_all(&revoked)
+        {
+            let contents = Contents { revoked: Some(revoked), ..seen.contents.clone() };
+            trust = self.take(seen, contents).ok().flatten();
+        }
+        if let Ok(Some(pins)) = Contents::pins(&self.config) {
+            let contents = Contents { pins: Some(pins), ..seen.contents.clone() };
+            trust = self.take(seen, contents).ok().flatten().or(trust);
+        }
+        trust
+    }
+
+    /// Whether there is a list in `revoked` of every authority of which there was one: otherwise nobody of that one would be
+    /// let in.
+    fn says_of_all(&self, revoked: &[u8]) -> bool {
+        let path = self.config.revoked.as_deref().unwrap_or(Path::new(""));
+        let Ok(lists) = Lists::parse(revoked, path, &[]) else { return false };
+        let before = Arc::clone(&self.trust.borrow());
+        before.list_facts.iter().all(|before| lists.facts.iter().any(|list| list.issuer == before.issuer))
     }
 }
 
-fn stamps(config: &IdentityConfig) -> Vec<Option<Stamp>> {
-    let mut paths = vec![&config.certificate, &config.key, &config.authority, &config.pins];
-    paths.extend(&config.revoked);
-    paths.into_iter().map(|path| Stamp::of(path)).collect()
+fn stamps(config: &IdentityConfig) -> Stamps {
+    let mut stamps = Stamps::default();
+    for path in [&config.certificate, &config.key, &config.authority, &config.pins] {
+        stamps.add(path.clone());
+    }
+    if let Some(revoked) = &config.revoked {
+        stamps.add(revoked.clone());
+    }
+    stamps
 }
 
 /// A key that others can read is everybody's identity.
 #[cfg(unix)]
 fn warn_of_readers(key: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(key).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
+    use std::os::unix::fs::MetadataExt;
+    if std::fs::metadata(key).is_ok_and(|metadata| others_read(metadata.mode(), metadata.uid())) {
         warn!("the key {} can be read by others on this machine: `chmod 600` it", key.display());
     }
+}
+
+/// Whether others than whom a key is for can read it. A file of root's may be read by its group: so secrets are mounted.
+#[cfg(unix)]
+fn others_read(mode: u32, owner: u32) -> bool {
+    let others = if owner == 0 { 0o037 } else { 0o077 };
+    mode & others != 0
 }
 
 #[cfg(not(unix))]
@@ -287,5 +357,25 @@ fn warn_of_readers(_: &Path) {}
 fn warn_of(trust: &Trust) {
     for warning in trust.warnings(now_s()) {
         warn!("{warning}");
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::others_read;
+
+    #[test]
+    fn a_mounted_secret_may_be_read_by_its_group() {
+        for (mode, owner, expected) in [
+            (0o100_600, 1000, false),
+            (0o100_640, 1000, true),
+            (0o100_400, 0, false),
+            // As deploy/kubernetes mounts it.
+            (0o100_440, 0, false),
+            (0o100_660, 0, true),
+            (0o100_444, 0, true),
+        ] {
+            assert_eq!(others_read(mode, owner), expected, "{mode:o} of {owner}");
+        }
     }
 }

@@ -15,7 +15,7 @@ pub struct Folder {
     /// The config file of the side whose identity it is: its [identity] names the folder.
     #[arg(long, value_name = "FILE", conflicts_with = "folder")]
     config: Option<PathBuf>,
-    /// The folder of the identity's files; without it and without --config: identity.
+    /// The folder of the identity's files. Without it and without --config: identity.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
@@ -24,6 +24,15 @@ impl Folder {
     /// The config file, where one was named.
     pub fn config(&self) -> Option<&Path> {
         self.config.as_deref()
+    }
+
+    /// The option that named it, as the next command takes it, with a blank before it; empty where there was none.
+    pub fn option(&self) -> String {
+        match (&self.config, &self.folder) {
+            (Some(config), _) => format!(" --config {}", config.display()),
+            (None, Some(folder)) => option_of(folder),
+            (None, None) => String::new(),
+        }
     }
 
     /// The folder.
@@ -40,6 +49,14 @@ impl Folder {
         Ok(Places::in_folder(&self.path()?))
     }
 
+    /// The file of pins: the one that the config reads, or else the one in the folder.
+    pub fn pins(&self) -> Result<PathBuf, CommandError> {
+        match (&self.folder, &self.config) {
+            (None, Some(config)) => NamedFolder::pins_of_config(config),
+            _ => Ok(self.places()?.pins),
+        }
+    }
+
     /// The name that was given, or else the config's.
     pub fn name(&self, given: Option<&PartyName>) -> Result<PartyName, CommandError> {
         if let Some(given) = given {
@@ -48,4 +65,9 @@ impl Folder {
         let named = self.config.as_deref().map(NamedFolder::of_config).transpose()?;
         named.and_then(|named| named.name).ok_or(CommandError::NoName)
     }
+}
+
+/// The option that names a folder, with a blank before it.
+pub fn option_of(folder: &Path) -> String {
+    format!(" --folder {}", folder.display())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashvfl_files::{WriteError, write_whole};
+use hashvfl_files::{WriteError, rename_durably, write_whole};
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData, SanType};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::certificate::Facts;
 use crate::dates::{date, now_s};
 use crate::fingerprint::Fingerprint;
+use crate::folder::option_of;
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError, KEY};
 use crate::role::{Identity, Role};
 
@@ -53,7 +54,10 @@ pub enum HolderError {
         expected: Identity,
     },
     /// A certificate that does not count today.
-    #[error("{} is valid from {from} to {until}: ask for another (`coordinator identity renew`), or see to the clocks", certificate.display())]
+    #[error(
+        "{} is valid from {from} to {until}: ask for another (`coordinator identity renew NAME --config FILE` there), or check the clocks",
+        certificate.display()
+    )]
     Dates {
         /// The certificate.
         certificate: PathBuf,
@@ -64,17 +68,20 @@ pub enum HolderError {
     },
     /// No authority to check it with.
     #[error(
-        "{} is not there yet: say which authority to trust, `identity accept {} --authority FINGERPRINT`; the coordinator reads it out from `coordinator identity show`",
-        authority.display(), certificate.display()
+        "{} is not there yet: name the authority to trust, `identity accept {}{} --authority FINGERPRINT`; the coordinator reads the \
+         fingerprint out from `coordinator identity show --config FILE`",
+        authority.display(), certificate.display(), option_of(folder)
     )]
     NoAuthority {
         /// Where the authority's certificate will be.
         authority: PathBuf,
         /// The certificate to accept.
         certificate: PathBuf,
+        /// The folder of the identity.
+        folder: PathBuf,
     },
     /// Another authority than was told.
-    #[error("{} was signed by the authority {found}, and told was {told}: ask the coordinator for the fingerprint of its authority again", certificate.display())]
+    #[error("{} was signed by the authority {found}, but you named {told}: ask the coordinator for the fingerprint of its authority again", certificate.display())]
     OtherAuthority {
         /// The certificate.
         certificate: PathBuf,
@@ -85,7 +92,8 @@ pub enum HolderError {
     },
     /// A certificate that the authority has not signed.
     #[error(
-        "{} was not signed by the authority in {}: `coordinator identity sign` signs the request; a new authority is accepted with `--authority FINGERPRINT`",
+        "{} was not signed by the authority in {}: `coordinator identity sign REQUEST --config FILE` signs the request; a new authority \
+         is accepted with `--authority FINGERPRINT`",
         certificate.display(), authority.display()
     )]
     NotSigned {
@@ -146,7 +154,7 @@ impl Places {
 pub struct Requested {
     /// The file to send to whoever signs.
     pub request: PathBuf,
-    /// The public key, to be told on another way than the file.
+    /// The public key, to be read out over another channel than the file.
     pub fingerprint: Fingerprint,
     /// Whether the key was drawn now.
     pub new_key: bool,
@@ -222,7 +230,7 @@ pub fn accept(
     write_whole(&places.authority, pem::to_pem(&authority).as_bytes())?;
     if new_key {
         // Whoever reads the files meanwhile finds a key and a certificate that do not fit, and goes on with the old ones.
-        fs::rename(&places.next_key, &places.key)
+        rename_durably(&places.next_key, &places.key)
             .map_err(|reason| WriteError { path: places.key.clone(), reason })?;
     }
     write_whole(&places.certificate, pem::to_pem(&certificate).as_bytes())?;
@@ -307,6 +315,7 @@ fn authority(
             return Err(HolderError::NoAuthority {
                 authority: places.authority.clone(),
                 certificate: answer.to_path_buf(),
+                folder: places.folder.clone(),
             });
         }
         let bytes = pem::bytes(&places.authority, AUTHORITY)?;

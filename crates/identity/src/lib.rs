@@ -15,6 +15,7 @@
 mod accept;
 mod authority;
 mod certificate;
+mod chain;
 mod commands;
 mod config;
 mod connect;

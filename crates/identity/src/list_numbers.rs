@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use hashvfl_files::write_readable;
+use hashvfl_files::{with_digest, without_digest, write_readable};
 use sha2::{Digest, Sha256};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::files::LoadError;
 use crate::hex::{bytes_of_hex, hex};
@@ -17,6 +18,9 @@ use crate::revocations::{ListFacts, number_text};
 /// Bytes of the file that are looked at, and hex digits of a number, at most.
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_DIGITS: usize = 128;
+
+/// How long after a failure the file is written again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// By issuer, as SHA-256 of its name in hex: a number in hex, two digits a byte, without leading zero bytes.
 type Numbers = BTreeMap<String, String>;
@@ -28,6 +32,16 @@ pub(crate) struct ListNumbers {
     highest: Numbers,
     /// What the file holds, as far as this process knows.
     written: Numbers,
+    /// Whether this process keeps them in the file.
+    is_kept: bool,
+    failed: Option<Failed>,
+}
+
+/// Numbers that could not be written.
+#[derive(Debug)]
+struct Failed {
+    numbers: Numbers,
+    at: Instant,
 }
 
 impl ListNumbers {
@@ -38,10 +52,11 @@ impl ListNumbers {
     pub fn read(list: Option<&Path>) -> Result<Self, LoadError> {
         let list = list.unwrap_or(Path::new("")).to_path_buf();
         let written = if list.as_os_str().is_empty() { Numbers::new() } else { read(&place(&list))? };
-        Ok(Self { list, highest: written.clone(), written })
+        Ok(Self { list, highest: written.clone(), written, is_kept: false, failed: None })
     }
 
-    /// Takes the numbers of `lists`, which are those that count from now on.
+    /// Takes the numbers of `lists`, which are those that count from now on. That of a list of which nobody knows who has signed
+    /// it is compared alone: a forged number would keep the true list out.
     ///
     /// # Errors
     /// If one is lower than that of its issuer before: none is taken then.
@@ -57,15 +72,29 @@ impl ListNumbers {
                     kept: place(&self.list),
                 });
             }
-            now.insert(issuer, number);
+            if list.is_signed {
+                now.insert(issuer, number);
+            }
         }
         raise(&mut self.highest, now);
         Ok(())
     }
 
-    /// Writes them, unless the file holds them. Where that fails, the log says so, and lists are taken all the same.
+    /// Writes them, now and from now on ([`Self::write_where_due`]).
     pub fn keep(&mut self) {
-        if self.highest == self.written {
+        self.is_kept = true;
+        self.write_where_due(Instant::now());
+    }
+
+    /// Writes them if this process keeps them, unless the file holds them. Where that fails, the log says so, lists are taken
+    /// all the same, and it is tried again after a while.
+    pub fn write_where_due(&mut self, now: Instant) {
+        if !self.is_kept || self.highest == self.written {
+            return;
+        }
+        // Said once for each list.
+        let is_said = self.failed.as_ref().is_some_and(|failed| failed.numbers == self.highest);
+        if is_said && self.failed.as_ref().is_some_and(|failed| now < failed.at + RETRY) {
             return;
         }
         let path = place(&self.list);
@@ -73,15 +102,25 @@ impl ListNumbers {
         if let Ok(others) = read(&path) {
             raise(&mut self.highest, others);
         }
-        let json = serde_json::to_vec_pretty(&self.highest).unwrap_or_default();
-        if let Err(error) = write_readable(&path, &json) {
-            warn!(
-                "{error}: after a restart, an older copy of {} would be taken. Put the list into a folder that this process may write to",
-                self.list.display()
-            );
+        let json = serde_json::to_string_pretty(&self.highest).unwrap_or_default();
+        match write_readable(&path, with_digest(&json).as_bytes()) {
+            Ok(()) => {
+                self.written.clone_from(&self.highest);
+                if self.failed.take().is_some() {
+                    info!("{} holds the highest number of the revocation list now", path.display());
+                }
+            }
+            Err(error) => {
+                if !is_said {
+                    warn!(
+                        "{error}: after a restart, an older copy of {} would be taken. Put the list into a folder that this process may \
+                         write to",
+                        self.list.display()
+                    );
+                }
+                self.failed = Some(Failed { numbers: self.highest.clone(), at: now });
+            }
         }
-        // Said once for each list.
-        self.written.clone_from(&self.highest);
     }
 }
 
@@ -101,11 +140,14 @@ fn read(path: &Path) -> Result<Numbers, LoadError> {
         Err(error) => return Err(wrong(error.to_string())),
     }
     let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let numbers: Numbers = serde_json::from_slice(&bytes).map_err(|_| wrong("it is damaged".to_string()))?;
-    match numbers.values().all(|number| is_number(number)) {
-        true => Ok(numbers),
-        false => Err(wrong("it is damaged".to_string())),
-    }
+    parse(&bytes).ok_or_else(|| wrong("it is damaged".to_string()))
+}
+
+/// The numbers in a file; `None` where they are not as they were written.
+fn parse(bytes: &[u8]) -> Option<Numbers> {
+    let json = without_digest(str::from_utf8(bytes).ok()?).ok()?;
+    let numbers: Numbers = serde_json::from_str(&json).ok()?;
+    numbers.iter().all(|(issuer, number)| is_number(issuer) && is_number(number)).then_some(numbers)
 }
 
 /// Of each issuer the higher number.
@@ -134,7 +176,7 @@ mod tests {
     use super::*;
 
     fn list(issuer: u8, number: &[u8]) -> ListFacts {
-        ListFacts { issuer: vec![issuer], number: number.to_vec(), from_s: 0, until_s: 1 }
+        ListFacts { issuer: vec![issuer], is_signed: true, number: number.to_vec(), from_s: 0, until_s: 1 }
     }
 
     #[test]
@@ -160,6 +202,57 @@ mod tests {
         let mut numbers = open();
         assert!(numbers.take(&[list(1, &[10])]).is_err() && numbers.take(&[list(2, &[1, 255])]).is_err());
         numbers.take(&[list(1, &[11]), list(2, &[2, 0])]).unwrap();
+    }
+
+    #[test]
+    fn numbers_that_could_not_be_written_are_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked.pem");
+        let mut numbers = ListNumbers::read(Some(&path)).unwrap();
+        numbers.take(&[list(1, &[9])]).unwrap();
+        let file = place(&path);
+        fs::create_dir(&file).unwrap();
+        numbers.keep();
+        fs::remove_dir(&file).unwrap();
+        let now = Instant::now();
+        numbers.write_where_due(now);
+        assert!(!file.exists(), "not at once");
+        numbers.write_where_due(now + RETRY);
+        let mut numbers = ListNumbers::read(Some(&path)).unwrap();
+        assert!(numbers.take(&[list(1, &[8])]).is_err());
+        // Whoever does not keep them writes nothing.
+        fs::remove_file(&file).unwrap();
+        numbers.take(&[list(1, &[10])]).unwrap();
+        numbers.write_where_due(now + RETRY);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_number_that_anybody_may_have_written_raises_nothing() {
+        let mut numbers = ListNumbers::read(None).unwrap();
+        numbers.take(&[list(1, &[9])]).unwrap();
+        let by_anybody = |number: &[u8]| [ListFacts { is_signed: false, ..list(1, number) }];
+        numbers.take(&by_anybody(&[255; 20])).unwrap();
+        numbers.take(&[list(1, &[10])]).unwrap();
+        assert!(numbers.take(&by_anybody(&[9])).is_err(), "an old one is one all the same");
+    }
+
+    #[test]
+    fn whatever_bit_changes_no_other_number_is_taken_and_a_file_of_before_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked.pem");
+        let mut numbers = ListNumbers::read(Some(&path)).unwrap();
+        numbers.take(&[list(1, &[9]), list(2, &[1, 0])]).unwrap();
+        numbers.keep();
+        let whole = fs::read(place(&path)).unwrap();
+        assert_eq!(parse(&whole).unwrap(), numbers.highest);
+        for bit in 0..whole.len() * 8 {
+            let mut changed = whole.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse(&changed), None, "bit {bit}");
+        }
+        let before = serde_json::to_vec_pretty(&numbers.highest).unwrap();
+        assert_eq!(parse(&before).unwrap(), numbers.highest);
     }
 
     #[test]

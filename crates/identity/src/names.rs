@@ -24,7 +24,9 @@ pub enum Nameless {
     #[error("its name hashvfl://... is no ROLE/NAME")]
     BadUri,
     /// None of its names is in the table.
-    #[error("none of its names is a key of identity.names (it has {0} names: see `identity show FILE`)")]
+    #[error(
+        "none of its names is a key of identity.names (it has {0} names: see `identity show CERTIFICATE`)"
+    )]
     NotInTable(usize),
     /// It has names of two.
     #[error("it has names of two: {0} and {1}")]

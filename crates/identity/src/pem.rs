@@ -54,29 +54,33 @@ pub struct Wanted {
 /// A certificate of this side.
 pub const CERTIFICATE: Wanted = Wanted {
     what: "certificate",
-    mend: "`party identity accept FILE` puts there what the coordinator's `coordinator identity sign` wrote",
+    mend: "`party identity accept CERTIFICATE --config FILE` installs what `coordinator identity sign REQUEST --config FILE` wrote",
 };
 /// Certificates of authorities.
 pub const AUTHORITY: Wanted = Wanted {
     what: "certificate of the authority",
-    mend: "`party identity accept FILE` writes it, and `coordinator identity init` where the authority is",
+    mend: "`party identity accept CERTIFICATE --config FILE` writes it, and `coordinator identity init --name NAME --config FILE` where \
+           the authority is",
 };
 /// A secret key.
 pub const KEY: Wanted = Wanted {
     what: "secret key",
-    mend: "`party identity request --name NAME` makes one, `coordinator identity init --name NAME` that of a coordinator (docs/how-to/identities.md); processes of one machine can do without: insecure_plaintext = true",
+    mend: "`party identity request --config FILE` makes one, `coordinator identity init --name NAME --config FILE` that of a coordinator \
+           (docs/how-to/identities.md); processes of one machine can do without: insecure_plaintext = true",
 };
 /// A signing request.
 pub const REQUEST: Wanted =
-    Wanted { what: "signing request", mend: "`party identity request --name NAME` writes one" };
+    Wanted { what: "signing request", mend: "`party identity request --config FILE` writes one" };
 /// A revocation list.
 pub const LIST: Wanted = Wanted {
     what: "revocation list",
-    mend: "`coordinator identity renew --list` writes one where the authority is",
+    mend: "`coordinator identity renew --list --config FILE` writes one where the authority is",
 };
 /// A file of pins.
-pub const PINS: Wanted =
-    Wanted { what: "table of pins", mend: "`party identity pin ROLE/NAME=FINGERPRINT` writes one" };
+pub const PINS: Wanted = Wanted {
+    what: "table of pins",
+    mend: "`party identity pin ROLE/NAME=FINGERPRINT --config FILE` writes one",
+};
 
 impl Wanted {
     /// An error about what `path` holds.
@@ -159,12 +163,12 @@ pub fn key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, FileErro
 /// The issuance file.
 pub const ISSUED: Wanted = Wanted {
     what: "list of issued certificates",
-    mend: "`coordinator identity init --name NAME` begins one",
+    mend: "`coordinator identity init --name NAME --config FILE` begins one",
 };
 /// An authority's secret key.
 pub const AUTHORITY_KEY: Wanted = Wanted {
     what: "secret key of the authority",
-    mend: "`coordinator identity init --name NAME` makes one, in the folder that --folder names",
+    mend: "`coordinator identity init --name NAME --config FILE` makes one; is the folder right, which --config or --folder names?",
 };
 
 /// A certificate as PEM.

@@ -1,5 +1,5 @@
-//! Keys of peers that were told on another way than the network: whoever signs certificates cannot put another key under
-//! a name that is pinned.
+//! Keys of peers that were read out over another channel than the network: whoever signs certificates cannot put another
+//! key under a name that is pinned.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub struct Pin {
 /// A text that is no pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected ROLE/NAME=FINGERPRINT, such as coordinator/shop=ABCD-EFGH-IJKL-MNOP-QRST-UV23: the other side reads it out from `identity show`"
+    "expected ROLE/NAME=FINGERPRINT, such as coordinator/shop=ABCD-EFGH-IJKL-MNOP-QRST-UV23: the other side reads it out from `identity show --config FILE`"
 )]
 pub struct PinError;
 
@@ -113,6 +113,19 @@ impl Pins {
         keys
     }
 
+    /// The names that are pinned in this role.
+    pub fn names(&self, role: Role) -> Vec<PartyName> {
+        let of_role = self.pins.keys().filter(|identity| identity.role == role);
+        of_role.map(|identity| identity.name.clone()).collect()
+    }
+
+    /// Whoever of this role is pinned with this key.
+    pub fn owner(&self, role: Role, key: Fingerprint) -> Option<&Identity> {
+        let has_it =
+            |(identity, keys): &(&Identity, &Keys)| identity.role == role && keys.all().contains(&key);
+        self.pins.iter().find(has_it).map(|(identity, _)| identity)
+    }
+
     /// How many are pinned.
     pub fn len(&self) -> usize {
         self.pins.len()
@@ -149,6 +162,9 @@ mod tests {
         assert_eq!(Pins::read(&path).unwrap(), pins);
         assert_eq!(pins.keys(&pin.identity), Some([pin.fingerprint].as_slice()));
         assert_eq!(pins.keys(&"party/shop".parse().unwrap()), None);
+        assert_eq!(pins.names(Role::Coordinator), std::slice::from_ref(&pin.identity.name));
+        assert_eq!(pins.owner(Role::Coordinator, pin.fingerprint), Some(&pin.identity));
+        assert!(pins.names(Role::Party).is_empty() && pins.owner(Role::Party, pin.fingerprint).is_none());
         for bad in ["shop=4OYM-IQUY-7QOB-JGX3-6TEJ-S35Z", "party/shop", "party/shop=ABCD"] {
             assert_eq!(bad.parse::<Pin>(), Err(PinError), "{bad}");
         }

@@ -42,7 +42,7 @@ pub fn provision(folder: &Path, sides: &[Side], days: i64) -> Result<(), Command
             continue;
         }
         let accepted = issue(&mut authority, &places, identity, days)?;
-        say!("{identity} is in place in {} until {}", folder.display(), accepted.until);
+        say!("issued {identity} in {} (valid until {})", folder.display(), accepted.until);
     }
     Ok(())
 }

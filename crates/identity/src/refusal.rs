@@ -8,12 +8,13 @@ use crate::names::Nameless;
 use crate::role::Identity;
 
 /// Why a peer is refused, for this side's own log. Each says who, what was expected, in which file, and which command mends
-/// it; names are safe to print, and nothing else of a stranger's certificate is shown. The peer hears [`Self::alert`] alone.
+/// it, where FILE is the config of the side that runs the command. Names are safe to print, and nothing else of a stranger's
+/// certificate is shown. The peer hears [`Self::alert`] alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It has shown no certificate.
     #[error(
-        "it showed no certificate: expected one of {expected}; it needs an [identity] of its own (`party identity request`)"
+        "it showed no certificate: expected one of {expected}; it needs an [identity] of its own (`party identity request --config FILE`)"
     )]
     NoCertificate {
         /// Who may come.
@@ -21,21 +22,22 @@ pub enum Refusal {
     },
     /// What it has shown is no certificate, or one that nothing here can check.
     #[error(
-        "its certificate cannot be used: {0}; `identity show FILE` prints what one says, and `coordinator identity sign` makes one that can \
-         be used of a request"
+        "its certificate cannot be used: {0}; `identity show CERTIFICATE` prints what one says, and `coordinator identity sign REQUEST \
+         --config FILE` makes a usable one from a request"
     )]
     Unusable(String),
     /// Somebody else has signed it.
     #[error(
-        "its certificate was not signed by an authority in {authority}: a stranger, one of another federation, or a proxy that ends TLS in between; `coordinator identity sign` signs what it asks for"
+        "its certificate was not signed by an authority in {authority}: a stranger, one of another federation, or a proxy that ends TLS in between; `coordinator identity sign REQUEST --config FILE` signs its request"
     )]
     Stranger {
         /// The file of authorities.
         authority: String,
     },
-    /// It counted once.
+    /// It was valid once.
     #[error(
-        "the certificate of {who} was valid until {}: `coordinator identity renew {who}` makes another, which it puts in place with `identity accept`",
+        "the certificate of {who} was valid until {}: `coordinator identity renew {who} --config FILE` makes another, which it installs with \
+         `identity accept CERTIFICATE --config FILE`",
         date(*.not_after_s)
     )]
     Expired {
@@ -44,10 +46,10 @@ pub enum Refusal {
         /// Until when, in seconds since 1970.
         not_after_s: i64,
     },
-    /// It will count one day.
+    /// It will be valid one day.
     #[error(
         "the certificate of {who} is valid from {} on: is a clock wrong, here or where it was signed? If none is, `coordinator identity renew \
-         {who}` makes one that counts today",
+         {who} --config FILE` makes one that is valid today",
         date(*.not_before_s)
     )]
     NotYetValid {
@@ -58,7 +60,8 @@ pub enum Refusal {
     },
     /// Its authority has taken it back.
     #[error(
-        "the certificate {serial} of {who} is revoked, by the list {list}: `coordinator identity list` says when and why; a new key (`identity request --new-key`) and `coordinator identity sign` bring it back"
+        "the certificate {serial} of {who} is revoked, by the list {list}: `coordinator identity list --config FILE` says when and why; a new key \
+         (`identity request --new-key --config FILE`) and `coordinator identity sign REQUEST --config FILE` bring it back"
     )]
     Revoked {
         /// Whose.
@@ -70,7 +73,7 @@ pub enum Refusal {
     },
     /// The list that says what is revoked is too old to be believed.
     #[error(
-        "the revocation list {list} was valid until {}, so nobody can be let in: `coordinator identity renew --list` writes a new one",
+        "the revocation list {list} was valid until {}, so nobody can be let in: `coordinator identity renew --list --config FILE` writes a new one",
         date(*.until_s)
     )]
     ListExpired {
@@ -81,7 +84,8 @@ pub enum Refusal {
     },
     /// No list says anything of its issuer, or the list is not signed by it.
     #[error(
-        "the revocation list {list} says nothing of the authority that signed the certificate of {who}: it must hold a list of each authority in the chain. `coordinator identity renew --list` writes that of a private authority"
+        "the revocation list {list} says nothing of the authority that signed the certificate of {who}: it must hold a list of each authority in the chain. `coordinator identity renew --list --config \
+         FILE` writes that of a private authority"
     )]
     ListOfOther {
         /// The file.
@@ -91,14 +95,16 @@ pub enum Refusal {
     },
     /// It names nobody.
     #[error(
-        "its certificate names nobody here: {0}. `coordinator identity sign` makes one that names a party, a coordinator or a client; for one of \
-         another PKI, [identity.names] in this side's config says whom a name means, and `identity show FILE` which names it has"
+        "its certificate names nobody here: {0}. `coordinator identity sign REQUEST --config FILE` makes one that names a party, a coordinator \
+         or a client; for one of another PKI, [identity.names] in this side's config says whom a name means, and `identity show CERTIFICATE` \
+         which names it has"
     )]
     Nameless(#[from] Nameless),
     /// It names one who may not come.
     #[error(
-        "it is {who}, and expected was {expected}: this side's config says who may come (run.parties, alignment.settings.holders, \
-         identity.coordinator); a certificate of another name takes `identity request --name NAME` and `coordinator identity sign`"
+        "it is {who}, but {expected} was expected: this side's config says who may come (run.parties, alignment.settings.holders, \
+         identity.coordinator); a certificate of another name takes `identity request --name NAME --config FILE` and `coordinator identity sign \
+         REQUEST --config FILE`"
     )]
     NotExpected {
         /// Who it is.
@@ -108,7 +114,8 @@ pub enum Refusal {
     },
     /// It has another key than it told.
     #[error(
-        "{who} has the key {found}, and pinned is {pinned}, in {file}: ask it for its fingerprint on another way than this network; `identity pin {who}=FINGERPRINT` pins another"
+        "{who} has the key {found}, but {pinned} is pinned in {file}: ask it for its fingerprint over another channel, such as the phone; \
+         `identity pin {who}=FINGERPRINT --config FILE` pins another"
     )]
     OtherKey {
         /// Whose.
@@ -160,8 +167,8 @@ impl Refusal {
             Self::Revoked { who, .. } => format!("the certificate of {who} is revoked"),
             Self::OtherKey { who, .. } => format!("{who} has another key than the one that is pinned"),
             other => match other.who() {
-                Some(who) => format!("the certificate of {who} does not count any more"),
-                None => "its certificate does not count any more".to_string(),
+                Some(who) => format!("the certificate of {who} is no longer valid"),
+                None => "its certificate is no longer valid".to_string(),
             },
         }
     }

@@ -46,6 +46,11 @@ fn each_refusal_says_what_mends_it_and_in_which_file() {
         let line = refusal.to_string();
         let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
         assert!(quoted.iter().any(|command| command.contains("identity ")), "no command: {line}");
+        for command in quoted {
+            // One shows a file that it names; all others look in the folder that a config names.
+            let is_whole = command.contains(" --config FILE") || command == "identity show CERTIFICATE";
+            assert!(is_whole, "`{command}` looks in another folder: {line}");
+        }
         assert!(!line.contains('\n'), "{line}");
         let file = match refusal {
             Refusal::Stranger { .. } => "shop/authority.pem",

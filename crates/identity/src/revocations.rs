@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use webpki::CertRevocationList;
+use rustls::pki_types::TrustAnchor;
+use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::certificate::hex_of_serial;
@@ -23,8 +24,10 @@ const MOST_NAMES: usize = 50;
 /// One issuer's revocation list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListFacts {
-    /// Who has signed it, in DER.
+    /// Who has signed it, by its own word, in DER.
     pub issuer: Vec<u8>,
+    /// Whether that is known: an authority that is trusted here has. One below it may have all the same.
+    pub is_signed: bool,
     /// Its number, which rises: big-endian bytes without leading zeros.
     pub number: Vec<u8>,
     /// From when it counts, in seconds since 1970.
@@ -52,11 +55,11 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// Reads `bytes`, which come from the file `path`.
+    /// Reads `bytes`, which come from the file `path`, where `anchors` are trusted.
     ///
     /// # Errors
-    /// If there is no list, or one that is damaged or has no number or no end.
-    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+    /// If there is no list, or one that is damaged, has no number or no end, or names one of `anchors` that has not signed it.
+    pub fn parse(bytes: &[u8], path: &Path, anchors: &[TrustAnchor<'_>]) -> Result<Self, FileError> {
         let mut read = Self::default();
         for der in pem::lists(bytes, path)? {
             let (_, parsed) = CertificateRevocationList::from_der(&der)
@@ -69,16 +72,52 @@ impl Lists {
             if number.len() > MOST_NUMBER_BYTES {
                 return Err(LIST.wrong(path, "a list in it has a number of more than 20 bytes"));
             }
+            let list = OwnedCertRevocationList::from_der(&der)
+                .map_err(|error| LIST.wrong(path, format!("{error:?}")))?;
+            let list = CertRevocationList::from(list);
+            let is_signed = is_signed(&parsed, list.issuer(), anchors).ok_or_else(|| {
+                LIST.wrong(
+                    path,
+                    "a list in it was not signed by the authority that it names: it is damaged, or a forgery",
+                )
+            })?;
             let (issuer, from_s) = (parsed.issuer().as_raw().to_vec(), parsed.last_update().timestamp());
-            read.facts.push(ListFacts { issuer, number, from_s, until_s });
+            read.facts.push(ListFacts { issuer, is_signed, number, from_s, until_s });
             let serials = parsed.iter_revoked_certificates().map(|one| hex_of_serial(one.raw_serial()));
             read.serials.extend(serials);
-            let list = webpki::OwnedCertRevocationList::from_der(&der)
-                .map_err(|error| LIST.wrong(path, format!("{error:?}")))?;
-            read.lists.push(CertRevocationList::from(list));
+            read.lists.push(list);
         }
         Ok(read)
     }
+}
+
+/// Whether one of `anchors` has signed `list`, which names `issuer`; `None` if one has that name, and none of that name has.
+fn is_signed(
+    list: &CertificateRevocationList<'_>,
+    issuer: &[u8],
+    anchors: &[TrustAnchor<'_>],
+) -> Option<bool> {
+    let mut is_named = false;
+    for anchor in anchors {
+        if *anchor.subject != *issuer {
+            continue;
+        }
+        is_named = true;
+        if has_signed(anchor, list) {
+            return Some(true);
+        }
+    }
+    (!is_named).then_some(false)
+}
+
+fn has_signed(anchor: &TrustAnchor<'_>, list: &CertificateRevocationList<'_>) -> bool {
+    let key = webpki::spki_for_anchor(anchor);
+    let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
+    let (text, signature): (&[u8], &[u8]) = (list.tbs_cert_list.as_ref(), &list.signature_value.data);
+    // Those for other kinds of keys fail at once.
+    webpki::ALL_VERIFICATION_ALGS
+        .iter()
+        .any(|algorithm| key.verify_signature(*algorithm, text, signature).is_ok())
 }
 
 /// A list's number as a person reads it: decimal, or hex where it has more than 16 bytes.
@@ -147,8 +186,13 @@ mod tests {
 
     #[test]
     fn a_list_that_is_short_lived_is_warned_of_late() {
-        let list =
-            |days: i64| ListFacts { issuer: Vec::new(), number: vec![1], from_s: 0, until_s: days * DAY_S };
+        let list = |days: i64| ListFacts {
+            issuer: Vec::new(),
+            is_signed: true,
+            number: vec![1],
+            from_s: 0,
+            until_s: days * DAY_S,
+        };
         assert_eq!(list(90).lead_s(), 7 * DAY_S);
         assert_eq!(list(4).lead_s(), DAY_S);
     }

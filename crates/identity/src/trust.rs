@@ -7,9 +7,13 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
-use webpki::{CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter,
+    KeyUsage, RevocationOptionsBuilder,
+};
 
 use crate::certificate::Facts;
+use crate::chain;
 use crate::config::IdentityConfig;
 use crate::connection::PeerIdentity;
 use crate::dates::{DAY_S, date};
@@ -41,6 +45,24 @@ impl Usage {
             Self::Dialling => Self::Listening,
             Self::Listening => Self::Dialling,
         }
+    }
+}
+
+impl ExtendedKeyUsageValidator for Usage {
+    fn validate(&self, uses: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        match self {
+            Self::Dialling => KeyUsage::client_auth().validate(uses),
+            Self::Listening => KeyUsage::server_auth().validate(uses),
+        }
+    }
+}
+
+/// Takes a certificate for whatever it may be used.
+struct AnyUsage;
+
+impl ExtendedKeyUsageValidator for AnyUsage {
+    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        Ok(())
     }
 }
 
@@ -84,6 +106,8 @@ impl Trust {
     ) -> Result<Self, LoadError> {
         let chain = pem::certificates(&contents.certificate, &config.certificate, CERTIFICATE)?;
         let own_facts = Facts::of_file(&chain[0], &config.certificate, CERTIFICATE)?;
+        // Nobody would follow it.
+        chain::check(&chain).map_err(|error| CERTIFICATE.wrong(&config.certificate, error.to_string()))?;
         let own_identity = config.names.identity(&own_facts).map_err(|nameless| {
             CERTIFICATE.wrong(&config.certificate, format!("its first certificate names nobody: {nameless}"))
         })?;
@@ -98,7 +122,7 @@ impl Trust {
             anchors(&contents.authority, &config.authority)?;
         let list_path = config.revoked.clone().unwrap_or_default();
         let Lists { lists, facts: list_facts, serials } = match &contents.revoked {
-            Some(bytes) => Lists::parse(bytes, &list_path)?,
+            Some(bytes) => Lists::parse(bytes, &list_path, &anchors)?,
             None => Lists::default(),
         };
         let revocations = Arc::new(Revocations::new(&list_path, &list_facts, serials));
@@ -155,7 +179,7 @@ impl Trust {
         let until_s = self.own_facts.not_after_s;
         if until_s - now_s < WARN_DAYS * DAY_S {
             warnings.push(format!(
-                "the certificate of {} in {} is valid until {}: `coordinator identity renew {}` makes another",
+                "the certificate of {} in {} is valid until {}: `coordinator identity renew {} --config FILE` makes another",
                 self.own_identity,
                 self.certificate_path.display(),
                 date(until_s),
@@ -164,8 +188,8 @@ impl Trust {
         }
         if self.authority_until_s - now_s < WARN_DAYS * DAY_S {
             warnings.push(format!(
-                "an authority in {} is valid until {}: `coordinator identity init --folder NEW` begins another, of which every side then \
-                 needs a certificate (docs/how-to/identities.md#renew)",
+                "an authority in {} is valid until {}: `coordinator identity init --name NAME --folder NEW` creates another, of which every side \
+                 then needs a certificate (docs/how-to/identities.md#renew)",
                 self.authority_path.display(),
                 date(self.authority_until_s)
             ));
@@ -173,7 +197,7 @@ impl Trust {
         for list in &self.list_facts {
             if list.until_s - now_s < list.lead_s() {
                 warnings.push(format!(
-                    "the revocation list {} is valid until {}: `coordinator identity renew --list` writes a new one",
+                    "the revocation list {} is valid until {}: `coordinator identity renew --list --config FILE` writes a new one",
                     self.list_path.display(),
                     date(list.until_s)
                 ));
@@ -193,6 +217,8 @@ impl Trust {
         permitted: &Permitted,
         at: UnixTime,
     ) -> Result<PeerIdentity, Refusal> {
+        // First of all: whatever comes after it takes a bounded time.
+        chain::check(chain).map_err(|error| Refusal::Unusable(error.to_string()))?;
         let Some((end, between)) = chain.split_first() else {
             return Err(Refusal::NoCertificate { expected: permitted.to_string() });
         };
@@ -219,34 +245,49 @@ impl Trust {
         })
     }
 
-    /// Whether a path leads from a certificate to an authority; with `revocation`, and nothing on it is revoked.
+    /// Those lists of which nobody here could say who has signed them when they were read, and that have counted for the peer that
+    /// shows `chain`: authorities on its path have signed them.
+    pub(crate) fn confirmed_lists(
+        &self,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+        at: UnixTime,
+    ) -> Vec<ListFacts> {
+        let mut confirmed = Vec::new();
+        let Some((end, between)) = chain.split_first() else { return confirmed };
+        if self.list_facts.iter().all(|list| list.is_signed) {
+            return confirmed;
+        }
+        let Ok(issuers) = self.path(end, between, usage, at, true) else { return confirmed };
+        for (list, facts) in self.lists.iter().zip(&self.list_facts) {
+            // Of several lists of one issuer, one has counted.
+            let is_alone = self.lists.iter().filter(|other| other.issuer() == list.issuer()).count() == 1;
+            if !facts.is_signed && is_alone && issuers.iter().any(|issuer| issuer == list.issuer()) {
+                confirmed.push(ListFacts { is_signed: true, ..facts.clone() });
+            }
+        }
+        confirmed
+    }
+
+    /// Whether a path leads from a certificate to an authority; with `revocation`, and nothing on it is revoked. The names of
+    /// those who have signed what is on it.
     fn path(
         &self,
         end: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
-        usage: Usage,
+        usage: impl ExtendedKeyUsageValidator,
         at: UnixTime,
         revocation: bool,
-    ) -> Result<(), webpki::Error> {
+    ) -> Result<Vec<Vec<u8>>, webpki::Error> {
         let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().collect();
         let options = if revocation { RevocationOptionsBuilder::new(&lists).ok() } else { None };
         let options =
             options.map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
-        let key_usage = match usage {
-            Usage::Dialling => KeyUsage::client_auth(),
-            Usage::Listening => KeyUsage::server_auth(),
-        };
-        let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        EndEntityCert::try_from(end)?.verify_for_usage(
-            algorithms,
-            &self.anchors,
-            between,
-            at,
-            key_usage,
-            options,
-            None,
-        )?;
-        Ok(())
+        let (end, algorithms) = (EndEntityCert::try_from(end)?, webpki::ALL_VERIFICATION_ALGS);
+        let path = end.verify_for_usage(algorithms, &self.anchors, between, at, usage, options, None)?;
+        let mut issuers = vec![end.issuer().to_vec()];
+        issuers.extend(path.intermediate_certificates().map(|authority| authority.issuer().to_vec()));
+        Ok(issuers)
     }
 
     /// What `error` of a path means. Names are believed only if one of the authorities has signed them.
@@ -260,11 +301,7 @@ impl Trust {
     ) -> Refusal {
         let stranger = Refusal::Stranger { authority: self.authority_path.display().to_string() };
         let valid = UnixTime::since_unix_epoch(Duration::from_secs(facts.not_after_s.max(0) as u64));
-        let mut signed = false;
-        for usage in [Usage::Dialling, Usage::Listening] {
-            signed |= self.path(&chain[0], &chain[1..], usage, valid, false).is_ok();
-        }
-        if !signed {
+        if self.path(&chain[0], &chain[1..], AnyUsage, valid, false).is_err() {
             return match error {
                 webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
                     Refusal::Unusable("it is damaged".to_string())

@@ -58,6 +58,11 @@ impl Verifier {
         Arc::new(Self { trust, provider, usage, permitted, verdict: Mutex::new(None) })
     }
 
+    /// What it judges by.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// What came of the handshake; `None` if it ended before any certificate was shown.
     pub fn verdict(&self) -> Option<Result<Admitted, Refusal>> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -6,8 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use fixture::{DAY_S, Federation, identity, meet, now_s};
-use hashvfl_identity::{IdentityFiles, Pins, Role, SignatureError, accept, request, verify};
+use fixture::{DAY_S, Federation, certificate, foreign_authority, identity, key, list_of, meet, now_s};
+use hashvfl_identity::{IdentityFiles, Pin, Pins, Role, SignatureError, accept, request, verify};
+use rcgen::Issuer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -42,6 +43,24 @@ async fn a_revoked_name_loses_its_open_stream_within_seconds() {
         timeout(Duration::from_millis(2500), post.read(&mut bytes)).await.is_err(),
         "it waits, undisturbed"
     );
+}
+
+#[tokio::test]
+async fn a_revoked_name_that_takes_nothing_loses_its_stream_too() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let (bank, party) = meet(&federation.files("coordinator/shop"), &federation.files("party/bank")).await;
+    let (mut bank, _party) = (bank.unwrap(), party.unwrap());
+    // The party reads nothing, so that whoever writes to it waits.
+    let bytes = vec![0_u8; 1 << 20];
+    let filling = async { while bank.write_all(&bytes).await.is_ok() {} };
+    assert!(timeout(Duration::from_secs(1), filling).await.is_err());
+    federation.authority().revoke(&identity("party/bank"), "key lost").unwrap();
+    timeout(END, bank.write_all(&bytes)).await.expect("it waits no longer").unwrap();
+    timeout(END, bank.flush()).await.expect("nor for what was written before").unwrap();
+    let error = bank.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(bank.write_all(&bytes).await.is_err() && bank.flush().await.is_err());
 }
 
 #[tokio::test]
@@ -121,7 +140,7 @@ async fn an_old_list_lets_nobody_in_again_and_an_ended_one_nobody_at_all() {
     federation.write_list(1000, -1);
     let error = meet(&coordinator, &party).await.0.unwrap_err();
     assert_eq!(error.kind(), "list-expired");
-    assert!(error.to_string().contains("`coordinator identity renew --list`"), "{error}");
+    assert!(error.to_string().contains("`coordinator identity renew --list --config FILE`"), "{error}");
     // It ends in six days: its owner hears of it, and metrics show it.
     federation.write_list(1001, 6);
     let ends = federation.config("coordinator/shop").ends();
@@ -151,7 +170,7 @@ async fn an_old_list_is_not_taken_after_a_restart_either() {
     let error = load().unwrap_err().to_string();
     for expected in [
         format!("the revocation list {} has the number 3, and one with 4 was seen", list.display()),
-        "`coordinator identity renew --list`".to_string(),
+        "`coordinator identity renew --list --config FILE`".to_string(),
         format!("remove {}", kept.display()),
     ] {
         assert!(error.contains(&expected), "{expected}: {error}");
@@ -171,6 +190,99 @@ async fn an_old_list_is_not_taken_after_a_restart_either() {
     load().unwrap();
 }
 
+#[tokio::test]
+async fn a_list_that_becomes_readable_later_counts() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let (coordinator, party) = (federation.files("coordinator/shop"), federation.files("party/bank"));
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    let list = federation.authority_folder().join("revoked.pem");
+    let new = fs::read(&list).unwrap();
+    fs::write(&list, vec![b'x'; new.len()]).unwrap();
+    let modified = fs::metadata(&list).unwrap().modified().unwrap();
+    assert!(meet(&coordinator, &party).await.0.is_ok(), "the list before counts");
+    // It has the same length, time and place as the one that could not be used. Clocks of files are coarse.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    fs::write(&list, new).unwrap();
+    fs::File::options().write(true).open(&list).unwrap().set_modified(modified).unwrap();
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "revoked");
+}
+
+#[tokio::test]
+async fn a_damaged_file_of_pins_keeps_no_revocation_out() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    federation.enrol("party/post");
+    let coordinator = federation.files("coordinator/shop");
+    let (bank, post) = (federation.files("party/bank"), federation.files("party/post"));
+    let places = federation.places("coordinator/shop");
+    fs::write(&places.pins, "[").unwrap();
+    assert!(meet(&coordinator, &bank).await.0.is_ok());
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    assert_eq!(meet(&coordinator, &bank).await.0.unwrap_err().kind(), "revoked");
+    // Nor does a damaged key keep a pin out.
+    fs::write(&places.key, "no key").unwrap();
+    let mut pins = Pins::default();
+    let fingerprint = bank.current().own_fingerprint();
+    pins.add(&Pin { identity: identity("party/post"), fingerprint });
+    pins.write(&places.pins).unwrap();
+    assert_eq!(meet(&coordinator, &post).await.0.unwrap_err().kind(), "other-key");
+    assert_eq!(meet(&coordinator, &bank).await.0.unwrap_err().kind(), "revoked");
+}
+
+#[tokio::test]
+async fn a_list_that_its_authority_has_not_signed_changes_nothing() {
+    // Both authorities have the same name.
+    let (federation, other) = (Federation::new(), Federation::new());
+    federation.enrol("party/bank");
+    let (coordinator, party) = (federation.files("coordinator/shop"), federation.files("party/bank"));
+    let list = federation.authority_folder().join("revoked.pem");
+    other.write_list(1 << 60, 30);
+    fs::copy(other.authority_folder().join("revoked.pem"), &list).unwrap();
+    assert!(meet(&coordinator, &party).await.0.is_ok(), "the list before counts");
+    let load = || IdentityFiles::load(&federation.config("coordinator/shop"));
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("was not signed by the authority that it names"), "{error}");
+    // The next one of the authority's own has a lower number, and counts, here and after a restart.
+    federation.authority().revoke(&identity("party/bank"), "left").unwrap();
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "revoked");
+    load().unwrap();
+}
+
+#[tokio::test]
+async fn the_number_of_a_list_of_an_authority_below_counts_once_somebody_came_under_it() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    // A root, an authority below it, and one that has its name alone.
+    let (root, root_key) = foreign_authority("Root");
+    let root_certificate = root.self_signed(&root_key).unwrap();
+    let root = Issuer::new(root, root_key);
+    let (below, below_key) = foreign_authority("Below");
+    let below_certificate = below.signed_by(&below_key, &root).unwrap();
+    let below = Issuer::new(below, below_key);
+    let (forger, forger_key) = foreign_authority("Below");
+    let forger = Issuer::new(forger, forger_key);
+    let places = federation.places("party/bank");
+    let own = certificate(&identity("party/bank"), |_| {}).signed_by(&key(&places.key), &below).unwrap();
+    fs::write(&places.certificate, format!("{}{}", own.pem(), below_certificate.pem())).unwrap();
+    let mut config = federation.config("coordinator/shop");
+    let trusted = fs::read_to_string(&config.authority).unwrap();
+    fs::write(&config.authority, format!("{trusted}{}", root_certificate.pem())).unwrap();
+    let path = federation.path("revoked.pem");
+    config.revoked = Some(path.clone());
+    let write = |last: String| fs::write(&path, format!("{}{last}", list_of(&root, 1, 30))).unwrap();
+    write(list_of(&forger, 1 << 60, 30));
+    let (coordinator, party) = (IdentityFiles::load(&config).unwrap(), federation.files("party/bank"));
+    assert_eq!(meet(&coordinator, &party).await.0.unwrap_err().kind(), "list-of-other");
+    write(list_of(&below, 9, 30));
+    assert!(meet(&coordinator, &party).await.0.is_ok());
+    // What it has seen is written when it looks again.
+    coordinator.current();
+    write(list_of(&below, 8, 30));
+    let error = IdentityFiles::load(&config).unwrap_err().to_string();
+    assert!(error.contains("has the number 8, and one with 9 was seen"), "{error}");
+}
+
 #[test]
 fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
     let federation = Federation::new();
@@ -180,7 +292,7 @@ fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
     assert!(trust.warnings(end - 31 * DAY_S).is_empty());
     let warnings = trust.warnings(end - 29 * DAY_S);
     assert!(
-        warnings.len() == 1 && warnings[0].contains("`coordinator identity renew party/bank`"),
+        warnings.len() == 1 && warnings[0].contains("`coordinator identity renew party/bank --config FILE`"),
         "{warnings:?}"
     );
     // That of the authority, ten years later, is told as well.

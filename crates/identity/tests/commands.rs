@@ -67,9 +67,10 @@ async fn from_two_empty_folders_to_a_connection() {
     coordinator(&shop, &format!("sign {}", request.display())).unwrap();
     let answer = bank.join("party-bank.certificate.pem");
     let authority = Authority::open(&shop).unwrap().fingerprint();
+    let command = format!("`identity accept {} --folder {} --authority", answer.display(), bank.display());
     refused(
         party(&bank, &format!("accept {}", answer.display())),
-        &["--authority FINGERPRINT", "identity show"],
+        &[&command, "identity show --config FILE"],
     );
     party(&bank, &format!("accept {} --authority {authority}", answer.display())).unwrap();
     for command in ["show", "list"] {
@@ -143,14 +144,14 @@ fn a_request_is_signed_as_its_sender_has_told() {
     let other = federation.authority().fingerprint();
     refused(
         sign(&shop, &format!("{file} --fingerprint {other}")),
-        &["is of the key", &format!("told was {other}")],
+        &["is of the key", &format!("but you named {other}")],
     );
     refused(sign(&shop, &format!("{file} --role client")), &["asks to be party/bank", "--role party"]);
     refused(sign(&shop, &format!("{file} --days 0")), &["--days must be 1 to 3650"]);
     refused(sign(&shop, &format!("{file} --out {file}")), &["is there already", "--out"]);
     refused(
         sign(&shop, "none.pem"),
-        &["cannot read the signing request none.pem", "identity request --name NAME"],
+        &["cannot read the signing request none.pem", "identity request --config FILE"],
     );
     refused(
         sign(&shop, "x --fingerprint ABCD").map_err(|error| error.lines().next().unwrap().to_string()),
@@ -167,10 +168,9 @@ fn a_request_is_signed_as_its_sender_has_told() {
     sign(&shop, &file.to_string()).unwrap();
     // Another key in that name, while this one counts; and no file of the coordinator's own role without a word.
     party(&bank, "request --name bank --new-key").unwrap();
-    refused(
-        sign(&shop, &file.to_string()),
-        &["party/bank has a certificate of another key", "identity revoke party/bank"],
-    );
+    let command =
+        format!("`coordinator identity revoke party/bank --reason TEXT --folder {}`", shop.display());
+    refused(sign(&shop, &file.to_string()), &["party/bank has a valid certificate of another key", &command]);
     assert!(coordinator(&shop, "revoke party/bank").unwrap_err().contains("--reason <TEXT>"));
     coordinator(&shop, "revoke party/bank --reason lost").unwrap();
     sign(&shop, &file.to_string()).unwrap();
@@ -214,7 +214,7 @@ fn only_the_certificate_that_was_asked_for_is_accepted() {
     let told = federation.authority().fingerprint();
     refused(
         accept(&places, &path, &format!(" --authority {told}")),
-        &["signed by the authority", &format!("told was {told}")],
+        &["signed by the authority", &format!("but you named {told}")],
     );
     refused(accept(&places, &federation.path("none"), ""), &["cannot read the certificate", "identity sign"]);
     fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
@@ -251,7 +251,8 @@ fn the_issuance_file_and_the_list_keep_account() {
     assert!(shop.join("party-bank.certificate.pem").exists());
     assert_eq!(issued(&shop).certificates.len(), 3);
     refused(coordinator(&shop, "renew"), &["nothing to renew", "--list"]);
-    refused(coordinator(&shop, "renew party/mill"), &["party/mill has no certificate here", "identity list"]);
+    let command = format!("`coordinator identity list --folder {}`", shop.display());
+    refused(coordinator(&shop, "renew party/mill"), &["party/mill has no valid certificate here", &command]);
     // Both of the bank's are taken back, and the serial numbers are in the list.
     coordinator(&shop, "revoke party/bank --reason lost").unwrap();
     let after = issued(&shop);
@@ -262,8 +263,8 @@ fn the_issuance_file_and_the_list_keep_account() {
         .map(|one| one.serial.as_str())
         .collect();
     assert_eq!((revoked.len(), after.list_number), (2, before.list_number + 3));
-    refused(coordinator(&shop, "revoke party/bank --reason lost"), &["party/bank has no certificate"]);
-    refused(coordinator(&shop, "renew party/bank"), &["party/bank has no certificate"]);
+    refused(coordinator(&shop, "revoke party/bank --reason lost"), &["party/bank has no valid certificate"]);
+    refused(coordinator(&shop, "renew party/bank"), &["party/bank has no valid certificate"]);
     // One command at a time, and an issuance file that is one.
     let open = federation.authority();
     refused(coordinator(&shop, "list"), &["another command works with the authority"]);

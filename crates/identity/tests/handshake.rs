@@ -11,14 +11,17 @@ use fixture::{
     now_s, permitted,
 };
 use hashvfl_identity::{
-    AcceptError, Acceptor, ConnectError, Connector, IdentityFiles, Naming, Permitted, Pin, Pins, Refusal,
-    Role,
+    AcceptError, Acceptor, ConnectError, Connector, IdentityFiles, Naming, Permitted, Pin, Pins, Places,
+    Refusal, Role,
 };
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, SanType};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -90,7 +93,10 @@ async fn revoked_expired_and_early_certificates_are_refused() {
     let (accepted, dialled) = meet(&federation.files("coordinator/shop"), &files).await;
     let Err(AcceptError::Refused(refusal)) = accepted else { panic!("{accepted:?}") };
     assert_eq!(refusal.kind(), "expired");
-    assert!(refusal.to_string().contains("`coordinator identity renew party/post`"), "{refusal}");
+    assert!(
+        refusal.to_string().contains("`coordinator identity renew party/post --config FILE`"),
+        "{refusal}"
+    );
     assert!(dialled.unwrap_err().to_string().contains("is not valid today"));
     federation.forge("party/post", |params| params.not_before = date_time(now_s() + 3600));
     let (refusal, _) = refused(&federation, "party/post").await;
@@ -107,7 +113,7 @@ async fn wrong_names_roles_and_uses_are_refused() {
     for who in ["party/mill", "coordinator/other"] {
         let (refusal, heard) = refused(&federation, who).await;
         assert_eq!(refusal.kind(), "not-expected");
-        let expected = format!("it is {who}, and expected was party/bank, party/post or any client: ");
+        let expected = format!("it is {who}, but party/bank, party/post or any client was expected: ");
         assert!(refusal.to_string().starts_with(&expected), "{refusal}");
         let known = heard.contains(&format!("does not let {who} in here")) || heard.contains("log says why");
         assert!(known, "{heard}");
@@ -174,18 +180,27 @@ impl ServerCertVerifier for Careless {
     }
 }
 
-/// The settings of such a client, with the certificate of `who` or none.
-fn careless(federation: &Federation, who: Option<&str>) -> Arc<ClientConfig> {
+/// The settings of such a client, but for its certificate.
+fn nameless() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Careless(provider)));
-    let Some(who) = who else { return Arc::new(config.with_no_client_auth()) };
+        .with_custom_certificate_verifier(Arc::new(Careless(provider)))
+}
+
+/// The settings of such a client that shows `chain`, whose key is that of `places`.
+fn showing(chain: Vec<CertificateDer<'static>>, places: &Places) -> Arc<ClientConfig> {
+    let key = PrivateKeyDer::from_pem_file(&places.key).unwrap();
+    Arc::new(nameless().with_client_auth_cert(chain, key).unwrap())
+}
+
+/// The settings of such a client, with the certificate of `who` or none.
+fn careless(federation: &Federation, who: Option<&str>) -> Arc<ClientConfig> {
+    let Some(who) = who else { return Arc::new(nameless().with_no_client_auth()) };
     let places = federation.places(who);
-    let chain = vec![CertificateDer::from_pem_file(&places.certificate).unwrap()];
-    Arc::new(config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&places.key).unwrap()).unwrap())
+    showing(vec![CertificateDer::from_pem_file(&places.certificate).unwrap()], &places)
 }
 
 #[tokio::test]
@@ -205,6 +220,53 @@ async fn whoever_shows_no_certificate_is_refused() {
     assert_eq!(error.kind(), "no-certificate");
     assert!(error.to_string().contains("party/bank, party/post or any client"), "{error}");
     assert!(heard.to_string().contains("CertificateRequired"), "{heard}");
+}
+
+/// A certificate of the key of `places` that an authority has signed, and so many authorities, all of one name: each could have
+/// signed each other.
+fn crowd(places: &Places, authorities: usize) -> Vec<rcgen::Certificate> {
+    let (params, issuer) = foreign_authority("of the crowd");
+    let issuer = Issuer::new(params, issuer);
+    let own = certificate(&identity("party/bank"), |_| {});
+    let mut crowd = vec![own.signed_by(&key(&places.key), &issuer).unwrap()];
+    for _ in 0..authorities {
+        let (params, key) = foreign_authority("of the crowd");
+        crowd.push(params.signed_by(&key, &issuer).unwrap());
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn a_chain_of_many_certificates_is_refused_before_anybody_follows_it() {
+    let federation = Federation::new();
+    federation.enrol("party/bank");
+    let places = federation.places("party/bank");
+    let acceptor = Acceptor::new(federation.files("coordinator/shop"), permitted());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (authorities, expected) in [
+        (2, "two that come with it have the same subject"),
+        (4, "4 others come with it, and at most 3 may"),
+        (100, "100 others come with it, and at most 3 may"),
+    ] {
+        let crowd = crowd(&places, authorities);
+        let config = showing(crowd.iter().map(|one| one.der().clone()).collect(), &places);
+        let dialling = async {
+            let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let name = ServerName::try_from("shop").unwrap();
+            // It may be refused while it still speaks.
+            TlsConnector::from(config).connect(name, stream).await
+        };
+        let (accepted, _dialled) = tokio::join!(accept_one(&listener, &acceptor), dialling);
+        let Err(AcceptError::Refused(refusal)) = accepted else { panic!("{accepted:?}") };
+        assert_eq!(refusal.kind(), "unusable");
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+        // Whoever has such a file hears of it before anybody else does.
+        let text: String = crowd.iter().map(rcgen::Certificate::pem).collect();
+        fs::write(&places.certificate, text).unwrap();
+        let error = IdentityFiles::load(&federation.config("party/bank")).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("certificate.pem"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -245,7 +307,7 @@ async fn a_party_refuses_whoever_is_not_its_coordinator() {
     // A party of the same federation that listens.
     let (accepted, dialled) = meet(&federation.files("party/post"), &party).await;
     let Err(ConnectError::Refused(refusal)) = dialled else { panic!("{dialled:?}") };
-    let expected = "it is party/post, and expected was any coordinator: ";
+    let expected = "it is party/post, but any coordinator was expected: ";
     assert!(refusal.to_string().starts_with(expected), "{refusal}");
     assert_eq!(accepted.unwrap_err().kind(), "refused-by-peer");
     // A coordinator of another name than the config says.
@@ -253,7 +315,7 @@ async fn a_party_refuses_whoever_is_not_its_coordinator() {
     let acceptor = Acceptor::new(federation.files("coordinator/shop"), permitted());
     let (_, dialled) = meet_as(&acceptor, &connector).await;
     let error = dialled.unwrap_err().to_string();
-    assert!(error.contains("it is coordinator/shop, and expected was coordinator/mill"), "{error}");
+    assert!(error.contains("it is coordinator/shop, but coordinator/mill was expected"), "{error}");
 }
 
 #[tokio::test]
@@ -270,7 +332,7 @@ async fn a_pinned_name_has_its_key_whoever_signs_another() {
     let (accepted, _) = meet(&coordinator, &federation.files("party/bank")).await;
     let error = accepted.unwrap_err();
     assert_eq!(error.kind(), "other-key");
-    let expected = format!("pinned is {post}, in {}", pins.display());
+    let expected = format!("but {post} is pinned in {}", pins.display());
     assert!(error.to_string().contains(&expected), "{error}");
     // The right pin, and a party that is not pinned.
     let bank = federation.files("party/bank").current().own_fingerprint();

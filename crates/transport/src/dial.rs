@@ -1,5 +1,7 @@
 //! The side that dials: a party, or a client that asks for predictions.
 
+mod error;
+
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,12 +19,15 @@ use hashvfl_proto::v1::{CoordinatorMessage, PartyMessage, PredictRequest, Predic
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
+pub use error::DialError;
+
 use crate::clock::clock_of;
-use crate::duplex::Duplex;
+use crate::duplex::{Duplex, TAKES_NOTICES};
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
 use crate::socket::OpenConnection;
 use crate::status::describe;
@@ -31,7 +36,7 @@ use crate::status::describe;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause after a connection that was closed before a stream was open.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Longest wait of one attempt.
+/// What [`Dialer::attempting`] is unless it is told.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// What [`Dialer::keeping_alive`] is unless it is told.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -51,85 +56,24 @@ pub type AlignmentStream = Duplex<FromHolder, FromRelay>;
 /// A client's stream: requests for predictions, and the answers.
 pub type PredictionStream = Duplex<PredictRequest, PredictResponse>;
 
-/// Why there is no stream.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// The address cannot be dialled.
-    #[error("{0} is no address that can be dialled: expected http://HOST:PORT")]
-    Address(Address),
-    /// Nobody answered there for the whole time.
-    #[error("no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?")]
-    Absent {
-        /// The address.
-        address: Address,
-        /// The limit in seconds.
-        limit_s: u64,
-        /// What the last attempt failed with.
-        cause: String,
-    },
-    /// A proxy or a web server answered, in place of the coordinator, for the whole time.
-    #[error(
-        "what answers at {address} is no coordinator but a proxy or web server, for {limit_s} s: is the coordinator behind it up, and \
-         does it pass gRPC on, as HTTP/2 (docs/how-to/run-between-organisations.md)?"
-    )]
-    Between {
-        /// The address.
-        address: Address,
-        /// The limit in seconds.
-        limit_s: u64,
-    },
-    /// The other side took the connection and did not open the stream in time.
-    #[error("waited {limit_s} s for the coordinator to answer (limits are in the config's [timeouts] table)")]
-    Silent {
-        /// The limit in seconds.
-        limit_s: u64,
-    },
-    /// The other side is there and does not have this service.
-    #[error("{address}: {reason}")]
-    NoSuchService {
-        /// The address.
-        address: Address,
-        /// One line for a person.
-        reason: String,
-    },
-    /// The other side is there, and this service is not for whoever this side is.
-    #[error("{address}: {reason}")]
-    NotPermitted {
-        /// The address.
-        address: Address,
-        /// One line for a person.
-        reason: String,
-    },
-    /// One side does not take the other's certificate, or does not speak TLS: trying again changes nothing.
-    #[error("{address}: {reason}")]
-    Identity {
-        /// The address.
-        address: Address,
-        /// One line for a person.
-        reason: ConnectError,
-    },
-    /// The connection broke, or the other side did not want it.
-    #[error("{address}: {reason}")]
-    Broken {
-        /// The address.
-        address: Address,
-        /// One line for a person.
-        reason: String,
-    },
-}
-
-/// Whether to try again where nobody answers.
+/// Who dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    UntilLimit,
-    Never,
+enum Caller {
+    /// A party, whose connection stays for long.
+    Party,
+    /// A client, or somebody who looks who is there.
+    Client,
 }
 
 /// Where the coordinator is, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct Dialer {
     address: Address,
+    /// For a connection.
     limit_s: u64,
+    /// For a stream on it.
+    stream_s: u64,
+    attempt: Duration,
     keep_alive: Duration,
     connector: Option<Connector>,
 }
@@ -162,13 +106,26 @@ impl From<ConnectError> for Missed {
 impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
-        Self { address, limit_s, keep_alive: KEEP_ALIVE, connector: None }
+        let (attempt, keep_alive) = (ATTEMPT, KEEP_ALIVE);
+        Self { address, limit_s, stream_s: limit_s, attempt, keep_alive, connector: None }
     }
 
-    /// Waits for `limit_s` seconds for a connection, in place of what [`Self::new`] was told.
+    /// Waits for `limit_s` seconds for a connection, and for the stream, in place of what [`Self::new`] was told.
     #[must_use]
     pub fn waiting(self, limit_s: u64) -> Self {
-        Self { limit_s, ..self }
+        Self { limit_s, stream_s: limit_s, ..self }
+    }
+
+    /// Waits for `stream_s` seconds for the stream alone.
+    #[must_use]
+    pub fn opening_within(self, stream_s: u64) -> Self {
+        Self { stream_s, ..self }
+    }
+
+    /// Gives up one attempt to connect after so long, where there are several.
+    #[must_use]
+    pub fn attempting(self, attempt: Duration) -> Self {
+        Self { attempt, ..self }
     }
 
     /// Asks a party's connection for a sign of life after so long a `silence`, and gives it up after as long again.
@@ -193,7 +150,7 @@ impl Dialer {
     /// # Errors
     /// If nobody answers in time, or one side does not take the other's certificate.
     pub async fn who_answers(&self) -> Result<Option<PeerIdentity>, DialError> {
-        self.connect(Retry::Never).await.map(|(_, peer)| peer)
+        self.connect_once().await.map(|(_, peer)| peer)
     }
 
     /// Connects once and asks what time it is there, in whole seconds; `None` where whoever answers does not say.
@@ -201,7 +158,7 @@ impl Dialer {
     /// # Errors
     /// As [`Self::who_answers`].
     pub async fn clock(&self) -> Result<Option<SystemTime>, DialError> {
-        let (channel, _) = self.connect(Retry::Never).await?;
+        let (channel, _) = self.connect_once().await?;
         Ok(clock_of(channel, Duration::from_secs(self.limit_s)).await)
     }
 
@@ -210,10 +167,11 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn training(&self, first: FromParty) -> Result<TrainingStream, DialError> {
-        self.open_patiently(TRAINING_QUEUE, first, join).await
+        self.open_patiently(Caller::Party, TRAINING_QUEUE, Some(first), join).await
     }
 
-    /// As [`Self::training`], in one attempt that takes no longer than `limit`, or 10 s, for each of connection and stream.
+    /// As [`Self::training`], in one attempt that takes no longer than `limit`, or than one of several attempts may, for each of
+    /// connection and stream.
     ///
     /// # Errors
     /// If no stream comes about.
@@ -222,9 +180,9 @@ impl Dialer {
         first: FromParty,
         limit: Duration,
     ) -> Result<TrainingStream, DialError> {
-        let limit = limit.min(ATTEMPT);
-        let once = Self { limit_s: limit.as_secs().max(1), ..self.clone() };
-        let (channel, _) = once.attempt(&once.endpoint(Retry::UntilLimit)?, limit).await?;
+        let limit = limit.min(self.attempt);
+        let once = self.clone().waiting(limit.as_secs().max(1));
+        let (channel, _) = once.attempt(&once.endpoint(Caller::Party)?, limit).await?;
         let (queue, messages) = queue(TRAINING_QUEUE, Some(first.into_wire()));
         once.open(queue, join(channel, messages)).await
     }
@@ -234,7 +192,7 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn serving(&self, first: FromServingParty) -> Result<ServingStream, DialError> {
-        self.open_patiently(SERVING_QUEUE, first, |channel, messages| async move {
+        self.open_patiently(Caller::Party, SERVING_QUEUE, Some(first), |channel, messages| async move {
             let client = InferenceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
             client.max_encoding_message_size(MAX_MESSAGE_BYTES).serve(messages).await
         })
@@ -246,7 +204,7 @@ impl Dialer {
     /// # Errors
     /// As there.
     pub async fn alignment(&self, first: FromHolder) -> Result<AlignmentStream, DialError> {
-        self.open_patiently(ALIGNMENT_QUEUE, first, |channel, messages| async move {
+        self.open_patiently(Caller::Party, ALIGNMENT_QUEUE, Some(first), |channel, messages| async move {
             let limit = MAX_SEALED_BYTES + ENVELOPE_BYTES;
             let client = AlignmentClient::new(channel).max_decoding_message_size(limit);
             client.max_encoding_message_size(limit).exchange(messages).await
@@ -259,20 +217,27 @@ impl Dialer {
     /// # Errors
     /// If no stream comes about in time.
     pub async fn predictions(&self) -> Result<PredictionStream, DialError> {
-        let (channel, _) = self.connect(Retry::Never).await?;
-        let mut client = InferenceClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (channel, _) = self.connect_once().await?;
         let (queue, messages) = queue(PREDICTION_QUEUE, None);
-        self.open(queue, client.predict(messages)).await
+        self.open(queue, predict(channel, messages)).await
+    }
+
+    /// The same, trying again until the limit.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn predictions_patiently(&self) -> Result<PredictionStream, DialError> {
+        self.open_patiently(Caller::Client, PREDICTION_QUEUE, None, predict).await
     }
 
     /// The stream that `open` gives on a connection, with `first` on its way. A coordinator that has no seat free takes a
-    /// connection and closes it, and a proxy with nobody behind it answers with a page: so another is tried until the limit.
+    /// connection and closes it, one that does something else does not have the service, and a proxy with nobody behind it
+    /// answers with a page: so another is tried until the limit.
     async fn open_patiently<Out, In, Opening>(
         &self,
+        caller: Caller,
         length: usize,
-        first: Out,
+        first: Option<Out>,
         open: impl Fn(Channel, ReceiverStream<Out::Wire>) -> Opening,
     ) -> Result<Duplex<Out, In>, DialError>
     where
@@ -281,22 +246,24 @@ impl Dialer {
         Opening: Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
     {
         let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
-        let (first, mut pause, mut warned) = (first.into_wire(), PAUSE, false);
+        let (first, mut pause, mut warned) = (first.map(Out::into_wire), PAUSE, false);
         loop {
-            let (channel, _) = self.connect(Retry::UntilLimit).await?;
-            let (queue, messages) = queue(length, Some(first.clone()));
-            match self.open(queue, open(channel, messages)).await {
-                Err(DialError::Broken { .. }) if began.elapsed() + pause < limit => {}
-                Err(DialError::Between { .. }) if began.elapsed() + pause < limit => {
-                    if !warned {
-                        warn!(
-                            "a proxy answers at {}, no coordinator yet; trying for {} s",
-                            self.address, self.limit_s
-                        );
-                        warned = true;
-                    }
+            let (channel, _) = self.connect(caller, began).await?;
+            let (queue, messages) = queue(length, first.clone());
+            let may_try = || began.elapsed() + pause < limit;
+            let instead = match self.open(queue, open(channel, messages)).await {
+                Err(DialError::Broken { .. }) if may_try() => None,
+                Err(DialError::Between { .. }) if may_try() => {
+                    Some("a proxy answers, and no coordinator yet")
+                }
+                Err(DialError::NoSuchService { .. }) if may_try() => {
+                    Some("whatever answers is doing something else, or is no coordinator")
                 }
                 opened => return opened,
+            };
+            if let Some(instead) = instead.filter(|_| !warned) {
+                warn!("at {}, {instead}; trying for {} s", self.address, self.limit_s);
+                warned = true;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -309,8 +276,8 @@ impl Dialer {
         queue: mpsc::Sender<Out::Wire>,
         opening: impl Future<Output = Result<Response<Streaming<In::Wire>>, Status>>,
     ) -> Result<Duplex<Out, In>, DialError> {
-        let opened = timeout(Duration::from_secs(self.limit_s), opening).await;
-        match opened.map_err(|_| DialError::Silent { limit_s: self.limit_s })? {
+        let opened = timeout(Duration::from_secs(self.stream_s), opening).await;
+        match opened.map_err(|_| DialError::Silent { limit_s: self.stream_s })? {
             // A proxy's page would be taken for a damaged message.
             Ok(response) if !is_grpc(&response) => {
                 Err(DialError::Between { address: self.address.clone(), limit_s: self.limit_s })
@@ -327,19 +294,29 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, retry: Retry) -> Result<Reached, DialError> {
-        let endpoint = self.endpoint(retry)?;
-        let (began, limit) = (Instant::now(), Duration::from_secs(self.limit_s));
+    /// A way to whoever answers, in one attempt.
+    async fn connect_once(&self) -> Result<Reached, DialError> {
+        let limit = Duration::from_secs(self.limit_s);
+        self.attempt(&self.endpoint(Caller::Client)?.connect_timeout(limit), limit).await
+    }
+
+    /// The same in as many attempts as there can be until the limit, which counts from when dialling `began`.
+    async fn connect(&self, caller: Caller, began: Instant) -> Result<Reached, DialError> {
+        let endpoint = self.endpoint(caller)?;
+        let limit = Duration::from_secs(self.limit_s);
         let mut warned = false;
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
-            let attempt = if retry == Retry::Never { limit } else { limit.max(ATTEMPT) };
-            match self.attempt(&endpoint, attempt).await {
-                Err(DialError::Absent { .. }) if retry == Retry::UntilLimit && began.elapsed() < limit => {}
+            let missed = match self.attempt(&endpoint, limit.max(self.attempt)).await {
+                Err(missed) if missed.is_for_now() && began.elapsed() < limit => missed,
                 reached => return reached,
-            }
+            };
             if !warned {
-                warn!("no coordinator at {} yet; trying for {} s", self.address, self.limit_s);
+                let why = match missed {
+                    DialError::Absent { cause, .. } => cause,
+                    other => other.to_string(),
+                };
+                warn!("no coordinator at {} yet; trying for {} s ({why})", self.address, self.limit_s);
                 warned = true;
             }
             tokio::time::sleep(PAUSE).await;
@@ -372,20 +349,19 @@ impl Dialer {
         Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, Some(peer)))
     }
 
-    fn endpoint(&self, retry: Retry) -> Result<Endpoint, DialError> {
+    fn endpoint(&self, caller: Caller) -> Result<Endpoint, DialError> {
         let endpoint = Endpoint::from_shared(self.address.to_string())
             .map_err(|_| DialError::Address(self.address.clone()))?
-            .tcp_nodelay(true);
-        Ok(match retry {
-            Retry::UntilLimit => endpoint
-                .connect_timeout(ATTEMPT)
+            .tcp_nodelay(true)
+            .connect_timeout(self.attempt);
+        Ok(match caller {
+            Caller::Party => endpoint
                 .http2_keep_alive_interval(self.keep_alive)
                 .keep_alive_timeout(self.keep_alive)
                 .keep_alive_while_idle(true),
-            Retry::Never => endpoint
-                .connect_timeout(Duration::from_secs(self.limit_s))
-                .initial_stream_window_size(WINDOW_BYTES)
-                .initial_connection_window_size(WINDOW_BYTES),
+            Caller::Client => {
+                endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES)
+            }
         })
     }
 }
@@ -401,7 +377,18 @@ async fn join(
     messages: ReceiverStream<PartyMessage>,
 ) -> Result<Response<Streaming<CoordinatorMessage>>, Status> {
     let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(messages).await
+    let mut request = Request::new(messages);
+    request.metadata_mut().insert(TAKES_NOTICES, MetadataValue::from_static("1"));
+    client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(request).await
+}
+
+/// Opens a client's stream.
+async fn predict(
+    channel: Channel,
+    messages: ReceiverStream<PredictRequest>,
+) -> Result<Response<Streaming<PredictResponse>>, Status> {
+    let client = InferenceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    client.max_encoding_message_size(MAX_MESSAGE_BYTES).predict(messages).await
 }
 
 /// Whether the other side speaks gRPC, by the type of what it sends.

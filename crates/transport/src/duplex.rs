@@ -1,5 +1,7 @@
 //! One stream in both directions, of typed messages. Each side of each service has one.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hashvfl_core::PartyName;
@@ -15,6 +17,12 @@ use crate::limits::messages::Allowance;
 use crate::status::{describe, refusal};
 
 const LOST: &str = "the connection was lost";
+
+/// The header with which a party that dials says that it takes [`FromCoordinator::Notice`]: one of an earlier version says
+/// nothing, and would take it for damage.
+///
+/// [`FromCoordinator::Notice`]: hashvfl_core::protocol::message::FromCoordinator::Notice
+pub(crate) const TAKES_NOTICES: &str = "hashvfl-takes-notices";
 
 /// How a stream fails. The text says what happened; whoever waits adds for what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +69,8 @@ pub struct Duplex<Out: WireMessage, In: WireMessage> {
 pub(crate) struct Visitor {
     pub(crate) peer: Peer,
     pub(crate) allowance: Allowance,
+    /// Whether it has said [`TAKES_NOTICES`].
+    pub(crate) takes_notices: bool,
 }
 
 /// The direction from this side.
@@ -71,8 +81,17 @@ pub struct Outgoing<Out: WireMessage> {
 
 /// The direction to this side.
 pub struct Incoming<In: WireMessage> {
-    messages: Streaming<In::Wire>,
+    messages: Messages<In::Wire>,
 }
+
+/// Where messages come from.
+enum Messages<W> {
+    Network(Box<Streaming<W>>),
+    Simulated(Polled<W>),
+}
+
+/// Messages of a peer that is simulated; `None` once it has ended its direction.
+pub type Polled<W> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<W>> + Send + Sync>;
 
 /// A message that came.
 #[derive(Debug)]
@@ -86,7 +105,15 @@ pub struct Received<In> {
 impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     /// A stream between a queue that the network empties and what the network brings.
     pub(crate) fn new(queue: mpsc::Sender<Out::Wire>, messages: Streaming<In::Wire>) -> Self {
-        Self { outgoing: Outgoing { queue: Some(queue) }, incoming: Incoming { messages }, visitor: None }
+        let incoming = Incoming { messages: Messages::Network(Box::new(messages)) };
+        Self { outgoing: Outgoing { queue: Some(queue) }, incoming, visitor: None }
+    }
+
+    /// A stream to a peer that is simulated in this process: without a network, between a queue that the simulation empties and what
+    /// it gives when it is polled.
+    pub fn simulated(queue: mpsc::Sender<Out::Wire>, messages: Polled<In::Wire>) -> Self {
+        let incoming = Incoming { messages: Messages::Simulated(messages) };
+        Self { outgoing: Outgoing { queue: Some(queue) }, incoming, visitor: None }
     }
 
     /// The same, with whoever has opened it.
@@ -97,6 +124,11 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     /// Who has opened the stream; none where this side has, or nothing is known of the connection.
     pub fn peer(&self) -> Option<&Peer> {
         self.visitor.as_ref().map(|visitor| &visitor.peer)
+    }
+
+    /// Whether whoever has opened the stream takes notices while it waits.
+    pub fn takes_notices(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.takes_notices)
     }
 
     /// How long the messages of whoever has opened the stream may be from now on; none where this side has.
@@ -250,7 +282,11 @@ impl<In: WireMessage> Incoming<In> {
     }
 
     async fn next_wire(&mut self) -> Result<In::Wire, StreamError> {
-        let message = self.messages.message().await.map_err(|status| match refusal(&status) {
+        let messages = match &mut self.messages {
+            Messages::Network(messages) => messages,
+            Messages::Simulated(polled) => return poll_fn(polled).await.ok_or(StreamError::Closed),
+        };
+        let message = messages.message().await.map_err(|status| match refusal(&status) {
             Some(reason) => StreamError::Refused(reason),
             None => StreamError::Broken(describe(&status)),
         })?;

@@ -20,12 +20,13 @@ use hashvfl_core::protocol::admission::{Refusal, check_records};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Hello};
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
-use hashvfl_core::{ExcludedRecords, PartyName};
+use hashvfl_core::{ExcludedRecords, PartyName, RunId};
 use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
 
 use crate::duplex::{Duplex, OtherName, StreamError};
 use crate::limits::connections::Peer;
+pub use crate::turns::Turns;
 
 /// Longest wait until the network has taken a last message.
 const LAST_MESSAGE: Duration = Duration::from_secs(1);
@@ -59,6 +60,14 @@ pub enum HandshakeError {
         /// The message that would be right.
         expected: &'static str,
     },
+    /// It says in place of its records that it will not take part: its own policy or table does not let it.
+    #[error("{party} will not take part: {text}")]
+    GaveUp {
+        /// The party.
+        party: PartyName,
+        /// What it says.
+        text: String,
+    },
     /// It left while it was answered.
     #[error("{party} left during the handshake")]
     Left {
@@ -70,15 +79,32 @@ pub enum HandshakeError {
     Refused(#[from] Refusal),
     /// It returns to what does not wait for it.
     #[error(
-        "no run here waits for this party's return: it has ended, or the coordinator was started anew: look at the coordinator's log, then start all sides again"
+        "no run here waits for this party's return: it has ended, or the coordinator was restarted: check the coordinator's log, then start again every side \
+         that has ended"
     )]
     NoReturn,
     /// It has returned several times, and nobody has looked at that yet.
     #[error("earlier returns of this party wait to be taken")]
     NotYet,
     /// Its run, one of several at this port, takes nobody at this moment.
-    #[error("the coordinator lets nobody into the run at this moment: it makes the run ready, or is busy")]
+    #[error("the coordinator is busy preparing the run; the party retries")]
     NotNow,
+    /// Other handshakes of its name come first.
+    #[error("other handshakes of {party} are still being checked; the party retries")]
+    Busy {
+        /// The party.
+        party: PartyName,
+    },
+    /// It asks for none of the runs at this port that have a party of its name.
+    #[error(
+        "{party} asks for run {run}, which is none of this process's runs with that party: correct run_id there, or the coordinator's config"
+    )]
+    NoRun {
+        /// The party.
+        party: PartyName,
+        /// The run that it named.
+        run: RunId,
+    },
     /// Its run, one of several at this port, has ended.
     #[error("the run has ended: {0}")]
     Over(String),
@@ -86,7 +112,7 @@ pub enum HandshakeError {
     #[error(
         "the audit log of {party} has {told} entries, and the coordinator has kept a head of it with {kept}: an older ledger may have been \
          restored with it, which counts less than was released. Restore a newer backup there; if there is none, the coordinator takes \
-         the log as it is after `coordinator audit accept --config FILE party/{party}` (docs/how-to/operate.md)"
+         the log as it is after `coordinator audit accept --config FILE party/{party}` (docs/how-to/back-up.md)"
     )]
     OlderLog {
         /// The party.
@@ -117,10 +143,13 @@ impl HandshakeError {
             Self::Unusable(_) => "unusable-message",
             Self::NoHello => "no-hello",
             Self::NoRecords { .. } => "no-records",
+            Self::GaveUp { .. } => "gave-up",
             Self::Refused(refusal) => refusal.reason(),
             Self::NoReturn => "no-return",
             Self::NotYet => "returns-wait",
             Self::NotNow => "not-now",
+            Self::Busy { .. } => "busy",
+            Self::NoRun { .. } => "other-run",
             Self::Over(_) => "run-over",
             Self::OlderLog { .. } => "older-log",
             Self::OtherName(_) => "other-name",
@@ -132,6 +161,8 @@ impl HandshakeError {
     /// What the other end is told. A stranger is told nothing that depends on this side's settings, names and records.
     pub fn for_peer(&self, peer: Option<&Peer>) -> String {
         match self {
+            // Not even a party of one run is told of another.
+            Self::NoRun { .. } => STRANGER.to_string(),
             _ if peer.is_none_or(Peer::is_known) => self.to_string(),
             Self::Refused(refusal) if !refusal.is_for_strangers() => STRANGER.to_string(),
             Self::Over(_) => STRANGER.to_string(),
@@ -139,9 +170,33 @@ impl HandshakeError {
         }
     }
 
+    /// What those who wait for the party are told of it, to follow its name: nothing of that side's files, records and settings'
+    /// values. `None` where it is about nobody whom they wait for, or passes by itself.
+    pub fn for_others(&self) -> Option<String> {
+        let text = match self {
+            Self::Refused(refusal) => return refusal.for_others(),
+            Self::Silent { .. } | Self::Closed | Self::Left { .. } | Self::Broken(_) => {
+                "left, or fell silent, while it was greeted"
+            }
+            Self::Unusable(_) | Self::NoRecords { .. } => {
+                "was refused: it answered the greeting with something else"
+            }
+            Self::OtherName(_) => "was refused: it came with another party's config",
+            Self::TooOften(_) => "was refused: it joins more often than it may",
+            Self::GaveUp { .. } => "will not take part: its own log says why",
+            Self::OlderLog { .. } | Self::Failed(_) => "was refused: the coordinator's log says why",
+            Self::NoHello | Self::NoReturn | Self::NotYet | Self::NotNow | Self::Over(_) => return None,
+            Self::Busy { .. } | Self::NoRun { .. } => return None,
+        };
+        Some(text.to_string())
+    }
+
     /// Whether the same may be right a little later.
     pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::NotYet | Self::NotNow | Self::Refused(Refusal::Duplicate { .. }))
+        matches!(
+            self,
+            Self::NotYet | Self::NotNow | Self::Busy { .. } | Self::Refused(Refusal::Duplicate { .. })
+        )
     }
 }
 
@@ -159,6 +214,9 @@ pub trait Greeting: WireMessage {
 
     /// The greeting, if this is one.
     fn hello(self) -> Option<Hello>;
+
+    /// Why it will not take part, if this says so.
+    fn gave_up(&self) -> Option<&str>;
 
     /// Its records and its offer, if this is [`Self::RECORDS`].
     fn records(self) -> Option<(RecordsDigest, Self::Offer)>;
@@ -218,30 +276,62 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
         Ok(hello)
     }
 
-    /// Welcomes `party` and compares its records with those of this side, whose digest under a salt `digest` computes.
+    /// Welcomes `party` and compares its records with those of this side, whose digest under a salt `digest` computes: once
+    /// the party has said what its own is, and when its turn among `turns` comes.
     ///
     /// # Errors
     /// If they differ, something else comes, or nothing in time.
     pub async fn compare_records(
         &mut self,
         party: &PartyName,
+        turns: &Turns,
         digest: impl FnOnce(&[u8; SALT_BYTES]) -> RecordsDigest + Send + 'static,
     ) -> Result<In::Offer, HandshakeError> {
         let mut salt = [0; SALT_BYTES];
         rand::rngs::SysRng.try_fill_bytes(&mut salt).map_err(|error| {
             HandshakeError::Failed(format!("cannot draw a salt from the operating system: {error}"))
         })?;
-        self.send(party, Out::welcome(salt)).await?;
-        // While the party computes its own.
-        let digesting = tokio::task::spawn_blocking(move || digest(&salt));
-        let records = self.next().await?.records();
-        let (theirs, offer) = records
-            .ok_or_else(|| HandshakeError::NoRecords { party: party.clone(), expected: In::RECORDS })?;
-        let ours = digesting
+        let (theirs, offer) = self.records_under(party, salt).await?;
+        let turn = turns.take(party, Duration::from_secs(self.limit_s)).await;
+        let turn = turn.ok_or_else(|| HandshakeError::Busy { party: party.clone() })?;
+        let ours = tokio::task::spawn_blocking(move || digest(&salt))
             .await
             .map_err(|error| HandshakeError::Failed(format!("digesting the record ids: {error}")))?;
+        if let Err(refusal) = check_records(party, ours, theirs) {
+            turn.rest();
+            return Err(refusal.into());
+        }
+        Ok(offer)
+    }
+
+    /// As [`Self::compare_records`], where the digest `ours` under `salt` is known, so that nothing is computed.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn compare_known_records(
+        &mut self,
+        party: &PartyName,
+        salt: [u8; SALT_BYTES],
+        ours: RecordsDigest,
+    ) -> Result<In::Offer, HandshakeError> {
+        let (theirs, offer) = self.records_under(party, salt).await?;
         check_records(party, ours, theirs)?;
         Ok(offer)
+    }
+
+    /// Welcomes `party` with `salt`; the digest of its records under it, and what it says beside.
+    async fn records_under(
+        &mut self,
+        party: &PartyName,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<(RecordsDigest, In::Offer), HandshakeError> {
+        self.send(party, Out::welcome(salt)).await?;
+        let answer = self.next().await?;
+        if let Some(text) = answer.gave_up() {
+            return Err(HandshakeError::GaveUp { party: party.clone(), text: text.to_string() });
+        }
+        let records = answer.records();
+        records.ok_or_else(|| HandshakeError::NoRecords { party: party.clone(), expected: In::RECORDS })
     }
 
     /// Lets `party` in, with the message that says so.
@@ -312,6 +402,10 @@ impl Greeting for FromParty {
         if let Self::Hello(hello) = self { Some(hello) } else { None }
     }
 
+    fn gave_up(&self) -> Option<&str> {
+        if let Self::Failed { text } = self { Some(text) } else { None }
+    }
+
     fn records(self) -> Option<(RecordsDigest, TrainingOffer)> {
         match self {
             Self::Records { digest, excluded, head, checkpoints } => {
@@ -339,6 +433,10 @@ impl Greeting for FromServingParty {
 
     fn hello(self) -> Option<Hello> {
         if let Self::Hello(hello) = self { Some(hello) } else { None }
+    }
+
+    fn gave_up(&self) -> Option<&str> {
+        None
     }
 
     fn records(self) -> Option<(RecordsDigest, Serving)> {

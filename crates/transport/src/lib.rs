@@ -29,6 +29,7 @@ mod clock;
 mod resumable;
 mod socket;
 mod status;
+mod turns;
 
-pub use duplex::{Duplex, Incoming, OtherName, Outgoing, Received, StreamError};
+pub use duplex::{Duplex, Incoming, OtherName, Outgoing, Polled, Received, StreamError};
 pub use resumable::ResumableStream;

@@ -29,7 +29,7 @@ use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use crate::duplex::{Duplex, Visitor};
+use crate::duplex::{Duplex, TAKES_NOTICES, Visitor};
 use crate::limits::Limits;
 use crate::limits::clients::{AnswerSize, Answers, ClientBudgets, HeldAnswer};
 use crate::limits::connections::{ConnectionInfo, Connections};
@@ -112,11 +112,7 @@ impl Listener {
         S::Future: Send,
     {
         let Self { tcp, limits, acceptor, gate } = self;
-        let connections = Connections::new(tcp, limits, acceptor, gate);
-        let incoming = stream::unfold(connections, |mut connections| async move {
-            let connection = connections.next().await;
-            Some((Ok::<_, Infallible>(connection), connections))
-        });
+        let incoming = Connections::new(tcp, limits, acceptor, gate).incoming();
         let server = Server::builder()
             .max_concurrent_streams(STREAMS)
             .max_frame_size(FRAME_BYTES)
@@ -245,7 +241,8 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
         check_role(&self.gate, request.extensions(), Role::Party)?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        let visitor = visitor(request.extensions());
+        let takes_notices = request.metadata().contains_key(TAKES_NOTICES);
+        let visitor = visitor(request.extensions()).map(|visitor| Visitor { takes_notices, ..visitor });
         self.arrivals
             .try_send(Duplex::new(queue, request.into_inner()).of_visitor(visitor))
             .map_err(|_| Status::resource_exhausted("too many parties are joining at once: try again"))?;
@@ -256,7 +253,8 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
 /// Who has sent a request, and what its messages may be.
 fn visitor(extensions: &Extensions) -> Option<Visitor> {
     let ConnectionInfo { peer, .. } = extensions.get::<ConnectionInfo>()?;
-    Some(Visitor { peer: peer.clone(), allowance: extensions.get::<Allowance>()?.clone() })
+    let allowance = extensions.get::<Allowance>()?.clone();
+    Some(Visitor { peer: peer.clone(), allowance, takes_notices: false })
 }
 
 /// The name of whoever has sent a request; `None` without TLS.

@@ -49,6 +49,14 @@ impl<Out: WireMessage, In: WireMessage> ResumableStream<Out, In> {
         }
     }
 
+    /// Sends a message that counts in no exchange, if this connection takes it within `limit`; on another it is not repeated.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn send_uncounted(&self, message: Out, limit: Duration) -> Result<(), StreamError> {
+        self.stream.send(message, limit).await.map(drop)
+    }
+
     /// The next message, if it comes within `limit`. No message is lost where this future is dropped before it is ready.
     ///
     /// # Errors
@@ -57,8 +65,11 @@ impl<Out: WireMessage, In: WireMessage> ResumableStream<Out, In> {
         let next = timeout(limit, self.stream.next_wire()).await;
         let message = next.unwrap_or(Err(StreamError::TimedOut(limit)))?;
         let bytes = message.encode_to_vec();
-        self.exchange.received(&bytes);
-        Ok(Received { message: In::from_wire(message)?, bytes: bytes.len() })
+        let message = In::from_wire(message)?;
+        if message.is_counted() {
+            self.exchange.received(&bytes);
+        }
+        Ok(Received { message, bytes: bytes.len() })
     }
 
     /// What the other side lacks, which says where it is; to be handed to [`Self::go_on`].

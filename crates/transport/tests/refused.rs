@@ -273,5 +273,6 @@ async fn each_certificate_that_does_not_count_is_refused_at_each_service_with_on
     assert!(asked.err().unwrap().to_string().contains("of another role than client"));
     let (lines, told) = left(&warnings, &account).await;
     assert_eq!(told, [(Some("party/farm".to_string()), "other-role")]);
-    assert!(lines.len() == 1 && lines[0].contains("`coordinator identity issue client/NAME`"), "{lines:?}");
+    let command = "`coordinator identity issue client/NAME --into FOLDER --config FILE`";
+    assert!(lines.len() == 1 && lines[0].contains(command), "{lines:?}");
 }

@@ -16,6 +16,8 @@ use hashvfl_transport::handshake::{Handshake, HandshakeError};
 use hashvfl_transport::limits::Limits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 /// Far longer than anything here takes.
 const ACCEPTED: FromCoordinator = FromCoordinator::Accepted { session: None };
@@ -127,9 +129,51 @@ async fn who_is_refused_hears_it_at_once_and_does_not_try_again() {
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     let (_arrivals, serving) = listen::training(listener);
     tokio::spawn(serving);
-    let dialer = secured(folder.path(), "app", Dialer::new(address, 20));
-    let error = dialer.serving(FromServingParty::Hello(greeting("bank"))).await.err().unwrap().to_string();
-    assert!(error.contains("speaks no TLS"), "{error}");
+    let dialer = secured(folder.path(), "app", Dialer::new(address, 1));
+    let error = dialer.serving(FromServingParty::Hello(greeting("bank"))).await.err().unwrap();
+    assert!(error.is_for_now() && error.to_string().contains("speaks no TLS"), "{error}");
+}
+
+#[tokio::test]
+async fn a_web_server_in_the_coordinators_place_is_waited_for() {
+    let folder = federation();
+    enrol(folder.path(), "party/bank");
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = web.local_addr().unwrap();
+    let dialer = Dialer::new(format!("http://{address}").parse().unwrap(), 30);
+    let dialer = secured(folder.path(), "bank", dialer);
+    let mut answered = 0;
+    let answering = async {
+        loop {
+            let (mut stream, _) = web.accept().await.unwrap();
+            // It does not read what it does not understand.
+            let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+            answered += 1;
+        }
+    };
+    let party = async {
+        let greeting = FromParty::Hello(greeting("bank"));
+        dialer.training(greeting).await
+    };
+    tokio::pin!(party);
+    tokio::select! {
+        () = answering => {}
+        _ = &mut party => panic!("it dials until the limit"),
+        () = tokio::time::sleep(Duration::from_millis(700)) => {}
+    }
+    drop(web);
+    assert!(answered > 1, "{answered} attempts");
+    let listener = loop {
+        match Listener::bind(address, Limits::default()).await {
+            Ok(listener) => break listener.secured(acceptor(folder.path())),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let (mut arrivals, serving) = listen::training(listener);
+    tokio::spawn(serving);
+    let _party = party.await.unwrap();
+    arrivals.next().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,16 +1,20 @@
 //! Both ends of a stream over loopback: what is sent arrives, whoever is wrong is told, and no wait is without end.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hashvfl_core::protocol::admission::Refusal;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Address, ExcludedRecords, PartyName, RunId, RunSettings, Task};
+use hashvfl_proto::WireMessage;
+use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_transport::dial::{self, DialError, Dialer};
-use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse};
+use hashvfl_transport::handshake::{Handshake, HandshakeError, Turns, refuse};
 use hashvfl_transport::limits::Limits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
-use hashvfl_transport::{Received, StreamError};
+use hashvfl_transport::{Received, ResumableStream, StreamError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -95,7 +99,8 @@ async fn handshake(
     let greeting = tokio::spawn(async move {
         let mut handshake = Handshake::new(&mut coordinator, 1);
         let party = handshake.hello().await?.party;
-        let compared = handshake.compare_records(&party, |salt| RecordsDigest::of(salt, ["1", "2"])).await;
+        let digest = |salt: &[u8; 32]| RecordsDigest::of(salt, ["1", "2"]);
+        let compared = handshake.compare_records(&party, &Turns::default(), digest).await;
         match &compared {
             Ok(_) => handshake.accept(&party, ACCEPTED).await?,
             Err(error) => refuse(&coordinator, error.to_string()).await,
@@ -130,6 +135,59 @@ async fn a_handshake_lets_the_right_records_in() {
 
     let (ended, _) = handshake(|_| hello()).await;
     assert_eq!(ended.unwrap_err().to_string(), "bank must send Records after Welcome");
+}
+
+/// How many digests were computed so far, and how many are being computed.
+#[derive(Default)]
+struct Digests {
+    all: AtomicUsize,
+    open: AtomicUsize,
+}
+
+#[tokio::test]
+async fn a_party_that_only_greets_has_no_digest_computed_and_one_that_goes_on_one_at_a_time() {
+    let (mut arrivals, dialer) = coordinator().await;
+    let (turns, digests) = (Arc::new(Turns::default()), Arc::new(Digests::default()));
+    let greet = |mut stream: TrainingStream| {
+        let (turns, digests) = (Arc::clone(&turns), Arc::clone(&digests));
+        tokio::spawn(async move {
+            let mut handshake = Handshake::new(&mut stream, 2);
+            let party = handshake.hello().await?.party;
+            let digest = move |salt: &[u8; 32]| {
+                digests.all.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(digests.open.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                std::thread::sleep(Duration::from_millis(20));
+                digests.open.fetch_sub(1, Ordering::SeqCst);
+                RecordsDigest::of(salt, ["1", "2"])
+            };
+            handshake.compare_records(&party, &turns, digest).await.map(drop)
+        })
+    };
+    let (mut silent, mut greeted) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        silent.push(dialer.training(hello()).await.unwrap());
+        greeted.push(greet(arrivals.next().await.unwrap()));
+    }
+    for one in greeted {
+        assert!(matches!(one.await.unwrap(), Err(HandshakeError::Silent { .. })));
+    }
+    assert_eq!(digests.all.load(Ordering::SeqCst), 0);
+    drop(silent);
+    let (mut parties, mut greeted) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let mut party = dialer.training(hello()).await.unwrap();
+        greeted.push(greet(arrivals.next().await.unwrap()));
+        let welcome = party.next_within(LONG).await.unwrap().message;
+        let FromCoordinator::Welcome { salt } = welcome else { panic!("{welcome:?}") };
+        parties.push((party, records(&salt, ["1", "2"])));
+    }
+    for (party, records) in &parties {
+        party.send(records.clone(), LONG).await.unwrap();
+    }
+    for one in greeted {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(digests.all.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -210,7 +268,60 @@ async fn whoever_is_not_there_or_is_another_is_named() {
     let (listener, dialer) = self::listener().await;
     let (_arrivals, serving) = listen::alignment(listener);
     tokio::spawn(serving);
-    let other = dialer.training(hello()).await.err().unwrap();
-    assert!(matches!(other, DialError::NoSuchService { .. }), "{other}");
+    let other = dialer.waiting(1).training(hello()).await.err().unwrap();
+    assert!(matches!(other, DialError::NoSuchService { .. }) && other.is_for_now(), "{other}");
     assert!(other.to_string().contains("is no HashVFL coordinator, or one of another version"), "{other}");
+    assert!(other.to_string().contains("or the coordinator is doing something else"), "{other}");
+}
+
+#[tokio::test]
+async fn a_coordinator_that_does_something_else_is_waited_for() {
+    let (listener, dialer) = listener().await;
+    let address = listener.address().unwrap();
+    let (_arrivals, serving) = listen::alignment(listener);
+    let aligning = tokio::spawn(serving);
+    let began = Instant::now();
+    let coordinator = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        aligning.abort();
+        let _ = aligning.await;
+        let listener = loop {
+            match Listener::bind(address, Limits::default()).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let (mut arrivals, serving) = listen::training(listener);
+        tokio::spawn(serving);
+        arrivals.next().await.unwrap()
+    };
+    let (party, mut coordinator) = tokio::join!(dialer.training(hello()), coordinator);
+    let _party = party.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(700), "nobody trained before");
+    assert_eq!(coordinator.next_within(LONG).await.unwrap().message, hello());
+}
+
+#[tokio::test]
+async fn a_notice_goes_to_those_who_take_it_and_counts_in_no_exchange() {
+    let (party, mut coordinator) = ends().await;
+    coordinator.next_within(LONG).await.unwrap();
+    assert!(coordinator.takes_notices());
+    let (mut party, mut coordinator) = (ResumableStream::new(party), ResumableStream::new(coordinator));
+    let notice = FromCoordinator::Notice { text: "the run waits for telecom".into() };
+    coordinator.send_uncounted(notice.clone(), LONG).await.unwrap();
+    coordinator.send(ACCEPTED, LONG).await.unwrap();
+    assert_eq!(party.next_within(LONG).await.unwrap().message, notice);
+    assert_eq!(party.mark().received, 0);
+    assert_eq!(party.next_within(LONG).await.unwrap().message, ACCEPTED);
+    assert_eq!(party.mark().received, 1);
+    assert!(coordinator.missing(&party.mark()).unwrap().is_empty(), "both sides count alike");
+
+    // A party of an earlier version says nothing of notices.
+    let (listener, _) = listener().await;
+    let address = format!("http://{}", listener.address().unwrap());
+    let (mut arrivals, serving) = listen::training(listener);
+    tokio::spawn(serving);
+    let mut earlier = FederationClient::connect(address).await.unwrap();
+    let _stream = earlier.join(tokio_stream::once(hello().into_wire())).await.unwrap();
+    assert!(!arrivals.next().await.unwrap().takes_notices());
 }

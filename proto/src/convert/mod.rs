@@ -30,11 +30,14 @@ pub trait WireMessage: Sized + Send + 'static {
     /// # Errors
     /// If it holds nothing, something of another version, or something over a limit.
     fn from_wire(wire: Self::Wire) -> Result<Self>;
+
+    /// Whether it counts in the exchange of two sides that go on over other connections.
+    fn is_counted(&self) -> bool;
 }
 
-/// [`WireMessage`] by the conversions that stand next to each other for these messages.
+/// [`WireMessage`] by the conversions that stand next to each other for these messages; those of the pattern are not counted.
 macro_rules! wire_message {
-    ($message:ty, $wire:ty) => {
+    ($message:ty, $wire:ty $(, uncounted $pattern:pat)?) => {
         impl crate::convert::WireMessage for $message {
             type Wire = $wire;
 
@@ -44,6 +47,13 @@ macro_rules! wire_message {
 
             fn from_wire(wire: $wire) -> crate::convert::Result<Self> {
                 wire.try_into()
+            }
+
+            fn is_counted(&self) -> bool {
+                $(if matches!(self, $pattern) {
+                    return false;
+                })?
+                true
             }
         }
     };
@@ -142,6 +152,10 @@ impl WireMessage for v1::PredictRequest {
     fn from_wire(wire: Self) -> Result<Self> {
         Ok(wire)
     }
+
+    fn is_counted(&self) -> bool {
+        true
+    }
 }
 
 impl WireMessage for v1::PredictResponse {
@@ -162,5 +176,9 @@ impl WireMessage for v1::PredictResponse {
             None => {}
         }
         Ok(wire)
+    }
+
+    fn is_counted(&self) -> bool {
+        true
     }
 }

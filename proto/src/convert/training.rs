@@ -16,7 +16,7 @@ use crate::convert::{Result, WireError, digest, limit, salt, text, wire_message}
 use crate::v1;
 
 wire_message!(FromParty, v1::PartyMessage);
-wire_message!(FromCoordinator, v1::CoordinatorMessage);
+wire_message!(FromCoordinator, v1::CoordinatorMessage, uncounted FromCoordinator::Notice { .. });
 
 impl TryFrom<v1::PartyMessage> for FromParty {
     type Error = WireError;
@@ -112,6 +112,7 @@ impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
             Message::Accepted(accepted) => {
                 return Ok(Self::Accepted { session: accepted.try_into()? });
             }
+            Message::Notice(notice) => return Ok(Self::Notice { text: text(&notice.text) }),
             Message::Returned(back) => return Ok(Self::Returned(back.try_into()?)),
             Message::Begin(begin) => {
                 let excluded = ExcludedRecords::from_bytes(begin.excluded);
@@ -152,6 +153,7 @@ impl From<FromCoordinator> for v1::CoordinatorMessage {
                 Message::Refused(v1::Refused { text: text(&line), try_again })
             }
             FromCoordinator::Accepted { session } => Message::Accepted(session.into()),
+            FromCoordinator::Notice { text: line } => Message::Notice(v1::Notice { text: text(&line) }),
             FromCoordinator::Returned(mark) => Message::Returned(mark.into()),
             FromCoordinator::Begin { excluded, heads, resume } => {
                 // Where no side has an audit log, the field is absent.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
+use crate::convert::WireMessage;
 
 fn from_party() -> Vec<FromParty> {
     let name = PartyName::new("bank").unwrap();
@@ -49,6 +50,7 @@ fn from_coordinator() -> Vec<FromCoordinator> {
         FromCoordinator::Welcome { salt: [4; 32] },
         FromCoordinator::Refused { text: "no".into(), try_again: true },
         FromCoordinator::Accepted { session: None },
+        FromCoordinator::Notice { text: "the run waits for bank".into() },
         FromCoordinator::Begin { excluded: ExcludedRecords::of(&[2, 6], 7), heads: Vec::new(), resume: None },
         FromCoordinator::Begin {
             excluded: ExcludedRecords::default(),
@@ -88,6 +90,17 @@ fn every_message_round_trips() {
         let back = FromCoordinator::try_from(v1::CoordinatorMessage::decode(bytes.as_slice()).unwrap());
         assert_eq!(back, Ok(message));
     }
+}
+
+#[test]
+fn a_notice_alone_counts_in_no_exchange() {
+    for message in from_coordinator() {
+        assert_eq!(message.is_counted(), message.kind() != "Notice", "{}", message.kind());
+    }
+    assert!(from_party().iter().all(FromParty::is_counted));
+    let told = FromCoordinator::Notice { text: format!("a\n{}", "b".repeat(2 * MAX_TEXT_BYTES)) };
+    let Ok(FromCoordinator::Notice { text }) = FromCoordinator::from_wire(told.into_wire()) else { panic!() };
+    assert!(text.len() == MAX_TEXT_BYTES && text.starts_with("a b"), "cut to one line");
 }
 
 #[test]

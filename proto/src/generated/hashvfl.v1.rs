@@ -161,7 +161,7 @@ pub struct AuditHead {
 pub struct CoordinatorMessage {
     #[prost(
         oneof = "coordinator_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18"
     )]
     pub message: ::core::option::Option<coordinator_message::Message>,
 }
@@ -201,6 +201,8 @@ pub mod coordinator_message {
         Save(super::Save),
         #[prost(message, tag = "17")]
         Commit(super::Commit),
+        #[prost(message, tag = "18")]
+        Notice(super::Notice),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -219,6 +221,11 @@ pub struct Refused {
 pub struct Accepted {
     #[prost(bytes = "vec", tag = "1")]
     pub session: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notice {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Returned {

@@ -4,15 +4,17 @@
 //! beside others, within the limit of silence, and in the seat of its connection. A connection has proven itself, and keeps
 //! its seat, once it has greeted over TLS; without TLS, once it has opened a stream.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::{Stream, stream};
 use hashvfl_identity::{AcceptError, Acceptor, PeerIdentity};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +22,6 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 use tonic::transport::server::Connected;
-use tracing::info;
 
 use super::Limits;
 use super::gate::Gate;
@@ -28,8 +29,15 @@ use super::quiet::QuietLog;
 use super::seats::{LEAVING, NewSeat, Seat, Seats};
 use crate::socket::Socket;
 
-/// File handles that connections leave to state files, ledgers and tables.
-const SPARE_HANDLES: usize = 128;
+/// File handles that connections leave to state files, ledgers and tables, and to those who read `monitor`.
+const SPARE_HANDLES: usize = 128 + MONITOR.connections + LEAVING;
+/// What whoever reads `monitor` may make this process hold. Nobody proves itself there but those who may read its pages.
+const MONITOR: Limits = Limits {
+    connections: 32,
+    connections_per_address: 16,
+    silence: Duration::from_secs(10),
+    ..Limits::DEFAULT
+};
 /// Shortest and longest pause after a connection that the operating system did not give.
 const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 /// How often whoever keeps account of the port is asked to look.
@@ -55,7 +63,10 @@ impl Peer {
 #[derive(Debug)]
 struct HeldConnection {
     seat: Seat,
+    /// Streams that are open.
     streams: AtomicUsize,
+    /// Streams that have been opened so far.
+    opened: AtomicUsize,
 }
 
 /// A stream that is open on a connection.
@@ -73,6 +84,8 @@ impl Drop for OpenStream {
 pub struct ConnectionInfo {
     /// Who is there.
     pub peer: Peer,
+    /// The address at which it is answered, where the system tells.
+    pub own: Option<SocketAddr>,
     open: Arc<HeldConnection>,
 }
 
@@ -80,21 +93,30 @@ impl ConnectionInfo {
     /// Counts a stream as open until the returned value is dropped.
     pub fn open_stream(&self) -> OpenStream {
         self.open.streams.fetch_add(1, Ordering::AcqRel);
+        self.open.opened.fetch_add(1, Ordering::AcqRel);
         // One that was told to give way ends, with its streams.
         let _ = self.open.seat.keep();
         OpenStream(Arc::clone(&self.open))
     }
 }
 
-/// An accepted connection, which ends where no stream is open on it for too long, or where it must give way.
+/// An accepted connection, which ends where no stream is open on it for too long, where it must give way, or where the other
+/// side takes nothing of what is written. HTTP/2 reads nothing while it waits to write, so whoever writes looks as well.
 pub struct Connection {
     socket: Socket,
     info: ConnectionInfo,
-    /// Hears that it must give way; none once it need not.
+    /// Hears that it must give way; none once it need not, or has.
     gives_way: Option<oneshot::Receiver<()>>,
+    gave_way: bool,
     silence: Duration,
     deadline: Pin<Box<Sleep>>,
     was_busy: bool,
+    /// Streams that had been opened when it was looked at last.
+    opened: usize,
+    /// Longest time for which nothing that is written goes anywhere.
+    patience: Duration,
+    /// Until when some of what waits must have gone; none while nothing waits.
+    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
@@ -104,7 +126,9 @@ impl Connection {
             self.was_busy = true;
             return false;
         }
-        if std::mem::take(&mut self.was_busy) {
+        let opened = self.info.open.opened.load(Ordering::Acquire);
+        if std::mem::take(&mut self.was_busy) || opened != self.opened {
+            self.opened = opened;
             self.deadline.as_mut().reset(Instant::now() + self.silence);
         }
         self.deadline.as_mut().poll(cx).is_ready()
@@ -112,14 +136,37 @@ impl Connection {
 
     /// Whether it must give way; wakes the task when that is so.
     fn must_give_way(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(gives_way) = &mut self.gives_way else { return false };
-        match Pin::new(gives_way).poll(cx) {
-            Poll::Pending => false,
-            Poll::Ready(told) => {
-                self.gives_way = None;
-                told.is_ok()
-            }
+        let Some(gives_way) = &mut self.gives_way else { return self.gave_way };
+        if let Poll::Ready(told) = Pin::new(gives_way).poll(cx) {
+            (self.gives_way, self.gave_way) = (None, told.is_ok());
         }
+        self.gave_way
+    }
+
+    /// Looks whether it goes on; wakes the task when it no longer does.
+    ///
+    /// # Errors
+    /// If it ends.
+    fn goes_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.is_silent(cx) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no stream was opened in time"));
+        }
+        if self.must_give_way(cx) {
+            return Err(io::Error::other("another connection took its seat"));
+        }
+        Ok(())
+    }
+
+    /// What has become of something to write, which is an error where nothing of it has gone for too long.
+    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stuck.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")))
     }
 }
 
@@ -129,19 +176,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_silent(cx) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no stream was opened in time")));
-        }
-        if self.must_give_way(cx) {
-            return Poll::Ready(Err(io::Error::other("another connection took its seat")));
-        }
+        self.goes_on(cx)?;
         Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        self.goes_on(cx)?;
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -149,7 +193,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, parts)
+        self.goes_on(cx)?;
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
+        self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -157,11 +203,14 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.goes_on(cx)?;
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        self.written(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let ended = Pin::new(&mut self.socket).poll_shutdown(cx);
+        self.written(cx, ended)
     }
 }
 
@@ -177,7 +226,9 @@ impl Connected for Connection {
 pub struct Connections {
     tcp: TcpListener,
     acceptor: Option<Acceptor>,
-    silence: Duration,
+    limits: Limits,
+    /// What lines of the log name as the place of the limits.
+    place: &'static str,
     seats: Arc<Seats>,
     greeting: JoinSet<Option<Connection>>,
     pause: Duration,
@@ -201,13 +252,32 @@ impl Connections {
                 limits.connections
             );
         }
-        let seats = Seats::new(most, limits.connections_per_address.min(most));
+        let limits = Limits { connections: most, ..limits };
+        Self::within(limits, "[limits]", tcp, acceptor, gate)
+    }
+
+    /// To `tcp`, where whoever reads `monitor` comes. Must be called within a runtime.
+    pub(crate) fn of_monitor(tcp: TcpListener) -> Self {
+        let most = handles().map_or(MONITOR.connections, |handles| (handles / 8).max(1));
+        let limits = Limits { connections: MONITOR.connections.min(most), ..MONITOR };
+        Self::within(limits, "at the address of `monitor`", tcp, None, Arc::default())
+    }
+
+    fn within(
+        limits: Limits,
+        place: &'static str,
+        tcp: TcpListener,
+        acceptor: Option<Acceptor>,
+        gate: Arc<Gate>,
+    ) -> Self {
+        let seats = Seats::new(limits.connections, limits.connections_per_address.min(limits.connections));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             tcp,
             acceptor,
-            silence: limits.silence,
+            limits,
+            place,
             seats,
             greeting: JoinSet::new(),
             pause: PAUSE[0],
@@ -217,6 +287,14 @@ impl Connections {
             gate,
             look,
         }
+    }
+
+    /// Connections that have been greeted, one after the other.
+    pub(crate) fn incoming(self) -> impl Stream<Item = Result<Connection, Infallible>> {
+        stream::unfold(self, |mut connections| async move {
+            let connection = connections.next().await;
+            Some((Ok(connection), connections))
+        })
     }
 
     /// The next connection that has been greeted.
@@ -257,22 +335,25 @@ impl Connections {
     /// Begins a handshake in a seat, if there is one; the connection is closed otherwise. Whether another gave way to it.
     fn greet(&mut self, tcp: TcpStream, address: SocketAddr) -> bool {
         let ip = address.ip();
+        let place = self.place;
         let Some(taken) = self.seats.take(ip) else {
-            self.turned_away.warn(&format!("turned a connection of {ip} away: too many are open ([limits])"));
+            self.turned_away
+                .warn(&format!("turned away a connection from {ip}: too many are open ({place})"));
             return false;
         };
         let made_room = taken.made_room;
         if made_room {
             self.gave_way.warn(&format!(
-                "closed a silent connection, in whose place one of {ip} came: too many are open ([limits])"
+                "closed a silent connection to make room for one from {ip}: too many are open ({place})"
             ));
         }
         // A connection that cannot be told to send at once is slower, no more.
         let _ = tcp.set_nodelay(true);
         let greeting = Greeting {
             peer: Peer { address, identity: None },
+            own: tcp.local_addr().ok(),
             acceptor: self.acceptor.clone(),
-            silence: self.silence,
+            limits: self.limits,
             gate: Arc::clone(&self.gate),
         };
         self.greeting.spawn(greeting.run(tcp, taken));
@@ -283,15 +364,17 @@ impl Connections {
 /// A connection that greets.
 struct Greeting {
     peer: Peer,
+    own: Option<SocketAddr>,
     acceptor: Option<Acceptor>,
-    silence: Duration,
+    limits: Limits,
     gate: Arc<Gate>,
 }
 
 impl Greeting {
     /// The connection, once it has greeted; none if it does not, or must give way.
     async fn run(self, tcp: TcpStream, taken: NewSeat) -> Option<Connection> {
-        let Self { mut peer, acceptor, silence, gate } = self;
+        let Self { mut peer, own, acceptor, limits, gate } = self;
+        let Limits { silence, keep_alive, .. } = limits;
         let NewSeat { seat, mut gives_way, .. } = taken;
         let (began, ip) = (Instant::now(), peer.address.ip());
         let greeted = tokio::select! {
@@ -312,12 +395,21 @@ impl Greeting {
                 return None;
             }
             gives_way = None;
-            info!("{} is connected, from {ip}", identity.identity);
+            gate.greeted(&identity.identity, ip);
         }
-        let open = Arc::new(HeldConnection { seat, streams: AtomicUsize::new(0) });
-        let deadline = Box::pin(tokio::time::sleep_until(began + silence));
-        let info = ConnectionInfo { peer, open };
-        Some(Connection { socket, info, gives_way, silence, deadline, was_busy: false })
+        let open = HeldConnection { seat, streams: AtomicUsize::new(0), opened: AtomicUsize::new(0) };
+        Some(Connection {
+            socket,
+            info: ConnectionInfo { peer, own, open: Arc::new(open) },
+            gives_way,
+            gave_way: false,
+            silence,
+            deadline: Box::pin(tokio::time::sleep_until(began + silence)),
+            was_busy: false,
+            opened: 0,
+            patience: keep_alive.saturating_mul(2),
+            stuck: None,
+        })
     }
 }
 

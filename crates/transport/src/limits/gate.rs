@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hashvfl_identity::{AcceptError, Identity, Role};
 
 use super::connections::ConnectionInfo;
-use super::quiet::QuietLog;
+use super::quiet::{QuietLog, QuietLogs};
 
 /// Keeps account of what happens at a port before anybody reads a message.
 pub trait PortAccount: Send + Sync {
@@ -25,12 +26,21 @@ pub(crate) struct Gate {
     strangers: QuietLog,
     /// Lines about those who have a certificate, which strangers do not crowd out.
     members: QuietLog,
+    /// Lines about those who have greeted, by who they are.
+    greeted: QuietLogs,
 }
 
 impl Gate {
     /// One of which `account` is kept.
     pub fn accounted(account: Arc<dyn PortAccount>) -> Self {
         Self { account: Some(account), ..Self::default() }
+    }
+
+    /// `who` has connected from `address` and greeted.
+    pub fn greeted(&self, who: &Identity, address: IpAddr) {
+        if let Some(more) = self.greeted.may_write(&who.to_string(), Instant::now()) {
+            tracing::info!("{who} is connected, from {address}{more}");
+        }
     }
 
     /// Whoever has connected from `address` was not greeted. A port that is scanned decides nothing: of that the log alone tells.
@@ -56,7 +66,7 @@ impl Gate {
         let who = &found.identity;
         self.members.warn(&format!(
             "refused a stream of {who} from {}: its certificate is of another role than {role}, which this service is for; `coordinator identity \
-             issue {role}/NAME`, or `identity request --role {role}` and `coordinator identity sign`, makes one",
+             issue {role}/NAME --into FOLDER --config FILE` makes one (docs/how-to/identities.md)",
             peer.address.ip()
         ));
         self.count(Some(who), "other-role");

@@ -99,7 +99,7 @@ type Acquiring<T> = Pin<Box<dyn Future<Output = Result<T, AcquireError>> + Send>
 enum Awaited {
     /// For its part of the budget of its client, which nobody else can fill: it is not late then.
     Client(Acquiring<()>),
-    /// For its part of the budget of all.
+    /// For its part of the budget of all others.
     Budget(Acquiring<OwnedSemaphorePermit>),
 }
 
@@ -201,7 +201,8 @@ impl GuardedBody {
             return Ok(true);
         }
         let accepted = self.allowance.0.accepted.load(Ordering::Acquire);
-        if bytes <= FREE_BYTES || accepted || self.permit.is_some() {
+        // What a client's own budget bounds does not compete with others for that of all.
+        if bytes <= FREE_BYTES || accepted || self.is_held || self.permit.is_some() {
             return Ok(false);
         }
         let permits =

@@ -113,6 +113,21 @@ async fn a_request_that_waits_for_its_client_is_not_late() {
 }
 
 #[tokio::test]
+async fn a_request_of_a_client_waits_for_no_other_peer() {
+    // Others have announced as much as all together may.
+    let budget = Arc::new(Semaphore::new(0));
+    let budgets = ClientBudgets::new(100 << 10);
+    let client = budgets.stream(None, AnswerSize { records: 0, record_bytes: 0 });
+    let mut body = guarded(vec![header(60 << 10), vec![7; 60 << 10]], 0, &budget);
+    body.allowance.allow_requests(60 << 10, client.clone());
+    let mut passed = 0;
+    while passed < 5 + (60 << 10) {
+        passed += next(&mut body).await.unwrap().len();
+    }
+    assert!(client.take().is_some(), "its own budget holds it");
+}
+
+#[tokio::test]
 async fn whole_messages_pass_however_they_are_cut() {
     let budget = Arc::new(Semaphore::new(1 << 20));
     let message = [header(3), vec![1, 2, 3], header(0), header(20 << 10), vec![5; 20 << 10]].concat();

@@ -31,11 +31,12 @@ pub struct Limits {
     /// Longest time of a connection without an open stream, its handshake included. Where no seat is free, one that has not
     /// proven itself gives way sooner.
     pub silence: Duration,
-    /// A connection is asked for a sign of life after so long a silence, and given up after as long again.
+    /// A connection is asked for a sign of life after so long a silence, and given up after as long again; and after both
+    /// together, one whose other side takes nothing of what is sent.
     pub keep_alive: Duration,
     /// Longest time from the first to the last byte of a message, and from the opening of a stream to its first message.
     pub message: Duration,
-    /// Bytes of messages that are not complete yet, of all peers together that were not accepted.
+    /// Bytes of messages that are not complete yet, of all peers together that were not accepted and are no clients.
     pub bytes_in_flight: usize,
     /// Bytes of requests of one client that are not answered yet and of the answers to them, over all of its connections.
     pub client_bytes: usize,
@@ -52,21 +53,24 @@ const WINDOW: [usize; 2] = [64 << 10, 4 << 20];
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 512,
-            connections_per_address: 64,
-            silence: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(20),
-            message: Duration::from_secs(60),
-            bytes_in_flight: 32 << 20,
-            client_bytes: 64 << 20,
-            first_bytes: FIRST_BYTES,
-            window: 256 << 10,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Limits {
+    /// Those where a config names none.
+    pub(crate) const DEFAULT: Self = Self {
+        connections: 512,
+        connections_per_address: 64,
+        silence: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(20),
+        message: Duration::from_secs(60),
+        bytes_in_flight: 32 << 20,
+        client_bytes: 64 << 20,
+        first_bytes: FIRST_BYTES,
+        window: 256 << 10,
+    };
+
     /// Of each limit the larger one.
     #[must_use]
     pub fn or_larger(self, other: Self) -> Self {

@@ -1,8 +1,9 @@
 //! How a process says how it is: gRPC's health check, and pages over HTTP/1.1, at an address of its own.
 //!
 //! A thread of its own answers, so that a process that computes answers at once. Pages are for processes of this machine, and
-//! for those whom a config names ([`Network`]); whoever reaches the address may ask for the health. No page holds a value, a
-//! code, a label or an id.
+//! for those whom a config names ([`Network`]); whoever reaches the address may ask for the health. Connections by TCP are few
+//! ([`crate::limits::connections`]), so that nobody there takes the file handles of a run. No page holds a value, a code, a
+//! label or an id.
 
 mod address;
 mod client;
@@ -14,6 +15,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hashvfl_proto::v1::inference_server::SERVICE_NAME;
 use tokio::net::{TcpListener, UnixListener};
@@ -21,7 +23,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::warn;
@@ -30,6 +31,13 @@ pub use address::{MonitorAddress, NoMonitorAddress};
 pub use client::{AskError, ask_health, ask_page};
 pub use pages::{Page, Pages};
 pub use readers::{Network, NoNetwork};
+
+use crate::limits::connections::Connections;
+
+/// Streams of one connection over HTTP/2.
+const STREAMS: u32 = 8;
+/// How often a connection over HTTP/2 is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// The gRPC service whose health is whether predictions are answered. The health of the empty name is that of the process.
 pub const PREDICTIONS: &str = SERVICE_NAME;
@@ -91,7 +99,7 @@ impl Drop for Monitor {
 
 fn run(runtime: &Runtime, answering: impl Future<Output = Result<(), tonic::transport::Error>>) {
     if let Err(error) = runtime.block_on(answering) {
-        warn!("nobody is told any more how this process is: {error}");
+        warn!("the monitor endpoint stopped: {error}");
     }
 }
 
@@ -134,11 +142,16 @@ async fn answer(
 ) -> Result<(), tonic::transport::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let service = pages::PagesAndHealth::new(pages, readers, health);
-    let server = Server::builder().accept_http1(true);
+    let server = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE));
     let reporting = tell_readiness(reporter, readiness);
     let answering = async {
         match listener {
-            Listener::Tcp(tcp) => server.serve_with_incoming(service, TcpIncoming::from(tcp)).await,
+            Listener::Tcp(tcp) => {
+                server.serve_with_incoming(service, Connections::of_monitor(tcp).incoming()).await
+            }
             Listener::Unix(unix) => server.serve_with_incoming(service, UnixListenerStream::new(unix)).await,
         }
     };

@@ -1,19 +1,21 @@
 //! Pages, one of them as a stream, and the health check at one address.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::Frame;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Interval, interval};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::codegen::{Bytes, Service};
-use tonic::transport::server::TcpConnectInfo;
 
 use super::readers::{Network, names_this_machine};
+use crate::limits::connections::{ConnectionInfo, OpenStream};
 use crate::limits::quiet::QuietLog;
 
 /// How often a stream tells how the process is.
@@ -53,25 +55,41 @@ impl<P, H> PagesAndHealth<P, H> {
         Self { pages, readers: Arc::new(readers), strangers: Arc::default(), health }
     }
 
-    /// Why whoever asks may read no page; `None`: it may.
-    fn refusal(&self, request: &Request<Body>) -> Option<&'static str> {
-        // On a Unix socket the file's mode decides.
-        let connection = request.extensions().get::<TcpConnectInfo>()?;
-        let address = connection.remote_addr().map(|peer| peer.ip().to_canonical());
-        let own = connection.local_addr().map(|own| own.ip().to_canonical());
+    /// Why whoever asks from `address` at `own`, for the machine `host`, may read no page; `None`: it may.
+    fn refusal(&self, address: IpAddr, own: Option<IpAddr>, host: &str) -> Option<&'static str> {
+        let (address, own) = (address.to_canonical(), own.map(|own| own.to_canonical()));
         // Who comes from the address at which it is answered is a process of this machine.
-        if address.is_some_and(|address| address.is_loopback() || Some(address) == own) {
-            let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-            // HTTP/2 has it elsewhere, and no browser speaks that without TLS.
-            return (!names_this_machine(host.unwrap_or_default())).then_some(OTHER_NAME);
+        if address.is_loopback() || Some(address) == own {
+            return (!names_this_machine(host)).then_some(OTHER_NAME);
         }
-        let may = address.is_some_and(|address| self.readers.iter().any(|network| network.holds(address)));
-        if !may {
-            let who = address.map_or_else(|| "somebody".to_string(), |address| address.to_string());
+        (!self.readers.iter().any(|network| network.holds(address))).then_some(STRANGER)
+    }
+
+    /// Why whoever has sent `request` may read no page; and the stream that is open while whoever may is answered.
+    fn admit(&self, request: &Request<Body>) -> (Option<&'static str>, Option<OpenStream>) {
+        // On a Unix socket the file's mode decides.
+        let Some(connection) = request.extensions().get::<ConnectionInfo>() else { return (None, None) };
+        // HTTP/2 has it elsewhere, and no browser speaks that without TLS.
+        let host =
+            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let (address, own) = (connection.peer.address.ip(), connection.own.map(|own| own.ip()));
+        match self.refusal(address, own, host) {
+            // Whoever is not let in keeps no seat.
+            Some(why) => (Some(why), None),
+            None => (None, Some(connection.open_stream())),
+        }
+    }
+
+    /// A page was asked for that `why` keeps back.
+    fn refuse(&self, request: &Request<Body>, why: &'static str) -> Response<Body> {
+        if why == STRANGER
+            && let Some(connection) = request.extensions().get::<ConnectionInfo>()
+        {
+            let who = connection.peer.address.ip().to_canonical();
             self.strangers
                 .warn(&format!("refused {who} a page of this process: `monitor_readers` does not name it"));
         }
-        (!may).then_some(STRANGER)
+        plain(StatusCode::FORBIDDEN, why)
     }
 }
 
@@ -101,14 +119,50 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (refusal, stream) = self.admit(&request);
         if request.uri().path().starts_with("/grpc.health.v1.Health/") {
-            return Box::pin(self.health.call(request));
+            let answering = self.health.call(request);
+            return Box::pin(async move { answering.await.map(|response| held(response, stream)) });
         }
-        let response = match self.refusal(&request) {
-            Some(why) => plain(StatusCode::FORBIDDEN, why),
+        let response = match refusal {
+            Some(why) => self.refuse(&request, why),
             None => respond(&self.pages, request.method(), request.uri().path()),
         };
-        Box::pin(std::future::ready(Ok(response)))
+        Box::pin(std::future::ready(Ok(held(response, stream))))
+    }
+}
+
+/// A response during which `stream` counts as open.
+fn held(response: Response<Body>, stream: Option<OpenStream>) -> Response<Body> {
+    match stream {
+        None => response,
+        Some(stream) => response.map(|body| Body::new(HeldBody { body, _stream: stream })),
+    }
+}
+
+/// A body during which a stream counts as open.
+struct HeldBody {
+    body: Body,
+    _stream: OpenStream,
+}
+
+impl HttpBody for HeldBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -145,7 +199,7 @@ struct Events<P> {
     ticks: Interval,
 }
 
-impl<P: Pages> http_body::Body for Events<P> {
+impl<P: Pages> HttpBody for Events<P> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -167,8 +221,6 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
 
     struct NoPages;
@@ -183,33 +235,28 @@ mod tests {
     fn refusal(peer: &str, own: &str, host: &str) -> Option<&'static str> {
         let readers = vec!["192.0.2.0/24".parse().unwrap()];
         let pages = PagesAndHealth::new(Arc::new(NoPages), readers, ());
-        let address = |text: &str| text.parse::<SocketAddr>().ok();
-        let connection = TcpConnectInfo { local_addr: address(own), remote_addr: address(peer) };
-        let request = Request::builder().header(header::HOST, host).extension(connection);
-        pages.refusal(&request.body(Body::empty()).unwrap())
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        pages.refusal(address(peer), Some(address(own)), host)
     }
 
     #[test]
     fn pages_are_for_this_machine_and_for_those_whom_the_config_names() {
-        assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", "127.0.0.1:9464"), None);
-        assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", "localhost:9464"), None);
-        assert_eq!(refusal("[::1]:5", "[::1]:9464", "[::1]:9464"), None);
+        assert_eq!(refusal("127.0.0.1", "127.0.0.1", "127.0.0.1:9464"), None);
+        assert_eq!(refusal("127.0.0.1", "127.0.0.1", "localhost:9464"), None);
+        assert_eq!(refusal("::1", "::1", "[::1]:9464"), None);
         assert_eq!(
-            refusal("198.51.100.1:5", "198.51.100.1:9464", "198.51.100.1:9464"),
+            refusal("198.51.100.1", "198.51.100.1", "198.51.100.1:9464"),
             None,
             "this machine by its address"
         );
-        assert_eq!(refusal("192.0.2.9:5", "198.51.100.1:9464", "coordinator:9464"), None, "a reader");
-        for (peer, own) in [
-            ("198.51.100.2:5", "198.51.100.1:9464"),
-            ("[2001:db8::1]:5", "[2001:db8::2]:9464"),
-            ("[::ffff:198.51.100.2]:5", "[::]:9464"),
-            ("", ""),
-        ] {
+        assert_eq!(refusal("192.0.2.9", "198.51.100.1", "coordinator:9464"), None, "a reader");
+        for (peer, own) in
+            [("198.51.100.2", "198.51.100.1"), ("2001:db8::1", "2001:db8::2"), ("::ffff:198.51.100.2", "::")]
+        {
             assert_eq!(refusal(peer, own, own), Some(STRANGER), "{peer}");
         }
         for host in ["example.org", "example.org:9464", "127.0.0.1.example.org"] {
-            assert_eq!(refusal("127.0.0.1:5", "127.0.0.1:9464", host), Some(OTHER_NAME), "{host}");
+            assert_eq!(refusal("127.0.0.1", "127.0.0.1", host), Some(OTHER_NAME), "{host}");
         }
         assert!(STRANGER.ends_with('\n') && STRANGER.lines().count() == 1);
     }
