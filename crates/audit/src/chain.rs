@@ -68,6 +68,11 @@ impl Links {
             line.clear();
             reader.read_until(b'\n', &mut line).map_err(|reason| AuditError::file("read", path, reason))?;
             if line.pop_if(|end| *end == b'\n').is_none() {
+                if has_another_end(&line) {
+                    let reason = "something else stands where it should end".to_string();
+                    let (path, line) = (path.to_path_buf(), self.head.sequence + 1);
+                    return Err(AuditError::Broken { path, line, reason });
+                }
                 read.incomplete = line.len() as u64;
                 return Ok(read);
             }
@@ -94,6 +99,12 @@ impl Links {
         self.head = Head { sequence: sequence + 1, entry: Digest::of(line) };
         Ok(entry)
     }
+}
+
+/// Whether a last line without its end is a whole entry with something behind it. Nobody writes that: an entry is on the disk
+/// before its end is written. Zeros are what a loss of power leaves of an end that was not forced to the disk.
+fn has_another_end(line: &[u8]) -> bool {
+    line.split_last().is_some_and(|(end, entry)| *end != 0 && serde_json::from_slice::<Entry>(entry).is_ok())
 }
 
 /// All entries of a log, which follow from each other.

@@ -67,8 +67,8 @@ pub enum AuditError {
     /// A ledger that counts less than it has counted before.
     #[error(
         "the ledger {path} counts {found} releases, and the audit trail beside it says that it has counted {counted}: it is an older \
-         copy, under which records would be released again that have used their budget up. Restore the ledger of the last run \
-         (docs/how-to/operate.md says what to do if there is none)"
+         copy; records with a used-up budget could be released again. Restore the ledger of the last run (docs/how-to/back-up.md says \
+         what to do if there is none)"
     )]
     OlderLedger {
         /// The ledger.
@@ -89,6 +89,17 @@ pub enum AuditError {
     /// A file of heads that is none.
     #[error("{path}, line {line} is no head of an audit log: expected a file from a peer's `heads` folder")]
     NoHead {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
+    /// A head that is not what was written.
+    #[error(
+        "{path}, line {line} is damaged: its SHA-256 is not the one that was written with it. Restore the file from a backup; where there \
+         is none, move it away, and an older log of that side is not noticed until its next head is kept"
+    )]
+    DamagedHead {
         /// The file.
         path: PathBuf,
         /// From 1.

@@ -30,6 +30,15 @@ pub enum AuditEvent {
         /// To what.
         service: Service,
     },
+    /// A party was let in several times within a short time.
+    JoinedAgain {
+        /// The party.
+        party: PartyName,
+        /// To what.
+        service: Service,
+        /// How often, since the last entry about that.
+        count: u64,
+    },
     /// A party, a holder, a client, or this side, was refused.
     Refused {
         /// The party, where it is one of the run's, or a holder of the alignment.
@@ -132,6 +141,9 @@ pub enum AuditEvent {
     PermissionsChanged {
         /// SHA-256 of the permissions file.
         sha256: String,
+        /// How many ids the files have in all that it names for clients; absent: it names none.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        ids: Option<u64>,
     },
     /// Records, or a file, were erased.
     Erased {
@@ -166,8 +178,11 @@ pub enum AuditEvent {
     BadSignature {
         /// The peer.
         side: String,
-        /// The head's number of entries.
+        /// The head's number of entries; of several, the last one's.
         sequence: u64,
+        /// How many such heads, since the last entry about that.
+        #[serde(skip_serializing_if = "is_one", default = "one")]
+        count: u64,
     },
     /// A peer told a head that does not fit one that it told before.
     Contradiction {
@@ -176,6 +191,15 @@ pub enum AuditEvent {
         /// The head's number of entries.
         sequence: u64,
     },
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// What a party joins.
@@ -244,6 +268,9 @@ impl fmt::Display for AuditEvent {
             }
             Self::Resumed { step } => write!(f, "the run went on from a checkpoint behind step {step}"),
             Self::Joined { party, service } => write!(f, "{party} joined {service}"),
+            Self::JoinedAgain { party, service, count } => {
+                write!(f, "{party} joined {service}, {count} times")
+            }
             Self::Refused { party, who, service, why, count } => {
                 match (party, who) {
                     (Some(party), _) => write!(f, "{party}")?,
@@ -286,7 +313,7 @@ impl fmt::Display for AuditEvent {
                 write!(f, "revocation list {lists} counts: {revoked} certificates are taken back")?;
                 if new.is_empty() { Ok(()) } else { write!(f, "; new: {}", new.join(", ")) }
             }
-            Self::PermissionsChanged { sha256 } => write!(f, "permissions are those of the file {sha256}"),
+            Self::PermissionsChanged { sha256, ids } => write_permissions(f, sha256, *ids),
             Self::Erased { receipt_sha256, counts } => {
                 let counts: Vec<String> =
                     counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
@@ -302,14 +329,22 @@ impl fmt::Display for AuditEvent {
             Self::Accepted { side, sequence } => {
                 write!(f, "the log of {side} is taken as it is now, in place of one of {sequence} entries")
             }
-            Self::BadSignature { side, sequence } => {
-                write!(f, "the head of {side} with {sequence} entries is not signed by a key that counts")
-            }
+            Self::BadSignature { side, sequence, count } => write_bad_signature(f, side, *sequence, *count),
             Self::Contradiction { side, sequence } => {
                 write!(f, "{side} told a head of {sequence} entries that does not fit those before")
             }
         }
     }
+}
+
+fn write_permissions(f: &mut fmt::Formatter<'_>, sha256: &str, ids: Option<u64>) -> fmt::Result {
+    write!(f, "permissions are those of the file {sha256}")?;
+    ids.map_or(Ok(()), |ids| write!(f, ", whose lists for clients have {ids} ids"))
+}
+
+fn write_bad_signature(f: &mut fmt::Formatter<'_>, side: &str, sequence: u64, count: u64) -> fmt::Result {
+    write!(f, "the head of {side} with {sequence} entries is not signed by a key that counts")?;
+    if count == 1 { Ok(()) } else { write!(f, ", nor were {} before it", count - 1) }
 }
 
 fn names(parties: &[PartyName]) -> String {

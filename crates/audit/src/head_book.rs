@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use hashvfl_core::RunId;
 use hashvfl_core::protocol::message::AuditHead;
-use hashvfl_files::write_whole;
+use hashvfl_files::{rename_durably, with_digest, without_digest, write_whole};
 use hashvfl_identity::Fingerprint;
 
 use crate::error::AuditError;
@@ -65,11 +65,13 @@ impl HeadBook {
         }
         let sequence = read_heads(&path)?.iter().map(|head| head.sequence).max().unwrap_or(0);
         let aside = path.with_extension(format!("until-{sequence}.jsonl"));
-        fs::rename(&path, &aside).map_err(|reason| AuditError::file("rename", &path, reason))?;
+        rename_durably(&path, &aside).map_err(|reason| AuditError::file("rename", &path, reason))?;
         Ok(sequence)
     }
 
     /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before.
+    /// Of the heads of one day that a party tells when it comes to serve, the last one stays: so one that comes again and again fills
+    /// no disk, and a head of an earlier day still vouches for what was before it.
     ///
     /// # Errors
     /// If its file cannot be read or written.
@@ -83,10 +85,9 @@ impl HeadBook {
     ) -> Result<Option<Contradiction>, AuditError> {
         let side = Side::from(told.party.clone());
         let path = self.path(&side);
-        let before = if path.exists() { read_heads(&path)? } else { Vec::new() };
+        let mut before = if path.exists() { read_heads(&path)? } else { Vec::new() };
         let entry = told.entry.to_string();
         let is_kept = |kept: &KeptHead| kept.sequence == told.sequence && kept.entry_sha256 == entry;
-        // A party that comes to serve again and again fills no disk.
         if at == Moment::Serve && before.iter().any(is_kept) {
             return Ok(None);
         }
@@ -94,13 +95,17 @@ impl HeadBook {
             .map_err(|reason| AuditError::file("make the folder", &self.folder, reason))?;
         let head = KeptHead::new(told, key, run, at, time::text(now));
         let contradicts = before.iter().any(|kept| contradict(kept, head.sequence, &head.entry_sha256));
-        let mut lines = Vec::new();
+        if !contradicts && before.last().is_some_and(|last| is_later_of_a_day(&head, last)) {
+            before.pop();
+        }
+        let mut lines = String::new();
         for head in before.iter().chain([&head]) {
             // Unwrap safety: names, numbers and texts are JSON.
-            serde_json::to_writer(&mut lines, head).expect("a head");
-            lines.push(b'\n');
+            let line = serde_json::to_string(head).expect("a head");
+            lines += &with_digest(&line);
+            lines.push('\n');
         }
-        write_whole(&path, &lines)?;
+        write_whole(&path, lines.as_bytes())?;
         Ok(contradicts.then_some(Contradiction { side, sequence: told.sequence }))
     }
 }
@@ -114,6 +119,14 @@ pub struct OlderLog {
     pub told: u64,
 }
 
+/// Whether both heads were told in one run on one day by a party that came to serve.
+fn is_later_of_a_day(head: &KeptHead, last: &KeptHead) -> bool {
+    let of_serving = |head: &KeptHead| head.at == Moment::Serve;
+    // Days are as long in all time stamps.
+    let day = |head: &KeptHead| head.time.get(..time::DATE_BYTES).map(str::to_string);
+    of_serving(head) && of_serving(last) && head.run == last.run && day(head) == day(last)
+}
+
 /// Whether a log that had the head `earlier` cannot have `sequence` entries now, the last one `entry`, if it only grows.
 fn contradict(earlier: &KeptHead, sequence: u64, entry: &str) -> bool {
     let other = earlier.sequence == sequence && earlier.entry_sha256 != entry;
@@ -123,13 +136,57 @@ fn contradict(earlier: &KeptHead, sequence: u64, entry: &str) -> bool {
 /// The heads in a file.
 ///
 /// # Errors
-/// If it cannot be read, or a line is no head.
+/// If it cannot be read, or a line is no head or has changed since it was written.
 pub fn read_heads(path: &Path) -> Result<Vec<KeptHead>, AuditError> {
     let text = fs::read_to_string(path).map_err(|reason| AuditError::file("read", path, reason))?;
     let mut heads = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let head = serde_json::from_str(line);
+        let head = without_digest(line)
+            .map_err(|_| AuditError::DamagedHead { path: path.to_path_buf(), line: number })?;
+        let head = serde_json::from_str(&head);
         heads.push(head.map_err(|_| AuditError::NoHead { path: path.to_path_buf(), line: number })?);
     }
     Ok(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use hashvfl_core::{Digest, PartyName};
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_party_that_comes_to_serve_again_and_again_fills_no_disk() {
+        let place = tempfile::tempdir().unwrap();
+        let book = HeadBook::new(place.path().join("heads"));
+        let bank = PartyName::new("bank").unwrap();
+        let run = RunId::new("spring").unwrap();
+        let told = |sequence: u64| AuditHead {
+            party: Some(bank.clone()),
+            sequence,
+            entry: Digest::of(&sequence.to_le_bytes()),
+            signature: Vec::new(),
+        };
+        let noon = UNIX_EPOCH + 20_000 * DAY + DAY / 2;
+        let keep = |sequence, at, now| book.keep(&told(sequence), None, &run, at, now).unwrap();
+        let kept = || {
+            let heads = read_heads(&book.path(&Side::Party(bank.clone()))).unwrap();
+            heads.iter().map(|head| head.sequence).collect::<Vec<u64>>()
+        };
+        assert_eq!(keep(3, Moment::Finish, noon), None);
+        for sequence in 4..50 {
+            assert_eq!(keep(sequence, Moment::Serve, noon), None);
+        }
+        assert_eq!(kept(), [3, 49], "the last of a day");
+        assert_eq!(keep(50, Moment::Serve, noon + DAY), None);
+        assert_eq!(keep(51, Moment::Serve, noon + DAY), None);
+        assert_eq!(kept(), [3, 49, 51], "the one of the day before still vouches");
+        // One that does not fit puts none aside.
+        assert_eq!(keep(40, Moment::Serve, noon + DAY).unwrap().sequence, 40);
+        assert_eq!(kept(), [3, 49, 51, 40]);
+    }
 }

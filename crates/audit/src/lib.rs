@@ -36,6 +36,6 @@ pub use head_book::{Contradiction, HeadBook, OlderLog, read_heads};
 pub use log::AuditLog;
 pub use receipt::{ErasureReceipt, Receipt, ReceiptError};
 pub use tail::tail;
-pub use tally::{PredictionTally, RefusalTally, Refusee};
+pub use tally::{JoinTally, PredictionTally, RefusalTally, Refusee};
 pub use time::text as timestamp;
 pub use trail::AuditTrail;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use hashvfl_core::{Digest, RunId};
-use hashvfl_files::owner_only;
+use hashvfl_files::{owner_only, sync_folder};
 
 use crate::chain::{BytesRead, Entry, Links};
 use crate::counted::Counted;
@@ -85,7 +85,8 @@ impl AuditLog {
             if log.length == 0 {
                 let release = env!("CARGO_PKG_VERSION").to_string();
                 log.write(None, &AuditEvent::Opened { side: side.clone(), release }, SystemTime::now())?;
-                sync_folder(folder)?;
+                // The name of a file that was made is on the disk when its folder is.
+                sync_folder(folder).map_err(|reason| AuditError::file("sync the folder", folder, reason))?;
             }
             log.note_mended(cut_bytes)
         })?;
@@ -193,11 +194,4 @@ impl AuditLog {
     fn cannot(&self, action: &'static str, reason: std::io::Error) -> AuditError {
         AuditError::file(action, &self.path, reason)
     }
-}
-
-/// The name of a file that was made is on disk when its folder is.
-fn sync_folder(folder: &Path) -> Result<(), AuditError> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|reason| AuditError::file("sync the folder", folder, reason))
 }

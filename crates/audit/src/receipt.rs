@@ -70,8 +70,8 @@ pub enum ReceiptError {
     },
     /// It is signed with a key of which nobody here knows whose it is.
     #[error(
-        "it is signed with the key {found}, and no key of {side} is known here: ask its owner, on another way than the file, and \
-         say --key or pin it"
+        "it is signed with the key {found}, and no key of {side} is known here: ask its owner over another channel, such as the \
+         phone, and pass --key or pin it"
     )]
     UnknownKey {
         /// Whose receipt it says it is.

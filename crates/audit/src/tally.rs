@@ -7,6 +7,7 @@ use hashvfl_core::PartyName;
 use hashvfl_identity::Identity;
 
 use crate::event::{AuditEvent, Service};
+use crate::head::Side;
 
 /// Shortest time between two entries about the same.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -22,13 +23,10 @@ pub enum Refusee {
     Certified(Identity),
 }
 
-/// Refusals, counted by whom and why. The first is told at once; those that follow are told together, so that who is
-/// refused a thousand times a second fills no disk.
+/// What happens again and again, counted by what it is about. The first time is told at once; those that follow are told
+/// together, a minute after the last entry, so that what happens a thousand times a second fills no disk.
 #[derive(Debug)]
-pub struct RefusalTally {
-    service: Service,
-    open: BTreeMap<(Refusee, &'static str), Waiting>,
-}
+struct Repeated<K>(BTreeMap<K, Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -36,36 +34,91 @@ struct Waiting {
     count: u64,
 }
 
+impl<K: Ord + Clone> Repeated<K> {
+    fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Counts one more of `key`: the number that an entry is to tell now, if one is.
+    fn count(&mut self, key: &K, now: Instant) -> Option<u64> {
+        let Some(waiting) = self.0.get_mut(key) else {
+            self.0.insert(key.clone(), Waiting { told: now, count: 0 });
+            return Some(1);
+        };
+        waiting.count += 1;
+        if now.duration_since(waiting.told) < WINDOW {
+            return None;
+        }
+        waiting.told = now;
+        Some(std::mem::take(&mut waiting.count))
+    }
+
+    /// What was counted and has waited for a minute; what has not happened again since its last entry is forgotten.
+    fn due(&mut self, now: Instant) -> Vec<(K, u64)> {
+        let mut due = Vec::new();
+        self.0.retain(|key, waiting| {
+            if now.duration_since(waiting.told) < WINDOW {
+                return true;
+            }
+            if waiting.count == 0 {
+                return false;
+            }
+            due.push((key.clone(), std::mem::take(&mut waiting.count)));
+            waiting.told = now;
+            true
+        });
+        due
+    }
+
+    /// All that was counted and not told.
+    fn rest(&mut self) -> Vec<(K, u64)> {
+        let mut rest = Vec::new();
+        for (key, waiting) in &mut self.0 {
+            let count = std::mem::take(&mut waiting.count);
+            if count > 0 {
+                rest.push((key.clone(), count));
+            }
+        }
+        rest
+    }
+}
+
+/// Refusals, counted by whom and why.
+#[derive(Debug)]
+pub struct RefusalTally {
+    service: Service,
+    refused: Repeated<(Refusee, &'static str)>,
+}
+
 impl RefusalTally {
     /// Of those who want to join `service`.
     pub fn new(service: Service) -> Self {
-        Self { service, open: BTreeMap::new() }
+        Self { service, refused: Repeated::new() }
     }
 
     /// Counts a refusal of `whom` for the reason `why`: the entry that is due, if one is.
     pub fn count(&mut self, whom: Refusee, why: &'static str, now: Instant) -> Option<AuditEvent> {
         let key = (whom, why);
-        let count = match self.open.get_mut(&key) {
-            None => 1,
-            Some(waiting) if now.duration_since(waiting.told) < WINDOW => {
-                waiting.count += 1;
-                return None;
-            }
-            Some(waiting) => waiting.count + 1,
-        };
-        let event = refused(&key.0, self.service, why, count);
-        self.open.insert(key, Waiting { told: now, count: 0 });
-        Some(event)
+        let count = self.refused.count(&key, now)?;
+        Some(refused(&key.0, self.service, why, count))
     }
 
-    /// Entries about what was counted and not told.
+    /// The entries that are due by now.
+    pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
+        let due = self.refused.due(now);
+        self.events(due)
+    }
+
+    /// Entries about all that was counted and not told.
     pub fn rest(&mut self) -> Vec<AuditEvent> {
-        let mut events = Vec::new();
-        for ((whom, why), waiting) in &mut self.open {
-            let count = std::mem::take(&mut waiting.count);
-            if count > 0 {
-                events.push(refused(whom, self.service, why, count));
-            }
+        let rest = self.refused.rest();
+        self.events(rest)
+    }
+
+    fn events(&self, counts: Vec<((Refusee, &'static str), u64)>) -> Vec<AuditEvent> {
+        let mut events = Vec::with_capacity(counts.len());
+        for ((whom, why), count) in counts {
+            events.push(refused(&whom, self.service, why, count));
         }
         events
     }
@@ -78,6 +131,96 @@ fn refused(whom: &Refusee, service: Service, why: &str, count: u64) -> AuditEven
         Refusee::Certified(who) => (None, Some(who.clone())),
     };
     AuditEvent::Refused { party, who, service, why: why.to_string(), count }
+}
+
+/// Parties that were let in, counted by name.
+#[derive(Debug)]
+pub struct JoinTally {
+    service: Service,
+    joined: Repeated<PartyName>,
+}
+
+impl JoinTally {
+    /// Of those who join `service`.
+    pub fn new(service: Service) -> Self {
+        Self { service, joined: Repeated::new() }
+    }
+
+    /// Counts that `party` joins: the entry that is to be written before it hears so, if one is due.
+    pub fn count(&mut self, party: &PartyName, now: Instant) -> Option<AuditEvent> {
+        let count = self.joined.count(party, now)?;
+        Some(joined(party.clone(), self.service, count))
+    }
+
+    /// The entry about `party` could not be written: the next time it joins is told at once.
+    pub fn forget(&mut self, party: &PartyName) {
+        self.joined.0.remove(party);
+    }
+
+    /// The entries that are due by now.
+    pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
+        let due = self.joined.due(now);
+        self.events(due)
+    }
+
+    /// Entries about all that was counted and not told.
+    pub fn rest(&mut self) -> Vec<AuditEvent> {
+        let rest = self.joined.rest();
+        self.events(rest)
+    }
+
+    fn events(&self, counts: Vec<(PartyName, u64)>) -> Vec<AuditEvent> {
+        counts.into_iter().map(|(party, count)| joined(party, self.service, count)).collect()
+    }
+}
+
+fn joined(party: PartyName, service: Service, count: u64) -> AuditEvent {
+    match count {
+        1 => AuditEvent::Joined { party, service },
+        count => AuditEvent::JoinedAgain { party, service, count },
+    }
+}
+
+/// Heads whose signature is not by a key that counts, of parties that come to serve, counted by side.
+#[derive(Debug)]
+pub(crate) struct SignatureTally {
+    bad: Repeated<Side>,
+    /// Entries of the last such head of each side.
+    last: BTreeMap<Side, u64>,
+}
+
+impl SignatureTally {
+    pub fn new() -> Self {
+        Self { bad: Repeated::new(), last: BTreeMap::new() }
+    }
+
+    /// Counts such a head of `side`, with so many entries: the entry that is due, if one is.
+    pub fn count(&mut self, side: &Side, sequence: u64, now: Instant) -> Option<AuditEvent> {
+        self.last.insert(side.clone(), sequence);
+        let count = self.bad.count(side, now)?;
+        Some(AuditEvent::BadSignature { side: side.file_stem(), sequence, count })
+    }
+
+    /// The entries that are due by now.
+    pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
+        let due = self.bad.due(now);
+        self.events(due)
+    }
+
+    /// Entries about all that was counted and not told.
+    pub fn rest(&mut self) -> Vec<AuditEvent> {
+        let rest = self.bad.rest();
+        self.events(rest)
+    }
+
+    fn events(&self, counts: Vec<(Side, u64)>) -> Vec<AuditEvent> {
+        let mut events = Vec::with_capacity(counts.len());
+        for (side, count) in counts {
+            let sequence = self.last.get(&side).copied().unwrap_or_default();
+            events.push(AuditEvent::BadSignature { side: side.file_stem(), sequence, count });
+        }
+        events
+    }
 }
 
 /// Predictions, counted by client.
@@ -159,6 +302,53 @@ mod tests {
         assert_eq!(counts(&tally.rest()), Vec::<u64>::new());
         let bank = Refusee::Party(PartyName::new("bank").unwrap());
         assert_eq!(counts(tally.count(bank, "settings", start).as_slice()), [1], "another party's");
+    }
+
+    #[test]
+    fn what_was_counted_is_told_a_minute_later_also_where_nothing_follows() {
+        let (mut tally, start) = (RefusalTally::new(Service::Training), Instant::now());
+        let later = |seconds: u64| start + Duration::from_secs(seconds);
+        for _ in 0..3 {
+            tally.count(Refusee::Stranger, "settings", start);
+        }
+        assert!(tally.due(later(59)).is_empty());
+        assert_eq!(counts(&tally.due(later(60))), [2]);
+        assert!(tally.due(later(90)).is_empty() && tally.due(later(120)).is_empty());
+        assert!(tally.refused.0.is_empty(), "what is over takes no memory");
+        assert_eq!(counts(tally.count(Refusee::Stranger, "settings", later(121)).as_slice()), [1]);
+    }
+
+    #[test]
+    fn a_party_that_joins_again_and_again_is_a_few_entries() {
+        let (mut tally, start) = (JoinTally::new(Service::Serving), Instant::now());
+        let bank = PartyName::new("bank").unwrap();
+        let first = tally.count(&bank, start).unwrap();
+        assert_eq!(first, AuditEvent::Joined { party: bank.clone(), service: Service::Serving });
+        assert!((0..99).all(|_| tally.count(&bank, start).is_none()));
+        let due = tally.due(start + WINDOW);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].to_string(), "bank joined serving, 99 times");
+        let json = serde_json::to_value(&due[0]).unwrap();
+        assert_eq!(serde_json::from_value::<AuditEvent>(json).unwrap(), due[0]);
+        assert!(tally.count(&bank, start + WINDOW).is_none());
+        assert_eq!(tally.rest(), std::slice::from_ref(&first));
+        // One whose entry could not be written is told again.
+        tally.forget(&bank);
+        assert_eq!(tally.count(&bank, start + WINDOW), Some(first));
+    }
+
+    #[test]
+    fn heads_that_are_badly_signed_are_told_together() {
+        let (mut tally, start) = (SignatureTally::new(), Instant::now());
+        let bank = Side::Party(PartyName::new("bank").unwrap());
+        let told = |count, sequence| {
+            Some(AuditEvent::BadSignature { side: "party-bank".to_string(), sequence, count })
+        };
+        assert_eq!(tally.count(&bank, 7, start), told(1, 7));
+        assert_eq!(tally.count(&bank, 8, start), None);
+        assert_eq!(tally.count(&bank, 9, start + WINDOW), told(2, 9));
+        assert_eq!(tally.count(&bank, 10, start + WINDOW), None);
+        assert_eq!(tally.due(start + 2 * WINDOW).pop(), told(1, 10));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
+/// Bytes of the date in [`text`].
+pub const DATE_BYTES: usize = 10;
 
 /// `at` as `2026-01-31T23:59:59Z`; a clock before 1970 reads as its first second.
 pub fn text(at: SystemTime) -> String {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -20,6 +20,7 @@ use crate::head::{Head, Moment, Side};
 use crate::head_book::{HeadBook, OlderLog};
 use crate::log::AuditLog;
 use crate::receipt::ErasureReceipt;
+use crate::tally::SignatureTally;
 
 /// Where a process writes what it decides. Where the config has no audit trail, nothing is written and no head is told.
 pub struct AuditTrail {
@@ -28,6 +29,10 @@ pub struct AuditTrail {
     folder: PathBuf,
     log: Option<Mutex<AuditLog>>,
     signer: Option<Arc<IdentityFiles>>,
+    /// The coordinator whose keys count for the coordinator's heads; `None`: all that are pinned.
+    coordinator: Option<PartyName>,
+    /// Badly signed heads of parties that come to serve.
+    bad_signatures: Mutex<SignatureTally>,
     /// What revocation lists have taken back so far, as far as this process has looked.
     revocations: Mutex<Option<Arc<Revocations>>>,
 }
@@ -49,7 +54,9 @@ impl AuditTrail {
             false => None,
         };
         let (folder, revocations) = (config.folder().to_path_buf(), Mutex::default());
-        let trail = Self { side, run: run.clone(), folder, log, signer: None, revocations };
+        let (run, bad_signatures) = (run.clone(), Mutex::new(SignatureTally::new()));
+        let trail =
+            Self { side, run, folder, log, signer: None, coordinator: None, bad_signatures, revocations };
         trail.note_policy(policy)?;
         Ok(trail)
     }
@@ -61,6 +68,12 @@ impl AuditTrail {
         let trail = Self { signer, ..self };
         trail.note_revocations();
         trail
+    }
+
+    /// The same where this side has named its coordinator: keys that are pinned of another one do not count for its heads.
+    #[must_use]
+    pub fn coordinated_by(self, coordinator: Option<PartyName>) -> Self {
+        Self { coordinator, ..self }
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AuditLog>> {
@@ -84,6 +97,23 @@ impl AuditTrail {
         if let Err(failed) = self.note(event) {
             error!("{failed}");
         }
+    }
+
+    /// Writes down what has been counted for a minute instead of getting an entry each: what is due at the time `now`, or,
+    /// without one, all of it.
+    pub fn note_counted_heads(&self, now: Option<Instant>) {
+        let mut tally = self.bad_signatures();
+        let events = match now {
+            Some(now) => tally.due(now),
+            None => tally.rest(),
+        };
+        drop(tally);
+        events.into_iter().for_each(|event| self.note_or_complain(event));
+    }
+
+    fn bad_signatures(&self) -> MutexGuard<'_, SignatureTally> {
+        // Counts are whole after each change.
+        self.bad_signatures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what the ledger beside the trail counts in all, unless it is what it was.
@@ -192,7 +222,7 @@ impl AuditTrail {
             if side == self.side {
                 continue;
             }
-            let key = self.key_of(head, &side)?;
+            let key = self.key_of(head, &side, at)?;
             if let Some(found) = book.keep(head, key, &self.run, at, SystemTime::now())? {
                 warn!(
                     "{side} has told a head of its audit log that does not fit an earlier one ({} entries now): its log was cut, \
@@ -207,25 +237,32 @@ impl AuditTrail {
     }
 
     /// The key that signed a peer's head; `None` for a head that is not signed, or not by a key that counts.
-    fn key_of(&self, head: &AuditHead, side: &Side) -> Result<Option<Fingerprint>, AuditError> {
+    fn key_of(&self, head: &AuditHead, side: &Side, at: Moment) -> Result<Option<Fingerprint>, AuditError> {
         let Some(signer) = self.signer.as_deref().filter(|_| !head.signature.is_empty()) else {
             return Ok(None);
         };
         let text = Head { sequence: head.sequence, entry: head.entry }.to_signed_bytes(side, &self.run);
-        let role = match side {
-            Side::Coordinator => Role::Coordinator,
-            Side::Party(_) => Role::Party,
+        let (role, name) = match side {
+            Side::Coordinator => (Role::Coordinator, self.coordinator.as_ref()),
+            Side::Party(name) => (Role::Party, Some(name)),
         };
-        match signer.verify_of(role, head.party.as_ref(), &text, &head.signature) {
-            Ok(key) => Ok(Some(key)),
-            Err(failed) => {
-                warn!(
-                    "the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed"
-                );
-                self.note(AuditEvent::BadSignature { side: side.file_stem(), sequence: head.sequence })?;
-                Ok(None)
+        let failed = match signer.verify_of(role, name, &text, &head.signature) {
+            Ok(key) => return Ok(Some(key)),
+            Err(failed) => failed,
+        };
+        let sequence = head.sequence;
+        let event = match at {
+            // A run begins and ends once; whoever serves may come as often as it likes.
+            Moment::Begin | Moment::Finish => {
+                Some(AuditEvent::BadSignature { side: side.file_stem(), sequence, count: 1 })
             }
+            Moment::Serve => self.bad_signatures().count(side, sequence, Instant::now()),
+        };
+        if let Some(event) = event {
+            warn!("the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed");
+            self.note(event)?;
         }
+        Ok(None)
     }
 
     /// Keeps a receipt for the erasure that the request with these bytes asked for, and writes it down; its file, which

@@ -226,6 +226,52 @@ fn heads_of_peers_are_kept_and_one_that_does_not_fit_is_written_down() {
 }
 
 #[test]
+fn whatever_bit_of_a_kept_head_changes_no_other_head_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let (trail, folder) = trail(place.path());
+    trail.keep_heads(&[told(4, 1)], &[bank()], Moment::Begin).unwrap();
+    trail.keep_heads(&[told(6, 2)], &[bank()], Moment::Finish).unwrap();
+    let path = folder.join("heads/party-bank.jsonl");
+    let (whole, heads) = (fs::read(&path).unwrap(), read_heads(&path).unwrap());
+    for bit in 0..whole.len() * 8 {
+        let mut changed = whole.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &changed).unwrap();
+        match read_heads(&path) {
+            Ok(read) => assert_eq!(read, heads, "bit {bit}"),
+            Err(error) => assert!(error.to_string().contains("party-bank.jsonl"), "bit {bit}: {error}"),
+        }
+    }
+    // Of an earlier version.
+    let before: Vec<String> = heads.iter().map(|head| serde_json::to_string(head).unwrap()).collect();
+    fs::write(&path, before.join("\n")).unwrap();
+    assert_eq!(read_heads(&path).unwrap(), heads);
+}
+
+#[test]
+fn an_end_that_has_changed_takes_no_entry_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = log_of(folder.path(), &[0, 3, 1]);
+    let bytes = fs::read(&path).unwrap();
+    for bit in 0..8 {
+        let mut changed = bytes.clone();
+        *changed.last_mut().unwrap() ^= 1 << bit;
+        fs::write(&path, &changed).unwrap();
+        let error = AuditLog::open(&path, &Side::Party(bank())).unwrap_err().to_string();
+        assert!(error.contains("log.jsonl, line 4: something else stands where it should end"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), changed, "nothing is cut off");
+    }
+    // A loss of power has left the place of an end that was not forced to the disk: nobody was told of that entry.
+    fs::write(&path, [&bytes[..bytes.len() - 1], &[0]].concat()).unwrap();
+    let log = AuditLog::open(&path, &Side::Party(bank())).unwrap();
+    assert_eq!(
+        (Chain::read(&path).unwrap().entries.len(), log.head().sequence),
+        (4, 4),
+        "and a line that says so"
+    );
+}
+
+#[test]
 fn a_policy_is_written_down_when_it_changes() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("policy.toml");

@@ -41,7 +41,7 @@ fn a_list_that_takes_back_more_is_written_down_once_and_by_name_where_that_is_kn
     // In one step, as an authority's commands write it.
     let copy = || {
         fs::copy(keep.join("revoked.pem"), folder.join("copied.pem")).unwrap();
-        fs::rename(folder.join("copied.pem"), &list).unwrap();
+        hashvfl_files::rename_durably(&folder.join("copied.pem"), &list).unwrap();
     };
     copy();
     let mut config = IdentityConfig::in_folder(&folder.join("shop"));

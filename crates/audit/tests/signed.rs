@@ -42,7 +42,7 @@ fn trail(place: &Path, who: &str, side: Side) -> (AuditTrail, PathBuf) {
 fn badly_signed(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     for entry in Chain::read(&folder.join("log.jsonl")).unwrap().entries {
-        if let Some(AuditEvent::BadSignature { side, sequence }) = entry.event() {
+        if let Some(AuditEvent::BadSignature { side, sequence, .. }) = entry.event() {
             found.push((side, sequence));
         }
     }
@@ -95,6 +95,25 @@ fn a_head_that_another_key_than_the_pinned_one_signed_counts_as_unsigned() {
     let kept = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap().remove(0);
     assert_eq!((kept.key, kept.verify()), (None, Ok(Some(keys["bank"]))));
     assert_eq!(badly_signed(&folder), [("party-bank".to_string(), told.sequence)]);
+}
+
+#[test]
+fn the_head_of_the_coordinator_is_that_of_the_one_that_the_config_names() {
+    let place = tempfile::tempdir().unwrap();
+    let keys = identities(place.path());
+    let mut pins = Pins::default();
+    for (who, key) in [("shop", "shop"), ("mill", "telecom")] {
+        pins.add(&Pin { identity: Identity::new(Role::Coordinator, name(who)), fingerprint: keys[key] });
+    }
+    pins.write(&IdentityConfig::in_folder(&place.path().join("bank")).pins).unwrap();
+    let (mill, _) = trail(place.path(), "telecom", Side::Coordinator);
+    let told = mill.head().unwrap();
+    let (bank, folder) = trail(place.path(), "bank", Side::Party(name("bank")));
+    let keep = |bank: &AuditTrail| bank.keep_heads(std::slice::from_ref(&told), &[], Moment::Begin).unwrap();
+    keep(&bank);
+    assert!(badly_signed(&folder).is_empty(), "any that is pinned counts where none is named");
+    keep(&bank.coordinated_by(Some(name("shop"))));
+    assert_eq!(badly_signed(&folder), [("coordinator".to_string(), told.sequence)]);
 }
 
 #[test]

@@ -6,11 +6,16 @@
 //! know no such files, and on other systems, it has that from the beginning. A process that is killed meanwhile leaves it
 //! behind, for [`FolderLock`] to remove.
 
+mod checked;
+mod durable;
+pub mod effects;
 pub mod encryption;
 mod lock;
+mod owner;
 mod places;
 mod progress;
 mod say;
+mod stamp;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -19,12 +24,17 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
+pub use checked::{Damaged, read_checked, with_digest, without_digest, write_checked};
+pub use durable::{rename_durably, sync_folder};
+use effects::Effect;
 use encryption::Sealer;
 pub use encryption::{read_up_to, read_whole};
 pub use lock::{FolderLock, LockError};
-pub use places::{Place, PlaceClash, Use, check_places};
+pub use owner::{OwnerError, check_owner, claim_folder};
+pub use places::{Place, PlaceClash, Use, check_places, is_same_place};
 pub use progress::{AboveProgress, PROGRESS_WIDTH, can_show_progress, show_progress};
 pub use say::{complain_line, one_line, say_line};
+pub use stamp::Stamps;
 
 /// The last `most` bytes of a file, or all of it: what a page shows of a log that goes on, without a lock.
 ///
@@ -105,6 +115,9 @@ impl WholeFile {
     /// # Errors
     /// If the disk is full or fails; a file of that name is as it was.
     pub fn finish(mut self) -> Result<(), WriteError> {
+        if !effects::before(Effect::Whole, &self.path).map_err(WriteError::of(&self.path))? {
+            return Ok(());
+        }
         if let Some(sealer) = self.sealer.take() {
             sealer.finish(&mut self.file).map_err(WriteError::of(&self.path))?;
         }

@@ -86,6 +86,11 @@ pub fn check_places(places: &[Place]) -> Result<(), PlaceClash> {
     Ok(())
 }
 
+/// Whether both paths lead to the same place.
+pub fn is_same_place(one: &Path, other: &Path) -> bool {
+    resolved(one) == resolved(other)
+}
+
 /// Where a path leads: absolute, links followed as far as it exists, without `.` and `..`.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());

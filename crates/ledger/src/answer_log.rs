@@ -4,8 +4,12 @@
 //! it was charged before it was said for the first time. Anything else would be another release of the same records, which
 //! whoever feigned the loss of a checkpoint could ask for. So it is refused.
 //!
-//! The file is `magic | name of the run, 32 bytes | 16 bytes for each step`. An entry is written before its answer is sent.
-//! It is not forced to the disk: where a machine loses power, answers may count as new once more, and are charged again.
+//! The file is `HVFLSAY2 | name of the run, 32 bytes | 24 bytes for each step`: 16 of a digest of what was said and of what was
+//! asked for, and 8 by which a change on the disk is found. An entry is written before its answer is sent. It is not forced to
+//! the disk: where a machine loses power, answers may count as new once more, and are charged again.
+//!
+//! A log that an earlier version has begun (`HVFLSAY1`) goes on as it is: entries are the 16 bytes alone, and of what was said
+//! alone.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,9 +17,11 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 
-const MAGIC: [u8; 8] = *b"HVFLSAY1";
+const MAGIC: [u8; 8] = *b"HVFLSAY2";
+const OLD_MAGIC: [u8; 8] = *b"HVFLSAY1";
 const HEADER_BYTES: usize = 40;
-const ENTRY_BYTES: usize = 16;
+const SAID_BYTES: usize = 16;
+const CHECK_BYTES: usize = 8;
 
 /// Why an answer may not be given, or cannot be written down.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +45,21 @@ pub enum AnswerLogError {
         /// The file.
         path: PathBuf,
     },
-    /// Something else was said at this step before.
+    /// An entry is not what was written.
     #[error(
-        "step {step}: the run went back to a checkpoint, and the answer now is not the one that was given then: nothing is \
-         said twice in two ways; ask the other side, or start with --fresh, which is charged anew"
+        "{path} is damaged: what it says of step {step} has changed since it was written. Put it back as it was, or start with \
+         --fresh to throw the unfinished run away"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The step.
+        step: u64,
+    },
+    /// Something else was said at this step before. It names no file: the other side hears it.
+    #[error(
+        "step {step}: the run went back to a checkpoint, and what is asked for or answered now is not what was then: nothing is said \
+         twice in two ways; ask the other side, or start with --fresh, which is charged anew"
     )]
     Differs {
         /// The step.
@@ -69,12 +86,55 @@ pub enum Said {
     Before,
 }
 
+/// What a log begins with.
+struct Header {
+    bytes: Vec<u8>,
+    is_old: bool,
+}
+
+impl Header {
+    /// That of a new log of the run of that name.
+    fn new(run: &Digest) -> Self {
+        Self { bytes: [MAGIC.as_slice(), &run.0].concat(), is_old: false }
+    }
+
+    /// The one that a file begins with; also a part of one, whose writer was killed. `None` for another file.
+    fn of(bytes: Vec<u8>) -> Option<Self> {
+        let start = &bytes[..bytes.len().min(MAGIC.len())];
+        let is_old = OLD_MAGIC.starts_with(start) && !MAGIC.starts_with(start);
+        (is_old || MAGIC.starts_with(start)).then_some(Self { bytes, is_old })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() == HEADER_BYTES
+    }
+
+    fn entry_bytes(&self) -> usize {
+        if self.is_old { SAID_BYTES } else { SAID_BYTES + CHECK_BYTES }
+    }
+
+    /// The entry with this index.
+    fn entry(&self, index: u64, said: &[u8]) -> Vec<u8> {
+        let check = Digest::of_parts([self.bytes.as_slice(), &index.to_le_bytes(), said]);
+        let mut entry = [said, &check.0[..CHECK_BYTES]].concat();
+        entry.truncate(self.entry_bytes());
+        entry
+    }
+
+    /// What the entry with this index says; `None` where it is not as it was written.
+    fn said(&self, index: u64, entry: &[u8]) -> Option<[u8; SAID_BYTES]> {
+        let (said, _) = entry.split_first_chunk::<SAID_BYTES>()?;
+        (self.entry(index, said) == entry).then_some(*said)
+    }
+}
+
 /// The answers of a run.
 pub struct AnswerLog {
     path: PathBuf,
     file: GrowingFile,
+    header: Header,
     /// Of the steps that were answered before this process began.
-    before: Vec<[u8; ENTRY_BYTES]>,
+    before: Vec<[u8; SAID_BYTES]>,
     /// Entries in the file.
     entries: u64,
 }
@@ -89,35 +149,45 @@ impl AnswerLog {
         if !path.exists() {
             return Self::begin(path, run);
         }
+        let other_run = || AnswerLogError::OtherRun { path: path.to_path_buf() };
         let mut reader = GrowingReader::open(path).map_err(io("open", path))?;
-        let header = part(&mut reader, HEADER_BYTES, path)?;
-        let is_log = MAGIC.starts_with(&header[..header.len().min(MAGIC.len())]);
+        let header = Header::of(part(&mut reader, HEADER_BYTES, path)?).ok_or_else(other_run)?;
+        if !header.is_whole() {
+            return Self::begin(path, run);
+        }
         let mut end = reader.end();
-        let mut before: Vec<[u8; ENTRY_BYTES]> = Vec::new();
-        while let Ok(entry) = part(&mut reader, ENTRY_BYTES, path)?.try_into() {
-            before.push(entry);
+        let mut before: Vec<[u8; SAID_BYTES]> = Vec::new();
+        loop {
+            let entry = part(&mut reader, header.entry_bytes(), path)?;
+            if entry.len() < header.entry_bytes() {
+                break;
+            }
+            let index = before.len() as u64;
+            match header.said(index, &entry) {
+                Some(said) => before.push(said),
+                None if is_cut_off(&entry, &mut reader, path)? => break,
+                None => return Err(AnswerLogError::Damaged { path: path.to_path_buf(), step: index + 1 }),
+            }
             end = reader.end();
         }
-        let is_whole = header.len() == HEADER_BYTES;
-        let of_run = is_whole && header[8..] == run.0;
         match end {
-            _ if !is_log => Err(AnswerLogError::OtherRun { path: path.to_path_buf() }),
             // Nothing was answered yet in the run that it is named after.
-            _ if !is_whole || (!of_run && before.is_empty()) => Self::begin(path, run),
-            Some(end) if of_run => {
+            _ if header.bytes[MAGIC.len()..] != run.0 && before.is_empty() => Self::begin(path, run),
+            Some(end) if header.bytes[MAGIC.len()..] == run.0 => {
                 let file = GrowingFile::resume(path, end).map_err(io("shorten", path))?;
                 let entries = before.len() as u64;
-                Ok(Self { path: path.to_path_buf(), file, before, entries })
+                Ok(Self { path: path.to_path_buf(), file, header, before, entries })
             }
-            _ => Err(AnswerLogError::OtherRun { path: path.to_path_buf() }),
+            _ => Err(other_run()),
         }
     }
 
     fn begin(path: &Path, run: &Digest) -> Result<Self, AnswerLogError> {
         let mut file = GrowingFile::create(path).map_err(io("make", path))?;
-        let written = file.append(&[MAGIC.as_slice(), &run.0].concat()).and_then(|()| file.sync());
+        let header = Header::new(run);
+        let written = file.append(&header.bytes).and_then(|()| file.sync());
         written.map_err(io("write", path))?;
-        Ok(Self { path: path.to_path_buf(), file, before: Vec::new(), entries: 0 })
+        Ok(Self { path: path.to_path_buf(), file, header, before: Vec::new(), entries: 0 })
     }
 
     /// Forces what was written to the disk: before a checkpoint that is behind it.
@@ -128,9 +198,28 @@ impl AnswerLog {
         self.file.sync().map_err(io("write", &self.path))
     }
 
+    /// Whether entries are of what was asked for as well as of what was said: not in a log that an earlier version has begun.
+    pub fn holds_requests(&self) -> bool {
+        !self.header.is_old
+    }
+
     /// Whether `step` (from 1) was answered before this process began.
     pub fn has(&self, step: u64) -> bool {
         step <= self.before.len() as u64
+    }
+
+    /// Whether `answer` was said at `step` before this process began. Writes nothing.
+    ///
+    /// # Errors
+    /// If another was said, or a step before it is missing.
+    pub fn look(&self, step: u64, answer: &Digest) -> Result<Said, AnswerLogError> {
+        let index = step.saturating_sub(1);
+        match usize::try_from(index).ok().and_then(|index| self.before.get(index)) {
+            Some(before) if answer.0.starts_with(before) => Ok(Said::Before),
+            Some(_) => Err(AnswerLogError::Differs { step }),
+            None if index != self.entries => Err(AnswerLogError::Gap { step, path: self.path.clone() }),
+            None => Ok(Said::New),
+        }
     }
 
     /// Writes down, before it is sent, that `answer` is said at `step`.
@@ -138,18 +227,23 @@ impl AnswerLog {
     /// # Errors
     /// If another was said before, or it cannot be written: nothing may be sent then.
     pub fn say(&mut self, step: u64, answer: &Digest) -> Result<Said, AnswerLogError> {
-        let (index, entry) = (step.saturating_sub(1), &answer.0[..ENTRY_BYTES]);
-        if let Some(before) = usize::try_from(index).ok().and_then(|index| self.before.get(index)) {
-            return if before == entry { Ok(Said::Before) } else { Err(AnswerLogError::Differs { step }) };
+        let said = self.look(step, answer)?;
+        if said == Said::New {
+            let entry = self.header.entry(self.entries, &answer.0[..SAID_BYTES]);
+            let written = self.file.append(&entry).and_then(|()| self.file.flush());
+            written.map_err(io("write", &self.path))?;
+            self.entries += 1;
         }
-        if index != self.entries {
-            return Err(AnswerLogError::Gap { step, path: self.path.clone() });
-        }
-        let written = self.file.append(entry).and_then(|()| self.file.flush());
-        written.map_err(io("write", &self.path))?;
-        self.entries += 1;
-        Ok(Said::New)
+        Ok(said)
     }
+}
+
+/// Whether an entry that is not as it was written was never written as a whole: it ends in zeros, and so does the file. That is
+/// what a loss of power leaves of what was not forced to the disk, sector by sector; none ends within an entry's last eight bytes.
+fn is_cut_off(entry: &[u8], reader: &mut GrowingReader, path: &Path) -> Result<bool, AnswerLogError> {
+    let mut rest = entry[entry.len() - CHECK_BYTES..].to_vec();
+    reader.read_to_end(&mut rest).map_err(io("read", path))?;
+    Ok(rest.iter().all(|byte| *byte == 0))
 }
 
 /// The next `count` bytes; fewer at the end.
@@ -203,12 +297,76 @@ mod tests {
         for cut in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
             let mut log = AnswerLog::open(&path, &run).unwrap();
-            let whole = cut.saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
+            let whole = cut.saturating_sub(HEADER_BYTES) / (SAID_BYTES + CHECK_BYTES);
             assert!(log.has(whole as u64) && !log.has(whole as u64 + 1));
             for step in 1..=4 {
                 let said = if step <= whole as u64 { Said::Before } else { Said::New };
                 assert_eq!(log.say(step, &answer(step)).unwrap(), said);
             }
         }
+    }
+    /// A log of five steps; its bytes.
+    fn written(path: &Path, run: &Digest) -> Vec<u8> {
+        let mut log = AnswerLog::open(path, run).unwrap();
+        (1..=5).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), Said::New));
+        drop(log);
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn whatever_bit_changes_nothing_else_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
+        let bytes = written(&path, &run);
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &changed).unwrap();
+            let error =
+                AnswerLog::open(&path, &run).err().unwrap_or_else(|| panic!("bit {bit} is not found"));
+            let text = error.to_string();
+            assert!(text.contains("answers is damaged") && text.contains("--fresh"), "{text}");
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_were_not_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
+        let bytes = written(&path, &run);
+        let entry = SAID_BYTES + CHECK_BYTES;
+        // A loss of power has left the length, and not all that was written.
+        for kept in HEADER_BYTES..bytes.len() - CHECK_BYTES {
+            let mut torn = bytes.clone();
+            torn[kept..].fill(0);
+            std::fs::write(&path, &torn).unwrap();
+            let whole = ((kept - HEADER_BYTES) / entry) as u64;
+            // Of an entry that has lost only a part of its last bytes nobody knows that it was not damaged.
+            match AnswerLog::open(&path, &run) {
+                Ok(log) => assert!(log.has(whole) && !log.has(whole + 2), "{kept}"),
+                Err(error) => {
+                    assert!((kept - HEADER_BYTES) % entry > SAID_BYTES, "{kept}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_an_earlier_version_goes_on_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
+        let mut old = [OLD_MAGIC.as_slice(), &run.0].concat();
+        (1..=3).for_each(|step| old.extend(&answer(step).0[..SAID_BYTES]));
+        std::fs::write(&path, &old).unwrap();
+        let mut log = AnswerLog::open(&path, &run).unwrap();
+        assert!(log.has(3) && !log.has(4) && !log.holds_requests());
+        assert_eq!(log.say(2, &answer(2)).unwrap(), Said::Before);
+        assert!(matches!(log.look(2, &answer(3)), Err(AnswerLogError::Differs { step: 2 })));
+        assert_eq!(log.say(4, &answer(4)).unwrap(), Said::New);
+        drop(log);
+        old.extend(&answer(4).0[..SAID_BYTES]);
+        assert_eq!(std::fs::read(&path).unwrap(), old);
+        std::fs::remove_file(&path).unwrap();
+        assert!(AnswerLog::open(&path, &run).unwrap().holds_requests());
     }
 }

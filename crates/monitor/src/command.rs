@@ -65,7 +65,7 @@ pub fn health(address: Option<&MonitorAddress>, arguments: &HealthArguments) -> 
 /// If there is no such variable, or no address in it.
 pub fn address_of_environment() -> anyhow::Result<MonitorAddress> {
     let text = std::env::var(ADDRESS_VARIABLE).ok().with_context(|| {
-        format!("whose health? Say --config FILE, or name its `monitor` in the variable {ADDRESS_VARIABLE}")
+        format!("whose health? Pass --config FILE, or name its `monitor` in the variable {ADDRESS_VARIABLE}")
     })?;
     text.parse().with_context(|| format!("the variable {ADDRESS_VARIABLE}"))
 }

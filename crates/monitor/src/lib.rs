@@ -25,7 +25,7 @@ pub use board::{Board, BoardConfig};
 pub use command::{HealthArguments, StatusArguments, address_of_environment, health, status};
 pub use curve::Point;
 pub use hashvfl_transport::monitor::{MonitorAddress, Network};
-pub use runs::{FinishedRun, add_run, check_runs, read_runs};
+pub use runs::{FinishedRun, add_run, changed_runs, check_runs, read_runs};
 pub use status::{
     Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, Spent,
     Status, TrafficBytes, now_s,

@@ -1,11 +1,12 @@
 //! Finished runs: a line of each in a file that outlives them, for a page that shows them side by side.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use hashvfl_core::{PartyName, RunId};
-use hashvfl_files::{last_bytes, owner_only};
+use hashvfl_files::{last_bytes, owner_only, with_digest, without_digest};
 use serde::{Deserialize, Serialize};
 
 /// Bytes from the end of the file that are read at most.
@@ -73,7 +74,7 @@ pub fn check_runs(path: &Path) -> io::Result<()> {
 /// If it cannot be written, or is another file.
 pub fn add_run(path: &Path, run: &FinishedRun) -> io::Result<()> {
     check_runs(path)?;
-    let mut line = serde_json::to_vec(run)?;
+    let mut line = with_digest(&serde_json::to_string(run)?).into_bytes();
     line.push(b'\n');
     let mut file = owner_only().append(true).create(true).read(true).open(path)?;
     // A line that was cut off, as on a full disk, spoils no other.
@@ -94,14 +95,31 @@ fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last == [b'\n'])
 }
 
-/// The latest finished runs of the file, by rising time; none where there is no such file. Lines of other versions and
-/// broken ones are passed over.
+/// The latest finished runs of the file, by rising time; none where there is no such file. Lines of other versions, broken ones
+/// and those that [`changed_runs`] counts are passed over.
 pub fn read_runs(path: &Path) -> Vec<FinishedRun> {
     let bytes = last_bytes(path, BYTES).unwrap_or_default();
-    let lines = bytes.split(|byte| *byte == b'\n');
-    let mut runs: Vec<FinishedRun> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let mut runs: Vec<FinishedRun> = lines(&bytes).filter_map(|line| parse(line?)).collect();
     runs.drain(..runs.len().saturating_sub(MOST));
     runs
+}
+
+/// How many of the lines that [`read_runs`] looks at are not what was written.
+pub fn changed_runs(path: &Path) -> usize {
+    let bytes = last_bytes(path, BYTES).unwrap_or_default();
+    lines(&bytes).filter(Option::is_none).count()
+}
+
+/// The lines of a file; `None` for one that has changed since it was written.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+    // What begins in the middle of a longer file begins in the middle of a line.
+    let cut = usize::from(bytes.len() as u64 == BYTES);
+    let lines = bytes.split(|byte| *byte == b'\n').skip(cut);
+    lines.map(|line| without_digest(str::from_utf8(line).ok()?).ok())
+}
+
+fn parse(line: Cow<'_, str>) -> Option<FinishedRun> {
+    serde_json::from_str(&line).ok()
 }
 
 #[cfg(test)]
@@ -142,5 +160,26 @@ mod tests {
         let latest = read_runs(&path);
         assert_eq!((latest.len(), latest.last()), (MOST, Some(&run(600))));
         assert!(add_run(folder.path(), &run(1)).is_err(), "a folder has the name");
+    }
+
+    #[test]
+    fn whatever_bit_of_a_line_changes_it_shows_no_other_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.jsonl");
+        add_run(&path, &run(1)).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let mut found = 0;
+        for bit in 0..whole.len() * 8 {
+            let mut changed = whole.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &changed).unwrap();
+            let runs = read_runs(&path);
+            assert!(runs.is_empty() || runs == [run(1)], "bit {bit}: {runs:?}");
+            found += changed_runs(&path);
+        }
+        assert!(found > 8 * 100, "figures are most of a line");
+        // Of an earlier version.
+        std::fs::write(&path, serde_json::to_vec(&run(1)).unwrap()).unwrap();
+        assert_eq!((read_runs(&path), changed_runs(&path)), (vec![run(1)], 0));
     }
 }

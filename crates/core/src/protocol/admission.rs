@@ -101,6 +101,23 @@ impl Refusal {
         }
     }
 
+    /// What those who wait for the party are told of it, to follow its name: the key of a setting and no value, and nothing of
+    /// records; `None` where it is about nobody whom they wait for.
+    pub fn for_others(&self) -> Option<String> {
+        let what = match self {
+            Self::Version(_) => "it speaks another version of the protocol",
+            Self::Run { .. } => "its run_id is another",
+            Self::SettingsDigest => "its greeting was damaged",
+            Self::Settings { key, .. } => {
+                return Some(format!("was refused: its {key} is not the coordinator's"));
+            }
+            Self::RecordCount { .. } | Self::RecordOrder { .. } => "its records do not fit",
+            Self::ExcludedRecords { .. } => "the coordinator's log says why",
+            Self::Unknown { .. } | Self::Duplicate { .. } => return None,
+        };
+        Some(format!("was refused: {what}"))
+    }
+
     /// Whether its text tells nothing about settings, names and records that a stranger did not know.
     pub fn is_for_strangers(&self) -> bool {
         matches!(self, Self::Version(_) | Self::SettingsDigest | Self::Duplicate { .. })
@@ -257,8 +274,11 @@ mod tests {
         assert_eq!(open.check(&forged), Err(Refusal::SettingsDigest));
         let other = RunSettings { bits: 8, ..settings() }.to_settings();
         let refusal = open.check(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
-        let text = refusal.unwrap_err().to_string();
+        let refusal = refusal.unwrap_err();
+        let text = refusal.to_string();
         assert!(text.starts_with("run.bits is 4 at the coordinator and 8 at the party"), "{text}");
+        let told = refusal.for_others().unwrap();
+        assert_eq!(told, "was refused: its run.bits is not the coordinator's", "no value");
         assert_eq!(open.missing(), [name("b")]);
         open.release(&name("a"));
         assert_eq!(open.accept(&name("a")), Ok(()));

@@ -140,6 +140,12 @@ messages! {
             /// What the party shows when it returns on another connection; `None` from a coordinator to which it cannot.
             session: Option<SessionKey>,
         },
+        /// Why the run has not begun yet, for a party that waits for it and has said on dialling that it takes this. It is counted
+        /// in no exchange, repeated nowhere, and has no answer.
+        Notice {
+            /// One line for a person.
+            text: String,
+        },
         /// In answer to [`FromParty::Return`]: what has come to the coordinator. What was missing follows.
         Returned(Mark),
         /// All parties are in: requests follow.
@@ -200,8 +206,8 @@ messages! {
         Saved(CheckpointId),
         /// Its model counts and has its name, in answer to [`FromCoordinator::Commit`].
         Committed,
-        /// Its process is asked to end, and it leaves within seconds: the run may go on when it is back. It may come at any time
-        /// once the party is in, also before an answer, and has none.
+        /// Its process is asked to end, or it has waited in vain, and it leaves within seconds: the run may go on when it is back.
+        /// It may come at any time once the party is in, also before an answer, and has none.
         Leaving,
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),

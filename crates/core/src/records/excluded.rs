@@ -7,7 +7,7 @@ pub struct ExcludedRecords(Vec<u8>);
 
 /// Why bytes are no such set for a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the records left out are {found} bytes, and {records} records need {} or none", .records.div_ceil(8))]
+#[error("the list of excluded records has {found} bytes, and {records} records need {} or none", .records.div_ceil(8))]
 pub struct ExcludedRecordsError {
     found: usize,
     records: usize,
@@ -110,6 +110,6 @@ mod tests {
             assert!(check(bytes, records).is_err(), "{bytes:?} of {records}");
         }
         let text = check(&[1], 10).unwrap_err().to_string();
-        assert_eq!(text, "the records left out are 1 bytes, and 10 records need 2 or none");
+        assert_eq!(text, "the list of excluded records has 1 bytes, and 10 records need 2 or none");
     }
 }

@@ -3,10 +3,10 @@
 
 use crate::digest::Digest;
 use crate::name::RunId;
-use crate::records::RecordsDigest;
 use crate::records::excluded::ExcludedRecords;
 use crate::records::record_keys::{Lacking, Places, RecordKeys};
 use crate::records::rows::RunRow;
+use crate::records::{RecordsDigest, SALT_BYTES};
 
 const MAGIC: &[u8] = b"hashvfl records 1\n";
 const TAG_BYTES: usize = 8;
@@ -19,11 +19,15 @@ type Tag = [u8; TAG_BYTES];
 #[error("the kept records of a run are cut off or damaged")]
 pub struct RunRecordsError;
 
+/// The salt of [`digest_of_run`].
+pub fn salt_of_run(run: &RunId) -> [u8; SALT_BYTES] {
+    Digest::of_parts([b"hashvfl records of a run".as_slice(), run.as_str().as_bytes()]).0
+}
+
 /// Digest of all `ids` of a run in their order: the same at all sides, and what models, codes and transcripts of the
 /// run name its records by. Its salt is the run's id, so that two runs on the same records are not told to be so.
 pub fn digest_of_run<'a>(run: &RunId, ids: impl IntoIterator<Item = &'a str>) -> Digest {
-    let salt = Digest::of_parts([b"hashvfl records of a run".as_slice(), run.as_str().as_bytes()]);
-    RecordsDigest::of(&salt.0, ids).digest
+    RecordsDigest::of(&salt_of_run(run), ids).digest
 }
 
 /// The records of a run that has finished.

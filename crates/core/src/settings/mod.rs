@@ -133,13 +133,13 @@ pub struct RunSettings {
     /// How rows are split.
     #[serde(default = "defaults::row_order")]
     pub row_order: RowOrder,
-    /// Share of all records kept for the test.
+    /// Fraction of all records kept for the test.
     #[serde(default = "defaults::test_fraction")]
     pub test_fraction: f64,
-    /// Share of the records left after the test part that is kept for early stopping.
+    /// Fraction of the records left after the test part that is kept for early stopping.
     #[serde(default = "defaults::validation_fraction")]
     pub validation_fraction: f64,
-    /// Share of the training and validation records on which bottom models learn, 1.0: `joint` training;
+    /// Fraction of the training and validation records on which bottom models learn, 1.0: `joint` training;
     /// less: `encode-once`, where every other record is encoded once by frozen bottom models.
     #[serde(default = "defaults::cohort_fraction")]
     pub cohort_fraction: f64,
@@ -151,7 +151,7 @@ pub struct RunSettings {
     /// are sent as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub randomised_response: Option<f64>,
-    /// Share of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
+    /// Fraction of the records left after the test part on which detectors of abnormal inputs are fitted and calibrated; 0
     /// for no detectors.
     #[serde(default)]
     pub calibration_fraction: f64,

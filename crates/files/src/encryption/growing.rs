@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -12,6 +12,7 @@ use super::error::EncryptionError;
 use super::header::{Form, HEADER_BYTES, Header};
 use super::key::EncryptionKey;
 use super::places::key_of;
+use crate::effects::{self, Effect};
 use crate::owner_only;
 
 const NONCE_BYTES: usize = 24;
@@ -68,6 +69,7 @@ impl Records {
 
 /// A file that grows by records.
 pub struct GrowingFile {
+    path: PathBuf,
     file: BufWriter<File>,
     records: Option<Records>,
     number: u64,
@@ -80,7 +82,8 @@ impl GrowingFile {
     /// If it cannot be made.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = owner_only().write(true).create(true).truncate(true).open(path)?;
-        let mut growing = Self { file: BufWriter::new(file), records: None, number: 0 };
+        let file = BufWriter::new(file);
+        let mut growing = Self { path: path.to_path_buf(), file, records: None, number: 0 };
         if let Some(key) = key_of(path) {
             let header = Header::draw(Form::Growing, &key)?;
             growing.file.write_all(&header.0)?;
@@ -99,7 +102,7 @@ impl GrowingFile {
         file.set_len(end.bytes)?;
         let mut file = BufWriter::new(file);
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, records, number: end.records })
+        Ok(Self { path: path.to_path_buf(), file, records, number: end.records })
     }
 
     /// Appends a record. It may be in memory until [`Self::flush`].
@@ -107,6 +110,9 @@ impl GrowingFile {
     /// # Errors
     /// If the disk is full or fails.
     pub fn append(&mut self, content: &[u8]) -> io::Result<()> {
+        if !effects::before(Effect::Grown, &self.path)? {
+            return Ok(());
+        }
         match &self.records {
             None => self.file.write_all(content)?,
             Some(records) => self.file.write_all(&records.seal(self.number, content)?)?,
@@ -128,6 +134,9 @@ impl GrowingFile {
     /// # Errors
     /// If the disk is full or fails.
     pub fn sync(&mut self) -> io::Result<()> {
+        if !effects::before(Effect::Synced, &self.path)? {
+            return Ok(());
+        }
         self.file.flush()?;
         self.file.get_ref().sync_data()
     }

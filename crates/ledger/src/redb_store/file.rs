@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_files::encryption::BlockCipher;
 use rand::TryRng;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadOnlyDatabase, StorageBackend};
+use redb::{Builder, Database, ReadOnlyDatabase, StorageBackend, WriteTransaction};
 
 use super::encrypted::Encrypted;
 use super::rehearsal::Rehearsal;
@@ -106,18 +106,23 @@ pub fn make(path: &Path) -> Result<(), StoreError> {
         _ => std::fs::remove_file(&new).map_err(io)?,
     }
     // The file's name must be durable too.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-    }
-    Ok(())
+    hashvfl_files::sync_folder(path.parent().unwrap_or(Path::new(""))).map_err(io)
 }
 
 pub fn lay_out(database: &Database, salt: &Salt) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     layout::lay_out(&transaction, salt)?;
-    Ok(transaction.commit()?)
+    commit(database, transaction)
+}
+
+/// Makes the changes of `transaction` durable, in both of the file's commits.
+///
+/// redb keeps the last commit and the one before, and goes back to that one without a word where a process was killed and the
+/// last one cannot be read. So a second commit follows that changes nothing: whatever has changed on the disk, what was charged
+/// is there, or the ledger is damaged and says so.
+pub fn commit(database: &Database, transaction: WriteTransaction) -> Result<(), redb::Error> {
+    transaction.commit()?;
+    Ok(database.begin_write()?.commit()?)
 }
 
 pub fn builder() -> Builder {

@@ -9,6 +9,7 @@ mod rehearsal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use hashvfl_files::effects::{self, Effect};
 use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageBackend};
 
 use crate::account::Account;
@@ -154,8 +155,12 @@ impl Store for RedbStore {
 
     fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
         let layout = self.layout;
+        let is_to_be =
+            effects::before(Effect::Committed, &self.path).map_err(|error| io("write", &self.path, error))?;
+        if !is_to_be {
+            return Ok(());
+        }
         let written = (|| -> Result<(), redb::Error> {
-            // A transaction is durable when its commit returns, redb's default.
             let transaction = self.database.begin_write()?;
             if layout == Layout::Old {
                 layout::modernise(&transaction)?;
@@ -183,7 +188,7 @@ impl Store for RedbStore {
                     table.insert(&layout::answer_key(key), bytes.as_slice())?;
                 }
             }
-            Ok(transaction.commit()?)
+            file::commit(&self.database, transaction)
         })();
         written.map_err(|error| failed("write", &self.path, error))?;
         self.layout = Layout::Present;
@@ -207,7 +212,7 @@ impl Store for RedbStore {
                     })?;
                 }
             }
-            transaction.commit()?;
+            file::commit(&self.database, transaction)?;
             Ok(count)
         })();
         forgotten.map_err(|error| failed("write", &self.path, error))

@@ -98,10 +98,20 @@ impl Disk {
         contents.current = contents.stable.clone();
     }
 
+    /// What processes see.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.contents().current.clone()
+    }
+
+    /// A disk of these bytes.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let (current, stable) = (bytes.clone(), bytes);
+        Self(Arc::new(Mutex::new(Contents { current, stable, ..Contents::default() })))
+    }
+
     /// The same content on another disk, to be looked at.
     pub fn copy(&self) -> Self {
-        let current = self.contents().current.clone();
-        Self(Arc::new(Mutex::new(Contents { stable: current.clone(), current, ..Contents::default() })))
+        Self::of(self.bytes())
     }
 
     /// Counts a write; the error is that of a process that has died.

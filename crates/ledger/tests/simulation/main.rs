@@ -12,6 +12,7 @@ mod coordinator;
 mod disk;
 mod observer;
 mod party;
+mod rot;
 mod world;
 
 use std::time::Instant;
