@@ -8,6 +8,7 @@ use crate::cell::{
 };
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
+use crate::inspection::survey::shape::is_quantity;
 use crate::resolution::Resolution;
 use tracing::warn;
 
@@ -153,14 +154,13 @@ impl ColumnBuilder {
         self.or_mark(value)
     }
 
-    /// A number, or none where it is missing; NaN is missing where `null_values` says so.
-    #[cfg(feature = "sql")]
+    /// A number, or none where it is missing; one that `null_values` lists is, NaN among them.
     pub(crate) fn push_option(
         &mut self,
         number: Option<f64>,
         treatment: &Treatment,
     ) -> Result<f32, CellFault> {
-        match number.filter(|number| !(number.is_nan() && treatment.is_null(b"NaN"))) {
+        match number.filter(|number| !treatment.is_null_number(*number)) {
             Some(number) => self.push_number(number),
             None => self.push_missing(),
         }
@@ -178,7 +178,7 @@ impl ColumnBuilder {
     fn or_mark(&self, value: Result<f32, CellFault>) -> Result<f32, CellFault> {
         match self.faulty {
             Faulty::Refuse => value,
-            Faulty::Mark => Ok(value.unwrap_or(FAULTY)),
+            Faulty::Mark | Faulty::Fill => Ok(value.unwrap_or(FAULTY)),
         }
     }
 
@@ -257,6 +257,9 @@ impl ColumnBuilder {
             Some(Building::Category(seen)) => {
                 if self.inferred && self.faulty == Faulty::Refuse {
                     check_categories(&self.name, &seen)?;
+                    if let Some(told) = told_of_quantities(&self.name, &seen) {
+                        warn!("{told}");
+                    }
                 }
                 let mut names = vec![String::new(); seen.len()];
                 seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
@@ -290,6 +293,19 @@ fn check_categories(name: &str, seen: &HashMap<String, u32>) -> Result<(), Table
         return Err(TableError::Mixed { column: name.to_owned(), numbers, texts });
     }
     Ok(())
+}
+
+/// What to know of a column that nobody declared, where most of what became its categories is written with numbers.
+fn told_of_quantities(name: &str, seen: &HashMap<String, u32>) -> Option<String> {
+    let numbers = seen.keys().filter(|text| parse_number(text.as_bytes()).is_ok()).count();
+    let quantities = seen.keys().filter(|text| is_quantity(text)).count();
+    (quantities > 0 && 2 * (numbers + quantities) >= seen.len()).then(|| {
+        format!(
+            "column {name:?}: {quantities} of {} categories are ranges, pairs, percentages, dates or the like, whose order is lost: \
+             write them as numbers, or declare the column a category in [types]",
+            seen.len()
+        )
+    })
 }
 
 /// Shows no category: they are private data.
@@ -341,6 +357,24 @@ mod tests {
         assert!(message.contains("[types]") && !message.contains("secret"), "{message}");
         let types = toml::from_str("a = \"category\"").unwrap();
         assert!(finish(&Treatment { types, ..Treatment::default() }, "secret").is_ok());
+    }
+
+    #[test]
+    fn categories_that_are_written_with_numbers_are_told() {
+        let told = |cells: &[&str]| {
+            let seen = cells.iter().zip(0..).map(|(cell, code)| ((*cell).to_owned(), code)).collect();
+            told_of_quantities("a", &seen)
+        };
+        for cells in
+            [&["18-25", "26-35", "65+"][..], &["1", "2", "3+"], &["5 %", "7 %"], &["2024-01-31", "clerk"]]
+        {
+            let message = told(cells).unwrap();
+            assert!(message.contains("column \"a\"") && message.contains("[types]"), "{message}");
+            assert!(!message.contains("18") && !message.contains("clerk"), "{message}");
+        }
+        assert!(told(&["18-25", "26-35"]).unwrap().contains("2 of 2 categories"));
+        assert_eq!(told(&["clerk", "cook", "7"]), None);
+        assert_eq!(told(&["1-2", "north", "south"]), None);
     }
 
     #[test]

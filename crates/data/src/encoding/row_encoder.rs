@@ -12,7 +12,8 @@ use crate::encoding::treatment::{Faulty, Treatment, Unseen};
 /// Counts values that were taken for something else.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct EncodingNotes {
-    /// Rows, ascending, that could not be encoded and are all zeros, if faults are marked.
+    /// Rows, ascending, with a cell that could not be encoded. If faults are marked, they are all zeros; if faults are filled in,
+    /// such cells count as missing.
     pub faulty: Vec<u32>,
     /// Values of other rows that no training row had. Such a category counts as none, such a missing number was filled in.
     pub unseen: u64,
@@ -100,7 +101,8 @@ impl<'a> RowEncoder<'a> {
         self.steps.iter().all(Step::is_identity)
     }
 
-    /// Appends the row of this `number`, from 0. A row that cannot be encoded is an error, or becomes zeros and is noted.
+    /// Appends the row of this `number`, from 0. A row that cannot be encoded is an error, or is noted: it becomes zeros, or its
+    /// faulty cells are filled in.
     pub(crate) fn row(
         &self,
         number: usize,
@@ -120,12 +122,14 @@ impl<'a> RowEncoder<'a> {
             Err(error) => Err(error),
             Ok(()) => {
                 noted.add(&of_row);
+                noted.faulty.extend(of_row.faulty);
                 Ok(())
             }
         }
     }
 
-    /// Appends the row, and counts in `noted` what its values were taken for.
+    /// Appends the row, and counts in `noted` what its values were taken for. The row is among the faulty ones where a cell had to
+    /// be filled in that could not be encoded.
     fn append(
         &self,
         number: usize,
@@ -133,20 +137,38 @@ impl<'a> RowEncoder<'a> {
         into: &mut Vec<f32>,
         noted: &mut EncodingNotes,
     ) -> Result<(), PreprocessError> {
+        let mut faults = 0;
+        let mut fault = |error: PreprocessError| match self.faulty {
+            Faulty::Fill => {
+                faults += 1;
+                Ok(())
+            }
+            Faulty::Refuse | Faulty::Mark => Err(error),
+        };
         for (step, &value) in self.steps.iter().zip(raw) {
-            if is_faulty(value) {
-                return Err(step.refused(number, true));
+            let is_fault = is_faulty(value);
+            if is_fault {
+                fault(step.refused(number, true))?;
             }
             match &step.kind {
                 StepKind::Number { scaler, fill, missed } => {
                     let missing = value.is_nan();
-                    if missing && !missed && step.unseen == Unseen::Error {
-                        return Err(step.refused(number, true));
+                    let is_new = missing && !missed && !is_fault;
+                    if is_new && step.unseen == Unseen::Error {
+                        fault(step.refused(number, true))?;
+                    } else {
+                        noted.unseen += u64::from(is_new);
                     }
-                    noted.unseen += u64::from(missing && !missed);
-                    noted.missing += u64::from(missing && *missed);
-                    let filled = if missing { *fill } else { Some(value) };
-                    let value = filled.ok_or_else(|| step.refused(number, true))?;
+                    noted.missing += u64::from(missing && *missed && !is_fault);
+                    let value = match fill {
+                        _ if !missing => value,
+                        Some(fill) => *fill,
+                        // Nothing was measured in training: 0 stands for it, where a value has to.
+                        None => {
+                            fault(step.refused(number, true))?;
+                            0.0
+                        }
+                    };
                     let (scaled, cut_off) = scaler.apply_noting(value);
                     noted.cut_off += u64::from(cut_off && !missing);
                     into.push(scaled);
@@ -158,33 +180,39 @@ impl<'a> RowEncoder<'a> {
                     let slot = if value.is_nan() { *missing } else { slots[value as usize] };
                     let at = match slot {
                         Slot::At(at) => {
-                            noted.missing += u64::from(value.is_nan());
+                            noted.missing += u64::from(value.is_nan() && !is_fault);
                             Some(at)
                         }
                         Slot::Rare => {
                             noted.rare += 1;
                             None
                         }
+                        Slot::New if is_fault => None,
                         Slot::New if step.unseen == Unseen::Error => {
-                            return Err(step.refused(number, value.is_nan()));
+                            fault(step.refused(number, value.is_nan()))?;
+                            None
                         }
                         Slot::New => {
                             noted.unseen += 1;
                             None
                         }
                     };
-                    match one_hot {
-                        Some(count) => {
-                            into.extend(
-                                (0..*count as u32).map(|other| f32::from(u8::from(Some(other) == at))),
-                            );
-                        }
-                        None => into.push(at.map_or(0.0, |at| (at + 1) as f32)),
-                    }
+                    push_category(at, *one_hot, into);
                 }
             }
         }
+        if faults > 0 {
+            noted.faulty.push(number as u32); // rows are counted by u32
+        }
         Ok(())
+    }
+}
+
+/// Appends the category at position `at`: as columns of 0 and 1, or as a position that counts from 1.
+fn push_category(at: Option<u32>, one_hot: Option<usize>, into: &mut Vec<f32>) {
+    match one_hot {
+        Some(count) => into.extend((0..count as u32).map(|other| f32::from(u8::from(Some(other) == at)))),
+        None => into.push(at.map_or(0.0, |at| (at + 1) as f32)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::cell::category_text;
 use crate::encoding::scale::Preprocessing;
 
 /// Types of columns by name. A column without an entry gets its type from its first value.
@@ -61,6 +62,8 @@ pub enum Faulty {
     Refuse,
     /// Its record is marked, and is the only one that cannot be used.
     Mark,
+    /// Its record is noted, and used as if the cell were missing: for a party that has to answer about every record.
+    Fill,
 }
 
 /// How a category is treated that no training row had, or a missing value in a column that missed none in training.
@@ -145,8 +148,20 @@ impl Treatment {
 
     /// Whether a cell of this text, without the spaces around it, is a missing value.
     pub(crate) fn is_null(&self, text: &[u8]) -> bool {
-        text.is_empty() || self.null_values.iter().any(|null| null.as_bytes() == text)
+        text.is_empty()
+            || self.null_values.iter().any(|null| null.as_bytes() == text || is_same_number(null, text))
     }
+
+    /// Whether a number that no text stands for in its file is a missing value.
+    pub(crate) fn is_null_number(&self, number: f64) -> bool {
+        !self.null_values.is_empty() && self.is_null(number.to_string().as_bytes())
+    }
+}
+
+/// Whether both are the same whole number, as -999 and -999.0 are.
+fn is_same_number(null: &str, text: &[u8]) -> bool {
+    null.ends_with(|letter: char| letter.is_ascii_digit())
+        && std::str::from_utf8(text).is_ok_and(|text| category_text(text) == category_text(null))
 }
 
 /// The table form of [`ColumnRules`].
@@ -242,5 +257,18 @@ mod tests {
         assert_eq!((treatment.missing("a"), treatment.missing("b")), (Missing::Fill, Missing::Error));
         assert_eq!((treatment.unseen("a"), treatment.unseen("b")), (Unseen::Error, Unseen::Accept));
         assert!(treatment.is_null(b"") && treatment.is_null(b"NA") && !treatment.is_null(b"0"));
+    }
+
+    #[test]
+    fn a_number_that_stands_for_a_missing_value_does_so_however_it_is_written() {
+        let treatment = Treatment { null_values: vec!["-999".into(), "9.5".into()], ..Treatment::default() };
+        for text in ["-999", "-999.0", "-999.00", "9.5"] {
+            assert!(treatment.is_null(text.as_bytes()), "{text}");
+        }
+        for text in ["999", "-9990", "-999.5", "09.5", "-0999"] {
+            assert!(!treatment.is_null(text.as_bytes()), "{text}");
+        }
+        assert!(treatment.is_null_number(-999.0) && treatment.is_null_number(9.5));
+        assert!(!treatment.is_null_number(999.0) && !Treatment::default().is_null_number(-999.0));
     }
 }

@@ -37,8 +37,7 @@ pub trait IdSource: Debug {
     /// Returns a digest of all records if the source has no files, as a query has none; otherwise `None`.
     ///
     /// # Errors
-    /// When a file cannot be read, a column is not there, or what `each` returns. A source that learns of records without an
-    /// id at its end alone, as a query does, fails there. No error shows an id.
+    /// When a file cannot be read, a column is not there, or what `each` returns. No error shows an id.
     fn read(
         &self,
         each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,

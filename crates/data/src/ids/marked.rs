@@ -60,15 +60,18 @@ impl MarkedIds {
 
     /// Says once what was found, in numbers alone.
     pub(crate) fn tell(&self) {
-        if self.without > 0 {
-            warn!("{} records have no id and are left out: nobody can ask for them", self.without);
-        }
-        if self.repeats > 0 {
-            let ids = self.repeated.len();
-            warn!(
-                "{} records share {ids} ids, expected every id once: these ids are refused; keep one record of each",
-                self.repeats
-            );
-        }
+        tell(self.without, self.repeats, self.repeated.len() as u64);
+    }
+}
+
+/// Says how many records have no id, and how many share so many `ids`.
+pub(crate) fn tell(without: u64, repeats: u64, ids: u64) {
+    if without > 0 {
+        warn!("{without} records have no id and are left out: nobody can ask for them");
+    }
+    if repeats > 0 {
+        warn!(
+            "{repeats} records share {ids} ids, expected every id once: these ids are refused; keep one record of each"
+        );
     }
 }

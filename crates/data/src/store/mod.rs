@@ -252,7 +252,8 @@ fn key(source: &dyn RowSource, treatment: &Treatment, frame: &Frame, found: Dige
 /// All settings that decide what cells become, as text; `None` as for [`key`].
 fn settings(source: &dyn RowSource, treatment: &Treatment, frame: &Frame) -> Option<String> {
     let mut settings = format!("{source:?} {:?}", treatment.null_values);
-    if treatment.faulty == Faulty::Mark {
+    // What is read is the same, whether such cells are filled in later or not.
+    if treatment.faulty != Faulty::Refuse {
         settings += " marked";
     }
     for (name, content) in frame.names.iter().zip(&frame.contents) {

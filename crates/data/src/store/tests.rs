@@ -181,6 +181,40 @@ fn records_without_usable_values_are_marked_and_the_others_encoded_alike() {
 }
 
 #[test]
+fn a_cell_that_cannot_be_used_is_filled_in_where_every_record_has_to_be_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let rows: String = (0..20).map(|row| format!("k{row},{},{}\n", row % 5, ["x", "y"][row % 2])).collect();
+    let write = |more: &str| fs::write(&path, format!("id,a,job\n{rows}{more}")).unwrap();
+    let source: ColumnsSource =
+        toml::from_str(&format!("format = \"csv\"\nid = \"id\"\npaths = [{path:?}]")).unwrap();
+    for (preprocessing, mean) in [("standardize", 2.0), ("none", 0.0)] {
+        let preprocessing = serde_json::from_value(preprocessing.into()).unwrap();
+        let strict = Treatment { preprocessing, unseen: Unseen::Error, ..Treatment::default() };
+        write("");
+        let whole = RecordStore::load(&source, None, &strict, None).unwrap();
+        let encoding = whole.fit(&(0..20).collect::<Vec<_>>(), &strict).unwrap();
+        // What stands in for a number, beside the right category.
+        write(&format!("ok,{mean},x\n"));
+        let whole = RecordStore::load(&source, None, &strict, None).unwrap().encode(&encoding, &strict);
+        let expected = whole.unwrap().gather(&[20]).unwrap();
+        write("word,seven,x\nempty,,x\nnew,3,z\ntwice,3,x\ntwice,4,x\nok,3,y\n");
+        let filling =
+            Treatment { faulty: Faulty::Fill, types: encoding.types(&strict.types).unwrap(), ..strict };
+        for cache in [None, Some(folder.path().join("cache"))] {
+            let records = RecordStore::load(&source, None, &filling, cache.as_deref()).unwrap();
+            assert_eq!(records.ids()[20..], ["word", "empty", "new", "twice", "ok"].map(String::from));
+            let (columns, noted) = records.encode_noting(&encoding, &filling).unwrap();
+            let only = EncodingNotes { faulty: (20..24).collect(), ..EncodingNotes::default() };
+            assert_eq!(noted, only, "each is counted once");
+            assert_eq!(columns.gather(&[20]).unwrap(), expected, "the other cell is used");
+            assert_eq!(columns.gather(&[21]).unwrap(), expected);
+            assert_eq!(columns.gather(&[22]).unwrap()[1..], [0.0, 0.0], "a new category is none");
+        }
+    }
+}
+
+#[test]
 fn what_is_taken_for_something_else_is_counted_in_memory_and_on_disk_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
@@ -238,6 +272,8 @@ fn the_key_of_a_cache_names_every_setting_that_decides_its_values() {
     );
     treatment.faulty = Faulty::Mark;
     treatment.types = toml::from_str("b = { kind = \"category\", missing = \"fill\" }").unwrap();
+    assert!(text(csv, &treatment).unwrap().ends_with("[\"NA\"] marked Error Fill"));
+    treatment.faulty = Faulty::Fill;
     assert!(text(csv, &treatment).unwrap().ends_with("[\"NA\"] marked Error Fill"));
     treatment.types = toml::from_str("b = \"number\"").unwrap();
     assert_eq!(text(csv, &treatment), None, "a column of another type");

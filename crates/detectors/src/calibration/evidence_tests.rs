@@ -139,6 +139,62 @@ proptest! {
     }
 }
 
+/// Flags of strange rows, summed over calibration sets.
+struct Found {
+    /// Of all sources together, by the source at which rows are strange.
+    together: Vec<usize>,
+    /// Of each source alone, by the source at which rows are strange: `alone[source][strange]`.
+    alone: Vec<Vec<usize>>,
+}
+
+impl Found {
+    /// With so many `calibrating` rows in each set.
+    fn of(sources: &Sources, calibrating: usize, power: f64) -> Self {
+        let count = 1 + sources.grids.len();
+        let mut rng = stream(calibrating as u64, "found", &[count as u64]);
+        let (mut together, mut alone) = (vec![0; count], vec![vec![0; count]; count]);
+        for _ in 0..SETS {
+            let normal = sources.draw(&mut rng, calibrating, (0, 1.0));
+            let evidence = sources.evidence(&normal);
+            for strange in 0..count {
+                let rows = sources.draw(&mut rng, STRANGE, (strange, power));
+                together[strange] += flagged(&sources.p_values(&evidence, Combination::Bonferroni, &rows));
+                for (source, alone) in alone.iter_mut().enumerate() {
+                    let calibration = Calibration::new(sources.scores_alone(source, &normal)).unwrap();
+                    alone[strange] += flagged(&p_values(&calibration, sources.scores_alone(source, &rows)));
+                }
+            }
+        }
+        Self { together, alone }
+    }
+}
+
+/// Rows that are strange at one source, for each calibration set.
+const STRANGE: usize = 100;
+
+/// On rows of which each is strange at one source, whichever that is, no source alone finds as many as all together; and where all
+/// are strange at the same one, all together find about as many as that one, given rows enough that calibrate.
+#[test]
+fn all_sources_find_no_fewer_than_the_best_alone_over_rows_that_are_strange_to_one_each() {
+    for parties in 1..4 {
+        for grid in [Grid::FINE, Grid::flag(LEVEL / (1 + parties) as f64).unwrap()] {
+            let sources = Sources { grids: vec![grid; parties], dependence: 0.2 };
+            for (calibrating, power) in [(FEW, 3.0), (FEW, 8.0), (968, 3.0), (968, 8.0)] {
+                let case =
+                    format!("{parties} parties, {grid:?}, {calibrating} rows calibrate, power {power}");
+                let Found { together, alone } = Found::of(&sources, calibrating, power);
+                let best = alone.iter().map(|found| found.iter().sum::<usize>()).max().unwrap();
+                assert!(together.iter().sum::<usize>() >= best, "{case}: {together:?}, alone {alone:?}");
+                let rows = (SETS * STRANGE) as f64;
+                for (source, together) in together.iter().enumerate().filter(|_| calibrating > FEW) {
+                    let missed = (alone[source][source] as f64 - *together as f64) / rows;
+                    assert!(missed <= 0.15, "{case}: all miss {missed} that source {source} finds");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn one_source_that_is_sure_is_enough_though_few_rows_calibrate() {
     let sources = Sources { grids: vec![Grid::FINE, Grid::flag(LEVEL / 3.0).unwrap()], dependence: 0.0 };

@@ -1,6 +1,6 @@
 //! The coordinator's detectors, which look at codes and at what the top model makes of them.
 //!
-//! A detector has its own file here, and its line in the registry below.
+//! A detector has its own file here, which a `mod` and a `pub use` name, and its line in the registry below.
 
 mod chow_liu;
 mod density_ratio;

@@ -1,6 +1,6 @@
 //! A party's detectors, which look at its columns and at its embedding.
 //!
-//! A detector has its own file here, and its line in the registry below.
+//! A detector has its own file here, which a `mod` and a `pub use` name, and its line in the registry below.
 
 mod adapter;
 mod autoencoder;

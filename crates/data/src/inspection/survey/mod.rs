@@ -3,7 +3,7 @@
 
 mod date;
 mod first_line;
-mod shape;
+pub(crate) mod shape;
 mod tally;
 mod task;
 
@@ -68,6 +68,8 @@ pub struct Surveyed {
     pub collapses: bool,
     /// Of numbers: records whose value is of digits and begins with 0, as codes do.
     pub leading_zeros: u64,
+    /// Of a column of little else: records whose value is a range or a pair of numbers.
+    pub ranges: u64,
     /// Distinct texts that are another one of them in another spelling: in case, white space, composed letters or characters
     /// that do not show.
     pub respelt: usize,
@@ -161,6 +163,9 @@ impl Surveyed {
         } else if let Some(distinct) = self.distinct.filter(|_| self.may_be_codes()) {
             remarks.push(format!("{distinct} whole numbers: \"category\" if they are codes"));
         }
+        if self.ranges > 0 {
+            remarks.push(format!("{} ranges or pairs of numbers, whose order is lost", self.ranges));
+        }
         if self.respelt > 0 {
             remarks.push(format!(
                 "{} of them differ from another in spelling alone, such as case and spaces",
@@ -215,19 +220,18 @@ pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
     for name in &id {
         names::find(path, files.names(), "id", name)?;
     }
-    let markers = markers(&hints.null_values);
+    let (markers, asked) = (markers(&hints.null_values), hints.null_values.len());
     let mut tallies: Vec<Tally> = files.names().iter().map(|name| Tally::new(name, markers.len())).collect();
     let mut records = 0;
     files.visit(|spot, record| {
         records += 1;
         for ((tally, number), cell) in tallies.iter_mut().zip(1..).zip(record) {
-            let counted = tally.count(cell.trim_ascii(), spot.number, &markers);
+            let counted = tally.count(cell.trim_ascii(), spot.number, &markers, asked);
             counted.map_err(|_| TableError::NotText { place: spot.place(), number })?;
         }
         Ok::<(), TableError>(())
     })?;
 
-    let asked = hints.null_values.len();
     let is_used = |marker: usize| marker < asked || tallies.iter().any(|tally| tally.is_numbers_but(marker));
     let used: Vec<bool> = (0..markers.len()).map(is_used).collect();
     let columns: Vec<Surveyed> = tallies.iter().map(|tally| tally.column(&used)).collect();
@@ -399,6 +403,9 @@ mod tests {
             Verdict::Taken,
         ];
         assert_eq!(verdicts, expected);
+        let ranges: Vec<u64> = survey.columns.iter().map(|column| column.ranges).collect();
+        assert_eq!(ranges, [0, 0, 0, 0, 0, 500, 500, 0, 0], "pressure and ratio are pairs");
+        assert_eq!(survey.columns[5].remarks(), ["500 ranges or pairs of numbers, whose order is lost"]);
         let kinds: Vec<_> = survey.columns[3..].iter().map(|column| column.kind).collect();
         let (number, category) = (ColumnType::Number, ColumnType::Category);
         assert_eq!(kinds, [category, category, category, category, number, number]);
@@ -427,6 +434,14 @@ mod tests {
             survey(&path, &Hints { null_values: vec!["see file".to_owned()], ..Hints::default() }).unwrap();
         assert_eq!((found.columns[0].kind, found.columns[0].missing), (ColumnType::Number, 1));
         assert_eq!(found.null_values, ["see file"]);
+        let hints = Hints { null_values: vec!["7".to_owned()], ..Hints::default() };
+        std::fs::write(&path, "id,a\nk1,7\nk2,7.0\nk3,8\nk4,9\n").unwrap();
+        let found = survey(&path, &hints).unwrap();
+        assert_eq!(
+            (found.columns[0].kind, found.columns[0].missing),
+            (ColumnType::Number, 2),
+            "numbers, too"
+        );
     }
 
     #[test]

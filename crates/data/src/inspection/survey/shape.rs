@@ -9,6 +9,9 @@ const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
 const GROUPS: [char; 8] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
 /// Letters of a unit, at most.
 const UNIT_LETTERS: usize = 8;
+/// What stands between the two numbers of a range or a pair.
+const BETWEEN: [&str; 7] = ["-", "–", "—", "/", ":", " to ", ".."];
+
 /// Kinds of such texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -22,6 +25,8 @@ pub(super) enum Shape {
     Date,
     /// `70 kg` or `EUR 12`.
     Measure,
+    /// `18-25`, `65+`, `(18, 25]` or `120/80`.
+    Range,
     /// Anything else.
     Text,
 }
@@ -44,13 +49,40 @@ impl Shape {
             _ if is_grouped(text) => Self::Comma,
             _ if is_date(text) => Self::Date,
             _ if unit(text).is_some() => Self::Measure,
+            _ if is_range(text) => Self::Range,
             _ => Self::Text,
         }
     }
 }
 
+/// Whether a text that is no number is written with numbers, which lose their order as categories: a percentage, a date, a
+/// range and the like.
+pub(crate) fn is_quantity(text: &str) -> bool {
+    Shape::of(text) != Shape::Text
+}
+
 fn is_number(text: &str) -> bool {
     cell::is_number(text) || is_grouped(text)
+}
+
+/// Whether it is a range or a pair of numbers, be it without an end, as `65+` and `<18` are.
+fn is_range(text: &str) -> bool {
+    let within = text.strip_prefix(['(', '[']).and_then(|rest| rest.strip_suffix([')', ']']));
+    if let Some((from, to)) = within.and_then(|within| within.split_once([',', ';'])) {
+        return cell::is_number(from) && cell::is_number(to);
+    }
+    let is_number = |part: &str| {
+        let part = part.trim();
+        part.starts_with(|letter: char| letter.is_ascii_digit()) && is_number(part)
+    };
+    let end = text.trim_start_matches(['<', '>', '=', '≤', '≥']);
+    if end.len() < text.len() {
+        return is_number(end);
+    }
+    text.strip_suffix('+').is_some_and(is_number)
+        || BETWEEN.iter().any(|between| {
+            text.split_once(between).is_some_and(|(one, other)| is_number(one) && is_number(other))
+        })
 }
 
 fn is_digits(text: &str) -> bool {
@@ -150,18 +182,16 @@ mod tests {
                     "12 34",
                     "a,b",
                     "1,2,3",
-                    "3+",
-                    "10-20",
                     "A-12-3",
                     "192.168.1.10.5x",
                     "12 Main Street",
                     "EUR",
                     "PC 17599",
-                    "120/80",
-                    "1:3",
                     "1.2.3",
-                    "10/19",
                     "10-11-3",
+                    "(12)",
+                    "+",
+                    "a/7",
                     "2. Married",
                     "5. Separated",
                     "1234,567,8",
@@ -177,5 +207,27 @@ mod tests {
                 assert_eq!(Shape::of(text), expected, "{text}");
             }
         }
+    }
+
+    #[test]
+    fn ranges_and_pairs_of_numbers_are_known() {
+        for text in [
+            "10-20",
+            "18 – 25",
+            "0.5-1.5",
+            "1,000-1,999",
+            "5 to 10",
+            "3+",
+            "<18",
+            ">= 65",
+            "(18, 25]",
+            "(-inf, 5.0]",
+            "120/80",
+            "1:3",
+            "10/19",
+        ] {
+            assert_eq!(Shape::of(text), Shape::Range, "{text}");
+        }
+        assert!(is_quantity("18-25") && is_quantity("5 %") && !is_quantity("clerk") && !is_quantity("k-17"));
     }
 }

@@ -7,7 +7,7 @@ use hashvfl_core::text::folded;
 
 use super::shape::{Shape, unit};
 use super::{MOST_DISTINCT, Oddity, Surveyed};
-use crate::cell::{CellFault, has_leading_zero, is_number, parse_number, parse_text};
+use crate::cell::{CellFault, category_text, has_leading_zero, is_number, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
@@ -30,6 +30,8 @@ pub(super) struct Tally {
     /// Numbers with a unit.
     measures: u64,
     texts: u64,
+    /// Those of the texts that are ranges or pairs of numbers.
+    ranges: u64,
     leading_zeros: u64,
     first_text: u64,
     markers: Vec<u64>,
@@ -64,6 +66,7 @@ impl Tally {
             dates: 0,
             measures: 0,
             texts: 0,
+            ranges: 0,
             leading_zeros: 0,
             first_text: 0,
             markers: vec![0; markers],
@@ -81,8 +84,15 @@ impl Tally {
         }
     }
 
-    /// Counts a cell, without the spaces around it, of the record that begins on `line`.
-    pub(super) fn count(&mut self, cell: &[u8], line: u64, markers: &[String]) -> Result<(), CellFault> {
+    /// Counts a cell, without the spaces around it, of the record that begins on `line`. Of the `markers`, the first `asked` stand
+    /// for a missing value where they are numbers, too.
+    pub(super) fn count(
+        &mut self,
+        cell: &[u8],
+        line: u64,
+        markers: &[String],
+        asked: usize,
+    ) -> Result<(), CellFault> {
         if cell.is_empty() {
             self.empty += 1;
             return Ok(());
@@ -93,9 +103,8 @@ impl Tally {
         if let Some(pattern) = self.name_pattern.as_deref().filter(|_| !self.is_like_name) {
             self.is_like_name = pattern.chars().eq(letters_and_digits(text));
         }
-        if number.is_err()
-            && let Some(marker) = markers.iter().position(|marker| *marker == text)
-        {
+        let known = if number.is_err() { markers } else { &markers[..asked] };
+        if let Some(marker) = known.iter().position(|marker| category_text(marker) == category_text(text)) {
             self.markers[marker] += 1;
             return Ok(());
         }
@@ -135,6 +144,10 @@ impl Tally {
             Shape::Measure => {
                 self.measures += 1;
                 insert(&mut self.units, hash(unit(text)), FEW_UNITS);
+            }
+            Shape::Range => {
+                self.ranges += 1;
+                self.texts += 1;
             }
             Shape::Text => self.texts += 1,
         }
@@ -196,6 +209,7 @@ impl Tally {
         let missing = self.empty + of(true).map(|(count, _)| count).sum::<u64>();
         let categories = of(false).filter(|(count, _)| **count > 0).count();
         let distinct = self.seen.len() + categories;
+        let are_ranges = 2 * (self.ranges + self.numbers) >= self.numbers + self.odd();
         let kind = if self.odd() == 0 && categories == 0 { ColumnType::Number } else { ColumnType::Category };
         Surveyed {
             name: self.name.clone(),
@@ -205,6 +219,7 @@ impl Tally {
             whole: kind == ColumnType::Number && !self.fractions,
             collapses: kind == ColumnType::Number && (self.too_long || self.resolution.lost().is_some()),
             leading_zeros: if kind == ColumnType::Number { self.leading_zeros } else { 0 },
+            ranges: if are_ranges { self.ranges } else { 0 },
             respelt: self.distinct_texts - self.spellings.len(),
             oddity: self.oddity(),
         }

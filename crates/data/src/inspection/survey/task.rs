@@ -22,7 +22,7 @@ impl Surveyed {
             (Verdict::Undecided(oddity), _) => Err(format!("it holds {oddity}: write them as plain numbers")),
             _ if self.respelt > 0 => Err(format!(
                 "{} of its classes differ from another one in spelling alone, such as case and spaces: write each class in one \
-                 way, or say --task if they are classes of their own",
+                 way, or pass --task if they are classes of their own",
                 self.respelt
             )),
             (_, Some(0 | 1)) => Err("it is the same in every record: there is nothing to learn".to_owned()),

@@ -146,7 +146,7 @@ impl NpyColumns {
         self.visit(width, |path, record, cells| {
             row.clear();
             for (column, &cell) in columns.iter_mut().zip(cells) {
-                let value = if cell.is_nan() { column.push_missing() } else { column.push_number(cell) };
+                let value = column.push_option(Some(cell).filter(|cell| !cell.is_nan()), treatment);
                 row.push(value.map_err(|what| fault(path, record, column.name(), what))?);
             }
             sink.push(&row)

@@ -54,6 +54,18 @@ fn rows_of_numbers_are_columns_and_files_stand_one_below_the_other() {
 }
 
 #[test]
+fn numbers_that_stand_for_a_missing_value_do_so() {
+    let file = || npy("<f4", "2, 2", &floats(&[1.5, -999.0, -999.0, 4.0]));
+    let treatment =
+        Treatment { null_values: vec!["-999".to_owned()], missing: Missing::Fill, ..Treatment::default() };
+    let table = load_files(&[file()], None, &treatment).unwrap();
+    assert!(table.matrix.row(0)[1].is_nan() && table.matrix.row(1)[0].is_nan());
+    assert_eq!((table.matrix.row(0)[0], table.matrix.row(1)[1]), (1.5, 4.0));
+    let strict = Treatment { missing: Missing::Error, ..treatment };
+    assert!(load_files(&[file()], None, &strict).unwrap_err().contains("a missing value"));
+}
+
+#[test]
 fn types_and_missing_values_are_those_of_the_config() {
     let treatment = Treatment {
         types: toml::from_str("column_1 = \"category\"").unwrap(),

@@ -65,7 +65,7 @@ fn images_are_records_in_the_order_of_names_and_names_are_ids() {
     assert_eq!((ids, source.ids().count_at_most().unwrap()), (table.ids, 3));
     let before = fingerprint(source.files()).unwrap();
     assert_eq!(fingerprint(source.files()).unwrap(), before);
-    fs::rename(path("k2.png"), path("k3.png")).unwrap();
+    hashvfl_files::rename_durably(&path("k2.png"), &path("k3.png")).unwrap();
     assert_ne!(fingerprint(source.files()).unwrap(), before);
 }
 

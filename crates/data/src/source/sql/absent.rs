@@ -17,7 +17,7 @@ pub(crate) fn read(
 
 pub(crate) fn visit_ids(
     _: &SqlColumns,
-    _: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    _: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
 ) -> Result<Digest, TableError> {
     Err(SqlError::NotBuilt.into())
 }

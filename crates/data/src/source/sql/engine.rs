@@ -52,7 +52,7 @@ pub(crate) fn count(source: &SqlColumns) -> Result<u64, TableError> {
 /// The same on this thread.
 fn count_here(source: &SqlColumns) -> Result<usize, SqlError> {
     runtime(source)?.block_on(async {
-        let result = query(source).await?;
+        let result = query(source, false).await?;
         limited(source, result.count()).await
     })
 }
@@ -61,7 +61,7 @@ async fn produce(
     source: &SqlColumns,
     sender: &SyncSender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), SqlError> {
-    let sorted = sorted(query(source).await?, source)?;
+    let sorted = sorted(query(source, true).await?, source)?;
     let mut batches = limited(source, sorted.execute_stream()).await?;
     while let Some(batch) = limited(source, batches.try_next()).await? {
         if sender.send(Ok(batch)).is_err() {
@@ -92,14 +92,14 @@ async fn limited<T>(
     }
 }
 
-/// The query, planned over its tables.
-async fn query(source: &SqlColumns) -> Result<DataFrame, SqlError> {
+/// The query, planned over its tables. `tells`: whether to say what of their cells is not as they are written.
+async fn query(source: &SqlColumns, tells: bool) -> Result<DataFrame, SqlError> {
     let session = match &source.engine {
         Some(address) => cluster::session(source, address).await?,
         None => session::local(source)?,
     };
     for (name, table) in &source.tables {
-        tables::register(&session, name, table).await?;
+        tables::register(&session, name, table, tells).await?;
     }
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     session.sql_with_options(&source.query, reading).await.map_err(|error| failure::planning(&error))

@@ -133,6 +133,15 @@ pub enum SqlError {
         /// How many.
         count: u64,
     },
+    /// The same, of the one record that a list of ids ends at.
+    #[error(
+        "a record of the query has no id in column {column:?}, or one of several lines, expected one in each; leave such records \
+         out with WHERE {column} IS NOT NULL AND {column} <> ''"
+    )]
+    RecordWithoutId {
+        /// The column of ids.
+        column: String,
+    },
     /// Some ids occur more than once.
     #[error(
         "{count} of the query's records repeat the id of another one in column {column:?}, expected every id once; \

@@ -32,6 +32,8 @@ mod strict;
 mod table;
 #[cfg(feature = "sql")]
 mod tables;
+#[cfg(feature = "sql")]
+mod zeros;
 
 #[cfg(not(feature = "sql"))]
 mod absent;
@@ -120,7 +122,7 @@ impl IdSource for SqlColumns {
         &self,
         each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
     ) -> Result<Option<Digest>, TableError> {
-        visit_ids(self, &mut |id| each(Ok(id))).map(Some)
+        visit_ids(self, each).map(Some)
     }
 }
 

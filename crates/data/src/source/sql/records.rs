@@ -1,4 +1,5 @@
-//! What every pass over a query's records does: ids are checked, and the fingerprint is taken.
+//! What every pass over a query's records does: ids are checked, and the fingerprint is taken. A table that is served goes on
+//! without records that have no id of their own.
 
 use datafusion::arrow::array::{Array, RecordBatch, StringArray};
 use datafusion::arrow::error::ArrowError;
@@ -9,7 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::SqlError;
 use super::columns::{check, failed, texts};
 use crate::cell::parse_id;
+use crate::encoding::content::FAULTY;
 use crate::error::TableError;
+use crate::ids::marked::tell;
+use crate::table::sink::RowSink;
 
 /// A pass over records that are sorted by id.
 pub(super) struct QueryRecords {
@@ -34,13 +38,18 @@ impl QueryRecords {
         let ids = texts(batch.column(at))?;
         self.count += ids.len() as u64;
         for id in &ids {
-            match id.filter(|id| parse_id(id.as_bytes()).is_ok()) {
+            match usable(id) {
                 None => self.missing += 1,
                 Some(id) if self.last.as_deref() == Some(id) => self.repeated += 1,
                 Some(id) => self.last = Some(id.to_owned()),
             }
         }
         Ok(ids)
+    }
+
+    /// The error about a record without an id.
+    pub(super) fn no_id(&self) -> TableError {
+        SqlError::RecordWithoutId { column: self.id.clone() }.into()
     }
 
     /// Hashes the records in arrow's row format, which does not depend on how texts are stored.
@@ -66,12 +75,85 @@ impl QueryRecords {
     /// The fingerprint, when all records have an id of their own.
     pub(super) fn finish(self) -> Result<Digest, TableError> {
         let column = self.id.clone();
-        Err(match self {
-            Self { missing: 1.., .. } => SqlError::NoId { column, count: self.missing },
-            Self { repeated: 1.., .. } => SqlError::RepeatedIds { column, count: self.repeated },
-            Self { count: 0, .. } => SqlError::Empty,
-            _ => return Ok(Digest(self.hasher.finalize().into())),
+        match self {
+            Self { missing: 1.., .. } => Err(SqlError::NoId { column, count: self.missing }.into()),
+            Self { repeated: 1.., .. } => Err(SqlError::RepeatedIds { column, count: self.repeated }.into()),
+            _ => self.finish_any(),
         }
-        .into())
+    }
+
+    /// The fingerprint, whatever the ids are.
+    pub(super) fn finish_any(self) -> Result<Digest, TableError> {
+        match self.count {
+            0 => Err(SqlError::Empty.into()),
+            _ => Ok(Digest(self.hasher.finalize().into())),
+        }
+    }
+}
+
+/// The id, where it can be one.
+pub(super) fn usable(id: Option<&str>) -> Option<&str> {
+    id.filter(|id| parse_id(id.as_bytes()).is_ok())
+}
+
+/// Records of a table that is served, sorted by id, on their way to a sink. One without an id is skipped; of several that share
+/// an id the first is marked, since nobody knows which of them is meant, and the others are skipped.
+#[derive(Default)]
+pub(super) struct ServedRows {
+    /// The ids of the rows that were handed on or wait.
+    ids: Vec<String>,
+    /// The row of the last id, which waits until the next id is known.
+    waiting: Vec<f32>,
+    /// Whether the last id came more than once.
+    is_repeated: bool,
+    without: u64,
+    repeats: u64,
+    shared: u64,
+}
+
+impl ServedRows {
+    /// How many rows there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Adds a record.
+    pub(super) fn push(
+        &mut self,
+        id: Option<&str>,
+        row: &[f32],
+        sink: &mut dyn RowSink,
+    ) -> Result<(), TableError> {
+        let Some(id) = usable(id) else {
+            self.without += 1;
+            return Ok(());
+        };
+        if self.ids.last().is_some_and(|last| last == id) {
+            self.repeats += if self.is_repeated { 1 } else { 2 };
+            self.shared += u64::from(!self.is_repeated);
+            self.is_repeated = true;
+            self.waiting.fill(FAULTY);
+            return Ok(());
+        }
+        self.hand_on(sink)?;
+        self.ids.push(id.to_owned());
+        self.waiting.extend_from_slice(row);
+        self.is_repeated = false;
+        Ok(())
+    }
+
+    fn hand_on(&mut self, sink: &mut dyn RowSink) -> Result<(), TableError> {
+        if !self.ids.is_empty() {
+            sink.push(&self.waiting)?;
+        }
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Hands on the last row, says once what was found, in numbers alone, and returns the ids.
+    pub(super) fn finish(mut self, sink: &mut dyn RowSink) -> Result<Vec<String>, TableError> {
+        self.hand_on(sink)?;
+        tell(self.without, self.repeats, self.shared);
+        Ok(self.ids)
     }
 }

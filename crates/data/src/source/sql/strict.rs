@@ -8,6 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store::{GetOptions, ObjectMeta, ObjectStore};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::zeros::LeadingZeros;
 use super::{SqlError, failure};
 use crate::source::csv::text::{Broken, Check};
 use crate::source::input::UTF_8_MARK;
@@ -15,20 +16,32 @@ use crate::source::input::UTF_8_MARK;
 /// Bytes of a header, at most.
 const MAX_HEADER_BYTES: usize = 1 << 24;
 
+/// What was seen of a table's files.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Whether a cell has several lines.
+    pub(super) cells_of_lines: bool,
+    /// Cells of digits that begin with 0, by column.
+    pub(super) leading_zeros: Vec<u64>,
+}
+
 /// Reads each of the CSV `files` of table `name` once, and fails where one violates RFC 4180 or has another header than the
-/// first. Returns whether a cell has several lines.
+/// first.
 pub(super) async fn check(
     name: &str,
     store: &dyn ObjectStore,
     files: &[ObjectMeta],
     delimiter: u8,
     compression: FileCompressionType,
-) -> Result<bool, SqlError> {
-    let mut cells_of_lines = false;
+) -> Result<Seen, SqlError> {
+    let mut seen = Seen::default();
     let mut first: Option<Header<'_>> = None;
     for file in files {
         let checked = check_file(name, store, file, delimiter, compression).await?;
-        cells_of_lines |= checked.cells_of_lines;
+        seen.cells_of_lines |= checked.cells_of_lines;
+        let columns = seen.leading_zeros.len().max(checked.leading_zeros.len());
+        seen.leading_zeros.resize(columns, 0);
+        seen.leading_zeros.iter_mut().zip(&checked.leading_zeros).for_each(|(sum, count)| *sum += count);
         // A file without a line has no columns: there is nothing to read in it.
         let Some(header) = checked.header else { continue };
         match &first {
@@ -36,7 +49,7 @@ pub(super) async fn check(
             None => first = Some(Header { file, names: header }),
         }
     }
-    Ok(cells_of_lines)
+    Ok(seen)
 }
 
 /// What was seen of a file.
@@ -45,6 +58,8 @@ struct Checked {
     header: Option<ByteRecord>,
     /// Whether a cell has several lines.
     cells_of_lines: bool,
+    /// Cells of digits that begin with 0, by column.
+    leading_zeros: Vec<u64>,
 }
 
 async fn check_file(
@@ -58,7 +73,7 @@ async fn check_file(
     let found = found.map_err(|error| failure::of_table(name, &error.into()))?;
     let bytes = found.into_stream().map_err(DataFusionError::from).boxed();
     let mut bytes = compression.convert_stream(bytes).map_err(|error| failure::of_table(name, &error))?;
-    let mut check = Check::new(delimiter);
+    let (mut check, mut zeros) = (Check::new(delimiter), LeadingZeros::new(delimiter));
     let mut start = Vec::new();
     let mut is_first = true;
     while let Some(chunk) = bytes.try_next().await.map_err(|error| failure::of_table(name, &error))? {
@@ -68,6 +83,7 @@ async fn check_file(
             start.extend_from_slice(text);
         }
         check.take(text).map_err(|error| broken(name, file, error))?;
+        zeros.take(text);
         if !check.has_header() && start.len() > MAX_HEADER_BYTES {
             let reason = format!(
                 "{}: no line ends within its first {MAX_HEADER_BYTES} bytes, expected a header; save it as CSV",
@@ -81,7 +97,7 @@ async fn check_file(
     reader.has_headers(false).flexible(true).delimiter(delimiter);
     // The text has passed the check, so that what the parser takes for the first record is one.
     let header = reader.from_reader(&start[..]).byte_records().find_map(Result::ok);
-    Ok(Checked { header, cells_of_lines: check.has_cells_of_lines() })
+    Ok(Checked { header, cells_of_lines: check.has_cells_of_lines(), leading_zeros: zeros.finish() })
 }
 
 /// A file, and what its first record names.

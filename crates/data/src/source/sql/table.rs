@@ -2,33 +2,34 @@
 
 use std::path::Path;
 
-use datafusion::arrow::array::{Array, ArrayRef, Float64Array, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use hashvfl_core::Digest;
 
 use super::columns::{RESULT, check, failed, kind, texts};
-use super::records::QueryRecords;
+use super::records::{QueryRecords, ServedRows, usable};
 use super::{SqlColumns, SqlError, engine};
 use crate::cell::{CellFault, WHOLE};
 use crate::encoding::content::ColumnBuilder;
-use crate::encoding::treatment::{ColumnType, Treatment};
+use crate::encoding::treatment::{ColumnType, Faulty, Treatment};
 use crate::error::TableError;
 use crate::names;
 use crate::source::selection::check_image;
 use crate::table::sink::{Frame, RowSink};
 
-/// Hands every id to `each`, sorted, and returns the fingerprint of all that the query returned.
+/// Hands every id to `each`, sorted, and for a record without one the error that says so; returns the fingerprint of all that
+/// the query returned.
 pub(crate) fn visit_ids(
     source: &SqlColumns,
-    each: &mut dyn FnMut(&str) -> Result<(), TableError>,
+    each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
 ) -> Result<Digest, TableError> {
     let mut records = QueryRecords::new(source.key());
     engine::visit(source, |batch| {
-        // Ids that are missing or repeated fail at the end, with their count.
-        records.push(batch)?.iter().flatten().try_for_each(&mut *each)
+        let ids = records.push(batch)?;
+        ids.iter().try_for_each(|id| each(usable(id).ok_or_else(|| records.no_id())))
     })?;
-    records.finish()
+    records.finish_any()
 }
 
 /// Hands the values of what the query returns to `sink`, row by row, in the same order.
@@ -49,15 +50,17 @@ pub(crate) fn read(
             }
         };
         let ids = records.push(batch)?;
-        table.ids.extend(ids.iter().flatten().map(str::to_owned));
-        table.push(batch, treatment, sink)
+        table.push(batch, &ids, treatment, sink)
     })?;
-    let fingerprint = records.finish()?;
+    let fingerprint = match treatment.faulty {
+        Faulty::Refuse => records.finish()?,
+        Faulty::Mark | Faulty::Fill => records.finish_any()?,
+    };
     let Some(table) = building else { return Err(SqlError::Empty.into()) };
     let columns = &table.columns;
     let frame = Frame {
         names: columns.iter().map(|(_, column)| column.name().to_owned()).collect(),
-        ids: table.ids,
+        ids: table.rows.finish(sink)?,
         contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect::<Result<_, _>>()?,
         image: source.image,
         pixels: None,
@@ -66,7 +69,7 @@ pub(crate) fn read(
 }
 
 struct Building {
-    ids: Vec<String>,
+    rows: ServedRows,
     /// The columns, each with its place in the query's result.
     columns: Vec<(usize, ColumnBuilder)>,
     /// The values of one batch: `[rows, columns]`.
@@ -93,24 +96,26 @@ impl Building {
             return Err(TableError::NoColumns { path: RESULT.into() });
         }
         check_image(source.image, columns.len())?;
-        Ok(Self { ids: Vec::new(), columns, values: Vec::new() })
+        Ok(Self { rows: ServedRows::default(), columns, values: Vec::new() })
     }
 
     fn push(
         &mut self,
         batch: &RecordBatch,
+        ids: &StringArray,
         treatment: &Treatment,
         sink: &mut dyn RowSink,
     ) -> Result<(), TableError> {
         let width = self.columns.len();
-        sink.check(Path::new(RESULT), self.ids.len() as u64, width)?;
+        sink.check(Path::new(RESULT), (self.rows.len() + ids.len()) as u64, width)?;
         self.values.clear();
         self.values.resize(batch.num_rows() * width, 0.0);
         for (place, (at, column)) in self.columns.iter_mut().enumerate() {
             let cells = self.values.iter_mut().skip(place).step_by(width);
             read_column(batch.column(*at), column, treatment, cells)?;
         }
-        self.values.chunks_exact(width).try_for_each(|row| sink.push(row))
+        let mut rows = ids.iter().zip(self.values.chunks_exact(width));
+        rows.try_for_each(|(id, row)| self.rows.push(id, row, sink))
     }
 }
 
@@ -126,7 +131,12 @@ fn read_column<'a>(
         kind(values.data_type()) == Some(ColumnType::Number) && column.kind() == Some(ColumnType::Number);
     let numbers = if are_numbers { exact_numbers(values)? } else { None };
     let outcome = if let Some(numbers) = numbers {
-        fill(cells, numbers.iter(), |value| column.push_option(value, treatment))
+        let are_truths = values.data_type() == &DataType::Boolean;
+        fill(cells, numbers.iter(), |value| match value {
+            // `null_values` are texts of numbers, which 0 and 1 of a truth are not.
+            Some(truth) if are_truths => column.push_number(truth),
+            _ => column.push_option(value, treatment),
+        })
     } else {
         let texts = texts(values)?;
         let floating = values.data_type().is_floating();

@@ -11,28 +11,34 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::prelude::SessionContext;
 
-use super::{SqlError, SqlFormat, SqlTable, failure, schema, strict};
+use super::{SqlError, SqlFormat, SqlTable, failure, schema, strict, zeros};
 use crate::names;
+use tracing::warn;
 
 /// How names of environment variables that configure object stores begin.
 const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
-/// Makes `table` known to the query as `name`.
-pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTable) -> Result<(), SqlError> {
+/// Makes `table` known to the query as `name`. `tells`: whether to say what of its cells is not as they are written.
+pub(super) async fn register(
+    session: &SessionContext,
+    name: &str,
+    table: &SqlTable,
+    tells: bool,
+) -> Result<(), SqlError> {
     let url = locate(session, name, table)?;
     let (format, ending) = format(name, table, url.is_collection())?;
     let is_csv = format == SqlFormat::Csv;
     let compression = compression(&ending);
     let extension = if url.is_collection() { ending } else { String::new() };
     let files = schema::files(session, name, &url, &extension).await?;
-    let mut cells_of_lines = false;
+    let mut seen = strict::Seen::default();
     if is_csv {
         let store =
             session.runtime_env().object_store(&url).map_err(|error| failure::of_table(name, &error))?;
         let delimiter = delimiter(name, table)?;
-        cells_of_lines = strict::check(name, store.as_ref(), &files, delimiter, compression).await?;
+        seen = strict::check(name, store.as_ref(), &files, delimiter, compression).await?;
     }
-    let options = ListingOptions::new(reader(name, table, format, compression, cells_of_lines)?)
+    let options = ListingOptions::new(reader(name, table, format, compression, seen.cells_of_lines)?)
         .with_file_extension(extension);
     let schema = schema::of(session, name, &url, files, &options).await?;
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -47,6 +53,9 @@ pub(super) async fn register(session: &SessionContext, name: &str, table: &SqlTa
     }
     let schema = schema::with_texts(name, schema, &table.text)?;
     let schema = if is_csv { schema::with_numbers_for_nulls(&schema) } else { schema };
+    if tells {
+        zeros::warnings(name, &schema, &seen.leading_zeros).iter().for_each(|told| warn!("{told}"));
+    }
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let provider = ListingTable::try_new(listing).map_err(|error| failure::of_table(name, &error))?;
     session

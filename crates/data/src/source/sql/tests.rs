@@ -14,8 +14,8 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::{
-    ColumnsSource, Content, KeyColumns, Order, Table, TableError, Treatment, Types, load_as,
-    source::row_source::load_fingerprinted,
+    ColumnsSource, Content, Faulty, KeyColumns, Order, RecordStore, Table, TableError, Treatment, Types,
+    encoding::content::is_faulty, load_as, source::row_source::load_fingerprinted,
 };
 
 #[path = "tests_lossless.rs"]
@@ -220,8 +220,42 @@ fn ids_that_are_missing_or_repeated_are_counted_and_not_shown() {
         seen += 1;
         Ok::<(), TableError>(())
     });
-    assert!(visited.unwrap_err().to_string().contains("have no id"));
+    assert!(visited.unwrap_err().to_string().contains("a record of the query has no id"));
     assert_eq!(source.ids().count_at_most().unwrap(), 6);
+}
+
+#[test]
+fn records_without_an_id_of_their_own_stop_no_serving_from_a_query() {
+    let bank = Bank::new();
+    bank.write(
+        "customers.csv",
+        "id,a,b\nk3,1,x\nk1,2,x\n,3,x\nk2,4,y\nk1,5,y\n\" \",6,y\nk1,7,x\nk4,8,z\nk4,9,z\n",
+    );
+    let source = bank.source("SELECT * FROM customers");
+    let served = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+    for cache in [None, Some(bank.folder.path().join("cache"))] {
+        let records = RecordStore::load(&source, None, &served, cache.as_deref()).unwrap();
+        assert_eq!(records.ids(), ["k1", "k2", "k3", "k4"]);
+    }
+    let table = load_as(&source, &served).unwrap();
+    let unusable = |row: usize| table.matrix.row(row).iter().all(|value| is_faulty(*value));
+    assert_eq!(
+        [0, 1, 2, 3].map(unusable),
+        [true, false, false, true],
+        "nobody knows which record of k1 is meant"
+    );
+    assert_eq!((table.matrix.row(1)[0], table.matrix.row(2)[0]), (4.0, 1.0));
+    let mut ids = Vec::new();
+    source
+        .ids()
+        .visit_each(|id| {
+            ids.push(id.map(str::to_owned));
+            Ok::<(), TableError>(())
+        })
+        .unwrap();
+    assert_eq!(ids.iter().flatten().count(), 7);
+    assert_eq!(ids.len(), 9);
+    assert!(load_as(&source, &Treatment::default()).is_err(), "a training takes none of them");
 }
 
 #[test]

@@ -82,6 +82,22 @@ fn a_number_that_is_none_is_no_category() {
     assert!(bank.load("SELECT * FROM accounts", &listed).unwrap().matrix.values()[1].is_nan());
 }
 
+#[test]
+fn numbers_that_stand_for_a_missing_value_do_so_in_a_query_too() {
+    let bank = Bank::new();
+    bank.write("customers.csv", "id,whole,real\nk1,-999,1.5\nk2,3,-999.0\nk3,4,2.5\n");
+    let treatment = Treatment { null_values: vec!["-999".into()], ..filled() };
+    let table = bank.load("SELECT *, id <> 'k1' AS truth FROM customers", &treatment).unwrap();
+    assert!(table.matrix.row(0)[0].is_nan() && table.matrix.row(1)[1].is_nan());
+    assert_eq!(table.matrix.row(2), [4.0, 2.5, 1.0]);
+    let zero = Treatment { null_values: vec!["0".into()], ..filled() };
+    let table = bank.load("SELECT *, id <> 'k1' AS truth FROM customers", &zero).unwrap();
+    assert_eq!(table.matrix.row(0)[2], 0.0, "a truth is no number that is written");
+    let strict = Treatment { null_values: vec!["-999".into()], ..Treatment::default() };
+    let message = bank.load("SELECT * FROM customers", &strict).unwrap_err().to_string();
+    assert!(message.contains("found an empty cell"), "{message}");
+}
+
 /// A folder of these files as the table `t`, in the order of their names.
 fn folder_of(files: &[&str], ending: &str, more: &str) -> (TempDir, ColumnsSource) {
     let folder = tempfile::tempdir().unwrap();
