@@ -1,0 +1,120 @@
+//! What a run needs before its parties are let in, and how it goes on once they are.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashvfl_audit::AuditTrail;
+use hashvfl_core::{Digest, Plan};
+use hashvfl_learning::device::{self, Opened};
+use hashvfl_ledger::AnswerLog;
+use hashvfl_transport::driver::Driver;
+use tracing::{info, warn};
+
+use super::admission::Joined;
+use super::cancellation::Cancellation;
+use super::checkpoints::{self, Checkpoints};
+use super::network::{NetworkedParties, RunLog};
+use super::{HeldRun, Run, check_plan};
+use crate::label_ledger::LabelLedger;
+use crate::labels::{self, LabelledRecords};
+use crate::state::StateFolder;
+use crate::{coverage, detectors, finished};
+
+/// A run that is asked for.
+pub enum Opening {
+    /// It has finished in this folder.
+    Finished(StateFolder),
+    /// It begins, or goes on, when its parties are there.
+    Run(Box<OpenedRun>),
+}
+
+/// A run that waits for its parties.
+pub struct OpenedRun {
+    name: Digest,
+    pub(super) state: StateFolder,
+    pub(super) labelled: LabelledRecords,
+    plan: Plan,
+    opened: Opened,
+    gradients: AnswerLog,
+    checkpoints: Checkpoints,
+    label_ledger: LabelLedger,
+    pub(super) audit: Arc<AuditTrail>,
+}
+
+/// Opens labels, state folder, ledger and audit trail of a run. Its folder stays in `kept`.
+///
+/// # Errors
+/// If one of them cannot be opened, or another run has finished in the folder.
+pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> anyhow::Result<Opening> {
+    let config = held.config;
+    let labelled = labels::load(config)?;
+    let plan = Plan::new(&config.run, labelled.ids.len())?;
+    check_plan(config, &plan)?;
+    let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
+    let state = match kept {
+        Some(state) => state.clone(),
+        None => kept.insert(StateFolder::create(&config.state)?).clone(),
+    };
+    if fresh {
+        let files = state.throw_away()?;
+        info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
+    } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
+        info!("{where_it_is}");
+        return Ok(Opening::Finished(state));
+    }
+    let opened = device::open(config.device)?;
+    let gradients = AnswerLog::open(&state.answers(), &name)?;
+    let checkpoints = Checkpoints::new(config, &state, name);
+    let label_ledger = LabelLedger::open(config, &labelled.ids)?;
+    // After the ledger, beside which it lies.
+    let audit = Arc::new(config.audit_trail()?);
+    info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
+    info!("read: {}", labelled.reading);
+    for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
+        warn!("{gap}");
+    }
+    if let Some(respelt) = coverage::respelt(&labelled.classes) {
+        warn!("{respelt}");
+    }
+    if let Some(gap) = detectors::resolution(&config.detectors, &plan) {
+        warn!("{gap}");
+    }
+    let run = OpenedRun { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit };
+    Ok(Opening::Run(Box::new(run)))
+}
+
+impl OpenedRun {
+    /// Whether its parties were all there once, and were asked for something.
+    pub fn has_begun(&self) -> bool {
+        self.gradients.has(1)
+    }
+
+    /// Goes on with the parties that have `joined` since `listened`, until the run ends.
+    ///
+    /// # Errors
+    /// If it fails, or is interrupted. Parties that are still there are told.
+    pub fn go_on(
+        self,
+        held: &HeldRun<'_>,
+        driver: &Driver,
+        joined: Vec<Joined>,
+        cancellation: Cancellation,
+        listened: Instant,
+    ) -> anyhow::Result<()> {
+        let Self { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit } = self;
+        let HeldRun { config, reporter, .. } = *held;
+        let waiting = listened.elapsed().as_secs_f64();
+        let resumed = checkpoints.common(&joined);
+        if resumed.is_none() && gradients.has(1) {
+            warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+        }
+        let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
+        let board = Arc::clone(reporter.board());
+        let log = RunLog { transcript: None, label_ledger, gradients, checkpoints, board };
+        let mut network = NetworkedParties::new(driver, config, joined, plan.clone(), log, cancellation);
+        let run =
+            Run { config, name, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
+        let trained = run.train(&mut network, labelled, plan, resumed);
+        run.end(network, trained)
+    }
+}
