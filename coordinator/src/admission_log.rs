@@ -1,10 +1,10 @@
 //! Who joined and who was refused, in the log, the audit trail and the status: the same in training, serving and alignment, by a
 //! certificate and by what somebody has said.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
-use hashvfl_audit::{AuditEvent, AuditTrail, Moment, OlderLog, RefusalTally, Refusee, Service};
+use hashvfl_audit::{AuditTrail, JoinTally, Moment, OlderLog, RefusalTally, Refusee, Service};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_identity::{Identity, Role};
@@ -12,25 +12,59 @@ use hashvfl_monitor::{Board, now_s};
 use hashvfl_transport::handshake::HandshakeError;
 use hashvfl_transport::limits::connections::Peer;
 use hashvfl_transport::limits::gate::PortAccount;
-use hashvfl_transport::limits::quiet::QuietLog;
+use hashvfl_transport::limits::quiet::{QuietLog, QuietLogs};
 use tracing::error;
 
-/// Writes down who joined a service of this coordinator, and who was refused there. Refusals that were counted and not
-/// written yet are written when it is dropped.
+use crate::permissions::{Joins, TooOften};
+use crate::training::awaited::{Absence, Absences};
+
+/// Writes down who joined a service of this coordinator, and who was refused there. What was counted and not written yet
+/// is written within a minute ([`PortAccount::look`]), or when it is dropped.
 pub struct AdmissionLog {
     audit: Arc<AuditTrail>,
     service: Service,
     parties: Vec<PartyName>,
     refusals: Mutex<RefusalTally>,
+    joins: Mutex<JoinTally>,
     lines: QuietLog,
+    /// Lines about those who are let in, by name.
+    party_lines: QuietLogs,
     board: Arc<Board>,
+    /// How often each may be let in; `None`: whoever lets them in counts.
+    rates: Option<Joins>,
+    /// Where those who wait for parties hear of one that is refused by its certificate.
+    absences: OnceLock<Absences>,
 }
 
 impl AdmissionLog {
     /// Of `service`, which `parties` may join: those of the run, or the holders of an alignment.
     pub fn new(audit: Arc<AuditTrail>, service: Service, parties: Vec<PartyName>, board: Arc<Board>) -> Self {
         let refusals = Mutex::new(RefusalTally::new(service));
-        Self { audit, service, parties, refusals, lines: QuietLog::new(), board }
+        let joins = Mutex::new(JoinTally::new(service));
+        let (lines, party_lines) = (QuietLog::new(), QuietLogs::default());
+        let absences = OnceLock::new();
+        Self { audit, service, parties, refusals, joins, lines, party_lines, board, rates: None, absences }
+    }
+
+    /// The same where parties are let in no more often than `rates` says.
+    #[must_use]
+    pub fn limited(mut self, rates: Joins) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
+    /// Counts, durably, that `party` is let in.
+    ///
+    /// # Errors
+    /// If it has been so too often, or nobody can count.
+    pub fn count_entry(&self, party: &PartyName) -> Result<(), TooOften> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.take(party, SystemTime::now()))
+    }
+
+    /// Tells `absences` of each party that is refused by its certificate from now on.
+    pub fn tell(&self, absences: Absences) {
+        // Who was told first is told on.
+        let _ = self.absences.set(absences);
     }
 
     /// Whether `head` may be that of the audit log of `party`, of which this side has kept heads.
@@ -59,10 +93,43 @@ impl AdmissionLog {
         }
     }
 
-    /// Writes down that `party` has joined from where `peer` is.
-    pub fn joined(&self, party: &PartyName, peer: Option<&Peer>) {
-        note_place(&self.board, party, peer);
-        self.audit.note_or_complain(AuditEvent::Joined { party: party.clone(), service: self.service });
+    /// Writes down that `party` joins, durably, before it hears so. One that joins again within a minute is counted, and told
+    /// with those after it.
+    ///
+    /// # Errors
+    /// If that cannot be written: nobody is let in then.
+    pub fn joins(&self, party: &PartyName) -> Result<(), HandshakeError> {
+        let mut joins = self.join_tally();
+        let Some(event) = joins.count(party, Instant::now()) else { return Ok(()) };
+        // Until it is written, so that no other stream of the party is let in on the strength of this entry.
+        self.audit.note(event).map_err(|failed| {
+            joins.forget(party);
+            error!("nobody is let in: {failed}");
+            HandshakeError::Failed("the coordinator cannot write its audit trail: its log says why".into())
+        })
+    }
+
+    /// Whether a line about `party`, which is let in, may be written now: what to put behind it.
+    pub fn may_write(&self, party: &PartyName) -> Option<String> {
+        self.party_lines.may_write(party.as_str(), Instant::now())
+    }
+
+    fn join_tally(&self) -> MutexGuard<'_, JoinTally> {
+        // Counts are whole after each change.
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusal_tally(&self) -> MutexGuard<'_, RefusalTally> {
+        // As above.
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what has been counted for a minute.
+    fn tell_due(&self, now: Instant) {
+        let mut events = self.refusal_tally().due(now);
+        events.extend(self.join_tally().due(now));
+        events.into_iter().for_each(|event| self.audit.note_or_complain(event));
+        self.audit.note_counted_heads(Some(now));
     }
 
     /// Warns of a refusal, of which `error` tells a person and `why` the audit trail, and writes it down unless there was
@@ -83,9 +150,7 @@ impl AdmissionLog {
     fn count(&self, whom: Refusee, why: &'static str) {
         // Reasons are a closed set of words.
         *self.board.status().refusals.entry(why.to_string()).or_default() += 1;
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = refusals.count(whom, why, Instant::now());
-        drop(refusals);
+        let due = self.refusal_tally().count(whom, why, Instant::now());
         if let Some(event) = due {
             self.audit.note_or_complain(event);
         }
@@ -97,6 +162,11 @@ impl PortAccount for AdmissionLog {
         let whom = match who {
             None => Refusee::Stranger,
             Some(Identity { role: Role::Party, name }) if self.parties.contains(name) => {
+                if let Some(absences) = self.absences.get() {
+                    // Whoever shows a certificate that does not count has not shown its key.
+                    let why = format!("was refused, or somebody with its certificate: {why}");
+                    let _ = absences.try_send(Absence { party: name.clone(), why, gave_up: None });
+                }
                 Refusee::Party(name.clone())
             }
             Some(other) => Refusee::Certified(other.clone()),
@@ -106,6 +176,7 @@ impl PortAccount for AdmissionLog {
 
     fn look(&self) {
         self.audit.note_revocations();
+        self.tell_due(Instant::now());
     }
 }
 
@@ -135,8 +206,70 @@ pub fn note_return(board: &Board, party: &PartyName, peer: Option<&Peer>, times:
 
 impl Drop for AdmissionLog {
     fn drop(&mut self) {
-        for event in self.refusals.get_mut().unwrap_or_else(PoisonError::into_inner).rest() {
-            self.audit.note_or_complain(event);
+        let mut events = self.refusal_tally().rest();
+        events.extend(self.join_tally().rest());
+        events.into_iter().for_each(|event| self.audit.note_or_complain(event));
+        self.audit.note_counted_heads(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use hashvfl_audit::{AuditConfig, Chain, Side};
+    use hashvfl_core::RunId;
+    use hashvfl_monitor::{BoardConfig, Status};
+
+    use super::*;
+
+    fn bank() -> PartyName {
+        PartyName::new("bank").unwrap()
+    }
+
+    /// An account of those who join serving, kept in `folder`, and the log in which it is.
+    fn account(folder: &Path) -> (AdmissionLog, PathBuf) {
+        let mut config = AuditConfig::default();
+        config.resolve(folder, &folder.join("ledger.redb"), &folder.join("state")).unwrap();
+        let run = RunId::new("spring").unwrap();
+        let audit = Arc::new(AuditTrail::open(&config, Side::Coordinator, &run, None).unwrap());
+        let status = Status::new("coordinator", run);
+        let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
+        (AdmissionLog::new(audit, Service::Serving, vec![bank()], board), config.log())
+    }
+
+    fn told(log: &Path) -> Vec<String> {
+        Chain::read(log).unwrap().entries.iter().skip(1).map(hashvfl_audit::Entry::describe).collect()
+    }
+
+    #[test]
+    fn what_was_counted_is_written_within_a_minute_also_where_nothing_follows() {
+        let place = tempfile::tempdir().unwrap();
+        let (account, log) = account(place.path());
+        for _ in 0..3 {
+            account.refused(Some(&bank()), "other-records", "test");
+            account.joins(&bank()).unwrap();
+        }
+        let first = ["bank refused from serving, 1 times: other-records", "bank joined serving"];
+        account.look();
+        assert_eq!(told(&log), first);
+        account.tell_due(Instant::now() + Duration::from_secs(60));
+        let second = ["bank refused from serving, 2 times: other-records", "bank joined serving, 2 times"];
+        assert_eq!(told(&log), [first, second].concat());
+    }
+
+    #[test]
+    fn nobody_is_let_in_without_an_entry() {
+        let place = tempfile::tempdir().unwrap();
+        let (account, log) = account(place.path());
+        OpenOptions::new().append(true).open(&log).unwrap().write_all(b"no entry\n").unwrap();
+        for _ in 0..2 {
+            let refused = account.joins(&bank()).unwrap_err();
+            assert_eq!(refused.reason(), "this-side-failed");
+            assert!(refused.to_string().contains("cannot write its audit trail"), "{refused}");
         }
     }
 }

@@ -46,7 +46,7 @@ struct Arguments {
     /// The coordinator's config file (`coordinator init` writes one). Repeat the option to hold several runs in one process.
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
-    /// Check the config and the labels that it names, then exit without listening or writing anything.
+    /// Check the config and the labels that it names, then exit. It opens its port for a moment, and writes nothing.
     #[arg(long)]
     check: bool,
     /// Print progress on standard output, one JSON object per line.
@@ -113,6 +113,9 @@ enum Command {
         /// Also discard what the unfinished run has left in the state folder.
         #[arg(long)]
         fresh: bool,
+        /// The longest wait for the coordinator to end the run, in seconds. It looks between its own computations.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        timeout_s: u64,
     },
     /// Show the state of the running coordinator: phase, epoch, metric, parties. Needs `monitor` in its config.
     Status {
@@ -290,7 +293,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             }
             serving::serve(&config, json)
         }
-        Some(Command::Cancel { config, fresh }) => cancel::cancel(&CoordinatorConfig::read(&config)?, fresh),
+        Some(Command::Cancel { config, fresh, timeout_s }) => {
+            cancel::cancel(&CoordinatorConfig::read(&config)?, fresh, timeout_s)
+        }
         Some(Command::Status { config, arguments }) => {
             hashvfl_monitor::status(CoordinatorConfig::read(&config)?.monitor.as_ref(), &arguments)
         }
@@ -346,7 +351,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Trains the runs of the configs at `paths`, or only checks them.
 fn train(paths: Vec<PathBuf>, only_check: bool, json: bool, fresh: bool) -> anyhow::Result<()> {
-    ensure!(!paths.is_empty(), "which config? Say `coordinator --config FILE`, or see `--help`");
+    ensure!(!paths.is_empty(), "no config: pass `--config FILE`, or see `coordinator --help`");
     let mut files = Vec::with_capacity(paths.len());
     for path in paths {
         files.push(ConfigFile { config: CoordinatorConfig::read(&path)?, path });

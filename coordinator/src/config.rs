@@ -26,6 +26,9 @@ use crate::relay::FRAME_BYTES;
 use crate::training::screening::ScreeningConfig;
 
 mod places;
+mod timeouts;
+
+pub use timeouts::Timeouts;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,7 +74,8 @@ pub struct CoordinatorConfig {
     /// Who may do what; absent: the run's parties and every client with a certificate everything.
     #[serde(default)]
     pub permissions: Option<PathBuf>,
-    /// Who the coordinator is, and whose certificates count; `None` once it is read: connections are in plain text.
+    /// Who the coordinator is, and whose certificates it accepts; absent: the files in the folder `identity`. `None` once it is
+    /// read: plain text is meant.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
     /// Whether plain text is meant: on one machine alone.
@@ -153,39 +157,6 @@ pub enum Absent {
     Mask,
     /// Requests are refused at once.
     Refuse,
-}
-
-/// Limits of waits, in seconds.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// For all parties to join.
-    pub join_s: u64,
-    /// For a party's next message in the handshake.
-    pub handshake_s: u64,
-    /// For a party's answer to a request.
-    pub step_s: u64,
-    /// For a party to come back in a run after its connection broke.
-    pub reconnect_s: u64,
-    /// For anything from a connection until it is asked for a sign of life; after as long again it counts as broken.
-    pub keep_alive_s: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
-    }
-}
-
-impl Timeouts {
-    fn check(self) -> anyhow::Result<()> {
-        let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s } = self;
-        ensure!(
-            [join_s, handshake_s, step_s, reconnect_s, keep_alive_s].iter().all(|limit| *limit > 0),
-            "[timeouts]: limits must be 1 or more"
-        );
-        Ok(())
-    }
 }
 
 /// What anybody who reaches the port can make the coordinator hold.

@@ -1,11 +1,15 @@
-//! A run that has finished in the state folder: whether it is that of a config, so that the same command, given again, ends
-//! well and changes nothing.
+//! A run that has finished: whether it is that of a config, so that the same command, given again, ends well and changes
+//! nothing; and its line in the list of finished runs.
 
 use anyhow::{Context, ensure};
 use hashvfl_core::Digest;
 use hashvfl_learning::Snapshot;
+use hashvfl_monitor::{add_run, changed_runs, now_s};
+use tracing::warn;
 
+use crate::config::CoordinatorConfig;
 use crate::state::StateFolder;
+use crate::summary::Summary;
 
 /// The entry of a top model's file that names its run.
 pub const RUN: &str = "run_sha256";
@@ -32,4 +36,18 @@ pub fn top_of(state: &StateFolder, name: &Digest) -> anyhow::Result<Option<Strin
         "the run has finished, and its top model is {}: to train anew, name another `state` folder, or move it away",
         path.display()
     )))
+}
+
+/// Adds the run to the file of finished runs. It has finished whether that works or not.
+pub fn keep_among_runs(config: &CoordinatorConfig, summary: &Summary) {
+    let changed = changed_runs(&config.runs);
+    if changed > 0 {
+        warn!(
+            "{changed} lines of {} are damaged, and not shown: restore the file from a backup, or remove them",
+            config.runs.display()
+        );
+    }
+    if let Err(error) = add_run(&config.runs, &summary.in_a_line(now_s())) {
+        warn!("the run is not listed among finished ones: cannot write {}: {error}", config.runs.display());
+    }
 }

@@ -1,5 +1,6 @@
 //! Whom the coordinator lets in, by the certificates that peers show.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -20,13 +21,15 @@ pub fn files(config: &CoordinatorConfig) -> anyhow::Result<Option<Arc<IdentityFi
     let own = files.current().own_identity().clone();
     ensure!(
         own.role == Role::Coordinator,
-        "[identity]: {} is the certificate of {own}, and whoever listens is a coordinator: `coordinator identity init --name NAME` makes one",
+        "[identity]: {} is the certificate of {own}, and whoever listens is a coordinator: name another folder in [identity], and make one with `coordinator \
+         identity init --config FILE --name NAME`",
         identity.certificate.display()
     );
     Ok(Some(files))
 }
 
-/// Listens over TLS for those whom `permitted` names, unless plain text is meant; `account` is kept of others.
+/// Listens over TLS for those whom `permitted` names, unless plain text is meant; `account` is kept of others, and is asked to
+/// look now and then.
 ///
 /// # Errors
 /// As [`files`].
@@ -36,18 +39,19 @@ pub fn secure(
     permitted: Permitted,
     account: Arc<dyn PortAccount>,
 ) -> anyhow::Result<Listener> {
+    let listener = listener.accounted(account);
     match files(config)? {
-        Some(files) => Ok(listener.secured(Acceptor::new(files, permitted)).accounted(account)),
+        Some(files) => Ok(listener.secured(Acceptor::new(files, permitted))),
         None => Ok(listener),
     }
 }
 
-/// What is still to be done for the coordinator's identity, with its command.
-pub fn to_do(config: &CoordinatorConfig) -> Option<String> {
-    let identity = config.identity.as_ref().filter(|identity| !identity.is_made())?;
+/// What is still to be done for the coordinator's identity, with its command. `path` is the file of `config`.
+pub fn to_do(config: &CoordinatorConfig, path: &Path) -> Option<String> {
+    config.identity.as_ref().filter(|identity| !identity.is_made())?;
     Some(format!(
-        "make an identity, by which parties know this coordinator: `coordinator identity init --name NAME --folder {}` (docs/how-to/identities.md)",
-        identity.folder.display()
+        "make an identity, by which parties know this coordinator: `coordinator identity init --config {} --name NAME` (docs/how-to/identities.md)",
+        path.display()
     ))
 }
 

@@ -1,9 +1,10 @@
 //! What left the coordinator that depends on labels: gradients to each party, figures in the summary, predictions to
 //! clients.
 
-use hashvfl_core::{CodeForm, GradientEncoding, PartyName, TableIds};
+use hashvfl_core::{CodeForm, Digest, GradientEncoding, PartyName, TableIds};
 use hashvfl_ledger::{
-    Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, RowBlock, StoreError, Terms, Volume,
+    AnswerLog, AnswerLogError, Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, RowBlock, Said,
+    StoreError, Terms, Volume,
 };
 
 use crate::config::CoordinatorConfig;
@@ -59,6 +60,25 @@ impl LabelLedger {
     }
 }
 
+/// Before the gradients of a batch are sent, which `said` names: counts them by `count`, unless the very same were sent before
+/// the run went back to a checkpoint, and then writes down that they are sent. Whoever dies in between counts them once more
+/// when the run goes on, never too few.
+///
+/// # Errors
+/// If others were sent before, or they cannot be counted or written down: nothing may be sent then.
+pub fn count_and_say<E: From<AnswerLogError> + From<LedgerError>>(
+    log: &mut AnswerLog,
+    batch: u64,
+    said: &Digest,
+    count: impl FnOnce() -> Result<(), LedgerError>,
+) -> Result<(), E> {
+    if log.look(batch, said)? == Said::New {
+        count()?;
+    }
+    log.say(batch, said)?;
+    Ok(())
+}
+
 /// Predictions that are counted ahead at once, so that a prediction costs no durable write of its own.
 const AHEAD: u64 = 1 << 16;
 
@@ -100,4 +120,94 @@ impl PredictionLedger {
 
 fn flow() -> Flow {
     Flow::new("clients", FlowKind::Predictions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hashvfl_ledger::{Account, Accounts, AnswerKey, Changes, MemoryStore, RecordKey, Salt, Store};
+
+    use super::*;
+
+    /// A store whose disk is full at one of its writes.
+    struct FullOnce {
+        disk: MemoryStore,
+        /// Writes until then.
+        left: u64,
+    }
+
+    impl Accounts for FullOnce {
+        fn salt(&self) -> Salt {
+            self.disk.salt()
+        }
+
+        fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
+            self.disk.scan(each)
+        }
+    }
+
+    impl Store for FullOnce {
+        fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
+            self.disk.flows()
+        }
+
+        fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+            self.disk.answers(keys)
+        }
+
+        fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+            let is_full = self.left == 0;
+            self.left = self.left.wrapping_sub(1);
+            if is_full {
+                return Err(StoreError::Io {
+                    what: "write",
+                    path: "ledger".into(),
+                    reason: "full".to_string(),
+                });
+            }
+            self.disk.write(changes)
+        }
+
+        fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
+            self.disk.forget(records)
+        }
+    }
+
+    const BATCHES: u64 = 6;
+
+    /// The process of a run that goes on from its beginning: sends the gradients of all batches, until that fails.
+    fn send(disk: &MemoryStore, log: &std::path::Path, left: u64, sent: &mut Vec<u64>) -> anyhow::Result<()> {
+        let ids = ["r0", "r1"].map(String::from);
+        let flow = (Flow::new("bank", FlowKind::Gradients), Cost { bits: 1, epsilon: None });
+        let terms = Terms { policy: Policy::default(), flows: vec![flow] };
+        let store = FullOnce { disk: disk.clone(), left };
+        let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
+        let mut log = AnswerLog::open(log, &Digest([1; 32]))?;
+        for batch in 1..=BATCHES {
+            let said = Digest::of(&batch.to_le_bytes());
+            // A block holds one pass, so that each batch writes.
+            let count = || ledger.spend(&[0, 1], RowBlock::once(&[0, 1]));
+            count_and_say::<anyhow::Error>(&mut log, batch, &said, count)?;
+            sent.push(batch);
+        }
+        ledger.settle()?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_whose_count_cannot_be_written_is_counted_when_it_is_sent() {
+        for full_at in 0..BATCHES {
+            let folder = tempfile::tempdir().unwrap();
+            let log = folder.path().join("answers");
+            let (disk, mut sent) = (MemoryStore::new([7; 32]), Vec::new());
+            let error = send(&disk, &log, full_at, &mut sent).unwrap_err().to_string();
+            assert!(error.contains("cannot write the ledger"), "{error}");
+            assert_eq!(sent.len() as u64, full_at, "nothing is sent that is not counted");
+            send(&disk, &log, u64::MAX, &mut sent).unwrap();
+            let mut bits = Vec::new();
+            disk.scan(&mut |_, account| bits.push(account.bits)).unwrap();
+            assert_eq!(bits, [BATCHES; 2], "full at write {full_at}");
+        }
+    }
 }

@@ -112,7 +112,7 @@ pub fn of_run(
     let relabelled = relabelled.count();
     ensure!(
         relabelled == 0 || changed == ChangedLabels::Accept,
-        "{relabelled} of {} records have other labels than in the run: restore them, or say --accept-changed-labels if they were corrected",
+        "{relabelled} of {} records have other labels than in the run: restore them, or pass --accept-changed-labels if they were corrected",
         rows.len()
     );
     let all = (0..records.count() as u32).map(hashvfl_core::RunRow::new);

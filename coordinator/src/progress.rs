@@ -5,12 +5,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hashvfl_core::text::figure;
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{EpochReport, Progress};
 use hashvfl_monitor::{Board, Epochs, Phase, Point};
+use hashvfl_transport::limits::quiet::QuietLogs;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -69,13 +71,15 @@ pub struct ProgressReporter {
     /// What is trained, where a run is.
     task: Option<Task>,
     board: Arc<Board>,
+    /// Lines about parties that come and go.
+    lines: QuietLogs,
 }
 
 impl ProgressReporter {
     /// Tells people, and programs too with `json`; `board` is for whoever asks.
     pub fn new(json: bool, board: Board) -> Self {
         let run = board.status().run_id.clone();
-        Self { json, run, task: None, board: Arc::new(board) }
+        Self { json, run, task: None, board: Arc::new(board), lines: QuietLogs::default() }
     }
 
     /// The same of a run of `task`: an epoch's line says so where the task's metric is undefined.
@@ -117,7 +121,9 @@ impl ProgressReporter {
 
     /// A party that served is away.
     pub fn left(&self, party: &PartyName, why: &str) {
-        warn!(%party, "is away: {why}");
+        if let Some(more) = self.lines.may_write(party.as_str(), Instant::now()) {
+            warn!(%party, "is away: {why}{more}");
+        }
         self.note_presence(party, false);
         self.tell(&Event::Left { party: party.clone() });
     }

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use hashvfl_audit::Side;
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
 use hashvfl_files::encryption::check_place;
-use hashvfl_files::{FolderLock, check_folder, read_whole, write_readable, write_whole};
+use hashvfl_files::{
+    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, rename_durably,
+    with_digest, without_digest, write_checked, write_readable, write_whole,
+};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints;
 use hashvfl_transcript::TranscriptSpool;
@@ -22,7 +26,7 @@ pub const READABLE: [&str; 2] = ["summary.json", "summary.pending.json"];
 #[derive(Clone)]
 pub struct StateFolder {
     folder: PathBuf,
-    /// Held by the process that trains, until the last of its clones is dropped.
+    /// Held by the process that trains, serves or erases, until the last of its clones is dropped.
     lock: Option<Arc<FolderLock>>,
 }
 
@@ -30,13 +34,17 @@ impl StateFolder {
     /// Makes the folder for a run, if need be; this process alone works in it. What an unfinished run has left stays.
     ///
     /// # Errors
-    /// If it cannot be made, or another process works in it.
+    /// If it cannot be made, it is another side's, or another process works in it.
     pub fn create(folder: &Path) -> anyhow::Result<Self> {
         check_folder(folder).context("the state folder")?;
+        let owner = Side::Coordinator.file_stem();
+        // Before the lock, which another side may hold.
+        check_owner(folder, &owner)?;
         let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
         state.lock = Some(Arc::new(FolderLock::take(folder)?));
+        claim_folder(folder, &owner)?;
         // Whoever asked for that has not met with this process.
         state.forget_cancel_request()?;
         if state.is_finished() {
@@ -115,7 +123,7 @@ impl StateFolder {
     pub fn keep_unacknowledged(&self, parties: &[PartyName]) -> anyhow::Result<()> {
         let path = self.unacknowledged();
         if !parties.is_empty() {
-            return Ok(write_whole(&path, &serde_json::to_vec(parties)?)?);
+            return Ok(write_checked(&path, &serde_json::to_vec(parties)?)?);
         }
         remove(&path)
     }
@@ -126,10 +134,9 @@ impl StateFolder {
         if !self.is_finished() || !path.exists() {
             return Ok(Vec::new());
         }
-        let bytes = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&bytes).with_context(|| {
-            format!("{} is damaged: remove it when all parties have their models", path.display())
-        })
+        let way_out = || format!("{}: remove it when all parties have their models", path.display());
+        let bytes = read_checked(&path).with_context(way_out)?;
+        serde_json::from_slice(&bytes).context("it is damaged").with_context(way_out)
     }
 
     /// Whether [`Self::create`] would do; writes nothing.
@@ -138,12 +145,26 @@ impl StateFolder {
     /// If not.
     pub fn check(folder: &Path) -> anyhow::Result<()> {
         check_folder(folder).context("the state folder")?;
+        check_owner(folder, &Side::Coordinator.file_stem())?;
         Ok(check_place(folder, &READABLE)?)
     }
 
     /// The folder of a run that has finished.
     pub fn existing(folder: &Path) -> Self {
         Self { folder: folder.to_path_buf(), lock: None }
+    }
+
+    /// The same, where this process alone writes there until the last clone is dropped. Where the folder is not there, whoever
+    /// looks for a file in it says so.
+    ///
+    /// # Errors
+    /// If another process works in it: one that trains, serves predictions or erases records.
+    pub fn alone(folder: &Path) -> anyhow::Result<Self> {
+        let lock = match folder.exists() {
+            true => Some(Arc::new(FolderLock::take(folder)?)),
+            false => None,
+        };
+        Ok(Self { lock, ..Self::existing(folder) })
     }
 
     /// The top model.
@@ -162,10 +183,10 @@ impl StateFolder {
     /// If there is none, or it is damaged or of another version.
     pub fn read_summary(&self) -> anyhow::Result<Summary> {
         let path = self.summary();
-        let bytes = fs::read(&path)
+        let text = fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}: has a run finished there?", path.display()))?;
-        serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is damaged, or of another version", path.display()))
+        let wrong = || format!("{} is damaged, or of another version", path.display());
+        serde_json::from_str(&without_digest(&text).with_context(wrong)?).with_context(wrong)
     }
 
     /// The file that says which records the run was about.
@@ -260,16 +281,18 @@ impl StateFolder {
     /// [`Self::finish`], when all parties have kept theirs.
     pub fn prepare(&self, top: &Snapshot, summary: &Summary) -> anyhow::Result<()> {
         let [pending_summary, pending_top] = self.pending();
-        write_readable(&pending_summary, &serde_json::to_vec_pretty(summary)?)?;
+        let text = with_digest(&serde_json::to_string_pretty(summary)?);
+        write_readable(&pending_summary, text.as_bytes())?;
         Ok(top.write(&pending_top)?)
     }
 
-    /// The run has finished; what led to it goes. `parties` have not acknowledged it yet.
+    /// The run has finished; what led to it goes. `parties` have not acknowledged it yet. Both names are on the disk before this
+    /// returns, and before any party is told.
     pub fn finish(&self, parties: &[PartyName]) -> anyhow::Result<()> {
         debug_assert!(self.lock.is_some(), "a folder that this process works in");
         self.keep_unacknowledged(parties)?;
         for (from, to) in self.pending().into_iter().zip([self.summary(), self.top()]) {
-            fs::rename(&from, &to)
+            rename_durably(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
         }
         self.remove_unfinished();

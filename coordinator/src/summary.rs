@@ -31,7 +31,7 @@ pub struct Summary {
     pub device: String,
     /// Records of each part.
     pub records: RecordCounts,
-    /// Records that each party left out since its policy does not allow the run for them; they are in none of the parts.
+    /// Records that each party excluded since its policy does not allow the run for them; they are in none of the parts.
     /// Summaries of earlier versions call them `left_out`.
     #[serde(default, alias = "left_out")]
     pub excluded: BTreeMap<PartyName, usize>,

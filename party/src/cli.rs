@@ -42,8 +42,7 @@ struct Arguments {
     /// The party's config file (`party init` writes one).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the config and the data that it names, then exit. It sends nothing about records, and writes a configured cache
-    /// alone.
+    /// Check the config and the data that it names, then exit. It sends no record data and writes only the configured cache.
     #[arg(long)]
     check: bool,
     /// Discard what an unfinished run has left in the state folder, and start over. Without it, that run is continued.
@@ -264,8 +263,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Config { command }) => Ok(command.run()?),
         None => {
-            let path =
-                arguments.config.context("which config? Say `party --config FILE`, or see `party --help`")?;
+            let path = arguments.config.context("no config: pass `--config FILE`, or see `party --help`")?;
             let config = PartyConfig::read(&path)?;
             if arguments.check {
                 let Checked { described, reading, finished, answers, to_do } = check::check(&config, &path)?;

@@ -111,7 +111,8 @@ pub struct PartyConfig {
     /// The agreed order of records; absent: that of the table.
     #[serde(default)]
     pub order: Option<PathBuf>,
-    /// Who this party is, and whose certificates count; absent: connections are in plain text.
+    /// Who this party is, and whose certificates it accepts; absent: the files in the folder `identity`. `None` once it is read:
+    /// plain text is meant.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
     /// Whether plain text is meant: on one machine alone.
@@ -157,6 +158,8 @@ pub struct ServeConfig {
 pub struct Timeouts {
     /// For the coordinator to be there.
     pub connect_s: u64,
+    /// For one attempt to connect of several, the coordinator's name looked up and TLS greeted.
+    pub attempt_s: u64,
     /// For all parties to join.
     pub start_s: u64,
     /// For the coordinator's next request.
@@ -173,7 +176,7 @@ fn response_key() -> PathBuf {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_s: 120, start_s: 3600, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
+        Self { connect_s: 120, attempt_s: 10, start_s: 3600, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
     }
 }
 
@@ -213,7 +216,9 @@ impl PartyConfig {
     /// If it cannot be read or written, or somebody changed it.
     pub fn audit_trail(&self) -> anyhow::Result<AuditTrail> {
         let trail = AuditTrail::open(&self.audit, self.side(), &self.run_id, self.policy.as_deref())?;
-        Ok(trail.signed_by(self.identity.as_ref().and_then(IdentityConfig::signer)))
+        let identity = self.identity.as_ref();
+        let coordinator = identity.and_then(|identity| identity.coordinator.clone());
+        Ok(trail.signed_by(identity.and_then(IdentityConfig::signer)).coordinated_by(coordinator))
     }
 
     /// Where a process of this config writes down how it is.
@@ -284,6 +289,12 @@ impl PartyConfig {
         // The training's cache stays what it is.
         let cache = self.cache.as_ref().map(|cache| hashvfl_data::beside(cache, ".served"));
         Source { columns, order: self.serve.order.as_deref(), cache }
+    }
+
+    /// What becomes of a served record with a cell that cannot be used. With randomised response it is answered like any
+    /// other one: a refusal would tell that its columns are such.
+    pub fn faulty_served(&self) -> Faulty {
+        if self.run.randomised_response.is_some() { Faulty::Fill } else { Faulty::Mark }
     }
 
     /// The order of the training's records, where their alignment is to write it yet.
@@ -366,11 +377,9 @@ impl PartyConfig {
         ensure!(config.threads <= MOST_THREADS, "threads must be 0 to {MOST_THREADS}");
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
-        let Timeouts { connect_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
-        ensure!(
-            [connect_s, start_s, step_s, reconnect_s, keep_alive_s].iter().all(|limit| *limit > 0),
-            "[timeouts]: limits must be 1 or more"
-        );
+        let Timeouts { connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
+        let limits = [connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s];
+        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: limits must be 1 or more");
         Ok(config)
     }
 }

@@ -14,17 +14,19 @@ use crate::config::PartyConfig;
 /// # Errors
 /// If the files of the identity cannot be used, or are another's.
 pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
-    let dialer = Dialer::new(config.coordinator.clone(), config.timeouts.connect_s)
-        .keeping_alive(Duration::from_secs(config.timeouts.keep_alive_s));
+    let timeouts = &config.timeouts;
+    let dialer = Dialer::new(config.coordinator.clone(), timeouts.connect_s)
+        .attempting(Duration::from_secs(timeouts.attempt_s))
+        .keeping_alive(Duration::from_secs(timeouts.keep_alive_s));
     let Some(identity) = &config.identity else { return Ok(dialer) };
     let files = IdentityFiles::load(identity).context("[identity]")?;
     let own = files.current().own_identity().clone();
     let expected = Identity::new(Role::Party, config.name.clone());
     ensure!(
         own == expected,
-        "[identity]: {} is the certificate of {own}, and this party is {expected}: `party identity request --name {}` asks for its own",
-        identity.certificate.display(),
-        config.name
+        "[identity]: {} is the certificate of {own}, and this party is {expected}: name another folder in [identity], and `party identity request \
+         --config FILE` asks for its own",
+        identity.certificate.display()
     );
     Ok(dialer.secured(Connector::new(files, identity.coordinator.clone())))
 }

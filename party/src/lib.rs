@@ -29,5 +29,6 @@ mod state;
 mod training;
 
 pub use cli::entry;
-pub use commands::train::train;
+pub use commands::train::{take_part, train};
 pub use config::PartyConfig;
+pub use training::CoordinatorLine;

@@ -68,10 +68,10 @@ impl Prepared {
     }
 
     /// Loads the table to be served with the encoding and weights of a trained model. A record with a cell that is no
-    /// value of its column stops nothing: it is among the faulty ones.
+    /// value of its column stops nothing: it is among the faulty ones, and its other cells are used where it may not be refused.
     pub fn load_served(config: &PartyConfig, model: &Snapshot) -> anyhow::Result<Self> {
         let plan = |records| Ok(Plan::of_trained(records));
-        Self::of_trained(config, &config.served(), model, Faulty::Mark, &plan)
+        Self::of_trained(config, &config.served(), model, config.faulty_served(), &plan)
     }
 
     fn of_trained(
@@ -136,16 +136,17 @@ impl Prepared {
     }
 
     /// Whether the table to be served becomes what the encoder takes: which of its records do not, for a cell that is
-    /// missing, new or no value, and what else is taken for something else. As when it is served, these stop nothing.
+    /// missing, new or no value, and what else is taken for something else, of how many records. As when it is served, these stop
+    /// nothing.
     ///
     /// # Errors
     /// When it cannot be read, or its columns are not those of the training.
-    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<EncodingNotes> {
+    pub fn check_served(&self, config: &PartyConfig) -> anyhow::Result<(EncodingNotes, usize)> {
         let types = self.encoding.types(&config.types)?;
-        let treatment = Treatment { types, faulty: Faulty::Mark, ..config.treatment() };
+        let treatment = Treatment { types, faulty: config.faulty_served(), ..config.treatment() };
         let records = load(&config.served(), &treatment)?;
-        let (_, noted) = records.encode_noting(&self.encoding, &treatment).context("preprocessing")?;
-        Ok(noted)
+        let (columns, noted) = records.encode_noting(&self.encoding, &treatment).context("preprocessing")?;
+        Ok((noted, columns.rows()))
     }
 
     /// Does `work`, which measures the encoder on records, with what brings it their columns.
@@ -301,6 +302,23 @@ pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect()
+}
+
+/// What becomes of those of so many served `records` with cells that cannot be used; none where all cells can be.
+pub fn told_of_faulty(config: &PartyConfig, noted: &EncodingNotes, records: usize) -> Option<String> {
+    let outcome = match config.faulty_served() {
+        Faulty::Fill => {
+            "such cells count as missing, since with randomised response a refusal would tell which records these are"
+        }
+        Faulty::Mark | Faulty::Refuse => "these records get no prediction",
+    };
+    let faulty = noted.faulty.len();
+    (faulty > 0).then(|| {
+        format!(
+            "{faulty} of {records} records have a cell that is missing, new or no value of its column; {outcome}: correct the cells, or set \
+             missing = \"fill\" and unseen = \"accept\""
+        )
+    })
 }
 
 fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {

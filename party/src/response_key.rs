@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_core::codes::randomised_response::{KEY_BYTES, Response};
-use hashvfl_files::{read_whole, write_whole};
+use hashvfl_files::{read_checked, write_checked};
 use rand::TryRng;
 
 use crate::config::PartyConfig;
@@ -13,7 +13,7 @@ use crate::config::PartyConfig;
 /// Keeps a key for the runs of `config`, if they need one and there is none yet.
 pub fn keep(config: &PartyConfig) -> anyhow::Result<()> {
     if config.run.randomised_response.is_some() && !config.response_key.exists() {
-        write_whole(&config.response_key, &draw()?)?;
+        write_checked(&config.response_key, &draw()?)?;
     }
     Ok(())
 }
@@ -34,7 +34,7 @@ fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
             path.display()
         );
     }
-    let bytes = read_whole(path).with_context(|| {
+    let bytes = read_checked(path).with_context(|| {
         format!(
             "cannot read the key of randomised response {}: restore it: under a new one every answer is drawn and charged anew",
             path.display()
@@ -76,6 +76,17 @@ mod tests {
         keep(&config).unwrap();
         let key = load(&config.response_key).unwrap();
         keep(&config).unwrap();
+        assert_eq!(load(&config.response_key).unwrap(), key);
+        let whole = fs::read(&config.response_key).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut changed = whole.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&config.response_key, &changed).unwrap();
+            let error = response(&config).err().unwrap_or_else(|| panic!("bit {bit}")).to_string();
+            assert!(error.contains("response.key") && error.contains("restore it"), "bit {bit}: {error}");
+        }
+        // Of an earlier version.
+        fs::write(&config.response_key, key).unwrap();
         assert_eq!(load(&config.response_key).unwrap(), key);
         fs::write(&config.response_key, [1, 2, 3]).unwrap();
         assert!(response(&config).unwrap_err().to_string().contains("no key of 32 bytes"));

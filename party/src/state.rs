@@ -9,7 +9,10 @@ use hashvfl_core::RunRecords;
 use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
 use hashvfl_files::encryption::check_place;
-use hashvfl_files::{FolderLock, check_folder, read_whole, write_whole};
+use hashvfl_files::{
+    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, rename_durably,
+    write_checked, write_whole,
+};
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints::list;
 use hashvfl_transcript::TranscriptSpool;
@@ -37,6 +40,14 @@ pub fn keep_records(config: &PartyConfig, records: &RunRecords) -> anyhow::Resul
     Ok(write_whole(&config.records_path(), &records.to_bytes())?)
 }
 
+/// What to do about the file at `path`, which an unfinished run needs and which cannot be used.
+pub fn way_out(path: &Path) -> String {
+    format!(
+        "{}: put it back as it was, or start with --fresh to throw the unfinished run away",
+        path.display()
+    )
+}
+
 /// The state folder of a run, in which this process alone works.
 pub struct StateFolder {
     folder: PathBuf,
@@ -51,13 +62,17 @@ impl StateFolder {
     /// Makes the folder if need be. What an unfinished run has left in it stays.
     ///
     /// # Errors
-    /// If it cannot be made, or another process works in it.
+    /// If it cannot be made, it is another side's, or another process works in it.
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
         check_folder(&config.state).context("the state folder")?;
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+        let owner = config.side().file_stem();
+        // Before the lock, which another side may hold.
+        check_owner(&folder, &owner)?;
         let lock = FolderLock::take(&folder)?;
+        claim_folder(&folder, &owner)?;
         let state = Self {
             folder,
             model: config.model_path(),
@@ -82,6 +97,7 @@ impl StateFolder {
     /// If not.
     pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
         check_folder(&config.state).context("the state folder")?;
+        check_owner(&config.state, &config.side().file_stem())?;
         Ok(check_place(&config.state, &[])?)
     }
 
@@ -100,14 +116,12 @@ impl StateFolder {
         }
         let path = self.seed_path();
         if path.exists() {
-            let text = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            return String::from_utf8_lossy(&text).trim().parse().with_context(|| {
-                format!("{} is damaged: start with --fresh to throw the unfinished run away", path.display())
-            });
+            let text = read_checked(&path).with_context(|| way_out(&path))?;
+            return String::from_utf8_lossy(&text).trim().parse().with_context(|| way_out(&path));
         }
         let seed =
             rand::rngs::SysRng.try_next_u64().context("cannot draw a seed from the operating system")?;
-        write_whole(&path, seed.to_string().as_bytes())?;
+        write_checked(&path, seed.to_string().as_bytes())?;
         Ok(seed)
     }
 
@@ -135,6 +149,11 @@ impl StateFolder {
     /// What was said at each step of the run.
     pub fn answers(&self) -> PathBuf {
         self.folder.join("answers.hashvfl")
+    }
+
+    /// Records that the run goes on without since this party's policy refuses them.
+    pub fn excluded(&self) -> PathBuf {
+        self.folder.join("excluded.hashvfl")
     }
 
     /// The transcript.
@@ -178,7 +197,8 @@ impl StateFolder {
         }
     }
 
-    /// The model counts: it gets its name, and what led to it goes.
+    /// The model counts: it gets its name, and what led to it goes. The name is on the disk before this returns, since the
+    /// coordinator forgets a party that says so.
     ///
     /// # Errors
     /// If no model was written, or it cannot be renamed.
@@ -190,7 +210,7 @@ impl StateFolder {
              restore the folder from a backup, or train again in other folders, all sides",
             self.folder.display()
         );
-        fs::rename(&pending, self.model())
+        rename_durably(&pending, self.model())
             .with_context(|| format!("cannot rename {} to {}", pending.display(), self.model().display()))?;
         self.remove_unfinished();
         Ok(())
@@ -224,6 +244,7 @@ impl StateFolder {
             self.checkpoint(CheckpointLabel::Best),
             TranscriptSpool::unfinished(&self.transcript),
             self.answers(),
+            self.excluded(),
             self.seed_path(),
         ];
         // Absent where none was written.

@@ -11,14 +11,13 @@ use crate::state::StateFolder;
 
 /// How often it is looked whether the process has obeyed.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long that is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
 
-/// Ends the run of `config`. What the unfinished run has left in the state folder stays, unless `fresh`.
+/// Ends the run of `config`, and waits up to `limit_s` seconds until its process has obeyed. What the unfinished run has left in
+/// the state folder stays, unless `fresh`.
 ///
 /// # Errors
 /// If the run has finished, no process works at it, or it does not end in time.
-pub fn cancel(config: &CoordinatorConfig, fresh: bool) -> anyhow::Result<()> {
+pub fn cancel(config: &CoordinatorConfig, fresh: bool, limit_s: u64) -> anyhow::Result<()> {
     let (run, state) = (&config.run_id, StateFolder::existing(&config.state));
     let finished = || {
         format!(
@@ -34,7 +33,7 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool) -> anyhow::Result<()> {
         config.state.display()
     );
     write_whole(&state.cancel_request(), b"cancel\n")?;
-    let began = Instant::now();
+    let (began, limit) = (Instant::now(), Duration::from_secs(limit_s));
     loop {
         // In this order: whoever obeys removes the request first, and leaves the folder then.
         let (works, asked) = (state.is_worked_in()?, state.cancel_request().exists());
@@ -47,10 +46,9 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool) -> anyhow::Result<()> {
             bail!("run {run} has ended by itself: the coordinator's log says how");
         }
         ensure!(
-            began.elapsed() < LIMIT,
-            "run {run} has not ended within {} s: the coordinator looks between its own computations and ends it then; to \
-             take that back, remove {}",
-            LIMIT.as_secs(),
+            began.elapsed() < limit,
+            "run {run} has not ended within {limit_s} s (--timeout-s): the coordinator looks between its own computations and ends it \
+             then; to take that back, remove {}",
             state.cancel_request().display()
         );
         sleep(LOOK);

@@ -1,11 +1,12 @@
-//! `coordinator --check`: what a run of the config will need is tried. Nothing listens when it is over, and nothing is
-//! written.
+//! `coordinator --check`: what a run of the config will need is tried, its port and its monitor's included. Nothing listens
+//! when it is over, and nothing is written.
 
 use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::Context;
 use hashvfl_audit::Side;
+use hashvfl_cli::config::check_state_folder;
 use hashvfl_core::{Digest, Plan};
 use hashvfl_files::check_file;
 use hashvfl_learning::device;
@@ -38,6 +39,7 @@ pub struct Checked {
 /// # Errors
 /// If something is missing or does not fit.
 pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked> {
+    check_state_folder(path, &config.state, &Side::Coordinator)?;
     RedbStore::check(&config.ledger)?;
     config.audit.check(&Side::Coordinator)?;
     check_file(&config.runs).context("the list of finished runs (runs)")?;
@@ -54,7 +56,7 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         let command = format!("coordinator align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
-    match identity::to_do(config) {
+    match identity::to_do(config, path) {
         Some(step) => to_do.push(step),
         None => drop(identity::files(config)?),
     }
@@ -92,6 +94,7 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
     let mut gaps = coverage::gaps(&labels.labels, &plan, &config.run);
     gaps.extend(coverage::respelt(&labels.classes));
     gaps.extend(detectors::resolution(&config.detectors, &plan));
+    gaps.extend(detectors::silent_classes(&config.detectors, &plan, &labels.labels));
     if config.serve.records.is_some() || config.serve.order.is_some() {
         RecordIndex::served(&config)?;
     }

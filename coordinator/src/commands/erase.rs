@@ -30,12 +30,13 @@ struct Found {
 /// stay, since what has left has left. Who is killed on the way repeats the command.
 ///
 /// # Errors
-/// If a record is not found, or a file cannot be told to be about these records: nothing is erased then.
+/// If a record is not found, a file cannot be told to be about these records, or another process works in the state folder,
+/// such as one that serves and would write what it holds in memory once more: nothing is erased then.
 pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
+    let state = StateFolder::alone(&config.state)?;
     let audit = config.audit_trail()?;
     let request = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
     let mut counts = BTreeMap::new();
-    let state = StateFolder::existing(&config.state);
     let mut records = state.read_records()?;
     let mut known =
         state.all_served()?.into_iter().map(KnownCodes::open).collect::<anyhow::Result<Vec<_>>>()?;

@@ -94,7 +94,7 @@ impl Stored {
             warn!("{erased} records were erased since the run and are left out");
         }
         let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
-        let plan = plan.context("without the records that were left out or erased")?;
+        let plan = plan.context("without the records that were excluded or erased")?;
         let classifier = top_file::new(config, labels.clone(), &plan, &device::open(config.device)?.device)?;
         if let Some((stranger, _)) = given.iter().find(|(name, _)| !config.run.parties.contains(name)) {
             bail!("--codes names {stranger}, which is not among run.parties");

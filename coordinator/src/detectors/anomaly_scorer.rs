@@ -1,13 +1,13 @@
-//! While predictions are served, records get p-values and flags, and a drift monitor sees their scores.
+//! While predictions are served, records get p-values and flags, and drift monitors see their scores.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use hashvfl_core::ServedRow;
 use hashvfl_core::p_value::Grid;
 use hashvfl_detectors::calibration::conformal::{Calibration, Ties};
-use hashvfl_detectors::calibration::drift::{DriftMonitor, DriftState};
 use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
 use hashvfl_detectors::calibration::panel::Verdict;
 use hashvfl_detectors::calibration::tail::Tail;
@@ -17,14 +17,16 @@ use hashvfl_detectors::{
 use tracing::warn;
 
 use super::DetectorsConfig;
+use super::client_drift::ClientDrift;
 use super::records::OwnedRows;
 use crate::state::StateFolder;
 
-/// The largest probability that the drift monitor ever raises a false alarm.
-const FALSE_ALARM: f64 = 0.001;
-
 /// Records of a request, as the top model has predicted them.
 pub struct Predicted<'a> {
+    /// Who has asked for them.
+    pub client: &'a str,
+    /// Which records they are.
+    pub rows: &'a [ServedRow],
     /// The codes `codes[party]`, row-major signs.
     pub codes: &'a [Vec<f32>],
     /// The predicted classes.
@@ -54,7 +56,7 @@ pub struct Flags {
     pub p_values: Vec<f32>,
     /// Whether the p-value is the level or less.
     pub flagged: Vec<bool>,
-    /// Whether inputs as a whole have changed since the calibration.
+    /// Whether the inputs that this client has asked for have changed as a whole since the calibration.
     pub drifted: bool,
 }
 
@@ -66,7 +68,7 @@ pub struct AnomalyScorer {
     evidence: Option<CombinedCalibration>,
     config: DetectorsConfig,
     width: usize,
-    monitor: Mutex<Option<DriftMonitor>>,
+    drift: Mutex<Option<ClientDrift>>,
 }
 
 /// What calibrates scores that are combined with parties' p-values.
@@ -96,10 +98,10 @@ impl AnomalyScorer {
         }
         let detectors = read_detectors(&path, config, lengths, width)
             .with_context(|| format!("detectors in {}", path.display()))?;
-        // Two halves of the rows that gave the scale: one for the monitor's intervals, one to compare with.
+        // Two halves of the rows that gave the scale: one for the monitors' intervals, one to compare with.
         let (edges, compared) = halves(detectors.reference());
-        let monitor = DriftMonitor::new(&edges, &compared, config.level, FALSE_ALARM, 0);
-        if let Err(error) = &monitor {
+        let drift = ClientDrift::new(edges, compared, config.level);
+        if let Err(error) = &drift {
             warn!("drift is not monitored: {error}");
         }
         let batch = match config.batch {
@@ -113,8 +115,8 @@ impl AnomalyScorer {
             ),
             _ => None,
         };
-        let monitor = Mutex::new(monitor.ok());
-        Ok(Some(Self { detectors, batch, evidence, config: config.clone(), width, monitor }))
+        let drift = Mutex::new(drift.ok());
+        Ok(Some(Self { detectors, batch, evidence, config: config.clone(), width, drift }))
     }
 
     /// The level.
@@ -139,7 +141,8 @@ impl AnomalyScorer {
     /// # Errors
     /// If the records have other sizes than those that the detectors were fitted on.
     pub fn judge(&self, predicted: Predicted<'_>) -> Result<Flags, DetectorError> {
-        let Predicted { codes, classes, features, p_values: parties, complete } = predicted;
+        let Predicted { client, rows: asked, codes, classes, features, p_values: parties, complete } =
+            predicted;
         let rows = OwnedRows::new(codes, classes, features, self.width)?;
         let DetectorsConfig { level, per_class, combination, .. } = self.config;
         let by_class = per_class.then_some(rows.classes.as_slice());
@@ -152,7 +155,8 @@ impl AnomalyScorer {
         };
         let mut of_batch = self.compare(&rows.codes, &complete)?.map(Vec::into_iter);
         let mut flags = Flags::default();
-        let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drift = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut monitor = drift.as_mut().map(|drift| drift.of(client)).transpose()?;
         for (row, complete) in complete.into_iter().enumerate() {
             let p_value = match of_batch.as_mut().filter(|_| complete).and_then(Iterator::next) {
                 Some(of_batch) => combination.of(&[combined[row], of_batch]),
@@ -161,9 +165,10 @@ impl AnomalyScorer {
             flags.p_values.push(if complete { p_value as f32 } else { f32::NAN });
             flags.flagged.push(complete && p_value <= level);
             if let Some(monitor) = monitor.as_mut().filter(|_| complete) {
-                flags.drifted |= monitor.observe(verdicts[row].score) == DriftState::Drift;
+                monitor.observe(asked[row], verdicts[row].score);
             }
         }
+        flags.drifted = monitor.is_some_and(|monitor| monitor.has_drifted());
         Ok(flags)
     }
 

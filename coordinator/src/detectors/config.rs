@@ -2,8 +2,10 @@
 
 use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
+use hashvfl_detectors::calibration::conformal::rows_needed;
 use hashvfl_detectors::calibration::split;
-use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, DetectorKind, DetectorSettings};
+use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, DetectorKind, DetectorSettings, Split};
+use hashvfl_learning::top::loss::Labels;
 use serde::Deserialize;
 
 /// The `[detectors]` table.
@@ -90,4 +92,50 @@ pub fn check(config: &DetectorsConfig, plan: &Plan) -> anyhow::Result<()> {
 pub fn resolution(config: &DetectorsConfig, plan: &Plan) -> Option<String> {
     let told = split::resolution(plan.part(Part::Calibration), config.settings().level)?;
     Some(format!("[detectors]: {told}"))
+}
+
+/// What is to be said before a run that calibrates by class and has too few calibrating records of some classes for the level.
+pub fn silent_classes(config: &DetectorsConfig, plan: &Plan, labels: &Labels) -> Option<String> {
+    let Labels::Classes { count, index } = labels else { return None };
+    let (calibrate, level) = (Split::of(plan.part(Part::Calibration)).calibrate, config.settings().level);
+    if !config.per_class || calibrate.is_empty() {
+        return None;
+    }
+    let mut records = vec![0; *count];
+    calibrate.iter().for_each(|row| records[index[*row as usize] as usize] += 1);
+    let needed = rows_needed(level);
+    let silent = records.iter().filter(|records| **records < needed).count();
+    (silent > 0).then(|| {
+        format!(
+            "[detectors]: per_class calibrates by predicted class, and {silent} of {count} classes have fewer than the {needed} \
+             calibrating records that level {level} needs: records predicted as one of these are never flagged; raise \
+             run.calibration_fraction or the level, or leave per_class out"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::{PartyName, RunSettings, Task};
+
+    use super::*;
+
+    #[test]
+    fn classes_that_are_never_flagged_are_told_before_the_run() {
+        let parties = vec![PartyName::new("bank").unwrap()];
+        let settings =
+            RunSettings { calibration_fraction: 0.2, ..RunSettings::new(parties, Task::Binary, 8, 1) };
+        let records = 4000;
+        let plan = Plan::new(&settings, records).unwrap();
+        let labels = |rare: usize| Labels::Classes {
+            count: 2,
+            index: (0..records).map(|record| u32::from(record % rare == 0)).collect(),
+        };
+        let by_class = |level: f64| DetectorsConfig { per_class: true, level, ..DetectorsConfig::default() };
+        let told = silent_classes(&by_class(0.01), &plan, &labels(40)).unwrap();
+        assert!(told.contains("1 of 2 classes have fewer than the 99 calibrating records"), "{told}");
+        assert_eq!(silent_classes(&by_class(0.05), &plan, &labels(2)), None);
+        assert_eq!(silent_classes(&DetectorsConfig::default(), &plan, &labels(40)), None);
+        assert_eq!(silent_classes(&by_class(0.01), &plan, &Labels::Real(vec![0.0; records])), None);
+    }
 }

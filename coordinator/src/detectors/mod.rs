@@ -2,10 +2,11 @@
 //! model was fitted or chosen, and score records while predictions are served.
 
 mod anomaly_scorer;
+mod client_drift;
 mod config;
 mod fit;
 mod records;
 
 pub use anomaly_scorer::{AnomalyScorer, Flags, Predicted, SentPValues};
-pub use config::{DetectorsConfig, check, resolution};
+pub use config::{DetectorsConfig, check, resolution, silent_classes};
 pub use fit::{Fitted, FromParties, fit, measure};

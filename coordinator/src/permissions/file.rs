@@ -15,8 +15,8 @@ use super::ClientPermission;
 /// Most decimals to which numbers can be rounded; more are what a 32-bit float has anyway.
 const MAX_DECIMALS: u8 = 6;
 
-/// Most joins an hour that a limit can allow: one a second.
-const MAX_JOINS_PER_HOUR: u32 = 3600;
+/// Most times an hour that a limit can allow: one a second.
+const MAX_PER_HOUR: u32 = 3600;
 
 /// What a party does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -28,6 +28,26 @@ pub enum Action {
     Serve,
     /// Align records.
     Align,
+}
+
+impl Action {
+    /// The key that says how often an hour a party may do it.
+    pub fn rate_key(self) -> &'static str {
+        match self {
+            Self::Join => "joins_per_hour",
+            Self::Serve => "serves_per_hour",
+            Self::Align => "aligns_per_hour",
+        }
+    }
+
+    /// How the name of the file ends in which it is counted.
+    pub fn count_file(self) -> &'static str {
+        match self {
+            Self::Join => "parties.json",
+            Self::Serve => "serving.json",
+            Self::Align => "aligning.json",
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -51,6 +71,19 @@ pub enum Answers {
     Classes,
 }
 
+/// What an answer says of how strange a record is, where the coordinator has detectors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToldFlags {
+    /// Nothing.
+    Nothing,
+    /// Whether it is flagged.
+    Flag,
+    /// Its p-value, too.
+    #[default]
+    PValue,
+}
+
 /// All of a permissions file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +100,8 @@ struct PartyTable {
     runs: Vec<String>,
     may: Vec<Action>,
     joins_per_hour: Option<u32>,
+    serves_per_hour: Option<u32>,
+    aligns_per_hour: Option<u32>,
 }
 
 impl Default for PartyTable {
@@ -75,6 +110,19 @@ impl Default for PartyTable {
             runs: vec!["*".to_string()],
             may: vec![Action::Join, Action::Serve, Action::Align],
             joins_per_hour: None,
+            serves_per_hour: None,
+            aligns_per_hour: None,
+        }
+    }
+}
+
+impl PartyTable {
+    /// How often an hour it may do `action`.
+    fn per_hour(&self, action: Action) -> Option<u32> {
+        match action {
+            Action::Join => self.joins_per_hour,
+            Action::Serve => self.serves_per_hour,
+            Action::Align => self.aligns_per_hour,
         }
     }
 }
@@ -89,22 +137,27 @@ pub struct ClientTable {
     /// What an answer says of a record.
     pub answers: Answers,
     decimals: Option<u8>,
+    flags: Option<ToldFlags>,
+    times: bool,
     #[serde(skip)]
     ids: Option<Arc<HashSet<String>>>,
 }
 
 impl PermissionsFile {
-    /// Parses a file whose relative paths start at `folder`, and reads the ids that it names.
+    /// Parses a file, without the ids that it names.
     ///
     /// # Errors
-    /// If it does not say what it means, or the ids cannot be read.
-    pub fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
-        let mut file: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
+    /// If it does not say what it means.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let file: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
         for (name, party) in file.parties.iter().flatten() {
-            ensure!(
-                party.joins_per_hour.is_none_or(|limit| (1..=MAX_JOINS_PER_HOUR).contains(&limit)),
-                "[parties.{name}] joins_per_hour: expected 1 to {MAX_JOINS_PER_HOUR}; take \"join\" out of `may` if it may not join"
-            );
+            for action in [Action::Join, Action::Serve, Action::Align] {
+                ensure!(
+                    party.per_hour(action).is_none_or(|limit| (1..=MAX_PER_HOUR).contains(&limit)),
+                    "[parties.{name}] {}: expected 1 to {MAX_PER_HOUR}; take \"{action}\" out of `may` if it may not {action}",
+                    action.rate_key()
+                );
+            }
             for pattern in &party.runs {
                 let start = pattern.strip_suffix('*').unwrap_or(pattern);
                 let fits = start.is_empty() && pattern == "*" || RunId::new(start).is_ok();
@@ -114,15 +167,50 @@ impl PermissionsFile {
                 );
             }
         }
-        for (name, client) in file.clients.iter_mut().flatten() {
-            client.read(folder).with_context(|| format!("[clients.{name}]"))?;
+        for (name, client) in file.clients.iter().flatten() {
+            client.check().with_context(|| format!("[clients.{name}]"))?;
         }
         Ok(file)
     }
 
-    /// How often an hour each party may join that has a limit.
-    pub fn joins_per_hour(&self) -> BTreeMap<PartyName, u32> {
-        let limited = |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.joins_per_hour?));
+    /// The files of ids that it names, where relative paths start at `folder`.
+    pub fn files_of_ids(&self, folder: &Path) -> Vec<PathBuf> {
+        let named = self.clients.iter().flatten().filter_map(|(_, client)| client.records.as_ref());
+        named.map(|records| folder.join(records)).collect()
+    }
+
+    /// Reads those files.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn read_ids(&mut self, folder: &Path) -> anyhow::Result<()> {
+        for (name, client) in self.clients.iter_mut().flatten() {
+            client.read_ids(folder).with_context(|| format!("[clients.{name}]"))?;
+        }
+        Ok(())
+    }
+
+    /// How many ids they hold in all; `None` where it names no such file.
+    pub fn count_ids(&self) -> Option<u64> {
+        let lists = || self.clients.iter().flatten().filter_map(|(_, client)| client.ids.as_ref());
+        lists().next()?;
+        Some(lists().map(|ids| ids.len() as u64).sum())
+    }
+
+    /// Whether its clients may ask for the same ids as those of `other`.
+    pub fn has_ids_of(&self, other: &Self) -> bool {
+        let lists = |file: &Self| {
+            let lists =
+                file.clients.iter().flatten().map(|(name, client)| (name.clone(), client.ids.clone()));
+            lists.collect::<Vec<_>>()
+        };
+        lists(self) == lists(other)
+    }
+
+    /// How often an hour each party may do `action` that has a limit.
+    pub fn per_hour(&self, action: Action) -> BTreeMap<PartyName, u32> {
+        let limited =
+            |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.per_hour(action)?));
         self.parties.iter().flatten().filter_map(limited).collect()
     }
 
@@ -138,7 +226,7 @@ impl PermissionsFile {
 }
 
 impl ClientTable {
-    fn read(&mut self, folder: &Path) -> anyhow::Result<()> {
+    fn check(&self) -> anyhow::Result<()> {
         if let Some(decimals) = self.decimals {
             ensure!(decimals <= MAX_DECIMALS, "decimals = {decimals}: expected 0 to {MAX_DECIMALS}");
         }
@@ -147,6 +235,10 @@ impl ClientTable {
             self.records.is_some() || self.id.is_none(),
             "id names the column of the ids in `records`, which is absent"
         );
+        Ok(())
+    }
+
+    fn read_ids(&mut self, folder: &Path) -> anyhow::Result<()> {
         let Some(records) = &self.records else { return Ok(()) };
         let key = self.id.clone().unwrap_or_else(|| KeyColumns::from("id"));
         let mut ids = HashSet::new();
@@ -165,6 +257,12 @@ impl ClientTable {
             records: self.ids.clone(),
             answers: self.answers,
             decimals: self.decimals,
+            // Whoever gets no probabilities gets no p-values, which tell about as much, unless its table says so.
+            flags: self.flags.unwrap_or(match self.answers {
+                Answers::Classes => ToldFlags::Flag,
+                Answers::Probabilities => ToldFlags::PValue,
+            }),
+            times: self.times,
             per_day: self.per_day,
         }
     }
@@ -175,7 +273,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> anyhow::Result<PermissionsFile> {
-        PermissionsFile::parse(text, Path::new(""))
+        let mut file = PermissionsFile::parse(text)?;
+        file.read_ids(Path::new(""))?;
+        Ok(file)
     }
 
     fn may(file: &PermissionsFile, party: &str, action: Action, run: &str) -> bool {
@@ -193,11 +293,46 @@ mod tests {
     }
 
     #[test]
+    fn a_client_without_probabilities_gets_no_p_values_unless_it_is_said() {
+        let text = "[clients.app]\nanswers = \"classes\"\n[clients.desk]\n\
+                    [clients.lab]\nanswers = \"classes\"\nflags = \"p_value\"\ntimes = true\n\
+                    [clients.shop]\nflags = \"nothing\"\n";
+        let clients = parse(text).unwrap().clients.unwrap();
+        let told = |client: &str| {
+            let ClientPermission { flags, times, .. } =
+                clients[&PartyName::new(client).unwrap()].permission();
+            (flags, times)
+        };
+        let expected = [
+            ("app", ToldFlags::Flag, false),
+            ("desk", ToldFlags::PValue, false),
+            ("lab", ToldFlags::PValue, true),
+            ("shop", ToldFlags::Nothing, false),
+        ];
+        for (client, flags, times) in expected {
+            assert_eq!(told(client), (flags, times), "{client}");
+        }
+    }
+
+    #[test]
+    fn each_rate_is_of_its_action() {
+        let file =
+            parse("[parties.bank]\njoins_per_hour = 1\nserves_per_hour = 2\naligns_per_hour = 3\n").unwrap();
+        let bank = PartyName::new("bank").unwrap();
+        let rates = [Action::Join, Action::Serve, Action::Align].map(|action| file.per_hour(action)[&bank]);
+        assert_eq!(rates, [1, 2, 3]);
+        assert!(parse("[parties.bank]\n").unwrap().per_hour(Action::Serve).is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_an_error() {
         for (text, expected) in [
             ("[parties.bank]\nruns = [\"a b\"]", "is no run id"),
             ("[parties.bank]\nmay = [\"look\"]", "unknown variant"),
-            ("[parties.bank]\njoins_per_hour = 0", "expected 1 to 3600"),
+            ("[parties.bank]\njoins_per_hour = 0", "joins_per_hour: expected 1 to 3600"),
+            ("[parties.bank]\nserves_per_hour = 3601", "take \"serve\" out of `may`"),
+            ("[parties.bank]\naligns_per_hour = 0", "aligns_per_hour: expected 1 to 3600"),
+            ("[clients.desk]\nflags = \"all\"", "unknown variant"),
             ("[clients.desk]\ndecimals = 7", "expected 0 to 6"),
             ("[clients.desk]\nper_day = 0", "leave the client out"),
             ("[clients.desk]\nid = \"id\"", "`records`, which is absent"),

@@ -1,5 +1,5 @@
-//! How often each party has joined in the last hour, kept in a file beside the ledger, so that a restart gives nobody a new
-//! hour.
+//! How often each party has joined, come to serve or enrolled in the last hour, kept in a file of each beside the ledger, so that a
+//! restart gives nobody a new hour.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,21 +7,25 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
+use tracing::warn;
 
 use super::count_file::CountFile;
+use super::file::Action;
 
 const HOUR_S: u64 = 60 * 60;
 
-/// Why a party may not join now: one line for it.
+/// Why a party may not join, serve or align now: one line for it.
 #[derive(Debug, thiserror::Error)]
 pub enum TooOften {
-    /// It has joined so often.
+    /// It has done so as often as it may.
     #[error(
-        "{party} may join {limit} times an hour, and has: it may again in {minutes} min (joins_per_hour of the coordinator's permissions)"
+        "{party} may {action} {limit} times an hour, and has: it may again in {minutes} min ({} of the coordinator's permissions)", .action.rate_key()
     )]
     Limit {
         /// The party.
         party: PartyName,
+        /// What it wants to do.
+        action: Action,
         /// Its limit.
         limit: u32,
         /// Minutes to wait.
@@ -35,43 +39,76 @@ pub enum TooOften {
 /// Seconds since 1970 at which each party has joined.
 type Times = BTreeMap<PartyName, Vec<u64>>;
 
-/// The parties' limits, and when they have joined.
+/// The parties' limits of joining, serving or aligning, and when they have done so.
 #[derive(Debug)]
 pub struct Joins {
+    action: Action,
     file: CountFile,
     limits: BTreeMap<PartyName, u32>,
-    times: Mutex<Times>,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    times: Times,
+    /// When it was first seen that some are more than an hour ahead of the clock.
+    ahead_since: Option<u64>,
 }
 
 impl Joins {
-    /// Those of the file beside `ledger`; one that is not there has counted nothing.
+    /// Those of `action` in its file beside `ledger`; one that is not there has counted nothing.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn open(ledger: &Path, limits: BTreeMap<PartyName, u32>) -> anyhow::Result<Self> {
-        let file = CountFile::beside(ledger, "parties.json");
+    pub fn open(ledger: &Path, action: Action, limits: BTreeMap<PartyName, u32>) -> anyhow::Result<Self> {
+        let file = CountFile::beside(ledger, action.count_file());
         let times = if limits.is_empty() { Times::default() } else { file.read("party a new hour")? };
-        Ok(Self { file, limits, times: Mutex::new(times) })
+        let counted = Mutex::new(Counted { times, ahead_since: None });
+        Ok(Self { action, file, limits, counted })
     }
 
-    /// Counts that `party` joins now, durably, before this returns.
+    /// Counts that `party`, which is otherwise let in, does so now, durably, before this returns.
     ///
     /// # Errors
-    /// If it has joined too often, or nobody can count.
+    /// If it has done so too often, or nobody can count.
     pub fn take(&self, party: &PartyName, now: SystemTime) -> Result<(), TooOften> {
         let Some(limit) = self.limits.get(party).copied() else { return Ok(()) };
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counted { times, ahead_since } = &mut *counted;
+        let is_ahead = |time: u64| time > now.saturating_add(HOUR_S);
+        if times.values().flatten().all(|time| !is_ahead(*time)) {
+            *ahead_since = None;
+        } else {
+            self.warn_of_times_ahead(*ahead_since);
+            *ahead_since = Some(ahead_since.map_or(now, |since| since.min(now)));
+        }
+        let since = ahead_since.unwrap_or(now);
+        // A clock that goes back begins no new hour. One that was ahead for a while keeps nobody out for more than one.
+        let until = |time: u64| {
+            let counts_from = if is_ahead(time) { since } else { time };
+            counts_from.saturating_add(HOUR_S)
+        };
         let of_party = times.entry(party.clone()).or_default();
-        // A clock that goes back begins no new hour.
-        of_party.retain(|time| now.saturating_sub(*time) < HOUR_S);
+        of_party.retain(|time| now < until(*time));
         if of_party.len() >= limit as usize {
-            let first = of_party.iter().min().copied().unwrap_or(now);
-            let minutes = (first + HOUR_S).saturating_sub(now).div_ceil(60);
-            return Err(TooOften::Limit { party: party.clone(), limit, minutes });
+            let first = of_party.iter().map(|time| until(*time)).min().unwrap_or(now);
+            let minutes = first.saturating_sub(now).div_ceil(60);
+            return Err(TooOften::Limit { party: party.clone(), action: self.action, limit, minutes });
         }
         of_party.push(now);
         if self.file.keep(&*times) { Ok(()) } else { Err(TooOften::Uncounted) }
+    }
+
+    /// Some of what was counted is ahead of the clock, which has been known since `known`.
+    fn warn_of_times_ahead(&self, known: Option<u64>) {
+        if known.is_none() {
+            warn!(
+                "{} holds times more than an hour ahead of this machine's clock, as of a clock that was wrong for a while: they count for \
+                 an hour from now. If the clock is wrong now, set it",
+                self.file.path().display()
+            );
+        }
     }
 }
 
@@ -88,7 +125,7 @@ mod tests {
         let ledger = folder.path().join("label-ledger.redb");
         let [bank, post] = ["bank", "post"].map(|name| PartyName::new(name).unwrap());
         let limits = BTreeMap::from([(bank.clone(), 2)]);
-        let open = || Joins::open(&ledger, limits.clone()).unwrap();
+        let open = || Joins::open(&ledger, Action::Join, limits.clone()).unwrap();
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let joins = open();
         joins.take(&bank, at(0)).unwrap();
@@ -101,8 +138,24 @@ mod tests {
         joins.take(&bank, at(3_600)).unwrap();
         assert!(joins.take(&bank, at(4_799)).is_err());
         joins.take(&bank, at(4_800)).unwrap();
+        // A clock that was ahead for a while.
+        joins.take(&bank, at(400_000_000)).unwrap();
+        joins.take(&bank, at(400_000_000)).unwrap();
+        let error = joins.take(&bank, at(10_000)).unwrap_err().to_string();
+        assert!(error.contains("in 60 min"), "{error}");
+        assert!(joins.take(&bank, at(13_599)).is_err());
+        (0..2).for_each(|_| joins.take(&bank, at(13_600)).unwrap());
+        assert!(joins.take(&bank, at(13_600)).is_err());
+        // Serving is counted apart.
+        let serving = Joins::open(&ledger, Action::Serve, limits.clone()).unwrap();
+        (0..2).for_each(|second| serving.take(&bank, at(4_800 + second)).unwrap());
+        let error = serving.take(&bank, at(4_802)).unwrap_err().to_string();
+        assert!(
+            error.contains("bank may serve 2 times an hour") && error.contains("(serves_per_hour of"),
+            "{error}"
+        );
         fs::write(ledger.with_extension("parties.json"), "[").unwrap();
-        assert!(Joins::open(&ledger, limits).unwrap_err().to_string().contains("is damaged"));
-        Joins::open(&ledger, BTreeMap::new()).unwrap();
+        assert!(Joins::open(&ledger, Action::Join, limits).unwrap_err().to_string().contains("is damaged"));
+        Joins::open(&ledger, Action::Join, BTreeMap::new()).unwrap();
     }
 }

@@ -12,22 +12,26 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail};
 use hashvfl_core::{Digest, PartyName, RunId};
+use hashvfl_files::Stamps;
 use tracing::warn;
 
-pub use file::{Action, Answers};
+pub use file::{Action, Answers, ToldFlags};
 use file::{ClientTable, PermissionsFile};
-pub use joins::Joins;
+pub use joins::{Joins, TooOften};
 use quota::Quota;
 
 use crate::config::CoordinatorConfig;
 
+/// Files that cannot be read are tried again so often.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What a client may get.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClientPermission {
     /// The ids that it may ask for; `None`: all that are served.
     pub records: Option<Arc<HashSet<String>>>,
@@ -35,7 +39,25 @@ pub struct ClientPermission {
     pub answers: Answers,
     /// Decimals to which numbers are rounded; `None`: as they are.
     pub decimals: Option<u8>,
+    /// What an answer says of how strange a record is.
+    pub flags: ToldFlags,
+    /// Whether an answer says how long each stage took: who knows that knows whether a record's codes were known.
+    pub times: bool,
     per_day: Option<u64>,
+}
+
+impl ClientPermission {
+    /// Everything: no table says less.
+    pub fn everything() -> Self {
+        Self {
+            records: None,
+            answers: Answers::Probabilities,
+            decimals: None,
+            flags: ToldFlags::PValue,
+            times: true,
+            per_day: None,
+        }
+    }
 }
 
 /// Why a client gets nothing: one line for it.
@@ -71,13 +93,37 @@ pub struct Permissions {
     audit: Arc<AuditTrail>,
 }
 
-/// The file as it was read last.
+/// The file, and those of ids that it names, as they were read last.
+#[derive(Default)]
 struct Seen {
-    stamp: Option<Stamp>,
+    stamps: Stamps,
     file: PermissionsFile,
+    sha256: Option<Digest>,
+    /// When they could not be read, if they have changed since.
+    failed: Option<Instant>,
 }
 
-type Stamp = (SystemTime, u64);
+impl Seen {
+    /// Reads the file at `path`, and those of ids that it names.
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        // Before they are read: what changes meanwhile is read again.
+        let mut stamps = Stamps::default();
+        stamps.add(path.to_path_buf());
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut file = PermissionsFile::parse(&text).with_context(|| path.display().to_string())?;
+        file.files_of_ids(folder).into_iter().for_each(|ids| stamps.add(ids));
+        file.read_ids(folder).with_context(|| path.display().to_string())?;
+        Ok(Self { stamps, file, sha256: Some(Digest::of(text.as_bytes())), failed: None })
+    }
+
+    /// What the audit trail hears of it; nothing where there is no file.
+    fn event(&self) -> Option<AuditEvent> {
+        let sha256 = self.sha256?.to_string();
+        // No digest of ids: a short list can be guessed.
+        Some(AuditEvent::PermissionsChanged { sha256, ids: self.file.count_ids() })
+    }
+}
 
 impl Permissions {
     /// Reads the file that `config` names, if it names one; the audit trail hears of it when it changes.
@@ -86,36 +132,43 @@ impl Permissions {
     /// If it cannot be read, does not say what it means, or does not let a party of the run serve.
     pub fn load(config: &CoordinatorConfig, audit: Arc<AuditTrail>) -> anyhow::Result<Self> {
         let path = config.permissions.clone();
-        let (stamp, file) = match &path {
-            None => (None, PermissionsFile::default()),
-            Some(path) => {
-                let stamp = stamp(path);
-                let (file, sha256) = read(path)?;
-                check(&file, path, &config.run.parties, Action::Serve, &config.run_id)?;
-                audit.note(AuditEvent::PermissionsChanged { sha256: sha256.to_string() })?;
-                (stamp, file)
-            }
-        };
+        let mut seen = Seen::default();
+        if let Some(path) = &path {
+            seen = Seen::read(path)?;
+            check(&seen.file, path, &config.run.parties, Action::Serve, &config.run_id)?;
+        }
+        if let Some(event) = seen.event() {
+            audit.note(event)?;
+        }
         let quota = Quota::open(&config.ledger)?;
-        Ok(Self { path, seen: Mutex::new(Seen { stamp, file }), quota: Mutex::new(quota), audit })
+        Ok(Self { path, seen: Mutex::new(seen), quota: Mutex::new(quota), audit })
     }
 
-    /// The file as it is now. One that has become unreadable changes nothing, and the log says why.
+    /// The files as they are now. Where one has become unreadable, all stay as they were, the log says why, and they are
+    /// tried again.
     fn current(&self) -> MutexGuard<'_, Seen> {
         // What was read is whole.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = &self.path else { return seen };
-        let now = stamp(path);
-        if now == seen.stamp {
+        if seen.stamps.hold() || seen.failed.is_some_and(|failed| failed.elapsed() < AGAIN) {
             return seen;
         }
-        seen.stamp = now;
-        match read(path) {
-            Ok((file, sha256)) => {
-                seen.file = file;
-                self.audit.note_or_complain(AuditEvent::PermissionsChanged { sha256: sha256.to_string() });
+        let before = seen.failed.take();
+        match Seen::read(path) {
+            Ok(now) => {
+                let changes = now.sha256 != seen.sha256 || !now.file.has_ids_of(&seen.file);
+                *seen = now;
+                if let Some(event) = seen.event().filter(|_| changes) {
+                    self.audit.note_or_complain(event);
+                }
             }
-            Err(failed) => warn!("permissions stay as they were: {failed:#}"),
+            Err(failed) => {
+                seen.failed = Some(Instant::now());
+                // Said once for each time that they become unreadable.
+                if before.is_none() {
+                    warn!("permissions stay as they were: {failed:#}");
+                }
+            }
         }
         seen
     }
@@ -125,9 +178,9 @@ impl Permissions {
     /// # Errors
     /// If it may not ask, or not for so many.
     pub fn ask(&self, client: Option<&PartyName>, count: usize) -> Result<ClientPermission, Denied> {
-        let Some(client) = client else { return Ok(ClientPermission::default()) };
+        let Some(client) = client else { return Ok(ClientPermission::everything()) };
         let permission = match &self.current().file.clients {
-            None => return Ok(ClientPermission::default()),
+            None => return Ok(ClientPermission::everything()),
             Some(clients) => clients.get(client).map(ClientTable::permission),
         };
         let permission = permission.ok_or_else(|| Denied::Client(client.clone()))?;
@@ -138,11 +191,11 @@ impl Permissions {
         Ok(permission)
     }
 
-    /// What an answer to `client` says of a record.
-    pub fn answers(&self, client: Option<&PartyName>) -> Answers {
+    /// What answers to `client` may say; nothing is counted. One that may not ask hears so when it does.
+    pub fn of(&self, client: Option<&PartyName>) -> ClientPermission {
         let seen = self.current();
         let table = client.zip(seen.file.clients.as_ref()).and_then(|(client, clients)| clients.get(client));
-        table.map_or(Answers::default(), |table| table.answers)
+        table.map_or_else(ClientPermission::everything, ClientTable::permission)
     }
 }
 
@@ -157,20 +210,19 @@ pub fn check_parties(
     action: Action,
 ) -> anyhow::Result<()> {
     let Some(path) = &config.permissions else { return Ok(()) };
-    let (file, _) = read(path)?;
-    check(&file, path, parties, action, &config.run_id)
+    check(&Seen::read(path)?.file, path, parties, action, &config.run_id)
 }
 
-/// How often the parties of the run of `config` may join.
+/// How often the parties of `config` may do `action`.
 ///
 /// # Errors
 /// If the file of permissions, or that of what was counted before, cannot be read.
-pub fn joins(config: &CoordinatorConfig) -> anyhow::Result<Joins> {
+pub fn joins(config: &CoordinatorConfig, action: Action) -> anyhow::Result<Joins> {
     let limits = match &config.permissions {
         None => BTreeMap::new(),
-        Some(path) => read(path)?.0.joins_per_hour(),
+        Some(path) => Seen::read(path)?.file.per_hour(action),
     };
-    Joins::open(&config.ledger, limits)
+    Joins::open(&config.ledger, action, limits)
 }
 
 fn check(
@@ -188,16 +240,4 @@ fn check(
         );
     }
     Ok(())
-}
-
-fn read(path: &Path) -> anyhow::Result<(PermissionsFile, Digest)> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let file = PermissionsFile::parse(&text, folder).with_context(|| path.display().to_string())?;
-    Ok((file, Digest::of(text.as_bytes())))
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

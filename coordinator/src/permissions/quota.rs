@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::Denied;
 use super::count_file::CountFile;
@@ -21,6 +22,9 @@ struct Counts {
     day: u64,
     /// Records by client.
     asked: BTreeMap<PartyName, u64>,
+    /// The day on which it was first seen that `day` is more than one ahead of the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ahead_since: Option<u64>,
 }
 
 /// The file and what it holds.
@@ -53,16 +57,39 @@ impl Quota {
         now: SystemTime,
     ) -> Result<(), Denied> {
         let today = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / DAY_S);
-        // A clock that goes back begins no new day.
-        if today > self.counts.day {
-            self.counts = Counts { day: today, asked: BTreeMap::new() };
-        }
+        self.turn_to(today);
         let asked = self.counts.asked.get(client).copied().unwrap_or(0);
         if asked.saturating_add(count) > per_day {
             return Err(Denied::PerDay { client: client.clone(), per_day, asked, count });
         }
         self.counts.asked.insert(client.clone(), asked + count);
         if self.file.keep(&self.counts) { Ok(()) } else { Err(Denied::Quota) }
+    }
+
+    /// Begins a new day where `today` is one. A clock that goes back begins none. One that was ahead for a while keeps nobody out
+    /// for longer than until tomorrow.
+    fn turn_to(&mut self, today: u64) {
+        let Counts { day, ahead_since, .. } = self.counts;
+        let is_ahead = day > today.saturating_add(1);
+        if today > day || is_ahead && ahead_since.is_some_and(|since| today > since) {
+            self.counts = Counts { day: today, ..Counts::default() };
+            return;
+        }
+        let since = is_ahead.then(|| ahead_since.map_or(today, |since| since.min(today)));
+        if since == ahead_since {
+            return;
+        }
+        if ahead_since.is_none() {
+            warn!(
+                "{} is of a day that is {} days ahead of this machine's clock, as of a clock that was wrong for a while: what clients have \
+                 asked for counts until tomorrow. If the clock is wrong now, set it",
+                self.file.path().display(),
+                day - today
+            );
+        }
+        self.counts.ahead_since = since;
+        // Also where nothing more may be counted: a restart must not begin to wait anew. The log says where that fails.
+        self.file.keep(&self.counts);
     }
 }
 
@@ -72,6 +99,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_nobody_out_for_longer_than_until_tomorrow() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.redb");
+        let desk = PartyName::new("desk").unwrap();
+        let on = |day: u64| UNIX_EPOCH + Duration::from_secs(day * DAY_S + 60);
+        let mut quota = Quota::open(&ledger).unwrap();
+        quota.take(&desk, 100, 100, on(24_000)).unwrap();
+        assert!(quota.take(&desk, 1, 100, on(20_000)).is_err());
+        let mut quota = Quota::open(&ledger).unwrap();
+        assert!(quota.take(&desk, 1, 100, on(20_000)).is_err());
+        quota.take(&desk, 100, 100, on(20_001)).unwrap();
+        // One that is behind for a while, as before a machine has asked what time it is, begins no new day.
+        for day in [20_001, 0, 20_001] {
+            assert!(quota.take(&desk, 1, 100, on(day)).is_err(), "{day}");
+        }
+        quota.take(&desk, 100, 100, on(20_002)).unwrap();
+    }
 
     #[test]
     fn a_restart_gives_no_new_day_and_midnight_does() {

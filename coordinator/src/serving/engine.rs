@@ -14,14 +14,14 @@ use futures_util::future::join_all;
 use hashvfl_audit::{AuditTrail, PredictionTally, Service};
 use hashvfl_core::{CodeForm, PackedCodes, PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
-use hashvfl_detectors::DetectorError;
 use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_learning::{Predictor, device, threads};
-use hashvfl_ledger::StoreError;
 use hashvfl_monitor::now_s;
 use hashvfl_traces::{Phases, spans};
+use hashvfl_transport::handshake::Turns;
 use tracing::{Span, info, warn};
 
+use super::answer::{ComputeError, Outcome, PredictionAnswer};
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection, Patience};
@@ -29,7 +29,7 @@ use crate::admission_log::AdmissionLog;
 use crate::config::{Absent, CoordinatorConfig};
 use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
 use crate::label_ledger::PredictionLedger;
-use crate::permissions::Permissions;
+use crate::permissions::{self, Action, Joins, Permissions};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::top_file::TopFile;
@@ -85,55 +85,18 @@ pub struct Engine {
     meaning: OutputKind,
     /// Where it is written down who joined, and who was refused.
     pub admissions: Arc<AdmissionLog>,
+    /// The same of parties that ask whether the run has finished.
+    pub asked: Arc<AdmissionLog>,
+    /// How often parties may come to serve.
+    pub serves: Joins,
+    /// Whose records are digested next.
+    pub turns: Turns,
     /// Who may ask for what.
     pub permissions: Permissions,
     /// Parties that do not know yet that the run has finished.
     pub unacknowledged: Arc<Unacknowledged>,
     audit: Arc<AuditTrail>,
     predictions: Mutex<PredictionTally>,
-}
-
-/// What became of one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has a prediction.
-    Predicted,
-    /// Its id is none of the served records'. No party heard of it.
-    UnknownId,
-    /// Its id occurs earlier in the same request.
-    RepeatedId,
-    /// A party's policy refuses it.
-    Refused,
-    /// A party is away.
-    PartyAway,
-}
-
-/// The answer to a request.
-#[derive(Debug, Default)]
-pub struct PredictionAnswer {
-    /// One for each id.
-    pub outcomes: Vec<Outcome>,
-    /// For each predicted record, row by row: probabilities of classes, or the value.
-    pub outputs: Vec<f32>,
-    /// For each predicted record, which parties' codes are in it: bit k stands for party k.
-    pub took_part: Vec<u64>,
-    /// What detectors say, where there are any.
-    pub flags: Option<Flags>,
-    /// Why records were refused, for a person.
-    pub text: String,
-    /// How long it took to look rows up, to get codes, to predict, and to judge.
-    pub times: [Duration; 4],
-}
-
-/// Why a request cannot be answered at all.
-#[derive(Debug, thiserror::Error)]
-pub enum ComputeError {
-    /// Predictions cannot be counted.
-    #[error("predictions cannot be counted: {0}")]
-    Ledger(#[from] StoreError),
-    /// Detectors cannot judge.
-    #[error("inputs cannot be judged: {0}")]
-    Detectors(#[from] DetectorError),
 }
 
 /// Whether one of the first unknown ids is that of a served record in another way of writing; `row` finds records.
@@ -201,8 +164,11 @@ impl Engine {
         let ledger = PredictionLedger::open(config, meaning.outputs())?;
         let audit = Arc::new(config.audit_trail()?);
         let reporter = ProgressReporter::new(json, board);
-        let (names, shown) = (config.run.parties.clone(), Arc::clone(reporter.board()));
-        let admissions = Arc::new(AdmissionLog::new(Arc::clone(&audit), Service::Serving, names, shown));
+        let account = |service| {
+            let (names, shown) = (config.run.parties.clone(), Arc::clone(reporter.board()));
+            Arc::new(AdmissionLog::new(Arc::clone(&audit), service, names, shown))
+        };
+        let (admissions, asked) = (account(Service::Serving), account(Service::Training));
         let permissions = Permissions::load(config, Arc::clone(&audit))?;
         info!("predictions for {} records, top model on {}", index.records(), opened.name);
         Ok(Self {
@@ -216,6 +182,9 @@ impl Engine {
             ledger: Mutex::new(ledger),
             meaning,
             admissions,
+            asked,
+            serves: permissions::joins(config, Action::Serve)?,
+            turns: Turns::default(),
             permissions,
             unacknowledged: Arc::new(Unacknowledged::read(state)?),
             audit,
@@ -245,7 +214,8 @@ impl Engine {
         let flagged = flagged.iter().filter(|flagged| **flagged).count() as u64;
         counts.judged += judged;
         counts.flagged += flagged;
-        counts.drifted = *drifted;
+        // Once for one client is worth a look, whatever the next one asks for.
+        counts.drifted |= *drifted;
         drop(status);
         board.count_flags(judged, flagged);
     }
@@ -289,25 +259,25 @@ impl Engine {
         let sending = self.parties.iter().filter(|party| party.read().grid().is_some()).count();
         if !scorer.takes(party, grid) {
             warn!(
-                "p-values of {name} take no part in flags: the run has calibrated none of these; set detectors.send and \
-                 detectors.level at {name} as they are to be before another run"
+                "p-values of {name} take no part in flags: the run calibrated none of this kind. Set detectors.send and \
+                 detectors.level at {name} before the next run"
             );
         } else if scorer.is_coarse(grid, sending) {
             warn!(
-                "{name} sends no p-value as low as its part of level {}: by itself it hardly flags a record; a lower \
-                 detectors.level or send = \"p_value\" at {name} before another run would, or another rule \
-                 (detectors.parties)",
+                "{name}'s p-values are too coarse to flag a record alone at level {}. Before the next run, lower \
+                 detectors.level or set detectors.send = \"p_value\" at {name}, or change detectors.parties",
                 scorer.level()
             );
         }
     }
 
-    /// Predicts the records `ids`; those that are not `permitted` are as if they were not served.
+    /// Predicts the records `ids` for `client`; those that are not `permitted` are as if they were not served.
     ///
     /// # Errors
     /// If predictions cannot be counted, or inputs cannot be judged.
     pub async fn answer(
         self: Arc<Self>,
+        client: &str,
         ids: Vec<String>,
         permitted: Option<Arc<HashSet<String>>>,
     ) -> Result<PredictionAnswer, ComputeError> {
@@ -325,8 +295,8 @@ impl Engine {
         drop(phase);
         let reached = began.elapsed();
         traced.phase("top model");
-        let engine = Arc::clone(&self);
-        let answer = compute(count, move || engine.compute(asked, &answered)).await?;
+        let (engine, client) = (Arc::clone(&self), client.to_string());
+        let answer = compute(count, move || engine.compute(&client, asked, &answered)).await?;
         let [_, _, _, judging] = answer.times;
         let predicting = (began.elapsed() - reached).saturating_sub(judging);
         let times = [looked_up, reached - looked_up, predicting, judging];
@@ -383,6 +353,7 @@ impl Engine {
 
     fn compute(
         &self,
+        client: &str,
         asked: ResolvedIds,
         answered: &[Option<CodeResponse>],
     ) -> Result<PredictionAnswer, ComputeError> {
@@ -422,6 +393,8 @@ impl Engine {
         let began = Instant::now();
         let flags = match &self.scorer {
             Some(scorer) if !predicted.is_empty() => Some(scorer.judge(Predicted {
+                client,
+                rows: &predicted,
                 codes: &codes,
                 classes: self.meaning.classes(&outputs),
                 features,

@@ -3,6 +3,7 @@
 //! A client names records by id. Only the coordinator knows the row of each id; parties receive rows alone. An id that is
 //! not among the served records is refused before any party is asked. Codes that have come are kept.
 
+mod answer;
 mod engine;
 mod index;
 mod known_codes;
@@ -24,8 +25,9 @@ use tracing::info;
 
 use crate::config::CoordinatorConfig;
 use crate::identity;
-use crate::state::READABLE;
-use crate::training::commit;
+use crate::state::{READABLE, StateFolder};
+use crate::training::arrivals::PartyStreams;
+use crate::training::commit::{self, Announcer};
 use engine::Engine;
 use known_codes::Changes;
 
@@ -44,6 +46,8 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let _entered = span.enter();
     at_run("coordinator", config.run_id.as_str());
     check_place(&config.state, &READABLE)?;
+    // Held until the end: it writes known codes there, and whoever erases some of them must not be undone.
+    let _state = StateFolder::alone(&config.state)?;
     let engine = Arc::new(Engine::load(config, json)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve_until_stopped(&engine));
@@ -67,8 +71,9 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     tokio::spawn(keep(Arc::clone(engine)));
     let (Joining { serving: arrivals, training }, serving) = listen::serving(listener, Arc::clone(engine));
     tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));
-    let unacknowledged = Arc::clone(&engine.unacknowledged);
-    tokio::spawn(commit::answer_all(Arc::new(engine.config.clone()), unacknowledged, training));
+    let (unacknowledged, asked) = (Arc::clone(&engine.unacknowledged), Arc::clone(&engine.asked));
+    let announcer = Announcer::new(&engine.config, unacknowledged, asked);
+    tokio::spawn(commit::answer_all(Arc::new(announcer), PartyStreams::Own(training)));
     tokio::select! {
         served = serving => served.context("the server"),
         () = stop.stopped() => {

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, ensure};
 use hashvfl_core::PartyName;
 use hashvfl_core::limits::{CODES_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
 use hashvfl_core::protocol::admission::Admission;
+use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::protocol::serving_coordinator::{ServingCoordinatorSession, ServingEvent};
 use hashvfl_core::protocol::serving_party::{Serving, ToServingParty};
 use hashvfl_core::records::RecordsDigest;
@@ -22,6 +23,7 @@ use tracing::debug;
 use super::engine::Engine;
 use super::known_codes::ServedEncoder;
 use super::party_connection::{CodeRequest, CodeResponse, OPEN_REQUESTS, StreamEnd};
+use crate::admission_log::note_place;
 
 /// Takes parties' streams as they come, until the server ends; must be spawned on its runtime.
 pub async fn receive_all(engine: Arc<Engine>, mut arrivals: Arrivals<ServingStream>) {
@@ -37,15 +39,11 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
         Ok(greeted) => greeted,
         Err(error) => {
             engine.admissions.refused(named.as_ref(), why_it_was_refused(&error), &format!("{error:#}"));
-            let text = match error.downcast_ref::<HandshakeError>() {
-                Some(refused) => refused.for_peer(stream.peer()),
-                None => format!("{error:#}"),
-            };
-            refuse(&stream, text).await;
+            turn_away(&stream, &error).await;
             return;
         }
     };
-    engine.admissions.joined(&engine.parties[party].name, stream.peer());
+    note_place(engine.reporter.board(), &engine.parties[party].name, stream.peer());
     engine.unacknowledged.acknowledged(&engine.parties[party].name);
     engine.parties[party].known().serves(served);
     engine.check_p_values(party);
@@ -62,6 +60,19 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
         if latest {
             engine.reporter.left(&engine.parties[party].name, &format!("{error:#}"));
         }
+    }
+}
+
+/// Tells whoever has opened `stream` why it may not serve, or not yet.
+async fn turn_away(stream: &ServingStream, error: &anyhow::Error) {
+    let Some(refused) = error.downcast_ref::<HandshakeError>() else {
+        return refuse(stream, format!("{error:#}")).await;
+    };
+    let text = refused.for_peer(stream.peer());
+    // A party that serves stays for as long as it is wanted: one that comes too often tries again later.
+    match refused.is_for_now() || matches!(refused, HandshakeError::TooOften(_)) {
+        true => refuse_for_now(stream, text).await,
+        false => refuse(stream, text).await,
     }
 }
 
@@ -88,7 +99,7 @@ async fn greet(
     let ours = Arc::clone(engine);
     let digest = move |salt: &_| RecordsDigest::of(salt, ours.index.ids());
     let Serving { encoder, revision, p_values: grid, head, .. } =
-        handshake.compare_records(&hello.party, digest).await?;
+        handshake.compare_records(&hello.party, &engine.turns, digest).await?;
     let expected = &engine.top.encoders[party];
     ensure!(
         encoder == *expected,
@@ -97,15 +108,26 @@ async fn greet(
         encoder.short(),
         expected.short()
     );
-    if let Some(head) = &head {
-        engine.admissions.check_head(&hello.party, head)?;
-        engine.admissions.keep_head(&hello.party, head);
-    }
+    let (ours, name) = (Arc::clone(engine), hello.party.clone());
+    // Off the network's threads: it reads and writes files.
+    let written = tokio::task::spawn_blocking(move || write_down(&ours, &name, head.as_ref())).await;
+    written.context("writing down who joins")??;
     handshake.accept(&hello.party, ToServingParty::Accepted).await?;
     if let Some(allowance) = stream.allowance() {
         allowance.accept(codes_bytes(run.code_of(&hello.party).bits()));
     }
     Ok((party, ServedEncoder { revision, grid }))
+}
+
+/// Counts and writes down that `party` joins with the `head` of its audit log, before it hears so.
+fn write_down(engine: &Engine, party: &PartyName, head: Option<&AuditHead>) -> Result<(), HandshakeError> {
+    if let Some(head) = head {
+        engine.admissions.check_head(party, head)?;
+        engine.admissions.keep_head(party, head);
+    }
+    let counted = engine.serves.take(party, SystemTime::now());
+    counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
+    engine.admissions.joins(party)
 }
 
 /// Another stream under the same name is here now.

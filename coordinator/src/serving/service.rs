@@ -9,22 +9,25 @@ use hashvfl_proto::v1;
 use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{Predictions, Rejection};
 
-use super::engine::{Engine, Outcome, PredictionAnswer};
+use super::answer::{Outcome, PredictionAnswer};
+use super::engine::Engine;
 use crate::detectors::{AnomalyScorer, Flags};
-use crate::permissions::{Answers, ClientPermission, Denied};
+use crate::permissions::{Answers, ClientPermission, Denied, ToldFlags};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
 const RECORD_BYTES: usize = 32;
 
 impl Predictions for Engine {
     fn model(&self, client: Option<&PartyName>) -> v1::Model {
+        let permission = self.permissions.of(client);
+        let flag_level = if permission.flags == ToldFlags::Nothing { 0.0 } else { self.flag_level() };
         v1::Model {
             run_id: self.config.run_id.to_string(),
             parties: self.config.run.parties.iter().map(ToString::to_string).collect(),
             classes: self.top.classes.clone(),
             max_ids: max_ids(self.meaning()) as u32,
-            flag_level: self.scorer.as_ref().map_or(0.0, AnomalyScorer::level),
-            classes_only: self.permissions.answers(client) == Answers::Classes,
+            flag_level,
+            classes_only: permission.answers == Answers::Classes,
         }
     }
 
@@ -44,17 +47,23 @@ impl Predictions for Engine {
         let permission = self.permissions.ask(client.as_ref(), ids.len());
         let permission = permission.map_err(|denied| self.refuse(client.as_ref(), &denied))?;
         let engine = Arc::clone(&self);
-        let answer = self.answer(ids, permission.records.clone()).await.map_err(|error| {
+        // Without certificates all clients are one.
+        let name = client.as_ref().map_or("unnamed", PartyName::as_str);
+        let answer = self.answer(name, ids, permission.records.clone()).await.map_err(|error| {
             tracing::error!("{error}");
             Rejection::Internal("the coordinator cannot answer: see its log")
         })?;
-        // Without certificates all clients are one.
-        engine.count_answer(client.as_ref().map_or("unnamed", PartyName::as_str), &answer);
-        Ok(predictions(answer, meaning, &permission))
+        engine.count_answer(name, &answer);
+        Ok(predictions(answer, meaning, &permission, engine.flag_level()))
     }
 }
 
 impl Engine {
+    /// The level of flags; 0 without detectors.
+    fn flag_level(&self) -> f64 {
+        self.scorer.as_ref().map_or(0.0, AnomalyScorer::level)
+    }
+
     /// Writes down that `client` gets nothing; what it hears.
     fn refuse(&self, client: Option<&PartyName>, denied: &Denied) -> Rejection {
         if let Some(client) = client {
@@ -111,6 +120,7 @@ fn predictions(
     answer: PredictionAnswer,
     meaning: OutputKind,
     permission: &ClientPermission,
+    flag_level: f64,
 ) -> v1::Predictions {
     let outcomes = answer.outcomes.iter().map(outcome).collect();
     let (classes, probabilities, values) = match (meaning, permission.answers) {
@@ -125,8 +135,9 @@ fn predictions(
         }
     };
     let [lookup_us, parties_us, model_us, flags_us] = answer.times.map(|time| time.as_micros() as u32);
-    let times = Some(v1::Times { lookup_us, parties_us, model_us, flags_us });
-    let Flags { p_values, flagged, drifted } = answer.flags.unwrap_or_default();
+    let times = permission.times.then_some(v1::Times { lookup_us, parties_us, model_us, flags_us });
+    let flags = answer.flags.unwrap_or_default();
+    let Flags { p_values, flagged, drifted } = told_flags(flags, permission, flag_level);
     v1::Predictions {
         outcomes,
         classes,
@@ -139,6 +150,35 @@ fn predictions(
         flagged,
         drifted,
     }
+}
+
+/// What a client is told of how strange records are. A flag travels as a p-value, too: the level or 1.
+fn told_flags(flags: Flags, permission: &ClientPermission, level: f64) -> Flags {
+    match permission.flags {
+        ToldFlags::Nothing => Flags::default(),
+        ToldFlags::Flag => {
+            let as_flag = |(p_value, flagged): (&f32, &bool)| match (p_value.is_nan(), *flagged) {
+                (true, _) => f32::NAN,
+                (false, true) => level as f32,
+                (false, false) => 1.0,
+            };
+            let p_values = flags.p_values.iter().zip(&flags.flagged).map(as_flag).collect();
+            Flags { p_values, ..flags }
+        }
+        ToldFlags::PValue => Flags { p_values: rounded_up(flags.p_values, permission.decimals), ..flags },
+    }
+}
+
+/// p-values to so many decimals, none lower than it is; `None`: as they are.
+fn rounded_up(mut p_values: Vec<f32>, decimals: Option<u8>) -> Vec<f32> {
+    let Some(decimals) = decimals else { return p_values };
+    let scale = 10_f64.powi(i32::from(decimals));
+    for p_value in &mut p_values {
+        // What a float is above a decimal by its own precision stays that decimal.
+        let scaled = f64::from(*p_value) * scale * (1.0 - f64::from(f32::EPSILON));
+        *p_value = (scaled.ceil() / scale) as f32;
+    }
+    p_values
 }
 
 /// Numbers to so many decimals; `None`: as they are.
@@ -154,6 +194,36 @@ fn rounded(mut numbers: Vec<f32>, decimals: Option<u8>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn flags() -> Flags {
+        let p_values = vec![0.004, 0.02, 0.1, 0.123_4, 1.0, f32::NAN];
+        let flagged = vec![true, true, false, false, false, false];
+        Flags { p_values, flagged, drifted: true }
+    }
+
+    /// As text, in which what is no number equals itself.
+    fn told(flags: ToldFlags, decimals: Option<u8>) -> String {
+        let permission = {
+            let mut everything = ClientPermission::everything();
+            (everything.flags, everything.decimals) = (flags, decimals);
+            everything
+        };
+        let told = told_flags(self::flags(), &permission, 0.02);
+        format!("{:?} {:?} {}", told.p_values, told.flagged, told.drifted)
+    }
+
+    #[test]
+    fn a_client_is_told_no_more_of_strange_records_than_it_may_be() {
+        let flagged = "[true, true, false, false, false, false] true";
+        for (flags, decimals, p_values) in [
+            (ToldFlags::PValue, None, "[0.004, 0.02, 0.1, 0.1234, 1.0, NaN]"),
+            (ToldFlags::PValue, Some(2), "[0.01, 0.02, 0.1, 0.13, 1.0, NaN]"),
+            (ToldFlags::Flag, Some(6), "[0.02, 0.02, 1.0, 1.0, 1.0, NaN]"),
+        ] {
+            assert_eq!(told(flags, decimals), format!("{p_values} {flagged}"), "{flags:?}");
+        }
+        assert_eq!(told(ToldFlags::Nothing, None), "[] [] false");
+    }
 
     #[test]
     fn numbers_are_rounded_to_decimals() {

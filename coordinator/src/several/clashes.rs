@@ -16,7 +16,7 @@ pub fn check(one: &ConfigFile, other: &ConfigFile) -> anyhow::Result<()> {
     let [a, b] = [&one.config, &other.config];
     ensure!(
         a.run_id != b.run_id,
-        "{both} have the same run_id = \"{}\": a process holds a run once",
+        "{both} have the same run_id = \"{}\": one process cannot hold the same run twice",
         a.run_id
     );
     let audited = a.audit.enabled && b.audit.enabled;

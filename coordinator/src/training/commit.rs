@@ -4,39 +4,45 @@
 //! asks when it is started again, and the coordinator has the answer in its state folder: started again by the same command,
 //! it waits a while for whoever has not acknowledged it ([`announce`]), and one that serves predictions answers as long as it
 //! does ([`answer_all`]). A party that serves predictions with the run's model has acknowledged it by that.
+//!
+//! Each stream is answered by itself, so that a silent one keeps nobody waiting. The records are compared under the run's own
+//! salt, whose digest the state folder holds: no table of labels is read for whoever asks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashvfl_audit::Service;
+use anyhow::{Context, bail};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::records::run_records::salt_of_run;
 use hashvfl_monitor::read_runs;
 use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, turn_away};
 use hashvfl_transport::limits::FIRST_BYTES;
-use hashvfl_transport::listen::{Arrivals, TrainingStream};
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::stop::{Stop, Stopped};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, OnceCell};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::HeldRun;
 use super::admission::names;
-use super::arrivals::{self, Arrival};
-use super::{HeldRun, keep_among_runs};
+use super::arrivals::{self, Arrival, PartyStreams};
+use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
-use crate::labels;
+use crate::finished::keep_among_runs;
 use crate::state::StateFolder;
-
-/// Longest wait until a party has given its model its name, and until it has gone.
-const PARTING: Duration = Duration::from_secs(10);
 
 /// The parties that have not acknowledged yet that the run has finished, in memory and on disk.
 pub struct Unacknowledged {
     state: StateFolder,
     parties: Mutex<Vec<PartyName>>,
+    /// One less is left.
+    fewer: Notify,
 }
 
 impl Unacknowledged {
@@ -46,7 +52,7 @@ impl Unacknowledged {
     /// If the file is damaged.
     pub fn read(state: StateFolder) -> anyhow::Result<Self> {
         let parties = Mutex::new(state.read_unacknowledged()?);
-        Ok(Self { state, parties })
+        Ok(Self { state, parties, fewer: Notify::new() })
     }
 
     /// Their names.
@@ -67,6 +73,20 @@ impl Unacknowledged {
             // It is told once more, which changes nothing.
             warn!("{error:#}");
         }
+        drop(parties);
+        self.fewer.notify_waiters();
+    }
+
+    /// Waits until all have acknowledged it.
+    async fn none_is_left(&self) {
+        loop {
+            // Before the look: what happens in between is heard.
+            let fewer = self.fewer.notified();
+            if self.lock().is_empty() {
+                return;
+            }
+            fewer.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<PartyName>> {
@@ -75,23 +95,23 @@ impl Unacknowledged {
     }
 }
 
-/// Tells parties that have not acknowledged it, as they come, that the run `run` on the records `ids` has finished.
+/// Tells parties that have not acknowledged it, as they come, that the run `run` has finished.
 ///
 /// Who does not come in time is told of, and kept: it may have its model without having been able to say so, and if not, it
 /// asks, and the same command tells it later.
 ///
 /// # Errors
 /// If it cannot listen, or is asked to end.
-pub fn announce(run: &HeldRun<'_>, state: StateFolder, ids: Vec<String>) -> anyhow::Result<()> {
+pub fn announce(run: &HeldRun<'_>, state: StateFolder) -> anyhow::Result<()> {
     let HeldRun { config, reporter, .. } = run;
     let summary = state.summary();
     // A process may have been killed between the run's end and its line in the list.
     let listed = read_runs(&config.runs).iter().any(|run| run.run_id == config.run_id);
     let unlisted = if listed { None } else { Some(state.read_summary()?) };
-    let unacknowledged = Unacknowledged::read(state)?;
+    let unacknowledged = Arc::new(Unacknowledged::read(state)?);
     if !unacknowledged.parties().is_empty() {
         info!("{} has not confirmed its model", names(&unacknowledged.parties()));
-        Driver::start()?.wait(wait_for_all(run, &unacknowledged, &ids))?;
+        Driver::start()?.wait(wait_for_all(run, unacknowledged))?;
     }
     reporter.finished(&summary);
     if let Some(unlisted) = unlisted {
@@ -100,100 +120,119 @@ pub fn announce(run: &HeldRun<'_>, state: StateFolder, ids: Vec<String>) -> anyh
     Ok(())
 }
 
-async fn wait_for_all(
-    run: &HeldRun<'_>,
-    unacknowledged: &Unacknowledged,
-    ids: &[String],
-) -> anyhow::Result<()> {
+async fn wait_for_all(run: &HeldRun<'_>, unacknowledged: Arc<Unacknowledged>) -> anyhow::Result<()> {
     let config = run.config;
     let log = arrivals::admission_log(run, Arc::new(config.audit_trail()?));
-    let (mut streams, _) = arrivals::let_in(run, log).await?;
+    let (streams, server) = arrivals::let_in(run, Arc::clone(&log)).await?;
+    let announcer = Announcer::new(config, Arc::clone(&unacknowledged), log);
+    tokio::spawn(answer_all(Arc::new(announcer), streams));
     let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
-    let limit = Instant::now() + Duration::from_secs(limit_s);
-    while !unacknowledged.parties().is_empty() {
-        let arrival = tokio::select! {
-            biased;
-            () = stop.stopped() => return Err(Stopped.into()),
-            arrived = timeout_at(limit, streams.next()) => arrived.ok().flatten(),
-        };
-        let Some(mut arrival) = arrival else {
-            warn!(
-                "waited {limit_s} s (timeouts.reconnect_s), and {} has not asked whether its model counts: where its command ends with exit code 75, start it and this one again",
-                names(&unacknowledged.parties())
-            );
-            return Ok(());
-        };
-        let ids = ids.to_vec();
-        answer(config, unacknowledged, &mut arrival, move || Ok(ids)).await;
+    tokio::select! {
+        biased;
+        () = stop.stopped() => Err(Stopped.into()),
+        ended = server => match ended.context("the server")? {
+            Ok(()) => bail!("the server ended before all parties had heard that the run has finished"),
+            Err(error) => Err(error).context("the server"),
+        },
+        waited = timeout(Duration::from_secs(limit_s), unacknowledged.none_is_left()) => {
+            if waited.is_err() {
+                warn!(
+                    "waited {limit_s} s (timeouts.reconnect_s), and {} has not asked whether its model counts: where its command ends with exit code 75, start it and this one again",
+                    names(&unacknowledged.parties())
+                );
+            }
+            Ok(())
+        }
     }
-    Ok(())
 }
 
-/// Answers parties that ask while predictions are served, until the server ends; must be spawned on its runtime.
-pub async fn answer_all(
-    config: Arc<CoordinatorConfig>,
+/// Answers parties that ask, until the server ends; must be spawned on its runtime. The port's limits bound how many are
+/// answered at a time.
+pub async fn answer_all(announcer: Arc<Announcer>, mut streams: PartyStreams) {
+    while let Some(arrival) = streams.next().await {
+        let announcer = Arc::clone(&announcer);
+        tokio::spawn(async move { announcer.answer(arrival).await });
+    }
+}
+
+/// Tells the parties of a run that it has finished.
+pub struct Announcer {
+    config: CoordinatorConfig,
     unacknowledged: Arc<Unacknowledged>,
-    mut arrivals: Arrivals<TrainingStream>,
-) {
-    while let Some(stream) = arrivals.next().await {
-        let (config, unacknowledged) = (Arc::clone(&config), Arc::clone(&unacknowledged));
-        tokio::spawn(async move {
-            let asked = Arc::clone(&config);
-            let ids = move || anyhow::Ok(labels::load(&asked)?.ids);
-            answer(&config, &unacknowledged, &mut Arrival::new(stream), ids).await;
+    log: Arc<AdmissionLog>,
+    /// Of the run's records under the run's salt, once the state folder was read.
+    records: OnceCell<RecordsDigest>,
+    failures: QuietLog,
+}
+
+impl Announcer {
+    /// For the run of `config`; `log` hears who is refused.
+    pub fn new(
+        config: &CoordinatorConfig,
+        unacknowledged: Arc<Unacknowledged>,
+        log: Arc<AdmissionLog>,
+    ) -> Self {
+        let (config, records) = (config.clone(), OnceCell::new());
+        Self { config, unacknowledged, log, records, failures: QuietLog::new() }
+    }
+
+    /// Tells whoever has opened the stream of `arrival` that the run has finished, or why not.
+    async fn answer(&self, mut arrival: Arrival) {
+        let mut named = None;
+        match self.tell(&mut arrival, &mut named).await {
+            Ok(party) => self.unacknowledged.acknowledged(&party),
+            Err(error) => {
+                self.log.refused(named.as_ref(), error.reason(), &error.to_string());
+                turn_away(&arrival.stream, &error).await;
+            }
+        }
+    }
+
+    /// Which party has heard it; `named` is who it says it is, also where it is refused.
+    async fn tell(
+        &self,
+        arrival: &mut Arrival,
+        named: &mut Option<PartyName>,
+    ) -> Result<PartyName, HandshakeError> {
+        let (config, run) = (&self.config, &self.config.run);
+        let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
+        let first = arrival.first(config.timeouts.handshake_s).await?;
+        let stream = &mut arrival.stream;
+        let mut handshake = Handshake::new(stream, config.timeouts.handshake_s);
+        let hello = match first {
+            FromParty::Return(_) => return Err(HandshakeError::NoReturn),
+            first => handshake.greeting(first)?,
+        };
+        *named = Some(hello.party.clone());
+        admission.check(&hello)?;
+        let records = self.records().await?;
+        handshake.allow(records.count.div_ceil(8) as usize + FIRST_BYTES);
+        handshake.compare_known_records(&hello.party, salt_of_run(&config.run_id), records).await?;
+        handshake.accept(&hello.party, FromCoordinator::Commit).await?;
+        // Until the party has given its model its name, and until it has gone.
+        let parting = Duration::from_secs(config.timeouts.parting_s);
+        match stream.next_within(parting).await {
+            Ok(Received { message: FromParty::Committed, .. }) => {
+                // It has said what it had to say; whether it hears the end of the stream is its own business.
+                let _ = stream.end(parting).await;
+                Ok(hello.party)
+            }
+            _ => Err(HandshakeError::Left { party: hello.party }),
+        }
+    }
+
+    /// What the run's parties say of its records under the run's salt.
+    async fn records(&self) -> Result<RecordsDigest, HandshakeError> {
+        let read = self.records.get_or_try_init(|| async {
+            let state = self.unacknowledged.state.clone();
+            let records = spawn_blocking(move || state.read_records()).await??;
+            anyhow::Ok(RecordsDigest { count: records.count() as u64, digest: records.digest() })
         });
-    }
-}
-
-/// Tells whoever has opened the stream of `arrival` that the run has finished, or why not; `ids` loads those of the run's records.
-async fn answer(
-    config: &CoordinatorConfig,
-    unacknowledged: &Unacknowledged,
-    arrival: &mut Arrival,
-    ids: impl FnOnce() -> anyhow::Result<Vec<String>> + Send + 'static,
-) {
-    match tell(config, arrival, ids).await {
-        Ok(party) => unacknowledged.acknowledged(&party),
-        Err(error) => {
-            warn!(service = ?Service::Training, "refused: {error}");
-            turn_away(&arrival.stream, &error).await;
-        }
-    }
-}
-
-async fn tell(
-    config: &CoordinatorConfig,
-    arrival: &mut Arrival,
-    ids: impl FnOnce() -> anyhow::Result<Vec<String>> + Send + 'static,
-) -> Result<PartyName, HandshakeError> {
-    let run = &config.run;
-    let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
-    let first = arrival.first(config.timeouts.handshake_s).await?;
-    let stream = &mut arrival.stream;
-    let mut handshake = Handshake::new(stream, config.timeouts.handshake_s);
-    let hello = match first {
-        FromParty::Return(_) => return Err(HandshakeError::NoReturn),
-        first => handshake.greeting(first)?,
-    };
-    admission.check(&hello)?;
-    let ids = tokio::task::spawn_blocking(ids).await;
-    let ids = ids.map_err(anyhow::Error::from).and_then(|ids| ids).map_err(|error| {
-        warn!(
-            "{} asks whether its model counts, and the labels of the run cannot be read: {error:#}",
-            hello.party
-        );
-        HandshakeError::Failed("the coordinator cannot read the records of the run: its log says why".into())
-    })?;
-    handshake.allow(ids.len().div_ceil(8) + FIRST_BYTES);
-    let digest = move |salt: &_| RecordsDigest::of(salt, ids.iter().map(String::as_str));
-    handshake.compare_records(&hello.party, digest).await?;
-    handshake.accept(&hello.party, FromCoordinator::Commit).await?;
-    match stream.next_within(PARTING).await {
-        Ok(Received { message: FromParty::Committed, .. }) => {
-            // It has said what it had to say; whether it hears the end of the stream is its own business.
-            let _ = stream.end(PARTING).await;
-            Ok(hello.party)
-        }
-        _ => Err(HandshakeError::Left { party: hello.party }),
+        read.await.copied().map_err(|error| {
+            self.failures.warn(&format!("a party asks whether its model counts: {error:#}"));
+            HandshakeError::Failed(
+                "the coordinator cannot read the records of the run: its log says why".into(),
+            )
+        })
     }
 }

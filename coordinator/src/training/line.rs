@@ -20,8 +20,8 @@ use tracing::{info, warn};
 use crate::admission_log::note_return;
 use crate::training::returns::Returned;
 
-/// Longest wait until the network has taken what is repeated.
-const REPEATING: Duration = Duration::from_secs(60);
+/// Longest wait until the network has taken a notice.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// Why there is no message of a party.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,8 @@ pub enum LineError {
         /// The limit in seconds.
         limit_s: u64,
     },
-    /// It said that its process is asked to end, and its stream has ended.
-    #[error("its process was asked to end")]
+    /// It said that it leaves, and its stream has ended.
+    #[error("its process was asked to end, or it has waited for longer than its limits allow")]
     Left,
     /// It came back, and cannot go on from where it is.
     #[error("it came back on another connection and cannot go on: {0}")]
@@ -53,18 +53,22 @@ pub struct PartyLine {
     returned: u64,
     /// Where it is shown whether the party is there.
     board: Arc<Board>,
+    /// Longest wait until the network has taken what is repeated.
+    repeating: Duration,
     leaving: bool,
 }
 
 impl PartyLine {
-    /// The way to `party`, which was just accepted on `stream`.
+    /// The way to `party`, which was just accepted on `stream`; what is repeated to it is taken within `repeating`.
     pub fn new(
         party: PartyName,
         stream: TrainingStream,
         returns: mpsc::Receiver<Returned>,
         board: Arc<Board>,
+        repeating: Duration,
     ) -> Self {
-        Self { party, stream: ResumableStream::new(stream), returns, returned: 0, board, leaving: false }
+        let stream = ResumableStream::new(stream);
+        Self { party, stream, returns, returned: 0, board, repeating, leaving: false }
     }
 
     /// How often the party has come back.
@@ -72,7 +76,7 @@ impl PartyLine {
         self.returned
     }
 
-    /// Whether the party has said that its process is asked to end.
+    /// Whether the party has said that it leaves.
     pub fn is_leaving(&self) -> bool {
         self.leaving
     }
@@ -83,6 +87,13 @@ impl PartyLine {
     /// As there.
     pub async fn send(&mut self, message: FromCoordinator, limit: Duration) -> Result<usize, StreamError> {
         self.stream.send(message, limit).await
+    }
+
+    /// Tells the party why it waits, if it takes such words; where the network takes nothing it is told with the next.
+    pub async fn notice(&self, text: String) {
+        if self.stream.present().takes_notices() {
+            let _ = self.stream.send_uncounted(FromCoordinator::Notice { text }, NOTICE).await;
+        }
     }
 
     /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`, unless it
@@ -106,7 +117,7 @@ impl PartyLine {
             };
             match received {
                 Ok(Received { message: FromParty::Leaving, .. }) => {
-                    info!(party = %self.party, "its process is asked to end");
+                    info!(party = %self.party, "it leaves: its process is asked to end, or it has waited too long");
                     self.leaving = true;
                 }
                 Err(StreamError::Closed | StreamError::Broken(_)) if self.leaving => {
@@ -181,7 +192,7 @@ impl PartyLine {
         self.returned += 1;
         note_return(&self.board, &self.party, stream.peer(), self.returned);
         let first = FromCoordinator::Returned(self.stream.mark());
-        if let Err(error) = self.stream.go_on(stream, Some(first), missing, REPEATING).await {
+        if let Err(error) = self.stream.go_on(stream, Some(first), missing, self.repeating).await {
             warn!(party = %self.party, "lost again: {error}");
         }
         Ok(())

@@ -2,15 +2,19 @@
 
 pub(crate) mod admission;
 pub(crate) mod arrivals;
+pub(crate) mod awaited;
+mod beginning;
 pub(crate) mod cancellation;
 pub(crate) mod checkpoints;
 pub(crate) mod commit;
 mod line;
 pub(crate) mod network;
+mod opening;
 mod outcome;
 mod returns;
 pub(crate) mod screening;
 pub(crate) mod shared_port;
+pub mod simulated;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -26,34 +30,33 @@ use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::text::Tellable;
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
-use hashvfl_learning::device::{self, Opened};
+use hashvfl_learning::device::Opened;
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_learning::training::{
     self, Outcome, ScreeningHook, ScreeningPoint, TrainingError, TrainingOptions,
 };
-use hashvfl_ledger::{AnswerLog, LedgerError};
-use hashvfl_monitor::{add_run, now_s};
+use hashvfl_ledger::LedgerError;
 use hashvfl_traces::spans;
-use hashvfl_transcript::{Header, SentValues, TranscriptSpool};
+use hashvfl_transcript::{Header, SentValues, TranscriptError, TranscriptMark, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::CoordinatorConfig;
-use crate::label_ledger::LabelLedger;
-use crate::labels::{self, LabelledRecords};
+use crate::finished::keep_among_runs;
+use crate::labels::LabelledRecords;
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::summary::{Seconds, Summary};
-use crate::top_file;
 use crate::training::admission::{AdmissionService, Joined};
 use crate::training::cancellation::{Cancellation, Cancelled};
-use crate::training::checkpoints::{Checkpoints, Resumed, SavedNetwork};
-use crate::training::network::{NetworkError, NetworkedParties, RunLog};
+use crate::training::checkpoints::{Resumed, SavedNetwork};
+use crate::training::network::{NetworkError, NetworkedParties};
+use crate::training::opening::{OpenedRun, Opening};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
 use crate::training::shared_port::SharedPort;
-use crate::{coverage, detectors, finished};
+use crate::{detectors, top_file};
 
 /// A run that this process holds.
 pub(crate) struct HeldRun<'a> {
@@ -117,7 +120,7 @@ pub fn run_among_others(
     loop {
         match run_once(&held, &mut state, fresh) {
             Err(error) if config.on_interruption == OnInterruption::Wait && is_interruption(&error) => {
-                warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
+                warn!("{error:#}; waiting for all sides to reconnect (on_interruption)");
                 fresh = false;
             }
             Err(error) if error.chain().any(|cause| cause.is::<Stopped>()) => {
@@ -137,71 +140,21 @@ pub fn run_among_others(
 
 /// A run until it ends or is interrupted. Its folder stays in `kept`, so that no other process works there meanwhile.
 fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> anyhow::Result<()> {
-    let HeldRun { config, reporter, .. } = *held;
-    let labelled = labels::load(config)?;
-    let plan = Plan::new(&config.run, labelled.ids.len())?;
-    check_plan(config, &plan)?;
-    let name = checkpoints::run_name(config, &labelled.ids, labelled.digest())?;
-    let state = match kept {
-        Some(state) => state.clone(),
-        None => kept.insert(StateFolder::create(&config.state)?).clone(),
+    let opened = match opening::open(held, kept, fresh)? {
+        Opening::Finished(state) => return commit::announce(held, state),
+        Opening::Run(opened) => opened,
     };
-    if fresh {
-        let files = state.throw_away()?;
-        info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
-    } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
-        info!("{where_it_is}");
-        return commit::announce(held, state, labelled.ids);
-    }
-    let opened = device::open(config.device)?;
-    let gradients = AnswerLog::open(&state.answers(), &name)?;
-    let checkpoints = Checkpoints::new(config, &state, name);
-    let label_ledger = LabelLedger::open(config, &labelled.ids)?;
-    // After the ledger, beside which it lies.
-    let audit = Arc::new(config.audit_trail()?);
-    info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
-    info!("read: {}", labelled.reading);
-    for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
-        warn!("{gap}");
-    }
-    if let Some(respelt) = coverage::respelt(&labelled.classes) {
-        warn!("{respelt}");
-    }
-    if let Some(gap) = detectors::resolution(&config.detectors, &plan) {
-        warn!("{gap}");
-    }
-
     let driver = Driver::start()?;
     let listened = Instant::now();
-    let mut cancellation = Cancellation::of(&state);
+    let mut cancellation = Cancellation::of(&opened.state);
     let joining = spans::joining();
-    let joined = driver.wait(gather(held, labelled.ids.clone(), &audit, &mut cancellation));
+    let joined = driver.wait(gather(held, &opened, &mut cancellation));
     drop(joining);
     if joined.as_ref().is_err_and(is_cancelled) {
         let why = Some(Cancelled::WHY.to_string());
-        audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });
+        opened.audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });
     }
-    let joined = joined?;
-    let waiting = listened.elapsed().as_secs_f64();
-
-    let resumed = checkpoints.common(&joined);
-    if resumed.is_none() && gradients.has(1) {
-        warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
-    }
-    let mark = resumed.as_ref().and_then(|resumed| resumed.transcript);
-    let transcript = match (config.transcript, mark) {
-        (false, _) => None,
-        (true, None) => Some(TranscriptSpool::create(&state.transcript(), &header(config, &labelled))?),
-        (true, Some(mark)) => Some(TranscriptSpool::resume(&state.transcript(), &mark)?),
-    };
-    let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
-    let board = Arc::clone(reporter.board());
-    let log = RunLog { transcript, label_ledger, gradients, checkpoints, board };
-    let mut network = NetworkedParties::new(&driver, config, joined, plan.clone(), log, cancellation);
-    let run =
-        Run { config, name, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
-    let trained = run.train(&mut network, labelled, plan, resumed);
-    run.end(network, trained)
+    opened.go_on(held, &driver, joined?, cancellation, listened)
 }
 
 impl Run<'_> {
@@ -214,6 +167,9 @@ impl Run<'_> {
         resumed: Option<Resumed>,
     ) -> anyhow::Result<Summary> {
         let config = self.config;
+        // Here, where all parties hear of it if that cannot be.
+        let mark = resumed.as_ref().and_then(|resumed| resumed.transcript);
+        network.keep_transcript(self.open_transcript(&labelled, mark.as_ref()).map_err(NetworkError::from)?);
         let gone = excluded_by_any(&self.excluded);
         let records = labelled.keep(RunRecords::new(&config.run_id, &labelled.ids, gone.clone()));
         let (from, exchange) = match resumed {
@@ -240,6 +196,22 @@ impl Run<'_> {
             run: self.listened.elapsed().as_secs_f64() - self.waiting,
         };
         Trained { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
+    }
+
+    /// Where codes that come are kept, if the config asks for it: a file that begins, or goes on from `mark`.
+    fn open_transcript(
+        &self,
+        labelled: &LabelledRecords,
+        mark: Option<&TranscriptMark>,
+    ) -> Result<Option<TranscriptSpool>, TranscriptError> {
+        if !self.config.transcript {
+            return Ok(None);
+        }
+        let path = self.state.transcript();
+        Ok(Some(match mark {
+            None => TranscriptSpool::create(&path, &header(self.config, labelled))?,
+            Some(mark) => TranscriptSpool::resume(&path, mark)?,
+        }))
     }
 
     /// Writes down how the run ended, and tells all parties: that their models count, or why there are none.
@@ -344,13 +316,6 @@ fn end_well(config: &CoordinatorConfig, reporter: &ProgressReporter, state: &Sta
     keep_among_runs(config, summary);
 }
 
-/// Adds the run to the file of finished runs. It has finished whether that works or not.
-fn keep_among_runs(config: &CoordinatorConfig, summary: &Summary) {
-    if let Err(error) = add_run(&config.runs, &summary.in_a_line(now_s())) {
-        warn!("the run is not listed among finished ones: cannot write {}: {error}", config.runs.display());
-    }
-}
-
 /// Whether all that is to be done with the records of `plan` has enough of them.
 pub fn check_plan(config: &CoordinatorConfig, plan: &Plan) -> anyhow::Result<()> {
     detectors::check(&config.detectors, plan)?;
@@ -377,14 +342,16 @@ fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
 /// Listens, and waits for all parties.
 async fn gather(
     held: &HeldRun<'_>,
-    ids: Vec<String>,
-    audit: &Arc<AuditTrail>,
+    opened: &OpenedRun,
     cancellation: &mut Cancellation,
 ) -> anyhow::Result<Vec<Joined>> {
     let (config, reporter, mut stop) = (held.config, held.reporter, Stop::listen());
-    let log = arrivals::admission_log(held, Arc::clone(audit));
+    let (ids, log) = (opened.labelled.ids.clone(), arrivals::admission_log(held, Arc::clone(&opened.audit)));
     let (streams, server) = arrivals::let_in(held, Arc::clone(&log)).await?;
+    // A run that has begun goes on when all are back, and one of several cannot be started again by itself.
+    let outlasts = opened.has_begun() || held.shared.is_some();
     let admission = AdmissionService::open(config, ids, streams, log, reporter.board())?;
+    let admission = admission.outlasting_failures(outlasts);
     let mut tell = |party: &_| reporter.joined(party);
     tokio::select! {
         joined = admission.gather(&mut tell, &mut stop, cancellation) => joined,

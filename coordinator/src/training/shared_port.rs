@@ -1,7 +1,8 @@
 //! A port at which several runs of this process let their parties in: the first message of a stream says to which run it goes.
 //!
-//! What names no run of the port goes to one that is open, and is refused, counted and written down there as at a port of its
-//! own. So is whoever is turned away by a certificate.
+//! A party that names none of the runs goes to one that is open and has a party of its name, and is refused, counted and written
+//! down there as at a port of its own. Where none has, it is told nothing of any run, since other organisations may take part in
+//! these. A stream whose first message names nobody, and whoever is turned away by a certificate, go to one that is open.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +40,12 @@ enum Way {
 struct RunOfPort {
     parties: Vec<PartyName>,
     way: Way,
+}
+
+impl RunOfPort {
+    fn is_open(&self) -> bool {
+        matches!(&self.way, Way::Open { streams, .. } if !streams.is_closed())
+    }
 }
 
 /// The runs of a port.
@@ -126,14 +133,23 @@ impl Ways {
     /// If nobody takes it; with the stream.
     fn hand_over(&self, arrival: Arrival) -> Result<(), Box<(Arrival, HandshakeError)>> {
         let runs = self.runs();
-        let (run, party) = match arrival.heard_first() {
-            Some(FromParty::Hello(hello)) => (Some(&hello.run), Some(&hello.party)),
-            Some(FromParty::Return(back)) => (Some(&back.run), Some(&back.party)),
-            _ => (None, None),
+        let named = match arrival.heard_first() {
+            Some(FromParty::Hello(hello)) => Some((&hello.run, &hello.party)),
+            Some(FromParty::Return(back)) => Some((&back.run, &back.party)),
+            _ => None,
         };
-        let way = match run.and_then(|run| runs.get(run)) {
-            Some(run) => Some(&run.way),
-            None => nearest(&runs, party),
+        let way = match named {
+            None => open_run(&runs, |_| true),
+            Some((run, party)) => {
+                let asked = runs.get(run).filter(|asked| asked.is_open() || asked.parties.contains(party));
+                let its_own = || open_run(&runs, |run| run.parties.contains(party));
+                let way = asked.map(|asked| &asked.way).or_else(its_own);
+                if way.is_none() {
+                    let error = HandshakeError::NoRun { party: party.clone(), run: run.clone() };
+                    return Err(Box::new((arrival, error)));
+                }
+                way
+            }
         };
         match way {
             Some(Way::Open { streams, .. }) => streams.try_send(arrival).map_err(|error| match error {
@@ -150,11 +166,14 @@ impl Ways {
 impl PortAccount for Ways {
     fn turned_away(&self, who: Option<&Identity>, why: &'static str) {
         let party = who.filter(|who| who.role == Role::Party).map(|who| &who.name);
-        let log = match nearest(&self.runs(), party) {
+        let runs = self.runs();
+        let its_own = open_run(&runs, |run| party.is_some_and(|party| run.parties.contains(party)));
+        let log = match its_own.or_else(|| open_run(&runs, |_| true)) {
             Some(Way::Open { log, .. }) => Arc::clone(log),
             // The log for people alone tells of it.
             _ => return,
         };
+        drop(runs);
         log.turned_away(who, why);
     }
 
@@ -169,19 +188,9 @@ impl PortAccount for Ways {
     }
 }
 
-/// An open run, where there is one, for a stream that names none of them: with a party of that name, if any has one.
-fn nearest<'a>(runs: &'a BTreeMap<RunId, RunOfPort>, party: Option<&PartyName>) -> Option<&'a Way> {
-    let mut found = None;
-    for RunOfPort { parties, way } in runs.values() {
-        if !matches!(way, Way::Open { streams, .. } if !streams.is_closed()) {
-            continue;
-        }
-        if party.is_some_and(|party| parties.contains(party)) {
-            return Some(way);
-        }
-        found = found.or(Some(way));
-    }
-    found
+/// The first open run that `fits`, where there is one.
+fn open_run(runs: &BTreeMap<RunId, RunOfPort>, fits: impl Fn(&RunOfPort) -> bool) -> Option<&Way> {
+    runs.values().find(|run| run.is_open() && fits(run)).map(|run| &run.way)
 }
 
 async fn receive_all(ways: Arc<Ways>, mut arrivals: Arrivals<TrainingStream>, handshake_s: u64) {

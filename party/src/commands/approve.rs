@@ -29,7 +29,7 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
     let Some(digest) = digest else {
         match is_approved(policy, wanted)? {
             true => say!("they are approved, in {}", approvals_path(policy).display()),
-            false => say!("to approve them, say the same command again with --digest {wanted}"),
+            false => say!("to approve them, run the same command again with --digest {wanted}"),
         }
         return Ok(());
     };
@@ -37,12 +37,14 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
         Digest::from_hex(digest) == Some(wanted),
         "--digest is not that of these settings: look at them again, they may have changed since"
     );
+    // First, so that nothing is approved that cannot be written down.
+    let audit = config.audit_trail()?;
     if !keep(policy, wanted)? {
         say!("they were approved before, in {}", approvals_path(policy).display());
         return Ok(());
     }
     let by = by.map(without_controls);
-    config.audit_trail()?.note(AuditEvent::Approved { settings_sha256: wanted.to_string(), by })?;
+    audit.note(AuditEvent::Approved { settings_sha256: wanted.to_string(), by })?;
     say!("approved, in {}", approvals_path(policy).display());
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hashvfl_audit::Counted;
+use hashvfl_cli::config::check_state_folder;
 use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, Volume, known_under_other_ids};
 use hashvfl_transport::dial::DialError;
 use tracing::{info, warn};
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 use crate::commands::chosen;
 use crate::config::PartyConfig;
 use crate::connection::dialer;
-use crate::prepare::{Prepared, taken_otherwise};
+use crate::prepare::{Prepared, taken_otherwise, told_of_faulty};
 use crate::state::StateFolder;
 use crate::{detectors, finished, releases, response_key};
 
@@ -40,11 +41,12 @@ pub struct Checked {
 /// # Errors
 /// If something is missing or does not fit.
 pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
+    check_state_folder(path, &config.state, &config.side())?;
     places(config)?;
     let answers = who_answers(config)?;
     chosen::missing(config, path)?.iter().for_each(|missing| warn!("{missing}"));
     let mut to_do = alignment(config, path)?;
-    to_do.extend(identity(config));
+    to_do.extend(identity(config, path));
     let prepared = load(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(config)?;
@@ -84,12 +86,9 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
         check_refused(&config, &policy, prepared.ids.len())?;
     }
     if config.serve.columns.is_some() {
-        let noted = prepared.check_served(&config).context("[serve]")?;
-        let faulty = noted.faulty.len();
-        if faulty > 0 {
-            warn!(
-                "[serve]: {faulty} records have a cell that is missing, new or no value of its column: they get no prediction"
-            );
+        let (noted, records) = prepared.check_served(&config).context("[serve]")?;
+        if let Some(told) = told_of_faulty(&config, &noted, records) {
+            warn!("[serve]: {told}");
         }
         let otherwise = taken_otherwise(&noted);
         if !otherwise.is_empty() {
@@ -174,12 +173,11 @@ fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
 }
 
 /// What is to be done for this party's identity.
-fn identity(config: &PartyConfig) -> Option<String> {
-    let identity = config.identity.as_ref().filter(|identity| !identity.is_made())?;
+fn identity(config: &PartyConfig, path: &Path) -> Option<String> {
+    config.identity.as_ref().filter(|identity| !identity.is_made())?;
     Some(format!(
-        "make an identity, by which the coordinator knows this party: `party identity request --name {} --folder {}` (docs/how-to/identities.md)",
-        config.name,
-        identity.folder.display()
+        "make an identity, by which the coordinator knows this party: `party identity request --config {}` (docs/how-to/identities.md)",
+        path.display()
     ))
 }
 
@@ -221,7 +219,7 @@ fn warn_of_ids(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> 
     let elsewhere = known_elsewhere(config, prepared)?;
     if elsewhere > 0 {
         warn!(
-            "{elsewhere} records are new to the ledger and have the same columns as records that it knows under other ids. Twins are normal in a table of few distinct rows; but records under new ids, respelt or pseudonyms, would get fresh budgets, and who asks under both could average flips away"
+            "{elsewhere} records are new to the ledger and have the same columns as records that it knows under other ids. Duplicate rows are normal in small tables. But if these are known records under new ids, they get a fresh budget, and randomised response can be averaged out"
         );
     }
     Ok(())

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, Release};
+use hashvfl_cli::Unfinished;
 use hashvfl_core::codes::randomised_response::Place;
 use hashvfl_core::protocol::serving_party::granted;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
-use hashvfl_files::{read_whole, say, write_whole};
+use hashvfl_files::{check_file, read_whole, say, write_whole};
 use hashvfl_ledger::RowBlock;
+use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
@@ -31,6 +33,8 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
             out.display()
         );
     }
+    // Before anything is charged.
+    check_file(out)?;
     let (model, records) = (config.read_model()?, state::read_records(config)?);
     ensure!(
         model.text.get("records_sha256") == Some(&records.digest().to_string()),
@@ -43,7 +47,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let ids = prepared.ids.iter().map(|id| Some(id.as_str()));
     let places = records.places(ids).context("[columns]")?;
     let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
-    let plan = plan.context("without the records that were left out or erased")?;
+    let plan = plan.context("without the records that were excluded or erased")?;
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
@@ -56,16 +60,24 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     };
     let withheld = wanted - rows.len();
     let in_table = numbers(&places.of(&rows));
+    let stop = Stop::listen();
     releases.reserve(&in_table, RowBlock::once(&in_table))?;
     let mut table = CodeTable::new(records.count(), config.code_form().bits());
-    for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
+    let encoded = chunk_by_chunk(&rows, &|| stop.is_asked(), &mut |chunk, rows| {
         let place = Place::File { run: &config.run_id, part, chunk };
         let asked = AskedRecords { place, rows: &numbers(&places.of(rows)) };
         let of_run: Vec<u32> = rows.iter().map(|row| row.number()).collect();
         table.put(&of_run, &releases.answer(&prepared, &asked, None)?.codes);
-    }
-    write_whole(out, &StoredCodes { encoder, records: records.digest(), table }.to_bytes())?;
+        Ok(())
+    });
+    let stored = StoredCodes { encoder, records: records.digest(), table };
+    let written = encoded.and_then(|()| Ok(write_whole(out, &stored.to_bytes())?));
+    // However it ended: what was not encoded is given back, and what was is free the next time.
     releases.settle()?;
+    if written.is_err() {
+        audit.note_counted(releases.counted());
+    }
+    written?;
     audit.note(AuditEvent::Released(Release {
         from: config.name.to_string(),
         to: "file".to_string(),
@@ -80,6 +92,26 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         rows.len(),
         out.display()
     );
+    Ok(())
+}
+
+/// Hands `rows` to `each`, one chunk after the other with its number, until this process is asked to end.
+///
+/// # Errors
+/// If it is, or `each` fails.
+fn chunk_by_chunk(
+    rows: &[RunRow],
+    is_asked: &dyn Fn() -> bool,
+    each: &mut dyn FnMut(u32, &[RunRow]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for (chunk, rows) in (0..).zip(rows.chunks(CHUNK_ROWS)) {
+        if is_asked() {
+            let what =
+                "no codes are written; what was encoded is free when the same command is started again";
+            return Err(anyhow::Error::from(Stopped).context(Unfinished::AskedToEnd(what)));
+        }
+        each(chunk, rows)?;
+    }
     Ok(())
 }
 
@@ -100,4 +132,27 @@ fn without_refused(
     }
     rows.retain(granted(&refused.positions));
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_asked_to_end_does_so_between_two_chunks() {
+        let rows: Vec<RunRow> = (0..3 * CHUNK_ROWS as u32).map(RunRow::new).collect();
+        let encoded = Cell::new(0);
+        let mut each = |_: u32, rows: &[RunRow]| -> anyhow::Result<()> {
+            encoded.set(encoded.get() + rows.len());
+            Ok(())
+        };
+        chunk_by_chunk(&rows, &|| false, &mut each).unwrap();
+        assert_eq!(encoded.replace(0), 3 * CHUNK_ROWS);
+        let error = chunk_by_chunk(&rows, &|| encoded.get() > CHUNK_ROWS, &mut each).unwrap_err();
+        assert_eq!(encoded.get(), 2 * CHUNK_ROWS);
+        assert!(matches!(error.downcast_ref(), Some(Unfinished::AskedToEnd(_))), "exit code 130: {error:#}");
+        assert!(error.to_string().contains("when the same command is started again"), "{error:#}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use hashvfl_data::{
     ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Hints, Inspected, Inspection, Missing, Pixels,
-    Treatment, load_as, load_in_order, survey,
+    Surveyed, Treatment, load_as, load_in_order, survey,
 };
 
 use crate::config::{PartyConfig, Source};
@@ -42,7 +42,7 @@ pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
             (path.display().to_string(), found)
         }
         (None, Some(table)) => (table.display().to_string(), of_table(table, arguments.categories)?),
-        (None, None) => bail!("which table? Say `party inspect --config FILE` or `--from TABLE`"),
+        (None, None) => bail!("no table: pass `--config FILE` or `--from TABLE`"),
     };
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&found).context("the figures")?);
@@ -73,7 +73,8 @@ fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
     // Also columns that no model takes are looked at.
     let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
     let found = Inspection::of(&load_as(&source, &treatment)?, &treatment, categories);
-    let odd = survey.columns.iter().filter(|column| column.leading_zeros > 0 || column.respelt > 0);
+    let is_odd = |column: &&Surveyed| column.leading_zeros > 0 || column.ranges > 0 || column.respelt > 0;
+    let odd = survey.columns.iter().filter(is_odd);
     let of_columns = odd.flat_map(|column| {
         column.remarks().into_iter().map(|remark| format!("column {:?}: {remark}", column.name))
     });

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashvfl_audit::{AuditEvent, Service};
+use hashvfl_audit::{AuditEvent, AuditTrail, Service};
 use hashvfl_cli::{OnInterruption, Unfinished};
 use hashvfl_ledger::Refusal;
 use hashvfl_monitor::Board;
@@ -15,6 +15,7 @@ use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
+use crate::training::{CoordinatorLine, HandshakeBroke};
 use crate::{detectors, finished, response_key, training};
 
 /// Pause before a run that was interrupted is joined again.
@@ -41,14 +42,29 @@ pub fn train(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
     let joined = join_until_it_ends(config, &state, &board);
     let Err(error) = joined else { return Ok(()) };
     Err(if state.is_in_doubt() {
-        let what = "the model is written, and whether the run has finished is not known: start the same command again, \
-                    which asks the coordinator; where that has finished, start it again as well";
+        let what = "the model is saved, but it is unclear whether the run has finished. Run the same command again: it asks \
+                    the coordinator (restart that too if it has ended)";
         error.context(Unfinished::InDoubt(what.to_string()))
     } else if error.is::<Stopped>() {
         error.context(Unfinished::AskedToEnd("the run goes on when the same command is started again"))
     } else {
         error
     })
+}
+
+/// As [`train`] over a line to the coordinator that is there already; where that breaks, nobody joins again.
+///
+/// # Errors
+/// As [`train`].
+pub fn take_part(config: &PartyConfig, line: &mut impl CoordinatorLine) -> anyhow::Result<()> {
+    let state = StateFolder::open(config)?;
+    if finished::model_of(config)?.is_some() {
+        return Ok(());
+    }
+    let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
+    let board = config.board()?;
+    let (prepared, releases, audit) = prepare(config)?;
+    training::take_part(config, prepared, &state, releases, (&audit, &board), line)
 }
 
 /// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
@@ -60,26 +76,37 @@ fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) 
         let Err(error) = join(config, state, board) else { return Ok(()) };
         let may_go_on = training::is_interruption(&error);
         let waits = interrupted.is_some_and(|since| since.elapsed() < limit);
-        let is_absent = matches!(error.downcast_ref(), Some(DialError::Absent { .. }));
-        if config.on_interruption == OnInterruption::Stop || !(may_go_on || waits && is_absent) {
+        if config.on_interruption == OnInterruption::Stop || !(may_go_on || waits && is_away(&error)) {
             return Err(error);
         }
         if may_go_on {
             interrupted = Some(Instant::now());
         }
-        warn!("{error:#}: waiting for all sides to be there again (on_interruption)");
+        warn!("{error:#}; waiting for all sides to reconnect (on_interruption)");
         thread::sleep(PAUSE);
     }
 }
 
+/// Whether a coordinator that was there is not, for the time being: nobody answers, or something else does in its place.
+fn is_away(error: &anyhow::Error) -> bool {
+    error.is::<HandshakeBroke>() || error.downcast_ref().is_some_and(DialError::is_for_now)
+}
+
 fn join(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
+    let prepared = prepare(config).inspect_err(|error| training::give_up(config, error));
+    let (prepared, releases, audit) = prepared?;
+    training::join(config, prepared, state, releases, &audit, board)
+}
+
+/// What this party needs before it dials, if its table, policy and ledger let it take part.
+fn prepare(config: &PartyConfig) -> anyhow::Result<(Prepared, Releases, AuditTrail)> {
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
     let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
     let audit = releases.audit_trail(config)?;
-    training::join(config, prepared, state, releases, &audit, board)
+    Ok((prepared, releases, audit))
 }
 
 /// Writes down that this party's own policy does not let it join, and by which key.

@@ -15,11 +15,13 @@ use hashvfl_core::protocol::serving_party::{
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_data::Faulty;
 use hashvfl_files::encryption::check_place;
 use hashvfl_ledger::{Refused, RowBlock};
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_traces::{Phases, spans};
 use hashvfl_transport::StreamError;
+use hashvfl_transport::backoff::Backoff;
 use hashvfl_transport::dial::{DialError, ServingStream};
 use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::stop::Stop;
@@ -34,16 +36,13 @@ use crate::detectors::AnomalyScorer;
 use crate::farewell::for_coordinator;
 use crate::leakage;
 use crate::noise::AskedRecords;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, told_of_faulty};
 use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
 use crate::training::waited;
 
 /// Longest wait until the coordinator has heard why this party leaves.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Pause before the coordinator is dialled again.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// Shortest time between two entries of the audit trail about what was released.
 const AUDIT_EVERY: Duration = Duration::from_secs(60);
 /// Shortest and longest pause after another stream has taken this one's place: two processes of one name do not push each
@@ -56,8 +55,6 @@ enum Ended {
     Lost(String),
     /// The coordinator refuses for now.
     Displaced(String),
-    /// The coordinator trains, or does something else; it may serve soon.
-    NotServing,
     /// Somebody asked this process to stop.
     Stopped,
 }
@@ -85,7 +82,9 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
     info!(encoder = encoder.short(), "serving {}", prepared.describe());
     info!("read: {}", prepared.reading(&config.served())?);
-    check_faulty(config, &prepared)?;
+    if let Some(told) = told_of_faulty(config, &prepared.noted, prepared.ids.len()) {
+        warn!("{told}");
+    }
     if let Some(scorer) = &scorer {
         info!("each code leaves with {} bits of this party's detectors", scorer.grid().bits());
     }
@@ -103,6 +102,8 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         revision,
         process,
         was_in: false,
+        contact: Instant::now(),
+        is_in: None,
         answered: 0,
         served: Served::default(),
         audit,
@@ -116,24 +117,6 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     ended
 }
 
-/// Whether records with unusable cells can be served, and refused.
-fn check_faulty(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> {
-    let (faulty, records) = (prepared.noted.faulty.len(), prepared.ids.len());
-    if faulty == 0 {
-        return Ok(());
-    }
-    ensure!(
-        config.run.randomised_response.is_none(),
-        "{faulty} of {records} records have a cell that is missing, new or no value of its column: with randomised response, which records \
-         these are must not be told by refusing them; correct them, or set missing = \"fill\" and unseen = \"accept\""
-    );
-    warn!(
-        "{faulty} of {records} records have a cell that is missing, new or no value of its column, and get no prediction: correct \
-         them, or set missing = \"fill\" and unseen = \"accept\""
-    );
-    Ok(())
-}
-
 struct Server<'a> {
     config: &'a PartyConfig,
     prepared: Prepared,
@@ -145,6 +128,10 @@ struct Server<'a> {
     process: [u8; 32],
     /// Whether the coordinator has let this party in.
     was_in: bool,
+    /// When the coordinator had this party in last, or told it to try again; at first when it began to wait for that.
+    contact: Instant,
+    /// Since when it is in; none where it is not.
+    is_in: Option<Instant>,
     /// Answers so far, over all streams.
     answered: u64,
     served: Served,
@@ -194,45 +181,48 @@ impl Server<'_> {
         }
     }
 
-    /// Stream after stream, since a coordinator that goes away may come back.
+    /// Stream after stream, since a coordinator that goes away may come back. What is in its place meanwhile, and lets nobody in,
+    /// is borne with as long as nobody there.
     fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
-        let mut pause = DISPLACED_PAUSE[0];
+        let mut displaced = DISPLACED_PAUSE[0];
+        let mut backoff = Backoff::default();
         let address = &self.config.coordinator;
-        let mut not_serving: Option<Instant> = None;
         loop {
-            match self.serve_stream(runtime, stop.clone())? {
+            let ended = self.serve_stream(runtime, stop.clone())?;
+            if let Some(since) = self.is_in.take() {
+                self.contact = Instant::now();
+                backoff = Backoff::default();
+                if since.elapsed() > DISPLACED_PAUSE[1] {
+                    displaced = DISPLACED_PAUSE[0];
+                }
+            }
+            let pause = match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::Displaced(reason) => {
-                    warn!("{reason}: dialling {} again in {pause:?}", self.config.coordinator);
+                    warn!("{reason}: dialling {address} again in {displaced:?}");
+                    self.contact = Instant::now();
                     self.releases.settle()?;
-                    let mut stop = stop.clone();
-                    let stopped =
-                        runtime.block_on(async { tokio::time::timeout(pause, stop.stopped()).await.is_ok() });
-                    if stopped {
-                        return Ok(());
-                    }
-                    pause = (pause * 2).min(DISPLACED_PAUSE[1]);
-                }
-                Ended::NotServing => {
-                    let limit_s = self.patience_s();
-                    if not_serving.is_none() {
-                        warn!("{address} does not serve predictions yet; trying for {limit_s} s");
-                    }
-                    let since = *not_serving.get_or_insert_with(Instant::now);
-                    ensure!(
-                        since.elapsed() < Duration::from_secs(limit_s),
-                        "{address} does not serve predictions: is it `coordinator serve`?"
-                    );
-                    std::thread::sleep(PAUSE);
+                    let pause = displaced;
+                    displaced = (displaced * 2).min(DISPLACED_PAUSE[1]);
+                    pause
                 }
                 Ended::Lost(reason) => {
-                    not_serving = None;
-                    warn!("{reason}: dialling {} again", self.config.coordinator);
+                    let limit_s = self.patience_s();
+                    ensure!(
+                        self.contact.elapsed() < Duration::from_secs(limit_s),
+                        "{reason}; {address} has not let this party in for {limit_s} s (limits are in the config's [timeouts] table): is \
+                         `coordinator serve` up there?"
+                    );
+                    warn!("{reason}: dialling {address} again");
                     self.tell_audit();
                     // Digests of what was sent outlast this process, should it die while it waits.
                     self.settle()?;
-                    std::thread::sleep(PAUSE);
+                    backoff.pause()
                 }
+            };
+            let mut stop = stop.clone();
+            if runtime.block_on(async { tokio::time::timeout(pause, stop.stopped()).await.is_ok() }) {
+                return Ok(());
             }
         }
     }
@@ -251,7 +241,6 @@ impl Server<'_> {
         let stream = match dialled {
             Some(Ok(stream)) => stream,
             Some(Err(DialError::Broken { reason, .. })) => return Ok(Ended::Lost(reason)),
-            Some(Err(DialError::NoSuchService { .. })) => return Ok(Ended::NotServing),
             Some(Err(error)) => return Err(error.into()),
             None => return Ok(Ended::Stopped),
         };
@@ -297,7 +286,7 @@ impl Server<'_> {
                 }
                 ServingWork::Joined => {
                     info!("accepted; waiting for requests");
-                    self.was_in = true;
+                    (self.was_in, self.is_in) = (true, Some(Instant::now()));
                     self.board.status().phase = Phase::Serving;
                     self.board.set_ready(true);
                     let (party, service) = (self.config.name.clone(), Service::Serving);
@@ -392,11 +381,12 @@ impl Server<'_> {
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
     fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
+        let refuses = self.config.faulty_served() == Faulty::Mark;
         let (mut faulty, mut usable) = (Vec::new(), Vec::new());
         for (position, row) in (0..).zip(rows) {
             match self.prepared.noted.faulty.binary_search(row) {
-                Ok(_) => faulty.push(position),
-                Err(_) => usable.push(position),
+                Ok(_) if refuses => faulty.push(position),
+                Ok(_) | Err(_) => usable.push(position),
             }
         }
         let asked: Vec<u32> = usable.iter().map(|position: &u32| rows[*position as usize]).collect();

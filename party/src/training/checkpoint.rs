@@ -32,6 +32,9 @@ pub struct SavedParty {
     pub released_bits: u64,
     /// How much of the transcript there was, where there is one.
     pub transcript: Option<TranscriptMark>,
+    /// Names the gradient that had come since the last answer, where one had.
+    #[serde(default)]
+    pub gradient_sha256: Option<String>,
 }
 
 /// Names a run as this party sees it: all that decides what it says, from its seed and columns to the program's version.

@@ -8,13 +8,14 @@ use hashvfl_core::protocol::party::PartyError;
 use hashvfl_transport::backoff::Backoff;
 use hashvfl_transport::dial::{DialError, Dialer};
 use hashvfl_transport::driver::Driver;
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::stop::{GRACE, Stop, Stopped};
-use hashvfl_transport::{ResumableStream, StreamError};
+use hashvfl_transport::{Received, ResumableStream, StreamError};
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
-use crate::training::{Interrupted, waited};
+use crate::training::{HandshakeBroke, Interrupted, waited};
 
 /// What `future` gives, unless this process was asked to end so long before.
 async fn unless_stopped<F: Future>(
@@ -45,6 +46,9 @@ pub(crate) struct TrainingConnection<'a> {
     returned: u64,
     /// Whether the coordinator was told that this process is asked to end.
     leaving: bool,
+    /// What the coordinator said last of why the run has not begun, and the lines that it may cause here.
+    notice: Option<String>,
+    notices: QuietLog,
 }
 
 /// Why an attempt to come back has failed.
@@ -57,15 +61,9 @@ enum Missed {
 
 impl From<DialError> for Missed {
     fn from(error: DialError) -> Self {
-        match error {
-            DialError::Absent { .. }
-            | DialError::Between { .. }
-            | DialError::Silent { .. }
-            | DialError::Broken { .. } => Self::ForNow(error.to_string()),
-            DialError::Address(_)
-            | DialError::NoSuchService { .. }
-            | DialError::NotPermitted { .. }
-            | DialError::Identity { .. } => Self::ForGood(error.into()),
+        match error.is_for_now() {
+            true => Self::ForNow(error.to_string()),
+            false => Self::ForGood(error.into()),
         }
     }
 }
@@ -88,7 +86,19 @@ impl<'a> TrainingConnection<'a> {
         let dialled = dialer.training(FromParty::Hello(hello(config)));
         let dialled = driver.wait(unless_stopped(&mut stop, Duration::ZERO, dialled))??;
         let stream = ResumableStream::new(dialled);
-        Ok(Self { stream, driver, stop, config, dialer, session: None, returned: 0, leaving: false })
+        let (session, notice, notices) = (None, None, QuietLog::new());
+        Ok(Self {
+            stream,
+            driver,
+            stop,
+            config,
+            dialer,
+            session,
+            returned: 0,
+            leaving: false,
+            notice,
+            notices,
+        })
     }
 
     /// Whether this process is asked to end, and the coordinator knows it.
@@ -130,8 +140,9 @@ impl<'a> TrainingConnection<'a> {
         // The coordinator may wait for another party to come back before it asks for the next step.
         let limit_s =
             if step == 0 { timeouts.start_s } else { timeouts.step_s.saturating_add(timeouts.reconnect_s) };
+        let (limit, mut since) = (Duration::from_secs(limit_s), Instant::now());
         loop {
-            let next = self.stream.next_within(Duration::from_secs(limit_s));
+            let next = self.stream.next_within(limit.saturating_sub(since.elapsed()));
             let grace = if self.leaving { GRACE } else { Duration::ZERO };
             let received = match self.driver.wait(unless_stopped(&mut self.stop, grace, next)) {
                 Err(Stopped) if self.session.is_some() && !self.leaving => {
@@ -146,6 +157,14 @@ impl<'a> TrainingConnection<'a> {
                 received => received.with_context(|| format!("step {step}"))?,
             };
             let error = match received {
+                Ok(Received { message: FromCoordinator::Notice { text }, .. })
+                    if step == 0 && self.session.is_some() =>
+                {
+                    // It is no answer: what is waited for has as long as before.
+                    self.notices.warn(&format!("the coordinator says: {text}"));
+                    self.notice = Some(text);
+                    continue;
+                }
                 Ok(received) => return Ok(self.heard(received.message)),
                 Err(error) => error,
             };
@@ -154,20 +173,24 @@ impl<'a> TrainingConnection<'a> {
                 StreamError::Closed | StreamError::Broken(_) if self.leaving => Stopped.into(),
                 StreamError::Closed | StreamError::Broken(_) if self.session.is_some() => {
                     self.come_back(step, &error)?;
+                    since = Instant::now();
                     continue;
                 }
-                StreamError::TimedOut(_) if step == 0 => {
-                    waited(limit_s, "the run to start: are all parties up?")
-                }
+                StreamError::TimedOut(_) if step == 0 => match &self.notice {
+                    None => waited(limit_s, "the run to start: are all parties up?"),
+                    Some(text) => {
+                        waited(limit_s, &format!("the run to start; the coordinator said last: {text}"))
+                    }
+                },
                 StreamError::TimedOut(_) => {
                     let text = waited(limit_s, &format!("the request after step {step}")).to_string();
                     Interrupted(text).into()
                 }
                 lost @ (StreamError::Closed | StreamError::Broken(_)) if step == 0 => {
-                    Interrupted(format!("the handshake with the coordinator: {lost}")).into()
+                    HandshakeBroke(lost.to_string()).into()
                 }
                 StreamError::Closed => anyhow!(
-                    "step {step}: the coordinator closed the stream before the run's end: its log says why; then start all sides again"
+                    "step {step}: the coordinator closed the stream before the run's end: its log says why; then start again every side that has ended"
                 ),
                 StreamError::Broken(reason) | StreamError::Refused(reason) => {
                     anyhow!("step {step}: {reason}: is the coordinator still up?")

@@ -4,7 +4,9 @@ pub(crate) mod answers;
 pub(crate) mod backlog;
 pub(crate) mod checkpoint;
 pub(crate) mod connection;
+pub(crate) mod excluded;
 pub(crate) mod gradient_monitor;
+mod line;
 pub(crate) mod recorder;
 pub(crate) mod worker;
 
@@ -22,14 +24,18 @@ use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
+use crate::connection::{dialer, hello};
 use crate::farewell::for_coordinator;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
 use crate::training::connection::TrainingConnection;
+pub use crate::training::line::CoordinatorLine;
 use crate::training::worker::Worker;
 
+/// Longest time in which the coordinator is told that this party will not take part.
+const GIVING_UP: Duration = Duration::from_secs(5);
 /// Shortest and longest pause before a coordinator that refused for now is dialled again.
 const PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
@@ -52,31 +58,94 @@ pub fn join(
     let _traced = spans::run(config.run_id.as_str(), Some(config.name.as_str())).entered();
     info!("{}", prepared.describe());
     info!("read: {}", prepared.reading(&config.trained_on())?);
-    let answers = RunAnswers::open(config, &prepared, state)?;
+    let answers = RunAnswers::open(config, &prepared, state, &releases);
+    let answers = answers.inspect_err(|error| give_up(config, error))?;
     let driver = Driver::start()?;
     board.status().phase = Phase::Waiting;
     let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
-    let result = work_once_accepted(&mut worker, &mut connection, (&driver, config));
-    let result = result.map_err(|error| match error.downcast_ref() {
+    let worked = work_once_accepted(&mut worker, &mut connection, (&driver, config));
+    let result = end(&mut worker, &mut connection, worked);
+    connection.close();
+    result
+}
+
+/// The same over a line that is there already, and that nobody dials again.
+///
+/// # Errors
+/// As [`join`].
+pub fn take_part(
+    config: &PartyConfig,
+    prepared: Prepared,
+    state: &StateFolder,
+    releases: Releases,
+    (audit, board): (&AuditTrail, &Board),
+    line: &mut impl CoordinatorLine,
+) -> anyhow::Result<()> {
+    let answers = RunAnswers::open(config, &prepared, state, &releases)?;
+    let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
+    let worked = work(&mut worker, line);
+    end(&mut worker, line, worked)
+}
+
+/// What follows when this party has `worked`, however that ended: the ledger is settled, and the coordinator hears of it.
+fn end(
+    worker: &mut Worker<'_>,
+    line: &mut impl CoordinatorLine,
+    worked: anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let result = worked.map_err(|error| match error.downcast_ref() {
         // What the others make of it is not why this side ends.
-        Some(PartyError::Refused(_) | PartyError::Interrupted(_)) if connection.is_leaving() => {
+        Some(PartyError::Refused(_) | PartyError::Interrupted(_)) if line.is_leaving() => {
             anyhow::Error::from(Stopped).context(format!("step {}", worker.step()))
         }
         _ => error,
     });
     let result = result.and(worker.settle());
-    worker.note_end(result.as_ref().err(), connection.returned());
-    let result = result.and_then(|()| worker.exchange_heads(&mut connection));
+    worker.note_end(result.as_ref().err(), line.returned());
+    let result = result.and_then(|()| worker.exchange_heads(line));
     if let Err(error) = result.as_ref()
-        && !connection.is_leaving()
-        && !matches!(error.downcast_ref(), Some(PartyError::Refused(_) | PartyError::TryAgain(_)))
+        && !line.is_leaving()
+        && let Some(parting) = parting(error, worker.is_accepted())
     {
-        // The coordinator is told, so that nobody waits for this party; it may be gone, though.
-        let _ = connection.send(FromParty::Failed { text: for_coordinator(error) });
+        // So that nobody waits for this party, or all know that it may come back; the coordinator may be gone, though.
+        let _ = line.send(parting);
     }
-    connection.close();
     result
+}
+
+/// What the coordinator hears of why this party leaves; nothing where it has said so itself. Where the run may go on, it must not
+/// hear that this party has failed: it would end the run for all.
+fn parting(error: &anyhow::Error, is_accepted: bool) -> Option<FromParty> {
+    match error.downcast_ref() {
+        Some(PartyError::Refused(_) | PartyError::TryAgain(_) | PartyError::Interrupted(_)) => None,
+        _ if is_interruption(error) => is_accepted.then_some(FromParty::Leaving),
+        // Before it is in, it would be taken for one that will not take part.
+        _ if error.is::<Stopped>() && !is_accepted => None,
+        _ => Some(FromParty::Failed { text: for_coordinator(error) }),
+    }
+}
+
+/// Tells the coordinator that this party will not take part, because of `error`, before it has joined: so nobody waits for it.
+/// Where the coordinator is not there, that is left to it.
+pub fn give_up(config: &PartyConfig, error: &anyhow::Error) {
+    let text = for_coordinator(error);
+    let farewell = async {
+        let greeting = FromParty::Hello(hello(config));
+        let mut stream = dialer(config)?.training_once(greeting, GIVING_UP).await?;
+        stream.send(FromParty::Failed { text }, GIVING_UP).await?;
+        stream.end(GIVING_UP).await?;
+        anyhow::Ok(())
+    };
+    let told = Driver::start()
+        .map_err(anyhow::Error::from)
+        .and_then(|driver| driver.wait(async { tokio::time::timeout(GIVING_UP, farewell).await })?);
+    match told {
+        Ok(()) => info!("the coordinator was told that this party will not take part"),
+        Err(failed) => info!(
+            "the coordinator was not told that this party will not take part, and waits for it if it is up: {failed:#}"
+        ),
+    }
 }
 
 /// Works; while the coordinator refuses for now, it dials again, for as long as a party waits for a run to start, and where a
@@ -92,7 +161,7 @@ fn work_once_accepted<'a>(
         let Err(error) = work(worker, connection) else { return Ok(()) };
         let limit_s = match error.downcast_ref() {
             Some(PartyError::TryAgain(_)) => config.timeouts.start_s,
-            _ if error.is::<Interrupted>() && !worker.is_accepted() => config.timeouts.connect_s,
+            _ if error.is::<HandshakeBroke>() => config.timeouts.connect_s,
             _ => return Err(error),
         };
         if began.elapsed() + pause > Duration::from_secs(limit_s) {
@@ -109,14 +178,14 @@ fn work_once_accepted<'a>(
     }
 }
 
-fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
+fn work(worker: &mut Worker<'_>, line: &mut impl CoordinatorLine) -> anyhow::Result<()> {
     loop {
-        let message = connection.receive(worker.step())?;
+        let message = line.receive(worker.step())?;
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
             worker.spans.end_phase();
-            connection.send(answer).with_context(|| format!("step {}", worker.step()))?;
-            connection.flush();
+            line.send(answer).with_context(|| format!("step {}", worker.step()))?;
+            line.flush();
             worker.work_off()?;
         }
         worker.spans.end();
@@ -125,6 +194,11 @@ fn work(worker: &mut Worker<'_>, connection: &mut TrainingConnection<'_>) -> any
         }
     }
 }
+
+/// That the connection broke before the coordinator had let this party in: nothing was interrupted.
+#[derive(Debug, thiserror::Error)]
+#[error("the handshake with the coordinator: {0}")]
+pub struct HandshakeBroke(pub String);
 
 /// That the run was interrupted: another side is gone, and the run may go on when it is back.
 #[derive(Debug, thiserror::Error)]
@@ -141,4 +215,25 @@ pub fn is_interruption(error: &anyhow::Error) -> bool {
 /// That a wait took too long.
 pub fn waited(limit_s: u64, what: &str) -> anyhow::Error {
     anyhow!("waited {limit_s} s for {what} (limits are in the config's [timeouts] table)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_that_was_interrupted_says_that_it_leaves_and_not_that_it_has_failed() {
+        let waited = || anyhow::Error::from(Interrupted("waited 3 s for the request after step 7".into()));
+        assert_eq!(parting(&waited(), true), Some(FromParty::Leaving));
+        assert_eq!(parting(&waited().context("step 7"), true), Some(FromParty::Leaving));
+        let failed = anyhow!("no space left in /secret");
+        let Some(FromParty::Failed { text }) = parting(&failed, true) else { panic!() };
+        assert!(!text.contains("secret"), "{text}");
+        for said in [PartyError::Refused("no".into()), PartyError::Interrupted("later".into())] {
+            assert_eq!(parting(&said.into(), true), None, "the coordinator has said so itself");
+        }
+        let stopped = Err::<(), _>(Stopped).context("step 0").unwrap_err();
+        assert_eq!(parting(&stopped, false), None);
+        assert!(!is_interruption(&HandshakeBroke("it closed the stream".into()).into()));
+    }
 }

@@ -30,8 +30,8 @@ pub struct Arguments {
     /// All parties of the run, in the agreed order.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_value = "bank,telecom")]
     parties: Vec<PartyName>,
-    /// The column of record ids; guessed if left out. Repeat it for an id of several columns. With it, the first line is
-    /// taken for the names of the columns.
+    /// The column of record ids; guessed if left out. Repeat it for an id of several columns. Implies that the first line is
+    /// a header.
     #[arg(long, value_name = "COLUMN")]
     id: Vec<String>,
     /// What is predicted: binary, multiclass or regression. If left out, the labels decide.
@@ -91,8 +91,8 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
     let (table, name) = (arguments.from.display(), &arguments.label);
     ensure!(
         survey.first_line != FirstLine::Record || !arguments.id.is_empty(),
-        "the first line of {table} looks like a record: put the names of its columns above it; if it holds names, say \
-         with --id which one is the id's"
+        "the first line of {table} looks like a record: put the names of its columns above it; if it is a header, name the \
+         id's column with --id"
     );
     let Some(label) = survey.columns.iter().find(|column| column.name == *name) else {
         bail!("{table} has no column {name:?} besides its id: name the label's column with --label");
@@ -188,7 +188,7 @@ fn write_files(
             let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
             say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
             say!(
-                "public key of {}, for the other holders, by another way than this network:\n{key}",
+                "public key of {}, for the other holders, over another channel, such as the phone:\n{key}",
                 first.name
             );
             say!(
@@ -197,7 +197,7 @@ fn write_files(
             );
         }
     }
-    say!("by whom parties know it: `coordinator identity init --config {out} --name NAME`");
+    say!("next, create the coordinator's identity: `coordinator identity init --config {out} --name NAME`");
     say!(
         "at each party: `party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator \
          http://HOST:{}{align}`",

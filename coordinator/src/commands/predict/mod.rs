@@ -2,10 +2,10 @@
 //! streams: memory holds a hash of each id and no more of all records.
 
 mod batch;
+mod identity;
 mod output;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,10 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_core::Address;
+use hashvfl_core::{Address, PartyName};
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{Place, Use, check_places, say, write_whole};
-use hashvfl_identity::{Connector, IdentityConfig, IdentityFiles, Role};
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Predictions, Times};
 use hashvfl_transport::dial::{DialError, Dialer};
@@ -38,10 +37,14 @@ pub struct Arguments {
     /// Where `coordinator serve` listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
     server: String,
-    /// The folder of this client's identity (`coordinator identity request --role client` makes one). Without it, the
-    /// connection is in plain text.
+    /// The folder of this client's identity (`coordinator identity issue client/NAME --config FILE --into FOLDER` makes
+    /// one). Without it, the connection is in plain text, which is for this machine alone.
     #[arg(long, value_name = "FOLDER")]
     identity: Option<PathBuf>,
+    /// The name of the coordinator, by its certificate. Without it, the only one that is pinned counts, or else any that the
+    /// authority has signed.
+    #[arg(long, value_name = "NAME", requires = "identity")]
+    coordinator: Option<PartyName>,
     /// The file of record ids: Parquet if its name ends in .parquet, otherwise CSV.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -54,7 +57,10 @@ pub struct Arguments {
     /// Replace the file of predictions if it exists.
     #[arg(long)]
     replace: bool,
-    /// The longest wait for the connection to the coordinator and for each of its answers, in seconds.
+    /// How long to try to reach a coordinator that is not there yet, or does not serve yet, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    connect_s: u64,
+    /// The longest wait for each answer of the coordinator, in seconds.
     #[arg(long, alias = "wait-s", value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
     /// The most record ids in one request. Default: as many as the coordinator accepts.
@@ -93,7 +99,7 @@ fn check_files(arguments: &Arguments) -> anyhow::Result<()> {
         let Ok(found) = fs::symlink_metadata(path) else { continue };
         ensure!(
             arguments.replace,
-            "{} is there already: name another file with {option}, or say --replace",
+            "{} is there already: name another file with {option}, or pass --replace",
             path.display()
         );
         ensure!(
@@ -121,7 +127,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = NetworkRuntime::on_a_thread()?;
     let server: Address = arguments.server.parse().context("--server")?;
     let dialer = dialer(&server, arguments)?;
-    let (requests, mut responses) = open(&runtime, &server, &dialer, arguments.timeout_s)?;
+    let (requests, mut responses) = open(&runtime, &server, &dialer, arguments)?;
     let model = responses.model()?;
     let mut output = Output::create(&arguments.out, &model)?;
     let most_ids = model.max_ids.max(1) as usize;
@@ -130,7 +136,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     let open = if arguments.timings.is_some() { 0 } else { OPEN_REQUESTS };
     let (hashes, mut unknown) = (Hashes::default(), HashSet::new());
     let (asked, reader) = read(source, Batches::new(request_ids, hashes.clone()), requests, open);
-    let mut timings = String::from("ids,all,lookup,parties,model,flags\n");
+    let (mut timings, mut untimed) = (String::from("ids,all,lookup,parties,model,flags\n"), false);
     let bar = bar(most);
     let mut counts = Counts::default();
     while let Ok(batch) = asked.recv() {
@@ -141,9 +147,9 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         batch.complete(&mut answer, &hashes, &mut unknown)?;
         let ids = &batch.ids;
         output.write(ids, &answer).with_context(|| format!("writing {}", arguments.out.display()))?;
-        if let (Some(_), Some(times)) = (&arguments.timings, &answer.times) {
-            let (all, Times { lookup_us, parties_us, model_us, flags_us }) = (took.as_micros(), times);
-            let _ = writeln!(timings, "{count},{all},{lookup_us},{parties_us},{model_us},{flags_us}");
+        if arguments.timings.is_some() && count > 0 {
+            timings += &timed(count, took, answer.times.as_ref());
+            untimed |= answer.times.is_none();
         }
         counts.add(&batch, answer);
         bar.inc(ids.len() as u64);
@@ -153,6 +159,11 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
     bar.finish_and_clear();
     if let Some(path) = &arguments.timings {
         write_whole(path, timings.as_bytes())?;
+        if untimed {
+            say!(
+                "the coordinator does not tell this client how long its stages take (times = true of its permissions)"
+            );
+        }
     }
     for remark in remarks {
         say!("{}: {remark}", arguments.input.display());
@@ -173,6 +184,17 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         say!("inputs have drifted: p-values and flags are no longer valid");
     }
     tell(arguments, lines, &counts)
+}
+
+/// A line of the file of timings; the coordinator's stages are empty where it tells none.
+fn timed(count: usize, took: Duration, times: Option<&Times>) -> String {
+    let stages = match times {
+        Some(Times { lookup_us, parties_us, model_us, flags_us }) => {
+            format!("{lookup_us},{parties_us},{model_us},{flags_us}")
+        }
+        None => ",,,".to_string(),
+    };
+    format!("{count},{},{stages}\n", took.as_micros())
 }
 
 /// What became of all records.
@@ -330,29 +352,32 @@ impl Responses<'_> {
 
 /// Dials the coordinator, with an identity over TLS.
 fn dialer(server: &Address, arguments: &Arguments) -> anyhow::Result<Dialer> {
-    let dialer = Dialer::new(server.clone(), arguments.timeout_s);
-    let Some(folder) = &arguments.identity else { return Ok(dialer) };
-    let files = IdentityFiles::load(&IdentityConfig::in_folder(folder)).context("--identity")?;
-    let own = files.current().own_identity().clone();
-    ensure!(
-        own.role == Role::Client,
-        "--identity {}: it is that of {own}, and whoever asks for predictions is a client: `coordinator identity request --role client --name NAME` asks for one",
-        folder.display()
-    );
-    Ok(dialer.secured(Connector::new(files, None)))
+    let dialer = Dialer::new(server.clone(), arguments.connect_s).opening_within(arguments.timeout_s);
+    match &arguments.identity {
+        Some(folder) => {
+            Ok(dialer.secured(identity::connector(server, folder, arguments.coordinator.as_ref())?))
+        }
+        None => {
+            identity::check_plaintext(server)?;
+            Ok(dialer)
+        }
+    }
 }
 
 fn open<'a>(
     runtime: &'a Runtime,
     server: &Address,
     dialer: &Dialer,
-    timeout_s: u64,
+    arguments: &Arguments,
 ) -> anyhow::Result<(Outgoing<PredictRequest>, Responses<'a>)> {
-    let dialled = runtime.block_on(dialer.predictions());
+    let Arguments { connect_s, timeout_s, .. } = *arguments;
+    let dialled = runtime.block_on(dialer.predictions_patiently());
     let stream = match dialled {
         Ok(stream) => stream,
         Err(DialError::Absent { cause, .. }) => {
-            bail!("no coordinator at {server}: does `coordinator serve` run there? ({cause})")
+            bail!(
+                "no coordinator at {server} within {connect_s} s (--connect-s): does `coordinator serve` run there? ({cause})"
+            )
         }
         Err(DialError::Silent { limit_s }) => bail!("waited {limit_s} s (--timeout-s) for the coordinator"),
         Err(error) => return Err(error.into()),

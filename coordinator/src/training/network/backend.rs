@@ -8,11 +8,11 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, PackedCodes, Part, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
-use hashvfl_ledger::Said;
 use hashvfl_transcript::{RecordedKind, RecordedStep, TranscriptSpool};
 use rand::TryRng;
 
-use super::{NetworkError, NetworkedParties, note_sent, unless_ended};
+use super::{NetworkError, NetworkedParties, RunLog, note_sent, unless_ended};
+use crate::label_ledger::count_and_say;
 use crate::training::checkpoints::SavedNetwork;
 
 impl NetworkedParties<'_> {
@@ -56,12 +56,18 @@ impl PartyBackend for NetworkedParties<'_> {
     fn learn(&mut self, gradients: Vec<Gradient>) -> Result<(), NetworkError> {
         let step = self.step;
         self.spans.phase("gradient");
+        let RunLog { gradients: log, label_ledger, .. } = &mut self.log;
         let digests: Vec<Digest> =
             gradients.iter().map(|gradient| Digest::of(&gradient.to_bytes())).collect();
-        let said = Digest::of_parts(digests.iter().map(|digest| digest.0.as_slice()));
-        if self.log.gradients.say(self.batches + 1, &said)? == Said::New {
-            self.log.label_ledger.count(&self.batch, self.plan.part(Part::CohortTrain))?;
+        let mut said: Vec<&[u8]> = digests.iter().map(|digest| digest.0.as_slice()).collect();
+        let rows: Vec<u8> = self.batch.iter().flat_map(|row| row.to_le_bytes()).collect();
+        if log.holds_requests() {
+            said.push(&rows);
         }
+        let (said, block) = (Digest::of_parts(said), self.plan.part(Part::CohortTrain));
+        count_and_say::<NetworkError>(log, self.batches + 1, &said, || {
+            label_ledger.count(&self.batch, block)
+        })?;
         self.batches += 1;
         self.taught += self.batch.len() as u64;
         let batch = RowSelection::Batch { epoch: 0, batch: 0 };

@@ -40,7 +40,7 @@ pub enum NetworkError {
         source: ResumeError,
     },
     /// A party's stream ended.
-    #[error("step {step}: lost {party}: {reason}: look at its log, then start all sides again")]
+    #[error("step {step}: lost {party}: {reason}: check its log, then start again every side that has ended")]
     Lost {
         /// The step.
         step: u64,
@@ -49,8 +49,10 @@ pub enum NetworkError {
         /// How.
         reason: String,
     },
-    /// A party's process was asked to end.
-    #[error("step {step}: {party} was asked to end: the run goes on when it is started again")]
+    /// A party has left: its process was asked to end, or it has waited in vain.
+    #[error(
+        "step {step}: {party} was asked to end, or has waited for longer than its limits allow: the run goes on when all sides are there again"
+    )]
     Left {
         /// The step.
         step: u64,

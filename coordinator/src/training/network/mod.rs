@@ -148,6 +148,7 @@ impl<'a> NetworkedParties<'a> {
             limits: LineLimits {
                 answer: Duration::from_secs(config.timeouts.step_s),
                 reconnect: Duration::from_secs(config.timeouts.reconnect_s),
+                parting: Duration::from_secs(config.timeouts.parting_s),
             },
             parties: run.parties.clone(),
             forms: run.code_forms().collect(),
@@ -164,6 +165,11 @@ impl<'a> NetworkedParties<'a> {
             spans: Phases::default(),
             epoch: EpochSpan::default(),
         }
+    }
+
+    /// Keeps codes that come from now on in `transcript`, where there is one.
+    pub fn keep_transcript(&mut self, transcript: Option<TranscriptSpool>) {
+        self.log.transcript = transcript;
     }
 
     /// Why the run ends at its next checkpoint: this process, or that of a party, is asked to end.

@@ -10,10 +10,6 @@ use tracing::warn;
 use super::NetworkError;
 use crate::training::line::PartyLine;
 
-/// Longest wait until a party has heard what was said last, and until it comes back for that: its model is written, so that
-/// nothing hangs on it.
-const PARTING: Duration = Duration::from_secs(10);
-
 /// Longest waits for a party.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LineLimits {
@@ -21,6 +17,9 @@ pub(super) struct LineLimits {
     pub answer: Duration,
     /// Until a party is back whose connection broke.
     pub reconnect: Duration,
+    /// Until a party has heard what was said last, and until it comes back for that: its model is written, so that nothing
+    /// hangs on it.
+    pub parting: Duration,
 }
 
 /// A party of the run, and the way to it.
@@ -75,7 +74,7 @@ impl Peer {
             Ok(Received { message: FromParty::Committed, .. }) => true,
             _ => {
                 warn!(
-                    "{} has written its model and has not said that it counts: start the same command again at both sides",
+                    "{} saved its model but did not confirm the commit: restart both sides with the same command",
                     self.session.party()
                 );
                 false
@@ -91,7 +90,7 @@ impl Peer {
                 Some(AuditHead { party: Some(party), ..head })
             }
             _ => {
-                warn!("{party} told no head of its audit log after the run");
+                warn!("{party} sent no head of its audit log after the run");
                 None
             }
         }
@@ -104,12 +103,12 @@ impl Peer {
             None => Ok(()),
         };
         let parted = match sent {
-            Ok(()) => self.line.close(PARTING, PARTING.min(limits.reconnect)).await,
+            Ok(()) => self.line.close(limits.parting, limits.parting.min(limits.reconnect)).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = parted {
             warn!(
-                "{} may not have heard the heads of audit logs after the run: {error}",
+                "{} may not have received the heads of audit logs after the run: {error}",
                 self.session.party()
             );
         }

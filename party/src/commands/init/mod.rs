@@ -29,8 +29,8 @@ pub struct Arguments {
     /// The party's name.
     #[arg(long, default_value = "bank")]
     name: PartyName,
-    /// All parties of the run, this one included, in the agreed order.
-    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    /// All parties of the run, this one included, in the agreed order, as at the coordinator.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_value = "bank,telecom")]
     parties: Vec<PartyName>,
     /// The column of record ids; guessed if left out. Repeat it for an id of several columns.
     #[arg(long, value_name = "COLUMN")]
@@ -44,7 +44,7 @@ pub struct Arguments {
     /// A text that stands for a missing value, in addition to the usual ones. Repeat it for each text.
     #[arg(long, value_name = "TEXT")]
     null: Vec<String>,
-    /// Take the first line for the names of the columns, even if the records do not show it.
+    /// Treat the first line as a header, even if the records do not show that it is one.
     #[arg(long)]
     header: bool,
     /// What is predicted: binary, multiclass or regression. If left out: what an ignored column of labels shows, or binary.
@@ -75,7 +75,7 @@ pub struct Arguments {
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let (table, out) = (&arguments.from, &arguments.out);
     ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
-    let parties = parties(arguments)?;
+    check_parties(arguments)?;
     coordinator(arguments)?;
     let survey = survey(table, &Hints { id: arguments.id.clone(), null_values: arguments.null.clone() })?;
     check_first_line(arguments, &survey)?;
@@ -90,9 +90,9 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     say!("{}", columns.for_screen().trim_end());
     check_decided(table, &columns)?;
     let task = task(arguments, &survey)?;
-    let alignment = alignment(arguments, &parties, &survey)?;
+    let alignment = alignment(arguments, &survey)?;
     let source = source(table, &survey, &columns)?;
-    let text = config_text(arguments, &parties, task, &survey, &columns, &source, alignment.as_ref())?;
+    let text = config_text(arguments, task, &survey, &columns, &source, alignment.as_ref())?;
     let folder = out.parent().unwrap_or(Path::new("."));
     let config = read_back(&text, folder, &source, &survey)?;
     check::data(&config).context("no config is written, since --check would refuse it")?;
@@ -103,15 +103,16 @@ fn coordinator(arguments: &Arguments) -> anyhow::Result<Address> {
     arguments.coordinator.parse().context("--coordinator")
 }
 
-/// All parties; those that `coordinator init` names, this one among them, where nobody says.
-fn parties(arguments: &Arguments) -> anyhow::Result<Vec<PartyName>> {
-    let name = &arguments.name;
-    if arguments.parties.is_empty() {
-        let first = if name.as_str() == "telecom" { "bank" } else { name.as_str() };
-        return Ok(vec![PartyName::new(first)?, PartyName::new("telecom")?]);
-    }
-    ensure!(arguments.parties.contains(name), "--parties does not name {name}, which is this party");
-    Ok(arguments.parties.clone())
+/// Whether this party is one of the run's.
+fn check_parties(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { name, parties, .. } = arguments;
+    let names: Vec<&str> = parties.iter().map(PartyName::as_str).collect();
+    ensure!(
+        parties.contains(name),
+        "the run's parties are {}, and this party is {name}: pass --parties with all of them, as `coordinator init` prints it",
+        names.join(", ")
+    );
+    Ok(())
 }
 
 /// Names go into a config, cells must not.
@@ -126,12 +127,12 @@ fn check_first_line(arguments: &Arguments, survey: &Survey) -> anyhow::Result<()
         FirstLine::Names => Ok(()),
         FirstLine::Record | FirstLine::Unclear if named => Ok(()),
         FirstLine::Record => bail!(
-            "the first line of {table} looks like a record: what stands in it stands below it, too. Put the names of the \
-             columns above it; if it holds names, say --header"
+            "the first line of {table} looks like a record, since its values occur again below. Put the names of the columns \
+             above it; if it is a header, pass --header"
         ),
         FirstLine::Unclear => bail!(
-            "nothing tells whether the first line of {table} is a header or a record, and it may be a record: if it holds \
-             the names of the columns, say --header; if not, put them above it"
+            "it is unclear whether the first line of {table} is a header or a record, and it may be a record: if it holds the \
+             names of the columns, pass --header; if not, put them above it"
         ),
     }
 }
@@ -141,8 +142,8 @@ fn check_decided(table: &Path, columns: &Columns) -> anyhow::Result<()> {
     if !undecided.is_empty() {
         let names: Vec<String> = undecided.iter().map(|name| quoted(name)).collect();
         bail!(
-            "{}: what is to become of {}? Write plain numbers into the file, or say of each --ignore COLUMN or --category \
-             COLUMN; where a text stands for a missing value, --null TEXT. Nothing is written",
+            "{}: cannot decide the type of {}. For each, write plain numbers into the file, or pass --ignore COLUMN or \
+             --category COLUMN; where a text stands for a missing value, --null TEXT. No config was written",
             table.display(),
             names.join(", ")
         );
@@ -170,24 +171,20 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
         }
         _ => {
             say!(
-                "task: binary; where the labels are not of two classes, say --task as `coordinator init` does"
+                "task: binary; if the labels are not of two classes, pass the --task that `coordinator init` prints"
             );
             Ok(Task::Binary)
         }
     }
 }
 
-fn alignment(
-    arguments: &Arguments,
-    parties: &[PartyName],
-    survey: &Survey,
-) -> anyhow::Result<Option<FirstAlignment>> {
+fn alignment(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Option<FirstAlignment>> {
     if !arguments.align {
         return Ok(None);
     }
     let first = FirstAlignment {
         name: arguments.name.clone(),
-        parties: parties.to_vec(),
+        parties: arguments.parties.clone(),
         labels: arguments.labels.clone(),
         run: arguments.run_id.clone(),
         key_columns: survey.id.len(),
@@ -210,14 +207,13 @@ fn source(table: &Path, survey: &Survey, columns: &Columns) -> anyhow::Result<Cs
 
 fn config_text(
     arguments: &Arguments,
-    parties: &[PartyName],
     task: Task,
     survey: &Survey,
     columns: &Columns,
     source: &CsvColumns,
     alignment: Option<&FirstAlignment>,
 ) -> anyhow::Result<String> {
-    let names: Vec<String> = parties.iter().map(PartyName::to_string).collect();
+    let names: Vec<String> = arguments.parties.iter().map(PartyName::to_string).collect();
     let policy = match alignment {
         Some(first) => format!("policy = {}", quoted(&first.policy_file())),
         None => "# policy = \"policy.toml\"".to_string(),
@@ -312,7 +308,10 @@ fn write_files(
     write_whole(&arguments.out, text.as_bytes())?;
     let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
     say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
-    say!("public key of {}, for the other holders, by another way than this network:\n{key}", first.name);
+    say!(
+        "public key of {}, for the other holders, over another channel, such as the phone:\n{key}",
+        first.name
+    );
     say!(
         "next: `party pin --config {out} {}` with theirs, then `party align --config {out}`",
         pins.join(" ")

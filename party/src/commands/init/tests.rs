@@ -97,7 +97,7 @@ fn nothing_is_dropped_that_may_be_a_number() {
         )
     }));
     let error = case.init("party.toml", &[]).unwrap_err();
-    assert!(error.contains("\"word\", \"thousands\", \"comma\", \"percent\"?"), "{error}");
+    assert!(error.contains("\"word\", \"thousands\", \"comma\", \"percent\". For each"), "{error}");
     assert!(
         error.contains("--null TEXT") && !error.contains("see file") && !case.path("party.toml").exists()
     );
@@ -165,7 +165,12 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
         ("id,country\n1,x\n2,x\n", &[][..], "the same in every record"),
         ("id,a\n1,2\n2,3\n3,4\n", &[], "no config is written"),
         ("id,a\nk1,1\nk1,2\nk2,3\nk3,1\nk4,1\nk5,3\nk6,3\nk7,5\nk8,9\nk9,2\n", &[], "repeat the id"),
-        ("id,a\n1,2\n", &["--parties", "x,telecom"], "--parties does not name bank"),
+        (
+            "id,a\n1,2\n",
+            &["--parties", "x,telecom"],
+            "the run's parties are x, telecom, and this party is bank",
+        ),
+        ("id,a\n1,2\n", &["--name", "shop"], "the run's parties are bank, telecom, and this party is shop"),
         ("id,a\n1,2\n", &["--id", "key"], "no column \"key\""),
         ("id,a\n1,2\n", &["--coordinator", "http://user:secret@h:1"], "without a user or password"),
         ("id;a\n1;2\n", &[], "semicolons"),

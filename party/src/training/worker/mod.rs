@@ -12,7 +12,7 @@ use hashvfl_core::protocol::message::{
 use hashvfl_core::protocol::party::{PartyError, PartySession, Work};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{Digest, ExcludedRecords, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
+use hashvfl_core::{Digest, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, Phase};
@@ -27,10 +27,11 @@ use crate::prepare::Prepared;
 use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
 use crate::state::StateFolder;
-use crate::training::answers::RunAnswers;
+use crate::training::CoordinatorLine;
+use crate::training::answers::{RunAnswers, asked};
 use crate::training::backlog::Backlog;
 use crate::training::checkpoint::{self, UsableCheckpoint};
-use crate::training::connection::TrainingConnection;
+use crate::training::excluded;
 use crate::training::gradient_monitor::GradientGuard;
 use crate::training::recorder::Recorder;
 use crate::{detectors, finished, leakage};
@@ -105,10 +106,7 @@ impl<'a> Worker<'a> {
             let records = prepared.ids.len();
             GradientGuard::new(config.on_alarm, settings, config.code_form(), records, prepared.seed())
         };
-        let excluded = match settings.on_refusal {
-            OnRefusal::End => ExcludedRecords::default(),
-            OnRefusal::LeaveOut => releases.excluded(&prepared.plan),
-        };
+        let excluded = answers.excluded().clone();
         let session =
             PartySession::new(settings.clone(), config.code_form(), prepared.plan.clone(), excluded);
         Self {
@@ -202,6 +200,7 @@ impl<'a> Worker<'a> {
             self.backlog.count(&mut self.releases)?;
             self.monitor_gradients()?;
         }
+        let asked = asked(&work);
         let (step, answer) = match work {
             Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
             Work::Joined => {
@@ -242,7 +241,7 @@ impl<'a> Worker<'a> {
             Work::Finish { step } => (step, self.finish(step).map(|()| Confirmation::Finished.into())),
         };
         let answer = answer.with_context(|| format!("step {step}"))?;
-        self.answers.say(step, &answer)?;
+        self.answers.say(step, &asked, &answer)?;
         Ok(Done::answer(FromParty::Answer(step, answer)))
     }
 
@@ -259,7 +258,7 @@ impl<'a> Worker<'a> {
         let ids = self.prepared.ids.iter().map(String::as_str);
         let excluded = self.session.excluded().clone();
         if !excluded.is_empty() {
-            warn!("the policy does not allow the run for {} records: they are left out", excluded.count());
+            warn!("the policy does not allow the run for {} records: they are excluded", excluded.count());
         }
         let head = self.audit.head();
         let digest = RecordsDigest::of(salt, ids);
@@ -274,6 +273,7 @@ impl<'a> Worker<'a> {
             recorder.gradient(self.session.step(), &values)?;
         }
         self.prepared.encoder.learn(values);
+        self.answers.learned(&gradient);
         self.backlog.learned(gradient);
         Ok(())
     }
@@ -320,9 +320,12 @@ impl<'a> Worker<'a> {
         info!("detectors of abnormal inputs fitted");
         let Some(grid) = config.grid() else { return Ok(None) };
         let rows = shared_calibration(self.prepared.plan.part(Part::Calibration));
-        if !self.answers.has(step)
-            && let Some(refusal) = self.releases.spend_p_values(rows, grid)?
-        {
+        if self.answers.has(step) {
+            // What is charged is sent again, and what the policy refused then stays here now.
+            if self.answers.withheld_p_values(step) {
+                return Ok(None);
+            }
+        } else if let Some(refusal) = self.releases.spend_p_values(rows, grid)? {
             warn!("{refusal}: the coordinator will not use what this party's detectors say of records");
             return Ok(None);
         }
@@ -349,6 +352,9 @@ impl<'a> Worker<'a> {
 
     /// Takes the plan without records that this party or another leaves out.
     fn begin(&mut self, excluded: usize) -> anyhow::Result<()> {
+        if self.settings.on_refusal == OnRefusal::LeaveOut {
+            excluded::keep(self.state, self.answers.run(), self.answers.excluded())?;
+        }
         if excluded > 0 {
             info!("the run begins without {excluded} records that policies refuse");
             let plan = self.session.plan();
@@ -404,11 +410,11 @@ impl<'a> Worker<'a> {
     ///
     /// # Errors
     /// If heads cannot be kept.
-    pub fn exchange_heads(&mut self, connection: &mut TrainingConnection<'_>) -> anyhow::Result<()> {
+    pub fn exchange_heads(&mut self, line: &mut impl CoordinatorLine) -> anyhow::Result<()> {
         let head = self.audit.head().filter(|_| self.tells_heads);
         let keeps_heads = head.is_some();
-        let told = head.map_or(Ok(()), |head| connection.send(FromParty::Head(head)));
-        match told.and_then(|()| connection.receive_last(self.step())) {
+        let told = head.map_or(Ok(()), |head| line.send(FromParty::Head(head)));
+        match told.and_then(|()| line.receive_last(self.step())) {
             Ok(Some(message @ FromCoordinator::Heads { .. })) if keeps_heads => {
                 return self.receive(message).map(drop);
             }

@@ -1,6 +1,7 @@
 //! Going on from a checkpoint, writing one, and the end of a run that counts.
 
 use hashvfl_audit::AuditEvent;
+use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_learning::training::checkpoints::forget_later;
 use hashvfl_monitor::Phase;
@@ -32,6 +33,7 @@ impl Worker<'_> {
         self.prepared.encoder.load(&encoder)?;
         self.leakage.as_mut().map_or(Ok(()), |leakage| leakage.go_on_from(&encoder))?;
         self.guard.go_on_as(saved.guard, &encoder)?;
+        self.answers.go_on_behind(saved.gradient_sha256.as_deref().and_then(Digest::from_hex));
         self.releases.learns(&self.prepared);
         self.released_bits = saved.released_bits;
         self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
@@ -50,6 +52,7 @@ impl Worker<'_> {
             guard: self.guard.clone(),
             released_bits: self.released_bits,
             transcript: self.recorder.as_mut().map(Recorder::mark).transpose()?,
+            gradient_sha256: self.answers.gradient().map(Digest::to_string),
         };
         let mut snapshot = self.prepared.encoder.snapshot();
         self.guard.save(&mut snapshot);

@@ -1,0 +1,38 @@
+//! How long the coordinator waits. Waits that are no settings are listed in docs/reference/config.md.
+
+use anyhow::ensure;
+use serde::Deserialize;
+
+/// Limits of waits, in seconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For all parties to join.
+    pub join_s: u64,
+    /// For a party's next message in the handshake.
+    pub handshake_s: u64,
+    /// For a party's answer to a request.
+    pub step_s: u64,
+    /// For a party to come back in a run after its connection broke.
+    pub reconnect_s: u64,
+    /// For anything from a connection until it is asked for a sign of life; after as long again it counts as broken.
+    pub keep_alive_s: u64,
+    /// For a party, when the run has finished, to say that its model counts and to hear what is said last.
+    pub parting_s: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 300, keep_alive_s: 20, parting_s: 10 }
+    }
+}
+
+impl Timeouts {
+    /// Whether each is one that something can come within.
+    pub(super) fn check(self) -> anyhow::Result<()> {
+        let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s } = self;
+        let limits = [join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s];
+        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: limits must be 1 or more");
+        Ok(())
+    }
+}
