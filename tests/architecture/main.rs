@@ -1,6 +1,7 @@
 //! What ARCHITECTURE.md promises, read from the sources.
 
 mod dependencies;
+mod limits;
 mod pages;
 mod presets;
 mod sizes;

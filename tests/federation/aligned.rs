@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hashvfl_data::Order;
 
@@ -159,7 +161,7 @@ fn a_party_killed_again_and_again_ends_with_the_same_order() {
     let mut telecom = party(&configs[1]);
     for kill in 0..5 {
         let mut bank = party(&configs[0]);
-        std::thread::sleep(std::time::Duration::from_millis(20 * kill));
+        thread::sleep(Duration::from_millis(20 * kill));
         bank.kill();
     }
     party(&configs[0]).succeeds();
@@ -178,7 +180,7 @@ fn a_holder_that_gives_up_is_named_to_all_at_once() {
     let table = fixture.read("bank.csv");
     let again = table.lines().nth(1).unwrap();
     fixture.write("bank.csv", &format!("{table}{again}\n"));
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let own = party(&configs[0]).fails();
     assert!(own.contains("1 records repeat the id"), "{own}");
     for error in [telecom.fails(), relay.fails()] {
@@ -195,7 +197,7 @@ fn a_holder_whose_policy_cannot_be_read_is_named_to_all_at_once() {
     let configs = PARTIES.map(|name| fixture.party_config(name, &address));
     let mut telecom = party(&configs[1]);
     fixture.write("bank-policy.toml", "[alignment]\nmost = ");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let own = party(&configs[0]).fails();
     assert!(own.contains("bank-policy.toml"), "{own}");
     for error in [telecom.fails(), relay.fails()] {
@@ -204,27 +206,56 @@ fn a_holder_whose_policy_cannot_be_read_is_named_to_all_at_once() {
     assert!(began.elapsed().as_secs() < 30, "nobody waits for it: {:?}", began.elapsed());
 }
 
+/// Waits until the bank has joined and blinded its own set, with which it begins.
+fn until_bank_is_there(fixture: &Fixture) {
+    let (began, sorted) = (Instant::now(), fixture.path("bank-align/sorted-0"));
+    while !sorted.exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the bank does not come");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
-fn a_holder_that_the_relay_refuses_is_named_to_others_and_may_come_again() {
+fn a_holder_that_the_relay_refuses_is_named_to_those_who_come_later_and_may_come_again() {
     let fixture = unordered(1);
     let (mut relay, address) = coordinator(&fixture);
     let configs = PARTIES.map(|name| fixture.party_config(name, &address));
-    let mut bank = party(&configs[0]);
     let text = fixture.read("telecom.toml");
     fixture.write("telecom.toml", &text.replace("most_records = 1000", "most_records = 999"));
-    // It may come before the bank does, who hears of it only while it is there.
-    let refused = || party(&configs[1]).fails();
-    for _ in 0..5 {
-        let error = refused();
-        assert!(error.contains("alignment.most_records is 1000 at the relay and 999 at telecom"), "{error}");
-        std::fs::remove_dir_all(fixture.path("telecom-align")).unwrap();
-        std::fs::remove_file(fixture.path("telecom-ledger.redb")).unwrap();
-    }
+    let error = party(&configs[1]).fails();
+    assert!(error.contains("alignment.most_records is 1000 at the relay and 999 at telecom"), "{error}");
+    std::fs::remove_dir_all(fixture.path("telecom-align")).unwrap();
+    std::fs::remove_file(fixture.path("telecom-ledger.redb")).unwrap();
     fixture.write("telecom.toml", &text);
+    let mut bank = party(&configs[0]);
+    until_bank_is_there(&fixture);
     party(&configs[1]).succeeds();
     let (good, log) = bank.ends();
     assert!(good && log.contains("the relay has refused telecom"), "{log}");
     relay.succeeds();
+}
+
+/// One in whose folder a bit has changed.
+#[test]
+fn a_holder_that_fails_once_it_has_joined_is_named_to_those_who_come_later() {
+    let fixture = unordered(1);
+    let (mut relay, address) = coordinator(&fixture);
+    let configs = PARTIES.map(|name| fixture.party_config(name, &address));
+    let bank = party(&configs[0]);
+    until_bank_is_there(&fixture);
+    drop(bank);
+    let sorted = fixture.path("bank-align/sorted-0");
+    let mut bytes = std::fs::read(&sorted).unwrap();
+    bytes[1_000] ^= 1;
+    std::fs::write(&sorted, bytes).unwrap();
+    let own = party(&configs[0]).fails();
+    assert!(own.contains("bank-align/sorted-0 is damaged: begin again at all holders"), "{own}");
+    let came = Instant::now();
+    let error = party(&configs[1]).fails();
+    assert!(error.contains("bank has stopped") && error.contains("its own log says why"), "{error}");
+    assert!(came.elapsed() < Duration::from_secs(5), "{:?}", came.elapsed());
+    let error = relay.fails();
+    assert!(error.contains("bank has stopped"), "{error}");
 }
 
 #[test]

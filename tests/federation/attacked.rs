@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use hashvfl_attack::report::{
-    AttackResult, Change, CheckId, CutKind, Knowledge, Metric, Population, Report, Victim,
+    AttackResult, Change, CheckId, CutKind, Knowledge, Metric, Population, Report, Sent, Victim, answers,
+    baseline_of, label_questions, questions,
 };
 use hashvfl_attack::{AttackConfig, AttackId, Manifest};
 use hashvfl_core::PartyName;
@@ -80,6 +81,17 @@ fn check_further_attacks(report: &Report, codes: f64) {
             && result.cut == CutKind::Codes
     });
     assert!(steered > codes + 0.02, "{steered} against {codes}");
+    // Whoever steers has the codes of all epochs, too.
+    let everything = |change: fn(&Change) -> bool| {
+        report.results.iter().any(|result| {
+            result.defence.change.as_ref().is_some_and(change)
+                && result.releases > 1
+                && result.attack == AttackId::Steering
+        })
+    };
+    assert!(everything(|change| matches!(change, Change::Steered(_))));
+    assert!(everything(|change| matches!(change, Change::SteeredApart(_))));
+    assert!(everything(|change| matches!(change, Change::SteeredContrastive(_))));
     let esa: Vec<&AttackResult> =
         report.results.iter().filter(|result| result.attack == AttackId::Esa).collect();
     let bits = |result: &AttackResult| result.metrics[&Metric::Bits].value;
@@ -96,6 +108,9 @@ fn check_further_attacks(report: &Report, codes: f64) {
     assert!(report.spreads.iter().all(|spread| spread.values.len() == 2 && spread.moments()[1] > 0.0));
     let reidentified = found(AttackId::Reidentification, CutKind::Codes).metrics[&Metric::Added];
     assert!(reidentified.low > 0.0, "{reidentified:?}");
+    // A copy of the encoder names records as well, if fewer.
+    let copied = found(AttackId::ReidentificationByCopy, CutKind::Codes).metrics[&Metric::Added];
+    assert!(copied.value > 0.02, "{copied:?}");
     let shifted: Vec<&AttackResult> =
         report.results.iter().filter(|result| result.knowledge.contains(&Knowledge::HalfOfClasses)).collect();
     let gain = shifted[1].metrics[&Metric::Added];
@@ -201,6 +216,89 @@ fn codes_are_attacked_beside_their_baselines() {
     assert!(refused(&config).contains("its SHA-256 differs"), "{}", refused(&config));
 }
 
+/// The label holder's question, of the very gradients that the run sends, beside the same party without them.
+fn check_labels(report: &Report) {
+    let own = report.gradients.as_ref().expect("labels were inferred");
+    let answers = answers(report);
+    let of_labels: Vec<_> = answers.iter().filter(|answer| answer.best.victim == Victim::Labels).collect();
+    assert!(!of_labels.is_empty() && of_labels.iter().all(|answer| answer.best.defence == *own));
+    assert!(
+        of_labels.iter().all(|answer| answer.baseline.is_some_and(|(bare, _)| bare.cut == CutKind::Codes))
+    );
+    let [alone, together] = label_questions(report);
+    assert_eq!((alone.within, together.within), (Some(false), Some(false)), "{alone:?} {together:?}");
+    assert!(alone.answer.contains("without gradients"), "{}", alone.answer);
+    // A party has its own columns, with gradients and without.
+    for attack in [AttackId::CompletionWithColumns, AttackId::CodesAndColumns] {
+        let found = report.results.iter().find(|result| result.attack == attack).expect("an attack");
+        assert!(found.knowledge.contains(&Knowledge::OwnColumns), "{:?}", found.knowledge);
+    }
+}
+
+#[test]
+fn answers_are_those_of_one_adversary_in_one_run() {
+    let mut fixture = Fixture::new();
+    fixture.settings.test_fraction = 0.5;
+    let (transcript, config) = finished(&mut fixture);
+    let config = AttackConfig {
+        own: None,
+        randomised_response: vec![0.5],
+        encode_once: true,
+        label_inference: true,
+        further_attacks: false,
+        white_box: false,
+        quick: true,
+        trainings: 1,
+        max_explained_of: [("a".to_string(), 0.01)].into(),
+        max_labels: Some(0.6),
+        keep_columns: true,
+        ..config
+    };
+    let out = fixture.path("attacks");
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    check_labels(&report);
+    // The coordinator knows the other party's codes: under flips those that were flipped.
+    let of_test = Victim::Columns { party: config.victim.clone(), of: Population::Test };
+    let flipped = |result: &&AttackResult| {
+        result.victim == of_test
+            && matches!(result.defence.sent, Sent::RandomisedResponse { .. })
+            && result.knowledge.contains(&Knowledge::OtherCodes)
+            && !result.is_baseline()
+    };
+    let found = report.results.iter().find(flipped).expect("the coordinator under flips");
+    let bare = baseline_of(|| report.results.iter(), found).expect("its baseline");
+    assert_eq!((&bare.defence, &bare.knowledge), (&found.defence, &found.knowledge));
+    let added = found.metrics[&Metric::Added].value;
+    let difference = found.metrics[&Metric::Skill].value - bare.metrics[&Metric::Skill].value;
+    assert!((added - difference).abs() < 1e-9 && added > -0.05, "{added} {difference}");
+    // One column that is told is red, whatever all columns together say.
+    let [one, ..] = questions(&report);
+    assert_eq!(one.within, Some(false));
+    assert!(one.verdict.as_ref().is_some_and(|verdict| verdict.contains("column a")), "{one:?}");
+    let numbers: Vec<&str> = report.exposed_numbers().iter().map(|number| number.column).collect();
+    assert!(numbers.contains(&"a") && numbers.len() == 3, "{numbers:?}");
+    // Whoever pairs errors finds the records.
+    for result in report.results.iter().filter(|result| !result.errors.is_empty()) {
+        let targets = report.targets_of(result).unwrap_or_else(|| panic!("no targets of {}", result.victim));
+        assert!(targets.len() >= result.errors.len(), "{}", result.victim);
+    }
+    assert!(
+        report.targets.contains_key("training records outside the cohort"),
+        "{:?}",
+        report.targets.keys()
+    );
+    // Records of encode-once training's cohort sent a code in every epoch, and are attacked with all of them.
+    let cohort =
+        |result: &AttackResult| matches!(result.defence.sent, Sent::EncodeOnce { .. }) && result.releases > 1;
+    assert!(report.results.iter().any(cohort));
+    for (file, is_kept) in [("victim.npy", true), ("labels.npy", true), ("own.npy", false)] {
+        assert_eq!(out.join(file).exists(), is_kept, "{file}");
+    }
+    let unknown = AttackConfig { max_explained_of: [("z".to_string(), 0.1)].into(), ..config };
+    let error = format!("{:#}", hashvfl_attack::run(&transcript, &unknown, &out, &mut |_| ()).unwrap_err());
+    assert!(error.contains("has no column \"z\""), "{error}");
+}
+
 /// A party's own transcript holds the codes that the coordinator saw, and the gradient of each.
 #[test]
 fn a_party_records_its_gradients() {
@@ -229,6 +327,7 @@ fn a_party_records_its_gradients() {
 fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     let mut fixture = Fixture::new();
     fixture.settings.randomised_response = Some(0.5);
+    fixture.settings.refit = true;
     let (transcript, config) = finished(&mut fixture);
     let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
     // The model and the columns give the codes that were sent, but for so many flips.
@@ -237,4 +336,16 @@ fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     let leaked = skill(&report, |result| result.attack == AttackId::ConditionalMean && result.releases == 1);
     assert!(leaked < 0.3, "{leaked}");
     assert!(report.defence.to_string().contains("epsilon 0.5 per bit, 4 per draw"), "{}", report.defence);
+    // After a refit all records have sent a code of the frozen encoder: attackers own half of them, not of the test's 80 alone.
+    for attack in [AttackId::InverseNetwork, AttackId::QueryFree, AttackId::PredictionMean] {
+        let rows = result_of(
+            &report,
+            attack,
+            match attack {
+                AttackId::PredictionMean => CutKind::Predictions,
+                _ => CutKind::Codes,
+            },
+        );
+        assert!(rows.auxiliary_rows > 150, "{attack}: {}", rows.auxiliary_rows);
+    }
 }

@@ -96,6 +96,19 @@ fn a_port_in_use_is_found_and_a_free_one_is_free_again() {
 }
 
 #[test]
+fn an_identity_that_is_missing_is_still_to_be_made() {
+    let fixture = Fixture { secured: true, ..Fixture::new() };
+    for (role, config, command) in [
+        ("party", fixture.party_config("bank", "127.0.0.1:1"), "party identity request --config FILE"),
+        ("coordinator", fixture.coordinator_config(), "coordinator identity init --config FILE --name NAME"),
+    ] {
+        let (good, said) = check(&fixture, role, &config);
+        let command = command.replace("FILE", config.to_str().unwrap());
+        assert!(good && said.contains(&format!("`{command}`")), "{said}");
+    }
+}
+
+#[test]
 fn an_address_that_is_none_is_refused_before_anybody_dials() {
     for (address, expected) in [
         ("coordinator.example", "with a port"),

@@ -49,7 +49,7 @@ const PLACES: [&str; 6] = [
 
 /// Words that plain files of a run hold: of formats, settings and parties.
 const WORDS: [&str; 7] =
-    ["hashvfl.header", "hashvfl ", "HVFLSAY1", "redb\u{1a}\n", "encoder", "telecom", "__metadata__"];
+    ["hashvfl.header", "hashvfl ", "HVFLSAY", "redb\u{1a}\n", "encoder", "telecom", "__metadata__"];
 
 /// Files that hold one of these words.
 fn showing(fixture: &Fixture) -> Vec<String> {

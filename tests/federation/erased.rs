@@ -5,6 +5,27 @@ use hashvfl_transcript::Recording;
 use crate::fixture::{Fixture, command};
 
 #[test]
+fn nothing_is_erased_beside_a_coordinator_that_serves() {
+    let fixture = Fixture::new();
+    fixture.run();
+    fixture.write("ids.txt", "r3\n");
+    let [config, ids] = ["coordinator.toml", "ids.txt"].map(|name| fixture.path(name).display().to_string());
+    let erase = ["coordinator", "erase", "--config", &config, "--ids", &ids];
+    let (mut coordinator, _) = fixture.serve();
+    // It would write what it has in memory once more.
+    let (good, _, errors) = command(&erase);
+    assert!(!good && errors.contains("another process works in "), "{errors}");
+    assert!(
+        !fixture.path("label-ledger.audit/receipts").exists(),
+        "nothing was erased, and nothing is signed"
+    );
+    coordinator.terminate();
+    coordinator.succeeds();
+    let (good, out, errors) = command(&erase);
+    assert!(good && out.contains("the receipt is "), "{out}{errors}");
+}
+
+#[test]
 fn an_erased_record_is_gone_and_its_total_stays() {
     let mut fixture = Fixture::new();
     fixture.extra.push(("coordinator", "transcript = true".into()));

@@ -68,4 +68,19 @@ fn a_finished_run_becomes_events_and_is_told_to_nobody_who_is_not_there() {
     );
     let (good, _, errors) = export(&fixture, &["--to", "mlflow"]);
     assert!(!good && errors.contains("needs --server http://HOST:PORT"), "{errors}");
+
+    // A figure that has changed on the disk is told to nobody.
+    let text = fixture.read("coordinator-state/summary.json");
+    let changed = text.replacen("\"auc\": 0.", "\"auc\": 1.", 1);
+    assert_ne!(changed, text);
+    fixture.write("coordinator-state/summary.json", &changed);
+    let out = fixture.path("another");
+    let arguments = ["--to", "tensorboard", "--out", out.to_str().unwrap()];
+    let (good, _, errors) = export(&fixture, &arguments);
+    assert!(!good && errors.contains("summary.json is damaged") && !out.exists(), "{errors}");
+    let mut of_before: serde_json::Value = serde_json::from_str(&text).unwrap();
+    of_before.as_object_mut().unwrap().remove("sha256").unwrap();
+    fixture.write("coordinator-state/summary.json", &serde_json::to_string_pretty(&of_before).unwrap());
+    let (good, _, errors) = export(&fixture, &arguments);
+    assert!(good, "an earlier version kept no digest: {errors}");
 }

@@ -13,7 +13,7 @@ use rand::Rng;
 use tempfile::TempDir;
 
 /// No process of a test takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(120);
 pub const RECORDS: usize = 400;
 pub const PARTIES: [&str; 2] = ["bank", "telecom"];
 

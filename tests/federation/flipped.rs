@@ -9,6 +9,7 @@ use hashvfl_transcript::{RecordedKind, Recording};
 
 use crate::fixture::{Fixture, RECORDS, command};
 use crate::ledger::next_run;
+use crate::predict::{predict_command, serving};
 
 /// Epsilon of one draw: 8 bits at 1 each.
 const DRAW: f64 = 8.0;
@@ -197,4 +198,25 @@ fn check_tells_how_many_records_have_respelt_or_new_ids_and_changes_nothing() {
     fs::remove_file(fixture.path("bank-ledger.redb")).unwrap();
     let (good, _, _) = command(&["party", "--check", "--config", &config]);
     assert!(!good && !fixture.path("bank-ledger.redb").exists(), "--check makes no ledger");
+}
+
+#[test]
+fn a_cell_that_cannot_be_used_ends_no_serving_and_its_record_is_answered_like_any_other() {
+    let mut fixture = Fixture::new();
+    fixture.settings.randomised_response = Some(1.0);
+    fixture.run();
+    let table = fixture.read("bank.csv");
+    let row = table.lines().find(|line| line.starts_with("r5,")).unwrap();
+    fixture.write("bank.csv", &table.replace(row, "r5,,word,0.2"));
+    let (coordinator, address) = fixture.serve();
+    let mut parties = serving(&fixture, &coordinator, &address);
+    fixture.write("ask.csv", "id\nr4\nr5\nr6\n");
+    let (good, said, error) = predict_command(&fixture, &address, "ask.csv", "out.csv");
+    assert!(good, "a refusal would tell which record it is: {said}{error}");
+    let rows = fixture.read("out.csv");
+    assert_eq!(rows.lines().filter(|line| line.contains(",predicted,")).count(), 3, "{rows}");
+    parties[0].terminate();
+    let (_, log) = parties[0].ends();
+    assert_eq!(log.matches("1 of 400 records have a cell").count(), 1, "told once: {log}");
+    assert!(log.contains("such cells count as missing"), "{log}");
 }

@@ -51,6 +51,11 @@ fn a_record_is_counted_over_runs_and_the_same_codes_again_are_free() {
     };
     encode("test");
     assert_eq!(counted(&fixture, "bank"), first, "codes that the coordinator has already");
+    let nowhere = ["--part", "validation", "--out", &path("none/codes")];
+    let (good, _, errors) =
+        command(&[&["party", "encode", "--config", &path("bank.toml")][..], &nowhere].concat());
+    assert!(!good && errors.contains("cannot write"), "{errors}");
+    assert_eq!(counted(&fixture, "bank"), first, "codes that cannot be kept are not charged");
     encode("validation");
     encode("validation");
     assert_eq!(

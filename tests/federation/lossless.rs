@@ -1,5 +1,7 @@
 //! What would be lost or changed without a word ends in the right value or in one clear line, which shows no cell.
 
+use std::process::{Command, Stdio};
+
 use crate::fixture::{Fixture, PARTIES, command};
 use crate::predict::{predict_command, serving};
 
@@ -146,4 +148,45 @@ fn a_party_at_work_says_so() {
         let (good, log) = party.ends();
         assert!(good && log.contains("epoch 1 of 4"), "{log}");
     }
+}
+
+#[test]
+fn ranges_that_become_categories_are_told() {
+    let fixture = Fixture::new();
+    let with_band = |(number, line): (usize, &str)| match number {
+        0 => format!("{line},band\n"),
+        _ => format!("{line},{}0-{}9\n", number % 4, number % 4),
+    };
+    let table: String = fixture.read("bank.csv").lines().enumerate().map(with_band).collect();
+    fixture.write("bank.csv", &table);
+    let config = fixture.party_config("bank", "127.0.0.1:1");
+    let (good, _, errors) = command(&["party", "--check", "--config", config.to_str().unwrap()]);
+    assert!(good && errors.contains("column \"band\": 4 of 4 categories are ranges"), "{errors}");
+    let table = fixture.path("bank.csv");
+    let (good, said, errors) = command(&["party", "inspect", "--from", table.to_str().unwrap()]);
+    assert!(good && said.contains("column \"band\": 400 ranges or pairs of numbers"), "{said}{errors}");
+}
+
+#[test]
+fn a_pipe_that_is_closed_is_nobodys_error() {
+    let fixture = Fixture::new();
+    // More figures than a pipe holds.
+    let row = |cell: &dyn Fn(usize) -> String| {
+        (0..3000).map(|column| format!(",{}", cell(column))).collect::<String>()
+    };
+    let mut table = format!("id{}\n", row(&|column| format!("column_{column}")));
+    for record in 0..9 {
+        table += &format!("k{record}{}\n", row(&|column| ((record + column) % 3).to_string()));
+    }
+    fixture.write("wide.csv", &table);
+    let mut inspecting = Command::new(env!("CARGO_BIN_EXE_roles"))
+        .args(["party", "inspect", "--from"])
+        .arg(fixture.path("wide.csv"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(inspecting.stdout.take());
+    let ended = inspecting.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }

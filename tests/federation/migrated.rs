@@ -61,7 +61,7 @@ fn the_binaries_refuse_and_migrate_a_file() {
             "{errors}"
         );
         let (good, out, errors) = command(&[role, "config", "migrate", old, new]);
-        assert!(good && out.contains("2 words are those of today"), "{out}{errors}");
+        assert!(good && out.contains("2 names updated"), "{out}{errors}");
         assert_eq!(std::fs::read_to_string(new).unwrap(), std::fs::read_to_string(&config).unwrap());
         let (good, _, errors) = command(&[role, "--check", "--config", new]);
         assert!(good, "{errors}");

@@ -72,6 +72,36 @@ fn files_and_keys_of_the_coordinator() {
 }
 
 #[test]
+fn two_sides_with_the_same_state_folder() {
+    let fixture = Fixture::new();
+    let shared = |name: &str| {
+        let text = fixture.read(name);
+        let state = text.lines().find(|line| line.starts_with("state = ")).unwrap();
+        fixture.write(name, &text.replace(state, "state = \"state\""));
+    };
+    let (bank, coordinator) = (fixture.party_config("bank", "127.0.0.1:1"), fixture.coordinator_config());
+    ["bank.toml", "coordinator.toml"].into_iter().for_each(shared);
+    let error = refused_check(&fixture, "party", &bank, "state");
+    assert!(error.contains("coordinator.toml as well, the config of the coordinator"), "{error}");
+    let error = refused_check(&fixture, "coordinator", &coordinator, "state");
+    assert!(error.contains("bank.toml as well, the config of party bank"), "{error}");
+
+    // While one works there, and after it, wherever its config is.
+    let mut waiting = Role::start(&["coordinator", "--json", "--config"], &coordinator, "info");
+    waiting.wait_for("\"listening\"");
+    std::fs::remove_file(&bank).unwrap();
+    let telecom = fixture.party_config("telecom", "127.0.0.1:1");
+    shared("telecom.toml");
+    let expected = "is the state folder of coordinator, and this side is party-telecom";
+    let error = Role::start(&["party", "--config"], &telecom, "info").fails();
+    assert!(error.contains(expected), "{error}");
+    waiting.kill();
+    std::fs::remove_file(&coordinator).unwrap();
+    let (good, _, error) = command(&["party", "--check", "--config", telecom.to_str().unwrap()]);
+    assert!(!good && error.contains(expected), "{error}");
+}
+
+#[test]
 fn cells_are_named_by_place_and_never_shown() {
     for bad in ["NaN", "secretvalue", "", "inf"] {
         let error = check(|fixture| put(fixture, "bank.csv", (18, 2), bad));

@@ -85,7 +85,7 @@ fn health_is_asked_without_a_config() {
             assert!(!good && errors.contains(reason), "{errors}");
         }
         let (good, _, errors) = command(&[program, "health"]);
-        assert!(!good && errors.contains("Say --config FILE"), "{errors}");
+        assert!(!good && errors.contains("Pass --config FILE"), "{errors}");
     }
     drop(coordinator);
 }

@@ -93,6 +93,35 @@ fn codes_that_tell_too_much_end_the_run_and_nobody_hears_why() {
     assert!(refused(&config).contains("the policy's max_refused_runs = 2 refuses"), "{}", refused(&config));
 }
 
+/// Signs of validation records have neither the noise nor the dropout of training records, so they tell more.
+#[test]
+fn codes_of_validation_records_are_held_to_the_policy_as_they_leave() {
+    let run = |most: f64| {
+        let mut fixture = under(&format!("max_explained = {most:.3}\n"));
+        fixture.extra.push(("bank", "encoder.hash.noise = 2.0".into()));
+        let (mut coordinator, address) = fixture.coordinator();
+        let mut parties = PARTIES.map(|name| fixture.party(name, &address));
+        let ends = parties.each_mut().map(Role::end);
+        coordinator.end();
+        ends
+    };
+    let [bank, _] = run(1.0);
+    assert_eq!(bank.code, Some(0), "{}", bank.log);
+    // The greatest upper end, per cent.
+    let most = |what: &str| {
+        let lines = bank.log.lines().filter(|line| line.contains(what));
+        let ends = lines.map(|line| line.split_once(" to ").unwrap().1.split_once(')').unwrap().0);
+        ends.map(|end| end.parse::<f64>().unwrap()).fold(0.0, f64::max)
+    };
+    let training = most("records and their codes of epoch");
+    let validation = most("encoded as validation records are, and their codes after epoch");
+    assert!(training > 0.0 && validation > training + 3.0, "{training} {validation}");
+    let [bank, _] = run((training + validation) / 200.0);
+    let [error] = bank.errors()[..] else { panic!("{}", bank.log) };
+    assert!(error.contains("the policy's max_explained = 0."), "{error}");
+    assert!(!bank.log.contains("frozen bottom model"), "it leaves before the freeze: {}", bank.log);
+}
+
 #[test]
 fn a_frozen_bottom_model_is_held_to_the_policy_of_the_day() {
     let mut fixture = Fixture::new();
@@ -131,7 +160,7 @@ fn what_cannot_be_checked_is_refused_before_the_run() {
     assert!(check(&fixture).contains(&expected), "{}", check(&fixture));
     let mut fixture = under(limited);
     fixture.settings.randomised_response = Some(2.0);
-    assert!(check(&fixture).contains("no epsilon would hold"), "{}", check(&fixture));
+    assert!(check(&fixture).contains("would void epsilon"), "{}", check(&fixture));
     for (policy, expected) in [
         ("[max_explained_of]\nd = 0.5\n", "max_explained_of: this table has no column \"d\""),
         ("max_explained = 0.0\n", "max_explained: a fraction above 0 and at most 1"),

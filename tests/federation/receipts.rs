@@ -37,6 +37,20 @@ fn each_side_verifies_the_receipt_of_the_other_and_no_forged_one_passes() {
     let (good, said) = verified(&fixture, &of_coordinator, "ids.txt", by_pins);
     assert!(good && said.contains(&format!("the coordinator has signed, with the key {shop}")), "{said}");
     assert!(said.contains("  2 records named\n") && !said.contains("r3"), "{said}");
+    assert!(said.contains("(pinned as that of coordinator/shop)"), "{said}");
+
+    // Of several coordinators that are pinned, the one counts that the config names.
+    let other = format!("coordinator/mill={}", key_of(&fixture, "telecom"));
+    done(&["party", "identity", "pin", &other, "--folder", &folder]);
+    let config = fixture.read("bank.toml");
+    for (name, expected) in [("mill", false), ("shop", true)] {
+        let named = format!("folder = \"bank\", coordinator = \"{name}\"");
+        fixture.write("bank.toml", &config.replace("folder = \"bank\"", &named));
+        let (good, said) = verified(&fixture, &of_coordinator, "ids.txt", by_pins);
+        assert_eq!(good, expected, "{name}: {said}");
+        assert!(good || said.contains("which is not that of the coordinator"), "{said}");
+    }
+    fixture.write("bank.toml", &config);
 
     // So is one that was read out.
     let (key, telecom) = (key_of(&fixture, "bank"), key_of(&fixture, "telecom"));

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::fixture::{Fixture, RECORDS};
+use crate::fixture::{Fixture, RECORDS, command};
 
 /// Bytes of a code of the fixture's 8 bits.
 const BYTES: usize = 1;
@@ -75,6 +75,7 @@ fn honest_reply(message: FromCoordinator, plan: &mut Plan) -> Option<(u64, FromP
             (0, FromParty::Records { digest, excluded, head: None, checkpoints })
         }
         FromCoordinator::Accepted { .. }
+        | FromCoordinator::Notice { .. }
         | FromCoordinator::Returned(_)
         | FromCoordinator::Begin { .. }
         | FromCoordinator::Heads { .. }
@@ -117,6 +118,39 @@ fn answers(
     // Its connection goes with it.
     drop(runtime);
     (coordinator.fails(), bank.ends())
+}
+
+#[test]
+fn a_party_that_has_its_model_makes_a_serving_coordinator_load_nothing() {
+    let fixture = Fixture::new();
+    fixture.run();
+    let (mut coordinator, address) = fixture.serve();
+    // Whoever would read it now could not.
+    std::fs::remove_file(fixture.path("labels.csv")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for _ in 0..40 {
+            drop(Rogue::dial(&address, hello(&fixture).into()).await);
+        }
+        let mut asking = Rogue::dial(&address, hello(&fixture).into()).await;
+        let mut plan = Plan::new(&fixture.settings, RECORDS).unwrap();
+        let welcome = asking.next().await.unwrap();
+        let (_, records) = honest_reply(welcome, &mut plan).unwrap();
+        asking.send(records).await;
+        assert_eq!(asking.next().await, Some(FromCoordinator::Commit), "it is told once more");
+        asking.send(FromParty::Committed).await;
+        while asking.next().await.is_some() {}
+    });
+    drop(runtime);
+    coordinator.terminate();
+    let (good, log) = coordinator.ends();
+    assert!(good, "{log}");
+    let lines = log.lines().filter(|line| line.contains("refused a party: ")).count();
+    assert!((1..20).contains(&lines), "a burst, and a line a second: {log}");
+    let config = fixture.path("coordinator.toml").display().to_string();
+    let (_, trail, errors) = command(&["coordinator", "audit", "show", "--config", &config]);
+    let refused = trail.lines().filter(|line| line.contains(" refused from training, ")).count();
+    assert!((1..10).contains(&refused), "written down, and counted: {trail}{errors}");
 }
 
 #[test]

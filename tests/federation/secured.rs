@@ -43,7 +43,7 @@ pub fn secured() -> Fixture {
 }
 
 /// Gives `name` an identity in the folder of that name.
-fn enrol(fixture: &Fixture, role: &str, name: &str, authority: &str) {
+pub fn enrol(fixture: &Fixture, role: &str, name: &str, authority: &str) {
     let (shop, folder) = (fixture.path("shop"), fixture.path(name));
     let (shop, own) = (shop.display().to_string(), folder.display().to_string());
     let program = if role == "party" { "party" } else { "coordinator" };
@@ -53,8 +53,49 @@ fn enrol(fixture: &Fixture, role: &str, name: &str, authority: &str) {
     done(&["coordinator", "identity", "sign", &request, "--fingerprint", &told, "--folder", &shop]);
     let answer = folder.join(format!("{role}-{name}.certificate.pem")).display().to_string();
     let said = done(&[program, "identity", "accept", &answer, "--authority", authority, "--folder", &own]);
-    let asks_for_a_pin = said.contains("party identity pin coordinator/NAME=FINGERPRINT");
-    assert_eq!(asks_for_a_pin, role == "party", "{said}");
+    let pin = format!("party identity pin coordinator/NAME=FINGERPRINT --folder {own}\n");
+    assert_eq!(said.contains(&pin), role == "party", "{said}");
+}
+
+/// The command in `said` that begins so, with words of it replaced.
+fn printed(said: &str, begins: &str, replaced: &[(&str, &str)]) -> String {
+    let line = said.lines().map(str::trim_start).find(|line| line.starts_with(begins));
+    let line = line.unwrap_or_else(|| panic!("no {begins}: {said}")).to_string();
+    replaced.iter().fold(line, |line, (old, new)| line.replace(old, new))
+}
+
+#[test]
+fn the_commands_that_identity_prints_work_as_they_stand() {
+    let fixture = Fixture::new();
+    fixture.write("shop.toml", "[identity]\nfolder = \"shop-identity\"\n");
+    fixture.write(
+        "bank.toml",
+        "name = \"bank\"\n[identity]\nfolder = \"bank-identity\"\npins = \"peers.toml\"\n",
+    );
+    let path = |name: &str| fixture.path(name).display().to_string();
+    let (shop, bank) = (path("shop.toml"), path("bank.toml"));
+    let run = |line: String| done(&line.split_whitespace().collect::<Vec<_>>());
+    let made = run(format!("coordinator identity init --name shop --config {shop}"));
+    let requested = run(format!("party identity request --config {bank}"));
+    // What is sent lies where its receiver is.
+    let request = path("bank-identity/party-bank.request.pem");
+    let sent =
+        [(" party-bank.request.pem ", format!(" {request} ")), ("--config FILE", format!("--config {shop}"))];
+    let sent = sent.each_ref().map(|(old, new)| (*old, new.as_str()));
+    run(printed(&requested, "coordinator identity sign", &sent));
+    let answer = path("bank-identity/party-bank.certificate.pem");
+    let authority = last_word(&made, "authority  ");
+    let came = [("party-bank.certificate.pem", answer.as_str()), ("FINGERPRINT", authority.as_str())];
+    let accepted = run(printed(&requested, "party identity accept", &came));
+    let key = last_word(&made, "coordinator/shop  ");
+    run(printed(&accepted, "party identity pin", &[("NAME", "shop"), ("FINGERPRINT", &key)]));
+    assert!(fixture.read("peers.toml").contains(&key), "the file that the config reads");
+    // A renewed certificate, with the config of the side that accepts it.
+    let renewed = run(format!("coordinator identity renew party/bank --config {shop}"));
+    let answer = path("shop-identity/party-bank.certificate.pem");
+    let came = [(" party-bank.certificate.pem", format!(" {answer}")), ("FILE", bank.clone())];
+    let came = came.each_ref().map(|(old, new)| (*old, new.as_str()));
+    run(printed(&renewed, "party identity accept", &came));
 }
 
 #[test]
@@ -293,64 +334,105 @@ fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
 }
 
 #[test]
+fn attempts_that_are_told_to_try_again_use_up_no_join() {
+    let mut fixture = Fixture { keep_alive_s: 1, ..secured() };
+    fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
+    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 2\n[parties.telecom]\n");
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut still = fixture.party("bank", &address);
+    coordinator.wait_for("joined");
+    // It holds its name until its connection is given up.
+    still.stand_still(true);
+    fixture.party_config("bank", &address);
+    let other =
+        fixture.read("bank.toml").replace("bank-ledger", "other-ledger").replace("bank-state", "other-state");
+    fixture.write("other.toml", &other);
+    let mut bank = Role::start(&["party", "--config"], &fixture.path("other.toml"), fixture.log);
+    coordinator.wait_for("joined");
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.succeeds();
+    telecom.succeeds();
+    let (good, log) = bank.ends();
+    assert!(good && log.contains("a party named bank has joined run test already"), "{log}");
+    still.kill();
+}
+
+/// `coordinator predict` of 20 records, in place of an earlier answer; whether it ended well, its output and its error.
+fn ask(fixture: &Fixture, address: &str, more: &[&str]) -> (bool, String, String) {
+    let path = |name: &str| fixture.path(name).display().to_string();
+    fixture.write("ask.csv", &format!("id\n{}\n", ids(0..20).join("\n")));
+    let (server, input, out) = (format!("http://{address}"), path("ask.csv"), path("answer.csv"));
+    let ask = ["coordinator", "predict", "--server", &server, "--input", &input, "--out", &out, "--replace"];
+    command(&[&ask[..], &["--timeout-s", "60"], more].concat())
+}
+
+/// Starts the bank, which has come to serve as often as it may: it hears so, and waits.
+fn waits_to_serve(fixture: &Fixture, address: &str) {
+    let mut bank = fixture.party_serves("bank", address);
+    let began = Instant::now();
+    while !fixture.read("label-ledger.audit/log.jsonl").contains("too-often") {
+        assert!(began.elapsed() < Duration::from_secs(60), "the bank is not refused");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(bank.ended().is_none(), "it waits");
+    bank.terminate();
+    let log = bank.end().log;
+    assert!(log.contains("bank may serve 1 times an hour, and has: it may again in "), "{log}");
+}
+
+#[test]
 fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let mut fixture = secured();
     fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
-    fixture.write("permissions.toml", "[clients.app]\nper_day = 50\ndecimals = 2\n");
+    let parties = "[parties.bank]\nserves_per_hour = 1\n[parties.telecom]\n";
+    fixture.write("permissions.toml", &format!("{parties}[clients.app]\nper_day = 70\ndecimals = 2\n"));
     let shop = fixture.path("shop").display().to_string();
     let authority = last_word(&done(&["coordinator", "identity", "show", "--folder", &shop]), "authority  ");
     enrol(&fixture, "client", "app", &authority);
     fixture.run();
     let (mut coordinator, address) = fixture.serve();
     let mut parties = PARTIES.map(|name| fixture.party_serves(name, &address));
-    fixture.write("ask.csv", &format!("id\n{}\n", ids(0..20).join("\n")));
-    let (server, input) = (format!("http://{address}"), fixture.path("ask.csv").display().to_string());
-    let out = fixture.path("answer.csv").display().to_string();
-    let ask = [
-        "coordinator",
-        "predict",
-        "--server",
-        &server,
-        "--input",
-        &input,
-        "--out",
-        &out,
-        "--timeout-s",
-        "60",
-    ];
     let (app, bank) = (fixture.path("app").display().to_string(), fixture.path("bank").display().to_string());
-    let (good, _, errors) = command(&[&ask[..], &["--identity", &bank]].concat());
+    let (good, _, errors) = ask(&fixture, &address, &["--identity", &bank]);
     assert!(!good && errors.contains("it is that of party/bank"), "{errors}");
-    let (good, _, errors) = command(&ask);
+    let (good, _, errors) = ask(&fixture, &address, &["--connect-s", "1"]);
     assert!(!good, "without an identity: {errors}");
-    let _ = std::fs::remove_file(&out);
-    let said = done(&[&ask[..], &["--identity", &app]].concat());
-    assert!(said.contains("20 of 20 records predicted"), "{said}");
+    let timings = fixture.path("timings.csv").display().to_string();
+    let (good, said, errors) = ask(&fixture, &address, &["--identity", &app, "--timings", &timings]);
+    assert!(good && said.contains("20 of 20 records predicted"), "{said}{errors}");
+    assert!(said.contains("does not tell this client how long its stages take"), "{said}");
+    assert!(fixture.read("timings.csv").lines().nth(1).is_some_and(|line| line.ends_with(",,,,")));
     let answers = fixture.read("answer.csv");
     let probability = answers.lines().nth(1).unwrap().split(',').nth(3).unwrap();
     assert!(probability.len() <= 4, "two decimals: {probability}");
     // What it may have changes while predictions are served.
     fixture.write(
         "permissions.toml",
-        "[clients.app]\nrecords = \"few.csv\"\nanswers = \"classes\"\nper_day = 50\n",
+        "[clients.app]\nrecords = \"few.csv\"\nanswers = \"classes\"\nper_day = 70\n",
     );
     fixture.write("few.csv", &format!("id\n{}\n", ids(0..5).join("\n")));
-    std::fs::remove_file(&out).unwrap();
-    let (good, said, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    let (good, said, errors) = ask(&fixture, &address, &["--identity", &app]);
     assert!(!good && said.contains("5 of 20 records predicted"), "{said}{errors}");
     let answers = fixture.read("answer.csv");
     assert!(answers.starts_with("id,outcome,class,parties\n"), "{answers}");
     assert_eq!(answers.lines().filter(|line| line.contains(",unknown id,")).count(), 15, "{answers}");
-    std::fs::remove_file(&out).unwrap();
-    let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    // A record that is taken out of the list is unknown from the next request on.
+    fixture.write("few.csv", &format!("id\n{}\n", ids(0..4).join("\n")));
+    let (good, said, errors) = ask(&fixture, &address, &["--identity", &app]);
+    assert!(!good && said.contains("4 of 20 records predicted"), "{said}{errors}");
+    let (good, _, errors) = ask(&fixture, &address, &["--identity", &app]);
     assert!(
-        !good && errors.contains("app may ask for 50 records a day and has asked for 40 today"),
+        !good && errors.contains("app may ask for 70 records a day and has asked for 60 today"),
         "{errors}"
     );
     fixture.write("permissions.toml", "[clients.desk]\n");
-    let (good, _, errors) = command(&[&ask[..], &["--identity", &app]].concat());
+    let (good, _, errors) = ask(&fixture, &address, &["--identity", &app]);
     assert!(!good && errors.contains("app may not ask for predictions here"), "{errors}");
-    parties.iter_mut().for_each(Role::terminate);
+    parties[0].kill();
+    parties[0].end();
+    waits_to_serve(&fixture, &address);
+    parties[1].terminate();
     coordinator.terminate();
     coordinator.succeeds();
     let config = fixture.path("coordinator.toml").display().to_string();
@@ -359,7 +441,10 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
         "client/app refused from serving, 1 times: over-its-quota",
         "client/app refused from serving, 1 times: not-permitted",
         "counts: 0 certificates are taken back",
+        ", whose lists for clients have 5 ids",
+        ", whose lists for clients have 4 ids",
     ] {
         assert_eq!(log.matches(expected).count(), 1, "{expected}: {log}");
     }
+    assert!(log.contains("bank refused from serving, 1 times: too-often"), "{log}");
 }

@@ -1,5 +1,7 @@
 //! Processes that are asked to end, as `docker stop` and service managers do: the run ends on all sides, and all say why.
 
+use std::process::Command;
+
 use crate::fixture::{Fixture, Role};
 
 fn long_run() -> Fixture {
@@ -60,4 +62,21 @@ fn whoever_waits_for_others_ends_when_it_is_asked() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     telecom.terminate();
     assert!(telecom.was_asked().ends_with("this process was asked to end"));
+}
+
+#[test]
+fn an_attack_that_is_asked_to_end_ends_with_the_code_of_that() {
+    let fixture = Fixture::new();
+    let config = fixture.path("attack.toml");
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let path = |name: &str| fixture.path(name).display().to_string();
+    let (transcript, out) = (path("transcript.parquet"), path("report"));
+    let run = ["attack", "run", "--transcript", &transcript, "--out", &out, "--config"];
+    let mut attack = Role::start(&run, &config, fixture.log);
+    // It is at work once it reads its config, to which nobody has written a word.
+    let _written = std::fs::OpenOptions::new().write(true).open(&config).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    attack.terminate();
+    let end = attack.end();
+    assert!(end.code == Some(130) && end.errors().is_empty(), "{end:?}");
 }

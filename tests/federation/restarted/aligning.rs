@@ -1,7 +1,8 @@
-//! Processes of an alignment that are killed at random moments: the same commands end with the same order. `HASHVFL_KILLS`
-//! says how many kills, and `HASHVFL_KILLS_SEED` which.
+//! Processes of an alignment that are killed at random moments, or asked to end: the same commands end with the same order.
+//! `HASHVFL_KILLS` says how many kills, and `HASHVFL_KILLS_SEED` which.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hashvfl_core::random::{below, stream, uniform};
 
@@ -9,10 +10,14 @@ use crate::aligned;
 use crate::fixture::Fixture;
 use crate::proxy::Proxy;
 use crate::restarted::from_environment;
-use crate::restarted::supervisor::{BANK, COORDINATOR, Restart, SIDES, Supervisor, TELECOM};
+use crate::restarted::supervisor::{ASKED_TO_END, BANK, COORDINATOR, Restart, SIDES, Supervisor, TELECOM};
 
 /// Most kills of one alignment.
 const MOST: usize = 3;
+/// Longest time from the signal to the end of the process that gets it.
+const ENDED: Duration = Duration::from_secs(10);
+/// Longest time from there until the others know.
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// An alignment that may be counted often: one that is killed between counting and its first point counts once more.
 fn fixture() -> Fixture {
@@ -60,5 +65,35 @@ fn alignments_whose_processes_are_killed_at_random_end_with_the_same_order() {
         kills += run.kills.iter().sum::<usize>();
         aligned::check(&fixture);
         println!("alignment {}: {kills} kills so far, all ended with the same order", runs - 1);
+    }
+}
+
+#[test]
+fn a_holder_that_is_asked_to_end_is_named_to_the_others_and_the_same_command_goes_on() {
+    let cases =
+        [(BANK, COORDINATOR, "bank has left; waiting"), (COORDINATOR, BANK, "labels has left; waiting")];
+    for (victim, other, line) in cases {
+        let fixture = fixture();
+        let mut run = aligning(&fixture);
+        // Nobody is through before telecom comes.
+        run.start(COORDINATOR);
+        run.wait_until("the relay", |run| run.has_said("\"listening\""));
+        run.start(BANK);
+        let points_of_labels = fixture.path("bank-align/sorted-2");
+        run.wait_until("what goes without telecom", |_| points_of_labels.exists());
+
+        run.terminate(victim);
+        let asked = Instant::now();
+        run.wait_until("the end", |run| !run.runs(victim));
+        assert!(asked.elapsed() < ENDED, "{:?} after the signal", asked.elapsed());
+        assert_eq!(run.last_end(victim).code, Some(ASKED_TO_END), "{}", run.told());
+        thread::sleep(KNOWN);
+        let mut waiting = run.take(other);
+        waiting.kill();
+        let log = waiting.end().log;
+        assert!(log.contains(line), "{log}");
+
+        run.finish(Restart::AtOnce);
+        aligned::check(&fixture);
     }
 }

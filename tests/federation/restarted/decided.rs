@@ -1,5 +1,11 @@
 //! After the decision: the same command on a run that has finished, parties that did not hear it, and what `--fresh` refuses.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use hashvfl_testbed::strangers;
+
 use crate::fixture::{Fixture, command};
 use crate::restarted::gate::Gate;
 use crate::restarted::points::{Point, final_files, held_at, held_at_decision};
@@ -150,5 +156,34 @@ fn a_party_that_asks_is_told_by_a_coordinator_that_serves_and_ends_well() {
         run.told()
     );
     run.terminate(COORDINATOR);
+    run.all_end();
+}
+
+#[test]
+fn silent_streams_keep_no_party_from_hearing_that_its_model_counts() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = held_at_decision(&fixture);
+    assert!(run.kill(COORDINATOR), "{}", run.told());
+    run.relays[0].lose();
+    run.all_end();
+    run.edit(COORDINATOR, |text| text.replace("reconnect_s = 1,", "reconnect_s = 60,"));
+    run.start(COORDINATOR);
+    run.wait_until("the address", |run| run.has_said("\"listening\""));
+    // Each is waited for by itself, for timeouts.handshake_s = 10.
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(run.address()).unwrap();
+        stream.write_all(&strangers::stream(strangers::JOIN)).unwrap();
+        silent.push(stream);
+    }
+    let began = Instant::now();
+    run.start(BANK);
+    run.wait_until("the end of bank", |run| run.finished(BANK));
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert_eq!(final_files(&fixture), [true; 3]);
+    drop(silent);
+    if run.runs(COORDINATOR) {
+        run.terminate(COORDINATOR);
+    }
     run.all_end();
 }

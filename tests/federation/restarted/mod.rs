@@ -2,6 +2,7 @@
 //! all sides have kept it, and ends with the same bits as one that nobody disturbed.
 
 mod aligning;
+mod apart;
 mod asked;
 mod cancelled;
 mod decided;

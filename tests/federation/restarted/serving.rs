@@ -73,7 +73,7 @@ fn whoever_is_killed_while_predictions_are_served_costs_nothing_but_time() {
             let server = format!("http://{}", run.address());
             let client = Command::new(env!("CARGO_BIN_EXE_roles"))
                 .args(["coordinator", "predict", "--server", &server, "--input", &path("asked.csv")])
-                .args(["--out", &path(&format!("answer-{kill}.csv"))])
+                .args(["--out", &path(&format!("answer-{kill}.csv")), "--connect-s", "1"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use hashvfl_core::settings::OnRefusal;
 
 use crate::fixture::{Fixture, PARTIES, command};
 use crate::proxy::Proxy;
 use crate::restarted::outcome::{Outcome, files_below};
+use crate::restarted::points::{Point, held_at};
 use crate::restarted::supervisor::{BANK, COORDINATOR, Restart, SIDES, Supervisor, TELECOM};
-use crate::restarted::{Shape, assert_same};
+use crate::restarted::{Shape, assert_same, undisturbed};
 
 /// What lies in the state folders of sides.
 pub fn states(fixture: &Fixture, sides: &[usize]) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -189,4 +193,69 @@ fn a_policy_bounds_how_often_a_run_goes_on() {
     fixture.write("policy.toml", "resumes_per_run = 2\n");
     run.finish(Restart::WhenAllHaveEnded);
     assert_same(&fixture, &run, Shape::Plain.undisturbed(), "as often as it may");
+}
+
+/// A run of which bank may release just enough, under the policy `policy`.
+fn within(mut fixture: Fixture, policy: &str) -> Fixture {
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.extra.push(("bank", "passes_ahead = 1".into()));
+    fixture.write("policy.toml", policy);
+    fixture
+}
+
+/// Kills bank at `point` and lets the run go on; what bank's last process logged.
+fn killed_and_gone_on(fixture: &Fixture, point: Point, expected: &Outcome) -> String {
+    let mut run = held_at(fixture, point);
+    assert!(run.kill(BANK), "{point:?}: {}", run.told());
+    run.relays[0].open();
+    run.all_end();
+    run.finish(Restart::WhenAllHaveEnded);
+    assert_same(fixture, &run, expected, &format!("{point:?}"));
+    run.last_end(BANK).log.clone()
+}
+
+#[test]
+fn a_run_that_leaves_records_out_goes_on_with_those_that_it_began_with() {
+    let fixture = || {
+        let mut fixture = Shape::Plain.fixture();
+        fixture.settings.on_refusal = OnRefusal::LeaveOut;
+        // Six epochs of 8 bits, and the pass that is reserved when bank is killed: not as much as the run once more.
+        within(fixture, "bits_per_record = 56\n")
+    };
+    let log = killed_and_gone_on(&fixture(), Point::Batch(3, 1), &undisturbed(&fixture()));
+    assert!(log.contains("the run goes on from a checkpoint"), "{log}");
+}
+
+#[test]
+fn p_values_that_a_policy_has_refused_stay_away_when_the_run_goes_on() {
+    let fixture = || {
+        let mut fixture = Shape::Detected.fixture();
+        fixture.settings.epochs = 1;
+        // One code of each record, and nothing beside it.
+        within(fixture, "bits_per_record = 8\n")
+    };
+    let log = killed_and_gone_on(&fixture(), Point::Finish, &undisturbed(&fixture()));
+    assert!(!log.contains("the coordinator will not use"), "it was refused before: {log}");
+}
+
+#[test]
+fn all_parties_hear_at_once_of_a_coordinator_that_cannot_go_on() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = killed(&fixture);
+    let path = fixture.path("coordinator-state/transcript.unfinished");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[1] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    run.start_all();
+    let took = run.all_end();
+    assert!(took < Duration::from_secs(20), "{took:?}: {}", run.told());
+    let error = run.last_end(COORDINATOR).errors()[0];
+    assert!(error.contains("transcript.unfinished"), "{error}");
+    for party in [BANK, TELECOM] {
+        let error = run.last_end(party).errors()[0];
+        assert!(
+            error.contains("the run has ended: the coordinator stopped, its own log says why"),
+            "{error}"
+        );
+    }
 }

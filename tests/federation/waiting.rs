@@ -1,0 +1,153 @@
+//! Whoever waits for others hears who was refused, does not come or will not take part, and why; and nobody waits longer than
+//! its limits for somebody who is there and lets nobody in.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashvfl_transport::limits::Limits;
+use hashvfl_transport::listen::{self, Listener};
+
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+use crate::predict::ids;
+
+/// Changes a config that is written already.
+fn edit(fixture: &Fixture, name: &str, old: &str, new: &str) {
+    let text = fixture.read(name);
+    assert!(text.contains(old), "{text}");
+    fixture.write(name, &text.replace(old, new));
+}
+
+/// Starts a coordinator with a changed config; where it listens.
+fn coordinator_with(fixture: &Fixture, old: &str, new: &str) -> (Role, String) {
+    let config = fixture.coordinator_config();
+    edit(fixture, "coordinator.toml", old, new);
+    let role = Role::start(&["coordinator", "--json", "--config"], &config, fixture.log);
+    loop {
+        let line = role.next_line().expect("it listens");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if event["event"] == "listening" {
+            return (role, event["address"].as_str().unwrap().to_string());
+        }
+    }
+}
+
+#[test]
+fn who_waits_hears_within_seconds_who_was_refused_and_at_the_limit_who_was_missing() {
+    let fixture = Fixture::new();
+    let (mut coordinator, address) = coordinator_with(&fixture, "join_s = 30", "join_s = 6");
+    let mut bank = fixture.party("bank", &address);
+    coordinator.wait_for("joined");
+    let mut other = Fixture::new();
+    other.settings.bits = 4;
+    let error = other.party("telecom", &address).fails();
+    assert!(error.contains("run.bits is 8 at the coordinator and 4 at the party"), "{error}");
+    let why = "telecom (which was refused: its run.bits is not the coordinator's)";
+    let limit = format!("waited 6 s (timeouts.join_s) for {why} to join");
+    let error = coordinator.fails();
+    assert!(error.contains(&limit), "{error}");
+    let bank = bank.end();
+    assert!(bank.code == Some(1) && bank.errors()[0].contains(&limit), "{}", bank.log);
+    let notice = format!("the coordinator says: the run waits for {why}");
+    assert!(bank.log.contains(&notice), "{}", bank.log);
+    assert!(!bank.log.contains("at the party"), "values of the other side: {}", bank.log);
+}
+
+#[test]
+fn nobody_waits_for_a_party_whose_own_policy_does_not_let_it_take_part() {
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
+    fixture.write("policy.toml", "runs = [\"another-run\"]\n");
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("joined");
+    let began = Instant::now();
+    let bank = fixture.party("bank", &address).end();
+    assert!(bank.code == Some(1) && bank.errors()[0].contains("another-run"), "{}", bank.log);
+    assert!(bank.log.contains("the coordinator was told that this party will not take part"), "{}", bank.log);
+    let error = telecom.fails();
+    assert!(error.contains("bank will not take part: its own log says why"), "{error}");
+    let error = coordinator.fails();
+    assert!(error.contains("bank will not take part") && !error.contains("another-run"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+/// A listener that takes connections and closes them at once; it ends with the test's process.
+fn closes_at_once() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    address
+}
+
+/// A coordinator's port whose streams are opened and dropped again; it ends with the test's process.
+fn drops_streams() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default());
+    let listener = runtime.block_on(listener).unwrap();
+    let address = listener.address().unwrap().to_string();
+    thread::spawn(move || {
+        runtime.block_on(async {
+            let (mut arrivals, serving) = listen::training(listener);
+            tokio::spawn(serving);
+            while let Some(stream) = arrivals.next().await {
+                drop(stream);
+            }
+        });
+    });
+    address
+}
+
+/// Starts `arguments` with a party's config that waits for 2 s for its coordinator; how it ends, which takes no longer than
+/// that and some seconds.
+fn ends_soon(fixture: &Fixture, arguments: &[&str], address: &str) -> String {
+    let config = fixture.party_config("bank", address);
+    edit(fixture, "bank.toml", "connect_s = 20", "connect_s = 2");
+    let began = Instant::now();
+    let error = Role::start(arguments, &config, fixture.log).fails();
+    assert!(began.elapsed() < Duration::from_secs(12), "{arguments:?}: {:?}: {error}", began.elapsed());
+    error
+}
+
+#[test]
+fn a_party_that_was_never_in_is_kept_no_longer_than_its_limit_by_handshakes_that_break() {
+    let fixture = Fixture { on_interruption: "wait", ..Fixture::new() };
+    let error = ends_soon(&fixture, &["party", "--config"], &drops_streams());
+    assert!(error.contains("the handshake with the coordinator") || error.contains("http://"), "{error}");
+}
+
+#[test]
+fn a_serving_party_bears_with_a_listener_that_closes_up_to_its_limit_and_a_client_waits_for_a_coordinator() {
+    let fixture = Fixture { on_interruption: "wait", ..Fixture::new() };
+    fixture.run();
+    let error = ends_soon(&fixture, &["party", "serve", "--config"], &closes_at_once());
+    assert!(error.contains("has not let this party in for 2 s") || error.contains("within 2 s"), "{error}");
+
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listen.local_addr().unwrap().to_string();
+    drop(listen);
+    fixture.write("ask.csv", &format!("id\n{}\n", ids(0..RECORDS).join("\n")));
+    let path = |name: &str| fixture.path(name).display().to_string();
+    let (input, out, server) = (path("ask.csv"), path("answer.csv"), format!("http://{address}"));
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let predict = ["coordinator", "predict", "--server", &server, "--input", &input, "--out", &out];
+            command(&[&predict[..], &["--connect-s", "20"]].concat())
+        });
+        thread::sleep(Duration::from_secs(1));
+        let config = fixture.coordinator_config();
+        edit(&fixture, "coordinator.toml", "127.0.0.1:0", &address);
+        let _serving = serve(&fixture, &config, &address);
+        let (good, said, errors) = asked.join().unwrap();
+        assert!(good && said.contains("400 of 400 records predicted"), "{said}{errors}");
+        assert!(errors.contains("no coordinator at") && errors.contains("trying for 20 s"), "{errors}");
+    });
+}
+
+/// A federation that serves at `address`.
+fn serve(fixture: &Fixture, config: &Path, address: &str) -> Vec<Role> {
+    let coordinator = Role::start(&["coordinator", "serve", "--json", "--config"], config, fixture.log);
+    let parties = PARTIES.map(|name| fixture.party_serves(name, address));
+    [coordinator].into_iter().chain(parties).collect()
+}
