@@ -34,15 +34,15 @@ pub enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
     },
-    /// Verify a receipt of an erasure that another side has handed over: that it is that side's, and for this request.
+    /// Verify another side's erasure receipt: its signature, and that it matches this request.
     Receipt {
         /// The receipt.
         #[arg(value_name = "RECEIPT")]
         receipt: PathBuf,
-        /// The file of ids that were to be erased, to the byte as the other side got it.
+        /// The file of ids sent to the other side, unchanged.
         #[arg(long, value_name = "FILE")]
         ids: PathBuf,
-        /// Whose key has signed it.
+        /// The key to verify the signature with.
         #[command(flatten)]
         signer: Signer,
     },
@@ -70,7 +70,7 @@ pub enum AuditCommand {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Signer {
-    /// This side's config file: keys that its identity pins count.
+    /// This side's config file: its identity pins the key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The fingerprint of the other side's key, as its owner has read it out.
@@ -78,19 +78,43 @@ pub struct Signer {
     key: Option<Fingerprint>,
 }
 
+/// The keys that a side may have, and whose of the pinned ones they are.
+struct KnownKeys {
+    keys: Vec<Fingerprint>,
+    pins: Pins,
+}
+
+impl KnownKeys {
+    /// Whose key this is, for a person; nothing where it was read out.
+    fn owner(&self, side: &Side, key: Fingerprint) -> String {
+        let owner = self.pins.owner(role_of(side), key);
+        owner.map_or_else(String::new, |owner| format!(" (pinned as that of {owner})"))
+    }
+}
+
+fn role_of(side: &Side) -> Role {
+    match side {
+        Side::Coordinator => Role::Coordinator,
+        Side::Party(_) => Role::Party,
+    }
+}
+
 impl Signer {
-    /// The keys that `side` may have.
-    fn keys(&self, side: &Side, read: ReadConfig) -> anyhow::Result<Vec<Fingerprint>> {
+    /// The keys that `side` may have. The coordinator is the one that the config names, where it names one.
+    fn keys(&self, side: &Side, read: ReadConfig) -> anyhow::Result<KnownKeys> {
         if let Some(key) = self.key {
-            return Ok(vec![key]);
+            return Ok(KnownKeys { keys: vec![key], pins: Pins::default() });
         }
-        let config = self.config.as_deref().context("whose keys are known? Say --config or --key")?;
-        let Some(identity) = read(config)?.identity else { return Ok(Vec::new()) };
+        let config = self.config.as_deref().context("whose keys are known? Pass --config or --key")?;
+        let Some(identity) = read(config)?.identity else {
+            return Ok(KnownKeys { keys: Vec::new(), pins: Pins::default() });
+        };
         let pins = Pins::read(&identity.pins)?;
-        Ok(match side {
-            Side::Coordinator => pins.keys_of(Role::Coordinator, None),
-            Side::Party(name) => pins.keys_of(Role::Party, Some(name)),
-        })
+        let name = match side {
+            Side::Coordinator => identity.coordinator.as_ref(),
+            Side::Party(name) => Some(name),
+        };
+        Ok(KnownKeys { keys: pins.keys_of(role_of(side), name), pins })
     }
 }
 
@@ -147,9 +171,7 @@ impl AuditCommand {
             Self::Receipt { receipt, ids, signer } => verify_receipt(receipt, ids, signer, read),
             Self::Accept { config, side } => {
                 let sequence = read(config)?.audit.accept(side)?;
-                say!(
-                    "the log of {side} is taken as it is now; a head of {sequence} entries was kept of the one before, and is put aside"
-                );
+                say!("accepted the current log of {side}; the old head ({sequence} entries) was archived");
                 Ok(())
             }
             Self::Export { log, out } => export(&log.path(read)?, out),
@@ -177,13 +199,12 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
     let chain = Chain::read(log)?;
     if chain.incomplete_bytes > 0 {
         say!(
-            "the last line is incomplete: nobody was told that it was written, and the next start of its side cuts it off"
+            "the last line is incomplete: it was never reported as written, and the next start of its side cuts it off"
         );
     }
     match against {
         None => say!(
-            "{} entries follow from each other; whether they are those of the past, only heads that a peer kept can tell \
-             (--against)",
+            "{} entries: hash chain intact. To check that nothing was rewritten, compare with a peer's heads (--against FILE)",
             chain.entries.len()
         ),
         Some(file) => {
@@ -192,7 +213,7 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
             let vouched = chain.compare(&heads).with_context(|| file.display().to_string())?;
             tell_signatures(&heads).with_context(|| file.display().to_string())?;
             say!(
-                "all {} heads fit: entries 1 to {vouched} are what they were; nobody vouches for the {} after them",
+                "{} heads match: entries 1 to {vouched} are unchanged; the {} later entries are not covered by any head",
                 heads.len(),
                 chain.entries.len() as u64 - vouched
             );
@@ -206,9 +227,11 @@ fn verify_receipt(path: &Path, ids: &Path, signer: &Signer, read: ReadConfig) ->
     let request = fs::read(ids).with_context(|| format!("cannot read {}", ids.display()))?;
     let receipt = Receipt::read(path).with_context(|| path.display().to_string())?;
     let side = receipt.side()?;
-    let key = receipt.verify(&request, &signer.keys(&side, read)?);
+    let known = signer.keys(&side, read)?;
+    let key = receipt.verify(&request, &known.keys);
     let key = key.with_context(|| format!("{} is not the receipt of {}", path.display(), ids.display()))?;
-    say!("{side} has signed, with the key {key}, that it erased the records of {}", ids.display());
+    let owner = known.owner(&side, key);
+    say!("{side} has signed, with the key {key}{owner}, that it erased the records of {}", ids.display());
     receipt.receipt.lines().iter().for_each(|line| say!("{line}"));
     Ok(())
 }

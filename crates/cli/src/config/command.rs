@@ -29,7 +29,7 @@ impl ConfigCommand {
     pub fn run(&self) -> Result<(), MigrateError> {
         let Self::Migrate { old, new } = self;
         let replaced = migrate_file(old, new)?;
-        say!("{} is written: {replaced} words are those of today", new.display());
+        say!("wrote {}: {replaced} names updated", new.display());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One table, [`words::KEYS`] and [`words::VALUES`], serves the party's, the coordinator's and the attack's files.
 
+mod beside;
 mod command;
 mod migrate;
 mod old;
@@ -14,6 +15,7 @@ use anyhow::{Context, anyhow};
 use hashvfl_files::one_line;
 use serde::de::DeserializeOwned;
 
+pub use beside::check_state_folder;
 pub use command::ConfigCommand;
 pub use migrate::{MigrateError, migrate, migrate_file};
 pub use old::{Outdated, check_words};

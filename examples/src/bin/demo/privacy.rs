@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hashvfl_attack::report::{Answer, CutKind, Metric, Report, answers};
+use hashvfl_attack::report::{Answer, CutKind, Metric, Report, Victim, answers};
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::PartyName;
@@ -45,14 +45,11 @@ pub fn print(report: &Report) {
             answer.baseline.iter().for_each(|(_, estimate)| bar("without any code", estimate.value));
             bar("from one code", answer.reached.value);
             answer.floats.iter().for_each(|(_, estimate)| bar("from one vector of floats", estimate.value));
-        } else if Some(answer.best.releases) == most {
-            bar(&format!("from the codes of all {} releases", answer.best.releases), answer.reached.value);
+        } else if let Victim::Columns { of, .. } = &answer.best.victim
+            && Some(answer.best.releases) == most
+        {
+            bar(&format!("from all {} codes of {of}", answer.best.releases), answer.reached.value);
         }
     }
-    say!(
-        "By a first look: regressions in closed form, chosen by cross-validation; `attack run` tries more kinds."
-    );
-    for answer in &answers {
-        answer.best.note.iter().for_each(|note| say!("  {}: {note}", answer.about()));
-    }
+    say!("These attacks are quick ones: `attack run` without `quick` tries stronger ones.");
 }
