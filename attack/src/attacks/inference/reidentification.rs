@@ -5,6 +5,7 @@ use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::findings::AttackOutcome;
 use crate::evidence::knowledge::Fact;
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 use hashvfl_leakage::copied;
@@ -29,19 +30,11 @@ impl Attack for Reidentification {
             let Some(encoder) = surface.encoders.get(victim.place).copied() else { continue };
             let context = victim.test_context(surface);
             let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
-            let note = format!("among {} records", targets.len());
-            let bare = Attempt::begin(AttackId::NoCode, KNOWS, 0).noted(note.clone());
-            let attempt = Attempt::begin(AttackId::Reidentification, KNOWS, 1).noted(note);
+            let attempt = Attempt::begin(AttackId::Reidentification, KNOWS, 1);
             let hits = hits(&context, Some(encoder), targets)?;
-            let chance = vec![1.0 / targets.len() as f64; targets.len()];
-            let identity = Victim::Identity { party: context.party.clone(), of: context.population };
-            let metrics = Metrics::from([(Metric::Top1, proportion::of(&chance))]);
-            evaluation.keep(context.outcome(bare, identity.clone(), targets.len(), metrics));
-            let metrics = Metrics::from([
-                (Metric::Top1, proportion::of(&hits)),
-                (Metric::Added, proportion::gain(&hits, &chance)),
-            ]);
-            evaluation.keep(context.outcome(attempt, identity, targets.len(), metrics));
+            for outcome in outcomes(&context, attempt, KNOWS, &hits) {
+                evaluation.keep(outcome);
+            }
         }
         Ok(())
     }
@@ -64,24 +57,36 @@ impl Attack for ReidentificationByCopy {
         let context = victim.test_context(&surfaces.codes);
         let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
         let known = context.owned_frozen();
-        let note = format!("among {} records", targets.len());
         let knows = [Knowledge::CandidateColumns];
-        let bare = Attempt::begin(AttackId::NoCode, &knows, 0).noted(note.clone());
-        let attempt = Attempt::begin(AttackId::ReidentificationByCopy, &knows, 1).noted(note);
+        let attempt = Attempt::begin(AttackId::ReidentificationByCopy, &knows, 1);
         let hits = hits_by_copy(&context, &known, targets)?;
-        let chance = vec![1.0 / targets.len() as f64; targets.len()];
-        let identity = Victim::Identity { party: context.party.clone(), of: context.population };
-        let metrics = Metrics::from([(Metric::Top1, proportion::of(&chance))]);
-        evaluation.keep(context.outcome(bare, identity.clone(), targets.len(), metrics));
-        let metrics = Metrics::from([
-            (Metric::Top1, proportion::of(&hits)),
-            (Metric::Added, proportion::gain(&hits, &chance)),
-        ]);
-        let mut outcome = context.outcome(attempt, identity, targets.len(), metrics);
+        let [bare, mut outcome] = outcomes(&context, attempt, &knows, &hits);
+        evaluation.keep(bare);
         outcome.result.auxiliary_rows = known.len();
         evaluation.keep(outcome);
         Ok(())
     }
+}
+
+/// What guessing finds of as many candidates as there are `hits`, and what `attempt` found of them; both know the same.
+fn outcomes(
+    context: &AttackContext,
+    attempt: Attempt,
+    knows: &[Knowledge],
+    hits: &[f64],
+) -> [AttackOutcome; 2] {
+    let candidates = hits.len();
+    let note = format!("among {candidates} records");
+    let chance = vec![1.0 / candidates as f64; candidates];
+    let identity = Victim::Identity { party: context.party.clone(), of: context.population };
+    let bare = Attempt::begin(AttackId::NoCode, knows, 0).noted(note.clone());
+    let metrics = Metrics::from([(Metric::Top1, proportion::of(&chance))]);
+    let bare = context.outcome(bare, identity.clone(), candidates, metrics);
+    let metrics = Metrics::from([
+        (Metric::Top1, proportion::of(hits)),
+        (Metric::Added, proportion::gain(hits, &chance)),
+    ]);
+    [bare, context.outcome(attempt.noted(note), identity, candidates, metrics)]
 }
 
 /// Whether a copy of the encoder, fitted on `known` records, finds the code that was seen of each of `candidates` likeliest by
